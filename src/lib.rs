@@ -1,0 +1,3 @@
+//! Offline-first sync of BigCommerce customers.
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
