@@ -1,0 +1,264 @@
+//! The real store: ureq over rustls, keep-alive, gzip, explicit timeouts, and a thread for each of the three calls that
+//! may be under way at once.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+use ureq::http::{HeaderMap, Response, Uri};
+use ureq::{Agent, Body};
+
+use super::{Remote, Request};
+use crate::error::{Error, Result};
+use crate::flow::{Answer, RateHeaders, Ticket, Trouble};
+
+/// Calls at once.
+const THREADS: usize = 3;
+/// The largest answer that is read: 250 customers with all that the contract allows are far below it.
+const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Where the store is, and how it is spoken to.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Default: `https://api.bigcommerce.com`. Plain `http` is accepted for loopback addresses only.
+    pub api_url: String,
+    /// The store.
+    pub store_hash: String,
+    /// The API account's access token, with the scope `store_v2_customers`.
+    pub access_token: SecretString,
+    /// For one request, in all; connecting may take a third of it. Default: 30 s.
+    pub timeout: Duration,
+}
+
+impl HttpOptions {
+    /// The public API, with the default timeout.
+    pub fn new(store_hash: impl Into<String>, access_token: impl Into<SecretString>) -> HttpOptions {
+        HttpOptions {
+            api_url: "https://api.bigcommerce.com".to_owned(),
+            store_hash: store_hash.into(),
+            access_token: access_token.into(),
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The store, over HTTP.
+#[derive(Debug)]
+pub struct HttpRemote {
+    jobs: Sender<(Ticket, Request)>,
+    answers: Receiver<(Ticket, Result<Answer, Trouble>)>,
+    in_flight: usize,
+}
+
+/// One thread's way to the store; all share the connections.
+#[derive(Clone)]
+struct Caller {
+    agent: Agent,
+    url: String,
+    token: SecretString,
+}
+
+impl HttpRemote {
+    /// Gets ready to speak to a store; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the URL is none, or is plain `http` to another machine; when the store hash or the token could not stand in
+    /// a request.
+    pub fn new(options: &HttpOptions) -> Result<HttpRemote> {
+        let caller = Caller { agent: agent(options.timeout), url: url(options)?, token: token(options)? };
+        let (jobs, inbox) = mpsc::channel();
+        let inbox = Arc::new(Mutex::new(inbox));
+        let (outbox, answers) = mpsc::channel();
+        for _ in 0..THREADS {
+            let (caller, inbox, outbox) = (caller.clone(), inbox.clone(), outbox.clone());
+            std::thread::spawn(move || caller.serve(&inbox, &outbox));
+        }
+        Ok(HttpRemote { jobs, answers, in_flight: 0 })
+    }
+}
+
+impl Remote for HttpRemote {
+    fn start(&mut self, ticket: Ticket, request: Request) {
+        tracing::debug!(ticket = ticket.0, ?request, "request");
+        self.in_flight += 1;
+        // The threads live as long as this sender does.
+        _ = self.jobs.send((ticket, request));
+    }
+
+    fn next(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)> {
+        let answer = match wait {
+            Some(wait) => self.answers.recv_timeout(wait).map_err(|e| e == RecvTimeoutError::Timeout).ok(),
+            None if self.in_flight == 0 => None,
+            None => self.answers.recv().ok(),
+        };
+        self.in_flight -= usize::from(answer.is_some());
+        answer
+    }
+}
+
+impl Caller {
+    fn serve(
+        &self,
+        inbox: &Mutex<Receiver<(Ticket, Request)>>,
+        outbox: &Sender<(Ticket, Result<Answer, Trouble>)>,
+    ) {
+        loop {
+            // A poisoned lock only means that another thread panicked between two requests.
+            let job = inbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+            let Ok((ticket, request)) = job else { return };
+            let answer = self.call(&request);
+            tracing::debug!(ticket = ticket.0, status = answer.as_ref().map_or(0, |a| a.status), "answer");
+            if outbox.send((ticket, answer)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn call(&self, request: &Request) -> Result<Answer, Trouble> {
+        let token = self.token.expose_secret();
+        let answer = match request {
+            Request::Update(body) => {
+                let put = self
+                    .agent
+                    .put(&self.url)
+                    .header("X-Auth-Token", token)
+                    .header("Accept", "application/json");
+                put.header("Content-Type", "application/json").send(body.expose_secret())
+            }
+            _ => {
+                let get = self.agent.get(format!("{}?{}", self.url, request.query()));
+                let get = get.header("X-Auth-Token", token).header("Content-Type", "application/json");
+                get.header("Accept", "application/json").call()
+            }
+        };
+        let is_update = matches!(request, Request::Update(_));
+        answer.and_then(read).map_err(|e| trouble(&e, is_update))
+    }
+}
+
+fn agent(timeout: Duration) -> Agent {
+    Agent::config_builder()
+        .user_agent(concat!("tillsync/", env!("CARGO_PKG_VERSION")))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_global(Some(timeout))
+        .timeout_connect(Some(timeout / 3))
+        .timeout_resolve(Some(timeout / 3))
+        .max_idle_connections_per_host(THREADS)
+        .build()
+        .new_agent()
+}
+
+fn url(options: &HttpOptions) -> Result<String> {
+    let HttpOptions { api_url, store_hash, .. } = options;
+    let base: Uri =
+        api_url.parse().map_err(|e| Error::usage(format!("the API URL {api_url} is none: {e}")))?;
+    let host = base.host().unwrap_or_default();
+    match base.scheme_str() {
+        Some("https") if !host.is_empty() => {}
+        Some("http") if is_loopback(host) => {}
+        Some("http") => {
+            let text = format!("the API URL {api_url} would send the token in the clear: use https");
+            return Err(Error::usage(text));
+        }
+        _ => return Err(Error::usage(format!("the API URL {api_url} must begin with https://"))),
+    }
+    if store_hash.is_empty()
+        || !store_hash.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    {
+        return Err(Error::usage(format!("the store hash {store_hash:?} must be letters and digits")));
+    }
+    Ok(format!("{}/stores/{store_hash}/v3/customers", api_url.trim_end_matches('/')))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn token(options: &HttpOptions) -> Result<SecretString> {
+    let token = options.access_token.expose_secret().trim();
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Error::usage("the access token is empty, or has characters that no token has"));
+    }
+    Ok(SecretString::from(token))
+}
+
+fn read(mut response: Response<Body>) -> std::result::Result<Answer, ureq::Error> {
+    let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;
+    let headers = response.headers();
+    Ok(Answer { status: response.status().as_u16(), rate: rate(headers), date: date(headers), body })
+}
+
+fn rate(headers: &HeaderMap) -> RateHeaders {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    RateHeaders {
+        reset_ms: number("x-rate-limit-time-reset-ms"),
+        quota: number("x-rate-limit-requests-quota"),
+        left: number("x-rate-limit-requests-left"),
+        retry_after_ms: number("x-retry-after").map(|seconds| seconds.saturating_mul(1_000)),
+    }
+}
+
+fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc2822(headers.get("date")?.to_str().ok()?).ok()?.to_utc())
+}
+
+/// Whether a request never left, or may have arrived. An update that failed on a broken route may have arrived before
+/// it broke, so for an update only what fails before the connection stands counts as never sent.
+fn trouble(error: &ureq::Error, is_update: bool) -> Trouble {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    let words = error.to_string();
+    let is_offline = match error {
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
+        ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => true,
+        ureq::Error::Io(e) if e.kind() == ConnectionRefused => true,
+        ureq::Error::Io(e) => !is_update && matches!(e.kind(), HostUnreachable | NetworkUnreachable),
+        _ => false,
+    };
+    if is_offline { Trouble::Offline(words) } else { Trouble::Broken(words) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(api_url: &str) -> Option<String> {
+        let options = HttpOptions { api_url: api_url.into(), ..HttpOptions::new("abc", "token") };
+        url(&options).err().map(|e| e.to_string())
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for fine in
+            ["https://api.bigcommerce.com", "http://127.0.0.1:8080", "http://localhost:1/", "http://[::1]:2"]
+        {
+            assert_eq!(refused(fine), None, "{fine}");
+        }
+        for bad in [
+            "http://api.bigcommerce.com",
+            "http://127.0.0.1.example.com",
+            "ftp://x",
+            "api.bigcommerce.com",
+            "",
+        ] {
+            assert!(refused(bad).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_could_break_a_request_is_taken_for_a_hash_or_a_token() {
+        for hash in ["", "a/b", "a b", "ä"] {
+            assert!(HttpRemote::new(&HttpOptions::new(hash, "token")).is_err(), "{hash}");
+        }
+        for bad in ["", " ", "a\nb"] {
+            let error = HttpRemote::new(&HttpOptions::new("abc", bad.replace("\\n", "\n"))).err();
+            assert!(error.is_some_and(|e| bad.trim().is_empty() || !e.to_string().contains(bad)));
+        }
+    }
+}

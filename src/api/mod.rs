@@ -1,0 +1,25 @@
+//! The remote side: every HTTP request of the crate stands in this module.
+//!
+//! [`Remote`] is the small trait behind which the store stands: requests are started, and their answers come back
+//! in whatever order. [`HttpRemote`] is the real one; a simulated store takes its place in tests.
+
+mod http;
+mod request;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use http::{HttpOptions, HttpRemote};
+pub use request::Request;
+
+use crate::flow::{Answer, Ticket, Trouble};
+
+/// A store that answers requests.
+pub trait Remote: fmt::Debug {
+    /// Starts a request; its answer comes out of [`Remote::next`] under the same ticket.
+    fn start(&mut self, ticket: Ticket, request: Request);
+
+    /// The next answer, in whatever order. `None` when `wait` is over before one came; with nothing on its way, that
+    /// is how time passes. Without `wait`: as long as it takes, and `None` at once when nothing is on its way.
+    fn next(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)>;
+}

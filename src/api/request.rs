@@ -1,0 +1,117 @@
+//! What is asked of the store, and its spelling as method, path and body.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::customer::CustomerId;
+use crate::flow::Payload;
+
+/// The most that a page may hold (`limit` of `GET /customers`).
+const PAGE: usize = 250;
+/// What must be asked for to be shown: without it, money and form fields are left out.
+const INCLUDE: &str = "include=storecredit,formfields";
+
+/// A request to the store.
+#[derive(Clone)]
+pub enum Request {
+    /// A page of customers, in the server's own order.
+    Page {
+        /// Only those modified since, by the server's clock; `None`: all.
+        modified_min: Option<DateTime<Utc>>,
+        /// Where the page begins; `None`: at the start.
+        after: Option<String>,
+    },
+    /// These customers.
+    ByIds(Vec<CustomerId>),
+    /// An update of some customers: a JSON array. Secret, because it may hold a new password.
+    Update(SecretString),
+}
+
+impl Request {
+    pub(crate) fn update(payloads: &[Payload]) -> Request {
+        let objects: Vec<String> = payloads.iter().map(Payload::to_json).collect();
+        Request::Update(SecretString::from(format!("[{}]", objects.join(","))))
+    }
+
+    /// `GET` or `PUT`.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Request::Page { .. } | Request::ByIds(_) => "GET",
+            Request::Update(_) => "PUT",
+        }
+    }
+
+    /// The query, without its question mark; empty for an update.
+    pub fn query(&self) -> String {
+        match self {
+            Request::Page { modified_min, after } => {
+                let mut query = format!("limit={PAGE}&{INCLUDE}");
+                if let Some(min) = modified_min {
+                    let min = min.to_rfc3339_opts(SecondsFormat::Secs, true);
+                    query.push_str(&format!("&date_modified:min={min}"));
+                }
+                if let Some(after) = after {
+                    query.push_str(&format!("&after={}", escaped(after)));
+                }
+                query
+            }
+            Request::ByIds(ids) => {
+                let list: Vec<String> = ids.iter().map(CustomerId::to_string).collect();
+                format!("limit={PAGE}&{INCLUDE}&id:in={}", list.join(","))
+            }
+            Request::Update(_) => String::new(),
+        }
+    }
+
+    /// The body; empty for a `GET`.
+    pub fn body(&self) -> &str {
+        match self {
+            Request::Update(body) => body.expose_secret(),
+            _ => "",
+        }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} /customers?{} ({} bytes)", self.method(), self.query(), self.body().len())
+    }
+}
+
+/// Percent-encoding of all but the unreserved characters (RFC 3986).
+fn escaped(text: &str) -> String {
+    let each = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(each).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_asks_for_money_and_form_fields_and_escapes_its_cursor() {
+        let request = Request::Page {
+            modified_min: DateTime::from_timestamp(0, 999_000_000),
+            after: Some("a+/=".into()),
+        };
+        assert_eq!(
+            request.query(),
+            "limit=250&include=storecredit,formfields&date_modified:min=1970-01-01T00:00:00Z&after=a%2B%2F%3D"
+        );
+        assert_eq!(
+            Request::ByIds(vec![CustomerId(1), CustomerId(2)]).query(),
+            "limit=250&include=storecredit,formfields&id:in=1,2"
+        );
+    }
+
+    #[test]
+    fn a_password_is_not_in_what_is_logged() {
+        let request = Request::Update("[{\"authentication\":{\"new_password\":\"hunter2\"}}]".into());
+        assert!(!format!("{request:?}").contains("hunter2"));
+    }
+}

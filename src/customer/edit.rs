@@ -1,0 +1,157 @@
+//! What a person or a program asks to change, read from words or JSON and checked against the field table.
+//!
+//! The triggers check again: they are the one gate for every language. This check is here so that a mistake is
+//! named before anything is journaled, and so that a value is read by the field's own type.
+
+use rust_decimal::Decimal;
+
+use super::{CustomerId, FieldId, Kind, Value};
+
+/// One change of one attribute.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// The attribute shall have this value.
+    Set(FieldId, Value),
+    /// The store credit shall change by this signed amount.
+    Adjust(Decimal),
+}
+
+impl std::fmt::Debug for Edit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Edit::Set(FieldId::NEW_PASSWORD, _) => f.write_str("Set(new_password, ***)"),
+            Edit::Set(field, value) => write!(f, "Set({field}, {value:?})"),
+            Edit::Adjust(amount) => write!(f, "Adjust({amount})"),
+        }
+    }
+}
+
+/// Why an edit was refused. Nothing was journaled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("customer {customer_id}: {field}: {problem}")]
+pub struct EditError {
+    /// The customer that was to be edited.
+    pub customer_id: CustomerId,
+    /// The attribute, as it was named.
+    pub field: String,
+    /// What is wrong with it, with the limit that it breaks.
+    pub problem: String,
+}
+
+/// Reads `value` as the type of the attribute `name` asks for: text as it stands, numbers, `true`/`false`, and JSON for arrays.
+///
+/// # Errors
+/// When no edit may set that attribute, or the value is not of its type.
+pub fn parse_argument(customer_id: CustomerId, name: &str, value: &str) -> Result<Edit, EditError> {
+    let refuse = |problem: String| EditError { customer_id, field: name.to_owned(), problem };
+    let field = editable(name).map_err(refuse)?;
+    let json = match field.kind() {
+        Kind::Text | Kind::Password => serde_json::Value::from(value).to_string(),
+        _ => value.to_owned(),
+    };
+    let value = checked(field, &json).map_err(refuse)?;
+    Ok(Edit::Set(field, value))
+}
+
+/// Reads one JSON object, `{"id":…, field: value…}`, also in the API's own shape with `authentication`.
+///
+/// # Errors
+/// When `id` is missing, or an attribute is unknown, read-only or not of its type.
+pub fn parse_object(json: &str) -> Result<(CustomerId, Vec<Edit>), EditError> {
+    let refuse = |id: i64, field: &str, problem: String| EditError {
+        customer_id: CustomerId(id),
+        field: field.to_owned(),
+        problem,
+    };
+    let object: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
+        serde_json::from_str(json).map_err(|e| refuse(0, "id", format!("not a JSON object: {e}")))?;
+    let id = object.get("id").ok_or_else(|| refuse(0, "id", "is missing".into()))?;
+    let id: i32 =
+        serde_json::from_str(id.get()).map_err(|_| refuse(0, "id", "must be a whole number".into()))?;
+    let mut edits = Vec::new();
+    for (name, raw) in &object {
+        match name.as_str() {
+            "id" => {}
+            "authentication" => {
+                let inner: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
+                    serde_json::from_str(raw.get())
+                        .map_err(|_| refuse(id.into(), name, "must be an object".into()))?;
+                for (name, raw) in inner {
+                    edits.push(
+                        object_edit(&name, raw.get(), Some("authentication"))
+                            .map_err(|p| refuse(id.into(), &name, p))?,
+                    );
+                }
+            }
+            name => edits.push(object_edit(name, raw.get(), None).map_err(|p| refuse(id.into(), name, p))?),
+        }
+    }
+    Ok((CustomerId(id.into()), edits))
+}
+
+fn object_edit(name: &str, json: &str, parent: Option<&str>) -> Result<Edit, String> {
+    let field = editable(name)?;
+    if parent.is_some() && field.spec().parent != parent {
+        return Err(format!("does not belong into {}", parent.unwrap_or_default()));
+    }
+    Ok(Edit::Set(field, checked(field, json)?))
+}
+
+fn editable(name: &str) -> Result<FieldId, String> {
+    if name == "id" {
+        return Err("is read-only, it names the customer".into());
+    }
+    let field = FieldId::named(name).ok_or_else(|| {
+        let names: Vec<_> = FieldId::all().filter(|field| field.is_editable()).map(FieldId::name).collect();
+        format!("is no attribute of a customer; editable are {}", names.join(", "))
+    })?;
+    match field.spec().access {
+        super::Access::Editable => Ok(field),
+        super::Access::ReadOnly => Err("is read-only, the store sets it".into()),
+        super::Access::Subresource => Err("is a subresource and cannot be edited here".into()),
+    }
+}
+
+fn checked(field: FieldId, json: &str) -> Result<Value, String> {
+    let value = Value::from_json(field.kind(), json);
+    match &value {
+        Value::Null if field.kind() == Kind::Channels => {
+            Err("null is not allowed: the API's update takes no null".into())
+        }
+        Value::Null => Err("null is not allowed".into()),
+        Value::Text(text) => check_text(field, text).map(|()| value.clone()),
+        Value::Channels(ids) if ids.is_empty() => Err("an empty array is not allowed".into()),
+        Value::Other(_) => Err(expected(field.kind()).into()),
+        _ => Ok(value),
+    }
+}
+
+fn check_text(field: FieldId, text: &str) -> Result<(), String> {
+    let (least, most) = field.spec().limit_chars;
+    let count = text.chars().count();
+    if text.contains('\0') {
+        return Err("holds a NUL character".into());
+    }
+    if count > most {
+        return Err(format!("has {count} characters, at most {most} are allowed"));
+    }
+    if count < least {
+        return Err(format!(
+            "has {count} characters, at least {least} {} needed",
+            if least == 1 { "is" } else { "are" }
+        ));
+    }
+    Ok(())
+}
+
+fn expected(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text | Kind::Password => "must be text",
+        Kind::Integer => "must be a whole number",
+        Kind::Boolean => "must be true or false",
+        Kind::Credit => "must be a JSON array such as [{\"amount\":43.15}]",
+        Kind::Channels => "must be a JSON array of channel ids, such as [1,2]",
+        Kind::Forms => "must be a JSON array of {\"name\": text, \"value\": text, number or array of texts}",
+        Kind::Json => "cannot be edited",
+    }
+}

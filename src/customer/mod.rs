@@ -1,0 +1,18 @@
+//! What a customer is: its attributes, their values, and what an edit may say. No IO.
+//!
+//! [`FIELDS`] is the one table of attributes; everything else in the crate goes by it and names no attribute
+//! without need. [`Record`] is a customer as the server described it, [`Row`] the till's working copy.
+
+mod edit;
+mod field;
+mod ids;
+mod record;
+mod row;
+mod value;
+
+pub use edit::{Edit, EditError, parse_argument, parse_object};
+pub use field::{Access, FIELDS, Field, FieldId, Kind, MergeRule};
+pub use ids::{BatchId, CustomerId, EditSeq};
+pub use record::{Attributes, BadRecord, Record};
+pub use row::Row;
+pub use value::{FormValue, Value, add_credit, first_credit};

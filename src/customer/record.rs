@@ -1,0 +1,282 @@
+//! A customer as the server described it: its JSON, verbatim, so that attributes we do not know survive.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{CustomerId, FIELDS, FieldId, Value};
+
+/// A customer's JSON object, verbatim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    body: String,
+}
+
+/// A record that is no customer: not an object, or without an integer `id`.
+#[derive(Debug, thiserror::Error)]
+#[error("not a customer: {0}")]
+pub struct BadRecord(#[from] serde_json::Error);
+
+/// The attributes of a record, found in one pass and read on demand.
+pub struct Attributes<'a> {
+    id: CustomerId,
+    raw: [Option<&'a RawValue>; FIELDS.len()],
+}
+
+impl Record {
+    /// Takes JSON text that [`Record::attributes`] has accepted, or that a snapshot holds.
+    pub fn new(body: impl Into<String>) -> Record {
+        Record { body: body.into() }
+    }
+
+    /// The JSON text, as it came.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The attributes that we know, or why this is no customer.
+    pub fn attributes(&self) -> Result<Attributes<'_>, BadRecord> {
+        Attributes::parse(&self.body)
+    }
+
+    /// This record with every top-level key of `newer` in place of its own: what an answer that need not hold
+    /// every attribute says about the customer.
+    pub fn overlaid(&self, newer: &Record) -> Result<Record, BadRecord> {
+        let mut keys = Keys::parse(&self.body)?;
+        for (key, value) in Keys::parse(&newer.body)?.0 {
+            keys.put(key, value);
+        }
+        Ok(Record { body: keys.print() })
+    }
+
+    /// This record with one attribute set, where the API has it.
+    pub fn with(&self, field: FieldId, value: &Value) -> Result<Record, BadRecord> {
+        let mut keys = Keys::parse(&self.body)?;
+        match field.spec().parent {
+            None => keys.put(field.name().into(), value.to_json().into()),
+            Some(parent) => {
+                let inner = keys.get(parent).filter(|text| text.starts_with('{')).unwrap_or("{}").to_owned();
+                let inner = Record::new(inner).with_key(field.name(), value)?;
+                keys.put(parent.into(), inner.body.into());
+            }
+        }
+        Ok(Record { body: keys.print() })
+    }
+
+    fn with_key(&self, key: &str, value: &Value) -> Result<Record, BadRecord> {
+        let mut keys = Keys::parse(&self.body)?;
+        keys.put(key.into(), value.to_json().into());
+        Ok(Record { body: keys.print() })
+    }
+}
+
+impl fmt::Debug for Attributes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attributes").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Attributes<'a> {
+    /// Finds the attributes in a customer's JSON text.
+    pub fn parse(body: &'a str) -> Result<Attributes<'a>, BadRecord> {
+        Ok(serde_json::from_str(body)?)
+    }
+
+    /// The customer's id.
+    pub fn id(&self) -> CustomerId {
+        self.id
+    }
+
+    /// Whether the record says anything of an attribute, if only null.
+    pub fn has(&self, field: FieldId) -> bool {
+        self.text(field).is_some()
+    }
+
+    /// The value of an attribute; null when the record does not hold it.
+    pub fn get(&self, field: FieldId) -> Value {
+        self.text(field).map_or(Value::Null, |text| Value::from_json(field.kind(), text))
+    }
+
+    /// The JSON text of an attribute.
+    pub fn text(&self, field: FieldId) -> Option<&'a str> {
+        self.raw[field.index()].map(RawValue::get)
+    }
+}
+
+impl<'de> Deserialize<'de> for Attributes<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(AttributesVisitor)
+    }
+}
+
+struct AttributesVisitor;
+
+impl<'de> Visitor<'de> for AttributesVisitor {
+    type Value = Attributes<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a customer object with an integer id")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut id: Option<i32> = None;
+        let mut raw = [None; FIELDS.len()];
+        let mut expected = 0;
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            match key.0.as_ref() {
+                "id" => id = Some(map.next_value()?),
+                "authentication" => {
+                    let inner: &RawValue = map.next_value()?;
+                    nested(inner, "authentication", &mut raw);
+                }
+                name => match place_of(name, expected) {
+                    Some(place) => {
+                        raw[place] = Some(map.next_value()?);
+                        expected = place + 1;
+                    }
+                    None => _ = map.next_value::<serde::de::IgnoredAny>()?,
+                },
+            }
+        }
+        let id = id.ok_or_else(|| serde::de::Error::missing_field("id"))?;
+        Ok(Attributes { id: CustomerId(id.into()), raw })
+    }
+}
+
+/// Attributes mostly come in one order, so the search starts behind the last one found.
+fn place_of(name: &str, expected: usize) -> Option<usize> {
+    let at = |place: usize| FIELDS[place].name == name && FIELDS[place].parent.is_none();
+    (expected..FIELDS.len()).chain(0..expected).find(|place| at(*place))
+}
+
+fn nested<'a>(inner: &'a RawValue, parent: &str, raw: &mut [Option<&'a RawValue>; FIELDS.len()]) {
+    let Ok(Keys(keys)) = Keys::parse(inner.get()) else { return };
+    for (key, value) in keys {
+        let field = FieldId::named(&key).filter(|field| field.spec().parent == Some(parent));
+        if let (Some(field), Text::Raw(value)) = (field, value) {
+            raw[field.index()] = Some(value);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A JSON object's keys in their order, values as text.
+struct Keys<'a>(Vec<(Cow<'a, str>, Text<'a>)>);
+
+enum Text<'a> {
+    Raw(&'a RawValue),
+    New(String),
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Text::New(text)
+    }
+}
+
+fn value_text<'t>(text: &'t Text<'_>) -> &'t str {
+    match text {
+        Text::Raw(raw) => raw.get(),
+        Text::New(text) => text,
+    }
+}
+
+impl<'a> Keys<'a> {
+    fn parse(body: &'a str) -> Result<Keys<'a>, BadRecord> {
+        Ok(serde_json::from_str(body)?)
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value_text(value))
+    }
+
+    fn put(&mut self, name: Cow<'_, str>, value: Text<'a>) {
+        match self.0.iter_mut().find(|(key, _)| *key == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((Cow::Owned(name.into_owned()), value)),
+        }
+    }
+
+    fn print(&self) -> String {
+        let mut out = String::from("{");
+        for (place, (key, value)) in self.0.iter().enumerate() {
+            if place > 0 {
+                out.push(',');
+            }
+            out.push_str(&serde_json::Value::from(key.as_ref()).to_string());
+            out.push(':');
+            out.push_str(value_text(value));
+        }
+        out.push('}');
+        out
+    }
+}
+
+impl<'de> Deserialize<'de> for Keys<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeysVisitor;
+        impl<'de> Visitor<'de> for KeysVisitor {
+            type Value = Keys<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut keys = Vec::new();
+                while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    keys.push((key.0, Text::Raw(value)));
+                }
+                Ok(Keys(keys))
+            }
+        }
+        deserializer.deserialize_map(KeysVisitor)
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.body).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_keeps_what_nobody_knows() {
+        let record = Record::new(
+            r#"{"id":7,"loyalty_tier":{"x":[1.50]},"phone":"1","authentication":{"force_password_reset":true}}"#,
+        );
+        let newer = Record::new(r#"{"id":7,"phone":"2","new":0}"#);
+        let merged = record.overlaid(&newer).unwrap();
+        assert_eq!(
+            merged.body(),
+            r#"{"id":7,"loyalty_tier":{"x":[1.50]},"phone":"2","authentication":{"force_password_reset":true},"new":0}"#
+        );
+        assert_eq!(
+            merged.attributes().unwrap().get(FieldId::named("phone").unwrap()),
+            Value::Text("2".into())
+        );
+    }
+
+    #[test]
+    fn a_nested_attribute_is_read_and_set_where_the_api_has_it() {
+        let reset = FieldId::named("force_password_reset").unwrap();
+        let record = Record::new(r#"{"id":7}"#).with(reset, &Value::Boolean(true)).unwrap();
+        assert_eq!(record.body(), r#"{"id":7,"authentication":{"force_password_reset":true}}"#);
+        assert_eq!(record.attributes().unwrap().get(reset), Value::Boolean(true));
+    }
+
+    #[test]
+    fn what_is_no_customer_is_refused() {
+        for body in ["[]", "{}", r#"{"id":"7"}"#, r#"{"id":99999999999}"#, "", r#"{"id":1"#] {
+            assert!(Record::new(body).attributes().is_err(), "{body}");
+        }
+    }
+}

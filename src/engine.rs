@@ -1,0 +1,259 @@
+//! The story: one sync, in seven steps.
+//!
+//! 1. **Recover** what a crash or a timeout left in doubt: read it back, and see whether it landed.
+//! 2. **Pull** what changed in the store since the last time, by the server's own clock.
+//! 3. **Merge** it with what was edited here, field by field; what both sides changed is brought together, or held.
+//! 4. **Diff** the edited customers against the snapshot: the smallest payloads.
+//! 5. **Batch** them, oldest edit first, ten a call; each batch is committed to the file before it leaves.
+//! 6. **Upload** with three calls at once; each answer is reconciled in one transaction as it arrives.
+//! 7. **Report** what was done, and what waits for a person.
+//!
+//! The decisions are pure and stand in `flow`; this module carries them out: one writer of the file, requests through
+//! a [`Remote`], time through a [`Clock`]. `pull` carries out steps 2 and 3, `upload` steps 1, 5 and 6.
+
+mod options;
+mod pull;
+mod report;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use options::SyncOptions;
+pub use report::{Progress, PullReport, Requests, SyncReport};
+
+use crate::api::{Remote, Request};
+use crate::clock::{Clock, SystemClock};
+use crate::customer::CustomerId;
+use crate::error::{Failure, Result};
+use crate::flow::{Answer, GetVerdict, Misses, Pacer, Page, Ticket, Tickets, Trouble, judge_get};
+use crate::store::{Store, SyncLock};
+use report::Counts;
+
+/// Syncs one file with one store. It owns its own connection to the file, so an app reads and edits meanwhile.
+pub struct SyncEngine<R> {
+    store: Store,
+    remote: R,
+    options: SyncOptions,
+    clock: Arc<dyn Clock>,
+    random: fastrand::Rng,
+    pacer: Pacer,
+    blocks: u64,
+    counts: Counts,
+    on_progress: Box<dyn FnMut(Progress) + Send>,
+}
+
+/// How much of the store a pull asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What changed since the last pull; everything, if there was none.
+    Changes,
+    /// Everything; finds customers that were deleted.
+    Full,
+}
+
+impl<R: Remote> SyncEngine<R> {
+    /// An engine for a file and a store.
+    pub fn new(store: Store, remote: R, options: SyncOptions) -> SyncEngine<R> {
+        SyncEngine::with_clock(store, remote, options, Arc::new(SystemClock::default()), fastrand::Rng::new())
+    }
+
+    /// The same with a clock and a source of chance of one's own: for simulation.
+    pub fn with_clock(
+        store: Store,
+        remote: R,
+        options: SyncOptions,
+        clock: Arc<dyn Clock>,
+        random: fastrand::Rng,
+    ) -> SyncEngine<R> {
+        let pacer = Pacer::new(options.reserve_percent);
+        let (blocks, counts, on_progress) = (0, Counts::default(), Box::new(|_| {}));
+        SyncEngine { store, remote, options, clock, random, pacer, blocks, counts, on_progress }
+    }
+
+    /// Calls `listener` as customers come in and go out.
+    pub fn on_progress(mut self, listener: impl FnMut(Progress) + Send + 'static) -> Self {
+        self.on_progress = Box::new(listener);
+        self
+    }
+
+    /// One sync. It takes what was journaled when its plan was made; later edits wait for the next one.
+    ///
+    /// # Errors
+    /// When the store cannot be reached or refuses, another sync of the file runs, or the file fails. Whatever happens,
+    /// every edit is kept, and the next sync goes on from there.
+    pub fn sync(&mut self) -> Result<SyncReport> {
+        let _alone = self.begin()?;
+        self.recover()?;
+        self.pull_and_merge(Extent::Changes)?;
+        let plan = self.plan()?;
+        self.upload(plan, self.options.upload.refresh_ms)?;
+        self.report()
+    }
+
+    /// Uploads what was edited, without a pull.
+    ///
+    /// # Errors
+    /// As [`SyncEngine::sync`].
+    pub fn push(&mut self) -> Result<SyncReport> {
+        let _alone = self.begin()?;
+        self.recover()?;
+        let plan = self.plan()?;
+        self.upload(plan, None)?;
+        self.report()
+    }
+
+    /// Brings the snapshot, and every working copy without edits, up to date; nothing is uploaded.
+    ///
+    /// # Errors
+    /// As [`SyncEngine::sync`].
+    pub fn pull(&mut self, extent: Extent) -> Result<PullReport> {
+        let _alone = self.begin()?;
+        self.recover()?;
+        self.pull_and_merge(extent)?;
+        self.pull_report()
+    }
+
+    /// The payloads that would be sent now, as JSON objects, passwords as `***`: of these customers, or of all when
+    /// there are none. Nothing is sent or written.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub fn diff(&self, ids: &[CustomerId]) -> Result<Vec<String>> {
+        self.store.diff(ids)
+    }
+
+    /// The file.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The store's stand-in or connection.
+    pub fn remote(&mut self) -> &mut R {
+        &mut self.remote
+    }
+
+    fn begin(&mut self) -> Result<SyncLock> {
+        let lock = self.store.lock_sync(self.options.wait)?;
+        self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
+        self.options.policies.clock_offset = self.store.clock_offset()?;
+        Ok(lock)
+    }
+
+    // ---- requests ----------------------------------------------------------------------------------------------------
+
+    fn tickets(&mut self) -> Tickets {
+        self.blocks += 1;
+        Tickets::block(self.blocks)
+    }
+
+    /// Starts a request; the caller has made sure that the pacer lets it.
+    fn start(&mut self, ticket: Ticket, request: Request) {
+        match &request {
+            Request::Update(_) => {
+                self.counts.put += 1;
+                self.counts.bytes_sent += request.body().len() as u64;
+            }
+            _ => self.counts.get += 1,
+        }
+        self.pacer.sent();
+        self.remote.start(ticket, request);
+    }
+
+    /// The next answer, having learned from its headers.
+    fn next_answer(&mut self, until_ms: Option<u64>) -> Option<(Ticket, Result<Answer, Trouble>)> {
+        let wait =
+            until_ms.map(|until_ms| Duration::from_millis(until_ms.saturating_sub(self.clock.now_ms())));
+        let (ticket, answer) = self.remote.next(wait)?;
+        let now_ms = self.clock.now_ms();
+        match &answer {
+            Ok(answer) => {
+                self.pacer.returned(&answer.rate, now_ms);
+                self.counts.offset = answer.date.map(|date| date - self.clock.utc()).or(self.counts.offset);
+                self.limited_or_passed(answer, now_ms);
+            }
+            Err(_) => self.pacer.returned(&crate::flow::RateHeaders::default(), now_ms),
+        }
+        Some((ticket, answer))
+    }
+
+    fn limited_or_passed(&mut self, answer: &Answer, now_ms: u64) {
+        if answer.status == 429 {
+            self.counts.rate_limited += 1;
+            let until_ms = self.pacer.limited(&answer.rate, now_ms, self.random.f64());
+            self.counts.throttled_ms = Some(until_ms);
+            tracing::info!(wait_ms = until_ms - now_ms, "the store asks all to wait");
+        } else {
+            self.pacer.passed();
+        }
+    }
+
+    /// Starts a read when the pacer lets it.
+    fn ask(&mut self, request: Request) -> Asked {
+        self.sleep_until(self.pacer.ready_at_ms(self.clock.now_ms()));
+        let ticket = self.tickets().take();
+        self.start(ticket, request.clone());
+        Asked { ticket, request, sent_ms: self.clock.now_ms() }
+    }
+
+    /// Waits for the answer to a read, trying again as long as that may help, and hands it on.
+    fn answered<T>(
+        &mut self,
+        mut asked: Asked,
+        mut take: impl FnMut(&mut Self, Page<'_>, &Answer) -> Result<T>,
+    ) -> Result<T> {
+        let mut misses = Misses::default();
+        loop {
+            let Some((ticket, answer)) = self.next_answer(None) else {
+                return Err(Failure::Unexpected("a request was never answered".to_owned()).into());
+            };
+            if ticket != asked.ticket {
+                continue;
+            }
+            match (judge_get(&answer), &answer) {
+                (GetVerdict::Page(page), Ok(answer)) => return take(self, page, answer),
+                (GetVerdict::Stop(failure), _) => return Err(failure.into()),
+                (GetVerdict::Again(why), _) => self.missed(&mut misses, asked.sent_ms, why)?,
+                _ => {}
+            }
+            asked = self.ask(asked.request);
+        }
+    }
+
+    /// Waits before a read is tried again, or gives up.
+    fn missed(&mut self, misses: &mut Misses, sent_ms: u64, why: String) -> Result<()> {
+        let retry = self.options.upload.retry;
+        let now_ms = self.clock.now_ms();
+        misses.add(sent_ms, now_ms);
+        if misses.are_enough(&retry, now_ms) {
+            return Err(Failure::Unavailable { tries: misses.count(), last: why }.into());
+        }
+        self.counts.retries += 1;
+        tracing::debug!(why, "trying again");
+        let wait_ms = retry.wait_ms(retry.read_base_ms, misses.count(), self.random.f64());
+        self.sleep_until(now_ms + wait_ms);
+        Ok(())
+    }
+
+    fn sleep_until(&mut self, until_ms: u64) {
+        while self.clock.now_ms() < until_ms {
+            _ = self.next_answer(Some(until_ms));
+        }
+    }
+}
+
+/// A read that is on its way.
+struct Asked {
+    ticket: Ticket,
+    request: Request,
+    sent_ms: u64,
+}
+
+impl<R> std::fmt::Debug for SyncEngine<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SyncEngine")
+            .field("store", &self.store)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

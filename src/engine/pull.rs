@@ -1,0 +1,122 @@
+//! Steps 2 and 3: what changed in the store, page by page, merged as it is taken in.
+//!
+//! The next page is asked for before this one is written, so the wire and the disk work at once. The cursor of the next
+//! pull is the server's clock when this one began, less an overlap; the till's clock decides nothing. Pages are read in
+//! the server's own order, which no change of a customer disturbs; what changes meanwhile bears a later time and comes
+//! with the next pull.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Asked, Extent, Progress, SyncEngine};
+use crate::api::{Remote, Request};
+use crate::customer::CustomerId;
+use crate::error::{Failure, Result};
+use crate::store::{FullPull, PageKind};
+
+/// Customers asked for by id in one call.
+const CONFIRM_AT_ONCE: usize = 100;
+
+/// A pull under way.
+struct Pulling {
+    modified_min: Option<DateTime<Utc>>,
+    began_at: Option<DateTime<Utc>>,
+    is_full: bool,
+    seen: u64,
+}
+
+impl<R: Remote> SyncEngine<R> {
+    pub(super) fn pull_and_merge(&mut self, extent: Extent) -> Result<()> {
+        let cursor = self.store.pull_cursor()?;
+        match (extent, cursor) {
+            (Extent::Changes, Some(cursor)) => self.pull_changes(cursor),
+            _ => self.pull_everything(),
+        }
+    }
+
+    fn pull_changes(&mut self, cursor: DateTime<Utc>) -> Result<()> {
+        let mut pulling = Pulling { modified_min: Some(cursor), began_at: None, is_full: false, seen: 0 };
+        self.pages(&mut pulling, None)?;
+        self.store.end_pull(pulling.began_at, self.clock.utc())
+    }
+
+    fn pull_everything(&mut self) -> Result<()> {
+        let cut = self.store.begin_full_pull()?;
+        let is_resumed = cut.after.is_some();
+        let mut pulling = Pulling { modified_min: None, began_at: cut.began_at, is_full: true, seen: 0 };
+        match self.pages(&mut pulling, cut.after) {
+            Err(error) if is_resumed && error.is_protocol() => {
+                tracing::info!("the store does not know the place where the pull was cut: it begins anew");
+                self.store.forget_full_pull()?;
+                pulling = Pulling { modified_min: None, began_at: None, is_full: true, seen: 0 };
+                self.pages(&mut pulling, None)?;
+            }
+            done => done?,
+        }
+        self.find_deletions()?;
+        let cursor = match pulling.began_at {
+            Some(began_at) => Some(began_at),
+            None => self.store.newest_modified()?.map(|newest| newest - self.overlap()),
+        };
+        self.store.end_pull(cursor, self.clock.utc())
+    }
+
+    fn pages(&mut self, pulling: &mut Pulling, after: Option<String>) -> Result<()> {
+        let mut next = Some(self.ask_page(pulling, after));
+        while let Some(asked) = next {
+            next = self.page(pulling, asked)?;
+        }
+        Ok(())
+    }
+
+    fn ask_page(&mut self, pulling: &Pulling, after: Option<String>) -> Asked {
+        self.ask(Request::Page { modified_min: pulling.modified_min, after })
+    }
+
+    /// Takes in one page; the next one is on its way by then.
+    fn page(&mut self, pulling: &mut Pulling, asked: Asked) -> Result<Option<Asked>> {
+        self.answered(asked, |engine, page, answer| {
+            let began = answer.date.map(|date| date - engine.overlap());
+            pulling.began_at = pulling.began_at.or(began);
+            let next = page.next.clone().map(|after| engine.ask_page(pulling, Some(after)));
+            let kind = match pulling.is_full {
+                true => PageKind::Full(FullPull { began_at: pulling.began_at, after: page.next.clone() }),
+                false => PageKind::Changes,
+            };
+            let now = engine.clock.utc();
+            let changed = engine.store.take_page(&page.customers, &kind, &engine.options.policies, now)?;
+            engine.counts.pulled += changed as u64;
+            pulling.seen += page.customers.len() as u64;
+            (engine.on_progress)(Progress::Pulled { customers: pulling.seen, of: page.total });
+            Ok(next)
+        })
+    }
+
+    /// Customers that a full pull did not see are asked for by id before they are taken for deleted.
+    fn find_deletions(&mut self) -> Result<()> {
+        let mut above = CustomerId(i64::MIN);
+        loop {
+            let unseen = self.store.unseen(above, CONFIRM_AT_ONCE)?;
+            let Some(last) = unseen.last() else { return Ok(()) };
+            above = *last;
+            let asked = self.ask(Request::ByIds(unseen.clone()));
+            let there: BTreeSet<CustomerId> = self.answered(asked, |_, page, _| {
+                Ok(page.customers.iter().map(|(attributes, _)| attributes.id()).collect())
+            })?;
+            let gone: Vec<CustomerId> = unseen.into_iter().filter(|id| !there.contains(id)).collect();
+            self.counts.deleted += gone.len() as u64;
+            self.store.take_deletions(&gone, self.clock.utc())?;
+        }
+    }
+
+    fn overlap(&self) -> TimeDelta {
+        TimeDelta::from_std(self.options.overlap).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+impl crate::error::Error {
+    fn is_protocol(&self) -> bool {
+        matches!(self.failure(), Failure::Protocol(_))
+    }
+}

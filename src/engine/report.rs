@@ -1,0 +1,162 @@
+//! Step 7: what was done, and what waits for a person.
+
+use chrono::TimeDelta;
+use serde::Serialize;
+
+use super::SyncEngine;
+use crate::api::Remote;
+use crate::error::Result;
+use crate::store::{Conflict, Rejected, Uploaded};
+
+/// How many requests were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Requests {
+    /// Reads.
+    pub get: u64,
+    /// Updates.
+    pub put: u64,
+}
+
+/// What a sync did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SyncReport {
+    /// Customers that were new or changed in the store.
+    pub pulled: u64,
+    /// Customers whose edits the store took.
+    pub uploaded_customers: u64,
+    /// Attributes of them.
+    pub uploaded_fields: u64,
+    /// Customers whose edits ended up where the store already was: no call was needed.
+    pub unchanged_customers: u64,
+    /// Attributes whose edit the store refused, open when the sync ended.
+    pub rejected: u64,
+    /// Attributes that wait for a decision, open when the sync ended.
+    pub conflicts: u64,
+    /// Requests that were sent.
+    pub requests: Requests,
+    /// How often something was sent or read once more.
+    pub retries: u64,
+    /// How often the store said `429`.
+    pub rate_limited: u64,
+    /// Bytes of the bodies that were sent.
+    pub bytes_sent: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+    /// The refused edits, with the server's words.
+    #[serde(skip)]
+    pub rejected_edits: Vec<Rejected>,
+    /// The fields that wait for a decision.
+    #[serde(skip)]
+    pub open_conflicts: Vec<Conflict>,
+}
+
+/// What a pull did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PullReport {
+    /// Customers that were new or changed in the store.
+    pub pulled: u64,
+    /// Customers that were gone from the store.
+    pub deleted: u64,
+    /// Attributes that wait for a decision, open when the pull ended.
+    pub conflicts: u64,
+    /// Requests that were sent.
+    pub requests: Requests,
+}
+
+/// How far a sync has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Customers that came in; `of` as the server tells.
+    Pulled {
+        /// So far.
+        customers: u64,
+        /// In all, if the server tells.
+        of: Option<u64>,
+    },
+    /// Customers whose upload was answered.
+    Uploaded {
+        /// So far.
+        customers: u64,
+        /// In all.
+        of: u64,
+    },
+}
+
+/// What is counted while a sync runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) began_ms: u64,
+    pub(super) get: u64,
+    pub(super) put: u64,
+    pub(super) bytes_sent: u64,
+    pub(super) retries: u64,
+    pub(super) rate_limited: u64,
+    pub(super) pulled: u64,
+    pub(super) deleted: u64,
+    pub(super) unchanged_customers: u64,
+    pub(super) uploaded: Uploaded,
+    /// The server's clock less the till's, as last seen.
+    pub(super) offset: Option<TimeDelta>,
+    /// All wait until then.
+    pub(super) throttled_ms: Option<u64>,
+}
+
+impl Counts {
+    fn requests(&self) -> Requests {
+        Requests { get: self.get, put: self.put }
+    }
+}
+
+impl<R: Remote> SyncEngine<R> {
+    pub(super) fn report(&mut self) -> Result<SyncReport> {
+        self.note_clocks()?;
+        let now = self.clock.utc();
+        self.store.set_time("last_push_at", Some(now))?;
+        if !self.store.wipe_log()? {
+            tracing::warn!(
+                "another program reads the file: the write-ahead log is emptied with the next sync"
+            );
+        }
+        let (rejected_edits, open_conflicts) = (self.store.rejected()?, self.store.conflicts()?);
+        let counts = &self.counts;
+        Ok(SyncReport {
+            pulled: counts.pulled,
+            uploaded_customers: counts.uploaded.customers as u64,
+            uploaded_fields: counts.uploaded.fields as u64,
+            unchanged_customers: counts.unchanged_customers,
+            rejected: rejected_edits.len() as u64,
+            conflicts: open_conflicts.len() as u64,
+            requests: counts.requests(),
+            retries: counts.retries,
+            rate_limited: counts.rate_limited,
+            bytes_sent: counts.bytes_sent,
+            elapsed_ms: self.clock.now_ms() - counts.began_ms,
+            rejected_edits,
+            open_conflicts,
+        })
+    }
+
+    pub(super) fn pull_report(&mut self) -> Result<PullReport> {
+        self.note_clocks()?;
+        let counts = &self.counts;
+        Ok(PullReport {
+            pulled: counts.pulled,
+            deleted: counts.deleted,
+            conflicts: self.store.conflicts()?.len() as u64,
+            requests: counts.requests(),
+        })
+    }
+
+    /// Facts about clocks that outlive the sync.
+    fn note_clocks(&mut self) -> Result<()> {
+        if let Some(offset) = self.counts.offset {
+            self.store.set_state("clock_offset_ms", Some(&offset.num_milliseconds().to_string()))?;
+        }
+        let now_ms = self.clock.now_ms();
+        let throttled =
+            self.counts.throttled_ms.and_then(|until_ms| until_ms.checked_sub(now_ms)).filter(|ms| *ms > 0);
+        let until =
+            throttled.map(|ms| self.clock.utc() + TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(0)));
+        self.store.set_time("throttled_until", until)
+    }
+}

@@ -1,0 +1,220 @@
+//! Steps 1, 4, 5 and 6: drives the upload machine. Commands come out of it and are carried out here, answers go in; this
+//! thread is the one writer of the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+
+use super::{Extent, Progress, SyncEngine};
+use crate::api::{Remote, Request};
+use crate::customer::{CustomerId, FieldId, Record};
+use crate::error::{Failure, Result};
+use crate::flow::{
+    Answer, EmailOrder, GetVerdict, PutVerdict, Step, Ticket, Trouble, Upload, UploadOptions, Write,
+    judge_get, judge_put, order_emails,
+};
+use crate::store::{Planned, Uploaded};
+
+/// What a ticket stands for.
+enum Errand {
+    Put(Vec<(CustomerId, Vec<FieldId>)>),
+    Read(Vec<CustomerId>),
+}
+
+/// A machine and what it has on its way.
+struct Run {
+    machine: Upload,
+    errands: BTreeMap<Ticket, Errand>,
+    total: u64,
+    done: BTreeSet<CustomerId>,
+}
+
+/// Why two customers that swap addresses are not sent.
+const RING: &str = "its address goes to a customer whose address it takes, directly or in a ring: no order of single \
+                    updates can do that; give one of them another address first, sync, then go on";
+
+impl<R: Remote> SyncEngine<R> {
+    /// Step 1. What an earlier sync left on its way is read back; what did not land is pending again.
+    pub(super) fn recover(&mut self) -> Result<()> {
+        let doubt = self.store.in_doubt()?;
+        if doubt.customers.is_empty() {
+            return Ok(());
+        }
+        let grace = TimeDelta::milliseconds(i64::try_from(self.options.upload.grace_ms).unwrap_or(i64::MAX));
+        // A clock that was set meanwhile must not make it wait longer than the grace.
+        let left = doubt
+            .adjustment_sent_at
+            .map_or(TimeDelta::zero(), |sent_at| grace - (self.clock.utc() - sent_at));
+        let left_ms = left.clamp(TimeDelta::zero(), grace).num_milliseconds().unsigned_abs();
+        let now_ms = self.clock.now_ms();
+        let tickets = self.tickets();
+        let machine =
+            Upload::recovering(doubt.customers, now_ms + left_ms, self.options.upload, now_ms, tickets);
+        self.run(machine, 0)
+    }
+
+    /// Step 4. What is to be sent; what needs no call settles here.
+    pub(super) fn plan(&mut self) -> Result<Planned> {
+        let planned = self.store.plan(self.clock.utc())?;
+        self.counts.unchanged_customers += planned.unchanged_customers as u64;
+        tracing::debug!(
+            customers = planned.customers.len(),
+            unchanged = planned.unchanged_customers,
+            "planned"
+        );
+        Ok(planned)
+    }
+
+    /// Steps 5 and 6.
+    pub(super) fn upload(&mut self, planned: Planned, refresh_ms: Option<u64>) -> Result<()> {
+        let order = self.order(&planned)?;
+        let total = planned.customers.len() as u64;
+        let size = self.store.batch_limit(self.clock.utc())?.unwrap_or(self.options.upload.batch_size);
+        let options = UploadOptions { refresh_ms, ..self.options.upload };
+        let (now_ms, tickets) = (self.clock.now_ms(), self.tickets());
+        self.run(Upload::of(planned.customers, &order, size, options, now_ms, tickets), total)
+    }
+
+    fn order(&mut self, planned: &Planned) -> Result<EmailOrder> {
+        let order = order_emails(&planned.emails);
+        if !order.rings.is_empty() {
+            self.store.reject_unsent(&order.rings, FieldId::EMAIL, RING, self.clock.utc())?;
+        }
+        Ok(order)
+    }
+
+    fn run(&mut self, machine: Upload, total: u64) -> Result<()> {
+        let mut run = Run { machine, errands: BTreeMap::new(), total, done: BTreeSet::new() };
+        loop {
+            match run.machine.next(self.clock.now_ms(), &self.pacer) {
+                Step::Send(ticket, ids) => self.send(&mut run, ticket, &ids)?,
+                Step::Read(ticket, ids) => {
+                    run.errands.insert(ticket, Errand::Read(ids.clone()));
+                    self.start(ticket, Request::ByIds(ids));
+                }
+                Step::Refresh => {
+                    self.pull_and_merge(Extent::Changes)?;
+                    run.machine.refreshed(self.clock.now_ms());
+                }
+                Step::Wait(until_ms) => self.wait(&mut run, until_ms)?,
+                Step::Done => break,
+            }
+        }
+        self.counts.retries += u64::from(run.machine.retries());
+        if let Some(size) = run.machine.learned_size() {
+            self.store.set_batch_limit(size, self.clock.utc())?;
+        }
+        run.machine.failure().map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    /// Commits a batch, then lets it leave.
+    fn send(&mut self, run: &mut Run, ticket: Ticket, ids: &[CustomerId]) -> Result<()> {
+        let prepared = self.store.prepare_batch(ids, self.clock.utc())?;
+        self.counts.unchanged_customers += prepared.unchanged_customers as u64;
+        if prepared.payloads.is_empty() {
+            run.machine.nothing_to_send(ticket);
+            return Ok(());
+        }
+        let customers: Vec<CustomerId> = prepared.payloads.iter().map(|payload| payload.id).collect();
+        let has_adjustment = prepared.payloads.iter().any(|payload| payload.credit.is_some());
+        run.machine.sent(ticket, &customers, has_adjustment, self.clock.now_ms());
+        let sent = prepared.payloads.iter().map(|payload| (payload.id, payload.sent().collect())).collect();
+        run.errands.insert(ticket, Errand::Put(sent));
+        self.start(ticket, Request::update(&prepared.payloads));
+        Ok(())
+    }
+
+    fn wait(&mut self, run: &mut Run, until_ms: Option<u64>) -> Result<()> {
+        let Some((ticket, answer)) = self.next_answer(until_ms) else {
+            if until_ms.is_none() && run.machine.in_flight() == 0 {
+                return Err(Failure::Unexpected("the upload waits for nothing".to_owned()).into());
+            }
+            return Ok(());
+        };
+        match run.errands.remove(&ticket) {
+            Some(Errand::Put(sent)) => self.put_answered(run, ticket, &sent, &answer),
+            Some(Errand::Read(ids)) => self.read_answered(run, ticket, &ids, &answer),
+            None => Ok(()),
+        }
+    }
+
+    fn put_answered(
+        &mut self,
+        run: &mut Run,
+        ticket: Ticket,
+        sent: &[(CustomerId, Vec<FieldId>)],
+        answer: &Result<Answer, Trouble>,
+    ) -> Result<()> {
+        let verdict = judge_put(answer, sent);
+        note(&verdict);
+        let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
+        match run.machine.answered(ticket, verdict, now_ms, chance) {
+            Write::Settle(records) => {
+                let uploaded = self.store.settle_batch(&records, &self.options.policies, now)?;
+                self.progress(run, records.iter().map(|(id, _)| *id), uploaded);
+            }
+            Write::Release => {
+                let ids: Vec<CustomerId> = sent.iter().map(|(id, _)| *id).collect();
+                self.store.release(&ids, now)?;
+            }
+            Write::Reject(rejection) => {
+                self.store.reject(&rejection, now)?;
+                self.progress(run, [rejection.customer_id], Uploaded::default());
+            }
+            Write::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn read_answered(
+        &mut self,
+        run: &mut Run,
+        ticket: Ticket,
+        ids: &[CustomerId],
+        answer: &Result<Answer, Trouble>,
+    ) -> Result<()> {
+        let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
+        match judge_get(answer) {
+            GetVerdict::Page(page) => {
+                let records =
+                    page.customers.iter().map(|(attributes, body)| (attributes.id(), Record::new(*body)));
+                let records: BTreeMap<CustomerId, Record> = records.collect();
+                let machine = &mut run.machine;
+                let refuse = |pending: &[CustomerId]| machine.read(ticket, pending);
+                let uploaded = self.store.recover(ids, &records, &self.options.policies, now, refuse)?;
+                self.progress(run, [], uploaded);
+            }
+            GetVerdict::Limited => run.machine.read_limited(ticket, now_ms),
+            GetVerdict::Again(why) => run.machine.read_failed(ticket, Ok(why), now_ms, chance),
+            GetVerdict::Stop(failure) => run.machine.read_failed(ticket, Err(failure), now_ms, chance),
+        }
+        Ok(())
+    }
+
+    fn progress(&mut self, run: &mut Run, through: impl IntoIterator<Item = CustomerId>, uploaded: Uploaded) {
+        self.counts.uploaded.customers += uploaded.customers;
+        self.counts.uploaded.fields += uploaded.fields;
+        run.done.extend(through);
+        (self.on_progress)(Progress::Uploaded { customers: run.done.len() as u64, of: run.total });
+    }
+}
+
+/// What is worth a line in the log; no personal data.
+fn note(verdict: &PutVerdict) {
+    match verdict {
+        PutVerdict::Confirmed { records, missing, rejections } => {
+            tracing::debug!(
+                confirmed = records.len(),
+                missing = missing.len(),
+                rejected = rejections.len(),
+                "answer"
+            );
+        }
+        PutVerdict::InDoubt(why) => tracing::warn!(why, "an update is in doubt"),
+        PutVerdict::Refused { rejections, .. } => {
+            tracing::warn!(named = rejections.len(), "an update was refused")
+        }
+        PutVerdict::TooLarge => tracing::warn!("an update was too large"),
+        PutVerdict::Limited | PutVerdict::NotSent(_) | PutVerdict::Stop(_) => {}
+    }
+}

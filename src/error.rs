@@ -1,0 +1,196 @@
+//! What can go wrong, said so that a person knows what happened, to whom, and what to do next.
+//!
+//! One public type with questions to ask of it. Every failure keeps every edit: what was journaled stays pending.
+
+use std::path::{Path, PathBuf};
+
+use crate::customer::{CustomerId, EditError};
+
+/// The result of everything that can fail here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure. Ask it what it means: [`Error::is_offline`], [`Error::is_auth`], [`Error::can_retry`].
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<Failure>);
+
+/// The kinds of failure. The display of each is one sentence with the names that a person needs.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{0}")]
+    Refused(EditError),
+    #[error("{0}")]
+    RefusedBySql(String),
+    #[error("{0}")]
+    Usage(String),
+    #[error("customer {0} is not in this file")]
+    UnknownCustomer(CustomerId),
+    #[error("{path} belongs to the store {recorded}, not to {given}")]
+    WrongStore { path: PathBuf, recorded: String, given: String },
+    #[error("another sync of {0} is running")]
+    Busy(PathBuf),
+    #[error("there is no database at {0}")]
+    NotThere(PathBuf),
+    #[error("the database {0} is locked by another program")]
+    Locked(PathBuf),
+    #[error("the database {path} is damaged: {cause}")]
+    Corrupt { path: PathBuf, cause: String },
+    #[error("the database {path} is of a newer schema ({found}) than this version knows ({known})")]
+    NewerSchema { path: PathBuf, found: i64, known: i64 },
+    #[error("no space is left on the disk of {0}")]
+    DiskFull(PathBuf),
+    #[error("the database {path} cannot be written: {cause}")]
+    NotWritable { path: PathBuf, cause: String },
+    #[error("the database {path}: {source}")]
+    Database { path: PathBuf, source: rusqlite::Error },
+    #[error("the store cannot be reached: {0}")]
+    Offline(String),
+    #[error("the store did not do its part, {tries} times: {last}")]
+    Unavailable { tries: u32, last: String },
+    #[error("the store refused the {what} ({status}): {words}")]
+    Auth { what: &'static str, status: u16, words: String },
+    #[error("the store answered in a way that is not understood: {0}")]
+    Protocol(String),
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+impl Error {
+    /// The store cannot be reached or does not do its part; every edit is kept and a later sync will try again.
+    pub fn is_offline(&self) -> bool {
+        matches!(*self.0, Failure::Offline(_) | Failure::Unavailable { .. })
+    }
+
+    /// The token, its scope or the store hash is wrong; every edit is kept.
+    pub fn is_auth(&self) -> bool {
+        matches!(*self.0, Failure::Auth { .. })
+    }
+
+    /// The edit or the request was wrong; nothing was journaled.
+    pub fn is_usage(&self) -> bool {
+        use Failure::{Refused, RefusedBySql, UnknownCustomer, Usage, WrongStore};
+        matches!(*self.0, Refused(_) | RefusedBySql(_) | Usage(_) | UnknownCustomer(_) | WrongStore { .. })
+    }
+
+    /// The database file: not there, locked, damaged, of a newer schema, not writable, or its disk is full.
+    pub fn is_database(&self) -> bool {
+        use Failure::*;
+        matches!(
+            *self.0,
+            Busy(_)
+                | NotThere(_)
+                | Locked(_)
+                | Corrupt { .. }
+                | NewerSchema { .. }
+                | DiskFull(_)
+                | NotWritable { .. }
+                | Database { .. }
+        )
+    }
+
+    /// Another sync of the same file is running.
+    pub fn is_busy(&self) -> bool {
+        matches!(*self.0, Failure::Busy(_))
+    }
+
+    /// The same call may succeed later without anybody doing anything.
+    pub fn can_retry(&self) -> bool {
+        self.is_offline() || matches!(*self.0, Failure::Busy(_) | Failure::Locked(_))
+    }
+
+    /// A stable word for programs: `offline`, `busy`, `newer_schema`, …
+    pub fn code(&self) -> &'static str {
+        match &*self.0 {
+            Failure::Refused(_) | Failure::RefusedBySql(_) => "refused",
+            Failure::Usage(_) => "usage",
+            Failure::UnknownCustomer(_) => "unknown_customer",
+            Failure::WrongStore { .. } => "wrong_store",
+            Failure::Busy(_) => "busy",
+            Failure::NotThere(_) => "not_there",
+            Failure::Locked(_) => "locked",
+            Failure::Corrupt { .. } => "corrupt",
+            Failure::NewerSchema { .. } => "newer_schema",
+            Failure::DiskFull(_) => "disk_full",
+            Failure::NotWritable { .. } => "not_writable",
+            Failure::Database { .. } => "database",
+            Failure::Offline(_) => "offline",
+            Failure::Unavailable { .. } => "unavailable",
+            Failure::Auth { .. } => "auth",
+            Failure::Protocol(_) => "protocol",
+            Failure::Unexpected(_) => "unexpected",
+        }
+    }
+
+    /// What to do next, where there is something to say.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match &*self.0 {
+            Failure::Refused(_) | Failure::RefusedBySql(_) => {
+                "nothing was journaled: correct the value and edit again"
+            }
+            Failure::UnknownCustomer(_) => "pull first, or look for the customer with find",
+            Failure::WrongStore { .. } => "use one file for each store",
+            Failure::Busy(_) => "wait for it to end, or give --wait SECONDS",
+            Failure::NotThere(_) => "pull first: that makes the file",
+            Failure::Locked(_) => "close the program that holds a transaction open, then try again",
+            Failure::Corrupt { .. } => "restore the file from a backup; see docs/operations.md",
+            Failure::NewerSchema { .. } => "upgrade tillsync; the file was not touched",
+            Failure::DiskFull(_) => "free some space, then try again; every acknowledged edit is kept",
+            Failure::NotWritable { .. } => "make the file and its folder writable for this user",
+            Failure::Offline(_) => "every edit is kept; sync again when the network is back",
+            Failure::Unavailable { .. } => "every edit is kept; sync again later",
+            Failure::Auth { .. } => "every edit is kept; correct it and sync again",
+            Failure::Protocol(_) => "every edit is kept; check --api-url",
+            Failure::Usage(_) | Failure::Database { .. } | Failure::Unexpected(_) => return None,
+        })
+    }
+
+    pub(crate) fn failure(&self) -> &Failure {
+        &self.0
+    }
+
+    pub(crate) fn usage(text: impl Into<String>) -> Error {
+        Failure::Usage(text.into()).into()
+    }
+
+    /// What SQLite said of the file at `path`, by its meaning for a person.
+    pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> Error {
+        use rusqlite::ErrorCode;
+        let path = path.to_owned();
+        let code = source.sqlite_error_code();
+        let cause = source.to_string();
+        match code {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::Locked(path),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Failure::Corrupt { path, cause },
+            Some(ErrorCode::DiskFull) => Failure::DiskFull(path),
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                Failure::NotWritable { path, cause }
+            }
+            _ => match refusal(&cause) {
+                Some(words) => Failure::RefusedBySql(words),
+                None => Failure::Database { path, source },
+            },
+        }
+        .into()
+    }
+}
+
+/// The words of a trigger's refusal, out of whatever SQLite wraps them in.
+fn refusal(message: &str) -> Option<String> {
+    let start = message.find("tillsync refused: ")?;
+    let words = &message[start + "tillsync refused: ".len()..];
+    let words =
+        words.split(" in UPDATE ").next().unwrap_or(words).split(" in INSERT ").next().unwrap_or(words);
+    Some(words.trim_end_matches('\'').to_owned())
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        Error(Box::new(failure))
+    }
+}
+
+impl From<EditError> for Error {
+    fn from(error: EditError) -> Error {
+        Failure::Refused(error).into()
+    }
+}

@@ -1,0 +1,160 @@
+//! The smallest update: what the working copy has and the snapshot has not, for the attributes that were edited.
+//!
+//! Only attributes with a pending edit are looked at, so an attribute that nobody edited is never sent. What ends
+//! up where the server already is settles here, without a call.
+
+use super::dirty::only_adjustments;
+use super::merge::{editable_columns, outcomes};
+use super::{ConflictPlan, Credit, CustomerPlan, Dirty, Op, Outcome, Payload, Settlement};
+use crate::customer::{Attributes, BadRecord, FieldId, Value, first_credit};
+
+/// What one customer's edits come to.
+#[derive(Clone, Debug)]
+pub struct Diff {
+    /// What is to be sent; `None`: nothing.
+    pub payload: Option<Payload>,
+    /// What settles, or is held, without a call.
+    pub plan: CustomerPlan,
+}
+
+impl Diff {
+    /// Whether every edit ended up where the server already is.
+    pub fn is_unchanged(&self) -> bool {
+        let outcomes = [Some(Outcome::Unchanged), Some(Outcome::Superseded)];
+        self.payload.is_none()
+            && !self.plan.settle.is_empty()
+            && self.plan.settle.iter().all(|settlement| outcomes.contains(&settlement.outcome))
+    }
+}
+
+/// Compares a customer's working copy with its snapshot.
+///
+/// # Errors
+/// When the snapshot is no customer: the file was changed from outside.
+pub fn diff(dirty: &Dirty) -> Result<Diff, BadRecord> {
+    let mut plan = CustomerPlan::nothing(dirty.id);
+    let Some(base) = dirty.base.as_ref().filter(|_| !dirty.is_gone()) else {
+        hold_all(dirty, &mut plan);
+        return Ok(Diff { payload: None, plan });
+    };
+    let base = base.attributes()?;
+    let mut payload =
+        Payload { id: dirty.id, fields: Vec::new(), password: None, credit: None, covers: Vec::new() };
+    for field in editable_columns() {
+        one_field(dirty, &base, field, &mut payload, &mut plan);
+    }
+    password(dirty, &mut payload);
+    let is_empty = payload.fields.is_empty() && payload.password.is_none();
+    Ok(Diff { payload: (!is_empty).then_some(payload), plan })
+}
+
+fn one_field(
+    dirty: &Dirty,
+    base: &Attributes<'_>,
+    field: FieldId,
+    payload: &mut Payload,
+    plan: &mut CustomerPlan,
+) {
+    let ops = freed(dirty, field);
+    if ops.is_empty() {
+        return;
+    }
+    if let Some(open) = dirty.open_of(field.name()) {
+        plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+        let local = Some(dirty.row.get(field).to_json());
+        plan.conflicts.push(ConflictPlan::Update { id: open.id, local, remote: None });
+        return;
+    }
+    let (was, value) = (base.get(field), sendable(dirty, base, field));
+    if value == was {
+        let outcome = if held_entries(dirty, field) { Outcome::Held } else { Outcome::Unchanged };
+        plan.settle.extend(outcomes(&ops, outcome));
+    } else if let Some(problem) = unsendable(&value) {
+        plan.settle.extend(ops.iter().map(|op| Settlement {
+            reason: Some(problem.to_owned()),
+            ..Settlement::new(op.seq, Outcome::Rejected)
+        }));
+    } else {
+        if field == FieldId::STORE_CREDIT_AMOUNTS {
+            payload.credit = credit(&ops, &was, &value);
+        }
+        payload.covers.extend(ops.iter().map(|op| op.seq));
+        payload.fields.push((field, value));
+    }
+}
+
+/// The edits of an attribute that a payload covers: pending ones, and rejected ones that a newer edit has freed.
+fn freed(dirty: &Dirty, field: FieldId) -> Vec<&Op> {
+    let is_freed = |op: &&Op| match (op.outcome, op.reject_group) {
+        (None, _) => true,
+        (Some(Outcome::Rejected), Some(group)) => dirty
+            .ops
+            .iter()
+            .any(|new| new.is_pending() && new.seq > op.seq && in_group(dirty, new.field, group)),
+        (Some(Outcome::Rejected), None) => {
+            dirty.ops_of(field).any(|new| new.is_pending() && new.seq > op.seq)
+        }
+        _ => false,
+    };
+    dirty.ops_of(field).filter(is_freed).collect()
+}
+
+fn in_group(dirty: &Dirty, field: FieldId, group: i64) -> bool {
+    dirty.ops_of(field).any(|op| op.outcome == Some(Outcome::Rejected) && op.reject_group == Some(group))
+}
+
+/// What is to be sent of an attribute: the working copy, but for form fields that are held.
+fn sendable(dirty: &Dirty, base: &Attributes<'_>, field: FieldId) -> Value {
+    let local = dirty.row.get(field).clone();
+    if field != FieldId::FORM_FIELDS || dirty.held_forms().next().is_none() {
+        return local;
+    }
+    let (Value::Forms(mut entries), theirs) = (local.clone(), base.get(field)) else { return local };
+    for (name, _) in dirty.held_forms() {
+        let entry = match &theirs {
+            Value::Forms(theirs) => theirs.get(name).cloned(),
+            _ => None,
+        };
+        match entry {
+            Some(entry) => _ = entries.insert(name.to_owned(), entry),
+            None => _ = entries.remove(name),
+        }
+    }
+    if entries.is_empty() && theirs.is_null() { Value::Null } else { Value::Forms(entries) }
+}
+
+fn held_entries(dirty: &Dirty, field: FieldId) -> bool {
+    field == FieldId::FORM_FIELDS && dirty.held_forms().next().is_some()
+}
+
+/// Why a value cannot go onto the wire: taking an attribute back to null is not in the documented request.
+fn unsendable(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Null => Some("the store has a value meanwhile, and its update takes no null: give a value"),
+        Value::Channels(ids) if ids.is_empty() => {
+            Some("an empty array of channels is not allowed: give a channel")
+        }
+        Value::Credit(amounts) if amounts.is_empty() => {
+            Some("an empty array of amounts is not allowed: give an amount")
+        }
+        _ => None,
+    }
+}
+
+fn credit(ops: &[&Op], was: &Value, value: &Value) -> Option<Credit> {
+    only_adjustments(ops.iter().copied())?;
+    Some(Credit { before: first_credit(was), sent: first_credit(value) })
+}
+
+fn password(dirty: &Dirty, payload: &mut Payload) {
+    let ops = freed(dirty, FieldId::NEW_PASSWORD);
+    if let (Some(password), true) = (&dirty.password, !ops.is_empty()) {
+        payload.password = Some(password.clone());
+        payload.covers.extend(ops.iter().map(|op| op.seq));
+    }
+}
+
+fn hold_all(dirty: &Dirty, plan: &mut CustomerPlan) {
+    let pending = dirty.ops.iter().filter(|op| op.is_pending());
+    plan.settle.extend(pending.map(|op| Settlement::new(op.seq, Outcome::Held)));
+}

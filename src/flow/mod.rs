@@ -1,0 +1,38 @@
+//! The decisions, pure: no IO, no clock, no chance. Time and chance come in as values; plans go out.
+//!
+//! ```text
+//! journal + working copy ──diff──▶ Payload ──batch──▶ upload machine ──▶ answer ──reconcile──▶ CustomerPlan
+//! pulled record ────────────────────────────merge────────────────────────────────────────────▶ CustomerPlan
+//! batch in doubt ─────────────────────────────────────recover────────────────────────────────▶ CustomerPlan
+//! ```
+//!
+//! A [`CustomerPlan`] says everything that one transaction is to do with one customer; `store` executes it.
+
+mod answer;
+mod batch;
+mod diff;
+mod dirty;
+mod merge;
+mod payload;
+mod plan;
+mod policy;
+mod rate;
+mod reconcile;
+mod recover;
+mod retry;
+mod upload;
+
+pub use answer::{Answer, GetVerdict, Page, PutVerdict, Rejection, Trouble, judge_get, judge_put};
+pub use batch::{EmailEdit, EmailOrder, order_emails};
+pub use diff::{Diff, diff};
+pub use dirty::{Change, Dirty, Op, OpenConflict};
+pub use merge::{Sent, gone, merge};
+pub use payload::{Credit, Payload};
+pub use plan::{ConflictPlan, CustomerPlan, DELETED, Outcome, Settlement, SnapshotPlan};
+pub use policy::{Contest, Decision, Policies, Policy, Resolver};
+pub use rate::{Pacer, RateHeaders};
+pub use reconcile::reconcile;
+pub use recover::{Recovered, recover};
+pub(crate) use retry::Misses;
+pub use retry::RetryOptions;
+pub use upload::{Step, Ticket, Tickets, Upload, UploadOptions, Write};

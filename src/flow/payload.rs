@@ -1,0 +1,80 @@
+//! The smallest update of one customer: its id and the attributes that differ.
+
+use std::fmt::Write as _;
+
+use rust_decimal::Decimal;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::customer::{CustomerId, EditSeq, FieldId, Value};
+
+/// What an adjustment was turned into, so that an upload in doubt can be told apart from one that never arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credit {
+    /// The server's amount that the sum was added to.
+    pub before: Decimal,
+    /// The absolute amount that is sent.
+    pub sent: Decimal,
+}
+
+/// The smallest update of one customer.
+#[derive(Clone, Debug)]
+pub struct Payload {
+    /// The customer.
+    pub id: CustomerId,
+    /// The attributes that differ from the snapshot, in the table's order; never the password.
+    pub fields: Vec<(FieldId, Value)>,
+    /// A new password, if one waits.
+    pub password: Option<SecretString>,
+    /// Set when the store credit is sent because of adjustments.
+    pub credit: Option<Credit>,
+    /// The journal rows that an accepted upload settles.
+    pub covers: Vec<EditSeq>,
+}
+
+impl Payload {
+    /// Every attribute that is sent.
+    pub fn sent(&self) -> impl Iterator<Item = FieldId> {
+        self.fields
+            .iter()
+            .map(|(field, _)| *field)
+            .chain(self.password.as_ref().map(|_| FieldId::NEW_PASSWORD))
+    }
+
+    /// The value of an attribute that is sent; none for the password.
+    pub fn value(&self, field: FieldId) -> Option<&Value> {
+        self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)
+    }
+
+    /// The newest journal row that is covered.
+    pub fn up_to(&self) -> EditSeq {
+        self.covers.iter().copied().max().unwrap_or(EditSeq(0))
+    }
+
+    /// The JSON object that goes onto the wire.
+    pub fn to_json(&self) -> String {
+        self.print(self.password.as_ref().map(|secret| Value::Text(secret.expose_secret().to_owned())))
+    }
+
+    /// The same with the password shown as `***`: for people and for the file.
+    pub fn to_json_redacted(&self) -> String {
+        self.print(self.password.as_ref().map(|_| Value::Text("***".to_owned())))
+    }
+
+    fn print(&self, password: Option<Value>) -> String {
+        let mut out = format!("{{\"id\":{}", self.id);
+        for (field, value) in self.fields.iter().filter(|(field, _)| field.spec().parent.is_none()) {
+            _ = write!(out, ",\"{field}\":{}", value.to_json());
+        }
+        let nested = self.fields.iter().filter(|(field, _)| field.spec().parent.is_some());
+        let nested: Vec<_> = nested
+            .map(|(field, value)| (*field, value.to_json()))
+            .chain(password.map(|password| (FieldId::NEW_PASSWORD, password.to_json())))
+            .map(|(field, json)| format!("\"{field}\":{json}"))
+            .collect();
+        if !nested.is_empty() {
+            _ = write!(out, ",\"authentication\":{{{}}}", nested.join(","));
+        }
+        out.push('}');
+        out
+    }
+}

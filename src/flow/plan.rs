@@ -1,0 +1,165 @@
+//! What one transaction is to do with one customer.
+
+use crate::customer::{CustomerId, EditSeq, FieldId, Record, Value};
+
+/// The field of a conflict that says: the customer was deleted remotely.
+pub const DELETED: &str = "*";
+
+/// What became of a journaled edit. `None` in its place means pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Committed to a batch; unsettled until its answer is known.
+    InFlight,
+    /// The server has it.
+    Uploaded,
+    /// The server already had it, or it was taken back: no call was needed.
+    Unchanged,
+    /// A later edit of the same attribute took its place.
+    Superseded,
+    /// The server refused it; it waits for a person.
+    Rejected,
+    /// Both sides changed the attribute; it waits for a decision.
+    Held,
+    /// The user gave it up.
+    Discarded,
+    /// The remote side was kept.
+    Remote,
+}
+
+impl Outcome {
+    /// The word in the journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::InFlight => "in_flight",
+            Outcome::Uploaded => "uploaded",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Superseded => "superseded",
+            Outcome::Rejected => "rejected",
+            Outcome::Held => "held",
+            Outcome::Discarded => "discarded",
+            Outcome::Remote => "remote",
+        }
+    }
+
+    /// The outcome of that word.
+    pub fn named(word: &str) -> Option<Outcome> {
+        use Outcome::*;
+        [InFlight, Uploaded, Unchanged, Superseded, Rejected, Held, Discarded, Remote]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == word)
+    }
+
+    /// Whether nothing more will happen to the edit.
+    pub fn is_settled(self) -> bool {
+        !matches!(self, Outcome::InFlight | Outcome::Rejected | Outcome::Held)
+    }
+}
+
+/// A new outcome of one journal row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The row.
+    pub seq: EditSeq,
+    /// Its outcome; `None`: pending again.
+    pub outcome: Option<Outcome>,
+    /// Why, in the server's words, for a rejection.
+    pub reason: Option<String>,
+    /// The rows that were rejected together because no field was named share a number.
+    pub reject_group: Option<i64>,
+}
+
+impl Settlement {
+    /// A row and what became of it.
+    pub fn new(seq: EditSeq, outcome: impl Into<Option<Outcome>>) -> Settlement {
+        Settlement { seq, outcome: outcome.into(), reason: None, reject_group: None }
+    }
+}
+
+/// What is to become of the snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum SnapshotPlan {
+    /// It stays.
+    #[default]
+    Keep,
+    /// The server describes the customer so.
+    Put(Record),
+    /// The customer is gone.
+    Remove,
+}
+
+/// What is to be written about a conflict. Values are JSON text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConflictPlan {
+    /// Both sides changed a field; `resolution` is `None` when a person must decide.
+    Record {
+        /// The attribute, `form_fields.NAME`, or [`DELETED`].
+        field: String,
+        /// What both started from.
+        base: String,
+        /// The till's.
+        local: String,
+        /// The store's.
+        remote: String,
+        /// Who decided, or is asked: `hold`, `local`, `remote`, `latest`, `resolver`, `merge`.
+        policy: &'static str,
+        /// What was decided; `None`: it waits.
+        resolution: Option<&'static str>,
+        /// Who made the local edit.
+        author: Option<String>,
+        /// The newest local edit.
+        seq: Option<EditSeq>,
+    },
+    /// One side of an open conflict moved on.
+    Update {
+        /// The open conflict.
+        id: i64,
+        /// The till's value now.
+        local: Option<String>,
+        /// The store's value now.
+        remote: Option<String>,
+    },
+    /// An open conflict ended by itself.
+    Close {
+        /// The open conflict.
+        id: i64,
+        /// How.
+        resolution: &'static str,
+    },
+}
+
+/// Everything that one transaction is to do with one customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomerPlan {
+    /// The customer.
+    pub id: CustomerId,
+    /// Its snapshot.
+    pub snapshot: SnapshotPlan,
+    /// Columns of the working copy that get another value.
+    pub columns: Vec<(FieldId, Value)>,
+    /// The working copy's row goes too.
+    pub remove_row: bool,
+    /// Journal rows and their new outcomes.
+    pub settle: Vec<Settlement>,
+    /// Conflicts to record, update or close.
+    pub conflicts: Vec<ConflictPlan>,
+}
+
+impl CustomerPlan {
+    /// A plan that does nothing yet.
+    pub fn nothing(id: CustomerId) -> CustomerPlan {
+        CustomerPlan {
+            id,
+            snapshot: SnapshotPlan::Keep,
+            columns: Vec::new(),
+            remove_row: false,
+            settle: Vec::new(),
+            conflicts: Vec::new(),
+        }
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_nothing(&self) -> bool {
+        *self == CustomerPlan::nothing(self.id)
+    }
+}

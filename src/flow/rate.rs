@@ -1,0 +1,150 @@
+//! The request budget: one pacer for every request, fed by the headers of every answer.
+//!
+//! The store counts requests in windows, over all of its apps. The pacer sends at full speed while there is
+//! budget, keeps a share for the others, and then waits for the window to end; so it never sleeps when there is
+//! budget, and never meets a wall that the headers told of.
+
+/// What an answer's headers say of the budget. `X-Rate-Limit-*` and `X-Retry-After` of the public API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateHeaders {
+    /// `X-Rate-Limit-Time-Reset-Ms`: until the window ends, in milliseconds.
+    pub reset_ms: Option<u64>,
+    /// `X-Rate-Limit-Requests-Quota`: requests in a window.
+    pub quota: Option<u64>,
+    /// `X-Rate-Limit-Requests-Left`: requests left in this window.
+    pub left: Option<u64>,
+    /// `X-Retry-After`, in milliseconds here.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// Decides when the next request may leave.
+#[derive(Clone, Debug)]
+pub struct Pacer {
+    reserve_percent: u64,
+    quota: u64,
+    /// The least that any answer of this window told was left: answers overtake each other.
+    left: u64,
+    /// Sent and not answered: the server's count may or may not hold them.
+    in_flight: u64,
+    window_ends_ms: u64,
+    blocked_until_ms: u64,
+    limited_in_a_row: u32,
+}
+
+/// The first wait after a `429` without headers, and the longest.
+const BLIND_WAIT_MS: u64 = 500;
+const BLIND_WAIT_CAP_MS: u64 = 30_000;
+/// Jitter on a wait that the server told: so that tills do not all come back in the same instant.
+const JITTER_MS: u64 = 250;
+/// Two ends of one window, as told by two answers, differ by no more than the time on the wire.
+const SAME_WINDOW_MS: u64 = 1_000;
+
+impl Pacer {
+    /// A pacer that keeps `reserve_percent` of the quota for the store's other apps.
+    pub fn new(reserve_percent: u8) -> Pacer {
+        Pacer {
+            reserve_percent: u64::from(reserve_percent.min(90)),
+            quota: 0,
+            left: 0,
+            in_flight: 0,
+            window_ends_ms: 0,
+            blocked_until_ms: 0,
+            limited_in_a_row: 0,
+        }
+    }
+
+    /// When the next request may leave; not later than `now_ms` means at once.
+    pub fn ready_at_ms(&self, now_ms: u64) -> u64 {
+        let kept = (self.quota * self.reserve_percent).div_ceil(100) + self.in_flight;
+        let used_up = now_ms < self.window_ends_ms && self.left <= kept;
+        let window = if used_up { self.window_ends_ms } else { now_ms };
+        window.max(self.blocked_until_ms)
+    }
+
+    /// A request leaves.
+    pub fn sent(&mut self) {
+        self.in_flight += 1;
+    }
+
+    /// A request came back, or was lost; `headers` are empty then.
+    pub fn returned(&mut self, headers: &RateHeaders, now_ms: u64) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let (Some(left), Some(reset_ms)) = (headers.left, headers.reset_ms) else { return };
+        let ends_ms = now_ms.saturating_add(reset_ms);
+        let same_window = now_ms < self.window_ends_ms && ends_ms <= self.window_ends_ms + SAME_WINDOW_MS;
+        self.left = if same_window { self.left.min(left) } else { left };
+        self.window_ends_ms = if same_window { self.window_ends_ms } else { ends_ms };
+        self.quota = headers.quota.unwrap_or(self.quota.max(left));
+    }
+
+    /// The store said `429`. `chance` is drawn from `0.0..1.0`. Returns the instant until which all wait.
+    pub fn limited(&mut self, headers: &RateHeaders, now_ms: u64, chance: f64) -> u64 {
+        let told = headers.reset_ms.or(headers.retry_after_ms);
+        let wait_ms = match told {
+            Some(told_ms) => told_ms + (JITTER_MS as f64 * chance) as u64,
+            None => {
+                let full =
+                    BLIND_WAIT_MS.saturating_mul(1 << self.limited_in_a_row.min(10)).min(BLIND_WAIT_CAP_MS);
+                full / 2 + (full as f64 / 2.0 * chance) as u64
+            }
+        };
+        self.limited_in_a_row += 1;
+        self.blocked_until_ms = self.blocked_until_ms.max(now_ms.saturating_add(wait_ms));
+        self.blocked_until_ms
+    }
+
+    /// A request was let through.
+    pub fn passed(&mut self) {
+        self.limited_in_a_row = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(left: u64, reset_ms: u64) -> RateHeaders {
+        RateHeaders { left: Some(left), reset_ms: Some(reset_ms), quota: Some(30), retry_after_ms: None }
+    }
+
+    #[test]
+    fn it_never_sleeps_while_there_is_budget_and_stops_before_the_reserve() {
+        let mut pacer = Pacer::new(10);
+        assert_eq!(pacer.ready_at_ms(5), 5);
+        let mut left = 30;
+        while pacer.ready_at_ms(10) == 10 {
+            pacer.sent();
+            left -= 1;
+            pacer.returned(&told(left, 2_000), 10);
+        }
+        assert_eq!(left, 3, "of 30 a window, three are kept for others");
+        assert_eq!(pacer.ready_at_ms(10), 2_010);
+        assert_eq!(pacer.ready_at_ms(2_010), 2_010, "a new window");
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_gives_no_budget_back() {
+        let mut pacer = Pacer::new(0);
+        (0..3).for_each(|_| pacer.sent());
+        for left in [1, 2, 3] {
+            pacer.returned(&told(left, 1_000), 0);
+        }
+        assert_eq!(pacer.ready_at_ms(20), 20);
+        pacer.sent();
+        assert_eq!(pacer.ready_at_ms(20), 1_000, "the one that is left is on its way");
+    }
+
+    #[test]
+    fn a_429_waits_as_told_or_grows_when_told_nothing() {
+        let mut pacer = Pacer::new(10);
+        assert_eq!(pacer.limited(&told(0, 700), 0, 0.0), 700);
+        let mut pacer = Pacer::new(10);
+        let after = RateHeaders { retry_after_ms: Some(2_000), ..RateHeaders::default() };
+        assert_eq!(pacer.limited(&after, 100, 0.0), 2_100);
+        let mut pacer = Pacer::new(10);
+        let waits: Vec<u64> = (0..8).map(|_| pacer.limited(&RateHeaders::default(), 0, 1.0)).collect();
+        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+        pacer.passed();
+        assert_eq!(pacer.limited(&RateHeaders::default(), 100_000, 0.0), 100_250);
+    }
+}

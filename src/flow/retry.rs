@@ -1,0 +1,96 @@
+//! How long to wait before trying again: exponential backoff with full jitter, bounded in tries and in time.
+
+/// How a request that failed is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryOptions {
+    /// How often a request is sent at most. Default: 5.
+    pub tries: u32,
+    /// The longest wait after the first failure of a read, in milliseconds; it doubles with each. Default: 500.
+    pub read_base_ms: u64,
+    /// The same for an update, which a busy server takes longer to get through. Default: 1,000.
+    pub write_base_ms: u64,
+    /// No wait is longer, in milliseconds. Default: 30,000.
+    pub cap_ms: u64,
+    /// Nothing is tried again when this much time has passed without any success, in milliseconds. Default: 120,000.
+    pub total_ms: u64,
+}
+
+impl Default for RetryOptions {
+    fn default() -> Self {
+        RetryOptions { tries: 5, read_base_ms: 500, write_base_ms: 1_000, cap_ms: 30_000, total_ms: 120_000 }
+    }
+}
+
+impl RetryOptions {
+    /// The wait after `failures` failures (1 for the first), with `chance` drawn from `0.0..1.0`.
+    pub(crate) fn wait_ms(&self, base_ms: u64, failures: u32, chance: f64) -> u64 {
+        let most = base_ms.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(self.cap_ms);
+        (most as f64 * chance) as u64
+    }
+}
+
+/// Failures in a row, over all requests: a store that is down is not asked once for every batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Misses {
+    count: u32,
+    since_ms: u64,
+    last_ms: u64,
+}
+
+impl Misses {
+    /// Something went well.
+    pub(crate) fn clear(&mut self) {
+        *self = Misses::default();
+    }
+
+    /// A request sent at `sent_ms` failed at `now_ms`. Those that were on their way together count once.
+    pub(crate) fn add(&mut self, sent_ms: u64, now_ms: u64) {
+        if self.count == 0 {
+            self.since_ms = now_ms;
+        }
+        if self.count == 0 || sent_ms >= self.last_ms {
+            self.count += 1;
+            self.last_ms = now_ms;
+        }
+    }
+
+    /// How many there were.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether it is time to give up.
+    pub(crate) fn are_enough(&self, options: &RetryOptions, now_ms: u64) -> bool {
+        self.count >= options.tries
+            || (self.count > 0 && now_ms.saturating_sub(self.since_ms) >= options.total_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_cap_and_spread_over_their_whole_length() {
+        let options = RetryOptions::default();
+        assert_eq!(options.wait_ms(500, 1, 0.999_999), 499);
+        assert_eq!(options.wait_ms(500, 4, 0.5), 2_000);
+        assert_eq!(options.wait_ms(500, 60, 0.5), 15_000);
+        assert_eq!(options.wait_ms(500, 3, 0.0), 0);
+    }
+
+    #[test]
+    fn requests_that_fail_together_count_once() {
+        let (mut misses, options) = (Misses::default(), RetryOptions::default());
+        for sent in [0, 1, 2] {
+            misses.add(sent, 100);
+        }
+        assert_eq!(misses.count(), 1);
+        misses.add(150, 200);
+        assert_eq!(misses.count(), 2);
+        assert!(!misses.are_enough(&options, 300));
+        assert!(misses.are_enough(&options, 100 + options.total_ms));
+        misses.clear();
+        assert!(!misses.are_enough(&options, u64::MAX));
+    }
+}

@@ -1,0 +1,146 @@
+//! A plan, into the file: the only place that writes snapshots, outcomes and conflicts.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Transaction, named_params, params};
+
+use super::row::RawCell;
+use super::{Failed, Store, row};
+use crate::clock::stamp;
+use crate::customer::{Attributes, CustomerId, FieldId};
+use crate::error::Result;
+use crate::flow::{ConflictPlan, CustomerPlan, Settlement, SnapshotPlan};
+
+impl Store {
+    /// Takes wiped passwords out of the write-ahead log too, if there were any. Returns false when another
+    /// connection was in the way: the next sync tries again.
+    pub(crate) fn wipe_log(&mut self) -> Result<bool> {
+        if self.state("wipe_log")?.is_none() {
+            return Ok(true);
+        }
+        let is_busy = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+            .map_err(|e| self.error(e))?;
+        if !is_busy {
+            self.set_state("wipe_log", None)?;
+        }
+        Ok(!is_busy)
+    }
+}
+
+pub(super) fn apply(
+    transaction: &Transaction<'_>,
+    plan: &CustomerPlan,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    match &plan.snapshot {
+        SnapshotPlan::Keep => {}
+        SnapshotPlan::Put(record) => put_snapshot(transaction, &record.attributes()?, record.body())?,
+        SnapshotPlan::Remove => remove_snapshot(transaction, plan.id)?,
+    }
+    for (field, value) in &plan.columns {
+        transaction.prepare_cached(&row::update(*field))?.execute(params![plan.id.0, row::cell(value)])?;
+    }
+    if plan.remove_row {
+        transaction.prepare_cached("DELETE FROM customer WHERE id = ?1")?.execute([plan.id.0])?;
+    }
+    for settlement in &plan.settle {
+        settle(transaction, settlement, now)?;
+    }
+    for conflict in &plan.conflicts {
+        write_conflict(transaction, plan.id, conflict, now)?;
+    }
+    Ok(())
+}
+
+/// The customer as the server describes it.
+pub(super) fn put_snapshot(
+    transaction: &Transaction<'_>,
+    attributes: &Attributes<'_>,
+    body: &str,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO snapshot (id, body, date_modified)
+             VALUES (?1, ?2, ?3)
+             ON CONFLICT (id) DO UPDATE SET body = excluded.body, date_modified = excluded.date_modified",
+        )?
+        .execute(params![attributes.id().0, body, RawCell::of(FieldId::DATE_MODIFIED, attributes)])?;
+    Ok(())
+}
+
+fn remove_snapshot(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<()> {
+    transaction.prepare_cached("DELETE FROM snapshot WHERE id = ?1")?.execute([id.0])?;
+    Ok(())
+}
+
+pub(super) fn settle(
+    transaction: &Transaction<'_>,
+    settlement: &Settlement,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    let settled_at = settlement.outcome.is_some_and(|outcome| outcome.is_settled()).then(|| stamp(now));
+    transaction
+        .prepare_cached(
+            "UPDATE journal
+             SET outcome = :outcome, reason = :reason, reject_group = :reject_group, settled_at = :settled_at
+             WHERE seq = :seq",
+        )?
+        .execute(named_params! {
+            ":seq": settlement.seq.0,
+            ":outcome": settlement.outcome.map(|outcome| outcome.as_str()),
+            ":reason": settlement.reason,
+            ":reject_group": settlement.reject_group,
+            ":settled_at": settled_at,
+        })?;
+    Ok(())
+}
+
+fn write_conflict(
+    transaction: &Transaction<'_>,
+    id: CustomerId,
+    conflict: &ConflictPlan,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    match conflict {
+        ConflictPlan::Record { field, base, local, remote, policy, resolution, author, seq } => transaction
+            .prepare_cached(
+                "INSERT INTO conflict (customer_id, field, base, local, remote, policy, resolution, author,
+                                       seq, detected_at, resolved_at)
+                 VALUES (:customer_id, :field, :base, :local, :remote, :policy, :resolution, :author,
+                         :seq, :now, iif(:resolution IS NULL, NULL, :now))",
+            )?
+            .execute(named_params! {
+                ":customer_id": id.0, ":field": field, ":base": base, ":local": local, ":remote": remote,
+                ":policy": policy, ":resolution": resolution, ":author": author, ":seq": seq.map(|seq| seq.0), ":now": stamp(now),
+            })?,
+        ConflictPlan::Update { id, local, remote } => transaction
+            .prepare_cached(
+                "UPDATE conflict
+                 SET local = coalesce(:local, local), remote = coalesce(:remote, remote)
+                 WHERE id = :id",
+            )?
+            .execute(named_params! { ":id": id, ":local": local, ":remote": remote })?,
+        ConflictPlan::Close { id, resolution } => transaction
+            .prepare_cached("UPDATE conflict SET resolution = :resolution, resolved_at = :now WHERE id = :id")?
+            .execute(named_params! { ":id": id, ":resolution": resolution, ":now": stamp(now) })?,
+    };
+    Ok(())
+}
+
+/// A password whose edit has settled is overwritten, and the log is to be emptied of it.
+pub(super) fn wipe_passwords(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let wiped = transaction
+        .prepare_cached(
+            "DELETE FROM pending_password
+             WHERE seq IN (SELECT p.seq FROM pending_password AS p JOIN journal AS j ON j.seq = p.seq
+                           WHERE j.settled_at IS NOT NULL)",
+        )?
+        .execute([])?;
+    if wiped > 0 {
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO state (key, value) VALUES ('wipe_log', '1')")?
+            .execute([])?;
+    }
+    Ok(())
+}

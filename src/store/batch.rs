@@ -1,0 +1,276 @@
+//! An upload on its way: committed before it leaves, settled in one transaction when its answer is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension, Transaction, named_params, params};
+
+use super::apply::{apply, settle};
+use super::{Failed, Store, dirty};
+use crate::clock::stamp;
+use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
+use crate::error::Result;
+use crate::flow::{
+    Credit, CustomerPlan, Dirty, Outcome, Payload, Policies, Recovered, Rejection, Sent, Settlement, diff,
+    reconcile, recover,
+};
+
+/// A batch that was committed and may leave now.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    /// Its payloads, in the order of the call; empty: there is nothing to send.
+    pub(crate) payloads: Vec<Payload>,
+    /// Customers whose edits ended up where the server already is.
+    pub(crate) unchanged_customers: usize,
+}
+
+/// What an earlier sync left on its way.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct InDoubt {
+    pub(crate) customers: Vec<CustomerId>,
+    /// When the newest batch that holds an adjustment was sent, by the till's clock.
+    pub(crate) adjustment_sent_at: Option<DateTime<Utc>>,
+}
+
+/// How much landed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Uploaded {
+    pub(crate) customers: usize,
+    pub(crate) fields: usize,
+}
+
+impl Store {
+    /// Commits a batch of these customers, as they are now.
+    pub(crate) fn prepare_batch(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Prepared> {
+        self.engine_write(|transaction| {
+            let mut prepared = Prepared::default();
+            for id in ids {
+                let Some(dirty) = dirty::load(transaction, *id)? else { continue };
+                let diff = diff(&dirty)?;
+                apply(transaction, &diff.plan, now)?;
+                prepared.unchanged_customers += usize::from(diff.is_unchanged());
+                prepared.payloads.extend(diff.payload);
+            }
+            if !prepared.payloads.is_empty() {
+                insert(transaction, &prepared.payloads, now)?;
+            }
+            Ok(prepared)
+        })
+    }
+
+    /// What an earlier sync left on its way.
+    pub(crate) fn in_doubt(&self) -> Result<InDoubt> {
+        self.engine_read(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT i.customer_id, iif(i.credit_sent IS NULL, NULL, b.sent_at)
+                 FROM batch AS b
+                 JOIN batch_item AS i ON i.batch_id = b.id
+                 ORDER BY b.id, i.position",
+            )?;
+            let mut rows = statement.query([])?;
+            let mut doubt = InDoubt::default();
+            while let Some(row) = rows.next()? {
+                doubt.customers.push(CustomerId(row.get(0)?));
+                let sent_at = row.get::<_, Option<String>>(1)?;
+                let sent_at = sent_at.and_then(|at| Some(DateTime::parse_from_rfc3339(&at).ok()?.to_utc()));
+                doubt.adjustment_sent_at = doubt.adjustment_sent_at.max(sent_at);
+            }
+            Ok(doubt)
+        })
+    }
+
+    /// Nothing of a batch was applied: its edits are pending again.
+    pub(crate) fn release(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<()> {
+        self.engine_write(|transaction| {
+            for id in ids {
+                for (seq, _) in in_flight(transaction, *id)? {
+                    settle(transaction, &Settlement::new(seq, None), now)?;
+                }
+            }
+            remove_items(transaction, ids)
+        })
+    }
+
+    /// The one customer of a batch was refused: what the refusal means waits for a person, the rest is pending again.
+    pub(crate) fn reject(&mut self, rejection: &Rejection, now: DateTime<Utc>) -> Result<()> {
+        self.engine_write(|transaction| {
+            let Some(dirty) = dirty::load(transaction, rejection.customer_id)? else { return Ok(()) };
+            let flying = dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::InFlight));
+            let plan = CustomerPlan {
+                settle: flying.map(|op| Settlement::new(op.seq, None)).collect(),
+                ..CustomerPlan::nothing(dirty.id)
+            };
+            let mut recovered = Recovered { plan, is_pending: true };
+            recovered.reject(&dirty, rejection);
+            apply(transaction, &recovered.plan, now)?;
+            remove_items(transaction, &[dirty.id])
+        })
+    }
+
+    /// The answer to a batch: each customer that it confirms is settled, all in one transaction.
+    pub(crate) fn settle_batch(
+        &mut self,
+        records: &[(CustomerId, Record)],
+        policies: &Policies,
+        now: DateTime<Utc>,
+    ) -> Result<Uploaded> {
+        self.engine_write(|transaction| {
+            let mut uploaded = Uploaded::default();
+            for (id, record) in records {
+                let Some((dirty, sent)) = on_its_way(transaction, *id)? else { continue };
+                let plan = reconcile(&dirty, &Sent { is_accepted: true, ..sent }, record, policies)?;
+                uploaded.count(&dirty, &plan);
+                apply(transaction, &plan, now)?;
+            }
+            let ids: Vec<CustomerId> = records.iter().map(|(id, _)| *id).collect();
+            remove_items(transaction, &ids)?;
+            Ok(uploaded)
+        })
+    }
+
+    /// Customers in doubt were read back: what landed settles, what did not is pending again or, where `refuse` says
+    /// so of those that are pending, rejected. All in one transaction.
+    pub(crate) fn recover(
+        &mut self,
+        ids: &[CustomerId],
+        records: &BTreeMap<CustomerId, Record>,
+        policies: &Policies,
+        now: DateTime<Utc>,
+        refuse: impl FnOnce(&[CustomerId]) -> Vec<Rejection>,
+    ) -> Result<Uploaded> {
+        self.engine_write(|transaction| {
+            let mut uploaded = Uploaded::default();
+            let mut all: Vec<(Dirty, Recovered)> = Vec::new();
+            for id in ids {
+                let Some((dirty, sent)) = on_its_way(transaction, *id)? else { continue };
+                let recovered = recover(&dirty, &sent, records.get(id), policies)?;
+                all.push((dirty, recovered));
+            }
+            let pending: Vec<CustomerId> =
+                all.iter().filter(|(_, r)| r.is_pending).map(|(dirty, _)| dirty.id).collect();
+            let rejections = refuse(&pending);
+            for (dirty, mut recovered) in all {
+                for rejection in rejections.iter().filter(|rejection| rejection.customer_id == dirty.id) {
+                    recovered.reject(&dirty, rejection);
+                }
+                uploaded.count(&dirty, &recovered.plan);
+                apply(transaction, &recovered.plan, now)?;
+            }
+            remove_items(transaction, ids)?;
+            Ok(uploaded)
+        })
+    }
+
+    /// Rejects the pending edits of one attribute of customers that were not sent at all.
+    pub(crate) fn reject_unsent(
+        &mut self,
+        ids: &BTreeSet<CustomerId>,
+        field: FieldId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        self.engine_write(|transaction| {
+            for id in ids {
+                let Some(dirty) = dirty::load(transaction, *id)? else { continue };
+                for op in dirty.ops_of(field).filter(|op| op.is_pending()) {
+                    let reason = Some(reason.to_owned());
+                    settle(
+                        transaction,
+                        &Settlement { reason, ..Settlement::new(op.seq, Outcome::Rejected) },
+                        now,
+                    )?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Uploaded {
+    fn count(&mut self, dirty: &Dirty, plan: &CustomerPlan) {
+        let landed = plan.settle.iter().filter(|settlement| settlement.outcome == Some(Outcome::Uploaded));
+        let fields: BTreeSet<FieldId> = landed
+            .filter_map(|settlement| dirty.ops.iter().find(|op| op.seq == settlement.seq))
+            .map(|op| op.field)
+            .collect();
+        self.customers += usize::from(!fields.is_empty());
+        self.fields += fields.len();
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, payloads: &[Payload], now: DateTime<Utc>) -> rusqlite::Result<()> {
+    transaction.prepare_cached("INSERT INTO batch (sent_at) VALUES (?1)")?.execute([stamp(now)])?;
+    let batch = BatchId(transaction.last_insert_rowid());
+    for (position, payload) in payloads.iter().enumerate() {
+        insert_item(transaction, batch, position, payload)?;
+        for seq in &payload.covers {
+            settle(transaction, &Settlement::new(*seq, Outcome::InFlight), now)?;
+        }
+    }
+    Ok(())
+}
+
+fn insert_item(
+    transaction: &Transaction<'_>,
+    batch: BatchId,
+    position: usize,
+    payload: &Payload,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO batch_item (batch_id, position, customer_id, up_to_seq, payload, credit_before, credit_sent)
+             VALUES (:batch_id, :position, :customer_id, :up_to_seq, :payload, :credit_before, :credit_sent)",
+        )?
+        .execute(named_params! {
+            ":batch_id": batch.0,
+            ":position": position,
+            ":customer_id": payload.id.0,
+            ":up_to_seq": payload.up_to().0,
+            ":payload": payload.to_json_redacted(),
+            ":credit_before": payload.credit.map(|credit| credit.before.to_string()),
+            ":credit_sent": payload.credit.map(|credit| credit.sent.to_string()),
+        })?;
+    Ok(())
+}
+
+/// A customer whose update is on its way, and what was sent.
+fn on_its_way(transaction: &Transaction<'_>, id: CustomerId) -> Result<Option<(Dirty, Sent)>, Failed> {
+    let item = transaction
+        .prepare_cached(
+            "SELECT payload, up_to_seq, credit_before, credit_sent FROM batch_item WHERE customer_id = :customer_id",
+        )?
+        .query_row(named_params! { ":customer_id": id.0 }, |row| {
+            let money = |column| {
+                let text: Option<String> = row.get(column)?;
+                Ok::<_, rusqlite::Error>(text.and_then(|text| text.parse().ok()))
+            };
+            let credit = money(2)?.zip(money(3)?).map(|(before, sent)| Credit { before, sent });
+            Ok((row.get::<_, String>(0)?, EditSeq(row.get(1)?), credit))
+        })
+        .optional()?;
+    let (Some((payload, up_to, credit)), Some(dirty)) = (item, dirty::load(transaction, id)?) else {
+        return Ok(None);
+    };
+    let attributes = Attributes::parse(&payload)?;
+    let sent_fields = FieldId::columns().filter(|field| attributes.has(*field));
+    let fields = sent_fields.map(|field| (field, attributes.get(field))).collect();
+    Ok(Some((dirty, Sent { up_to, fields, credit, is_accepted: false })))
+}
+
+fn in_flight(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<Vec<(EditSeq, FieldId)>> {
+    let dirty = dirty::load(transaction, id)?;
+    let ops = dirty.into_iter().flat_map(|dirty| dirty.ops);
+    Ok(ops.filter(|op| op.outcome == Some(Outcome::InFlight)).map(|op| (op.seq, op.field)).collect())
+}
+
+fn remove_items(transaction: &Transaction<'_>, ids: &[CustomerId]) -> Result<(), Failed> {
+    for id in ids {
+        transaction
+            .prepare_cached("DELETE FROM batch_item WHERE customer_id = ?1")?
+            .execute(params![id.0])?;
+    }
+    transaction
+        .prepare_cached("DELETE FROM batch WHERE id NOT IN (SELECT batch_id FROM batch_item)")?
+        .execute([])?;
+    Ok(())
+}

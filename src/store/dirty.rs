@@ -1,0 +1,200 @@
+//! Customers with unsettled edits, out of the file.
+
+use chrono::{DateTime, Utc};
+use rayon::prelude::*;
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, named_params};
+use secrecy::SecretString;
+
+use super::apply::apply;
+use super::{Failed, Store, row};
+use crate::customer::{BadRecord, CustomerId, EditSeq, FieldId, Record, Row, Value};
+use crate::error::Result;
+use crate::flow::{Change, Diff, Dirty, EmailEdit, Op, OpenConflict, Outcome, Payload, diff};
+
+/// What a sync takes, as the journal stood when the plan was made.
+#[derive(Debug, Default)]
+pub(crate) struct Planned {
+    /// Customers that have something to send, oldest edit first.
+    pub(crate) customers: Vec<CustomerId>,
+    /// Those of them whose email is to change.
+    pub(crate) emails: Vec<EmailEdit>,
+    /// Customers whose edits ended up where the server already is.
+    pub(crate) unchanged_customers: usize,
+}
+
+/// Customers that are read and compared at once.
+const CHUNK: usize = 1_000;
+
+impl Store {
+    /// Customers with pending edits, oldest edit first.
+    pub(crate) fn pending_customers(&self) -> Result<Vec<CustomerId>> {
+        self.engine_read(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT customer_id
+                 FROM journal
+                 WHERE settled_at IS NULL AND outcome IS NULL
+                 GROUP BY customer_id
+                 ORDER BY min(seq)",
+            )?;
+            let ids = statement.query_map([], |row| Ok(CustomerId(row.get(0)?)))?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The payloads of these customers, as far as they have something to send. Nothing is written.
+    pub(crate) fn payloads(&self, ids: &[CustomerId]) -> Result<Vec<Payload>> {
+        let diffs = ids.chunks(CHUNK).map(|ids| self.diffs(ids)).collect::<Result<Vec<_>>>()?;
+        Ok(diffs.into_iter().flatten().filter_map(|(_, diff)| diff.payload).collect())
+    }
+
+    /// The payloads that would be sent now, as JSON objects, passwords as `***`: of these customers, or of all when
+    /// there are none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn diff(&self, ids: &[CustomerId]) -> Result<Vec<String>> {
+        let payloads =
+            if ids.is_empty() { self.payloads(&self.pending_customers()?)? } else { self.payloads(ids)? };
+        Ok(payloads.iter().map(Payload::to_json_redacted).collect())
+    }
+
+    /// Makes the plan of an upload, and settles what needs no call.
+    pub(crate) fn plan(&mut self, now: DateTime<Utc>) -> Result<Planned> {
+        let mut planned = Planned::default();
+        for ids in self.pending_customers()?.chunks(CHUNK) {
+            let diffs = self.diffs(ids)?;
+            let settled: Vec<CustomerId> =
+                diffs.iter().filter(|(_, diff)| !diff.plan.is_nothing()).map(|(dirty, _)| dirty.id).collect();
+            planned.unchanged_customers += self.settle_without_call(&settled, now)?;
+            for (dirty, payload) in diffs.into_iter().filter_map(|(dirty, diff)| Some((dirty, diff.payload?)))
+            {
+                planned.emails.extend(email_edit(&dirty, &payload));
+                planned.customers.push(dirty.id);
+            }
+        }
+        Ok(planned)
+    }
+
+    fn diffs(&self, ids: &[CustomerId]) -> Result<Vec<(Dirty, Diff)>> {
+        let dirty = self.engine_read(|transaction| {
+            let all = ids.iter().filter_map(|id| load(transaction, *id).transpose());
+            Ok(all.collect::<rusqlite::Result<Vec<_>>>()?)
+        })?;
+        let diffs = dirty.into_par_iter().map(|dirty| diff(&dirty).map(|diff| (dirty, diff)));
+        diffs.collect::<Result<_, BadRecord>>().map_err(|e| Failed::from(e).at(&self.path))
+    }
+
+    fn settle_without_call(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<usize> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        self.engine_write(|transaction| {
+            let mut unchanged = 0;
+            for id in ids {
+                let Some(dirty) = load(transaction, *id)? else { continue };
+                let diff = diff(&dirty)?;
+                apply(transaction, &diff.plan, now)?;
+                unchanged += usize::from(diff.is_unchanged());
+            }
+            Ok(unchanged)
+        })
+    }
+}
+
+fn email_edit(dirty: &Dirty, payload: &Payload) -> Option<EmailEdit> {
+    let Value::Text(to) = payload.value(FieldId::EMAIL)? else { return None };
+    let from = match dirty.base.as_ref()?.attributes().ok()?.get(FieldId::EMAIL) {
+        Value::Text(from) => from,
+        _ => String::new(),
+    };
+    Some(EmailEdit { id: dirty.id, from, to: to.clone() })
+}
+
+/// One customer with its unsettled edits; `None`: it is not in the file.
+pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
+    let Some(row) = load_row(connection, id)? else { return Ok(None) };
+    let ops = load_ops(connection, id)?;
+    let has_password = ops.iter().any(|op| op.field == FieldId::NEW_PASSWORD);
+    let has_held = ops.iter().any(|op| op.outcome == Some(Outcome::Held) || op.is_pending());
+    Ok(Some(Dirty {
+        id,
+        base: load_snapshot(connection, id)?,
+        row,
+        open: if has_held { load_open(connection, id)? } else { Vec::new() },
+        password: if has_password { load_password(connection, id)? } else { None },
+        ops,
+    }))
+}
+
+pub(super) fn load_row(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Row>> {
+    connection
+        .prepare_cached(&format!("SELECT {} FROM customer WHERE id = ?1", *row::COLUMNS))?
+        .query_row([id.0], row::read)
+        .optional()
+}
+
+pub(super) fn load_snapshot(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Record>> {
+    connection
+        .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
+        .query_row([id.0], |row| Ok(Record::new(row.get::<_, String>(0)?)))
+        .optional()
+}
+
+fn load_ops(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<Op>> {
+    connection
+        .prepare_cached(
+            "SELECT seq, field, op, value, outcome, reject_group, at, author
+             FROM journal
+             WHERE customer_id = :id AND settled_at IS NULL
+             ORDER BY seq",
+        )?
+        .query_map(named_params! { ":id": id.0 }, op)?
+        .collect()
+}
+
+fn op(row: &SqlRow<'_>) -> rusqlite::Result<Op> {
+    let (field, kind, value): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+    let amount = || value.trim_matches('"').parse().map_err(|e| malformed(3, e));
+    let at: String = row.get(6)?;
+    Ok(Op {
+        seq: EditSeq(row.get(0)?),
+        field: FieldId::named(&field).ok_or_else(|| malformed(1, std::fmt::Error))?,
+        change: if kind == "adjust" { Change::Adjust(amount()?) } else { Change::Set },
+        outcome: row.get::<_, Option<String>>(4)?.as_deref().and_then(Outcome::named),
+        reject_group: row.get(5)?,
+        at: DateTime::parse_from_rfc3339(&at).ok().map(|at| at.with_timezone(&Utc)),
+        author: row.get(7)?,
+    })
+}
+
+/// A column holds what the triggers never write: the file was changed from outside.
+fn malformed(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+}
+
+pub(super) fn load_open(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<OpenConflict>> {
+    connection
+        .prepare_cached(
+            "SELECT id, field, base, remote
+             FROM conflict
+             WHERE customer_id = :id AND resolution IS NULL
+             ORDER BY id",
+        )?
+        .query_map(named_params! { ":id": id.0 }, |row| {
+            Ok(OpenConflict { id: row.get(0)?, field: row.get(1)?, base: row.get(2)?, remote: row.get(3)? })
+        })?
+        .collect()
+}
+
+fn load_password(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<SecretString>> {
+    connection
+        .prepare_cached(
+            "SELECT new_password
+             FROM pending_password
+             WHERE customer_id = :id
+             ORDER BY seq DESC
+             LIMIT 1",
+        )?
+        .query_row(named_params! { ":id": id.0 }, |row| Ok(SecretString::from(row.get::<_, String>(0)?)))
+        .optional()
+}

@@ -1,0 +1,165 @@
+//! Edits through the library. They go the way of every other language: plain SQL, journaled by the triggers.
+
+use rusqlite::{Transaction, TransactionBehavior, named_params, params};
+use rust_decimal::Decimal;
+
+use super::{Store, row};
+use crate::customer::{CustomerId, Edit, EditError, FieldId, parse_argument};
+use crate::error::{Error, Failure, Result};
+
+/// Edits of one customer, journaled together by [`EditBuilder::commit`], or not at all.
+#[derive(Debug)]
+#[must_use = "nothing is journaled before `commit`"]
+pub struct EditBuilder<'s> {
+    store: &'s mut Store,
+    id: CustomerId,
+    edits: Vec<Edit>,
+    refused: Option<EditError>,
+    author: Option<String>,
+    label: Option<String>,
+}
+
+impl Store {
+    /// Begins to edit a customer.
+    ///
+    /// ```
+    /// # fn main() -> tillsync::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let mut store = tillsync::Store::open(folder.path().join("till.db"))?;
+    /// let unknown = store.edit(42).set("phone", "555").label("sale 1042").commit();
+    /// assert_eq!(unknown.unwrap_err().code(), "unknown_customer");
+    /// let refused = store.edit(42).set("date_created", "now").commit();
+    /// assert_eq!(refused.unwrap_err().to_string(), "customer 42: date_created: is read-only, the store sets it");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn edit(&mut self, id: impl Into<CustomerId>) -> EditBuilder<'_> {
+        EditBuilder {
+            store: self,
+            id: id.into(),
+            edits: Vec::new(),
+            refused: None,
+            author: None,
+            label: None,
+        }
+    }
+
+    /// Journals edits of many customers, all or nothing. Returns how many attributes were journaled: one that already
+    /// had its value is no edit.
+    ///
+    /// # Errors
+    /// When a customer is not in the file, or an edit is refused; nothing is journaled then.
+    pub fn edit_all(
+        &mut self,
+        edits: &[(CustomerId, Vec<Edit>)],
+        author: Option<&str>,
+        label: Option<&str>,
+    ) -> Result<usize> {
+        let path = self.path.clone();
+        let failed = |e| Error::sqlite(&path, e);
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let before = newest_edit(&transaction).map_err(failed)?;
+        let has_context = author.is_some() || label.is_some();
+        if has_context {
+            set_context(&transaction, author, label).map_err(failed)?;
+        }
+        for (id, edits) in edits {
+            if !exists(&transaction, *id).map_err(failed)? {
+                return Err(Failure::UnknownCustomer(*id).into());
+            }
+            for edit in edits {
+                write(&transaction, *id, edit).map_err(failed)?;
+            }
+        }
+        if has_context {
+            set_context(&transaction, None, None).map_err(failed)?;
+        }
+        let after = newest_edit(&transaction).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        Ok(usize::try_from(after - before).unwrap_or(0))
+    }
+}
+
+impl EditBuilder<'_> {
+    /// Sets an attribute, named as in the API. The value is read by the attribute's type: text as it stands, numbers,
+    /// `true` or `false`, and JSON for `store_credit_amounts`, `channel_ids` and `form_fields`. `new_password` too.
+    pub fn set(mut self, field: &str, value: &str) -> Self {
+        match parse_argument(self.id, field, value) {
+            Ok(edit) => self.edits.push(edit),
+            Err(refused) => _ = self.refused.get_or_insert(refused),
+        }
+        self
+    }
+
+    /// Adds a signed amount to the store credit, with at most four decimal places. It commutes with changes made
+    /// elsewhere, and is applied exactly once.
+    pub fn adjust_credit(mut self, amount: Decimal) -> Self {
+        self.edits.push(Edit::Adjust(amount));
+        self
+    }
+
+    /// An edit that was parsed before.
+    pub fn with(mut self, edit: Edit) -> Self {
+        self.edits.push(edit);
+        self
+    }
+
+    /// Who edits. Default: not told.
+    pub fn author(mut self, author: impl Into<String>) -> Self {
+        self.author = Some(author.into());
+        self
+    }
+
+    /// For what, such as `sale 1042`; edits made together share it. Default: not told.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Journals the edits in one durable transaction. Returns how many attributes were journaled: one that already had
+    /// its value is no edit.
+    ///
+    /// # Errors
+    /// When the customer is not in the file, or an edit is refused; nothing is journaled then.
+    pub fn commit(self) -> Result<usize> {
+        if let Some(refused) = self.refused {
+            return Err(refused.into());
+        }
+        self.store.edit_all(&[(self.id, self.edits)], self.author.as_deref(), self.label.as_deref())
+    }
+}
+
+fn write(transaction: &Transaction<'_>, id: CustomerId, edit: &Edit) -> rusqlite::Result<()> {
+    match edit {
+        Edit::Set(FieldId::NEW_PASSWORD, value) => transaction
+            .prepare_cached("INSERT INTO password_change (customer_id, new_password) VALUES (?1, ?2)")?
+            .execute(params![id.0, row::cell(value)])?,
+        Edit::Set(field, value) => {
+            transaction.prepare_cached(&row::update(*field))?.execute(params![id.0, row::cell(value)])?
+        }
+        Edit::Adjust(amount) => transaction
+            .prepare_cached("INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (?1, ?2)")?
+            .execute(params![id.0, amount.to_string()])?,
+    };
+    Ok(())
+}
+
+fn exists(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<bool> {
+    transaction.prepare_cached("SELECT 1 FROM customer WHERE id = ?1")?.exists([id.0])
+}
+
+pub(super) fn newest_edit(transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
+    transaction.prepare_cached("SELECT coalesce(max(seq), 0) FROM journal")?.query_row([], |row| row.get(0))
+}
+
+pub(super) fn set_context(
+    transaction: &Transaction<'_>,
+    author: Option<&str>,
+    label: Option<&str>,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE edit_context SET author = :author, label = :label")?
+        .execute(named_params! { ":author": author, ":label": label })?;
+    Ok(())
+}

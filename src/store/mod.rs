@@ -1,0 +1,149 @@
+//! The till's file: every SQL statement of the crate stands in this module, and no connection leaks out of it.
+//!
+//! Its methods are verbs of the domain. An app reads and edits through [`Store`]; the engine takes news in and
+//! settles edits through the methods that are not public, each one transaction that executes what the pure core
+//! decided. One exception: [`Store::connection`], for an app that keeps its own tables in the same file.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `open` | creates and upgrades the file, its settings, the lock of a sync |
+//! | `edit`, `read` | what an app does |
+//! | `decide` | what a person decides: conflicts and rejected edits |
+//! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
+//! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
+
+mod apply;
+mod batch;
+mod decide;
+mod dirty;
+mod edit;
+mod open;
+mod pull;
+mod read;
+mod row;
+mod state;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub(crate) use batch::Uploaded;
+pub use decide::{Conflict, Keep, Rejected};
+pub(crate) use dirty::Planned;
+pub use edit::EditBuilder;
+pub(crate) use open::SyncLock;
+pub(crate) use pull::PageKind;
+pub use read::{DecisionRow, JournalRow, Status};
+pub(crate) use state::FullPull;
+
+use crate::customer::BadRecord;
+use crate::error::{Error, Failure, Result};
+
+/// A till's database file, open for reading and editing. Open it once for each thread; each is its own connection.
+///
+/// ```
+/// # fn main() -> tillsync::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// let store = tillsync::Store::open(folder.path().join("till.db"))?;
+/// assert_eq!(store.status()?.pending_fields, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the file, creating it when it is not there, readable and writable by its owner only.
+    ///
+    /// # Errors
+    /// When the file is damaged, locked, of a newer schema, cannot be written, or its disk is full.
+    pub fn open(path: impl AsRef<Path>) -> Result<Store> {
+        open::open(path.as_ref())
+    }
+
+    /// Opens the file, which must be there.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and when the file is not there.
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Store> {
+        open::open_existing(path.as_ref())
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The connection, for an app that keeps its own tables in the same file and edits customers in its own
+    /// transactions. Edits are plain SQL; see `docs/sql.md`. Leave the settings of the connection as they are.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// What SQLite said, as an error that names this file.
+    fn error(&self, source: rusqlite::Error) -> Error {
+        Error::sqlite(&self.path, source)
+    }
+
+    /// One transaction of the engine: it holds the write lock from its start, and passes the triggers. What is decided
+    /// about a customer is decided inside it, so that no edit falls between reading and writing.
+    fn engine_write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
+        let path = &self.path;
+        let run = || {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.prepare_cached("UPDATE engine_guard SET writing = 1")?.execute([])?;
+            let done = work(&transaction)?;
+            apply::wipe_passwords(&transaction)?;
+            transaction.prepare_cached("UPDATE engine_guard SET writing = 0")?.execute([])?;
+            transaction.commit()?;
+            Ok(done)
+        };
+        run().map_err(|failed: Failed| failed.at(path))
+    }
+
+    /// One reading transaction: what it sees belongs together.
+    fn engine_read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
+        let run = || {
+            let transaction = self.connection.unchecked_transaction()?;
+            work(&transaction)
+        };
+        run().map_err(|failed: Failed| failed.at(&self.path))
+    }
+}
+
+/// What goes wrong inside a transaction, before it is known which file that was.
+#[derive(Debug)]
+enum Failed {
+    Sql(rusqlite::Error),
+    Known(Error),
+}
+
+impl Failed {
+    fn at(self, path: &Path) -> Error {
+        match self {
+            Failed::Sql(error) => Error::sqlite(path, error),
+            Failed::Known(error) => error,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Failed {
+        Failed::Sql(error)
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed::Known(error)
+    }
+}
+
+impl From<BadRecord> for Failed {
+    fn from(error: BadRecord) -> Failed {
+        Failed::Known(Failure::Protocol(error.to_string()).into())
+    }
+}

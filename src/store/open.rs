@@ -1,0 +1,187 @@
+//! Opening a file: creating it, upgrading it, its settings, and the lock that one sync holds.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use super::Store;
+use crate::error::{Error, Failure, Result};
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// How long a statement waits for another connection's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a file that another process is just creating, or syncing, is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Statements kept prepared: one for each column and each verb.
+const STATEMENTS: usize = 160;
+
+pub(super) fn open(path: &Path) -> Result<Store> {
+    create(path)?;
+    open_existing(path)
+}
+
+pub(super) fn open_existing(path: &Path) -> Result<Store> {
+    if !path.exists() {
+        return Err(Failure::NotThere(path.to_owned()).into());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| Error::sqlite(path, e))?;
+    let mut store = Store { connection, path: path.to_owned() };
+    store.settings().map_err(|e| store.error(e))?;
+    store.upgrade()?;
+    store.permissions().map_err(|e| store.error(e))?;
+    Ok(store)
+}
+
+/// An empty file for its owner only; SQLite gives the files beside it the same rights.
+fn create(path: &Path) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    owner_only(&mut options);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::StorageFull => {
+            Err(Failure::DiskFull(path.to_owned()).into())
+        }
+        Err(e) => Err(Failure::NotWritable { path: path.to_owned(), cause: e.to_string() }.into()),
+    }
+}
+
+#[cfg(unix)]
+fn owner_only(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600);
+}
+
+#[cfg(not(unix))]
+fn owner_only(_: &mut OpenOptions) {}
+
+impl Store {
+    fn settings(&self) -> rusqlite::Result<()> {
+        let connection = &self.connection;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        // What was deleted is overwritten: a password leaves no trace.
+        connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
+        // Tills lose power: a commit is on the disk when it returns.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "temp_store", "MEMORY")
+    }
+
+    /// Brings the schema up to this version. Several processes may open a fresh file at once: one of them does it.
+    fn upgrade(&mut self) -> Result<()> {
+        let known = i64::from(
+            embedded::migrations::runner().get_migrations().iter().map(|m| m.version()).max().unwrap_or(0),
+        );
+        let deadline = Instant::now() + BUSY_TIMEOUT;
+        loop {
+            let found = self.schema_version().map_err(|e| self.error(e))?;
+            if found > known {
+                return Err(Failure::NewerSchema { path: self.path.clone(), found, known }.into());
+            }
+            if found == known {
+                return Ok(());
+            }
+            if let Some(_alone) = Lock::take(&self.path, "-upgrade")? {
+                return self.migrate();
+            }
+            if Instant::now() >= deadline {
+                return Err(Failure::Locked(self.path.clone()).into());
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    fn migrate(&mut self) -> Result<()> {
+        self.connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+            .map_err(|e| Error::sqlite(&self.path, e))?;
+        embedded::migrations::runner().run(&mut self.connection).map_err(|e| self.migration_error(e))?;
+        Ok(())
+    }
+
+    fn migration_error(&self, error: refinery::Error) -> Error {
+        use std::error::Error as _;
+        let cause = error.to_string();
+        let source = error.source().and_then(|source| source.downcast_ref::<rusqlite::Error>());
+        match source.and_then(rusqlite::Error::sqlite_error) {
+            Some(code) => Error::sqlite(&self.path, rusqlite::Error::SqliteFailure(*code, Some(cause))),
+            None => Failure::Unexpected(format!("the database {}: {cause}", self.path.display())).into(),
+        }
+    }
+
+    /// The newest migration that the file has seen; 0: none.
+    pub(crate) fn schema_version(&self) -> rusqlite::Result<i64> {
+        let history = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
+        match self.connection.query_row(history, [], |_| Ok(())).optional()? {
+            None => Ok(0),
+            Some(()) => self.connection.query_row(
+                "SELECT coalesce(max(version), 0) FROM refinery_schema_history",
+                [],
+                |row| row.get(0),
+            ),
+        }
+    }
+
+    /// Reading works on a file that cannot be written, but nothing here is of use then: say so at once.
+    fn permissions(&self) -> rusqlite::Result<()> {
+        if self.connection.is_readonly(rusqlite::MAIN_DB)? {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
+            return Err(rusqlite::Error::SqliteFailure(code, Some("it is read-only".to_owned())));
+        }
+        Ok(())
+    }
+
+    /// Takes the right to sync this file, which dies with the process; waits for it at most `wait`.
+    pub(crate) fn lock_sync(&self, wait: Duration) -> Result<SyncLock> {
+        let deadline = Instant::now() + wait;
+        loop {
+            if let Some(lock) = Lock::take(&self.path, "-sync")? {
+                return Ok(SyncLock(lock));
+            }
+            if Instant::now() >= deadline {
+                return Err(Failure::Busy(self.path.clone()).into());
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+/// The right to sync a file, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct SyncLock(#[allow(dead_code, reason = "held for its drop")] Lock);
+
+/// A lock of the operating system on a file beside the database. The file stays: removing it would let two in.
+#[derive(Debug)]
+struct Lock(#[allow(dead_code, reason = "held for its drop")] File);
+
+impl Lock {
+    /// `None`: somebody else has it.
+    fn take(database: &Path, suffix: &str) -> Result<Option<Lock>> {
+        let path = beside(database, suffix);
+        let refused = |e: std::io::Error| Failure::NotWritable { path: path.clone(), cause: e.to_string() };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        owner_only(&mut options);
+        let file = options.open(&path).map_err(refused)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(refused(e).into()),
+        }
+    }
+}
+
+/// One lock for one database, by whichever path it was opened.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut path = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
+    path.push(suffix);
+    path.into()
+}

@@ -1,0 +1,198 @@
+//! A page of customers, taken in one transaction with the cursor behind it.
+//!
+//! A customer without unsettled edits follows the server column by column, without the merge: a first pull is mostly
+//! that. Every other one goes through the pure merge.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
+
+use super::apply::{apply, put_snapshot};
+use super::row::{self, RawCell};
+use super::{Failed, FullPull, Store, dirty, state};
+use crate::clock::stamp;
+use crate::customer::{Attributes, CustomerId, FieldId, Record};
+use crate::error::Result;
+use crate::flow::{Policies, gone, merge};
+
+/// What a page belongs to.
+#[derive(Clone, Debug)]
+pub(crate) enum PageKind {
+    /// A pull of what changed: its cursor is set at the end.
+    Changes,
+    /// A pull of everything, which goes on at this place when it is cut.
+    Full(FullPull),
+}
+
+impl Store {
+    /// Takes in a page. Returns how many customers were new or changed.
+    pub(crate) fn take_page(
+        &mut self,
+        page: &[(Attributes<'_>, &str)],
+        kind: &PageKind,
+        policies: &Policies,
+        now: DateTime<Utc>,
+    ) -> Result<usize> {
+        self.engine_write(|transaction| {
+            let edited = edited(transaction, page)?;
+            let mut changed = 0;
+            for (attributes, body) in page {
+                let is_edited = edited.contains(&attributes.id());
+                changed += usize::from(take(transaction, attributes, body, is_edited, policies, now)?);
+            }
+            if let PageKind::Full(full) = kind {
+                see(transaction, page, full)?;
+            }
+            Ok(changed)
+        })
+    }
+
+    /// Begins a pull of everything, or finds where the last one was cut.
+    pub(crate) fn begin_full_pull(&mut self) -> Result<FullPull> {
+        if let Some(cut) = self.full_pull()?.filter(|cut| cut.after.is_some()) {
+            return Ok(cut);
+        }
+        self.forget_full_pull()?;
+        Ok(FullPull::default())
+    }
+
+    /// The place where a pull was cut is of no use any more.
+    pub(crate) fn forget_full_pull(&mut self) -> Result<()> {
+        self.engine_write(|transaction| Ok(end_full_pull(transaction)?))
+    }
+
+    /// Customers of the file that a full pull did not see, at most `limit` with an id above `above`.
+    pub(crate) fn unseen(&self, above: CustomerId, limit: usize) -> Result<Vec<CustomerId>> {
+        self.engine_read(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT id
+                 FROM snapshot
+                 WHERE id > ?1 AND id NOT IN (SELECT id FROM pull_seen)
+                 ORDER BY id
+                 LIMIT ?2",
+            )?;
+            let ids = statement.query_map(params![above.0, limit], |row| Ok(CustomerId(row.get(0)?)))?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// These customers are gone from the store.
+    pub(crate) fn take_deletions(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<()> {
+        self.engine_write(|transaction| {
+            for id in ids {
+                if let Some(dirty) = dirty::load(transaction, *id)? {
+                    apply(transaction, &gone(&dirty), now)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The newest `date_modified` of the snapshot: where the server does not tell its clock.
+    pub(crate) fn newest_modified(&self) -> Result<Option<DateTime<Utc>>> {
+        self.engine_read(|transaction| {
+            let newest: Option<String> =
+                transaction.query_row("SELECT max(date_modified) FROM snapshot", [], |row| row.get(0))?;
+            Ok(newest.and_then(|text| Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc())))
+        })
+    }
+
+    /// The pull is complete: the next one asks from `cursor` on.
+    pub(crate) fn end_pull(&mut self, cursor: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<()> {
+        self.engine_write(|transaction| {
+            end_full_pull(transaction)?;
+            if let Some(cursor) = cursor {
+                state::write(transaction, "pull_cursor", Some(&stamp(cursor)))?;
+            }
+            state::write(transaction, "last_pull_at", Some(&stamp(now)))?;
+            Ok(())
+        })
+    }
+}
+
+/// The customers of a page that have unsettled edits.
+fn edited(
+    transaction: &Transaction<'_>,
+    page: &[(Attributes<'_>, &str)],
+) -> rusqlite::Result<BTreeSet<CustomerId>> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)",
+    )?;
+    let mut edited = BTreeSet::new();
+    for (attributes, _) in page {
+        if statement.query_row([attributes.id().0], |row| row.get(0))? {
+            edited.insert(attributes.id());
+        }
+    }
+    Ok(edited)
+}
+
+/// Takes in one customer. Returns whether it was new or changed.
+fn take(
+    transaction: &Transaction<'_>,
+    attributes: &Attributes<'_>,
+    body: &str,
+    is_edited: bool,
+    policies: &Policies,
+    now: DateTime<Utc>,
+) -> Result<bool, Failed> {
+    let id = attributes.id();
+    let old: Option<String> = transaction
+        .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
+        .query_row([id.0], |row| row.get(0))
+        .optional()?;
+    if old.as_deref() == Some(body) {
+        return Ok(false);
+    }
+    match old {
+        _ if is_edited => {
+            if let Some(dirty) = dirty::load(transaction, id)? {
+                apply(transaction, &merge(&dirty, &Record::new(body), None, policies)?, now)?;
+            }
+        }
+        None => insert(transaction, attributes, body)?,
+        Some(old) => follow(transaction, attributes, body, &Attributes::parse(&old)?)?,
+    }
+    Ok(true)
+}
+
+fn insert(transaction: &Transaction<'_>, attributes: &Attributes<'_>, body: &str) -> rusqlite::Result<()> {
+    let id = RawCell::Integer(attributes.id().0);
+    let cells = FieldId::columns().map(|field| RawCell::of(field, attributes));
+    transaction.prepare_cached(&row::INSERT)?.execute(params_from_iter(std::iter::once(id).chain(cells)))?;
+    put_snapshot(transaction, attributes, body)
+}
+
+/// The working copy follows the server in the columns that changed.
+fn follow(
+    transaction: &Transaction<'_>,
+    attributes: &Attributes<'_>,
+    body: &str,
+    old: &Attributes<'_>,
+) -> rusqlite::Result<()> {
+    for field in FieldId::columns().filter(|field| attributes.text(*field) != old.text(*field)) {
+        let cell = RawCell::of(field, attributes);
+        transaction.prepare_cached(&row::update(field))?.execute(params![attributes.id().0, cell])?;
+    }
+    put_snapshot(transaction, attributes, body)
+}
+
+fn see(
+    transaction: &Transaction<'_>,
+    page: &[(Attributes<'_>, &str)],
+    full: &FullPull,
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached("INSERT OR IGNORE INTO pull_seen (id) VALUES (?1)")?;
+    for (attributes, _) in page {
+        statement.execute([attributes.id().0])?;
+    }
+    state::write(transaction, "full_pull_after", Some(full.after.as_deref().unwrap_or_default()))?;
+    state::write(transaction, "full_pull_began_at", full.began_at.map(stamp).as_deref())
+}
+
+fn end_full_pull(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.prepare_cached("DELETE FROM pull_seen")?.execute([])?;
+    state::write(transaction, "full_pull_after", None)?;
+    state::write(transaction, "full_pull_began_at", None)
+}

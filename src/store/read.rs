@@ -1,0 +1,313 @@
+//! What an app reads: customers, the journal, and how things stand. Never waits for the network.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, Row as SqlRow, named_params, params};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::{Store, dirty};
+use crate::customer::{CustomerId, EditSeq, Record, Row};
+use crate::error::Result;
+use crate::flow::Outcome;
+
+/// A row of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JournalRow {
+    /// The order in which edits were made in this file.
+    pub seq: EditSeq,
+    /// Whose attribute.
+    pub customer_id: CustomerId,
+    /// The attribute.
+    pub field: String,
+    /// `set`, or `adjust` for store credit.
+    pub op: String,
+    /// JSON: the new value, or the signed amount as a string; `"***"` for a password.
+    #[serde(serialize_with = "verbatim")]
+    pub value: String,
+    /// JSON: the value before.
+    #[serde(serialize_with = "verbatim")]
+    pub was: String,
+    /// When, UTC, by the till's clock.
+    pub at: String,
+    /// Who.
+    pub author: Option<String>,
+    /// For what; edits made together share it.
+    pub label: Option<String>,
+    /// What became of it; none: pending.
+    pub outcome: Option<Outcome>,
+    /// Why it was rejected, in the server's words.
+    pub reason: Option<String>,
+    /// What was decided when both sides had changed the attribute, newest last.
+    pub decisions: Vec<DecisionRow>,
+}
+
+/// A decision about an attribute that both sides had changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DecisionRow {
+    /// The attribute, or `form_fields.NAME`.
+    pub field: String,
+    /// JSON: the till's value.
+    #[serde(serialize_with = "verbatim")]
+    pub local: String,
+    /// JSON: the store's value.
+    #[serde(serialize_with = "verbatim")]
+    pub remote: String,
+    /// Who decided: `hold` (a person), `local`, `remote`, `latest`, `resolver`, `merge`.
+    pub policy: String,
+    /// What was decided; none: it waits for a person.
+    pub resolution: Option<String>,
+}
+
+/// How things stand.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct Status {
+    /// Edited attributes that wait for a sync.
+    pub pending_fields: u64,
+    /// Customers that they belong to.
+    pub pending_customers: u64,
+    /// Uploads of which the answer is not known.
+    pub in_flight_batches: u64,
+    /// Edited attributes that the store refused.
+    pub rejected: u64,
+    /// Attributes that wait for a decision.
+    pub conflicts: u64,
+    /// Customers in the file, as the store has them.
+    pub snapshot_customers: u64,
+    /// When the last pull was complete, by the till's clock.
+    pub last_pull_at: Option<DateTime<Utc>>,
+    /// When the last upload was complete, by the till's clock.
+    pub last_push_at: Option<DateTime<Utc>>,
+    /// The store told all to wait until then, by the till's clock.
+    pub throttled_until: Option<DateTime<Utc>>,
+}
+
+pub(super) fn verbatim<S: Serializer>(json: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    let raw: &RawValue = serde_json::from_str(json).map_err(serde::ser::Error::custom)?;
+    raw.serialize(serializer)
+}
+
+impl Store {
+    /// The working copy of a customer; none: it is not in the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn get(&self, id: impl Into<CustomerId>) -> Result<Option<Row>> {
+        dirty::load_row(&self.connection, id.into()).map_err(|e| self.error(e))
+    }
+
+    /// A customer as the server last described it; none: it is not known, or was deleted remotely.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn snapshot(&self, id: impl Into<CustomerId>) -> Result<Option<Record>> {
+        dirty::load_snapshot(&self.connection, id.into()).map_err(|e| self.error(e))
+    }
+
+    /// At most `limit` customers whose email, phone, first name, last name or company begins with `text`, or whose
+    /// first name is its first word and whose last name begins with the rest. Case does not matter for ASCII letters;
+    /// of others it is tried as given, in small and in capital letters, and capitalised.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn find(&self, text: &str, limit: usize) -> Result<Vec<Row>> {
+        find(&self.connection, text.trim(), limit).map_err(|e| self.error(e))
+    }
+
+    /// How things stand.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn status(&self) -> Result<Status> {
+        let counts = self
+            .connection
+            .query_row(
+                "SELECT (SELECT count(DISTINCT customer_id || ' ' || field)
+                         FROM journal WHERE settled_at IS NULL AND outcome IS NULL),
+                        (SELECT count(DISTINCT customer_id)
+                         FROM journal WHERE settled_at IS NULL AND outcome IS NULL),
+                        (SELECT count(*) FROM batch),
+                        (SELECT count(DISTINCT customer_id || ' ' || field)
+                         FROM journal WHERE settled_at IS NULL AND outcome = 'rejected'),
+                        (SELECT count(*) FROM conflict WHERE resolution IS NULL),
+                        (SELECT count(*) FROM snapshot)",
+                [],
+                |row| {
+                    Ok(Status {
+                        pending_fields: row.get(0)?,
+                        pending_customers: row.get(1)?,
+                        in_flight_batches: row.get(2)?,
+                        rejected: row.get(3)?,
+                        conflicts: row.get(4)?,
+                        snapshot_customers: row.get(5)?,
+                        ..Status::default()
+                    })
+                },
+            )
+            .map_err(|e| self.error(e))?;
+        Ok(Status {
+            last_pull_at: self.time("last_pull_at")?,
+            last_push_at: self.time("last_push_at")?,
+            throttled_until: self.time("throttled_until")?.filter(|until| *until > Utc::now()),
+            ..counts
+        })
+    }
+
+    /// The journal, of one customer or of all, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn journal(&self, id: Option<CustomerId>) -> Result<Vec<JournalRow>> {
+        journal(&self.connection, id, false).map_err(|e| self.error(e))
+    }
+
+    /// The edits of a customer that have not settled, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn pending(&self, id: impl Into<CustomerId>) -> Result<Vec<JournalRow>> {
+        journal(&self.connection, Some(id.into()), true).map_err(|e| self.error(e))
+    }
+
+    /// Whether the file is whole: what SQLite's own check says, and whether the working copies without edits are what
+    /// the server described. Empty: nothing is wrong.
+    ///
+    /// # Errors
+    /// When the file cannot be read at all.
+    pub fn check(&self) -> Result<Vec<String>> {
+        let check = || {
+            let mut statement = self.connection.prepare("PRAGMA integrity_check")?;
+            let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+            let mut problems: Vec<String> = lines.collect::<rusqlite::Result<_>>()?;
+            problems.retain(|line| line != "ok");
+            let guard: i64 =
+                self.connection.query_row("SELECT writing FROM engine_guard", [], |row| row.get(0))?;
+            if guard != 0 {
+                problems
+                    .push("engine_guard is set outside a transaction: edits are not journaled".to_owned());
+            }
+            Ok(problems)
+        };
+        check().map_err(|e| self.error(e))
+    }
+}
+
+fn journal(
+    connection: &Connection,
+    id: Option<CustomerId>,
+    unsettled: bool,
+) -> rusqlite::Result<Vec<JournalRow>> {
+    let mut rows: Vec<JournalRow> = connection
+        .prepare_cached(
+            "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason
+             FROM journal
+             WHERE (:id IS NULL OR customer_id = :id) AND (NOT :unsettled OR settled_at IS NULL)
+             ORDER BY seq",
+        )?
+        .query_map(named_params! { ":id": id.map(|id| id.0), ":unsettled": unsettled }, journal_row)?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut decisions = connection.prepare_cached(
+        "SELECT seq, field, local, remote, policy, resolution
+         FROM conflict
+         WHERE seq IS NOT NULL AND (:id IS NULL OR customer_id = :id)
+         ORDER BY id",
+    )?;
+    let mut decided = decisions.query(named_params! { ":id": id.map(|id| id.0) })?;
+    while let Some(row) = decided.next()? {
+        let seq = EditSeq(row.get(0)?);
+        if let Ok(place) = rows.binary_search_by_key(&seq, |row| row.seq) {
+            rows[place].decisions.push(DecisionRow {
+                field: row.get(1)?,
+                local: row.get(2)?,
+                remote: row.get(3)?,
+                policy: row.get(4)?,
+                resolution: row.get(5)?,
+            });
+        }
+    }
+    Ok(rows)
+}
+
+fn journal_row(row: &SqlRow<'_>) -> rusqlite::Result<JournalRow> {
+    Ok(JournalRow {
+        seq: EditSeq(row.get(0)?),
+        customer_id: CustomerId(row.get(1)?),
+        field: row.get(2)?,
+        op: row.get(3)?,
+        value: row.get(4)?,
+        was: row.get(5)?,
+        at: row.get(6)?,
+        author: row.get(7)?,
+        label: row.get(8)?,
+        outcome: row.get::<_, Option<String>>(9)?.as_deref().and_then(Outcome::named),
+        reason: row.get(10)?,
+        decisions: Vec::new(),
+    })
+}
+
+// ---- find --------------------------------------------------------------------------------------------------------
+
+/// The columns that are searched; each has an index that ignores the case of ASCII letters.
+const SEARCHED: [&str; 5] = ["email", "phone", "last_name", "first_name", "company"];
+
+fn find(connection: &Connection, text: &str, limit: usize) -> rusqlite::Result<Vec<Row>> {
+    let mut ids = BTreeSet::new();
+    if text.is_empty() || limit == 0 {
+        return Ok(Vec::new());
+    }
+    for spelling in spellings(text) {
+        for column in SEARCHED {
+            collect(connection, &by_prefix(column), params![spelling, end_of(&spelling), limit], &mut ids)?;
+        }
+        if let Some((first, last)) = spelling.split_once(' ') {
+            collect(connection, BY_FULL_NAME, params![first, last, end_of(last), limit], &mut ids)?;
+        }
+    }
+    let rows = ids.into_iter().take(limit).map(|id| dirty::load_row(connection, id));
+    rows.filter_map(Result::transpose).collect()
+}
+
+fn by_prefix(column: &str) -> String {
+    format!(
+        "SELECT id FROM customer
+         WHERE {column} >= ?1 COLLATE NOCASE AND {column} < ?2 COLLATE NOCASE
+         LIMIT ?3"
+    )
+}
+
+const BY_FULL_NAME: &str = "SELECT id FROM customer
+     WHERE first_name = ?1 COLLATE NOCASE
+       AND last_name >= ?2 COLLATE NOCASE AND last_name < ?3 COLLATE NOCASE
+     LIMIT ?4";
+
+/// No text that begins with `prefix` comes after this one.
+fn end_of(prefix: &str) -> String {
+    format!("{prefix}\u{10ffff}")
+}
+
+fn spellings(text: &str) -> BTreeSet<String> {
+    let mut spellings = BTreeSet::from([text.to_owned()]);
+    if !text.is_ascii() {
+        let capitalised = |word: &str| {
+            let mut letters = word.chars();
+            letters.next().map_or_else(String::new, |first| {
+                first.to_uppercase().chain(letters.flat_map(char::to_lowercase)).collect()
+            })
+        };
+        let words: Vec<String> = text.split(' ').map(capitalised).collect();
+        spellings.extend([text.to_lowercase(), text.to_uppercase(), words.join(" ")]);
+    }
+    spellings
+}
+
+fn collect(
+    connection: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    ids: &mut BTreeSet<CustomerId>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?)))?;
+    found.map(|id| id.map(|id| _ = ids.insert(id))).collect()
+}

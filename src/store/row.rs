@@ -1,0 +1,104 @@
+//! Columns of `customer` and values, both ways.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
+use rusqlite::{Row as SqlRow, ToSql};
+
+use crate::customer::{Attributes, CustomerId, FieldId, Kind, Row, Value};
+
+/// `id, email, first_name, …`: every column in the table's order.
+pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    FieldId::columns().fold("id".to_owned(), |mut list, field| {
+        _ = write!(list, ", {field}");
+        list
+    })
+});
+
+/// Inserts a customer, one parameter a column in the table's order.
+pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let places: Vec<String> = (1..=FieldId::columns().count() + 1).map(|place| format!("?{place}")).collect();
+    format!("INSERT INTO customer ({}) VALUES ({})", *COLUMNS, places.join(", "))
+});
+
+/// Sets one column.
+pub(super) fn update(field: FieldId) -> String {
+    format!("UPDATE customer SET {field} = ?2 WHERE id = ?1")
+}
+
+/// Reads a row that was selected with [`COLUMNS`].
+pub(super) fn read(sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
+    let mut row = Row::empty(CustomerId(sql.get(0)?));
+    for (place, field) in FieldId::columns().enumerate() {
+        row.set(field, value(field.kind(), sql.get_ref(place + 1)?));
+    }
+    Ok(row)
+}
+
+fn value(kind: Kind, cell: ValueRef<'_>) -> Value {
+    match (kind, cell) {
+        (_, ValueRef::Null) => Value::Null,
+        (Kind::Boolean, ValueRef::Integer(number)) => Value::Boolean(number != 0),
+        (Kind::Integer, ValueRef::Integer(number)) => Value::Integer(number),
+        (Kind::Text | Kind::Password, ValueRef::Text(text)) => {
+            Value::Text(String::from_utf8_lossy(text).into_owned())
+        }
+        (_, ValueRef::Text(text)) => Value::from_json(kind, &String::from_utf8_lossy(text)),
+        (_, ValueRef::Integer(number)) => Value::Other(number.to_string()),
+        (_, ValueRef::Real(number)) => Value::Other(number.to_string()),
+        (_, ValueRef::Blob(_)) => Value::Null,
+    }
+}
+
+/// A value as its column holds it.
+pub(super) fn cell(value: &Value) -> Cell {
+    match value {
+        Value::Null => Cell::Null,
+        Value::Text(text) => Cell::Text(text.clone()),
+        Value::Integer(number) => Cell::Integer(*number),
+        Value::Boolean(yes) => Cell::Integer((*yes).into()),
+        other => Cell::Text(other.to_json()),
+    }
+}
+
+/// An attribute of a record as its column holds it, without a detour over [`Value`]: a first pull has many.
+pub(super) enum RawCell<'a> {
+    Null,
+    Integer(i64),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> RawCell<'a> {
+    pub(super) fn of(field: FieldId, attributes: &Attributes<'a>) -> RawCell<'a> {
+        let Some(json) = attributes.text(field).filter(|json| *json != "null") else { return RawCell::Null };
+        let parsed = match field.kind() {
+            Kind::Text | Kind::Password => text(json).map(RawCell::Text),
+            Kind::Integer => json.parse().ok().map(RawCell::Integer),
+            Kind::Boolean => json.parse().ok().map(|yes: bool| RawCell::Integer(yes.into())),
+            _ => None,
+        };
+        parsed.unwrap_or(RawCell::Text(Cow::Borrowed(json)))
+    }
+}
+
+/// The text of a JSON string, borrowed when nothing in it is escaped.
+fn text(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str(json).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+impl ToSql for RawCell<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            RawCell::Null => ValueRef::Null,
+            RawCell::Integer(number) => ValueRef::Integer(*number),
+            RawCell::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}

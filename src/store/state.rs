@@ -1,0 +1,106 @@
+//! Cursors and facts that outlive a sync, each under a key of `state`.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::{OptionalExtension, named_params};
+
+use super::Store;
+use crate::clock::stamp;
+use crate::error::{Failure, Result};
+
+/// A full pull that was begun: it goes on where it was cut.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct FullPull {
+    /// The server's clock when it began, less the overlap; `None`: the server did not tell.
+    pub(crate) began_at: Option<DateTime<Utc>>,
+    /// Where the next page begins; `None`: at the start.
+    pub(crate) after: Option<String>,
+}
+
+impl Store {
+    pub(crate) fn state(&self, key: &str) -> Result<Option<String>> {
+        self.connection
+            .prepare_cached("SELECT value FROM state WHERE key = ?1")
+            .and_then(|mut statement| statement.query_row([key], |row| row.get(0)).optional())
+            .map_err(|e| self.error(e))
+    }
+
+    pub(crate) fn set_state(&mut self, key: &str, value: Option<&str>) -> Result<()> {
+        write(&self.connection, key, value).map_err(|e| self.error(e))
+    }
+
+    /// The store this file belongs to; `None`: not known yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn store_hash(&self) -> Result<Option<String>> {
+        self.state("store_hash")
+    }
+
+    /// Binds the file to a store, once.
+    ///
+    /// # Errors
+    /// When the file belongs to another store.
+    pub fn bind_store(&mut self, given: &str) -> Result<()> {
+        match self.store_hash()? {
+            Some(recorded) if recorded != given => {
+                let path = self.path.clone();
+                Err(Failure::WrongStore { path, recorded, given: given.to_owned() }.into())
+            }
+            Some(_) => Ok(()),
+            None => self.set_state("store_hash", Some(given)),
+        }
+    }
+
+    /// From when on the next incremental pull asks, by the server's clock; `None`: nothing was ever pulled whole.
+    pub(crate) fn pull_cursor(&self) -> Result<Option<DateTime<Utc>>> {
+        self.time("pull_cursor")
+    }
+
+    /// A full pull that was cut.
+    pub(crate) fn full_pull(&self) -> Result<Option<FullPull>> {
+        let Some(after) = self.state("full_pull_after")? else { return Ok(None) };
+        let after = (!after.is_empty()).then_some(after);
+        Ok(Some(FullPull { began_at: self.time("full_pull_began_at")?, after }))
+    }
+
+    /// The server's clock less the till's.
+    pub(crate) fn clock_offset(&self) -> Result<TimeDelta> {
+        let ms = self.state("clock_offset_ms")?.and_then(|ms| ms.parse().ok()).unwrap_or(0);
+        Ok(TimeDelta::milliseconds(ms))
+    }
+
+    /// The size of call that the store took last, while that is less than a day ago.
+    pub(crate) fn batch_limit(&self, now: DateTime<Utc>) -> Result<Option<usize>> {
+        let learned_at = self.time("batch_limit_at")?;
+        let is_fresh = learned_at.is_some_and(|at| (now - at).abs() < TimeDelta::days(1));
+        Ok(self.state("batch_limit")?.filter(|_| is_fresh).and_then(|size| size.parse().ok()))
+    }
+
+    pub(crate) fn set_batch_limit(&mut self, size: usize, now: DateTime<Utc>) -> Result<()> {
+        self.set_state("batch_limit", Some(&size.to_string()))?;
+        self.set_time("batch_limit_at", Some(now))
+    }
+
+    pub(crate) fn time(&self, key: &str) -> Result<Option<DateTime<Utc>>> {
+        let text = self.state(key)?;
+        Ok(text.and_then(|text| Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc())))
+    }
+
+    pub(crate) fn set_time(&mut self, key: &str, at: Option<DateTime<Utc>>) -> Result<()> {
+        self.set_state(key, at.map(stamp).as_deref())
+    }
+}
+
+pub(super) fn write(
+    connection: &rusqlite::Connection,
+    key: &str,
+    value: Option<&str>,
+) -> rusqlite::Result<()> {
+    match value {
+        Some(value) => connection
+            .prepare_cached("INSERT OR REPLACE INTO state (key, value) VALUES (:key, :value)")?
+            .execute(named_params! { ":key": key, ":value": value })?,
+        None => connection.prepare_cached("DELETE FROM state WHERE key = ?1")?.execute([key])?,
+    };
+    Ok(())
+}
