@@ -25,6 +25,23 @@ pub struct RawRequest {
 }
 
 impl RawRequest {
+    /// A `GET` without headers.
+    pub fn get(path: impl Into<String>, query: impl Into<String>) -> Self {
+        Self { method: "GET".into(), path: path.into(), query: query.into(), ..Self::default() }
+    }
+
+    /// A `PUT` without headers.
+    pub fn put(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self { method: "PUT".into(), path: path.into(), body: body.into(), ..Self::default() }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push(header(name, value));
+        self
+    }
+
     /// A header's value, its name taken in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         find_header(&self.headers, name)

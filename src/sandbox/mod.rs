@@ -28,11 +28,14 @@
 //! The sandbox shares no type and no serialiser with the client, on purpose: a mistake in what they shared would
 //! be made twice and cancel itself out.
 
+mod admission;
+mod back_office;
 mod book;
 mod connection;
 mod core;
 mod data;
 mod faults;
+mod handled;
 mod http;
 mod list;
 mod log;
@@ -50,8 +53,9 @@ use std::io;
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
-pub use self::core::{Handled, StoreCore};
+pub use self::core::StoreCore;
 pub use self::faults::{Fault, FaultError, FaultRate, Faults};
+pub use self::handled::Handled;
 pub use self::http::{RawRequest, RawResponse};
 pub use self::log::{RequestLog, Stats};
 pub use self::options::{

@@ -21,7 +21,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use super::connection::{Connection, Connections, End, Gate};
-use super::core::{Handled, StoreCore};
+use super::core::StoreCore;
+use super::handled::Handled;
 use super::http::{RawRequest, RawResponse};
 use super::options::SandboxOptions;
 
