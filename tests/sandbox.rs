@@ -2,7 +2,7 @@
 #![cfg(feature = "sandbox")]
 #![allow(clippy::unwrap_used)] // helpers of tests fail the test
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -164,7 +164,7 @@ fn form_fields_are_set_by_name_or_all_at_once() {
         (FormFieldWrites::ReplaceAll, json!([["b", 12.5], ["c", ["p", "q"]]])),
     ] {
         let (sandbox, client) = behaving(Behaviours { form_fields: writes, ..Behaviours::default() });
-        sandbox.edit(2, &json!({"form_fields": [{"name": "a", "value": "x", "customer_id": 2}]}));
+        sandbox.edit(2, json!({"form_fields": [{"name": "a", "value": "x", "customer_id": 2}]}));
         client.put(r#"[{"id":2,"form_fields":[{"name":"b","value":12.5},{"name":"c","value":["p","q"]}]}]"#);
         let listed = client.get("id:in=2&include=formfields").json();
         let fields = listed["data"][0]["form_fields"].as_array().unwrap();
@@ -454,7 +454,7 @@ fn a_customer_that_changes_while_pages_are_read_turns_up_again_at_the_end() {
     let query = "limit=10&sort=date_modified:asc&date_modified:min=2010-01-01";
     let first = client.get(query);
     let moved = first.ids()[4];
-    sandbox.edit(i32::try_from(moved).unwrap(), &json!({"phone": "later"}));
+    sandbox.edit(i32::try_from(moved).unwrap(), json!({"phone": "later"}));
     let cursor = first.json()["meta"]["cursor_pagination"]["end_cursor"].as_str().map(encoded).unwrap();
     let second = client.get(&format!("{query}&limit=100&after={cursor}")).ids();
     assert_eq!((second.len(), second.last()), (11, Some(&moved)));
@@ -465,7 +465,7 @@ fn date_bounds_are_included_or_not() {
     for (date_bounds, expected) in [(DateBounds::Inclusive, vec![2, 3]), (DateBounds::Exclusive, vec![])] {
         let (sandbox, client) = behaving(Behaviours { date_bounds, ..Behaviours::default() });
         sandbox.set_clock_offset(TimeDelta::days(365));
-        sandbox.edit(2, &json!({"phone": "1"}));
+        sandbox.edit(2, json!({"phone": "1"}));
         let date = sandbox.customer(2).unwrap()["date_modified"].as_str().unwrap().to_owned();
         let now: DateTime<Utc> = date.parse().unwrap();
         sandbox.with_core(|core| {
@@ -590,6 +590,18 @@ fn faults_apply_or_not_and_answer_or_not() {
 }
 
 #[test]
+fn a_reset_is_a_reset_and_a_drop_is_an_end() {
+    for (fault, error) in [(Fault::Reset, Some(ErrorKind::ConnectionReset)), (Fault::LostRequest, None)] {
+        let (sandbox, _) = small();
+        sandbox.script([fault]);
+        let mut stream = TcpStream::connect(("127.0.0.1", sandbox.port())).unwrap();
+        stream.write_all(b"GET /stores/sandbox/v3/customers HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let outcome = stream.read_to_end(&mut Vec::new());
+        assert_eq!(outcome.map_err(|error| error.kind()), error.map_or(Ok(0), Err), "{fault}");
+    }
+}
+
+#[test]
 fn an_update_may_be_applied_after_its_connection_is_gone() {
     let (sandbox, client) = small();
     sandbox.script([Fault::DelayedApply { ms: 150 }]);
@@ -645,7 +657,7 @@ fn a_cut_network_refuses_and_drops_and_comes_back_on_the_same_port() {
     sandbox.heal().unwrap();
     sandbox.heal().unwrap();
     assert_eq!((sandbox.url(), client.get("limit=1").status), (url, 200));
-    assert_eq!(sandbox.with_core(|core| core.begin_update()), true, "no slot is lost");
+    assert!(sandbox.with_core(|core| core.begin_update()), "no slot is lost");
 }
 
 // ---------------------------------------------------------------- the core without HTTP

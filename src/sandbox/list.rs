@@ -263,7 +263,7 @@ fn matches(book: &Book, query: &ListQuery, id: i32) -> bool {
     if query.ids.as_ref().is_some_and(|ids| !ids.contains(&id)) {
         return false;
     }
-    if !book.modified(id).is_some_and(|seconds| query.modified.contains(seconds)) {
+    if !query.modified.is_all() && !book.modified(id).is_some_and(|at| query.modified.contains(at)) {
         return false;
     }
     if query.emails.is_none() && query.created.is_all() && query.filters.is_empty() {

@@ -80,7 +80,9 @@ impl Ledger {
 
     /// Adds a request and counts it.
     pub fn request(&mut self, entry: RequestLog, bytes_in: usize, bytes_out: usize) {
-        match entry.method.as_str() {
+        let RequestLog { method, query, status, fault, .. } = &entry;
+        tracing::debug!(%method, %query, status, ?fault, "sandbox: request");
+        match method.as_str() {
             "GET" => self.stats.get += 1,
             "PUT" => self.stats.put += 1,
             _ => self.stats.other += 1,

@@ -48,6 +48,7 @@ mod update;
 mod window;
 mod words;
 
+use std::borrow::Borrow;
 use std::io;
 
 use chrono::{TimeDelta, Utc};
@@ -73,7 +74,7 @@ use self::server::Server;
 /// use tillsync::sandbox::{Sandbox, SandboxOptions};
 ///
 /// let sandbox = Sandbox::start(SandboxOptions::default())?;
-/// assert!(sandbox.edit(1, &json!({"phone": "555"}))); // somebody at the back office
+/// assert!(sandbox.edit(1, json!({"phone": "555"}))); // somebody at the back office
 /// assert_eq!(sandbox.customer(1).map(|customer| customer["phone"].clone()), Some(json!("555")));
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -147,8 +148,8 @@ impl Sandbox {
 
     /// Edits a customer in the back office: these attributes replace the customer's, without any limit, and the
     /// date of modification moves. Says whether there is such a customer and the edit is an object.
-    pub fn edit(&self, id: i32, attributes: &Value) -> bool {
-        self.edit_text(id, &attributes.to_string()).unwrap_or(false)
+    pub fn edit(&self, id: i32, attributes: impl Borrow<Value>) -> bool {
+        self.edit_text(id, &attributes.borrow().to_string()).unwrap_or(false)
     }
 
     /// As [`edit`](Self::edit), from exact JSON text.
