@@ -1,0 +1,145 @@
+//! What happens to a store past its API: edits at the back office, what a test asks, what it sets.
+//!
+//! Nothing here is limited or noted; a back office may do what a client may not.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::core::{Scope, StoreCore};
+use super::data::date_text;
+use super::faults::{Fault, Faults};
+use super::http::PATH_HALVES;
+use super::log::{RequestLog, Stats};
+use super::options::{Behaviours, SandboxOptions};
+use super::record::Record;
+
+/// What tests and the back office do with a store, past its API.
+impl StoreCore {
+    /// The path of the customers in this store.
+    pub fn customers_path(&self) -> String {
+        format!("{}{}{}", PATH_HALVES.0, self.options.store_hash, PATH_HALVES.1)
+    }
+
+    /// The token that may read and update.
+    pub fn token(&self) -> &str {
+        &self.options.token
+    }
+
+    /// How many customers there are.
+    pub fn customer_count(&self) -> usize {
+        self.book.len()
+    }
+
+    /// The ids of all customers, ascending.
+    pub fn ids(&self) -> Vec<i32> {
+        self.book.ids(..).collect()
+    }
+
+    /// A customer with every attribute, as exact JSON text; none when there is no such customer.
+    pub fn customer_text(&self, id: i32) -> Option<String> {
+        self.book.record(id).map(|record| record.to_json())
+    }
+
+    /// Adds a customer in the back office: a JSON object, of which `id`, dates and an address are filled in when
+    /// they are missing. Returns its id.
+    ///
+    /// # Errors
+    /// When the text is not a JSON object.
+    pub fn add_text(&mut self, now: DateTime<Utc>, json: &str) -> serde_json::Result<i32> {
+        let given = Record::parse(json)?;
+        let id = given.integer("id").and_then(|id| i32::try_from(id).ok()).unwrap_or(self.book.next_id());
+        let now = self.server_clock(now).timestamp();
+        let date = date_text(now);
+        let mut record = Record::parse(&format!(
+            r#"{{"id":{id},"email":"new.customer.{id}@example.com","first_name":"New","last_name":"Customer","company":"","phone":"","notes":"","tax_exempt_category":"","customer_group_id":0,"date_created":"{date}","date_modified":"{date}","address_count":0,"attribute_count":0,"authentication":{{"force_password_reset":false}},"accepts_product_review_abandoned_cart_emails":false,"origin_channel_id":1,"channel_ids":null,"store_credit_amounts":[{{"amount":0}}],"form_fields":[]}}"#
+        ))?;
+        record.merge(&given);
+        self.book.store(id, record, now);
+        Ok(id)
+    }
+
+    /// Edits a customer in the back office: the object's attributes replace the customer's, without any limit, and
+    /// the date of modification moves. Says whether there is such a customer.
+    ///
+    /// # Errors
+    /// When the text is not a JSON object.
+    pub fn edit_text(&mut self, now: DateTime<Utc>, id: i32, json: &str) -> serde_json::Result<bool> {
+        let given = Record::parse(json)?;
+        let Some(mut record) = self.book.record(id).map(std::borrow::Cow::into_owned) else {
+            return Ok(false);
+        };
+        record.merge(&given);
+        record.set("id", &id.to_string());
+        self.book.store(id, record, self.server_clock(now).timestamp());
+        Ok(true)
+    }
+
+    /// Deletes a customer in the back office, and says whether there was one.
+    pub fn delete(&mut self, id: i32) -> bool {
+        self.book.delete(id)
+    }
+
+    /// How often updates have changed a customer's password.
+    pub fn password_changes(&self, id: i32) -> u32 {
+        self.book.password(id).0
+    }
+
+    /// The password that a customer was last given by an update.
+    pub fn last_password(&self, id: i32) -> Option<&str> {
+        self.book.password(id).1
+    }
+
+    /// The latest requests, oldest first.
+    pub fn requests(&self) -> impl Iterator<Item = &RequestLog> {
+        self.ledger.requests.iter()
+    }
+
+    /// Forgets the requests; counts and violations stay.
+    pub fn clear_requests(&mut self) {
+        self.ledger.requests.clear();
+    }
+
+    /// What has been counted.
+    pub fn stats(&self) -> Stats {
+        self.ledger.stats
+    }
+
+    /// What a correct client would never have sent, in words.
+    pub fn violations(&self) -> &[String] {
+        &self.ledger.violations
+    }
+
+    /// The setting the store was started with; the faults as they are now.
+    pub fn options(&self) -> &SandboxOptions {
+        &self.options
+    }
+
+    /// Switches what the public description leaves open, from the next request on.
+    pub fn set_behaviours(&mut self, behaviours: Behaviours) {
+        self.options.behaviours = behaviours;
+    }
+
+    /// Sets the rates at which things go wrong.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.options.faults = faults;
+    }
+
+    /// Has these faults happen to the next requests, one each; the rates hold again after them.
+    pub fn script(&mut self, faults: impl IntoIterator<Item = Fault>) {
+        self.script.extend(faults.into_iter().map(|fault| (fault, Scope::Any)));
+    }
+
+    /// As [`script`](Self::script), for the next updates; lists are not touched.
+    pub fn script_updates(&mut self, faults: impl IntoIterator<Item = Fault>) {
+        self.script.extend(faults.into_iter().map(|fault| (fault, Scope::Updates)));
+    }
+
+    /// Sets the server's clock so far ahead of the time that is handed in.
+    pub fn set_clock_offset(&mut self, offset: TimeDelta) {
+        self.clock_offset = offset;
+    }
+
+    /// The server's clock when it is `now` outside.
+    pub fn server_clock(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now + self.clock_offset
+    }
+}

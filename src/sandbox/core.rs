@@ -1,0 +1,220 @@
+//! The store itself, without a network: requests and the time go in, answers come out.
+//!
+//! Nothing here reads a clock, opens a socket or throws dice that the seed does not decide. So the server in
+//! `server` and a simulation with a clock of its own drive the very same store, and a run can be repeated.
+//!
+//! One request takes four steps, and [`StoreCore::handle_with`] names them: it is let in or turned away (quota,
+//! token, store, headers), served, spoilt by its fault, and noted.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::book::Book;
+use super::faults::Fault;
+use super::handled::{Handled, spoil, told_status};
+use super::http::{Problem, RawRequest, RawResponse};
+use super::list;
+use super::log::{Ledger, RequestLog};
+use super::options::SandboxOptions;
+use super::query::ListQuery;
+use super::update::Update;
+use super::window::RateWindow;
+
+/// A store of customers that takes requests as values.
+///
+/// ```
+/// use chrono::{DateTime, Utc};
+/// use tillsync::sandbox::{RawRequest, SandboxOptions, StoreCore};
+///
+/// let mut store = StoreCore::new(&SandboxOptions { customers: 3, ..SandboxOptions::default() });
+/// let update = RawRequest::put(store.customers_path(), r#"[{"id":1,"phone":"555"}]"#)
+///     .with_header("X-Auth-Token", store.token())
+///     .with_header("Content-Type", "application/json")
+///     .with_header("User-Agent", "till/1");
+/// let now: DateTime<Utc> = "2026-01-02T03:04:05Z".parse()?;
+/// assert_eq!(store.handle(now, &update).status, 200);
+/// assert!(store.customer_text(1).unwrap_or_default().contains(r#""phone":"555""#));
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct StoreCore {
+    pub(super) options: SandboxOptions,
+    pub(super) book: Book,
+    pub(super) window: RateWindow,
+    pub(super) ledger: Ledger,
+    pub(super) script: VecDeque<(Fault, Scope)>,
+    pub(super) rng: fastrand::Rng,
+    pub(super) clock_offset: TimeDelta,
+    pub(super) updates_under_way: u32,
+}
+
+/// Which requests a scripted fault is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Any,
+    Updates,
+}
+
+impl StoreCore {
+    /// A store with its first customers.
+    pub fn new(options: &SandboxOptions) -> Self {
+        Self {
+            book: Book::generate(options.seed, options.customers),
+            window: RateWindow::new(options),
+            ledger: Ledger::new(options.log_capacity),
+            script: VecDeque::new(),
+            rng: fastrand::Rng::with_seed(options.seed ^ 0xfa_0175),
+            clock_offset: TimeDelta::zero(),
+            updates_under_way: 0,
+            options: options.clone(),
+        }
+    }
+
+    /// Serves a request in a network where nothing goes wrong.
+    pub fn handle(&mut self, now: DateTime<Utc>, request: &RawRequest) -> RawResponse {
+        self.handle_with(now, request, None).response.unwrap_or_default()
+    }
+
+    /// Serves a request to which a fault happens, or none.
+    pub fn handle_with(&mut self, now: DateTime<Utc>, request: &RawRequest, fault: Option<Fault>) -> Handled {
+        let fault = fault.filter(|fault| *fault != Fault::None);
+        if fault.is_some_and(Fault::loses_request) {
+            self.note(now, request, fault, None);
+            return spoil(RawResponse::default(), fault);
+        }
+        let rate = self.window.arrive(now);
+        let served = self.admit(request, rate).and_then(|()| self.serve(now, request, fault));
+        let response = served.unwrap_or_else(|problem| self.refuse(request, &problem));
+        let response = self.dress(now, response, rate);
+        self.note(now, request, fault, Some(&response));
+        let is_refused = response.status >= 400;
+        let mut handled = spoil(response, fault);
+        if is_refused {
+            handled.apply_after_ms = None;
+        }
+        handled
+    }
+
+    /// Applies an update whose connection was dropped before; see [`Handled::apply_after_ms`].
+    pub fn apply_late(&mut self, now: DateTime<Utc>, request: &RawRequest) {
+        if request.method != "PUT" {
+            return;
+        }
+        if let Err(problem) = self.update(now, request, None) {
+            self.refuse(request, &problem);
+        }
+    }
+
+    /// Draws what goes wrong with the next request: the script's next fault, else one by the rates.
+    pub fn draw_fault(&mut self, method: &str) -> Option<Fault> {
+        let is_next = |scope: Scope| scope == Scope::Any || method == "PUT";
+        if let Some(nth) = self.script.iter().position(|(_, scope)| is_next(*scope)) {
+            return self.script.remove(nth).map(|(fault, _)| fault);
+        }
+        self.options.faults.draw(&mut self.rng)
+    }
+
+    /// Counts an update that begins, and says whether it is within the number allowed at once. Each call wants an
+    /// [`end_update`](Self::end_update). One beyond is to be answered with [`too_many_updates`](Self::too_many_updates).
+    pub fn begin_update(&mut self) -> bool {
+        self.updates_under_way += 1;
+        let peak = &mut self.ledger.stats.peak_concurrent_updates;
+        *peak = (*peak).max(self.updates_under_way);
+        self.updates_under_way <= self.options.max_concurrent_updates
+    }
+
+    /// Counts an update that has ended.
+    pub fn end_update(&mut self) {
+        self.updates_under_way = self.updates_under_way.saturating_sub(1);
+    }
+
+    /// The answer to an update that is one too many at once: 429, and a violation.
+    pub fn too_many_updates(&mut self, now: DateTime<Utc>, request: &RawRequest) -> RawResponse {
+        let rate = self.window.arrive(now);
+        let allowed = self.options.max_concurrent_updates;
+        let problem = Problem::violation(429, format!("more than {allowed} updates at once"));
+        let response = self.refuse(request, &problem);
+        let response = self.dress(now, response, rate);
+        self.note(now, request, None, Some(&response));
+        response
+    }
+
+    fn serve(
+        &mut self,
+        now: DateTime<Utc>,
+        request: &RawRequest,
+        fault: Option<Fault>,
+    ) -> Result<RawResponse, Problem> {
+        match fault {
+            Some(Fault::Html) => return Ok(RawResponse::html(200)),
+            Some(Fault::HtmlUnavailable) => return Ok(RawResponse::html(503)),
+            Some(Fault::DelayedApply { .. }) => return Ok(RawResponse::default()),
+            Some(Fault::Status(status)) => return Err(Problem::plain(status, "made to fail")),
+            _ => {}
+        }
+        match request.method.as_str() {
+            "GET" => {
+                let query = ListQuery::parse(&request.query, self.options.behaviours.date_bounds)?;
+                Ok(list::answer(&self.book, &query))
+            }
+            "PUT" => self.update(now, request, fault),
+            "DELETE" => self.delete_by_query(&request.query),
+            method => Err(Problem::violation(405, format!("{method} is not served here"))),
+        }
+    }
+
+    fn update(
+        &mut self,
+        now: DateTime<Utc>,
+        request: &RawRequest,
+        fault: Option<Fault>,
+    ) -> Result<RawResponse, Problem> {
+        let content_type = request.header("Content-Type").unwrap_or_default();
+        if !content_type.starts_with("application/json") {
+            return Err(Problem::violation(415, format!("Content-Type is {content_type:?}, not JSON")));
+        }
+        let now = self.server_clock(now).timestamp();
+        let Self { book, ledger, rng, options, .. } = self;
+        Update { book, stats: &mut ledger.stats, rng, options, now }.serve(&request.body, fault)
+    }
+
+    fn delete_by_query(&mut self, query: &str) -> Result<RawResponse, Problem> {
+        let ids = list::ids_to_delete(query).ok_or_else(|| Problem::violation(422, "id:in is not valid"))?;
+        for id in ids {
+            self.book.delete(id);
+        }
+        Ok(RawResponse { status: 204, ..RawResponse::default() })
+    }
+
+    fn note(
+        &mut self,
+        now: DateTime<Utc>,
+        request: &RawRequest,
+        fault: Option<Fault>,
+        response: Option<&RawResponse>,
+    ) {
+        let entry = RequestLog {
+            method: request.method.clone(),
+            path: request.path.clone(),
+            query: request.query.clone(),
+            body: String::from_utf8_lossy(&request.body).into_owned(),
+            status: response.map_or(0, |response| told_status(response, fault)),
+            at_ms: now.timestamp_millis(),
+            ids: ids_in(&request.body),
+            fault,
+        };
+        let bytes_out = response.map_or(0, |response| response.body.len());
+        self.ledger.request(entry, request.body.len(), bytes_out);
+    }
+}
+
+/// The ids in a body, as far as it can be read.
+fn ids_in(body: &[u8]) -> Vec<i32> {
+    #[derive(serde::Deserialize)]
+    struct OnlyId {
+        id: Option<i32>,
+    }
+    let items: Vec<OnlyId> = serde_json::from_slice(body).unwrap_or_default();
+    items.into_iter().filter_map(|item| item.id).collect()
+}

@@ -1,0 +1,269 @@
+//! What can go wrong between a till and the store, by name, each at its own rate.
+//!
+//! A fault is drawn before a request is served and decides two things apart from each other: whether the request
+//! is applied, and what the client hears of it. [`StoreCore::handle_with`](super::StoreCore::handle_with) does
+//! the first and describes the second.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// One thing that goes wrong with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// Nothing: the request is served as it should be. Useful in a script. `none`
+    None,
+    /// The connection is dropped before the request is looked at. `lost-request`
+    LostRequest,
+    /// As [`Fault::LostRequest`], by a TCP reset. `reset`
+    Reset,
+    /// The request is applied, then the connection is dropped. `lost-answer`
+    LostAnswer,
+    /// The request is applied at once and answered late. `delayed-answer` (1 s), `delayed-answer:250`
+    DelayedAnswer {
+        /// How late, in milliseconds.
+        ms: u64,
+    },
+    /// The connection is dropped at once; the request is applied later. `delayed-apply` (1 s), `delayed-apply:250`
+    DelayedApply {
+        /// How much later, in milliseconds.
+        ms: u64,
+    },
+    /// The request is applied; the connection ends in the middle of the body. `truncated`
+    Truncated,
+    /// A page of HTML with status 200, as a guest network's portal answers; nothing is applied. `html`
+    Html,
+    /// A page of HTML with status 503, as a proxy answers; nothing is applied. `html-503`
+    HtmlUnavailable,
+    /// The request is applied and answered without a body. `empty-body`
+    EmptyBody,
+    /// An update is applied in full, and its answer leaves some customers out. `missing-ids`
+    MissingIds,
+    /// Some customers of an update are passed over, and the answer leaves those out. `skipped-ids`
+    SkippedIds,
+    /// An update is answered 207 with `data`, `errors` and `meta`; the good customers land. `multi-status`
+    MultiStatus,
+    /// That status, and nothing is applied; 429 comes without any rate header. `status-503`
+    Status(u16),
+    /// The request is applied, then answered with that status. `applied-504`
+    AppliedThenStatus(u16),
+}
+
+/// How late a delayed fault is when its name does not say, in milliseconds.
+const DEFAULT_DELAY_MS: u64 = 1_000;
+const STATUSES: [u16; 13] = [401, 403, 404, 409, 423, 429, 499, 500, 501, 502, 503, 504, 507];
+const STATUSES_AFTER_APPLYING: [u16; 6] = [499, 500, 501, 502, 503, 504];
+const PLAIN: [(&str, Fault); 13] = [
+    ("none", Fault::None),
+    ("lost-request", Fault::LostRequest),
+    ("reset", Fault::Reset),
+    ("lost-answer", Fault::LostAnswer),
+    ("delayed-answer", Fault::DelayedAnswer { ms: DEFAULT_DELAY_MS }),
+    ("delayed-apply", Fault::DelayedApply { ms: DEFAULT_DELAY_MS }),
+    ("truncated", Fault::Truncated),
+    ("html", Fault::Html),
+    ("html-503", Fault::HtmlUnavailable),
+    ("empty-body", Fault::EmptyBody),
+    ("missing-ids", Fault::MissingIds),
+    ("skipped-ids", Fault::SkippedIds),
+    ("multi-status", Fault::MultiStatus),
+];
+
+impl Fault {
+    /// The names of all faults, as the command line takes them.
+    pub fn names() -> Vec<String> {
+        let plain = PLAIN.iter().map(|(name, _)| (*name).to_owned());
+        let refused = STATUSES.iter().map(|status| format!("status-{status}"));
+        let applied = STATUSES_AFTER_APPLYING.iter().map(|status| format!("applied-{status}"));
+        plain.chain(refused).chain(applied).collect()
+    }
+
+    /// The request never reaches the store.
+    pub(super) fn loses_request(self) -> bool {
+        matches!(self, Self::LostRequest | Self::Reset)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, _)) = PLAIN.iter().find(|(_, fault)| fault == self) {
+            return formatter.write_str(name);
+        }
+        match self {
+            Self::DelayedAnswer { ms } => write!(formatter, "delayed-answer:{ms}"),
+            Self::DelayedApply { ms } => write!(formatter, "delayed-apply:{ms}"),
+            Self::AppliedThenStatus(status) => write!(formatter, "applied-{status}"),
+            Self::Status(status) => write!(formatter, "status-{status}"),
+            other => write!(formatter, "{other:?}"),
+        }
+    }
+}
+
+/// A fault's name or rate that cannot be read; its message lists the names there are.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultError {
+    /// No fault has that name.
+    #[error("unknown fault `{0}`; known are: {names}", names = Fault::names().join(", "))]
+    Unknown(String),
+    /// The rate is missing or not a number from 0 to 1.
+    #[error("`{0}`: a fault is written NAME=RATE with a rate from 0 to 1, such as lost-answer=0.1")]
+    Rate(String),
+}
+
+impl FromStr for Fault {
+    type Err = FaultError;
+
+    fn from_str(name: &str) -> Result<Self, FaultError> {
+        let plain = PLAIN.iter().find(|(known, _)| *known == name).map(|(_, fault)| *fault);
+        plain
+            .or_else(|| delayed(name))
+            .or_else(|| status(name))
+            .ok_or_else(|| FaultError::Unknown(name.into()))
+    }
+}
+
+fn delayed(name: &str) -> Option<Fault> {
+    let (kind, ms) = name.split_once(':')?;
+    let ms = ms.parse().ok()?;
+    match kind {
+        "delayed-answer" => Some(Fault::DelayedAnswer { ms }),
+        "delayed-apply" => Some(Fault::DelayedApply { ms }),
+        _ => None,
+    }
+}
+
+fn status(name: &str) -> Option<Fault> {
+    let (kind, status) = name.split_once('-')?;
+    let status = status.parse().ok()?;
+    match kind {
+        "status" if STATUSES.contains(&status) => Some(Fault::Status(status)),
+        "applied" if STATUSES_AFTER_APPLYING.contains(&status) => Some(Fault::AppliedThenStatus(status)),
+        _ => None,
+    }
+}
+
+/// A fault and how often it happens.
+///
+/// ```
+/// use tillsync::sandbox::{Fault, FaultRate};
+///
+/// let rate: FaultRate = "lost-answer=0.1".parse()?;
+/// assert_eq!((rate.fault, rate.rate), (Fault::LostAnswer, 0.1));
+///
+/// let wrong = "gremlins=0.1".parse::<FaultRate>().unwrap_err();
+/// assert!(wrong.to_string().contains("lost-request"));
+/// # Ok::<(), tillsync::sandbox::FaultError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FaultRate {
+    /// What happens.
+    pub fault: Fault,
+    /// To which share of the requests, 0 to 1.
+    pub rate: f64,
+}
+
+impl FromStr for FaultRate {
+    type Err = FaultError;
+
+    fn from_str(text: &str) -> Result<Self, FaultError> {
+        let (name, rate) = text.split_once('=').ok_or_else(|| FaultError::Rate(text.into()))?;
+        let fault = name.trim().parse()?;
+        let rate: f64 = rate.trim().parse().map_err(|_| FaultError::Rate(text.into()))?;
+        if !(0.0..=1.0).contains(&rate) {
+            return Err(FaultError::Rate(text.into()));
+        }
+        Ok(Self { fault, rate })
+    }
+}
+
+/// The rates at which things go wrong; by default nothing does.
+///
+/// ```
+/// use tillsync::sandbox::{Fault, Faults};
+///
+/// let faults = Faults::none().with(Fault::LostAnswer, 0.1).with(Fault::Status(503), 0.05);
+/// assert_eq!(faults, "lost-answer=0.1,status-503=0.05".parse()?);
+/// # Ok::<(), tillsync::sandbox::FaultError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Faults {
+    rates: Vec<FaultRate>,
+}
+
+impl Faults {
+    /// Nothing goes wrong.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fault at a rate from 0 to 1. The rates of all faults should sum to at most 1.
+    #[must_use]
+    pub fn with(mut self, fault: Fault, rate: f64) -> Self {
+        self.rates.push(FaultRate { fault, rate });
+        self
+    }
+
+    /// The faults and their rates.
+    pub fn rates(&self) -> &[FaultRate] {
+        &self.rates
+    }
+
+    /// Throws one die for all faults.
+    pub(super) fn draw(&self, rng: &mut fastrand::Rng) -> Option<Fault> {
+        if self.rates.is_empty() {
+            return None;
+        }
+        let mut die = rng.f64();
+        for each in &self.rates {
+            if die < each.rate {
+                return Some(each.fault);
+            }
+            die -= each.rate;
+        }
+        None
+    }
+}
+
+impl FromIterator<FaultRate> for Faults {
+    fn from_iter<I: IntoIterator<Item = FaultRate>>(rates: I) -> Self {
+        Self { rates: rates.into_iter().collect() }
+    }
+}
+
+impl FromStr for Faults {
+    type Err = FaultError;
+
+    fn from_str(text: &str) -> Result<Self, FaultError> {
+        text.split(',').filter(|part| !part.trim().is_empty()).map(str::parse).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_reads_back_as_the_fault_that_writes_it() {
+        let delays = ["delayed-answer:7".to_owned(), "delayed-apply:9".to_owned()];
+        for name in Fault::names().into_iter().chain(delays) {
+            assert_eq!(name.parse::<Fault>().unwrap().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn wrong_rates_are_refused() {
+        for text in ["lost-answer", "lost-answer=", "lost-answer=2", "lost-answer=-0.1", "lost-answer=NaN"] {
+            assert_eq!(text.parse::<FaultRate>(), Err(FaultError::Rate(text.into())));
+        }
+    }
+
+    #[test]
+    fn faults_come_about_as_often_as_their_rates_say() {
+        let faults = Faults::none().with(Fault::Truncated, 0.25).with(Fault::Html, 0.5);
+        let mut rng = fastrand::Rng::with_seed(3);
+        let drawn: Vec<_> = (0..4_000).map(|_| faults.draw(&mut rng)).collect();
+        let share = |fault| drawn.iter().filter(|each| **each == fault).count() / 100;
+        assert!((9..=11).contains(&share(Some(Fault::Truncated))));
+        assert!((19..=21).contains(&share(Some(Fault::Html))));
+        assert!((9..=11).contains(&share(None)));
+    }
+}

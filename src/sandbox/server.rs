@@ -1,0 +1,260 @@
+//! The store on a real port: an axum server around the core, and everything that needs a network or a clock.
+//!
+//! What lives here: sockets, waiting, compression, and counting the updates that are really under way at once. What
+//! an answer says is the core's. All requests meet in one handler, `serve_one`.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use chrono::Utc;
+use flate2::{Compression, write::GzEncoder};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+use super::connection::{Connection, Connections, End, Gate};
+use super::core::StoreCore;
+use super::handled::Handled;
+use super::http::{RawRequest, RawResponse};
+use super::options::SandboxOptions;
+
+/// The largest body that is read; far more than ten customers need.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// Answers from this size on are compressed for clients that take it.
+const MIN_GZIP_BYTES: usize = 1_024;
+const BACKLOG: u32 = 1_024;
+
+/// What the server's threads and its owner share.
+pub(super) struct Shared {
+    core: Mutex<StoreCore>,
+    latency_ms: AtomicU64,
+}
+
+impl Shared {
+    /// Looks at or changes the store, between two requests.
+    pub fn with_core<T>(&self, act: impl FnOnce(&mut StoreCore) -> T) -> T {
+        act(&mut self.core.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn set_latency_ms(&self, latency_ms: u64) {
+        self.latency_ms.store(latency_ms, Ordering::Relaxed);
+    }
+}
+
+/// A running server.
+pub(super) struct Server {
+    pub shared: Arc<Shared>,
+    pub address: SocketAddr,
+    runtime: Option<Runtime>,
+    connections: Connections,
+    listening: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Server {
+    /// Makes the store and listens.
+    pub fn start(options: &SandboxOptions) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("tillsync-sandbox")
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let listener = bind(&runtime, SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)))?;
+        let shared = Arc::new(Shared {
+            core: Mutex::new(StoreCore::new(options)),
+            latency_ms: AtomicU64::new(options.latency_ms),
+        });
+        let server = Self {
+            shared,
+            address: listener.local_addr()?,
+            runtime: Some(runtime),
+            connections: Connections::default(),
+            listening: Mutex::new(None),
+        };
+        server.listen(listener);
+        Ok(server)
+    }
+
+    /// Takes the network away: nobody listens, and every connection is dropped. Returns when that is so.
+    pub fn cut(&self) {
+        let task = self.listening().take();
+        if let (Some(task), Some(runtime)) = (task, &self.runtime) {
+            let (ended, wait) = std::sync::mpsc::channel();
+            task.abort();
+            runtime.spawn(async move {
+                let _ = task.await;
+                let _ = ended.send(());
+            });
+            let _ = wait.recv();
+        }
+        self.connections.end_all(End::Reset);
+    }
+
+    /// Listens again on the same port.
+    pub fn heal(&self) -> io::Result<()> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        if self.listening().is_none() {
+            self.listen(bind(runtime, self.address)?);
+        }
+        Ok(())
+    }
+
+    fn listen(&self, listener: TcpListener) {
+        let Some(runtime) = &self.runtime else { return };
+        let gate = Gate { listener, connections: self.connections.clone() };
+        let service = Router::new()
+            .fallback(serve_one)
+            .with_state(Arc::clone(&self.shared))
+            .into_make_service_with_connect_info::<Connection>();
+        *self.listening() = Some(runtime.spawn(async move {
+            let _ = axum::serve(gate, service).await;
+        }));
+    }
+
+    fn listening(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.cut();
+        if let Some(runtime) = self.runtime.take() {
+            // Not a plain drop: that would panic where the owner runs inside a runtime of its own.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn bind(runtime: &Runtime, address: SocketAddr) -> io::Result<TcpListener> {
+    let _inside = runtime.enter();
+    let socket = TcpSocket::new_v4()?;
+    // The port must be free again at once after a cut, in spite of connections that linger.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// An update under way, counted until it is dropped: answered, or its connection gone.
+struct UpdateUnderWay {
+    shared: Arc<Shared>,
+    is_allowed: bool,
+}
+
+impl UpdateUnderWay {
+    fn begin(shared: &Arc<Shared>, method: &str) -> Option<Self> {
+        let begin =
+            || Self { shared: Arc::clone(shared), is_allowed: shared.with_core(StoreCore::begin_update) };
+        (method == "PUT").then(begin)
+    }
+}
+
+impl Drop for UpdateUnderWay {
+    fn drop(&mut self) {
+        self.shared.with_core(StoreCore::end_update);
+    }
+}
+
+/// Every request: it arrives, travels, is handled by the core, and its answer is delivered or not.
+async fn serve_one(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
+    request: Request,
+) -> Response {
+    let under_way = UpdateUnderWay::begin(&shared, request.method().as_str());
+    let takes_gzip = takes_gzip(&request);
+    let Some(request) = read(request).await else {
+        connection.end(End::Drop);
+        return Response::default();
+    };
+    pause(shared.latency_ms.load(Ordering::Relaxed)).await;
+    if under_way.as_ref().is_some_and(|update| !update.is_allowed) {
+        return encode(shared.with_core(|core| core.too_many_updates(Utc::now(), &request)), takes_gzip);
+    }
+    let handled = shared.with_core(|core| {
+        let fault = core.draw_fault(&request.method);
+        core.handle_with(Utc::now(), &request, fault)
+    });
+    pause(handled.delay_ms).await;
+    if let Some(after_ms) = handled.apply_after_ms {
+        apply_later(shared, request, after_ms);
+    }
+    deliver(&connection, handled, takes_gzip)
+}
+
+async fn pause(ms: u64) {
+    if ms > 0 {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
+
+async fn read(request: Request) -> Option<RawRequest> {
+    let (head, body) = request.into_parts();
+    let headers = head.headers.iter().map(|(name, value)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
+    Some(RawRequest {
+        method: head.method.as_str().to_owned(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: headers.collect(),
+        body: to_bytes(body, MAX_BODY_BYTES).await.ok()?.to_vec(),
+    })
+}
+
+/// Applies an update on its own time, whatever becomes of its connection.
+fn apply_later(shared: Arc<Shared>, request: RawRequest, after_ms: u64) {
+    tokio::spawn(async move {
+        pause(after_ms).await;
+        shared.with_core(|core| core.apply_late(Utc::now(), &request));
+    });
+}
+
+fn deliver(connection: &Connection, handled: Handled, takes_gzip: bool) -> Response {
+    let Some(response) = handled.response else {
+        connection.end(if handled.is_reset { End::Reset } else { End::Drop });
+        return Response::default();
+    };
+    if let Some(bytes) = handled.cut_after_bytes {
+        connection.cut_after(bytes);
+        return encode(response, false);
+    }
+    encode(response, takes_gzip)
+}
+
+fn takes_gzip(request: &Request) -> bool {
+    let accepted = request.headers().get(header::ACCEPT_ENCODING);
+    accepted.and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("gzip"))
+}
+
+fn encode(mut response: RawResponse, takes_gzip: bool) -> Response {
+    let packed = (takes_gzip && response.body.len() >= MIN_GZIP_BYTES).then(|| gzip(&response.body));
+    if let Some(Ok(packed)) = packed {
+        response.body = packed;
+        response.headers.push(("Content-Encoding".into(), "gzip".into()));
+    }
+    let mut encoded = Response::new(Body::from(response.body));
+    *encoded.status_mut() =
+        StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in response.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            encoded.headers_mut().insert(name, value);
+        }
+    }
+    encoded
+}
+
+fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
