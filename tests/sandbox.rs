@@ -446,6 +446,7 @@ fn meta_has_the_pagination_that_was_asked_for() {
     assert_eq!(client.get(&format!("limit=10&before={before}")).ids(), client.get("limit=10").ids());
     assert_eq!(client.get(&format!("after={after}&before={before}")).status, 422);
     assert_eq!(client.get(&format!("sort=last_name:asc&after={after}")).status, 422);
+    assert_eq!(client.get("page=18446744073709551615&limit=10").ids(), Vec::<i64>::new());
     assert_eq!(client.get("page=4&limit=10").ids(), Vec::<i64>::new());
 }
 
@@ -704,7 +705,7 @@ fn a_store_of_a_million_starts_and_answers_without_looking_at_everyone() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::test_runner::Config::with_cases(48))]
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
 
     /// Whatever the order, the limit and the bounds: the pages together are the list that sorting everyone gives,
     /// read forwards from its start and backwards from its end.
@@ -749,6 +750,27 @@ proptest::proptest! {
             proptest::prop_assert_eq!(&backwards, &expected[..expected.len() - 1]);
         }
         proptest::prop_assert!(store.violations().is_empty());
+    }
+
+    /// Nothing that is sent brings the store down, and what it refuses changes nobody.
+    #[test]
+    fn no_request_brings_the_store_down(
+        name in "(id|email|first_name|phone|authentication|channel_ids|form_fields|store_credit_amounts|\\PC{0,5})",
+        value in r#"(-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?|"\\u[0-9a-fA-F]{4}"|\[\{"(amount|name)":[^,]{0,4}\}\]|\PC{0,12})"#,
+        query in r"((limit|page|after|id:in|date_modified:min|sort|include|\PC{0,4})=\PC{0,8}&?){0,3}",
+    ) {
+        let mut store = StoreCore::new(&SandboxOptions { customers: 3, ..options() });
+        let before: Vec<_> = store.ids().into_iter().map(|id| store.customer_text(id)).collect();
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(30_000);
+        let body = format!(r#"[{{"id":1,"{name}":{value}}}]"#);
+        let put = store.handle(now, &signed(RawRequest::put(store.customers_path(), body)));
+        let after: Vec<_> = store.ids().into_iter().map(|id| store.customer_text(id)).collect();
+        proptest::prop_assert!(put.status == 200 || before == after);
+        let get = store.handle(now, &signed(RawRequest::get(store.customers_path(), query)));
+        for response in [put, get] {
+            proptest::prop_assert!([200, 400, 422].contains(&response.status));
+            proptest::prop_assert!(serde_json::from_slice::<Value>(&response.body).is_ok());
+        }
     }
 }
 

@@ -59,7 +59,7 @@ struct Page {
 
 impl Page {
     fn read(book: &Book, query: &ListQuery) -> Self {
-        let skipped = if query.is_by_cursor() { 0 } else { (query.page - 1) * query.limit };
+        let skipped = if query.is_by_cursor() { 0 } else { (query.page - 1).saturating_mul(query.limit) };
         let backwards = query.before.is_some();
         let mut places: Vec<Cursor> =
             walk(book, query, backwards).skip(skipped).take(query.limit + 1).collect();
