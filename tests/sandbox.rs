@@ -508,6 +508,12 @@ fn filters_find_whom_they_name() {
         assert_eq!(client.get(&query).ids(), [9], "{query}");
     }
     assert_eq!(client.get("id:in=5,4,5,3").ids(), [3, 4, 5]);
+    assert_eq!(
+        client.get("id:in=9,3&date_modified:min=2025-06-01").ids(),
+        [9],
+        "conditions are all to be met"
+    );
+    assert_eq!(client.get("id:in=9,3&email:in=nobody@example.com").ids(), Vec::<i64>::new());
     sandbox.delete(4);
     assert_eq!(client.get("id:in=5,4,3").ids(), [3, 5], "a deleted customer is just absent");
 }
