@@ -83,7 +83,7 @@ impl Book {
 
     /// The id after the highest one.
     pub fn next_id(&self) -> i32 {
-        self.rows.last_key_value().map_or(1, |(id, _)| id + 1)
+        self.rows.last_key_value().map_or(1, |(id, _)| id.saturating_add(1))
     }
 
     /// Who has an email address, whatever its case.

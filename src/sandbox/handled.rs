@@ -14,7 +14,7 @@ pub struct Handled {
     pub cut_after_bytes: Option<usize>,
     /// The connection ends by a TCP reset.
     pub is_reset: bool,
-    /// Nothing is applied yet: [`StoreCore::apply_late`] is to be called with the request after so many
+    /// Nothing is applied yet: [`apply_late`](super::StoreCore::apply_late) is to be called with the request after so many
     /// milliseconds.
     pub apply_after_ms: Option<u64>,
 }

@@ -59,7 +59,7 @@ struct Page {
 
 impl Page {
     fn read(book: &Book, query: &ListQuery) -> Self {
-        let skipped = if query.is_by_cursor() { 0 } else { (query.page - 1) * query.limit };
+        let skipped = if query.is_by_cursor() { 0 } else { (query.page - 1).saturating_mul(query.limit) };
         let backwards = query.before.is_some();
         let mut places: Vec<Cursor> =
             walk(book, query, backwards).skip(skipped).take(query.limit + 1).collect();
@@ -258,12 +258,14 @@ fn created(record: &Record) -> i64 {
     parse_date(&record.text("date_created")).map_or(0, |(seconds, _)| seconds)
 }
 
-/// Whether a customer meets every condition.
+/// Whether a customer that was walked to meets every condition.
 fn matches(book: &Book, query: &ListQuery, id: i32) -> bool {
     if query.ids.as_ref().is_some_and(|ids| !ids.contains(&id)) {
         return false;
     }
-    if !query.modified.is_all() && !book.modified(id).is_some_and(|at| query.modified.contains(at)) {
+    // A walk by date has kept to the dates already; one from given ids or addresses has not.
+    let is_given = !query.names_nobody();
+    if is_given && !book.modified(id).is_some_and(|at| query.modified.contains(at)) {
         return false;
     }
     if query.emails.is_none() && query.created.is_all() && query.filters.is_empty() {
