@@ -153,6 +153,13 @@ struct Three<'a> {
     ops: Vec<&'a Op>,
 }
 
+impl Three<'_> {
+    /// The sum of the edits, if they are adjustments and nothing else.
+    fn adjusted(&self) -> Option<Decimal> {
+        only_adjustments(self.ops.iter().copied())
+    }
+}
+
 impl<'a> Merge<'a> {
     fn came_back(&mut self) {
         if let Some(open) = self.dirty.open_of(DELETED) {
@@ -179,6 +186,9 @@ impl<'a> Merge<'a> {
             }
         } else if let Some(open) = self.dirty.open_of(field.name()) {
             self.still_held(open, &three);
+        } else if let Some(sum) = three.adjusted() {
+            // Two equal sums are two payments, not one: amounts are added even where both sides show the same.
+            self.add(&three, sum);
         } else if three.local == three.remote {
             self.same(&three);
         } else if three.base == three.local {
@@ -233,12 +243,26 @@ impl<'a> Merge<'a> {
         self.plan.settle.extend(outcomes(&three.ops, Outcome::Unchanged));
     }
 
+    /// The signed amounts, added to what the server has now.
+    fn add(&mut self, three: &Three<'_>, sum: Decimal) {
+        if three.base == three.remote {
+            return;
+        }
+        match add_credit(&three.remote, sum) {
+            Some(value) => {
+                self.record(three, "merge", Some("merged"));
+                self.take(three, value);
+            }
+            None => self.contested(three),
+        }
+    }
+
     fn both_changed(&mut self, three: &Three<'_>) {
         let merged = match three.field.spec().merge {
             MergeRule::ByName => return self.forms(three),
             MergeRule::Lines => lines(three),
             MergeRule::Set => channels(three),
-            MergeRule::Policy => adjusted(three),
+            MergeRule::Policy => None,
         };
         match merged {
             Some(merged) => {
@@ -432,15 +456,6 @@ impl<'a> Merge<'a> {
             seq: three.ops.last().map(|op| op.seq),
         });
     }
-}
-
-/// The signed amounts, added to what the server has now.
-fn adjusted(three: &Three<'_>) -> Option<Value> {
-    if three.field != FieldId::STORE_CREDIT_AMOUNTS {
-        return None;
-    }
-    let sum: Decimal = only_adjustments(three.ops.iter().copied())?;
-    add_credit(&three.remote, sum)
 }
 
 /// The additions and removals of both sides.

@@ -1,0 +1,102 @@
+//! A till, a store and a line between them, in one line of a test.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tillsync::sandbox::{Sandbox, SandboxOptions};
+use tillsync::{CustomerId, Extent, HttpOptions, HttpRemote, Store, SyncEngine, SyncOptions};
+
+/// A till with its own file, beside a sandbox store on loopback.
+pub struct Till {
+    pub folder: Arc<TempDir>,
+    pub path: PathBuf,
+    pub sandbox: Arc<Sandbox>,
+    pub options: SyncOptions,
+}
+
+/// A sandbox of this many customers with a quota that is not in the way.
+pub fn sandbox(customers: usize) -> Arc<Sandbox> {
+    sandbox_with(SandboxOptions { customers, quota: 1_000_000, ..SandboxOptions::default() })
+}
+
+pub fn sandbox_with(options: SandboxOptions) -> Arc<Sandbox> {
+    Arc::new(Sandbox::start(options).unwrap())
+}
+
+/// A till that has pulled everything from a sandbox of this many customers.
+pub fn till(customers: usize) -> Till {
+    let till = Till::new(sandbox(customers));
+    till.engine().pull(Extent::Changes).unwrap();
+    till.sandbox.clear_requests();
+    till
+}
+
+impl Till {
+    /// A till with a fresh file, that has not pulled yet.
+    pub fn new(sandbox: Arc<Sandbox>) -> Till {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let path = folder.path().join("till.db");
+        let options = SyncOptions { overlap: std::time::Duration::ZERO, ..SyncOptions::default() };
+        Till { folder, path, sandbox, options }
+    }
+
+    pub fn store(&self) -> Store {
+        Store::open(&self.path).unwrap()
+    }
+
+    pub fn remote(&self) -> HttpRemote {
+        let options = HttpOptions {
+            api_url: self.sandbox.url(),
+            timeout: std::time::Duration::from_secs(5),
+            ..HttpOptions::new(self.sandbox.store_hash(), self.sandbox.token())
+        };
+        HttpRemote::new(&options).unwrap()
+    }
+
+    pub fn engine(&self) -> SyncEngine<HttpRemote> {
+        SyncEngine::new(self.store(), self.remote(), self.options.clone())
+    }
+
+    /// Sets one attribute of a customer.
+    pub fn set(&self, id: i64, field: &str, value: &str) {
+        self.store().edit(id).set(field, value).commit().unwrap();
+    }
+
+    /// An attribute of the working copy, as JSON text.
+    pub fn local(&self, id: i64, field: &str) -> String {
+        let row: serde_json::Value =
+            serde_json::from_str(&self.store().get(id).unwrap().unwrap().to_json()).unwrap();
+        row[field].to_string()
+    }
+
+    /// An attribute as the store has it, as JSON text.
+    pub fn remote_value(&self, id: i64, field: &str) -> String {
+        self.sandbox.customer(id as i32).unwrap()[field].to_string()
+    }
+
+    /// The outcomes of a customer's edits of one attribute, oldest first.
+    pub fn outcomes(&self, id: i64, field: &str) -> Vec<String> {
+        let rows = self.store().journal(Some(CustomerId(id))).unwrap();
+        let of_field = rows.iter().filter(|row| row.field == field);
+        of_field.map(|row| row.outcome.map_or("pending", |outcome| outcome.as_str()).to_owned()).collect()
+    }
+
+    /// The bodies of the updates that the store has seen, in their order.
+    pub fn puts(&self) -> Vec<String> {
+        let requests = self.sandbox.requests();
+        requests.into_iter().filter(|request| request.method == "PUT").map(|request| request.body).collect()
+    }
+
+    pub fn gets(&self) -> usize {
+        self.sandbox.requests().iter().filter(|request| request.method == "GET").count()
+    }
+
+    /// No request broke a rule of the contract.
+    pub fn assert_no_violations(&self) {
+        assert_eq!(self.sandbox.violations(), Vec::<String>::new());
+        assert!(self.sandbox.stats().peak_concurrent_updates <= 3);
+    }
+}
