@@ -87,11 +87,13 @@ impl<R: Remote> SyncEngine<R> {
         self.recover()?;
         self.pull_and_merge(Extent::Changes)?;
         let plan = self.plan()?;
-        self.upload(plan, self.options.upload.refresh_ms)?;
+        self.upload(plan, 0)?;
         self.report()
     }
 
-    /// Uploads what was edited, without a pull.
+    /// Uploads what was edited, without a pull, unless the last one is longer ago than
+    /// [`UploadOptions::refresh_ms`](crate::UploadOptions::refresh_ms): an update built on an old snapshot could
+    /// overwrite a change that nobody here has seen.
     ///
     /// # Errors
     /// As [`SyncEngine::sync`].
@@ -99,7 +101,8 @@ impl<R: Remote> SyncEngine<R> {
         let _alone = self.begin()?;
         self.recover()?;
         let plan = self.plan()?;
-        self.upload(plan, None)?;
+        let base_age_ms = self.base_age_ms()?;
+        self.upload(plan, base_age_ms)?;
         self.report()
     }
 

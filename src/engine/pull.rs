@@ -6,6 +6,7 @@
 //! with the next pull.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -110,8 +111,10 @@ impl<R: Remote> SyncEngine<R> {
         }
     }
 
+    /// Times are whole seconds, and whether the bound itself is included is not documented: one more second.
     fn overlap(&self) -> TimeDelta {
-        TimeDelta::from_std(self.options.overlap).unwrap_or(TimeDelta::MAX)
+        TimeDelta::from_std(self.options.overlap.saturating_add(Duration::from_secs(1)))
+            .unwrap_or(TimeDelta::MAX)
     }
 }
 

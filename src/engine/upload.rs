@@ -10,8 +10,8 @@ use crate::api::{Remote, Request};
 use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
-    Answer, EmailOrder, GetVerdict, PutVerdict, Step, Ticket, Trouble, Upload, UploadOptions, Write,
-    judge_get, judge_put, order_emails,
+    Answer, EmailOrder, GetVerdict, PutVerdict, Step, Ticket, Trouble, Upload, Write, judge_get, judge_put,
+    order_emails,
 };
 use crate::store::{Planned, Uploaded};
 
@@ -65,14 +65,22 @@ impl<R: Remote> SyncEngine<R> {
         Ok(planned)
     }
 
-    /// Steps 5 and 6.
-    pub(super) fn upload(&mut self, planned: Planned, refresh_ms: Option<u64>) -> Result<()> {
+    /// How long ago the last pull was, by the till's clock; a pull in the future is no help.
+    pub(super) fn base_age_ms(&self) -> Result<u64> {
+        let age = self
+            .store
+            .time("last_pull_at")?
+            .map(|pulled_at| (self.clock.utc() - pulled_at).num_milliseconds());
+        Ok(age.and_then(|age_ms| u64::try_from(age_ms).ok()).unwrap_or(u64::MAX))
+    }
+
+    /// Steps 5 and 6, with snapshots that are `base_age_ms` old.
+    pub(super) fn upload(&mut self, planned: Planned, base_age_ms: u64) -> Result<()> {
         let order = self.order(&planned)?;
         let total = planned.customers.len() as u64;
         let size = self.store.batch_limit(self.clock.utc())?.unwrap_or(self.options.upload.batch_size);
-        let options = UploadOptions { refresh_ms, ..self.options.upload };
-        let (now_ms, tickets) = (self.clock.now_ms(), self.tickets());
-        self.run(Upload::of(planned.customers, &order, size, options, now_ms, tickets), total)
+        let (times, tickets) = ((self.clock.now_ms(), base_age_ms), self.tickets());
+        self.run(Upload::of(planned.customers, &order, size, self.options.upload, times, tickets), total)
     }
 
     fn order(&mut self, planned: &Planned) -> Result<EmailOrder> {

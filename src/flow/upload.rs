@@ -157,7 +157,8 @@ pub struct Upload {
     tickets: Tickets,
     misses: Misses,
     paused_until_ms: u64,
-    refreshed_ms: u64,
+    /// No base is older than the option allows, until then.
+    fresh_until_ms: u64,
     /// Set when nothing more is to be sent.
     failure: Option<Failure>,
     /// Customers whose batch failed too often, with the last reason; others went on.
@@ -169,13 +170,14 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Sends these customers, oldest edit first, in batches of at most `size`.
+    /// Sends these customers, oldest edit first, in batches of at most `size`. It is `now_ms`, and what the snapshots
+    /// say is `base_age_ms` old.
     pub fn of(
         customers: Vec<CustomerId>,
         order: &EmailOrder,
         size: usize,
         options: UploadOptions,
-        now_ms: u64,
+        (now_ms, base_age_ms): (u64, u64),
         tickets: Tickets,
     ) -> Upload {
         let options = UploadOptions { concurrency: options.concurrency.clamp(1, MAX_CONCURRENT), ..options };
@@ -189,7 +191,9 @@ impl Upload {
             tickets,
             misses: Misses::default(),
             paused_until_ms: 0,
-            refreshed_ms: now_ms,
+            fresh_until_ms: options
+                .refresh_ms
+                .map_or(u64::MAX, |every_ms| (now_ms + every_ms).saturating_sub(base_age_ms)),
             failure: None,
             set_aside: None,
             retries: 0,
@@ -206,7 +210,8 @@ impl Upload {
         now_ms: u64,
         tickets: Tickets,
     ) -> Upload {
-        let mut upload = Upload::of(Vec::new(), &EmailOrder::default(), MAX_BATCH, options, now_ms, tickets);
+        let mut upload =
+            Upload::of(Vec::new(), &EmailOrder::default(), MAX_BATCH, options, (now_ms, 0), tickets);
         let doubt = || Doubt::Lost("an earlier sync did not end".to_owned());
         upload.to_read = customers
             .chunks(READ_AT_ONCE)
@@ -216,7 +221,7 @@ impl Upload {
                 at_ms,
             })
             .collect();
-        upload.options.refresh_ms = None;
+        upload.fresh_until_ms = u64::MAX;
         upload.sends = false;
         upload
     }
@@ -354,7 +359,7 @@ impl Upload {
 
     /// The snapshot is fresh again.
     pub fn refreshed(&mut self, now_ms: u64) {
-        self.refreshed_ms = now_ms;
+        self.fresh_until_ms = self.options.refresh_ms.map_or(u64::MAX, |every_ms| now_ms + every_ms);
     }
 
     /// Why it ended early, if it did.
@@ -409,7 +414,7 @@ impl Upload {
     }
 
     fn is_stale(&self, now_ms: u64) -> bool {
-        self.options.refresh_ms.is_some_and(|every_ms| now_ms >= self.refreshed_ms.saturating_add(every_ms))
+        now_ms >= self.fresh_until_ms
     }
 
     fn wait(&self, now_ms: u64, ready_ms: u64) -> Step {

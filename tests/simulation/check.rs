@@ -1,0 +1,205 @@
+//! The promises, held against the model.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+use serde_json::Value;
+use tillsync::sandbox::RawRequest;
+use tillsync::{Decimal, JournalRow, Outcome, Store};
+
+use crate::model::TILL_ONLY;
+use crate::run::balance;
+use crate::world::{Shared, World};
+
+/// P2, P4, P5, as an update reaches the store: it holds only what the till edited, and what it overwrites was seen.
+pub fn put(world: &mut World, raw: &RawRequest) {
+    let Ok(objects) = serde_json::from_slice::<Vec<serde_json::Map<String, Value>>>(&raw.body) else {
+        return world.problems.push("an update is no array of objects".to_owned());
+    };
+    if objects.len() > 10 {
+        world.problems.push("more than ten in a call".to_owned());
+    }
+    for object in objects {
+        let Some(id) = object["id"].as_i64() else { continue };
+        for (field, value) in object.iter().filter(|(field, _)| *field != "id") {
+            if !world.model.edited.contains(&(id, field.clone())) {
+                world.problems.push(format!("customer {id}: {field} was written, and nobody edited it"));
+            }
+            overwrites(world, id, field, value);
+        }
+    }
+}
+
+/// What the store has is what the till last saw, or what it now sends.
+fn overwrites(world: &mut World, id: i64, field: &str, value: &Value) {
+    let Some(text) = i32::try_from(id).ok().and_then(|id| world.core.customer_text(id)) else { return };
+    let now = plain(field, &serde_json::from_str::<Value>(&text).unwrap()[field]);
+    let seen = snapshot(world, id).map(|snapshot| plain(field, &snapshot[field]));
+    if !world.model.is_lost_in_time && seen.as_ref() != Some(&now) && now != plain(field, value) {
+        world.problems.push(format!(
+            "customer {id}: {field}: {now} is overwritten by {value}, unseen (seen: {seen:?})"
+        ));
+    }
+}
+
+fn snapshot(world: &World, id: i64) -> Option<Value> {
+    let connection = Connection::open(&world.path).unwrap();
+    let body =
+        connection.query_row("SELECT body FROM snapshot WHERE id = ?1", [id], |row| row.get::<_, String>(0));
+    serde_json::from_str(&body.ok()?).ok()
+}
+
+/// A value without what the store adds to it, and without an order that means nothing.
+fn plain(field: &str, value: &Value) -> Value {
+    match (field, value) {
+        ("form_fields", Value::Array(entries)) => {
+            let by_name = entries.iter().map(|entry| (entry["name"].to_string(), entry["value"].clone()));
+            serde_json::to_value(by_name.collect::<BTreeMap<_, _>>()).unwrap()
+        }
+        ("form_fields", Value::Null) => serde_json::json!({}),
+        ("channel_ids", Value::Array(ids)) => {
+            let mut ids: Vec<i64> = ids.iter().filter_map(Value::as_i64).collect();
+            ids.sort_unstable();
+            ids.into()
+        }
+        ("store_credit_amounts", Value::Array(amounts)) => {
+            amounts.iter().map(|one| one["amount"].as_f64().unwrap_or_default()).collect()
+        }
+        _ => value.clone(),
+    }
+}
+
+/// Everything, when all is calm.
+pub fn all(world: &Shared) -> Result<(), String> {
+    let mut world = world.lock();
+    world.problems.pop().map_or(Ok(()), Err)?;
+    let store = Store::open(&world.path).map_err(|e| e.to_string())?;
+    let journal = store.journal(None).map_err(|e| e.to_string())?;
+    nothing_is_pending(&store, &journal)?;
+    if journal.len() as u64 != world.model.acknowledged {
+        return Err(format!(
+            "{} edits were acknowledged, {} are in the journal",
+            world.model.acknowledged,
+            journal.len()
+        ));
+    }
+    world.core.violations().first().map_or(Ok(()), |violation| Err(format!("violation: {violation}")))?;
+    no_further_call(&world)?;
+    for id in world.core.ids() {
+        customer(&world, &store, &journal, i64::from(id))?;
+    }
+    the_deleted(&world, &store)
+}
+
+/// P1: every edit has an end, or waits where a person sees it.
+fn nothing_is_pending(store: &Store, journal: &[JournalRow]) -> Result<(), String> {
+    let status = store.status().map_err(|e| e.to_string())?;
+    if status.in_flight_batches > 0 {
+        return Err("a batch is still in flight".to_owned());
+    }
+    let (conflicts, rejected) = (store.conflicts().unwrap(), store.rejected().unwrap());
+    for row in journal {
+        let is_visible = match row.outcome {
+            None | Some(Outcome::InFlight) => false,
+            Some(Outcome::Held) => conflicts.iter().any(|conflict| {
+                let field = conflict.field.split('.').next().unwrap_or_default();
+                conflict.customer_id == row.customer_id && (field == row.field || field == "*")
+            }),
+            Some(Outcome::Rejected) => {
+                rejected.iter().any(|one| one.customer_id == row.customer_id && one.field == row.field)
+            }
+            _ => true,
+        };
+        if !is_visible {
+            return Err(format!("an edit is in nobody's sight: {row:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The last sync made no update.
+fn no_further_call(world: &World) -> Result<(), String> {
+    let from = world.trace.iter().rposition(|line| line.contains("== Sync")).unwrap_or(0);
+    match world.trace[from..].iter().find(|line| line.contains("-> ") && line.contains("[{")) {
+        Some(line) => Err(format!("the last sync still sent something: {line}")),
+        None => Ok(()),
+    }
+}
+
+fn customer(world: &World, store: &Store, journal: &[JournalRow], id: i64) -> Result<(), String> {
+    let theirs: Value = serde_json::from_str(&world.core.customer_text(id as i32).unwrap()).unwrap();
+    let Some(row) = store.get(id).unwrap() else { return Err(format!("customer {id} is not in the file")) };
+    let ours: Value = serde_json::from_str(&row.to_json()).unwrap();
+    let edits: Vec<&JournalRow> = journal.iter().filter(|row| row.customer_id.0 == id).collect();
+    let waits = |field: &str| {
+        let waiting = [Some(Outcome::Held), Some(Outcome::Rejected)];
+        edits.iter().any(|row| row.field == field && waiting.contains(&row.outcome))
+    };
+    for field in ours.as_object().unwrap().keys().filter(|field| theirs.get(field.as_str()).is_some()) {
+        let (ours, theirs) = (plain(field, &ours[field]), plain(field, &theirs[field]));
+        if ours != theirs && !waits(field) && !both_empty(&ours, &theirs) {
+            return Err(format!("customer {id}: {field}: the till has {ours}, the store {theirs}"));
+        }
+    }
+    for field in TILL_ONLY {
+        last_upload(id, field, &edits, &theirs[field])?;
+    }
+    for ((_, field), value) in world.model.office.iter().filter(|((of, _), _)| *of == id) {
+        if theirs[*field] != Value::from(value.as_str()) {
+            return Err(format!(
+                "customer {id}: {field}: the office set {value}, the store has {}",
+                theirs[*field]
+            ));
+        }
+    }
+    money(world, id, &edits)
+}
+
+fn both_empty(ours: &Value, theirs: &Value) -> bool {
+    let is_empty =
+        |value: &Value| value.is_null() || *value == serde_json::json!([]) || *value == serde_json::json!({});
+    is_empty(ours) && is_empty(theirs)
+}
+
+/// An attribute that only the till edits has the value of its last edit that was uploaded.
+fn last_upload(id: i64, field: &str, edits: &[&JournalRow], theirs: &Value) -> Result<(), String> {
+    let landed = [Some(Outcome::Uploaded), Some(Outcome::Unchanged)];
+    let last = edits.iter().rev().find(|row| row.field == field && landed.contains(&row.outcome));
+    let Some(last) = last else { return Ok(()) };
+    let value: Value = serde_json::from_str(&last.value).unwrap();
+    match value == *theirs {
+        true => Ok(()),
+        false => Err(format!("customer {id}: {field}: {value} was uploaded, the store has {theirs}")),
+    }
+}
+
+/// P5: the balance is what it was, what the office added, and every adjustment once.
+fn money(world: &World, id: i64, edits: &[&JournalRow]) -> Result<(), String> {
+    let landed = [Some(Outcome::Uploaded), Some(Outcome::Unchanged)];
+    let adjustments = edits.iter().filter(|row| row.op == "adjust");
+    if world.model.decided.contains(&id) {
+        return Ok(());
+    }
+    let amount = |row: &&&JournalRow| row.value.trim_matches('"').parse::<Decimal>().unwrap();
+    let sum: Decimal = adjustments.filter(|row| landed.contains(&row.outcome)).map(|row| amount(&row)).sum();
+    let expected = Decimal::from(world.model.credit[&id]) + sum;
+    let has = balance(world, id as i32);
+    let held = edits.iter().any(|row| row.op == "adjust" && row.outcome == Some(Outcome::Held));
+    match has == expected || held {
+        true => Ok(()),
+        false => Err(format!("customer {id}: the balance is {has}, and should be {expected}")),
+    }
+}
+
+/// A deleted customer is gone from the file, or its edits wait for a person.
+fn the_deleted(world: &World, store: &Store) -> Result<(), String> {
+    let conflicts = store.conflicts().unwrap();
+    for id in &world.model.deleted {
+        let is_asked =
+            conflicts.iter().any(|conflict| conflict.customer_id.0 == *id && conflict.field == "*");
+        if store.get(*id).unwrap().is_some() && !is_asked {
+            return Err(format!("customer {id} was deleted, and is still in the file"));
+        }
+    }
+    Ok(())
+}
