@@ -103,7 +103,10 @@ impl Store {
         self.connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
             .map_err(|e| Error::sqlite(&self.path, e))?;
-        embedded::migrations::runner().run(&mut self.connection).map_err(|e| self.migration_error(e))?;
+        // Grouped: a migration and the note that it was done are one transaction. Apart, a till that lost power between
+        // the two would find its tables there, make them again, and never open.
+        let runner = embedded::migrations::runner().set_grouped(true);
+        runner.run(&mut self.connection).map_err(|e| self.migration_error(e))?;
         Ok(())
     }
 
