@@ -18,8 +18,9 @@ const CLOCK_MAY_DIFFER: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 /// Check the file, the token, the clock and the rate budget
 #[derive(Args)]
 #[command(after_help = "\
-The checks of the file need no network. The status is that of the worst failure: 6 the file, 5 the token, scope or
-store hash, 4 the store cannot be reached, 2 a setting is missing, 3 the till's clock is off.
+The checks of the file need no network. The status is that of the worst failure: 6 the file,
+5 the token, scope or store hash, 4 the store cannot be reached, 2 a setting is missing,
+3 the till's clock is off.
 
 Example:
   tillsync doctor")]
