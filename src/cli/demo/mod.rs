@@ -295,8 +295,9 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn make() -> io::Result<Folder> {
-        let path = std::env::temp_dir().join(format!("tillsync-demo-{}", std::process::id()));
-        // Not one that is there already: somebody may have put it there.
+        let now = chrono::Utc::now().timestamp_micros();
+        let path = std::env::temp_dir().join(format!("tillsync-demo-{}-{now}", std::process::id()));
+        // Never one that is there already: somebody may have put it there.
         fs::create_dir(&path)?;
         Ok(Folder(path))
     }
