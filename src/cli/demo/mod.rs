@@ -121,9 +121,9 @@ impl<'t> Stage<'t> {
         let began = Instant::now();
         let report = self.engine()?.pull(Extent::Changes)?;
         self.say(&format!(
-            "Pulled {} into a SQLite file in {} of 250, {} ms.",
+            "Pulled {} into a SQLite file in {}, {} ms.",
             render::count(report.pulled, "customer"),
-            render::count(report.requests.get, "page"),
+            render::count(report.requests.get, "call"),
             began.elapsed().as_millis()
         ))?;
         Ok(report)
