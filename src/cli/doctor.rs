@@ -18,8 +18,9 @@ const CLOCK_MAY_DIFFER: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 /// Check the file, the token, the clock and the rate budget
 #[derive(Args)]
 #[command(after_help = "\
-The checks of the file need no network. The status is that of the worst failure: 6 the file, 5 the token, scope or
-store hash, 4 the store cannot be reached, 2 a setting is missing, 3 the till's clock is off.
+The checks of the file need no network. The status is that of the worst failure: 6 the file,
+5 the token, scope or store hash, 4 the store cannot be reached, 2 a setting is missing,
+3 the till's clock is off.
 
 Example:
   tillsync doctor")]
@@ -151,8 +152,10 @@ fn remote(till: &Till, store: Option<&Store>, checks: &mut Vec<Check>) {
     }
 }
 
+/// A file that has customers belongs to their store.
 fn other_store(store: Option<&Store>, given: &str) -> Option<Check> {
-    let recorded = store?.store_hash().ok()??;
+    let store = store.filter(|store| store.status().is_ok_and(|status| status.snapshot_customers > 0))?;
+    let recorded = store.store_hash().ok()??;
     let detail = format!("the file belongs to the store {recorded}, not to {given}");
     (recorded != given).then(|| Check::bad("settings", Exit::Usage, detail))
 }

@@ -23,8 +23,9 @@ const STANDARD_INPUT: &str = "@-";
 /// Edit customers; sent with the next sync
 #[derive(Args)]
 #[command(after_help = "\
-A value is read by the attribute's type: text as it stands, numbers, true or false, and JSON for channel_ids,
-form_fields and store_credit_amounts. `field=@-` reads it from standard input; new_password is taken from there only.
+A value is read by the attribute's type: text as it stands, numbers, true or false, and JSON for
+channel_ids, form_fields and store_credit_amounts. FIELD=@- reads it from standard input;
+new_password is taken from there only, because arguments show in ps.
 
 Examples:
   tillsync edit 42 phone=555-0142 company='Lima & Filhos' customer_group_id=3

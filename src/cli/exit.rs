@@ -66,6 +66,13 @@ impl Failed {
         Failed::told(Exit::Usage, "usage", message.into())
     }
 
+    /// A customer that is not in the file, said as the library says it.
+    pub(super) fn unknown_customer(id: i64) -> Failed {
+        let failed =
+            Failed::told(Exit::Usage, "unknown_customer", format!("customer {id} is not in this file"));
+        failed.hint("pull first, or look for the customer with find")
+    }
+
     /// Something that should not happen.
     pub(super) fn unexpected(message: impl Into<String>) -> Failed {
         Failed::told(Exit::Unexpected, "unexpected", message.into())

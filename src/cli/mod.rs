@@ -30,7 +30,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use exit::{Exit, Failed};
 use settings::{Settings, Till};
@@ -50,8 +54,14 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Exit status: 0 done · 1 unexpected failure · 2 usage · 3 done, but rejected edits or conflicts want a person ·
-4 the store cannot be reached · 5 the store refused token, scope or store hash · 6 the database
+Exit status:
+  0  done; everything asked for is in place
+  1  an unexpected failure
+  2  usage: unknown command, field or value; nothing was journaled
+  3  done, but rejected edits or conflicts want a person
+  4  the store cannot be reached; every edit is kept
+  5  the store refused the token, the scope or the store hash; every edit is kept
+  6  the database: not there, locked, corrupt, of a newer schema, disk full
 
 Logs go to standard error: TILLSYNC_LOG=debug shows what a sync does.
 
@@ -121,15 +131,17 @@ pub(crate) fn run() -> ExitCode {
 
 /// Logs go to standard error, so that standard output stays the answer alone.
 fn start_logs() {
-    let filter = EnvFilter::try_from_env("TILLSYNC_LOG")
+    let wanted = EnvFilter::try_from_env("TILLSYNC_LOG")
         .or_else(|_| EnvFilter::try_from_default_env())
         .unwrap_or_else(|_| EnvFilter::new("warn"));
-    let is_bright = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(is_bright)
-        .with_writer(std::io::stderr)
-        .init();
+    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(wanted).with(filter_fn(is_discreet)).with(lines).init();
+}
+
+/// Whatever is asked for, nobody but this crate may log at `trace`: there the HTTP client writes every byte that goes
+/// over the wire, the token and new passwords among them.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() != Level::TRACE || metadata.target().starts_with("tillsync")
 }
 
 /// Print the completions of a shell

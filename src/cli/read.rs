@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tillsync::{Attributes, CustomerId, FieldId, FormValue, JournalRow, Record, Row, Store, Value};
+use tillsync::{
+    Attributes, CustomerId, DecisionRow, FieldId, FormValue, JournalRow, Record, Row, Store, Value,
+};
 
 use super::exit::{Exit, Failed};
 use super::settings::Till;
@@ -13,12 +15,7 @@ use super::{Done, render};
 
 /// A customer of the file.
 pub(super) fn known(store: &Store, id: i64) -> Result<Row, Failed> {
-    store.get(id)?.ok_or_else(|| unknown(id))
-}
-
-fn unknown(id: i64) -> Failed {
-    Failed::usage(format!("customer {id} is not in this file"))
-        .hint("pull first, or look for the customer with find")
+    store.get(id)?.ok_or_else(|| Failed::unknown_customer(id))
 }
 
 // ---- show --------------------------------------------------------------------------------------------------------
@@ -315,9 +312,16 @@ fn outcome(row: &JournalRow) -> String {
         text += &format!(": {}", render::plain(reason));
     }
     for decision in &row.decisions {
-        let remote = render::value(&decision.field, &decision.remote);
-        let resolution = decision.resolution.as_deref().unwrap_or("waits for a decision");
-        text += &format!("; {} by {}, store had {remote}", resolution, decision.policy);
+        text += &format!("; {}", decided(decision));
     }
     text
+}
+
+fn decided(decision: &DecisionRow) -> String {
+    let remote = render::value(&decision.field, &decision.remote);
+    match (decision.resolution.as_deref(), decision.policy.as_str()) {
+        (None, _) => format!("the store had {remote}, waits for a decision"),
+        (Some(kept), "hold") => format!("the store had {remote}, decided: {kept}"),
+        (Some(kept), policy) => format!("the store had {remote}, decided by {policy}: {kept}"),
+    }
 }

@@ -101,7 +101,7 @@ fn batches_in_words(document: &DryRun) -> String {
 #[derive(Args)]
 #[command(after_help = "Examples:
   tillsync sync
-  tillsync sync --watch 60 --json    one JSON document a line, one line a sync; failures that pass too")]
+  tillsync sync --watch 60 --json    one document a line, one line a sync, also for failures that pass")]
 pub(super) struct Sync {
     /// Sync again and again, so many seconds after the last one ended, until interrupted; when the store cannot be
     /// reached or the file is busy, that is told and tried again
