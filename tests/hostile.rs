@@ -34,7 +34,7 @@ use tillsync::{
 fn whatever_the_store_answers_no_edit_is_lost_and_the_truth_mends_it() {
     // Some cases share a till; one that failed is left behind, so that a smaller case begins with a fresh one.
     let shared = RefCell::new(None);
-    let config = Config { cases: cases(1_000), failure_persistence: None, ..Config::default() };
+    let config = Config { cases: cases(500), failure_persistence: None, ..Config::default() };
     let lies = prop::collection::vec(lie(), 1..4);
     TestRunner::new(config)
         .run(&lies, |lies| {

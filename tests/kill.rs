@@ -123,7 +123,7 @@ impl Shop {
                 .with(Fault::AppliedThenStatus(504), 0.03),
         );
         let ids = till.sandbox.ids().into_iter().map(i64::from).collect();
-        let money = [0.0, 0.1, 0.4][random.usize(..3)];
+        let money = [0.1, 0.3, 0.6][random.usize(..3)];
         Shop { till, ids, ledger: Ledger::default(), random, money, tally: Tally::default() }
     }
 
@@ -174,11 +174,17 @@ impl Shop {
 
     fn sync_and_kill(&mut self) -> Result<(), String> {
         let jobs = [vec!["sync"], vec!["sync"], vec!["sync"], vec!["push"], vec!["pull", "--full"]];
+        let puts = self.till.sandbox.stats().put;
         let child = self.till.command(jobs[self.random.usize(..jobs.len())].clone()).spawn().unwrap();
         if self.random.bool() {
             self.edits()?;
         }
-        let ran = self.kill(child, 500);
+        // Half of the kills are aimed: an update is under way, or just answered.
+        let is_aimed = self.random.bool();
+        let ran = match is_aimed && self.has_sent_more_than(puts) {
+            true => self.kill(child, 60),
+            false => self.kill(child, 500),
+        };
         match ran.exit {
             None => {
                 self.tally.syncs += 1;
@@ -189,6 +195,17 @@ impl Shop {
             Some(0 | 4) => Ok(()),
             Some(_) => Err(format!("a sync failed: {ran:?}")),
         }
+    }
+
+    /// Waits a little for the store to see another update.
+    fn has_sent_more_than(&self, puts: u64) -> bool {
+        let seen = || self.till.sandbox.stats().put > puts;
+        (0..200).any(|_| {
+            seen() || {
+                std::thread::sleep(Duration::from_millis(2));
+                false
+            }
+        })
     }
 
     /// Kills a process at some instant of the next milliseconds, early ones being likelier.
