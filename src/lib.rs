@@ -31,8 +31,8 @@ pub use customer::{
 pub use engine::{Extent, Progress, PullReport, Requests, SyncEngine, SyncOptions, SyncReport};
 pub use error::{Error, Result};
 pub use flow::{
-    Answer, Contest, Decision, Outcome, Policies, Policy, RateHeaders, Resolver, RetryOptions, Ticket, Trouble,
-    UploadOptions,
+    Answer, Contest, Decision, Outcome, Policies, Policy, RateHeaders, Resolver, RetryOptions, Ticket,
+    Trouble, UploadOptions,
 };
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;

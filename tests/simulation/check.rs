@@ -35,10 +35,31 @@ fn overwrites(world: &mut World, id: i64, field: &str, value: &Value) {
     let Some(text) = i32::try_from(id).ok().and_then(|id| world.core.customer_text(id)) else { return };
     let now = plain(field, &serde_json::from_str::<Value>(&text).unwrap()[field]);
     let seen = snapshot(world, id).map(|snapshot| plain(field, &snapshot[field]));
+    was_decided(world, id, field, &now, value);
     if !world.model.is_lost_in_time && seen.as_ref() != Some(&now) && now != plain(field, value) {
         world.problems.push(format!(
             "customer {id}: {field}: {now} is overwritten by {value}, unseen (seen: {seen:?})"
         ));
+    }
+}
+
+/// A value that a text replaces was there when it was edited, or both values stand in a conflict.
+fn was_decided(world: &mut World, id: i64, field: &str, now: &Value, value: &Value) {
+    if !["company", "first_name"].contains(&field) || now == value {
+        return;
+    }
+    let connection = Connection::open(&world.path).unwrap();
+    let texts = |sql: &str| -> Vec<Value> {
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map((id, field), |row| row.get::<_, String>(0)).unwrap();
+        rows.map(|text| serde_json::from_str(&text.unwrap()).unwrap()).collect()
+    };
+    let edited = "SELECT was FROM journal WHERE customer_id = ?1 AND field = ?2 AND settled_at IS NULL ORDER BY seq LIMIT 1";
+    let decided = "SELECT remote FROM conflict WHERE customer_id = ?1 AND field = ?2";
+    if !texts(edited).contains(now) && !texts(decided).contains(now) {
+        world
+            .problems
+            .push(format!("customer {id}: {field}: {value} replaces {now}, and nobody decided that"));
     }
 }
 
