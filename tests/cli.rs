@@ -5,6 +5,7 @@
 //! read is held by snapshots.
 
 #![cfg(all(feature = "cli", feature = "sandbox"))]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -468,6 +469,15 @@ fn a_file_belongs_to_one_store() {
         assert!(ran.err.contains(missing), "{}", ran.err);
         assert!(!fresh.file().exists(), "nothing is made before the settings are in order");
     }
+}
+
+#[test]
+fn a_mistyped_store_does_not_spoil_a_fresh_file() {
+    let till = empty_till();
+    assert_eq!(till.run(&["pull", "--store-hash", "sanbdox"]).status, 5);
+    till.ok(&["doctor"]);
+    till.ok(&["pull"]);
+    assert_eq!(till.run(&["pull", "--store-hash", "sanbdox"]).status, 2);
 }
 
 #[test]

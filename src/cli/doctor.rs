@@ -152,8 +152,10 @@ fn remote(till: &Till, store: Option<&Store>, checks: &mut Vec<Check>) {
     }
 }
 
+/// A file that has customers belongs to their store.
 fn other_store(store: Option<&Store>, given: &str) -> Option<Check> {
-    let recorded = store?.store_hash().ok()??;
+    let store = store.filter(|store| store.status().is_ok_and(|status| status.snapshot_customers > 0))?;
+    let recorded = store.store_hash().ok()??;
     let detail = format!("the file belongs to the store {recorded}, not to {given}");
     (recorded != given).then(|| Check::bad("settings", Exit::Usage, detail))
 }

@@ -19,16 +19,20 @@ impl Bar {
     pub(super) fn listener(&self) -> impl FnMut(Progress) + Send + use<> {
         let bar = self.0.clone();
         move |progress| match progress {
-            Progress::Pulled { customers, of } => show(&bar, "pulling", customers, of.unwrap_or(customers)),
-            Progress::Uploaded { customers, of } => show(&bar, "sending", customers, of),
+            Progress::Pulled { customers, of } => show(&bar, "pulling", customers, of),
+            Progress::Uploaded { customers, of } => show(&bar, "sending", customers, Some(of)),
         }
     }
 }
 
-fn show(bar: &ProgressBar, what: &'static str, done: u64, of: u64) {
-    bar.set_message(what);
-    bar.set_length(of);
-    bar.set_position(done);
+/// A store tells the total with the first page only, or never.
+fn show(bar: &ProgressBar, what: &'static str, done: u64, of: Option<u64>) {
+    let total = of.or_else(|| bar.length()).unwrap_or(0).max(done);
+    if total > 0 {
+        bar.set_message(what);
+        bar.set_length(total);
+        bar.set_position(done);
+    }
 }
 
 impl Drop for Bar {

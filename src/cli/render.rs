@@ -14,6 +14,9 @@ use super::exit::Failed;
 /// The longest value that a table shows.
 const MOST_CHARS: usize = 60;
 
+/// The widest margin that a table is given.
+const INDENT: u16 = 2;
+
 const CALM: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none())
     .header_separator(LineStyle::none().fill('─').junction('─'))
@@ -29,18 +32,26 @@ pub(super) fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
-    let mut table = Table::new();
-    table.load_style(CALM).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
-    table.add_rows(rows);
+    let mut table = calm();
+    table.set_header(header).add_rows(rows);
     trimmed(table)
 }
 
 /// Names and what they stand for, aligned.
 pub(super) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    let mut table = Table::new();
-    table.load_style(CALM).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut table = calm();
     table.add_rows(pairs.into_iter().map(|(name, value)| [name.to_owned(), value]));
     trimmed(table)
+}
+
+/// On a terminal as wide as that, less what a text may be indented by.
+fn calm() -> Table {
+    let mut table = Table::new();
+    table.load_style(CALM).set_content_arrangement(ContentArrangement::Dynamic);
+    if let Some(width) = table.width() {
+        table.set_width(width.saturating_sub(INDENT));
+    }
+    table
 }
 
 /// Flush with the text around it, at both ends of a line.

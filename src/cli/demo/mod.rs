@@ -121,9 +121,9 @@ impl<'t> Stage<'t> {
         let began = Instant::now();
         let report = self.engine()?.pull(Extent::Changes)?;
         self.say(&format!(
-            "Pulled {} into a SQLite file in {} of 250, {} ms.",
+            "Pulled {} into a SQLite file in {}, {} ms.",
             render::count(report.pulled, "customer"),
-            render::count(report.requests.get, "page"),
+            render::count(report.requests.get, "call"),
             began.elapsed().as_millis()
         ))?;
         Ok(report)
@@ -295,8 +295,9 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn make() -> io::Result<Folder> {
-        let path = std::env::temp_dir().join(format!("tillsync-demo-{}", std::process::id()));
-        // Not one that is there already: somebody may have put it there.
+        let now = chrono::Utc::now().timestamp_micros();
+        let path = std::env::temp_dir().join(format!("tillsync-demo-{}-{now}", std::process::id()));
+        // Never one that is there already: somebody may have put it there.
         fs::create_dir(&path)?;
         Ok(Folder(path))
     }
