@@ -173,12 +173,20 @@ impl<R: Remote> SyncEngine<R> {
         match &answer {
             Ok(answer) => {
                 self.pacer.returned(&answer.rate, now_ms);
-                self.counts.offset = answer.date.map(|date| date - self.clock.utc()).or(self.counts.offset);
+                self.learn_clock(answer);
                 self.limited_or_passed(answer, now_ms);
             }
             Err(_) => self.pacer.returned(&crate::flow::RateHeaders::default(), now_ms),
         }
         Some((ticket, answer))
+    }
+
+    /// The till's clock may have been set since the last sync: what is decided by time is decided by the newest answer.
+    fn learn_clock(&mut self, answer: &Answer) {
+        if let Some(offset) = answer.date.map(|date| date - self.clock.utc()) {
+            self.counts.offset = Some(offset);
+            self.options.policies.clock_offset = offset;
+        }
     }
 
     fn limited_or_passed(&mut self, answer: &Answer, now_ms: u64) {

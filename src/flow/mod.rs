@@ -16,6 +16,8 @@ mod merge;
 mod payload;
 mod plan;
 mod policy;
+#[cfg(test)]
+mod properties;
 mod rate;
 mod reconcile;
 mod recover;

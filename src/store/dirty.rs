@@ -115,12 +115,11 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
     let Some(row) = load_row(connection, id)? else { return Ok(None) };
     let ops = load_ops(connection, id)?;
     let has_password = ops.iter().any(|op| op.field == FieldId::NEW_PASSWORD);
-    let has_held = ops.iter().any(|op| op.outcome == Some(Outcome::Held) || op.is_pending());
     Ok(Some(Dirty {
         id,
         base: load_snapshot(connection, id)?,
         row,
-        open: if has_held { load_open(connection, id)? } else { Vec::new() },
+        open: if ops.is_empty() { Vec::new() } else { load_open(connection, id)? },
         password: if has_password { load_password(connection, id)? } else { None },
         ops,
     }))

@@ -128,7 +128,7 @@ fn edited(
     Ok(edited)
 }
 
-/// Takes in one customer. Returns whether it was new or changed.
+/// Takes in one customer. Returns whether it was new, or says something else than the snapshot did.
 fn take(
     transaction: &Transaction<'_>,
     attributes: &Attributes<'_>,
@@ -145,16 +145,19 @@ fn take(
     if old.as_deref() == Some(body) {
         return Ok(false);
     }
-    match old {
+    let record = Record::new(body);
+    let old = old.map(Record::new);
+    match &old {
         _ if is_edited => {
             if let Some(dirty) = dirty::load(transaction, id)? {
-                apply(transaction, &merge(&dirty, &Record::new(body), None, policies)?, now)?;
+                apply(transaction, &merge(&dirty, &record, None, policies)?, now)?;
             }
         }
         None => insert(transaction, attributes, body)?,
-        Some(old) => follow(transaction, attributes, body, &Attributes::parse(&old)?)?,
+        Some(old) => follow(transaction, attributes, body, &old.attributes()?)?,
     }
-    Ok(true)
+    // What this till uploaded comes back in the server's own spelling: that is no news.
+    Ok(old.map_or(Ok(false), |old| old.says_the_same(&record)).map(|same| !same)?)
 }
 
 fn insert(transaction: &Transaction<'_>, attributes: &Attributes<'_>, body: &str) -> rusqlite::Result<()> {
