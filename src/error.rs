@@ -51,6 +51,8 @@ pub(crate) enum Failure {
     Auth { what: &'static str, status: u16, words: String },
     #[error("the store answered in a way that is not understood: {0}")]
     Protocol(String),
+    #[error("the sync was stopped")]
+    Stopped,
     #[error("{0}")]
     Unexpected(String),
 }
@@ -95,7 +97,7 @@ impl Error {
 
     /// The same call may succeed later without anybody doing anything.
     pub fn can_retry(&self) -> bool {
-        self.is_offline() || matches!(*self.0, Failure::Busy(_) | Failure::Locked(_))
+        self.is_offline() || matches!(*self.0, Failure::Busy(_) | Failure::Locked(_) | Failure::Stopped)
     }
 
     /// A stable word for programs: `offline`, `busy`, `newer_schema`, …
@@ -117,6 +119,7 @@ impl Error {
             Failure::Unavailable { .. } => "unavailable",
             Failure::Auth { .. } => "auth",
             Failure::Protocol(_) => "protocol",
+            Failure::Stopped => "stopped",
             Failure::Unexpected(_) => "unexpected",
         }
     }
@@ -139,6 +142,7 @@ impl Error {
             Failure::Offline(_) => "every edit is kept; sync again when the network is back",
             Failure::Unavailable { .. } => "every edit is kept; sync again later",
             Failure::Auth { .. } => "every edit is kept; correct it and sync again",
+            Failure::Stopped => "every edit is kept; the next sync goes on from there",
             Failure::Protocol(_) => "every edit is kept; check --api-url",
             Failure::Usage(_) | Failure::Database { .. } | Failure::Unexpected(_) => return None,
         })

@@ -69,7 +69,7 @@ fn edit(till: &Till, random: &mut fastrand::Rng, ids: &[i32], ledger: &mut Ledge
         };
         edits.push((CustomerId(id), vec![one]));
     }
-    till.store().edit_all(&edits, Some("till"), None).unwrap()
+    till.store().edit_all(&edits, Some("till"), None).unwrap().fields()
 }
 
 fn office(store: &Sandbox, random: &mut fastrand::Rng, ids: &[i32], ledger: &mut Ledger) {

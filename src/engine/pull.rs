@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Asked, Extent, Progress, SyncEngine};
+use super::{Asked, Event, Extent, Progress, SyncEngine};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Failure, Result};
-use crate::store::{FullPull, PageKind};
+use crate::store::{FullPull, PageKind, Taken};
 
 /// Customers asked for by id in one call.
 const CONFIRM_AT_ONCE: usize = 100;
@@ -86,12 +86,20 @@ impl<R: Remote> SyncEngine<R> {
                 false => PageKind::Changes,
             };
             let now = engine.clock.utc();
-            let changed = engine.store.take_page(&page.customers, &kind, &engine.options.policies, now)?;
-            engine.counts.pulled += changed as u64;
+            let taken = engine.store.take_page(&page.customers, &kind, &engine.options.policies, now)?;
+            engine.counts.pulled += taken.changed.len() as u64;
+            engine.came_in(taken);
             pulling.seen += page.customers.len() as u64;
-            (engine.on_progress)(Progress::Pulled { customers: pulling.seen, of: page.total });
+            (engine.on_event)(Event::Progress(Progress::Pulled { customers: pulling.seen, of: page.total }));
             Ok(next)
         })
+    }
+
+    fn came_in(&mut self, taken: Taken) {
+        for customer_id in taken.changed {
+            (self.on_event)(Event::CustomerChanged { customer_id });
+        }
+        self.tell(taken.notices);
     }
 
     /// Customers that a full pull did not see are asked for by id before they are taken for deleted.
@@ -107,7 +115,8 @@ impl<R: Remote> SyncEngine<R> {
             })?;
             let gone: Vec<CustomerId> = unseen.into_iter().filter(|id| !there.contains(id)).collect();
             self.counts.deleted += gone.len() as u64;
-            self.store.take_deletions(&gone, self.clock.utc())?;
+            let taken = self.store.take_deletions(&gone, self.clock.utc())?;
+            self.came_in(taken);
         }
     }
 

@@ -199,8 +199,12 @@ pub fn edit(world: &Shared) {
     let app = world.lock().till().app.take();
     let mut store = app.unwrap_or_else(|| Store::open(&path).unwrap());
     let done = match &edit {
-        Draw::Adjust(amount) => store.edit(id).adjust_credit(*amount).author("ana").commit(),
-        Draw::Set(field, value) => store.edit(id).set(field, value).label("simulated").commit(),
+        Draw::Adjust(amount) => {
+            store.edit(id).adjust_credit(*amount).author("ana").commit().map(|receipt| receipt.fields())
+        }
+        Draw::Set(field, value) => {
+            store.edit(id).set(field, value).label("simulated").commit().map(|receipt| receipt.fields())
+        }
         Draw::Sql(field, value) => plain_sql(&mut store, id, field, value),
     };
     let mut world = world.lock();
