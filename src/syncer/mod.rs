@@ -205,7 +205,7 @@ impl<R: Remote> Worker<R> {
         loop {
             match inbox.recv_timeout(self.options.look) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Command::SyncNow) => self.schedule.asked(self.clock.now_ms()),
+                Ok(Command::SyncNow) => self.schedule.asked(),
                 Ok(Command::Pause) => self.schedule.pause(),
                 Ok(Command::Resume) => self.schedule.resume(),
                 Err(RecvTimeoutError::Timeout) => {}

@@ -46,7 +46,8 @@ pub(super) struct Schedule {
     retry_base_ms: u64,
     retry_cap_ms: u64,
     due_ms: u64,
-    /// The first edit that waits for a sync.
+    /// When edits that wait are sent, and the first of them.
+    edit_due_ms: u64,
     first_edit_ms: Option<u64>,
     failures: u32,
     is_paused: bool,
@@ -64,6 +65,7 @@ impl Schedule {
             retry_base_ms: ms(options.retry_base).max(1),
             retry_cap_ms: ms(options.retry_cap),
             due_ms: now_ms,
+            edit_due_ms: u64::MAX,
             first_edit_ms: None,
             failures: 0,
             is_paused: false,
@@ -72,11 +74,12 @@ impl Schedule {
     }
 
     pub(super) fn is_due(&self, now_ms: u64) -> bool {
-        self.is_asked || (!self.is_paused && now_ms >= self.due_ms)
+        self.is_asked || (!self.is_paused && now_ms >= self.due_ms())
     }
 
     pub(super) fn due_ms(&self) -> u64 {
-        self.due_ms
+        let edit_ms = if self.failures == 0 { self.edit_due_ms } else { u64::MAX };
+        self.due_ms.min(edit_ms)
     }
 
     /// A worker takes the file up; the last one had meant to try in `left_ms`. A clock that was set meanwhile must not
@@ -86,25 +89,19 @@ impl Schedule {
     }
 
     /// Somebody wants it now.
-    pub(super) fn asked(&mut self, now_ms: u64) {
+    pub(super) fn asked(&mut self) {
         self.is_asked = true;
-        self.due_ms = self.due_ms.min(now_ms);
     }
 
     /// Somebody edited. While the store cannot be reached that makes no hurry: the next try is set.
     pub(super) fn edited(&mut self, now_ms: u64) {
         let first_ms = *self.first_edit_ms.get_or_insert(now_ms);
-        if self.failures == 0 {
-            let settled_ms = now_ms.saturating_add(self.debounce_ms);
-            let latest_ms = first_ms.saturating_add(self.patience_ms);
-            let scheduled_ms =
-                if self.due_ms > first_ms.saturating_add(self.patience_ms) { u64::MAX } else { self.due_ms };
-            self.due_ms = settled_ms.min(latest_ms).min(scheduled_ms.max(settled_ms));
-        }
+        let latest_ms = first_ms.saturating_add(self.patience_ms);
+        self.edit_due_ms = now_ms.saturating_add(self.debounce_ms).min(latest_ms);
     }
 
     pub(super) fn went_well(&mut self, now_ms: u64) {
-        (self.failures, self.first_edit_ms, self.is_asked) = (0, None, false);
+        (self.failures, self.first_edit_ms, self.edit_due_ms, self.is_asked) = (0, None, u64::MAX, false);
         self.due_ms = now_ms.saturating_add(self.every_ms);
     }
 
@@ -187,7 +184,7 @@ mod tests {
         let mut schedule = schedule();
         schedule.pause();
         assert!(!schedule.is_due(1_000_000));
-        schedule.asked(1_000_000);
+        schedule.asked();
         assert!(schedule.is_due(1_000_000));
         schedule.went_well(1_000_000);
         assert!(!schedule.is_due(2_000_000));
