@@ -140,6 +140,7 @@ impl<R: Remote> SyncEngine<R> {
         let lock = self.store.lock_sync(self.options.wait)?;
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.options.policies.clock_offset = self.store.clock_offset()?;
+        self.wipe_log()?;
         Ok(lock)
     }
 
@@ -192,7 +193,7 @@ impl<R: Remote> SyncEngine<R> {
         if answer.status == 429 {
             self.counts.rate_limited += 1;
             let until_ms = self.pacer.limited(&answer.rate, now_ms, self.random.f64());
-            self.counts.throttled_ms = Some(until_ms);
+            self.note_throttle(until_ms);
             tracing::info!(wait_ms = until_ms - now_ms, "the store asks all to wait");
         } else {
             self.pacer.passed();

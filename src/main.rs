@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The command `tillsync`: a thin layer over the library of the same name.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -98,6 +98,22 @@ pub fn gone(dirty: &Dirty) -> CustomerPlan {
     plan
 }
 
+/// What a store has after `value` was written over `before`, as far as can be told without asking.
+///
+/// Whether an update of form fields replaces the list or only the entries that it names is not documented. Entries that
+/// it does not name are taken to stay: if the store dropped them, it changed, and the next pull tells; if it kept them,
+/// nothing may have changed, and no pull ever would.
+pub(super) fn written_over(before: &Value, value: &Value) -> Value {
+    match (before, value) {
+        (Value::Forms(before), Value::Forms(entries)) => {
+            let mut all = before.clone();
+            all.extend(entries.clone());
+            Value::Forms(all)
+        }
+        _ => value.clone(),
+    }
+}
+
 /// The columns that an edit may set.
 pub(super) fn editable_columns() -> impl Iterator<Item = FieldId> {
     FieldId::columns().filter(|field| field.is_editable())
@@ -209,7 +225,11 @@ impl<'a> Merge<'a> {
         }
         let value = sent.fields.iter().find(|(field, _)| *field == three.field).map(|(_, value)| value);
         let credit = sent.credit.filter(|_| three.field == FieldId::STORE_CREDIT_AMOUNTS);
-        if sent.is_accepted || value == Some(&three.remote) {
+        let is_there = |value: &Value| {
+            *value == three.remote
+                || (three.base != three.remote && written_over(&three.base, value) == three.remote)
+        };
+        if sent.is_accepted || value.is_some_and(is_there) {
             let held = three.field == FieldId::FORM_FIELDS && self.dirty.held_forms().next().is_some();
             let outcome = if held { Outcome::Held } else { Outcome::Uploaded };
             self.plan.settle.extend(outcomes(&flying, outcome));

@@ -139,6 +139,14 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a sync of this file runs now, in whatever process.
+    ///
+    /// # Errors
+    /// When the folder of the file cannot be written.
+    pub fn is_syncing(&self) -> Result<bool> {
+        Ok(Lock::take(&self.path, "-sync")?.is_none())
+    }
+
     /// Takes the right to sync this file, which dies with the process; waits for it at most `wait`.
     pub(crate) fn lock_sync(&self, wait: Duration) -> Result<SyncLock> {
         let deadline = Instant::now() + wait;

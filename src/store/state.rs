@@ -36,19 +36,27 @@ impl Store {
         self.state("store_hash")
     }
 
-    /// Binds the file to a store, once.
+    /// Binds the file to a store, for good once anything was pulled: a mistyped hash must not spoil a fresh file.
     ///
     /// # Errors
     /// When the file belongs to another store.
     pub fn bind_store(&mut self, given: &str) -> Result<()> {
         match self.store_hash()? {
-            Some(recorded) if recorded != given => {
+            Some(recorded) if recorded != given && self.holds_a_store()? => {
                 let path = self.path.clone();
                 Err(Failure::WrongStore { path, recorded, given: given.to_owned() }.into())
             }
-            Some(_) => Ok(()),
-            None => self.set_state("store_hash", Some(given)),
+            Some(recorded) if recorded == given => Ok(()),
+            _ => self.set_state("store_hash", Some(given)),
         }
+    }
+
+    /// Whether anything of a store was ever taken in.
+    fn holds_a_store(&self) -> Result<bool> {
+        let has_customers = "SELECT EXISTS (SELECT 1 FROM snapshot) OR EXISTS (SELECT 1 FROM customer)";
+        let has =
+            self.connection.query_row(has_customers, [], |row| row.get(0)).map_err(|e| self.error(e))?;
+        Ok(has || self.state("last_pull_at")?.is_some())
     }
 
     /// From when on the next incremental pull asks, by the server's clock; `None`: nothing was ever pulled whole.

@@ -1,0 +1,212 @@
+//! `doctor`: is the file whole, is the store reachable, is the token good? Every check runs that can; the exit status is
+//! the class of the worst that failed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tillsync::{Answer, Clock, CustomerId, HttpRemote, Remote, Request, Store, SystemClock, Ticket, Trouble};
+
+use super::exit::Exit;
+use super::settings::Till;
+use super::{Done, render};
+
+/// A clock that is further off makes the times in the journal misleading.
+const CLOCK_MAY_DIFFER: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
+
+/// Check the file, the token, the clock and the rate budget
+#[derive(Args)]
+#[command(after_help = "\
+The checks of the file need no network. The status is that of the worst failure: 6 the file,
+5 the token, scope or store hash, 4 the store cannot be reached, 2 a setting is missing,
+3 the till's clock is off.
+
+Example:
+  tillsync doctor")]
+pub(super) struct Doctor {}
+
+#[derive(Serialize)]
+struct Checks {
+    checks: Vec<Check>,
+}
+
+#[derive(Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+    detail: String,
+    #[serde(skip)]
+    exit: Exit,
+}
+
+impl Check {
+    fn good(name: &'static str, detail: impl Into<String>) -> Check {
+        Check { name, ok: true, detail: detail.into(), exit: Exit::Done }
+    }
+
+    fn bad(name: &'static str, exit: Exit, detail: impl Into<String>) -> Check {
+        Check { name, ok: false, detail: detail.into(), exit }
+    }
+}
+
+impl Doctor {
+    pub(super) fn run(self, till: &Till) -> Done {
+        let mut checks = Vec::new();
+        let store = file(till, &mut checks);
+        remote(till, store.as_ref(), &mut checks);
+        let worst = worst(&checks);
+        let document = Checks { checks };
+        till.out.answer(&document, || in_words(&document.checks))?;
+        Ok(worst)
+    }
+}
+
+fn worst(checks: &[Check]) -> Exit {
+    let order =
+        [Exit::Database, Exit::Refused, Exit::Offline, Exit::Usage, Exit::Unexpected, Exit::Attention];
+    order.into_iter().find(|exit| checks.iter().any(|check| check.exit == *exit)).unwrap_or(Exit::Done)
+}
+
+fn in_words(checks: &[Check]) -> String {
+    let rows = checks.iter().map(|check| {
+        let sign = if check.ok { "✓" } else { "✗" };
+        [sign.to_owned(), check.name.replace('_', " "), render::plain(&check.detail)]
+    });
+    render::table(["", "check", "finding"], rows)
+}
+
+// ---- the file ----------------------------------------------------------------------------------------------------
+
+fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
+    let store = match till.store() {
+        Ok(store) => store,
+        Err(failed) => {
+            checks.push(Check::bad("database", failed.exit(), failed.message()));
+            return None;
+        }
+    };
+    checks.push(Check::good("database", till.path().display().to_string()));
+    checks.push(Check::good("schema", "this version knows it"));
+    checks.push(integrity(&store));
+    checks.push(permissions(till.path()));
+    checks.push(lock(&store));
+    Some(store)
+}
+
+fn integrity(store: &Store) -> Check {
+    match store.check() {
+        Ok(problems) if problems.is_empty() => Check::good("integrity", "the file is whole"),
+        Ok(problems) => Check::bad("integrity", Exit::Database, problems.join("; ")),
+        Err(error) => Check::bad("integrity", Exit::Database, error.to_string()),
+    }
+}
+
+#[cfg(unix)]
+fn permissions(path: &Path) -> Check {
+    use std::os::unix::fs::PermissionsExt;
+    const OTHERS: u32 = 0o077;
+    match std::fs::metadata(path).map(|file| file.permissions().mode() & 0o777) {
+        Ok(mode) if mode & OTHERS == 0 => Check::good("permissions", "for its owner only"),
+        Ok(mode) => {
+            let advice = format!("others may open it ({mode:03o}): chmod 600 {}", path.display());
+            Check::bad("permissions", Exit::Database, advice)
+        }
+        Err(e) => Check::bad("permissions", Exit::Database, e.to_string()),
+    }
+}
+
+#[cfg(not(unix))]
+fn permissions(_: &Path) -> Check {
+    Check::good("permissions", "not checked on this system")
+}
+
+fn lock(store: &Store) -> Check {
+    match store.is_syncing() {
+        Ok(false) => Check::good("lock", "no sync is running"),
+        Ok(true) => Check::good("lock", "a sync is running"),
+        Err(error) => Check::bad("lock", Exit::Database, error.to_string()),
+    }
+}
+
+// ---- the store ---------------------------------------------------------------------------------------------------
+
+fn remote(till: &Till, store: Option<&Store>, checks: &mut Vec<Check>) {
+    let settings = till.http(store);
+    let remote = settings.and_then(|options| Ok((HttpRemote::new(&options)?, options)));
+    let (remote, options) = match remote {
+        Ok(ready) => ready,
+        Err(failed) => return checks.push(Check::bad("settings", failed.exit(), failed.message())),
+    };
+    if let Some(wrong) = other_store(store, &options.store_hash) {
+        return checks.push(wrong);
+    }
+    match ask(remote, options.timeout) {
+        Err(why) => checks.push(Check::bad("store", Exit::Offline, why)),
+        Ok(answer) => {
+            checks.push(Check::good("store", format!("{} answers", options.api_url)));
+            checks.push(token(&answer, &options.store_hash));
+            checks.extend(answer.date.map(clock));
+            checks.push(budget(&answer));
+        }
+    }
+}
+
+/// A file that has customers belongs to their store.
+fn other_store(store: Option<&Store>, given: &str) -> Option<Check> {
+    let store = store.filter(|store| store.status().is_ok_and(|status| status.snapshot_customers > 0))?;
+    let recorded = store.store_hash().ok()??;
+    let detail = format!("the file belongs to the store {recorded}, not to {given}");
+    (recorded != given).then(|| Check::bad("settings", Exit::Usage, detail))
+}
+
+/// One small read.
+fn ask(mut remote: HttpRemote, timeout: Duration) -> Result<Answer, String> {
+    remote.start(Ticket(0), Request::ByIds(vec![CustomerId(1)]));
+    match remote.next(Some(timeout + Duration::from_secs(1))) {
+        Some((_, Ok(answer))) => Ok(answer),
+        Some((_, Err(Trouble::Offline(why) | Trouble::Broken(why)))) => Err(why),
+        None => Err("no answer in time".to_owned()),
+    }
+}
+
+fn token(answer: &Answer, store_hash: &str) -> Check {
+    let refused = |detail: &str| Check::bad("token", Exit::Refused, detail);
+    match answer.status {
+        200 => Check::good("token", "may read customers (that it may modify them, the first upload shows)"),
+        401 => refused("the store does not know the access token (401)"),
+        403 => refused("the token lacks the scope Customers: modify (403)"),
+        404 => refused(&format!("there is no store {store_hash} (404)")),
+        429 => Check::good("token", "not known: the rate limit is reached (429)"),
+        status => Check::bad("token", Exit::Offline, format!("the store answers {status}")),
+    }
+}
+
+fn clock(theirs: chrono::DateTime<chrono::Utc>) -> Check {
+    let off = SystemClock::default().utc() - theirs;
+    let seconds = off.num_seconds();
+    let detail = match seconds {
+        -2..=2 => "agrees with the store's".to_owned(),
+        3.. => format!("{} ahead of the store's", render::count(seconds.unsigned_abs(), "second")),
+        _ => format!("{} behind the store's", render::count(seconds.unsigned_abs(), "second")),
+    };
+    match off.abs() <= CLOCK_MAY_DIFFER {
+        true => Check::good("clock", detail),
+        false => {
+            let advice = format!("{detail}: syncs are right all the same, but the journal's times are not");
+            Check::bad("clock", Exit::Attention, advice)
+        }
+    }
+}
+
+fn budget(answer: &Answer) -> Check {
+    let rate = &answer.rate;
+    match (rate.left, rate.quota) {
+        _ if answer.status == 429 => {
+            Check::bad("rate_budget", Exit::Offline, "used up: a sync will wait for the window to end")
+        }
+        (Some(left), Some(quota)) => Check::good("rate_budget", format!("{left} of {quota} calls left")),
+        (Some(left), None) => Check::good("rate_budget", format!("{left} calls left")),
+        _ => Check::good("rate_budget", "the store does not tell"),
+    }
+}

@@ -1,0 +1,201 @@
+//! Exit statuses, and how a failure is told: to people on standard error with a hint, with `--json` as one document on
+//! standard output.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::out::{Out, complain};
+
+/// What a command ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Everything asked for is in place.
+    Done = 0,
+    /// An unexpected failure.
+    Unexpected = 1,
+    /// An unknown command, field or value; nothing was journaled.
+    Usage = 2,
+    /// Finished, but rejected edits or conflicts want a person.
+    Attention = 3,
+    /// The store could not be reached; every edit is kept.
+    Offline = 4,
+    /// The store refused the token, the scope or the store hash; every edit is kept.
+    Refused = 5,
+    /// The database file.
+    Database = 6,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// Success, unless something waits for a person.
+    pub(super) fn unless_waiting(rejected: u64, conflicts: u64) -> Exit {
+        if rejected + conflicts > 0 { Exit::Attention } else { Exit::Done }
+    }
+}
+
+/// Why a command did not come to its end.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// What is told, and the status.
+    Told(Told),
+    /// Whoever read standard output has gone: nobody is left to tell.
+    NobodyListens,
+}
+
+/// A failure in words.
+#[derive(Debug)]
+pub(super) struct Told {
+    exit: Exit,
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+    passes: bool,
+}
+
+impl Failed {
+    /// A mistake in what was asked for.
+    pub(super) fn usage(message: impl Into<String>) -> Failed {
+        Failed::told(Exit::Usage, "usage", message.into())
+    }
+
+    /// A customer that is not in the file, said as the library says it.
+    pub(super) fn unknown_customer(id: i64) -> Failed {
+        let failed =
+            Failed::told(Exit::Usage, "unknown_customer", format!("customer {id} is not in this file"));
+        failed.hint("pull first, or look for the customer with find")
+    }
+
+    /// Something that should not happen.
+    pub(super) fn unexpected(message: impl Into<String>) -> Failed {
+        Failed::told(Exit::Unexpected, "unexpected", message.into())
+    }
+
+    fn told(exit: Exit, code: &'static str, message: String) -> Failed {
+        Failed::Told(Told { exit, code, message, hint: None, passes: false })
+    }
+
+    /// The same with what to do next.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Failed {
+        if let Failed::Told(told) = &mut self {
+            told.hint = Some(hint.into());
+        }
+        self
+    }
+
+    /// The same with where it went wrong in front.
+    pub(super) fn at(mut self, place: &str) -> Failed {
+        if let Failed::Told(told) = &mut self {
+            told.message = format!("{place}: {}", told.message);
+        }
+        self
+    }
+
+    /// Whether the same call may succeed later without anybody doing anything.
+    pub(super) fn passes(&self) -> bool {
+        matches!(self, Failed::Told(told) if told.passes)
+    }
+
+    /// The words, without the hint.
+    pub(super) fn message(&self) -> &str {
+        match self {
+            Failed::Told(told) => &told.message,
+            Failed::NobodyListens => "",
+        }
+    }
+
+    /// The status.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Failed::Told(told) => told.exit,
+            Failed::NobodyListens => Exit::Done,
+        }
+    }
+
+    /// Says it, and returns the status to end with.
+    pub(super) fn tell(&self, out: &Out) -> Exit {
+        if let Failed::Told(told) = self {
+            if out.is_json() {
+                // Nobody left to read it: the status still tells.
+                _ = out.document(&json!({ "error": { "code": told.code, "message": told.message } }));
+            } else {
+                complain(&format!("error: {}", told.message));
+                if let Some(hint) = &told.hint {
+                    complain(&format!("hint: {hint}"));
+                }
+            }
+        }
+        self.exit()
+    }
+}
+
+impl From<tillsync::Error> for Failed {
+    fn from(error: tillsync::Error) -> Failed {
+        Failed::Told(Told {
+            exit: class(&error),
+            code: error.code(),
+            message: error.to_string(),
+            hint: error.hint().map(str::to_owned),
+            passes: error.can_retry(),
+        })
+    }
+}
+
+fn class(error: &tillsync::Error) -> Exit {
+    match error {
+        error if error.is_usage() => Exit::Usage,
+        error if error.is_offline() => Exit::Offline,
+        error if error.is_auth() => Exit::Refused,
+        error if error.is_database() => Exit::Database,
+        _ => Exit::Unexpected,
+    }
+}
+
+/// Of standard output and the like; a file that a flag names has better words.
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Failed {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failed::NobodyListens,
+            _ => Failed::unexpected(format!("standard input or output: {error}")),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Failed {
+    fn from(error: serde_json::Error) -> Failed {
+        match error.io_error_kind() {
+            Some(kind) => io::Error::from(kind).into(),
+            None => Failed::unexpected(format!("JSON: {error}")),
+        }
+    }
+}
+
+/// What clap has to say: help and version are answers, all else is a mistake.
+pub(super) fn usage(error: &clap::Error) -> Exit {
+    let out = Out::new(asks_for_json(std::env::args_os()));
+    if error.use_stderr() && out.is_json() {
+        return Failed::usage(in_a_line(&error.to_string())).tell(&out);
+    }
+    // As with any answer: nobody left to read it is no failure.
+    _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+}
+
+/// clap found no command line to speak of, so the flag is looked for by hand.
+fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
+/// The first paragraph of clap's words, which says what is wrong.
+fn in_a_line(words: &str) -> String {
+    let paragraph = words.split("\n\n").next().unwrap_or(words);
+    let words: Vec<&str> = paragraph.trim_start_matches("error: ").split_whitespace().collect();
+    words.join(" ")
+}

@@ -1,0 +1,186 @@
+//! The command line: arguments in, one call of the library, an answer and an exit status out.
+//!
+//! Whatever a command can do, the library can; nothing here knows how a sync works. A command is a struct of its
+//! arguments with one method, `run`, which hands back an [`Exit`] or a [`Failed`]. What it has to say goes through
+//! [`Out::answer`](out::Out::answer), which prints one JSON document or a text for people, never both.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `settings` | flags, environment and defaults; opens the file and the way to the store |
+//! | `out`, `render` | standard output; values, times and tables for people |
+//! | `exit` | exit statuses and how a failure is told |
+//! | `sync`, `progress` | `pull`, `push`, `sync`; their bar |
+//! | `edit`, `read`, `decide` | `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
+//! | `doctor`, `sandbox`, `demo` | the commands of those names |
+
+mod decide;
+mod demo;
+mod doctor;
+mod edit;
+mod exit;
+mod out;
+mod progress;
+mod read;
+mod render;
+mod sandbox;
+mod settings;
+mod sync;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use exit::{Exit, Failed};
+use settings::{Settings, Till};
+
+/// What a command comes to.
+type Done = Result<Exit, Failed>;
+
+/// Offline-first sync of BigCommerce customers for tills: edits are journaled in a SQLite file, and sent later with
+/// the fewest and smallest calls.
+#[derive(Parser)]
+#[command(version, after_help = AFTER_HELP, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0  done; everything asked for is in place
+  1  an unexpected failure
+  2  usage: unknown command, field or value; nothing was journaled
+  3  done, but rejected edits or conflicts want a person
+  4  the store cannot be reached; every edit is kept
+  5  the store refused the token, the scope or the store hash; every edit is kept
+  6  the database: not there, locked, corrupt, of a newer schema, disk full
+
+Logs go to standard error: TILLSYNC_LOG=debug shows what a sync does.
+
+Example:
+  tillsync demo";
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Sandbox(sandbox::Serve),
+    Pull(sync::Pull),
+    Edit(edit::Edit),
+    Credit(edit::Credit),
+    Show(read::Show),
+    Find(read::Find),
+    Diff(read::Diff),
+    Push(sync::Push),
+    Sync(sync::Sync),
+    Status(read::Status),
+    Log(read::Log),
+    Conflicts(decide::Conflicts),
+    Resolve(decide::Resolve),
+    Rejected(decide::Rejected),
+    Retry(decide::Retry),
+    Discard(decide::Discard),
+    Doctor(doctor::Doctor),
+    Completions(Completions),
+}
+
+impl Command {
+    fn run(self, till: &Till) -> Done {
+        match self {
+            Command::Demo(command) => command.run(till),
+            Command::Sandbox(command) => command.run(till),
+            Command::Pull(command) => command.run(till),
+            Command::Edit(command) => command.run(till),
+            Command::Credit(command) => command.run(till),
+            Command::Show(command) => command.run(till),
+            Command::Find(command) => command.run(till),
+            Command::Diff(command) => command.run(till),
+            Command::Push(command) => command.run(till),
+            Command::Sync(command) => command.run(till),
+            Command::Status(command) => command.run(till),
+            Command::Log(command) => command.run(till),
+            Command::Conflicts(command) => command.run(till),
+            Command::Resolve(command) => command.run(till),
+            Command::Rejected(command) => command.run(till),
+            Command::Retry(command) => command.run(till),
+            Command::Discard(command) => command.run(till),
+            Command::Doctor(command) => command.run(till),
+            Command::Completions(command) => command.run(till),
+        }
+    }
+}
+
+/// Reads the arguments, runs the command, and says how it went.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error).into(),
+    };
+    start_logs();
+    let till = Till::new(cli.settings);
+    let exit = cli.command.run(&till).unwrap_or_else(|failed| failed.tell(&till.out));
+    exit.into()
+}
+
+/// Logs go to standard error, so that standard output stays the answer alone.
+fn start_logs() {
+    let wanted = EnvFilter::try_from_env("TILLSYNC_LOG")
+        .or_else(|_| EnvFilter::try_from_default_env())
+        .unwrap_or_else(|_| EnvFilter::new("warn"));
+    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(wanted).with(filter_fn(is_discreet)).with(lines).init();
+}
+
+/// Whatever is asked for, nobody but this crate may log at `trace`: there the HTTP client writes every byte that goes
+/// over the wire, the token and new passwords among them.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() != Level::TRACE || metadata.target().starts_with("tillsync")
+}
+
+/// Print the completions of a shell
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  tillsync completions bash > /etc/bash_completion.d/tillsync")]
+struct Completions {
+    /// The shell
+    shell: clap_complete::Shell,
+}
+
+impl Completions {
+    fn run(self, till: &Till) -> Done {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "tillsync", &mut script);
+        let script = String::from_utf8_lossy(&script);
+        let document = serde_json::json!({ "shell": self.shell.to_string(), "script": script });
+        till.out.answer(&document, || script.trim_end().to_owned())?;
+        Ok(Exit::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example_and_describes_all_it_takes() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(example.contains("Example"), "{name} has no example");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name}: {} is not described", argument.get_id());
+            }
+        }
+    }
+}

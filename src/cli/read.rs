@@ -1,0 +1,327 @@
+//! `show`, `find`, `diff`, `status`, `log`: what is in the file. No network, no waiting.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tillsync::{
+    Attributes, CustomerId, DecisionRow, FieldId, FormValue, JournalRow, Record, Row, Store, Value,
+};
+
+use super::exit::{Exit, Failed};
+use super::settings::Till;
+use super::{Done, render};
+
+/// A customer of the file.
+pub(super) fn known(store: &Store, id: i64) -> Result<Row, Failed> {
+    store.get(id)?.ok_or_else(|| Failed::unknown_customer(id))
+}
+
+// ---- show --------------------------------------------------------------------------------------------------------
+
+/// Show one customer: the working copy, and what is pending
+#[derive(Args)]
+#[command(after_help = "Example:\n  tillsync show 42")]
+pub(super) struct Show {
+    /// The customer
+    id: i64,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    customer: Box<RawValue>,
+    snapshot: Option<Box<RawValue>>,
+    pending: Vec<JournalRow>,
+}
+
+impl Show {
+    pub(super) fn run(self, till: &Till) -> Done {
+        let store = till.store()?;
+        let row = known(&store, self.id)?;
+        let snapshot = store.snapshot(self.id)?;
+        let shown = Shown {
+            customer: render::raw(row.to_json())?,
+            snapshot: snapshot.as_ref().map(|record| render::raw(record.body().to_owned())).transpose()?,
+            pending: store.pending(self.id)?,
+        };
+        till.out.answer(&shown, || in_words(&row, snapshot.as_ref(), &shown.pending))?;
+        Ok(Exit::Done)
+    }
+}
+
+fn in_words(row: &Row, snapshot: Option<&Record>, pending: &[JournalRow]) -> String {
+    let theirs = snapshot.and_then(|record| record.attributes().ok());
+    let lines = FieldId::columns().filter(|field| !row.get(*field).is_null() || edited(pending, *field));
+    let lines = lines.map(|field| (field.name(), with_store(field, row, theirs.as_ref())));
+    let mut text = format!("Customer {}  {}\n{}", row.id(), render::name(row), render::pairs(lines));
+    if !pending.is_empty() {
+        text += &format!("\n\nNot settled yet\n{}", journal_in_words(pending));
+    }
+    text
+}
+
+fn edited(pending: &[JournalRow], field: FieldId) -> bool {
+    pending.iter().any(|row| row.field == field.name())
+}
+
+/// The value here, and the store's where it differs.
+fn with_store(field: FieldId, row: &Row, theirs: Option<&Attributes<'_>>) -> String {
+    let ours = render::typed(field, row.get(field));
+    match theirs.map(|theirs| theirs.get(field)).filter(|theirs| theirs != row.get(field)) {
+        Some(theirs) => format!("{ours}   (in the store: {})", render::typed(field, &theirs)),
+        None => ours,
+    }
+}
+
+// ---- find --------------------------------------------------------------------------------------------------------
+
+/// Find customers whose name, email, phone or company begins with a text
+#[derive(Args)]
+#[command(after_help = "Example:\n  tillsync find 'ana li' --limit 5")]
+pub(super) struct Find {
+    /// How the name, email, phone or company begins
+    text: String,
+    /// The most customers to list
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+}
+
+impl Find {
+    pub(super) fn run(self, till: &Till) -> Done {
+        let rows = till.store()?.find(&self.text, self.limit)?;
+        let found = rows.iter().map(|row| render::raw(row.to_json())).collect::<Result<Vec<_>, _>>()?;
+        till.out.answer(&found, || found_in_words(&rows))?;
+        Ok(Exit::Done)
+    }
+}
+
+fn found_in_words(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "Nobody was found.".to_owned();
+    }
+    let cell = |row: &Row, name| {
+        FieldId::named(name).map_or_else(String::new, |field| match row.get(field) {
+            Value::Text(text) if text.is_empty() => String::new(),
+            value => render::typed(field, value),
+        })
+    };
+    let lines = rows.iter().map(|row| {
+        let [email, phone, company] = ["email", "phone", "company"].map(|name| cell(row, name));
+        [row.id().to_string(), render::name(row), email, phone, company]
+    });
+    render::table(["customer", "name", "email", "phone", "company"], lines)
+}
+
+// ---- diff --------------------------------------------------------------------------------------------------------
+
+/// Show what would be sent now: only what differs from the store
+#[derive(Args)]
+#[command(after_help = "Examples:\n  tillsync diff\n  tillsync diff 42 43 --json")]
+pub(super) struct Diff {
+    /// These customers; default: all that were edited
+    #[arg(value_name = "ID")]
+    ids: Vec<i64>,
+}
+
+impl Diff {
+    pub(super) fn run(self, till: &Till) -> Done {
+        let store = till.store()?;
+        for id in &self.ids {
+            known(&store, *id)?;
+        }
+        let ids: Vec<CustomerId> = self.ids.into_iter().map(CustomerId).collect();
+        let payloads = store.diff(&ids)?;
+        let document = payloads.iter().cloned().map(render::raw).collect::<Result<Vec<_>, _>>()?;
+        let text = if till.out.is_json() { String::new() } else { diff_in_words(&store, &payloads)? };
+        till.out.answer(&document, || text)?;
+        Ok(Exit::Done)
+    }
+}
+
+/// The payloads as a table: customer, field, what the store has, what will be sent.
+pub(super) fn diff_in_words(store: &Store, payloads: &[String]) -> Result<String, Failed> {
+    let mut rows = Vec::new();
+    for payload in payloads {
+        rows.extend(changes_of(store, payload)?);
+    }
+    if rows.is_empty() {
+        return Ok("Nothing to send.".to_owned());
+    }
+    let fields = rows.len() as u64;
+    let table = render::table(["customer", "", "field", "in the store", "here"], rows);
+    let (fields, customers) =
+        (render::count(fields, "change"), render::count(payloads.len() as u64, "customer"));
+    Ok(format!("{table}\n{fields} of {customers}"))
+}
+
+/// One row a changed attribute, or form field; the customer is named on the first.
+fn changes_of(store: &Store, payload: &str) -> Result<Vec<[String; 5]>, Failed> {
+    let sent = Record::new(payload);
+    let sent = sent.attributes().map_err(|e| Failed::unexpected(e.to_string()))?;
+    let snapshot = store.snapshot(sent.id())?;
+    let theirs = snapshot.as_ref().and_then(|record| record.attributes().ok());
+    let name = store.get(sent.id())?.map(|row| render::name(&row)).unwrap_or_default();
+    let mut who = [sent.id().to_string(), name];
+    let mut rows = Vec::new();
+    for field in FieldId::all().filter(|field| sent.has(*field)) {
+        let before = theirs.as_ref().map_or(Value::Null, |theirs| theirs.get(field));
+        for (field, from, to) in changes(field, &before, &sent.get(field)) {
+            let [id, name] = std::mem::take(&mut who);
+            rows.push([id, name, field, from, to]);
+        }
+    }
+    Ok(rows)
+}
+
+fn changes(field: FieldId, before: &Value, after: &Value) -> Vec<(String, String, String)> {
+    match (before, after) {
+        (Value::Forms(before), Value::Forms(after)) => form_changes(before, after),
+        _ if field == FieldId::NEW_PASSWORD => {
+            vec![(field.to_string(), "(never read back)".to_owned(), "***".to_owned())]
+        }
+        _ => vec![(field.to_string(), render::typed(field, before), render::typed(field, after))],
+    }
+}
+
+/// The entries are sent whole; a person wants to see the ones that differ.
+fn form_changes(
+    before: &BTreeMap<String, FormValue>,
+    after: &BTreeMap<String, FormValue>,
+) -> Vec<(String, String, String)> {
+    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let shown = |entry: Option<&FormValue>| entry.map_or_else(|| "–".to_owned(), render::form_value);
+    let differing = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    differing
+        .map(|name| {
+            let field = format!("form_fields.{}", render::plain(name));
+            (field, shown(before.get(name)), shown(after.get(name)))
+        })
+        .collect()
+}
+
+// ---- status ------------------------------------------------------------------------------------------------------
+
+/// Show what is pending, in flight, rejected and in conflict, and when it was last synced
+#[derive(Args)]
+#[command(after_help = "Example:\n  tillsync status --json")]
+pub(super) struct Status {}
+
+impl Status {
+    pub(super) fn run(self, till: &Till) -> Done {
+        let store = till.store()?;
+        let (status, hash) = (store.status()?, store.store_hash()?);
+        till.out.answer(&status, || status_in_words(&status, hash))?;
+        Ok(Exit::Done)
+    }
+}
+
+fn status_in_words(status: &tillsync::Status, hash: Option<String>) -> String {
+    let pending = match status.pending_fields {
+        0 => "nothing".to_owned(),
+        fields => format!(
+            "{} of {}",
+            render::count(fields, "field"),
+            render::count(status.pending_customers, "customer")
+        ),
+    };
+    let mut lines = vec![
+        ("store", hash.unwrap_or_else(|| "–".to_owned())),
+        ("customers", render::thousands(status.snapshot_customers)),
+        ("pending", pending),
+        (
+            "in flight",
+            with_advice(status.in_flight_batches, "batch", "the next sync finds out what became of it"),
+        ),
+        ("rejected", with_advice(status.rejected, "field", "tillsync rejected")),
+        ("conflicts", with_advice(status.conflicts, "field", "tillsync conflicts")),
+        ("last pull", render::time(status.last_pull_at)),
+        ("last push", render::time(status.last_push_at)),
+    ];
+    if status.throttled_until.is_some() {
+        lines.push((
+            "throttled",
+            format!("the store asks to wait until {}", render::time(status.throttled_until)),
+        ));
+    }
+    render::pairs(lines)
+}
+
+fn with_advice(number: u64, what: &str, advice: &str) -> String {
+    match number {
+        0 => "none".to_owned(),
+        number => format!("{} ({advice})", render::count(number, what)),
+    }
+}
+
+// ---- log ---------------------------------------------------------------------------------------------------------
+
+/// Show the journal: every edit, oldest first, and what became of it
+#[derive(Args)]
+#[command(after_help = "Example:\n  tillsync log 42")]
+pub(super) struct Log {
+    /// This customer; default: all
+    id: Option<i64>,
+}
+
+impl Log {
+    pub(super) fn run(self, till: &Till) -> Done {
+        let store = till.store()?;
+        let rows = store.journal(self.id.map(CustomerId))?;
+        match self.id {
+            Some(id) if rows.is_empty() => _ = known(&store, id)?,
+            _ => {}
+        }
+        till.out.answer(&rows, || match rows.is_empty() {
+            true => "No edits.".to_owned(),
+            false => journal_in_words(&rows),
+        })?;
+        Ok(Exit::Done)
+    }
+}
+
+fn journal_in_words(rows: &[JournalRow]) -> String {
+    let lines = rows.iter().map(|row| {
+        [
+            row.seq.to_string(),
+            render::stamp(&row.at),
+            row.author.as_deref().map(render::plain).unwrap_or_default(),
+            row.customer_id.to_string(),
+            row.field.clone(),
+            render::value(&row.field, &row.was),
+            new_value(row),
+            outcome(row),
+        ]
+    });
+    render::table(["seq", "at", "by", "customer", "field", "was", "became", "outcome"], lines)
+}
+
+fn new_value(row: &JournalRow) -> String {
+    match row.op.as_str() {
+        "adjust" => {
+            let amount = row.value.trim_matches('"');
+            if amount.starts_with('-') { amount.to_owned() } else { format!("+{amount}") }
+        }
+        _ => render::value(&row.field, &row.value),
+    }
+}
+
+fn outcome(row: &JournalRow) -> String {
+    let mut text = row.outcome.map_or("pending", |outcome| outcome.as_str()).replace('_', " ");
+    if let Some(reason) = &row.reason {
+        text += &format!(": {}", render::plain(reason));
+    }
+    for decision in &row.decisions {
+        text += &format!("; {}", decided(decision));
+    }
+    text
+}
+
+fn decided(decision: &DecisionRow) -> String {
+    let remote = render::value(&decision.field, &decision.remote);
+    match (decision.resolution.as_deref(), decision.policy.as_str()) {
+        (None, _) => format!("the store had {remote}, waits for a decision"),
+        (Some(kept), "hold") => format!("the store had {remote}, decided: {kept}"),
+        (Some(kept), policy) => format!("the store had {remote}, decided by {policy}: {kept}"),
+    }
+}

@@ -1,0 +1,198 @@
+//! Values, times and tables for people. JSON for programs is the library's own text, handed on verbatim: an amount never
+//! passes through a float.
+//!
+//! Text of a store comes from anybody, so nothing of it may move the cursor of a terminal: control characters are shown
+//! as signs.
+
+use chrono::{DateTime, Local};
+use comfy_table::{ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
+use serde_json::value::RawValue;
+use tillsync::{FieldId, FormValue, Kind, Row, Value};
+
+use super::exit::Failed;
+
+/// The longest value that a table shows.
+const MOST_CHARS: usize = 60;
+
+/// The widest margin that a table is given.
+const INDENT: u16 = 2;
+
+const CALM: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none())
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .content_lines(ContentLineStyle::none());
+
+/// JSON text of the library, for a document.
+pub(super) fn raw(json: String) -> Result<Box<RawValue>, Failed> {
+    Ok(RawValue::from_string(json)?)
+}
+
+/// A table with a rule under its header and no other lines; folded to the width of a terminal.
+pub(super) fn table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = calm();
+    table.set_header(header).add_rows(rows);
+    trimmed(table)
+}
+
+/// Names and what they stand for, aligned.
+pub(super) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let mut table = calm();
+    table.add_rows(pairs.into_iter().map(|(name, value)| [name.to_owned(), value]));
+    trimmed(table)
+}
+
+/// On a terminal as wide as that, less what a text may be indented by.
+fn calm() -> Table {
+    let mut table = Table::new();
+    table.load_style(CALM).set_content_arrangement(ContentArrangement::Dynamic);
+    if let Some(width) = table.width() {
+        table.set_width(width.saturating_sub(INDENT));
+    }
+    table
+}
+
+/// Flush with the text around it, at both ends of a line.
+fn trimmed(mut table: Table) -> String {
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// `3 customers`, `1 customer`.
+pub(super) fn count(number: u64, one: &str) -> String {
+    match (number, one.strip_suffix('y')) {
+        (1, _) => format!("1 {one}"),
+        (_, Some(stem)) => format!("{} {stem}ies", thousands(number)),
+        _ => format!("{} {one}s", thousands(number)),
+    }
+}
+
+/// `12,345`.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
+    String::from_utf8_lossy(&groups.join(&b',')).into_owned()
+}
+
+/// A time of the file by the clock on the wall; `–` when there is none.
+pub(super) fn time(at: Option<DateTime<chrono::Utc>>) -> String {
+    at.map_or_else(|| "–".to_owned(), |at| at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// A time as the tables have it.
+pub(super) fn stamp(at: &str) -> String {
+    DateTime::parse_from_rfc3339(at).map_or_else(|_| plain(at), |at| time(Some(at.to_utc())))
+}
+
+/// JSON text of an attribute, `form_fields.NAME`, or the like.
+pub(super) fn value(field: &str, json: &str) -> String {
+    match FieldId::named(field) {
+        Some(field) => typed(field, &Value::from_json(field.kind(), json)),
+        None => short(&form_value(&FormValue::from_json(json))),
+    }
+}
+
+/// A value of an attribute.
+pub(super) fn typed(field: FieldId, value: &Value) -> String {
+    match value {
+        Value::Null if field.kind() == Kind::Channels => "every channel".to_owned(),
+        Value::Null => "–".to_owned(),
+        Value::Text(text) => short(&quoted(text)),
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::Credit(amounts) => list(amounts.iter().map(|amount| format!("{amount:.2}"))),
+        Value::Channels(ids) => list(ids.iter().map(i64::to_string)),
+        Value::Forms(entries) => short(&list(
+            entries.iter().map(|(name, value)| format!("{}: {}", plain(name), form_value(value))),
+        )),
+        Value::Other(json) => short(json),
+    }
+}
+
+/// The value of one form field.
+pub(super) fn form_value(value: &FormValue) -> String {
+    match value {
+        FormValue::Text(text) => quoted(text),
+        FormValue::Number(number) => number.clone(),
+        FormValue::List(items) => list(items.iter().map(|item| plain(item))),
+        FormValue::Other(json) if json == "null" => "–".to_owned(),
+        FormValue::Other(json) => plain(json),
+    }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    if items.is_empty() { "–".to_owned() } else { items.join(", ") }
+}
+
+/// Text as it is; only what nobody could see is quoted.
+fn quoted(text: &str) -> String {
+    if text.trim() == text && !text.is_empty() { plain(text) } else { format!("\"{}\"", plain(text)) }
+}
+
+/// Text without anything that a terminal would act upon.
+pub(super) fn plain(text: &str) -> String {
+    let sign = |letter| match letter {
+        '\n' => '⏎',
+        '\t' => ' ',
+        letter if letter.is_control() || is_direction(letter) => '\u{fffd}',
+        letter => letter,
+    };
+    text.chars().map(sign).collect()
+}
+
+/// Signs that turn the direction of all that follows.
+fn is_direction(letter: char) -> bool {
+    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn short(text: &str) -> String {
+    let text = plain(text);
+    match text.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// `Ana Lima`, or else the address.
+pub(super) fn name(row: &Row) -> String {
+    let text = |name: &str| match FieldId::named(name).map(|field| row.get(field)) {
+        Some(Value::Text(text)) => plain(text.trim()),
+        _ => String::new(),
+    };
+    let name = format!("{} {}", text("first_name"), text("last_name"));
+    if name.trim().is_empty() { text("email") } else { name.trim().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_store_moves_the_cursor() {
+        assert_eq!(value("notes", r#""a\u001b[2Jb\nc\u202ed""#), "a\u{fffd}[2Jb⏎c\u{fffd}d");
+        assert_eq!(value("company", r#""""#), "\"\"");
+        assert_eq!(value("company", r#"" x""#), "\" x\"");
+    }
+
+    #[test]
+    fn values_are_read_by_their_type() {
+        assert_eq!(value("store_credit_amounts", r#"[{"amount":43.1}]"#), "43.10");
+        assert_eq!(value("channel_ids", "[2,1]"), "1, 2");
+        assert_eq!(value("channel_ids", "null"), "every channel");
+        assert_eq!(value("form_fields", r#"[{"name":"Size","value":7}]"#), "Size: 7");
+        assert_eq!(value("form_fields.Size", "null"), "–");
+    }
+
+    #[test]
+    fn numbers_are_grouped_and_counted() {
+        assert_eq!(count(1, "customer"), "1 customer");
+        assert_eq!(count(1234567, "entry"), "1,234,567 entries");
+        assert_eq!(count(0, "field"), "0 fields");
+    }
+}

@@ -1,0 +1,140 @@
+//! Flags, environment and defaults, the same for every command; and what they open: the file, and the way to the store.
+//!
+//! The access token has no flag, because arguments show in `ps`. It is read when it is needed and never printed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use tillsync::{HttpOptions, HttpRemote, SecretString, Store, SyncEngine, SyncOptions};
+
+use super::exit::Failed;
+use super::out::Out;
+use super::progress::Bar;
+
+/// The longest that a flag of seconds may say: a day.
+const MOST_SECONDS: u64 = 86_400;
+const TOKEN: &str = "BIGCOMMERCE_ACCESS_TOKEN";
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Settings")]
+pub(super) struct Settings {
+    /// The database file
+    #[arg(long, global = true, value_name = "PATH", env = "TILLSYNC_DB", hide_env_values = true)]
+    #[arg(default_value = "tillsync.db")]
+    db: PathBuf,
+
+    /// Where the API is; plain http for loopback addresses only
+    #[arg(long, global = true, value_name = "URL", env = "TILLSYNC_API_URL", hide_env_values = true)]
+    #[arg(default_value = "https://api.bigcommerce.com")]
+    api_url: String,
+
+    /// The store; default: the one recorded in the database
+    #[arg(long, global = true, value_name = "HASH", env = "BIGCOMMERCE_STORE_HASH", hide_env_values = true)]
+    store_hash: Option<String>,
+
+    /// A file with the access token, in place of BIGCOMMERCE_ACCESS_TOKEN
+    #[arg(long, global = true, value_name = "PATH")]
+    token_file: Option<PathBuf>,
+
+    /// Who edits, for the journal; default: the host's name
+    #[arg(long, global = true, value_name = "NAME", env = "TILLSYNC_AUTHOR", hide_env_values = true)]
+    author: Option<String>,
+
+    /// For one request, in all; connecting may take a third of it
+    #[arg(long, global = true, value_name = "SECONDS", env = "TILLSYNC_TIMEOUT", hide_env_values = true)]
+    #[arg(default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=MOST_SECONDS))]
+    timeout: u64,
+
+    /// How long to wait for another sync of the same file to end
+    #[arg(long, global = true, value_name = "SECONDS")]
+    #[arg(default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MOST_SECONDS))]
+    wait: u64,
+
+    /// Print one JSON document on standard output, and nothing else there
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// Whether a command may make the database file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    Make,
+    Refuse,
+}
+
+/// A till as the settings describe it.
+#[derive(Debug)]
+pub(super) struct Till {
+    settings: Settings,
+    pub(super) out: Out,
+}
+
+impl Till {
+    pub(super) fn new(settings: Settings) -> Till {
+        let out = Out::new(settings.json);
+        Till { settings, out }
+    }
+
+    /// The database file.
+    pub(super) fn path(&self) -> &Path {
+        &self.settings.db
+    }
+
+    /// The till's file, which must be there.
+    pub(super) fn store(&self) -> Result<Store, Failed> {
+        Ok(Store::open_existing(self.path())?)
+    }
+
+    /// Who edits.
+    pub(super) fn author(&self) -> String {
+        let given = self.settings.author.clone().filter(|name| !name.is_empty());
+        given.unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
+    }
+
+    /// An engine for this till and its store. The file is made only after everything else was found in order, and is
+    /// bound to the store from then on.
+    pub(super) fn engine(&self, missing: Missing, bar: &Bar) -> Result<SyncEngine<HttpRemote>, Failed> {
+        let makes = missing == Missing::Make && !self.path().exists();
+        let there = if makes { None } else { Some(self.store()?) };
+        let options = self.http(there.as_ref())?;
+        let remote = HttpRemote::new(&options)?;
+        let mut store = there.map_or_else(|| Store::open(self.path()), Ok)?;
+        store.bind_store(&options.store_hash)?;
+        let wait = Duration::from_secs(self.settings.wait);
+        let engine = SyncEngine::new(store, remote, SyncOptions { wait, ..SyncOptions::default() });
+        Ok(engine.on_progress(bar.listener()))
+    }
+
+    /// The way to the store that the flags name, or else the file.
+    pub(super) fn http(&self, store: Option<&Store>) -> Result<HttpOptions, Failed> {
+        let recorded = store.map(Store::store_hash).transpose()?.flatten();
+        let given = self.settings.store_hash.clone().filter(|hash| !hash.is_empty());
+        let hash = given.or(recorded).ok_or_else(no_store_hash)?;
+        Ok(HttpOptions {
+            api_url: self.settings.api_url.clone(),
+            timeout: Duration::from_secs(self.settings.timeout),
+            ..HttpOptions::new(hash, self.token()?)
+        })
+    }
+
+    fn token(&self) -> Result<SecretString, Failed> {
+        if let Some(path) = &self.settings.token_file {
+            let text = std::fs::read_to_string(path);
+            let unreadable = |e| Failed::usage(format!("--token-file {}: {e}", path.display()));
+            return text.map(|text| SecretString::from(text.trim())).map_err(unreadable);
+        }
+        let given = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
+        given.map(SecretString::from).ok_or_else(no_token)
+    }
+}
+
+fn no_store_hash() -> Failed {
+    Failed::usage("no store is named, and the database records none")
+        .hint("set BIGCOMMERCE_STORE_HASH or give --store-hash: the part after stores/ in the API path")
+}
+
+fn no_token() -> Failed {
+    Failed::usage(format!("no access token is given: set {TOKEN}, or give --token-file PATH"))
+        .hint("the token of an API account of the store, with the scope Customers: modify")
+}

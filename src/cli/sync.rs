@@ -1,0 +1,181 @@
+//! `pull`, `push`, `sync`: the commands that speak to the store.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tillsync::{Conflict, Extent, PullReport, Rejected, SyncReport};
+
+use super::exit::Exit;
+use super::progress::Bar;
+use super::settings::{Missing, Till};
+use super::{Done, decide, render};
+
+/// What one call carries at most.
+const BATCH: usize = 10;
+
+/// Bring the snapshot up to date; nothing is uploaded
+#[derive(Args)]
+#[command(after_help = "Example:\n  tillsync pull --store-hash abc123 --token-file token.txt")]
+pub(super) struct Pull {
+    /// Ask for every customer again, and find those that were deleted
+    #[arg(long)]
+    full: bool,
+}
+
+impl Pull {
+    pub(super) fn run(self, till: &Till) -> Done {
+        let bar = Bar::new(&till.out);
+        let extent = if self.full { Extent::Full } else { Extent::Changes };
+        let report = till.engine(Missing::Make, &bar)?.pull(extent)?;
+        drop(bar);
+        till.out.answer(&report, || pulled(&report))?;
+        Ok(Exit::Done)
+    }
+}
+
+fn pulled(report: &PullReport) -> String {
+    let mut text = format!(
+        "Pulled {} in {}",
+        render::count(report.pulled, "customer"),
+        render::count(report.requests.get, "call")
+    );
+    if report.deleted > 0 {
+        text += &format!("; {} gone from the store", render::thousands(report.deleted));
+    }
+    if report.conflicts > 0 {
+        text += &format!("; {} to decide: tillsync conflicts", render::count(report.conflicts, "conflict"));
+    }
+    text + "."
+}
+
+/// Upload what was edited, without a pull
+#[derive(Args)]
+#[command(after_help = "Example:\n  tillsync push --dry-run")]
+pub(super) struct Push {
+    /// Only show the calls that would be made; nothing is sent, and no network is needed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct DryRun {
+    batches: Vec<Vec<Box<RawValue>>>,
+}
+
+impl Push {
+    pub(super) fn run(self, till: &Till) -> Done {
+        if self.dry_run { dry_run(till) } else { push(till) }
+    }
+}
+
+fn push(till: &Till) -> Done {
+    let bar = Bar::new(&till.out);
+    let report = till.engine(Missing::Refuse, &bar)?.push()?;
+    drop(bar);
+    told(till, &report)
+}
+
+fn dry_run(till: &Till) -> Done {
+    let payloads = till.store()?.diff(&[])?;
+    let payloads = payloads.into_iter().map(render::raw).collect::<Result<Vec<_>, _>>()?;
+    let batches = payloads.chunks(BATCH).map(<[_]>::to_vec).collect();
+    let document = DryRun { batches };
+    till.out.answer(&document, || batches_in_words(&document))?;
+    Ok(Exit::Done)
+}
+
+fn batches_in_words(document: &DryRun) -> String {
+    let mut text = format!("{} would be made.", render::count(document.batches.len() as u64, "call"));
+    for (place, batch) in document.batches.iter().enumerate() {
+        text += &format!("\n\nPUT {} of {}", place + 1, document.batches.len());
+        for payload in batch {
+            text += &format!("\n  {}", render::plain(payload.get()));
+        }
+    }
+    text
+}
+
+/// Recover, pull, merge, push: both sides end up equal
+#[derive(Args)]
+#[command(after_help = "Examples:
+  tillsync sync
+  tillsync sync --watch 60 --json    one document a line, one line a sync, also for failures that pass")]
+pub(super) struct Sync {
+    /// Sync again and again, so many seconds after the last one ended, until interrupted; when the store cannot be
+    /// reached or the file is busy, that is told and tried again
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch: Option<u64>,
+}
+
+impl Sync {
+    pub(super) fn run(self, till: &Till) -> Done {
+        match self.watch {
+            None => once(till),
+            Some(seconds) => again_and_again(till, Duration::from_secs(seconds)),
+        }
+    }
+}
+
+fn once(till: &Till) -> Done {
+    let bar = Bar::new(&till.out);
+    let report = till.engine(Missing::Make, &bar)?.sync()?;
+    drop(bar);
+    told(till, &report)
+}
+
+/// Everything is opened anew each time, so that nothing of a sync that failed lives on.
+fn again_and_again(till: &Till, pause: Duration) -> Done {
+    loop {
+        match once(till) {
+            Err(failed) if failed.passes() => _ = failed.tell(&till.out),
+            done => _ = done?,
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+fn told(till: &Till, report: &SyncReport) -> Done {
+    till.out.answer(report, || synced(report))?;
+    Ok(Exit::unless_waiting(report.rejected, report.conflicts))
+}
+
+fn synced(report: &SyncReport) -> String {
+    let mut text = format!("Pulled {}. ", render::count(report.pulled, "customer"));
+    text += &match report.uploaded_customers {
+        0 => "Nothing was sent.".to_owned(),
+        customers => format!(
+            "Sent {} of {} in {}, {}.",
+            render::count(report.uploaded_fields, "field"),
+            render::count(customers, "customer"),
+            render::count(report.requests.put, "call"),
+            render::count(report.bytes_sent, "byte"),
+        ),
+    };
+    if report.unchanged_customers > 0 {
+        let customers = render::count(report.unchanged_customers, "customer");
+        text += &format!(" No call was needed for {customers}: the store had the values already.");
+    }
+    if report.retries + report.rate_limited > 0 {
+        let (retries, waits) = (report.retries, report.rate_limited);
+        text += &format!(
+            " {} tried again, {} at the rate limit.",
+            render::thousands(retries),
+            render::count(waits, "wait")
+        );
+    }
+    text + &waiting(&report.rejected_edits, &report.open_conflicts)
+}
+
+/// What wants a person, after a sync.
+fn waiting(rejected: &[Rejected], conflicts: &[Conflict]) -> String {
+    let mut text = String::new();
+    if !rejected.is_empty() {
+        text += &format!("\n\n{}", decide::rejected_in_words(rejected));
+    }
+    if !conflicts.is_empty() {
+        text += &format!("\n\n{}", decide::conflicts_in_words(conflicts));
+    }
+    text
+}

@@ -1,0 +1,594 @@
+//! The command line as a till's staff and a till's programs meet it: the real binary, over real HTTP, against a
+//! sandbox store in this process. `till()` gives all three in one line.
+//!
+//! The contract is exact: which status, which JSON keys, and nothing but one document on standard output. What people
+//! read is held by snapshots.
+
+#![cfg(all(feature = "cli", feature = "sandbox"))]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use tillsync::sandbox::{Sandbox, SandboxOptions};
+
+/// A till with its own file, its own store, and the binary between them.
+struct Till {
+    folder: tempfile::TempDir,
+    sandbox: Sandbox,
+    api_url: String,
+}
+
+/// How a command ended, and what it printed.
+#[derive(Debug)]
+struct Ran {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+/// A till that has pulled twenty customers; 1 and 2 are known by name.
+fn till() -> Till {
+    let till = empty_till();
+    till.ok(&["pull"]);
+    till
+}
+
+/// A till without a file.
+fn empty_till() -> Till {
+    let sandbox = Sandbox::start(SandboxOptions { customers: 20, ..SandboxOptions::default() }).unwrap();
+    for (id, first, last) in [(1, "Ana", "Lima"), (2, "Ben", "Okafor")] {
+        let address = format!("{}@example.com", first.to_lowercase());
+        assert!(sandbox.edit(
+            id,
+            json!({
+                "first_name": first, "last_name": last, "email": address, "phone": format!("555-010{id}"),
+                "company": "", "notes": "", "customer_group_id": 1, "channel_ids": [1, 2],
+                "form_fields": [{"name": "Shoe size", "value": "42"}, {"name": "VIP", "value": "no"}],
+                "store_credit_amounts": [{"amount": 10}],
+            })
+        ));
+    }
+    let api_url = sandbox.url();
+    Till { folder: tempfile::tempdir().unwrap(), sandbox, api_url }
+}
+
+impl Till {
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("till.db")
+    }
+
+    /// The binary, in an environment that holds this till's settings and nothing else.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tillsync"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("TILLSYNC_DB", self.file())
+            .env("TILLSYNC_API_URL", &self.api_url)
+            .env("TILLSYNC_AUTHOR", "ana")
+            .env("BIGCOMMERCE_STORE_HASH", self.sandbox.store_hash())
+            .env("BIGCOMMERCE_ACCESS_TOKEN", self.sandbox.token())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        ran(&mut self.command(arguments))
+    }
+
+    fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        of(child.wait_with_output().unwrap())
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        assert_eq!(ran.status, 0, "{arguments:?}: {ran:?}");
+        ran.out
+    }
+
+    /// The one document that a command prints with `--json`, whatever its status.
+    fn json(&self, arguments: &[&str]) -> (i32, Value) {
+        let ran = self.run(&[arguments, &["--json"]].concat());
+        assert_eq!(ran.err, "", "{arguments:?}: nothing but JSON is said");
+        let document = serde_json::from_str(&ran.out);
+        (ran.status, document.unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", ran.out)))
+    }
+
+    /// Somebody at the back office changes a field that is edited here too, and the till finds out.
+    fn conflict(&self) {
+        self.ok(&["edit", "1", "phone=555-0142"]);
+        assert!(self.sandbox.edit(1, json!({"phone": "555-0199"})));
+        assert_eq!(self.run(&["sync"]).status, 3);
+    }
+
+    /// An edit that the store refuses: the address is another customer's.
+    fn rejection(&self) {
+        self.ok(&["edit", "2", "email=ana@example.com"]);
+        assert_eq!(self.run(&["sync"]).status, 3);
+    }
+
+    /// Every byte of every file beside and in the database.
+    fn bytes(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(self.folder.path()).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+    }
+
+    /// What a person sees, without what differs from run to run; as wide as before, so that tables stay tables.
+    fn seen(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        let mut text = format!("status {}\n{}", ran.status, ran.out);
+        if !ran.err.is_empty() {
+            text += &format!("--- standard error ---\n{}", ran.err);
+        }
+        text.replace(&self.folder.path().display().to_string(), "[folder]")
+            .replace(&self.sandbox.url(), "[store]")
+    }
+}
+
+fn ran(command: &mut Command) -> Ran {
+    of(command.output().unwrap())
+}
+
+fn of(output: std::process::Output) -> Ran {
+    Ran {
+        status: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+fn keys(object: &Value) -> Vec<&str> {
+    object.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+// ---- exit statuses -----------------------------------------------------------------------------------------------
+
+#[test]
+fn every_status_means_what_the_contract_says() {
+    let till = till();
+    let check = |status: i32, arguments: &[&str]| {
+        let ran = till.run(arguments);
+        assert_eq!(ran.status, status, "{arguments:?}: {ran:?}");
+        assert_eq!(ran.err.contains("error: "), !matches!(status, 0 | 3), "{arguments:?}: {ran:?}");
+    };
+    check(0, &["status"]);
+    check(0, &["sync"]);
+    check(0, &["--help"]);
+    check(0, &["edit", "--help"]);
+    check(0, &["--version"]);
+    // Usage: of clap, of values, of ids, of files; nothing is journaled.
+    check(2, &["no-such-command"]);
+    check(2, &["edit", "1"]);
+    check(2, &["edit", "1", "nope=1"]);
+    check(2, &["edit", "1", "date_created=now"]);
+    check(2, &["edit", "1", "phone=1", "customer_group_id=many"]);
+    check(2, &["edit", "999", "phone=1"]);
+    check(2, &["show", "999"]);
+    check(2, &["log", "999"]);
+    check(2, &["diff", "999"]);
+    check(2, &["retry", "999"]);
+    check(2, &["discard", "999"]);
+    check(2, &["credit", "1", "much"]);
+    check(2, &["credit", "1", "+0.00001"]);
+    check(2, &["resolve", "1", "phone", "--keep", "local"]);
+    check(2, &["resolve", "1", "phone", "--keep", "local", "--value", "1"]);
+    check(2, &["edit", "--from", "not-there.jsonl"]);
+    check(2, &["sync", "--token-file", "not-there.txt"]);
+    check(2, &["sync", "--api-url", "http://example.com"]);
+    assert_eq!(till.json(&["log"]).1, json!([]), "a mistake journals nothing");
+    // The store.
+    check(4, &["sync", "--api-url", "http://127.0.0.1:1"]);
+    std::fs::write(till.folder.path().join("token.txt"), "wrong\n").unwrap();
+    check(5, &["sync", "--token-file", "token.txt"]);
+    // The file.
+    check(6, &["status", "--db", "not-there.db"]);
+    check(6, &["edit", "1", "phone=1", "--db", "not-there.db"]);
+    check(6, &["push", "--db", "not-there.db"]);
+    check(6, &["pull", "--db", "no-such-folder/till.db"]);
+    assert!(!till.folder.path().join("not-there.db").exists(), "only pull and sync make the file");
+    std::fs::write(till.folder.path().join("broken.db"), vec![b'x'; 4096]).unwrap();
+    check(6, &["status", "--db", "broken.db"]);
+    // A person is wanted; whoever only lists has done what was asked.
+    till.conflict();
+    check(3, &["sync"]);
+    check(3, &["push"]);
+    check(0, &["conflicts"]);
+    check(0, &["pull"]);
+}
+
+#[test]
+fn a_second_sync_of_the_same_file_is_told_at_once() {
+    let till = till();
+    let lock = File::open(till.folder.path().join("till.db-sync")).unwrap();
+    lock.try_lock().unwrap();
+    let (status, document) = till.json(&["sync"]);
+    assert_eq!((status, &document["error"]["code"]), (6, &json!("busy")));
+    till.ok(&["edit", "1", "phone=1"]); // editing goes on
+    assert_eq!(till.json(&["doctor"]).0, 0);
+    let waiting = till.command(&["sync", "--wait", "30"]).stdout(Stdio::null()).spawn().unwrap();
+    drop(lock);
+    assert!(waiting.wait_with_output().unwrap().status.success());
+}
+
+// ---- JSON --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn every_document_has_the_keys_of_the_contract() {
+    let till = till();
+    till.conflict();
+    till.rejection();
+    till.ok(&["edit", "2", "phone=1"]);
+    let requests = ["get", "put"];
+    let sync = [
+        "bytes_sent",
+        "conflicts",
+        "elapsed_ms",
+        "pulled",
+        "rate_limited",
+        "rejected",
+        "requests",
+        "retries",
+        "unchanged_customers",
+        "uploaded_customers",
+        "uploaded_fields",
+    ];
+    let log = [
+        "at",
+        "author",
+        "customer_id",
+        "decisions",
+        "field",
+        "label",
+        "op",
+        "outcome",
+        "reason",
+        "seq",
+        "value",
+        "was",
+    ];
+    let (_, pull) = till.json(&["pull"]);
+    assert_eq!(keys(&pull), ["conflicts", "deleted", "pulled", "requests"]);
+    assert_eq!(keys(&pull["requests"]), requests);
+    let (_, status) = till.json(&["status"]);
+    assert_eq!(
+        keys(&status),
+        [
+            "conflicts",
+            "in_flight_batches",
+            "last_pull_at",
+            "last_push_at",
+            "pending_customers",
+            "pending_fields",
+            "rejected",
+            "snapshot_customers",
+            "throttled_until",
+        ]
+    );
+    assert_eq!((&status["conflicts"], &status["rejected"]), (&json!(1), &json!(1)));
+    let (_, show) = till.json(&["show", "2"]);
+    assert_eq!(keys(&show), ["customer", "pending", "snapshot"]);
+    assert_eq!((&show["customer"]["phone"], &show["snapshot"]["phone"]), (&json!("1"), &json!("555-0102")));
+    assert_eq!(keys(&show["pending"][0]), log);
+    assert_eq!(till.json(&["find", "ana"]).1[0]["email"], "ana@example.com");
+    assert_eq!(till.json(&["diff", "2"]).1, json!([{"id": 2, "phone": "1"}]));
+    assert_eq!(till.json(&["push", "--dry-run"]).1, json!({"batches": [[{"id": 2, "phone": "1"}]]}));
+    assert_eq!(keys(&till.json(&["log", "1"]).1[0]), log);
+    let (_, conflicts) = till.json(&["conflicts"]);
+    assert_eq!(
+        keys(&conflicts[0]),
+        ["author", "base", "customer_id", "detected_at", "field", "local", "remote"]
+    );
+    assert_eq!(keys(&till.json(&["rejected"]).1[0]), ["customer_id", "field", "reason", "value"]);
+    assert_eq!(till.json(&["edit", "2", "company=A", "notes=B"]).1, json!({"edited": 2}));
+    assert_eq!(
+        till.json(&["credit", "2", "-0.25"]).1,
+        json!({"customer_id": 2, "amount": "-0.25", "balance": "9.75"})
+    );
+    assert_eq!(
+        till.json(&["resolve", "1", "phone", "--keep", "remote"]).1,
+        json!({"customer_id": 1, "fields": 1})
+    );
+    assert_eq!(till.json(&["retry", "2"]).1, json!({"customer_id": 2, "fields": 1}));
+    assert_eq!(till.json(&["retry", "--all"]).1, json!({"customer_id": null, "fields": 0}));
+    assert_eq!(till.json(&["discard", "2", "email"]).1, json!({"customer_id": 2, "fields": 1}));
+    let (code, push) = till.json(&["push"]);
+    assert_eq!((code, keys(&push)), (0, sync.to_vec()));
+    assert_eq!(push["uploaded_fields"], 4);
+    let (code, synced) = till.json(&["sync"]);
+    assert_eq!((code, keys(&synced), keys(&synced["requests"])), (0, sync.to_vec(), requests.to_vec()));
+    let (code, doctor) = till.json(&["doctor"]);
+    assert_eq!((code, keys(&doctor)), (0, vec!["checks"]));
+    assert!(doctor["checks"].as_array().unwrap().iter().all(|check| keys(check) == ["detail", "name", "ok"]));
+    assert_eq!(keys(&till.json(&["completions", "bash"]).1), ["script", "shell"]);
+    assert_eq!(till.sandbox.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn failures_are_documents_too() {
+    let till = till();
+    let check = |code: &str, arguments: &[&str]| {
+        let (status, document) = till.json(arguments);
+        assert_ne!(status, 0, "{arguments:?}");
+        assert_eq!(keys(&document), ["error"]);
+        assert_eq!(document["error"]["code"], code, "{arguments:?}");
+        assert_eq!(keys(&document["error"]), ["code", "message"]);
+    };
+    check("usage", &["no-such-command"]);
+    check("usage", &["status", "--no-such-flag"]);
+    check("usage", &["edit", "1"]);
+    check("refused", &["edit", "1", "email=x"]);
+    check("unknown_customer", &["show", "999"]);
+    check("unknown_customer", &["edit", "999", "phone=1"]);
+    check("not_there", &["status", "--db", "not-there.db"]);
+    check("wrong_store", &["sync", "--store-hash", "other"]);
+    check("offline", &["sync", "--api-url", "http://127.0.0.1:1"]);
+}
+
+#[test]
+fn amounts_pass_through_no_float() {
+    let till = empty_till();
+    let huge = r#"{"store_credit_amounts":[{"amount":999999999.99}]}"#;
+    assert!(till.sandbox.edit_text(1, huge).unwrap());
+    till.ok(&["pull"]);
+    assert!(
+        till.ok(&["show", "1", "--json"]).contains(r#""store_credit_amounts":[{"amount":999999999.99}]"#)
+    );
+    till.ok(&["edit", "1", r#"store_credit_amounts=[{"amount":0.1}]"#]);
+    till.ok(&["credit", "1", "+0.2"]);
+    let sent = r#"[{"id":1,"store_credit_amounts":[{"amount":0.3}]}]"#;
+    assert_eq!(till.ok(&["diff", "--json"]).trim_end(), sent);
+    till.ok(&["sync"]);
+    assert!(till.sandbox.customer_text(1).unwrap().contains(r#""store_credit_amounts":[{"amount":0.3}]"#));
+}
+
+// ---- editing -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn json_lines_are_journaled_all_or_not_at_all() {
+    let till = till();
+    let good = r#"{"id":1,"phone":"1","authentication":{"force_password_reset":true}}"#;
+    for (bad, said) in [
+        (r#"{"id":2,"nope":1}"#, "line 3: customer 2: nope: is no attribute"),
+        (r#"{"id":2,"customer_group_id":-1}"#, "line 3: customer 2: customer_group_id: must be from 0"),
+        (r#"{"id":999,"phone":"1"}"#, "line 3: customer 999 is not in this file"),
+        (r#"{"phone":"1"}"#, "line 3: customer 0: id: is missing"),
+        ("not json", "line 3: customer 0: id: not a JSON object"),
+    ] {
+        let ran = till.run_with_input(&["edit", "--from", "-"], &format!("{good}\n\n{bad}\n"));
+        assert_eq!(ran.status, 2, "{bad}");
+        assert!(ran.err.contains(said), "{bad}: {}", ran.err);
+        assert_eq!(till.json(&["log"]).1, json!([]), "{bad}");
+    }
+    let file = till.folder.path().join("edits.jsonl");
+    std::fs::write(&file, format!("{good}\n{{\"id\":2,\"notes\":\"日本語\"}}\n")).unwrap();
+    let arguments = ["edit", "--from", file.to_str().unwrap(), "--label", "sale 7"];
+    assert_eq!(till.json(&arguments).1, json!({"edited": 3}));
+    let (_, log) = till.json(&["log"]);
+    let rows = log.as_array().unwrap();
+    assert!(rows.iter().all(|row| row["label"] == "sale 7" && row["author"] == "ana"), "{log}");
+}
+
+#[test]
+fn a_value_comes_from_standard_input() {
+    let till = till();
+    let edited = till.run_with_input(&["edit", "1", "notes=@-", "phone=7"], "two\nlines\n");
+    assert_eq!(edited.status, 0, "{edited:?}");
+    assert_eq!(till.json(&["diff"]).1, json!([{"id": 1, "phone": "7", "notes": "two\nlines"}]));
+    let twice = till.run_with_input(&["edit", "1", "notes=@-", "company=@-"], "x");
+    assert_eq!(twice.status, 2);
+}
+
+#[test]
+fn a_password_and_a_token_leave_no_trace() {
+    let till = till();
+    let secret = "pa55word-that-nobody-else-has";
+    let shown = till.run(&["edit", "1", &format!("new_password={secret}")]);
+    assert_eq!(shown.status, 2);
+    assert!(!format!("{shown:?}").contains(secret));
+    let edited = till.run_with_input(&["edit", "1", "new_password=@-"], &format!("{secret}\n"));
+    assert_eq!(edited.status, 0, "{edited:?}");
+    let mut said = Vec::new();
+    for arguments in [
+        &["diff"][..],
+        &["show", "1"],
+        &["log"],
+        &["push", "--dry-run"],
+        &["status"],
+        &["doctor"],
+        &["sync"],
+        &["log"],
+        &["show", "1"],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let mut command = till.command(&[arguments, json].concat());
+            said.push(format!("{:?}", ran(command.env("TILLSYNC_LOG", "trace"))));
+        }
+    }
+    assert_eq!(till.sandbox.last_password(1).as_deref(), Some(secret));
+    let said = said.concat();
+    assert!(said.contains("DEBUG tillsync") && said.contains("DEBUG ureq"), "the logs are on");
+    assert!(!said.contains("TRACE ureq"), "every byte on the wire is in those, as a table of hex");
+    let files = till.bytes();
+    for word in [secret, till.sandbox.token()] {
+        assert!(!said.contains(word), "{word} was said");
+        assert!(!contains(&files, word), "{word} is in a file");
+    }
+}
+
+// ---- the store ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn offline_everything_is_kept_and_later_it_arrives() {
+    let till = till();
+    till.sandbox.cut();
+    till.ok(&["edit", "1", "phone=555-0177", r#"form_fields=[{"name":"Shoe size","value":"43"}]"#]);
+    till.ok(&["credit", "1", "-2.50"]);
+    assert_eq!(till.run(&["sync"]).status, 4);
+    assert_eq!(till.run(&["doctor"]).status, 4, "the checks of the file run all the same");
+    assert_eq!(till.json(&["status"]).1["pending_fields"], 3);
+    till.sandbox.heal().unwrap();
+    let (status, report) = till.json(&["sync"]);
+    assert_eq!((status, &report["uploaded_fields"], &report["requests"]["put"]), (0, &json!(3), &json!(1)));
+    let there = till.sandbox.customer(1).unwrap();
+    assert_eq!(
+        (&there["phone"], &there["store_credit_amounts"][0]["amount"]),
+        (&json!("555-0177"), &json!(7.5))
+    );
+    assert_eq!(till.json(&["sync"]).1["requests"]["put"], 0);
+    assert_eq!(till.sandbox.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_belongs_to_one_store() {
+    let till = till();
+    till.ok(&["edit", "1", "phone=1"]);
+    for command in ["pull", "sync", "push"] {
+        let ran = till.run(&[command, "--store-hash", "other"]);
+        assert_eq!(ran.status, 2);
+        assert!(ran.err.contains("sandbox") && ran.err.contains("other"), "{}", ran.err);
+    }
+    assert_eq!(till.json(&["doctor", "--store-hash", "other"]).0, 2);
+    assert_eq!(ran(till.command(&["sync"]).env_remove("BIGCOMMERCE_STORE_HASH")).status, 0, "it is recorded");
+    let fresh = empty_till();
+    for missing in ["BIGCOMMERCE_STORE_HASH", "BIGCOMMERCE_ACCESS_TOKEN"] {
+        let ran = ran(fresh.command(&["pull"]).env_remove(missing));
+        assert_eq!(ran.status, 2);
+        assert!(ran.err.contains(missing), "{}", ran.err);
+        assert!(!fresh.file().exists(), "nothing is made before the settings are in order");
+    }
+}
+
+#[test]
+fn a_mistyped_store_does_not_spoil_a_fresh_file() {
+    let till = empty_till();
+    assert_eq!(till.run(&["pull", "--store-hash", "sanbdox"]).status, 5);
+    till.ok(&["doctor"]);
+    till.ok(&["pull"]);
+    assert_eq!(till.run(&["pull", "--store-hash", "sanbdox"]).status, 2);
+}
+
+#[test]
+fn a_watching_sync_prints_a_line_a_sync_and_survives_a_cut() {
+    let till = till();
+    let mut child = till.command(&["sync", "--watch", "1", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next()["rejected"], 0);
+    till.sandbox.cut();
+    assert_eq!(next()["error"]["code"], "offline");
+    till.ok(&["edit", "1", "phone=555-0166"]);
+    till.sandbox.heal().unwrap();
+    let mut uploaded = 0;
+    while uploaded == 0 {
+        uploaded = next()["uploaded_fields"].as_u64().unwrap_or(0);
+    }
+    end(child);
+    assert_eq!(till.sandbox.customer(1).unwrap()["phone"], "555-0166");
+}
+
+#[test]
+fn the_sandbox_command_serves_a_store() {
+    let mut till = empty_till();
+    let mut child = till
+        .command(&["sandbox", "--customers", "7", "--seed", "3", "--quota", "90", "--fault", "html=0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let told: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(keys(&told), ["customers", "store_hash", "token", "url"]);
+    till.api_url = told["url"].as_str().unwrap().to_owned();
+    assert_eq!(till.json(&["pull"]).1["pulled"], 7);
+    end(child);
+    let wrong = till.run(&["sandbox", "--fault", "gremlins=1"]);
+    assert!(wrong.status == 2 && wrong.err.contains("lost-answer"), "{wrong:?}");
+}
+
+#[test]
+fn the_demo_finds_everything_in_place() {
+    let till = empty_till();
+    let (status, findings) = till.json(&["demo"]);
+    assert_eq!((status, keys(&findings)), (0, vec!["checks", "report"]));
+    assert!(findings["checks"].as_array().unwrap().iter().all(|check| check["ok"] == true), "{findings}");
+    assert_eq!(findings["report"]["sync"]["requests"]["put"], 2);
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let till = till();
+    let mut child = till.command(&["completions", "bash"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+fn end(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+// ---- what a person sees ------------------------------------------------------------------------------------------
+
+fn with_filters(check: impl FnOnce()) {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[------ time -----]");
+    settings.bind(check);
+}
+
+#[test]
+fn pending_edits_are_readable() {
+    let till = till();
+    till.ok(&["edit", "1", "phone=555-0142", "notes=Ligar à tarde\nbis 18 Uhr", "channel_ids=[1]"]);
+    till.ok(&["edit", "1", r#"form_fields=[{"name":"Shoe size","value":"43"},{"name":"VIP","value":"no"}]"#]);
+    till.ok(&["credit", "2", "-2.50", "--label", "return 77"]);
+    till.run_with_input(&["edit", "2", "new_password=@-"], "hunter2");
+    with_filters(|| {
+        insta::assert_snapshot!("status", till.seen(&["status"]));
+        insta::assert_snapshot!("diff", till.seen(&["diff"]));
+        insta::assert_snapshot!("dry_run", till.seen(&["push", "--dry-run"]));
+        insta::assert_snapshot!("log", till.seen(&["log"]));
+        insta::assert_snapshot!("find", till.seen(&["find", "ben ok"]));
+    });
+}
+
+#[test]
+fn what_wants_a_person_is_readable() {
+    let till = till();
+    till.conflict();
+    till.rejection();
+    with_filters(|| {
+        insta::assert_snapshot!("conflicts", till.seen(&["conflicts"]));
+        insta::assert_snapshot!("rejected", till.seen(&["rejected"]));
+        insta::assert_snapshot!("status_waiting", till.seen(&["status"]));
+        insta::assert_snapshot!("resolve", till.seen(&["resolve", "1", "phone", "--keep", "local"]));
+        insta::assert_snapshot!("discard", till.seen(&["discard", "2"]));
+        insta::assert_snapshot!("sync", till.seen(&["sync"]).replace("112 bytes", "[n] bytes"));
+        insta::assert_snapshot!("log_settled", till.seen(&["log"]));
+    });
+}
+
+#[test]
+fn mistakes_and_help_are_readable() {
+    let till = till();
+    with_filters(|| {
+        insta::assert_snapshot!("error_field", till.seen(&["edit", "1", "date_created=now"]));
+        insta::assert_snapshot!("error_password", till.seen(&["edit", "1", "new_password=hunter2"]));
+        insta::assert_snapshot!("error_missing", till.seen(&["status", "--db", "other.db"]));
+        insta::assert_snapshot!("error_offline", till.seen(&["sync", "--api-url", "http://127.0.0.1:1"]));
+        insta::assert_snapshot!("help", till.seen(&["--help"]));
+        insta::assert_snapshot!("help_edit", till.seen(&["edit", "--help"]));
+    });
+}
