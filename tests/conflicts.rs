@@ -185,7 +185,7 @@ fn a_form_field_that_both_changed_is_held_and_the_others_go_on() {
     till.set(ANA, "phone", "1");
     till.office(ANA, json!({"form_fields": forms(&[("colour", "blue"), ("size", "M")])}));
     let report = sync(&till);
-    assert_eq!((report.requests.put, report.conflicts), (1, 1));
+    assert_eq!((report.requests.put, report.uploaded_fields, report.conflicts), (1, 2, 1));
     check_open(&till, [("form_fields.colour", json!("red"), json!("green"), json!("blue"))]);
     check_sides(
         &till,
@@ -768,9 +768,8 @@ fn an_answer_holds_what_was_edited_here_meanwhile() {
     till.set(ANA, "phone", "1");
     till.sandbox.script_updates([Fault::DelayedAnswer { ms: 300 }]);
     let syncing = till.clone();
-    let running = std::thread::spawn(move || {
-        sync_with_a_change_after_the_pull(&syncing, json!({"company": "Theirs"}))
-    });
+    let running =
+        std::thread::spawn(move || sync_with_a_change_after_the_pull(&syncing, json!({"company": "Theirs"})));
     until(|| till.outcomes(ANA, "phone") == ["in_flight"]);
     till.set(ANA, "company", "Mine");
     let report = running.join().unwrap();

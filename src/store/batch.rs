@@ -11,8 +11,8 @@ use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
 use crate::flow::{
-    Credit, CustomerPlan, Dirty, Outcome, Payload, Policies, Recovered, Rejection, Sent, Settlement, diff,
-    reconcile, recover,
+    Credit, CustomerPlan, Dirty, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent, Settlement,
+    SnapshotPlan, diff, reconcile, recover,
 };
 
 /// A batch that was committed and may leave now.
@@ -188,14 +188,27 @@ impl Store {
 
 impl Uploaded {
     fn count(&mut self, dirty: &Dirty, plan: &CustomerPlan) {
-        let landed = plan.settle.iter().filter(|settlement| settlement.outcome == Some(Outcome::Uploaded));
-        let fields: BTreeSet<FieldId> = landed
-            .filter_map(|settlement| dirty.ops.iter().find(|op| op.seq == settlement.seq))
-            .map(|op| op.field)
+        let op_of = |settlement: &Settlement| dirty.ops.iter().find(|op| op.seq == settlement.seq);
+        let fields: BTreeSet<FieldId> = plan
+            .settle
+            .iter()
+            .filter_map(|settlement| Some((op_of(settlement)?, settlement.outcome)))
+            .filter(|(op, outcome)| {
+                *outcome == Some(Outcome::Uploaded) || is_beside_held(dirty, plan, op, *outcome)
+            })
+            .map(|(op, _)| op.field)
             .collect();
         self.customers += usize::from(!fields.is_empty());
         self.fields += fields.len();
     }
+}
+
+/// Form fields that landed, of which another one is held: the edit waits with that.
+fn is_beside_held(dirty: &Dirty, plan: &CustomerPlan, op: &Op, outcome: Option<Outcome>) -> bool {
+    op.field == FieldId::FORM_FIELDS
+        && (op.outcome, outcome) == (Some(Outcome::InFlight), Some(Outcome::Held))
+        && dirty.held_forms().next().is_some()
+        && plan.snapshot != SnapshotPlan::Remove
 }
 
 fn insert(transaction: &Transaction<'_>, payloads: &[Payload], now: DateTime<Utc>) -> rusqlite::Result<()> {
