@@ -1,5 +1,7 @@
 //! Two sides changed it: every row of the table in `docs/conflicts.md`, over real HTTP.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
 mod common;
 
 use std::sync::Arc;
