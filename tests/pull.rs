@@ -1,5 +1,7 @@
 //! Pull without holes: whatever changes meanwhile, whatever the clocks say, wherever it is cut.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
 mod common;
 
 use std::sync::Arc;
