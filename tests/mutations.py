@@ -42,7 +42,8 @@ MUTATIONS = [
      "let on_their_way = |op: &&Op| op.outcome == Some(Outcome::InFlight) || op.seq > sent.up_to;"),
     ("take ids missing from an answer for confirmed", "src/flow/answer.rs",
      "let missing = sent.iter().map(|(id, _)| *id).filter(|id| !records.contains_key(id)).collect();",
-     "let missing = Vec::new();"),
+     "let mut records = records;\n    for (id, _) in sent {\n        records.entry(*id).or_insert_with(|| Record::new(format!(\"{{\\\"id\\\":{id}}}\")));\n    }\n"
+     "    let missing = Vec::new();"),
     ("take the cursor from the till's clock", "src/engine/pull.rs",
      "let began = answer.date.map(|date| date - engine.overlap());",
      "let began = answer.date.map(|_| engine.clock.utc() - engine.overlap());"),

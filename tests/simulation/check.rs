@@ -193,7 +193,7 @@ fn customer(
         last_upload(id, field, &edits, &theirs[field])?;
     }
     for ((_, field), value) in world.model.office.iter().filter(|((of, _), _)| *of == id) {
-        if theirs[*field] != Value::from(value.as_str()) {
+        if theirs[*field] != value.as_str() {
             return Err(format!(
                 "customer {id}: {field}: the office set {value}, the store has {}",
                 theirs[*field]
