@@ -103,6 +103,11 @@ impl App {
     }
 }
 
+/// A fresh runner for each property: one that has run does nothing more.
+fn cases(cases: u32) -> TestRunner {
+    TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
+}
+
 fn words(message: String) -> String {
     let start = message.find("tillsync refused: ").unwrap_or_else(|| panic!("no refusal: {message}"));
     message[start + "tillsync refused: ".len()..].trim_end_matches('\'').to_owned()
@@ -675,7 +680,7 @@ fn the_triggers_add_as_decimals_do() {
     let small = -30_000_i64..=30_000;
     let amount = || prop_oneof![scaled.clone(), small.clone()].prop_map(|n| Decimal::new(n, 4));
     app.sql.execute_batch("BEGIN").unwrap();
-    TestRunner::new(Config { cases: 3_000, failure_persistence: None, ..Config::default() })
+    cases(3_000)
         .run(&(amount(), amount(), 0..3_u32), |(balance, change, places)| {
             let balance = balance.round_dp(places + 2);
             app.sql.execute_batch("SAVEPOINT pair").unwrap();
@@ -853,8 +858,7 @@ fn the_triggers_and_the_library_agree() {
         }
         Ok(())
     };
-    let mut runner = TestRunner::new(Config { cases: 1_500, failure_persistence: None, ..Config::default() });
-    runner
+    cases(1_500)
         .run(&text(), |text| {
             FIELDS
                 .iter()
@@ -862,7 +866,7 @@ fn the_triggers_and_the_library_agree() {
                 .try_for_each(|f| agree(f, Cell::Text(text.clone()), &text))
         })
         .unwrap();
-    runner
+    cases(4_000)
         .run(&json(), |json| {
             [Kind::Channels, Kind::Credit, Kind::Forms].into_iter().try_for_each(|kind| {
                 FIELDS
@@ -872,7 +876,7 @@ fn the_triggers_and_the_library_agree() {
             })
         })
         .unwrap();
-    runner
+    cases(500)
         .run(&prop_oneof![any::<i64>(), -2..3_i64, 2_147_483_646..2_147_483_650_i64], |number| {
             FIELDS
                 .iter()
@@ -926,7 +930,7 @@ fn hostile_values_leave_nothing_half_done() {
     );
     app.sql.execute_batch("BEGIN").unwrap();
     let start = app.all();
-    TestRunner::new(Config { cases: 2_500, failure_persistence: None, ..Config::default() })
+    cases(2_500)
         .run(&(prop::sample::select(statements), cell), |(sql, cell)| {
             app.sql.execute_batch("SAVEPOINT hostile").unwrap();
             let outcome = app.sql.execute(&sql, params![cell]);

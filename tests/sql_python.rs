@@ -68,7 +68,7 @@ fn what_is_refused_is_named_and_the_transaction_goes_on() {
         &format!(
             r#"{SALE}
 for field, value in [("date_created", "now"), ("addresses", "[]"), ("email", "日" * 256), ("customer_group_id", "retail"),
-                     ("force_password_reset", "true"), ("channel_ids", "[]"), ("store_credit_amounts", '[{{"amount":1e2}}]')]:
+                     ("force_password_reset", "true"), ("channel_ids", "[]"), ("form_fields", r'[{{"name":"a\u0000","value":1}}]'), ("store_credit_amounts", '[{{"amount":1e2}}]')]:
     try:
         till.execute("UPDATE customer SET %s = ? WHERE id = 2" % field, (value,))
         print(field, "was not refused")
@@ -90,6 +90,7 @@ customer 2: email: has 256 characters, at most 255 are allowed
 customer 2: customer_group_id: must be a whole number, not text
 customer 2: force_password_reset: must be 0 or 1
 customer 2: channel_ids: an empty array is not allowed
+customer 2: form_fields: holds a NUL character
 customer 2: store_credit_amounts: an amount has at most 14 digits before the point and 4 after it, and no exponent
 tillsync refused: customer: INSERT is not supported yet: create customers in the store, then pull
 1 5
