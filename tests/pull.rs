@@ -225,3 +225,15 @@ fn news_leaves_edits_alone_and_counts_as_news() {
     assert_eq!(till.local(2, "company"), r#""theirs""#);
     assert_eq!(till.outcomes(2, "phone"), ["pending"]);
 }
+
+#[test]
+fn a_row_of_the_app_that_refers_to_a_deleted_customer_stops_the_pull_with_a_word_for_it() {
+    let till = till(5);
+    let mut store = till.store();
+    store.connection().execute_batch("CREATE TABLE sale (id INTEGER, customer_id REFERENCES customer (id)); INSERT INTO sale VALUES (1, 2);").unwrap();
+    till.sandbox.delete(2);
+    let error = till.engine().pull(Extent::Full).unwrap_err();
+    assert_eq!(error.code(), "referenced", "{error}");
+    store.connection().execute_batch("DROP TABLE sale").unwrap();
+    assert_eq!(till.engine().pull(Extent::Full).unwrap().deleted, 1);
+}
