@@ -259,6 +259,22 @@ fn a_form_field_may_be_given_a_third_value() {
 }
 
 #[test]
+fn a_form_field_that_the_store_keeps_comes_back_beside_a_held_one() {
+    let till = till_with(json!({"form_fields": forms(&[("colour", "red"), ("shoe", "41"), ("size", "M")])}));
+    till.set(ANA, "form_fields", r#"[{"name":"colour","value":"green"},{"name":"size","value":"L"}]"#);
+    till.office(ANA, json!({"form_fields": forms(&[("colour", "blue"), ("shoe", "41"), ("size", "M")])}));
+    sync(&till);
+    sync(&till);
+    check_sides(
+        &till,
+        "form_fields",
+        forms(&[("colour", "green"), ("shoe", "41"), ("size", "L")]),
+        forms(&[("colour", "blue"), ("shoe", "41"), ("size", "L")]),
+    );
+    assert_eq!(sync(&till).requests.put, 0);
+}
+
+#[test]
 fn notes_merge_line_by_line() {
     let till = till_with(json!({"notes": "tall\n\nring twice\n\nmember since 2019"}));
     till.set(ANA, "notes", "very tall\n\nring twice\n\nmember since 2019");

@@ -388,7 +388,11 @@ fn assert_only_what_is_held_differs(till: &Till, server: &Record) {
         let field = FieldId::named(&attribute(open)).unwrap();
         let sides = [till.0.row.get(field).clone(), at(server, field)];
         match open.field.split_once('.') {
-            None => assert_ne!(sides[0], sides[1], "nothing is left to decide of {}", open.field),
+            None => {
+                assert_ne!(sides[0], sides[1], "nothing is left to decide of {}", open.field);
+                let was = Value::from_json(field.kind(), &open.base);
+                assert_ne!(was, sides[1], "the store took its change of {} back", open.field);
+            }
             Some((_, name)) => {
                 let [ours, theirs] = sides.map(|side| entry(&side, name));
                 assert_ne!(ours, theirs, "nothing is left to decide of {}", open.field);
@@ -624,6 +628,8 @@ enum Step {
     Adjust(usize, Decimal),
     Office(Decimal),
     Sync(usize),
+    /// It syncs; while the update is on its way it adjusts, and the store's answer already holds a payment of the office.
+    Meanwhile(usize, Decimal, Decimal),
     /// It syncs; whether the update lands, and whether its answer comes, is as these say.
     Lossy(usize, bool),
 }
@@ -633,6 +639,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0usize..2, amount()).prop_map(|(till, amount)| Step::Adjust(till, amount)),
         1 => amount().prop_map(Step::Office),
         2 => (0usize..2).prop_map(Step::Sync),
+        1 => (0usize..2, amount(), amount()).prop_map(|(till, ours, theirs)| Step::Meanwhile(till, ours, theirs)),
         1 => (0usize..2, any::<bool>()).prop_map(|(till, landed)| Step::Lossy(till, landed)),
     ];
     vec(step, 0..30)
@@ -657,6 +664,20 @@ proptest! {
                     server = office(&server, &[Edit::Adjust(amount)]);
                 }
                 Step::Sync(till) => tills[till].sync(&mut server, &hold()),
+                Step::Meanwhile(till, ours, theirs) => {
+                    tills[till].pull(&server, &hold());
+                    let flight = tills[till].send();
+                    sum += ours + theirs;
+                    tills[till].edit(&Edit::Adjust(ours));
+                    let Some((payload, sent)) = flight else {
+                        server = office(&server, &[Edit::Adjust(theirs)]);
+                        continue;
+                    };
+                    server = office(&taken(&server, &payload), &[Edit::Adjust(theirs)]);
+                    let accepted = Sent { is_accepted: true, ..sent };
+                    let plan = reconcile(&tills[till].0, &accepted, &server, &hold()).unwrap();
+                    tills[till].apply(&plan);
+                }
                 Step::Lossy(till, landed) => {
                     tills[till].pull(&server, &hold());
                     let Some((payload, sent)) = tills[till].send() else { continue };

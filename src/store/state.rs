@@ -93,6 +93,21 @@ impl Store {
     }
 }
 
+/// The store of the file, if anything of it was ever taken in.
+fn recorded_store(transaction: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
+    transaction
+        .query_row(
+            "SELECT value
+             FROM state
+             WHERE key = 'store_hash'
+               AND (EXISTS (SELECT 1 FROM snapshot) OR EXISTS (SELECT 1 FROM customer)
+                    OR EXISTS (SELECT 1 FROM state WHERE key = 'last_pull_at'))",
+            [],
+            |row| row.get(0),
+        )
+        .optional()
+}
+
 pub(super) fn write(
     connection: &rusqlite::Connection,
     key: &str,
