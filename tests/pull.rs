@@ -238,7 +238,9 @@ fn a_row_of_the_app_that_refers_to_a_deleted_customer_stops_the_pull_with_a_word
     assert_eq!(error.code(), "referenced", "{error}");
     store.connection().execute_batch("DROP TABLE sale").unwrap();
     assert_eq!(till.engine().pull(Extent::Full).unwrap().deleted, 1);
+}
 
+#[test]
 fn a_customer_that_a_full_pull_overlooked_is_no_deletion_and_is_taken_in() {
     let till = till(10);
     let (path, sandbox) = (till.path.clone(), till.sandbox.clone());

@@ -14,12 +14,8 @@ use super::{Asked, Event, Extent, Progress, SyncEngine};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Failure, Result};
-<<<<<<< HEAD
-use crate::store::{FullPull, PageKind, Taken};
-=======
 use crate::flow::Page;
-use crate::store::{FullPull, PageKind};
->>>>>>> merging
+use crate::store::{FullPull, PageKind, Taken};
 
 /// Customers asked for by id in one call.
 const CONFIRM_AT_ONCE: usize = 100;
@@ -90,21 +86,21 @@ impl<R: Remote> SyncEngine<R> {
                 true => PageKind::Full(FullPull { began_at: pulling.began_at, after: page.next.clone() }),
                 false => PageKind::Changes,
             };
-<<<<<<< HEAD
-            let now = engine.clock.utc();
-            let taken = engine.store.take_page(&page.customers, &kind, &engine.options.policies, now)?;
-            engine.counts.pulled += taken.changed.len() as u64;
-            engine.came_in(taken);
-=======
             engine.take_in(&page, &kind)?;
->>>>>>> merging
             pulling.seen += page.customers.len() as u64;
             (engine.on_event)(Event::Progress(Progress::Pulled { customers: pulling.seen, of: page.total }));
             Ok(next)
         })
     }
 
-<<<<<<< HEAD
+    fn take_in(&mut self, page: &Page<'_>, kind: &PageKind) -> Result<()> {
+        let now = self.clock.utc();
+        let taken = self.store.take_page(&page.customers, kind, &self.options.policies, now)?;
+        self.counts.pulled += taken.changed.len() as u64;
+        self.came_in(taken);
+        Ok(())
+    }
+
     fn came_in(&mut self, taken: Taken) {
         for customer_id in taken.changed {
             (self.on_event)(Event::CustomerChanged { customer_id });
@@ -112,18 +108,8 @@ impl<R: Remote> SyncEngine<R> {
         self.tell(taken.notices);
     }
 
-    /// Customers that a full pull did not see are asked for by id before they are taken for deleted.
-=======
-    fn take_in(&mut self, page: &Page<'_>, kind: &PageKind) -> Result<()> {
-        let now = self.clock.utc();
-        let changed = self.store.take_page(&page.customers, kind, &self.options.policies, now)?;
-        self.counts.pulled += changed as u64;
-        Ok(())
-    }
-
     /// Customers that a full pull did not see are asked for by id before they are taken for deleted. Those that are there
     /// were only overlooked, and what was read of them is taken in.
->>>>>>> merging
     fn find_deletions(&mut self) -> Result<()> {
         let mut above = CustomerId(i64::MIN);
         loop {
