@@ -259,6 +259,16 @@ impl<R: Remote> SyncEngine<R> {
         }
     }
 
+    /// A request sent at `sent_ms` met a `429`. That uses up no try, but a store that says nothing else for as long as
+    /// that may last is as good as down.
+    fn limited(&self, limits: &mut Misses, sent_ms: u64) -> Option<Failure> {
+        let now_ms = self.clock.now_ms();
+        limits.add(sent_ms, now_ms);
+        let (tries, last) = (limits.count(), "status 429: too many requests".to_owned());
+        let is_over = limits.have_lasted(&self.options.upload.retry, now_ms);
+        is_over.then_some(Failure::Unavailable { tries, last })
+    }
+
     /// Starts a read when the pacer lets it.
     fn ask(&mut self, request: Request) -> Asked {
         self.sleep_until(self.pacer.ready_at_ms(self.clock.now_ms()));
@@ -273,7 +283,7 @@ impl<R: Remote> SyncEngine<R> {
         mut asked: Asked,
         mut take: impl FnMut(&mut Self, Page<'_>, &Answer) -> Result<T>,
     ) -> Result<T> {
-        let mut misses = Misses::default();
+        let (mut misses, mut limits) = (Misses::default(), Misses::default());
         loop {
             let Some((ticket, answer)) = self.next_answer(None) else {
                 self.refuse_when_stopped()?;
@@ -285,8 +295,11 @@ impl<R: Remote> SyncEngine<R> {
             match (judge_get(&answer), &answer) {
                 (GetVerdict::Page(page), Ok(answer)) => return take(self, page, answer),
                 (GetVerdict::Stop(failure), _) => return Err(failure.into()),
+                (GetVerdict::Limited, _) => {
+                    self.limited(&mut limits, asked.sent_ms).map_or(Ok(()), Err)?;
+                }
                 (GetVerdict::Again(why), _) => self.missed(&mut misses, asked.sent_ms, why)?,
-                _ => {}
+                (GetVerdict::Page(_), Err(_)) => {}
             }
             asked = self.ask(asked.request);
         }

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
 use crate::customer::{CustomerId, EditError};
 
 /// The result of everything that can fail here.
@@ -163,6 +165,16 @@ impl Error {
         Failure::Usage(text.into()).into()
     }
 
+    /// What the system said of the file at `path`, which was to be made or opened.
+    pub(crate) fn file(path: &Path, source: &std::io::Error) -> Error {
+        let path = path.to_owned();
+        match source.kind() {
+            std::io::ErrorKind::StorageFull => Failure::DiskFull(path),
+            _ => Failure::NotWritable { path, cause: source.to_string() },
+        }
+        .into()
+    }
+
     /// What SQLite said of the file at `path`, by its meaning for a person.
     pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> Error {
         use rusqlite::ErrorCode;
@@ -175,6 +187,9 @@ impl Error {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::Locked(path),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Failure::Corrupt { path, cause },
             Some(ErrorCode::DiskFull) => Failure::DiskFull(path),
+            _ if source.sqlite_error().is_some_and(|e| e.extended_code == SQLITE_IOERR_SHMSIZE) => {
+                Failure::DiskFull(path)
+            }
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 Failure::NotWritable { path, cause }
             }
