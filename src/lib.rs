@@ -1,4 +1,16 @@
-//! Offline-first sync of BigCommerce customers.
+#![doc = include_str!("../README.md")]
+//!
+//! # The library at a glance
+//!
+//! - [`Store`] is the till's file: open, read, edit, decide what waits for a person. It never waits for the network.
+//! - [`SyncEngine`] carries out a sync in seven steps: recover, pull, merge, diff, batch, upload, report. Every step can
+//!   be had alone: [`SyncEngine::pull`], [`SyncEngine::diff`], [`SyncEngine::push`].
+//! - [`Remote`] is the store behind it: [`HttpRemote`], or a stand-in of your own.
+//! - [`Policies`] say who decides when both sides changed a field; [`SyncOptions`] have a default for everything.
+//! - [`Error`] can be asked what it means for a till: [`Error::is_offline`], [`Error::is_auth`], [`Error::hint`].
+//!
+//! A `Store` and a `SyncEngine` may be sent to another thread; each thread opens its own. One sync of a file runs at a
+//! time, across processes.
 
 mod api;
 mod clock;
@@ -9,6 +21,7 @@ mod flow;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod store;
+mod syncer;
 
 pub use api::{HttpOptions, HttpRemote, Remote, Request};
 pub use clock::{Clock, SystemClock};
@@ -16,7 +29,9 @@ pub use customer::{
     Access, Attributes, BadRecord, BatchId, CustomerId, Edit, EditError, EditSeq, FIELDS, Field, FieldId,
     FormValue, Kind, MergeRule, Record, Row, Value, parse_argument, parse_object,
 };
-pub use engine::{Extent, Progress, PullReport, Requests, SyncEngine, SyncOptions, SyncReport};
+pub use engine::{
+    EditEvent, Event, Extent, Progress, PullReport, Requests, Stopper, SyncEngine, SyncOptions, SyncReport,
+};
 pub use error::{Error, Result};
 pub use flow::{
     Answer, Contest, Decision, Outcome, Policies, Policy, RateHeaders, Resolver, RetryOptions, Ticket,
@@ -24,4 +39,7 @@ pub use flow::{
 };
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
-pub use store::{Conflict, DecisionRow, EditBuilder, JournalRow, Keep, Rejected, Status, Store};
+pub use store::{
+    Conflict, DecisionRow, EditBuilder, Fate, JournalRow, Keep, Receipt, Rejected, Status, Store,
+};
+pub use syncer::{Events, Syncer, SyncerOptions};

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Asked, Extent, Progress, SyncEngine};
+use super::{Asked, Event, Extent, Progress, SyncEngine};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Failure, Result};
 use crate::flow::Page;
-use crate::store::{FullPull, PageKind};
+use crate::store::{FullPull, PageKind, Taken};
 
 /// Customers asked for by id in one call.
 const CONFIRM_AT_ONCE: usize = 100;
@@ -110,16 +110,30 @@ impl<R: Remote> SyncEngine<R> {
                 true => PageKind::Full(FullPull { began_at: pulling.began_at, after: page.next.clone() }),
                 false => PageKind::Changes,
             };
-            let now = engine.clock.utc();
-            let changed = engine.store.take_page(&page.customers, &kind, &engine.options.policies, now)?;
-            engine.counts.pulled += changed as u64;
+            engine.take_in(&page, &kind)?;
             pulling.seen += page.customers.len() as u64;
-            (engine.on_progress)(Progress::Pulled { customers: pulling.seen, of: page.total });
+            (engine.on_event)(Event::Progress(Progress::Pulled { customers: pulling.seen, of: page.total }));
             Ok(next)
         })
     }
 
-    /// Customers that a full pull did not see are asked for by id before they are taken for deleted.
+    fn take_in(&mut self, page: &Page<'_>, kind: &PageKind) -> Result<()> {
+        let now = self.clock.utc();
+        let taken = self.store.take_page(&page.customers, kind, &self.options.policies, now)?;
+        self.counts.pulled += taken.changed.len() as u64;
+        self.came_in(taken);
+        Ok(())
+    }
+
+    fn came_in(&mut self, taken: Taken) {
+        for customer_id in taken.changed {
+            (self.on_event)(Event::CustomerChanged { customer_id });
+        }
+        self.tell(taken.notices);
+    }
+
+    /// Customers that a full pull did not see are asked for by id before they are taken for deleted. Those that are there
+    /// were only overlooked, and what was read of them is taken in.
     fn find_deletions(&mut self) -> Result<()> {
         let mut above = CustomerId(i64::MIN);
         loop {
@@ -127,12 +141,14 @@ impl<R: Remote> SyncEngine<R> {
             let Some(last) = unseen.last() else { return Ok(()) };
             above = *last;
             let asked = self.ask(Request::ByIds(unseen.clone()));
-            let there: BTreeSet<CustomerId> = self.answered(asked, |_, page, _| {
+            let there: BTreeSet<CustomerId> = self.answered(asked, |engine, page, _| {
+                engine.take_in(&page, &PageKind::Changes)?;
                 Ok(page.customers.iter().map(|(attributes, _)| attributes.id()).collect())
             })?;
             let gone: Vec<CustomerId> = unseen.into_iter().filter(|id| !there.contains(id)).collect();
             self.counts.deleted += gone.len() as u64;
-            self.store.take_deletions(&gone, self.clock.utc())?;
+            let taken = self.store.take_deletions(&gone, self.clock.utc())?;
+            self.came_in(taken);
         }
     }
 

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use super::SyncEngine;
+use super::{Event, SyncEngine};
 use crate::api::Remote;
 use crate::error::Result;
 use crate::store::{Conflict, Rejected, Uploaded};
@@ -64,7 +64,8 @@ pub struct PullReport {
 }
 
 /// How far a sync has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
 pub enum Progress {
     /// Customers that came in; `of` as the server tells.
     Pulled {
@@ -97,8 +98,6 @@ pub(super) struct Counts {
     pub(super) uploaded: Uploaded,
     /// The server's clock less the till's, as last seen.
     pub(super) offset: Option<TimeDelta>,
-    /// All wait until then.
-    pub(super) throttled_ms: Option<u64>,
 }
 
 impl Counts {
@@ -112,11 +111,7 @@ impl<R: Remote> SyncEngine<R> {
         self.note_clocks()?;
         let now = self.clock.utc();
         self.store.set_time("last_push_at", Some(now))?;
-        if !self.store.wipe_log()? {
-            tracing::warn!(
-                "another program reads the file: the write-ahead log is emptied with the next sync"
-            );
-        }
+        self.wipe_log()?;
         let (rejected_edits, open_conflicts) = (self.store.rejected()?, self.store.conflicts()?);
         let counts = &self.counts;
         Ok(SyncReport {
@@ -147,16 +142,31 @@ impl<R: Remote> SyncEngine<R> {
         })
     }
 
-    /// Facts about clocks that outlive the sync.
-    fn note_clocks(&mut self) -> Result<()> {
-        if let Some(offset) = self.counts.offset {
-            self.store.set_state("clock_offset_ms", Some(&offset.num_milliseconds().to_string()))?;
+    /// A password that has settled leaves the write-ahead log too; after a sync that failed, with the next one.
+    pub(super) fn wipe_log(&mut self) -> Result<()> {
+        if !self.store.wipe_log()? {
+            tracing::warn!("another program reads the file: passwords leave its log with the next sync");
         }
-        let now_ms = self.clock.now_ms();
-        let throttled =
-            self.counts.throttled_ms.and_then(|until_ms| until_ms.checked_sub(now_ms)).filter(|ms| *ms > 0);
-        let until =
-            throttled.map(|ms| self.clock.utc() + TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(0)));
-        self.store.set_time("throttled_until", until)
+        Ok(())
+    }
+
+    /// How far the server's clock is ahead outlives the sync.
+    fn note_clocks(&mut self) -> Result<()> {
+        match self.counts.offset {
+            Some(offset) => {
+                self.store.set_state("clock_offset_ms", Some(&offset.num_milliseconds().to_string()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// For `status`, while this process waits. That it cannot be written is no reason to end the sync.
+    pub(super) fn note_throttle(&mut self, until_ms: u64) {
+        let wait_ms = i64::try_from(until_ms.saturating_sub(self.clock.now_ms())).unwrap_or(i64::MAX);
+        let until = self.clock.utc() + TimeDelta::milliseconds(wait_ms.min(86_400_000));
+        (self.on_event)(Event::ThrottledUntil { until });
+        if let Err(error) = self.store.set_time("throttled_until", Some(until)) {
+            tracing::warn!(%error, "the wait could not be noted");
+        }
     }
 }

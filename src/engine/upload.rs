@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use super::{Extent, Progress, SyncEngine};
+use super::{Event, Extent, Progress, SyncEngine};
 use crate::api::{Remote, Request};
 use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
-    Answer, EmailOrder, GetVerdict, Misses, PutVerdict, Step, Ticket, Trouble, Upload, Write, judge_get,
-    judge_put, order_emails,
+    Answer, EmailOrder, GetVerdict, Misses, Notice, PutVerdict, Step, Ticket, Trouble, Upload, Write,
+    judge_get, judge_put, order_emails,
 };
 use crate::store::{Planned, Uploaded};
 
@@ -64,7 +64,12 @@ impl<R: Remote> SyncEngine<R> {
             unchanged = planned.unchanged_customers,
             "planned"
         );
+        self.tell(planned.notices.iter().cloned());
         Ok(planned)
+    }
+
+    pub(super) fn tell(&mut self, notices: impl IntoIterator<Item = Notice>) {
+        notices.into_iter().for_each(|notice| (self.on_event)(Event::of(notice)));
     }
 
     /// How long ago the last pull was, by the till's clock; a pull in the future is no help.
@@ -102,6 +107,7 @@ impl<R: Remote> SyncEngine<R> {
             limits: Misses::default(),
         };
         loop {
+            self.refuse_when_stopped()?;
             match run.machine.next(self.clock.now_ms(), &self.pacer) {
                 Step::Send(ticket, ids) => self.send(&mut run, ticket, &ids)?,
                 Step::Read(ticket, ids) => {
@@ -127,6 +133,7 @@ impl<R: Remote> SyncEngine<R> {
     fn send(&mut self, run: &mut Run, ticket: Ticket, ids: &[CustomerId]) -> Result<()> {
         let prepared = self.store.prepare_batch(ids, self.clock.utc())?;
         self.counts.unchanged_customers += prepared.unchanged_customers as u64;
+        self.tell(prepared.notices);
         if prepared.payloads.is_empty() {
             run.machine.nothing_to_send(ticket);
             return Ok(());
@@ -142,7 +149,7 @@ impl<R: Remote> SyncEngine<R> {
 
     fn wait(&mut self, run: &mut Run, until_ms: Option<u64>) -> Result<()> {
         let Some((ticket, answer)) = self.next_answer(until_ms) else {
-            if until_ms.is_none() && run.machine.in_flight() == 0 {
+            if until_ms.is_none() && run.machine.in_flight() == 0 && self.refuse_when_stopped().is_ok() {
                 return Err(Failure::Unexpected("the upload waits for nothing".to_owned()).into());
             }
             return Ok(());
@@ -174,8 +181,8 @@ impl<R: Remote> SyncEngine<R> {
                 self.store.release(&ids, now)?;
             }
             Write::Reject(rejection) => {
-                self.store.reject(&rejection, now)?;
-                self.progress(run, [rejection.customer_id], Uploaded::default());
+                let notices = self.store.reject(&rejection, now)?;
+                self.progress(run, [rejection.customer_id], Uploaded { notices, ..Uploaded::default() });
             }
             Write::Nothing => {}
         }
@@ -226,7 +233,11 @@ impl<R: Remote> SyncEngine<R> {
         self.counts.uploaded.customers += uploaded.customers;
         self.counts.uploaded.fields += uploaded.fields;
         run.done.extend(through);
-        (self.on_progress)(Progress::Uploaded { customers: run.done.len() as u64, of: run.total });
+        self.tell(uploaded.notices);
+        (self.on_event)(Event::Progress(Progress::Uploaded {
+            customers: run.done.len() as u64,
+            of: run.total,
+        }));
     }
 }
 

@@ -1,8 +1,8 @@
 //! The answer to an update: what the server confirms becomes the snapshot, and the edits that it covers settle.
 
-use super::merge::{Sent, merge};
+use super::merge::{Sent, merge, written_over};
 use super::{CustomerPlan, Dirty, Policies};
-use crate::customer::{BadRecord, Record};
+use crate::customer::{BadRecord, Record, Value};
 
 /// Decides what becomes of a customer whose update was accepted with the record `answer`.
 ///
@@ -22,8 +22,10 @@ pub fn reconcile(
         None => answer.clone(),
     };
     let told = answer.attributes()?;
+    let base = dirty.base.as_ref().map(Record::attributes).transpose()?;
     for (field, value) in sent.fields.iter().filter(|(field, _)| !told.has(*field)) {
-        now = now.with(*field, value)?;
+        let before = base.as_ref().map_or(Value::Null, |base| base.get(*field));
+        now = now.with(*field, &written_over(&before, value))?;
     }
     merge(dirty, &now, Some(sent), policies)
 }

@@ -232,10 +232,9 @@ impl Upload {
             return if self.flights.is_empty() { Step::Done } else { Step::Wait(None) };
         }
         let ready_ms = pacer.ready_at_ms(now_ms).max(self.paused_until_ms);
-        if self.flights.len() < self.options.concurrency && ready_ms <= now_ms {
-            if let Some(step) = self.due_read(now_ms).or_else(|| self.next_batch(now_ms)) {
-                return step;
-            }
+        let is_free = self.flights.len() < self.options.concurrency && ready_ms <= now_ms;
+        if is_free && let Some(step) = self.due_read(now_ms).or_else(|| self.next_batch(now_ms)) {
+            return step;
         }
         let is_quiet = self.flights.is_empty() && self.to_read.is_empty();
         match (is_quiet, self.has_unsent()) {
@@ -315,6 +314,7 @@ impl Upload {
             return Vec::new();
         };
         self.misses.clear();
+        let was_alone = group.ids.len() == 1;
         let pending_set: BTreeSet<CustomerId> = pending.iter().copied().collect();
         let (rest, through): (Vec<_>, Vec<_>) = group.ids.iter().partition(|id| pending_set.contains(id));
         through.into_iter().for_each(|id: CustomerId| self.queue.is_through(id));
@@ -328,7 +328,7 @@ impl Upload {
             _ if !self.sends => Vec::new(),
             Doubt::Lost(why) => self.again(group, why),
             Doubt::Unconfirmed => self.again_or_reject(group),
-            Doubt::Refused { rejections, words } => self.isolate(group, rejections, words),
+            Doubt::Refused { rejections, words } => self.isolate(group, was_alone, rejections, words),
         }
     }
 
@@ -502,10 +502,18 @@ impl Upload {
         Write::Reject(rejection)
     }
 
-    fn isolate(&mut self, mut group: Group, rejections: Vec<Rejection>, words: String) -> Vec<Rejection> {
+    fn isolate(
+        &mut self,
+        mut group: Group,
+        was_alone: bool,
+        rejections: Vec<Rejection>,
+        words: String,
+    ) -> Vec<Rejection> {
+        let is_named = !rejections.is_empty();
         let named: Vec<Rejection> =
             rejections.into_iter().filter(|r| group.ids.contains(&r.customer_id)).collect();
-        if !named.is_empty() {
+        // Who was named and is gone by now was to blame; who is left alone by that is not, before it was sent alone.
+        if is_named || (group.ids.len() == 1 && !was_alone) {
             self.acquit(&mut group);
             self.groups.push_front(group);
             return named;

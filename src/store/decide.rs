@@ -187,7 +187,7 @@ impl Store {
             refuse_in_flight(&dirty, only)?;
             let plan = discarded(&dirty, only)?;
             let fields: BTreeSet<FieldId> = ops_of(&dirty, only).map(|op| op.field).collect();
-            apply(transaction, &plan, Utc::now())?;
+            apply(transaction, &dirty, &plan, Utc::now())?;
             for conflict in &plan.conflicts {
                 if let ConflictPlan::Close { id, .. } = conflict {
                     decided_by(transaction, *id, author)?;

@@ -20,6 +20,7 @@ mod edit;
 mod open;
 mod pull;
 mod read;
+mod receipt;
 mod row;
 mod state;
 
@@ -31,9 +32,10 @@ pub(crate) use batch::Uploaded;
 pub use decide::{Conflict, Keep, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
-pub(crate) use open::SyncLock;
-pub(crate) use pull::PageKind;
+pub(crate) use open::{Lock, SyncLock};
+pub(crate) use pull::{PageKind, Taken};
 pub use read::{DecisionRow, JournalRow, Status};
+pub use receipt::{Fate, Receipt};
 pub(crate) use state::FullPull;
 
 use crate::customer::BadRecord;

@@ -147,6 +147,11 @@ impl Store {
         Ok(Lock::take(&self.path, "-sync")?.is_none())
     }
 
+    /// Takes the place of the one background worker of this file; `None`: another one has it.
+    pub(crate) fn lock_worker(&self) -> Result<Option<Lock>> {
+        Lock::take(&self.path, "-worker")
+    }
+
     /// Takes the right to sync this file, which dies with the process; waits for it at most `wait`.
     pub(crate) fn lock_sync(&self, wait: Duration) -> Result<SyncLock> {
         let deadline = Instant::now() + wait;
@@ -168,7 +173,7 @@ pub(crate) struct SyncLock(#[allow(dead_code, reason = "held for its drop")] Loc
 
 /// A lock of the operating system on a file beside the database. The file stays: removing it would let two in.
 #[derive(Debug)]
-struct Lock(#[allow(dead_code, reason = "held for its drop")] File);
+pub(crate) struct Lock(#[allow(dead_code, reason = "held for its drop")] File);
 
 impl Lock {
     /// `None`: somebody else has it.

@@ -14,7 +14,15 @@ use super::{Failed, FullPull, Store, dirty, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId, Record};
 use crate::error::Result;
-use crate::flow::{Policies, gone, merge};
+use crate::flow::{Notice, Policies, gone, merge};
+
+/// What came in.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// Customers that are new, other than they were, or gone.
+    pub(crate) changed: Vec<CustomerId>,
+    pub(crate) notices: Vec<Notice>,
+}
 
 /// What a page belongs to.
 #[derive(Clone, Debug)]
@@ -26,25 +34,27 @@ pub(crate) enum PageKind {
 }
 
 impl Store {
-    /// Takes in a page. Returns how many customers were new or changed.
+    /// Takes in a page.
     pub(crate) fn take_page(
         &mut self,
         page: &[(Attributes<'_>, &str)],
         kind: &PageKind,
         policies: &Policies,
         now: DateTime<Utc>,
-    ) -> Result<usize> {
+    ) -> Result<Taken> {
         self.engine_write(|transaction| {
             let edited = edited(transaction, page)?;
-            let mut changed = 0;
+            let mut taken = Taken::default();
             for (attributes, body) in page {
                 let is_edited = edited.contains(&attributes.id());
-                changed += usize::from(take(transaction, attributes, body, is_edited, policies, now)?);
+                if take(transaction, attributes, body, is_edited, policies, now, &mut taken.notices)? {
+                    taken.changed.push(attributes.id());
+                }
             }
             if let PageKind::Full(full) = kind {
                 see(transaction, page, full)?;
             }
-            Ok(changed)
+            Ok(taken)
         })
     }
 
@@ -78,14 +88,16 @@ impl Store {
     }
 
     /// These customers are gone from the store.
-    pub(crate) fn take_deletions(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn take_deletions(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Taken> {
         self.engine_write(|transaction| {
+            let mut taken = Taken::default();
             for id in ids {
                 if let Some(dirty) = dirty::load(transaction, *id)? {
-                    apply(transaction, &gone(&dirty), now)?;
+                    taken.notices.extend(apply(transaction, &dirty, &gone(&dirty), now)?);
+                    taken.changed.push(*id);
                 }
             }
-            Ok(())
+            Ok(taken)
         })
     }
 
@@ -128,7 +140,7 @@ fn edited(
     Ok(edited)
 }
 
-/// Takes in one customer. Returns whether it was new or changed.
+/// Takes in one customer. Returns whether it was new, or says something else than the snapshot did.
 fn take(
     transaction: &Transaction<'_>,
     attributes: &Attributes<'_>,
@@ -136,6 +148,7 @@ fn take(
     is_edited: bool,
     policies: &Policies,
     now: DateTime<Utc>,
+    notices: &mut Vec<Notice>,
 ) -> Result<bool, Failed> {
     let id = attributes.id();
     let old: Option<String> = transaction
@@ -145,16 +158,19 @@ fn take(
     if old.as_deref() == Some(body) {
         return Ok(false);
     }
-    match old {
+    let record = Record::new(body);
+    let old = old.map(Record::new);
+    match &old {
         _ if is_edited => {
             if let Some(dirty) = dirty::load(transaction, id)? {
-                apply(transaction, &merge(&dirty, &Record::new(body), None, policies)?, now)?;
+                notices.extend(apply(transaction, &dirty, &merge(&dirty, &record, None, policies)?, now)?);
             }
         }
         None => insert(transaction, attributes, body)?,
-        Some(old) => follow(transaction, attributes, body, &Attributes::parse(&old)?)?,
+        Some(old) => follow(transaction, attributes, body, &old.attributes()?)?,
     }
-    Ok(true)
+    // What this till uploaded comes back in the server's own spelling: that is no news.
+    Ok(old.map_or(Ok(false), |old| old.says_the_same(&record)).map(|same| !same)?)
 }
 
 fn insert(transaction: &Transaction<'_>, attributes: &Attributes<'_>, body: &str) -> rusqlite::Result<()> {

@@ -170,8 +170,8 @@ impl Store {
         journal(&self.connection, Some(id.into()), true).map_err(|e| self.error(e))
     }
 
-    /// Whether the file is whole: what SQLite's own check says, and whether the working copies without edits are what
-    /// the server described. Empty: nothing is wrong.
+    /// Whether the file is whole, by SQLite's own check; and whether the triggers are awake. Empty: nothing is wrong.
+    /// Reads the whole file.
     ///
     /// # Errors
     /// When the file cannot be read at all.
@@ -308,6 +308,6 @@ fn collect(
     ids: &mut BTreeSet<CustomerId>,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?)))?;
-    found.map(|id| id.map(|id| _ = ids.insert(id))).collect()
+    let mut found = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?)))?;
+    found.try_for_each(|id| id.map(|id| _ = ids.insert(id)))
 }

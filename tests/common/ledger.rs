@@ -78,8 +78,12 @@ impl Change {
     /// Journals it through the library.
     pub fn commit(&self, store: &mut Store, label: &str) -> tillsync::Result<usize> {
         match self {
-            Change::Set { id, field, value } => store.edit(*id).set(field, value).label(label).commit(),
-            Change::Adjust { id, amount } => store.edit(*id).adjust_credit(*amount).label(label).commit(),
+            Change::Set { id, field, value } => {
+                store.edit(*id).set(field, value).label(label).commit().map(|receipt| receipt.fields())
+            }
+            Change::Adjust { id, amount } => {
+                store.edit(*id).adjust_credit(*amount).label(label).commit().map(|receipt| receipt.fields())
+            }
         }
     }
 }

@@ -68,6 +68,16 @@ impl Till {
         self.store().edit(id).set(field, value).commit().unwrap();
     }
 
+    /// Adds a signed amount to a customer's store credit.
+    pub fn adjust(&self, id: i64, amount: &str) {
+        self.store().edit(id).adjust_credit(amount.parse().unwrap()).commit().unwrap();
+    }
+
+    /// The back office edits a customer in the store.
+    pub fn office(&self, id: i64, attributes: serde_json::Value) {
+        assert!(self.sandbox.edit(id as i32, attributes), "there is no customer {id}");
+    }
+
     /// An attribute of the working copy, as JSON text.
     pub fn local(&self, id: i64, field: &str) -> String {
         let row: serde_json::Value =

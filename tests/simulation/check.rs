@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Connection;
 use serde_json::Value;
 use tillsync::sandbox::RawRequest;
 use tillsync::{Decimal, JournalRow, Outcome, Store};
 
 use crate::model::TILL_ONLY;
 use crate::run::balance;
-use crate::world::{Shared, World};
+use crate::world::{Shared, Till, World};
 
 /// P2, P4, P5, as an update reaches the store: it holds only what the till edited, and what it overwrites was seen.
 pub fn put(world: &mut World, raw: &RawRequest) {
@@ -35,15 +34,36 @@ fn overwrites(world: &mut World, id: i64, field: &str, value: &Value) {
     let Some(text) = i32::try_from(id).ok().and_then(|id| world.core.customer_text(id)) else { return };
     let now = plain(field, &serde_json::from_str::<Value>(&text).unwrap()[field]);
     let seen = snapshot(world, id).map(|snapshot| plain(field, &snapshot[field]));
-    if !world.model.is_lost_in_time && seen.as_ref() != Some(&now) && now != plain(field, value) {
+    was_decided(world, id, field, &now, value);
+    if !world.till().is_lost_in_time && seen.as_ref() != Some(&now) && now != plain(field, value) {
         world.problems.push(format!(
             "customer {id}: {field}: {now} is overwritten by {value}, unseen (seen: {seen:?})"
         ));
     }
 }
 
-fn snapshot(world: &World, id: i64) -> Option<Value> {
-    let connection = Connection::open(&world.path).unwrap();
+/// A value that a text replaces was there when it was edited, or both values stand in a conflict.
+fn was_decided(world: &mut World, id: i64, field: &str, now: &Value, value: &Value) {
+    if !["company", "first_name"].contains(&field) || now == value {
+        return;
+    }
+    let connection = world.till().looks();
+    let texts = |sql: &str| -> Vec<Value> {
+        let mut statement = connection.prepare_cached(sql).unwrap();
+        let rows = statement.query_map((id, field), |row| row.get::<_, String>(0)).unwrap();
+        rows.map(|text| serde_json::from_str(&text.unwrap()).unwrap()).collect()
+    };
+    let edited = "SELECT was FROM journal WHERE customer_id = ?1 AND field = ?2 AND settled_at IS NULL ORDER BY seq LIMIT 1";
+    let decided = "SELECT remote FROM conflict WHERE customer_id = ?1 AND field = ?2";
+    if !texts(edited).contains(now) && !texts(decided).contains(now) {
+        world
+            .problems
+            .push(format!("customer {id}: {field}: {value} replaces {now}, and nobody decided that"));
+    }
+}
+
+fn snapshot(world: &mut World, id: i64) -> Option<Value> {
+    let connection = world.till().looks();
     let body =
         connection.query_row("SELECT body FROM snapshot WHERE id = ?1", [id], |row| row.get::<_, String>(0));
     serde_json::from_str(&body.ok()?).ok()
@@ -73,22 +93,41 @@ fn plain(field: &str, value: &Value) -> Value {
 pub fn all(world: &Shared) -> Result<(), String> {
     let mut world = world.lock();
     world.problems.pop().map_or(Ok(()), Err)?;
-    let store = Store::open(&world.path).map_err(|e| e.to_string())?;
+    world.core.violations().first().map_or(Ok(()), |violation| Err(format!("violation: {violation}")))?;
+    let mut adjusted = BTreeMap::new();
+    for till in 0..world.tills.len() {
+        one_till(&mut world, till, &mut adjusted).map_err(|problem| format!("till {till}: {problem}"))?;
+    }
+    world.core.ids().into_iter().try_for_each(|id| money(&world, i64::from(id), &adjusted))
+}
+
+/// What adjustments came to, by customer; none: one of them waits for a person.
+type Adjusted = BTreeMap<i64, Option<Decimal>>;
+
+fn one_till(world: &mut World, till: usize, adjusted: &mut Adjusted) -> Result<(), String> {
+    let Till { path, acknowledged, .. } = &world.tills[till];
+    let store = Store::open(path).map_err(|e| e.to_string())?;
     let journal = store.journal(None).map_err(|e| e.to_string())?;
     nothing_is_pending(&store, &journal)?;
-    if journal.len() as u64 != world.model.acknowledged {
-        return Err(format!(
-            "{} edits were acknowledged, {} are in the journal",
-            world.model.acknowledged,
-            journal.len()
-        ));
+    if journal.len() as u64 != *acknowledged {
+        return Err(format!("{acknowledged} edits were acknowledged, {} are in the journal", journal.len()));
     }
-    world.core.violations().first().map_or(Ok(()), |violation| Err(format!("violation: {violation}")))?;
-    no_further_call(&world)?;
+    no_further_call(world, till)?;
     for id in world.core.ids() {
-        customer(&world, &store, &journal, i64::from(id))?;
+        customer(world, till, &store, &journal, i64::from(id))?;
     }
-    the_deleted(&world, &store)
+    journal.iter().filter(|row| row.op == "adjust").for_each(|row| add(adjusted, row));
+    the_deleted(world, &store)
+}
+
+fn add(adjusted: &mut Adjusted, row: &JournalRow) {
+    let amount: Decimal = row.value.trim_matches('"').parse().unwrap();
+    let sum = adjusted.entry(row.customer_id.0).or_insert(Some(Decimal::ZERO));
+    match row.outcome {
+        Some(Outcome::Uploaded | Outcome::Unchanged) => *sum = sum.map(|sum| sum + amount),
+        Some(Outcome::Held) => *sum = None,
+        _ => {}
+    }
 }
 
 /// P1: every edit has an end, or waits where a person sees it.
@@ -117,16 +156,25 @@ fn nothing_is_pending(store: &Store, journal: &[JournalRow]) -> Result<(), Strin
     Ok(())
 }
 
-/// The last sync made no update.
-fn no_further_call(world: &World) -> Result<(), String> {
-    let from = world.trace.iter().rposition(|line| line.contains("== Sync")).unwrap_or(0);
-    match world.trace[from..].iter().find(|line| line.contains("-> ") && line.contains("[{")) {
+/// A till's last sync made no update.
+fn no_further_call(world: &World, till: usize) -> Result<(), String> {
+    let own = |line: &str| line.contains(&format!("[{till}]"));
+    let from =
+        world.trace.iter().rposition(|line| own(line) && line.contains("== Sync Weather")).unwrap_or(0);
+    let mut sent = world.trace[from..].iter().filter(|line| own(line) && line.contains("-> "));
+    match sent.find(|line| line.contains("[{")) {
         Some(line) => Err(format!("the last sync still sent something: {line}")),
         None => Ok(()),
     }
 }
 
-fn customer(world: &World, store: &Store, journal: &[JournalRow], id: i64) -> Result<(), String> {
+fn customer(
+    world: &World,
+    till: usize,
+    store: &Store,
+    journal: &[JournalRow],
+    id: i64,
+) -> Result<(), String> {
     let theirs: Value = serde_json::from_str(&world.core.customer_text(id as i32).unwrap()).unwrap();
     let Some(row) = store.get(id).unwrap() else { return Err(format!("customer {id} is not in the file")) };
     let ours: Value = serde_json::from_str(&row.to_json()).unwrap();
@@ -141,18 +189,18 @@ fn customer(world: &World, store: &Store, journal: &[JournalRow], id: i64) -> Re
             return Err(format!("customer {id}: {field}: the till has {ours}, the store {theirs}"));
         }
     }
-    for field in TILL_ONLY {
+    for field in TILL_ONLY.into_iter().filter(|_| till == 0) {
         last_upload(id, field, &edits, &theirs[field])?;
     }
     for ((_, field), value) in world.model.office.iter().filter(|((of, _), _)| *of == id) {
-        if theirs[*field] != Value::from(value.as_str()) {
+        if theirs[*field] != value.as_str() {
             return Err(format!(
                 "customer {id}: {field}: the office set {value}, the store has {}",
                 theirs[*field]
             ));
         }
     }
-    money(world, id, &edits)
+    Ok(())
 }
 
 fn both_empty(ours: &Value, theirs: &Value) -> bool {
@@ -173,19 +221,12 @@ fn last_upload(id: i64, field: &str, edits: &[&JournalRow], theirs: &Value) -> R
     }
 }
 
-/// P5: the balance is what it was, what the office added, and every adjustment once.
-fn money(world: &World, id: i64, edits: &[&JournalRow]) -> Result<(), String> {
-    let landed = [Some(Outcome::Uploaded), Some(Outcome::Unchanged)];
-    let adjustments = edits.iter().filter(|row| row.op == "adjust");
-    if world.model.decided.contains(&id) {
-        return Ok(());
-    }
-    let amount = |row: &&&JournalRow| row.value.trim_matches('"').parse::<Decimal>().unwrap();
-    let sum: Decimal = adjustments.filter(|row| landed.contains(&row.outcome)).map(|row| amount(&row)).sum();
+/// P5: the balance is what it was, what the office added, and every adjustment of every till once.
+fn money(world: &World, id: i64, adjusted: &Adjusted) -> Result<(), String> {
+    let Some(sum) = adjusted.get(&id).copied().unwrap_or(Some(Decimal::ZERO)) else { return Ok(()) };
     let expected = Decimal::from(world.model.credit[&id]) + sum;
     let has = balance(world, id as i32);
-    let held = edits.iter().any(|row| row.op == "adjust" && row.outcome == Some(Outcome::Held));
-    match has == expected || held {
+    match has == expected || world.model.decided.contains(&id) {
         true => Ok(()),
         false => Err(format!("customer {id}: the balance is {has}, and should be {expected}")),
     }

@@ -31,7 +31,9 @@ pub fn seed(seed: u64) -> (Result<(), String>, Vec<String>) {
     let folder = folder();
     let mut random = fastrand::Rng::with_seed(seed);
     let core = StoreCore::new(&store_options(seed, &mut random));
-    let world = World::new(core, random.fork(), folder.path().join("till.db")).share();
+    let tills = random.usize(1..=2);
+    let paths = (0..tills).map(|n| folder.path().join(format!("till{n}.db")));
+    let world = World::new(core, random.fork(), paths).share();
     let life = std::panic::catch_unwind(AssertUnwindSafe(|| live(&world, &mut random)));
     let outcome = match life {
         Ok(outcome) => outcome,
@@ -86,8 +88,7 @@ fn live(world: &Shared, random: &mut fastrand::Rng) -> Result<(), String> {
     let policies = [Policy::Hold, Policy::Hold, Policy::Local, Policy::Remote, Policy::Latest];
     options.policies = Policies::all(policies[random.usize(..policies.len())]);
     open_accounts(world);
-    Store::open(&world.lock().path).map_err(|e| e.to_string())?;
-    perform(world, &options, Job::Pull, Weather::default())?;
+    each_till(world, || perform(world, &options, Job::Pull, Weather::default()))?;
     for _ in 0..random.usize(5..40) {
         step(world, &options, random)?;
         world.lock().problems.pop().map_or(Ok(()), Err)?;
@@ -106,7 +107,18 @@ fn open_accounts(world: &Shared) {
     }
 }
 
+/// Every till in turn.
+fn each_till(world: &Shared, act: impl Fn() -> Result<(), String>) -> Result<(), String> {
+    let tills = world.lock().tills.len();
+    (0..tills).try_for_each(|till| {
+        world.lock().active = till;
+        act()
+    })
+}
+
 fn step(world: &Shared, options: &SyncOptions, random: &mut fastrand::Rng) -> Result<(), String> {
+    let tills = world.lock().tills.len();
+    world.lock().active = random.usize(..tills);
     match random.u32(..100) {
         0..35 => (0..random.usize(1..12)).for_each(|_| edit(world)),
         35..55 => (0..random.usize(1..6)).for_each(|_| office(world)),
@@ -138,7 +150,7 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
             world.pass(31_000);
         }
         world.weather = weather;
-        (world.path.clone(), world.random.fork())
+        (world.till().path.clone(), world.random.fork())
     };
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let store = Store::open(&path)?;
@@ -156,7 +168,7 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
     world.settle();
     match done {
         Ok(Ok(report)) => {
-            world.model.is_lost_in_time &= matches!(job, Job::Push);
+            world.till().is_lost_in_time &= matches!(job, Job::Push);
             world.note(format!("== {report}"));
         }
         Ok(Err(error)) if is_expected(&error) => world.note(format!("== {error}")),
@@ -182,18 +194,24 @@ pub fn edit(world: &Shared) {
             return;
         }
         let id = i64::from(ids[world.random.usize(..ids.len())]);
-        (world.path.clone(), id, draw_edit(&mut world))
+        (world.till().path.clone(), id, draw_edit(&mut world))
     };
-    let mut store = Store::open(&path).unwrap();
+    let app = world.lock().till().app.take();
+    let mut store = app.unwrap_or_else(|| Store::open(&path).unwrap());
     let done = match &edit {
-        Draw::Adjust(amount) => store.edit(id).adjust_credit(*amount).author("ana").commit(),
-        Draw::Set(field, value) => store.edit(id).set(field, value).label("simulated").commit(),
-        Draw::Sql(field, value) => plain_sql(&path, id, field, value),
+        Draw::Adjust(amount) => {
+            store.edit(id).adjust_credit(*amount).author("ana").commit().map(|receipt| receipt.fields())
+        }
+        Draw::Set(field, value) => {
+            store.edit(id).set(field, value).label("simulated").commit().map(|receipt| receipt.fields())
+        }
+        Draw::Sql(field, value) => plain_sql(&mut store, id, field, value),
     };
     let mut world = world.lock();
+    world.till().app = Some(store);
     match done {
         Ok(rows) => {
-            world.model.acknowledged += rows as u64;
+            world.till().acknowledged += rows as u64;
             world.model.edited.insert((id, edit.field().to_owned()));
             world.note(format!(".. the app edits {id}: {edit:?}"));
         }
@@ -221,6 +239,7 @@ impl Draw {
 fn draw_edit(world: &mut World) -> Draw {
     let n = world.random.u32(..1_000);
     match world.random.u32(..10) {
+        3..6 if world.active > 0 => draw_edit(world),
         0..3 => Draw::Adjust(Decimal::new(i64::from(world.random.i32(-900..900)), 2)),
         3..6 => {
             let field = TILL_ONLY[world.random.usize(..TILL_ONLY.len())];
@@ -255,9 +274,8 @@ fn shared_value(world: &mut World, field: &str, who: &str, n: u32) -> String {
     }
 }
 
-fn plain_sql(path: &Path, id: i64, field: &str, value: &str) -> tillsync::Result<usize> {
-    let connection = rusqlite::Connection::open(path).unwrap();
-    connection.busy_timeout(Duration::from_secs(5)).unwrap();
+fn plain_sql(store: &mut Store, id: i64, field: &str, value: &str) -> tillsync::Result<usize> {
+    let connection = store.connection();
     let count =
         || connection.query_row("SELECT count(*) FROM journal", [], |row| row.get::<_, i64>(0)).unwrap();
     let before = count();
@@ -323,15 +341,15 @@ pub fn balance(world: &World, id: i32) -> Decimal {
 fn jump(world: &Shared) {
     let mut world = world.lock();
     let by = [1, 3_600, 86_400, 400_000_000][world.random.usize(..4)];
-    world.model.is_lost_in_time = true;
-    world.skew = TimeDelta::seconds(world.random.i64(-by..=by));
-    let skew = world.skew;
+    let skew = TimeDelta::seconds(world.random.i64(-by..=by));
+    world.till().is_lost_in_time = true;
+    world.till().skew = skew;
     world.note(format!(".. the till's clock is set: {skew}"));
 }
 
 /// A person decides what waits.
 fn decide(world: &Shared) {
-    let path = world.lock().path.clone();
+    let path = world.lock().till().path.clone();
     let mut store = Store::open(&path).unwrap();
     let mut world = world.lock();
     for conflict in store.conflicts().unwrap() {
@@ -350,7 +368,7 @@ fn decide(world: &Shared) {
                 Err(error) => world.problems.push(error.to_string()),
             }
         }
-        world.model.acknowledged = journal_rows(&path);
+        world.till().acknowledged = journal_rows(&path);
     }
     for rejected in store.rejected().unwrap() {
         match world.random.u8(..3) {
@@ -375,12 +393,17 @@ fn journal_rows(path: &Path) -> u64 {
 
 /// The network heals; what was refused for a passing reason is sent again.
 fn calm(world: &Shared, options: &SyncOptions) -> Result<(), String> {
+    let all = |job| each_till(world, || perform(world, options, job, Weather::default()));
+    let again = || {
+        let path = world.lock().till().path.clone();
+        Store::open(&path).unwrap().retry(None).map(drop).map_err(|e| e.to_string())
+    };
     for _ in 0..3 {
-        perform(world, options, Job::Sync, Weather::default())?;
-        let path = world.lock().path.clone();
-        Store::open(&path).unwrap().retry(None).unwrap();
+        all(Job::Sync)?;
+        each_till(world, again)?;
     }
-    perform(world, options, Job::FullPull, Weather::default())?;
-    perform(world, options, Job::Sync, Weather::default())?;
-    perform(world, options, Job::Sync, Weather::default())
+    for job in [Job::FullPull, Job::Sync, Job::Sync, Job::Sync] {
+        all(job)?;
+    }
+    Ok(())
 }

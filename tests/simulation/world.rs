@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::Connection;
 use tillsync::sandbox::{Fault, Handled, RawRequest, RawResponse, StoreCore};
-use tillsync::{Answer, Clock, RateHeaders, Remote, Request, Ticket, Trouble};
+use tillsync::{Answer, Clock, RateHeaders, Remote, Request, Store, Ticket, Trouble};
 
 use crate::model::Model;
 
@@ -38,6 +39,29 @@ pub struct Weather {
     pub edits: f64,
 }
 
+/// A till's file and its clock.
+#[derive(Default)]
+pub struct Till {
+    pub path: PathBuf,
+    /// The app's own way into the file, open all its life.
+    pub app: Option<Store>,
+    /// The same for what is checked.
+    looks: Option<Connection>,
+    /// Its clock less the true time.
+    pub skew: TimeDelta,
+    /// Its clock was set since the last pull: it cannot tell how old its snapshots are.
+    pub is_lost_in_time: bool,
+    /// Edits that were acknowledged: journal rows that must be there.
+    pub acknowledged: u64,
+}
+
+impl Till {
+    /// The file, to look into.
+    pub fn looks(&mut self) -> &Connection {
+        self.looks.get_or_insert_with(|| Connection::open(&self.path).unwrap())
+    }
+}
+
 enum Event {
     Arrive(Ticket, RawRequest),
     ApplyLate(RawRequest),
@@ -51,9 +75,10 @@ pub struct World {
     pub model: Model,
     pub trace: Vec<String>,
     pub problems: Vec<String>,
-    pub path: PathBuf,
-    /// The till's clock less the true time.
-    pub skew: TimeDelta,
+    /// The tills of the store; the first one has attributes that nobody else edits.
+    pub tills: Vec<Till>,
+    /// The till that is at work.
+    pub active: usize,
     pub calls: u64,
     now_ms: u64,
     events: BTreeMap<(u64, u64), Event>,
@@ -86,7 +111,8 @@ pub fn is_crash(payload: &dyn Any) -> bool {
 }
 
 impl World {
-    pub fn new(core: StoreCore, random: fastrand::Rng, path: PathBuf) -> World {
+    pub fn new(core: StoreCore, random: fastrand::Rng, paths: impl IntoIterator<Item = PathBuf>) -> World {
+        let tills = paths.into_iter().map(|path| Till { path, ..Till::default() }).collect();
         World {
             core,
             random,
@@ -94,8 +120,8 @@ impl World {
             model: Model::default(),
             trace: Vec::new(),
             problems: Vec::new(),
-            path,
-            skew: TimeDelta::zero(),
+            tills,
+            active: 0,
             calls: 0,
             now_ms: 0,
             events: BTreeMap::new(),
@@ -108,6 +134,11 @@ impl World {
         Shared(Arc::new(Mutex::new(self)))
     }
 
+    /// The till that is at work.
+    pub fn till(&mut self) -> &mut Till {
+        &mut self.tills[self.active]
+    }
+
     /// The true time.
     pub fn now(&self) -> DateTime<Utc> {
         let start: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -115,7 +146,7 @@ impl World {
     }
 
     pub fn note(&mut self, line: impl Into<String>) {
-        let line = format!("{:>9} {}", self.now_ms, line.into());
+        let line = format!("{:>9} [{}] {}", self.now_ms, self.active, line.into());
         self.trace.push(line);
     }
 
@@ -348,6 +379,6 @@ impl Clock for Shared {
     fn utc(&self) -> DateTime<Utc> {
         self.call();
         let world = self.lock();
-        world.now() + world.skew
+        world.now() + world.tills[world.active].skew
     }
 }
