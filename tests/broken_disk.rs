@@ -7,6 +7,7 @@
 //! mount a small file system or one that cannot be written, as root or as anybody. Where the system allows no such
 //! namespace, those tests say so and pass.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test may panic")]
 
 mod common;
 

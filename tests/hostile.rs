@@ -7,6 +7,7 @@
 //! ```text
 //! PROPTEST_CASES=20000 cargo test --test hostile     a long hunt; a failure prints its smallest case
 //! ```
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod common;
 

@@ -9,6 +9,7 @@
 //! TILLSYNC_SEED=4711 cargo test --test kill      other edits, other instants; or those of a run that failed
 //! ```
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod common;
 
@@ -176,15 +177,14 @@ impl Shop {
         let jobs = [vec!["sync"], vec!["sync"], vec!["sync"], vec!["push"], vec!["pull", "--full"]];
         let puts = self.till.sandbox.stats().put;
         let child = self.till.command(jobs[self.random.usize(..jobs.len())].clone()).spawn().unwrap();
-        if self.random.bool() {
-            self.edits()?;
-        }
+        let edited = if self.random.bool() { self.edits() } else { Ok(()) };
         // Half of the kills are aimed: an update is under way, or just answered.
         let is_aimed = self.random.bool();
         let ran = match is_aimed && self.has_sent_more_than(puts) {
             true => self.kill(child, 60),
             false => self.kill(child, 500),
         };
+        edited?;
         match ran.exit {
             None => {
                 self.tally.syncs += 1;

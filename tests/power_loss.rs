@@ -11,6 +11,7 @@
 //! TILLSYNC_SEED=4711 cargo test --test power_loss     other edits, other instants; or those of a run that failed
 //! ```
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod common;
 #[path = "power/disk.rs"]

@@ -65,9 +65,9 @@ impl Change {
     fn is(&self, row: &JournalRow) -> bool {
         match self {
             Change::Set { id, field, value } => {
-                row.op == "set"
-                    && (row.customer_id, &row.field) == (CustomerId(*id), field)
-                    && row.value == Value::from(value.as_str()).to_string()
+                let json = Value::from(value.as_str()).to_string();
+                (row.op.as_str(), row.customer_id, &row.field) == ("set", CustomerId(*id), field)
+                    && row.value == json
             }
             Change::Adjust { id, amount } => {
                 row.op == "adjust" && row.customer_id == CustomerId(*id) && amount_of(row) == *amount
@@ -193,7 +193,8 @@ fn customer(till: &Till, store: &Store, id: i32, rows: &[&JournalRow]) -> Result
 
 fn landed(row: &JournalRow, theirs: &Value) -> Result<(), String> {
     let has_landed = matches!(row.outcome, Some(Outcome::Uploaded | Outcome::Unchanged));
-    match has_landed && row.value == theirs.to_string() {
+    let json = theirs.to_string();
+    match has_landed && row.value == json {
         true => Ok(()),
         false => Err(format!("the last edit did not land: {row:?}; the store has {theirs}")),
     }
