@@ -42,6 +42,8 @@ pub struct SyncEngine<R> {
     random: fastrand::Rng,
     pacer: Pacer,
     blocks: u64,
+    /// When this engine's last pull began.
+    pulled_ms: Option<u64>,
     counts: Counts,
     on_event: Box<dyn FnMut(Event) + Send>,
     stopper: Option<Stopper>,
@@ -91,7 +93,19 @@ impl<R: Remote> SyncEngine<R> {
     ) -> SyncEngine<R> {
         let pacer = Pacer::new(options.reserve_percent);
         let (blocks, counts, on_event, stopper) = (0, Counts::default(), Box::new(|_| {}), None);
-        SyncEngine { store, remote, options, clock, random, pacer, blocks, counts, on_event, stopper }
+        SyncEngine {
+            store,
+            remote,
+            options,
+            clock,
+            random,
+            pacer,
+            blocks,
+            pulled_ms: None,
+            counts,
+            on_event,
+            stopper,
+        }
     }
 
     /// Calls `listener` as customers come in and go out.
@@ -125,13 +139,13 @@ impl<R: Remote> SyncEngine<R> {
         self.recover()?;
         self.pull_and_merge(Extent::Changes)?;
         let plan = self.plan()?;
-        self.upload(plan, 0)?;
+        self.upload(plan, self.base_age_ms())?;
         self.report()
     }
 
-    /// Uploads what was edited, without a pull, unless the last one is longer ago than
-    /// [`UploadOptions::refresh_ms`](crate::UploadOptions::refresh_ms): an update built on an old snapshot could
-    /// overwrite a change that nobody here has seen.
+    /// Uploads what was edited, without a pull, unless this engine's last one is longer ago than
+    /// [`UploadOptions::refresh_ms`](crate::UploadOptions::refresh_ms), or there was none: an update built on an old
+    /// snapshot could overwrite a change that nobody here has seen.
     ///
     /// # Errors
     /// As [`SyncEngine::sync`].
@@ -139,8 +153,7 @@ impl<R: Remote> SyncEngine<R> {
         let _alone = self.begin()?;
         self.recover()?;
         let plan = self.plan()?;
-        let base_age_ms = self.base_age_ms()?;
-        self.upload(plan, base_age_ms)?;
+        self.upload(plan, self.base_age_ms())?;
         self.report()
     }
 

@@ -54,10 +54,13 @@ impl Pulling {
 impl<R: Remote> SyncEngine<R> {
     pub(super) fn pull_and_merge(&mut self, extent: Extent) -> Result<()> {
         let cursor = self.store.pull_cursor()?;
+        let began_ms = self.clock.now_ms();
         match (extent, cursor) {
-            (Extent::Changes, Some(cursor)) => self.pull_changes(cursor),
-            _ => self.pull_everything(),
+            (Extent::Changes, Some(cursor)) => self.pull_changes(cursor)?,
+            _ => self.pull_everything()?,
         }
+        self.pulled_ms = Some(began_ms);
+        Ok(())
     }
 
     fn pull_changes(&mut self, cursor: DateTime<Utc>) -> Result<()> {

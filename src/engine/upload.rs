@@ -72,13 +72,10 @@ impl<R: Remote> SyncEngine<R> {
         notices.into_iter().for_each(|notice| (self.on_event)(Event::of(notice)));
     }
 
-    /// How long ago the last pull was, by the till's clock; a pull in the future is no help.
-    pub(super) fn base_age_ms(&self) -> Result<u64> {
-        let age = self
-            .store
-            .time("last_pull_at")?
-            .map(|pulled_at| (self.clock.utc() - pulled_at).num_milliseconds());
-        Ok(age.and_then(|age_ms| u64::try_from(age_ms).ok()).unwrap_or(u64::MAX))
+    /// How long ago this engine pulled. What an earlier process pulled is of no use: only the wall clock could tell its
+    /// age, and that may have been set.
+    pub(super) fn base_age_ms(&self) -> u64 {
+        self.pulled_ms.map_or(u64::MAX, |pulled_ms| self.clock.now_ms().saturating_sub(pulled_ms))
     }
 
     /// Steps 5 and 6, with snapshots that are `base_age_ms` old.
