@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub(crate) use batch::Uploaded;
+pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Keep, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;

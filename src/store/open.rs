@@ -154,12 +154,12 @@ impl Store {
 
     /// Takes the right to sync this file, which dies with the process; waits for it at most `wait`.
     pub(crate) fn lock_sync(&self, wait: Duration) -> Result<SyncLock> {
-        let deadline = Instant::now() + wait;
+        let began = Instant::now();
         loop {
             if let Some(lock) = Lock::take(&self.path, "-sync")? {
                 return Ok(SyncLock(lock));
             }
-            if Instant::now() >= deadline {
+            if began.elapsed() >= wait {
                 return Err(Failure::Busy(self.path.clone()).into());
             }
             std::thread::sleep(LOOK_AGAIN);
