@@ -15,8 +15,12 @@
 mod api;
 mod clock;
 mod customer;
+#[cfg(feature = "ffi")]
+mod embed;
 mod engine;
 mod error;
+#[cfg(feature = "ffi")]
+mod ffi;
 mod flow;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -8,11 +8,13 @@
 //! |---|---|
 //! | `open` | creates and upgrades the file, its settings, the lock of a sync |
 //! | `edit`, `read` | what an app does |
+//! | `backup` | a copy of the file while it is in use |
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
 mod apply;
+mod backup;
 mod batch;
 mod decide;
 mod dirty;
@@ -29,6 +31,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub(crate) use batch::Uploaded;
+pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Keep, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;

@@ -51,13 +51,13 @@ fn create(path: &Path) -> Result<()> {
 }
 
 #[cfg(unix)]
-fn owner_only(options: &mut OpenOptions) {
+pub(super) fn owner_only(options: &mut OpenOptions) {
     use std::os::unix::fs::OpenOptionsExt;
     options.mode(0o600);
 }
 
 #[cfg(not(unix))]
-fn owner_only(_: &mut OpenOptions) {}
+pub(super) fn owner_only(_: &mut OpenOptions) {}
 
 impl Store {
     fn settings(&self) -> rusqlite::Result<()> {
@@ -154,12 +154,12 @@ impl Store {
 
     /// Takes the right to sync this file, which dies with the process; waits for it at most `wait`.
     pub(crate) fn lock_sync(&self, wait: Duration) -> Result<SyncLock> {
-        let deadline = Instant::now() + wait;
+        let began = Instant::now();
         loop {
             if let Some(lock) = Lock::take(&self.path, "-sync")? {
                 return Ok(SyncLock(lock));
             }
-            if Instant::now() >= deadline {
+            if began.elapsed() >= wait {
                 return Err(Failure::Busy(self.path.clone()).into());
             }
             std::thread::sleep(LOOK_AGAIN);

@@ -118,14 +118,14 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn wait(&self, receipt: &Receipt, timeout: Duration) -> Result<Fate> {
-        let deadline = Instant::now() + timeout;
+        let began = Instant::now();
         loop {
             let seen = self.data_version()?;
             let fate = self.fate(receipt)?;
-            if fate != Fate::Pending || Instant::now() >= deadline {
+            if fate != Fate::Pending || began.elapsed() >= timeout {
                 return Ok(fate);
             }
-            while self.data_version()? == seen && Instant::now() < deadline {
+            while self.data_version()? == seen && began.elapsed() < timeout {
                 std::thread::sleep(LOOK_AGAIN);
             }
         }

@@ -27,11 +27,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::customer::EditSeq;
 use crate::engine::{Event, Stopper, SyncEngine};
 use crate::error::{Failure, Result};
-use crate::store::{Lock, Store};
+use crate::store::{FREED_AT, Lock, Store};
 use events::Queue;
 use schedule::Schedule;
 
-/// The deadline of the next try, in the file.
+/// The deadline of the next try after a sync that failed, in the file.
 const NEXT_TRY: &str = "next_try_at";
 
 /// A background worker; dropping it stops it.
@@ -92,15 +92,14 @@ impl Syncer {
         let done = Arc::new((Mutex::new(false), Condvar::new()));
         let mut worker = Worker::new(engine, options, queue.clone(), is_at_work.clone())?;
         let stopper = worker.engine.stopper();
-        let finished = done.clone();
+        let farewell = Farewell { queue: queue.clone(), done: done.clone() };
         let thread = std::thread::Builder::new()
             .name("tillsync".to_owned())
             .spawn(move || {
+                // Dropped last: by then the file and its locks are free.
+                let _farewell = farewell;
                 worker.run(&inbox);
-                worker.queue.close();
                 drop(worker);
-                *finished.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-                finished.1.notify_all();
             })
             .map_err(|e| Failure::Unexpected(format!("the system gives no thread: {e}")))?;
         Ok((Syncer { commands, stopper, is_at_work, done, thread: Some(thread) }, Events::of(queue)))
@@ -127,7 +126,8 @@ impl Syncer {
     }
 
     /// Stops the worker. A sync that runs may go on to its end for `within`; then it is abandoned, which takes a fraction
-    /// of a second more: what it had on its way is read back by the next sync. True: it came to its end.
+    /// of a second more: what it had on its way is read back by the next sync. While another program holds a transaction
+    /// of the file open, it takes until that ends, 10 s at most. True: it came to its end.
     pub fn stop(mut self, within: Duration) -> bool {
         _ = self.commands.send(Command::Stop);
         let came_to_its_end = self.wait_until_done(within);
@@ -169,8 +169,29 @@ struct Worker<R> {
     lock: Option<Lock>,
     is_at_work: Arc<AtomicBool>,
     seen_version: i64,
-    seen_edit: EditSeq,
+    seen: Seen,
     is_offline: bool,
+}
+
+/// What was seen of the edits in the file: the newest, and when refused ones were last freed to be sent again.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    newest: EditSeq,
+    freed_at: Option<String>,
+}
+
+/// Says so when the thread ends, also when it panics: nobody waits for it in vain.
+struct Farewell {
+    queue: Arc<Queue>,
+    done: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.queue.close();
+        *self.done.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.done.1.notify_all();
+    }
 }
 
 impl<R: Remote> Worker<R> {
@@ -185,7 +206,7 @@ impl<R: Remote> Worker<R> {
         let engine = engine.on_event(move |event| told.push(event));
         let watch = Store::open(engine.store().path())?;
         let schedule = Schedule::new(&options, clock.now_ms());
-        let (seen_version, seen_edit) = (watch.data_version()?, EditSeq(0));
+        let (seen_version, seen) = (watch.data_version()?, Seen { newest: EditSeq(0), freed_at: None });
         Ok(Worker {
             engine,
             watch,
@@ -196,7 +217,7 @@ impl<R: Remote> Worker<R> {
             lock: None,
             is_at_work,
             seen_version,
-            seen_edit,
+            seen,
             is_offline: false,
         })
     }
@@ -242,7 +263,7 @@ impl<R: Remote> Worker<R> {
 
     /// Goes on where the last worker of the file ended.
     fn take_up(&mut self) -> Result<()> {
-        self.seen_edit = self.watch.newest_edit()?;
+        self.seen = self.see()?;
         let left = self.watch.time(NEXT_TRY)?.map(|at| at - self.clock.utc());
         let left_ms = left.map(|left| left.max(TimeDelta::zero()).num_milliseconds().unsigned_abs());
         self.schedule.taken_up(self.clock.now_ms(), left_ms);
@@ -256,12 +277,16 @@ impl<R: Remote> Worker<R> {
             return Ok(());
         }
         self.seen_version = version;
-        let newest = self.watch.newest_edit()?;
-        if newest > self.seen_edit {
-            self.seen_edit = newest;
+        let seen = self.see()?;
+        if seen != self.seen {
+            self.seen = seen;
             self.schedule.edited(self.clock.now_ms());
         }
         Ok(())
+    }
+
+    fn see(&self) -> Result<Seen> {
+        Ok(Seen { newest: self.watch.newest_edit()?, freed_at: self.watch.state(FREED_AT)? })
     }
 
     fn sync(&mut self) {
@@ -271,6 +296,7 @@ impl<R: Remote> Worker<R> {
                 self.is_online_again();
                 self.queue.push(Event::SyncFinished(report));
                 self.schedule.went_well(self.clock.now_ms());
+                self.remember_the_next_try(None);
             }
             Err(error) => {
                 let (code, message) = (error.code(), error.to_string());
@@ -279,9 +305,9 @@ impl<R: Remote> Worker<R> {
                 }
                 self.queue.push(Event::SyncFailed { code, message });
                 self.schedule.failed(self.clock.now_ms(), fastrand::f64());
+                self.remember_the_next_try(Some(self.schedule.due_ms()));
             }
         }
-        self.remember_the_next_try();
     }
 
     fn is_online_again(&mut self) {
@@ -290,11 +316,17 @@ impl<R: Remote> Worker<R> {
         }
     }
 
-    fn remember_the_next_try(&mut self) {
-        let wait_ms = self.schedule.due_ms().saturating_sub(self.clock.now_ms());
-        let at = self.clock.utc()
-            + TimeDelta::milliseconds(i64::try_from(wait_ms).unwrap_or(i64::MAX).min(86_400_000));
-        if let Err(error) = self.watch.set_time(NEXT_TRY, Some(at)) {
+    /// Only a sync that failed has a next try to be remembered: after one that went well, whoever takes the file up
+    /// looks at the store at once.
+    fn remember_the_next_try(&mut self, due_ms: Option<u64>) {
+        let at = due_ms.map(|due_ms| {
+            let wait_ms = i64::try_from(due_ms.saturating_sub(self.clock.now_ms())).unwrap_or(i64::MAX);
+            self.clock.utc() + TimeDelta::milliseconds(wait_ms.min(86_400_000))
+        });
+        if at.is_none() && matches!(self.watch.state(NEXT_TRY), Ok(None)) {
+            return;
+        }
+        if let Err(error) = self.watch.set_time(NEXT_TRY, at) {
             tracing::warn!(code = error.code(), "the next try could not be noted");
         }
     }
