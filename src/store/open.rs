@@ -103,7 +103,9 @@ impl Store {
         self.connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
             .map_err(|e| Error::sqlite(&self.path, e))?;
-        embedded::migrations::runner().run(&mut self.connection).map_err(|e| self.migration_error(e))?;
+        // Grouped: over several versions, all or nothing.
+        let upgrade = embedded::migrations::runner().set_grouped(true);
+        upgrade.run(&mut self.connection).map_err(|e| self.migration_error(e))?;
         Ok(())
     }
 
