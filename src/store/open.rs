@@ -100,7 +100,7 @@ impl Store {
         self.connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
             .map_err(|e| Error::sqlite(&self.path, e))?;
-        // Grouped: a migration and the note that it was done are one transaction. Apart, a till that lost power between
+        // Grouped: an upgrade over several versions is all or nothing, with the notes that it was done. Apart, a till that lost power between
         // the two would find its tables there, make them again, and never open.
         let runner = embedded::migrations::runner().set_grouped(true);
         runner.run(&mut self.connection).map_err(|e| self.migration_error(e))?;
