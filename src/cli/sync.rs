@@ -50,7 +50,7 @@ fn pulled(report: &PullReport) -> String {
     text + "."
 }
 
-/// Upload what was edited, after a look at what changed in the store where the snapshots are old
+/// Upload what was edited; pulls first only where the snapshots are old
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync push --dry-run")]
 pub(super) struct Push {
