@@ -7,6 +7,7 @@
 //! 99.9th percentile of an edit is above 50 ms.
 
 #![allow(
+    clippy::expect_used,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "an example that prints, and ends where it fails"

@@ -42,6 +42,8 @@ pub struct SyncEngine<R> {
     random: fastrand::Rng,
     pacer: Pacer,
     blocks: u64,
+    /// When this engine's last pull began.
+    pulled_ms: Option<u64>,
     counts: Counts,
     on_event: Box<dyn FnMut(Event) + Send>,
     stopper: Option<Stopper>,
@@ -91,7 +93,19 @@ impl<R: Remote> SyncEngine<R> {
     ) -> SyncEngine<R> {
         let pacer = Pacer::new(options.reserve_percent);
         let (blocks, counts, on_event, stopper) = (0, Counts::default(), Box::new(|_| {}), None);
-        SyncEngine { store, remote, options, clock, random, pacer, blocks, counts, on_event, stopper }
+        SyncEngine {
+            store,
+            remote,
+            options,
+            clock,
+            random,
+            pacer,
+            blocks,
+            pulled_ms: None,
+            counts,
+            on_event,
+            stopper,
+        }
     }
 
     /// Calls `listener` as customers come in and go out.
@@ -125,13 +139,13 @@ impl<R: Remote> SyncEngine<R> {
         self.recover()?;
         self.pull_and_merge(Extent::Changes)?;
         let plan = self.plan()?;
-        self.upload(plan, 0)?;
+        self.upload(plan, self.base_age_ms())?;
         self.report()
     }
 
-    /// Uploads what was edited, without a pull, unless the last one is longer ago than
-    /// [`UploadOptions::refresh_ms`](crate::UploadOptions::refresh_ms): an update built on an old snapshot could
-    /// overwrite a change that nobody here has seen.
+    /// Uploads what was edited, without a pull, unless this engine's last one is longer ago than
+    /// [`UploadOptions::refresh_ms`](crate::UploadOptions::refresh_ms), or there was none: an update built on an old
+    /// snapshot could overwrite a change that nobody here has seen.
     ///
     /// # Errors
     /// As [`SyncEngine::sync`].
@@ -139,8 +153,7 @@ impl<R: Remote> SyncEngine<R> {
         let _alone = self.begin()?;
         self.recover()?;
         let plan = self.plan()?;
-        let base_age_ms = self.base_age_ms()?;
-        self.upload(plan, base_age_ms)?;
+        self.upload(plan, self.base_age_ms())?;
         self.report()
     }
 
@@ -259,6 +272,16 @@ impl<R: Remote> SyncEngine<R> {
         }
     }
 
+    /// A request sent at `sent_ms` met a `429`. That uses up no try, but a store that says nothing else for as long as
+    /// that may last is as good as down.
+    fn limited(&self, limits: &mut Misses, sent_ms: u64) -> Option<Failure> {
+        let now_ms = self.clock.now_ms();
+        limits.add(sent_ms, now_ms);
+        let (tries, last) = (limits.count(), "status 429: too many requests".to_owned());
+        let is_over = limits.have_lasted(&self.options.upload.retry, now_ms);
+        is_over.then_some(Failure::Unavailable { tries, last })
+    }
+
     /// Starts a read when the pacer lets it.
     fn ask(&mut self, request: Request) -> Asked {
         self.sleep_until(self.pacer.ready_at_ms(self.clock.now_ms()));
@@ -273,7 +296,7 @@ impl<R: Remote> SyncEngine<R> {
         mut asked: Asked,
         mut take: impl FnMut(&mut Self, Page<'_>, &Answer) -> Result<T>,
     ) -> Result<T> {
-        let mut misses = Misses::default();
+        let (mut misses, mut limits) = (Misses::default(), Misses::default());
         loop {
             let Some((ticket, answer)) = self.next_answer(None) else {
                 self.refuse_when_stopped()?;
@@ -285,8 +308,11 @@ impl<R: Remote> SyncEngine<R> {
             match (judge_get(&answer), &answer) {
                 (GetVerdict::Page(page), Ok(answer)) => return take(self, page, answer),
                 (GetVerdict::Stop(failure), _) => return Err(failure.into()),
+                (GetVerdict::Limited, _) => {
+                    self.limited(&mut limits, asked.sent_ms).map_or(Ok(()), Err)?;
+                }
                 (GetVerdict::Again(why), _) => self.missed(&mut misses, asked.sent_ms, why)?,
-                _ => {}
+                (GetVerdict::Page(_), Err(_)) => {}
             }
             asked = self.ask(asked.request);
         }

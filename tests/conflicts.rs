@@ -1,5 +1,7 @@
 //! Two sides changed it: every row of the table in `docs/conflicts.md`, over real HTTP.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
 mod common;
 
 use std::sync::Arc;
@@ -185,7 +187,7 @@ fn a_form_field_that_both_changed_is_held_and_the_others_go_on() {
     till.set(ANA, "phone", "1");
     till.office(ANA, json!({"form_fields": forms(&[("colour", "blue"), ("size", "M")])}));
     let report = sync(&till);
-    assert_eq!((report.requests.put, report.conflicts), (1, 1));
+    assert_eq!((report.requests.put, report.uploaded_fields, report.conflicts), (1, 2, 1));
     check_open(&till, [("form_fields.colour", json!("red"), json!("green"), json!("blue"))]);
     check_sides(
         &till,
@@ -254,6 +256,22 @@ fn a_form_field_may_be_given_a_third_value() {
     resolve(&till, "form_fields.colour", Keep::Value("white".into()));
     sync(&till);
     check_agreed(&till, "form_fields", forms(&[("colour", "white"), ("size", "M")]));
+}
+
+#[test]
+fn a_form_field_that_the_store_keeps_comes_back_beside_a_held_one() {
+    let till = till_with(json!({"form_fields": forms(&[("colour", "red"), ("shoe", "41"), ("size", "M")])}));
+    till.set(ANA, "form_fields", r#"[{"name":"colour","value":"green"},{"name":"size","value":"L"}]"#);
+    till.office(ANA, json!({"form_fields": forms(&[("colour", "blue"), ("shoe", "41"), ("size", "M")])}));
+    sync(&till);
+    sync(&till);
+    check_sides(
+        &till,
+        "form_fields",
+        forms(&[("colour", "green"), ("shoe", "41"), ("size", "L")]),
+        forms(&[("colour", "blue"), ("shoe", "41"), ("size", "L")]),
+    );
+    assert_eq!(sync(&till).requests.put, 0);
 }
 
 #[test]
@@ -764,20 +782,18 @@ fn an_answer_that_tells_everything_shows_form_fields_and_money_too() {
 
 #[test]
 fn an_answer_holds_what_was_edited_here_meanwhile() {
-    let till = till_with(json!({"phone": "0", "company": "Old"}));
+    let till = Arc::new(till_with(json!({"phone": "0", "company": "Old"})));
     till.set(ANA, "phone", "1");
     till.sandbox.script_updates([Fault::DelayedAnswer { ms: 300 }]);
-    let mut engine = till.engine();
-    till.office(3, json!({"company": "so that a page comes"}));
-    let running = std::thread::spawn(move || engine.sync().unwrap());
+    let syncing = till.clone();
+    let running =
+        std::thread::spawn(move || sync_with_a_change_after_the_pull(&syncing, json!({"company": "Theirs"})));
     until(|| till.outcomes(ANA, "phone") == ["in_flight"]);
     till.set(ANA, "company", "Mine");
-    running.join().unwrap();
-    till.office(ANA, json!({"company": "Theirs"}));
-    till.set(ANA, "phone", "2");
-    sync(&till);
+    let report = running.join().unwrap();
+    assert_eq!((report.requests.get, report.requests.put, report.conflicts), (1, 1, 1));
     check_open(&till, [("company", json!("Old"), json!("Mine"), json!("Theirs"))]);
-    check_sides(&till, "phone", json!("2"), json!("2"));
+    check_sides(&till, "phone", json!("1"), json!("1"));
 }
 
 // ---- the window between pull and push ----------------------------------------------------------------------------
@@ -810,11 +826,11 @@ fn a_long_upload_pulls_again_between_batches_and_honours_what_changed() {
 
 #[test]
 fn a_push_pulls_only_when_its_base_is_old() {
-    let mut till = till_with(json!({"phone": "0"}));
+    let till = till_with(json!({"phone": "0"}));
+    let mut engine = till.engine();
+    let pull = engine.pull(Extent::Changes).unwrap().requests.get;
     till.set(ANA, "company", "New");
-    assert_eq!(till.engine().push().unwrap().requests.get, 0);
-    till.options.upload.refresh_ms = Some(1);
-    std::thread::sleep(Duration::from_millis(5));
+    assert_eq!((pull, engine.push().unwrap().requests.get), (1, 0), "it pulled just now");
     till.set(ANA, "phone", "1");
     till.office(ANA, json!({"phone": "2"}));
     let report = till.engine().push().unwrap();
@@ -837,4 +853,16 @@ fn every_decision_names_who_and_when() {
         .unwrap();
     assert_eq!(row, ("remote".into(), "bo".into(), true));
     assert_eq!(till.store().journal(None).unwrap()[0].outcome, Some(Outcome::Remote));
+}
+
+/// The table of cases and the tests name each other.
+#[test]
+fn every_case_in_the_docs_is_a_test_and_every_test_is_in_the_docs() {
+    let (docs, tests) = (include_str!("../docs/conflicts.md"), include_str!("conflicts.rs"));
+    let named = docs.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 3);
+    let missing: Vec<&str> = named.filter(|name| !tests.contains(&format!("fn {name}()"))).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+    let all = tests.split("#[test]\nfn ").skip(1).filter_map(|test| test.split('(').next());
+    let silent: Vec<&str> = all.filter(|name| !docs.contains(name) && !name.contains("the_docs")).collect();
+    assert_eq!(silent, Vec::<&str>::new());
 }

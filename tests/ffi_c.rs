@@ -1,6 +1,13 @@
 //! The C interface from C: the example of `examples/c` beside a store, and garbage into every function; under valgrind
 //! too where there is one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "the helpers of a test fail as a test does"
+)]
+
 mod common;
 #[path = "common/library.rs"]
 mod library;

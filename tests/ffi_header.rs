@@ -1,5 +1,7 @@
 //! The C header is what the Rust source says, and `unsafe` stays where it belongs.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {

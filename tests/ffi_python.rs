@@ -1,5 +1,7 @@
 //! The C interface from Python, and its answers beside those of the command.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
 mod common;
 #[path = "common/library.rs"]
 mod library;

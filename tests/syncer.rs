@@ -3,6 +3,8 @@
 //! Every wait has a bound that is far above what is stated, so that a busy machine does not fail a test; where a bound
 //! itself is the statement, it is written out.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
 mod common;
 
 use std::process::{Child, Command, Stdio};

@@ -3,6 +3,8 @@
 //! One actor talks to the store at a time. What a store without conditional updates cannot show, another's write of the
 //! same attribute between a till's pull and its own update, is the one window that `docs/conflicts.md` states.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};

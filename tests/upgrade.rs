@@ -7,6 +7,8 @@
 //! TILLSYNC_KEEP_SCHEMA=1 cargo test --test upgrade keep_the_present_schema -- --ignored
 //! ```
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
 mod common;
 
 use std::path::{Path, PathBuf};

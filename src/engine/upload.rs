@@ -10,8 +10,8 @@ use crate::api::{Remote, Request};
 use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
-    Answer, EmailOrder, GetVerdict, Notice, PutVerdict, Step, Ticket, Trouble, Upload, Write, judge_get,
-    judge_put, order_emails,
+    Answer, EmailOrder, GetVerdict, Misses, Notice, PutVerdict, Step, Ticket, Trouble, Upload, Write,
+    judge_get, judge_put, order_emails,
 };
 use crate::store::{Planned, Uploaded};
 
@@ -27,6 +27,8 @@ struct Run {
     errands: BTreeMap<Ticket, Errand>,
     total: u64,
     done: BTreeSet<CustomerId>,
+    /// Updates that the store put off since it last let one through: what a refresh reads meanwhile is no progress.
+    limits: Misses,
 }
 
 /// Why two customers that swap addresses are not sent.
@@ -70,13 +72,10 @@ impl<R: Remote> SyncEngine<R> {
         notices.into_iter().for_each(|notice| (self.on_event)(Event::of(notice)));
     }
 
-    /// How long ago the last pull was, by the till's clock; a pull in the future is no help.
-    pub(super) fn base_age_ms(&self) -> Result<u64> {
-        let age = self
-            .store
-            .time("last_pull_at")?
-            .map(|pulled_at| (self.clock.utc() - pulled_at).num_milliseconds());
-        Ok(age.and_then(|age_ms| u64::try_from(age_ms).ok()).unwrap_or(u64::MAX))
+    /// How long ago this engine pulled. What an earlier process pulled is of no use: only the wall clock could tell its
+    /// age, and that may have been set.
+    pub(super) fn base_age_ms(&self) -> u64 {
+        self.pulled_ms.map_or(u64::MAX, |pulled_ms| self.clock.now_ms().saturating_sub(pulled_ms))
     }
 
     /// Steps 5 and 6, with snapshots that are `base_age_ms` old.
@@ -97,7 +96,13 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn run(&mut self, machine: Upload, total: u64) -> Result<()> {
-        let mut run = Run { machine, errands: BTreeMap::new(), total, done: BTreeSet::new() };
+        let mut run = Run {
+            machine,
+            errands: BTreeMap::new(),
+            total,
+            done: BTreeSet::new(),
+            limits: Misses::default(),
+        };
         loop {
             self.refuse_when_stopped()?;
             match run.machine.next(self.clock.now_ms(), &self.pacer) {
@@ -160,7 +165,7 @@ impl<R: Remote> SyncEngine<R> {
         sent: &[(CustomerId, Vec<FieldId>)],
         answer: &Result<Answer, Trouble>,
     ) -> Result<()> {
-        let verdict = judge_put(answer, sent);
+        let verdict = self.within_patience(run, judge_put(answer, sent));
         note(&verdict);
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
@@ -181,6 +186,18 @@ impl<R: Remote> SyncEngine<R> {
         Ok(())
     }
 
+    fn within_patience(&self, run: &mut Run, verdict: PutVerdict) -> PutVerdict {
+        match verdict {
+            PutVerdict::Limited => self
+                .limited(&mut run.limits, self.clock.now_ms())
+                .map_or(PutVerdict::Limited, PutVerdict::NotSent),
+            passed => {
+                run.limits.clear();
+                passed
+            }
+        }
+    }
+
     fn read_answered(
         &mut self,
         run: &mut Run,
@@ -199,7 +216,10 @@ impl<R: Remote> SyncEngine<R> {
                 let uploaded = self.store.recover(ids, &records, &self.options.policies, now, refuse)?;
                 self.progress(run, [], uploaded);
             }
-            GetVerdict::Limited => run.machine.read_limited(ticket, now_ms),
+            GetVerdict::Limited => match self.limited(&mut run.limits, now_ms) {
+                Some(failure) => run.machine.read_failed(ticket, Err(failure), now_ms, chance),
+                None => run.machine.read_limited(ticket, now_ms),
+            },
             GetVerdict::Again(why) => run.machine.read_failed(ticket, Ok(why), now_ms, chance),
             GetVerdict::Stop(failure) => run.machine.read_failed(ticket, Err(failure), now_ms, chance),
         }

@@ -233,8 +233,9 @@ impl<'a> Merge<'a> {
             let held = three.field == FieldId::FORM_FIELDS && self.dirty.held_forms().next().is_some();
             let outcome = if held { Outcome::Held } else { Outcome::Uploaded };
             self.plan.settle.extend(outcomes(&flying, outcome));
-            // Later adjustments were added to what was sent; a later value stands for itself.
-            let counted_on = value.filter(|_| credit.is_some());
+            // Later adjustments were added to what was sent, and beside a held entry the others are as they were sent;
+            // a later value stands for itself.
+            let counted_on = value.filter(|_| credit.is_some() || held);
             three.base = counted_on.unwrap_or(&three.remote).clone();
             three.ops = if held { three.ops.clone() } else { rest };
             return false;

@@ -121,10 +121,14 @@ impl Till {
 
     /// Diffs, and sends to the server what is to be sent; its answer is reconciled.
     fn push(&mut self, server: &mut Record, policies: &Policies) {
+        self.push_to(server, policies, Habits { keeps_entries: false, tells_all: true });
+    }
+
+    fn push_to(&mut self, server: &mut Record, policies: &Policies, habits: Habits) {
         let Some((payload, sent)) = self.send() else { return };
-        *server = taken(server, &payload);
-        let plan =
-            reconcile(&self.0, &Sent { is_accepted: true, ..sent }, &server.clone(), policies).unwrap();
+        *server = habits.taken(server, &payload);
+        let answer = habits.answer(server);
+        let plan = reconcile(&self.0, &Sent { is_accepted: true, ..sent }, &answer, policies).unwrap();
         self.apply(&plan);
     }
 
@@ -151,7 +155,43 @@ impl Till {
     }
 }
 
-/// The record after an update, as the server keeps it.
+/// What the description of the API leaves open.
+#[derive(Clone, Copy, Debug)]
+struct Habits {
+    /// Form fields that an update does not name stay.
+    keeps_entries: bool,
+    /// The answer to an update holds store credit and form fields too.
+    tells_all: bool,
+}
+
+impl Habits {
+    fn taken(self, record: &Record, payload: &Payload) -> Record {
+        let mut after = taken(record, payload);
+        let sides = (at(record, FieldId::FORM_FIELDS), at(&after, FieldId::FORM_FIELDS));
+        if let (true, (Value::Forms(mut before), Value::Forms(now))) = (self.keeps_entries, sides) {
+            before.extend(now);
+            after = after.with(FieldId::FORM_FIELDS, &Value::Forms(before)).unwrap();
+        }
+        after
+    }
+
+    fn answer(self, record: &Record) -> Record {
+        let told = |field: &FieldId| {
+            ![FieldId::FORM_FIELDS, FieldId::STORE_CREDIT_AMOUNTS].contains(field)
+                && !at(record, *field).is_null()
+        };
+        match self.tells_all {
+            true => record.clone(),
+            false => {
+                let nothing = Record::new(format!("{{\"id\":{ID}}}"));
+                let fields = editable_columns().filter(told);
+                fields.fold(nothing, |answer, field| answer.with(field, &at(record, field)).unwrap())
+            }
+        }
+    }
+}
+
+/// The record after an update, as a server keeps it that replaces form fields whole.
 fn taken(record: &Record, payload: &Payload) -> Record {
     payload.fields.iter().fold(record.clone(), |record, (field, value)| record.with(*field, value).unwrap())
 }
@@ -348,7 +388,11 @@ fn assert_only_what_is_held_differs(till: &Till, server: &Record) {
         let field = FieldId::named(&attribute(open)).unwrap();
         let sides = [till.0.row.get(field).clone(), at(server, field)];
         match open.field.split_once('.') {
-            None => assert_ne!(sides[0], sides[1], "nothing is left to decide of {}", open.field),
+            None => {
+                assert_ne!(sides[0], sides[1], "nothing is left to decide of {}", open.field);
+                let was = Value::from_json(field.kind(), &open.base);
+                assert_ne!(was, sides[1], "the store took its change of {} back", open.field);
+            }
             Some((_, name)) => {
                 let [ours, theirs] = sides.map(|side| entry(&side, name));
                 assert_ne!(ours, theirs, "nothing is left to decide of {}", open.field);
@@ -463,18 +507,26 @@ proptest! {
         assert_only_what_is_held_differs(&till, &server);
     }
 
-    /// However long a till and others edit the same customer, in whatever order.
+    /// However long a till and others edit the same customer, in whatever order, whatever the store's habits.
     #[test]
-    fn in_a_long_life_too_the_two_sides_differ_only_in_what_is_held(a in record(), life in life()) {
+    fn in_a_long_life_too_the_two_sides_differ_only_in_what_is_held(
+        a in record(), life in life(), keeps_entries in any::<bool>(), tells_all in any::<bool>(),
+    ) {
+        let habits = Habits { keeps_entries, tells_all };
         let (mut server, mut till) = (a.clone(), Till::of(&a));
         for moment in life {
             match moment {
                 Moment::Edit(edit) => till.edit(&edit),
                 Moment::Office(edit) => server = office(&server, &[edit]),
-                Moment::Sync => till.sync(&mut server, &hold()),
+                Moment::Sync => {
+                    till.pull(&server, &hold());
+                    till.push_to(&mut server, &hold(), habits);
+                }
             }
         }
-        till.sync(&mut server, &hold());
+        till.pull(&server, &hold());
+        till.push_to(&mut server, &hold(), habits);
+        till.pull(&server, &hold());
         assert_only_what_is_held_differs(&till, &server);
     }
 
@@ -576,6 +628,8 @@ enum Step {
     Adjust(usize, Decimal),
     Office(Decimal),
     Sync(usize),
+    /// It syncs; while the update is on its way it adjusts, and the store's answer already holds a payment of the office.
+    Meanwhile(usize, Decimal, Decimal),
     /// It syncs; whether the update lands, and whether its answer comes, is as these say.
     Lossy(usize, bool),
 }
@@ -585,6 +639,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0usize..2, amount()).prop_map(|(till, amount)| Step::Adjust(till, amount)),
         1 => amount().prop_map(Step::Office),
         2 => (0usize..2).prop_map(Step::Sync),
+        1 => (0usize..2, amount(), amount()).prop_map(|(till, ours, theirs)| Step::Meanwhile(till, ours, theirs)),
         1 => (0usize..2, any::<bool>()).prop_map(|(till, landed)| Step::Lossy(till, landed)),
     ];
     vec(step, 0..30)
@@ -609,6 +664,20 @@ proptest! {
                     server = office(&server, &[Edit::Adjust(amount)]);
                 }
                 Step::Sync(till) => tills[till].sync(&mut server, &hold()),
+                Step::Meanwhile(till, ours, theirs) => {
+                    tills[till].pull(&server, &hold());
+                    let flight = tills[till].send();
+                    sum += ours + theirs;
+                    tills[till].edit(&Edit::Adjust(ours));
+                    let Some((payload, sent)) = flight else {
+                        server = office(&server, &[Edit::Adjust(theirs)]);
+                        continue;
+                    };
+                    server = office(&taken(&server, &payload), &[Edit::Adjust(theirs)]);
+                    let accepted = Sent { is_accepted: true, ..sent };
+                    let plan = reconcile(&tills[till].0, &accepted, &server, &hold()).unwrap();
+                    tills[till].apply(&plan);
+                }
                 Step::Lossy(till, landed) => {
                     tills[till].pull(&server, &hold());
                     let Some((payload, sent)) = tills[till].send() else { continue };

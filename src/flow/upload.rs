@@ -232,10 +232,9 @@ impl Upload {
             return if self.flights.is_empty() { Step::Done } else { Step::Wait(None) };
         }
         let ready_ms = pacer.ready_at_ms(now_ms).max(self.paused_until_ms);
-        if self.flights.len() < self.options.concurrency && ready_ms <= now_ms {
-            if let Some(step) = self.due_read(now_ms).or_else(|| self.next_batch(now_ms)) {
-                return step;
-            }
+        let is_free = self.flights.len() < self.options.concurrency && ready_ms <= now_ms;
+        if is_free && let Some(step) = self.due_read(now_ms).or_else(|| self.next_batch(now_ms)) {
+            return step;
         }
         let is_quiet = self.flights.is_empty() && self.to_read.is_empty();
         match (is_quiet, self.has_unsent()) {

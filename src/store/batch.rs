@@ -11,8 +11,8 @@ use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
 use crate::flow::{
-    Credit, CustomerPlan, Dirty, Notice, Outcome, Payload, Policies, Recovered, Rejection, Sent, Settlement,
-    diff, reconcile, recover,
+    Credit, CustomerPlan, Dirty, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent,
+    Settlement, SnapshotPlan, diff, reconcile, recover,
 };
 
 /// A batch that was committed and may leave now.
@@ -122,7 +122,8 @@ impl Store {
             for (id, record) in records {
                 let Some((dirty, sent)) = on_its_way(transaction, *id)? else { continue };
                 let plan = reconcile(&dirty, &Sent { is_accepted: true, ..sent }, record, policies)?;
-                uploaded.count(apply(transaction, &dirty, &plan, now)?);
+                let notices = apply(transaction, &dirty, &plan, now)?;
+                uploaded.count(&dirty, &plan, notices);
             }
             let ids: Vec<CustomerId> = records.iter().map(|(id, _)| *id).collect();
             remove_items(transaction, &ids)?;
@@ -155,7 +156,8 @@ impl Store {
                 for rejection in rejections.iter().filter(|rejection| rejection.customer_id == dirty.id) {
                     recovered.reject(&dirty, rejection);
                 }
-                uploaded.count(apply(transaction, &dirty, &recovered.plan, now)?);
+                let notices = apply(transaction, &dirty, &recovered.plan, now)?;
+                uploaded.count(&dirty, &recovered.plan, notices);
             }
             remove_items(transaction, ids)?;
             Ok(uploaded)
@@ -189,13 +191,29 @@ impl Store {
 
 impl Uploaded {
     /// Counts what became of one customer.
-    fn count(&mut self, notices: Vec<Notice>) {
-        let landed = notices.iter().filter(|notice| notice.outcome == Outcome::Uploaded);
-        let fields: BTreeSet<FieldId> = landed.map(|notice| notice.field).collect();
+    fn count(&mut self, dirty: &Dirty, plan: &CustomerPlan, notices: Vec<Notice>) {
+        let op_of = |settlement: &Settlement| dirty.ops.iter().find(|op| op.seq == settlement.seq);
+        let fields: BTreeSet<FieldId> = plan
+            .settle
+            .iter()
+            .filter_map(|settlement| Some((op_of(settlement)?, settlement.outcome)))
+            .filter(|(op, outcome)| {
+                *outcome == Some(Outcome::Uploaded) || is_beside_held(dirty, plan, op, *outcome)
+            })
+            .map(|(op, _)| op.field)
+            .collect();
         self.customers += usize::from(!fields.is_empty());
         self.fields += fields.len();
         self.notices.extend(notices);
     }
+}
+
+/// Form fields that landed, of which another one is held: the edit waits with that.
+fn is_beside_held(dirty: &Dirty, plan: &CustomerPlan, op: &Op, outcome: Option<Outcome>) -> bool {
+    op.field == FieldId::FORM_FIELDS
+        && (op.outcome, outcome) == (Some(Outcome::InFlight), Some(Outcome::Held))
+        && dirty.held_forms().next().is_some()
+        && plan.snapshot != SnapshotPlan::Remove
 }
 
 fn insert(transaction: &Transaction<'_>, payloads: &[Payload], now: DateTime<Utc>) -> rusqlite::Result<()> {

@@ -46,10 +46,7 @@ fn create(path: &Path) -> Result<()> {
     match options.open(path) {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::StorageFull => {
-            Err(Failure::DiskFull(path.to_owned()).into())
-        }
-        Err(e) => Err(Failure::NotWritable { path: path.to_owned(), cause: e.to_string() }.into()),
+        Err(e) => Err(Error::file(path, &e)),
     }
 }
 
@@ -103,9 +100,10 @@ impl Store {
         self.connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
             .map_err(|e| Error::sqlite(&self.path, e))?;
-        // Grouped: over several versions, all or nothing.
-        let upgrade = embedded::migrations::runner().set_grouped(true);
-        upgrade.run(&mut self.connection).map_err(|e| self.migration_error(e))?;
+        // Grouped: an upgrade over several versions is all or nothing, with the notes that it was done. Apart, a till that lost power between
+        // the two would find its tables there, make them again, and never open.
+        let runner = embedded::migrations::runner().set_grouped(true);
+        runner.run(&mut self.connection).map_err(|e| self.migration_error(e))?;
         Ok(())
     }
 
@@ -181,15 +179,14 @@ impl Lock {
     /// `None`: somebody else has it.
     fn take(database: &Path, suffix: &str) -> Result<Option<Lock>> {
         let path = beside(database, suffix);
-        let refused = |e: std::io::Error| Failure::NotWritable { path: path.clone(), cause: e.to_string() };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         owner_only(&mut options);
-        let file = options.open(&path).map_err(refused)?;
+        let file = options.open(&path).map_err(|e| Error::file(&path, &e))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(e)) => Err(refused(e).into()),
+            Err(TryLockError::Error(e)) => Err(Error::file(&path, &e)),
         }
     }
 }

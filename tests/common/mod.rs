@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod command;
+pub mod ledger;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -109,4 +112,9 @@ impl Till {
         assert_eq!(self.sandbox.violations(), Vec::<String>::new());
         assert!(self.sandbox.stats().peak_concurrent_updates <= 3);
     }
+}
+
+/// A number in the environment, which makes a test longer or replays one.
+pub fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }
