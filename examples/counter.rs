@@ -36,7 +36,8 @@ fn main() -> ExitCode {
     let before = credits(&sandbox);
     make_slow_and_unreliable(&sandbox);
 
-    let options = SyncerOptions { debounce: Duration::from_millis(500), ..SyncerOptions::default() };
+    let quick = Duration::from_millis(500);
+    let options = SyncerOptions { debounce: quick, patience: 4 * quick, ..SyncerOptions::default() };
     let (syncer, events) = Syncer::start(engine(&sandbox, &path), options).unwrap();
     let listener = std::thread::spawn(move || listen(&events));
 
@@ -146,14 +147,12 @@ fn tell_syncs((well, badly): (u64, u64), sandbox: &Sandbox) {
 }
 
 /// Every customer's last number is there, and its credit moved once for each edit.
-fn tell_arrivals(sandbox: &Sandbox, edits: &Edits, before: &BTreeMap<i32, f64>) -> bool {
+fn tell_arrivals(sandbox: &Sandbox, edits: &Edits, before: &BTreeMap<i32, i64>) -> bool {
     let after = credits(sandbox);
     let missing =
         edits.iter().filter(|(id, (phone, _))| sandbox.customer(**id).unwrap()["phone"] != *phone).count();
     let moved: i64 = edits.values().map(|(_, count)| count).sum();
-    // Floats show the amounts here: half a cent is beyond any rounding of theirs.
-    let is_off = |id: &i32, count: i64| (after[id] - before[id] - count as f64).abs() > 0.005;
-    let wrong = edits.iter().filter(|(id, (_, count))| is_off(id, *count)).count();
+    let wrong = edits.iter().filter(|(id, (_, count))| after[id] - before[id] != *count * 10_000).count();
     let violations = sandbox.violations();
     println!("arrivals  {} customers, {missing} without their last edit", edits.len());
     println!("money     {moved} adjustments, {wrong} customers with too much or too little");
@@ -161,8 +160,10 @@ fn tell_arrivals(sandbox: &Sandbox, edits: &Edits, before: &BTreeMap<i32, f64>) 
     missing == 0 && wrong == 0 && violations.is_empty()
 }
 
-fn credits(sandbox: &Sandbox) -> BTreeMap<i32, f64> {
+/// In ten-thousandths, so that no rounding of floats is taken for money.
+fn credits(sandbox: &Sandbox) -> BTreeMap<i32, i64> {
     let credit =
         |id| sandbox.customer(id).unwrap()["store_credit_amounts"][0]["amount"].as_f64().unwrap_or(0.0);
+    let credit = |id| (credit(id) * 10_000.0).round() as i64;
     sandbox.ids().into_iter().map(|id| (id, credit(id))).collect()
 }

@@ -233,10 +233,11 @@ fn the_deadline_of_the_next_try_survives_a_restart() {
 #[test]
 fn after_a_sync_that_went_well_a_restart_waits_for_nothing() {
     let till = quick(3);
-    let (syncer, _events) = at_work(&till, options());
+    let patient = SyncerOptions { retry_cap: 3 * SOON, ..options() };
+    let (syncer, _events) = at_work(&till, patient.clone());
     assert!(syncer.stop(SOON));
     let receipt = edit(&till, 1, "while nobody worked");
-    let (_syncer, _events) = Syncer::start(till.engine(), options()).unwrap();
+    let (_syncer, _events) = Syncer::start(till.engine(), patient).unwrap();
     assert!(matches!(wait(&till, &receipt), Fate::Uploaded { .. }));
 }
 

@@ -77,7 +77,9 @@ int main(int count, char **arguments) {
     not_opened("an option of another type", path, "{\"timeout_ms\":\"hunter2\"}", "usage");
     not_opened("a file that must be there", no_folder, "{\"create\":false}", "not_there");
 
-    const uint64_t none[] = {0, 1, 99, UINT64_MAX};
+    /* While another till is open, which none of these is. */
+    uint64_t other = tillsync_open(path, "");
+    const uint64_t none[] = {0, other + 1, other + 99, UINT64_MAX};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         refused("call without till", "closed", tillsync_call(none[i], "{\"command\":\"status\"}"));
         refused("start without till", "closed", tillsync_start(none[i], NULL));
@@ -123,5 +125,9 @@ int main(int count, char **arguments) {
     for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
     expect("close twice", tillsync_close(till) == -1, "0");
     refused("call after close", "closed", tillsync_call(till, "{\"command\":\"status\"}"));
+    answer = tillsync_call(other, "{\"command\":\"status\"}");
+    expect("the other till is still open", answer && strncmp(answer, "{\"error\"", 8) != 0, answer);
+    tillsync_free_string(answer);
+    expect("close the other", tillsync_close(other) == 0, "-1");
     return failures == 0 ? 0 : 1;
 }
