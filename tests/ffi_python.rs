@@ -40,8 +40,7 @@ fn the_example_in_python_edits_by_sql_and_syncs_by_ctypes() {
 const CALL: &str = "import json, sys
 sys.path.insert(0, sys.argv[1])
 import till
-options = {'api_url': sys.argv[4], 'store_hash': 'sandbox', 'access_token': 'sandbox-token', 'author': 'ana'}
-it = till.Till(sys.argv[2], sys.argv[3], **options)
+it = till.Till(sys.argv[2], sys.argv[3], **json.loads(sys.argv[4]))
 answers = []
 for request in json.load(sys.stdin):
     command = request.pop('command')
@@ -49,11 +48,18 @@ for request in json.load(sys.stdin):
 it.close()
 print(json.dumps(answers))";
 
-fn calls(till: &Till, requests: &Value) -> Vec<Value> {
+fn calls(till: &Till, options: &Value, requests: &Value) -> Vec<Value> {
     use std::io::Write;
+    let mut all = json!({
+        "api_url": till.sandbox.url(),
+        "store_hash": till.sandbox.store_hash(),
+        "access_token": till.sandbox.token(),
+        "author": "ana",
+    });
+    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
     let mut python = Command::new("python3");
     python.args(["-c", CALL]).arg(root().join("examples/python")).arg(shared_library()).arg(&till.path);
-    python.arg(till.sandbox.url()).env("PYTHONDONTWRITEBYTECODE", "1");
+    python.arg(all.to_string()).env("PYTHONDONTWRITEBYTECODE", "1");
     python.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let mut child = python.spawn().unwrap();
     child.stdin.take().unwrap().write_all(requests.to_string().as_bytes()).unwrap();
@@ -122,7 +128,7 @@ fn every_answer_has_the_shape_of_the_command_s() {
         till.office(3, json!({"phone": "theirs", "email": "taken@example.com"}));
     }
     let requests: Value = steps.iter().map(|(request, _)| request.clone()).collect();
-    let answers = calls(&tills[0], &requests);
+    let answers = calls(&tills[0], &json!({}), &requests);
     for ((request, arguments), answer) in steps.iter().zip(&answers) {
         let mut ours = shape(answer);
         ours.retain(|key| !key.starts_with("receipt"));
@@ -136,4 +142,28 @@ fn every_answer_has_the_shape_of_the_command_s() {
     );
     assert_eq!(answers[12][0]["field"], "phone", "{}", answers[12]);
     assert_eq!(answers[13][0]["field"], "email", "{}", answers[13]);
+}
+
+/// Both sides changed three attributes; each is decided as the app said when it opened the till.
+#[test]
+fn the_policies_of_an_app_decide_what_both_sides_changed() {
+    let till = till(1);
+    till.office(1, json!({"phone": "theirs", "company": "theirs", "last_name": "theirs"}));
+    till.store()
+        .edit(1)
+        .set("phone", "ours")
+        .set("company", "ours")
+        .set("last_name", "ours")
+        .commit()
+        .unwrap();
+    let policies = json!({"default": "remote", "fields": {"company": "local", "last_name": "hold"}});
+    let requests = json!([{"command": "sync"}, {"command": "conflicts"}]);
+    let answers = calls(&till, &json!({ "policies": policies }), &requests);
+    assert_eq!((&answers[0]["uploaded_fields"], &answers[0]["conflicts"]), (&json!(1), &json!(1)));
+    assert_eq!(answers[1][0]["field"], "last_name");
+    let both = |field| (till.local(1, field), till.remote_value(1, field));
+    let [ours, theirs] = ["\"ours\"", "\"theirs\""].map(str::to_owned);
+    assert_eq!(both("phone"), (theirs.clone(), theirs.clone()));
+    assert_eq!(both("company"), (ours.clone(), ours.clone()));
+    assert_eq!(both("last_name"), (ours, theirs));
 }

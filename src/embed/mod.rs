@@ -8,11 +8,13 @@
 //! |---|---|
 //! | `registry` | open tills by their numbers |
 //! | `till` | one open till: its file, its way to the store, its worker |
+//! | `policies` | who decides a conflict, as an app says it |
 //! | `call` | a request in, an answer out: names and shapes of the command's `--json` |
 //! | `refusal` | an error as the other side sees it |
 //! | `strings` | answers that were handed out and not given back yet |
 
 mod call;
+mod policies;
 mod refusal;
 mod registry;
 mod strings;

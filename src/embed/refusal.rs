@@ -60,12 +60,13 @@ impl Refusal {
     /// What is wrong with JSON that came in. The value itself is left out: it may be a password in the wrong place.
     pub(crate) fn json(what: &str, error: &serde_json::Error) -> Refusal {
         let words = error.to_string();
-        let words = match words.split_once(": ").zip(words.rsplit_once(", expected ")) {
-            Some(((kind, _), (_, expected))) if kind.starts_with("invalid ") => {
-                format!("{kind}, expected {expected}")
-            }
-            _ => words,
-        };
+        let told = words.rsplit_once(", expected ").and_then(|(before, expected)| {
+            let kind = ["invalid type", "invalid value", "invalid length", "unknown variant"]
+                .into_iter()
+                .find(|kind| before.starts_with(kind))?;
+            Some(format!("{kind}, expected {expected}"))
+        });
+        let words = told.unwrap_or(words);
         Refusal::usage(format!("{what}: {words}"))
     }
 
@@ -101,6 +102,15 @@ mod tests {
         assert_eq!(wrong("-7"), "the request: invalid value, expected u64 at line 1 column 2");
         assert_eq!(wrong("{"), "the request: invalid type, expected u64 at line 1 column 0");
         assert!(wrong("").contains("EOF"));
+
+        #[derive(Debug, serde::Deserialize)]
+        enum Side {
+            Local,
+            Remote,
+        }
+        let error = serde_json::from_str::<Side>("\"hunter2, expected x\"").unwrap_err();
+        let said = Refusal::json("the request", &error).message;
+        assert!(said.starts_with("the request: unknown variant, expected `Local` or `Remote` at"), "{said}");
     }
 
     #[test]

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::Refusal;
+use super::{Refusal, policies};
 use crate::api::{HttpOptions, HttpRemote};
 use crate::engine::{Event, Stopper, SyncEngine, SyncOptions};
 use crate::error::{Failure, Result};
+use crate::flow::Policies;
 use crate::store::{Fate, Receipt, Store};
 use crate::syncer::{Events, Syncer, SyncerOptions};
 
@@ -36,6 +37,7 @@ struct Options {
     timeout_ms: Option<u64>,
     wait_ms: Option<u64>,
     create: Option<bool>,
+    policies: policies::Words,
 }
 
 /// What an app says when it starts the worker.
@@ -71,6 +73,7 @@ enum Token {
 pub(crate) struct Till {
     path: PathBuf,
     author: Option<String>,
+    policies: Policies,
     way: Way,
     store: Mutex<Store>,
     engine: Mutex<Option<SyncEngine<HttpRemote>>>,
@@ -100,7 +103,7 @@ fn parse<'j, T: Default + Deserialize<'j>>(what: &str, json: Option<&'j str>) ->
 
 impl Till {
     pub(super) fn open(path: &str, options: Option<&str>) -> Result<Till, Refusal> {
-        let options: Options = parse("the options", options)?;
+        let mut options: Options = parse("the options", options)?;
         if path.is_empty() {
             return Err(Refusal::usage("the path is empty"));
         }
@@ -111,6 +114,7 @@ impl Till {
         Ok(Till {
             path: PathBuf::from(path),
             author: options.author.clone(),
+            policies: std::mem::take(&mut options.policies).into(),
             way: Way::of(options),
             store: Mutex::new(store),
             engine: Mutex::default(),
@@ -159,7 +163,8 @@ impl Till {
         let options = self.way.http(&store)?;
         let remote = HttpRemote::new(&options)?;
         store.bind_store(&options.store_hash)?;
-        Ok(SyncEngine::new(store, remote, SyncOptions { wait: self.way.wait, ..SyncOptions::default() }))
+        let (policies, wait) = (self.policies.clone(), self.way.wait);
+        Ok(SyncEngine::new(store, remote, SyncOptions { policies, wait, ..SyncOptions::default() }))
     }
 
     /// What became of the edits of a receipt, at most `timeout` later.

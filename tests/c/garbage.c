@@ -36,6 +36,13 @@ static void not_opened(const char *what, const char *path, const char *options, 
     tillsync_free_string(last);
 }
 
+/* The last error says what would have been right. */
+static void last_names(const char *words) {
+    const char *last = tillsync_last_error();
+    expect(words, last && strstr(last, words) != NULL, last);
+    tillsync_free_string(last);
+}
+
 static const char *const NO_REQUESTS[] = {
     "", " ", "null", "[]", "7", "\"edit\"", "{", "{}", "{\"command\":7}", "{\"command\":null}", "{\"command\":\"hunter2\"}",
     "{\"command\":\"status\",\"extra\":1}", "{\"command\":\"edit\"}", "{\"command\":\"edit\",\"id\":\"42\",\"fields\":{}}",
@@ -75,6 +82,14 @@ int main(int count, char **arguments) {
     not_opened("options that are not UTF-8", path, "\xc3\x28", "usage");
     not_opened("an unknown option", path, "{\"token\":\"x\"}", "usage");
     not_opened("an option of another type", path, "{\"timeout_ms\":\"hunter2\"}", "usage");
+    not_opened("policies of another type", path, "{\"policies\":\"hunter2\"}", "usage");
+    not_opened("an unknown policy", path, "{\"policies\":{\"default\":\"hunter2\"}}", "usage");
+    last_names("`hold`, `local`, `remote`, `latest`");
+    not_opened("a policy for no attribute", path, "{\"policies\":{\"fields\":{\"phon\":\"local\"}}}", "usage");
+    last_names("`phon`");
+    last_names("email, first_name, last_name, company, phone, notes");
+    not_opened("policies at the wrong depth", path, "{\"policies\":{\"phone\":\"local\"}}", "usage");
+    last_names("`default` or `fields`");
     not_opened("a file that must be there", no_folder, "{\"create\":false}", "not_there");
 
     /* While another till is open, which none of these is. */
