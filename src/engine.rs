@@ -15,6 +15,7 @@ mod events;
 mod options;
 mod pull;
 mod report;
+mod spans;
 mod upload;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::error::{Failure, Result};
 use crate::flow::{Answer, GetVerdict, Misses, Pacer, Page, Ticket, Tickets, Trouble, judge_get};
 use crate::store::{Store, SyncLock};
 use report::Counts;
+use spans::Spans;
 
 /// Syncs one file with one store. It owns its own connection to the file, so an app reads and edits meanwhile.
 pub struct SyncEngine<R> {
@@ -45,6 +47,7 @@ pub struct SyncEngine<R> {
     /// When this engine's last pull began.
     pulled_ms: Option<u64>,
     counts: Counts,
+    spans: Spans,
     on_event: Box<dyn FnMut(Event) + Send>,
     stopper: Option<Stopper>,
 }
@@ -103,6 +106,7 @@ impl<R: Remote> SyncEngine<R> {
             blocks,
             pulled_ms: None,
             counts,
+            spans: Spans::default(),
             on_event,
             stopper,
         }
@@ -135,12 +139,14 @@ impl<R: Remote> SyncEngine<R> {
     /// When the store cannot be reached or refuses, another sync of the file runs, or the file fails. Whatever happens,
     /// every edit is kept, and the next sync goes on from there.
     pub fn sync(&mut self) -> Result<SyncReport> {
-        let _alone = self.begin()?;
-        self.recover()?;
-        self.pull_and_merge(Extent::Changes)?;
-        let plan = self.plan()?;
-        self.upload(plan, self.base_age_ms())?;
-        self.report()
+        self.whole("sync", |engine| {
+            let _alone = engine.begin()?;
+            engine.recover()?;
+            engine.pull_and_merge(Extent::Changes)?;
+            let plan = engine.plan()?;
+            engine.upload(plan, engine.base_age_ms())?;
+            engine.report()
+        })
     }
 
     /// Uploads what was edited, without a pull, unless this engine's last one is longer ago than
@@ -150,11 +156,13 @@ impl<R: Remote> SyncEngine<R> {
     /// # Errors
     /// As [`SyncEngine::sync`].
     pub fn push(&mut self) -> Result<SyncReport> {
-        let _alone = self.begin()?;
-        self.recover()?;
-        let plan = self.plan()?;
-        self.upload(plan, self.base_age_ms())?;
-        self.report()
+        self.whole("push", |engine| {
+            let _alone = engine.begin()?;
+            engine.recover()?;
+            let plan = engine.plan()?;
+            engine.upload(plan, engine.base_age_ms())?;
+            engine.report()
+        })
     }
 
     /// Brings the snapshot, and every working copy without edits, up to date; nothing is uploaded.
@@ -162,10 +170,12 @@ impl<R: Remote> SyncEngine<R> {
     /// # Errors
     /// As [`SyncEngine::sync`].
     pub fn pull(&mut self, extent: Extent) -> Result<PullReport> {
-        let _alone = self.begin()?;
-        self.recover()?;
-        self.pull_and_merge(extent)?;
-        self.pull_report()
+        self.whole("pull", |engine| {
+            let _alone = engine.begin()?;
+            engine.recover()?;
+            engine.pull_and_merge(extent)?;
+            engine.pull_report()
+        })
     }
 
     /// The payloads that would be sent now, as JSON objects, passwords as `***`: of these customers, or of all when
@@ -212,6 +222,7 @@ impl<R: Remote> SyncEngine<R> {
             _ => self.counts.get += 1,
         }
         self.pacer.sent();
+        self.spans.request(ticket, &request, self.clock.now_ms());
         self.remote.start(ticket, request);
     }
 
@@ -242,6 +253,7 @@ impl<R: Remote> SyncEngine<R> {
             until_ms.map(|until_ms| Duration::from_millis(until_ms.saturating_sub(self.clock.now_ms())));
         let (ticket, answer) = self.await_answer(wait)?;
         let now_ms = self.clock.now_ms();
+        self.spans.answered(ticket, &answer, now_ms);
         match &answer {
             Ok(answer) => {
                 self.pacer.returned(&answer.rate, now_ms);

@@ -419,7 +419,7 @@ fn a_password_and_a_token_leave_no_trace() {
     }
     assert_eq!(till.sandbox.last_password(1).as_deref(), Some(secret));
     let said = said.concat();
-    assert!(said.contains("DEBUG tillsync") && said.contains("DEBUG ureq"), "the logs are on");
+    assert!(said.contains("DEBUG sync{") && said.contains("DEBUG ureq"), "the logs are on");
     assert!(!said.contains("TRACE ureq"), "every byte on the wire is in those, as a table of hex");
     let files = till.bytes();
     for word in [secret, till.sandbox.token()] {

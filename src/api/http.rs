@@ -83,7 +83,6 @@ impl HttpRemote {
 
 impl Remote for HttpRemote {
     fn start(&mut self, ticket: Ticket, request: Request) {
-        tracing::debug!(ticket = ticket.0, ?request, "request");
         self.in_flight += 1;
         // The threads live as long as this sender does.
         _ = self.jobs.send((ticket, request));
@@ -111,7 +110,6 @@ impl Caller {
             let job = inbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
             let Ok((ticket, request)) = job else { return };
             let answer = self.call(&request);
-            tracing::debug!(ticket = ticket.0, status = answer.as_ref().map_or(0, |a| a.status), "answer");
             if outbox.send((ticket, answer)).is_err() {
                 return;
             }

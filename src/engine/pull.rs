@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Asked, Event, Extent, Progress, SyncEngine};
+use super::{Asked, Event, Extent, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Failure, Result};
@@ -55,10 +55,11 @@ impl<R: Remote> SyncEngine<R> {
     pub(super) fn pull_and_merge(&mut self, extent: Extent) -> Result<()> {
         let cursor = self.store.pull_cursor()?;
         let began_ms = self.clock.now_ms();
-        match (extent, cursor) {
-            (Extent::Changes, Some(cursor)) => self.pull_changes(cursor)?,
-            _ => self.pull_everything()?,
-        }
+        let span = spans::pull(if cursor.is_none() { Extent::Full } else { extent });
+        self.traced(&span, |engine| match (extent, cursor) {
+            (Extent::Changes, Some(cursor)) => engine.pull_changes(cursor),
+            _ => engine.pull_everything(),
+        })?;
         self.pulled_ms = Some(began_ms);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use super::{Event, SyncEngine};
+use super::{Event, SyncEngine, spans};
 use crate::api::Remote;
 use crate::error::Result;
 use crate::store::{Conflict, Rejected, Uploaded};
@@ -104,6 +104,23 @@ impl Counts {
     fn requests(&self) -> Requests {
         Requests { get: self.get, put: self.put }
     }
+
+    /// What was counted since then, by the names of the report.
+    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 10] {
+        let of = |count: fn(&Counts) -> u64| count(self).saturating_sub(count(before));
+        [
+            ("pulled", of(|counts| counts.pulled)),
+            ("deleted", of(|counts| counts.deleted)),
+            ("uploaded_customers", of(|counts| counts.uploaded.customers as u64)),
+            ("uploaded_fields", of(|counts| counts.uploaded.fields as u64)),
+            ("unchanged_customers", of(|counts| counts.unchanged_customers)),
+            ("get", of(|counts| counts.get)),
+            ("put", of(|counts| counts.put)),
+            ("retries", of(|counts| counts.retries)),
+            ("rate_limited", of(|counts| counts.rate_limited)),
+            ("bytes_sent", of(|counts| counts.bytes_sent)),
+        ]
+    }
 }
 
 impl<R: Remote> SyncEngine<R> {
@@ -113,6 +130,7 @@ impl<R: Remote> SyncEngine<R> {
         self.store.set_time("last_push_at", Some(now))?;
         self.wipe_log()?;
         let (rejected_edits, open_conflicts) = (self.store.rejected()?, self.store.conflicts()?);
+        spans::waiting(rejected_edits.len(), open_conflicts.len());
         let counts = &self.counts;
         Ok(SyncReport {
             pulled: counts.pulled,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use super::{Event, Extent, Progress, SyncEngine};
+use super::{Event, Extent, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
@@ -50,9 +50,10 @@ impl<R: Remote> SyncEngine<R> {
         let left_ms = left.clamp(TimeDelta::zero(), grace).num_milliseconds().unsigned_abs();
         let now_ms = self.clock.now_ms();
         let tickets = self.tickets();
+        let span = spans::recover(doubt.customers.len());
         let machine =
             Upload::recovering(doubt.customers, now_ms + left_ms, self.options.upload, now_ms, tickets);
-        self.run(machine, 0)
+        self.traced(&span, |engine| engine.run(machine, 0))
     }
 
     /// Step 4. What is to be sent; what needs no call settles here.
@@ -84,7 +85,8 @@ impl<R: Remote> SyncEngine<R> {
         let total = planned.customers.len() as u64;
         let size = self.store.batch_limit(self.clock.utc())?.unwrap_or(self.options.upload.batch_size);
         let (times, tickets) = ((self.clock.now_ms(), base_age_ms), self.tickets());
-        self.run(Upload::of(planned.customers, &order, size, self.options.upload, times, tickets), total)
+        let machine = Upload::of(planned.customers, &order, size, self.options.upload, times, tickets);
+        self.traced(&spans::upload(total), |engine| engine.run(machine, total))
     }
 
     fn order(&mut self, planned: &Planned) -> Result<EmailOrder> {
@@ -138,7 +140,9 @@ impl<R: Remote> SyncEngine<R> {
         let customers: Vec<CustomerId> = prepared.payloads.iter().map(|payload| payload.id).collect();
         let has_adjustment = prepared.payloads.iter().any(|payload| payload.credit.is_some());
         run.machine.sent(ticket, &customers, has_adjustment, self.clock.now_ms());
-        let sent = prepared.payloads.iter().map(|payload| (payload.id, payload.sent().collect())).collect();
+        let sent: Vec<_> =
+            prepared.payloads.iter().map(|payload| (payload.id, payload.sent().collect())).collect();
+        self.spans.batch(ticket, &sent, self.clock.now_ms());
         run.errands.insert(ticket, Errand::Put(sent));
         self.start(ticket, Request::update(&prepared.payloads));
         Ok(())
@@ -166,7 +170,7 @@ impl<R: Remote> SyncEngine<R> {
         answer: &Result<Answer, Trouble>,
     ) -> Result<()> {
         let verdict = self.within_patience(run, judge_put(answer, sent));
-        note(&verdict);
+        self.spans.judged(ticket, &verdict, self.clock.now_ms());
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
             Write::Settle(records) => {
@@ -235,25 +239,5 @@ impl<R: Remote> SyncEngine<R> {
             customers: run.done.len() as u64,
             of: run.total,
         }));
-    }
-}
-
-/// What is worth a line in the log; no personal data.
-fn note(verdict: &PutVerdict) {
-    match verdict {
-        PutVerdict::Confirmed { records, missing, rejections } => {
-            tracing::debug!(
-                confirmed = records.len(),
-                missing = missing.len(),
-                rejected = rejections.len(),
-                "answer"
-            );
-        }
-        PutVerdict::InDoubt(why) => tracing::warn!(why, "an update is in doubt"),
-        PutVerdict::Refused { rejections, .. } => {
-            tracing::warn!(named = rejections.len(), "an update was refused")
-        }
-        PutVerdict::TooLarge => tracing::warn!("an update was too large"),
-        PutVerdict::Limited | PutVerdict::NotSent(_) | PutVerdict::Stop(_) => {}
     }
 }
