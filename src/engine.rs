@@ -197,6 +197,11 @@ impl<R: Remote> SyncEngine<R> {
         &mut self.remote
     }
 
+    /// The time that it goes by.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
     fn begin(&mut self) -> Result<SyncLock> {
         let lock = self.store.lock_sync(self.options.wait)?;
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };

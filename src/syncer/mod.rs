@@ -10,6 +10,8 @@
 
 mod events;
 mod schedule;
+#[cfg(all(test, feature = "sandbox"))]
+mod virtual_time;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -23,7 +25,7 @@ pub use events::Events;
 pub use schedule::SyncerOptions;
 
 use crate::api::Remote;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::customer::EditSeq;
 use crate::engine::{Event, Stopper, SyncEngine};
 use crate::error::{Failure, Result};
@@ -201,7 +203,7 @@ impl<R: Remote> Worker<R> {
         queue: Arc<Queue>,
         is_at_work: Arc<AtomicBool>,
     ) -> Result<Worker<R>> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let clock = engine.clock();
         let told = queue.clone();
         let engine = engine.on_event(move |event| told.push(event));
         let watch = Store::open(engine.store().path())?;
