@@ -22,6 +22,7 @@ mod error;
 #[cfg(feature = "ffi")]
 mod ffi;
 mod flow;
+mod key;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod store;
@@ -41,9 +42,11 @@ pub use flow::{
     Answer, Contest, Decision, Outcome, Policies, Policy, RateHeaders, Resolver, RetryOptions, Ticket,
     Trouble, UploadOptions,
 };
+pub use key::Key;
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
     Conflict, DecisionRow, EditBuilder, Fate, JournalRow, Keep, Receipt, Rejected, Status, Store,
+    StoreOptions,
 };
 pub use syncer::{Events, Syncer, SyncerOptions};

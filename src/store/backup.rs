@@ -4,8 +4,6 @@ use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use rusqlite::Connection;
-
 use super::{Store, open};
 use crate::error::{Error, Failure, Result};
 
@@ -45,7 +43,7 @@ impl Store {
         let to = path.to_str().ok_or_else(|| Error::usage("the path of a backup must be UTF-8"))?;
         self.connection.execute("VACUUM INTO ?1", [to]).map_err(|e| Error::sqlite(path, e))?;
         // A copy begins without write-ahead log; in its place, readers would wait for writers.
-        let copy = Connection::open(path).map_err(|e| Error::sqlite(path, e))?;
+        let copy = open::connect(path, self.key.as_ref())?;
         copy.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
             .map_err(|e| Error::sqlite(path, e))
     }

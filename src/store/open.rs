@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::Store;
+use super::{Store, StoreOptions, unlock};
 use crate::error::{Error, Failure, Result};
+use crate::key::Key;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -20,22 +21,40 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Statements kept prepared: one for each column and each verb.
 const STATEMENTS: usize = 160;
 
-pub(super) fn open(path: &Path) -> Result<Store> {
-    create(path)?;
-    open_existing(path)
-}
-
-pub(super) fn open_existing(path: &Path) -> Result<Store> {
+pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
+    let StoreOptions { create: may_create, key } = options;
+    unlock::allow(key.as_ref())?;
+    if may_create {
+        create(path)?;
+    }
     if !path.exists() {
         return Err(Failure::NotThere(path.to_owned()).into());
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|e| Error::sqlite(path, e))?;
-    let mut store = Store { connection, path: path.to_owned() };
+    let connection = connect(path, key.as_ref())?;
+    let mut store = Store { connection, path: path.to_owned(), key };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade()?;
     store.permissions().map_err(|e| store.error(e))?;
     Ok(store)
+}
+
+/// A connection that can read the file: every one is made here, so that none goes without the key.
+pub(super) fn connect(path: &Path, key: Option<&Key>) -> Result<Connection> {
+    let connection = raw(path)?;
+    unlock::give(&connection, path, key)?;
+    unlock::look(&connection, path, key)?;
+    Ok(connection)
+}
+
+/// A connection before its key; it has read nothing yet.
+pub(super) fn raw(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(connection)
+    };
+    open().map_err(|e| Error::sqlite(path, e))
 }
 
 /// An empty file for its owner only; SQLite gives the files beside it the same rights.
@@ -63,7 +82,6 @@ impl Store {
     fn settings(&self) -> rusqlite::Result<()> {
         let connection = &self.connection;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         // What was deleted is overwritten: a password leaves no trace.
         connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;

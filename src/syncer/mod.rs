@@ -204,7 +204,7 @@ impl<R: Remote> Worker<R> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let told = queue.clone();
         let engine = engine.on_event(move |event| told.push(event));
-        let watch = Store::open(engine.store().path())?;
+        let watch = engine.store().reopen()?;
         let schedule = Schedule::new(&options, clock.now_ms());
         let (seen_version, seen) = (watch.data_version()?, Seen { newest: EditSeq(0), freed_at: None });
         Ok(Worker {
