@@ -86,10 +86,10 @@ fn alone(path: &Path, key: &Key) -> Result<Connection> {
     unlock::give(&connection, path, Some(key))?;
     let settings = || {
         connection.busy_timeout(Duration::ZERO)?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
+        // The lock is taken with the first read, and kept; after a read it would be too late to ask for it.
         connection.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
-        // Taken with the first read, and kept.
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "FULL")
     };
     settings().map_err(|e| match e.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::InUse(path.to_owned()).into(),
