@@ -140,6 +140,11 @@ impl Key {
         Err(Failure::NotBuiltIn { what: "keys from the keyring", feature: "keyring" }.into())
     }
 
+    /// The key as SQLCipher takes it.
+    pub(crate) fn text(&self) -> &str {
+        self.0.expose_secret()
+    }
+
     /// The statement that hands the key to SQLCipher. Keys cannot be bound as parameters.
     pub(crate) fn statement(&self, pragma: &str) -> SecretString {
         let quoted = SecretString::from(self.0.expose_secret().replace('\'', "''"));

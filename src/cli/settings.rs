@@ -91,8 +91,32 @@ impl FromStr for KeyringEntry {
     }
 }
 
+/// Another key, for a command that gives one.
+#[derive(Args, Debug)]
+pub(super) struct NewKey {
+    /// The environment variable with the new key
+    #[arg(long, value_name = "NAME", group = "new_key")]
+    new_key_env: Option<String>,
+
+    /// A file with the new key
+    #[arg(long, value_name = "PATH", group = "new_key")]
+    new_key_file: Option<PathBuf>,
+
+    /// An entry of the operating system's keyring with the new key
+    #[arg(long, value_name = "SERVICE/USER", group = "new_key")]
+    new_key_keyring: Option<KeyringEntry>,
+}
+
+impl NewKey {
+    /// Where one is named.
+    pub(super) fn read(&self) -> Result<Option<Key>, Failed> {
+        let NewKey { new_key_env, new_key_file, new_key_keyring } = self;
+        Ok(key(new_key_env.as_deref(), new_key_file.as_deref(), new_key_keyring.as_ref())?)
+    }
+}
+
 /// The key that one of three flags names.
-pub(super) fn key(
+fn key(
     env: Option<&str>,
     file: Option<&Path>,
     keyring: Option<&KeyringEntry>,
