@@ -223,8 +223,10 @@ fn a_damaged_page_of_an_encrypted_file_is_found() {
 
 // ---- where a key comes from --------------------------------------------------------------------------------------
 
+type Variables<'v> = &'v [(&'v str, &'v str)];
+
 /// The command in the till's folder, with these flags and this environment.
-fn with(till: &Till, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+fn with(till: &Till, arguments: &[&str], environment: Variables<'_>) -> Ran {
     let mut command = till.command(arguments.iter().copied());
     command.env_remove("TILLSYNC_KEY").envs(environment.iter().copied()).current_dir(till.folder.path());
     Ran::of(&command.output().unwrap())
@@ -236,7 +238,7 @@ fn the_command_takes_a_key_from_the_environment_or_a_file_and_makes_no_plain_fil
     till.key = Some(PASSPHRASE.to_owned());
     std::fs::write(till.folder.path().join("key"), format!("{PASSPHRASE}\n")).unwrap();
     std::fs::write(till.folder.path().join("empty"), "\n").unwrap();
-    let wrong: [(&[&str], &[(&str, &str)]); 6] = [
+    let wrong: [(&[&str], Variables<'_>); 6] = [
         (&["pull", "--key-env", "NO_SUCH_KEY"], &[]),
         (&["pull", "--key-file", "not-there"], &[]),
         (&["pull", "--key-file", "empty"], &[]),

@@ -57,9 +57,7 @@ impl Store {
             Ok(store) => *self = store,
             Err(error) if error.is_wrong_key() => {
                 *self = self.opened(old)?;
-                written?;
-                let cause = "the new key was not written".to_owned();
-                return Err(Failure::NotWritable { path: self.path.clone(), cause }.into());
+                return Err(written.err().unwrap_or_else(|| not_written(&self.path)));
             }
             Err(error) => return Err(error),
         }
@@ -75,9 +73,16 @@ fn rewrite(path: &Path, old: &Key, new: &Key) -> Result<()> {
     let connection = alone(path, old)?;
     let fold = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     fold().map_err(|e| Error::sqlite(path, e))?;
-    unlock::say(&connection, path, new.statement("rekey").expose_secret())?;
-    // Nothing of the old key is left in the file; if this fails, it is still so for whoever reads the log too.
-    fold().map_err(|e| Error::sqlite(path, e))
+    unlock::say(&connection, path, new.statement("rekey").expose_secret()).map_err(|_| not_written(path))?;
+    // So that nothing of the old key is left in the file. When it fails the commit may have: that is asked next.
+    _ = fold();
+    Ok(())
+}
+
+/// All that is known when SQLCipher fails: it says no more itself.
+fn not_written(path: &Path) -> Error {
+    let cause = "the new key was not written; it needs as much free space as the file has".to_owned();
+    Failure::NotWritable { path: path.to_owned(), cause }.into()
 }
 
 /// A connection that nobody else has one beside.
