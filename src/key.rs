@@ -45,7 +45,7 @@ impl Key {
         if text.contains('\0') {
             return Err(unusable("the key holds a NUL character, and a passphrase may not"));
         }
-        if hex(text).is_some() {
+        if hex(text.trim()).is_some() {
             return Err(unusable("a passphrase may not have the form x'…' of a raw key"));
         }
         Ok(Key(passphrase))
@@ -65,12 +65,16 @@ impl Key {
         Key(text.into())
     }
 
-    /// A key as text: `x'…'` with 64 hexadecimal digits is a raw key, anything else a passphrase.
+    /// A key as text: `x'…'` with 64 hexadecimal digits is a raw key, anything else a passphrase. A line break at its end
+    /// does not count: tools that keep keys add one.
     ///
     /// # Errors
     /// When it is empty, holds a NUL character, or is `x'…'` with something else in it.
     pub fn parse(text: impl Into<SecretString>) -> Result<Key> {
-        let text = text.into();
+        let mut text: SecretString = text.into();
+        if let Some(line) = text.expose_secret().strip_suffix('\n') {
+            text = line.strip_suffix('\r').unwrap_or(line).into();
+        }
         match hex(text.expose_secret()) {
             None => Key::passphrase(text),
             Some(digits) if digits.len() == 2 * BYTES && digits.bytes().all(|d| d.is_ascii_hexdigit()) => {
@@ -97,18 +101,14 @@ impl Key {
         }
     }
 
-    /// The key in a file, which holds nothing else; a line break at its end does not count. Read as [`Key::parse`] does.
+    /// The key in a file, which holds nothing else. Read as [`Key::parse`] does.
     ///
     /// # Errors
     /// When the file cannot be read, is no text, or no key.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Key> {
         let path = path.as_ref();
         let of = format!("the key file {}", path.display());
-        let mut text = std::fs::read_to_string(path).map_err(|e| unusable(format!("{of}: {e}")))?;
-        if text.ends_with('\n') {
-            text.pop();
-            _ = text.ends_with('\r') && text.pop().is_some();
-        }
+        let text = std::fs::read_to_string(path).map_err(|e| unusable(format!("{of}: {e}")))?;
         Key::parse(text).map_err(|e| e.of(&of))
     }
 
@@ -184,6 +184,8 @@ mod tests {
             assert!(text.is_empty() || !words.contains(text), "{words}");
         }
         assert!(Key::passphrase(format!("x'{digits}'")).is_err());
+        assert!(Key::parse(format!("x'{digits}'\n")).is_ok(), "a raw key all the same, and no passphrase");
+        assert!(Key::parse(format!(" x'{digits}'")).is_err());
         // 64 digits alone are a passphrase like any other, as SQLCipher takes them.
         assert!(Key::parse(digits).is_ok());
     }

@@ -319,7 +319,7 @@ mod drawer {
         }
         fn get_secret(&self) -> Result<Vec<u8>> {
             match self.0.as_str() {
-                "till 1" => Ok(PASSPHRASE.as_bytes().to_vec()),
+                "till 1" => Ok(format!("{PASSPHRASE}\n").into_bytes()),
                 "bytes" => Ok(b"secret \xff".to_vec()),
                 "locked" => Err(Error::NoStorageAccess("it is locked".into())),
                 _ => Err(Error::NoEntry),
@@ -620,4 +620,42 @@ fn rekey(till: &Till, old: &str, new: &str) -> std::process::Child {
     let mut command: Command = till.command(["rekey", "--key-env", "OLD", "--new-key-env", "NEW"]);
     command.env_remove("TILLSYNC_KEY").env("OLD", old).env("NEW", new);
     command.spawn().unwrap()
+}
+
+// ---- what it costs -----------------------------------------------------------------------------------------------
+
+/// `cargo test --release --features sqlcipher --test encryption costs -- --ignored --nocapture`
+#[test]
+#[ignore = "it measures, and takes a while"]
+fn what_encryption_costs() {
+    const CUSTOMERS: usize = 20_000;
+    let sandbox = sandbox(CUSTOMERS);
+    let ids: Vec<i64> = sandbox.ids().into_iter().map(i64::from).collect();
+    for (name, key) in [("plain", None), ("raw key", Some(RAW)), ("passphrase", Some(PASSPHRASE))] {
+        let mut till = Till::new(sandbox.clone());
+        till.key = key.map(str::to_owned);
+        let timed = |times: u32, mut work: Box<dyn FnMut() + '_>| {
+            let began = Instant::now();
+            (0..times).for_each(|_| work());
+            began.elapsed() / times
+        };
+        let pull = timed(1, Box::new(|| _ = till.engine().pull(Extent::Changes).unwrap()));
+        let open = timed(20, Box::new(|| drop(till.store())));
+        let mut store = till.store();
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut id = || ids[random.usize(..ids.len())];
+        let read = timed(100_000, Box::new(|| _ = store.get(id()).unwrap().unwrap()));
+        let mut n = 0;
+        let edit = timed(
+            2_000,
+            Box::new(|| {
+                n += 1;
+                store.edit(id()).set("phone", &n.to_string()).commit().unwrap();
+            }),
+        );
+        let bytes = std::fs::metadata(&till.path).unwrap().len();
+        println!(
+            "{name}: open {open:?}, edit {edit:?}, read of one customer {read:?}, pull of {CUSTOMERS} {pull:?}, {bytes} bytes"
+        );
+    }
 }
