@@ -88,7 +88,7 @@ fn a_file_keeps_its_key_when_there_is_no_space_to_write_it_anew() {
         assert_eq!(till.run(["pull"]).exit, Some(0));
         till.set(1, "phone", "555-0100");
         let bytes = fs::metadata(&till.path).unwrap().len();
-        let mut fails = |left: u64| {
+        let fails = |left: u64| {
             mount(&["-o", &format!("remount,size={}", bytes + left)], till.folder.path());
             let mut store = till.store();
             let error = store.rekey(tillsync::Key::passphrase("the new one").unwrap()).unwrap_err();
