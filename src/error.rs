@@ -55,6 +55,7 @@ pub(crate) enum Failure {
     InUse(PathBuf),
     #[error("{0}")]
     Key(String),
+    #[cfg_attr(not(feature = "keyring"), allow(dead_code, reason = "nobody asks a keyring then"))]
     #[error("the keyring of this system cannot be asked for the key: {0}")]
     Keyring(String),
     #[error("this build has no {what}: it was made without the feature {feature}")]
