@@ -51,7 +51,7 @@ pub fn run(world: &World, table: &mut Table) {
 /// A till's day: open, edit, upload. Prints the peak of its memory.
 pub fn till(file: &Path, remote: HttpRemote, edited: usize) {
     let mut store = Store::open(file).unwrap();
-    for (id, edits) in edits(&customer_ids(store.connection()), edited, 7) {
+    for (id, edits) in edits(&customer_ids(store.connection()), edited, 5) {
         let edit = edits.into_iter().fold(store.edit(id), |edit, one| edit.with(one));
         edit.commit().unwrap();
     }

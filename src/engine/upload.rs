@@ -13,7 +13,7 @@ use crate::flow::{
     Answer, EmailOrder, GetVerdict, PutVerdict, Step, Ticket, Trouble, Upload, Write, judge_get, judge_put,
     order_emails,
 };
-use crate::store::{Planned, Uploaded};
+use crate::store::{Planned, Prepared, Uploaded};
 
 /// What a ticket stands for.
 enum Errand {
@@ -95,7 +95,7 @@ impl<R: Remote> SyncEngine<R> {
         let mut run = Run { machine, errands: BTreeMap::new(), total, done: BTreeSet::new() };
         loop {
             match run.machine.next(self.clock.now_ms(), &self.pacer) {
-                Step::Send(ticket, ids) => self.send(&mut run, ticket, &ids)?,
+                Step::Send(ticket, ids) => self.send(&mut run, ticket, ids)?,
                 Step::Read(ticket, ids) => {
                     run.errands.insert(ticket, Errand::Read(ids.clone()));
                     self.start(ticket, Request::ByIds(ids));
@@ -115,13 +115,31 @@ impl<R: Remote> SyncEngine<R> {
         run.machine.failure().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
-    /// Commits a batch, then lets it leave.
-    fn send(&mut self, run: &mut Run, ticket: Ticket, ids: &[CustomerId]) -> Result<()> {
-        let prepared = self.store.prepare_batch(ids, self.clock.utc())?;
+    /// Commits a batch, and what may leave at the same time with it; then lets them leave.
+    fn send(&mut self, run: &mut Run, ticket: Ticket, ids: Vec<CustomerId>) -> Result<()> {
+        let mut batches = vec![(ticket, ids)];
+        let mut pacer = self.pacer.clone();
+        let now_ms = self.clock.now_ms();
+        loop {
+            pacer.sent();
+            match run.machine.next_to_send(now_ms, &pacer) {
+                Some(batch) => batches.push(batch),
+                None => break,
+            }
+        }
+        let ids = batches.iter().map(|(_, ids)| &ids[..]);
+        let prepared = self.store.prepare_batches(ids, self.clock.utc())?;
+        for ((ticket, _), prepared) in batches.iter().zip(prepared) {
+            self.send_prepared(run, *ticket, &prepared);
+        }
+        Ok(())
+    }
+
+    fn send_prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: &Prepared) {
         self.counts.unchanged_customers += prepared.unchanged_customers as u64;
         if prepared.payloads.is_empty() {
             run.machine.nothing_to_send(ticket);
-            return Ok(());
+            return;
         }
         let customers: Vec<CustomerId> = prepared.payloads.iter().map(|payload| payload.id).collect();
         let has_adjustment = prepared.payloads.iter().any(|payload| payload.credit.is_some());
@@ -129,9 +147,9 @@ impl<R: Remote> SyncEngine<R> {
         let sent = prepared.payloads.iter().map(|payload| (payload.id, payload.sent().collect())).collect();
         run.errands.insert(ticket, Errand::Put(sent));
         self.start(ticket, Request::update(&prepared.payloads));
-        Ok(())
     }
 
+    /// Takes the next answer, and whatever else has come by then: what leaves next shares one commit.
     fn wait(&mut self, run: &mut Run, until_ms: Option<u64>) -> Result<()> {
         let Some((ticket, answer)) = self.next_answer(until_ms) else {
             if until_ms.is_none() && run.machine.in_flight() == 0 {
@@ -139,9 +157,18 @@ impl<R: Remote> SyncEngine<R> {
             }
             return Ok(());
         };
+        self.take_answer(run, ticket, &answer)?;
+        while run.machine.in_flight() > 0 {
+            let Some((ticket, answer)) = self.next_answer(Some(self.clock.now_ms())) else { break };
+            self.take_answer(run, ticket, &answer)?;
+        }
+        Ok(())
+    }
+
+    fn take_answer(&mut self, run: &mut Run, ticket: Ticket, answer: &Result<Answer, Trouble>) -> Result<()> {
         match run.errands.remove(&ticket) {
-            Some(Errand::Put(sent)) => self.put_answered(run, ticket, &sent, &answer),
-            Some(Errand::Read(ids)) => self.read_answered(run, ticket, &ids, &answer),
+            Some(Errand::Put(sent)) => self.put_answered(run, ticket, &sent, answer),
+            Some(Errand::Read(ids)) => self.read_answered(run, ticket, &ids, answer),
             None => Ok(()),
         }
     }

@@ -245,6 +245,18 @@ impl Upload {
         }
     }
 
+    /// Another batch that may leave at once, beside those that were handed out; the pacer has counted them.
+    pub fn next_to_send(&mut self, now_ms: u64, pacer: &Pacer) -> Option<(Ticket, Vec<CustomerId>)> {
+        let is_free = self.failure.is_none()
+            && self.flights.len() < self.options.concurrency
+            && pacer.ready_at_ms(now_ms).max(self.paused_until_ms) <= now_ms
+            && self.to_read.iter().all(|read| read.at_ms > now_ms);
+        match is_free.then(|| self.next_batch(now_ms)).flatten() {
+            Some(Step::Send(ticket, ids)) => Some((ticket, ids)),
+            _ => None,
+        }
+    }
+
     /// The customers of a `Send` that were committed and left at `now_ms`. The others of that step had nothing to send.
     pub fn sent(&mut self, ticket: Ticket, ids: &[CustomerId], has_adjustment: bool, now_ms: u64) {
         if let Some(Flight::Put { group, sent_ms, has_adjustment: holds }) = self.flights.get_mut(&ticket) {

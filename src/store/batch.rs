@@ -40,21 +40,14 @@ pub(crate) struct Uploaded {
 }
 
 impl Store {
-    /// Commits a batch of these customers, as they are now.
-    pub(crate) fn prepare_batch(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Prepared> {
+    /// Commits batches that leave together, as their customers are now: one commit, and one wait for the disk.
+    pub(crate) fn prepare_batches<'i>(
+        &mut self,
+        batches: impl IntoIterator<Item = &'i [CustomerId]>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Prepared>> {
         self.engine_write(|transaction| {
-            let mut prepared = Prepared::default();
-            for id in ids {
-                let Some(dirty) = dirty::load(transaction, *id)? else { continue };
-                let diff = diff(&dirty)?;
-                apply(transaction, &diff.plan, now)?;
-                prepared.unchanged_customers += usize::from(diff.is_unchanged());
-                prepared.payloads.extend(diff.payload);
-            }
-            if !prepared.payloads.is_empty() {
-                insert(transaction, &prepared.payloads, now)?;
-            }
-            Ok(prepared)
+            batches.into_iter().map(|ids| prepare(transaction, ids, now)).collect()
         })
     }
 
@@ -107,14 +100,15 @@ impl Store {
         })
     }
 
-    /// The answer to a batch: each customer that it confirms is settled, all in one transaction.
+    /// The answer to a batch: each customer that it confirms is settled, all in one transaction. Should a power cut
+    /// take it back, the batch is in doubt again and read back; so the commit of the next batch makes it durable too.
     pub(crate) fn settle_batch(
         &mut self,
         records: &[(CustomerId, Record)],
         policies: &Policies,
         now: DateTime<Utc>,
     ) -> Result<Uploaded> {
-        self.engine_write(|transaction| {
+        self.engine_note(|transaction| {
             let mut uploaded = Uploaded::default();
             for (id, record) in records {
                 let Some((dirty, sent)) = on_its_way(transaction, *id)? else { continue };
@@ -196,6 +190,25 @@ impl Uploaded {
         self.customers += usize::from(!fields.is_empty());
         self.fields += fields.len();
     }
+}
+
+fn prepare(
+    transaction: &Transaction<'_>,
+    ids: &[CustomerId],
+    now: DateTime<Utc>,
+) -> Result<Prepared, Failed> {
+    let mut prepared = Prepared::default();
+    for id in ids {
+        let Some(dirty) = dirty::load(transaction, *id)? else { continue };
+        let diff = diff(&dirty)?;
+        apply(transaction, &diff.plan, now)?;
+        prepared.unchanged_customers += usize::from(diff.is_unchanged());
+        prepared.payloads.extend(diff.payload);
+    }
+    if !prepared.payloads.is_empty() {
+        insert(transaction, &prepared.payloads, now)?;
+    }
+    Ok(prepared)
 }
 
 fn insert(transaction: &Transaction<'_>, payloads: &[Payload], now: DateTime<Utc>) -> rusqlite::Result<()> {

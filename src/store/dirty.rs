@@ -128,7 +128,7 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
 
 pub(super) fn load_row(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Row>> {
     connection
-        .prepare_cached(&format!("SELECT {} FROM customer WHERE id = ?1", *row::COLUMNS))?
+        .prepare_cached(&row::SELECT)?
         .query_row([id.0], row::read)
         .optional()
 }

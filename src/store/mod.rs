@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub(crate) use batch::Uploaded;
+pub(crate) use batch::{Prepared, Uploaded};
 pub use decide::{Conflict, Keep, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
@@ -102,6 +102,21 @@ impl Store {
             Ok(done)
         };
         run().map_err(|failed: Failed| failed.at(path))
+    }
+
+    /// The same, for what the next sync would find out again: the commit is whole and in order with all others, but
+    /// does not wait for the disk. A power cut may take it back, and the place from which the next sync goes on with it.
+    fn engine_note<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
+        self.waits_for_disk(false)?;
+        let done = self.engine_write(work);
+        self.waits_for_disk(true)?;
+        done
+    }
+
+    /// Whether a commit is on the disk when it returns.
+    fn waits_for_disk(&self, yes: bool) -> Result<()> {
+        let level = if yes { "FULL" } else { "NORMAL" };
+        self.connection.pragma_update(None, "synchronous", level).map_err(|e| self.error(e))
     }
 
     /// One reading transaction: what it sees belongs together.

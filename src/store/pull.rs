@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
 
-use super::apply::{apply, put_snapshot};
+use super::apply::{apply, insert_snapshot, update_snapshot};
 use super::row::{self, RawCell};
 use super::{Failed, FullPull, Store, dirty, state};
 use crate::clock::stamp;
@@ -34,13 +34,19 @@ impl Store {
         policies: &Policies,
         now: DateTime<Utc>,
     ) -> Result<usize> {
-        self.engine_write(|transaction| {
+        if page.is_empty() {
+            return Ok(0);
+        }
+        self.engine_note(|transaction| {
             let edited = edited(transaction, page)?;
-            let mut changed = 0;
+            let (mut changed, mut new) = (0, 0);
             for (attributes, body) in page {
                 let is_edited = edited.contains(&attributes.id());
-                changed += usize::from(take(transaction, attributes, body, is_edited, policies, now)?);
+                let taken = take(transaction, attributes, body, is_edited, policies, now)?;
+                changed += usize::from(taken != Taken::Nothing);
+                new += i64::from(taken == Taken::New);
             }
+            state::count_snapshot(transaction, new)?;
             if let PageKind::Full(full) = kind {
                 see(transaction, page, full)?;
             }
@@ -100,7 +106,7 @@ impl Store {
 
     /// The pull is complete: the next one asks from `cursor` on.
     pub(crate) fn end_pull(&mut self, cursor: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<()> {
-        self.engine_write(|transaction| {
+        self.engine_note(|transaction| {
             end_full_pull(transaction)?;
             if let Some(cursor) = cursor {
                 state::write(transaction, "pull_cursor", Some(&stamp(cursor)))?;
@@ -128,7 +134,17 @@ fn edited(
     Ok(edited)
 }
 
-/// Takes in one customer. Returns whether it was new or changed.
+/// What a customer of a page was to the file.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    /// As it was.
+    Nothing,
+    Changed,
+    /// Its snapshot is still to be counted.
+    New,
+}
+
+/// Takes in one customer.
 fn take(
     transaction: &Transaction<'_>,
     attributes: &Attributes<'_>,
@@ -136,14 +152,14 @@ fn take(
     is_edited: bool,
     policies: &Policies,
     now: DateTime<Utc>,
-) -> Result<bool, Failed> {
+) -> Result<Taken, Failed> {
     let id = attributes.id();
     let old: Option<String> = transaction
         .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
         .query_row([id.0], |row| row.get(0))
         .optional()?;
     if old.as_deref() == Some(body) {
-        return Ok(false);
+        return Ok(Taken::Nothing);
     }
     match old {
         _ if is_edited => {
@@ -151,17 +167,20 @@ fn take(
                 apply(transaction, &merge(&dirty, &Record::new(body), None, policies)?, now)?;
             }
         }
-        None => insert(transaction, attributes, body)?,
+        None => {
+            insert(transaction, attributes, body)?;
+            return Ok(Taken::New);
+        }
         Some(old) => follow(transaction, attributes, body, &Attributes::parse(&old)?)?,
     }
-    Ok(true)
+    Ok(Taken::Changed)
 }
 
 fn insert(transaction: &Transaction<'_>, attributes: &Attributes<'_>, body: &str) -> rusqlite::Result<()> {
     let id = RawCell::Integer(attributes.id().0);
     let cells = FieldId::columns().map(|field| RawCell::of(field, attributes));
     transaction.prepare_cached(&row::INSERT)?.execute(params_from_iter(std::iter::once(id).chain(cells)))?;
-    put_snapshot(transaction, attributes, body)
+    insert_snapshot(transaction, attributes, body)
 }
 
 /// The working copy follows the server in the columns that changed.
@@ -173,9 +192,10 @@ fn follow(
 ) -> rusqlite::Result<()> {
     for field in FieldId::columns().filter(|field| attributes.text(*field) != old.text(*field)) {
         let cell = RawCell::of(field, attributes);
-        transaction.prepare_cached(&row::update(field))?.execute(params![attributes.id().0, cell])?;
+        transaction.prepare_cached(row::update(field))?.execute(params![attributes.id().0, cell])?;
     }
-    put_snapshot(transaction, attributes, body)
+    update_snapshot(transaction, attributes, body)?;
+    Ok(())
 }
 
 fn see(

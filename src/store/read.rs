@@ -131,7 +131,7 @@ impl Store {
                         (SELECT count(DISTINCT customer_id || ' ' || field)
                          FROM journal WHERE settled_at IS NULL AND outcome = 'rejected'),
                         (SELECT count(*) FROM conflict WHERE resolution IS NULL),
-                        (SELECT count(*) FROM snapshot)",
+                        coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0)",
                 [],
                 |row| {
                     Ok(Status {
@@ -198,15 +198,9 @@ fn journal(
     id: Option<CustomerId>,
     unsettled: bool,
 ) -> rusqlite::Result<Vec<JournalRow>> {
-    let mut rows: Vec<JournalRow> = connection
-        .prepare_cached(
-            "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason
-             FROM journal
-             WHERE (:id IS NULL OR customer_id = :id) AND (NOT :unsettled OR settled_at IS NULL)
-             ORDER BY seq",
-        )?
-        .query_map(named_params! { ":id": id.map(|id| id.0), ":unsettled": unsettled }, journal_row)?
-        .collect::<rusqlite::Result<_>>()?;
+    let mut statement = connection.prepare_cached(if unsettled { UNSETTLED } else { JOURNAL })?;
+    let rows = statement.query_map(named_params! { ":id": id.map(|id| id.0) }, journal_row)?;
+    let mut rows: Vec<JournalRow> = rows.collect::<rusqlite::Result<_>>()?;
     let mut decisions = connection.prepare_cached(
         "SELECT seq, field, local, remote, policy, resolution
          FROM conflict
@@ -228,6 +222,17 @@ fn journal(
     }
     Ok(rows)
 }
+
+const JOURNAL: &str = "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason
+     FROM journal
+     WHERE :id IS NULL OR customer_id = :id
+     ORDER BY seq";
+
+/// Of one customer; the index of unsettled edits finds them.
+const UNSETTLED: &str = "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason
+     FROM journal
+     WHERE customer_id = :id AND settled_at IS NULL
+     ORDER BY seq";
 
 fn journal_row(row: &SqlRow<'_>) -> rusqlite::Result<JournalRow> {
     Ok(JournalRow {
