@@ -37,12 +37,18 @@ pub fn peak_bytes() -> u64 {
 pub fn run(args: &[String]) {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["pull", file, pages, customers] => pull(Path::new(file), Path::new(pages), customers.parse().unwrap()),
-        ["edits", file, customers, count] => edits(Path::new(file), customers.parse().unwrap(), count.parse().unwrap()),
+        ["pull", file, pages, customers] => {
+            pull(Path::new(file), Path::new(pages), customers.parse().unwrap())
+        }
+        ["edits", file, customers, count] => {
+            edits(Path::new(file), customers.parse().unwrap(), count.parse().unwrap())
+        }
         ["till", file, url, hash, token, edited] => {
             size::till(Path::new(file), http(url.to_owned(), hash, token), edited.parse().unwrap());
         }
-        ["script", file, url, token, edited] => size::script(Path::new(file), url, token, edited.parse().unwrap()),
+        ["script", file, url, token, edited] => {
+            size::script(Path::new(file), url, token, edited.parse().unwrap())
+        }
         _ => panic!("unknown: {args:?}"),
     }
 }

@@ -19,8 +19,8 @@ use flate2::write::GzEncoder;
 use tempfile::TempDir;
 use tillsync::sandbox::{RawRequest, Sandbox, SandboxOptions, StoreCore};
 use tillsync::{
-    Answer, CustomerId, Edit, Extent, HttpOptions, HttpRemote, RateHeaders, Remote, Request, Store, SyncEngine,
-    SyncOptions, Ticket, Trouble, parse_argument,
+    Answer, CustomerId, Edit, Extent, HttpOptions, HttpRemote, RateHeaders, Remote, Request, Store,
+    SyncEngine, SyncOptions, Ticket, Trouble, parse_argument,
 };
 
 /// Customers on a page.
@@ -132,7 +132,9 @@ pub fn edits(ids: &[i64], edited: usize, round: usize) -> Vec<(CustomerId, Vec<E
         0 => vec![edit(id, "phone", &format!("+49 30 {round}{id}"))],
         1 => vec![edit(id, "notes", &format!("rings twice\nsince {round}"))],
         2 => vec![edit(id, "company", &format!("株式会社 {round}"))],
-        3 => vec![edit(id, "first_name", &format!("Анна {round}")), edit(id, "phone", &format!("{round} 555"))],
+        3 => {
+            vec![edit(id, "first_name", &format!("Анна {round}")), edit(id, "phone", &format!("{round} 555"))]
+        }
         _ => vec![edit(id, "customer_group_id", &(10 + round % 50).to_string())],
     };
     let chosen = ids.iter().skip(round % step).step_by(step).take(edited).enumerate();

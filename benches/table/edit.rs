@@ -78,7 +78,11 @@ impl Sides {
         format!("+49 30 {}", self.count)
     }
 
-    fn durable(&mut self, turns: usize, mut ours: impl FnMut(&mut Sides, i64, &str)) -> crate::harness::Paired {
+    fn durable(
+        &mut self,
+        turns: usize,
+        mut ours: impl FnMut(&mut Sides, i64, &str),
+    ) -> crate::harness::Paired {
         let sides = std::cell::RefCell::new(self);
         let turn = |edit: &mut dyn FnMut(&mut Sides, i64, &str)| {
             let mut sides = sides.borrow_mut();
@@ -124,7 +128,8 @@ impl Sides {
 
     fn many_rust(&mut self) -> Duration {
         let phone = self.phone();
-        let edit = |id: &i64| (CustomerId(*id), vec![parse_argument(CustomerId(*id), "phone", &phone).unwrap()]);
+        let edit =
+            |id: &i64| (CustomerId(*id), vec![parse_argument(CustomerId(*id), "phone", &phone).unwrap()]);
         let edits: Vec<(CustomerId, Vec<Edit>)> = self.ids.iter().map(edit).collect();
         timed(|| self.store.edit_all(&edits, None, None).unwrap())
     }

@@ -26,7 +26,11 @@ pub struct Paired {
 }
 
 /// Measures both in turns, after one round that does not count.
-pub fn paired(rounds: usize, mut ours: impl FnMut() -> Duration, mut floor: impl FnMut() -> Duration) -> Paired {
+pub fn paired(
+    rounds: usize,
+    mut ours: impl FnMut() -> Duration,
+    mut floor: impl FnMut() -> Duration,
+) -> Paired {
     let _warm = (floor(), ours());
     let rounds: Vec<(Duration, Duration)> = (0..rounds)
         .map(|round| match round % 2 {
@@ -119,14 +123,7 @@ impl Table {
                 "station", "ours", "floor", "ratio", "reach"
             );
             let dashes = |count| "-".repeat(count);
-            println!(
-                "|{}|{}|{}|{}|{}|-----|",
-                dashes(60),
-                dashes(16),
-                dashes(16),
-                dashes(8),
-                dashes(10)
-            );
+            println!("|{}|{}|{}|{}|{}|-----|", dashes(60), dashes(16), dashes(16), dashes(8), dashes(10));
         }
     }
 

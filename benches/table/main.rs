@@ -3,7 +3,13 @@
 //! `cargo bench -- --quick` takes about a minute, with smaller stores; `cargo bench -- NAME` prints the lines of which
 //! the name holds NAME. What the lines mean, and what they last were, stands in docs/benchmarks.md.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench"
+)]
 
 mod bare;
 mod child;

@@ -28,6 +28,7 @@ pub fn run(world: &World, table: &mut Table) {
             || small.borrow_mut().until_first_update(),
         );
         table.paired(name, pair, 1, Reach::AtMost(1.3));
+        [large, small].into_iter().for_each(|planner| remove(&planner.into_inner().path));
     }
     let (name, gain) = ("plan: every customer dirty, against reading the rows", "plan: the same on one core");
     if table.wants(name) || table.wants(gain) {
@@ -36,7 +37,8 @@ pub fn run(world: &World, table: &mut Table) {
         let bare_path = world.fresh("bare");
         let store = Store::open(&path).unwrap();
         let bare = bare::of(&bare_path, &path);
-        let pair = paired(world.scale.rounds, || timed(|| store.diff(&[]).unwrap()), || timed(|| read_all(&bare)));
+        let pair =
+            paired(world.scale.rounds, || timed(|| store.diff(&[]).unwrap()), || timed(|| read_all(&bare)));
         table.paired(name, pair, 1, Reach::AtMost(3.0));
         drop(store);
         let one = median((0..world.scale.rounds).map(|_| on_one_core(&path)));
@@ -53,15 +55,16 @@ struct Planner {
     engine: SyncEngine<CoreRemote>,
     editor: Store,
     round: usize,
+    path: std::path::PathBuf,
 }
 
 impl Planner {
     fn new(world: &World, customers: usize) -> Planner {
-        let path = world.pulled(customers);
+        let path = world.copy(customers);
         let open = || Store::open(&path).unwrap();
         let remote = CoreRemote::new(core(customers));
         let engine = SyncEngine::new(open(), remote, options());
-        Planner { customers, ids: ids(customers), engine, editor: open(), round: 0 }
+        Planner { customers, ids: ids(customers), engine, editor: open(), round: 0, path }
     }
 
     /// From the start of a sync until its first update leaves, without the time that the store takes.
@@ -77,7 +80,12 @@ impl Planner {
         (remote.first_update, remote.spent) = (None, Duration::ZERO);
         let began = Instant::now();
         let report = self.engine.sync().unwrap();
-        assert!(report.uploaded_customers >= DIRTY as u64 - 10, "{} of {}", report.uploaded_customers, self.customers);
+        assert!(
+            report.uploaded_customers >= DIRTY as u64 - 10,
+            "{} of {}",
+            report.uploaded_customers,
+            self.customers
+        );
         let (left, spent) = self.engine.remote().first_update.unwrap();
         left - began - spent
     }
@@ -86,7 +94,9 @@ impl Planner {
 /// Every edited customer's row, snapshot and journal, read into values of our own.
 fn read_all(connection: &Connection) -> usize {
     let mut dirty = connection
-        .prepare_cached("SELECT DISTINCT customer_id FROM journal WHERE settled_at IS NULL ORDER BY customer_id")
+        .prepare_cached(
+            "SELECT DISTINCT customer_id FROM journal WHERE settled_at IS NULL ORDER BY customer_id",
+        )
         .unwrap();
     let ids: Vec<i64> = dirty.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let sqls = [

@@ -36,7 +36,9 @@ pub fn run(world: &World, table: &mut Table) {
             || {
                 timed(|| {
                     let connection = Connection::open(&path).unwrap();
-                    connection.query_row("SELECT id FROM customer LIMIT 1", [], |row| row.get::<_, i64>(0)).unwrap()
+                    connection
+                        .query_row("SELECT id FROM customer LIMIT 1", [], |row| row.get::<_, i64>(0))
+                        .unwrap()
                 })
             },
         );
@@ -125,7 +127,9 @@ impl Sides {
 
     fn status(&mut self) -> Paired {
         let ours = || {
-            timed(|| (0..LOOKUPS).for_each(|_| assert_eq!(self.store.status().unwrap().pending_customers, 100)))
+            timed(|| {
+                (0..LOOKUPS).for_each(|_| assert_eq!(self.store.status().unwrap().pending_customers, 100))
+            })
         };
         let sql = "SELECT count(DISTINCT customer_id || ' ' || field), count(DISTINCT customer_id)
                    FROM journal

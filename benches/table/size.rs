@@ -20,7 +20,9 @@ pub fn run(world: &World, table: &mut Table) {
         let store = sandbox(customers, 0);
         let file = path.to_str().unwrap();
         let ours: u64 =
-            child::output(&["till", file, &store.url(), store.store_hash(), store.token(), &edited]).parse().unwrap();
+            child::output(&["till", file, &store.url(), store.store_hash(), store.token(), &edited])
+                .parse()
+                .unwrap();
         remove(&path);
         let limit = 16 * 1024 * 1024;
         table.line(name, &bytes(ours), &bytes(limit), ours as f64 / limit as f64, Reach::AtMost(1.0));
@@ -29,7 +31,9 @@ pub fn run(world: &World, table: &mut Table) {
         let store = sandbox(customers, 0);
         let url = format!("{}/stores/{}/v3/customers", store.url(), store.store_hash());
         let floor: u64 =
-            child::output(&["script", bare_path.to_str().unwrap(), &url, store.token(), &edited]).parse().unwrap();
+            child::output(&["script", bare_path.to_str().unwrap(), &url, store.token(), &edited])
+                .parse()
+                .unwrap();
         remove(&bare_path);
         let name = "memory: the same, against a bare program of that work";
         table.line(name, &bytes(ours), &bytes(floor), ours as f64 / floor as f64, Reach::Shown);
@@ -89,4 +93,3 @@ fn customer_ids(connection: &Connection) -> Vec<i64> {
     let mut statement = connection.prepare("SELECT id FROM customer ORDER BY id").unwrap();
     statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
-

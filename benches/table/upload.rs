@@ -24,7 +24,8 @@ pub fn run(world: &World, table: &mut Table) {
     let name = "upload: without latency, against the bare calls";
     if table.wants(name) {
         let (all, count) = (world.scale.pull, world.scale.upload);
-        let pair = paired(world.scale.rounds.min(3), || sync(world, all, count, 0), || calls(world, all, count));
+        let pair =
+            paired(world.scale.rounds.min(3), || sync(world, all, count, 0), || calls(world, all, count));
         table.paired(name, pair, 1, Reach::AtMost(1.5));
     }
     idle(world, table, "sync: nothing to do, against one call at 50 ms", LATENCY_MS, Reach::AtMost(1.2));
@@ -71,7 +72,8 @@ pub fn put_all_to(url: &str, token: &str, bodies: Vec<String>, threads: usize) {
             scope.spawn(|| {
                 loop {
                     let Some(body) = bodies.lock().unwrap().next() else { return };
-                    let request = agent.put(url).header("X-Auth-Token", token).header("Accept", "application/json");
+                    let request =
+                        agent.put(url).header("X-Auth-Token", token).header("Accept", "application/json");
                     let answer = request.header("Content-Type", "application/json").send(&body);
                     let mut answer = answer.unwrap();
                     let text = answer.body_mut().read_to_vec().unwrap();

@@ -23,9 +23,10 @@ pub fn run(world: &World, table: &mut Table) {
     let edits = edits(&ids(customers), edited, 3);
     store.edit_all(&edits, None, None).unwrap();
     let records: Vec<String> = edits.iter().map(|(id, _)| whole(&store.get(*id).unwrap().unwrap())).collect();
-    for (name, size, threads) in
-        [("a script: whole records, one by one", 1, 1), ("a script: whole records, ten a call, three threads", 10, 3)]
-    {
+    for (name, size, threads) in [
+        ("a script: whole records, one by one", 1, 1),
+        ("a script: whole records, ten a call, three threads", 10, 3),
+    ] {
         let bodies: Vec<String> =
             records.chunks(size).map(|records| format!("[{}]", records.join(","))).collect();
         let (calls, sent) = (bodies.len() as u64, bodies.iter().map(|body| body.len() as u64).sum());

@@ -27,6 +27,8 @@ struct Run {
     errands: BTreeMap<Ticket, Errand>,
     total: u64,
     done: BTreeSet<CustomerId>,
+    /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
+    answered: Vec<(CustomerId, Record)>,
 }
 
 /// Why two customers that swap addresses are not sent.
@@ -92,9 +94,14 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn run(&mut self, machine: Upload, total: u64) -> Result<()> {
-        let mut run = Run { machine, errands: BTreeMap::new(), total, done: BTreeSet::new() };
+        let (errands, done, answered) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        let mut run = Run { machine, errands, total, done, answered };
         loop {
-            match run.machine.next(self.clock.now_ms(), &self.pacer) {
+            let step = run.machine.next(self.clock.now_ms(), &self.pacer);
+            if !matches!(step, Step::Send(..)) {
+                self.settle(&mut run)?;
+            }
+            match step {
                 Step::Send(ticket, ids) => self.send(&mut run, ticket, ids)?,
                 Step::Read(ticket, ids) => {
                     run.errands.insert(ticket, Errand::Read(ids.clone()));
@@ -184,10 +191,7 @@ impl<R: Remote> SyncEngine<R> {
         note(&verdict);
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
-            Write::Settle(records) => {
-                let uploaded = self.store.settle_batch(&records, &self.options.policies, now)?;
-                self.progress(run, records.iter().map(|(id, _)| *id), uploaded);
-            }
+            Write::Settle(records) => run.answered.extend(records),
             Write::Release => {
                 let ids: Vec<CustomerId> = sent.iter().map(|(id, _)| *id).collect();
                 self.store.release(&ids, now)?;
@@ -198,6 +202,17 @@ impl<R: Remote> SyncEngine<R> {
             }
             Write::Nothing => {}
         }
+        Ok(())
+    }
+
+    /// Settles what was answered, in one transaction.
+    fn settle(&mut self, run: &mut Run) -> Result<()> {
+        let records = std::mem::take(&mut run.answered);
+        if records.is_empty() {
+            return Ok(());
+        }
+        let uploaded = self.store.settle(&records, &self.options.policies, self.clock.utc())?;
+        self.progress(run, records.iter().map(|(id, _)| *id), uploaded);
         Ok(())
     }
 

@@ -147,8 +147,8 @@ pub(super) fn wipe_passwords(transaction: &Transaction<'_>) -> rusqlite::Result<
     let wiped = transaction
         .prepare_cached(
             "DELETE FROM pending_password
-             WHERE seq IN (SELECT p.seq FROM pending_password AS p JOIN journal AS j ON j.seq = p.seq
-                           WHERE j.settled_at IS NOT NULL)",
+             WHERE EXISTS (SELECT 1 FROM journal AS j
+                           WHERE j.seq = pending_password.seq AND j.settled_at IS NOT NULL)",
         )?
         .execute([])?;
     if wiped > 0 {

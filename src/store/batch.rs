@@ -100,9 +100,9 @@ impl Store {
         })
     }
 
-    /// The answer to a batch: each customer that it confirms is settled, all in one transaction. Should a power cut
-    /// take it back, the batch is in doubt again and read back; so the commit of the next batch makes it durable too.
-    pub(crate) fn settle_batch(
+    /// Answers to batches: each customer that they confirm is settled, all in one transaction. Should a power cut take
+    /// it back, those batches are in doubt again and read back; the commit of the next batch makes it durable too.
+    pub(crate) fn settle(
         &mut self,
         records: &[(CustomerId, Record)],
         policies: &Policies,

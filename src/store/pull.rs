@@ -122,10 +122,14 @@ fn edited(
     transaction: &Transaction<'_>,
     page: &[(Attributes<'_>, &str)],
 ) -> rusqlite::Result<BTreeSet<CustomerId>> {
+    let mut edited = BTreeSet::new();
+    let has_any = "SELECT EXISTS (SELECT 1 FROM journal WHERE settled_at IS NULL)";
+    if !transaction.prepare_cached(has_any)?.query_row([], |row| row.get::<_, bool>(0))? {
+        return Ok(edited);
+    }
     let mut statement = transaction.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)",
     )?;
-    let mut edited = BTreeSet::new();
     for (attributes, _) in page {
         if statement.query_row([attributes.id().0], |row| row.get(0))? {
             edited.insert(attributes.id());

@@ -122,29 +122,17 @@ impl Store {
     pub fn status(&self) -> Result<Status> {
         let counts = self
             .connection
-            .query_row(
-                "SELECT (SELECT count(DISTINCT customer_id || ' ' || field)
-                         FROM journal WHERE settled_at IS NULL AND outcome IS NULL),
-                        (SELECT count(DISTINCT customer_id)
-                         FROM journal WHERE settled_at IS NULL AND outcome IS NULL),
+            .prepare_cached(
+                "SELECT count(DISTINCT iif(outcome IS NULL, customer_id || ' ' || field, NULL)),
+                        count(DISTINCT iif(outcome IS NULL, customer_id, NULL)),
                         (SELECT count(*) FROM batch),
-                        (SELECT count(DISTINCT customer_id || ' ' || field)
-                         FROM journal WHERE settled_at IS NULL AND outcome = 'rejected'),
+                        count(DISTINCT iif(outcome = 'rejected', customer_id || ' ' || field, NULL)),
                         (SELECT count(*) FROM conflict WHERE resolution IS NULL),
-                        coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0)",
-                [],
-                |row| {
-                    Ok(Status {
-                        pending_fields: row.get(0)?,
-                        pending_customers: row.get(1)?,
-                        in_flight_batches: row.get(2)?,
-                        rejected: row.get(3)?,
-                        conflicts: row.get(4)?,
-                        snapshot_customers: row.get(5)?,
-                        ..Status::default()
-                    })
-                },
+                        coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0)
+                 FROM journal
+                 WHERE settled_at IS NULL",
             )
+            .and_then(|mut statement| statement.query_row([], counts))
             .map_err(|e| self.error(e))?;
         Ok(Status {
             last_pull_at: self.time("last_pull_at")?,
@@ -191,6 +179,18 @@ impl Store {
         };
         check().map_err(|e| self.error(e))
     }
+}
+
+fn counts(row: &SqlRow<'_>) -> rusqlite::Result<Status> {
+    Ok(Status {
+        pending_fields: row.get(0)?,
+        pending_customers: row.get(1)?,
+        in_flight_batches: row.get(2)?,
+        rejected: row.get(3)?,
+        conflicts: row.get(4)?,
+        snapshot_customers: row.get(5)?,
+        ..Status::default()
+    })
 }
 
 fn journal(
