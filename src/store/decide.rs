@@ -81,7 +81,7 @@ impl Store {
         let read = || {
             let mut statement = self.connection.prepare_cached(
                 "SELECT customer_id, field, base, local, remote, detected_at, author
-                 FROM conflict
+                 FROM conflict INDEXED BY conflict_open
                  WHERE resolution IS NULL
                  ORDER BY id",
             )?;

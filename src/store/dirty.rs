@@ -23,7 +23,7 @@ pub(crate) struct Planned {
 }
 
 /// Customers that are read and compared at once.
-const CHUNK: usize = 1_000;
+const CHUNK: usize = 250;
 
 impl Store {
     /// Customers with pending edits, oldest edit first.

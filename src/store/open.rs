@@ -18,7 +18,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a file that another process is just creating, or syncing, is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Pages of the write-ahead log before a commit moves them into the file, which takes longer than the commit itself.
+/// In a pull of everything the same pages of the indexes are written again and again: more of them wait.
 const CHECKPOINT_PAGES: i64 = 4_000;
+const BULK_CHECKPOINT_PAGES: i64 = 16_000;
+/// Memory for pages of the file, in KiB: a page of customers touches a leaf of an index for almost each of them.
+const CACHE_KIB: i64 = 2_000;
+const BULK_CACHE_KIB: i64 = 8_000;
 /// Statements kept prepared: one for each column and each verb.
 const STATEMENTS: usize = 160;
 
@@ -79,13 +84,21 @@ impl Store {
         let connection = &mut self.connection;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.busy_handler(Some(look_again))?;
-        connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
         connection.pragma_update(None, "foreign_keys", true)?;
         // What was deleted is overwritten: a password leaves no trace.
         connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
         // Tills lose power: a commit is on the disk when it returns.
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "temp_store", "MEMORY")
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        self.expect_bulk(false)
+    }
+
+    /// Whether very many customers are about to be written.
+    pub(super) fn expect_bulk(&self, yes: bool) -> rusqlite::Result<()> {
+        let (kib, pages) =
+            if yes { (BULK_CACHE_KIB, BULK_CHECKPOINT_PAGES) } else { (CACHE_KIB, CHECKPOINT_PAGES) };
+        self.connection.pragma_update(None, "cache_size", -kib)?;
+        self.connection.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))
     }
 
     /// Brings the schema up to this version. Several processes may open a fresh file at once: one of them does it.

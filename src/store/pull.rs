@@ -56,6 +56,7 @@ impl Store {
 
     /// Begins a pull of everything, or finds where the last one was cut.
     pub(crate) fn begin_full_pull(&mut self) -> Result<FullPull> {
+        self.expect_bulk(true).map_err(|e| self.error(e))?;
         if let Some(cut) = self.full_pull()?.filter(|cut| cut.after.is_some()) {
             return Ok(cut);
         }
@@ -113,7 +114,8 @@ impl Store {
             }
             state::write(transaction, "last_pull_at", Some(&stamp(now)))?;
             Ok(())
-        })
+        })?;
+        self.expect_bulk(false).map_err(|e| self.error(e))
     }
 }
 
