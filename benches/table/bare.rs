@@ -39,7 +39,7 @@ pub fn create(path: &Path) -> Connection {
 /// The settings of a till's file.
 pub fn settings(connection: &Connection) {
     let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = 1;
-                    PRAGMA foreign_keys = 1; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000;";
+                    PRAGMA foreign_keys = 1; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 20000;";
     connection.execute_batch(settings).unwrap();
     connection.set_prepared_statement_cache_capacity(160);
 }

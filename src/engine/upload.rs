@@ -27,9 +27,22 @@ struct Run {
     errands: BTreeMap<Ticket, Errand>,
     total: u64,
     done: BTreeSet<CustomerId>,
+    /// Committed, and not on their way yet.
+    ready: BTreeMap<Ticket, Ready>,
     /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
     answered: Vec<(CustomerId, Record)>,
 }
+
+/// A batch that was committed.
+struct Ready {
+    request: Request,
+    sent: Vec<(CustomerId, Vec<FieldId>)>,
+    /// When it was committed, if how long ago it was sent will matter.
+    adjusts_since_ms: Option<u64>,
+}
+
+/// A batch with an adjustment that has waited longer is told to leave now, in the file: the grace counts from then.
+const LEAVES_AT_ONCE_MS: u64 = 500;
 
 /// Why two customers that swap addresses are not sent.
 const RING: &str = "its address goes to a customer whose address it takes, directly or in a ring: no order of single \
@@ -94,15 +107,20 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn run(&mut self, machine: Upload, total: u64) -> Result<()> {
-        let (errands, done, answered) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-        let mut run = Run { machine, errands, total, done, answered };
+        let (errands, ready) = (BTreeMap::new(), BTreeMap::new());
+        let mut run = Run { machine, errands, total, done: BTreeSet::new(), ready, answered: Vec::new() };
         loop {
             let step = run.machine.next(self.clock.now_ms(), &self.pacer);
-            if !matches!(step, Step::Send(..)) {
+            if !matches!(step, Step::Send(_) | Step::Prepare(..)) {
                 self.settle(&mut run)?;
             }
             match step {
-                Step::Send(ticket, ids) => self.send(&mut run, ticket, ids)?,
+                Step::Prepare(ticket, ids) => self.prepare(&mut run, ticket, ids)?,
+                Step::Send(ticket) => self.send(&mut run, ticket)?,
+                Step::Retract(ticket, ids) => {
+                    run.ready.remove(&ticket);
+                    self.store.release(&ids, self.clock.utc())?;
+                }
                 Step::Read(ticket, ids) => {
                     run.errands.insert(ticket, Errand::Read(ids.clone()));
                     self.start(ticket, Request::ByIds(ids));
@@ -122,27 +140,21 @@ impl<R: Remote> SyncEngine<R> {
         run.machine.failure().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
-    /// Commits a batch, and what may leave at the same time with it; then lets them leave.
-    fn send(&mut self, run: &mut Run, ticket: Ticket, ids: Vec<CustomerId>) -> Result<()> {
-        let mut batches = vec![(ticket, ids)];
-        let mut pacer = self.pacer.clone();
-        let now_ms = self.clock.now_ms();
-        loop {
-            pacer.sent();
-            match run.machine.next_to_send(now_ms, &pacer) {
-                Some(batch) => batches.push(batch),
-                None => break,
-            }
+    /// Commits a batch, and with it what else may be prepared: one wait for the disk.
+    fn prepare(&mut self, run: &mut Run, ticket: Ticket, ids: Vec<CustomerId>) -> Result<()> {
+        let (now_ms, mut batches) = (self.clock.now_ms(), vec![(ticket, ids)]);
+        while let Some(batch) = run.machine.next_to_prepare(now_ms) {
+            batches.push(batch);
         }
         let ids = batches.iter().map(|(_, ids)| &ids[..]);
         let prepared = self.store.prepare_batches(ids, self.clock.utc())?;
         for ((ticket, _), prepared) in batches.iter().zip(prepared) {
-            self.send_prepared(run, *ticket, &prepared);
+            self.prepared(run, *ticket, &prepared, now_ms);
         }
         Ok(())
     }
 
-    fn send_prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: &Prepared) {
+    fn prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: &Prepared, now_ms: u64) {
         self.counts.unchanged_customers += prepared.unchanged_customers as u64;
         if prepared.payloads.is_empty() {
             run.machine.nothing_to_send(ticket);
@@ -150,10 +162,28 @@ impl<R: Remote> SyncEngine<R> {
         }
         let customers: Vec<CustomerId> = prepared.payloads.iter().map(|payload| payload.id).collect();
         let has_adjustment = prepared.payloads.iter().any(|payload| payload.credit.is_some());
-        run.machine.sent(ticket, &customers, has_adjustment, self.clock.now_ms());
-        let sent = prepared.payloads.iter().map(|payload| (payload.id, payload.sent().collect())).collect();
+        run.machine.prepared(ticket, &customers, has_adjustment);
+        let ready = Ready {
+            request: Request::update(&prepared.payloads),
+            sent: prepared.payloads.iter().map(|payload| (payload.id, payload.sent().collect())).collect(),
+            adjusts_since_ms: has_adjustment.then_some(now_ms),
+        };
+        run.ready.insert(ticket, ready);
+    }
+
+    /// Lets a batch leave that was committed.
+    fn send(&mut self, run: &mut Run, ticket: Ticket) -> Result<()> {
+        let Some(Ready { request, sent, adjusts_since_ms }) = run.ready.remove(&ticket) else {
+            return Err(Failure::Unexpected("a batch was to leave that is not ready".to_owned()).into());
+        };
+        let now_ms = self.clock.now_ms();
+        if adjusts_since_ms.is_some_and(|since_ms| now_ms - since_ms > LEAVES_AT_ONCE_MS) {
+            self.store.leaves_now(sent[0].0, self.clock.utc())?;
+        }
+        run.machine.sent(ticket, now_ms);
         run.errands.insert(ticket, Errand::Put(sent));
-        self.start(ticket, Request::update(&prepared.payloads));
+        self.start(ticket, request);
+        Ok(())
     }
 
     /// Takes the next answer, and whatever else has come by then: what leaves next shares one commit.

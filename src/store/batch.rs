@@ -72,6 +72,20 @@ impl Store {
         })
     }
 
+    /// The batch of this customer was committed a while ago, and leaves only now.
+    pub(crate) fn leaves_now(&mut self, id: CustomerId, now: DateTime<Utc>) -> Result<()> {
+        self.engine_write(|transaction| {
+            transaction
+                .prepare_cached(
+                    "UPDATE batch
+                     SET sent_at = :now
+                     WHERE id = (SELECT batch_id FROM batch_item WHERE customer_id = :customer_id)",
+                )?
+                .execute(named_params! { ":now": stamp(now), ":customer_id": id.0 })?;
+            Ok(())
+        })
+    }
+
     /// Nothing of a batch was applied: its edits are pending again.
     pub(crate) fn release(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<()> {
         self.engine_write(|transaction| {

@@ -19,6 +19,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Pages of the write-ahead log before a commit moves them into the file, which takes longer than the commit itself.
 /// In a pull of everything the same pages of the indexes are written again and again: more of them wait.
+/// An app's connection leaves that to the engine's, as long as there are syncs.
+const APP_CHECKPOINT_PAGES: i64 = 20_000;
 const CHECKPOINT_PAGES: i64 = 4_000;
 const BULK_CHECKPOINT_PAGES: i64 = 16_000;
 /// Memory for pages of the file, in KiB: a page of customers touches a leaf of an index for almost each of them.
@@ -90,7 +92,13 @@ impl Store {
         // Tills lose power: a commit is on the disk when it returns.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
-        self.expect_bulk(false)
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", APP_CHECKPOINT_PAGES, |_| Ok(()))
+    }
+
+    /// From now on this connection is a sync's.
+    pub(crate) fn begin_sync(&self) -> Result<()> {
+        self.expect_bulk(false).map_err(|e| self.error(e))
     }
 
     /// Whether very many customers are about to be written.
