@@ -54,6 +54,10 @@ pub fn of(path: &Path, till: &Path) -> Connection {
          INSERT INTO journal SELECT * FROM till.journal;"
     );
     connection.execute_batch(&format!("{copy} DETACH till")).unwrap();
+    // A log that this has made long would spare the floor what ours pays: writing over it is quicker than adding to it.
+    drop(connection);
+    let connection = Connection::open(path).unwrap();
+    settings(&connection);
     connection
 }
 

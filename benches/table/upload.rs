@@ -18,14 +18,14 @@ pub fn run(world: &World, table: &mut Table) {
     let name = "upload: 2,000 customers at 50 ms a call";
     if table.wants(name) {
         let floor = Duration::from_millis(200_u64.div_ceil(3) * LATENCY_MS);
-        let pair = paired(1, || sync(world, small, small / 5, LATENCY_MS), || floor);
+        let pair = paired(1, || push(world, small, small / 5, LATENCY_MS), || floor);
         table.paired(name, pair, 1, Reach::AtMost(1.05));
     }
     let name = "upload: without latency, against the bare calls";
     if table.wants(name) {
         let (all, count) = (world.scale.pull, world.scale.upload);
         let pair =
-            paired(world.scale.rounds.min(3), || sync(world, all, count, 0), || calls(world, all, count));
+            paired(world.scale.rounds.min(3), || push(world, all, count, 0), || calls(world, all, count));
         table.paired(name, pair, 1, Reach::AtMost(1.5));
     }
     idle(world, table, "sync: nothing to do, against one call at 50 ms", LATENCY_MS, Reach::AtMost(1.2));
@@ -33,16 +33,18 @@ pub fn run(world: &World, table: &mut Table) {
     second_process(world, table);
 }
 
-/// The whole sync of so many edited customers.
-fn sync(world: &World, customers: usize, edited: usize, latency_ms: u64) -> Duration {
+/// The upload of so many edited customers, just after a pull.
+fn push(world: &World, customers: usize, edited: usize, latency_ms: u64) -> Duration {
     let path = world.edited(customers, edited);
     let sandbox = sandbox(customers, latency_ms);
     let remote = http(sandbox.url(), sandbox.store_hash(), sandbox.token());
     let mut engine = SyncEngine::new(Store::open(&path).unwrap(), remote, options());
+    engine.pull(Extent::Changes).unwrap();
     let mut report = None;
-    let time = timed(|| report = Some(engine.sync().unwrap()));
+    let time = timed(|| report = Some(engine.push().unwrap()));
     let report = report.unwrap();
-    assert_eq!((report.uploaded_customers, report.requests.put), (edited as u64, edited.div_ceil(10) as u64));
+    assert_eq!((report.uploaded_customers, report.requests.get), (edited as u64, 0));
+    assert_eq!(report.requests.put, edited.div_ceil(10) as u64);
     drop(engine);
     remove(&path);
     time

@@ -30,7 +30,7 @@ struct Run {
     /// Committed, and not on their way yet.
     ready: BTreeMap<Ticket, Ready>,
     /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
-    answered: Vec<(CustomerId, Record)>,
+    answered: Vec<Vec<(CustomerId, Record)>>,
 }
 
 /// A batch that was committed.
@@ -221,7 +221,7 @@ impl<R: Remote> SyncEngine<R> {
         note(&verdict);
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
-            Write::Settle(records) => run.answered.extend(records),
+            Write::Settle(records) => run.answered.push(records),
             Write::Release => {
                 let ids: Vec<CustomerId> = sent.iter().map(|(id, _)| *id).collect();
                 self.store.release(&ids, now)?;
@@ -235,14 +235,17 @@ impl<R: Remote> SyncEngine<R> {
         Ok(())
     }
 
-    /// Settles what was answered, in one transaction.
+    /// Settles what was answered: in one transaction, if nobody else writes.
     fn settle(&mut self, run: &mut Run) -> Result<()> {
-        let records = std::mem::take(&mut run.answered);
-        if records.is_empty() {
-            return Ok(());
+        let answers = std::mem::take(&mut run.answered);
+        let mut rest = &answers[..];
+        while !rest.is_empty() {
+            let (settled, uploaded) =
+                self.store.settle_some(rest, &self.options.policies, self.clock.utc())?;
+            let through = rest[..settled].iter().flatten().map(|(id, _)| *id);
+            self.progress(run, through, uploaded);
+            rest = &rest[settled..];
         }
-        let uploaded = self.store.settle(&records, &self.options.policies, self.clock.utc())?;
-        self.progress(run, records.iter().map(|(id, _)| *id), uploaded);
         Ok(())
     }
 

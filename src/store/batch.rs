@@ -114,26 +114,31 @@ impl Store {
         })
     }
 
-    /// Answers to batches: each customer that they confirm is settled, all in one transaction. Should a power cut take
-    /// it back, those batches are in doubt again and read back; the commit of the next batch makes it durable too.
-    pub(crate) fn settle(
+    /// Answers to batches: each customer that they confirm is settled. As many answers as go into one transaction; each
+    /// is whole in it. Returns how many these were. Should a power cut take it back, those batches are in doubt again
+    /// and read back; the commit of the next batch makes it durable too.
+    pub(crate) fn settle_some(
         &mut self,
-        records: &[(CustomerId, Record)],
+        answers: &[Vec<(CustomerId, Record)>],
         policies: &Policies,
         now: DateTime<Utc>,
-    ) -> Result<Uploaded> {
-        self.engine_note(|transaction| {
+    ) -> Result<(usize, Uploaded)> {
+        let most = answers.iter().map(Vec::len).sum();
+        let count = if self.at_once(most)? < most { 1 } else { answers.len() };
+        let uploaded = self.engine_note(|transaction| {
             let mut uploaded = Uploaded::default();
-            for (id, record) in records {
+            for (id, record) in answers[..count].iter().flatten() {
                 let Some((dirty, sent)) = on_its_way(transaction, *id)? else { continue };
                 let plan = reconcile(&dirty, &Sent { is_accepted: true, ..sent }, record, policies)?;
                 uploaded.count(&dirty, &plan);
                 apply(transaction, &plan, now)?;
             }
-            let ids: Vec<CustomerId> = records.iter().map(|(id, _)| *id).collect();
+            let ids: Vec<CustomerId> = answers[..count].iter().flatten().map(|(id, _)| *id).collect();
             remove_items(transaction, &ids)?;
             Ok(uploaded)
-        })
+        })?;
+        self.make_room();
+        Ok((count, uploaded))
     }
 
     /// Customers in doubt were read back: what landed settles, what did not is pending again or, where `refuse` says

@@ -10,6 +10,7 @@
 //! | `edit`, `read` | what an app does |
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
+//! | `polite` | whether others write too, and how a sync makes room for them |
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
 mod apply;
@@ -18,6 +19,7 @@ mod decide;
 mod dirty;
 mod edit;
 mod open;
+mod polite;
 mod pull;
 mod read;
 mod row;
@@ -53,6 +55,7 @@ use crate::error::{Error, Failure, Result};
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    others: polite::Others,
 }
 
 impl Store {

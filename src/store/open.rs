@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::Store;
+use super::polite::Others;
 use crate::error::{Error, Failure, Result};
 
 mod embedded {
@@ -40,7 +41,7 @@ pub(super) fn open_existing(path: &Path) -> Result<Store> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| Error::sqlite(path, e))?;
-    let mut store = Store { connection, path: path.to_owned() };
+    let mut store = Store { connection, path: path.to_owned(), others: Others::default() };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade()?;
     store.permissions().map_err(|e| store.error(e))?;

@@ -1,4 +1,4 @@
-//! A page of customers, taken in one transaction with the cursor behind it.
+//! A page of customers, taken in one transaction with the cursor behind it; in several while others write too.
 //!
 //! A customer without unsettled edits follows the server column by column, without the merge: a first pull is mostly
 //! that. Every other one goes through the pure merge.
@@ -34,13 +34,29 @@ impl Store {
         policies: &Policies,
         now: DateTime<Utc>,
     ) -> Result<usize> {
-        if page.is_empty() {
-            return Ok(0);
+        let (mut changed, mut rest) = (0, page);
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(self.at_once(rest.len())?);
+            changed += self.take_part(part, kind, later.is_empty(), policies, now)?;
+            rest = later;
+            self.make_room();
         }
+        Ok(changed)
+    }
+
+    /// Takes in a part of a page; with the last one, the place behind the page.
+    fn take_part(
+        &mut self,
+        part: &[(Attributes<'_>, &str)],
+        kind: &PageKind,
+        is_last: bool,
+        policies: &Policies,
+        now: DateTime<Utc>,
+    ) -> Result<usize> {
         self.engine_note(|transaction| {
-            let edited = edited(transaction, page)?;
+            let edited = edited(transaction, part)?;
             let (mut changed, mut new) = (0, 0);
-            for (attributes, body) in page {
+            for (attributes, body) in part {
                 let is_edited = edited.contains(&attributes.id());
                 let taken = take(transaction, attributes, body, is_edited, policies, now)?;
                 changed += usize::from(taken != Taken::Nothing);
@@ -48,7 +64,10 @@ impl Store {
             }
             state::count_snapshot(transaction, new)?;
             if let PageKind::Full(full) = kind {
-                see(transaction, page, full)?;
+                see(transaction, part)?;
+                if is_last {
+                    note_place(transaction, full)?;
+                }
             }
             Ok(changed)
         })
@@ -204,15 +223,15 @@ fn follow(
     Ok(())
 }
 
-fn see(
-    transaction: &Transaction<'_>,
-    page: &[(Attributes<'_>, &str)],
-    full: &FullPull,
-) -> rusqlite::Result<()> {
+fn see(transaction: &Transaction<'_>, page: &[(Attributes<'_>, &str)]) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached("INSERT OR IGNORE INTO pull_seen (id) VALUES (?1)")?;
     for (attributes, _) in page {
         statement.execute([attributes.id().0])?;
     }
+    Ok(())
+}
+
+fn note_place(transaction: &Transaction<'_>, full: &FullPull) -> rusqlite::Result<()> {
     state::write(transaction, "full_pull_after", Some(full.after.as_deref().unwrap_or_default()))?;
     state::write(transaction, "full_pull_began_at", full.began_at.map(stamp).as_deref())
 }
