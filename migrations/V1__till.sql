@@ -16,9 +16,8 @@
 -- JSON values (`journal.value`, `conflict.base` and the like) are JSON text of the attribute's own type.
 -- The triggers use nothing that a plain SQLite 3.38 lacks, so that every language's binding can fire them.
 --
--- A refusal must name the customer, the field and the limit. `RAISE` takes only a literal before SQLite 3.47,
--- so a refusal is the error of `json_extract` for a path that is no path: its message quotes the whole text.
--- See docs/decisions/0003-refusals-in-triggers.md.
+-- The guard is read as `IS NOT 1`, so that a file that lost its row refuses and journals too much, never too little.
+-- See docs/sql.md for what an app may do, and docs/decisions/0003-refusals-in-triggers.md for how a refusal works.
 
 -- The customer as the server last described it.
 CREATE TABLE snapshot (
@@ -145,421 +144,479 @@ CREATE TABLE pull_seen (
 ) STRICT;
 
 -- ---------------------------------------------------------------------------------------------------------------
+-- Refusals. A message must name the customer, the field and the limit, but `RAISE` takes only a literal before
+-- SQLite 3.47. So a refusal is the error of `json_extract` for a path that is no path: it quotes the whole text.
+-- The `RAISE` behind it refuses too, in fewer words, should a version not fail at that.
+--     INSERT INTO refusal SELECT 'customer 42: phone', 'is …';      -- NULL for the problem: no refusal
+
+CREATE VIEW refusal (who, problem) AS SELECT NULL, NULL WHERE 0;
+CREATE TRIGGER refusal_insert INSTEAD OF INSERT ON refusal WHEN NEW.problem IS NOT NULL
+BEGIN
+    SELECT coalesce(json_extract('{}', 'tillsync refused: ' || NEW.who || ': ' || NEW.problem),
+                    RAISE(ABORT, 'tillsync refused: the edit'));
+END;
+
+-- Text: least and most characters, not bytes; NULL for most: no limit. Without a customer: NULL is allowed.
+-- SQLite takes any bytes for text, so each character that is not printable ASCII is decoded and encoded again: bytes
+-- that are not UTF-8 come out different (in older versions U+FFFE and U+FFFF too, which are). In pieces of 64, for `substr` counts.
+CREATE VIEW check_text (customer_id, field, least, most, value) AS SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
+CREATE TRIGGER check_text_insert INSTEAD OF INSERT ON check_text
+BEGIN
+    INSERT INTO refusal
+    SELECT coalesce('customer ' || NEW.customer_id || ': ', '') || NEW.field, CASE
+        WHEN NEW.value IS NULL
+            THEN (SELECT 'NULL is not allowed' FROM snapshot
+                  WHERE id = NEW.customer_id AND coalesce(json_type(body, '$.' || NEW.field), 'null') <> 'null')
+        WHEN typeof(NEW.value) <> 'text' THEN 'must be text, not ' || typeof(NEW.value)
+        WHEN instr(NEW.value, char(0)) THEN 'holds a NUL character'
+        WHEN NEW.value GLOB '*[^ -~]*' AND EXISTS (
+            SELECT 1
+            FROM (SELECT substr(NEW.value, 64 * key + 1, 64) AS piece
+                  FROM json_each('[' || replace(hex(zeroblob(length(NEW.value) / 64)), '00', '0,') || '0]')
+                  LIMIT -1) AS pieces,
+                 json_each('[' || replace(hex(zeroblob(63)), '00', '0,') || '0]') AS place
+            WHERE piece GLOB '*[^ -~]*'
+              AND place.key < length(piece)
+              AND char(unicode(substr(piece, place.key + 1, 1))) <> substr(piece, place.key + 1, 1)
+              AND hex(substr(piece, place.key + 1, 1)) NOT IN ('EFBFBE', 'EFBFBF'))
+            THEN 'is not valid UTF-8'
+        WHEN length(NEW.value) < NEW.least
+            THEN 'has ' || length(NEW.value) || ' characters, at least ' || NEW.least
+                 || iif(NEW.least = 1, ' is', ' are') || ' needed'
+        WHEN length(NEW.value) > NEW.most
+            THEN 'has ' || length(NEW.value) || ' characters, at most ' || NEW.most || ' are allowed'
+    END;
+END;
+
+-- ---------------------------------------------------------------------------------------------------------------
 -- What an app may not do.
 
-CREATE TRIGGER customer_insert BEFORE INSERT ON customer WHEN (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_insert BEFORE INSERT ON customer WHEN (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: customer: INSERT is not supported yet: create customers in the store, then pull');
 END;
-CREATE TRIGGER customer_delete BEFORE DELETE ON customer WHEN (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_delete BEFORE DELETE ON customer WHEN (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: customer: DELETE is not supported yet: delete customers in the store, then pull --full');
 END;
+-- Not `UPDATE OF id`: `SET rowid = …` changes the id too, under another name.
 CREATE TRIGGER customer_id BEFORE UPDATE ON customer WHEN NEW.id IS NOT OLD.id
 BEGIN
-    SELECT json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': id: is read-only, it names the customer');
+    INSERT INTO refusal VALUES ('customer ' || OLD.id || ': id', 'is read-only, it names the customer');
 END;
-CREATE TRIGGER journal_update BEFORE UPDATE ON journal WHEN (SELECT writing FROM engine_guard) = 0
+-- A row that a trigger writes bears the instant of the statement that is running, to the millisecond and in this
+-- spelling; one that an app writes does not. The one change that a trigger makes is to call a set an adjustment.
+CREATE TRIGGER journal_insert BEFORE INSERT ON journal
+WHEN (SELECT writing FROM engine_guard) IS NOT 1
+ AND (NEW.at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', 'now') OR NEW.outcome IS NOT NULL OR NEW.settled_at IS NOT NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: journal: is written by the triggers: edit customer');
+END;
+CREATE TRIGGER journal_update BEFORE UPDATE ON journal
+WHEN (SELECT writing FROM engine_guard) IS NOT 1
+ AND NOT (OLD.op = 'set' AND NEW.op = 'adjust' AND OLD.at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: journal: is append-only: use discard or retry');
 END;
-CREATE TRIGGER journal_delete BEFORE DELETE ON journal WHEN (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER journal_delete BEFORE DELETE ON journal WHEN (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: journal: is append-only: use discard or retry');
 END;
-CREATE TRIGGER snapshot_update BEFORE UPDATE ON snapshot WHEN (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER snapshot_insert BEFORE INSERT ON snapshot WHEN (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: snapshot: is the engine''s alone: edit customer');
 END;
-CREATE TRIGGER snapshot_delete BEFORE DELETE ON snapshot WHEN (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER snapshot_update BEFORE UPDATE ON snapshot WHEN (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: snapshot: is the engine''s alone: edit customer');
+END;
+CREATE TRIGGER snapshot_delete BEFORE DELETE ON snapshot WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: snapshot: is the engine''s alone: edit customer');
+END;
+CREATE TRIGGER engine_guard_delete BEFORE DELETE ON engine_guard
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: engine_guard: is the engine''s alone');
 END;
 CREATE TRIGGER edit_context_delete BEFORE DELETE ON edit_context
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: edit_context: keeps its one row: set author and label to NULL');
 END;
-
--- ---------------------------------------------------------------------------------------------------------------
--- Read-only attributes and subresources.
-
-CREATE TRIGGER customer_registration_ip_address AFTER UPDATE OF registration_ip_address ON customer
-WHEN NEW.registration_ip_address IS NOT OLD.registration_ip_address AND (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER edit_context_insert BEFORE INSERT ON edit_context
 BEGIN
-    SELECT json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': registration_ip_address: is read-only, the store sets it');
+    INSERT INTO check_text VALUES (NULL, 'edit_context: author', 0, NULL, NEW.author);
+    INSERT INTO check_text VALUES (NULL, 'edit_context: label', 0, NULL, NEW.label);
+END;
+CREATE TRIGGER edit_context_update BEFORE UPDATE ON edit_context
+BEGIN
+    INSERT INTO check_text VALUES (NULL, 'edit_context: author', 0, NULL, NEW.author);
+    INSERT INTO check_text VALUES (NULL, 'edit_context: label', 0, NULL, NEW.label);
 END;
 
-CREATE TRIGGER customer_origin_channel_id AFTER UPDATE OF origin_channel_id ON customer
-WHEN NEW.origin_channel_id IS NOT OLD.origin_channel_id AND (SELECT writing FROM engine_guard) = 0
+-- Read-only attributes and subresources. Setting one to what it is changes nothing and is let through.
+CREATE TRIGGER customer_read_only
+BEFORE UPDATE OF registration_ip_address, origin_channel_id, date_created, date_modified,
+                 address_count, attribute_count, addresses, attributes, shopper_profile_id, segment_ids
+ON customer WHEN (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': origin_channel_id: is read-only, the store sets it');
-END;
-
-CREATE TRIGGER customer_date_created AFTER UPDATE OF date_created ON customer
-WHEN NEW.date_created IS NOT OLD.date_created AND (SELECT writing FROM engine_guard) = 0
-BEGIN
-    SELECT json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': date_created: is read-only, the store sets it');
-END;
-
-CREATE TRIGGER customer_date_modified AFTER UPDATE OF date_modified ON customer
-WHEN NEW.date_modified IS NOT OLD.date_modified AND (SELECT writing FROM engine_guard) = 0
-BEGIN
-    SELECT json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': date_modified: is read-only, the store sets it');
-END;
-
-CREATE TRIGGER customer_address_count AFTER UPDATE OF address_count ON customer
-WHEN NEW.address_count IS NOT OLD.address_count AND (SELECT writing FROM engine_guard) = 0
-BEGIN
-    SELECT json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': address_count: is counted by the store');
-END;
-
-CREATE TRIGGER customer_attribute_count AFTER UPDATE OF attribute_count ON customer
-WHEN NEW.attribute_count IS NOT OLD.attribute_count AND (SELECT writing FROM engine_guard) = 0
-BEGIN
-    SELECT json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': attribute_count: is counted by the store');
-END;
-
-CREATE TRIGGER customer_addresses AFTER UPDATE OF addresses ON customer
-WHEN NEW.addresses IS NOT OLD.addresses AND (SELECT writing FROM engine_guard) = 0
-BEGIN
-    SELECT json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': addresses: is a subresource and cannot be edited here');
-END;
-
-CREATE TRIGGER customer_attributes AFTER UPDATE OF attributes ON customer
-WHEN NEW.attributes IS NOT OLD.attributes AND (SELECT writing FROM engine_guard) = 0
-BEGIN
-    SELECT json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': attributes: is a subresource and cannot be edited here');
-END;
-
-CREATE TRIGGER customer_shopper_profile_id AFTER UPDATE OF shopper_profile_id ON customer
-WHEN NEW.shopper_profile_id IS NOT OLD.shopper_profile_id AND (SELECT writing FROM engine_guard) = 0
-BEGIN
-    SELECT json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': shopper_profile_id: is a subresource and cannot be edited here');
-END;
-
-CREATE TRIGGER customer_segment_ids AFTER UPDATE OF segment_ids ON customer
-WHEN NEW.segment_ids IS NOT OLD.segment_ids AND (SELECT writing FROM engine_guard) = 0
-BEGIN
-    SELECT json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': segment_ids: is a subresource and cannot be edited here');
+    INSERT INTO refusal
+    SELECT 'customer ' || OLD.id, CASE
+        WHEN NEW.registration_ip_address IS NOT OLD.registration_ip_address THEN 'registration_ip_address: is read-only, the store sets it'
+        WHEN NEW.origin_channel_id IS NOT OLD.origin_channel_id THEN 'origin_channel_id: is read-only, the store sets it'
+        WHEN NEW.date_created IS NOT OLD.date_created THEN 'date_created: is read-only, the store sets it'
+        WHEN NEW.date_modified IS NOT OLD.date_modified THEN 'date_modified: is read-only, the store sets it'
+        WHEN NEW.address_count IS NOT OLD.address_count THEN 'address_count: is a subresource and cannot be edited here'
+        WHEN NEW.attribute_count IS NOT OLD.attribute_count THEN 'attribute_count: is a subresource and cannot be edited here'
+        WHEN NEW.addresses IS NOT OLD.addresses THEN 'addresses: is a subresource and cannot be edited here'
+        WHEN NEW.attributes IS NOT OLD.attributes THEN 'attributes: is a subresource and cannot be edited here'
+        WHEN NEW.shopper_profile_id IS NOT OLD.shopper_profile_id THEN 'shopper_profile_id: is a subresource and cannot be edited here'
+        WHEN NEW.segment_ids IS NOT OLD.segment_ids THEN 'segment_ids: is a subresource and cannot be edited here'
+    END;
 END;
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- Edits: each is checked, then journaled. NULL is only taken back to: it is allowed where the snapshot has none either.
+-- BEFORE the row is written: a trigger of the app's own that gives up halfway (`RAISE(FAIL)`, `RAISE(IGNORE)`) may
+-- leave a journal row without a change, which settles as unchanged, but never a change without its journal row.
 
-CREATE TRIGGER customer_email AFTER UPDATE OF email ON customer
-WHEN NEW.email IS NOT OLD.email AND (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_email BEFORE UPDATE OF email ON customer
+WHEN NEW.email IS NOT OLD.email AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.email IS NULL AND coalesce((SELECT json_type(body, '$.email') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': email: NULL is not allowed')
-        WHEN NEW.email IS NULL THEN NULL
-        WHEN typeof(NEW.email) <> 'text' THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': email: ' || 'must be text, not ' || typeof(NEW.email))
-        WHEN instr(NEW.email, char(0)) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': email: holds a NUL character')
-        WHEN length(NEW.email) < 3 THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': email: ' || 'has ' || length(NEW.email) || ' characters, at least 3 are needed')
-        WHEN length(NEW.email) > 255 THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': email: ' || 'has ' || length(NEW.email) || ' characters, at most 255 are allowed')
-    END;
+    INSERT INTO check_text VALUES (OLD.id, 'email', 3, 255, NEW.email);
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'email', 'set', json_quote(NEW.email), json_quote(OLD.email), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context);
+    SELECT OLD.id, 'email', 'set', json_quote(NEW.email), json_quote(OLD.email),
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context);
 END;
 
-CREATE TRIGGER customer_first_name AFTER UPDATE OF first_name ON customer
-WHEN NEW.first_name IS NOT OLD.first_name AND (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_first_name BEFORE UPDATE OF first_name ON customer
+WHEN NEW.first_name IS NOT OLD.first_name AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.first_name IS NULL AND coalesce((SELECT json_type(body, '$.first_name') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': first_name: NULL is not allowed')
-        WHEN NEW.first_name IS NULL THEN NULL
-        WHEN typeof(NEW.first_name) <> 'text' THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': first_name: ' || 'must be text, not ' || typeof(NEW.first_name))
-        WHEN instr(NEW.first_name, char(0)) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': first_name: holds a NUL character')
-        WHEN length(NEW.first_name) < 1 THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': first_name: ' || 'has ' || length(NEW.first_name) || ' characters, at least 1 is needed')
-        WHEN length(NEW.first_name) > 100 THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': first_name: ' || 'has ' || length(NEW.first_name) || ' characters, at most 100 are allowed')
-    END;
+    INSERT INTO check_text VALUES (OLD.id, 'first_name', 1, 100, NEW.first_name);
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'first_name', 'set', json_quote(NEW.first_name), json_quote(OLD.first_name), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context);
+    SELECT OLD.id, 'first_name', 'set', json_quote(NEW.first_name), json_quote(OLD.first_name),
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context);
 END;
 
-CREATE TRIGGER customer_last_name AFTER UPDATE OF last_name ON customer
-WHEN NEW.last_name IS NOT OLD.last_name AND (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_last_name BEFORE UPDATE OF last_name ON customer
+WHEN NEW.last_name IS NOT OLD.last_name AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.last_name IS NULL AND coalesce((SELECT json_type(body, '$.last_name') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': last_name: NULL is not allowed')
-        WHEN NEW.last_name IS NULL THEN NULL
-        WHEN typeof(NEW.last_name) <> 'text' THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': last_name: ' || 'must be text, not ' || typeof(NEW.last_name))
-        WHEN instr(NEW.last_name, char(0)) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': last_name: holds a NUL character')
-        WHEN length(NEW.last_name) < 1 THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': last_name: ' || 'has ' || length(NEW.last_name) || ' characters, at least 1 is needed')
-        WHEN length(NEW.last_name) > 100 THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': last_name: ' || 'has ' || length(NEW.last_name) || ' characters, at most 100 are allowed')
-    END;
+    INSERT INTO check_text VALUES (OLD.id, 'last_name', 1, 100, NEW.last_name);
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'last_name', 'set', json_quote(NEW.last_name), json_quote(OLD.last_name), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context);
+    SELECT OLD.id, 'last_name', 'set', json_quote(NEW.last_name), json_quote(OLD.last_name),
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context);
 END;
 
-CREATE TRIGGER customer_company AFTER UPDATE OF company ON customer
-WHEN NEW.company IS NOT OLD.company AND (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_company BEFORE UPDATE OF company ON customer
+WHEN NEW.company IS NOT OLD.company AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.company IS NULL AND coalesce((SELECT json_type(body, '$.company') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': company: NULL is not allowed')
-        WHEN NEW.company IS NULL THEN NULL
-        WHEN typeof(NEW.company) <> 'text' THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': company: ' || 'must be text, not ' || typeof(NEW.company))
-        WHEN instr(NEW.company, char(0)) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': company: holds a NUL character')
-        WHEN length(NEW.company) > 255 THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': company: ' || 'has ' || length(NEW.company) || ' characters, at most 255 are allowed')
-    END;
+    INSERT INTO check_text VALUES (OLD.id, 'company', 0, 255, NEW.company);
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'company', 'set', json_quote(NEW.company), json_quote(OLD.company), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context);
+    SELECT OLD.id, 'company', 'set', json_quote(NEW.company), json_quote(OLD.company),
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context);
 END;
 
-CREATE TRIGGER customer_phone AFTER UPDATE OF phone ON customer
-WHEN NEW.phone IS NOT OLD.phone AND (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_phone BEFORE UPDATE OF phone ON customer
+WHEN NEW.phone IS NOT OLD.phone AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.phone IS NULL AND coalesce((SELECT json_type(body, '$.phone') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': phone: NULL is not allowed')
-        WHEN NEW.phone IS NULL THEN NULL
-        WHEN typeof(NEW.phone) <> 'text' THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': phone: ' || 'must be text, not ' || typeof(NEW.phone))
-        WHEN instr(NEW.phone, char(0)) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': phone: holds a NUL character')
-        WHEN length(NEW.phone) > 50 THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': phone: ' || 'has ' || length(NEW.phone) || ' characters, at most 50 are allowed')
-    END;
+    INSERT INTO check_text VALUES (OLD.id, 'phone', 0, 50, NEW.phone);
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'phone', 'set', json_quote(NEW.phone), json_quote(OLD.phone), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context);
+    SELECT OLD.id, 'phone', 'set', json_quote(NEW.phone), json_quote(OLD.phone),
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context);
 END;
 
-CREATE TRIGGER customer_notes AFTER UPDATE OF notes ON customer
-WHEN NEW.notes IS NOT OLD.notes AND (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_notes BEFORE UPDATE OF notes ON customer
+WHEN NEW.notes IS NOT OLD.notes AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.notes IS NULL AND coalesce((SELECT json_type(body, '$.notes') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': notes: NULL is not allowed')
-        WHEN NEW.notes IS NULL THEN NULL
-        WHEN typeof(NEW.notes) <> 'text' THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': notes: ' || 'must be text, not ' || typeof(NEW.notes))
-        WHEN instr(NEW.notes, char(0)) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': notes: holds a NUL character')
-    END;
+    INSERT INTO check_text VALUES (OLD.id, 'notes', 0, NULL, NEW.notes);
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'notes', 'set', json_quote(NEW.notes), json_quote(OLD.notes), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context);
+    SELECT OLD.id, 'notes', 'set', json_quote(NEW.notes), json_quote(OLD.notes),
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context);
 END;
 
-CREATE TRIGGER customer_tax_exempt_category AFTER UPDATE OF tax_exempt_category ON customer
-WHEN NEW.tax_exempt_category IS NOT OLD.tax_exempt_category AND (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_tax_exempt_category BEFORE UPDATE OF tax_exempt_category ON customer
+WHEN NEW.tax_exempt_category IS NOT OLD.tax_exempt_category AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.tax_exempt_category IS NULL AND coalesce((SELECT json_type(body, '$.tax_exempt_category') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': tax_exempt_category: NULL is not allowed')
-        WHEN NEW.tax_exempt_category IS NULL THEN NULL
-        WHEN typeof(NEW.tax_exempt_category) <> 'text' THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': tax_exempt_category: ' || 'must be text, not ' || typeof(NEW.tax_exempt_category))
-        WHEN instr(NEW.tax_exempt_category, char(0)) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': tax_exempt_category: holds a NUL character')
-        WHEN length(NEW.tax_exempt_category) > 255 THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': tax_exempt_category: ' || 'has ' || length(NEW.tax_exempt_category) || ' characters, at most 255 are allowed')
-    END;
+    INSERT INTO check_text VALUES (OLD.id, 'tax_exempt_category', 0, 255, NEW.tax_exempt_category);
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'tax_exempt_category', 'set', json_quote(NEW.tax_exempt_category), json_quote(OLD.tax_exempt_category), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context);
+    SELECT OLD.id, 'tax_exempt_category', 'set', json_quote(NEW.tax_exempt_category),
+           json_quote(OLD.tax_exempt_category),
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context);
 END;
 
-CREATE TRIGGER customer_customer_group_id AFTER UPDATE OF customer_group_id ON customer
-WHEN NEW.customer_group_id IS NOT OLD.customer_group_id AND (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_customer_group_id BEFORE UPDATE OF customer_group_id ON customer
+WHEN NEW.customer_group_id IS NOT OLD.customer_group_id AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.customer_group_id IS NULL AND coalesce((SELECT json_type(body, '$.customer_group_id') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': customer_group_id: NULL is not allowed')
-        WHEN NEW.customer_group_id IS NULL THEN NULL
-        WHEN typeof(NEW.customer_group_id) <> 'integer' THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': customer_group_id: ' || 'must be a whole number, not ' || typeof(NEW.customer_group_id))
-        WHEN NEW.customer_group_id NOT BETWEEN 0 AND 2147483647 THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': customer_group_id: must be from 0 (no group) to 2147483647')
+    INSERT INTO refusal
+    SELECT 'customer ' || OLD.id || ': customer_group_id', CASE
+        WHEN NEW.customer_group_id IS NULL
+            THEN (SELECT 'NULL is not allowed' FROM snapshot
+                  WHERE id = OLD.id AND coalesce(json_type(body, '$.customer_group_id'), 'null') <> 'null')
+        WHEN typeof(NEW.customer_group_id) <> 'integer' THEN 'must be a whole number, not ' || typeof(NEW.customer_group_id)
+        WHEN NEW.customer_group_id NOT BETWEEN 0 AND 2147483647 THEN 'must be from 0 (no group) to 2147483647'
     END;
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'customer_group_id', 'set', json_quote(NEW.customer_group_id), json_quote(OLD.customer_group_id), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context);
+    SELECT OLD.id, 'customer_group_id', 'set', json_quote(NEW.customer_group_id),
+           json_quote(OLD.customer_group_id),
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context);
 END;
 
-CREATE TRIGGER customer_accepts_product_review_abandoned_cart_emails AFTER UPDATE OF accepts_product_review_abandoned_cart_emails ON customer
-WHEN NEW.accepts_product_review_abandoned_cart_emails IS NOT OLD.accepts_product_review_abandoned_cart_emails AND (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_accepts_product_review_abandoned_cart_emails
+BEFORE UPDATE OF accepts_product_review_abandoned_cart_emails ON customer
+WHEN NEW.accepts_product_review_abandoned_cart_emails IS NOT OLD.accepts_product_review_abandoned_cart_emails
+ AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.accepts_product_review_abandoned_cart_emails IS NULL AND coalesce((SELECT json_type(body, '$.accepts_product_review_abandoned_cart_emails') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': accepts_product_review_abandoned_cart_emails: NULL is not allowed')
-        WHEN NEW.accepts_product_review_abandoned_cart_emails IS NULL THEN NULL
-        WHEN typeof(NEW.accepts_product_review_abandoned_cart_emails) <> 'integer' OR NEW.accepts_product_review_abandoned_cart_emails NOT IN (0, 1) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': accepts_product_review_abandoned_cart_emails: must be 0 or 1')
+    INSERT INTO refusal
+    SELECT 'customer ' || OLD.id || ': accepts_product_review_abandoned_cart_emails', CASE
+        WHEN NEW.accepts_product_review_abandoned_cart_emails IS NULL
+            THEN (SELECT 'NULL is not allowed' FROM snapshot
+                  WHERE id = OLD.id AND coalesce(json_type(body, '$.accepts_product_review_abandoned_cart_emails'), 'null') <> 'null')
+        WHEN typeof(NEW.accepts_product_review_abandoned_cart_emails) <> 'integer' OR NEW.accepts_product_review_abandoned_cart_emails NOT IN (0, 1)
+            THEN 'must be 0 or 1'
     END;
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'accepts_product_review_abandoned_cart_emails', 'set', CASE NEW.accepts_product_review_abandoned_cart_emails WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, CASE OLD.accepts_product_review_abandoned_cart_emails WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context);
+    SELECT OLD.id, 'accepts_product_review_abandoned_cart_emails', 'set',
+           CASE NEW.accepts_product_review_abandoned_cart_emails WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END,
+           CASE OLD.accepts_product_review_abandoned_cart_emails WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END,
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context);
 END;
 
-CREATE TRIGGER customer_force_password_reset AFTER UPDATE OF force_password_reset ON customer
-WHEN NEW.force_password_reset IS NOT OLD.force_password_reset AND (SELECT writing FROM engine_guard) = 0
+CREATE TRIGGER customer_force_password_reset BEFORE UPDATE OF force_password_reset ON customer
+WHEN NEW.force_password_reset IS NOT OLD.force_password_reset AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.force_password_reset IS NULL AND coalesce((SELECT json_type(body, '$.authentication.force_password_reset') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': force_password_reset: NULL is not allowed')
-        WHEN NEW.force_password_reset IS NULL THEN NULL
-        WHEN typeof(NEW.force_password_reset) <> 'integer' OR NEW.force_password_reset NOT IN (0, 1) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': force_password_reset: must be 0 or 1')
+    INSERT INTO refusal
+    SELECT 'customer ' || OLD.id || ': force_password_reset', CASE
+        WHEN NEW.force_password_reset IS NULL
+            THEN (SELECT 'NULL is not allowed' FROM snapshot
+                  WHERE id = OLD.id AND coalesce(json_type(body, '$.authentication.force_password_reset'), 'null') <> 'null')
+        WHEN typeof(NEW.force_password_reset) <> 'integer' OR NEW.force_password_reset NOT IN (0, 1)
+            THEN 'must be 0 or 1'
     END;
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'force_password_reset', 'set', CASE NEW.force_password_reset WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, CASE OLD.force_password_reset WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context);
+    SELECT OLD.id, 'force_password_reset', 'set',
+           CASE NEW.force_password_reset WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END,
+           CASE OLD.force_password_reset WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END,
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context);
 END;
 
-CREATE TRIGGER customer_channel_ids AFTER UPDATE OF channel_ids ON customer
-WHEN NEW.channel_ids IS NOT OLD.channel_ids AND (SELECT writing FROM engine_guard) = 0
+-- A set: written in another order it is the same.
+CREATE TRIGGER customer_channel_ids BEFORE UPDATE OF channel_ids ON customer
+WHEN NEW.channel_ids IS NOT OLD.channel_ids AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.channel_ids IS NULL AND coalesce((SELECT json_type(body, '$.channel_ids') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': channel_ids: NULL is not allowed')
-        WHEN NEW.channel_ids IS NULL THEN NULL
-        WHEN typeof(NEW.channel_ids) <> 'text' OR NOT json_valid(NEW.channel_ids) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': channel_ids: must be a JSON array of channel ids, such as [1,2]')
-        WHEN json_type(NEW.channel_ids) <> 'array' THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': channel_ids: must be a JSON array of channel ids, such as [1,2]')
-        WHEN json_array_length(NEW.channel_ids) = 0 THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': channel_ids: an empty array is not allowed')
+    INSERT INTO refusal
+    SELECT 'customer ' || OLD.id || ': channel_ids', CASE
+        WHEN NEW.channel_ids IS NULL
+            THEN (SELECT 'NULL is not allowed' FROM snapshot
+                  WHERE id = OLD.id AND coalesce(json_type(body, '$.channel_ids'), 'null') <> 'null')
+        WHEN typeof(NEW.channel_ids) <> 'text' OR instr(NEW.channel_ids, char(0)) THEN shape
+        WHEN NOT json_valid(NEW.channel_ids) THEN shape
+        WHEN json_type(NEW.channel_ids) <> 'array' THEN shape
+        WHEN json_array_length(NEW.channel_ids) = 0 THEN 'an empty array is not allowed'
         WHEN EXISTS (SELECT 1 FROM json_each(NEW.channel_ids) WHERE type <> 'integer' OR value NOT BETWEEN 1 AND 2147483647)
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': channel_ids: must be a JSON array of channel ids, such as [1,2]')
-    END;
+            THEN shape
+    END
+    FROM (SELECT 'must be a JSON array of channel ids, such as [1,2]' AS shape);
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'channel_ids', 'set', coalesce(NEW.channel_ids, 'null'), coalesce(OLD.channel_ids, 'null'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context)
-    WHERE (SELECT json_group_array(value) FROM (SELECT DISTINCT value FROM json_each(NEW.channel_ids) ORDER BY value))
-          IS NOT (SELECT json_group_array(value) FROM (SELECT DISTINCT value FROM json_each(OLD.channel_ids) ORDER BY value)) OR NEW.channel_ids IS NULL OR OLD.channel_ids IS NULL;
+    SELECT OLD.id, 'channel_ids', 'set', coalesce(NEW.channel_ids, 'null'),
+           coalesce(OLD.channel_ids, 'null'),
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context)
+    WHERE NEW.channel_ids IS NULL OR OLD.channel_ids IS NULL
+       OR (SELECT json_group_array(value) FROM (SELECT DISTINCT value FROM json_each(NEW.channel_ids) ORDER BY value))
+          IS NOT (SELECT json_group_array(value) FROM (SELECT DISTINCT value FROM json_each(OLD.channel_ids) ORDER BY value));
 END;
 
-CREATE TRIGGER customer_form_fields AFTER UPDATE OF form_fields ON customer
-WHEN NEW.form_fields IS NOT OLD.form_fields AND (SELECT writing FROM engine_guard) = 0
+-- Entries by name: written in another order, or with other escapes, it is the same.
+CREATE TRIGGER customer_form_fields BEFORE UPDATE OF form_fields ON customer
+WHEN NEW.form_fields IS NOT OLD.form_fields AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.form_fields IS NULL AND coalesce((SELECT json_type(body, '$.form_fields') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': form_fields: NULL is not allowed')
-        WHEN NEW.form_fields IS NULL THEN NULL
-        WHEN typeof(NEW.form_fields) <> 'text' OR NOT json_valid(NEW.form_fields) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': form_fields: must be a JSON array of {"name": text, "value": text, number or array of texts}')
-        WHEN json_type(NEW.form_fields) <> 'array' THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': form_fields: must be a JSON array of {"name": text, "value": text, number or array of texts}')
-        WHEN EXISTS (SELECT 1 FROM json_each(NEW.form_fields) WHERE type <> 'object') THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': form_fields: must be a JSON array of {"name": text, "value": text, number or array of texts}')
-        WHEN EXISTS (SELECT 1 FROM json_each(NEW.form_fields)
-                     WHERE coalesce(json_type(value, '$.name'), '') <> 'text' OR value ->> '$.name' = ''
-                        OR coalesce(json_type(value, '$.value'), '') NOT IN ('text', 'integer', 'real', 'array'))
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': form_fields: must be a JSON array of {"name": text, "value": text, number or array of texts}')
+    INSERT INTO refusal
+    SELECT 'customer ' || OLD.id || ': form_fields', CASE
+        WHEN NEW.form_fields IS NULL
+            THEN (SELECT 'NULL is not allowed' FROM snapshot
+                  WHERE id = OLD.id AND coalesce(json_type(body, '$.form_fields'), 'null') <> 'null')
+        WHEN typeof(NEW.form_fields) <> 'text' OR instr(NEW.form_fields, char(0)) THEN shape
+        WHEN NOT json_valid(NEW.form_fields) THEN shape
+        WHEN json_type(NEW.form_fields) <> 'array' THEN shape
+        WHEN instr(replace(NEW.form_fields, '\\', ''), '\u0000') THEN 'holds a NUL character'
+        WHEN EXISTS (SELECT 1 FROM json_each(NEW.form_fields) WHERE type <> 'object') THEN shape
         WHEN EXISTS (SELECT 1 FROM json_each(NEW.form_fields) AS entry, json_each(entry.value) AS member
-                     WHERE member.key NOT IN ('name', 'value', 'customer_id'))
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': form_fields: an entry has only name and value')
+                     WHERE member.key NOT IN ('name', 'value', 'customer_id')
+                        OR (member.key = 'customer_id' AND member.type <> 'integer'))
+            THEN 'an entry has only name and value'
+        WHEN EXISTS (SELECT 1 FROM json_each(NEW.form_fields) AS entry
+                     WHERE (SELECT count(*) <> count(DISTINCT key) FROM json_each(entry.value))
+                        OR coalesce(json_type(entry.value, '$.name'), '') <> 'text'
+                        OR entry.value ->> '$.name' = ''
+                        OR coalesce(json_type(entry.value, '$.value'), '') NOT IN ('text', 'integer', 'real', 'array'))
+            THEN shape
         WHEN EXISTS (SELECT 1 FROM json_each(NEW.form_fields) AS entry, json_each(entry.value, '$.value') AS item
                      WHERE json_type(entry.value, '$.value') = 'array' AND item.type <> 'text')
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': form_fields: must be a JSON array of {"name": text, "value": text, number or array of texts}')
+            THEN shape
         WHEN (SELECT count(*) <> count(DISTINCT value ->> '$.name') FROM json_each(NEW.form_fields))
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': form_fields: names an entry twice')
-    END;
+            THEN 'names an entry twice'
+    END
+    FROM (SELECT 'must be a JSON array of {"name": text, "value": text, number or array of texts}' AS shape);
+    INSERT INTO check_text
+    SELECT OLD.id, 'form_fields', 0, NULL, coalesce(group_concat(atom, ' '), '')
+    FROM json_tree(NEW.form_fields)
+    WHERE type = 'text';
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'form_fields', 'set', coalesce(NEW.form_fields, 'null'), coalesce(OLD.form_fields, 'null'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context)
-    WHERE (SELECT json_group_array(json(value)) FROM (SELECT json_object('name', value ->> '$.name', 'value', value -> '$.value') AS value FROM json_each(coalesce(NEW.form_fields, '[]')) ORDER BY value ->> '$.name'))
-          IS NOT (SELECT json_group_array(json(value)) FROM (SELECT json_object('name', value ->> '$.name', 'value', value -> '$.value') AS value FROM json_each(coalesce(OLD.form_fields, '[]')) ORDER BY value ->> '$.name'));
+    SELECT OLD.id, 'form_fields', 'set', coalesce(NEW.form_fields, 'null'),
+           coalesce(OLD.form_fields, 'null'),
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context)
+    WHERE NEW.form_fields IS NULL OR OLD.form_fields IS NULL OR instr(OLD.form_fields, '\u0000')
+       OR (SELECT json_group_array(json_array(name, type, value))
+           FROM (SELECT json_extract(NEW.form_fields, fullkey || '.name') AS name,
+                        json_type(NEW.form_fields, fullkey || '.value') AS type,
+                        CASE json_type(NEW.form_fields, fullkey || '.value')
+                            WHEN 'text' THEN NEW.form_fields ->> (fullkey || '.value')
+                            ELSE NEW.form_fields -> (fullkey || '.value')
+                        END AS value
+                 FROM json_each(NEW.form_fields)
+                 ORDER BY 1))
+          IS NOT
+          (SELECT json_group_array(json_array(name, type, value))
+           FROM (SELECT json_extract(OLD.form_fields, fullkey || '.name') AS name,
+                        json_type(OLD.form_fields, fullkey || '.value') AS type,
+                        CASE json_type(OLD.form_fields, fullkey || '.value')
+                            WHEN 'text' THEN OLD.form_fields ->> (fullkey || '.value')
+                            ELSE OLD.form_fields -> (fullkey || '.value')
+                        END AS value
+                 FROM json_each(OLD.form_fields)
+                 ORDER BY 1));
 END;
 
-CREATE TRIGGER customer_store_credit_amounts AFTER UPDATE OF store_credit_amounts ON customer
-WHEN NEW.store_credit_amounts IS NOT OLD.store_credit_amounts AND (SELECT writing FROM engine_guard) = 0
+-- Money: 43.1 and 43.10 are the same. The text of each amount is looked at, never a float.
+CREATE TRIGGER customer_store_credit_amounts BEFORE UPDATE OF store_credit_amounts ON customer
+WHEN NEW.store_credit_amounts IS NOT OLD.store_credit_amounts AND (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
-    SELECT CASE
-        WHEN NEW.store_credit_amounts IS NULL AND coalesce((SELECT json_type(body, '$.store_credit_amounts') FROM snapshot WHERE id = OLD.id), 'null') <> 'null'
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': store_credit_amounts: NULL is not allowed')
-        WHEN NEW.store_credit_amounts IS NULL THEN NULL
-        WHEN typeof(NEW.store_credit_amounts) <> 'text' OR NOT json_valid(NEW.store_credit_amounts) THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': store_credit_amounts: must be a JSON array such as [{"amount":43.15}]')
-        WHEN json_type(NEW.store_credit_amounts) <> 'array' THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': store_credit_amounts: must be a JSON array such as [{"amount":43.15}]')
+    INSERT INTO refusal
+    SELECT 'customer ' || OLD.id || ': store_credit_amounts', CASE
+        WHEN NEW.store_credit_amounts IS NULL
+            THEN (SELECT 'NULL is not allowed' FROM snapshot
+                  WHERE id = OLD.id AND coalesce(json_type(body, '$.store_credit_amounts'), 'null') <> 'null')
+        WHEN typeof(NEW.store_credit_amounts) <> 'text' OR instr(NEW.store_credit_amounts, char(0)) THEN shape
+        WHEN NOT json_valid(NEW.store_credit_amounts) THEN shape
+        WHEN json_type(NEW.store_credit_amounts) <> 'array' THEN shape
         WHEN json_array_length(NEW.store_credit_amounts) = 0
-             AND coalesce((SELECT json_array_length(body, '$.store_credit_amounts') FROM snapshot WHERE id = OLD.id), -1) <> 0
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': store_credit_amounts: an empty array is not allowed: give [{"amount":0}]')
-        WHEN EXISTS (SELECT 1 FROM json_each(NEW.store_credit_amounts) WHERE type <> 'object') THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': store_credit_amounts: must be a JSON array such as [{"amount":43.15}]')
-        WHEN EXISTS (SELECT 1 FROM json_each(NEW.store_credit_amounts) AS entry, json_each(entry.value) AS member WHERE member.key <> 'amount')
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': store_credit_amounts: must be a JSON array such as [{"amount":43.15}]')
-        WHEN EXISTS (SELECT 1 FROM json_each(NEW.store_credit_amounts)
-                     WHERE coalesce(json_type(value, '$.amount'), '') NOT IN ('integer', 'real'))
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': store_credit_amounts: must be a JSON array such as [{"amount":43.15}]')
-        WHEN EXISTS (SELECT 1 FROM (SELECT ltrim(NEW.store_credit_amounts -> (fullkey || '.amount'), '-') AS amount FROM json_each(NEW.store_credit_amounts))
-                     WHERE amount GLOB '*[^0-9.]*' OR length(amount || '.') - instr(amount || '.', '.') > 5
-                        OR instr(amount || '.', '.') > 15)
-            THEN json_extract('{}', 'tillsync refused: customer ' || OLD.id || ': store_credit_amounts: an amount has at most 14 digits before the point and 4 after it, and no exponent')
-    END;
+            THEN (SELECT 'an empty array is not allowed: give [{"amount":0}]'
+                  WHERE NOT EXISTS (SELECT 1 FROM snapshot
+                                    WHERE id = OLD.id AND json_array_length(body, '$.store_credit_amounts') = 0))
+        WHEN EXISTS (SELECT 1 FROM json_each(NEW.store_credit_amounts) WHERE type <> 'object') THEN shape
+        WHEN EXISTS (SELECT 1 FROM json_each(NEW.store_credit_amounts) AS entry
+                     WHERE (SELECT count(*) <> 1 OR max(key) <> 'amount' FROM json_each(entry.value))
+                        OR json_type(entry.value, '$.amount') NOT IN ('integer', 'real'))
+            THEN shape
+        WHEN EXISTS (SELECT 1
+                     FROM (SELECT ltrim(NEW.store_credit_amounts -> (fullkey || '.amount'), '-') || '.' AS digits
+                           FROM json_each(NEW.store_credit_amounts))
+                     WHERE digits GLOB '*[^0-9.]*' OR instr(digits, '.') > 15 OR length(digits) - instr(digits, '.') > 5)
+            THEN 'an amount has at most 14 digits before the point and 4 after it, and no exponent'
+    END
+    FROM (SELECT 'must be a JSON array such as [{"amount":43.15}]' AS shape);
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT OLD.id, 'store_credit_amounts', 'set', coalesce(NEW.store_credit_amounts, 'null'), coalesce(OLD.store_credit_amounts, 'null'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context)
-    WHERE (SELECT group_concat(CASE WHEN instr(amount, '.') THEN rtrim(rtrim(amount, '0'), '.') ELSE amount END) FROM (SELECT NEW.store_credit_amounts -> (fullkey || '.amount') AS amount FROM json_each(NEW.store_credit_amounts)))
-          IS NOT (SELECT group_concat(CASE WHEN instr(amount, '.') THEN rtrim(rtrim(amount, '0'), '.') ELSE amount END) FROM (SELECT OLD.store_credit_amounts -> (fullkey || '.amount') AS amount FROM json_each(OLD.store_credit_amounts)));
+    SELECT OLD.id, 'store_credit_amounts', 'set', coalesce(NEW.store_credit_amounts, 'null'),
+           coalesce(OLD.store_credit_amounts, 'null'),
+           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context)
+    WHERE NEW.store_credit_amounts IS NULL OR OLD.store_credit_amounts IS NULL
+       OR (SELECT group_concat(CASE WHEN instr(amount, '.') THEN rtrim(rtrim(amount, '0'), '.') ELSE coalesce(amount, '') END)
+           FROM (SELECT NEW.store_credit_amounts -> (fullkey || '.amount') AS amount FROM json_each(NEW.store_credit_amounts)))
+          IS NOT
+          (SELECT group_concat(CASE WHEN instr(amount, '.') THEN rtrim(rtrim(amount, '0'), '.') ELSE coalesce(amount, '') END)
+           FROM (SELECT OLD.store_credit_amounts -> (fullkey || '.amount') AS amount FROM json_each(OLD.store_credit_amounts)));
 END;
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- Store credit by a signed amount, which commutes with what others do to it:
 --     INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (42, '-12.50');
--- The sum is exact: both amounts are taken as text and added as integers, scaled by 10,000.
+-- The sum is exact: amounts are taken as text and added as integers, scaled by 10,000. A float counts by its first 15
+-- digits, in which 0.1 + 0.2 is 0.3; that is to four decimal places only below 10^11, and a larger one is refused.
+
 CREATE VIEW store_credit_adjustment (customer_id, amount) AS SELECT NULL, NULL WHERE 0;
-CREATE VIEW store_credit_scaled (customer_id, amount) AS
-    -- The first amount of each customer, times 10,000; NULL when it cannot be held exactly.
-    SELECT id, CASE WHEN t = '' THEN 0
-                    WHEN digits GLOB '*[^0-9.]*' OR length(fraction) > 4 OR length(whole) > 14 THEN NULL
-                    ELSE (CASE WHEN t LIKE '-%' THEN -1 ELSE 1 END) * CAST(whole || substr(fraction || '0000', 1, 4) AS INTEGER)
-               END
-    FROM (SELECT id, t, digits,
-                 substr(digits, 1, instr(digits || '.', '.') - 1) AS whole,
-                 rtrim(substr(digits, instr(digits || '.', '.') + 1), '0') AS fraction
-          FROM (SELECT id, coalesce(store_credit_amounts -> '$[0].amount', '') AS t,
-                       ltrim(coalesce(store_credit_amounts -> '$[0].amount', ''), '-') AS digits
-                FROM customer));
 CREATE TRIGGER store_credit_adjustment_insert INSTEAD OF INSERT ON store_credit_adjustment
 BEGIN
-    SELECT CASE
-        WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS NEW.customer_id)
-            THEN json_extract('{}', 'tillsync refused: customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts: no such customer in this file')
-        WHEN typeof(NEW.amount) NOT IN ('integer', 'real', 'text')
-            THEN json_extract('{}', 'tillsync refused: customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts: an adjustment is a signed amount, such as -12.50')
-        WHEN ltrim(CAST(NEW.amount AS TEXT), '+-') = '' OR ltrim(CAST(NEW.amount AS TEXT), '+-') = '.'
-             OR length(CAST(NEW.amount AS TEXT)) - length(ltrim(CAST(NEW.amount AS TEXT), '+-')) > 1
-             OR ltrim(CAST(NEW.amount AS TEXT), '+-') GLOB '*[^0-9.]*'
-             OR ltrim(CAST(NEW.amount AS TEXT), '+-') GLOB '*.*.*'
-            THEN json_extract('{}', 'tillsync refused: customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts: an adjustment is a signed amount, such as -12.50')
-        WHEN length(rtrim(substr(CAST(NEW.amount AS TEXT), instr(CAST(NEW.amount AS TEXT) || '.', '.') + 1), '0')) > 4
-            THEN json_extract('{}', 'tillsync refused: customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts: an adjustment has at most four decimal places')
-        WHEN instr(ltrim(CAST(NEW.amount AS TEXT), '+-') || '.', '.') > 14
-            THEN json_extract('{}', 'tillsync refused: customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts: the amount is too large')
-        WHEN (SELECT amount FROM store_credit_scaled WHERE customer_id = NEW.customer_id) IS NULL
-            THEN json_extract('{}', 'tillsync refused: customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts: the balance has more than four decimal places, set it instead')
-        WHEN abs((SELECT amount FROM store_credit_scaled WHERE customer_id = NEW.customer_id)) > 900000000000000000
-            THEN json_extract('{}', 'tillsync refused: customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts: the amount is too large')
-    END;
-    INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    SELECT NEW.customer_id, 'store_credit_amounts', 'adjust',
-           json_quote(CASE WHEN amount < 0 THEN '-' ELSE '' END || (abs(amount) / 10000)
-                      || rtrim(rtrim('.' || substr('0000' || (abs(amount) % 10000), -4), '0'), '.')),
-           coalesce((SELECT store_credit_amounts FROM customer WHERE id = NEW.customer_id), 'null'),
-           strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-           (SELECT author FROM edit_context), (SELECT label FROM edit_context)
-    FROM (SELECT (CASE WHEN CAST(NEW.amount AS TEXT) LIKE '-%' THEN -1 ELSE 1 END) * CAST(substr(ltrim(CAST(NEW.amount AS TEXT), '+-'), 1, instr(ltrim(CAST(NEW.amount AS TEXT), '+-') || '.', '.') - 1) || substr(substr(ltrim(CAST(NEW.amount AS TEXT), '+-'), instr(ltrim(CAST(NEW.amount AS TEXT), '+-') || '.', '.') + 1) || '0000', 1, 4) AS INTEGER) AS amount)
-    WHERE amount <> 0;
-    -- The working copy follows; the guard keeps this from being journaled a second time, as a set.
-    UPDATE engine_guard SET writing = writing + 1;
-    UPDATE customer
-    SET store_credit_amounts = (
-        SELECT json_set(CASE WHEN coalesce(json_array_length(store_credit_amounts), 0) = 0
-                             THEN '[{"amount":0}]' ELSE store_credit_amounts END,
-                        '$[0].amount',
-                        json(CASE WHEN total < 0 THEN '-' ELSE '' END || (abs(total) / 10000)
-                             || rtrim(rtrim('.' || substr('0000' || (abs(total) % 10000), -4), '0'), '.')))
-        FROM (SELECT (SELECT amount FROM store_credit_scaled WHERE customer_id = NEW.customer_id) + (CASE WHEN CAST(NEW.amount AS TEXT) LIKE '-%' THEN -1 ELSE 1 END) * CAST(substr(ltrim(CAST(NEW.amount AS TEXT), '+-'), 1, instr(ltrim(CAST(NEW.amount AS TEXT), '+-') || '.', '.') - 1) || substr(substr(ltrim(CAST(NEW.amount AS TEXT), '+-'), instr(ltrim(CAST(NEW.amount AS TEXT), '+-') || '.', '.') + 1) || '0000', 1, 4) AS INTEGER) AS total))
-    WHERE id = NEW.customer_id;
-    UPDATE engine_guard SET writing = writing - 1;
+    INSERT INTO refusal
+    SELECT 'customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts', CASE
+        WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS NEW.customer_id) THEN 'no such customer in this file'
+        WHEN typeof(NEW.amount) NOT IN ('integer', 'real', 'text') OR instr(NEW.amount, char(0))
+             OR digits GLOB '*[^0-9.]*' OR digits GLOB '*.*.*' OR digits NOT GLOB '*[0-9]*'
+            THEN 'an adjustment is a signed amount, such as -12.50'
+        WHEN typeof(NEW.amount) = 'real' AND abs(NEW.amount) >= 1e11 THEN 'give an amount of this size as text'
+        WHEN length(rtrim(substr(digits, instr(digits || '.', '.') + 1), '0')) > 4
+            THEN 'an adjustment has at most four decimal places'
+        WHEN instr(ltrim(digits, '0') || '.', '.') > 15 THEN 'the amount is too large'
+    END
+    FROM (SELECT substr(amount, 1 + (amount GLOB '[-+]*')) AS digits
+          FROM (SELECT iif(typeof(NEW.amount) = 'real', printf('%.15g', NEW.amount), NEW.amount) AS amount));
+    INSERT INTO store_credit_change (customer_id, amount, balance)
+    SELECT credit.customer_id,
+           CASE WHEN NEW.amount LIKE '-%' THEN -1 ELSE 1 END
+           * CAST(substr(digits, 1, instr(digits || '.', '.') - 1)
+                  || substr(substr(digits, instr(digits || '.', '.') + 1) || '0000', 1, 4) AS INTEGER),
+           credit.balance
+    FROM (SELECT substr(amount, 1 + (amount GLOB '[-+]*')) AS digits
+          FROM (SELECT iif(typeof(NEW.amount) = 'real', printf('%.15g', NEW.amount), NEW.amount) AS amount)),
+         store_credit_scaled AS credit
+    WHERE credit.customer_id IS NEW.customer_id;
 END;
 
+-- The first amount of each customer, times 10,000; NULL when it cannot be held exactly.
+CREATE VIEW store_credit_scaled (customer_id, balance) AS
+    SELECT id, CASE
+        WHEN coalesce(json_type(store_credit_amounts), 'null') = 'null' THEN 0
+        WHEN json_type(store_credit_amounts) = 'array' AND json_array_length(store_credit_amounts) = 0 THEN 0
+        WHEN digits GLOB '*[^0-9.]*' OR length(fraction) > 4 OR length(whole) > 14 THEN NULL
+        ELSE CASE WHEN amount LIKE '-%' THEN -1 ELSE 1 END * CAST(whole || substr(fraction || '0000', 1, 4) AS INTEGER)
+    END
+    FROM (SELECT id, store_credit_amounts, amount, digits,
+                 substr(digits, 1, instr(digits || '.', '.') - 1) AS whole,
+                 rtrim(substr(digits, instr(digits || '.', '.') + 1), '0') AS fraction
+          FROM (SELECT id, store_credit_amounts, store_credit_amounts -> '$[0].amount' AS amount,
+                       ltrim(store_credit_amounts -> '$[0].amount', '-') AS digits
+                FROM customer));
+
+-- The working copy first, which journals a set; then that set is called what it is. Both amounts are times 10,000.
+CREATE VIEW store_credit_change (customer_id, amount, balance) AS SELECT NULL, NULL, NULL WHERE 0;
+CREATE TRIGGER store_credit_change_insert INSTEAD OF INSERT ON store_credit_change WHEN NEW.amount <> 0
+BEGIN
+    INSERT INTO refusal
+    SELECT 'customer ' || NEW.customer_id || ': store_credit_amounts', CASE
+        WHEN NEW.balance IS NULL THEN 'the balance is no amount with at most four decimal places, set it instead'
+        WHEN abs(NEW.balance + NEW.amount) >= 1000000000000000000 THEN 'the amount is too large'
+    END;
+    UPDATE customer
+    SET store_credit_amounts = (
+        SELECT '[{"amount":' || CASE WHEN total < 0 THEN '-' ELSE '' END
+               || rtrim(rtrim(printf('%d.%04d', abs(total) / 10000, abs(total) % 10000), '0'), '.') || '}'
+               || coalesce((SELECT group_concat(',' || value, '') FROM json_each(store_credit_amounts) WHERE key > 0), '')
+               || ']'
+        FROM (SELECT NEW.balance + NEW.amount AS total))
+    WHERE id = NEW.customer_id;
+    UPDATE journal
+    SET op = 'adjust',
+        value = json_quote(CASE WHEN NEW.amount < 0 THEN '-' ELSE '' END
+                || rtrim(rtrim(printf('%d.%04d', abs(NEW.amount) / 10000, abs(NEW.amount) % 10000), '0'), '.'))
+    WHERE seq = (SELECT max(seq) FROM journal
+                 WHERE customer_id = NEW.customer_id AND field = 'store_credit_amounts' AND settled_at IS NULL)
+      AND op = 'set'
+      AND at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now');
+END;
+
+-- ---------------------------------------------------------------------------------------------------------------
 -- A new password goes in here and is never read back:
 --     INSERT INTO password_change (customer_id, new_password) VALUES (42, '…');
+
 CREATE VIEW password_change (customer_id, new_password) AS SELECT NULL, NULL WHERE 0;
 CREATE TRIGGER password_change_insert INSTEAD OF INSERT ON password_change
 BEGIN
-    SELECT CASE
-        WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS NEW.customer_id)
-            THEN json_extract('{}', 'tillsync refused: customer ' || coalesce(NEW.customer_id, 'NULL') || ': new_password: no such customer in this file')
-        WHEN typeof(NEW.new_password) <> 'text'
-            THEN json_extract('{}', 'tillsync refused: customer ' || coalesce(NEW.customer_id, 'NULL') || ': new_password: must be text')
-        WHEN length(NEW.new_password) = 0 OR instr(NEW.new_password, char(0))
-            THEN json_extract('{}', 'tillsync refused: customer ' || coalesce(NEW.customer_id, 'NULL') || ': new_password: must not be empty or hold a NUL character')
+    INSERT INTO refusal
+    SELECT 'customer ' || coalesce(NEW.customer_id, 'NULL') || ': new_password', CASE
+        WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS NEW.customer_id) THEN 'no such customer in this file'
+        WHEN NEW.new_password IS NULL THEN 'NULL is not allowed'
     END;
+    INSERT INTO check_text VALUES (NEW.customer_id, 'new_password', 1, NULL, NEW.new_password);
     INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-    VALUES (NEW.customer_id, 'new_password', 'set', '"***"', '"***"', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
-            (SELECT author FROM edit_context), (SELECT label FROM edit_context));
+    VALUES (NEW.customer_id, 'new_password', 'set', '"***"', '"***"',
+            strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), (SELECT author FROM edit_context), (SELECT label FROM edit_context));
     INSERT INTO pending_password (seq, customer_id, new_password)
     VALUES (last_insert_rowid(), NEW.customer_id, NEW.new_password);
 END;

@@ -11,14 +11,17 @@
 //! The decisions are pure and stand in `flow`; this module carries them out: one writer of the file, requests through
 //! a [`Remote`], time through a [`Clock`]. `pull` carries out steps 2 and 3, `upload` steps 1, 5 and 6.
 
+mod events;
 mod options;
 mod pull;
 mod report;
 mod upload;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use events::{EditEvent, Event};
 pub use options::SyncOptions;
 pub use report::{Progress, PullReport, Requests, SyncReport};
 
@@ -39,9 +42,31 @@ pub struct SyncEngine<R> {
     random: fastrand::Rng,
     pacer: Pacer,
     blocks: u64,
+    /// When this engine's last pull began.
+    pulled_ms: Option<u64>,
     counts: Counts,
-    on_progress: Box<dyn FnMut(Progress) + Send>,
+    on_event: Box<dyn FnMut(Event) + Send>,
+    stopper: Option<Stopper>,
 }
+
+/// Ends a sync from another thread; see [`SyncEngine::stopper`].
+#[derive(Clone, Debug, Default)]
+pub struct Stopper(Arc<AtomicBool>);
+
+impl Stopper {
+    /// The sync that runs, and every later one, ends with an error whose code is `stopped`.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// While somebody may stop it, no wait is longer than this.
+const STOP_WITHIN: Duration = Duration::from_millis(100);
 
 /// How much of the store a pull asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +92,41 @@ impl<R: Remote> SyncEngine<R> {
         random: fastrand::Rng,
     ) -> SyncEngine<R> {
         let pacer = Pacer::new(options.reserve_percent);
-        let (blocks, counts, on_progress) = (0, Counts::default(), Box::new(|_| {}));
-        SyncEngine { store, remote, options, clock, random, pacer, blocks, counts, on_progress }
+        let (blocks, counts, on_event, stopper) = (0, Counts::default(), Box::new(|_| {}), None);
+        SyncEngine {
+            store,
+            remote,
+            options,
+            clock,
+            random,
+            pacer,
+            blocks,
+            pulled_ms: None,
+            counts,
+            on_event,
+            stopper,
+        }
     }
 
     /// Calls `listener` as customers come in and go out.
-    pub fn on_progress(mut self, listener: impl FnMut(Progress) + Send + 'static) -> Self {
-        self.on_progress = Box::new(listener);
+    pub fn on_progress(self, mut listener: impl FnMut(Progress) + Send + 'static) -> Self {
+        self.on_event(move |event| {
+            if let Event::Progress(progress) = event {
+                listener(progress);
+            }
+        })
+    }
+
+    /// Calls `listener` with everything that happens, on the thread that syncs, between two transactions.
+    pub fn on_event(mut self, listener: impl FnMut(Event) + Send + 'static) -> Self {
+        self.on_event = Box::new(listener);
         self
+    }
+
+    /// Ends a sync of this engine from another thread: it abandons what it waits for within a tenth of a second, and the
+    /// next sync goes on from there.
+    pub fn stopper(&mut self) -> Stopper {
+        self.stopper.get_or_insert_default().clone()
     }
 
     /// One sync. It takes what was journaled when its plan was made; later edits wait for the next one.
@@ -87,13 +139,13 @@ impl<R: Remote> SyncEngine<R> {
         self.recover()?;
         self.pull_and_merge(Extent::Changes)?;
         let plan = self.plan()?;
-        self.upload(plan, 0)?;
+        self.upload(plan, self.base_age_ms())?;
         self.report()
     }
 
-    /// Uploads what was edited, without a pull, unless the last one is longer ago than
-    /// [`UploadOptions::refresh_ms`](crate::UploadOptions::refresh_ms): an update built on an old snapshot could
-    /// overwrite a change that nobody here has seen.
+    /// Uploads what was edited, without a pull, unless this engine's last one is longer ago than
+    /// [`UploadOptions::refresh_ms`](crate::UploadOptions::refresh_ms), or there was none: an update built on an old
+    /// snapshot could overwrite a change that nobody here has seen.
     ///
     /// # Errors
     /// As [`SyncEngine::sync`].
@@ -101,8 +153,7 @@ impl<R: Remote> SyncEngine<R> {
         let _alone = self.begin()?;
         self.recover()?;
         let plan = self.plan()?;
-        let base_age_ms = self.base_age_ms()?;
-        self.upload(plan, base_age_ms)?;
+        self.upload(plan, self.base_age_ms())?;
         self.report()
     }
 
@@ -165,21 +216,50 @@ impl<R: Remote> SyncEngine<R> {
         self.remote.start(ticket, request);
     }
 
+    fn refuse_when_stopped(&self) -> Result<()> {
+        match &self.stopper {
+            Some(stopper) if stopper.is_stopped() => Err(Failure::Stopped.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits in slices while somebody may stop it; `None` then too.
+    fn await_answer(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)> {
+        let Some(stopper) = self.stopper.clone() else { return self.remote.next(wait) };
+        let mut left = wait;
+        while !stopper.is_stopped() && left.is_none_or(|left| !left.is_zero()) {
+            let slice = left.map_or(STOP_WITHIN, |left| left.min(STOP_WITHIN));
+            if let Some(answer) = self.remote.next(Some(slice)) {
+                return Some(answer);
+            }
+            left = left.map(|left| left.saturating_sub(slice));
+        }
+        None
+    }
+
     /// The next answer, having learned from its headers.
     fn next_answer(&mut self, until_ms: Option<u64>) -> Option<(Ticket, Result<Answer, Trouble>)> {
         let wait =
             until_ms.map(|until_ms| Duration::from_millis(until_ms.saturating_sub(self.clock.now_ms())));
-        let (ticket, answer) = self.remote.next(wait)?;
+        let (ticket, answer) = self.await_answer(wait)?;
         let now_ms = self.clock.now_ms();
         match &answer {
             Ok(answer) => {
                 self.pacer.returned(&answer.rate, now_ms);
-                self.counts.offset = answer.date.map(|date| date - self.clock.utc()).or(self.counts.offset);
+                self.learn_clock(answer);
                 self.limited_or_passed(answer, now_ms);
             }
             Err(_) => self.pacer.returned(&crate::flow::RateHeaders::default(), now_ms),
         }
         Some((ticket, answer))
+    }
+
+    /// The till's clock may have been set since the last sync: what is decided by time is decided by the newest answer.
+    fn learn_clock(&mut self, answer: &Answer) {
+        if let Some(offset) = answer.date.map(|date| date - self.clock.utc()) {
+            self.counts.offset = Some(offset);
+            self.options.policies.clock_offset = offset;
+        }
     }
 
     fn limited_or_passed(&mut self, answer: &Answer, now_ms: u64) {
@@ -191,6 +271,16 @@ impl<R: Remote> SyncEngine<R> {
         } else {
             self.pacer.passed();
         }
+    }
+
+    /// A request sent at `sent_ms` met a `429`. That uses up no try, but a store that says nothing else for as long as
+    /// that may last is as good as down.
+    fn limited(&self, limits: &mut Misses, sent_ms: u64) -> Option<Failure> {
+        let now_ms = self.clock.now_ms();
+        limits.add(sent_ms, now_ms);
+        let (tries, last) = (limits.count(), "status 429: too many requests".to_owned());
+        let is_over = limits.have_lasted(&self.options.upload.retry, now_ms);
+        is_over.then_some(Failure::Unavailable { tries, last })
     }
 
     /// Starts a read when the pacer lets it.
@@ -207,9 +297,10 @@ impl<R: Remote> SyncEngine<R> {
         mut asked: Asked,
         mut take: impl FnMut(&mut Self, Page<'_>, &Answer) -> Result<T>,
     ) -> Result<T> {
-        let mut misses = Misses::default();
+        let (mut misses, mut limits) = (Misses::default(), Misses::default());
         loop {
             let Some((ticket, answer)) = self.next_answer(None) else {
+                self.refuse_when_stopped()?;
                 return Err(Failure::Unexpected("a request was never answered".to_owned()).into());
             };
             if ticket != asked.ticket {
@@ -218,8 +309,11 @@ impl<R: Remote> SyncEngine<R> {
             match (judge_get(&answer), &answer) {
                 (GetVerdict::Page(page), Ok(answer)) => return take(self, page, answer),
                 (GetVerdict::Stop(failure), _) => return Err(failure.into()),
+                (GetVerdict::Limited, _) => {
+                    self.limited(&mut limits, asked.sent_ms).map_or(Ok(()), Err)?;
+                }
                 (GetVerdict::Again(why), _) => self.missed(&mut misses, asked.sent_ms, why)?,
-                _ => {}
+                (GetVerdict::Page(_), Err(_)) => {}
             }
             asked = self.ask(asked.request);
         }
@@ -241,7 +335,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn sleep_until(&mut self, until_ms: u64) {
-        while self.clock.now_ms() < until_ms {
+        while self.clock.now_ms() < until_ms && self.refuse_when_stopped().is_ok() {
             _ = self.next_answer(Some(until_ms));
         }
     }

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
 use crate::customer::{CustomerId, EditError};
 
 /// The result of everything that can fail here.
@@ -41,6 +43,8 @@ pub(crate) enum Failure {
     DiskFull(PathBuf),
     #[error("the database {path} cannot be written: {cause}")]
     NotWritable { path: PathBuf, cause: String },
+    #[error("a row of another table in {0} refers to a customer that is gone from the store")]
+    Referenced(PathBuf),
     #[error("the database {path}: {source}")]
     Database { path: PathBuf, source: rusqlite::Error },
     #[error("the store cannot be reached: {0}")]
@@ -51,6 +55,8 @@ pub(crate) enum Failure {
     Auth { what: &'static str, status: u16, words: String },
     #[error("the store answered in a way that is not understood: {0}")]
     Protocol(String),
+    #[error("the sync was stopped")]
+    Stopped,
     #[error("{0}")]
     Unexpected(String),
 }
@@ -84,6 +90,7 @@ impl Error {
                 | NewerSchema { .. }
                 | DiskFull(_)
                 | NotWritable { .. }
+                | Referenced(_)
                 | Database { .. }
         )
     }
@@ -95,7 +102,7 @@ impl Error {
 
     /// The same call may succeed later without anybody doing anything.
     pub fn can_retry(&self) -> bool {
-        self.is_offline() || matches!(*self.0, Failure::Busy(_) | Failure::Locked(_))
+        self.is_offline() || matches!(*self.0, Failure::Busy(_) | Failure::Locked(_) | Failure::Stopped)
     }
 
     /// A stable word for programs: `offline`, `busy`, `newer_schema`, …
@@ -112,11 +119,13 @@ impl Error {
             Failure::NewerSchema { .. } => "newer_schema",
             Failure::DiskFull(_) => "disk_full",
             Failure::NotWritable { .. } => "not_writable",
+            Failure::Referenced(_) => "referenced",
             Failure::Database { .. } => "database",
             Failure::Offline(_) => "offline",
             Failure::Unavailable { .. } => "unavailable",
             Failure::Auth { .. } => "auth",
             Failure::Protocol(_) => "protocol",
+            Failure::Stopped => "stopped",
             Failure::Unexpected(_) => "unexpected",
         }
     }
@@ -136,9 +145,13 @@ impl Error {
             Failure::NewerSchema { .. } => "upgrade tillsync; the file was not touched",
             Failure::DiskFull(_) => "free some space, then try again; every acknowledged edit is kept",
             Failure::NotWritable { .. } => "make the file and its folder writable for this user",
+            Failure::Referenced(_) => {
+                "declare that table REFERENCES customer (id) ON DELETE SET NULL, or CASCADE; then sync again"
+            }
             Failure::Offline(_) => "every edit is kept; sync again when the network is back",
             Failure::Unavailable { .. } => "every edit is kept; sync again later",
             Failure::Auth { .. } => "every edit is kept; correct it and sync again",
+            Failure::Stopped => "every edit is kept; the next sync goes on from there",
             Failure::Protocol(_) => "every edit is kept; check --api-url",
             Failure::Usage(_) | Failure::Database { .. } | Failure::Unexpected(_) => return None,
         })
@@ -152,16 +165,31 @@ impl Error {
         Failure::Usage(text.into()).into()
     }
 
+    /// What the system said of the file at `path`, which was to be made or opened.
+    pub(crate) fn file(path: &Path, source: &std::io::Error) -> Error {
+        let path = path.to_owned();
+        match source.kind() {
+            std::io::ErrorKind::StorageFull => Failure::DiskFull(path),
+            _ => Failure::NotWritable { path, cause: source.to_string() },
+        }
+        .into()
+    }
+
     /// What SQLite said of the file at `path`, by its meaning for a person.
     pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> Error {
         use rusqlite::ErrorCode;
         let path = path.to_owned();
         let code = source.sqlite_error_code();
         let cause = source.to_string();
+        let extended = source.sqlite_error().map(|error| error.extended_code);
         match code {
+            _ if extended == Some(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => Failure::Referenced(path),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::Locked(path),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Failure::Corrupt { path, cause },
             Some(ErrorCode::DiskFull) => Failure::DiskFull(path),
+            _ if source.sqlite_error().is_some_and(|e| e.extended_code == SQLITE_IOERR_SHMSIZE) => {
+                Failure::DiskFull(path)
+            }
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 Failure::NotWritable { path, cause }
             }

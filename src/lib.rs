@@ -15,12 +15,17 @@
 mod api;
 mod clock;
 mod customer;
+#[cfg(feature = "ffi")]
+mod embed;
 mod engine;
 mod error;
+#[cfg(feature = "ffi")]
+mod ffi;
 mod flow;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod store;
+mod syncer;
 
 pub use api::{HttpOptions, HttpRemote, Remote, Request};
 pub use clock::{Clock, SystemClock};
@@ -28,7 +33,9 @@ pub use customer::{
     Access, Attributes, BadRecord, BatchId, CustomerId, Edit, EditError, EditSeq, FIELDS, Field, FieldId,
     FormValue, Kind, MergeRule, Record, Row, Value, parse_argument, parse_object,
 };
-pub use engine::{Extent, Progress, PullReport, Requests, SyncEngine, SyncOptions, SyncReport};
+pub use engine::{
+    EditEvent, Event, Extent, Progress, PullReport, Requests, Stopper, SyncEngine, SyncOptions, SyncReport,
+};
 pub use error::{Error, Result};
 pub use flow::{
     Answer, Contest, Decision, Outcome, Policies, Policy, RateHeaders, Resolver, RetryOptions, Ticket,
@@ -36,4 +43,7 @@ pub use flow::{
 };
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
-pub use store::{Conflict, DecisionRow, EditBuilder, JournalRow, Keep, Rejected, Status, Store};
+pub use store::{
+    Conflict, DecisionRow, EditBuilder, Fate, JournalRow, Keep, Receipt, Rejected, Status, Store,
+};
+pub use syncer::{Events, Syncer, SyncerOptions};

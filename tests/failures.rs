@@ -1,5 +1,7 @@
 //! "When it goes wrong", row by row, over real HTTP. Each test fails when its row is taken out of the engine.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod common;
 
 use std::time::{Duration, Instant};

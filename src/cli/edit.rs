@@ -92,7 +92,7 @@ fn edit_one(
     label: &str,
 ) -> Result<usize, Failed> {
     let edits = parse_edits(id, edits)?;
-    Ok(store.edit_all(&[(CustomerId(id), edits)], Some(author), Some(label))?)
+    Ok(store.edit_all(&[(CustomerId(id), edits)], Some(author), Some(label))?.fields())
 }
 
 fn parse_edits(id: i64, words: &[String]) -> Result<Vec<tillsync::Edit>, Failed> {
@@ -145,7 +145,8 @@ fn edit_lines(store: &mut Store, path: &Path, author: &str, label: &str) -> Resu
         read::known(store, line.id.0).map_err(|failed| failed.at(&place(line.number)))?;
     }
     let edits: Vec<_> = lines.iter().map(|line| (line.id, line.edits.clone())).collect();
-    store.edit_all(&edits, Some(author), Some(label)).map_err(|error| with_place(error, &lines))
+    let journaled = store.edit_all(&edits, Some(author), Some(label));
+    journaled.map(|receipt| receipt.fields()).map_err(|error| with_place(error, &lines))
 }
 
 fn text_of(path: &Path) -> Result<String, Failed> {

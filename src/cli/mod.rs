@@ -11,8 +11,9 @@
 //! | `exit` | exit statuses and how a failure is told |
 //! | `sync`, `progress` | `pull`, `push`, `sync`; their bar |
 //! | `edit`, `read`, `decide` | `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
-//! | `doctor`, `sandbox`, `demo` | the commands of those names |
+//! | `backup`, `doctor`, `sandbox`, `demo` | the commands of those names |
 
+mod backup;
 mod decide;
 mod demo;
 mod doctor;
@@ -87,6 +88,7 @@ enum Command {
     Rejected(decide::Rejected),
     Retry(decide::Retry),
     Discard(decide::Discard),
+    Backup(backup::Backup),
     Doctor(doctor::Doctor),
     Completions(Completions),
 }
@@ -111,6 +113,7 @@ impl Command {
             Command::Rejected(command) => command.run(till),
             Command::Retry(command) => command.run(till),
             Command::Discard(command) => command.run(till),
+            Command::Backup(command) => command.run(till),
             Command::Doctor(command) => command.run(till),
             Command::Completions(command) => command.run(till),
         }

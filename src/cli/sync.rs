@@ -50,7 +50,7 @@ fn pulled(report: &PullReport) -> String {
     text + "."
 }
 
-/// Upload what was edited, without a pull
+/// Upload what was edited; pulls first only where the snapshots are old
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync push --dry-run")]
 pub(super) struct Push {

@@ -4,8 +4,10 @@
 //! named before anything is journaled, and so that a value is read by the field's own type.
 
 use rust_decimal::Decimal;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::{CustomerId, FieldId, Kind, Value};
+use super::{CustomerId, FieldId, FormValue, Kind, Value};
 
 /// One change of one attribute.
 #[derive(Clone, PartialEq, Eq)]
@@ -119,11 +121,82 @@ fn checked(field: FieldId, json: &str) -> Result<Value, String> {
             Err("null is not allowed: the API's update takes no null".into())
         }
         Value::Null => Err("null is not allowed".into()),
-        Value::Text(text) => check_text(field, text).map(|()| value.clone()),
+        Value::Text(text) => check_text(field, text),
+        Value::Integer(number) if !(0..=INT32_MAX).contains(number) => {
+            Err(format!("must be from 0 (no group) to {INT32_MAX}"))
+        }
         Value::Channels(ids) if ids.is_empty() => Err("an empty array is not allowed".into()),
+        Value::Channels(ids) if !ids.iter().all(|id| (1..=INT32_MAX).contains(id)) => {
+            Err(expected(field.kind()).into())
+        }
+        Value::Credit(_) => check_credit(json),
+        Value::Forms(_) => check_forms(json),
         Value::Other(_) => Err(expected(field.kind()).into()),
-        _ => Ok(value),
+        _ => Ok(()),
     }
+    .map(|()| value)
+}
+
+const INT32_MAX: i64 = i32::MAX as i64;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreditEntry<'a> {
+    #[serde(borrow)]
+    amount: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FormEntry<'a> {
+    name: String,
+    #[serde(borrow)]
+    value: &'a RawValue,
+    #[serde(default, rename = "customer_id")]
+    _customer_id: i64,
+}
+
+/// An array of objects. Serde reads a struct from an array too; the store does not.
+fn objects<'a, T: Deserialize<'a>>(json: &'a str) -> Option<Vec<T>> {
+    let entries: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+    let object = |entry: &'a RawValue| serde_json::from_str(entry.get()).ok();
+    entries.into_iter().map(|entry| entry.get().starts_with('{').then_some(entry).and_then(object)).collect()
+}
+
+/// What a server sends is read leniently, what is to be sent is not.
+fn check_credit(json: &str) -> Result<(), String> {
+    let entries: Vec<CreditEntry<'_>> = objects(json).ok_or(expected(Kind::Credit))?;
+    if entries.is_empty() {
+        return Err("an empty array is not allowed: give [{\"amount\":0}]".into());
+    }
+    let is_exact = |entry: &CreditEntry<'_>| {
+        let digits = entry.amount.get().trim_start_matches('-');
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        whole.len() <= 14 && fraction.len() <= 4 && !digits.contains(['e', 'E'])
+    };
+    if !entries.iter().all(is_exact) {
+        return Err("an amount has at most 14 digits before the point and 4 after it, and no exponent".into());
+    }
+    Ok(())
+}
+
+fn check_forms(json: &str) -> Result<(), String> {
+    let entries: Vec<FormEntry<'_>> = objects(json).ok_or(expected(Kind::Forms))?;
+    for entry in entries {
+        let value = FormValue::from_json(entry.value.get());
+        if entry.name.is_empty() || matches!(value, FormValue::Other(_)) {
+            return Err(expected(Kind::Forms).into());
+        }
+        let holds_nul = match &value {
+            FormValue::Text(text) => text.contains('\0'),
+            FormValue::List(items) => items.iter().any(|item| item.contains('\0')),
+            _ => false,
+        };
+        if holds_nul || entry.name.contains('\0') {
+            return Err("holds a NUL character".into());
+        }
+    }
+    Ok(())
 }
 
 fn check_text(field: FieldId, text: &str) -> Result<(), String> {

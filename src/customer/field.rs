@@ -74,8 +74,8 @@ const fn editable(name: &'static str, kind: Kind, limit_chars: (usize, usize), m
     Field { name, parent: None, kind, limit_chars, access: Access::Editable, merge }
 }
 
-const fn inside(parent: &'static str, name: &'static str, kind: Kind) -> Field {
-    let field = editable(name, kind, NO_LIMIT, MergeRule::Policy);
+const fn inside(parent: &'static str, name: &'static str, kind: Kind, limit_chars: (usize, usize)) -> Field {
+    let field = editable(name, kind, limit_chars, MergeRule::Policy);
     Field { parent: Some(parent), ..field }
 }
 
@@ -94,8 +94,8 @@ pub static FIELDS: [Field; 24] = [
     editable("tax_exempt_category", Kind::Text, (0, 255), MergeRule::Policy),
     editable("customer_group_id", Kind::Integer, NO_LIMIT, MergeRule::Policy),
     editable("accepts_product_review_abandoned_cart_emails", Kind::Boolean, NO_LIMIT, MergeRule::Policy),
-    inside("authentication", "force_password_reset", Kind::Boolean),
-    inside("authentication", "new_password", Kind::Password),
+    inside("authentication", "force_password_reset", Kind::Boolean, NO_LIMIT),
+    inside("authentication", "new_password", Kind::Password, (1, usize::MAX)),
     editable("store_credit_amounts", Kind::Credit, NO_LIMIT, MergeRule::Policy),
     editable("channel_ids", Kind::Channels, NO_LIMIT, MergeRule::Set),
     editable("form_fields", Kind::Forms, NO_LIMIT, MergeRule::ByName),

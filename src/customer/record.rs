@@ -1,6 +1,7 @@
 //! A customer as the server described it: its JSON, verbatim, so that attributes we do not know survive.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -64,6 +65,20 @@ impl Record {
             }
         }
         Ok(Record { body: keys.print() })
+    }
+
+    /// Whether this record says of the customer what `other` says, whatever the spelling and the order. When it was
+    /// changed is not looked at.
+    pub fn says_the_same(&self, other: &Record) -> Result<bool, BadRecord> {
+        let (ours, theirs) = (self.attributes()?, other.attributes()?);
+        let mut columns = FieldId::columns().filter(|field| *field != FieldId::DATE_MODIFIED);
+        if !columns
+            .all(|field| ours.text(field) == theirs.text(field) || ours.get(field) == theirs.get(field))
+        {
+            return Ok(false);
+        }
+        let (ours, theirs) = (Keys::parse(&self.body)?, Keys::parse(&other.body)?);
+        Ok(ours.unknown().eq(theirs.unknown()))
     }
 
     fn with_key(&self, key: &str, value: &Value) -> Result<Record, BadRecord> {
@@ -193,6 +208,17 @@ impl<'a> Keys<'a> {
 
     fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value_text(value))
+    }
+
+    /// The keys that the field table does not know, by name.
+    fn unknown(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_known =
+            |name: &str| FIELDS.iter().any(|field| field.name == name || field.parent == Some(name));
+        let unknown = self.0.iter().filter(|(name, _)| !is_known(name));
+        unknown
+            .map(|(name, value)| (name.as_ref(), value_text(value)))
+            .collect::<BTreeMap<_, _>>()
+            .into_iter()
     }
 
     fn put(&mut self, name: Cow<'_, str>, value: Text<'a>) {

@@ -4,17 +4,21 @@
 //! pull is the server's clock when this one began, less an overlap; the till's clock decides nothing. Pages are read in
 //! the server's own order, which no change of a customer disturbs; what changes meanwhile bears a later time and comes
 //! with the next pull.
+//!
+//! No two pages of a pull begin with the same customer: a store that lists one twice goes round in circles, and would
+//! be asked for ever.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Asked, Extent, Progress, SyncEngine};
+use super::{Asked, Event, Extent, Progress, SyncEngine};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Failure, Result};
-use crate::store::{FullPull, PageKind};
+use crate::flow::Page;
+use crate::store::{FullPull, PageKind, Taken};
 
 /// Customers asked for by id in one call.
 const CONFIRM_AT_ONCE: usize = 100;
@@ -25,19 +29,42 @@ struct Pulling {
     began_at: Option<DateTime<Utc>>,
     is_full: bool,
     seen: u64,
+    /// The first customer of every page so far.
+    begun_with: BTreeSet<CustomerId>,
+}
+
+impl Pulling {
+    fn new(modified_min: Option<DateTime<Utc>>, began_at: Option<DateTime<Utc>>, is_full: bool) -> Pulling {
+        Pulling { modified_min, began_at, is_full, seen: 0, begun_with: BTreeSet::new() }
+    }
+
+    /// Fails for a page that was here before.
+    fn moves_on(&mut self, page: &Page<'_>) -> Result<()> {
+        let first = page.customers.first().map(|(attributes, _)| attributes.id());
+        match first.is_none_or(|first| self.begun_with.insert(first)) {
+            true => Ok(()),
+            false => {
+                let words = "its pages go round in circles: one that was listed before is listed again";
+                Err(Failure::Protocol(words.to_owned()).into())
+            }
+        }
+    }
 }
 
 impl<R: Remote> SyncEngine<R> {
     pub(super) fn pull_and_merge(&mut self, extent: Extent) -> Result<()> {
         let cursor = self.store.pull_cursor()?;
+        let began_ms = self.clock.now_ms();
         match (extent, cursor) {
-            (Extent::Changes, Some(cursor)) => self.pull_changes(cursor),
-            _ => self.pull_everything(),
+            (Extent::Changes, Some(cursor)) => self.pull_changes(cursor)?,
+            _ => self.pull_everything()?,
         }
+        self.pulled_ms = Some(began_ms);
+        Ok(())
     }
 
     fn pull_changes(&mut self, cursor: DateTime<Utc>) -> Result<()> {
-        let mut pulling = Pulling { modified_min: Some(cursor), began_at: None, is_full: false, seen: 0 };
+        let mut pulling = Pulling::new(Some(cursor), None, false);
         self.pages(&mut pulling, None)?;
         self.store.end_pull(pulling.began_at, self.clock.utc())
     }
@@ -45,12 +72,12 @@ impl<R: Remote> SyncEngine<R> {
     fn pull_everything(&mut self) -> Result<()> {
         let cut = self.store.begin_full_pull()?;
         let is_resumed = cut.after.is_some();
-        let mut pulling = Pulling { modified_min: None, began_at: cut.began_at, is_full: true, seen: 0 };
+        let mut pulling = Pulling::new(None, cut.began_at, true);
         match self.pages(&mut pulling, cut.after) {
             Err(error) if is_resumed && error.is_protocol() => {
                 tracing::info!("the store does not know the place where the pull was cut: it begins anew");
                 self.store.forget_full_pull()?;
-                pulling = Pulling { modified_min: None, began_at: None, is_full: true, seen: 0 };
+                pulling = Pulling::new(None, None, true);
                 self.pages(&mut pulling, None)?;
             }
             done => done?,
@@ -78,6 +105,7 @@ impl<R: Remote> SyncEngine<R> {
     /// Takes in one page; the next one is on its way by then.
     fn page(&mut self, pulling: &mut Pulling, asked: Asked) -> Result<Option<Asked>> {
         self.answered(asked, |engine, page, answer| {
+            pulling.moves_on(&page)?;
             let began = answer.date.map(|date| date - engine.overlap());
             pulling.began_at = pulling.began_at.or(began);
             let next = page.next.clone().map(|after| engine.ask_page(pulling, Some(after)));
@@ -85,16 +113,30 @@ impl<R: Remote> SyncEngine<R> {
                 true => PageKind::Full(FullPull { began_at: pulling.began_at, after: page.next.clone() }),
                 false => PageKind::Changes,
             };
-            let now = engine.clock.utc();
-            let changed = engine.store.take_page(&page.customers, &kind, &engine.options.policies, now)?;
-            engine.counts.pulled += changed as u64;
+            engine.take_in(&page, &kind)?;
             pulling.seen += page.customers.len() as u64;
-            (engine.on_progress)(Progress::Pulled { customers: pulling.seen, of: page.total });
+            (engine.on_event)(Event::Progress(Progress::Pulled { customers: pulling.seen, of: page.total }));
             Ok(next)
         })
     }
 
-    /// Customers that a full pull did not see are asked for by id before they are taken for deleted.
+    fn take_in(&mut self, page: &Page<'_>, kind: &PageKind) -> Result<()> {
+        let now = self.clock.utc();
+        let taken = self.store.take_page(&page.customers, kind, &self.options.policies, now)?;
+        self.counts.pulled += taken.changed.len() as u64;
+        self.came_in(taken);
+        Ok(())
+    }
+
+    fn came_in(&mut self, taken: Taken) {
+        for customer_id in taken.changed {
+            (self.on_event)(Event::CustomerChanged { customer_id });
+        }
+        self.tell(taken.notices);
+    }
+
+    /// Customers that a full pull did not see are asked for by id before they are taken for deleted. Those that are there
+    /// were only overlooked, and what was read of them is taken in.
     fn find_deletions(&mut self) -> Result<()> {
         let mut above = CustomerId(i64::MIN);
         loop {
@@ -102,12 +144,14 @@ impl<R: Remote> SyncEngine<R> {
             let Some(last) = unseen.last() else { return Ok(()) };
             above = *last;
             let asked = self.ask(Request::ByIds(unseen.clone()));
-            let there: BTreeSet<CustomerId> = self.answered(asked, |_, page, _| {
+            let there: BTreeSet<CustomerId> = self.answered(asked, |engine, page, _| {
+                engine.take_in(&page, &PageKind::Changes)?;
                 Ok(page.customers.iter().map(|(attributes, _)| attributes.id()).collect())
             })?;
             let gone: Vec<CustomerId> = unseen.into_iter().filter(|id| !there.contains(id)).collect();
             self.counts.deleted += gone.len() as u64;
-            self.store.take_deletions(&gone, self.clock.utc())?;
+            let taken = self.store.take_deletions(&gone, self.clock.utc())?;
+            self.came_in(taken);
         }
     }
 

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use super::SyncEngine;
+use super::{Event, SyncEngine};
 use crate::api::Remote;
 use crate::clock::stamp;
 use crate::error::Result;
@@ -65,7 +65,8 @@ pub struct PullReport {
 }
 
 /// How far a sync has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
 pub enum Progress {
     /// Customers that came in; `of` as the server tells.
     Pulled {
@@ -160,6 +161,7 @@ impl<R: Remote> SyncEngine<R> {
     pub(super) fn note_throttle(&mut self, until_ms: u64) {
         let wait_ms = i64::try_from(until_ms.saturating_sub(self.clock.now_ms())).unwrap_or(i64::MAX);
         let until = self.clock.utc() + TimeDelta::milliseconds(wait_ms.min(86_400_000));
+        (self.on_event)(Event::ThrottledUntil { until });
         if let Err(error) = self.store.set_time("throttled_until", Some(until)) {
             tracing::warn!(%error, "the wait could not be noted");
         }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use super::{Extent, Progress, SyncEngine};
+use super::{Event, Extent, Progress, SyncEngine};
 use crate::api::{Remote, Request};
 use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
-    Answer, EmailOrder, GetVerdict, PutVerdict, Step, Ticket, Trouble, Upload, Write, judge_get, judge_put,
-    order_emails,
+    Answer, EmailOrder, GetVerdict, Misses, Notice, PutVerdict, Step, Ticket, Trouble, Upload, Write,
+    judge_get, judge_put, order_emails,
 };
 use crate::store::{Planned, Prepared, Uploaded};
 
@@ -31,6 +31,8 @@ struct Run {
     ready: BTreeMap<Ticket, Ready>,
     /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
     answered: Vec<Vec<(CustomerId, Record)>>,
+    /// Updates that the store put off since it last let one through: what a refresh reads meanwhile is no progress.
+    limits: Misses,
 }
 
 /// A batch that was committed.
@@ -77,16 +79,18 @@ impl<R: Remote> SyncEngine<R> {
             unchanged = planned.unchanged_customers,
             "planned"
         );
+        self.tell(planned.notices.iter().cloned());
         Ok(planned)
     }
 
-    /// How long ago the last pull was, by the till's clock; a pull in the future is no help.
-    pub(super) fn base_age_ms(&self) -> Result<u64> {
-        let age = self
-            .store
-            .time("last_pull_at")?
-            .map(|pulled_at| (self.clock.utc() - pulled_at).num_milliseconds());
-        Ok(age.and_then(|age_ms| u64::try_from(age_ms).ok()).unwrap_or(u64::MAX))
+    pub(super) fn tell(&mut self, notices: impl IntoIterator<Item = Notice>) {
+        notices.into_iter().for_each(|notice| (self.on_event)(Event::of(notice)));
+    }
+
+    /// How long ago this engine pulled. What an earlier process pulled is of no use: only the wall clock could tell its
+    /// age, and that may have been set.
+    pub(super) fn base_age_ms(&self) -> u64 {
+        self.pulled_ms.map_or(u64::MAX, |pulled_ms| self.clock.now_ms().saturating_sub(pulled_ms))
     }
 
     /// Steps 5 and 6, with snapshots that are `base_age_ms` old.
@@ -107,9 +111,20 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn run(&mut self, machine: Upload, total: u64) -> Result<()> {
-        let (errands, ready) = (BTreeMap::new(), BTreeMap::new());
-        let mut run = Run { machine, errands, total, done: BTreeSet::new(), ready, answered: Vec::new() };
+        let mut run = Run {
+            machine,
+            errands: BTreeMap::new(),
+            total,
+            done: BTreeSet::new(),
+            ready: BTreeMap::new(),
+            answered: Vec::new(),
+            limits: Misses::default(),
+        };
         loop {
+            if let Err(stopped) = self.refuse_when_stopped() {
+                self.lay_down(&mut run)?;
+                return Err(stopped);
+            }
             let step = run.machine.next(self.clock.now_ms(), &self.pacer);
             if !matches!(step, Step::Send(_) | Step::Prepare(..)) {
                 self.settle(&mut run)?;
@@ -149,13 +164,14 @@ impl<R: Remote> SyncEngine<R> {
         let ids = batches.iter().map(|(_, ids)| &ids[..]);
         let prepared = self.store.prepare_batches(ids, self.clock.utc())?;
         for ((ticket, _), prepared) in batches.iter().zip(prepared) {
-            self.prepared(run, *ticket, &prepared, now_ms);
+            self.prepared(run, *ticket, prepared, now_ms);
         }
         Ok(())
     }
 
-    fn prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: &Prepared, now_ms: u64) {
+    fn prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: Prepared, now_ms: u64) {
         self.counts.unchanged_customers += prepared.unchanged_customers as u64;
+        self.tell(prepared.notices);
         if prepared.payloads.is_empty() {
             run.machine.nothing_to_send(ticket);
             return;
@@ -189,7 +205,7 @@ impl<R: Remote> SyncEngine<R> {
     /// Takes the next answer, and whatever else has come by then: what leaves next shares one commit.
     fn wait(&mut self, run: &mut Run, until_ms: Option<u64>) -> Result<()> {
         let Some((ticket, answer)) = self.next_answer(until_ms) else {
-            if until_ms.is_none() && run.machine.in_flight() == 0 {
+            if until_ms.is_none() && run.machine.in_flight() == 0 && self.refuse_when_stopped().is_ok() {
                 return Err(Failure::Unexpected("the upload waits for nothing".to_owned()).into());
             }
             return Ok(());
@@ -217,7 +233,7 @@ impl<R: Remote> SyncEngine<R> {
         sent: &[(CustomerId, Vec<FieldId>)],
         answer: &Result<Answer, Trouble>,
     ) -> Result<()> {
-        let verdict = judge_put(answer, sent);
+        let verdict = self.within_patience(run, judge_put(answer, sent));
         note(&verdict);
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
@@ -227,8 +243,8 @@ impl<R: Remote> SyncEngine<R> {
                 self.store.release(&ids, now)?;
             }
             Write::Reject(rejection) => {
-                self.store.reject(&rejection, now)?;
-                self.progress(run, [rejection.customer_id], Uploaded::default());
+                let notices = self.store.reject(&rejection, now)?;
+                self.progress(run, [rejection.customer_id], Uploaded { notices, ..Uploaded::default() });
             }
             Write::Nothing => {}
         }
@@ -249,6 +265,27 @@ impl<R: Remote> SyncEngine<R> {
         Ok(())
     }
 
+    /// Stopped in the middle: what was answered is settled, and what has not left is pending again. What is on its way is
+    /// in doubt, and the next sync reads it back.
+    fn lay_down(&mut self, run: &mut Run) -> Result<()> {
+        self.settle(run)?;
+        let ready = std::mem::take(&mut run.ready);
+        let ids: Vec<CustomerId> = ready.values().flat_map(|ready| &ready.sent).map(|(id, _)| *id).collect();
+        self.store.release(&ids, self.clock.utc())
+    }
+
+    fn within_patience(&self, run: &mut Run, verdict: PutVerdict) -> PutVerdict {
+        match verdict {
+            PutVerdict::Limited => self
+                .limited(&mut run.limits, self.clock.now_ms())
+                .map_or(PutVerdict::Limited, PutVerdict::NotSent),
+            passed => {
+                run.limits.clear();
+                passed
+            }
+        }
+    }
+
     fn read_answered(
         &mut self,
         run: &mut Run,
@@ -267,7 +304,10 @@ impl<R: Remote> SyncEngine<R> {
                 let uploaded = self.store.recover(ids, &records, &self.options.policies, now, refuse)?;
                 self.progress(run, [], uploaded);
             }
-            GetVerdict::Limited => run.machine.read_limited(ticket, now_ms),
+            GetVerdict::Limited => match self.limited(&mut run.limits, now_ms) {
+                Some(failure) => run.machine.read_failed(ticket, Err(failure), now_ms, chance),
+                None => run.machine.read_limited(ticket, now_ms),
+            },
             GetVerdict::Again(why) => run.machine.read_failed(ticket, Ok(why), now_ms, chance),
             GetVerdict::Stop(failure) => run.machine.read_failed(ticket, Err(failure), now_ms, chance),
         }
@@ -278,7 +318,11 @@ impl<R: Remote> SyncEngine<R> {
         self.counts.uploaded.customers += uploaded.customers;
         self.counts.uploaded.fields += uploaded.fields;
         run.done.extend(through);
-        (self.on_progress)(Progress::Uploaded { customers: run.done.len() as u64, of: run.total });
+        self.tell(uploaded.notices);
+        (self.on_event)(Event::Progress(Progress::Uploaded {
+            customers: run.done.len() as u64,
+            of: run.total,
+        }));
     }
 }
 

@@ -4,8 +4,10 @@
 //! up where the server already is settles here, without a call.
 
 use super::dirty::only_adjustments;
-use super::merge::{editable_columns, outcomes};
-use super::{ConflictPlan, Credit, CustomerPlan, Dirty, Op, Outcome, Payload, Settlement};
+use super::merge::{editable_columns, edited, entries, form_json, outcomes};
+use super::{
+    ConflictPlan, Credit, CustomerPlan, DELETED, Dirty, Op, OpenConflict, Outcome, Payload, Settlement,
+};
 use crate::customer::{Attributes, BadRecord, FieldId, Value, first_credit};
 
 /// What one customer's edits come to.
@@ -55,19 +57,22 @@ fn one_field(
     payload: &mut Payload,
     plan: &mut CustomerPlan,
 ) {
-    let ops = freed(dirty, field);
+    let mut ops = freed(dirty, field);
     if ops.is_empty() {
         return;
     }
     if let Some(open) = dirty.open_of(field.name()) {
-        plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
-        let local = Some(dirty.row.get(field).to_json());
-        plan.conflicts.push(ConflictPlan::Update { id: open.id, local, remote: None });
-        return;
+        return still_held(dirty, open, &base.get(field), &ops, plan);
     }
-    let (was, value) = (base.get(field), sendable(dirty, base, field));
+    let held = held_entries(dirty, base, field, plan);
+    if held.is_empty() {
+        // What waited for an entry that is decided now goes with the rest.
+        ops.extend(dirty.ops_of(field).filter(|op| op.outcome == Some(Outcome::Held)));
+        ops.sort_by_key(|op| op.seq);
+    }
+    let (was, value) = (base.get(field), sendable(dirty, base, field, &held));
     if value == was {
-        let outcome = if held_entries(dirty, field) { Outcome::Held } else { Outcome::Unchanged };
+        let outcome = if held.is_empty() { Outcome::Unchanged } else { Outcome::Held };
         plan.settle.extend(outcomes(&ops, outcome));
     } else if let Some(problem) = unsendable(&value) {
         plan.settle.extend(ops.iter().map(|op| Settlement {
@@ -103,28 +108,63 @@ fn in_group(dirty: &Dirty, field: FieldId, group: i64) -> bool {
     dirty.ops_of(field).any(|op| op.outcome == Some(Outcome::Rejected) && op.reject_group == Some(group))
 }
 
-/// What is to be sent of an attribute: the working copy, but for form fields that are held.
-fn sendable(dirty: &Dirty, base: &Attributes<'_>, field: FieldId) -> Value {
-    let local = dirty.row.get(field).clone();
+/// A field that waits for a decision was edited once more: it goes on waiting, unless it is now as the store has it.
+fn still_held(dirty: &Dirty, open: &OpenConflict, was: &Value, ops: &[&Op], plan: &mut CustomerPlan) {
+    let field = ops[0].field;
+    let local = dirty.row.get(field);
+    if local == was {
+        let all: Vec<&Op> = dirty.ops_of(field).collect();
+        plan.settle.extend(outcomes(&all, Outcome::Unchanged));
+        plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
+        return;
+    }
+    plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+    plan.conflicts.push(ConflictPlan::Update { id: open.id, local: Some(local.to_json()), remote: None });
+}
+
+/// The form fields that still wait for a decision, after what was edited: one that is now as the store has it does not.
+fn held_entries<'d>(
+    dirty: &'d Dirty,
+    base: &Attributes<'_>,
+    field: FieldId,
+    plan: &mut CustomerPlan,
+) -> Vec<&'d str> {
     if field != FieldId::FORM_FIELDS || dirty.held_forms().next().is_none() {
+        return Vec::new();
+    }
+    let [local, theirs] =
+        [dirty.row.get(field).clone(), base.get(field)].map(|v| entries(&v).unwrap_or_default());
+    let mut held = Vec::new();
+    for (name, open) in dirty.held_forms() {
+        if local.get(name) == theirs.get(name) {
+            plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
+        } else {
+            let local = Some(form_json(local.get(name)));
+            plan.conflicts.push(ConflictPlan::Update { id: open.id, local, remote: None });
+            held.push(name);
+        }
+    }
+    held
+}
+
+/// What is to be sent of an attribute: the working copy, but for form fields that are held.
+fn sendable(dirty: &Dirty, base: &Attributes<'_>, field: FieldId, held: &[&str]) -> Value {
+    let local = dirty.row.get(field).clone();
+    if held.is_empty() {
         return local;
     }
     let (Value::Forms(mut entries), theirs) = (local.clone(), base.get(field)) else { return local };
-    for (name, _) in dirty.held_forms() {
+    for name in held {
         let entry = match &theirs {
-            Value::Forms(theirs) => theirs.get(name).cloned(),
+            Value::Forms(theirs) => theirs.get(*name).cloned(),
             _ => None,
         };
         match entry {
-            Some(entry) => _ = entries.insert(name.to_owned(), entry),
-            None => _ = entries.remove(name),
+            Some(entry) => _ = entries.insert((*name).to_owned(), entry),
+            None => _ = entries.remove(*name),
         }
     }
     if entries.is_empty() && theirs.is_null() { Value::Null } else { Value::Forms(entries) }
-}
-
-fn held_entries(dirty: &Dirty, field: FieldId) -> bool {
-    field == FieldId::FORM_FIELDS && dirty.held_forms().next().is_some()
 }
 
 /// Why a value cannot go onto the wire: taking an attribute back to null is not in the documented request.
@@ -154,7 +194,11 @@ fn password(dirty: &Dirty, payload: &mut Payload) {
     }
 }
 
+/// What was edited after the customer was deleted remotely waits with the rest, and shows in the conflict.
 fn hold_all(dirty: &Dirty, plan: &mut CustomerPlan) {
     let pending = dirty.ops.iter().filter(|op| op.is_pending());
     plan.settle.extend(pending.map(|op| Settlement::new(op.seq, Outcome::Held)));
+    if let (Some(open), false) = (dirty.open_of(DELETED), plan.settle.is_empty()) {
+        plan.conflicts.push(ConflictPlan::Update { id: open.id, local: Some(edited(dirty)), remote: None });
+    }
 }

@@ -140,7 +140,7 @@ fn known_base(dirty: &Dirty) -> Option<Record> {
 }
 
 /// The edited attributes as one JSON object.
-fn edited(dirty: &Dirty) -> String {
+pub(super) fn edited(dirty: &Dirty) -> String {
     let fields: BTreeSet<FieldId> = dirty.ops.iter().map(|op| op.field).collect();
     let value = |field: FieldId| match field {
         FieldId::NEW_PASSWORD => "\"***\"".to_owned(),
@@ -233,8 +233,9 @@ impl<'a> Merge<'a> {
             let held = three.field == FieldId::FORM_FIELDS && self.dirty.held_forms().next().is_some();
             let outcome = if held { Outcome::Held } else { Outcome::Uploaded };
             self.plan.settle.extend(outcomes(&flying, outcome));
-            // Later adjustments were added to what was sent; a later value stands for itself.
-            let counted_on = value.filter(|_| credit.is_some());
+            // Later adjustments were added to what was sent, and beside a held entry the others are as they were sent;
+            // a later value stands for itself.
+            let counted_on = value.filter(|_| credit.is_some() || held);
             three.base = counted_on.unwrap_or(&three.remote).clone();
             three.ops = if held { three.ops.clone() } else { rest };
             return false;
@@ -337,32 +338,42 @@ impl<'a> Merge<'a> {
     fn forms(&mut self, three: &Three<'_>) {
         let sides = (entries(&three.base), entries(&three.local), entries(&three.remote));
         let (Some(base), Some(local), Some(remote)) = sides else { return self.contested(three) };
-        let names: BTreeSet<&String> = base.keys().chain(local.keys()).chain(remote.keys()).collect();
+        let there = base.keys().chain(local.keys()).chain(remote.keys()).map(String::as_str);
+        // An entry that is held may be gone on every side by now.
+        let names: BTreeSet<&str> = there.chain(self.dirty.held_forms().map(|(name, _)| name)).collect();
         let mut merged = BTreeMap::new();
-        let (mut is_held, mut is_merged) = (false, false);
+        let mut decisions: BTreeMap<&str, Decision> = BTreeMap::new();
+        let mut is_merged = false;
         for name in names {
             let [b, l, r] = [&base, &local, &remote].map(|side| side.get(name).cloned());
             let decision = self.one_form(three, name, [b, l.clone(), r.clone()]);
-            is_held |= decision == Some(Decision::Hold);
             is_merged |= decision.is_none() && l != r;
-            let kept = match decision {
+            let kept = match &decision {
                 None if base.get(name) == l.as_ref() => r,
                 None | Some(Decision::Hold | Decision::Local) => l,
                 Some(Decision::Remote) => r,
-                Some(Decision::Value(value)) => entries(&value).and_then(|mut entries| entries.remove(name)),
+                Some(Decision::Value(value)) => entries(value).and_then(|mut entries| entries.remove(name)),
             };
-            kept.map(|value| merged.insert(name.clone(), value));
+            kept.map(|value| merged.insert(name.to_owned(), value));
+            decision.map(|decision| decisions.insert(name, decision));
         }
         if is_merged {
             self.record(three, "merge", Some("merged"));
         }
-        if is_held {
-            self.hold_forms(three, &merged, &remote);
-            self.plan.columns.extend(
-                (Value::Forms(merged.clone()) != three.local).then(|| (three.field, Value::Forms(merged))),
-            );
+        let is_held = |name: &String| decisions.get(name.as_str()) == Some(&Decision::Hold);
+        let mut names = merged.keys().chain(remote.keys());
+        if names.any(|name| !is_held(name) && merged.get(name) != remote.get(name)) {
+            self.free(three);
+        } else if decisions.values().any(|decision| *decision == Decision::Hold) {
+            self.plan.settle.extend(three.ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
         } else {
-            self.take(three, Value::Forms(merged));
+            let is_theirs = decisions.values().any(|decision| *decision == Decision::Remote);
+            let outcome = if is_theirs { Outcome::Remote } else { Outcome::Unchanged };
+            self.plan.settle.extend(outcomes(&three.ops, outcome));
+        }
+        let merged = if merged == remote { three.remote.clone() } else { Value::Forms(merged) };
+        if merged != three.local {
+            self.plan.columns.push((three.field, merged));
         }
     }
 
@@ -370,19 +381,7 @@ impl<'a> Merge<'a> {
     fn one_form(&mut self, three: &Three<'_>, name: &str, sides: [Option<FormValue>; 3]) -> Option<Decision> {
         let [base, local, remote] = &sides;
         if let Some(open) = self.dirty.open_of(&format!("form_fields.{name}")) {
-            let json = form_json(remote.as_ref());
-            if local == remote {
-                self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
-                return None;
-            }
-            if open.remote != json {
-                self.plan.conflicts.push(ConflictPlan::Update {
-                    id: open.id,
-                    local: None,
-                    remote: Some(json),
-                });
-            }
-            return Some(Decision::Hold);
+            return self.form_still_held(open, local.as_ref(), remote.as_ref());
         }
         if local == remote || base == remote || base == local {
             return None;
@@ -404,25 +403,32 @@ impl<'a> Merge<'a> {
         Some(decision)
     }
 
-    /// The edits wait with the held entries, unless another entry still has something to send.
-    fn hold_forms(
+    /// As [`Merge::still_held`], for one entry.
+    fn form_still_held(
         &mut self,
-        three: &Three<'_>,
-        merged: &BTreeMap<String, FormValue>,
-        remote: &BTreeMap<String, FormValue>,
-    ) {
-        let prefix = "form_fields.";
-        let newly = self.plan.conflicts.iter().filter_map(|plan| match plan {
-            ConflictPlan::Record { field, resolution: None, .. } => field.strip_prefix(prefix),
-            _ => None,
-        });
-        let held: BTreeSet<&str> = newly.chain(self.dirty.held_forms().map(|(name, _)| name)).collect();
-        let differs =
-            |name: &&String| !held.contains(name.as_str()) && merged.get(*name) != remote.get(*name);
-        let others = merged.keys().chain(remote.keys()).any(|name| differs(&name));
-        if !others {
-            self.plan.settle.extend(three.ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+        open: &OpenConflict,
+        local: Option<&FormValue>,
+        remote: Option<&FormValue>,
+    ) -> Option<Decision> {
+        let theirs = form_json(remote);
+        if local == remote {
+            self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
+            return None;
         }
+        if is_form(&open.base, remote) {
+            self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "local" });
+            return None;
+        }
+        if !is_form(&open.remote, remote) {
+            self.plan.conflicts.push(ConflictPlan::Update { id: open.id, local: None, remote: Some(theirs) });
+        }
+        Some(Decision::Hold)
+    }
+
+    /// Something is to be sent beside what is held, or is held no longer: the edits that waited go with it.
+    fn free(&mut self, three: &Three<'_>) {
+        let held = three.ops.iter().filter(|op| op.outcome == Some(Outcome::Held));
+        self.plan.settle.extend(held.map(|op| Settlement::new(op.seq, None)));
     }
 
     // ---- the rest --------------------------------------------------------------------------------------------------
@@ -508,7 +514,7 @@ fn lines(three: &Three<'_>) -> Option<Value> {
     Some(Value::Text(merged))
 }
 
-fn entries(value: &Value) -> Option<BTreeMap<String, FormValue>> {
+pub(super) fn entries(value: &Value) -> Option<BTreeMap<String, FormValue>> {
     match value {
         Value::Forms(entries) => Some(entries.clone()),
         Value::Null => Some(BTreeMap::new()),
@@ -520,6 +526,11 @@ fn single(name: &str, value: Option<FormValue>) -> Value {
     value.map_or(Value::Null, |value| Value::Forms(BTreeMap::from([(name.to_owned(), value)])))
 }
 
-fn form_json(value: Option<&FormValue>) -> String {
+/// Whether the JSON of a conflict is this value, whatever the spelling.
+fn is_form(json: &str, value: Option<&FormValue>) -> bool {
+    (json != "null").then(|| FormValue::from_json(json)).as_ref() == value
+}
+
+pub(super) fn form_json(value: Option<&FormValue>) -> String {
     value.map_or_else(|| "null".to_owned(), FormValue::to_json)
 }

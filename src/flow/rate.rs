@@ -38,6 +38,10 @@ const BLIND_WAIT_CAP_MS: u64 = 30_000;
 const JITTER_MS: u64 = 250;
 /// Two ends of one window, as told by two answers, differ by no more than the time on the wire.
 const SAME_WINDOW_MS: u64 = 1_000;
+/// No window of the API is longer: whoever tells of more is not believed.
+const LONGEST_WINDOW_MS: u64 = 3_600_000;
+/// No quota is larger.
+const LARGEST_QUOTA: u64 = u32::MAX as u64;
 
 impl Pacer {
     /// A pacer that keeps `reserve_percent` of the quota for the store's other apps.
@@ -69,8 +73,9 @@ impl Pacer {
     /// A request came back, or was lost; `headers` are empty then.
     pub fn returned(&mut self, headers: &RateHeaders, now_ms: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        let headers = headers.believable();
         let (Some(left), Some(reset_ms)) = (headers.left, headers.reset_ms) else { return };
-        let ends_ms = now_ms.saturating_add(reset_ms);
+        let ends_ms = now_ms + reset_ms;
         let same_window = now_ms < self.window_ends_ms && ends_ms <= self.window_ends_ms + SAME_WINDOW_MS;
         self.left = if same_window { self.left.min(left) } else { left };
         self.window_ends_ms = if same_window { self.window_ends_ms } else { ends_ms };
@@ -79,6 +84,7 @@ impl Pacer {
 
     /// The store said `429`. `chance` is drawn from `0.0..1.0`. Returns the instant until which all wait.
     pub fn limited(&mut self, headers: &RateHeaders, now_ms: u64, chance: f64) -> u64 {
+        let headers = headers.believable();
         let told = headers.reset_ms.or(headers.retry_after_ms);
         let wait_ms = match told {
             Some(told_ms) => told_ms + (JITTER_MS as f64 * chance) as u64,
@@ -96,6 +102,19 @@ impl Pacer {
     /// A request was let through.
     pub fn passed(&mut self) {
         self.limited_in_a_row = 0;
+    }
+}
+
+impl RateHeaders {
+    /// The headers within what can be true: no wait for years because a number is wrong.
+    fn believable(self) -> RateHeaders {
+        let at_most = |most: u64| move |told: u64| told.min(most);
+        RateHeaders {
+            reset_ms: self.reset_ms.map(at_most(LONGEST_WINDOW_MS)),
+            quota: self.quota.map(at_most(LARGEST_QUOTA)),
+            left: self.left.map(at_most(LARGEST_QUOTA)),
+            retry_after_ms: self.retry_after_ms.map(at_most(LONGEST_WINDOW_MS)),
+        }
     }
 }
 
@@ -146,5 +165,16 @@ mod tests {
         assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
         pacer.passed();
         assert_eq!(pacer.limited(&RateHeaders::default(), 100_000, 0.0), 100_250);
+    }
+
+    #[test]
+    fn headers_beyond_belief_are_cut_down() {
+        let all = Some(u64::MAX);
+        let mad = RateHeaders { reset_ms: all, quota: all, left: all, retry_after_ms: all };
+        let mut pacer = Pacer::new(10);
+        pacer.sent();
+        pacer.returned(&mad, 5);
+        assert_eq!(pacer.ready_at_ms(5), 5);
+        assert_eq!(pacer.limited(&mad, 5, 0.0), 5 + LONGEST_WINDOW_MS);
     }
 }

@@ -61,8 +61,12 @@ impl Misses {
 
     /// Whether it is time to give up.
     pub(crate) fn are_enough(&self, options: &RetryOptions, now_ms: u64) -> bool {
-        self.count >= options.tries
-            || (self.count > 0 && now_ms.saturating_sub(self.since_ms) >= options.total_ms)
+        self.count >= options.tries || self.have_lasted(options, now_ms)
+    }
+
+    /// Whether nothing has gone well for as long as that may last, however often it was tried.
+    pub(crate) fn have_lasted(&self, options: &RetryOptions, now_ms: u64) -> bool {
+        self.count > 0 && now_ms.saturating_sub(self.since_ms) >= options.total_ms
     }
 }
 

@@ -367,6 +367,7 @@ impl Upload {
             return Vec::new();
         };
         self.misses.clear();
+        let was_alone = group.ids.len() == 1;
         let pending_set: BTreeSet<CustomerId> = pending.iter().copied().collect();
         let (rest, through): (Vec<_>, Vec<_>) = group.ids.iter().partition(|id| pending_set.contains(id));
         through.into_iter().for_each(|id: CustomerId| self.queue.is_through(id));
@@ -380,7 +381,7 @@ impl Upload {
             _ if !self.sends => Vec::new(),
             Doubt::Lost(why) => self.again(group, why),
             Doubt::Unconfirmed => self.again_or_reject(group),
-            Doubt::Refused { rejections, words } => self.isolate(group, rejections, words),
+            Doubt::Refused { rejections, words } => self.isolate(group, was_alone, rejections, words),
         }
     }
 
@@ -565,10 +566,18 @@ impl Upload {
         Write::Reject(rejection)
     }
 
-    fn isolate(&mut self, mut group: Group, rejections: Vec<Rejection>, words: String) -> Vec<Rejection> {
+    fn isolate(
+        &mut self,
+        mut group: Group,
+        was_alone: bool,
+        rejections: Vec<Rejection>,
+        words: String,
+    ) -> Vec<Rejection> {
+        let is_named = !rejections.is_empty();
         let named: Vec<Rejection> =
             rejections.into_iter().filter(|r| group.ids.contains(&r.customer_id)).collect();
-        if !named.is_empty() {
+        // Who was named and is gone by now was to blame; who is left alone by that is not, before it was sent alone.
+        if is_named || (group.ids.len() == 1 && !was_alone) {
             self.acquit(&mut group);
             self.groups.push_front(group);
             return named;

@@ -8,7 +8,7 @@ use super::{Failed, Store, row, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId};
 use crate::error::Result;
-use crate::flow::{ConflictPlan, CustomerPlan, Settlement, SnapshotPlan};
+use crate::flow::{ConflictPlan, CustomerPlan, Dirty, Notice, Settlement, SnapshotPlan, notices};
 
 impl Store {
     /// Takes wiped passwords out of the write-ahead log too, if there were any. Returns false when another
@@ -30,9 +30,10 @@ impl Store {
 
 pub(super) fn apply(
     transaction: &Transaction<'_>,
+    dirty: &Dirty,
     plan: &CustomerPlan,
     now: DateTime<Utc>,
-) -> Result<(), Failed> {
+) -> Result<Vec<Notice>, Failed> {
     match &plan.snapshot {
         SnapshotPlan::Keep => {}
         SnapshotPlan::Put(record) => {
@@ -56,7 +57,7 @@ pub(super) fn apply(
     for conflict in &plan.conflicts {
         write_conflict(transaction, plan.id, conflict, now)?;
     }
-    Ok(())
+    Ok(notices(dirty, plan))
 }
 
 /// The customer as the server describes it, new in the file; to be counted.

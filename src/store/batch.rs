@@ -11,8 +11,8 @@ use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
 use crate::flow::{
-    Credit, CustomerPlan, Dirty, Outcome, Payload, Policies, Recovered, Rejection, Sent, Settlement, diff,
-    reconcile, recover,
+    Credit, CustomerPlan, Dirty, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent,
+    Settlement, SnapshotPlan, diff, reconcile, recover,
 };
 
 /// A batch that was committed and may leave now.
@@ -22,6 +22,7 @@ pub(crate) struct Prepared {
     pub(crate) payloads: Vec<Payload>,
     /// Customers whose edits ended up where the server already is.
     pub(crate) unchanged_customers: usize,
+    pub(crate) notices: Vec<Notice>,
 }
 
 /// What an earlier sync left on its way.
@@ -33,10 +34,11 @@ pub(crate) struct InDoubt {
 }
 
 /// How much landed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Uploaded {
     pub(crate) customers: usize,
     pub(crate) fields: usize,
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl Store {
@@ -99,9 +101,9 @@ impl Store {
     }
 
     /// The one customer of a batch was refused: what the refusal means waits for a person, the rest is pending again.
-    pub(crate) fn reject(&mut self, rejection: &Rejection, now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn reject(&mut self, rejection: &Rejection, now: DateTime<Utc>) -> Result<Vec<Notice>> {
         self.engine_write(|transaction| {
-            let Some(dirty) = dirty::load(transaction, rejection.customer_id)? else { return Ok(()) };
+            let Some(dirty) = dirty::load(transaction, rejection.customer_id)? else { return Ok(Vec::new()) };
             let flying = dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::InFlight));
             let plan = CustomerPlan {
                 settle: flying.map(|op| Settlement::new(op.seq, None)).collect(),
@@ -109,8 +111,9 @@ impl Store {
             };
             let mut recovered = Recovered { plan, is_pending: true };
             recovered.reject(&dirty, rejection);
-            apply(transaction, &recovered.plan, now)?;
-            remove_items(transaction, &[dirty.id])
+            let notices = apply(transaction, &dirty, &recovered.plan, now)?;
+            remove_items(transaction, &[dirty.id])?;
+            Ok(notices)
         })
     }
 
@@ -130,8 +133,8 @@ impl Store {
             for (id, record) in answers[..count].iter().flatten() {
                 let Some((dirty, sent)) = on_its_way(transaction, *id)? else { continue };
                 let plan = reconcile(&dirty, &Sent { is_accepted: true, ..sent }, record, policies)?;
-                uploaded.count(&dirty, &plan);
-                apply(transaction, &plan, now)?;
+                let notices = apply(transaction, &dirty, &plan, now)?;
+                uploaded.count(&dirty, &plan, notices);
             }
             let ids: Vec<CustomerId> = answers[..count].iter().flatten().map(|(id, _)| *id).collect();
             remove_items(transaction, &ids)?;
@@ -166,8 +169,8 @@ impl Store {
                 for rejection in rejections.iter().filter(|rejection| rejection.customer_id == dirty.id) {
                     recovered.reject(&dirty, rejection);
                 }
-                uploaded.count(&dirty, &recovered.plan);
-                apply(transaction, &recovered.plan, now)?;
+                let notices = apply(transaction, &dirty, &recovered.plan, now)?;
+                uploaded.count(&dirty, &recovered.plan, notices);
             }
             remove_items(transaction, ids)?;
             Ok(uploaded)
@@ -200,14 +203,21 @@ impl Store {
 }
 
 impl Uploaded {
-    fn count(&mut self, dirty: &Dirty, plan: &CustomerPlan) {
-        let landed = plan.settle.iter().filter(|settlement| settlement.outcome == Some(Outcome::Uploaded));
-        let fields: BTreeSet<FieldId> = landed
-            .filter_map(|settlement| dirty.ops.iter().find(|op| op.seq == settlement.seq))
-            .map(|op| op.field)
+    /// Counts what became of one customer.
+    fn count(&mut self, dirty: &Dirty, plan: &CustomerPlan, notices: Vec<Notice>) {
+        let op_of = |settlement: &Settlement| dirty.ops.iter().find(|op| op.seq == settlement.seq);
+        let fields: BTreeSet<FieldId> = plan
+            .settle
+            .iter()
+            .filter_map(|settlement| Some((op_of(settlement)?, settlement.outcome)))
+            .filter(|(op, outcome)| {
+                *outcome == Some(Outcome::Uploaded) || is_beside_held(dirty, plan, op, *outcome)
+            })
+            .map(|(op, _)| op.field)
             .collect();
         self.customers += usize::from(!fields.is_empty());
         self.fields += fields.len();
+        self.notices.extend(notices);
     }
 }
 
@@ -220,7 +230,7 @@ fn prepare(
     for id in ids {
         let Some(dirty) = dirty::load(transaction, *id)? else { continue };
         let diff = diff(&dirty)?;
-        apply(transaction, &diff.plan, now)?;
+        prepared.notices.extend(apply(transaction, &dirty, &diff.plan, now)?);
         prepared.unchanged_customers += usize::from(diff.is_unchanged());
         prepared.payloads.extend(diff.payload);
     }
@@ -228,6 +238,14 @@ fn prepare(
         insert(transaction, &prepared.payloads, now)?;
     }
     Ok(prepared)
+}
+
+/// Form fields that landed, of which another one is held: the edit waits with that.
+fn is_beside_held(dirty: &Dirty, plan: &CustomerPlan, op: &Op, outcome: Option<Outcome>) -> bool {
+    op.field == FieldId::FORM_FIELDS
+        && (op.outcome, outcome) == (Some(Outcome::InFlight), Some(Outcome::Held))
+        && dirty.held_forms().next().is_some()
+        && plan.snapshot != SnapshotPlan::Remove
 }
 
 fn insert(transaction: &Transaction<'_>, payloads: &[Payload], now: DateTime<Utc>) -> rusqlite::Result<()> {

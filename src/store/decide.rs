@@ -11,11 +11,14 @@ use serde::Serialize;
 
 use super::apply::{apply, settle};
 use super::read::verbatim;
-use super::{Failed, Store, dirty, edit, row};
+use super::{Failed, Store, dirty, edit, row, state};
 use crate::clock::stamp;
 use crate::customer::{CustomerId, Edit, EditSeq, FieldId, FormValue, Record, Value, parse_argument};
 use crate::error::{Error, Failure, Result};
 use crate::flow::{ConflictPlan, CustomerPlan, DELETED, Dirty, Op, Outcome, Settlement, SnapshotPlan};
+
+/// When refused edits were last freed to be sent again, a key of `state`.
+pub(crate) const FREED_AT: &str = "freed_at";
 
 /// A field that both sides changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -165,6 +168,10 @@ impl Store {
                      WHERE settled_at IS NULL AND outcome = 'rejected' AND (:id IS NULL OR customer_id = :id)",
                 )?
                 .execute(named_params! { ":id": id.map(|id| id.0) })?;
+            if fields > 0 {
+                // A background worker hears of new edits by their place in the journal; these keep theirs.
+                state::write(transaction, FREED_AT, Some(&stamp(Utc::now())))?;
+            }
             Ok(fields)
         })
     }
@@ -187,7 +194,7 @@ impl Store {
             refuse_in_flight(&dirty, only)?;
             let plan = discarded(&dirty, only)?;
             let fields: BTreeSet<FieldId> = ops_of(&dirty, only).map(|op| op.field).collect();
-            apply(transaction, &plan, Utc::now())?;
+            apply(transaction, &dirty, &plan, Utc::now())?;
             for conflict in &plan.conflicts {
                 if let ConflictPlan::Close { id, .. } = conflict {
                     decided_by(transaction, *id, author)?;

@@ -9,7 +9,7 @@ use super::apply::apply;
 use super::{Failed, Store, row};
 use crate::customer::{BadRecord, CustomerId, EditSeq, FieldId, Record, Row, Value};
 use crate::error::Result;
-use crate::flow::{Change, Diff, Dirty, EmailEdit, Op, OpenConflict, Outcome, Payload, diff};
+use crate::flow::{Change, Diff, Dirty, EmailEdit, Notice, Op, OpenConflict, Outcome, Payload, diff};
 
 /// What a sync takes, as the journal stood when the plan was made.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ pub(crate) struct Planned {
     pub(crate) emails: Vec<EmailEdit>,
     /// Customers whose edits ended up where the server already is.
     pub(crate) unchanged_customers: usize,
+    pub(crate) notices: Vec<Notice>,
 }
 
 /// Customers that are read and compared at once.
@@ -65,7 +66,9 @@ impl Store {
             let diffs = self.diffs(ids)?;
             let settled: Vec<CustomerId> =
                 diffs.iter().filter(|(_, diff)| !diff.plan.is_nothing()).map(|(dirty, _)| dirty.id).collect();
-            planned.unchanged_customers += self.settle_without_call(&settled, now)?;
+            let (unchanged, notices) = self.settle_without_call(&settled, now)?;
+            planned.unchanged_customers += unchanged;
+            planned.notices.extend(notices);
             for (dirty, payload) in diffs.into_iter().filter_map(|(dirty, diff)| Some((dirty, diff.payload?)))
             {
                 planned.emails.extend(email_edit(&dirty, &payload));
@@ -84,19 +87,23 @@ impl Store {
         diffs.collect::<Result<_, BadRecord>>().map_err(|e| Failed::from(e).at(&self.path))
     }
 
-    fn settle_without_call(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<usize> {
+    fn settle_without_call(
+        &mut self,
+        ids: &[CustomerId],
+        now: DateTime<Utc>,
+    ) -> Result<(usize, Vec<Notice>)> {
         if ids.is_empty() {
-            return Ok(0);
+            return Ok((0, Vec::new()));
         }
         self.engine_write(|transaction| {
-            let mut unchanged = 0;
+            let (mut unchanged, mut notices) = (0, Vec::new());
             for id in ids {
                 let Some(dirty) = load(transaction, *id)? else { continue };
                 let diff = diff(&dirty)?;
-                apply(transaction, &diff.plan, now)?;
+                notices.extend(apply(transaction, &dirty, &diff.plan, now)?);
                 unchanged += usize::from(diff.is_unchanged());
             }
-            Ok(unchanged)
+            Ok((unchanged, notices))
         })
     }
 }
@@ -115,12 +122,11 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
     let Some(row) = load_row(connection, id)? else { return Ok(None) };
     let ops = load_ops(connection, id)?;
     let has_password = ops.iter().any(|op| op.field == FieldId::NEW_PASSWORD);
-    let has_held = ops.iter().any(|op| op.outcome == Some(Outcome::Held) || op.is_pending());
     Ok(Some(Dirty {
         id,
         base: load_snapshot(connection, id)?,
         row,
-        open: if has_held { load_open(connection, id)? } else { Vec::new() },
+        open: if ops.is_empty() { Vec::new() } else { load_open(connection, id)? },
         password: if has_password { load_password(connection, id)? } else { None },
         ops,
     }))

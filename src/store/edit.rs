@@ -3,8 +3,8 @@
 use rusqlite::{Transaction, TransactionBehavior, named_params, params};
 use rust_decimal::Decimal;
 
-use super::{Store, row};
-use crate::customer::{CustomerId, Edit, EditError, FieldId, parse_argument};
+use super::{Receipt, Store, row};
+use crate::customer::{CustomerId, Edit, EditError, EditSeq, FieldId, parse_argument};
 use crate::error::{Error, Failure, Result};
 
 /// Edits of one customer, journaled together by [`EditBuilder::commit`], or not at all.
@@ -44,8 +44,7 @@ impl Store {
         }
     }
 
-    /// Journals edits of many customers, all or nothing. Returns how many attributes were journaled: one that already
-    /// had its value is no edit.
+    /// Journals edits of many customers in one durable transaction, all or nothing.
     ///
     /// # Errors
     /// When a customer is not in the file, or an edit is refused; nothing is journaled then.
@@ -54,7 +53,7 @@ impl Store {
         edits: &[(CustomerId, Vec<Edit>)],
         author: Option<&str>,
         label: Option<&str>,
-    ) -> Result<usize> {
+    ) -> Result<Receipt> {
         let path = self.path.clone();
         let failed = |e| Error::sqlite(&path, e);
         let transaction =
@@ -75,7 +74,7 @@ impl Store {
         }
         let after = newest_edit(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
-        Ok(usize::try_from(after - before).unwrap_or(0))
+        Ok(Receipt { after: EditSeq(before), up_to: EditSeq(after) })
     }
 }
 
@@ -115,12 +114,12 @@ impl EditBuilder<'_> {
         self
     }
 
-    /// Journals the edits in one durable transaction. Returns how many attributes were journaled: one that already had
-    /// its value is no edit.
+    /// Journals the edits in one durable transaction: they are on the disk when it returns. The receipt tells what
+    /// becomes of them, see [`Store::wait`].
     ///
     /// # Errors
     /// When the customer is not in the file, or an edit is refused; nothing is journaled then.
-    pub fn commit(self) -> Result<usize> {
+    pub fn commit(self) -> Result<Receipt> {
         if let Some(refused) = self.refused {
             return Err(refused.into());
         }

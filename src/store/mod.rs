@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `open` | creates and upgrades the file, its settings, the lock of a sync |
 //! | `edit`, `read` | what an app does |
+//! | `backup` | a copy of the file while it is in use |
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
 //! | `polite` | whether others write too, and how a sync makes room for them |
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
 mod apply;
+mod backup;
 mod batch;
 mod decide;
 mod dirty;
@@ -22,6 +24,7 @@ mod open;
 mod polite;
 mod pull;
 mod read;
+mod receipt;
 mod row;
 mod state;
 
@@ -30,12 +33,14 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub(crate) use batch::{Prepared, Uploaded};
+pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Keep, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
-pub(crate) use open::SyncLock;
-pub(crate) use pull::PageKind;
+pub(crate) use open::{Lock, SyncLock};
+pub(crate) use pull::{PageKind, Taken};
 pub use read::{DecisionRow, JournalRow, Status};
+pub use receipt::{Fate, Receipt};
 pub(crate) use state::FullPull;
 
 use crate::customer::BadRecord;

@@ -56,21 +56,18 @@ fn create(path: &Path) -> Result<()> {
     match options.open(path) {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::StorageFull => {
-            Err(Failure::DiskFull(path.to_owned()).into())
-        }
-        Err(e) => Err(Failure::NotWritable { path: path.to_owned(), cause: e.to_string() }.into()),
+        Err(e) => Err(Error::file(path, &e)),
     }
 }
 
 #[cfg(unix)]
-fn owner_only(options: &mut OpenOptions) {
+pub(super) fn owner_only(options: &mut OpenOptions) {
     use std::os::unix::fs::OpenOptionsExt;
     options.mode(0o600);
 }
 
 #[cfg(not(unix))]
-fn owner_only(_: &mut OpenOptions) {}
+pub(super) fn owner_only(_: &mut OpenOptions) {}
 
 /// Waits for another connection's transaction. SQLite's own waits double up to a tenth of a second, by which an edit
 /// would miss every gap between the pages of a pull; these stay short.
@@ -138,7 +135,10 @@ impl Store {
         self.connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
             .map_err(|e| Error::sqlite(&self.path, e))?;
-        embedded::migrations::runner().run(&mut self.connection).map_err(|e| self.migration_error(e))?;
+        // Grouped: an upgrade over several versions is all or nothing, with the notes that it was done. Apart, a till that lost power between
+        // the two would find its tables there, make them again, and never open.
+        let runner = embedded::migrations::runner().set_grouped(true);
+        runner.run(&mut self.connection).map_err(|e| self.migration_error(e))?;
         Ok(())
     }
 
@@ -182,14 +182,19 @@ impl Store {
         Ok(Lock::take(&self.path, "-sync")?.is_none())
     }
 
+    /// Takes the place of the one background worker of this file; `None`: another one has it.
+    pub(crate) fn lock_worker(&self) -> Result<Option<Lock>> {
+        Lock::take(&self.path, "-worker")
+    }
+
     /// Takes the right to sync this file, which dies with the process; waits for it at most `wait`.
     pub(crate) fn lock_sync(&self, wait: Duration) -> Result<SyncLock> {
-        let deadline = Instant::now() + wait;
+        let began = Instant::now();
         loop {
             if let Some(lock) = Lock::take(&self.path, "-sync")? {
                 return Ok(SyncLock(lock));
             }
-            if Instant::now() >= deadline {
+            if began.elapsed() >= wait {
                 return Err(Failure::Busy(self.path.clone()).into());
             }
             std::thread::sleep(LOOK_AGAIN);
@@ -203,21 +208,20 @@ pub(crate) struct SyncLock(#[allow(dead_code, reason = "held for its drop")] Loc
 
 /// A lock of the operating system on a file beside the database. The file stays: removing it would let two in.
 #[derive(Debug)]
-struct Lock(#[allow(dead_code, reason = "held for its drop")] File);
+pub(crate) struct Lock(#[allow(dead_code, reason = "held for its drop")] File);
 
 impl Lock {
     /// `None`: somebody else has it.
     fn take(database: &Path, suffix: &str) -> Result<Option<Lock>> {
         let path = beside(database, suffix);
-        let refused = |e: std::io::Error| Failure::NotWritable { path: path.clone(), cause: e.to_string() };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         owner_only(&mut options);
-        let file = options.open(&path).map_err(refused)?;
+        let file = options.open(&path).map_err(|e| Error::file(&path, &e))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(e)) => Err(refused(e).into()),
+            Err(TryLockError::Error(e)) => Err(Error::file(&path, &e)),
         }
     }
 }

@@ -14,7 +14,15 @@ use super::{Failed, FullPull, Store, dirty, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId, Record};
 use crate::error::Result;
-use crate::flow::{Policies, gone, merge};
+use crate::flow::{Notice, Policies, gone, merge};
+
+/// What came in.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// Customers that are new, other than they were, or gone.
+    pub(crate) changed: Vec<CustomerId>,
+    pub(crate) notices: Vec<Notice>,
+}
 
 /// What a page belongs to.
 #[derive(Clone, Debug)]
@@ -26,22 +34,22 @@ pub(crate) enum PageKind {
 }
 
 impl Store {
-    /// Takes in a page. Returns how many customers were new or changed.
+    /// Takes in a page.
     pub(crate) fn take_page(
         &mut self,
         page: &[(Attributes<'_>, &str)],
         kind: &PageKind,
         policies: &Policies,
         now: DateTime<Utc>,
-    ) -> Result<usize> {
-        let (mut changed, mut rest) = (0, page);
+    ) -> Result<Taken> {
+        let (mut taken, mut rest) = (Taken::default(), page);
         while !rest.is_empty() {
             let (part, later) = rest.split_at(self.at_once(rest.len())?);
-            changed += self.take_part(part, kind, later.is_empty(), policies, now)?;
+            self.take_part(part, kind, later.is_empty(), policies, now, &mut taken)?;
             rest = later;
             self.make_room();
         }
-        Ok(changed)
+        Ok(taken)
     }
 
     /// Takes in a part of a page; with the last one, the place behind the page.
@@ -52,15 +60,18 @@ impl Store {
         is_last: bool,
         policies: &Policies,
         now: DateTime<Utc>,
-    ) -> Result<usize> {
+        taken: &mut Taken,
+    ) -> Result<()> {
         self.engine_note(|transaction| {
             let edited = edited(transaction, part)?;
-            let (mut changed, mut new) = (0, 0);
+            let mut new = 0;
             for (attributes, body) in part {
                 let is_edited = edited.contains(&attributes.id());
-                let taken = take(transaction, attributes, body, is_edited, policies, now)?;
-                changed += usize::from(taken != Taken::Nothing);
-                new += i64::from(taken == Taken::New);
+                let news = take(transaction, attributes, body, is_edited, policies, now, &mut taken.notices)?;
+                if news != News::Nothing {
+                    taken.changed.push(attributes.id());
+                }
+                new += i64::from(news == News::Customer);
             }
             state::count_snapshot(transaction, new)?;
             if let PageKind::Full(full) = kind {
@@ -69,7 +80,7 @@ impl Store {
                     note_place(transaction, full)?;
                 }
             }
-            Ok(changed)
+            Ok(())
         })
     }
 
@@ -104,14 +115,16 @@ impl Store {
     }
 
     /// These customers are gone from the store.
-    pub(crate) fn take_deletions(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn take_deletions(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Taken> {
         self.engine_write(|transaction| {
+            let mut taken = Taken::default();
             for id in ids {
                 if let Some(dirty) = dirty::load(transaction, *id)? {
-                    apply(transaction, &gone(&dirty), now)?;
+                    taken.notices.extend(apply(transaction, &dirty, &gone(&dirty), now)?);
+                    taken.changed.push(*id);
                 }
             }
-            Ok(())
+            Ok(taken)
         })
     }
 
@@ -161,12 +174,12 @@ fn edited(
 
 /// What a customer of a page was to the file.
 #[derive(PartialEq, Eq)]
-enum Taken {
-    /// As it was.
+enum News {
+    /// It says what the snapshot did.
     Nothing,
-    Changed,
+    Change,
     /// Its snapshot is still to be counted.
-    New,
+    Customer,
 }
 
 /// Takes in one customer.
@@ -177,28 +190,33 @@ fn take(
     is_edited: bool,
     policies: &Policies,
     now: DateTime<Utc>,
-) -> Result<Taken, Failed> {
+    notices: &mut Vec<Notice>,
+) -> Result<News, Failed> {
     let id = attributes.id();
     let old: Option<String> = transaction
         .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
         .query_row([id.0], |row| row.get(0))
         .optional()?;
     if old.as_deref() == Some(body) {
-        return Ok(Taken::Nothing);
+        return Ok(News::Nothing);
     }
-    match old {
+    let record = Record::new(body);
+    let old = old.map(Record::new);
+    match &old {
         _ if is_edited => {
             if let Some(dirty) = dirty::load(transaction, id)? {
-                apply(transaction, &merge(&dirty, &Record::new(body), None, policies)?, now)?;
+                notices.extend(apply(transaction, &dirty, &merge(&dirty, &record, None, policies)?, now)?);
             }
         }
         None => {
             insert(transaction, attributes, body)?;
-            return Ok(Taken::New);
+            return Ok(News::Customer);
         }
-        Some(old) => follow(transaction, attributes, body, &Attributes::parse(&old)?)?,
+        Some(old) => follow(transaction, attributes, body, &old.attributes()?)?,
     }
-    Ok(Taken::Changed)
+    // What this till uploaded comes back in the server's own spelling: that is no news.
+    let says_the_same = old.map_or(Ok(false), |old| old.says_the_same(&record))?;
+    Ok(if says_the_same { News::Nothing } else { News::Change })
 }
 
 fn insert(transaction: &Transaction<'_>, attributes: &Attributes<'_>, body: &str) -> rusqlite::Result<()> {

@@ -313,6 +313,6 @@ fn collect(
     ids: &mut BTreeSet<CustomerId>,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?)))?;
-    found.map(|id| id.map(|id| _ = ids.insert(id))).collect()
+    let mut found = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?)))?;
+    found.try_for_each(|id| id.map(|id| _ = ids.insert(id)))
 }

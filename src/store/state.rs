@@ -1,11 +1,11 @@
 //! Cursors and facts that outlive a sync, each under a key of `state`.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{OptionalExtension, named_params};
+use rusqlite::{OptionalExtension, Transaction, named_params};
 
 use super::Store;
 use crate::clock::stamp;
-use crate::error::{Failure, Result};
+use crate::error::{Error, Failure, Result};
 
 /// A full pull that was begun: it goes on where it was cut.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -52,22 +52,16 @@ impl Store {
     /// # Errors
     /// When the file belongs to another store.
     pub fn bind_store(&mut self, given: &str) -> Result<()> {
-        match self.store_hash()? {
-            Some(recorded) if recorded != given && self.holds_a_store()? => {
-                let path = self.path.clone();
-                Err(Failure::WrongStore { path, recorded, given: given.to_owned() }.into())
-            }
-            Some(recorded) if recorded == given => Ok(()),
-            _ => self.set_state("store_hash", Some(given)),
+        if self.store_hash()?.as_deref() == Some(given) {
+            return Ok(());
         }
-    }
-
-    /// Whether anything of a store was ever taken in.
-    fn holds_a_store(&self) -> Result<bool> {
-        let has_customers = "SELECT EXISTS (SELECT 1 FROM snapshot) OR EXISTS (SELECT 1 FROM customer)";
-        let has =
-            self.connection.query_row(has_customers, [], |row| row.get(0)).map_err(|e| self.error(e))?;
-        Ok(has || self.state("last_pull_at")?.is_some())
+        let path = self.path.clone();
+        self.engine_write(|transaction| match recorded_store(transaction)? {
+            Some(recorded) if recorded != given => {
+                Err(Error::from(Failure::WrongStore { path, recorded, given: given.to_owned() }).into())
+            }
+            _ => Ok(write(transaction, "store_hash", Some(given))?),
+        })
     }
 
     /// From when on the next incremental pull asks, by the server's clock; `None`: nothing was ever pulled whole.
@@ -123,6 +117,21 @@ pub(super) fn count_snapshot(connection: &rusqlite::Connection, by: i64) -> rusq
         )?
         .execute(named_params! { ":by": by })?;
     Ok(())
+}
+
+/// The store of the file, if anything of it was ever taken in.
+fn recorded_store(transaction: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
+    transaction
+        .query_row(
+            "SELECT value
+             FROM state
+             WHERE key = 'store_hash'
+               AND (EXISTS (SELECT 1 FROM snapshot) OR EXISTS (SELECT 1 FROM customer)
+                    OR EXISTS (SELECT 1 FROM state WHERE key = 'last_pull_at'))",
+            [],
+            |row| row.get(0),
+        )
+        .optional()
 }
 
 pub(super) fn write(

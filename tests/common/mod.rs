@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod command;
+pub mod ledger;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -65,6 +68,16 @@ impl Till {
         self.store().edit(id).set(field, value).commit().unwrap();
     }
 
+    /// Adds a signed amount to a customer's store credit.
+    pub fn adjust(&self, id: i64, amount: &str) {
+        self.store().edit(id).adjust_credit(amount.parse().unwrap()).commit().unwrap();
+    }
+
+    /// The back office edits a customer in the store.
+    pub fn office(&self, id: i64, attributes: serde_json::Value) {
+        assert!(self.sandbox.edit(id as i32, attributes), "there is no customer {id}");
+    }
+
     /// An attribute of the working copy, as JSON text.
     pub fn local(&self, id: i64, field: &str) -> String {
         let row: serde_json::Value =
@@ -99,4 +112,9 @@ impl Till {
         assert_eq!(self.sandbox.violations(), Vec::<String>::new());
         assert!(self.sandbox.stats().peak_concurrent_updates <= 3);
     }
+}
+
+/// A number in the environment, which makes a test longer or replays one.
+pub fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }

@@ -9,6 +9,8 @@
 //! TILLSYNC_SEED=4711 cargo test --test simulation                 replays one seed, with its trace
 //! ```
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod check;
 mod model;
 mod run;

@@ -145,10 +145,6 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
         let mut world = world.lock();
         world.note(format!("== {job:?} {weather:?}"));
         world.calls = 0;
-        if matches!(job, Job::Push) {
-            // A push may build on a pull of the last 30 s, as the option says: here it never can.
-            world.pass(31_000);
-        }
         world.weather = weather;
         (world.till().path.clone(), world.random.fork())
     };
@@ -168,7 +164,6 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
     world.settle();
     match done {
         Ok(Ok(report)) => {
-            world.till().is_lost_in_time &= matches!(job, Job::Push);
             world.note(format!("== {report}"));
         }
         Ok(Err(error)) if is_expected(&error) => world.note(format!("== {error}")),
@@ -199,8 +194,12 @@ pub fn edit(world: &Shared) {
     let app = world.lock().till().app.take();
     let mut store = app.unwrap_or_else(|| Store::open(&path).unwrap());
     let done = match &edit {
-        Draw::Adjust(amount) => store.edit(id).adjust_credit(*amount).author("ana").commit(),
-        Draw::Set(field, value) => store.edit(id).set(field, value).label("simulated").commit(),
+        Draw::Adjust(amount) => {
+            store.edit(id).adjust_credit(*amount).author("ana").commit().map(|receipt| receipt.fields())
+        }
+        Draw::Set(field, value) => {
+            store.edit(id).set(field, value).label("simulated").commit().map(|receipt| receipt.fields())
+        }
         Draw::Sql(field, value) => plain_sql(&mut store, id, field, value),
     };
     let mut world = world.lock();
@@ -338,7 +337,6 @@ fn jump(world: &Shared) {
     let mut world = world.lock();
     let by = [1, 3_600, 86_400, 400_000_000][world.random.usize(..4)];
     let skew = TimeDelta::seconds(world.random.i64(-by..=by));
-    world.till().is_lost_in_time = true;
     world.till().skew = skew;
     world.note(format!(".. the till's clock is set: {skew}"));
 }

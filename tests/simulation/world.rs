@@ -49,8 +49,6 @@ pub struct Till {
     looks: Option<Connection>,
     /// Its clock less the true time.
     pub skew: TimeDelta,
-    /// Its clock was set since the last pull: it cannot tell how old its snapshots are.
-    pub is_lost_in_time: bool,
     /// Edits that were acknowledged: journal rows that must be there.
     pub acknowledged: u64,
 }

@@ -1,0 +1,103 @@
+/*
+ * tillsync: offline-first sync of BigCommerce customers for tills.
+ *
+ * Any function may be called from any thread, also for the same till at once. Handles are numbers: they are never used
+ * twice, and 0 is none. Strings are UTF-8. What a function returns as `const char *` is yours to read until you give it
+ * back with tillsync_free_string, unless it says otherwise. Null and garbage are answered with an error; only a pointer
+ * that points to no string cannot be told from one that does.
+ *
+ * After fork(), a child must open its own till. Do not unload the library while a till is open.
+ *
+ * This file is made from src/ffi.rs by cbindgen. Do not edit it.
+ */
+
+#ifndef TILLSYNC_H
+#define TILLSYNC_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/*
+ Opens a till's file, making it when it is not there, and returns its handle; 0 when that fails, and
+ `tillsync_last_error` tells why.
+
+ `options` is a JSON object, or null: `store_hash`, one of `access_token`, `access_token_env` (the name of an
+ environment variable) and `access_token_file`, `api_url`, `author` (who edits, for the journal), `timeout_ms` (of one
+ request; default 30000), `wait_ms` (for another sync of the same file to end; default 0), `create` (default true).
+ Reading and editing needs none of them.
+
+ # Safety
+ `path` and `options` are null, or point to a string that ends with a NUL.
+ */
+uint64_t tillsync_open(const char *path, const char *options);
+
+/*
+ Carries out a request and returns the answer, both JSON: `{"command":"edit","id":42,"fields":{"phone":"555"}}`.
+
+ Commands and shapes are those of the command line's `--json`: edit, credit, show, find, diff, status, log, conflicts,
+ resolve, rejected, retry, discard, pull, push, sync, backup; and wait, sync_now, pause, resume, worker. See
+ docs/embedding.md. A failure is `{"error":{"code":…,"message":…,"hint":…}}`. Never null; give the answer back with
+ `tillsync_free_string`.
+
+ pull, push and sync wait for the network, wait for its `timeout_ms`; all others are done in an instant.
+
+ # Safety
+ `request` is null, or points to a string that ends with a NUL.
+ */
+const char *tillsync_call(uint64_t till,
+                          const char *request);
+
+/*
+ Starts the till's background worker: it syncs soon after an edit, on a schedule, and when the network is back.
+
+ `options` is a JSON object, or null: `every_ms`, `debounce_ms`, `patience_ms`, `retry_base_ms`, `retry_cap_ms`,
+ `look_ms`, `events`. The answer is `{"running":true}` or an error; give it back with `tillsync_free_string`.
+
+ # Safety
+ `options` is null, or points to a string that ends with a NUL.
+ */
+const char *tillsync_start(uint64_t till, const char *options);
+
+/*
+ Stops the worker. A sync that runs may go on for `within_ms`; then it is abandoned, and the next sync repairs what it
+ left. The answer is `{"running":false,"came_to_its_end":…}` or an error; give it back with `tillsync_free_string`.
+ */
+const char *tillsync_stop(uint64_t till, uint32_t within_ms);
+
+/*
+ Waits for the next event of the worker, at most `timeout_ms`: `{"event":"edit_uploaded","customer_id":42,…}`. Null
+ when none came in time; an error when no worker runs any more and all were read. Several threads may wait; each event
+ goes to one. Give it back with `tillsync_free_string`.
+ */
+const char *tillsync_next_event(uint64_t till, uint32_t timeout_ms);
+
+/*
+ The last failure on this thread, of whatever function, as the error that it was answered with; null when there was
+ none. Give it back with `tillsync_free_string`.
+ */
+const char *tillsync_last_error(void);
+
+/*
+ The version of this library. It is not to be given back.
+ */
+const char *tillsync_version(void);
+
+/*
+ Gives a string back that one of these functions returned. Null, and what was given back before, is ignored.
+ */
+void tillsync_free_string(const char *string);
+
+/*
+ Closes a till: stops its worker, and ends what runs on other threads. 0; or -1 when the handle is of no open till.
+ Every acknowledged edit is on the disk already.
+ */
+int32_t tillsync_close(uint64_t till);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* TILLSYNC_H */

@@ -1,0 +1,367 @@
+//! A request in, an answer out. Names and shapes are those of the command's `--json`; an `edit` is answered with its
+//! receipt besides.
+//!
+//! A request is one JSON object with a `command` and what that command takes, and nothing else: a name that a command
+//! does not know is refused, so that a slip of the pen never discards more than was meant.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::Refusal;
+use super::till::Till;
+use crate::customer::{CustomerId, FieldId, Row, Value, parse_object};
+use crate::engine::Extent;
+use crate::error::{Error, Failure};
+use crate::store::{Fate, JournalRow, Keep, Receipt, Store};
+use crate::syncer::Syncer;
+
+/// What one call to the store carries at most.
+const BATCH: usize = 10;
+const FIND_AT_MOST: usize = 100;
+
+type Answer = Result<String, Refusal>;
+
+#[derive(Deserialize)]
+struct Envelope {
+    command: String,
+}
+
+/// Answers a request to a till.
+pub(crate) fn answer(till: &Till, request: &str) -> Answer {
+    let Envelope { command } = read(request)?;
+    match command.as_str() {
+        "edit" => edit(till, read(request)?),
+        "credit" => credit(till, read(request)?),
+        "show" => show(till, &read(request)?),
+        "find" => find(till, &read(request)?),
+        "diff" => diff(till, read(request)?),
+        "status" => bare(request).and_then(|()| json(&till.store().status()?)),
+        "log" => log(till, &read(request)?),
+        "conflicts" => bare(request).and_then(|()| json(&till.store().conflicts()?)),
+        "resolve" => resolve(till, read(request)?),
+        "rejected" => bare(request).and_then(|()| json(&till.store().rejected()?)),
+        "retry" => retry(till, &read(request)?),
+        "discard" => discard(till, read(request)?),
+        "pull" => pull(till, &read(request)?),
+        "push" => push(till, &read(request)?),
+        "sync" => bare(request).and_then(|()| json(&till.with_engine(|engine| engine.sync())?)),
+        "wait" => wait(till, &read(request)?),
+        "backup" => backup(till, &read(request)?),
+        "sync_now" => bare(request).and_then(|()| tell(till, Syncer::sync_now)),
+        "pause" => bare(request).and_then(|()| tell(till, Syncer::pause)),
+        "resume" => bare(request).and_then(|()| tell(till, Syncer::resume)),
+        "worker" => bare(request).and_then(|()| worker(till)),
+        _ => Err(Refusal::usage(format!("the command is none of: {COMMANDS}"))),
+    }
+}
+
+const COMMANDS: &str = "edit, credit, show, find, diff, status, log, conflicts, resolve, rejected, retry, discard, \
+                        pull, push, sync, wait, backup, sync_now, pause, resume, worker";
+
+fn read<T: DeserializeOwned>(request: &str) -> Result<T, Refusal> {
+    serde_json::from_str(request).map_err(|e| Refusal::json("the request", &e))
+}
+
+fn json(document: &impl Serialize) -> Answer {
+    serde_json::to_string(document).map_err(|e| Error::from(Failure::Unexpected(format!("JSON: {e}"))).into())
+}
+
+fn raw(json: String) -> Result<Box<RawValue>, Refusal> {
+    RawValue::from_string(json).map_err(|e| Error::from(Failure::Unexpected(format!("JSON: {e}"))).into())
+}
+
+/// A customer of the file.
+fn known(store: &Store, id: i64) -> Result<Row, Refusal> {
+    let id = CustomerId(id);
+    Ok(store.get(id)?.ok_or_else(|| Error::from(Failure::UnknownCustomer(id)))?)
+}
+
+/// A command and what it takes.
+macro_rules! request {
+    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            #[serde(rename = "command")]
+            _command: IgnoredAny,
+            $($field: $type,)*
+        }
+    };
+}
+
+request! { Bare {} }
+
+/// A command that takes nothing.
+fn bare(request: &str) -> Result<(), Refusal> {
+    read::<Bare>(request).map(|_| ())
+}
+
+// ---- edits -------------------------------------------------------------------------------------------------------
+
+request! {
+    EditRequest {
+        id: Option<i64>,
+        fields: Option<Box<RawValue>>,
+        edits: Option<Vec<Box<RawValue>>>,
+        author: Option<String>,
+        label: Option<String>,
+    }
+}
+
+#[derive(Serialize)]
+struct Edited {
+    edited: usize,
+    receipt: Receipt,
+}
+
+fn edit(till: &Till, request: EditRequest) -> Answer {
+    let objects = match (request.id, request.fields, request.edits) {
+        (Some(id), Some(fields), None) => vec![with_id(id, &fields)?],
+        (None, None, Some(edits)) => edits.into_iter().map(|edit| edit.get().to_owned()).collect(),
+        _ => {
+            return Err(Refusal::usage(
+                "an edit has id and fields, or edits: a list of {\"id\":…, field: value…}",
+            ));
+        }
+    };
+    let parsed = objects.iter().map(|object| parse_object(object));
+    let edits = parsed.collect::<Result<Vec<_>, _>>().map_err(Error::from)?;
+    let author = request.author.as_deref().or(till.author());
+    let receipt = till.store().edit_all(&edits, author, request.label.as_deref())?;
+    json(&Edited { edited: receipt.fields(), receipt })
+}
+
+fn with_id(id: i64, fields: &RawValue) -> Result<String, Refusal> {
+    let mut object: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_str(fields.get()).map_err(|_| Refusal::usage("fields is not an object"))?;
+    if object.insert("id".to_owned(), raw(id.to_string())?).is_some() {
+        return Err(Refusal::usage("id stands beside fields, not among them"));
+    }
+    json(&object)
+}
+
+request! { CreditRequest { id: i64, amount: Box<RawValue>, author: Option<String>, label: Option<String> } }
+
+#[derive(Serialize)]
+struct Credited {
+    customer_id: CustomerId,
+    amount: String,
+    balance: String,
+    receipt: Receipt,
+}
+
+fn credit(till: &Till, request: CreditRequest) -> Answer {
+    let amount = decimal(request.amount.get())
+        .ok_or_else(|| Refusal::usage("amount is a signed decimal, best as a string, such as \"-12.50\""))?;
+    let mut store = till.store();
+    let mut edit = store.edit(request.id).adjust_credit(amount);
+    if let Some(author) = request.author.as_deref().or(till.author()) {
+        edit = edit.author(author);
+    }
+    if let Some(label) = request.label {
+        edit = edit.label(label);
+    }
+    let receipt = edit.commit()?;
+    let balance = match known(&store, request.id)?.get(FieldId::STORE_CREDIT_AMOUNTS) {
+        Value::Credit(amounts) => amounts.first().copied().unwrap_or_default(),
+        _ => Decimal::ZERO,
+    };
+    let [amount, balance] = [amount, balance].map(|amount| amount.normalize().to_string());
+    json(&Credited { customer_id: CustomerId(request.id), amount, balance, receipt })
+}
+
+/// A JSON string or number; its digits are never a float.
+fn decimal(json: &str) -> Option<Decimal> {
+    Decimal::from_str(json.trim_matches('"')).ok()
+}
+
+// ---- reads -------------------------------------------------------------------------------------------------------
+
+request! { ShowRequest { id: i64 } }
+
+#[derive(Serialize)]
+struct Shown {
+    customer: Box<RawValue>,
+    snapshot: Option<Box<RawValue>>,
+    pending: Vec<JournalRow>,
+}
+
+fn show(till: &Till, request: &ShowRequest) -> Answer {
+    let store = till.store();
+    let customer = raw(known(&store, request.id)?.to_json())?;
+    let snapshot = store.snapshot(request.id)?.map(|record| raw(record.body().to_owned())).transpose()?;
+    json(&Shown { customer, snapshot, pending: store.pending(request.id)? })
+}
+
+request! { FindRequest { text: String, limit: Option<usize> } }
+
+fn find(till: &Till, request: &FindRequest) -> Answer {
+    let rows = till.store().find(&request.text, request.limit.unwrap_or(FIND_AT_MOST))?;
+    json(&rows.iter().map(|row| raw(row.to_json())).collect::<Result<Vec<_>, _>>()?)
+}
+
+request! { DiffRequest { ids: Option<Vec<i64>> } }
+
+fn diff(till: &Till, request: DiffRequest) -> Answer {
+    let (store, ids) = (till.store(), request.ids.unwrap_or_default());
+    for id in &ids {
+        known(&store, *id)?;
+    }
+    let ids: Vec<CustomerId> = ids.into_iter().map(CustomerId).collect();
+    json(&payloads(&store, &ids)?)
+}
+
+fn payloads(store: &Store, ids: &[CustomerId]) -> Result<Vec<Box<RawValue>>, Refusal> {
+    store.diff(ids)?.into_iter().map(raw).collect()
+}
+
+request! { LogRequest { id: Option<i64> } }
+
+fn log(till: &Till, request: &LogRequest) -> Answer {
+    let store = till.store();
+    let rows = store.journal(request.id.map(CustomerId))?;
+    if let Some(id) = request.id.filter(|_| rows.is_empty()) {
+        known(&store, id)?;
+    }
+    json(&rows)
+}
+
+// ---- decisions ---------------------------------------------------------------------------------------------------
+
+/// How many fields a decision was about.
+#[derive(Serialize)]
+struct Decided {
+    customer_id: Option<CustomerId>,
+    fields: usize,
+}
+
+fn decided(id: Option<i64>, fields: usize) -> Answer {
+    json(&Decided { customer_id: id.map(CustomerId), fields })
+}
+
+request! {
+    ResolveRequest {
+        id: i64,
+        field: String,
+        keep: Option<Side>,
+        value: Option<Box<RawValue>>,
+        author: Option<String>,
+    }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Side {
+    Local,
+    Remote,
+}
+
+fn resolve(till: &Till, request: ResolveRequest) -> Answer {
+    let keep = match (request.keep, request.value) {
+        (Some(Side::Local), None) => Keep::Local,
+        (Some(Side::Remote), None) => Keep::Remote,
+        (None, Some(value)) => Keep::Value(argument(value.get())),
+        _ => return Err(Refusal::usage("a decision has keep (local or remote), or value")),
+    };
+    let mut store = till.store();
+    known(&store, request.id)?;
+    let author = request.author.as_deref().or(till.author());
+    let fields = store.resolve(request.id, &request.field, &keep, author)?;
+    decided(Some(request.id), fields)
+}
+
+/// A value as the command line has it: text as it stands, all else as JSON.
+fn argument(json: &str) -> String {
+    serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())
+}
+
+request! { RetryRequest { id: Option<i64>, all: Option<bool> } }
+
+fn retry(till: &Till, request: &RetryRequest) -> Answer {
+    let mut store = till.store();
+    match (request.id, request.all) {
+        (Some(id), None | Some(false)) => _ = known(&store, id)?,
+        (None, Some(true)) => {}
+        _ => return Err(Refusal::usage("a retry has id, or all: true")),
+    }
+    let fields = store.retry(request.id.map(CustomerId))?;
+    decided(request.id, fields)
+}
+
+request! { DiscardRequest { id: i64, field: Option<String>, author: Option<String> } }
+
+fn discard(till: &Till, request: DiscardRequest) -> Answer {
+    let author = request.author.as_deref().or(till.author());
+    let fields = till.store().discard(request.id, request.field.as_deref(), author)?;
+    decided(Some(request.id), fields)
+}
+
+// ---- the store ---------------------------------------------------------------------------------------------------
+
+request! { PullRequest { full: Option<bool> } }
+
+fn pull(till: &Till, request: &PullRequest) -> Answer {
+    let extent = if request.full == Some(true) { Extent::Full } else { Extent::Changes };
+    json(&till.with_engine(|engine| engine.pull(extent))?)
+}
+
+request! { PushRequest { dry_run: Option<bool> } }
+
+#[derive(Serialize)]
+struct DryRun<'a> {
+    batches: Vec<&'a [Box<RawValue>]>,
+}
+
+fn push(till: &Till, request: &PushRequest) -> Answer {
+    if request.dry_run == Some(true) {
+        let payloads = payloads(&till.store(), &[])?;
+        return json(&DryRun { batches: payloads.chunks(BATCH).collect() });
+    }
+    json(&till.with_engine(|engine| engine.push())?)
+}
+
+request! { WaitRequest { receipt: Receipt, timeout_ms: Option<u32> } }
+
+fn wait(till: &Till, request: &WaitRequest) -> Answer {
+    let timeout = Duration::from_millis(request.timeout_ms.unwrap_or(0).into());
+    let fate: Fate = till.wait(&request.receipt, timeout)?;
+    json(&fate)
+}
+
+request! { BackupRequest { path: String } }
+
+#[derive(Serialize)]
+struct BackedUp<'a> {
+    path: &'a str,
+    bytes: u64,
+}
+
+/// On a connection of its own: edits go on meanwhile.
+fn backup(till: &Till, request: &BackupRequest) -> Answer {
+    let bytes = Store::open_existing(till.path())?.backup(&request.path)?;
+    json(&BackedUp { path: &request.path, bytes })
+}
+
+// ---- the worker --------------------------------------------------------------------------------------------------
+
+#[derive(Serialize)]
+struct WorkerState {
+    running: bool,
+    at_work: bool,
+}
+
+fn tell(till: &Till, tell: impl FnOnce(&Syncer)) -> Answer {
+    till.tell_worker(tell)?;
+    worker(till)
+}
+
+fn worker(till: &Till) -> Answer {
+    let at_work = till.tell_worker(Syncer::is_at_work).ok();
+    json(&WorkerState { running: at_work.is_some(), at_work: at_work.unwrap_or(false) })
+}

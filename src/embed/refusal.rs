@@ -1,0 +1,113 @@
+//! An error as the other side sees it: `{"error":{"code","message","hint"}}`. The last one of each thread is kept.
+
+use std::cell::RefCell;
+
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Refusal {
+    code: &'static str,
+    message: String,
+    hint: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    error: &'a Refusal,
+}
+
+thread_local! {
+    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// The last refusal on this thread, as JSON.
+pub(crate) fn last_error() -> Option<String> {
+    LAST.try_with(|last| last.borrow().clone()).ok().flatten()
+}
+
+impl Refusal {
+    /// A mistake in what was asked for.
+    pub(crate) fn usage(message: impl Into<String>) -> Refusal {
+        Refusal { code: "usage", message: message.into(), hint: None }
+    }
+
+    /// A handle of no open till.
+    pub(crate) fn closed(handle: u64) -> Refusal {
+        let message =
+            format!("there is no open till with the handle {handle}: it was closed, or never opened");
+        Refusal {
+            code: "closed",
+            message,
+            hint: Some("open the till, and keep its handle until it is closed"),
+        }
+    }
+
+    /// The worker has ended, and everything it had to say was read.
+    pub(crate) fn no_worker() -> Refusal {
+        let message = "no worker runs, so no event will come".to_owned();
+        Refusal { code: "no_worker", message, hint: Some("start the worker") }
+    }
+
+    /// A defect of this library, kept from crossing the border.
+    pub(crate) fn panicked() -> Refusal {
+        let message = "the library has a defect; what it was doing was undone".to_owned();
+        Refusal { code: "unexpected", message, hint: Some("standard error says where; every edit is kept") }
+    }
+
+    /// What is wrong with JSON that came in. The value itself is left out: it may be a password in the wrong place.
+    pub(crate) fn json(what: &str, error: &serde_json::Error) -> Refusal {
+        let words = error.to_string();
+        let words = match words.split_once(": ").zip(words.rsplit_once(", expected ")) {
+            Some(((kind, _), (_, expected))) if kind.starts_with("invalid ") => {
+                format!("{kind}, expected {expected}")
+            }
+            _ => words,
+        };
+        Refusal::usage(format!("{what}: {words}"))
+    }
+
+    /// As JSON; remembered as the last of this thread.
+    pub(crate) fn tell(&self) -> String {
+        let json = serde_json::to_string(&Document { error: self }).unwrap_or_default();
+        // A thread that is just ending has nobody who could ask.
+        _ = LAST.try_with(|last| *last.borrow_mut() = Some(json.clone()));
+        json
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal { code: error.code(), message: error.to_string(), hint: error.hint() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_json_is_said_without_its_values() {
+        let wrong = |json: &str| match serde_json::from_str::<u64>(json) {
+            Ok(_) => panic!("{json} is right"),
+            Err(error) => Refusal::json("the request", &error).message,
+        };
+        assert_eq!(
+            wrong("\"hunter2, expected x\""),
+            "the request: invalid type, expected u64 at line 1 column 21"
+        );
+        assert_eq!(wrong("-7"), "the request: invalid value, expected u64 at line 1 column 2");
+        assert_eq!(wrong("{"), "the request: invalid type, expected u64 at line 1 column 0");
+        assert!(wrong("").contains("EOF"));
+    }
+
+    #[test]
+    fn the_last_one_of_a_thread_is_kept() {
+        assert_eq!(last_error(), None);
+        let json = Refusal::closed(7).tell();
+        assert_eq!(last_error(), Some(json));
+        assert!(std::thread::spawn(last_error).join().unwrap().is_none());
+    }
+}

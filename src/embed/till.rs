@@ -1,0 +1,292 @@
+//! One open till: its file, its way to the store, its worker. Every method may be called from any thread.
+//!
+//! Reads and edits share one connection, each for the instant that it takes. A sync has a connection of its own, as does
+//! a wait for a receipt, so neither holds up an edit. Syncs of one till wait for each other.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::Refusal;
+use crate::api::{HttpOptions, HttpRemote};
+use crate::engine::{Event, Stopper, SyncEngine, SyncOptions};
+use crate::error::{Failure, Result};
+use crate::store::{Fate, Receipt, Store};
+use crate::syncer::{Events, Syncer, SyncerOptions};
+
+/// How soon a wait notices that its till was closed.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How long a sync may go on when its till is closed.
+const CLOSE_WITHIN: Duration = Duration::from_millis(500);
+
+/// What an app says when it opens a till. Unknown names are refused.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Options {
+    api_url: Option<String>,
+    store_hash: Option<String>,
+    access_token: Option<String>,
+    access_token_env: Option<String>,
+    access_token_file: Option<PathBuf>,
+    author: Option<String>,
+    timeout_ms: Option<u64>,
+    wait_ms: Option<u64>,
+    create: Option<bool>,
+}
+
+/// What an app says when it starts the worker.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WorkerOptions {
+    every_ms: Option<u64>,
+    debounce_ms: Option<u64>,
+    patience_ms: Option<u64>,
+    retry_base_ms: Option<u64>,
+    retry_cap_ms: Option<u64>,
+    look_ms: Option<u64>,
+    events: Option<usize>,
+}
+
+/// The way to the store.
+struct Way {
+    api_url: Option<String>,
+    store_hash: Option<String>,
+    token: Token,
+    timeout: Option<Duration>,
+    wait: Duration,
+}
+
+enum Token {
+    Given(SecretString),
+    Environment(String),
+    File(PathBuf),
+    None,
+}
+
+/// An open till.
+pub(crate) struct Till {
+    path: PathBuf,
+    author: Option<String>,
+    way: Way,
+    store: Mutex<Store>,
+    engine: Mutex<Option<SyncEngine<HttpRemote>>>,
+    stopper: OnceLock<Stopper>,
+    worker: Mutex<Worker>,
+    is_closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Worker {
+    syncer: Option<Syncer>,
+    /// Outlives the worker: what it had to say can still be read.
+    events: Option<Events>,
+}
+
+/// What panicked left nothing half done: a transaction is undone when it is dropped.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn parse<'j, T: Default + Deserialize<'j>>(what: &str, json: Option<&'j str>) -> Result<T, Refusal> {
+    match json.map(str::trim).filter(|json| !json.is_empty()) {
+        None => Ok(T::default()),
+        Some(json) => serde_json::from_str(json).map_err(|e| Refusal::json(what, &e)),
+    }
+}
+
+impl Till {
+    pub(super) fn open(path: &str, options: Option<&str>) -> Result<Till, Refusal> {
+        let options: Options = parse("the options", options)?;
+        if path.is_empty() {
+            return Err(Refusal::usage("the path is empty"));
+        }
+        let store = match options.create {
+            Some(false) => Store::open_existing(path)?,
+            _ => Store::open(path)?,
+        };
+        Ok(Till {
+            path: PathBuf::from(path),
+            author: options.author.clone(),
+            way: Way::of(options),
+            store: Mutex::new(store),
+            engine: Mutex::default(),
+            stopper: OnceLock::new(),
+            worker: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+        })
+    }
+
+    /// The connection that reads and edits, for an instant.
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        lock(&self.store)
+    }
+
+    /// Who edits, if the app did not say otherwise.
+    pub(super) fn author(&self) -> Option<&str> {
+        self.author.as_deref()
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A sync of some kind, on this thread.
+    pub(super) fn with_engine<T>(
+        &self,
+        work: impl FnOnce(&mut SyncEngine<HttpRemote>) -> Result<T>,
+    ) -> Result<T, Refusal> {
+        let mut engine = lock(&self.engine);
+        let engine = match &mut *engine {
+            Some(engine) => engine,
+            none => {
+                let mut made = self.engine()?;
+                _ = self.stopper.set(made.stopper());
+                none.insert(made)
+            }
+        };
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(crate::Error::from(Failure::Stopped).into());
+        }
+        Ok(work(engine)?)
+    }
+
+    fn engine(&self) -> Result<SyncEngine<HttpRemote>, Refusal> {
+        let mut store = Store::open_existing(&self.path)?;
+        let options = self.way.http(&store)?;
+        let remote = HttpRemote::new(&options)?;
+        store.bind_store(&options.store_hash)?;
+        Ok(SyncEngine::new(store, remote, SyncOptions { wait: self.way.wait, ..SyncOptions::default() }))
+    }
+
+    /// What became of the edits of a receipt, at most `timeout` later.
+    pub(super) fn wait(&self, receipt: &Receipt, timeout: Duration) -> Result<Fate> {
+        let store = Store::open_existing(&self.path)?;
+        let began = Instant::now();
+        loop {
+            let left = timeout.saturating_sub(began.elapsed());
+            let fate = store.wait(receipt, left.min(LOOK_AGAIN))?;
+            if fate != Fate::Pending || left <= LOOK_AGAIN {
+                return Ok(fate);
+            }
+            if self.is_closed.load(Ordering::SeqCst) {
+                return Err(Failure::Stopped.into());
+            }
+        }
+    }
+
+    // ---- the worker --------------------------------------------------------------------------------------------------
+
+    /// Starts the worker of this till.
+    pub(crate) fn start(&self, options: Option<&str>) -> Result<(), Refusal> {
+        let options: WorkerOptions = parse("the worker's options", options)?;
+        let mut worker = lock(&self.worker);
+        if worker.syncer.is_some() {
+            return Err(Refusal::usage("the worker of this till runs already"));
+        }
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(crate::Error::from(Failure::Stopped).into());
+        }
+        let (syncer, events) = Syncer::start(self.engine()?, options.into())?;
+        *worker = Worker { syncer: Some(syncer), events: Some(events) };
+        Ok(())
+    }
+
+    /// Stops the worker; says whether a sync that ran came to its end.
+    pub(crate) fn stop(&self, within: Duration) -> Result<bool, Refusal> {
+        let syncer = lock(&self.worker).syncer.take();
+        Ok(syncer.ok_or_else(Refusal::no_worker)?.stop(within))
+    }
+
+    /// The next event; none when the time is over before one came.
+    pub(crate) fn next_event(&self, timeout: Duration) -> Result<Option<Event>, Refusal> {
+        let events = lock(&self.worker).events.clone().ok_or_else(Refusal::no_worker)?;
+        match events.next(timeout) {
+            None if lock(&self.worker).syncer.is_none() => Err(Refusal::no_worker()),
+            event => Ok(event),
+        }
+    }
+
+    /// Tells the worker something.
+    pub(super) fn tell_worker<T>(&self, tell: impl FnOnce(&Syncer) -> T) -> Result<T, Refusal> {
+        lock(&self.worker).syncer.as_ref().map(tell).ok_or_else(Refusal::no_worker)
+    }
+
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        if let Some(stopper) = self.stopper.get() {
+            stopper.stop();
+        }
+        let syncer = lock(&self.worker).syncer.take();
+        if let Some(syncer) = syncer {
+            syncer.stop(CLOSE_WITHIN);
+        }
+    }
+}
+
+impl Way {
+    fn of(options: Options) -> Way {
+        let token = match (options.access_token, options.access_token_env, options.access_token_file) {
+            (Some(token), _, _) => Token::Given(token.into()),
+            (_, Some(name), _) => Token::Environment(name),
+            (_, _, Some(path)) => Token::File(path),
+            _ => Token::None,
+        };
+        Way {
+            api_url: options.api_url,
+            store_hash: options.store_hash,
+            token,
+            timeout: options.timeout_ms.map(Duration::from_millis),
+            wait: Duration::from_millis(options.wait_ms.unwrap_or(0)),
+        }
+    }
+
+    fn http(&self, store: &Store) -> Result<HttpOptions, Refusal> {
+        let recorded = store.store_hash()?;
+        let hash = self.store_hash.clone().or(recorded).ok_or_else(no_store_hash)?;
+        let usual = HttpOptions::new(hash, self.token()?);
+        Ok(HttpOptions {
+            api_url: self.api_url.clone().unwrap_or(usual.api_url),
+            timeout: self.timeout.unwrap_or(usual.timeout),
+            ..usual
+        })
+    }
+
+    fn token(&self) -> Result<SecretString, Refusal> {
+        match &self.token {
+            Token::Given(token) => Ok(token.clone()),
+            Token::Environment(name) => std::env::var(name)
+                .map(SecretString::from)
+                .map_err(|_| Refusal::usage(format!("the environment has no {name} with an access token"))),
+            Token::File(path) => std::fs::read_to_string(path)
+                .map(|text| SecretString::from(text.trim()))
+                .map_err(|e| Refusal::usage(format!("access_token_file {}: {e}", path.display()))),
+            Token::None => Err(Refusal::usage(
+                "no access token was given: open the till with access_token, access_token_env or access_token_file",
+            )),
+        }
+    }
+}
+
+fn no_store_hash() -> Refusal {
+    Refusal::usage("no store is named, and the file records none: open the till with store_hash")
+}
+
+impl From<WorkerOptions> for SyncerOptions {
+    fn from(options: WorkerOptions) -> SyncerOptions {
+        let usual = SyncerOptions::default();
+        let or = |given: Option<u64>, usual| given.map_or(usual, Duration::from_millis);
+        SyncerOptions {
+            every: or(options.every_ms, usual.every),
+            debounce: or(options.debounce_ms, usual.debounce),
+            patience: or(options.patience_ms, usual.patience),
+            retry_base: or(options.retry_base_ms, usual.retry_base),
+            retry_cap: or(options.retry_cap_ms, usual.retry_cap),
+            look: or(options.look_ms, usual.look),
+            events: options.events.unwrap_or(usual.events),
+        }
+    }
+}

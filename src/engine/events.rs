@@ -1,0 +1,85 @@
+//! What an app may want to know while syncs run.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{Progress, SyncReport};
+use crate::customer::{CustomerId, EditSeq, FieldId};
+use crate::flow::{Notice, Outcome};
+
+/// Something happened. No event holds a value of a customer: an app reads that from its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A sync began.
+    SyncStarted,
+    /// How far it has come.
+    Progress(Progress),
+    /// It is done.
+    SyncFinished(SyncReport),
+    /// It ended early; every edit is kept.
+    SyncFailed {
+        /// As [`Error::code`](crate::Error::code).
+        code: &'static str,
+        /// What happened, for a person.
+        message: String,
+    },
+    /// A customer is new or other than it was, by the store's doing.
+    CustomerChanged {
+        /// The customer.
+        customer_id: CustomerId,
+    },
+    /// The store took an edit.
+    EditUploaded(EditEvent),
+    /// The store refused an edit; it waits for a person.
+    EditRejected {
+        /// The edit.
+        #[serde(flatten)]
+        edit: EditEvent,
+        /// The server's words.
+        reason: String,
+    },
+    /// Both sides changed an attribute; the edit waits for a decision.
+    EditInConflict(EditEvent),
+    /// The store cannot be reached any more.
+    Offline {
+        /// Why.
+        message: String,
+    },
+    /// The store can be reached again.
+    Online,
+    /// The store asks all to wait.
+    ThrottledUntil {
+        /// By the till's clock.
+        until: DateTime<Utc>,
+    },
+    /// Events came faster than they were read, and the oldest were dropped.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// An edit that something happened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct EditEvent {
+    /// The customer.
+    pub customer_id: CustomerId,
+    /// The attribute.
+    pub field: FieldId,
+    /// Its place in the journal; a receipt's places hold it.
+    pub seq: EditSeq,
+}
+
+impl Event {
+    /// The event of a notice.
+    pub(super) fn of(notice: Notice) -> Event {
+        let edit = EditEvent { customer_id: notice.customer_id, field: notice.field, seq: notice.seq };
+        match notice.outcome {
+            Outcome::Rejected => Event::EditRejected { edit, reason: notice.reason.unwrap_or_default() },
+            Outcome::Held => Event::EditInConflict(edit),
+            _ => Event::EditUploaded(edit),
+        }
+    }
+}

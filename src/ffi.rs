@@ -1,0 +1,181 @@
+//! The C interface: pointers in, pointers out. What it does stands in `embed`, in safe Rust.
+//!
+//! This is the only file with `unsafe`, and all of it is here because C's strings come as pointers. The header
+//! `include/tillsync.h` is made from this file; its comments are for people who write C.
+//!
+//! No panic crosses the border: whatever happens inside is answered with an error.
+
+#![allow(unsafe_code, reason = "strings come in as pointers of C")]
+
+use std::ffi::{CStr, c_char};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::embed::{self, Refusal};
+
+/// Opens a till's file, making it when it is not there, and returns its handle; 0 when that fails, and
+/// `tillsync_last_error` tells why.
+///
+/// `options` is a JSON object, or null: `store_hash`, one of `access_token`, `access_token_env` (the name of an
+/// environment variable) and `access_token_file`, `api_url`, `author` (who edits, for the journal), `timeout_ms` (of one
+/// request; default 30000), `wait_ms` (for another sync of the same file to end; default 0), `create` (default true).
+/// Reading and editing needs none of them.
+///
+/// # Safety
+/// `path` and `options` are null, or point to a string that ends with a NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tillsync_open(path: *const c_char, options: *const c_char) -> u64 {
+    let open = || {
+        // SAFETY: the caller's promise about both pointers, passed on.
+        let (path, options) = unsafe { (text("the path", path), text("the options", options)) };
+        embed::open(path?.ok_or_else(|| Refusal::usage("the path is null"))?, options?)
+    };
+    guarded(open).unwrap_or_else(|refusal| {
+        refusal.tell();
+        0
+    })
+}
+
+/// Carries out a request and returns the answer, both JSON: `{"command":"edit","id":42,"fields":{"phone":"555"}}`.
+///
+/// Commands and shapes are those of the command line's `--json`: edit, credit, show, find, diff, status, log, conflicts,
+/// resolve, rejected, retry, discard, pull, push, sync, backup; and wait, sync_now, pause, resume, worker. See
+/// docs/embedding.md. A failure is `{"error":{"code":…,"message":…,"hint":…}}`. Never null; give the answer back with
+/// `tillsync_free_string`.
+///
+/// pull, push and sync wait for the network, wait for its `timeout_ms`; all others are done in an instant.
+///
+/// # Safety
+/// `request` is null, or points to a string that ends with a NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tillsync_call(till: u64, request: *const c_char) -> *const c_char {
+    answered(|| {
+        // SAFETY: the caller's promise about the pointer, passed on.
+        let request = unsafe { text("the request", request) }?;
+        let request = request.ok_or_else(|| Refusal::usage("the request is null"))?;
+        embed::answer(&*embed::till(till)?, request)
+    })
+}
+
+/// Starts the till's background worker: it syncs soon after an edit, on a schedule, and when the network is back.
+///
+/// `options` is a JSON object, or null: `every_ms`, `debounce_ms`, `patience_ms`, `retry_base_ms`, `retry_cap_ms`,
+/// `look_ms`, `events`. The answer is `{"running":true}` or an error; give it back with `tillsync_free_string`.
+///
+/// # Safety
+/// `options` is null, or points to a string that ends with a NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tillsync_start(till: u64, options: *const c_char) -> *const c_char {
+    answered(|| {
+        // SAFETY: the caller's promise about the pointer, passed on.
+        let options = unsafe { text("the options", options) }?;
+        embed::till(till)?.start(options)?;
+        Ok(json!({ "running": true }).to_string())
+    })
+}
+
+/// Stops the worker. A sync that runs may go on for `within_ms`; then it is abandoned, and the next sync repairs what it
+/// left. The answer is `{"running":false,"came_to_its_end":…}` or an error; give it back with `tillsync_free_string`.
+#[unsafe(no_mangle)]
+pub extern "C" fn tillsync_stop(till: u64, within_ms: u32) -> *const c_char {
+    answered(|| {
+        let came_to_its_end = embed::till(till)?.stop(Duration::from_millis(within_ms.into()))?;
+        Ok(json!({ "running": false, "came_to_its_end": came_to_its_end }).to_string())
+    })
+}
+
+/// Waits for the next event of the worker, at most `timeout_ms`: `{"event":"edit_uploaded","customer_id":42,…}`. Null
+/// when none came in time; an error when no worker runs any more and all were read. Several threads may wait; each event
+/// goes to one. Give it back with `tillsync_free_string`.
+#[unsafe(no_mangle)]
+pub extern "C" fn tillsync_next_event(till: u64, timeout_ms: u32) -> *const c_char {
+    let next = || {
+        let event = embed::till(till)?.next_event(Duration::from_millis(timeout_ms.into()))?;
+        Ok(event.and_then(|event| serde_json::to_string(&event).ok()))
+    };
+    match guarded(next) {
+        Ok(None) => std::ptr::null(),
+        Ok(Some(event)) => embed::issue(event),
+        Err(refusal) => embed::issue(refusal.tell()),
+    }
+}
+
+/// The last failure on this thread, of whatever function, as the error that it was answered with; null when there was
+/// none. Give it back with `tillsync_free_string`.
+#[unsafe(no_mangle)]
+pub extern "C" fn tillsync_last_error() -> *const c_char {
+    match guarded(|| Ok(embed::last_error())) {
+        Ok(Some(error)) => embed::issue(error),
+        _ => std::ptr::null(),
+    }
+}
+
+/// The version of this library. It is not to be given back.
+#[unsafe(no_mangle)]
+pub extern "C" fn tillsync_version() -> *const c_char {
+    const VERSION: &CStr =
+        match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+            Ok(version) => version,
+            Err(_) => c"",
+        };
+    VERSION.as_ptr()
+}
+
+/// Gives a string back that one of these functions returned. Null, and what was given back before, is ignored.
+#[unsafe(no_mangle)]
+pub extern "C" fn tillsync_free_string(string: *const c_char) {
+    _ = guarded(|| Ok(embed::take_back(string)));
+}
+
+/// Closes a till: stops its worker, and ends what runs on other threads. 0; or -1 when the handle is of no open till.
+/// Every acknowledged edit is on the disk already.
+#[unsafe(no_mangle)]
+pub extern "C" fn tillsync_close(till: u64) -> i32 {
+    match guarded(|| embed::close(till)) {
+        Ok(()) => 0,
+        Err(refusal) => {
+            refusal.tell();
+            -1
+        }
+    }
+}
+
+/// A string of C; none: it is null.
+///
+/// # Safety
+/// `pointer` is null, or points to a string that ends with a NUL and stays as it is for `'a`.
+unsafe fn text<'a>(what: &str, pointer: *const c_char) -> Result<Option<&'a str>, Refusal> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not null, so it points to a string that ends with a NUL: the caller's promise. The string is the caller's
+    // argument, which outlives the call, and what is made of it does not outlive the call.
+    let text = unsafe { CStr::from_ptr(pointer) };
+    text.to_str().map(Some).map_err(|_| Refusal::usage(format!("{what}: is not UTF-8")))
+}
+
+/// Runs what may go wrong. A panic becomes an error: what it held is behind locks that tolerate it, and a transaction is
+/// undone when it is dropped.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Refusal::panicked()))
+}
+
+fn answered(work: impl FnOnce() -> Result<String, Refusal>) -> *const c_char {
+    embed::issue(guarded(work).unwrap_or_else(|refusal| refusal.tell()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_answered_with_an_error() {
+        let answer = answered(|| panic!("on purpose"));
+        // SAFETY: it was just handed out.
+        let answer_text = unsafe { CStr::from_ptr(answer) }.to_str().unwrap();
+        assert!(answer_text.starts_with(r#"{"error":{"code":"unexpected","#), "{answer_text}");
+        tillsync_free_string(answer);
+    }
+}

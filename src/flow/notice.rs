@@ -1,0 +1,38 @@
+//! What a plan does to edits that an app may want to know of.
+
+use super::{CustomerPlan, Dirty, Outcome};
+use crate::customer::{CustomerId, EditSeq, FieldId};
+
+/// An edit was uploaded, refused, or is in conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The customer.
+    pub customer_id: CustomerId,
+    /// The attribute.
+    pub field: FieldId,
+    /// The edit.
+    pub seq: EditSeq,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The server's words, of a rejection.
+    pub reason: Option<String>,
+}
+
+/// The notices of a plan: only of outcomes that are new.
+pub fn notices(dirty: &Dirty, plan: &CustomerPlan) -> Vec<Notice> {
+    plan.settle
+        .iter()
+        .filter_map(|settlement| {
+            let op = dirty.ops.iter().find(|op| op.seq == settlement.seq)?;
+            let outcome = settlement.outcome.filter(|_| op.outcome != settlement.outcome)?;
+            let is_news = matches!(outcome, Outcome::Uploaded | Outcome::Rejected | Outcome::Held);
+            is_news.then(|| Notice {
+                customer_id: dirty.id,
+                field: op.field,
+                seq: op.seq,
+                outcome,
+                reason: settlement.reason.clone(),
+            })
+        })
+        .collect()
+}

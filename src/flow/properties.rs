@@ -1,0 +1,701 @@
+//! What holds of diff, merge and reconcile for every customer and every edit, not only for the ones we thought of.
+//!
+//! A small world stands around the pure functions: a [`Till`] keeps what the store module keeps in the file and carries
+//! out plans as `store::apply` does; a server is a record that payloads are laid over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use rust_decimal::Decimal;
+
+use super::merge::{editable_columns, merge};
+use super::{
+    Change, ConflictPlan, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Payload, Policies, Policy, Sent,
+    SnapshotPlan, diff, gone, reconcile, recover,
+};
+use crate::customer::{
+    Attributes, CustomerId, EditSeq, FieldId, FormValue, Kind, Record, Row, Value, add_credit, first_credit,
+};
+
+// ---- a till and a server -----------------------------------------------------------------------------------------
+
+const ID: CustomerId = CustomerId(7);
+
+#[derive(Clone, Debug)]
+struct Till(Dirty);
+
+/// What somebody does to an attribute.
+#[derive(Clone, Debug)]
+enum Edit {
+    Set(FieldId, Value),
+    Adjust(Decimal),
+}
+
+impl Edit {
+    fn field(&self) -> FieldId {
+        match self {
+            Edit::Set(field, _) => *field,
+            Edit::Adjust(_) => FieldId::STORE_CREDIT_AMOUNTS,
+        }
+    }
+}
+
+impl Till {
+    fn of(record: &Record) -> Till {
+        let row = Row::of(ID, &record.attributes().unwrap());
+        Till(Dirty {
+            id: ID,
+            base: Some(record.clone()),
+            row,
+            ops: Vec::new(),
+            open: Vec::new(),
+            password: None,
+        })
+    }
+
+    /// As the triggers do: an attribute that has the value already is no edit.
+    fn edit(&mut self, edit: &Edit) {
+        let field = edit.field();
+        let (value, change) = match edit {
+            Edit::Set(_, value) => (Some(value.clone()), Change::Set),
+            Edit::Adjust(amount) => (add_credit(self.0.row.get(field), *amount), Change::Adjust(*amount)),
+        };
+        let Some(value) = value.filter(|value| value != self.0.row.get(field)) else { return };
+        self.0.row.set(field, value);
+        let seq = EditSeq(self.next_seq());
+        let op = Op { seq, field, change, outcome: None, reject_group: None, at: None, author: None };
+        self.0.ops.push(op);
+    }
+
+    fn edited(mut self, edits: &[Edit]) -> Till {
+        edits.iter().for_each(|edit| self.edit(edit));
+        self
+    }
+
+    /// The numbers of what has settled are given out again: nothing here looks back at them.
+    fn next_seq(&self) -> i64 {
+        self.0.ops.iter().map(|op| op.seq.0).max().unwrap_or(0) + 1
+    }
+
+    /// Carries a plan out.
+    fn apply(&mut self, plan: &CustomerPlan) {
+        let dirty = &mut self.0;
+        match &plan.snapshot {
+            SnapshotPlan::Keep => {}
+            SnapshotPlan::Put(record) => dirty.base = Some(record.clone()),
+            SnapshotPlan::Remove => dirty.base = None,
+        }
+        for (field, value) in &plan.columns {
+            dirty.row.set(*field, value.clone());
+        }
+        for settlement in &plan.settle {
+            let op = dirty.ops.iter_mut().find(|op| op.seq == settlement.seq).unwrap();
+            op.outcome = settlement.outcome;
+        }
+        dirty.ops.retain(|op| op.outcome.is_none_or(|outcome| !outcome.is_settled()));
+        for conflict in &plan.conflicts {
+            match conflict {
+                ConflictPlan::Record { field, base, remote, resolution: None, .. } => {
+                    let (field, base, remote) = (field.clone(), base.clone(), remote.clone());
+                    assert!(dirty.open_of(&field).is_none(), "{field} is in conflict twice");
+                    let id = dirty.open.iter().map(|open| open.id).max().unwrap_or(0) + 1;
+                    dirty.open.push(OpenConflict { id, field, base, remote });
+                }
+                ConflictPlan::Record { .. } => {}
+                ConflictPlan::Update { id, remote, .. } => {
+                    let open = dirty.open.iter_mut().find(|open| open.id == *id).unwrap();
+                    open.remote = remote.clone().unwrap_or(open.remote.clone());
+                }
+                ConflictPlan::Close { id, .. } => dirty.open.retain(|open| open.id != *id),
+            }
+        }
+    }
+
+    fn pull(&mut self, server: &Record, policies: &Policies) -> CustomerPlan {
+        let plan = merge(&self.0, server, None, policies).unwrap();
+        self.apply(&plan);
+        plan
+    }
+
+    /// Diffs, and sends to the server what is to be sent; its answer is reconciled.
+    fn push(&mut self, server: &mut Record, policies: &Policies) {
+        self.push_to(server, policies, Habits { keeps_entries: false, tells_all: true });
+    }
+
+    fn push_to(&mut self, server: &mut Record, policies: &Policies, habits: Habits) {
+        let Some((payload, sent)) = self.send() else { return };
+        *server = habits.taken(server, &payload);
+        let answer = habits.answer(server);
+        let plan = reconcile(&self.0, &Sent { is_accepted: true, ..sent }, &answer, policies).unwrap();
+        self.apply(&plan);
+    }
+
+    /// Diffs, and lets the payload leave: its edits are in flight.
+    fn send(&mut self) -> Option<(Payload, Sent)> {
+        let diff = diff(&self.0).unwrap();
+        self.apply(&diff.plan);
+        let payload = diff.payload?;
+        for op in self.0.ops.iter_mut().filter(|op| payload.covers.contains(&op.seq)) {
+            op.outcome = Some(Outcome::InFlight);
+        }
+        let (fields, credit) = (payload.fields.clone(), payload.credit);
+        let sent = Sent { up_to: payload.up_to(), fields, credit, is_accepted: false };
+        Some((payload, sent))
+    }
+
+    fn sync(&mut self, server: &mut Record, policies: &Policies) {
+        self.pull(server, policies);
+        self.push(server, policies);
+    }
+
+    fn payload_json(&self) -> Option<String> {
+        diff(&self.0).unwrap().payload.map(|payload| payload.to_json())
+    }
+}
+
+/// What the description of the API leaves open.
+#[derive(Clone, Copy, Debug)]
+struct Habits {
+    /// Form fields that an update does not name stay.
+    keeps_entries: bool,
+    /// The answer to an update holds store credit and form fields too.
+    tells_all: bool,
+}
+
+impl Habits {
+    fn taken(self, record: &Record, payload: &Payload) -> Record {
+        let mut after = taken(record, payload);
+        let sides = (at(record, FieldId::FORM_FIELDS), at(&after, FieldId::FORM_FIELDS));
+        if let (true, (Value::Forms(mut before), Value::Forms(now))) = (self.keeps_entries, sides) {
+            before.extend(now);
+            after = after.with(FieldId::FORM_FIELDS, &Value::Forms(before)).unwrap();
+        }
+        after
+    }
+
+    fn answer(self, record: &Record) -> Record {
+        let told = |field: &FieldId| {
+            ![FieldId::FORM_FIELDS, FieldId::STORE_CREDIT_AMOUNTS].contains(field)
+                && !at(record, *field).is_null()
+        };
+        match self.tells_all {
+            true => record.clone(),
+            false => {
+                let nothing = Record::new(format!("{{\"id\":{ID}}}"));
+                let fields = editable_columns().filter(told);
+                fields.fold(nothing, |answer, field| answer.with(field, &at(record, field)).unwrap())
+            }
+        }
+    }
+}
+
+/// The record after an update, as a server keeps it that replaces form fields whole.
+fn taken(record: &Record, payload: &Payload) -> Record {
+    payload.fields.iter().fold(record.clone(), |record, (field, value)| record.with(*field, value).unwrap())
+}
+
+fn hold() -> Policies {
+    Policies::default()
+}
+
+fn at<'r>(record: &'r Record, field: FieldId) -> Value {
+    let attributes: Attributes<'r> = record.attributes().unwrap();
+    attributes.get(field)
+}
+
+fn assert_same(one: &Record, other: &Record) {
+    for field in editable_columns() {
+        assert_eq!(at(one, field), at(other, field), "{field}");
+    }
+}
+
+// ---- customers and edits -----------------------------------------------------------------------------------------
+
+/// Few values, so that both sides often mean the same, and some that are easily taken for each other.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        select(vec!["", "a", "b", "A ", "Ünal", "株式会社", "a\"b\\c", "null", "0"]).prop_map(str::to_owned),
+        "[ -~]{0,12}",
+    ]
+}
+
+/// Lines that are added, left out and changed on both sides.
+fn notes() -> impl Strategy<Value = String> {
+    let lines = vec(select(vec!["one", "two", "three", "four", "five", ""]), 0..7);
+    (lines, any::<bool>()).prop_map(|(lines, ends)| lines.join("\n") + if ends { "\n" } else { "" })
+}
+
+/// Up to four decimal places, both signs; an adjustment by nothing is no edit.
+fn amount() -> impl Strategy<Value = Decimal> {
+    (1i64..5_000_000, any::<bool>(), 0u32..=4)
+        .prop_map(|(units, is_less, places)| Decimal::new(if is_less { -units } else { units }, places))
+}
+
+fn form_value() -> impl Strategy<Value = FormValue> {
+    prop_oneof![
+        select(vec!["1", "x", "y"]).prop_map(|text| FormValue::Text(text.to_owned())),
+        (-3i32..3).prop_map(|number| FormValue::Number(number.to_string())),
+        vec(select(vec!["x", "y"]).prop_map(str::to_owned), 0..3).prop_map(FormValue::List),
+    ]
+}
+
+/// A value that an edit may give the attribute.
+fn value(field: FieldId) -> BoxedStrategy<Value> {
+    match field.kind() {
+        Kind::Text if field.name() == "notes" => notes().prop_map(Value::Text).boxed(),
+        Kind::Text => text().prop_map(Value::Text).boxed(),
+        Kind::Integer => (0i64..4).prop_map(Value::Integer).boxed(),
+        Kind::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
+        Kind::Credit => vec(amount(), 1..3).prop_map(Value::Credit).boxed(),
+        Kind::Channels => btree_set(1i64..6, 1..4).prop_map(Value::Channels).boxed(),
+        Kind::Forms => {
+            btree_map(select(vec!["size", "colour", "née"]).prop_map(str::to_owned), form_value(), 0..4)
+                .prop_map(Value::Forms)
+                .boxed()
+        }
+        Kind::Password | Kind::Json => unreachable!("no edit sets it here"),
+    }
+}
+
+/// What the server says of an attribute: nothing, null, or a value.
+fn said(field: FieldId) -> impl Strategy<Value = Option<String>> {
+    prop_oneof![
+        1 => Just(None),
+        1 => Just(Some("null".to_owned())),
+        6 => value(field).prop_map(|value| Some(value.to_json())),
+    ]
+}
+
+/// A customer as a server may describe it: attributes absent, null or there, in any order, beside unknown ones.
+fn record() -> impl Strategy<Value = Record> {
+    let editable: Vec<FieldId> = editable_columns().collect();
+    let members: Vec<_> = editable.iter().map(|field| said(*field)).collect();
+    let extra = subsequence(
+        vec![r#""loyalty":{"tier":[1.50]}"#, r#""date_modified":"2026-01-01T00:00:00Z""#, r#""x":null"#],
+        0..=3,
+    );
+    (members, extra, any::<bool>()).prop_map(move |(members, extra, is_backwards)| {
+        let mut keys: Vec<String> = extra.into_iter().map(str::to_owned).collect();
+        for (field, json) in editable.iter().zip(members) {
+            let Some(json) = json else { continue };
+            keys.push(match field.spec().parent {
+                None => format!("\"{field}\":{json}"),
+                Some(parent) => format!("\"{parent}\":{{\"{field}\":{json}}}"),
+            });
+        }
+        if is_backwards {
+            keys.reverse();
+        }
+        keys.insert(keys.len() / 2, format!("\"id\":{ID}"));
+        Record::new(format!("{{{}}}", keys.join(",")))
+    })
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let editable: Vec<FieldId> = editable_columns().collect();
+    prop_oneof![
+        4 => select(editable).prop_flat_map(|field| value(field).prop_map(move |value| Edit::Set(field, value))),
+        1 => amount().prop_map(Edit::Adjust),
+    ]
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    vec(edit(), 0..12)
+}
+
+fn policy() -> impl Strategy<Value = Policies> {
+    select(vec![Policy::Hold, Policy::Local, Policy::Remote]).prop_map(Policies::all)
+}
+
+/// The record after somebody else's edits.
+fn office(record: &Record, edits: &[Edit]) -> Record {
+    edits.iter().fold(record.clone(), |record, edit| {
+        let value = match edit {
+            Edit::Set(_, value) => Some(value.clone()),
+            Edit::Adjust(amount) => add_credit(&at(&record, edit.field()), *amount),
+        };
+        value.map_or(record.clone(), |value| record.with(edit.field(), &value).unwrap())
+    })
+}
+
+// ---- diff --------------------------------------------------------------------------------------------------------
+
+/// One edit for each attribute in which two customers differ; null is no value that an edit gives.
+fn from_to(from: &Record, to: &Record) -> Vec<Edit> {
+    let wanted = |field: &FieldId| !at(to, *field).is_null() && at(from, *field) != at(to, *field);
+    editable_columns().filter(wanted).map(|field| Edit::Set(field, at(to, field))).collect()
+}
+
+proptest! {
+    #[test]
+    fn applying_the_difference_of_two_customers_to_one_gives_the_other(a in record(), b in record()) {
+        let till = Till::of(&a).edited(&from_to(&a, &b));
+        let patched = diff(&till.0).unwrap().payload.map_or(a.clone(), |payload| taken(&a, &payload));
+        for field in editable_columns() {
+            let wanted = if at(&b, field).is_null() { at(&a, field) } else { at(&b, field) };
+            prop_assert_eq!(at(&patched, field), wanted, "{}", field);
+        }
+    }
+
+    #[test]
+    fn a_customer_does_not_differ_from_itself(a in record(), edits in edits()) {
+        prop_assert!(diff(&Till::of(&a).0).unwrap().payload.is_none());
+        // Nor where every attribute was edited, and taken back.
+        let mut there_and_back = Till::of(&a).edited(&edits);
+        let fields: Vec<FieldId> = there_and_back.0.ops.iter().map(|op| op.field).collect();
+        for field in fields {
+            there_and_back.0.row.set(field, at(&a, field));
+        }
+        let diff = diff(&there_and_back.0).unwrap();
+        prop_assert!(diff.payload.is_none(), "{:?}", diff.payload);
+        there_and_back.apply(&diff.plan);
+        prop_assert_eq!(there_and_back.0.ops, vec![]);
+    }
+
+    #[test]
+    fn a_payload_holds_only_what_was_edited_and_differs(a in record(), edits in edits()) {
+        let till = Till::of(&a).edited(&edits);
+        for (field, value) in diff(&till.0).unwrap().payload.map(|payload| payload.fields).unwrap_or_default() {
+            prop_assert!(edits.iter().any(|edit| edit.field() == field), "{}", field);
+            prop_assert_ne!(value, at(&a, field), "{}", field);
+        }
+    }
+
+    #[test]
+    fn the_payload_of_a_sequence_of_edits_is_that_of_its_net_effect(a in record(), edits in edits()) {
+        let till = Till::of(&a).edited(&edits);
+        let net: BTreeMap<FieldId, Edit> =
+            edits.iter().map(|edit| (edit.field(), Edit::Set(edit.field(), till.0.row.get(edit.field()).clone()))).collect();
+        let at_once = Till::of(&a).edited(&net.into_values().collect::<Vec<_>>());
+        prop_assert_eq!(till.payload_json(), at_once.payload_json());
+    }
+}
+
+/// After a sync in which all went well.
+fn assert_only_what_is_held_differs(till: &Till, server: &Record) {
+    let attribute = |open: &OpenConflict| open.field.split('.').next().unwrap().to_owned();
+    let open: BTreeSet<String> = till.0.open.iter().map(attribute).collect();
+    for field in editable_columns().filter(|field| !open.contains(field.name())) {
+        assert_eq!(till.0.row.get(field), &at(server, field), "{field}");
+    }
+    // Whoever has an open edit is asked for it, and whoever is asked has an open edit.
+    let held: BTreeSet<String> = till.0.ops.iter().map(|op| op.field.name().to_owned()).collect();
+    assert_eq!(held, open);
+    assert!(till.0.ops.iter().all(|op| op.outcome == Some(Outcome::Held)), "{:?}", till.0.ops);
+    for open in &till.0.open {
+        let field = FieldId::named(&attribute(open)).unwrap();
+        let sides = [till.0.row.get(field).clone(), at(server, field)];
+        match open.field.split_once('.') {
+            None => {
+                assert_ne!(sides[0], sides[1], "nothing is left to decide of {}", open.field);
+                let was = Value::from_json(field.kind(), &open.base);
+                assert_ne!(was, sides[1], "the store took its change of {} back", open.field);
+            }
+            Some((_, name)) => {
+                let [ours, theirs] = sides.map(|side| entry(&side, name));
+                assert_ne!(ours, theirs, "nothing is left to decide of {}", open.field);
+                let was = (open.base != "null").then(|| FormValue::from_json(&open.base));
+                assert_ne!(was, theirs, "the store took its change of {} back", open.field);
+            }
+        }
+    }
+    // What is not held of the form fields has gone up.
+    let forms = FieldId::FORM_FIELDS;
+    if let (Value::Forms(ours), Value::Forms(theirs)) = (till.0.row.get(forms), at(server, forms)) {
+        let is_held =
+            |name: &String| till.0.open_of(&format!("form_fields.{name}")).is_some() || open_whole(till);
+        for name in ours.keys().chain(theirs.keys()).filter(|name| !is_held(name)) {
+            assert_eq!(ours.get(name), theirs.get(name), "form_fields.{name}");
+        }
+    }
+    // And it is over: a second sync sends nothing.
+    assert_eq!(till.payload_json(), None);
+}
+
+fn open_whole(till: &Till) -> bool {
+    till.0.open_of("form_fields").is_some()
+}
+
+fn entry(value: &Value, name: &str) -> Option<FormValue> {
+    match value {
+        Value::Forms(entries) => entries.get(name).cloned(),
+        _ => None,
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Moment {
+    Edit(Edit),
+    Office(Edit),
+    Sync,
+}
+
+/// Mostly around a few attributes, so that the two sides meet.
+fn life() -> impl Strategy<Value = Vec<Moment>> {
+    let few: Vec<FieldId> = ["phone", "form_fields", "channel_ids", "notes"]
+        .iter()
+        .filter_map(|name| FieldId::named(name))
+        .collect();
+    let edit = move || {
+        let often = select(few.clone())
+            .prop_flat_map(|field| value(field).prop_map(move |value| Edit::Set(field, value)));
+        prop_oneof![3 => often, 1 => edit()]
+    };
+    let moment = prop_oneof![
+        3 => edit().prop_map(Moment::Edit),
+        3 => edit().prop_map(Moment::Office),
+        2 => Just(Moment::Sync),
+    ];
+    vec(moment, 0..20)
+}
+
+// ---- merge -------------------------------------------------------------------------------------------------------
+
+proptest! {
+    #[test]
+    fn merging_twice_is_merging_once(a in record(), ours in edits(), theirs in edits(), policies in policy()) {
+        let remote = office(&a, &theirs);
+        let mut till = Till::of(&a).edited(&ours);
+        till.pull(&remote, &policies);
+        let again = merge(&till.0, &remote, None, &policies).unwrap();
+        prop_assert!(again.is_nothing(), "{:?}", again);
+    }
+
+    #[test]
+    fn an_attribute_that_nobody_touched_never_changes(
+        a in record(), ours in edits(), theirs in edits(), policies in policy(),
+    ) {
+        let mut server = office(&a, &theirs);
+        let mut till = Till::of(&a).edited(&ours);
+        till.sync(&mut server, &policies);
+        let touched = |field: FieldId| ours.iter().chain(&theirs).any(|edit| edit.field() == field);
+        for field in editable_columns().filter(|field| !touched(*field)) {
+            prop_assert_eq!(till.0.row.get(field), &at(&a, field), "the till: {}", field);
+            prop_assert_eq!(at(&server, field), at(&a, field), "the server: {}", field);
+        }
+    }
+
+    #[test]
+    fn an_attribute_that_one_side_touched_is_as_that_side_has_it(
+        a in record(), ours in edits(), theirs in edits(), policies in policy(),
+    ) {
+        let remote = office(&a, &theirs);
+        let mut server = remote.clone();
+        let mut till = Till::of(&a).edited(&ours);
+        let local = till.0.row.clone();
+        till.sync(&mut server, &policies);
+        for field in editable_columns() {
+            let (by_us, by_them) = (local.get(field) != &at(&a, field), at(&remote, field) != at(&a, field));
+            if by_us && !by_them {
+                prop_assert_eq!(&at(&server, field), local.get(field), "{}", field);
+            }
+            if !by_us && !ours.iter().any(|edit| edit.field() == field) {
+                prop_assert_eq!(till.0.row.get(field), &at(&remote, field), "{}", field);
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_sync_the_two_sides_differ_only_in_what_is_held(
+        a in record(), ours in edits(), theirs in edits(), policies in policy(),
+    ) {
+        let mut server = office(&a, &theirs);
+        let mut till = Till::of(&a).edited(&ours);
+        till.sync(&mut server, &policies);
+        assert_only_what_is_held_differs(&till, &server);
+    }
+
+    /// However long a till and others edit the same customer, in whatever order, whatever the store's habits.
+    #[test]
+    fn in_a_long_life_too_the_two_sides_differ_only_in_what_is_held(
+        a in record(), life in life(), keeps_entries in any::<bool>(), tells_all in any::<bool>(),
+    ) {
+        let habits = Habits { keeps_entries, tells_all };
+        let (mut server, mut till) = (a.clone(), Till::of(&a));
+        for moment in life {
+            match moment {
+                Moment::Edit(edit) => till.edit(&edit),
+                Moment::Office(edit) => server = office(&server, &[edit]),
+                Moment::Sync => {
+                    till.pull(&server, &hold());
+                    till.push_to(&mut server, &hold(), habits);
+                }
+            }
+        }
+        till.pull(&server, &hold());
+        till.push_to(&mut server, &hold(), habits);
+        till.pull(&server, &hold());
+        assert_only_what_is_held_differs(&till, &server);
+    }
+
+    /// Two tills edit the same customer; whichever syncs first, the store ends the same, but for what is held, and the
+    /// same attributes are held. (A balance that one sets and the other adjusts is no such case: an adjustment can be
+    /// added to what was set, while setting what was adjusted is for a person to decide.)
+    #[test]
+    fn the_order_of_arrival_does_not_matter(a in record(), mut one in edits(), mut other in edits()) {
+        let is_set = |edit: &Edit| matches!(edit, Edit::Set(FieldId::STORE_CREDIT_AMOUNTS, _));
+        one.retain(|edit| !is_set(edit));
+        other.retain(|edit| !is_set(edit));
+        let arrive = |first: &[Edit], second: &[Edit]| {
+            let mut server = a.clone();
+            let (mut x, mut y) = (Till::of(&a).edited(first), Till::of(&a).edited(second));
+            x.sync(&mut server, &hold());
+            y.sync(&mut server, &hold());
+            x.sync(&mut server, &hold());
+            let held: Vec<String> = y.0.open.into_iter().map(|open| open.field).collect();
+            prop_assert_eq!(x.0.open.len(), 0);
+            Ok((server, held))
+        };
+        let (server, mut held) = arrive(&one, &other)?;
+        let (other_server, mut other_held) = arrive(&other, &one)?;
+        held.sort();
+        other_held.sort();
+        prop_assert_eq!(&held, &other_held);
+        for field in editable_columns().filter(|field| !held.iter().any(|held| held.starts_with(field.name()))) {
+            prop_assert_eq!(at(&server, field), at(&other_server, field), "{}", field);
+        }
+    }
+
+    /// News by way of an answer to an update is merged as news by way of a pull.
+    #[test]
+    fn whichever_way_news_comes_it_is_merged_alike(a in record(), ours in edits(), theirs in edits(), late in edits()) {
+        let mut server = a.clone();
+        let mut till = Till::of(&a).edited(&ours);
+        let Some((payload, sent)) = till.send() else { return Ok(()) };
+        server = taken(&office(&server, &theirs), &payload);
+        let mut till = till.edited(&late);
+        let told = reconcile(&till.0, &Sent { is_accepted: true, ..sent }, &server, &hold()).unwrap();
+        till.apply(&told);
+        let pulled = till.pull(&server, &hold());
+        prop_assert!(pulled.is_nothing(), "{:?}", pulled);
+    }
+
+    /// Own uploads coming back are no news.
+    #[test]
+    fn what_was_accepted_comes_back_as_nothing(a in record(), ours in edits()) {
+        let mut server = a.clone();
+        let mut till = Till::of(&a).edited(&ours);
+        till.push(&mut server, &hold());
+        assert_same(till.0.base.as_ref().unwrap(), &server);
+        prop_assert_eq!(till.0.ops.len(), 0);
+        prop_assert!(till.pull(&server, &hold()).is_nothing());
+    }
+
+    /// An update in doubt, read back, has landed or has not: once sent again, all is where it should be.
+    #[test]
+    fn an_update_in_doubt_is_applied_once(a in record(), ours in edits(), landed in any::<bool>()) {
+        let mut server = a.clone();
+        let mut till = Till::of(&a).edited(&ours);
+        let local = till.0.row.clone();
+        let Some((payload, sent)) = till.send() else { return Ok(()) };
+        if landed {
+            server = taken(&server, &payload);
+        }
+        let recovered = recover(&till.0, &sent, Some(&server), &hold()).unwrap();
+        till.apply(&recovered.plan);
+        prop_assert_eq!(recovered.is_pending, !landed);
+        till.push(&mut server, &hold());
+        prop_assert_eq!(till.0.ops.len(), 0);
+        for field in editable_columns().filter(|field| ours.iter().any(|edit| edit.field() == *field)) {
+            prop_assert_eq!(&at(&server, field), local.get(field), "{}", field);
+        }
+    }
+
+    /// A customer that is gone and comes back is as if it had never been gone.
+    #[test]
+    fn gone_and_back_is_never_gone(a in record(), ours in edits(), theirs in edits()) {
+        let back = office(&a, &theirs);
+        let mut stayed = Till::of(&a).edited(&ours);
+        let mut left = stayed.clone();
+        prop_assume!(!ours.is_empty() && !stayed.0.ops.is_empty());
+        let plan = gone(&left.0);
+        left.apply(&plan);
+        prop_assert_eq!(left.payload_json(), None);
+        stayed.pull(&back, &hold());
+        left.pull(&back, &hold());
+        prop_assert_eq!(left.payload_json(), stayed.payload_json());
+        prop_assert_eq!(left.0.row, stayed.0.row);
+        prop_assert_eq!(left.0.ops, stayed.0.ops);
+    }
+}
+
+// ---- money -------------------------------------------------------------------------------------------------------
+
+#[derive(Clone, Debug)]
+enum Step {
+    Adjust(usize, Decimal),
+    Office(Decimal),
+    Sync(usize),
+    /// It syncs; while the update is on its way it adjusts, and the store's answer already holds a payment of the office.
+    Meanwhile(usize, Decimal, Decimal),
+    /// It syncs; whether the update lands, and whether its answer comes, is as these say.
+    Lossy(usize, bool),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0usize..2, amount()).prop_map(|(till, amount)| Step::Adjust(till, amount)),
+        1 => amount().prop_map(Step::Office),
+        2 => (0usize..2).prop_map(Step::Sync),
+        1 => (0usize..2, amount(), amount()).prop_map(|(till, ours, theirs)| Step::Meanwhile(till, ours, theirs)),
+        1 => (0usize..2, any::<bool>()).prop_map(|(till, landed)| Step::Lossy(till, landed)),
+    ];
+    vec(step, 0..30)
+}
+
+proptest! {
+    /// Whatever order two tills and the back office adjust and sync in, no cent is lost or made.
+    #[test]
+    fn money_is_conserved(begin in amount(), steps in steps()) {
+        let balance = Value::Credit(vec![begin]);
+        let mut server = Record::new(format!("{{\"id\":{ID}}}")).with(FieldId::STORE_CREDIT_AMOUNTS, &balance).unwrap();
+        let mut tills = [Till::of(&server), Till::of(&server)];
+        let mut sum = begin;
+        for step in steps {
+            match step {
+                Step::Adjust(till, amount) => {
+                    sum += amount;
+                    tills[till].edit(&Edit::Adjust(amount));
+                }
+                Step::Office(amount) => {
+                    sum += amount;
+                    server = office(&server, &[Edit::Adjust(amount)]);
+                }
+                Step::Sync(till) => tills[till].sync(&mut server, &hold()),
+                Step::Meanwhile(till, ours, theirs) => {
+                    tills[till].pull(&server, &hold());
+                    let flight = tills[till].send();
+                    sum += ours + theirs;
+                    tills[till].edit(&Edit::Adjust(ours));
+                    let Some((payload, sent)) = flight else {
+                        server = office(&server, &[Edit::Adjust(theirs)]);
+                        continue;
+                    };
+                    server = office(&taken(&server, &payload), &[Edit::Adjust(theirs)]);
+                    let accepted = Sent { is_accepted: true, ..sent };
+                    let plan = reconcile(&tills[till].0, &accepted, &server, &hold()).unwrap();
+                    tills[till].apply(&plan);
+                }
+                Step::Lossy(till, landed) => {
+                    tills[till].pull(&server, &hold());
+                    let Some((payload, sent)) = tills[till].send() else { continue };
+                    if landed {
+                        server = taken(&server, &payload);
+                    }
+                    let read_back = recover(&tills[till].0, &sent, Some(&server), &hold()).unwrap();
+                    tills[till].apply(&read_back.plan);
+                }
+            }
+        }
+        for till in [0, 1, 0, 1] {
+            tills[till].sync(&mut server, &hold());
+        }
+        prop_assert_eq!(first_credit(&at(&server, FieldId::STORE_CREDIT_AMOUNTS)), sum);
+        for till in tills {
+            prop_assert_eq!(first_credit(till.0.row.get(FieldId::STORE_CREDIT_AMOUNTS)), sum);
+            prop_assert_eq!(till.0.ops.len(), 0);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! A copy of the file as it is at one instant, while edits and syncs go on.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{Store, open};
+use crate::error::{Error, Failure, Result};
+
+impl Store {
+    /// Copies the file to `path`, as it is at one instant: edits and syncs go on meanwhile. The copy is one file, for
+    /// its owner only, and on the disk when this returns; nothing that was deleted is in it. Returns its size in bytes.
+    ///
+    /// It holds what the file holds, edits that wait and new passwords among them. Never let two tills live on from one
+    /// file: both would send its pending edits.
+    ///
+    /// ```
+    /// # fn main() -> tillsync::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let store = tillsync::Store::open(folder.path().join("till.db"))?;
+    /// let copy = folder.path().join("backup.db");
+    /// store.backup(&copy)?;
+    /// assert_eq!(tillsync::Store::open_existing(&copy)?.check()?, Vec::<String>::new());
+    /// assert_eq!(store.backup(&copy).unwrap_err().code(), "usage");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When there is a file at `path` already, it cannot be written, or the disk is full; what was begun is removed.
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
+        let path = path.as_ref();
+        reserve(path)?;
+        let copied = self.copy_to(path).and_then(|()| Ok(settled(path)?.len()));
+        if copied.is_err() {
+            // The first failure is the one to tell of.
+            _ = std::fs::remove_file(path);
+        }
+        copied
+    }
+
+    fn copy_to(&self, path: &Path) -> Result<()> {
+        let to = path.to_str().ok_or_else(|| Error::usage("the path of a backup must be UTF-8"))?;
+        self.connection.execute("VACUUM INTO ?1", [to]).map_err(|e| Error::sqlite(path, e))?;
+        // A copy begins without write-ahead log; in its place, readers would wait for writers.
+        let copy = Connection::open(path).map_err(|e| Error::sqlite(path, e))?;
+        copy.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+            .map_err(|e| Error::sqlite(path, e))
+    }
+}
+
+/// An empty file for its owner only: the copy goes into it, and two backups never into one.
+fn reserve(path: &Path) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    open::owner_only(&mut options);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            Err(Error::usage(format!("{} is there already: a backup overwrites nothing", path.display())))
+        }
+        Err(e) => Err(not_written(path, &e)),
+    }
+}
+
+/// The copy and its name are on the disk.
+fn settled(path: &Path) -> Result<std::fs::Metadata> {
+    let sync = || {
+        let file = File::options().read(true).write(true).open(path)?;
+        file.sync_all()?;
+        #[cfg(unix)]
+        File::open(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
+            .sync_all()?;
+        file.metadata()
+    };
+    sync().map_err(|e| not_written(path, &e))
+}
+
+fn not_written(path: &Path, error: &std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::StorageFull => Failure::DiskFull(path.to_owned()).into(),
+        _ => Failure::NotWritable { path: path.to_owned(), cause: error.to_string() }.into(),
+    }
+}

@@ -1,0 +1,166 @@
+//! What became of an edit, by the receipt that it was given.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::named_params;
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use crate::customer::{CustomerId, EditSeq};
+use crate::error::Result;
+use crate::flow::Outcome;
+
+/// How often a wait looks whether anybody has written to the file.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Names edits that were journaled together. It may be kept, and asked for in another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The last place in the journal before these edits.
+    pub after: EditSeq,
+    /// The last place of these edits.
+    pub up_to: EditSeq,
+}
+
+impl Receipt {
+    /// How many attributes were journaled; one that already had its value is no edit.
+    pub fn fields(&self) -> usize {
+        usize::try_from(self.up_to.0 - self.after.0).unwrap_or(0)
+    }
+}
+
+/// What became of the edits of a receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "fate", rename_all = "snake_case")]
+pub enum Fate {
+    /// Some of them wait for a sync, or are on their way.
+    Pending,
+    /// The store refused some of them; they wait for a person.
+    Rejected {
+        /// The customer.
+        customer_id: CustomerId,
+        /// The attribute.
+        field: String,
+        /// The server's words.
+        reason: String,
+    },
+    /// Both sides changed an attribute; it waits for a decision.
+    InConflict {
+        /// The customer.
+        customer_id: CustomerId,
+        /// The attribute.
+        field: String,
+    },
+    /// The store has them, or has what took their place.
+    Uploaded {
+        /// When the store last changed the customer, by its own clock, if it told.
+        date_modified: Option<String>,
+    },
+    /// Later edits of the same attributes took their place.
+    Superseded,
+    /// The store already had them: no call was needed.
+    Unchanged,
+    /// The user gave them up, or the store's side was kept.
+    GivenUp,
+}
+
+struct Row {
+    customer_id: CustomerId,
+    field: String,
+    outcome: Option<Outcome>,
+    reason: Option<String>,
+    date_modified: Option<String>,
+}
+
+impl Store {
+    /// What became of the edits of a receipt by now.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn fate(&self, receipt: &Receipt) -> Result<Fate> {
+        self.engine_read(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT j.customer_id, j.field, j.outcome, j.reason, s.date_modified
+                 FROM journal AS j
+                 LEFT JOIN snapshot AS s ON s.id = j.customer_id
+                 WHERE j.seq > :after AND j.seq <= :up_to
+                 ORDER BY j.seq",
+            )?;
+            let rows = statement.query_map(
+                named_params! { ":after": receipt.after.0, ":up_to": receipt.up_to.0 },
+                |row| {
+                    Ok(Row {
+                        customer_id: CustomerId(row.get(0)?),
+                        field: row.get(1)?,
+                        outcome: row.get::<_, Option<String>>(2)?.as_deref().and_then(Outcome::named),
+                        reason: row.get(3)?,
+                        date_modified: row.get(4)?,
+                    })
+                },
+            )?;
+            Ok(fate(rows.collect::<rusqlite::Result<_>>()?))
+        })
+    }
+
+    /// Waits until the edits of a receipt have met their fate, at most `timeout`; [`Fate::Pending`] if they have not by
+    /// then. Blocks this thread only: edits and syncs go on.
+    ///
+    /// ```
+    /// # fn main() -> tillsync::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let mut store = tillsync::Store::open(folder.path().join("till.db"))?;
+    /// let receipt = store.edit_all(&[], None, None)?;
+    /// assert_eq!(store.wait(&receipt, std::time::Duration::ZERO)?, tillsync::Fate::Unchanged);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn wait(&self, receipt: &Receipt, timeout: Duration) -> Result<Fate> {
+        let began = Instant::now();
+        loop {
+            let seen = self.data_version()?;
+            let fate = self.fate(receipt)?;
+            if fate != Fate::Pending || began.elapsed() >= timeout {
+                return Ok(fate);
+            }
+            while self.data_version()? == seen && began.elapsed() < timeout {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+        }
+    }
+
+    /// A number that changes when another connection, of whatever process, has written to the file.
+    pub(crate) fn data_version(&self) -> Result<i64> {
+        let version = self.connection.prepare_cached("PRAGMA data_version");
+        version.and_then(|mut statement| statement.query_row([], |row| row.get(0))).map_err(|e| self.error(e))
+    }
+
+    /// The newest place in the journal.
+    pub(crate) fn newest_edit(&self) -> Result<EditSeq> {
+        self.engine_read(|transaction| Ok(EditSeq(super::edit::newest_edit(transaction)?)))
+    }
+}
+
+/// What waits comes first, then what a person must see, then how the rest ended.
+fn fate(rows: Vec<Row>) -> Fate {
+    let find = |outcome: Option<Outcome>| rows.iter().find(|row| row.outcome == outcome);
+    if find(None).or_else(|| find(Some(Outcome::InFlight))).is_some() {
+        return Fate::Pending;
+    }
+    if let Some(row) = find(Some(Outcome::Rejected)) {
+        let reason = row.reason.clone().unwrap_or_default();
+        return Fate::Rejected { customer_id: row.customer_id, field: row.field.clone(), reason };
+    }
+    if let Some(row) = find(Some(Outcome::Held)) {
+        return Fate::InConflict { customer_id: row.customer_id, field: row.field.clone() };
+    }
+    if let Some(row) = find(Some(Outcome::Uploaded)) {
+        return Fate::Uploaded { date_modified: row.date_modified.clone() };
+    }
+    if find(Some(Outcome::Discarded)).or_else(|| find(Some(Outcome::Remote))).is_some() {
+        return Fate::GivenUp;
+    }
+    if find(Some(Outcome::Superseded)).is_some() { Fate::Superseded } else { Fate::Unchanged }
+}

@@ -1,0 +1,333 @@
+//! A background worker that keeps a file in step with its store: on a schedule, soon after an edit by whatever program,
+//! on demand, and when the network comes back.
+//!
+//! One thread a worker. It looks at the file a few times a second with a pragma that reads no table; an edit, a command
+//! or a deadline makes it sync. When a sync fails it tries again by itself, later and later up to a bound, without
+//! waiting for an edit; that deadline is in the file, so it survives a restart. Of several workers on one file, in
+//! whatever processes, one works and the others stand by; when it ends or dies, another takes over.
+//!
+//! *When* to sync is decided in `schedule`, pure; what an app hears of it comes out of [`Events`].
+
+mod events;
+mod schedule;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+pub use events::Events;
+pub use schedule::SyncerOptions;
+
+use crate::api::Remote;
+use crate::clock::{Clock, SystemClock};
+use crate::customer::EditSeq;
+use crate::engine::{Event, Stopper, SyncEngine};
+use crate::error::{Failure, Result};
+use crate::store::{FREED_AT, Lock, Store};
+use events::Queue;
+use schedule::Schedule;
+
+/// The deadline of the next try after a sync that failed, in the file.
+const NEXT_TRY: &str = "next_try_at";
+
+/// A background worker; dropping it stops it.
+///
+/// ```
+/// use std::time::Duration;
+/// use tillsync::sandbox::{Sandbox, SandboxOptions};
+/// use tillsync::{HttpOptions, HttpRemote, Store, SyncEngine, SyncOptions, Syncer, SyncerOptions};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let sandbox = Sandbox::start(SandboxOptions { customers: 3, ..SandboxOptions::default() })?;
+/// let remote = HttpOptions { api_url: sandbox.url(), ..HttpOptions::new(sandbox.store_hash(), sandbox.token()) };
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("till.db");
+/// let engine = SyncEngine::new(Store::open(&path)?, HttpRemote::new(&remote)?, SyncOptions::default());
+/// let (syncer, events) = Syncer::start(engine, SyncerOptions::default())?;
+///
+/// syncer.sync_now();
+/// while let Some(event) = events.next(Duration::from_secs(10)) {
+///     if let tillsync::Event::SyncFinished(report) = event {
+///         assert_eq!(report.pulled, 3);
+///         break;
+///     }
+/// }
+/// assert!(syncer.stop(Duration::from_secs(2)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Syncer {
+    commands: Sender<Command>,
+    stopper: Stopper,
+    is_at_work: Arc<AtomicBool>,
+    done: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Command {
+    SyncNow,
+    Pause,
+    Resume,
+    Stop,
+}
+
+impl Syncer {
+    /// Starts a worker with an engine of its own. Events come out of the second half; see [`Events`].
+    ///
+    /// # Errors
+    /// When the file cannot be opened once more, or the system gives no thread.
+    pub fn start<R: Remote + Send + 'static>(
+        engine: SyncEngine<R>,
+        options: SyncerOptions,
+    ) -> Result<(Syncer, Events)> {
+        let queue = Arc::new(Queue::new(options.events));
+        let (commands, inbox) = mpsc::channel();
+        let is_at_work = Arc::new(AtomicBool::new(false));
+        let done = Arc::new((Mutex::new(false), Condvar::new()));
+        let mut worker = Worker::new(engine, options, queue.clone(), is_at_work.clone())?;
+        let stopper = worker.engine.stopper();
+        let farewell = Farewell { queue: queue.clone(), done: done.clone() };
+        let thread = std::thread::Builder::new()
+            .name("tillsync".to_owned())
+            .spawn(move || {
+                // Dropped last: by then the file and its locks are free.
+                let _farewell = farewell;
+                worker.run(&inbox);
+                drop(worker);
+            })
+            .map_err(|e| Failure::Unexpected(format!("the system gives no thread: {e}")))?;
+        Ok((Syncer { commands, stopper, is_at_work, done, thread: Some(thread) }, Events::of(queue)))
+    }
+
+    /// Syncs at once, also when paused; after the sync that runs, if one does.
+    pub fn sync_now(&self) {
+        _ = self.commands.send(Command::SyncNow);
+    }
+
+    /// Starts no further sync by itself; one that runs goes on to its end.
+    pub fn pause(&self) {
+        _ = self.commands.send(Command::Pause);
+    }
+
+    /// Goes on; what came due meanwhile is done at once.
+    pub fn resume(&self) {
+        _ = self.commands.send(Command::Resume);
+    }
+
+    /// Whether it is this worker that syncs the file; else it stands by for another one.
+    pub fn is_at_work(&self) -> bool {
+        self.is_at_work.load(Ordering::Relaxed)
+    }
+
+    /// Stops the worker. A sync that runs may go on to its end for `within`; then it is abandoned, which takes a fraction
+    /// of a second more: what it had on its way is read back by the next sync. While another program holds a transaction
+    /// of the file open, it takes until that ends, 10 s at most. True: it came to its end.
+    pub fn stop(mut self, within: Duration) -> bool {
+        _ = self.commands.send(Command::Stop);
+        let came_to_its_end = self.wait_until_done(within);
+        self.abandon();
+        came_to_its_end
+    }
+
+    fn wait_until_done(&self, within: Duration) -> bool {
+        let is_done = self.done.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.done.1.wait_timeout_while(is_done, within, |done| !*done);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn abandon(&mut self) {
+        self.stopper.stop();
+        _ = self.commands.send(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            // A worker that panicked has said so on its own thread.
+            _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+/// What the thread has in its hands.
+struct Worker<R> {
+    engine: SyncEngine<R>,
+    /// Looks at the file without the engine's connection, which never sees its own writes as news.
+    watch: Store,
+    schedule: Schedule,
+    options: SyncerOptions,
+    clock: Arc<dyn Clock>,
+    queue: Arc<Queue>,
+    lock: Option<Lock>,
+    is_at_work: Arc<AtomicBool>,
+    seen_version: i64,
+    seen: Seen,
+    is_offline: bool,
+}
+
+/// What was seen of the edits in the file: the newest, and when refused ones were last freed to be sent again.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    newest: EditSeq,
+    freed_at: Option<String>,
+}
+
+/// Says so when the thread ends, also when it panics: nobody waits for it in vain.
+struct Farewell {
+    queue: Arc<Queue>,
+    done: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.queue.close();
+        *self.done.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.done.1.notify_all();
+    }
+}
+
+impl<R: Remote> Worker<R> {
+    fn new(
+        engine: SyncEngine<R>,
+        options: SyncerOptions,
+        queue: Arc<Queue>,
+        is_at_work: Arc<AtomicBool>,
+    ) -> Result<Worker<R>> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let told = queue.clone();
+        let engine = engine.on_event(move |event| told.push(event));
+        let watch = Store::open(engine.store().path())?;
+        let schedule = Schedule::new(&options, clock.now_ms());
+        let (seen_version, seen) = (watch.data_version()?, Seen { newest: EditSeq(0), freed_at: None });
+        Ok(Worker {
+            engine,
+            watch,
+            schedule,
+            options,
+            clock,
+            queue,
+            lock: None,
+            is_at_work,
+            seen_version,
+            seen,
+            is_offline: false,
+        })
+    }
+
+    fn run(&mut self, inbox: &Receiver<Command>) {
+        loop {
+            match inbox.recv_timeout(self.options.look) {
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Command::SyncNow) => self.schedule.asked(),
+                Ok(Command::Pause) => self.schedule.pause(),
+                Ok(Command::Resume) => self.schedule.resume(),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Err(error) = self.look() {
+                tracing::warn!(code = error.code(), "the file cannot be looked at");
+            }
+        }
+    }
+
+    /// Looks around once, and syncs if it is time to.
+    fn look(&mut self) -> Result<()> {
+        if !self.has_the_file()? {
+            return Ok(());
+        }
+        self.notice_edits()?;
+        if self.schedule.is_due(self.clock.now_ms()) {
+            self.sync();
+        }
+        Ok(())
+    }
+
+    /// Whether this worker is the one that works on the file; a second one takes over when the first has ended.
+    fn has_the_file(&mut self) -> Result<bool> {
+        if self.lock.is_none() {
+            self.lock = self.watch.lock_worker()?;
+            if self.lock.is_some() {
+                self.is_at_work.store(true, Ordering::Relaxed);
+                self.take_up()?;
+            }
+        }
+        Ok(self.lock.is_some())
+    }
+
+    /// Goes on where the last worker of the file ended.
+    fn take_up(&mut self) -> Result<()> {
+        self.seen = self.see()?;
+        let left = self.watch.time(NEXT_TRY)?.map(|at| at - self.clock.utc());
+        let left_ms = left.map(|left| left.max(TimeDelta::zero()).num_milliseconds().unsigned_abs());
+        self.schedule.taken_up(self.clock.now_ms(), left_ms);
+        Ok(())
+    }
+
+    /// Edits of any program show in a number that costs no read of a table.
+    fn notice_edits(&mut self) -> Result<()> {
+        let version = self.watch.data_version()?;
+        if version == self.seen_version {
+            return Ok(());
+        }
+        self.seen_version = version;
+        let seen = self.see()?;
+        if seen != self.seen {
+            self.seen = seen;
+            self.schedule.edited(self.clock.now_ms());
+        }
+        Ok(())
+    }
+
+    fn see(&self) -> Result<Seen> {
+        Ok(Seen { newest: self.watch.newest_edit()?, freed_at: self.watch.state(FREED_AT)? })
+    }
+
+    fn sync(&mut self) {
+        self.queue.push(Event::SyncStarted);
+        match self.engine.sync() {
+            Ok(report) => {
+                self.is_online_again();
+                self.queue.push(Event::SyncFinished(report));
+                self.schedule.went_well(self.clock.now_ms());
+                self.remember_the_next_try(None);
+            }
+            Err(error) => {
+                let (code, message) = (error.code(), error.to_string());
+                if error.is_offline() && !std::mem::replace(&mut self.is_offline, true) {
+                    self.queue.push(Event::Offline { message: message.clone() });
+                }
+                self.queue.push(Event::SyncFailed { code, message });
+                self.schedule.failed(self.clock.now_ms(), fastrand::f64());
+                self.remember_the_next_try(Some(self.schedule.due_ms()));
+            }
+        }
+    }
+
+    fn is_online_again(&mut self) {
+        if std::mem::replace(&mut self.is_offline, false) {
+            self.queue.push(Event::Online);
+        }
+    }
+
+    /// Only a sync that failed has a next try to be remembered: after one that went well, whoever takes the file up
+    /// looks at the store at once.
+    fn remember_the_next_try(&mut self, due_ms: Option<u64>) {
+        let at = due_ms.map(|due_ms| {
+            let wait_ms = i64::try_from(due_ms.saturating_sub(self.clock.now_ms())).unwrap_or(i64::MAX);
+            self.clock.utc() + TimeDelta::milliseconds(wait_ms.min(86_400_000))
+        });
+        if at.is_none() && matches!(self.watch.state(NEXT_TRY), Ok(None)) {
+            return;
+        }
+        if let Err(error) = self.watch.set_time(NEXT_TRY, at) {
+            tracing::warn!(code = error.code(), "the next try could not be noted");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The C library, built as a user would build it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The folder that holds the shared library, built with the features and into the folder of this test: what other crates
+/// it needs is there already.
+pub fn library() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let folder = test.ancestors().nth(2).unwrap().to_owned();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(root()).args([
+            "rustc",
+            "--quiet",
+            "--lib",
+            "--features",
+            "ffi",
+            "--crate-type",
+            "cdylib",
+        ]);
+        cargo.arg("--target-dir").arg(folder.parent().unwrap());
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().unwrap().success(), "the library does not build");
+        folder
+    })
+}

@@ -1,0 +1,123 @@
+//! A till written in another language: Python's own `sqlite3`, which knows nothing of tillsync, edits a till's file.
+#![cfg(feature = "sandbox")]
+#![allow(clippy::unwrap_used)] // helpers of tests fail the test
+
+mod common;
+
+use std::process::Command;
+
+/// Runs a script with `python3`, the till's file as its argument, and returns what it printed.
+fn python(till: &common::Till, script: &str) -> String {
+    let preamble = "import sqlite3, sys\n\
+        till = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)\n\
+        if sqlite3.sqlite_version_info < (3, 38):\n    \
+            sys.exit('the SQLite of this python3 is ' + sqlite3.sqlite_version + ', at least 3.38 is needed')\n";
+    let done = Command::new("python3")
+        .arg("-c")
+        .arg(format!("{preamble}{script}"))
+        .arg(&till.path)
+        .output()
+        .unwrap_or_else(|e| panic!("this test needs python3, which could not be started: {e}"));
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+const SALE: &str = r#"
+till.execute("CREATE TABLE IF NOT EXISTS my_sale (id INTEGER PRIMARY KEY, customer_id INTEGER, total TEXT)")
+till.execute("BEGIN")
+till.execute("UPDATE edit_context SET author = 'ana', label = 'sale 1042'")
+till.execute("UPDATE customer SET phone = ?, notes = ? WHERE id = ?", ("+34 600 100 200", "paga en efectivo, señor 日本", 1))
+till.execute("INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (?, ?)", (1, "-12.50"))
+till.execute("INSERT INTO my_sale (customer_id, total) VALUES (1, '12.50')")
+till.execute("UPDATE edit_context SET author = NULL, label = NULL")
+"#;
+
+const LOOK: &str = r#"
+print(till.execute("SELECT count(*) FROM my_sale").fetchone()[0], till.execute("SELECT count(*) FROM journal").fetchone()[0])
+"#;
+
+#[test]
+fn a_sale_and_its_edits_are_there_together_or_not_at_all() {
+    let till = common::till(20);
+    let before = till.store().get(1).unwrap();
+    assert_eq!(python(&till, &format!("{SALE}till.execute('ROLLBACK'){LOOK}")), "0 0\n");
+    assert_eq!(till.store().get(1).unwrap(), before);
+    assert_eq!(python(&till, &format!("{SALE}till.execute('COMMIT'){LOOK}")), "1 3\n");
+    let rows = till.store().journal(None).unwrap();
+    let mut edits: Vec<_> =
+        rows.iter().map(|row| [&row.field, &row.op, row.author.as_ref().unwrap()]).collect();
+    edits.sort(); // edits of one statement come in no order
+    assert_eq!(
+        edits,
+        [["notes", "set", "ana"], ["phone", "set", "ana"], ["store_credit_amounts", "adjust", "ana"]]
+    );
+    assert_eq!(rows[2].value, "\"-12.5\"");
+
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(1, "phone"), "\"+34 600 100 200\"");
+    assert_eq!(till.remote_value(1, "notes"), "\"paga en efectivo, señor 日本\"");
+    till.assert_no_violations();
+}
+
+/// Each is refused by the field's name, and the sale goes on in the same transaction.
+#[test]
+fn what_is_refused_is_named_and_the_transaction_goes_on() {
+    let till = common::till(20);
+    let said = python(
+        &till,
+        &format!(
+            r#"{SALE}
+for field, value in [("date_created", "now"), ("addresses", "[]"), ("email", "日" * 256), ("customer_group_id", "retail"),
+                     ("force_password_reset", "true"), ("channel_ids", "[]"), ("form_fields", r'[{{"name":"a\u0000","value":1}}]'), ("store_credit_amounts", '[{{"amount":1e2}}]')]:
+    try:
+        till.execute("UPDATE customer SET %s = ? WHERE id = 2" % field, (value,))
+        print(field, "was not refused")
+    except sqlite3.Error as refused:
+        print(str(refused).split("tillsync refused: ")[1].rstrip("'"))
+try:
+    till.execute("INSERT INTO customer (id) VALUES (1000)")
+except sqlite3.Error as refused:
+    print(refused)
+till.execute("UPDATE customer SET email = ? WHERE id = 2", ("é" * 255,))
+till.execute("UPDATE customer SET notes = ? WHERE id = 2", ("\ufffd\ufffe\uffff",)) # odd, but valid
+till.execute("COMMIT"){LOOK}"#
+        ),
+    );
+    let expected = "\
+customer 2: date_created: is read-only, the store sets it
+customer 2: addresses: is a subresource and cannot be edited here
+customer 2: email: has 256 characters, at most 255 are allowed
+customer 2: customer_group_id: must be a whole number, not text
+customer 2: force_password_reset: must be 0 or 1
+customer 2: channel_ids: an empty array is not allowed
+customer 2: form_fields: holds a NUL character
+customer 2: store_credit_amounts: an amount has at most 14 digits before the point and 4 after it, and no exponent
+tillsync refused: customer: INSERT is not supported yet: create customers in the store, then pull
+1 5
+";
+    assert_eq!(said, expected);
+}
+
+/// Two programs, one file: each edit waits for the other's transaction, and a sync takes both.
+#[test]
+fn it_edits_while_the_engine_syncs() {
+    let till = common::till(20);
+    std::thread::scope(|scope| {
+        let editing = scope.spawn(|| {
+            python(
+                &till,
+                "for i in range(50):\n    till.execute('UPDATE customer SET phone = ? WHERE id = ?', (i, i % 10 + 1))\n",
+            )
+        });
+        while !editing.is_finished() {
+            till.engine().sync().unwrap();
+        }
+        editing.join().unwrap();
+    });
+    till.engine().sync().unwrap();
+    assert_eq!(till.store().status().unwrap().pending_fields, 0);
+    for id in 1..=10 {
+        assert_eq!(till.remote_value(id, "phone"), format!("\"{}\"", 40 + id - 1));
+    }
+    till.assert_no_violations();
+}

@@ -1,0 +1,251 @@
+//! Backup, restore, and the upgrade of files that earlier versions made.
+//!
+//! `tests/schemas/vN.db` is a file of schema N with customers, and with edits that wait, are refused, are in conflict and
+//! are on their way. With a release that changes the schema, the new one is kept by
+//!
+//! ```sh
+//! TILLSYNC_KEEP_SCHEMA=1 cargo test --test upgrade keep_the_present_schema -- --ignored
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::{Till, sandbox, till};
+use rusqlite::Connection;
+use serde_json::json;
+use tillsync::sandbox::Fault;
+use tillsync::{CustomerId, Extent, Store, Syncer, SyncerOptions};
+
+fn schemas() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemas")
+}
+
+/// A till in which every kind of row is there.
+fn eventful() -> Till {
+    let till = till(6);
+    till.office(3, json!({"phone": "theirs", "email": "taken@example.com"}));
+    till.set(1, "phone", "arrived");
+    till.set(2, "email", "taken@example.com");
+    till.set(3, "phone", "ours");
+    till.engine().sync().unwrap();
+    till.set(4, "phone", "in doubt");
+    leave_on_its_way(&till);
+    till.set(5, "company", "Lima & Filhos");
+    till.adjust(5, "12.5");
+    till.store()
+        .edit(6)
+        .set("new_password", "a new secret")
+        .author("ana")
+        .label("sale 1042")
+        .commit()
+        .unwrap();
+    till
+}
+
+/// A sync that is abandoned while its update is under way.
+fn leave_on_its_way(till: &Till) {
+    till.sandbox.script_updates([Fault::DelayedAnswer { ms: 2_000 }]);
+    let (syncer, _events) = Syncer::start(till.engine(), SyncerOptions::default()).unwrap();
+    while till.store().status().unwrap().in_flight_batches == 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!syncer.stop(Duration::ZERO));
+}
+
+#[test]
+#[ignore = "writes the present schema to tests/schemas, see above"]
+fn keep_the_present_schema() {
+    if std::env::var_os("TILLSYNC_KEEP_SCHEMA").is_none() {
+        return;
+    }
+    let till = eventful();
+    let version: i64 = sql(&till.path).query_row(VERSION, [], |row| row.get(0)).unwrap();
+    let kept = schemas().join(format!("v{version}.db"));
+    _ = std::fs::remove_file(&kept);
+    till.store().backup(&kept).unwrap();
+    // One file, whatever system checks it out.
+    sql(&kept).pragma_update(None, "journal_mode", "DELETE").unwrap();
+}
+
+const VERSION: &str = "SELECT max(version) FROM refinery_schema_history";
+
+fn sql(path: &Path) -> Connection {
+    Connection::open(path).unwrap()
+}
+
+/// What the tables, views and triggers are.
+fn schema(path: &Path) -> Vec<(String, String)> {
+    let file = sql(path);
+    let mut statement =
+        file.prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY type, name").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.collect::<rusqlite::Result<_>>().unwrap()
+}
+
+#[test]
+fn a_file_of_every_released_schema_is_upgraded_and_syncs_on() {
+    let fresh = Till::new(sandbox(0));
+    drop(fresh.store());
+    let kept: Vec<PathBuf> =
+        std::fs::read_dir(schemas()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<&PathBuf> =
+        kept.iter().filter(|path| path.extension().is_some_and(|it| it == "db")).collect();
+    assert!(!files.is_empty(), "no schema is kept");
+    for file in files {
+        let till = Till::new(sandbox(6));
+        std::fs::copy(file, &till.path).unwrap();
+        let status = till.store().status().unwrap();
+        assert_eq!(till.store().check().unwrap(), Vec::<String>::new(), "{}", file.display());
+        assert!(
+            schema(&till.path) == schema(&fresh.path),
+            "{}: upgraded, it is other than a new file; if its version is not released yet, keep the schema anew",
+            file.display()
+        );
+        let open = (status.pending_fields, status.in_flight_batches, status.rejected, status.conflicts);
+        assert_eq!(open, (3, 1, 1, 1), "{}", file.display());
+        assert_eq!(status.snapshot_customers, 6);
+        let report = till.engine().sync().unwrap();
+        assert_eq!(
+            (report.uploaded_customers, report.rejected, report.conflicts),
+            (3, 1, 1),
+            "{}",
+            file.display()
+        );
+        assert_eq!(till.remote_value(4, "phone"), "\"in doubt\"");
+        assert_eq!(till.sandbox.last_password(6).as_deref(), Some("a new secret"));
+        till.assert_no_violations();
+    }
+}
+
+#[test]
+fn an_upgrade_that_fails_leaves_the_file_as_it_was() {
+    let till = Till::new(sandbox(0));
+    let in_the_way = "CREATE TABLE pull_seen (mine INTEGER); INSERT INTO pull_seen VALUES (7)";
+    sql(&till.path).execute_batch(in_the_way).unwrap();
+    assert!(Store::open(&till.path).is_err());
+    let left: Vec<String> = schema(&till.path).into_iter().map(|(name, _)| name).collect();
+    let ours: Vec<&String> = left.iter().filter(|name| !name.contains("refinery")).collect();
+    assert_eq!(ours, ["pull_seen"], "half a schema is left behind");
+    sql(&till.path).execute_batch("DROP TABLE pull_seen").unwrap();
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new(), "with that out of the way it goes on");
+}
+
+#[test]
+fn a_file_of_a_newer_schema_is_refused_and_not_touched() {
+    let till = till(1);
+    let newer = "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, checksum
+                 FROM refinery_schema_history LIMIT 1";
+    sql(&till.path).execute(newer, []).unwrap();
+    let before = std::fs::read(&till.path).unwrap();
+    let error = Store::open(&till.path).unwrap_err();
+    assert_eq!(error.code(), "newer_schema");
+    assert!(error.to_string().contains("99"), "{error}");
+    assert_eq!(std::fs::read(&till.path).unwrap(), before);
+}
+
+// ---- backup ------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_backup_is_of_one_instant_while_edits_go_on() {
+    let till = till(3);
+    let is_done = Arc::new(AtomicBool::new(false));
+    let (path, done) = (till.path.clone(), is_done.clone());
+    let counter = std::thread::spawn(move || {
+        let mut store = Store::open(path).unwrap();
+        let mut count = 0;
+        while !done.load(Ordering::Relaxed) {
+            store.edit(1).set("phone", &format!("edit {count}")).commit().unwrap();
+            count += 1;
+        }
+        count
+    });
+    let copies: Vec<PathBuf> = (0..5).map(|n| till.folder.path().join(format!("copy {n}.db"))).collect();
+    for copy in &copies {
+        let bytes = till.store().backup(copy).unwrap();
+        assert_eq!(bytes, std::fs::metadata(copy).unwrap().len());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    is_done.store(true, Ordering::Relaxed);
+    assert!(counter.join().unwrap() > 5);
+
+    let mut sizes = Vec::new();
+    for copy in &copies {
+        let store = Store::open_existing(copy).unwrap();
+        assert_eq!(store.check().unwrap(), Vec::<String>::new());
+        let journal = store.journal(Some(CustomerId(1))).unwrap();
+        let row: serde_json::Value = serde_json::from_str(&store.get(1).unwrap().unwrap().to_json()).unwrap();
+        if let Some(last) = journal.last() {
+            assert_eq!(
+                row["phone"].to_string(),
+                last.value,
+                "the working copy and the journal belong together"
+            );
+        }
+        let mode: String = sql(copy).query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal", "or readers would wait for writers");
+        sizes.push(journal.len());
+    }
+    assert!(sizes.is_sorted() && sizes[4] > sizes[0], "{sizes:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_backup_is_for_its_owner_only_overwrites_nothing_and_leaves_nothing_when_it_fails() {
+    use std::os::unix::fs::PermissionsExt;
+    let till = till(1);
+    let copy = till.folder.path().join("copy.db");
+    till.store().backup(&copy).unwrap();
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let before = std::fs::read(&copy).unwrap();
+    let error = till.store().backup(&copy).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("copy.db is there already"), "{error}");
+    assert_eq!(std::fs::read(&copy).unwrap(), before);
+
+    let nowhere = till.folder.path().join("no folder/copy.db");
+    assert_eq!(till.store().backup(&nowhere).unwrap_err().code(), "not_writable");
+    // The connection is in a transaction, so SQLite refuses: what was reserved is gone again.
+    let mut store = till.store();
+    store.connection().execute_batch("BEGIN").unwrap();
+    let other = till.folder.path().join("other.db");
+    assert!(store.backup(&other).is_err());
+    assert!(!other.exists());
+}
+
+#[test]
+fn a_backup_put_in_the_place_of_a_lost_file_syncs_on() {
+    let till = eventful();
+    let copy = till.folder.path().join("copy.db");
+    till.store().backup(&copy).unwrap();
+    till.set(5, "company", "not in the backup");
+    for suffix in ["", "-wal", "-shm"] {
+        let mut lost = till.path.clone().into_os_string();
+        lost.push(suffix);
+        _ = std::fs::remove_file(lost);
+    }
+    std::fs::rename(&copy, &till.path).unwrap();
+    till.engine().pull(Extent::Full).unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(5, "company"), "\"Lima & Filhos\"");
+    assert_eq!(till.store().status().unwrap().pending_fields, 0);
+    till.assert_no_violations();
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_command_makes_a_backup_and_says_where() {
+    let till = till(1);
+    let copy = till.folder.path().join("copy.db");
+    let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_tillsync"));
+    run.args(["--json", "--db"]).arg(&till.path).arg("backup").arg(&copy);
+    let output = run.output().unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said, json!({"path": copy, "bytes": std::fs::metadata(&copy).unwrap().len()}));
+    let again = run.output().unwrap();
+    assert_eq!(again.status.code(), Some(2));
+}
