@@ -12,6 +12,7 @@
 //! | `unlock`, `rekey` | the key of an encrypted file; another one |
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
+//! | `polite` | whether others write too, and how a sync makes room for them |
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
 mod apply;
@@ -21,6 +22,7 @@ mod decide;
 mod dirty;
 mod edit;
 mod open;
+mod polite;
 mod pull;
 mod read;
 mod receipt;
@@ -33,7 +35,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub(crate) use batch::Uploaded;
+pub(crate) use batch::{Prepared, Uploaded};
 pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Keep, Rejected};
 pub(crate) use dirty::Planned;
@@ -63,6 +65,7 @@ pub struct Store {
     connection: Connection,
     path: PathBuf,
     key: Option<Key>,
+    others: polite::Others,
 }
 
 /// How a file is opened.
@@ -169,6 +172,21 @@ impl Store {
             Ok(done)
         };
         run().map_err(|failed: Failed| failed.at(path))
+    }
+
+    /// The same, for what the next sync would find out again: the commit is whole and in order with all others, but
+    /// does not wait for the disk. A power cut may take it back, and the place from which the next sync goes on with it.
+    fn engine_note<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
+        self.waits_for_disk(false)?;
+        let done = self.engine_write(work);
+        self.waits_for_disk(true)?;
+        done
+    }
+
+    /// Whether a commit is on the disk when it returns.
+    fn waits_for_disk(&self, yes: bool) -> Result<()> {
+        let level = if yes { "FULL" } else { "NORMAL" };
+        self.connection.pragma_update(None, "synchronous", level).map_err(|e| self.error(e))
     }
 
     /// One reading transaction: what it sees belongs together.
