@@ -31,7 +31,7 @@ impl RetryOptions {
 
 /// Failures in a row, over all requests: a store that is down is not asked once for every batch.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Misses {
+pub struct Misses {
     count: u32,
     since_ms: u64,
     last_ms: u64,
@@ -39,12 +39,12 @@ pub(crate) struct Misses {
 
 impl Misses {
     /// Something went well.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         *self = Misses::default();
     }
 
     /// A request sent at `sent_ms` failed at `now_ms`. Those that were on their way together count once.
-    pub(crate) fn add(&mut self, sent_ms: u64, now_ms: u64) {
+    pub fn add(&mut self, sent_ms: u64, now_ms: u64) {
         if self.count == 0 {
             self.since_ms = now_ms;
         }
@@ -55,17 +55,17 @@ impl Misses {
     }
 
     /// How many there were.
-    pub(crate) fn count(&self) -> u32 {
+    pub fn count(&self) -> u32 {
         self.count
     }
 
     /// Whether it is time to give up.
-    pub(crate) fn are_enough(&self, options: &RetryOptions, now_ms: u64) -> bool {
+    pub fn are_enough(&self, options: &RetryOptions, now_ms: u64) -> bool {
         self.count >= options.tries || self.have_lasted(options, now_ms)
     }
 
     /// Whether nothing has gone well for as long as that may last, however often it was tried.
-    pub(crate) fn have_lasted(&self, options: &RetryOptions, now_ms: u64) -> bool {
+    pub fn have_lasted(&self, options: &RetryOptions, now_ms: u64) -> bool {
         self.count > 0 && now_ms.saturating_sub(self.since_ms) >= options.total_ms
     }
 }
