@@ -32,8 +32,8 @@ pub struct Till {
     doing: Doing,
     /// Calls that leave now.
     outbox: Vec<(Ticket, Call)>,
-    /// Syncs that ended early.
-    pub failed_syncs: u64,
+    /// When syncs ended early.
+    pub failures_ms: Vec<u64>,
 }
 
 enum Doing {
@@ -55,7 +55,7 @@ struct Pull {
 
 enum Stage {
     Waits { until_ms: u64 },
-    Asked { ticket: Ticket, sent_ms: u64 },
+    Asked { sent_ms: u64 },
 }
 
 struct Run {
@@ -80,7 +80,7 @@ impl Till {
             blocks: 0,
             doing: Doing::Rest,
             outbox: Vec::new(),
-            failed_syncs: 0,
+            failures_ms: Vec::new(),
         }
     }
 
@@ -120,13 +120,15 @@ impl Till {
     /// The answer to a call.
     pub fn take(&mut self, ticket: Ticket, outcome: &Outcome, now_ms: u64) {
         let answer = outcome.as_ref().map(answer).map_err(Clone::clone);
-        self.pacer.returned(&answer.as_ref().map(|answer| answer.rate).unwrap_or_default(), now_ms);
         match &answer {
-            Ok(answer) if answer.status == 429 => {
-                _ = self.pacer.limited(&answer.rate, now_ms, self.random.f64());
+            Ok(answer) => {
+                self.pacer.returned(&answer.rate, now_ms);
+                match answer.status {
+                    429 => _ = self.pacer.limited(&answer.rate, now_ms, self.random.f64()),
+                    _ => self.pacer.passed(),
+                }
             }
-            Ok(_) => self.pacer.passed(),
-            Err(_) => {}
+            Err(_) => self.pacer.returned(&RateHeaders::default(), now_ms),
         }
         let date_s = outcome.as_ref().ok().map(|reply| reply.date_s);
         self.doing = match std::mem::replace(&mut self.doing, Doing::Rest) {
@@ -157,9 +159,11 @@ impl Till {
     }
 
     fn ended(&mut self, failed: bool, now_ms: u64) -> Doing {
-        self.failed_syncs += u64::from(failed);
         match failed {
-            true => self.schedule.failed(now_ms, self.random.f64()),
+            true => {
+                self.failures_ms.push(now_ms);
+                self.schedule.failed(now_ms, self.random.f64());
+            }
             false => self.schedule.went_well(now_ms),
         }
         Doing::Rest
@@ -189,7 +193,7 @@ impl Till {
             let page = Call::Page { modified_min_s: self.cursor_s, after: pull.after.clone() };
             self.pacer.sent();
             self.outbox.push((ticket, page));
-            pull.stage = Stage::Asked { ticket, sent_ms: now_ms };
+            pull.stage = Stage::Asked { sent_ms: now_ms };
         }
         (Doing::Pull(pull), false)
     }
@@ -201,7 +205,7 @@ impl Till {
         date_s: Option<u64>,
         now_ms: u64,
     ) -> Doing {
-        let Stage::Asked { sent_ms, .. } = pull.stage else { return Doing::Pull(pull) };
+        let Stage::Asked { sent_ms } = pull.stage else { return Doing::Pull(pull) };
         pull.stage = Stage::Waits { until_ms: self.pacer.ready_at_ms(now_ms) };
         match judge_get(answer) {
             GetVerdict::Page(page) => {
@@ -236,7 +240,7 @@ impl Till {
 
     fn is_out_of_patience(&self, limits: &mut Misses, sent_ms: u64, now_ms: u64) -> bool {
         limits.add(sent_ms, now_ms);
-        limits.have_lasted(&self.sync.upload.retry, now_ms)
+        limits.are_enough_limits(&self.sync.upload.retry, now_ms)
     }
 
     // ---- the engine: upload --------------------------------------------------------------------------------------
