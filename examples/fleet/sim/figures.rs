@@ -19,16 +19,16 @@ pub struct Figures {
     pub refused_share: f64,
     /// The share of the other apps' calls that was refused.
     pub others_refused_share: f64,
-    /// Until the last backlog had arrived, from the network's return.
-    pub drained_s: Option<f64>,
-    /// The slowest till's time to drain over the mean.
+    /// Until the last backlog had arrived, from the network's return; and without the heavy tills.
+    pub drained_s: Option<(f64, f64)>,
+    /// The slowest till's time to drain over the mean, without the heavy tills.
     pub slowest_over_mean: f64,
-    /// Jain's index of what the tills got through in a second: 1 when all the same.
+    /// Jain's index of the tills' times to drain: 1 when all take the same time.
     pub jain: f64,
     /// From an edit to its arrival, of edits that are no backlog: median and 99th percentile.
     pub edit_s: Option<(f64, f64)>,
-    pub not_arrived: usize,
-    pub failed_syncs: u64,
+    /// Syncs that ended early since the network is back, over all tills.
+    pub failed_syncs: usize,
 }
 
 impl Figures {
@@ -44,22 +44,23 @@ impl Figures {
         let arrived =
             history.edits.iter().filter(|edit| edit.arrived_ms.is_some_and(|at_ms| at_ms >= from_ms));
         let calls_a_second = passed as f64 / seconds;
+        let windows = history.windows.iter().filter(|began_ms| **began_ms >= from_ms).count();
         let times = drain_times(scenario, history, from_ms);
+        let light = &times[scenario.heavy.0.min(times.len())..];
         Figures {
             calls_a_second,
-            quota_used: calls_a_second * scenario.window_ms as f64 / 1_000.0 / scenario.quota as f64,
+            quota_used: share(passed, scenario.quota * windows as u64),
             customers_a_second: arrived.count() as f64 / seconds,
             reads: count(&|call| call.is_passed && matches!(call.by, Caller::Read(_))),
             writes: count(&|call| call.is_passed && matches!(call.by, Caller::Write(_))),
             refused,
             refused_share: share(refused, calls.len() as u64 - others),
             others_refused_share: share(others_refused, others),
-            drained_s: times.iter().map(|(seconds, _)| *seconds).reduce(f64::max),
-            slowest_over_mean: slowest_over_mean(&times),
-            jain: jain(&times),
+            drained_s: slowest(&times).zip(slowest(light)),
+            slowest_over_mean: slowest(light).unwrap_or(0.0) / mean(light),
+            jain: jain(light),
             edit_s: edit_times(history, from_ms),
-            not_arrived: history.edits.iter().filter(|edit| edit.arrived_ms.is_none()).count(),
-            failed_syncs: history.failed_syncs,
+            failed_syncs: history.failures_ms.iter().filter(|at_ms| **at_ms > from_ms + 5).count(),
         }
     }
 }
@@ -74,29 +75,28 @@ fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 
-/// For each till with a backlog that arrived: how long that took, in seconds, and how many customers it was.
-fn drain_times(scenario: &Scenario, history: &History, from_ms: u64) -> Vec<(f64, f64)> {
-    let mut times = vec![(0.0_f64, 0.0_f64); scenario.tills];
+/// How long each till with a backlog took to drain, in seconds, in the order of the tills.
+fn drain_times(scenario: &Scenario, history: &History, from_ms: u64) -> Vec<f64> {
+    let mut times = vec![0.0_f64; scenario.tills];
     for edit in history.edits.iter().filter(|edit| edit.is_backlog) {
-        let (slowest, count) = &mut times[edit.till];
-        let arrived_ms = edit.arrived_ms.unwrap_or(u64::MAX);
-        *slowest = slowest.max(arrived_ms.saturating_sub(from_ms) as f64 / 1_000.0);
-        *count += 1.0;
+        let arrived_ms = edit.arrived_ms.unwrap_or(history.ended_ms);
+        times[edit.till] = times[edit.till].max((arrived_ms - from_ms) as f64 / 1_000.0);
     }
-    times.retain(|(_, count)| *count > 0.0);
+    times.retain(|seconds| *seconds > 0.0);
     times
 }
 
-fn slowest_over_mean(times: &[(f64, f64)]) -> f64 {
-    let sum: f64 = times.iter().map(|(seconds, _)| seconds).sum();
-    let slowest = times.iter().map(|(seconds, _)| *seconds).fold(0.0, f64::max);
-    slowest * times.len() as f64 / sum
+fn slowest(times: &[f64]) -> Option<f64> {
+    times.iter().copied().reduce(f64::max)
 }
 
-fn jain(times: &[(f64, f64)]) -> f64 {
-    let rates: Vec<f64> = times.iter().map(|(seconds, count)| count / seconds).collect();
-    let (sum, squares) = (rates.iter().sum::<f64>(), rates.iter().map(|rate| rate * rate).sum::<f64>());
-    sum * sum / (squares * rates.len() as f64)
+fn mean(times: &[f64]) -> f64 {
+    times.iter().sum::<f64>() / times.len().max(1) as f64
+}
+
+fn jain(times: &[f64]) -> f64 {
+    let (sum, squares) = (times.iter().sum::<f64>(), times.iter().map(|time| time * time).sum::<f64>());
+    sum * sum / (squares * times.len() as f64)
 }
 
 fn edit_times(history: &History, from_ms: u64) -> Option<(f64, f64)> {

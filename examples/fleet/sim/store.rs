@@ -27,7 +27,7 @@ pub struct Reply {
     pub body: String,
 }
 
-/// Customers on a page of a list.
+/// Customers on a page of a list, at most.
 const PAGE: u64 = 250;
 
 /// So many calls in so many milliseconds, over all apps. A window begins with the first call after the one before it
@@ -36,19 +36,21 @@ const PAGE: u64 = 250;
 pub struct Quota {
     pub calls: u64,
     pub window_ms: u64,
-    began_ms: Option<u64>,
     used: u64,
+    /// When each window began; the last is under way.
+    pub windows: Vec<u64>,
 }
 
 impl Quota {
     pub fn new(calls: u64, window_ms: u64) -> Quota {
-        Quota { calls, window_ms, began_ms: None, used: 0 }
+        Quota { calls, window_ms, used: 0, windows: Vec::new() }
     }
 
     /// Counts a call; whether it is let through.
     pub fn admits(&mut self, now_ms: u64) -> bool {
-        if self.began_ms.is_none_or(|began_ms| now_ms - began_ms >= self.window_ms) {
-            (self.began_ms, self.used) = (Some(now_ms), 0);
+        if self.reset_ms(now_ms) == 0 {
+            self.windows.push(now_ms);
+            self.used = 0;
         }
         let is_within = self.used < self.calls;
         self.used += u64::from(is_within);
@@ -56,7 +58,7 @@ impl Quota {
     }
 
     fn reset_ms(&self, now_ms: u64) -> u64 {
-        self.began_ms.map_or(0, |began_ms| began_ms + self.window_ms - now_ms)
+        self.windows.last().map_or(0, |began_ms| (began_ms + self.window_ms).saturating_sub(now_ms))
     }
 }
 
@@ -64,14 +66,15 @@ impl Quota {
 #[derive(Debug)]
 pub struct Store {
     pub quota: Quota,
+    has_news: bool,
     /// For each second, how many customers had been modified before it.
     modified_before: Vec<u64>,
     modified: u64,
 }
 
 impl Store {
-    pub fn new(quota: Quota) -> Store {
-        Store { quota, modified_before: Vec::new(), modified: 0 }
+    pub fn new(quota: Quota, has_news: bool) -> Store {
+        Store { quota, has_news, modified_before: Vec::new(), modified: 0 }
     }
 
     /// A call arrives.
@@ -97,7 +100,7 @@ impl Store {
 
     fn update(&mut self, ids: &[i64], now_s: u64) -> String {
         self.modified_before.resize(now_s as usize + 1, self.modified);
-        self.modified += ids.len() as u64;
+        self.modified += if self.has_news { ids.len() as u64 } else { 0 };
         let customers: Vec<String> = ids.iter().map(|id| format!("{{\"id\":{id}}}")).collect();
         format!("{{\"data\":[{}],\"meta\":{{}}}}", customers.join(","))
     }

@@ -2,7 +2,7 @@
 //! every edit, so the same scenario gives the same figures on any machine.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use tillsync::{SyncerOptions, Ticket, Trouble};
@@ -57,7 +57,10 @@ pub struct History {
     pub calls: Vec<Seen>,
     /// By the customer's id.
     pub edits: Vec<Edit>,
-    pub failed_syncs: u64,
+    /// When syncs ended early.
+    pub failures_ms: Vec<u64>,
+    /// When each window of the quota began.
+    pub windows: Vec<u64>,
     pub ended_ms: u64,
 }
 
@@ -67,10 +70,10 @@ struct World {
     random: fastrand::Rng,
     events: BinaryHeap<Reverse<(u64, u64)>>,
     /// By their number in the queue.
-    bodies: std::collections::HashMap<u64, Event>,
+    bodies: HashMap<u64, Event>,
     next_event: u64,
     tills: Vec<Till>,
-    /// The wake that counts; an earlier plan is void.
+    /// When each till will do something by itself: an earlier plan is void.
     wakes: Vec<Option<u64>>,
     store: Store,
     history: History,
@@ -84,7 +87,8 @@ pub fn play(scenario: &Scenario) -> History {
     let mut world = World::new(scenario.clone());
     world.begin();
     world.run();
-    world.history.failed_syncs = world.tills.iter().map(|till| till.failed_syncs).sum();
+    world.history.failures_ms = world.tills.into_iter().flat_map(|till| till.failures_ms).collect();
+    world.history.windows = world.store.quota.windows;
     world.history.ended_ms = world.now_ms;
     world.history
 }
@@ -103,12 +107,12 @@ impl World {
         World {
             tills: starts.iter().map(till).collect(),
             wakes: starts.iter().map(|start_ms| Some(*start_ms)).collect(),
-            store: Store::new(Quota::new(scenario.quota, scenario.window_ms)),
+            store: Store::new(Quota::new(scenario.quota, scenario.window_ms), scenario.has_news),
             scenario,
             now_ms: 0,
             random,
             events: BinaryHeap::new(),
-            bodies: Default::default(),
+            bodies: HashMap::new(),
             next_event: 0,
             history: History::default(),
             waiting: 0,
@@ -118,13 +122,15 @@ impl World {
 
     fn begin(&mut self) {
         for till in 0..self.tills.len() {
-            let backlog = self.scenario.backlog[till % self.scenario.backlog.len()];
+            let backlog = self.scenario.backlog_of(till);
             (0..backlog).for_each(|_| self.edit(till, true));
             self.waiting += backlog;
             if let Some(at_ms) = self.wakes[till] {
                 self.at(at_ms, Event::Wake(till));
             }
-            self.plan_edit(till);
+            if backlog == 0 {
+                self.plan_edit(till);
+            }
         }
         if self.scenario.others > 0 {
             self.at(0, Event::OtherApp);
