@@ -12,9 +12,9 @@ use super::store::{Call, Quota, Reply, Store};
 use super::till::{Outcome, Till};
 
 /// How long a call is on its way, each way, and how long the store works on it.
-const WIRE_MS: std::ops::Range<u64> = 20..80;
-const READ_MS: std::ops::Range<u64> = 80..250;
-const WRITE_MS: std::ops::Range<u64> = 150..600;
+pub const WIRE_MS: std::ops::Range<u64> = 20..80;
+pub const READ_MS: std::ops::Range<u64> = 80..250;
+pub const WRITE_MS: std::ops::Range<u64> = 150..600;
 /// A machine without a network notices at once.
 const NO_ROUTE_MS: u64 = 5;
 
@@ -247,7 +247,8 @@ impl World {
     }
 }
 
-fn spread(start: Start, syncer: &SyncerOptions) -> u64 {
+/// Within how long the tills begin.
+pub fn spread(start: Start, syncer: &SyncerOptions) -> u64 {
     let spread = match start {
         Start::AtOnce => Duration::from_secs(1),
         Start::Running | Start::Offline(_) => syncer.every,

@@ -4,14 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 #[allow(dead_code, reason = "the example plays more of it")]
-#[path = "../examples/fleet/sim/mod.rs"]
+#[path = "../../examples/fleet/sim/mod.rs"]
 mod sim;
+mod twin;
 
 use std::collections::BTreeMap;
 
 use sim::figures::Figures;
 use sim::scenario::{Scenario, Start};
-use sim::world::{Caller, History, play};
+use sim::world::{Caller, History, Seen, play};
 
 const SEEDS: std::ops::Range<u64> = 0..4;
 const TILLS: usize = 50;
@@ -93,15 +94,15 @@ fn the_same_seed_gives_the_same_history_and_another_seed_another() {
     assert!(calls(1) != calls(2));
 }
 
+/// The till of the simulation is the engine without its file; here is an engine with one.
 #[test]
-fn no_till_has_more_than_three_updates_on_their_way_and_reads_come_one_by_one() {
-    let history = play(&fleet(1).drain(200));
-    let mut writes: BTreeMap<u64, BTreeMap<usize, u32>> = BTreeMap::new();
-    for call in &history.calls {
-        if let Caller::Write(till) = call.by {
-            // Shorter than any answer takes.
-            *writes.entry(call.at_ms / 20).or_default().entry(till).or_default() += 1;
-        }
+fn an_engine_with_a_file_makes_the_same_calls_at_the_same_instants() {
+    for seed in 0..2 {
+        let alone = Scenario { tills: 1, quota: 20, others: 90, has_news: false, ..fleet(seed).reserve(0) };
+        let scenario = Scenario { backlog: 250, start: Start::AtOnce, lasts_s: 3_600, ..alone };
+        let history = play(&scenario);
+        assert!(history.calls.iter().any(|call| call.by == Caller::Write(0) && !call.is_passed));
+        let theirs = |calls: Vec<Seen>| calls.into_iter().filter(|call| call.by != Caller::Other);
+        assert!(theirs(history.calls).eq(theirs(twin::play(&scenario))), "seed {seed}");
     }
-    assert!(writes.values().flat_map(BTreeMap::values).all(|count| *count <= 3));
 }
