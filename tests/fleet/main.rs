@@ -38,6 +38,10 @@ fn after_an_hour_offline_all_arrives_and_nobody_is_left_behind() {
             assert_eq!(waiting.count(), 0, "seed {seed}");
             assert_eq!(figures.failed_syncs, 0, "seed {seed}: a sync gave up because others use the quota");
             assert!(figures.slowest_over_mean < 3.0, "seed {seed}: {figures:?}");
+            let busy = TILLS - scenario.idle;
+            let is_busy = |by| matches!(by, Caller::Write(till) if till < busy);
+            let updates = history.calls.iter().filter(|call| call.is_passed && is_busy(call.by));
+            assert_eq!(updates.count(), busy, "seed {seed}: six edits are one update");
         }
     }
 }
