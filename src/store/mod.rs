@@ -11,6 +11,7 @@
 //! | `backup` | a copy of the file while it is in use |
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
+//! | `polite` | whether others write too, and how a sync makes room for them |
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
 mod apply;
@@ -20,6 +21,7 @@ mod decide;
 mod dirty;
 mod edit;
 mod open;
+mod polite;
 mod pull;
 mod read;
 mod receipt;
@@ -30,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub(crate) use batch::Uploaded;
+pub(crate) use batch::{Prepared, Uploaded};
 pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Keep, Rejected};
 pub(crate) use dirty::Planned;
@@ -58,6 +60,7 @@ use crate::error::{Error, Failure, Result};
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    others: polite::Others,
 }
 
 impl Store {
@@ -107,6 +110,21 @@ impl Store {
             Ok(done)
         };
         run().map_err(|failed: Failed| failed.at(path))
+    }
+
+    /// The same, for what the next sync would find out again: the commit is whole and in order with all others, but
+    /// does not wait for the disk. A power cut may take it back, and the place from which the next sync goes on with it.
+    fn engine_note<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
+        self.waits_for_disk(false)?;
+        let done = self.engine_write(work);
+        self.waits_for_disk(true)?;
+        done
+    }
+
+    /// Whether a commit is on the disk when it returns.
+    fn waits_for_disk(&self, yes: bool) -> Result<()> {
+        let level = if yes { "FULL" } else { "NORMAL" };
+        self.connection.pragma_update(None, "synchronous", level).map_err(|e| self.error(e))
     }
 
     /// One reading transaction: what it sees belongs together.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::Store;
+use super::polite::Others;
 use crate::error::{Error, Failure, Result};
 
 mod embedded {
@@ -17,6 +18,15 @@ mod embedded {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a file that another process is just creating, or syncing, is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Pages of the write-ahead log before a commit moves them into the file, which takes longer than the commit itself.
+/// In a pull of everything the same pages of the indexes are written again and again: more of them wait.
+/// An app's connection leaves that to the engine's, as long as there are syncs.
+const APP_CHECKPOINT_PAGES: i64 = 20_000;
+const CHECKPOINT_PAGES: i64 = 4_000;
+const BULK_CHECKPOINT_PAGES: i64 = 16_000;
+/// Memory for pages of the file, in KiB: a page of customers touches a leaf of an index for almost each of them.
+const CACHE_KIB: i64 = 2_000;
+const BULK_CACHE_KIB: i64 = 8_000;
 /// Statements kept prepared: one for each column and each verb.
 const STATEMENTS: usize = 160;
 
@@ -31,7 +41,7 @@ pub(super) fn open_existing(path: &Path) -> Result<Store> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| Error::sqlite(path, e))?;
-    let mut store = Store { connection, path: path.to_owned() };
+    let mut store = Store { connection, path: path.to_owned(), others: Others::default() };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade()?;
     store.permissions().map_err(|e| store.error(e))?;
@@ -59,17 +69,42 @@ pub(super) fn owner_only(options: &mut OpenOptions) {
 #[cfg(not(unix))]
 pub(super) fn owner_only(_: &mut OpenOptions) {}
 
+/// Waits for another connection's transaction. SQLite's own waits double up to a tenth of a second, by which an edit
+/// would miss every gap between the pages of a pull; these stay short.
+fn look_again(tries: i32) -> bool {
+    const SHORT: Duration = Duration::from_micros(100);
+    const LONG: Duration = Duration::from_millis(1);
+    const SHORT_TRIES: i32 = 50;
+    std::thread::sleep(if tries < SHORT_TRIES { SHORT } else { LONG });
+    u128::try_from(tries).is_ok_and(|tries| tries < BUSY_TIMEOUT.as_millis())
+}
+
 impl Store {
-    fn settings(&self) -> rusqlite::Result<()> {
-        let connection = &self.connection;
+    fn settings(&mut self) -> rusqlite::Result<()> {
+        let connection = &mut self.connection;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.busy_handler(Some(look_again))?;
         connection.pragma_update(None, "foreign_keys", true)?;
         // What was deleted is overwritten: a password leaves no trace.
         connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
         // Tills lose power: a commit is on the disk when it returns.
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "temp_store", "MEMORY")
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", APP_CHECKPOINT_PAGES, |_| Ok(()))
+    }
+
+    /// From now on this connection is a sync's.
+    pub(crate) fn begin_sync(&self) -> Result<()> {
+        self.expect_bulk(false).map_err(|e| self.error(e))
+    }
+
+    /// Whether very many customers are about to be written.
+    pub(super) fn expect_bulk(&self, yes: bool) -> rusqlite::Result<()> {
+        let (kib, pages) =
+            if yes { (BULK_CACHE_KIB, BULK_CHECKPOINT_PAGES) } else { (CACHE_KIB, CHECKPOINT_PAGES) };
+        self.connection.pragma_update(None, "cache_size", -kib)?;
+        self.connection.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))
     }
 
     /// Brings the schema up to this version. Several processes may open a fresh file at once: one of them does it.

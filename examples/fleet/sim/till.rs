@@ -60,6 +60,8 @@ enum Stage {
 
 struct Run {
     machine: Upload,
+    /// Prepared, and not on their way yet.
+    ready: BTreeMap<Ticket, Vec<CustomerId>>,
     sent: BTreeMap<Ticket, Vec<(CustomerId, Vec<FieldId>)>>,
     limits: Misses,
     waits_until_ms: Option<u64>,
@@ -251,17 +253,35 @@ impl Till {
         let customers = self.unsettled.iter().copied().collect();
         let (order, times, tickets) = (EmailOrder::default(), (now_ms, base_age_ms), self.tickets());
         let machine = Upload::of(customers, &order, options.batch_size, options, times, tickets);
-        Doing::Upload(Run { machine, sent: BTreeMap::new(), limits: Misses::default(), waits_until_ms: None })
+        Doing::Upload(Run {
+            machine,
+            ready: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            limits: Misses::default(),
+            waits_until_ms: None,
+        })
     }
 
     fn upload(&mut self, mut run: Run, now_ms: u64) -> (Doing, bool) {
         match run.machine.next(now_ms, &self.pacer) {
-            Step::Send(ticket, ids) => {
-                run.machine.sent(ticket, &ids, false, now_ms);
+            Step::Prepare(ticket, ids) => {
+                let others = std::iter::from_fn(|| run.machine.next_to_prepare(now_ms));
+                let batches: Vec<_> = std::iter::once((ticket, ids)).chain(others).collect();
+                batches.iter().for_each(|(ticket, ids)| run.machine.prepared(*ticket, ids, false));
+                run.ready.extend(batches);
+                (Doing::Upload(run), true)
+            }
+            Step::Send(ticket) => {
+                let ids = run.ready.remove(&ticket).unwrap_or_default();
+                run.machine.sent(ticket, now_ms);
                 self.pacer.sent();
                 self.outbox.push((ticket, Call::Update(ids.iter().map(|id| id.0).collect())));
                 // No update is refused here, so which attributes it holds plays no part.
                 run.sent.insert(ticket, ids.into_iter().map(|id| (id, Vec::new())).collect());
+                (Doing::Upload(run), true)
+            }
+            Step::Retract(ticket, _) => {
+                run.ready.remove(&ticket);
                 (Doing::Upload(run), true)
             }
             Step::Refresh => (self.begin_pull(Some(run), now_ms), true),
