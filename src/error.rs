@@ -18,7 +18,7 @@ pub struct Error(Box<Failure>);
 
 /// The kinds of failure. The display of each is one sentence with the names that a person needs.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     #[error("{0}")]
     Refused(EditError),
     #[error("{0}")]

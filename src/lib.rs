@@ -28,6 +28,15 @@ pub mod sandbox;
 mod store;
 mod syncer;
 
+/// The pure parts, for those who simulate many tills (`examples/fleet`). They may change with any version.
+#[doc(hidden)]
+pub mod parts {
+    pub use crate::flow::{
+        EmailOrder, GetVerdict, Misses, Pacer, PutVerdict, Step, Tickets, Upload, Write, judge_get, judge_put,
+    };
+    pub use crate::syncer::Schedule;
+}
+
 pub use api::{HttpOptions, HttpRemote, Remote, Request};
 pub use clock::{Clock, SystemClock};
 pub use customer::{

@@ -68,12 +68,12 @@ pub struct Tickets(u64);
 
 impl Tickets {
     /// The `block`th supply of a process.
-    pub(crate) fn block(block: u64) -> Tickets {
+    pub fn block(block: u64) -> Tickets {
         Tickets(block << 32)
     }
 
     /// The next ticket.
-    pub(crate) fn take(&mut self) -> Ticket {
+    pub fn take(&mut self) -> Ticket {
         self.0 += 1;
         Ticket(self.0)
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 pub use events::Events;
-pub use schedule::SyncerOptions;
+pub use schedule::{Schedule, SyncerOptions};
 
 use crate::api::Remote;
 use crate::clock::{Clock, SystemClock};
@@ -29,7 +29,6 @@ use crate::engine::{Event, Stopper, SyncEngine};
 use crate::error::{Failure, Result};
 use crate::store::{FREED_AT, Lock, Store};
 use events::Queue;
-use schedule::Schedule;
 
 /// The deadline of the next try after a sync that failed, in the file.
 const NEXT_TRY: &str = "next_try_at";
