@@ -1,5 +1,7 @@
 //! The counts that make it fast. Nothing here looks at a clock: times are for `cargo bench`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -28,10 +28,10 @@ use harness::Table;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let [word, rest @ ..] = &args[..] {
-        if word == "child" {
-            return child::run(rest);
-        }
+    if let [word, rest @ ..] = &args[..]
+        && word == "child"
+    {
+        return child::run(rest);
     }
     let is_quick = args.iter().any(|arg| arg == "--quick");
     let wanted: Vec<String> = args.into_iter().filter(|arg| !arg.starts_with("--")).collect();

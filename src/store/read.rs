@@ -175,6 +175,15 @@ impl Store {
                 problems
                     .push("engine_guard is set outside a transaction: edits are not journaled".to_owned());
             }
+            let [counted, kept]: [i64; 2] = self.connection.query_row(
+                "SELECT count(*), (SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers')
+                 FROM snapshot",
+                [],
+                |row| Ok([row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or_default()]),
+            )?;
+            if counted != kept {
+                problems.push(format!("the snapshot holds {counted} customers, and {kept} were counted"));
+            }
             Ok(problems)
         };
         check().map_err(|e| self.error(e))
