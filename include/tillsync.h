@@ -28,7 +28,9 @@ extern "C" {
  environment variable) and `access_token_file`, `api_url`, `author` (who edits, for the journal), `timeout_ms` (of one
  request; default 30000), `wait_ms` (for another sync of the same file to end; default 0), `create` (default true),
  `policies` (who decides when both sides changed an attribute: `{"default":"hold","fields":{"notes":"local"}}`, each
- `hold`, `local`, `remote` or `latest`). Reading and editing needs none of them.
+ `hold`, `local`, `remote` or `latest`). Reading and editing needs none of them. A file that is encrypted, or is to be,
+ needs its key: one of `key`, `key_env` (the name of an environment variable), `key_file` and `key_keyring`
+ (`SERVICE/USER`).
 
  # Safety
  `path` and `options` are null, or point to a string that ends with a NUL.

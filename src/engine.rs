@@ -204,6 +204,7 @@ impl<R: Remote> SyncEngine<R> {
 
     fn begin(&mut self) -> Result<SyncLock> {
         let lock = self.store.lock_sync(self.options.wait)?;
+        self.store.begin_sync()?;
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.options.policies.clock_offset = self.store.clock_offset()?;
         self.wipe_log()?;
@@ -295,7 +296,7 @@ impl<R: Remote> SyncEngine<R> {
         let now_ms = self.clock.now_ms();
         limits.add(sent_ms, now_ms);
         let (tries, last) = (limits.count(), "status 429: too many requests".to_owned());
-        let is_over = limits.have_lasted(&self.options.upload.retry, now_ms);
+        let is_over = limits.are_enough_limits(&self.options.upload.retry, now_ms);
         is_over.then_some(Failure::Unavailable { tries, last })
     }
 

@@ -18,7 +18,7 @@ pub struct Error(Box<Failure>);
 
 /// The kinds of failure. The display of each is one sentence with the names that a person needs.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     #[error("{0}")]
     Refused(EditError),
     #[error("{0}")]
@@ -45,6 +45,21 @@ pub(crate) enum Failure {
     NotWritable { path: PathBuf, cause: String },
     #[error("a row of another table in {0} refers to a customer that is gone from the store")]
     Referenced(PathBuf),
+    #[error("the key does not open the database {0}")]
+    WrongKey(PathBuf),
+    #[error("the database {0} is encrypted, and no key was given")]
+    KeyNeeded(PathBuf),
+    #[error("a key was given, and the database {0} is not encrypted")]
+    NotEncrypted(PathBuf),
+    #[error("the database {0} is open elsewhere")]
+    InUse(PathBuf),
+    #[error("{0}")]
+    Key(String),
+    #[cfg_attr(not(feature = "keyring"), allow(dead_code, reason = "nobody asks a keyring then"))]
+    #[error("the keyring of this system cannot be asked for the key: {0}")]
+    Keyring(String),
+    #[error("this build has no {what}: it was made without the feature {feature}")]
+    NotBuiltIn { what: &'static str, feature: &'static str },
     #[error("the database {path}: {source}")]
     Database { path: PathBuf, source: rusqlite::Error },
     #[error("the store cannot be reached: {0}")]
@@ -74,11 +89,22 @@ impl Error {
 
     /// The edit or the request was wrong; nothing was journaled.
     pub fn is_usage(&self) -> bool {
-        use Failure::{Refused, RefusedBySql, UnknownCustomer, Usage, WrongStore};
-        matches!(*self.0, Refused(_) | RefusedBySql(_) | Usage(_) | UnknownCustomer(_) | WrongStore { .. })
+        use Failure::*;
+        matches!(
+            *self.0,
+            Refused(_)
+                | RefusedBySql(_)
+                | Usage(_)
+                | UnknownCustomer(_)
+                | WrongStore { .. }
+                | Key(_)
+                | Keyring(_)
+                | NotBuiltIn { .. }
+        )
     }
 
-    /// The database file: not there, locked, damaged, of a newer schema, not writable, or its disk is full.
+    /// The database file: not there, locked, damaged, of a newer schema, not writable, its disk is full, or it does not
+    /// open with the key.
     pub fn is_database(&self) -> bool {
         use Failure::*;
         matches!(
@@ -91,8 +117,22 @@ impl Error {
                 | DiskFull(_)
                 | NotWritable { .. }
                 | Referenced(_)
+                | WrongKey(_)
+                | KeyNeeded(_)
+                | NotEncrypted(_)
+                | InUse(_)
                 | Database { .. }
         )
+    }
+
+    /// The key: it cannot be had, is wrong, is missing, or is given for a file that is not encrypted.
+    pub fn is_key(&self) -> bool {
+        use Failure::*;
+        matches!(*self.0, Key(_) | Keyring(_) | WrongKey(_) | KeyNeeded(_) | NotEncrypted(_))
+    }
+
+    pub(crate) fn is_wrong_key(&self) -> bool {
+        matches!(*self.0, Failure::WrongKey(_))
     }
 
     /// Another sync of the same file is running.
@@ -120,6 +160,13 @@ impl Error {
             Failure::DiskFull(_) => "disk_full",
             Failure::NotWritable { .. } => "not_writable",
             Failure::Referenced(_) => "referenced",
+            Failure::WrongKey(_) => "wrong_key",
+            Failure::KeyNeeded(_) => "key_needed",
+            Failure::NotEncrypted(_) => "not_encrypted",
+            Failure::InUse(_) => "in_use",
+            Failure::Key(_) => "key",
+            Failure::Keyring(_) => "keyring",
+            Failure::NotBuiltIn { .. } => "not_built_in",
             Failure::Database { .. } => "database",
             Failure::Offline(_) => "offline",
             Failure::Unavailable { .. } => "unavailable",
@@ -148,6 +195,17 @@ impl Error {
             Failure::Referenced(_) => {
                 "declare that table REFERENCES customer (id) ON DELETE SET NULL, or CASCADE; then sync again"
             }
+            Failure::WrongKey(_) => {
+                "give the key that the file was encrypted with; if this is it, the file is damaged: restore a backup"
+            }
+            Failure::KeyNeeded(_) => {
+                "give its key; if it never had one, it is damaged: restore the file from a backup"
+            }
+            Failure::NotEncrypted(_) => "open it without a key; see docs/operations.md for how to encrypt it",
+            Failure::InUse(_) => "stop every program and worker that has it open, then try again",
+            Failure::Key(_) => "see docs/operations.md for what may be a key, and where it may be kept",
+            Failure::Keyring(_) => "unlock the keyring, or keep the key in a file or the environment",
+            Failure::NotBuiltIn { .. } => "build tillsync with that feature; the file was not touched",
             Failure::Offline(_) => "every edit is kept; sync again when the network is back",
             Failure::Unavailable { .. } => "every edit is kept; sync again later",
             Failure::Auth { .. } => "every edit is kept; correct it and sync again",

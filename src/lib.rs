@@ -22,10 +22,20 @@ mod error;
 #[cfg(feature = "ffi")]
 mod ffi;
 mod flow;
+mod key;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod store;
 mod syncer;
+
+/// The pure parts, for those who simulate many tills (`examples/fleet`). They may change with any version.
+#[doc(hidden)]
+pub mod parts {
+    pub use crate::flow::{
+        EmailOrder, GetVerdict, Misses, Pacer, PutVerdict, Step, Tickets, Upload, Write, judge_get, judge_put,
+    };
+    pub use crate::syncer::Schedule;
+}
 
 pub use api::{HttpOptions, HttpRemote, Remote, Request};
 pub use clock::{Clock, SystemClock};
@@ -41,9 +51,11 @@ pub use flow::{
     Answer, Contest, Decision, Outcome, Policies, Policy, RateHeaders, Resolver, RetryOptions, Ticket,
     Trouble, UploadOptions,
 };
+pub use key::Key;
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
     Conflict, DecisionRow, EditBuilder, Fate, JournalRow, Keep, Receipt, Rejected, Status, Store,
+    StoreOptions,
 };
 pub use syncer::{Events, Syncer, SyncerOptions};

@@ -77,6 +77,38 @@ fn a_disk_that_fills_up_during_a_pull_keeps_what_was_there() {
     });
 }
 
+/// SQLCipher does not tell when the commit of another key fails: the file is asked which one it has.
+#[cfg(feature = "sqlcipher")]
+#[test]
+fn a_file_keeps_its_key_when_there_is_no_space_to_write_it_anew() {
+    in_a_mount_namespace("a_file_keeps_its_key_when_there_is_no_space_to_write_it_anew", || {
+        let mut till = Till::new(sandbox(3_000));
+        till.key = Some("the old one".to_owned());
+        mount(&["-t", "tmpfs", "-o", "size=200m", "tmpfs"], till.folder.path());
+        assert_eq!(till.run(["pull"]).exit, Some(0));
+        till.set(1, "phone", "555-0100");
+        let bytes = fs::metadata(&till.path).unwrap().len();
+        let fails = |left: u64| {
+            mount(&["-o", &format!("remount,size={}", bytes + left)], till.folder.path());
+            let mut store = till.store();
+            let error = store.rekey(tillsync::Key::passphrase("the new one").unwrap()).unwrap_err();
+            assert!(matches!(error.code(), "disk_full" | "not_writable"), "{left}: {error:?}");
+            assert!(error.to_string().contains("till.db"), "{error}");
+            is_whole(&store).unwrap();
+            drop(store);
+            is_whole(&till.store()).unwrap();
+        };
+        for part in [0.1, 0.5, 0.9] {
+            fails((bytes as f64 * part) as u64);
+        }
+        mount(&["-o", "remount,size=200m"], till.folder.path());
+        goes_on(&till);
+        till.store().rekey(tillsync::Key::passphrase("the new one").unwrap()).unwrap();
+        till.key = Some("the new one".to_owned());
+        assert_eq!(till.run(["sync"]).exit, Some(0));
+    });
+}
+
 /// What a till's people asked for while its disk was in trouble.
 struct Books {
     ledger: Ledger,

@@ -167,3 +167,49 @@ fn the_policies_of_an_app_decide_what_both_sides_changed() {
     assert_eq!(both("company"), (ours.clone(), ours.clone()));
     assert_eq!(both("last_name"), (ours, theirs));
 }
+
+/// Opens the till with what is no key of it, then with its key, and works on it.
+#[cfg(feature = "sqlcipher")]
+const WITH_A_KEY: &str = "import sys
+sys.path.insert(0, sys.argv[1])
+import till
+library, path, url, copy = sys.argv[2:]
+for options in [{}, {'key': 'another'}, {'key_env': 'NO_SUCH_KEY'}, {'key': 'a', 'key_env': 'MY_KEY'}, {'key': ['hunter2']}]:
+    try:
+        till.Till(library, path, **options)
+        print('opened')
+    except till.Refused as refused:
+        assert 'another' not in str(refused) and 'hunter2' not in str(refused), refused
+        print(refused.code)
+it = till.Till(library, path, api_url=url, store_hash='sandbox', access_token='sandbox-token', key_env='MY_KEY')
+it.start(debounce_ms=50, look_ms=20)
+receipt = it.call('edit', id=1, fields={'phone': 'of Python'})['receipt']
+print(it.call('wait', receipt=receipt, timeout_ms=20000)['fate'])
+it.stop()
+it.call('backup', path=copy)
+print(it.call('sync')['pulled'])
+it.close()";
+
+#[cfg(feature = "sqlcipher")]
+#[test]
+fn an_encrypted_file_opens_with_its_key_and_every_connection_has_it() {
+    let mut till = Till::new(sandbox(3));
+    till.key = Some("correct horse".to_owned());
+    till.engine().pull(tillsync::Extent::Changes).unwrap();
+    let copy = till.folder.path().join("copy.db");
+    let mut python = Command::new("python3");
+    python.args(["-c", WITH_A_KEY]).arg(root().join("examples/python")).arg(shared_library()).arg(&till.path);
+    python
+        .arg(till.sandbox.url())
+        .arg(&copy)
+        .env("MY_KEY", "correct horse")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = python.output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    let said: Vec<&str> = out.lines().collect();
+    assert_eq!(said, ["key_needed", "wrong_key", "key", "usage", "usage", "uploaded", "0"], "{err}");
+    assert_eq!(till.remote_value(1, "phone"), "\"of Python\"");
+    assert_eq!(tillsync::Store::open_existing(&copy).unwrap_err().code(), "key_needed");
+    till.assert_no_violations();
+}

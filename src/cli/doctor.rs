@@ -88,10 +88,16 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     };
     checks.push(Check::good("database", till.path().display().to_string()));
     checks.push(Check::good("schema", "this version knows it"));
+    checks.push(encryption(&store));
     checks.push(integrity(&store));
     checks.push(permissions(till.path()));
     checks.push(lock(&store));
     Some(store)
+}
+
+fn encryption(store: &Store) -> Check {
+    let detail = if store.is_encrypted() { "the file is encrypted" } else { "the file is not encrypted" };
+    Check::good("encryption", detail)
 }
 
 fn integrity(store: &Store) -> Check {

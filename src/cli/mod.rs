@@ -11,7 +11,7 @@
 //! | `exit` | exit statuses and how a failure is told |
 //! | `sync`, `progress` | `pull`, `push`, `sync`; their bar |
 //! | `edit`, `read`, `decide` | `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
-//! | `backup`, `doctor`, `sandbox`, `demo` | the commands of those names |
+//! | `backup`, `rekey`, `doctor`, `sandbox`, `demo` | the commands of those names |
 
 mod backup;
 mod decide;
@@ -22,6 +22,7 @@ mod exit;
 mod out;
 mod progress;
 mod read;
+mod rekey;
 mod render;
 mod sandbox;
 mod settings;
@@ -62,7 +63,7 @@ Exit status:
   3  done, but rejected edits or conflicts want a person
   4  the store cannot be reached; every edit is kept
   5  the store refused the token, the scope or the store hash; every edit is kept
-  6  the database: not there, locked, corrupt, of a newer schema, disk full
+  6  the database: not there, locked, corrupt, of a newer schema, disk full, wrong key
 
 Logs go to standard error: TILLSYNC_LOG=debug shows what a sync does.
 
@@ -89,6 +90,7 @@ enum Command {
     Retry(decide::Retry),
     Discard(decide::Discard),
     Backup(backup::Backup),
+    Rekey(rekey::Rekey),
     Doctor(doctor::Doctor),
     Completions(Completions),
 }
@@ -114,6 +116,7 @@ impl Command {
             Command::Retry(command) => command.run(till),
             Command::Discard(command) => command.run(till),
             Command::Backup(command) => command.run(till),
+            Command::Rekey(command) => command.run(till),
             Command::Doctor(command) => command.run(till),
             Command::Completions(command) => command.run(till),
         }

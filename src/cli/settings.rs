@@ -1,12 +1,14 @@
 //! Flags, environment and defaults, the same for every command; and what they open: the file, and the way to the store.
 //!
-//! The access token has no flag, because arguments show in `ps`. It is read when it is needed and never printed.
+//! The access token and the file's key have no flag, because arguments show in `ps`. They are read when they are needed
+//! and never printed.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use tillsync::{HttpOptions, HttpRemote, SecretString, Store, SyncEngine, SyncOptions};
+use tillsync::{HttpOptions, HttpRemote, Key, SecretString, Store, StoreOptions, SyncEngine, SyncOptions};
 
 use super::exit::Failed;
 use super::out::Out;
@@ -15,6 +17,7 @@ use super::progress::Bar;
 /// The longest that a flag of seconds may say: a day.
 const MOST_SECONDS: u64 = 86_400;
 const TOKEN: &str = "BIGCOMMERCE_ACCESS_TOKEN";
+const KEY: &str = "TILLSYNC_KEY";
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Settings")]
@@ -37,6 +40,18 @@ pub(super) struct Settings {
     #[arg(long, global = true, value_name = "PATH")]
     token_file: Option<PathBuf>,
 
+    /// The environment variable with the key of an encrypted database; default: TILLSYNC_KEY
+    #[arg(long, global = true, value_name = "NAME", group = "key")]
+    key_env: Option<String>,
+
+    /// A file with the key
+    #[arg(long, global = true, value_name = "PATH", group = "key")]
+    key_file: Option<PathBuf>,
+
+    /// An entry of the operating system's keyring with the key
+    #[arg(long, global = true, value_name = "SERVICE/USER", group = "key")]
+    key_keyring: Option<KeyringEntry>,
+
     /// Who edits, for the journal; default: the host's name
     #[arg(long, global = true, value_name = "NAME", env = "TILLSYNC_AUTHOR", hide_env_values = true)]
     author: Option<String>,
@@ -54,6 +69,65 @@ pub(super) struct Settings {
     /// Print one JSON document on standard output, and nothing else there
     #[arg(long, global = true)]
     json: bool,
+}
+
+/// An entry of the keyring, as `SERVICE/USER`.
+#[derive(Clone, Debug)]
+pub(super) struct KeyringEntry {
+    service: String,
+    user: String,
+}
+
+impl FromStr for KeyringEntry {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<KeyringEntry, &'static str> {
+        match text.split_once('/') {
+            Some((service, user)) if !service.is_empty() && !user.is_empty() => {
+                Ok(KeyringEntry { service: service.to_owned(), user: user.to_owned() })
+            }
+            _ => Err("it is SERVICE/USER"),
+        }
+    }
+}
+
+/// Another key, for a command that gives one.
+#[derive(Args, Debug)]
+pub(super) struct NewKey {
+    /// The environment variable with the new key
+    #[arg(long, value_name = "NAME", group = "new_key")]
+    new_key_env: Option<String>,
+
+    /// A file with the new key
+    #[arg(long, value_name = "PATH", group = "new_key")]
+    new_key_file: Option<PathBuf>,
+
+    /// An entry of the operating system's keyring with the new key
+    #[arg(long, value_name = "SERVICE/USER", group = "new_key")]
+    new_key_keyring: Option<KeyringEntry>,
+}
+
+impl NewKey {
+    /// Where one is named.
+    pub(super) fn read(&self) -> Result<Option<Key>, Failed> {
+        let NewKey { new_key_env, new_key_file, new_key_keyring } = self;
+        Ok(key(new_key_env.as_deref(), new_key_file.as_deref(), new_key_keyring.as_ref())?)
+    }
+}
+
+/// The key that one of three flags names.
+fn key(
+    env: Option<&str>,
+    file: Option<&Path>,
+    keyring: Option<&KeyringEntry>,
+) -> tillsync::Result<Option<Key>> {
+    match (env, file, keyring) {
+        (Some(name), _, _) => Key::from_env(name),
+        (_, Some(path), _) => Key::from_file(path),
+        (_, _, Some(entry)) => Key::from_keyring(&entry.service, &entry.user),
+        (None, None, None) => return Ok(None),
+    }
+    .map(Some)
 }
 
 /// Whether a command may make the database file.
@@ -83,7 +157,21 @@ impl Till {
 
     /// The till's file, which must be there.
     pub(super) fn store(&self) -> Result<Store, Failed> {
-        Ok(Store::open_existing(self.path())?)
+        self.open(Missing::Refuse)
+    }
+
+    fn open(&self, missing: Missing) -> Result<Store, Failed> {
+        let options = StoreOptions { create: missing == Missing::Make, key: self.key()? };
+        Ok(Store::open_with(self.path(), options)?)
+    }
+
+    /// The key of the file, when it has one. A variable that is set and empty is a mistake, and no plain file.
+    fn key(&self) -> Result<Option<Key>, Failed> {
+        let Settings { key_env, key_file, key_keyring, .. } = &self.settings;
+        match key(key_env.as_deref(), key_file.as_deref(), key_keyring.as_ref())? {
+            None if std::env::var_os(KEY).is_some() => Ok(Some(Key::from_env(KEY)?)),
+            key => Ok(key),
+        }
     }
 
     /// Who edits.
@@ -99,7 +187,7 @@ impl Till {
         let there = if makes { None } else { Some(self.store()?) };
         let options = self.http(there.as_ref())?;
         let remote = HttpRemote::new(&options)?;
-        let mut store = there.map_or_else(|| Store::open(self.path()), Ok)?;
+        let mut store = there.map_or_else(|| self.open(missing), Ok)?;
         store.bind_store(&options.store_hash)?;
         let wait = Duration::from_secs(self.settings.wait);
         let engine = SyncEngine::new(store, remote, SyncOptions { wait, ..SyncOptions::default() });

@@ -344,7 +344,7 @@ struct BackedUp<'a> {
 
 /// On a connection of its own: edits go on meanwhile.
 fn backup(till: &Till, request: &BackupRequest) -> Answer {
-    let bytes = Store::open_existing(till.path())?.backup(&request.path)?;
+    let bytes = till.another_store()?.backup(&request.path)?;
     json(&BackedUp { path: &request.path, bytes })
 }
 

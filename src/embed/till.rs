@@ -3,7 +3,7 @@
 //! Reads and edits share one connection, each for the instant that it takes. A sync has a connection of its own, as does
 //! a wait for a receipt, so neither holds up an edit. Syncs of one till wait for each other.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +16,8 @@ use crate::api::{HttpOptions, HttpRemote};
 use crate::engine::{Event, Stopper, SyncEngine, SyncOptions};
 use crate::error::{Failure, Result};
 use crate::flow::Policies;
-use crate::store::{Fate, Receipt, Store};
+use crate::key::Key;
+use crate::store::{Fate, Receipt, Store, StoreOptions};
 use crate::syncer::{Events, Syncer, SyncerOptions};
 
 /// How soon a wait notices that its till was closed.
@@ -38,6 +39,10 @@ struct Options {
     wait_ms: Option<u64>,
     create: Option<bool>,
     policies: policies::Words,
+    key: Option<String>,
+    key_env: Option<String>,
+    key_file: Option<PathBuf>,
+    key_keyring: Option<String>,
 }
 
 /// What an app says when it starts the worker.
@@ -72,6 +77,7 @@ enum Token {
 /// An open till.
 pub(crate) struct Till {
     path: PathBuf,
+    key: Option<Key>,
     author: Option<String>,
     policies: Policies,
     way: Way,
@@ -107,12 +113,12 @@ impl Till {
         if path.is_empty() {
             return Err(Refusal::usage("the path is empty"));
         }
-        let store = match options.create {
-            Some(false) => Store::open_existing(path)?,
-            _ => Store::open(path)?,
-        };
+        let key = key(&mut options)?;
+        let create = options.create.unwrap_or(true);
+        let store = Store::open_with(path, StoreOptions { create, key: key.clone() })?;
         Ok(Till {
             path: PathBuf::from(path),
+            key,
             author: options.author.clone(),
             policies: std::mem::take(&mut options.policies).into(),
             way: Way::of(options),
@@ -134,8 +140,9 @@ impl Till {
         self.author.as_deref()
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// A connection of its own: whoever takes long holds up nobody.
+    pub(super) fn another_store(&self) -> Result<Store> {
+        Store::open_with(&self.path, StoreOptions { create: false, key: self.key.clone() })
     }
 
     /// A sync of some kind, on this thread.
@@ -159,7 +166,7 @@ impl Till {
     }
 
     fn engine(&self) -> Result<SyncEngine<HttpRemote>, Refusal> {
-        let mut store = Store::open_existing(&self.path)?;
+        let mut store = self.another_store()?;
         let options = self.way.http(&store)?;
         let remote = HttpRemote::new(&options)?;
         store.bind_store(&options.store_hash)?;
@@ -169,7 +176,7 @@ impl Till {
 
     /// What became of the edits of a receipt, at most `timeout` later.
     pub(super) fn wait(&self, receipt: &Receipt, timeout: Duration) -> Result<Fate> {
-        let store = Store::open_existing(&self.path)?;
+        let store = self.another_store()?;
         let began = Instant::now();
         loop {
             let left = timeout.saturating_sub(began.elapsed());
@@ -274,6 +281,23 @@ impl Way {
             )),
         }
     }
+}
+
+/// The key that the options give or name; none: the file is plain.
+fn key(options: &mut Options) -> Result<Option<Key>, Refusal> {
+    let given =
+        (options.key.take(), options.key_env.take(), options.key_file.take(), options.key_keyring.take());
+    Ok(Some(match given {
+        (None, None, None, None) => return Ok(None),
+        (Some(text), None, None, None) => Key::parse(text)?,
+        (None, Some(name), None, None) => Key::from_env(&name)?,
+        (None, None, Some(path), None) => Key::from_file(path)?,
+        (None, None, None, Some(entry)) => match entry.split_once('/') {
+            Some((service, user)) => Key::from_keyring(service, user)?,
+            None => return Err(Refusal::usage("key_keyring is SERVICE/USER")),
+        },
+        _ => return Err(Refusal::usage("give one of key, key_env, key_file and key_keyring")),
+    }))
 }
 
 fn no_store_hash() -> Refusal {

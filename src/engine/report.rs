@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Event, SyncEngine, spans};
 use crate::api::Remote;
+use crate::clock::stamp;
 use crate::error::Result;
 use crate::store::{Conflict, Rejected, Uploaded};
 
@@ -125,9 +126,9 @@ impl Counts {
 
 impl<R: Remote> SyncEngine<R> {
     pub(super) fn report(&mut self) -> Result<SyncReport> {
-        self.note_clocks()?;
-        let now = self.clock.utc();
-        self.store.set_time("last_push_at", Some(now))?;
+        let pushed = ("last_push_at", stamp(self.clock.utc()));
+        let facts: Vec<_> = self.clock_offset().into_iter().chain([pushed]).collect();
+        self.store.note_facts(&facts)?;
         self.wipe_log()?;
         let (rejected_edits, open_conflicts) = (self.store.rejected()?, self.store.conflicts()?);
         spans::waiting(rejected_edits.len(), open_conflicts.len());
@@ -150,7 +151,8 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     pub(super) fn pull_report(&mut self) -> Result<PullReport> {
-        self.note_clocks()?;
+        let facts: Vec<_> = self.clock_offset().into_iter().collect();
+        self.store.note_facts(&facts)?;
         let counts = &self.counts;
         Ok(PullReport {
             pulled: counts.pulled,
@@ -169,13 +171,8 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// How far the server's clock is ahead outlives the sync.
-    fn note_clocks(&mut self) -> Result<()> {
-        match self.counts.offset {
-            Some(offset) => {
-                self.store.set_state("clock_offset_ms", Some(&offset.num_milliseconds().to_string()))
-            }
-            None => Ok(()),
-        }
+    fn clock_offset(&self) -> Option<(&'static str, String)> {
+        self.counts.offset.map(|offset| ("clock_offset_ms", offset.num_milliseconds().to_string()))
     }
 
     /// For `status`, while this process waits. That it cannot be written is no reason to end the sync.

@@ -13,7 +13,7 @@ use crate::flow::{
     Answer, EmailOrder, GetVerdict, Misses, Notice, PutVerdict, Step, Ticket, Trouble, Upload, Write,
     judge_get, judge_put, order_emails,
 };
-use crate::store::{Planned, Uploaded};
+use crate::store::{Planned, Prepared, Uploaded};
 
 /// What a ticket stands for.
 enum Errand {
@@ -27,9 +27,24 @@ struct Run {
     errands: BTreeMap<Ticket, Errand>,
     total: u64,
     done: BTreeSet<CustomerId>,
+    /// Committed, and not on their way yet.
+    ready: BTreeMap<Ticket, Ready>,
+    /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
+    answered: Vec<Vec<(CustomerId, Record)>>,
     /// Updates that the store put off since it last let one through: what a refresh reads meanwhile is no progress.
     limits: Misses,
 }
+
+/// A batch that was committed.
+struct Ready {
+    request: Request,
+    sent: Vec<(CustomerId, Vec<FieldId>)>,
+    /// When it was committed, if how long ago it was sent will matter.
+    adjusts_since_ms: Option<u64>,
+}
+
+/// A batch with an adjustment that has waited longer is told to leave now, in the file: the grace counts from then.
+const LEAVES_AT_ONCE_MS: u64 = 500;
 
 /// Why two customers that swap addresses are not sent.
 const RING: &str = "its address goes to a customer whose address it takes, directly or in a ring: no order of single \
@@ -103,12 +118,26 @@ impl<R: Remote> SyncEngine<R> {
             errands: BTreeMap::new(),
             total,
             done: BTreeSet::new(),
+            ready: BTreeMap::new(),
+            answered: Vec::new(),
             limits: Misses::default(),
         };
         loop {
-            self.refuse_when_stopped()?;
-            match run.machine.next(self.clock.now_ms(), &self.pacer) {
-                Step::Send(ticket, ids) => self.send(&mut run, ticket, &ids)?,
+            if let Err(stopped) = self.refuse_when_stopped() {
+                self.lay_down(&mut run)?;
+                return Err(stopped);
+            }
+            let step = run.machine.next(self.clock.now_ms(), &self.pacer);
+            if !matches!(step, Step::Send(_) | Step::Prepare(..)) {
+                self.settle(&mut run)?;
+            }
+            match step {
+                Step::Prepare(ticket, ids) => self.prepare(&mut run, ticket, ids)?,
+                Step::Send(ticket) => self.send(&mut run, ticket)?,
+                Step::Retract(ticket, ids) => {
+                    run.ready.remove(&ticket);
+                    self.store.release(&ids, self.clock.utc())?;
+                }
                 Step::Read(ticket, ids) => {
                     run.errands.insert(ticket, Errand::Read(ids.clone()));
                     self.start(ticket, Request::ByIds(ids));
@@ -128,26 +157,55 @@ impl<R: Remote> SyncEngine<R> {
         run.machine.failure().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
-    /// Commits a batch, then lets it leave.
-    fn send(&mut self, run: &mut Run, ticket: Ticket, ids: &[CustomerId]) -> Result<()> {
-        let prepared = self.store.prepare_batch(ids, self.clock.utc())?;
+    /// Commits a batch, and with it what else may be prepared: one wait for the disk.
+    fn prepare(&mut self, run: &mut Run, ticket: Ticket, ids: Vec<CustomerId>) -> Result<()> {
+        let (now_ms, mut batches) = (self.clock.now_ms(), vec![(ticket, ids)]);
+        while let Some(batch) = run.machine.next_to_prepare(now_ms) {
+            batches.push(batch);
+        }
+        let ids = batches.iter().map(|(_, ids)| &ids[..]);
+        let prepared = self.store.prepare_batches(ids, self.clock.utc())?;
+        for ((ticket, _), prepared) in batches.iter().zip(prepared) {
+            self.prepared(run, *ticket, prepared, now_ms);
+        }
+        Ok(())
+    }
+
+    fn prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: Prepared, now_ms: u64) {
         self.counts.unchanged_customers += prepared.unchanged_customers as u64;
         self.tell(prepared.notices);
         if prepared.payloads.is_empty() {
             run.machine.nothing_to_send(ticket);
-            return Ok(());
+            return;
         }
         let customers: Vec<CustomerId> = prepared.payloads.iter().map(|payload| payload.id).collect();
         let has_adjustment = prepared.payloads.iter().any(|payload| payload.credit.is_some());
-        run.machine.sent(ticket, &customers, has_adjustment, self.clock.now_ms());
-        let sent: Vec<_> =
-            prepared.payloads.iter().map(|payload| (payload.id, payload.sent().collect())).collect();
-        self.spans.batch(ticket, &sent, self.clock.now_ms());
+        run.machine.prepared(ticket, &customers, has_adjustment);
+        let ready = Ready {
+            request: Request::update(&prepared.payloads),
+            sent: prepared.payloads.iter().map(|payload| (payload.id, payload.sent().collect())).collect(),
+            adjusts_since_ms: has_adjustment.then_some(now_ms),
+        };
+        run.ready.insert(ticket, ready);
+    }
+
+    /// Lets a batch leave that was committed.
+    fn send(&mut self, run: &mut Run, ticket: Ticket) -> Result<()> {
+        let Some(Ready { request, sent, adjusts_since_ms }) = run.ready.remove(&ticket) else {
+            return Err(Failure::Unexpected("a batch was to leave that is not ready".to_owned()).into());
+        };
+        let now_ms = self.clock.now_ms();
+        if adjusts_since_ms.is_some_and(|since_ms| now_ms - since_ms > LEAVES_AT_ONCE_MS) {
+            self.store.leaves_now(sent[0].0, self.clock.utc())?;
+        }
+        run.machine.sent(ticket, now_ms);
+        self.spans.batch(ticket, &sent, now_ms);
         run.errands.insert(ticket, Errand::Put(sent));
-        self.start(ticket, Request::update(&prepared.payloads));
+        self.start(ticket, request);
         Ok(())
     }
 
+    /// Takes the next answer, and whatever else has come by then: what leaves next shares one commit.
     fn wait(&mut self, run: &mut Run, until_ms: Option<u64>) -> Result<()> {
         let Some((ticket, answer)) = self.next_answer(until_ms) else {
             if until_ms.is_none() && run.machine.in_flight() == 0 && self.refuse_when_stopped().is_ok() {
@@ -155,9 +213,18 @@ impl<R: Remote> SyncEngine<R> {
             }
             return Ok(());
         };
+        self.take_answer(run, ticket, &answer)?;
+        while run.machine.in_flight() > 0 {
+            let Some((ticket, answer)) = self.next_answer(Some(self.clock.now_ms())) else { break };
+            self.take_answer(run, ticket, &answer)?;
+        }
+        Ok(())
+    }
+
+    fn take_answer(&mut self, run: &mut Run, ticket: Ticket, answer: &Result<Answer, Trouble>) -> Result<()> {
         match run.errands.remove(&ticket) {
-            Some(Errand::Put(sent)) => self.put_answered(run, ticket, &sent, &answer),
-            Some(Errand::Read(ids)) => self.read_answered(run, ticket, &ids, &answer),
+            Some(Errand::Put(sent)) => self.put_answered(run, ticket, &sent, answer),
+            Some(Errand::Read(ids)) => self.read_answered(run, ticket, &ids, answer),
             None => Ok(()),
         }
     }
@@ -173,10 +240,7 @@ impl<R: Remote> SyncEngine<R> {
         self.spans.judged(ticket, &verdict, self.clock.now_ms());
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
-            Write::Settle(records) => {
-                let uploaded = self.store.settle_batch(&records, &self.options.policies, now)?;
-                self.progress(run, records.iter().map(|(id, _)| *id), uploaded);
-            }
+            Write::Settle(records) => run.answered.push(records),
             Write::Release => {
                 let ids: Vec<CustomerId> = sent.iter().map(|(id, _)| *id).collect();
                 self.store.release(&ids, now)?;
@@ -188,6 +252,29 @@ impl<R: Remote> SyncEngine<R> {
             Write::Nothing => {}
         }
         Ok(())
+    }
+
+    /// Settles what was answered: in one transaction, if nobody else writes.
+    fn settle(&mut self, run: &mut Run) -> Result<()> {
+        let answers = std::mem::take(&mut run.answered);
+        let mut rest = &answers[..];
+        while !rest.is_empty() {
+            let (settled, uploaded) =
+                self.store.settle_some(rest, &self.options.policies, self.clock.utc())?;
+            let through = rest[..settled].iter().flatten().map(|(id, _)| *id);
+            self.progress(run, through, uploaded);
+            rest = &rest[settled..];
+        }
+        Ok(())
+    }
+
+    /// Stopped in the middle: what was answered is settled, and what has not left is pending again. What is on its way is
+    /// in doubt, and the next sync reads it back.
+    fn lay_down(&mut self, run: &mut Run) -> Result<()> {
+        self.settle(run)?;
+        let ready = std::mem::take(&mut run.ready);
+        let ids: Vec<CustomerId> = ready.values().flat_map(|ready| &ready.sent).map(|(id, _)| *id).collect();
+        self.store.release(&ids, self.clock.utc())
     }
 
     fn within_patience(&self, run: &mut Run, verdict: PutVerdict) -> PutVerdict {

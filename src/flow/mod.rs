@@ -37,6 +37,5 @@ pub use policy::{Contest, Decision, Policies, Policy, Resolver};
 pub use rate::{Pacer, RateHeaders};
 pub use reconcile::reconcile;
 pub use recover::{Recovered, recover};
-pub(crate) use retry::Misses;
-pub use retry::RetryOptions;
+pub use retry::{Misses, RetryOptions};
 pub use upload::{Step, Ticket, Tickets, Upload, UploadOptions, Write};

@@ -13,11 +13,21 @@ pub struct RetryOptions {
     pub cap_ms: u64,
     /// Nothing is tried again when this much time has passed without any success, in milliseconds. Default: 120,000.
     pub total_ms: u64,
+    /// A store that answers, but only with `429`, is not down: others are using up its quota, and whoever gives up has to
+    /// begin anew. It takes this many in a row, besides the time, until it is as good as down. Default: 30.
+    pub limited_tries: u32,
 }
 
 impl Default for RetryOptions {
     fn default() -> Self {
-        RetryOptions { tries: 5, read_base_ms: 500, write_base_ms: 1_000, cap_ms: 30_000, total_ms: 120_000 }
+        RetryOptions {
+            tries: 5,
+            read_base_ms: 500,
+            write_base_ms: 1_000,
+            cap_ms: 30_000,
+            total_ms: 120_000,
+            limited_tries: 30,
+        }
     }
 }
 
@@ -31,7 +41,7 @@ impl RetryOptions {
 
 /// Failures in a row, over all requests: a store that is down is not asked once for every batch.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Misses {
+pub struct Misses {
     count: u32,
     since_ms: u64,
     last_ms: u64,
@@ -39,12 +49,12 @@ pub(crate) struct Misses {
 
 impl Misses {
     /// Something went well.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         *self = Misses::default();
     }
 
     /// A request sent at `sent_ms` failed at `now_ms`. Those that were on their way together count once.
-    pub(crate) fn add(&mut self, sent_ms: u64, now_ms: u64) {
+    pub fn add(&mut self, sent_ms: u64, now_ms: u64) {
         if self.count == 0 {
             self.since_ms = now_ms;
         }
@@ -55,17 +65,22 @@ impl Misses {
     }
 
     /// How many there were.
-    pub(crate) fn count(&self) -> u32 {
+    pub fn count(&self) -> u32 {
         self.count
     }
 
     /// Whether it is time to give up.
-    pub(crate) fn are_enough(&self, options: &RetryOptions, now_ms: u64) -> bool {
+    pub fn are_enough(&self, options: &RetryOptions, now_ms: u64) -> bool {
         self.count >= options.tries || self.have_lasted(options, now_ms)
     }
 
+    /// The same where each of them was a `429`.
+    pub fn are_enough_limits(&self, options: &RetryOptions, now_ms: u64) -> bool {
+        self.count >= options.limited_tries && self.have_lasted(options, now_ms)
+    }
+
     /// Whether nothing has gone well for as long as that may last, however often it was tried.
-    pub(crate) fn have_lasted(&self, options: &RetryOptions, now_ms: u64) -> bool {
+    fn have_lasted(&self, options: &RetryOptions, now_ms: u64) -> bool {
         self.count > 0 && now_ms.saturating_sub(self.since_ms) >= options.total_ms
     }
 }
@@ -96,5 +111,18 @@ mod tests {
         assert!(misses.are_enough(&options, 100 + options.total_ms));
         misses.clear();
         assert!(!misses.are_enough(&options, u64::MAX));
+    }
+
+    #[test]
+    fn a_429_for_window_after_window_is_no_failure_and_for_ever_is_one() {
+        let (mut misses, options) = (Misses::default(), RetryOptions::default());
+        (0..29).for_each(|window| misses.add(window * 30_000, window * 30_000));
+        assert!(!misses.are_enough_limits(&options, 29 * 30_000));
+        misses.add(29 * 30_000, 29 * 30_000);
+        assert!(misses.are_enough_limits(&options, 29 * 30_000));
+        let mut hammered = Misses::default();
+        (0..1_000).for_each(|now_ms| hammered.add(now_ms, now_ms));
+        assert!(!hammered.are_enough_limits(&options, 1_000));
+        assert!(hammered.are_enough_limits(&options, options.total_ms));
     }
 }

@@ -1,10 +1,14 @@
 //! Uploading as a state machine: commands out, answers in. No IO, no clock, no chance of its own.
 //!
 //! ```text
-//! queue ──▶ Send ──▶ on its way ──200──▶ settled
-//!                        ├── 429, 413, not sent ──▶ released, sent again
-//!                        └── in doubt, refused, unconfirmed ──▶ Read ──▶ what did not land is sent again
+//! queue ──▶ Prepare ──▶ ready ──▶ Send ──▶ on its way ──200──▶ settled
+//!                         │                   ├── 429, 413, not sent ──▶ released, sent again
+//!                         │                   └── in doubt, refused, unconfirmed ──▶ Read ──▶ what did not land is sent again
+//!                         └── too old, too large, or it is over ──▶ Retract
 //! ```
+//!
+//! As many batches as may be on their way wait ready behind them, committed, so that one leaves in the instant in which
+//! an answer comes, and the file is written while the store is busy.
 //!
 //! The shell drives it with three HTTP threads and one writer of the database; the simulation drives the same
 //! machine on one thread and lets a seed choose which answer comes next. Whatever may have been applied is read back
@@ -64,12 +68,12 @@ pub struct Tickets(u64);
 
 impl Tickets {
     /// The `block`th supply of a process.
-    pub(crate) fn block(block: u64) -> Tickets {
+    pub fn block(block: u64) -> Tickets {
         Tickets(block << 32)
     }
 
     /// The next ticket.
-    pub(crate) fn take(&mut self) -> Ticket {
+    pub fn take(&mut self) -> Ticket {
         self.0 += 1;
         Ticket(self.0)
     }
@@ -78,8 +82,12 @@ impl Tickets {
 /// A command to the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Commit these customers as a batch, then send it; say [`Upload::sent`] or [`Upload::nothing_to_send`].
-    Send(Ticket, Vec<CustomerId>),
+    /// Commit these customers as a batch; say [`Upload::prepared`] or [`Upload::nothing_to_send`].
+    Prepare(Ticket, Vec<CustomerId>),
+    /// A batch that was prepared leaves; say [`Upload::sent`].
+    Send(Ticket),
+    /// A batch that was prepared does not leave: its edits are pending again.
+    Retract(Ticket, Vec<CustomerId>),
     /// Read these customers back; say [`Upload::read`].
     Read(Ticket, Vec<CustomerId>),
     /// Nothing is on its way: pull, then say [`Upload::refreshed`].
@@ -132,6 +140,16 @@ enum Doubt {
     Refused { rejections: Vec<Rejection>, words: String },
 }
 
+/// A batch that is not on its way yet.
+#[derive(Debug)]
+struct Ready {
+    ticket: Ticket,
+    group: Group,
+    /// It stands in the file.
+    is_committed: bool,
+    has_adjustment: bool,
+}
+
 #[derive(Debug)]
 enum Flight {
     Put { group: Group, sent_ms: u64, has_adjustment: bool },
@@ -152,6 +170,8 @@ pub struct Upload {
     size: usize,
     queue: Queue,
     groups: VecDeque<Group>,
+    /// Handed out to be committed, in the order in which they leave.
+    ready: VecDeque<Ready>,
     to_read: Vec<ToRead>,
     flights: BTreeMap<Ticket, Flight>,
     tickets: Tickets,
@@ -186,6 +206,7 @@ impl Upload {
             size: size.min(options.batch_size).clamp(1, MAX_BATCH),
             queue: Queue::new(customers, order),
             groups: VecDeque::new(),
+            ready: VecDeque::new(),
             to_read: Vec::new(),
             flights: BTreeMap::new(),
             tickets,
@@ -228,15 +249,22 @@ impl Upload {
 
     /// What is to be done next.
     pub fn next(&mut self, now_ms: u64, pacer: &Pacer) -> Step {
+        if let Some(step) = self.retract(now_ms) {
+            return step;
+        }
         if self.failure.is_some() {
             return if self.flights.is_empty() { Step::Done } else { Step::Wait(None) };
         }
         let ready_ms = pacer.ready_at_ms(now_ms).max(self.paused_until_ms);
-        let is_free = self.flights.len() < self.options.concurrency && ready_ms <= now_ms;
-        if is_free && let Some(step) = self.due_read(now_ms).or_else(|| self.next_batch(now_ms)) {
-            return step;
+        if ready_ms <= now_ms {
+            let leaves =
+                if self.has_free_call() { self.due_read(now_ms).or_else(|| self.leave()) } else { None };
+            let prepares = || self.next_to_prepare(now_ms).map(|(ticket, ids)| Step::Prepare(ticket, ids));
+            if let Some(step) = leaves.or_else(prepares) {
+                return step;
+            }
         }
-        let is_quiet = self.flights.is_empty() && self.to_read.is_empty();
+        let is_quiet = self.flights.is_empty() && self.to_read.is_empty() && self.ready.is_empty();
         match (is_quiet, self.has_unsent()) {
             (true, false) => Step::Done,
             (true, true) if self.is_stale(now_ms) => Step::Refresh,
@@ -244,20 +272,45 @@ impl Upload {
         }
     }
 
-    /// The customers of a `Send` that were committed and left at `now_ms`. The others of that step had nothing to send.
-    pub fn sent(&mut self, ticket: Ticket, ids: &[CustomerId], has_adjustment: bool, now_ms: u64) {
-        if let Some(Flight::Put { group, sent_ms, has_adjustment: holds }) = self.flights.get_mut(&ticket) {
-            let dropped: Vec<CustomerId> = group.ids.iter().filter(|id| !ids.contains(id)).copied().collect();
-            group.ids = ids.to_vec();
-            (*sent_ms, *holds) = (now_ms, has_adjustment);
-            dropped.into_iter().for_each(|id| self.queue.is_through(id));
+    /// Another batch that may be committed now, beside those that were handed out.
+    pub fn next_to_prepare(&mut self, now_ms: u64) -> Option<(Ticket, Vec<CustomerId>)> {
+        if self.ready.len() >= self.options.concurrency || self.is_stale(now_ms) {
+            return None;
+        }
+        let group = match self.groups.pop_front() {
+            Some(group) => group,
+            None => {
+                let on_its_way =
+                    !self.flights.is_empty() || !self.to_read.is_empty() || !self.ready.is_empty();
+                let ids = self.queue.take(self.size, on_its_way);
+                (!ids.is_empty()).then_some(Group { ids, ..Group::default() })?
+            }
+        };
+        let (ticket, ids) = (self.tickets.take(), group.ids.clone());
+        self.ready.push_back(Ready { ticket, group, is_committed: false, has_adjustment: false });
+        Some((ticket, ids))
+    }
+
+    /// The customers of a `Prepare` that were committed. The others of that step had nothing to send.
+    pub fn prepared(&mut self, ticket: Ticket, ids: &[CustomerId], has_adjustment: bool) {
+        let Some(ready) = self.ready.iter_mut().find(|ready| ready.ticket == ticket) else { return };
+        let was = std::mem::replace(&mut ready.group.ids, ids.to_vec());
+        (ready.is_committed, ready.has_adjustment) = (true, has_adjustment);
+        was.into_iter().filter(|id| !ids.contains(id)).for_each(|id| self.queue.is_through(id));
+    }
+
+    /// None of the customers of a `Prepare` had anything to send.
+    pub fn nothing_to_send(&mut self, ticket: Ticket) {
+        if let Some(place) = self.ready.iter().position(|ready| ready.ticket == ticket) {
+            let ready = self.ready.remove(place);
+            ready.into_iter().for_each(|ready| self.passed(ready.group));
         }
     }
 
-    /// None of the customers of a `Send` had anything to send.
-    pub fn nothing_to_send(&mut self, ticket: Ticket) {
-        if let Some(Flight::Put { group, .. }) = self.flights.remove(&ticket) {
-            self.passed(group);
+    /// The batch of a `Send` left at `now_ms`.
+    pub fn sent(&mut self, ticket: Ticket, now_ms: u64) {
+        if let Some(Flight::Put { sent_ms, .. }) = self.flights.get_mut(&ticket) {
+            *sent_ms = now_ms;
         }
     }
 
@@ -392,25 +445,36 @@ impl Upload {
         Some(Step::Read(ticket, ids))
     }
 
-    fn next_batch(&mut self, now_ms: u64) -> Option<Step> {
-        if self.is_stale(now_ms) {
-            return None;
+    fn has_free_call(&self) -> bool {
+        self.flights.len() < self.options.concurrency
+    }
+
+    /// The batch that was committed first.
+    fn leave(&mut self) -> Option<Step> {
+        self.ready.front().filter(|ready| ready.is_committed)?;
+        let Ready { ticket, group, has_adjustment, .. } = self.ready.pop_front()?;
+        self.flights.insert(ticket, Flight::Put { group, sent_ms: 0, has_adjustment });
+        Some(Step::Send(ticket))
+    }
+
+    /// Takes back a batch that is not to leave as it is: because of a failure, because its base is too old, or because
+    /// the store takes fewer customers a call.
+    fn retract(&mut self, now_ms: u64) -> Option<Step> {
+        let is_over = self.failure.is_some() || self.is_stale(now_ms);
+        let is_due = |ready: &Ready| ready.is_committed && (is_over || ready.group.ids.len() > self.size);
+        let place = self.ready.iter().position(is_due)?;
+        let Ready { ticket, mut group, .. } = self.ready.remove(place)?;
+        if group.ids.len() > self.size {
+            self.acquit(&mut group);
         }
-        let group = match self.groups.pop_front() {
-            Some(group) => group,
-            None => {
-                let on_its_way = !self.flights.is_empty() || !self.to_read.is_empty();
-                let ids = self.queue.take(self.size, on_its_way);
-                (!ids.is_empty()).then_some(Group { ids, ..Group::default() })?
-            }
-        };
-        let (ticket, ids) = (self.tickets.take(), group.ids.clone());
-        self.flights.insert(ticket, Flight::Put { group, sent_ms: now_ms, has_adjustment: false });
-        Some(Step::Send(ticket, ids))
+        let ids = group.ids.clone();
+        let parts = ids.chunks(self.size).map(|ids| Group { ids: ids.to_vec(), ..group.clone() });
+        parts.rev().for_each(|part| self.groups.push_front(part));
+        Some(Step::Retract(ticket, ids))
     }
 
     fn has_unsent(&self) -> bool {
-        !self.queue.is_empty() || !self.groups.is_empty()
+        !self.queue.is_empty() || !self.groups.is_empty() || !self.ready.is_empty()
     }
 
     fn is_stale(&self, now_ms: u64) -> bool {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Transaction, named_params, params};
 
 use super::row::RawCell;
-use super::{Failed, Store, row};
+use super::{Failed, Store, row, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId};
 use crate::error::Result;
@@ -36,11 +36,17 @@ pub(super) fn apply(
 ) -> Result<Vec<Notice>, Failed> {
     match &plan.snapshot {
         SnapshotPlan::Keep => {}
-        SnapshotPlan::Put(record) => put_snapshot(transaction, &record.attributes()?, record.body())?,
+        SnapshotPlan::Put(record) => {
+            let attributes = record.attributes()?;
+            if !update_snapshot(transaction, &attributes, record.body())? {
+                insert_snapshot(transaction, &attributes, record.body())?;
+                state::count_snapshot(transaction, 1)?;
+            }
+        }
         SnapshotPlan::Remove => remove_snapshot(transaction, plan.id)?,
     }
     for (field, value) in &plan.columns {
-        transaction.prepare_cached(&row::update(*field))?.execute(params![plan.id.0, row::cell(value)])?;
+        transaction.prepare_cached(row::update(*field))?.execute(params![plan.id.0, row::cell(value)])?;
     }
     if plan.remove_row {
         transaction.prepare_cached("DELETE FROM customer WHERE id = ?1")?.execute([plan.id.0])?;
@@ -54,25 +60,33 @@ pub(super) fn apply(
     Ok(notices(dirty, plan))
 }
 
-/// The customer as the server describes it.
-pub(super) fn put_snapshot(
+/// The customer as the server describes it, new in the file; to be counted.
+pub(super) fn insert_snapshot(
     transaction: &Transaction<'_>,
     attributes: &Attributes<'_>,
     body: &str,
 ) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached(
-            "INSERT INTO snapshot (id, body, date_modified)
-             VALUES (?1, ?2, ?3)
-             ON CONFLICT (id) DO UPDATE SET body = excluded.body, date_modified = excluded.date_modified",
-        )?
+        .prepare_cached("INSERT INTO snapshot (id, body, date_modified) VALUES (?1, ?2, ?3)")?
         .execute(params![attributes.id().0, body, RawCell::of(FieldId::DATE_MODIFIED, attributes)])?;
     Ok(())
 }
 
+/// The customer as the server describes it now. Returns false when it had no snapshot.
+pub(super) fn update_snapshot(
+    transaction: &Transaction<'_>,
+    attributes: &Attributes<'_>,
+    body: &str,
+) -> rusqlite::Result<bool> {
+    let updated = transaction
+        .prepare_cached("UPDATE snapshot SET body = ?2, date_modified = ?3 WHERE id = ?1")?
+        .execute(params![attributes.id().0, body, RawCell::of(FieldId::DATE_MODIFIED, attributes)])?;
+    Ok(updated > 0)
+}
+
 fn remove_snapshot(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<()> {
-    transaction.prepare_cached("DELETE FROM snapshot WHERE id = ?1")?.execute([id.0])?;
-    Ok(())
+    let removed = transaction.prepare_cached("DELETE FROM snapshot WHERE id = ?1")?.execute([id.0])?;
+    state::count_snapshot(transaction, -i64::from(removed > 0))
 }
 
 pub(super) fn settle(
@@ -134,8 +148,8 @@ pub(super) fn wipe_passwords(transaction: &Transaction<'_>) -> rusqlite::Result<
     let wiped = transaction
         .prepare_cached(
             "DELETE FROM pending_password
-             WHERE seq IN (SELECT p.seq FROM pending_password AS p JOIN journal AS j ON j.seq = p.seq
-                           WHERE j.settled_at IS NOT NULL)",
+             WHERE EXISTS (SELECT 1 FROM journal AS j
+                           WHERE j.seq = pending_password.seq AND j.settled_at IS NOT NULL)",
         )?
         .execute([])?;
     if wiped > 0 {

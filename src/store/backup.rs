@@ -6,15 +6,16 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{Store, open};
+use super::{Store, open, unlock};
 use crate::error::{Error, Failure, Result};
+use crate::key::Key;
 
 impl Store {
     /// Copies the file to `path`, as it is at one instant: edits and syncs go on meanwhile. The copy is one file, for
     /// its owner only, and on the disk when this returns; nothing that was deleted is in it. Returns its size in bytes.
     ///
-    /// It holds what the file holds, edits that wait and new passwords among them. Never let two tills live on from one
-    /// file: both would send its pending edits.
+    /// It holds what the file holds, edits that wait and new passwords among them, and is encrypted with the same key if
+    /// the file is. Never let two tills live on from one file: both would send its pending edits.
     ///
     /// ```
     /// # fn main() -> tillsync::Result<()> {
@@ -31,24 +32,65 @@ impl Store {
     /// # Errors
     /// When there is a file at `path` already, it cannot be written, or the disk is full; what was begun is removed.
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
-        let path = path.as_ref();
-        reserve(path)?;
-        let copied = self.copy_to(path).and_then(|()| Ok(settled(path)?.len()));
-        if copied.is_err() {
-            // The first failure is the one to tell of.
-            _ = std::fs::remove_file(path);
+        make(path.as_ref(), |path| self.copy_to(path))
+    }
+
+    /// As [`Store::backup`], and the copy has a key of its own; none: it is plain, for everybody who can read it. With
+    /// every program stopped and the copy in its place, a plain file becomes an encrypted one, or the other way round.
+    ///
+    /// # Errors
+    /// As [`Store::backup`], and when this build has no encryption.
+    pub fn backup_with_key(&self, path: impl AsRef<Path>, key: Option<&Key>) -> Result<u64> {
+        unlock::allow(key)?;
+        match (key, &self.key) {
+            (None, None) => self.backup(path),
+            _ => make(path.as_ref(), |path| self.export_to(path, key)),
         }
-        copied
     }
 
     fn copy_to(&self, path: &Path) -> Result<()> {
         let to = path.to_str().ok_or_else(|| Error::usage("the path of a backup must be UTF-8"))?;
         self.connection.execute("VACUUM INTO ?1", [to]).map_err(|e| Error::sqlite(path, e))?;
-        // A copy begins without write-ahead log; in its place, readers would wait for writers.
-        let copy = Connection::open(path).map_err(|e| Error::sqlite(path, e))?;
-        copy.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
-            .map_err(|e| Error::sqlite(path, e))
+        into_wal(path, self.key.as_ref())
     }
+
+    /// On a connection of its own, which the other file is attached to.
+    fn export_to(&self, path: &Path, key: Option<&Key>) -> Result<()> {
+        let to = path.to_str().ok_or_else(|| Error::usage("the path of a backup must be UTF-8"))?;
+        let from = open::connect(&self.path, self.key.as_ref())?;
+        export(&from, to, key).map_err(|e| Error::sqlite(path, e))?;
+        drop(from);
+        into_wal(path, key)
+    }
+}
+
+/// SQLCipher's way from one key to another: every table, index, view and trigger, as they are at one instant.
+fn export(from: &Connection, to: &str, key: Option<&Key>) -> rusqlite::Result<()> {
+    from.execute("ATTACH ?1 AS copy KEY ?2", [to, key.map_or("", Key::text)])?;
+    from.execute_batch("BEGIN")?;
+    from.query_row("SELECT sqlcipher_export('copy')", [], |_| Ok(()))?;
+    for number in ["user_version", "application_id"] {
+        let value: i64 = from.pragma_query_value(Some("main"), number, |row| row.get(0))?;
+        from.pragma_update(Some("copy"), number, value)?;
+    }
+    from.execute_batch("COMMIT")
+}
+
+/// A copy begins without write-ahead log; in its place, readers would wait for writers.
+fn into_wal(path: &Path, key: Option<&Key>) -> Result<()> {
+    let copy = open::connect(path, key)?;
+    copy.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(|e| Error::sqlite(path, e))
+}
+
+/// Makes the copy, whole and on the disk, or nothing.
+fn make(path: &Path, copy: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
+    reserve(path)?;
+    let copied = copy(path).and_then(|()| Ok(settled(path)?.len()));
+    if copied.is_err() {
+        // The first failure is the one to tell of.
+        _ = std::fs::remove_file(path);
+    }
+    copied
 }
 
 /// An empty file for its owner only: the copy goes into it, and two backups never into one.

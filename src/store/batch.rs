@@ -42,21 +42,14 @@ pub(crate) struct Uploaded {
 }
 
 impl Store {
-    /// Commits a batch of these customers, as they are now.
-    pub(crate) fn prepare_batch(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Prepared> {
+    /// Commits batches that leave together, as their customers are now: one commit, and one wait for the disk.
+    pub(crate) fn prepare_batches<'i>(
+        &mut self,
+        batches: impl IntoIterator<Item = &'i [CustomerId]>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Prepared>> {
         self.engine_write(|transaction| {
-            let mut prepared = Prepared::default();
-            for id in ids {
-                let Some(dirty) = dirty::load(transaction, *id)? else { continue };
-                let diff = diff(&dirty)?;
-                prepared.notices.extend(apply(transaction, &dirty, &diff.plan, now)?);
-                prepared.unchanged_customers += usize::from(diff.is_unchanged());
-                prepared.payloads.extend(diff.payload);
-            }
-            if !prepared.payloads.is_empty() {
-                insert(transaction, &prepared.payloads, now)?;
-            }
-            Ok(prepared)
+            batches.into_iter().map(|ids| prepare(transaction, ids, now)).collect()
         })
     }
 
@@ -78,6 +71,20 @@ impl Store {
                 doubt.adjustment_sent_at = doubt.adjustment_sent_at.max(sent_at);
             }
             Ok(doubt)
+        })
+    }
+
+    /// The batch of this customer was committed a while ago, and leaves only now.
+    pub(crate) fn leaves_now(&mut self, id: CustomerId, now: DateTime<Utc>) -> Result<()> {
+        self.engine_write(|transaction| {
+            transaction
+                .prepare_cached(
+                    "UPDATE batch
+                     SET sent_at = :now
+                     WHERE id = (SELECT batch_id FROM batch_item WHERE customer_id = :customer_id)",
+                )?
+                .execute(named_params! { ":now": stamp(now), ":customer_id": id.0 })?;
+            Ok(())
         })
     }
 
@@ -110,25 +117,31 @@ impl Store {
         })
     }
 
-    /// The answer to a batch: each customer that it confirms is settled, all in one transaction.
-    pub(crate) fn settle_batch(
+    /// Answers to batches: each customer that they confirm is settled. As many answers as go into one transaction; each
+    /// is whole in it. Returns how many these were. Should a power cut take it back, those batches are in doubt again
+    /// and read back; the commit of the next batch makes it durable too.
+    pub(crate) fn settle_some(
         &mut self,
-        records: &[(CustomerId, Record)],
+        answers: &[Vec<(CustomerId, Record)>],
         policies: &Policies,
         now: DateTime<Utc>,
-    ) -> Result<Uploaded> {
-        self.engine_write(|transaction| {
+    ) -> Result<(usize, Uploaded)> {
+        let most = answers.iter().map(Vec::len).sum();
+        let count = if self.at_once(most)? < most { 1 } else { answers.len() };
+        let uploaded = self.engine_note(|transaction| {
             let mut uploaded = Uploaded::default();
-            for (id, record) in records {
+            for (id, record) in answers[..count].iter().flatten() {
                 let Some((dirty, sent)) = on_its_way(transaction, *id)? else { continue };
                 let plan = reconcile(&dirty, &Sent { is_accepted: true, ..sent }, record, policies)?;
                 let notices = apply(transaction, &dirty, &plan, now)?;
                 uploaded.count(&dirty, &plan, notices);
             }
-            let ids: Vec<CustomerId> = records.iter().map(|(id, _)| *id).collect();
+            let ids: Vec<CustomerId> = answers[..count].iter().flatten().map(|(id, _)| *id).collect();
             remove_items(transaction, &ids)?;
             Ok(uploaded)
-        })
+        })?;
+        self.make_room();
+        Ok((count, uploaded))
     }
 
     /// Customers in doubt were read back: what landed settles, what did not is pending again or, where `refuse` says
@@ -206,6 +219,25 @@ impl Uploaded {
         self.fields += fields.len();
         self.notices.extend(notices);
     }
+}
+
+fn prepare(
+    transaction: &Transaction<'_>,
+    ids: &[CustomerId],
+    now: DateTime<Utc>,
+) -> Result<Prepared, Failed> {
+    let mut prepared = Prepared::default();
+    for id in ids {
+        let Some(dirty) = dirty::load(transaction, *id)? else { continue };
+        let diff = diff(&dirty)?;
+        prepared.notices.extend(apply(transaction, &dirty, &diff.plan, now)?);
+        prepared.unchanged_customers += usize::from(diff.is_unchanged());
+        prepared.payloads.extend(diff.payload);
+    }
+    if !prepared.payloads.is_empty() {
+        insert(transaction, &prepared.payloads, now)?;
+    }
+    Ok(prepared)
 }
 
 /// Form fields that landed, of which another one is held: the edit waits with that.

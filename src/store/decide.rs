@@ -84,7 +84,7 @@ impl Store {
         let read = || {
             let mut statement = self.connection.prepare_cached(
                 "SELECT customer_id, field, base, local, remote, detected_at, author
-                 FROM conflict
+                 FROM conflict INDEXED BY conflict_open
                  WHERE resolution IS NULL
                  ORDER BY id",
             )?;
@@ -304,7 +304,7 @@ fn take_remote(
     field: FieldId,
     value: &Value,
 ) -> Result<(), Failed> {
-    transaction.prepare_cached(&row::update(field))?.execute(params![dirty.id.0, row::cell(value)])?;
+    transaction.prepare_cached(row::update(field))?.execute(params![dirty.id.0, row::cell(value)])?;
     let theirs = dirty.base.as_ref().map(Record::attributes).transpose()?.map(|base| base.get(field));
     // Another form field of the customer may still differ: the next diff looks at it.
     let outcome = (theirs.as_ref() == Some(value)).then_some(Outcome::Remote);
@@ -345,7 +345,7 @@ fn journal_decision(
     }
     transaction.prepare_cached("UPDATE engine_guard SET writing = 0")?.execute([])?;
     edit::set_context(transaction, author, Some("resolve"))?;
-    transaction.prepare_cached(&row::update(field))?.execute(params![dirty.id.0, row::cell(value)])?;
+    transaction.prepare_cached(row::update(field))?.execute(params![dirty.id.0, row::cell(value)])?;
     edit::set_context(transaction, None, None)?;
     transaction.prepare_cached("UPDATE engine_guard SET writing = 1")?.execute([])?;
     Ok(())

@@ -24,7 +24,7 @@ pub(crate) struct Planned {
 }
 
 /// Customers that are read and compared at once.
-const CHUNK: usize = 1_000;
+const CHUNK: usize = 250;
 
 impl Store {
     /// Customers with pending edits, oldest edit first.
@@ -133,10 +133,7 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
 }
 
 pub(super) fn load_row(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Row>> {
-    connection
-        .prepare_cached(&format!("SELECT {} FROM customer WHERE id = ?1", *row::COLUMNS))?
-        .query_row([id.0], row::read)
-        .optional()
+    connection.prepare_cached(&row::SELECT)?.query_row([id.0], row::read).optional()
 }
 
 pub(super) fn load_snapshot(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Record>> {
@@ -146,16 +143,18 @@ pub(super) fn load_snapshot(connection: &Connection, id: CustomerId) -> rusqlite
         .optional()
 }
 
+/// Sorted here: with `ORDER BY` beside a partial index, SQLite parses the statement anew for every customer.
 fn load_ops(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<Op>> {
-    connection
+    let mut ops: Vec<Op> = connection
         .prepare_cached(
             "SELECT seq, field, op, value, outcome, reject_group, at, author
              FROM journal
-             WHERE customer_id = :id AND settled_at IS NULL
-             ORDER BY seq",
+             WHERE customer_id = ?1 AND settled_at IS NULL",
         )?
-        .query_map(named_params! { ":id": id.0 }, op)?
-        .collect()
+        .query_map([id.0], op)?
+        .collect::<rusqlite::Result<_>>()?;
+    ops.sort_unstable_by_key(|op| op.seq);
+    Ok(ops)
 }
 
 fn op(row: &SqlRow<'_>) -> rusqlite::Result<Op> {
@@ -179,17 +178,18 @@ fn malformed(column: usize, error: impl std::error::Error + Send + Sync + 'stati
 }
 
 pub(super) fn load_open(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<OpenConflict>> {
-    connection
+    let mut open: Vec<OpenConflict> = connection
         .prepare_cached(
             "SELECT id, field, base, remote
              FROM conflict
-             WHERE customer_id = :id AND resolution IS NULL
-             ORDER BY id",
+             WHERE customer_id = ?1 AND resolution IS NULL",
         )?
-        .query_map(named_params! { ":id": id.0 }, |row| {
+        .query_map([id.0], |row| {
             Ok(OpenConflict { id: row.get(0)?, field: row.get(1)?, base: row.get(2)?, remote: row.get(3)? })
         })?
-        .collect()
+        .collect::<rusqlite::Result<_>>()?;
+    open.sort_unstable_by_key(|conflict| conflict.id);
+    Ok(open)
 }
 
 fn load_password(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<SecretString>> {

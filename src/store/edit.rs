@@ -64,11 +64,9 @@ impl Store {
             set_context(&transaction, author, label).map_err(failed)?;
         }
         for (id, edits) in edits {
-            if !exists(&transaction, *id).map_err(failed)? {
+            let is_known = write_all(&transaction, *id, edits).map_err(failed)?;
+            if !is_known {
                 return Err(Failure::UnknownCustomer(*id).into());
-            }
-            for edit in edits {
-                write(&transaction, *id, edit).map_err(failed)?;
             }
         }
         if has_context {
@@ -129,19 +127,33 @@ impl EditBuilder<'_> {
     }
 }
 
-fn write(transaction: &Transaction<'_>, id: CustomerId, edit: &Edit) -> rusqlite::Result<()> {
+/// Returns false when there is no such customer. An update tells that by itself.
+fn write_all(transaction: &Transaction<'_>, id: CustomerId, edits: &[Edit]) -> rusqlite::Result<bool> {
+    let is_update = |edit: &Edit| matches!(edit, Edit::Set(field, _) if *field != FieldId::NEW_PASSWORD);
+    if !edits.first().is_some_and(is_update) && !exists(transaction, id)? {
+        return Ok(false);
+    }
+    for edit in edits {
+        if write(transaction, id, edit)? == 0 && is_update(edit) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Returns how many rows an update met.
+fn write(transaction: &Transaction<'_>, id: CustomerId, edit: &Edit) -> rusqlite::Result<usize> {
     match edit {
         Edit::Set(FieldId::NEW_PASSWORD, value) => transaction
             .prepare_cached("INSERT INTO password_change (customer_id, new_password) VALUES (?1, ?2)")?
-            .execute(params![id.0, row::cell(value)])?,
+            .execute(params![id.0, row::cell(value)]),
         Edit::Set(field, value) => {
-            transaction.prepare_cached(&row::update(*field))?.execute(params![id.0, row::cell(value)])?
+            transaction.prepare_cached(row::update(*field))?.execute(params![id.0, row::cell(value)])
         }
         Edit::Adjust(amount) => transaction
             .prepare_cached("INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (?1, ?2)")?
-            .execute(params![id.0, amount.to_string()])?,
-    };
-    Ok(())
+            .execute(params![id.0, amount.to_string()]),
+    }
 }
 
 fn exists(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<bool> {

@@ -9,8 +9,10 @@
 //! | `open` | creates and upgrades the file, its settings, the lock of a sync |
 //! | `edit`, `read` | what an app does |
 //! | `backup` | a copy of the file while it is in use |
+//! | `unlock`, `rekey` | the key of an encrypted file; another one |
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
+//! | `polite` | whether others write too, and how a sync makes room for them |
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
 mod apply;
@@ -20,17 +22,20 @@ mod decide;
 mod dirty;
 mod edit;
 mod open;
+mod polite;
 mod pull;
 mod read;
 mod receipt;
+mod rekey;
 mod row;
 mod state;
+mod unlock;
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub(crate) use batch::Uploaded;
+pub(crate) use batch::{Prepared, Uploaded};
 pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Keep, Rejected};
 pub(crate) use dirty::Planned;
@@ -43,6 +48,7 @@ pub(crate) use state::FullPull;
 
 use crate::customer::BadRecord;
 use crate::error::{Error, Failure, Result};
+use crate::key::Key;
 
 /// A till's database file, open for reading and editing. Open it once for each thread; each is its own connection.
 ///
@@ -58,6 +64,24 @@ use crate::error::{Error, Failure, Result};
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    key: Option<Key>,
+    others: polite::Others,
+}
+
+/// How a file is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Make the file when it is not there. Default: yes.
+    pub create: bool,
+    /// The key of the file. A new file is encrypted with it; one that is there must be. Needs the feature `sqlcipher`.
+    /// Default: none, a plain SQLite file.
+    pub key: Option<Key>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions { create: true, key: None }
+    }
 }
 
 impl Store {
@@ -66,7 +90,7 @@ impl Store {
     /// # Errors
     /// When the file is damaged, locked, of a newer schema, cannot be written, or its disk is full.
     pub fn open(path: impl AsRef<Path>) -> Result<Store> {
-        open::open(path.as_ref())
+        Store::open_with(path, StoreOptions::default())
     }
 
     /// Opens the file, which must be there.
@@ -74,7 +98,48 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], and when the file is not there.
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Store> {
-        open::open_existing(path.as_ref())
+        Store::open_with(path, StoreOptions { create: false, ..StoreOptions::default() })
+    }
+
+    /// Opens the file as the options say: with a key, for one.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlcipher")]
+    /// # fn main() -> tillsync::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("till.db");
+    /// use tillsync::{Key, Store, StoreOptions};
+    ///
+    /// let key = Key::passphrase("correct horse battery staple")?;
+    /// Store::open_with(&path, StoreOptions { key: Some(key), ..StoreOptions::default() })?;
+    ///
+    /// assert_eq!(Store::open(&path).unwrap_err().code(), "key_needed");
+    /// let other = StoreOptions { key: Some(Key::passphrase("another")?), ..StoreOptions::default() };
+    /// assert_eq!(Store::open_with(&path, other).unwrap_err().code(), "wrong_key");
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "sqlcipher"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::open`]; when the key is wrong, is missing, or is given for a file that is not encrypted; and when this
+    /// build has no encryption. The file is not touched then.
+    pub fn open_with(path: impl AsRef<Path>, options: StoreOptions) -> Result<Store> {
+        open::open(path.as_ref(), options)
+    }
+
+    /// Opens the same file once more, with the same key: another connection, for another thread.
+    ///
+    /// # Errors
+    /// As [`Store::open_existing`].
+    pub fn reopen(&self) -> Result<Store> {
+        Store::open_with(&self.path, StoreOptions { create: false, key: self.key.clone() })
+    }
+
+    /// Whether the file is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.key.is_some()
     }
 
     /// The file.
@@ -107,6 +172,21 @@ impl Store {
             Ok(done)
         };
         run().map_err(|failed: Failed| failed.at(path))
+    }
+
+    /// The same, for what the next sync would find out again: the commit is whole and in order with all others, but
+    /// does not wait for the disk. A power cut may take it back, and the place from which the next sync goes on with it.
+    fn engine_note<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
+        self.waits_for_disk(false)?;
+        let done = self.engine_write(work);
+        self.waits_for_disk(true)?;
+        done
+    }
+
+    /// Whether a commit is on the disk when it returns.
+    fn waits_for_disk(&self, yes: bool) -> Result<()> {
+        let level = if yes { "FULL" } else { "NORMAL" };
+        self.connection.pragma_update(None, "synchronous", level).map_err(|e| self.error(e))
     }
 
     /// One reading transaction: what it sees belongs together.

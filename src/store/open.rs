@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::Store;
+use super::polite::Others;
+use super::{Store, StoreOptions, unlock};
 use crate::error::{Error, Failure, Result};
+use crate::key::Key;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -17,25 +19,52 @@ mod embedded {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a file that another process is just creating, or syncing, is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Pages of the write-ahead log before a commit moves them into the file, which takes longer than the commit itself.
+/// In a pull of everything the same pages of the indexes are written again and again: more of them wait.
+/// An app's connection leaves that to the engine's, as long as there are syncs.
+const APP_CHECKPOINT_PAGES: i64 = 20_000;
+const CHECKPOINT_PAGES: i64 = 4_000;
+const BULK_CHECKPOINT_PAGES: i64 = 16_000;
+/// Memory for pages of the file, in KiB: a page of customers touches a leaf of an index for almost each of them.
+const CACHE_KIB: i64 = 2_000;
+const BULK_CACHE_KIB: i64 = 8_000;
 /// Statements kept prepared: one for each column and each verb.
 const STATEMENTS: usize = 160;
 
-pub(super) fn open(path: &Path) -> Result<Store> {
-    create(path)?;
-    open_existing(path)
-}
-
-pub(super) fn open_existing(path: &Path) -> Result<Store> {
+pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
+    let StoreOptions { create: may_create, key } = options;
+    unlock::allow(key.as_ref())?;
+    if may_create {
+        create(path)?;
+    }
     if !path.exists() {
         return Err(Failure::NotThere(path.to_owned()).into());
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|e| Error::sqlite(path, e))?;
-    let mut store = Store { connection, path: path.to_owned() };
+    let connection = connect(path, key.as_ref())?;
+    let mut store = Store { connection, path: path.to_owned(), key, others: Others::default() };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade()?;
     store.permissions().map_err(|e| store.error(e))?;
     Ok(store)
+}
+
+/// A connection that can read the file: every one is made here, so that none goes without the key.
+pub(super) fn connect(path: &Path, key: Option<&Key>) -> Result<Connection> {
+    let connection = raw(path)?;
+    unlock::give(&connection, path, key)?;
+    unlock::look(&connection, path, key)?;
+    Ok(connection)
+}
+
+/// A connection before its key; it has read nothing yet.
+pub(super) fn raw(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_handler(Some(look_again))?;
+        Ok(connection)
+    };
+    open().map_err(|e| Error::sqlite(path, e))
 }
 
 /// An empty file for its owner only; SQLite gives the files beside it the same rights.
@@ -59,17 +88,41 @@ pub(super) fn owner_only(options: &mut OpenOptions) {
 #[cfg(not(unix))]
 pub(super) fn owner_only(_: &mut OpenOptions) {}
 
+/// Waits for another connection's transaction. SQLite's own waits double up to a tenth of a second, by which an edit
+/// would miss every gap between the pages of a pull; these stay short.
+fn look_again(tries: i32) -> bool {
+    const SHORT: Duration = Duration::from_micros(100);
+    const LONG: Duration = Duration::from_millis(1);
+    const SHORT_TRIES: i32 = 50;
+    std::thread::sleep(if tries < SHORT_TRIES { SHORT } else { LONG });
+    u128::try_from(tries).is_ok_and(|tries| tries < BUSY_TIMEOUT.as_millis())
+}
+
 impl Store {
     fn settings(&self) -> rusqlite::Result<()> {
         let connection = &self.connection;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         // What was deleted is overwritten: a password leaves no trace.
         connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
         // Tills lose power: a commit is on the disk when it returns.
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "temp_store", "MEMORY")
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", APP_CHECKPOINT_PAGES, |_| Ok(()))
+    }
+
+    /// From now on this connection is a sync's.
+    pub(crate) fn begin_sync(&self) -> Result<()> {
+        self.expect_bulk(false).map_err(|e| self.error(e))
+    }
+
+    /// Whether very many customers are about to be written.
+    pub(super) fn expect_bulk(&self, yes: bool) -> rusqlite::Result<()> {
+        let (kib, pages) =
+            if yes { (BULK_CACHE_KIB, BULK_CHECKPOINT_PAGES) } else { (CACHE_KIB, CHECKPOINT_PAGES) };
+        self.connection.pragma_update(None, "cache_size", -kib)?;
+        self.connection.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))
     }
 
     /// Brings the schema up to this version. Several processes may open a fresh file at once: one of them does it.

@@ -1,4 +1,4 @@
-//! A page of customers, taken in one transaction with the cursor behind it.
+//! A page of customers, taken in one transaction with the cursor behind it; in several while others write too.
 //!
 //! A customer without unsettled edits follows the server column by column, without the merge: a first pull is mostly
 //! that. Every other one goes through the pure merge.
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
 
-use super::apply::{apply, put_snapshot};
+use super::apply::{apply, insert_snapshot, update_snapshot};
 use super::row::{self, RawCell};
 use super::{Failed, FullPull, Store, dirty, state};
 use crate::clock::stamp;
@@ -42,24 +42,51 @@ impl Store {
         policies: &Policies,
         now: DateTime<Utc>,
     ) -> Result<Taken> {
-        self.engine_write(|transaction| {
-            let edited = edited(transaction, page)?;
-            let mut taken = Taken::default();
-            for (attributes, body) in page {
+        let (mut taken, mut rest) = (Taken::default(), page);
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(self.at_once(rest.len())?);
+            self.take_part(part, kind, later.is_empty(), policies, now, &mut taken)?;
+            rest = later;
+            self.make_room();
+        }
+        Ok(taken)
+    }
+
+    /// Takes in a part of a page; with the last one, the place behind the page.
+    fn take_part(
+        &mut self,
+        part: &[(Attributes<'_>, &str)],
+        kind: &PageKind,
+        is_last: bool,
+        policies: &Policies,
+        now: DateTime<Utc>,
+        taken: &mut Taken,
+    ) -> Result<()> {
+        self.engine_note(|transaction| {
+            let edited = edited(transaction, part)?;
+            let mut new = 0;
+            for (attributes, body) in part {
                 let is_edited = edited.contains(&attributes.id());
-                if take(transaction, attributes, body, is_edited, policies, now, &mut taken.notices)? {
+                let news = take(transaction, attributes, body, is_edited, policies, now, &mut taken.notices)?;
+                if news != News::Nothing {
                     taken.changed.push(attributes.id());
                 }
+                new += i64::from(news == News::Customer);
             }
+            state::count_snapshot(transaction, new)?;
             if let PageKind::Full(full) = kind {
-                see(transaction, page, full)?;
+                see(transaction, part)?;
+                if is_last {
+                    note_place(transaction, full)?;
+                }
             }
-            Ok(taken)
+            Ok(())
         })
     }
 
     /// Begins a pull of everything, or finds where the last one was cut.
     pub(crate) fn begin_full_pull(&mut self) -> Result<FullPull> {
+        self.expect_bulk(true).map_err(|e| self.error(e))?;
         if let Some(cut) = self.full_pull()?.filter(|cut| cut.after.is_some()) {
             return Ok(cut);
         }
@@ -112,14 +139,15 @@ impl Store {
 
     /// The pull is complete: the next one asks from `cursor` on.
     pub(crate) fn end_pull(&mut self, cursor: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<()> {
-        self.engine_write(|transaction| {
+        self.engine_note(|transaction| {
             end_full_pull(transaction)?;
             if let Some(cursor) = cursor {
                 state::write(transaction, "pull_cursor", Some(&stamp(cursor)))?;
             }
             state::write(transaction, "last_pull_at", Some(&stamp(now)))?;
             Ok(())
-        })
+        })?;
+        self.expect_bulk(false).map_err(|e| self.error(e))
     }
 }
 
@@ -128,10 +156,14 @@ fn edited(
     transaction: &Transaction<'_>,
     page: &[(Attributes<'_>, &str)],
 ) -> rusqlite::Result<BTreeSet<CustomerId>> {
+    let mut edited = BTreeSet::new();
+    let has_any = "SELECT EXISTS (SELECT 1 FROM journal WHERE settled_at IS NULL)";
+    if !transaction.prepare_cached(has_any)?.query_row([], |row| row.get::<_, bool>(0))? {
+        return Ok(edited);
+    }
     let mut statement = transaction.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)",
     )?;
-    let mut edited = BTreeSet::new();
     for (attributes, _) in page {
         if statement.query_row([attributes.id().0], |row| row.get(0))? {
             edited.insert(attributes.id());
@@ -140,7 +172,17 @@ fn edited(
     Ok(edited)
 }
 
-/// Takes in one customer. Returns whether it was new, or says something else than the snapshot did.
+/// What a customer of a page was to the file.
+#[derive(PartialEq, Eq)]
+enum News {
+    /// It says what the snapshot did.
+    Nothing,
+    Change,
+    /// Its snapshot is still to be counted.
+    Customer,
+}
+
+/// Takes in one customer.
 fn take(
     transaction: &Transaction<'_>,
     attributes: &Attributes<'_>,
@@ -149,14 +191,14 @@ fn take(
     policies: &Policies,
     now: DateTime<Utc>,
     notices: &mut Vec<Notice>,
-) -> Result<bool, Failed> {
+) -> Result<News, Failed> {
     let id = attributes.id();
     let old: Option<String> = transaction
         .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
         .query_row([id.0], |row| row.get(0))
         .optional()?;
     if old.as_deref() == Some(body) {
-        return Ok(false);
+        return Ok(News::Nothing);
     }
     let record = Record::new(body);
     let old = old.map(Record::new);
@@ -166,18 +208,22 @@ fn take(
                 notices.extend(apply(transaction, &dirty, &merge(&dirty, &record, None, policies)?, now)?);
             }
         }
-        None => insert(transaction, attributes, body)?,
+        None => {
+            insert(transaction, attributes, body)?;
+            return Ok(News::Customer);
+        }
         Some(old) => follow(transaction, attributes, body, &old.attributes()?)?,
     }
     // What this till uploaded comes back in the server's own spelling: that is no news.
-    Ok(old.map_or(Ok(false), |old| old.says_the_same(&record)).map(|same| !same)?)
+    let says_the_same = old.map_or(Ok(false), |old| old.says_the_same(&record))?;
+    Ok(if says_the_same { News::Nothing } else { News::Change })
 }
 
 fn insert(transaction: &Transaction<'_>, attributes: &Attributes<'_>, body: &str) -> rusqlite::Result<()> {
     let id = RawCell::Integer(attributes.id().0);
     let cells = FieldId::columns().map(|field| RawCell::of(field, attributes));
     transaction.prepare_cached(&row::INSERT)?.execute(params_from_iter(std::iter::once(id).chain(cells)))?;
-    put_snapshot(transaction, attributes, body)
+    insert_snapshot(transaction, attributes, body)
 }
 
 /// The working copy follows the server in the columns that changed.
@@ -189,20 +235,21 @@ fn follow(
 ) -> rusqlite::Result<()> {
     for field in FieldId::columns().filter(|field| attributes.text(*field) != old.text(*field)) {
         let cell = RawCell::of(field, attributes);
-        transaction.prepare_cached(&row::update(field))?.execute(params![attributes.id().0, cell])?;
+        transaction.prepare_cached(row::update(field))?.execute(params![attributes.id().0, cell])?;
     }
-    put_snapshot(transaction, attributes, body)
+    update_snapshot(transaction, attributes, body)?;
+    Ok(())
 }
 
-fn see(
-    transaction: &Transaction<'_>,
-    page: &[(Attributes<'_>, &str)],
-    full: &FullPull,
-) -> rusqlite::Result<()> {
+fn see(transaction: &Transaction<'_>, page: &[(Attributes<'_>, &str)]) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached("INSERT OR IGNORE INTO pull_seen (id) VALUES (?1)")?;
     for (attributes, _) in page {
         statement.execute([attributes.id().0])?;
     }
+    Ok(())
+}
+
+fn note_place(transaction: &Transaction<'_>, full: &FullPull) -> rusqlite::Result<()> {
     state::write(transaction, "full_pull_after", Some(full.after.as_deref().unwrap_or_default()))?;
     state::write(transaction, "full_pull_began_at", full.began_at.map(stamp).as_deref())
 }

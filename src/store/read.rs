@@ -122,29 +122,17 @@ impl Store {
     pub fn status(&self) -> Result<Status> {
         let counts = self
             .connection
-            .query_row(
-                "SELECT (SELECT count(DISTINCT customer_id || ' ' || field)
-                         FROM journal WHERE settled_at IS NULL AND outcome IS NULL),
-                        (SELECT count(DISTINCT customer_id)
-                         FROM journal WHERE settled_at IS NULL AND outcome IS NULL),
+            .prepare_cached(
+                "SELECT count(DISTINCT iif(outcome IS NULL, customer_id || ' ' || field, NULL)),
+                        count(DISTINCT iif(outcome IS NULL, customer_id, NULL)),
                         (SELECT count(*) FROM batch),
-                        (SELECT count(DISTINCT customer_id || ' ' || field)
-                         FROM journal WHERE settled_at IS NULL AND outcome = 'rejected'),
+                        count(DISTINCT iif(outcome = 'rejected', customer_id || ' ' || field, NULL)),
                         (SELECT count(*) FROM conflict WHERE resolution IS NULL),
-                        (SELECT count(*) FROM snapshot)",
-                [],
-                |row| {
-                    Ok(Status {
-                        pending_fields: row.get(0)?,
-                        pending_customers: row.get(1)?,
-                        in_flight_batches: row.get(2)?,
-                        rejected: row.get(3)?,
-                        conflicts: row.get(4)?,
-                        snapshot_customers: row.get(5)?,
-                        ..Status::default()
-                    })
-                },
+                        coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0)
+                 FROM journal
+                 WHERE settled_at IS NULL",
             )
+            .and_then(|mut statement| statement.query_row([], counts))
             .map_err(|e| self.error(e))?;
         Ok(Status {
             last_pull_at: self.time("last_pull_at")?,
@@ -187,10 +175,31 @@ impl Store {
                 problems
                     .push("engine_guard is set outside a transaction: edits are not journaled".to_owned());
             }
+            let [counted, kept]: [i64; 2] = self.connection.query_row(
+                "SELECT count(*), (SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers')
+                 FROM snapshot",
+                [],
+                |row| Ok([row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or_default()]),
+            )?;
+            if counted != kept {
+                problems.push(format!("the snapshot holds {counted} customers, and {kept} were counted"));
+            }
             Ok(problems)
         };
         check().map_err(|e| self.error(e))
     }
+}
+
+fn counts(row: &SqlRow<'_>) -> rusqlite::Result<Status> {
+    Ok(Status {
+        pending_fields: row.get(0)?,
+        pending_customers: row.get(1)?,
+        in_flight_batches: row.get(2)?,
+        rejected: row.get(3)?,
+        conflicts: row.get(4)?,
+        snapshot_customers: row.get(5)?,
+        ..Status::default()
+    })
 }
 
 fn journal(
@@ -198,15 +207,9 @@ fn journal(
     id: Option<CustomerId>,
     unsettled: bool,
 ) -> rusqlite::Result<Vec<JournalRow>> {
-    let mut rows: Vec<JournalRow> = connection
-        .prepare_cached(
-            "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason
-             FROM journal
-             WHERE (:id IS NULL OR customer_id = :id) AND (NOT :unsettled OR settled_at IS NULL)
-             ORDER BY seq",
-        )?
-        .query_map(named_params! { ":id": id.map(|id| id.0), ":unsettled": unsettled }, journal_row)?
-        .collect::<rusqlite::Result<_>>()?;
+    let mut statement = connection.prepare_cached(if unsettled { UNSETTLED } else { JOURNAL })?;
+    let rows = statement.query_map(named_params! { ":id": id.map(|id| id.0) }, journal_row)?;
+    let mut rows: Vec<JournalRow> = rows.collect::<rusqlite::Result<_>>()?;
     let mut decisions = connection.prepare_cached(
         "SELECT seq, field, local, remote, policy, resolution
          FROM conflict
@@ -228,6 +231,17 @@ fn journal(
     }
     Ok(rows)
 }
+
+const JOURNAL: &str = "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason
+     FROM journal
+     WHERE :id IS NULL OR customer_id = :id
+     ORDER BY seq";
+
+/// Of one customer; the index of unsettled edits finds them.
+const UNSETTLED: &str = "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason
+     FROM journal
+     WHERE customer_id = :id AND settled_at IS NULL
+     ORDER BY seq";
 
 fn journal_row(row: &SqlRow<'_>) -> rusqlite::Result<JournalRow> {
     Ok(JournalRow {

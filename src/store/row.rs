@@ -23,9 +23,16 @@ pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
     format!("INSERT INTO customer ({}) VALUES ({})", *COLUMNS, places.join(", "))
 });
 
+/// Reads a customer by its id.
+pub(super) static SELECT: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {} FROM customer WHERE id = ?1", *COLUMNS));
+
 /// Sets one column.
-pub(super) fn update(field: FieldId) -> String {
-    format!("UPDATE customer SET {field} = ?2 WHERE id = ?1")
+pub(super) fn update(field: FieldId) -> &'static str {
+    static UPDATES: LazyLock<Vec<String>> = LazyLock::new(|| {
+        FieldId::all().map(|field| format!("UPDATE customer SET {field} = ?2 WHERE id = ?1")).collect()
+    });
+    &UPDATES[field.index()]
 }
 
 /// Reads a row that was selected with [`COLUMNS`].
@@ -53,13 +60,13 @@ fn value(kind: Kind, cell: ValueRef<'_>) -> Value {
 }
 
 /// A value as its column holds it.
-pub(super) fn cell(value: &Value) -> Cell {
+pub(super) fn cell(value: &Value) -> ToSqlOutput<'_> {
     match value {
-        Value::Null => Cell::Null,
-        Value::Text(text) => Cell::Text(text.clone()),
-        Value::Integer(number) => Cell::Integer(*number),
-        Value::Boolean(yes) => Cell::Integer((*yes).into()),
-        other => Cell::Text(other.to_json()),
+        Value::Null => ToSqlOutput::Owned(Cell::Null),
+        Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+        Value::Integer(number) => ToSqlOutput::Owned(Cell::Integer(*number)),
+        Value::Boolean(yes) => ToSqlOutput::Owned(Cell::Integer((*yes).into())),
+        other => ToSqlOutput::Owned(Cell::Text(other.to_json())),
     }
 }
 

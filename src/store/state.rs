@@ -28,6 +28,17 @@ impl Store {
         write(&self.connection, key, value).map_err(|e| self.error(e))
     }
 
+    /// Facts of a sync that has ended: what a power cut takes back, the next sync finds out again.
+    pub(crate) fn note_facts(&mut self, facts: &[(&str, String)]) -> Result<()> {
+        if facts.is_empty() {
+            return Ok(());
+        }
+        self.engine_note(|transaction| {
+            let write = |(key, value): &(&str, String)| write(transaction, key, Some(value));
+            Ok(facts.iter().try_for_each(write)?)
+        })
+    }
+
     /// The store this file belongs to; `None`: not known yet.
     ///
     /// # Errors
@@ -91,6 +102,21 @@ impl Store {
     pub(crate) fn set_time(&mut self, key: &str, at: Option<DateTime<Utc>>) -> Result<()> {
         self.set_state(key, at.map(stamp).as_deref())
     }
+}
+
+/// Counts customers that came into the snapshot, or left it: a store of a million is not counted one by one.
+pub(super) fn count_snapshot(connection: &rusqlite::Connection, by: i64) -> rusqlite::Result<()> {
+    if by == 0 {
+        return Ok(());
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO state (key, value)
+             VALUES ('snapshot_customers', CAST(:by AS TEXT))
+             ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + :by AS TEXT)",
+        )?
+        .execute(named_params! { ":by": by })?;
+    Ok(())
 }
 
 /// The store of the file, if anything of it was ever taken in.

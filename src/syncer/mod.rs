@@ -22,7 +22,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 pub use events::Events;
-pub use schedule::SyncerOptions;
+pub use schedule::{Schedule, SyncerOptions};
 
 use crate::api::Remote;
 use crate::clock::Clock;
@@ -31,7 +31,6 @@ use crate::engine::{Event, Stopper, SyncEngine};
 use crate::error::{Failure, Result};
 use crate::store::{FREED_AT, Lock, Store};
 use events::Queue;
-use schedule::Schedule;
 
 /// The deadline of the next try after a sync that failed, in the file.
 const NEXT_TRY: &str = "next_try_at";
@@ -206,7 +205,7 @@ impl<R: Remote> Worker<R> {
         let clock = engine.clock();
         let told = queue.clone();
         let engine = engine.on_event(move |event| told.push(event));
-        let watch = Store::open(engine.store().path())?;
+        let watch = engine.store().reopen()?;
         let schedule = Schedule::new(&options, clock.now_ms());
         let (seen_version, seen) = (watch.data_version()?, Seen { newest: EditSeq(0), freed_at: None });
         Ok(Worker {

@@ -39,7 +39,7 @@ impl Default for SyncerOptions {
 
 /// The next sync.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub struct Schedule {
     every_ms: u64,
     debounce_ms: u64,
     patience_ms: u64,
@@ -56,7 +56,7 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// The first sync is due at once.
-    pub(super) fn new(options: &SyncerOptions, now_ms: u64) -> Schedule {
+    pub fn new(options: &SyncerOptions, now_ms: u64) -> Schedule {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Schedule {
             every_ms: ms(options.every),
@@ -73,51 +73,56 @@ impl Schedule {
         }
     }
 
-    pub(super) fn is_due(&self, now_ms: u64) -> bool {
+    /// Whether it is time to sync.
+    pub fn is_due(&self, now_ms: u64) -> bool {
         self.is_asked || (!self.is_paused && now_ms >= self.due_ms())
     }
 
-    pub(super) fn due_ms(&self) -> u64 {
+    /// When it will be.
+    pub fn due_ms(&self) -> u64 {
         let edit_ms = if self.failures == 0 { self.edit_due_ms } else { u64::MAX };
         self.due_ms.min(edit_ms)
     }
 
     /// A worker takes the file up; the last one had meant to try in `left_ms`. A clock that was set meanwhile must not
     /// make it wait longer than any failure would.
-    pub(super) fn taken_up(&mut self, now_ms: u64, left_ms: Option<u64>) {
+    pub fn taken_up(&mut self, now_ms: u64, left_ms: Option<u64>) {
         self.due_ms = now_ms + left_ms.unwrap_or(0).min(self.retry_cap_ms);
     }
 
     /// Somebody wants it now.
-    pub(super) fn asked(&mut self) {
+    pub fn asked(&mut self) {
         self.is_asked = true;
     }
 
     /// Somebody edited. While the store cannot be reached that makes no hurry: the next try is set.
-    pub(super) fn edited(&mut self, now_ms: u64) {
+    pub fn edited(&mut self, now_ms: u64) {
         let first_ms = *self.first_edit_ms.get_or_insert(now_ms);
         let latest_ms = first_ms.saturating_add(self.patience_ms);
         self.edit_due_ms = now_ms.saturating_add(self.debounce_ms).min(latest_ms);
     }
 
-    pub(super) fn went_well(&mut self, now_ms: u64) {
+    /// A sync went well.
+    pub fn went_well(&mut self, now_ms: u64) {
         (self.failures, self.first_edit_ms, self.edit_due_ms, self.is_asked) = (0, None, u64::MAX, false);
         self.due_ms = now_ms.saturating_add(self.every_ms);
     }
 
-    /// Half of a wait is fixed and half is chance, drawn from `0.0..1.0`: neither a storm nor a standstill.
-    pub(super) fn failed(&mut self, now_ms: u64, chance: f64) {
+    /// A sync failed. Half of a wait is fixed and half is chance, drawn from `0.0..1.0`: neither a storm nor a standstill.
+    pub fn failed(&mut self, now_ms: u64, chance: f64) {
         self.is_asked = false;
         let full_ms = self.retry_base_ms.saturating_mul(1 << self.failures.min(20)).min(self.retry_cap_ms);
         self.failures += 1;
         self.due_ms = now_ms + full_ms / 2 + (full_ms as f64 / 2.0 * chance) as u64;
     }
 
-    pub(super) fn pause(&mut self) {
+    /// Nothing is due by itself.
+    pub fn pause(&mut self) {
         self.is_paused = true;
     }
 
-    pub(super) fn resume(&mut self) {
+    /// What came due meanwhile is due now.
+    pub fn resume(&mut self) {
         self.is_paused = false;
     }
 }

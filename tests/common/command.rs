@@ -39,6 +39,7 @@ impl Till {
             .env("BIGCOMMERCE_ACCESS_TOKEN", self.sandbox.token())
             .env("TILLSYNC_AUTHOR", "ana")
             .env("TILLSYNC_TIMEOUT", "5")
+            .envs(self.key.as_ref().map(|key| ("TILLSYNC_KEY", key)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());

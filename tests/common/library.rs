@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+/// Those of this test, or SQLite would be built twice.
+const FEATURES: &str =
+    if cfg!(all(feature = "sqlcipher", feature = "keyring")) { "ffi,sqlcipher,keyring" } else { "ffi" };
+
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -21,7 +25,7 @@ pub fn library() -> &'static Path {
             "--quiet",
             "--lib",
             "--features",
-            "ffi",
+            FEATURES,
             "--crate-type",
             "cdylib",
         ]);

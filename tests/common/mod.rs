@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use tillsync::sandbox::{Sandbox, SandboxOptions};
-use tillsync::{CustomerId, Extent, HttpOptions, HttpRemote, Store, SyncEngine, SyncOptions};
+use tillsync::{
+    CustomerId, Extent, HttpOptions, HttpRemote, Key, Store, StoreOptions, SyncEngine, SyncOptions,
+};
 
 /// A till with its own file, beside a sandbox store on loopback.
 pub struct Till {
@@ -18,6 +20,8 @@ pub struct Till {
     pub path: PathBuf,
     pub sandbox: Arc<Sandbox>,
     pub options: SyncOptions,
+    /// The key of its file, as text; none: the file is plain.
+    pub key: Option<String>,
 }
 
 /// A sandbox of this many customers with a quota that is not in the way.
@@ -38,16 +42,18 @@ pub fn till(customers: usize) -> Till {
 }
 
 impl Till {
-    /// A till with a fresh file, that has not pulled yet.
+    /// A till with a fresh file, that has not pulled yet. `TILLSYNC_TEST_KEY` has tests run on encrypted files that know
+    /// nothing of it.
     pub fn new(sandbox: Arc<Sandbox>) -> Till {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let path = folder.path().join("till.db");
         let options = SyncOptions { overlap: std::time::Duration::ZERO, ..SyncOptions::default() };
-        Till { folder, path, sandbox, options }
+        Till { folder, path, sandbox, options, key: std::env::var("TILLSYNC_TEST_KEY").ok() }
     }
 
     pub fn store(&self) -> Store {
-        Store::open(&self.path).unwrap()
+        let key = self.key.as_ref().map(|text| Key::parse(text.as_str()).unwrap());
+        Store::open_with(&self.path, StoreOptions { key, ..StoreOptions::default() }).unwrap()
     }
 
     pub fn remote(&self) -> HttpRemote {

@@ -1,0 +1,335 @@
+//! A till: the engine's own pacer, upload machine, schedule and reading of answers, driven as the engine and its
+//! background worker drive them, less the file. What those do in blocking calls is a state here, because a thousand
+//! tills share one thread and one clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tillsync::parts::{
+    EmailOrder, GetVerdict, Misses, Pacer, PutVerdict, Schedule, Step, Tickets, Upload, Write, judge_get,
+    judge_put,
+};
+use tillsync::{Answer, CustomerId, FieldId, RateHeaders, SyncOptions, SyncerOptions, Ticket, Trouble};
+
+use super::store::{Call, Reply};
+
+/// What the network gives back: an answer, or that there is none to be had.
+pub type Outcome = Result<Reply, Trouble>;
+
+pub struct Till {
+    sync: SyncOptions,
+    schedule: Schedule,
+    /// The worker looks at its file every so often, from this instant on.
+    looks: (u64, u64),
+    pacer: Pacer,
+    random: fastrand::Rng,
+    /// Edits that have not settled, oldest first.
+    unsettled: BTreeSet<CustomerId>,
+    has_unseen_edit: bool,
+    /// From when on the next pull asks, by the store's clock.
+    cursor_s: u64,
+    pulled_ms: Option<u64>,
+    blocks: u64,
+    doing: Doing,
+    /// Calls that leave now.
+    outbox: Vec<(Ticket, Call)>,
+    /// When syncs ended early.
+    pub failures_ms: Vec<u64>,
+}
+
+enum Doing {
+    Rest,
+    Pull(Pull),
+    Upload(Run),
+}
+
+struct Pull {
+    began_ms: u64,
+    /// The store's clock when it began.
+    began_at_s: Option<u64>,
+    after: Option<String>,
+    limits: Misses,
+    stage: Stage,
+    /// The upload that goes on with what this pull brings.
+    refreshes: Option<Run>,
+}
+
+enum Stage {
+    Waits { until_ms: u64 },
+    Asked { sent_ms: u64 },
+}
+
+struct Run {
+    machine: Upload,
+    /// Prepared, and not on their way yet.
+    ready: BTreeMap<Ticket, Vec<CustomerId>>,
+    sent: BTreeMap<Ticket, Vec<(CustomerId, Vec<FieldId>)>>,
+    limits: Misses,
+    waits_until_ms: Option<u64>,
+}
+
+impl Till {
+    pub fn new(sync: SyncOptions, syncer: &SyncerOptions, now_ms: u64, random: fastrand::Rng) -> Till {
+        Till {
+            schedule: Schedule::new(syncer, now_ms),
+            looks: (now_ms, syncer.look.as_millis() as u64),
+            pacer: Pacer::new(sync.reserve_percent),
+            sync,
+            random,
+            unsettled: BTreeSet::new(),
+            has_unseen_edit: false,
+            cursor_s: 0,
+            pulled_ms: None,
+            blocks: 0,
+            doing: Doing::Rest,
+            outbox: Vec::new(),
+            failures_ms: Vec::new(),
+        }
+    }
+
+    /// Somebody edits a customer.
+    pub fn edit(&mut self, id: i64) {
+        self.unsettled.insert(CustomerId(id));
+        self.has_unseen_edit = true;
+    }
+
+    /// Does whatever is due; the calls that leave.
+    pub fn act(&mut self, now_ms: u64) -> Vec<(Ticket, Call)> {
+        loop {
+            let doing = std::mem::replace(&mut self.doing, Doing::Rest);
+            let (doing, goes_on) = match doing {
+                Doing::Rest => self.rest(now_ms),
+                Doing::Pull(pull) => self.pull(pull, now_ms),
+                Doing::Upload(run) => self.upload(run, now_ms),
+            };
+            self.doing = doing;
+            if !goes_on {
+                return std::mem::take(&mut self.outbox);
+            }
+        }
+    }
+
+    /// When it will do something by itself; `None`: it waits for an answer.
+    pub fn wakes_at_ms(&self, now_ms: u64) -> Option<u64> {
+        match &self.doing {
+            Doing::Rest if self.has_unseen_edit => Some(self.next_look_ms(now_ms + 1)),
+            Doing::Rest => Some(self.next_look_ms(self.schedule.due_ms().max(now_ms + 1))),
+            Doing::Pull(Pull { stage: Stage::Waits { until_ms }, .. }) => Some(*until_ms),
+            Doing::Pull(_) => None,
+            Doing::Upload(run) => run.waits_until_ms,
+        }
+    }
+
+    /// The answer to a call.
+    pub fn take(&mut self, ticket: Ticket, outcome: &Outcome, now_ms: u64) {
+        let answer = outcome.as_ref().map(answer).map_err(Clone::clone);
+        match &answer {
+            Ok(answer) => {
+                self.pacer.returned(&answer.rate, now_ms);
+                match answer.status {
+                    429 => _ = self.pacer.limited(&answer.rate, now_ms, self.random.f64()),
+                    _ => self.pacer.passed(),
+                }
+            }
+            Err(_) => self.pacer.returned(&RateHeaders::default(), now_ms),
+        }
+        let date_s = outcome.as_ref().ok().map(|reply| reply.date_s);
+        self.doing = match std::mem::replace(&mut self.doing, Doing::Rest) {
+            Doing::Rest => Doing::Rest,
+            Doing::Pull(pull) => self.page(pull, &answer, date_s, now_ms),
+            Doing::Upload(run) => self.updated(run, ticket, &answer, now_ms),
+        };
+    }
+
+    // ---- the background worker -----------------------------------------------------------------------------------
+
+    fn next_look_ms(&self, from_ms: u64) -> u64 {
+        let (first_ms, every_ms) = self.looks;
+        first_ms + from_ms.saturating_sub(first_ms).div_ceil(every_ms) * every_ms
+    }
+
+    fn rest(&mut self, now_ms: u64) -> (Doing, bool) {
+        if self.next_look_ms(now_ms) != now_ms {
+            return (Doing::Rest, false);
+        }
+        if std::mem::take(&mut self.has_unseen_edit) {
+            self.schedule.edited(now_ms);
+        }
+        match self.schedule.is_due(now_ms) {
+            true => (self.begin_pull(None, now_ms), true),
+            false => (Doing::Rest, false),
+        }
+    }
+
+    fn ended(&mut self, failed: bool, now_ms: u64) -> Doing {
+        match failed {
+            true => {
+                self.failures_ms.push(now_ms);
+                self.schedule.failed(now_ms, self.random.f64());
+            }
+            false => self.schedule.went_well(now_ms),
+        }
+        Doing::Rest
+    }
+
+    // ---- the engine: pull ----------------------------------------------------------------------------------------
+
+    fn tickets(&mut self) -> Tickets {
+        self.blocks += 1;
+        Tickets::block(self.blocks)
+    }
+
+    fn begin_pull(&mut self, refreshes: Option<Run>, now_ms: u64) -> Doing {
+        Doing::Pull(Pull {
+            began_ms: now_ms,
+            began_at_s: None,
+            after: None,
+            limits: Misses::default(),
+            stage: Stage::Waits { until_ms: self.pacer.ready_at_ms(now_ms) },
+            refreshes,
+        })
+    }
+
+    fn pull(&mut self, mut pull: Pull, now_ms: u64) -> (Doing, bool) {
+        if matches!(pull.stage, Stage::Waits { until_ms } if until_ms <= now_ms) {
+            let ticket = self.tickets().take();
+            let page = Call::Page { modified_min_s: self.cursor_s, after: pull.after.clone() };
+            self.pacer.sent();
+            self.outbox.push((ticket, page));
+            pull.stage = Stage::Asked { sent_ms: now_ms };
+        }
+        (Doing::Pull(pull), false)
+    }
+
+    fn page(
+        &mut self,
+        mut pull: Pull,
+        answer: &Result<Answer, Trouble>,
+        date_s: Option<u64>,
+        now_ms: u64,
+    ) -> Doing {
+        let Stage::Asked { sent_ms } = pull.stage else { return Doing::Pull(pull) };
+        pull.stage = Stage::Waits { until_ms: self.pacer.ready_at_ms(now_ms) };
+        match judge_get(answer) {
+            GetVerdict::Page(page) => {
+                pull.began_at_s = pull.began_at_s.or(date_s);
+                pull.limits.clear();
+                pull.after = page.next;
+                if pull.after.is_none() {
+                    return self.pulled(pull, now_ms);
+                }
+                Doing::Pull(pull)
+            }
+            GetVerdict::Limited => match self.is_out_of_patience(&mut pull.limits, sent_ms, now_ms) {
+                true => self.ended(true, now_ms),
+                false => Doing::Pull(pull),
+            },
+            GetVerdict::Again(_) | GetVerdict::Stop(_) => self.ended(true, now_ms),
+        }
+    }
+
+    fn pulled(&mut self, pull: Pull, now_ms: u64) -> Doing {
+        self.pulled_ms = Some(pull.began_ms);
+        let overlap_s = self.sync.overlap.as_secs() + 1;
+        self.cursor_s = pull.began_at_s.map_or(self.cursor_s, |at_s| at_s.saturating_sub(overlap_s));
+        match pull.refreshes {
+            Some(mut run) => {
+                run.machine.refreshed(now_ms);
+                Doing::Upload(run)
+            }
+            None => self.begin_upload(now_ms),
+        }
+    }
+
+    fn is_out_of_patience(&self, limits: &mut Misses, sent_ms: u64, now_ms: u64) -> bool {
+        limits.add(sent_ms, now_ms);
+        limits.are_enough_limits(&self.sync.upload.retry, now_ms)
+    }
+
+    // ---- the engine: upload --------------------------------------------------------------------------------------
+
+    fn begin_upload(&mut self, now_ms: u64) -> Doing {
+        let base_age_ms = self.pulled_ms.map_or(u64::MAX, |pulled_ms| now_ms - pulled_ms);
+        let options = self.sync.upload;
+        let customers = self.unsettled.iter().copied().collect();
+        let (order, times, tickets) = (EmailOrder::default(), (now_ms, base_age_ms), self.tickets());
+        let machine = Upload::of(customers, &order, options.batch_size, options, times, tickets);
+        Doing::Upload(Run {
+            machine,
+            ready: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            limits: Misses::default(),
+            waits_until_ms: None,
+        })
+    }
+
+    fn upload(&mut self, mut run: Run, now_ms: u64) -> (Doing, bool) {
+        match run.machine.next(now_ms, &self.pacer) {
+            Step::Prepare(ticket, ids) => {
+                let others = std::iter::from_fn(|| run.machine.next_to_prepare(now_ms));
+                let batches: Vec<_> = std::iter::once((ticket, ids)).chain(others).collect();
+                batches.iter().for_each(|(ticket, ids)| run.machine.prepared(*ticket, ids, false));
+                run.ready.extend(batches);
+                (Doing::Upload(run), true)
+            }
+            Step::Send(ticket) => {
+                let ids = run.ready.remove(&ticket).unwrap_or_default();
+                run.machine.sent(ticket, now_ms);
+                self.pacer.sent();
+                self.outbox.push((ticket, Call::Update(ids.iter().map(|id| id.0).collect())));
+                // No update is refused here, so which attributes it holds plays no part.
+                run.sent.insert(ticket, ids.into_iter().map(|id| (id, Vec::new())).collect());
+                (Doing::Upload(run), true)
+            }
+            Step::Retract(ticket, _) => {
+                run.ready.remove(&ticket);
+                (Doing::Upload(run), true)
+            }
+            Step::Refresh => (self.begin_pull(Some(run), now_ms), true),
+            Step::Wait(until_ms) => {
+                run.waits_until_ms = until_ms;
+                (Doing::Upload(run), false)
+            }
+            Step::Done => (self.ended(run.machine.failure().is_some(), now_ms), true),
+            Step::Read(..) => unreachable!("no answer is lost here, so nothing is in doubt"),
+        }
+    }
+
+    fn updated(
+        &mut self,
+        mut run: Run,
+        ticket: Ticket,
+        answer: &Result<Answer, Trouble>,
+        now_ms: u64,
+    ) -> Doing {
+        let sent = run.sent.remove(&ticket).unwrap_or_default();
+        let verdict = match judge_put(answer, &sent) {
+            PutVerdict::Limited if self.is_out_of_patience(&mut run.limits, now_ms, now_ms) => {
+                judge_put(&Err(Trouble::Offline("status 429".to_owned())), &sent)
+            }
+            PutVerdict::Limited => PutVerdict::Limited,
+            passed => {
+                run.limits.clear();
+                passed
+            }
+        };
+        if let Write::Settle(records) = run.machine.answered(ticket, verdict, now_ms, self.random.f64()) {
+            records.iter().for_each(|(id, _)| _ = self.unsettled.remove(id));
+        }
+        Doing::Upload(run)
+    }
+}
+
+/// As the client reads it.
+fn answer(reply: &Reply) -> Answer {
+    Answer {
+        status: reply.status,
+        rate: RateHeaders {
+            reset_ms: Some(reply.reset_ms),
+            quota: Some(reply.quota),
+            left: Some(reply.left),
+            retry_after_ms: reply.retry_after_s.map(|seconds| seconds * 1_000),
+        },
+        date: None,
+        body: reply.body.clone().into_bytes(),
+    }
+}

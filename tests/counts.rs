@@ -1,0 +1,161 @@
+//! The counts that make it fast. Nothing here looks at a clock: times are for `cargo bench`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use common::{Till, sandbox, till};
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
+use rusqlite::{Connection, StatementStatus};
+use tillsync::{Extent, HttpRemote, Store, SyncEngine};
+
+/// The statements that a connection runs, in their order; those inside triggers are not among them.
+#[derive(Clone, Default)]
+struct Watch {
+    sql: Arc<Mutex<Vec<String>>>,
+    parsed_anew: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Watch {
+    fn over(store: &mut Store) -> Watch {
+        let watch = Watch::default();
+        let (sql, parsed) = (watch.sql.clone(), watch.parsed_anew.clone());
+        let note = move |event: TraceEvent<'_>| match event {
+            TraceEvent::Stmt(statement, text) if !text.starts_with("--") => {
+                sql.lock().unwrap().push(statement.sql().into_owned());
+            }
+            TraceEvent::Profile(statement, _) if statement.get_status(StatementStatus::RePrepare) > 2 => {
+                parsed.lock().unwrap().insert(statement.sql().into_owned());
+            }
+            _ => {}
+        };
+        let events = TraceEventCodes::SQLITE_TRACE_STMT | TraceEventCodes::SQLITE_TRACE_PROFILE;
+        store.connection().trace_v2(events, Some(note)).unwrap();
+        watch
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.sql.lock().unwrap())
+    }
+}
+
+/// An engine, and what it does to the file.
+fn watched(till: &Till) -> (SyncEngine<HttpRemote>, Watch) {
+    let mut store = till.store();
+    let watch = Watch::over(&mut store);
+    (SyncEngine::new(store, till.remote(), till.options.clone()), watch)
+}
+
+/// The steps of these statements that walk through a whole table or index.
+fn walks(connection: &Connection, statements: &[String]) -> BTreeSet<String> {
+    let is_work = |sql: &&String| !["PRAGMA", "BEGIN", "COMMIT"].iter().any(|word| sql.starts_with(word));
+    let mut walks = BTreeSet::new();
+    for sql in statements.iter().filter(is_work) {
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let parameters = plan.parameter_count();
+        let rows = plan.query_map(rusqlite::params_from_iter(vec![1; parameters]), |row| row.get(3)).unwrap();
+        walks.extend(rows.map(Result::unwrap).filter(|step: &String| step.starts_with("SCAN")));
+    }
+    walks
+}
+
+/// What may be walked through: it holds what is unsettled, open or on its way, and one row for each setting.
+const SMALL: [&str; 12] = [
+    "SCAN CONSTANT ROW",
+    "SCAN journal USING INDEX journal_unsettled",
+    "SCAN journal USING COVERING INDEX journal_unsettled",
+    "SCAN conflict USING INDEX conflict_open",
+    "SCAN conflict USING COVERING INDEX conflict_open",
+    "SCAN batch",
+    "SCAN batch_item",
+    "SCAN b",
+    "SCAN i",
+    "SCAN pending_password",
+    "SCAN engine_guard",
+    "SCAN edit_context",
+];
+
+fn assert_no_walk(till: &Till, statements: &[String]) {
+    let walks = walks(till.store().connection(), statements);
+    let large: Vec<&String> = walks.iter().filter(|walk| !SMALL.contains(&walk.as_str())).collect();
+    assert!(large.is_empty(), "{large:?}\n{}", statements.join("\n"));
+}
+
+#[test]
+fn a_first_pull_runs_four_statements_a_customer() {
+    let till = Till::new(sandbox(990));
+    let (mut engine, watch) = watched(&till);
+    engine.pull(Extent::Changes).unwrap();
+    let count = watch.take().len();
+    assert!((3_960..4_100).contains(&count), "{count}");
+    assert_eq!(till.gets(), 4);
+}
+
+#[test]
+fn a_page_with_nothing_new_runs_two_statements_a_customer() {
+    let till = till(1_000);
+    let (mut engine, watch) = watched(&till);
+    engine.pull(Extent::Full).unwrap();
+    let statements = watch.take();
+    assert!((2_000..2_150).contains(&statements.len()), "{}", statements.len());
+}
+
+#[test]
+fn an_upload_runs_twenty_statements_a_customer_and_parses_each_once() {
+    let till = till(1_000);
+    for id in till.sandbox.ids().iter().take(100) {
+        till.set(i64::from(*id), "phone", "555-0199");
+    }
+    let (mut engine, watch) = watched(&till);
+    let report = engine.sync().unwrap();
+    assert_eq!((report.uploaded_customers, report.requests.get, report.requests.put), (100, 1, 10));
+    let statements = watch.take();
+    assert!(statements.len() < 2_100, "{}", statements.len());
+    assert_eq!(*watch.parsed_anew.lock().unwrap(), BTreeSet::new());
+    assert_no_walk(&till, &statements);
+}
+
+#[test]
+fn a_sync_with_nothing_to_do_makes_one_call_and_walks_through_nothing() {
+    let till = till(1_000);
+    let (mut engine, watch) = watched(&till);
+    let report = engine.sync().unwrap();
+    assert_eq!((report.requests.get, report.requests.put), (1, 0));
+    let statements = watch.take();
+    assert!(statements.len() < 60, "{}\n{}", statements.len(), statements.join("\n"));
+    assert_no_walk(&till, &statements);
+}
+
+#[test]
+fn reading_goes_by_an_index() {
+    let till = till(100);
+    till.set(3, "phone", "555");
+    let mut store = till.store();
+    let watch = Watch::over(&mut store);
+    store.get(3).unwrap();
+    store.find("anna", 5).unwrap();
+    store.find("Anna Li", 5).unwrap();
+    store.status().unwrap();
+    let statements = watch.take();
+    assert!(statements.len() > 10);
+    assert_no_walk(&till, &statements);
+    for column in ["email", "phone", "first_name", "last_name", "company"] {
+        let by_hand = format!("SELECT * FROM customer WHERE {column} = ?1 COLLATE NOCASE");
+        assert_no_walk(&till, &[by_hand]);
+    }
+}
+
+#[test]
+fn an_edit_is_one_transaction_of_few_statements() {
+    let till = till(10);
+    let mut store = till.store();
+    let watch = Watch::over(&mut store);
+    store.edit(3).set("phone", "555").commit().unwrap();
+    let statements = watch.take();
+    // BEGIN, the newest edit before, the update, the newest edit after, COMMIT.
+    assert_eq!(statements.len(), 5, "{}", statements.join("\n"));
+    assert_no_walk(&till, &statements);
+}
