@@ -3,10 +3,13 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rusqlite::types::Value;
+use rusqlite::{Connection, ToSql};
 use tillsync::sandbox::Sandbox;
 use tillsync::{Extent, Store, SyncEngine};
 use ureq::Agent;
 
+use crate::bare;
 use crate::child;
 use crate::data::{CoreRemote, PAGE, PageRemote, World, core, edit_some, http, options, remove, sandbox};
 use crate::harness::{Reach, Table, number, paired, span, timed};
@@ -27,6 +30,13 @@ pub fn run(world: &World, table: &mut Table) {
         let pair =
             paired(world.scale.rounds.min(3), || push(world, all, count, 0), || calls(world, all, count));
         table.paired(name, pair, 1, Reach::AtMost(1.5));
+    }
+    let name = "upload: the same, against the bare calls, then bare rows";
+    if table.wants(name) {
+        let (all, count) = (world.scale.pull, world.scale.upload);
+        let floor = || calls(world, all, count) + rows(world, all, count);
+        let pair = paired(world.scale.rounds.min(3), || push(world, all, count, 0), floor);
+        table.paired(name, pair, 1, Reach::Shown);
     }
     idle(world, table, "sync: nothing to do, against one call at 50 ms", LATENCY_MS, Reach::AtMost(1.2));
     idle(world, table, "sync: nothing to do, against one call on loopback", 0, Reach::Shown);
@@ -58,6 +68,80 @@ fn calls(world: &World, customers: usize, edited: usize) -> Duration {
     remove(&path);
     let sandbox = sandbox(customers, 0);
     timed(|| put_all(&sandbox, bodies, 3))
+}
+
+/// What an upload must read and write, bare: three batches a durable commit before they leave, and one when they came back.
+fn rows(world: &World, customers: usize, edited: usize) -> Duration {
+    const BEFORE: [&str; 2] = [
+        "INSERT INTO batch_item (batch_id, position, customer_id, up_to_seq, payload) VALUES (1, ?2, ?1, ?3, ?4)",
+        "UPDATE journal SET outcome = 'in_flight' WHERE seq = ?3",
+    ];
+    const AFTER: [&str; 4] = [
+        "UPDATE snapshot SET body = ?4, date_modified = ?2 WHERE id = ?1",
+        "UPDATE customer SET date_modified = ?2 WHERE id = ?1",
+        "UPDATE journal SET outcome = 'uploaded', settled_at = ?2 WHERE seq = ?3",
+        "DELETE FROM batch_item WHERE customer_id = ?1",
+    ];
+    let (path, bare_path) = (world.edited(customers, edited), world.fresh("bare"));
+    let mut bare = bare::of(&bare_path, &path);
+    remove(&path);
+    let open = "SELECT customer_id, min(seq) FROM journal WHERE settled_at IS NULL GROUP BY customer_id";
+    let time = timed(|| {
+        let mut statement = bare.prepare(open).unwrap();
+        let ids: Vec<(i64, i64)> = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        drop(statement);
+        for ids in ids.chunks(30) {
+            let transaction = bare.transaction().unwrap();
+            let mut bodies = Vec::new();
+            transaction.execute("INSERT INTO batch (id, sent_at) VALUES (1, '2026')", []).unwrap();
+            for (position, (id, seq)) in ids.iter().enumerate() {
+                bodies.push(read(&transaction, *id));
+                for sql in BEFORE {
+                    run_with(&transaction, sql, &[id, &position, seq, &"{}"]);
+                }
+            }
+            transaction.commit().unwrap();
+            bare.pragma_update(None, "synchronous", "NORMAL").unwrap();
+            let transaction = bare.transaction().unwrap();
+            for ((id, seq), body) in ids.iter().zip(&bodies) {
+                for sql in AFTER {
+                    run_with(&transaction, sql, &[id, &"2026-01-02T03:04:05Z", seq, body]);
+                }
+            }
+            transaction.execute("DELETE FROM batch", []).unwrap();
+            transaction.commit().unwrap();
+            bare.pragma_update(None, "synchronous", "FULL").unwrap();
+        }
+    });
+    drop(bare);
+    remove(&bare_path);
+    time
+}
+
+/// Of a customer the row, the edits and the snapshot; returns that.
+fn read(connection: &Connection, id: i64) -> String {
+    let row = format!("SELECT {} FROM customer WHERE id = ?1", bare::COLUMNS);
+    for sql in [&row, "SELECT field, op, value FROM journal WHERE customer_id = ?1 AND settled_at IS NULL"] {
+        let mut statement = connection.prepare_cached(sql).unwrap();
+        let columns = statement.column_count();
+        let mut rows = statement.query([id]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            (0..columns).for_each(|column| drop(std::hint::black_box(row.get::<_, Value>(column).unwrap())));
+        }
+    }
+    let mut statement = connection.prepare_cached("SELECT body FROM snapshot WHERE id = ?1").unwrap();
+    statement.query_row([id], |row| row.get(0)).unwrap()
+}
+
+/// Runs a statement with as many of these as it has places.
+fn run_with(connection: &Connection, sql: &str, values: &[&dyn ToSql]) {
+    let mut statement = connection.prepare_cached(sql).unwrap();
+    let count = statement.parameter_count();
+    statement.execute(&values[..count]).unwrap();
 }
 
 /// Sends these bodies, so many at once.
