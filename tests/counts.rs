@@ -130,6 +130,21 @@ fn a_sync_with_nothing_to_do_makes_one_call_and_walks_through_nothing() {
 }
 
 #[test]
+fn a_page_is_written_in_one_transaction_and_in_small_ones_while_others_write() {
+    let till = till(1_000);
+    let (mut engine, watch) = watched(&till);
+    let mut commits = || {
+        engine.pull(Extent::Full).unwrap();
+        watch.take().iter().filter(|sql| *sql == "COMMIT").count()
+    };
+    let alone = commits();
+    till.set(3, "phone", "555");
+    let beside_others = commits();
+    // 1,000 customers, 25 at once.
+    assert!(alone < 15 && beside_others >= 40, "{alone}, {beside_others}");
+}
+
+#[test]
 fn reading_goes_by_an_index() {
     let till = till(100);
     till.set(3, "phone", "555");

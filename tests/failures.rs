@@ -416,3 +416,31 @@ fn a_body_that_is_no_json_shows_its_first_bytes() {
     let error = fails(&till);
     assert!(error.to_string().contains("<html"), "{error}");
 }
+
+#[test]
+fn a_sync_that_is_stopped_leaves_in_doubt_only_what_had_left() {
+    let till = till(100);
+    let ids: Vec<i64> = till.sandbox.ids().into_iter().map(i64::from).collect();
+    ids.iter().for_each(|id| till.set(*id, "phone", "555"));
+    till.sandbox.script_updates([Fault::DelayedAnswer { ms: 2_000 }; 3]);
+    let mut engine = till.engine();
+    engine.pull(Extent::Changes).unwrap();
+    let stopper = engine.stopper();
+    let watch = till.store();
+    let stops = std::thread::spawn(move || {
+        // Three on their way, and three that wait ready.
+        while watch.status().unwrap().in_flight_batches < 6 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        stopper.stop();
+    });
+    assert_eq!(engine.sync().unwrap_err().code(), "stopped");
+    stops.join().unwrap();
+    let status = till.store().status().unwrap();
+    assert_eq!((status.in_flight_batches, status.pending_fields), (3, 70));
+    std::thread::sleep(Duration::from_millis(2_100));
+    till.engine().sync().unwrap();
+    assert!(ids.iter().all(|id| till.remote_value(*id, "phone") == "\"555\""));
+    assert_eq!(till.store().status().unwrap().pending_fields, 0);
+    till.assert_no_violations();
+}

@@ -43,7 +43,8 @@ struct Ready {
     adjusts_since_ms: Option<u64>,
 }
 
-/// A batch with an adjustment that has waited longer is told to leave now, in the file: the grace counts from then.
+/// A batch with an adjustment that has waited longer is told to leave now, in the file. One that has not may have left so
+/// much later than the file says, which the grace of a recovery allows for.
 const LEAVES_AT_ONCE_MS: u64 = 500;
 
 /// Why two customers that swap addresses are not sent.
@@ -57,7 +58,9 @@ impl<R: Remote> SyncEngine<R> {
         if doubt.customers.is_empty() {
             return Ok(());
         }
-        let grace = TimeDelta::milliseconds(i64::try_from(self.options.upload.grace_ms).unwrap_or(i64::MAX));
+        let grace_ms = self.options.upload.grace_ms.saturating_add(LEAVES_AT_ONCE_MS);
+        let grace = TimeDelta::try_milliseconds(i64::try_from(grace_ms).unwrap_or(i64::MAX))
+            .unwrap_or(TimeDelta::MAX);
         // A clock that was set meanwhile must not make it wait longer than the grace.
         let left = doubt
             .adjustment_sent_at

@@ -25,11 +25,7 @@ pub(super) struct Others {
 impl Store {
     /// How many of `most` customers go into the next transaction.
     pub(super) fn at_once(&mut self, most: usize) -> Result<usize> {
-        let data_version = self
-            .connection
-            .prepare_cached("PRAGMA data_version")
-            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-            .map_err(|e| self.error(e))?;
+        let data_version = self.data_version()?;
         let is_first = self.others.data_version == 0;
         let has_changed = std::mem::replace(&mut self.others.data_version, data_version) != data_version;
         let expected_for = if has_changed && !is_first { REMEMBERED } else { self.others.expected_for };

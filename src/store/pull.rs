@@ -255,7 +255,10 @@ fn note_place(transaction: &Transaction<'_>, full: &FullPull) -> rusqlite::Resul
 }
 
 fn end_full_pull(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    transaction.prepare_cached("DELETE FROM pull_seen")?.execute([])?;
+    let seen = transaction.prepare_cached("DELETE FROM pull_seen")?.execute([])?;
+    if seen > 0 {
+        state::recount_snapshot(transaction)?;
+    }
     state::write(transaction, "full_pull_after", None)?;
     state::write(transaction, "full_pull_began_at", None)
 }

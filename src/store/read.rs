@@ -182,7 +182,9 @@ impl Store {
                 |row| Ok([row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or_default()]),
             )?;
             if counted != kept {
-                problems.push(format!("the snapshot holds {counted} customers, and {kept} were counted"));
+                problems.push(format!(
+                    "the snapshot holds {counted} customers, and {kept} were counted: a pull of everything counts them anew"
+                ));
             }
             Ok(problems)
         };

@@ -119,6 +119,12 @@ pub(super) fn count_snapshot(connection: &rusqlite::Connection, by: i64) -> rusq
     Ok(())
 }
 
+/// Counts them anew, where all of them were read anyway.
+pub(super) fn recount_snapshot(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let count: i64 = transaction.query_row("SELECT count(*) FROM snapshot", [], |row| row.get(0))?;
+    write(transaction, "snapshot_customers", Some(&count.to_string()))
+}
+
 /// The store of the file, if anything of it was ever taken in.
 fn recorded_store(transaction: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
     transaction
