@@ -57,7 +57,8 @@ pub struct SyncEngine<R> {
 pub struct Stopper(Arc<AtomicBool>);
 
 impl Stopper {
-    /// The sync that runs, and every later one, ends with an error whose code is `stopped`.
+    /// The sync that runs, and every later one, ends with an error whose code is `stopped`. Updates that it has on their way
+    /// end by themselves, within their timeout; until then another sync of the file is told `busy`.
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -140,7 +141,6 @@ impl<R: Remote> SyncEngine<R> {
     /// every edit is kept, and the next sync goes on from there.
     pub fn sync(&mut self) -> Result<SyncReport> {
         self.whole("sync", |engine| {
-            let _alone = engine.begin()?;
             engine.recover()?;
             engine.pull_and_merge(Extent::Changes)?;
             let plan = engine.plan()?;
@@ -157,7 +157,6 @@ impl<R: Remote> SyncEngine<R> {
     /// As [`SyncEngine::sync`].
     pub fn push(&mut self) -> Result<SyncReport> {
         self.whole("push", |engine| {
-            let _alone = engine.begin()?;
             engine.recover()?;
             let plan = engine.plan()?;
             engine.upload(plan, engine.base_age_ms())?;
@@ -171,7 +170,6 @@ impl<R: Remote> SyncEngine<R> {
     /// As [`SyncEngine::sync`].
     pub fn pull(&mut self, extent: Extent) -> Result<PullReport> {
         self.whole("pull", |engine| {
-            let _alone = engine.begin()?;
             engine.recover()?;
             engine.pull_and_merge(extent)?;
             engine.pull_report()

@@ -245,7 +245,7 @@ fn after_a_sync_that_went_well_a_restart_waits_for_nothing() {
 
 #[test]
 fn it_stops_within_the_stated_time_in_the_middle_of_a_request_and_the_next_sync_repairs() {
-    let till = quick(3);
+    let mut till = quick(3);
     let (syncer, _events) = at_work(&till, options());
     till.sandbox.script_updates([Fault::DelayedAnswer { ms: 4_000 }]);
     let receipt = edit(&till, 1, "on its way");
@@ -261,6 +261,9 @@ fn it_stops_within_the_stated_time_in_the_middle_of_a_request_and_the_next_sync_
     );
     assert_eq!(till.store().fate(&receipt).unwrap(), Fate::Pending);
 
+    // Its update is on its way until it is answered: no other sync is beside it.
+    assert_eq!(till.engine().sync().unwrap_err().code(), "busy");
+    till.options.wait = SOON;
     let report = till.engine().sync().unwrap();
     assert!(matches!(till.store().fate(&receipt).unwrap(), Fate::Uploaded { .. }));
     assert_eq!(report.requests.put, 0, "it is read back, not sent again");

@@ -1,10 +1,11 @@
 //! The real store: ureq over rustls, keep-alive, gzip, explicit timeouts, and a thread for each of the three calls that
 //! may be under way at once.
 
+use std::any::Any;
 use std::io;
 use std::net::IpAddr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -52,6 +53,14 @@ pub struct HttpRemote {
     jobs: Sender<(Ticket, Request)>,
     answers: Receiver<(Ticket, Result<Answer, Trouble>)>,
     in_flight: usize,
+    updates: Arc<Mutex<Updates>>,
+}
+
+/// Updates on their way, and what is kept for as long as there are some.
+#[derive(Debug, Default)]
+struct Updates {
+    count: usize,
+    kept: Vec<Box<dyn Any + Send>>,
 }
 
 /// One thread's way to the store; all share the connections.
@@ -60,6 +69,7 @@ struct Caller {
     agent: Agent,
     url: String,
     token: SecretString,
+    updates: Arc<Mutex<Updates>>,
 }
 
 impl HttpRemote {
@@ -69,7 +79,9 @@ impl HttpRemote {
     /// When the URL is none, or is plain `http` to another machine; when the store hash or the token could not stand in
     /// a request.
     pub fn new(options: &HttpOptions) -> Result<HttpRemote> {
-        let caller = Caller { agent: agent(options.timeout), url: url(options)?, token: token(options)? };
+        let updates = Arc::<Mutex<Updates>>::default();
+        let (agent, url, token) = (agent(options.timeout), url(options)?, token(options)?);
+        let caller = Caller { agent, url, token, updates: updates.clone() };
         let (jobs, inbox) = mpsc::channel();
         let inbox = Arc::new(Mutex::new(inbox));
         let (outbox, answers) = mpsc::channel();
@@ -77,13 +89,14 @@ impl HttpRemote {
             let (caller, inbox, outbox) = (caller.clone(), inbox.clone(), outbox.clone());
             std::thread::spawn(move || caller.serve(&inbox, &outbox));
         }
-        Ok(HttpRemote { jobs, answers, in_flight: 0 })
+        Ok(HttpRemote { jobs, answers, in_flight: 0, updates })
     }
 }
 
 impl Remote for HttpRemote {
     fn start(&mut self, ticket: Ticket, request: Request) {
         self.in_flight += 1;
+        lock(&self.updates).count += usize::from(request.is_update());
         // The threads live as long as this sender does.
         _ = self.jobs.send((ticket, request));
     }
@@ -97,6 +110,18 @@ impl Remote for HttpRemote {
         self.in_flight -= usize::from(answer.is_some());
         answer
     }
+
+    fn keep_while_updating(&mut self, kept: Box<dyn Any + Send>) {
+        let mut updates = lock(&self.updates);
+        if updates.count > 0 {
+            updates.kept.push(kept);
+        }
+    }
+}
+
+/// A poisoned lock only means that another thread panicked between two requests.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Caller {
@@ -106,13 +131,23 @@ impl Caller {
         outbox: &Sender<(Ticket, Result<Answer, Trouble>)>,
     ) {
         loop {
-            // A poisoned lock only means that another thread panicked between two requests.
-            let job = inbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+            let job = lock(inbox).recv();
             let Ok((ticket, request)) = job else { return };
             let answer = self.call(&request);
+            if request.is_update() {
+                self.is_back();
+            }
             if outbox.send((ticket, answer)).is_err() {
                 return;
             }
+        }
+    }
+
+    fn is_back(&self) {
+        let mut updates = lock(&self.updates);
+        updates.count -= 1;
+        if updates.count == 0 {
+            updates.kept.clear();
         }
     }
 
@@ -133,8 +168,7 @@ impl Caller {
                 get.header("Accept", "application/json").call()
             }
         };
-        let is_update = matches!(request, Request::Update(_));
-        answer.and_then(read).map_err(|e| trouble(&e, is_update))
+        answer.and_then(read).map_err(|e| trouble(&e, request.is_update()))
     }
 }
 

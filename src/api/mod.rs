@@ -6,6 +6,7 @@
 mod http;
 mod request;
 
+use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
@@ -22,4 +23,11 @@ pub trait Remote: fmt::Debug {
     /// The next answer, in whatever order. `None` when `wait` is over before one came; with nothing on its way, that
     /// is how time passes. Without `wait`: as long as it takes, and `None` at once when nothing is on its way.
     fn next(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)>;
+
+    /// Keeps what it is given until no update is on its way any more, also when this is dropped before. At the end of a
+    /// sync that is the right to sync the file: one that was stopped may leave updates behind, and another sync beside them
+    /// would have more than three under way. Default: nothing is on its way, and it is dropped at once.
+    fn keep_while_updating(&mut self, kept: Box<dyn Any + Send>) {
+        drop(kept);
+    }
 }

@@ -30,6 +30,11 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether it changes customers.
+    pub(crate) fn is_update(&self) -> bool {
+        matches!(self, Request::Update(_))
+    }
+
     pub(crate) fn update(payloads: &[Payload]) -> Request {
         let objects: Vec<String> = payloads.iter().map(Payload::to_json).collect();
         Request::Update(SecretString::from(format!("[{}]", objects.join(","))))

@@ -80,7 +80,7 @@ pub(super) fn waiting(rejected: usize, conflicts: usize) {
 }
 
 impl<R: Remote> SyncEngine<R> {
-    /// A whole sync, in its span.
+    /// A whole sync, in its span, alone with the file: until its last update is answered, also when it is stopped before.
     pub(super) fn whole<T>(
         &mut self,
         kind: &'static str,
@@ -88,7 +88,12 @@ impl<R: Remote> SyncEngine<R> {
     ) -> Result<T> {
         let span = sync(kind);
         self.counts = Counts::default();
-        let done = self.traced(&span, work);
+        let done = self.traced(&span, |engine| {
+            let alone = engine.begin()?;
+            let done = work(engine);
+            engine.remote.keep_while_updating(Box::new(alone));
+            done
+        });
         self.spans.abandon();
         span.in_scope(|| info!("ended"));
         done
