@@ -49,6 +49,8 @@ pub struct SyncEngine<R> {
     counts: Counts,
     spans: Spans,
     on_event: Box<dyn FnMut(Event) + Send>,
+    /// What is told once the open pages are committed.
+    untold: Vec<Event>,
     stopper: Option<Stopper>,
 }
 
@@ -109,6 +111,7 @@ impl<R: Remote> SyncEngine<R> {
             counts,
             spans: Spans::default(),
             on_event,
+            untold: Vec::new(),
             stopper,
         }
     }
@@ -237,25 +240,32 @@ impl<R: Remote> SyncEngine<R> {
         }
     }
 
-    /// Waits in slices while somebody may stop it; `None` then too.
-    fn await_answer(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)> {
-        let Some(stopper) = self.stopper.clone() else { return self.remote.next(wait) };
+    /// Waits, in slices while somebody may stop it; `None` then too. Pages are committed before: nobody else's edit waits
+    /// for the wire.
+    fn await_answer(&mut self, wait: Option<Duration>) -> Result<Option<Answered>> {
+        if self.store.has_open_pages() {
+            if let Some(answer) = self.remote.next(Some(Duration::ZERO)) {
+                return Ok(Some(answer));
+            }
+            self.commit_pages()?;
+        }
+        let Some(stopper) = self.stopper.clone() else { return Ok(self.remote.next(wait)) };
         let mut left = wait;
         while !stopper.is_stopped() && left.is_none_or(|left| !left.is_zero()) {
             let slice = left.map_or(STOP_WITHIN, |left| left.min(STOP_WITHIN));
             if let Some(answer) = self.remote.next(Some(slice)) {
-                return Some(answer);
+                return Ok(Some(answer));
             }
             left = left.map(|left| left.saturating_sub(slice));
         }
-        None
+        Ok(None)
     }
 
     /// The next answer, having learned from its headers.
-    fn next_answer(&mut self, until_ms: Option<u64>) -> Option<(Ticket, Result<Answer, Trouble>)> {
+    fn next_answer(&mut self, until_ms: Option<u64>) -> Result<Option<Answered>> {
         let wait =
             until_ms.map(|until_ms| Duration::from_millis(until_ms.saturating_sub(self.clock.now_ms())));
-        let (ticket, answer) = self.await_answer(wait)?;
+        let Some((ticket, answer)) = self.await_answer(wait)? else { return Ok(None) };
         let now_ms = self.clock.now_ms();
         self.spans.answered(ticket, &answer, now_ms);
         match &answer {
@@ -266,7 +276,7 @@ impl<R: Remote> SyncEngine<R> {
             }
             Err(_) => self.pacer.returned(&crate::flow::RateHeaders::default(), now_ms),
         }
-        Some((ticket, answer))
+        Ok(Some((ticket, answer)))
     }
 
     /// The till's clock may have been set since the last sync: what is decided by time is decided by the newest answer.
@@ -299,11 +309,11 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// Starts a read when the pacer lets it.
-    fn ask(&mut self, request: Request) -> Asked {
-        self.sleep_until(self.pacer.ready_at_ms(self.clock.now_ms()));
+    fn ask(&mut self, request: Request) -> Result<Asked> {
+        self.sleep_until(self.pacer.ready_at_ms(self.clock.now_ms()))?;
         let ticket = self.tickets().take();
         self.start(ticket, request.clone());
-        Asked { ticket, request, sent_ms: self.clock.now_ms() }
+        Ok(Asked { ticket, request, sent_ms: self.clock.now_ms() })
     }
 
     /// Waits for the answer to a read, trying again as long as that may help, and hands it on.
@@ -314,7 +324,7 @@ impl<R: Remote> SyncEngine<R> {
     ) -> Result<T> {
         let (mut misses, mut limits) = (Misses::default(), Misses::default());
         loop {
-            let Some((ticket, answer)) = self.next_answer(None) else {
+            let Some((ticket, answer)) = self.next_answer(None)? else {
                 self.refuse_when_stopped()?;
                 return Err(Failure::Unexpected("a request was never answered".to_owned()).into());
             };
@@ -330,7 +340,7 @@ impl<R: Remote> SyncEngine<R> {
                 (GetVerdict::Again(why), _) => self.missed(&mut misses, asked.sent_ms, why)?,
                 (GetVerdict::Page(_), Err(_)) => {}
             }
-            asked = self.ask(asked.request);
+            asked = self.ask(asked.request)?;
         }
     }
 
@@ -345,16 +355,19 @@ impl<R: Remote> SyncEngine<R> {
         self.counts.retries += 1;
         tracing::debug!(why, "trying again");
         let wait_ms = retry.wait_ms(retry.read_base_ms, misses.count(), self.random.f64());
-        self.sleep_until(now_ms + wait_ms);
-        Ok(())
+        self.sleep_until(now_ms + wait_ms)
     }
 
-    fn sleep_until(&mut self, until_ms: u64) {
+    fn sleep_until(&mut self, until_ms: u64) -> Result<()> {
         while self.clock.now_ms() < until_ms && self.refuse_when_stopped().is_ok() {
-            _ = self.next_answer(Some(until_ms));
+            self.next_answer(Some(until_ms))?;
         }
+        Ok(())
     }
 }
+
+/// An answer, and what it is the answer to.
+type Answered = (Ticket, Result<Answer, Trouble>);
 
 /// A read that is on its way.
 struct Asked {

@@ -146,15 +146,13 @@ impl ToSql for Json<'_> {
     }
 }
 
-/// Upserts the customers of a page, in one transaction.
-pub fn upsert_page(connection: &mut Connection, page: &[u8]) {
+/// Upserts the customers of a page.
+pub fn upsert_page(connection: &Connection, page: &[u8]) {
     let page: Page<'_> = serde_json::from_slice(page).unwrap();
-    let transaction = connection.transaction().unwrap();
     for raw in &page.data {
         let customer: Customer<'_> = serde_json::from_str(raw.get()).unwrap();
-        upsert(&transaction, &customer, raw.get());
+        upsert(connection, &customer, raw.get());
     }
-    transaction.commit().unwrap();
 }
 
 fn upsert(connection: &Connection, c: &Customer<'_>, body: &str) {

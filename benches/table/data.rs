@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -167,7 +167,7 @@ pub fn http(url: String, store_hash: &str, token: &str) -> HttpRemote {
     HttpRemote::new(&HttpOptions { api_url: url, ..HttpOptions::new(store_hash, token) }).unwrap()
 }
 
-fn call(core: &mut StoreCore, method: &str, query: String, body: &str) -> Answer {
+fn call(core: &mut StoreCore, now: DateTime<Utc>, method: &str, query: String, body: &str) -> Answer {
     let request = match method {
         "PUT" => RawRequest::put(core.customers_path(), body),
         _ => RawRequest::get(core.customers_path(), query),
@@ -177,7 +177,7 @@ fn call(core: &mut StoreCore, method: &str, query: String, body: &str) -> Answer
         .with_header("Content-Type", "application/json")
         .with_header("Accept", "application/json")
         .with_header("User-Agent", "bench/1");
-    let response = core.handle(Utc::now(), &request);
+    let response = core.handle(now, &request);
     let date = response.header("date").and_then(|date| DateTime::parse_from_rfc2822(date).ok());
     Answer {
         status: response.status,
@@ -194,7 +194,7 @@ fn write_pages(path: &Path, customers: usize) {
     let mut after: Option<String> = None;
     for _ in 0..customers / PAGE {
         let request = Request::Page { modified_min: None, after: after.take() };
-        let answer = call(&mut core, "GET", request.query(), "");
+        let answer = call(&mut core, Utc::now(), "GET", request.query(), "");
         let text = String::from_utf8(answer.body).unwrap();
         let (_, cursor) = text.rsplit_once("\"end_cursor\":\"").unwrap();
         after = Some(cursor.split('"').next().unwrap().to_owned());
@@ -297,6 +297,8 @@ impl Remote for PageRemote {
 #[derive(Debug)]
 pub struct CoreRemote {
     pub core: StoreCore,
+    /// The store's clock is ahead by so much. After a jump, a pull does not read again what it read a minute ago.
+    pub ahead: TimeDelta,
     /// Time spent here since it was last set back.
     pub spent: Duration,
     /// When the first update left, and how much time was spent here until then.
@@ -306,7 +308,17 @@ pub struct CoreRemote {
 
 impl CoreRemote {
     pub fn new(core: StoreCore) -> CoreRemote {
-        CoreRemote { core, spent: Duration::ZERO, first_update: None, answers: VecDeque::new() }
+        CoreRemote {
+            core,
+            ahead: TimeDelta::zero(),
+            spent: Duration::ZERO,
+            first_update: None,
+            answers: VecDeque::new(),
+        }
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        Utc::now() + self.ahead
     }
 }
 
@@ -316,7 +328,8 @@ impl Remote for CoreRemote {
         if matches!(request, Request::Update(_)) {
             self.first_update.get_or_insert((began, self.spent));
         }
-        let answer = call(&mut self.core, request.method(), request.query(), request.body());
+        let now = self.now();
+        let answer = call(&mut self.core, now, request.method(), request.query(), request.body());
         self.answers.push_back((ticket, answer));
         self.spent += began.elapsed();
     }

@@ -1,6 +1,6 @@
 //! The first pull, from ready-made pages; and its memory.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tillsync::{Extent, Store, SyncEngine};
@@ -57,15 +57,25 @@ fn ours(world: &World, customers: usize) -> Duration {
 
 fn floor(world: &World, customers: usize) -> Duration {
     let path = world.fresh("bare");
-    let mut connection: Connection = bare::create(&path);
+    let connection: Connection = bare::create(&path);
     // As for ours, and no more: a page whose commit is lost in a power cut comes again.
     let settings =
-        "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -8000; PRAGMA wal_autocheckpoint = 16000";
+        "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -24000; PRAGMA wal_autocheckpoint = 16000";
     connection.execute_batch(settings).unwrap();
-    let pages = world.pages(customers);
+    let (pages, mut began) = (world.pages(customers), Instant::now());
     let time = timed(|| {
         for page in unpacked(&pages, customers) {
-            bare::upsert_page(&mut connection, &page);
+            if connection.is_autocommit() {
+                connection.execute_batch("BEGIN").unwrap();
+                began = Instant::now();
+            }
+            bare::upsert_page(&connection, &page);
+            if began.elapsed() >= Duration::from_millis(25) {
+                connection.execute_batch("COMMIT").unwrap();
+            }
+        }
+        if !connection.is_autocommit() {
+            connection.execute_batch("COMMIT").unwrap();
         }
     });
     drop(connection);

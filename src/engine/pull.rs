@@ -92,14 +92,21 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn pages(&mut self, pulling: &mut Pulling, after: Option<String>) -> Result<()> {
-        let mut next = Some(self.ask_page(pulling, after));
+        let taken = self.page_by_page(pulling, after);
+        // Also after a failure: what was taken in stays.
+        self.commit_pages()?;
+        taken
+    }
+
+    fn page_by_page(&mut self, pulling: &mut Pulling, after: Option<String>) -> Result<()> {
+        let mut next = Some(self.ask_page(pulling, after)?);
         while let Some(asked) = next {
             next = self.page(pulling, asked)?;
         }
         Ok(())
     }
 
-    fn ask_page(&mut self, pulling: &Pulling, after: Option<String>) -> Asked {
+    fn ask_page(&mut self, pulling: &Pulling, after: Option<String>) -> Result<Asked> {
         self.ask(Request::Page { modified_min: pulling.modified_min, after })
     }
 
@@ -109,31 +116,56 @@ impl<R: Remote> SyncEngine<R> {
             pulling.moves_on(&page)?;
             let began = answer.date.map(|date| date - engine.overlap());
             pulling.began_at = pulling.began_at.or(began);
-            let next = page.next.clone().map(|after| engine.ask_page(pulling, Some(after)));
+            let next = page.next.clone().map(|after| engine.ask_page(pulling, Some(after))).transpose()?;
             let kind = match pulling.is_full {
                 true => PageKind::Full(FullPull { began_at: pulling.began_at, after: page.next.clone() }),
                 false => PageKind::Changes,
             };
-            engine.take_in(&page, &kind)?;
             pulling.seen += page.customers.len() as u64;
-            (engine.on_event)(Event::Progress(Progress::Pulled { customers: pulling.seen, of: page.total }));
+            let progress = Progress::Pulled { customers: pulling.seen, of: page.total };
+            engine.take_in(&page, &kind, Some(Event::Progress(progress)))?;
             Ok(next)
         })
     }
 
-    fn take_in(&mut self, page: &Page<'_>, kind: &PageKind) -> Result<()> {
+    /// Takes in a page. It stays open for the next one if that is here already.
+    fn take_in(&mut self, page: &Page<'_>, kind: &PageKind, progress: Option<Event>) -> Result<()> {
         let now = self.clock.utc();
-        let taken = self.store.take_page(&page.customers, kind, &self.options.policies, now)?;
+        let taken = match self.store.take_page(&page.customers, kind, &self.options.policies, now) {
+            Ok(taken) => taken,
+            Err(failed) => {
+                self.untold.clear();
+                return Err(failed);
+            }
+        };
         self.counts.pulled += taken.changed.len() as u64;
-        self.came_in(taken);
+        if !self.store.has_open_pages() {
+            self.tell_news();
+        }
+        news(taken).chain(progress).for_each(|event| self.say(event));
         Ok(())
     }
 
-    fn came_in(&mut self, taken: Taken) {
-        for customer_id in taken.changed {
-            (self.on_event)(Event::CustomerChanged { customer_id });
+    /// Commits the pages that were taken in, and tells of them.
+    pub(super) fn commit_pages(&mut self) -> Result<()> {
+        let committed = self.store.commit_pages();
+        if committed.is_err() {
+            self.untold.clear();
         }
-        self.tell(taken.notices);
+        self.tell_news();
+        committed
+    }
+
+    fn tell_news(&mut self) {
+        std::mem::take(&mut self.untold).into_iter().for_each(|event| (self.on_event)(event));
+    }
+
+    /// Tells of something; not before the open pages are committed: who hears it may read the file, or write.
+    pub(super) fn say(&mut self, event: Event) {
+        match self.store.has_open_pages() {
+            true => self.untold.push(event),
+            false => (self.on_event)(event),
+        }
     }
 
     /// Customers that a full pull did not see are asked for by id before they are taken for deleted. Those that are there
@@ -144,15 +176,16 @@ impl<R: Remote> SyncEngine<R> {
             let unseen = self.store.unseen(above, CONFIRM_AT_ONCE)?;
             let Some(last) = unseen.last() else { return Ok(()) };
             above = *last;
-            let asked = self.ask(Request::ByIds(unseen.clone()));
+            let asked = self.ask(Request::ByIds(unseen.clone()))?;
             let there: BTreeSet<CustomerId> = self.answered(asked, |engine, page, _| {
-                engine.take_in(&page, &PageKind::Changes)?;
+                engine.take_in(&page, &PageKind::Changes, None)?;
+                engine.commit_pages()?;
                 Ok(page.customers.iter().map(|(attributes, _)| attributes.id()).collect())
             })?;
             let gone: Vec<CustomerId> = unseen.into_iter().filter(|id| !there.contains(id)).collect();
             self.counts.deleted += gone.len() as u64;
             let taken = self.store.take_deletions(&gone, self.clock.utc())?;
-            self.came_in(taken);
+            news(taken).for_each(|event| self.say(event));
         }
     }
 
@@ -161,6 +194,12 @@ impl<R: Remote> SyncEngine<R> {
         TimeDelta::from_std(self.options.overlap.saturating_add(Duration::from_secs(1)))
             .unwrap_or(TimeDelta::MAX)
     }
+}
+
+/// What is told of customers that came in.
+fn news(taken: Taken) -> impl Iterator<Item = Event> {
+    let changed = taken.changed.into_iter().map(|customer_id| Event::CustomerChanged { customer_id });
+    changed.chain(taken.notices.into_iter().map(Event::of))
 }
 
 impl crate::error::Error {

@@ -179,7 +179,7 @@ impl<R: Remote> SyncEngine<R> {
     pub(super) fn note_throttle(&mut self, until_ms: u64) {
         let wait_ms = i64::try_from(until_ms.saturating_sub(self.clock.now_ms())).unwrap_or(i64::MAX);
         let until = self.clock.utc() + TimeDelta::milliseconds(wait_ms.min(86_400_000));
-        (self.on_event)(Event::ThrottledUntil { until });
+        self.say(Event::ThrottledUntil { until });
         if let Err(error) = self.store.set_time("throttled_until", Some(until)) {
             tracing::warn!(%error, "the wait could not be noted");
         }

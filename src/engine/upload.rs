@@ -88,7 +88,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     pub(super) fn tell(&mut self, notices: impl IntoIterator<Item = Notice>) {
-        notices.into_iter().for_each(|notice| (self.on_event)(Event::of(notice)));
+        notices.into_iter().for_each(|notice| self.say(Event::of(notice)));
     }
 
     /// How long ago this engine pulled. What an earlier process pulled is of no use: only the wall clock could tell its
@@ -210,7 +210,7 @@ impl<R: Remote> SyncEngine<R> {
 
     /// Takes the next answer, and whatever else has come by then: what leaves next shares one commit.
     fn wait(&mut self, run: &mut Run, until_ms: Option<u64>) -> Result<()> {
-        let Some((ticket, answer)) = self.next_answer(until_ms) else {
+        let Some((ticket, answer)) = self.next_answer(until_ms)? else {
             if until_ms.is_none() && run.machine.in_flight() == 0 && self.refuse_when_stopped().is_ok() {
                 return Err(Failure::Unexpected("the upload waits for nothing".to_owned()).into());
             }
@@ -218,7 +218,7 @@ impl<R: Remote> SyncEngine<R> {
         };
         self.take_answer(run, ticket, &answer)?;
         while run.machine.in_flight() > 0 {
-            let Some((ticket, answer)) = self.next_answer(Some(self.clock.now_ms())) else { break };
+            let Some((ticket, answer)) = self.next_answer(Some(self.clock.now_ms()))? else { break };
             self.take_answer(run, ticket, &answer)?;
         }
         Ok(())
@@ -325,7 +325,7 @@ impl<R: Remote> SyncEngine<R> {
         self.counts.uploaded.fields += uploaded.fields;
         run.done.extend(through);
         self.tell(uploaded.notices);
-        (self.on_event)(Event::Progress(Progress::Uploaded {
+        self.say(Event::Progress(Progress::Uploaded {
             customers: run.done.len() as u64,
             of: run.total,
         }));

@@ -1,7 +1,7 @@
 //! A plan, into the file: the only place that writes snapshots, outcomes and conflicts.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Transaction, named_params, params};
+use rusqlite::{Connection, named_params, params};
 
 use super::row::RawCell;
 use super::{Failed, Store, row, state};
@@ -29,7 +29,7 @@ impl Store {
 }
 
 pub(super) fn apply(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     dirty: &Dirty,
     plan: &CustomerPlan,
     now: DateTime<Utc>,
@@ -62,7 +62,7 @@ pub(super) fn apply(
 
 /// The customer as the server describes it, new in the file; to be counted.
 pub(super) fn insert_snapshot(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     attributes: &Attributes<'_>,
     body: &str,
 ) -> rusqlite::Result<()> {
@@ -74,7 +74,7 @@ pub(super) fn insert_snapshot(
 
 /// The customer as the server describes it now. Returns false when it had no snapshot.
 pub(super) fn update_snapshot(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     attributes: &Attributes<'_>,
     body: &str,
 ) -> rusqlite::Result<bool> {
@@ -84,13 +84,13 @@ pub(super) fn update_snapshot(
     Ok(updated > 0)
 }
 
-fn remove_snapshot(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<()> {
+fn remove_snapshot(transaction: &Connection, id: CustomerId) -> rusqlite::Result<()> {
     let removed = transaction.prepare_cached("DELETE FROM snapshot WHERE id = ?1")?.execute([id.0])?;
     state::count_snapshot(transaction, -i64::from(removed > 0))
 }
 
 pub(super) fn settle(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     settlement: &Settlement,
     now: DateTime<Utc>,
 ) -> rusqlite::Result<()> {
@@ -112,7 +112,7 @@ pub(super) fn settle(
 }
 
 fn write_conflict(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     id: CustomerId,
     conflict: &ConflictPlan,
     now: DateTime<Utc>,
@@ -144,7 +144,7 @@ fn write_conflict(
 }
 
 /// A password whose edit has settled is overwritten, and the log is to be emptied of it.
-pub(super) fn wipe_passwords(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+pub(super) fn wipe_passwords(transaction: &Connection) -> rusqlite::Result<()> {
     let wiped = transaction
         .prepare_cached(
             "DELETE FROM pending_password

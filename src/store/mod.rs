@@ -13,6 +13,7 @@
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
 //! | `polite` | whether others write too, and how a sync makes room for them |
+//! | `pages` | pages that come faster than they are written share a commit |
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
 mod apply;
@@ -22,6 +23,7 @@ mod decide;
 mod dirty;
 mod edit;
 mod open;
+mod pages;
 mod polite;
 mod pull;
 mod read;
@@ -66,6 +68,7 @@ pub struct Store {
     path: PathBuf,
     key: Option<Key>,
     others: polite::Others,
+    open_pages: Option<pages::OpenPages>,
 }
 
 /// How a file is opened.
@@ -161,6 +164,7 @@ impl Store {
     /// One transaction of the engine: it holds the write lock from its start, and passes the triggers. What is decided
     /// about a customer is decided inside it, so that no edit falls between reading and writing.
     fn engine_write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
+        self.commit_pages()?;
         let path = &self.path;
         let run = || {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -177,6 +181,7 @@ impl Store {
     /// The same, for what the next sync would find out again: the commit is whole and in order with all others, but
     /// does not wait for the disk. A power cut may take it back, and the place from which the next sync goes on with it.
     fn engine_note<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
+        self.commit_pages()?;
         self.waits_for_disk(false)?;
         let done = self.engine_write(work);
         self.waits_for_disk(true)?;

@@ -27,7 +27,7 @@ const CHECKPOINT_PAGES: i64 = 4_000;
 const BULK_CHECKPOINT_PAGES: i64 = 16_000;
 /// Memory for pages of the file, in KiB: a page of customers touches a leaf of an index for almost each of them.
 const CACHE_KIB: i64 = 2_000;
-const BULK_CACHE_KIB: i64 = 8_000;
+const BULK_CACHE_KIB: i64 = 24_000;
 /// Statements kept prepared: one for each column and each verb.
 const STATEMENTS: usize = 160;
 
@@ -41,7 +41,8 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         return Err(Failure::NotThere(path.to_owned()).into());
     }
     let connection = connect(path, key.as_ref())?;
-    let mut store = Store { connection, path: path.to_owned(), key, others: Others::default() };
+    let (others, open_pages) = (Others::default(), None);
+    let mut store = Store { connection, path: path.to_owned(), key, others, open_pages };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade()?;
     store.permissions().map_err(|e| store.error(e))?;

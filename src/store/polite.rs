@@ -33,9 +33,14 @@ impl Store {
         Ok(if expected_for > 0 { most.min(SMALL) } else { most }.max(1))
     }
 
+    /// Whether others write too.
+    pub(super) fn has_company(&self) -> bool {
+        self.others.expected_for > 0
+    }
+
     /// Lets others write, if there are any.
     pub(super) fn make_room(&self) {
-        if self.others.expected_for > 0 {
+        if self.has_company() {
             std::thread::sleep(GAP);
         }
     }

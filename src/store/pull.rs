@@ -1,4 +1,5 @@
-//! A page of customers, taken in one transaction with the cursor behind it; in several while others write too.
+//! A page of customers, taken in with the cursor behind it in one transaction, which it may share with the pages after it
+//! (`pages`); in several while others write too.
 //!
 //! A customer without unsettled edits follows the server column by column, without the merge: a first pull is mostly
 //! that. Every other one goes through the pure merge.
@@ -6,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::apply::{apply, insert_snapshot, update_snapshot};
 use super::row::{self, RawCell};
@@ -34,7 +35,7 @@ pub(crate) enum PageKind {
 }
 
 impl Store {
-    /// Takes in a page.
+    /// Takes in a page. It is committed by [`Store::commit_pages`], unless it was time to do so.
     pub(crate) fn take_page(
         &mut self,
         page: &[(Attributes<'_>, &str)],
@@ -44,10 +45,14 @@ impl Store {
     ) -> Result<Taken> {
         let (mut taken, mut rest) = (Taken::default(), page);
         while !rest.is_empty() {
-            let (part, later) = rest.split_at(self.at_once(rest.len())?);
+            let most = if self.has_open_pages() { rest.len() } else { self.at_once(rest.len())? };
+            let (part, later) = rest.split_at(most);
             self.take_part(part, kind, later.is_empty(), policies, now, &mut taken)?;
             rest = later;
-            self.make_room();
+            if self.pages_are_due() {
+                self.commit_pages()?;
+                self.make_room();
+            }
         }
         Ok(taken)
     }
@@ -62,7 +67,7 @@ impl Store {
         now: DateTime<Utc>,
         taken: &mut Taken,
     ) -> Result<()> {
-        self.engine_note(|transaction| {
+        self.in_open_pages(|transaction| {
             let edited = edited(transaction, part)?;
             let mut new = 0;
             for (attributes, body) in part {
@@ -153,7 +158,7 @@ impl Store {
 
 /// The customers of a page that have unsettled edits.
 fn edited(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     page: &[(Attributes<'_>, &str)],
 ) -> rusqlite::Result<BTreeSet<CustomerId>> {
     let mut edited = BTreeSet::new();
@@ -184,7 +189,7 @@ enum News {
 
 /// Takes in one customer.
 fn take(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     attributes: &Attributes<'_>,
     body: &str,
     is_edited: bool,
@@ -219,7 +224,7 @@ fn take(
     Ok(if says_the_same { News::Nothing } else { News::Change })
 }
 
-fn insert(transaction: &Transaction<'_>, attributes: &Attributes<'_>, body: &str) -> rusqlite::Result<()> {
+fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> rusqlite::Result<()> {
     let id = RawCell::Integer(attributes.id().0);
     let cells = FieldId::columns().map(|field| RawCell::of(field, attributes));
     transaction.prepare_cached(&row::INSERT)?.execute(params_from_iter(std::iter::once(id).chain(cells)))?;
@@ -228,7 +233,7 @@ fn insert(transaction: &Transaction<'_>, attributes: &Attributes<'_>, body: &str
 
 /// The working copy follows the server in the columns that changed.
 fn follow(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     attributes: &Attributes<'_>,
     body: &str,
     old: &Attributes<'_>,
@@ -241,7 +246,7 @@ fn follow(
     Ok(())
 }
 
-fn see(transaction: &Transaction<'_>, page: &[(Attributes<'_>, &str)]) -> rusqlite::Result<()> {
+fn see(transaction: &Connection, page: &[(Attributes<'_>, &str)]) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached("INSERT OR IGNORE INTO pull_seen (id) VALUES (?1)")?;
     for (attributes, _) in page {
         statement.execute([attributes.id().0])?;
@@ -249,12 +254,12 @@ fn see(transaction: &Transaction<'_>, page: &[(Attributes<'_>, &str)]) -> rusqli
     Ok(())
 }
 
-fn note_place(transaction: &Transaction<'_>, full: &FullPull) -> rusqlite::Result<()> {
+fn note_place(transaction: &Connection, full: &FullPull) -> rusqlite::Result<()> {
     state::write(transaction, "full_pull_after", Some(full.after.as_deref().unwrap_or_default()))?;
     state::write(transaction, "full_pull_began_at", full.began_at.map(stamp).as_deref())
 }
 
-fn end_full_pull(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+fn end_full_pull(transaction: &Connection) -> rusqlite::Result<()> {
     let seen = transaction.prepare_cached("DELETE FROM pull_seen")?.execute([])?;
     if seen > 0 {
         state::recount_snapshot(transaction)?;

@@ -1,7 +1,7 @@
 //! Cursors and facts that outlive a sync, each under a key of `state`.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{OptionalExtension, Transaction, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::Store;
 use crate::clock::stamp;
@@ -105,7 +105,7 @@ impl Store {
 }
 
 /// Counts customers that came into the snapshot, or left it: a store of a million is not counted one by one.
-pub(super) fn count_snapshot(connection: &rusqlite::Connection, by: i64) -> rusqlite::Result<()> {
+pub(super) fn count_snapshot(connection: &Connection, by: i64) -> rusqlite::Result<()> {
     if by == 0 {
         return Ok(());
     }
@@ -120,13 +120,13 @@ pub(super) fn count_snapshot(connection: &rusqlite::Connection, by: i64) -> rusq
 }
 
 /// Counts them anew, where all of them were read anyway.
-pub(super) fn recount_snapshot(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+pub(super) fn recount_snapshot(transaction: &Connection) -> rusqlite::Result<()> {
     let count: i64 = transaction.query_row("SELECT count(*) FROM snapshot", [], |row| row.get(0))?;
     write(transaction, "snapshot_customers", Some(&count.to_string()))
 }
 
 /// The store of the file, if anything of it was ever taken in.
-fn recorded_store(transaction: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
+fn recorded_store(transaction: &Connection) -> rusqlite::Result<Option<String>> {
     transaction
         .query_row(
             "SELECT value
@@ -141,7 +141,7 @@ fn recorded_store(transaction: &Transaction<'_>) -> rusqlite::Result<Option<Stri
 }
 
 pub(super) fn write(
-    connection: &rusqlite::Connection,
+    connection: &Connection,
     key: &str,
     value: Option<&str>,
 ) -> rusqlite::Result<()> {
