@@ -213,7 +213,7 @@ fn second_process(world: &World, table: &mut Table) {
     remove(&path);
     if table.wants(names[0]) {
         let path = world.fresh("pull");
-        let remote = PageRemote::new(&world.pages(customers), customers);
+        let remote = PageRemote::new(&world.pages(customers), customers / 2);
         let mut engine = SyncEngine::new(Store::open(&path).unwrap(), remote, options());
         let child = std::sync::Arc::new(Mutex::new(None));
         let (slot, file, mut seen) = (child.clone(), path.clone(), false);

@@ -160,11 +160,11 @@ impl<R: Remote> SyncEngine<R> {
         run.machine.failure().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
-    /// Commits a batch, and with it what else may be prepared: one wait for the disk.
+    /// Commits a batch, and with it what else may be prepared, unless others write too: one wait for the disk.
     fn prepare(&mut self, run: &mut Run, ticket: Ticket, ids: Vec<CustomerId>) -> Result<()> {
         let (now_ms, mut batches) = (self.clock.now_ms(), vec![(ticket, ids)]);
-        while let Some(batch) = run.machine.next_to_prepare(now_ms) {
-            batches.push(batch);
+        if !self.store.others_write()? {
+            batches.extend(std::iter::from_fn(|| run.machine.next_to_prepare(now_ms)));
         }
         let ids = batches.iter().map(|(_, ids)| &ids[..]);
         let prepared = self.store.prepare_batches(ids, self.clock.utc())?;
@@ -325,9 +325,6 @@ impl<R: Remote> SyncEngine<R> {
         self.counts.uploaded.fields += uploaded.fields;
         run.done.extend(through);
         self.tell(uploaded.notices);
-        self.say(Event::Progress(Progress::Uploaded {
-            customers: run.done.len() as u64,
-            of: run.total,
-        }));
+        self.say(Event::Progress(Progress::Uploaded { customers: run.done.len() as u64, of: run.total }));
     }
 }

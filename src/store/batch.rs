@@ -48,9 +48,11 @@ impl Store {
         batches: impl IntoIterator<Item = &'i [CustomerId]>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
-        self.engine_write(|transaction| {
+        let prepared = self.engine_write(|transaction| {
             batches.into_iter().map(|ids| prepare(transaction, ids, now)).collect()
-        })
+        })?;
+        self.make_room();
+        Ok(prepared)
     }
 
     /// What an earlier sync left on its way.

@@ -13,6 +13,7 @@
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
 //! | `polite` | whether others write too, and how a sync makes room for them |
+//! | `log` | the write-ahead log, moved into the file off everybody's path |
 //! | `pages` | pages that come faster than they are written share a commit |
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
@@ -22,6 +23,7 @@ mod batch;
 mod decide;
 mod dirty;
 mod edit;
+mod log;
 mod open;
 mod pages;
 mod polite;
@@ -34,6 +36,7 @@ mod state;
 mod unlock;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -68,6 +71,7 @@ pub struct Store {
     path: PathBuf,
     key: Option<Key>,
     others: polite::Others,
+    log: log::Log,
     open_pages: Option<pages::OpenPages>,
 }
 
@@ -165,9 +169,10 @@ impl Store {
     /// about a customer is decided inside it, so that no edit falls between reading and writing.
     fn engine_write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
         self.commit_pages()?;
-        let path = &self.path;
+        let (path, mut began) = (&self.path, None);
         let run = || {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            began = Some(Instant::now());
             transaction.prepare_cached("UPDATE engine_guard SET writing = 1")?.execute([])?;
             let done = work(&transaction)?;
             apply::wipe_passwords(&transaction)?;
@@ -175,7 +180,15 @@ impl Store {
             transaction.commit()?;
             Ok(done)
         };
-        run().map_err(|failed: Failed| failed.at(path))
+        let done = run().map_err(|failed: Failed| failed.at(path))?;
+        self.has_written(began.unwrap_or_else(Instant::now));
+        Ok(done)
+    }
+
+    /// After a commit of the engine, which kept others from writing since then.
+    fn has_written(&mut self, since: Instant) {
+        self.others.have_waited(since.elapsed());
+        self.tend_log();
     }
 
     /// The same, for what the next sync would find out again: the commit is whole and in order with all others, but

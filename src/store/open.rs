@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use super::log::Log;
 use super::polite::Others;
 use super::{Store, StoreOptions, unlock};
 use crate::error::{Error, Failure, Result};
@@ -23,8 +24,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// In a pull of everything the same pages of the indexes are written again and again: more of them wait.
 /// An app's connection leaves that to the engine's, as long as there are syncs.
 const APP_CHECKPOINT_PAGES: i64 = 20_000;
-const CHECKPOINT_PAGES: i64 = 4_000;
-const BULK_CHECKPOINT_PAGES: i64 = 16_000;
+const CHECKPOINT_PAGES: usize = 4_000;
+const BULK_CHECKPOINT_PAGES: usize = 16_000;
 /// Memory for pages of the file, in KiB: a page of customers touches a leaf of an index for almost each of them.
 const CACHE_KIB: i64 = 2_000;
 const BULK_CACHE_KIB: i64 = 24_000;
@@ -41,8 +42,8 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         return Err(Failure::NotThere(path.to_owned()).into());
     }
     let connection = connect(path, key.as_ref())?;
-    let (others, open_pages) = (Others::default(), None);
-    let mut store = Store { connection, path: path.to_owned(), key, others, open_pages };
+    let (others, log, open_pages) = (Others::default(), Log::default(), None);
+    let mut store = Store { connection, path: path.to_owned(), key, others, log, open_pages };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade()?;
     store.permissions().map_err(|e| store.error(e))?;
@@ -91,7 +92,7 @@ pub(super) fn owner_only(_: &mut OpenOptions) {}
 
 /// Waits for another connection's transaction. SQLite's own waits double up to a tenth of a second, by which an edit
 /// would miss every gap between the pages of a pull; these stay short.
-fn look_again(tries: i32) -> bool {
+pub(super) fn look_again(tries: i32) -> bool {
     const SHORT: Duration = Duration::from_micros(100);
     const LONG: Duration = Duration::from_millis(1);
     const SHORT_TRIES: i32 = 50;
@@ -114,16 +115,16 @@ impl Store {
     }
 
     /// From now on this connection is a sync's.
-    pub(crate) fn begin_sync(&self) -> Result<()> {
+    pub(crate) fn begin_sync(&mut self) -> Result<()> {
         self.expect_bulk(false).map_err(|e| self.error(e))
     }
 
     /// Whether very many customers are about to be written.
-    pub(super) fn expect_bulk(&self, yes: bool) -> rusqlite::Result<()> {
+    pub(super) fn expect_bulk(&mut self, yes: bool) -> rusqlite::Result<()> {
         let (kib, pages) =
             if yes { (BULK_CACHE_KIB, BULK_CHECKPOINT_PAGES) } else { (CACHE_KIB, CHECKPOINT_PAGES) };
         self.connection.pragma_update(None, "cache_size", -kib)?;
-        self.connection.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))
+        self.keep_log_within(pages)
     }
 
     /// Brings the schema up to this version. Several processes may open a fresh file at once: one of them does it.

@@ -16,7 +16,7 @@ use crate::error::Result;
 const LONGEST: Duration = Duration::from_millis(25);
 
 /// A transaction that was begun, and waits for more or for its commit.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct OpenPages {
     began: Instant,
 }
@@ -51,23 +51,23 @@ impl Store {
     fn begin_pages(&mut self) -> Result<()> {
         // What the next sync would find out again: the commit does not wait for the disk.
         self.waits_for_disk(false)?;
-        self.open_pages = Some(OpenPages { began: Instant::now() });
         let begin = || {
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-            self.connection.prepare_cached("UPDATE engine_guard SET writing = 1")?.execute([])
+            let open = OpenPages { began: Instant::now() };
+            self.connection.prepare_cached("UPDATE engine_guard SET writing = 1")?.execute([])?;
+            Ok(open)
         };
         let begun = begin();
         if begun.is_err() {
             self.take_back_pages();
         }
-        begun.map(drop).map_err(|e| self.error(e))
+        self.open_pages = Some(begun.map_err(|e| self.error(e))?);
+        Ok(())
     }
 
     /// Commits what was taken in, if there is anything.
     pub(crate) fn commit_pages(&mut self) -> Result<()> {
-        if self.open_pages.is_none() {
-            return Ok(());
-        }
+        let Some(OpenPages { began }) = self.open_pages else { return Ok(()) };
         let commit = || {
             apply::wipe_passwords(&self.connection)?;
             self.connection.prepare_cached("UPDATE engine_guard SET writing = 0")?.execute([])?;
@@ -76,6 +76,7 @@ impl Store {
         match commit() {
             Ok(_) => {
                 self.open_pages = None;
+                self.has_written(began);
                 self.waits_for_disk(true)
             }
             Err(e) => {

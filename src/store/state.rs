@@ -140,11 +140,7 @@ fn recorded_store(transaction: &Connection) -> rusqlite::Result<Option<String>> 
         .optional()
 }
 
-pub(super) fn write(
-    connection: &Connection,
-    key: &str,
-    value: Option<&str>,
-) -> rusqlite::Result<()> {
+pub(super) fn write(connection: &Connection, key: &str, value: Option<&str>) -> rusqlite::Result<()> {
     match value {
         Some(value) => connection
             .prepare_cached("INSERT OR REPLACE INTO state (key, value) VALUES (:key, :value)")?

@@ -1,0 +1,72 @@
+//! The write-ahead log, kept short by the sync and off the path of everybody's edits.
+//!
+//! SQLite's own way is to move the log into the file after any commit that finds it long, while others go on writing. What
+//! they add meanwhile keeps it from beginning anew: it stays long, and from then on every commit moves pages and waits for
+//! the file. So a sync does that in two steps: the bulk, in which nobody is kept waiting, and at once the little that came
+//! in meanwhile, with the right to write, so that the log is empty and begins anew.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::hooks::Wal;
+
+use super::Store;
+use super::open::look_again;
+
+/// How long the log is, and may become.
+#[derive(Debug)]
+pub(super) struct Log {
+    pages: Arc<AtomicUsize>,
+    limit: usize,
+    due_at: usize,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { pages: Arc::default(), limit: usize::MAX, due_at: usize::MAX }
+    }
+}
+
+impl Store {
+    /// From now on this connection keeps the log at about so many pages.
+    pub(super) fn keep_log_within(&mut self, limit: usize) -> rusqlite::Result<()> {
+        let pages = self.log.pages.clone();
+        let note = move |_: &mut Wal, length| {
+            pages.store(usize::try_from(length).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        };
+        self.connection.wal_hook(Some(note))?;
+        (self.log.limit, self.log.due_at) = (limit, limit);
+        Ok(())
+    }
+
+    /// After a commit: moves the log into the file if it is long. Should that fail, the log is only longer.
+    pub(super) fn tend_log(&mut self) {
+        let pages = self.log.pages.load(Ordering::Relaxed);
+        if pages < self.log.due_at {
+            return;
+        }
+        let is_empty = self.empty_log().unwrap_or_else(|error| {
+            tracing::warn!(%error, pages, "the write-ahead log stays as long as it is");
+            false
+        });
+        // Somebody was reading or writing just then. Not at every commit: that is what makes all of them slow.
+        self.log.due_at = if is_empty { self.log.limit } else { pages.saturating_add(self.log.limit) };
+    }
+
+    /// Returns false when somebody was in the way; nobody is waited for, since others would have to wait with us.
+    fn empty_log(&mut self) -> rusqlite::Result<bool> {
+        checkpoint(&self.connection, "PASSIVE")?;
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let is_busy = checkpoint(&self.connection, "RESTART");
+        self.connection.busy_handler(Some(look_again))?;
+        Ok(!is_busy?)
+    }
+}
+
+/// Returns whether somebody was in the way.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))
+}
