@@ -4,13 +4,16 @@
 
 mod common;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use common::{Till, sandbox, sandbox_with, till};
 use serde_json::json;
-use tillsync::Extent;
 use tillsync::sandbox::{Behaviours, DateBounds, Fault, Sandbox, SandboxOptions};
+use tillsync::{Answer, Event, Extent, HttpRemote, Progress, Remote, Request, SyncEngine, Ticket, Trouble};
 
 /// More than one page, and the last one not full.
 const MANY: usize = 900;
@@ -264,4 +267,65 @@ fn a_pull_of_everything_counts_the_customers_anew() {
     till.engine().pull(Extent::Full).unwrap();
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
     assert_eq!(store.status().unwrap().snapshot_customers, 5);
+}
+
+/// A way to the store on which every answer is there before it is waited for: the pages of a pull share commits.
+#[derive(Debug)]
+struct AtOnce {
+    inner: HttpRemote,
+    here: VecDeque<(Ticket, Result<Answer, Trouble>)>,
+}
+
+impl Remote for AtOnce {
+    fn start(&mut self, ticket: Ticket, request: Request) {
+        self.inner.start(ticket, request);
+        self.here.extend(self.inner.next(None));
+    }
+
+    fn next(&mut self, _: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)> {
+        self.here.pop_front()
+    }
+}
+
+impl AtOnce {
+    fn engine(till: &Till) -> SyncEngine<AtOnce> {
+        let remote = AtOnce { inner: till.remote(), here: VecDeque::new() };
+        SyncEngine::new(till.store(), remote, till.options.clone())
+    }
+}
+
+#[test]
+fn who_hears_of_a_customer_finds_it_in_the_file_and_may_edit_it_at_once() {
+    let till = Till::new(sandbox(MANY));
+    let (mut app, mut heard, told) = (till.store(), 0, Arc::new(AtomicUsize::new(0)));
+    let count = told.clone();
+    let mut engine = AtOnce::engine(&till).on_event(move |event| match event {
+        Event::CustomerChanged { customer_id } => {
+            assert!(app.get(customer_id).unwrap().is_some(), "{customer_id:?} is not committed yet");
+            heard += 1;
+            count.store(heard, Ordering::Relaxed);
+        }
+        Event::Progress(Progress::Pulled { customers, .. }) => {
+            assert!(heard >= usize::try_from(customers).unwrap());
+            // The engine holds no transaction now, or this would wait for it in vain.
+            app.edit(1).set("phone", &format!("{customers}")).commit().unwrap();
+        }
+        _ => {}
+    });
+    engine.pull(Extent::Changes).unwrap();
+    assert_eq!(told.load(Ordering::Relaxed), MANY);
+    assert_eq!(till.outcomes(1, "phone").len(), 4);
+}
+
+#[test]
+fn pages_that_share_a_commit_stay_when_the_next_one_fails() {
+    for fault in [Fault::Status(401), Fault::Html, Fault::LostRequest] {
+        let mut till = Till::new(sandbox(MANY));
+        till.options.upload.retry.tries = 1;
+        till.sandbox.script([Fault::None, Fault::None, fault]);
+        AtOnce::engine(&till).pull(Extent::Changes).unwrap_err();
+        assert_eq!(till.store().status().unwrap().snapshot_customers, 500, "{fault:?}");
+        assert_eq!(AtOnce::engine(&till).pull(Extent::Changes).unwrap().pulled, 400);
+        check_no_hole(&till);
+    }
 }

@@ -70,3 +70,61 @@ impl Store {
 fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
     connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crate::store::Store;
+
+    const LIMIT: usize = 100;
+    const PAGE: u64 = 4_096 + 24;
+
+    /// The engine writes far more than fits into the log, while another connection writes all the time.
+    #[test]
+    fn the_log_begins_anew_while_others_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        let mut engine = Store::open(&path).unwrap();
+        engine.keep_log_within(LIMIT).unwrap();
+        let mut other = Store::open(&path).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    other.set_state("other", Some("writes")).unwrap();
+                }
+            });
+            for round in 0..2_000 {
+                let facts = [("a", "x".repeat(9_000)), ("b", round.to_string())];
+                engine.note_facts(&facts).unwrap();
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        let log = folder.path().join("till.db-wal").metadata().unwrap().len();
+        assert!(log < 20 * LIMIT as u64 * PAGE, "{} pages", log / PAGE);
+    }
+
+    #[test]
+    fn a_reader_in_the_way_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        let mut engine = Store::open(&path).unwrap();
+        engine.keep_log_within(LIMIT).unwrap();
+        let mut reader = Store::open(&path).unwrap();
+        let reading = reader.connection().transaction().unwrap();
+        reading.query_row("SELECT count(*) FROM state", [], |row| row.get::<_, i64>(0)).unwrap();
+        for _ in 0..200 {
+            engine.note_facts(&[("a", "x".repeat(9_000))]).unwrap();
+        }
+        // Tried again when the log has grown by its limit once more, not at every commit.
+        assert!(engine.log.due_at > LIMIT, "{:?}", engine.log);
+        drop(reading);
+        for _ in 0..200 {
+            engine.note_facts(&[("a", "x".repeat(9_000))]).unwrap();
+        }
+        assert_eq!(engine.log.due_at, LIMIT);
+    }
+}

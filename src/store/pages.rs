@@ -95,3 +95,86 @@ impl Store {
         _ = self.waits_for_disk(true);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use chrono::Utc;
+
+    use crate::customer::Attributes;
+    use crate::flow::Policies;
+    use crate::store::{PageKind, Store};
+
+    const CUSTOMERS: [&str; 3] =
+        [r#"{"id":1,"phone":"1"}"#, r#"{"id":2,"phone":"2"}"#, r#"{"id":3,"phone":"3"}"#];
+
+    /// Two connections to one file: the engine's, and somebody else's.
+    fn two() -> (tempfile::TempDir, Store, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        let (engine, other) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
+        (folder, engine, other)
+    }
+
+    fn take(store: &mut Store, bodies: &[&str]) -> crate::error::Result<usize> {
+        let page: Vec<_> = bodies.iter().map(|body| (Attributes::parse(body).unwrap(), *body)).collect();
+        let taken = store.take_page(&page, &PageKind::Changes, &Policies::default(), Utc::now())?;
+        Ok(taken.changed.len())
+    }
+
+    fn seen_by(store: &Store) -> u64 {
+        store.status().unwrap().snapshot_customers
+    }
+
+    #[test]
+    fn pages_share_a_transaction_until_they_are_committed() {
+        let (_folder, mut engine, other) = two();
+        assert_eq!(take(&mut engine, &CUSTOMERS[..1]).unwrap(), 1);
+        assert_eq!(take(&mut engine, &CUSTOMERS[1..]).unwrap(), 2);
+        assert!(engine.has_open_pages());
+        assert_eq!(seen_by(&other), 0);
+        engine.commit_pages().unwrap();
+        assert_eq!(seen_by(&other), 3);
+        // Whatever else the engine writes does not come in between.
+        take(&mut engine, &[r#"{"id":4}"#]).unwrap();
+        engine.end_pull(None, Utc::now()).unwrap();
+        assert!(!engine.has_open_pages());
+        assert_eq!(seen_by(&other), 4);
+    }
+
+    #[test]
+    fn while_others_write_no_page_is_left_open() {
+        let (_folder, mut engine, mut other) = two();
+        take(&mut engine, &CUSTOMERS).unwrap();
+        engine.commit_pages().unwrap();
+        other.edit(1).set("phone", "new").commit().unwrap();
+        take(&mut engine, &[r#"{"id":4}"#]).unwrap();
+        assert!(!engine.has_open_pages());
+        other.edit(4).set("phone", "at once").commit().unwrap();
+    }
+
+    #[test]
+    fn a_page_that_fails_takes_back_those_it_shares_a_transaction_with_and_no_more() {
+        let (_folder, mut engine, mut other) = two();
+        take(&mut engine, &CUSTOMERS[..1]).unwrap();
+        engine.commit_pages().unwrap();
+        let refuses = "CREATE TRIGGER refuses BEFORE INSERT ON customer WHEN NEW.id = 3 BEGIN SELECT RAISE(ABORT, 'no'); END";
+        other.connection().execute_batch(refuses).unwrap();
+        take(&mut engine, &CUSTOMERS[1..2]).unwrap();
+        // That was company; it is forgotten, so that the two pages do share a transaction.
+        engine.commit_pages().unwrap();
+        let mut engine = engine.reopen().unwrap();
+        take(&mut engine, &[r#"{"id":5}"#]).unwrap();
+        assert!(engine.has_open_pages());
+        assert!(take(&mut engine, &CUSTOMERS[2..]).is_err());
+        assert!(!engine.has_open_pages());
+        assert_eq!(seen_by(&other), 2);
+        other.connection().execute_batch("DROP TRIGGER refuses").unwrap();
+        assert_eq!(take(&mut engine, &CUSTOMERS).unwrap(), 1);
+        engine.commit_pages().unwrap();
+        assert_eq!(seen_by(&other), 3);
+        other.edit(3).set("phone", "an app is still refused nothing").commit().unwrap();
+        assert_eq!(other.status().unwrap().pending_fields, 1, "an edit after all that is journaled");
+    }
+}
