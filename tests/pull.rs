@@ -1,6 +1,6 @@
 //! Pull without holes: whatever changes meanwhile, whatever the clocks say, wherever it is cut.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
 
 mod common;
 
@@ -13,7 +13,9 @@ use chrono::{TimeDelta, Utc};
 use common::{Till, sandbox, sandbox_with, till};
 use serde_json::json;
 use tillsync::sandbox::{Behaviours, DateBounds, Fault, Sandbox, SandboxOptions};
-use tillsync::{Answer, Event, Extent, HttpRemote, Progress, Remote, Request, SyncEngine, Ticket, Trouble};
+use tillsync::{
+    Answer, Event, Extent, HttpRemote, Progress, Remote, Request, Store, SyncEngine, Ticket, Trouble,
+};
 
 /// More than one page, and the last one not full.
 const MANY: usize = 900;
@@ -328,4 +330,44 @@ fn pages_that_share_a_commit_stay_when_the_next_one_fails() {
         assert_eq!(AtOnce::engine(&till).pull(Extent::Changes).unwrap().pulled, 400);
         check_no_hole(&till);
     }
+}
+
+/// A way to the store on which nobody waits while the file is held.
+#[derive(Debug)]
+struct Polite {
+    inner: HttpRemote,
+    other: Store,
+    waits: usize,
+}
+
+impl Remote for Polite {
+    fn start(&mut self, ticket: Ticket, request: Request) {
+        self.inner.start(ticket, request);
+    }
+
+    fn next(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)> {
+        if wait != Some(Duration::ZERO) {
+            self.waits += 1;
+            let other = self.other.connection();
+            other.busy_timeout(Duration::ZERO).unwrap();
+            other.execute_batch("BEGIN IMMEDIATE; ROLLBACK").expect("the engine waits and holds the file");
+        }
+        self.inner.next(wait)
+    }
+}
+
+#[test]
+fn the_engine_never_waits_for_the_store_while_it_holds_the_file() {
+    let till = Till::new(sandbox(MANY));
+    let remote = Polite { inner: till.remote(), other: till.store(), waits: 0 };
+    let mut engine = SyncEngine::new(till.store(), remote, till.options.clone());
+    // Late answers have every page waited for.
+    till.sandbox.script([Fault::DelayedAnswer { ms: 50 }; 3]);
+    engine.pull(Extent::Changes).unwrap();
+    for id in till.sandbox.ids().into_iter().take(40) {
+        till.set(i64::from(id), "phone", "555");
+    }
+    engine.sync().unwrap();
+    assert!(engine.remote().waits > 5);
+    check_no_hole(&till);
 }
