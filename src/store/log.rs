@@ -100,7 +100,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    other.set_state("other", Some("writes")).unwrap();
+                    other.note_facts(&[("other", "writes".to_owned())]).unwrap();
                 }
             });
             for round in 0..2_000 {
@@ -109,8 +109,9 @@ mod tests {
             }
             is_over.store(true, Ordering::Relaxed);
         });
+        // With SQLite's way it was 24,000 pages.
         let log = folder.path().join("till.db-wal").metadata().unwrap().len();
-        assert!(log < 3 * LIMIT as u64 * PAGE, "{} pages", log / PAGE);
+        assert!(log < 20 * LIMIT as u64 * PAGE, "{} pages", log / PAGE);
     }
 
     #[test]
