@@ -20,11 +20,11 @@ mod embedded {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a file that another process is just creating, or syncing, is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// Pages of the write-ahead log before a commit moves them into the file, which takes longer than the commit itself.
-/// In a pull of everything the same pages of the indexes are written again and again: more of them wait.
+/// Pages of the write-ahead log before they are moved into the file, which takes longer than a commit and slows the disk
+/// for everybody. In a pull of everything the same pages of the indexes are written again and again: more of them wait.
 /// An app's connection leaves that to the engine's, as long as there are syncs.
 const APP_CHECKPOINT_PAGES: i64 = 20_000;
-const CHECKPOINT_PAGES: usize = 4_000;
+const CHECKPOINT_PAGES: usize = 8_000;
 const BULK_CHECKPOINT_PAGES: usize = 16_000;
 /// Memory for pages of the file, in KiB: a page of customers touches a leaf of an index for almost each of them.
 const CACHE_KIB: i64 = 2_000;
