@@ -116,6 +116,7 @@ impl Store {
 
     /// From now on this connection is a sync's.
     pub(crate) fn begin_sync(&mut self) -> Result<()> {
+        self.expect_nobody()?;
         self.expect_bulk(false).map_err(|e| self.error(e))
     }
 

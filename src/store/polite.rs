@@ -36,6 +36,12 @@ impl Others {
 }
 
 impl Store {
+    /// A sync begins: what others committed before it is no reason to go slowly.
+    pub(super) fn expect_nobody(&mut self) -> Result<()> {
+        self.others = Others { data_version: self.data_version()?, ..Others::default() };
+        Ok(())
+    }
+
     /// Whether other connections commit too.
     pub(crate) fn others_write(&mut self) -> Result<bool> {
         let data_version = self.data_version()?;
