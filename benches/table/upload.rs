@@ -222,10 +222,14 @@ fn second_process(world: &World, table: &mut Table) {
                 *slot.lock().unwrap() = Some(Edits::begin(&file, PAGE, 1_000_000));
             }
         });
-        engine.pull(Extent::Changes).unwrap();
+        let time = timed(|| engine.pull(Extent::Changes).unwrap());
         std::fs::write(path.with_extension("stop"), "").unwrap();
         let child = child.lock().unwrap().take().unwrap();
         Edits::finish(child).line(table, names[0], &alone);
+        let pulled = (customers / 2) as f64 / time.as_secs_f64();
+        let (name, each) =
+            ("second process: that pull, against 150 pages in 30 s", format!("{}/s", number(pulled)));
+        table.line(name, &each, "1,250/s", pulled / 1_250.0, Reach::Shown);
         drop(engine);
         remove(&path);
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::apply::{apply, settle};
 use super::read::verbatim;
-use super::{Failed, Store, dirty, edit, row, state};
+use super::{Failed, Store, dirty, edit, pass_triggers, row, state};
 use crate::clock::stamp;
 use crate::customer::{CustomerId, Edit, EditSeq, FieldId, FormValue, Record, Value, parse_argument};
 use crate::error::{Error, Failure, Result};
@@ -343,11 +343,11 @@ fn journal_decision(
             })?;
         return Ok(());
     }
-    transaction.prepare_cached("UPDATE engine_guard SET writing = 0")?.execute([])?;
+    pass_triggers(transaction, false)?;
     edit::set_context(transaction, author, Some("resolve"))?;
     transaction.prepare_cached(row::update(field))?.execute(params![dirty.id.0, row::cell(value)])?;
     edit::set_context(transaction, None, None)?;
-    transaction.prepare_cached("UPDATE engine_guard SET writing = 1")?.execute([])?;
+    pass_triggers(transaction, true)?;
     Ok(())
 }
 

@@ -173,22 +173,16 @@ impl Store {
         let run = || {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             began = Some(Instant::now());
-            transaction.prepare_cached("UPDATE engine_guard SET writing = 1")?.execute([])?;
+            pass_triggers(&transaction, true)?;
             let done = work(&transaction)?;
             apply::wipe_passwords(&transaction)?;
-            transaction.prepare_cached("UPDATE engine_guard SET writing = 0")?.execute([])?;
+            pass_triggers(&transaction, false)?;
             transaction.commit()?;
             Ok(done)
         };
         let done = run().map_err(|failed: Failed| failed.at(path))?;
         self.has_written(began.unwrap_or_else(Instant::now));
         Ok(done)
-    }
-
-    /// After a commit of the engine, which kept others from writing since then.
-    fn has_written(&mut self, since: Instant) {
-        self.others.have_waited(since.elapsed());
-        self.tend_log();
     }
 
     /// The same, for what the next sync would find out again: the commit is whole and in order with all others, but
@@ -199,6 +193,12 @@ impl Store {
         let done = self.engine_write(work);
         self.waits_for_disk(true)?;
         done
+    }
+
+    /// After a commit of the engine, which kept others from writing since then.
+    fn has_written(&mut self, since: Instant) {
+        self.others.have_waited(since.elapsed());
+        self.tend_log();
     }
 
     /// Whether a commit is on the disk when it returns.
@@ -215,6 +215,13 @@ impl Store {
         };
         run().map_err(|failed: Failed| failed.at(&self.path))
     }
+}
+
+/// Whether the triggers let this transaction write what an app may not. It is set back before the commit: no other
+/// connection ever sees it.
+fn pass_triggers(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE engine_guard SET writing = ?1")?.execute([yes])?;
+    Ok(())
 }
 
 /// What goes wrong inside a transaction, before it is known which file that was.
