@@ -249,11 +249,18 @@ fn trouble(error: &ureq::Error, is_update: bool) -> Trouble {
     let is_offline = match error {
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
         ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => true,
-        ureq::Error::Io(e) if e.kind() == ConnectionRefused => true,
+        ureq::Error::Io(e) if e.kind() == ConnectionRefused || is_lookup(e) => true,
         ureq::Error::Io(e) => !is_update && matches!(e.kind(), HostUnreachable | NetworkUnreachable),
         _ => false,
     };
     if is_offline { Trouble::Offline(words) } else { Trouble::Broken(words) }
+}
+
+/// Whether a name was not found, which is how most tills without a network find out. The standard library has no kind for
+/// it: on Unix it says so in words, on Windows by the codes from `WSAHOST_NOT_FOUND` to `WSANO_DATA`.
+fn is_lookup(error: &io::Error) -> bool {
+    let is_code = cfg!(windows) && error.raw_os_error().is_some_and(|code| (11_001..=11_004).contains(&code));
+    is_code || error.to_string().starts_with("failed to lookup address information")
 }
 
 #[cfg(test)]
@@ -263,6 +270,20 @@ mod tests {
     fn refused(api_url: &str) -> Option<String> {
         let options = HttpOptions { api_url: api_url.into(), ..HttpOptions::new("abc", "token") };
         url(&options).err().map(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_name_that_is_not_found_means_that_nothing_left() {
+        let options =
+            HttpOptions { api_url: "https://tillsync.invalid".into(), ..HttpOptions::new("abc", "token") };
+        let mut remote = HttpRemote::new(&options).unwrap();
+        let requests =
+            [Request::Page { modified_min: None, after: None }, Request::Update(SecretString::from("[]"))];
+        for (place, request) in requests.into_iter().enumerate() {
+            remote.start(Ticket(place as u64), request);
+            let (_, answer) = remote.next(None).unwrap();
+            assert!(matches!(answer, Err(Trouble::Offline(_))), "{answer:?}");
+        }
     }
 
     #[test]
