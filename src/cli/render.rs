@@ -68,6 +68,7 @@ pub(super) fn count(number: u64, one: &str) -> String {
     match (number, one.strip_suffix('y')) {
         (1, _) => format!("1 {one}"),
         (_, Some(stem)) => format!("{} {stem}ies", thousands(number)),
+        _ if one.ends_with("ch") => format!("{} {one}es", thousands(number)),
         _ => format!("{} {one}s", thousands(number)),
     }
 }
@@ -178,6 +179,13 @@ mod tests {
         assert_eq!(value("notes", r#""a\u001b[2Jb\nc\u202ed""#), "a\u{fffd}[2Jb⏎c\u{fffd}d");
         assert_eq!(value("company", r#""""#), "\"\"");
         assert_eq!(value("company", r#"" x""#), "\" x\"");
+    }
+
+    #[test]
+    fn nouns_have_their_plurals() {
+        let plurals = ["call", "reply", "batch"].map(|one| count(3, one));
+        assert_eq!(plurals, ["3 calls", "3 replies", "3 batches"]);
+        assert_eq!((count(1, "batch"), count(0, "batch")), ("1 batch".to_owned(), "0 batches".to_owned()));
     }
 
     #[test]
