@@ -34,7 +34,7 @@ impl Till {
             .args(arguments)
             .arg("--json")
             .env("TILLSYNC_DB", &self.path)
-            .env("TILLSYNC_API_URL", self.sandbox.url())
+            .env("TILLSYNC_API_URL", &self.api_url)
             .env("BIGCOMMERCE_STORE_HASH", self.sandbox.store_hash())
             .env("BIGCOMMERCE_ACCESS_TOKEN", self.sandbox.token())
             .env("TILLSYNC_AUTHOR", "ana")

@@ -4,6 +4,7 @@
 
 pub mod command;
 pub mod ledger;
+pub mod odd;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,10 +16,13 @@ use tillsync::{
 };
 
 /// A till with its own file, beside a sandbox store on loopback.
+#[derive(Clone)]
 pub struct Till {
     pub folder: Arc<TempDir>,
     pub path: PathBuf,
     pub sandbox: Arc<Sandbox>,
+    /// What stands in for the remote API: the sandbox, or a line before it.
+    pub api_url: String,
     pub options: SyncOptions,
     /// The key of its file, as text; none: the file is plain.
     pub key: Option<String>,
@@ -48,7 +52,13 @@ impl Till {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let path = folder.path().join("till.db");
         let options = SyncOptions { overlap: std::time::Duration::ZERO, ..SyncOptions::default() };
-        Till { folder, path, sandbox, options, key: std::env::var("TILLSYNC_TEST_KEY").ok() }
+        let api_url = sandbox.url();
+        Till { folder, path, sandbox, api_url, options, key: std::env::var("TILLSYNC_TEST_KEY").ok() }
+    }
+
+    /// The same till, over a line on which odd things happen.
+    pub fn through(&self, odd: &odd::Odd) -> Till {
+        Till { api_url: odd.url(), ..self.clone() }
     }
 
     pub fn store(&self) -> Store {
@@ -58,7 +68,7 @@ impl Till {
 
     pub fn remote(&self) -> HttpRemote {
         let options = HttpOptions {
-            api_url: self.sandbox.url(),
+            api_url: self.api_url.clone(),
             timeout: std::time::Duration::from_secs(5),
             ..HttpOptions::new(self.sandbox.store_hash(), self.sandbox.token())
         };
