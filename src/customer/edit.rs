@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{CustomerId, FieldId, FormValue, Kind, Value};
+use super::{CHANNEL_IDS, CREDIT_DIGITS, CustomerId, FieldId, FormValue, GROUP_IDS, Kind, Value};
 
 /// One change of one attribute.
 #[derive(Clone, PartialEq, Eq)]
@@ -107,11 +107,7 @@ fn editable(name: &str) -> Result<FieldId, String> {
         let names: Vec<_> = FieldId::all().filter(|field| field.is_editable()).map(FieldId::name).collect();
         format!("is no attribute of a customer; editable are {}", names.join(", "))
     })?;
-    match field.spec().access {
-        super::Access::Editable => Ok(field),
-        super::Access::ReadOnly => Err("is read-only, the store sets it".into()),
-        super::Access::Subresource => Err("is a subresource and cannot be edited here".into()),
-    }
+    field.spec().access.refusal().map_or(Ok(field), |why| Err(why.into()))
 }
 
 fn checked(field: FieldId, json: &str) -> Result<Value, String> {
@@ -122,11 +118,11 @@ fn checked(field: FieldId, json: &str) -> Result<Value, String> {
         }
         Value::Null => Err("null is not allowed".into()),
         Value::Text(text) => check_text(field, text),
-        Value::Integer(number) if !(0..=INT32_MAX).contains(number) => {
-            Err(format!("must be from 0 (no group) to {INT32_MAX}"))
+        Value::Integer(number) if !is_within(GROUP_IDS, *number) => {
+            Err(format!("must be from {} (no group) to {}", GROUP_IDS.0, GROUP_IDS.1))
         }
         Value::Channels(ids) if ids.is_empty() => Err("an empty array is not allowed".into()),
-        Value::Channels(ids) if !ids.iter().all(|id| (1..=INT32_MAX).contains(id)) => {
+        Value::Channels(ids) if !ids.iter().all(|id| is_within(CHANNEL_IDS, *id)) => {
             Err(expected(field.kind()).into())
         }
         Value::Credit(_) => check_credit(json),
@@ -137,7 +133,9 @@ fn checked(field: FieldId, json: &str) -> Result<Value, String> {
     .map(|()| value)
 }
 
-const INT32_MAX: i64 = i32::MAX as i64;
+fn is_within((least, greatest): (i64, i64), number: i64) -> bool {
+    (least..=greatest).contains(&number)
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -169,13 +167,16 @@ fn check_credit(json: &str) -> Result<(), String> {
     if entries.is_empty() {
         return Err("an empty array is not allowed: give [{\"amount\":0}]".into());
     }
+    let (most_whole, most_fraction) = CREDIT_DIGITS;
     let is_exact = |entry: &CreditEntry<'_>| {
         let digits = entry.amount.get().trim_start_matches('-');
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        whole.len() <= 14 && fraction.len() <= 4 && !digits.contains(['e', 'E'])
+        whole.len() <= most_whole && fraction.len() <= most_fraction && !digits.contains(['e', 'E'])
     };
     if !entries.iter().all(is_exact) {
-        return Err("an amount has at most 14 digits before the point and 4 after it, and no exponent".into());
+        return Err(format!(
+            "an amount has at most {most_whole} digits before the point and {most_fraction} after it, and no exponent"
+        ));
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! THE table of a customer's attributes: name, type, limit, who may write it, how two changes of it merge.
 //!
 //! Names, limits and writability are those of the public API (`customer_Put` and `customer_Full` of the V3
-//! customers reference). The triggers in `migrations/` state the same limits for plain SQL; a test holds the two
-//! against each other. Adding an attribute is one line here and one migration.
+//! customers reference). The limits stand here and nowhere else: the triggers that hold plain SQL to them are made from
+//! this table (`store/schema`). Adding an attribute is one line here and one migration.
 
 use std::fmt;
 
@@ -38,6 +38,17 @@ pub enum Access {
     Subresource,
 }
 
+impl Access {
+    /// Why an edit may not set it; `None`: it may.
+    pub fn refusal(self) -> Option<&'static str> {
+        match self {
+            Access::Editable => None,
+            Access::ReadOnly => Some("is read-only, the store sets it"),
+            Access::Subresource => Some("is a subresource and cannot be edited here"),
+        }
+    }
+}
+
 /// How two changes of one attribute are brought together before a policy is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergeRule {
@@ -69,6 +80,12 @@ pub struct Field {
 }
 
 const NO_LIMIT: (usize, usize) = (0, usize::MAX);
+/// The least and the greatest customer group; 0 is none.
+pub(crate) const GROUP_IDS: (i64, i64) = (0, i32::MAX as i64);
+/// The least and the greatest channel.
+pub(crate) const CHANNEL_IDS: (i64, i64) = (1, i32::MAX as i64);
+/// The most digits of an amount before the point and after it.
+pub(crate) const CREDIT_DIGITS: (usize, usize) = (14, 4);
 
 const fn editable(name: &'static str, kind: Kind, limit_chars: (usize, usize), merge: MergeRule) -> Field {
     Field { name, parent: None, kind, limit_chars, access: Access::Editable, merge }

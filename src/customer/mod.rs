@@ -12,6 +12,7 @@ mod value;
 
 pub use edit::{Edit, EditError, parse_argument, parse_object};
 pub use field::{Access, FIELDS, Field, FieldId, Kind, MergeRule};
+pub(crate) use field::{CHANNEL_IDS, CREDIT_DIGITS, GROUP_IDS};
 pub use ids::{BatchId, CustomerId, EditSeq};
 pub use record::{Attributes, BadRecord, Record};
 pub use row::Row;

@@ -12,6 +12,7 @@
 //! | `unlock`, `rekey` | the key of an encrypted file; another one |
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
+//! | `schema` | the triggers and views, made from the table of fields; migrations |
 //! | `polite` | whether others write too, and how a sync makes room for them |
 //! | `log` | the write-ahead log, moved into the file off everybody's path |
 //! | `pages` | pages that come faster than they are written share a commit |
@@ -32,6 +33,7 @@ mod read;
 mod receipt;
 mod rekey;
 mod row;
+mod schema;
 mod state;
 mod unlock;
 

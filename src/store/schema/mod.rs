@@ -1,0 +1,36 @@
+//! Everything in the file that is made from THE table of fields: the triggers that check and journal edits, and the views
+//! that they and an app use. The tables themselves are plain migrations; not one of them holds a limit.
+//!
+//! ```text
+//! customer::FIELDS ──┐
+//!                    ├── render ──> objects() ── install ──> sqlite_schema
+//! sql/*.sql ─────────┘
+//! ```
+//!
+//! There is one template a kind of field (`sql/text.sql`, `sql/integer.sql`, …), filled in once for each field of that
+//! kind, and a few that stand for themselves (`sql/guards.sql`, …). The snapshot beside the tests shows the SQL as it comes
+//! out. `upgrade` puts it into the file: with the migrations, in their transaction, or alone when a file holds other
+//! triggers than this build makes.
+
+mod render;
+mod upgrade;
+
+pub(super) use upgrade::{history, is_current, newest, upgrade};
+
+use std::sync::LazyLock;
+
+/// A trigger or a view of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Object {
+    /// `TRIGGER` or `VIEW`.
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    /// The statement that makes it, as SQLite keeps it.
+    pub(super) sql: String,
+}
+
+/// What this build makes, in the order in which it is made.
+pub(super) fn objects() -> &'static [Object] {
+    static OBJECTS: LazyLock<Vec<Object>> = LazyLock::new(|| render::statements(&render::script()));
+    &OBJECTS
+}

@@ -1,0 +1,116 @@
+//! Brings a file to this build's schema: its migrations and its triggers, in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{SecondsFormat, Utc};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
+
+use super::objects;
+use crate::store::state;
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Where refinery, and we in its stead, note the migrations that a file has seen.
+const HISTORY: &str = "CREATE TABLE IF NOT EXISTS refinery_schema_history(
+             version int4 PRIMARY KEY,
+             name VARCHAR(255),
+             applied_on VARCHAR(255),
+             checksum VARCHAR(255));";
+
+/// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
+const REVISION: i64 = 1;
+
+/// The key of `state` under which a file holds the revision of its triggers.
+const TRIGGERS: &str = "triggers";
+
+/// The newest migration of this build.
+pub(in crate::store) fn newest() -> i64 {
+    embedded::migrations::runner().get_migrations().iter().map(|m| i64::from(m.version())).max().unwrap_or(0)
+}
+
+/// The newest migration that the file has seen; 0: none.
+pub(in crate::store) fn history(connection: &Connection) -> rusqlite::Result<i64> {
+    let exists = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
+    match connection.query_row(exists, [], |_| Ok(())).optional()? {
+        None => Ok(0),
+        Some(()) => {
+            let newest = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
+            connection.query_row(newest, [], |row| row.get(0))
+        }
+    }
+}
+
+/// Whether the file, which has seen the newest migration, has the triggers and views of this build, or those of a newer one.
+pub(in crate::store) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
+    if revision(connection)? > REVISION {
+        return Ok(true);
+    }
+    let mut statement =
+        connection.prepare("SELECT name, sql FROM sqlite_schema WHERE type IN ('trigger', 'view')")?;
+    let there = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let there: BTreeMap<String, String> = there.collect::<rusqlite::Result<_>>()?;
+    Ok(objects().iter().all(|object| there.get(&object.name) == Some(&object.sql)))
+}
+
+/// All of it or nothing, with the notes that it was done: a till that lost power in between opens as it was. Between the
+/// tables of one build and the triggers of another, an edit could go unseen.
+pub(in crate::store) fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let theirs = take_out(&transaction)?;
+    migrate(&transaction)?;
+    for sql in objects().iter().map(|object| &object.sql).chain(&theirs) {
+        transaction.execute_batch(sql)?;
+    }
+    state::write(&transaction, TRIGGERS, Some(&REVISION.to_string()))?;
+    transaction.commit()
+}
+
+fn migrate(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(HISTORY)?;
+    let mut seen = transaction.prepare("SELECT version FROM refinery_schema_history")?;
+    let seen: BTreeSet<i64> = seen.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let runner = embedded::migrations::runner();
+    for migration in runner.get_migrations().iter().filter(|m| !seen.contains(&i64::from(m.version()))) {
+        transaction.execute_batch(migration.sql().unwrap_or_default())?;
+        transaction.execute(
+            "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+             VALUES (:version, :name, :now, :checksum)",
+            named_params! {
+                ":version": migration.version(),
+                ":name": migration.name(),
+                ":now": Utc::now().to_rfc3339_opts(SecondsFormat::Nanos, true),
+                ":checksum": migration.checksum().to_string(),
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// Removes our triggers and views, and with the views what an app has put on them, which is returned.
+fn take_out(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
+    let ours = |name: &str| objects().iter().any(|object| object.name == name);
+    let mut statement = transaction.prepare(
+        "SELECT t.name, t.sql
+         FROM sqlite_schema AS t
+         JOIN sqlite_schema AS v ON v.name = t.tbl_name AND v.type = 'view'
+         WHERE t.type = 'trigger'
+         ORDER BY t.rowid",
+    )?;
+    let on_views = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let on_views: Vec<(String, String)> = on_views.collect::<rusqlite::Result<_>>()?;
+    let theirs: Vec<_> = on_views.into_iter().filter(|(name, _)| !ours(name)).collect();
+    for (name, _) in &theirs {
+        transaction.execute_batch(&format!("DROP TRIGGER \"{}\"", name.replace('"', "\"\"")))?;
+    }
+    for object in objects().iter().rev() {
+        transaction.execute_batch(&format!("DROP {} IF EXISTS {}", object.kind, object.name))?;
+    }
+    Ok(theirs.into_iter().map(|(_, sql)| sql).collect())
+}
+
+fn revision(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut statement = connection.prepare("SELECT CAST(value AS INTEGER) FROM state WHERE key = ?1")?;
+    Ok(statement.query_row([TRIGGERS], |row| row.get(0)).optional()?.unwrap_or(0))
+}
