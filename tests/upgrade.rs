@@ -136,6 +136,70 @@ fn an_upgrade_that_fails_leaves_the_file_as_it_was() {
     assert_eq!(till.store().check().unwrap(), Vec::<String>::new(), "with that out of the way it goes on");
 }
 
+/// What an app has made stands in the way of a view of ours: not even the migrations before it are kept.
+#[test]
+fn triggers_that_cannot_be_made_take_the_migrations_back() {
+    let till = Till::new(sandbox(0));
+    sql(&till.path).execute_batch("CREATE TABLE refusal (mine INTEGER)").unwrap();
+    assert!(Store::open(&till.path).is_err());
+    let left: Vec<String> = schema(&till.path).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(left, ["refusal"]);
+}
+
+#[test]
+fn a_file_that_holds_other_triggers_gets_those_of_this_build_when_it_is_opened() {
+    let till = till(1);
+    let made = schema(&till.path);
+    let file = sql(&till.path);
+    file.execute_batch(
+        "DROP TRIGGER customer_phone_is_valid;
+         DROP TRIGGER customer_company;
+         CREATE TRIGGER customer_company BEFORE UPDATE OF company ON customer BEGIN SELECT 'as it was once'; END;
+         DROP VIEW check_text;",
+    )
+    .unwrap();
+    drop(till.store());
+    assert!(schema(&till.path) == made);
+    let too_long = file.execute("UPDATE customer SET phone = printf('%51s', '') WHERE id = 1", []);
+    assert!(too_long.unwrap_err().to_string().contains("at most 50 are allowed"));
+}
+
+/// Also those on our views, which SQLite drops with them.
+#[test]
+fn an_apps_own_triggers_outlive_those_of_another_build() {
+    let till = till(1);
+    let file = sql(&till.path);
+    file.execute_batch(
+        r#"CREATE TABLE my_log (line TEXT);
+           CREATE TRIGGER "my ""own" INSTEAD OF INSERT ON store_credit_adjustment
+           BEGIN INSERT INTO my_log VALUES ('credit ' || NEW.amount); END;
+           CREATE TRIGGER on_phone AFTER UPDATE OF phone ON customer
+           BEGIN INSERT INTO my_log VALUES ('phone ' || NEW.phone); END;
+           DROP TRIGGER store_credit_adjustment_insert;"#,
+    )
+    .unwrap();
+    let (store, before) = (till.store(), till.local(1, "store_credit_amounts"));
+    drop(store);
+    till.adjust(1, "5");
+    till.set(1, "phone", "555");
+    assert_ne!(till.local(1, "store_credit_amounts"), before);
+    let mut lines = file.prepare("SELECT line FROM my_log").unwrap();
+    let lines = lines.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<Vec<String>>>();
+    assert_eq!(lines.unwrap(), ["credit 5", "phone 555"]);
+}
+
+/// Two builds share a file and know the same tables: the older one does not put its triggers back.
+#[test]
+fn the_triggers_of_a_newer_build_stay() {
+    let till = till(1);
+    let newer =
+        "UPDATE state SET value = value + 1 WHERE key = 'triggers'; DROP TRIGGER customer_company_is_valid";
+    sql(&till.path).execute_batch(newer).unwrap();
+    let theirs = schema(&till.path);
+    drop(till.store());
+    assert!(schema(&till.path) == theirs);
+}
+
 #[test]
 fn a_file_of_a_newer_schema_is_refused_and_not_touched() {
     let till = till(1);

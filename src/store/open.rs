@@ -4,17 +4,13 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags};
 
 use super::log::Log;
 use super::polite::Others;
-use super::{Store, StoreOptions, unlock};
+use super::{Store, StoreOptions, schema, unlock};
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
-
-mod embedded {
-    refinery::embed_migrations!("migrations");
-}
 
 /// How long a statement waits for another connection's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -130,20 +126,18 @@ impl Store {
 
     /// Brings the schema up to this version. Several processes may open a fresh file at once: one of them does it.
     fn upgrade(&mut self) -> Result<()> {
-        let known = i64::from(
-            embedded::migrations::runner().get_migrations().iter().map(|m| m.version()).max().unwrap_or(0),
-        );
+        let known = schema::newest();
         let deadline = Instant::now() + BUSY_TIMEOUT;
         loop {
             let found = self.schema_version().map_err(|e| self.error(e))?;
             if found > known {
                 return Err(Failure::NewerSchema { path: self.path.clone(), found, known }.into());
             }
-            if found == known {
+            if found == known && schema::is_current(&self.connection).map_err(|e| self.error(e))? {
                 return Ok(());
             }
             if let Some(_alone) = Lock::take(&self.path, "-upgrade")? {
-                return self.migrate();
+                return self.migrate().map_err(|e| self.error(e));
             }
             if Instant::now() >= deadline {
                 return Err(Failure::Locked(self.path.clone()).into());
@@ -152,38 +146,14 @@ impl Store {
         }
     }
 
-    fn migrate(&mut self) -> Result<()> {
-        self.connection
-            .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
-            .map_err(|e| Error::sqlite(&self.path, e))?;
-        // Grouped: an upgrade over several versions is all or nothing, with the notes that it was done. Apart, a till that lost power between
-        // the two would find its tables there, make them again, and never open.
-        let runner = embedded::migrations::runner().set_grouped(true);
-        runner.run(&mut self.connection).map_err(|e| self.migration_error(e))?;
-        Ok(())
-    }
-
-    fn migration_error(&self, error: refinery::Error) -> Error {
-        use std::error::Error as _;
-        let cause = error.to_string();
-        let source = error.source().and_then(|source| source.downcast_ref::<rusqlite::Error>());
-        match source.and_then(rusqlite::Error::sqlite_error) {
-            Some(code) => Error::sqlite(&self.path, rusqlite::Error::SqliteFailure(*code, Some(cause))),
-            None => Failure::Unexpected(format!("the database {}: {cause}", self.path.display())).into(),
-        }
+    fn migrate(&mut self) -> rusqlite::Result<()> {
+        self.connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        schema::upgrade(&mut self.connection)
     }
 
     /// The newest migration that the file has seen; 0: none.
     pub(crate) fn schema_version(&self) -> rusqlite::Result<i64> {
-        let history = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
-        match self.connection.query_row(history, [], |_| Ok(())).optional()? {
-            None => Ok(0),
-            Some(()) => self.connection.query_row(
-                "SELECT coalesce(max(version), 0) FROM refinery_schema_history",
-                [],
-                |row| row.get(0),
-            ),
-        }
+        schema::history(&self.connection)
     }
 
     /// Reading works on a file that cannot be written, but nothing here is of use then: say so at once.
