@@ -31,6 +31,8 @@ pub enum Failure {
     WrongStore { path: PathBuf, recorded: String, given: String },
     #[error("another sync of {0} is running")]
     Busy(PathBuf),
+    #[error("another worker of {0} is running")]
+    WorkerBusy(PathBuf),
     #[error("there is no database at {0}")]
     NotThere(PathBuf),
     #[error("the database {0} is locked by another program")]
@@ -110,6 +112,7 @@ impl Error {
         matches!(
             *self.0,
             Busy(_)
+                | WorkerBusy(_)
                 | NotThere(_)
                 | Locked(_)
                 | Corrupt { .. }
@@ -135,9 +138,9 @@ impl Error {
         matches!(*self.0, Failure::WrongKey(_))
     }
 
-    /// Another sync of the same file is running.
+    /// Another sync, or another worker, of the same file is running.
     pub fn is_busy(&self) -> bool {
-        matches!(*self.0, Failure::Busy(_))
+        matches!(*self.0, Failure::Busy(_) | Failure::WorkerBusy(_))
     }
 
     /// The same call may succeed later without anybody doing anything.
@@ -152,7 +155,7 @@ impl Error {
             Failure::Usage(_) => "usage",
             Failure::UnknownCustomer(_) => "unknown_customer",
             Failure::WrongStore { .. } => "wrong_store",
-            Failure::Busy(_) => "busy",
+            Failure::Busy(_) | Failure::WorkerBusy(_) => "busy",
             Failure::NotThere(_) => "not_there",
             Failure::Locked(_) => "locked",
             Failure::Corrupt { .. } => "corrupt",
@@ -186,6 +189,9 @@ impl Error {
             Failure::UnknownCustomer(_) => "pull first, or look for the customer with find",
             Failure::WrongStore { .. } => "use one file for each store",
             Failure::Busy(_) => "wait for it to end, or give --wait SECONDS",
+            Failure::WorkerBusy(_) => {
+                "one worker keeps a file in step: leave it to that one, or stop that one first"
+            }
             Failure::NotThere(_) => "pull first: that makes the file",
             Failure::Locked(_) => "close the program that holds a transaction open, then try again",
             Failure::Corrupt { .. } => "restore the file from a backup; see docs/operations.md",

@@ -58,4 +58,4 @@ pub use store::{
     Conflict, DecisionRow, EditBuilder, Fate, JournalRow, Keep, Receipt, Rejected, Status, Store,
     StoreOptions,
 };
-pub use syncer::{Events, Syncer, SyncerOptions};
+pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

@@ -324,7 +324,7 @@ fn failures_are_documents_too() {
         assert_ne!(status, 0, "{arguments:?}");
         assert_eq!(keys(&document), ["error"]);
         assert_eq!(document["error"]["code"], code, "{arguments:?}");
-        assert_eq!(keys(&document["error"]), ["code", "message"]);
+        assert_eq!(keys(&document["error"]), ["code", "hint", "message"]);
     };
     check("usage", &["no-such-command"]);
     check("usage", &["status", "--no-such-flag"]);

@@ -28,6 +28,7 @@ fn options() -> SyncerOptions {
         retry_cap: Duration::from_millis(400),
         look: Duration::from_millis(25),
         events: 1_024,
+        ..SyncerOptions::default()
     }
 }
 

@@ -78,6 +78,11 @@ impl Failed {
         Failed::told(Exit::Unexpected, "unexpected", message.into())
     }
 
+    /// The same, under a word that the library has for it.
+    pub(super) fn coded(code: &'static str, message: impl Into<String>) -> Failed {
+        Failed::told(Exit::Unexpected, code, message.into())
+    }
+
     fn told(exit: Exit, code: &'static str, message: String) -> Failed {
         Failed::Told(Told { exit, code, message, hint: None, passes: false })
     }
@@ -119,12 +124,22 @@ impl Failed {
         }
     }
 
+    /// As programs are told it.
+    pub(super) fn document(&self) -> serde_json::Value {
+        match self {
+            Failed::Told(Told { code, message, hint, .. }) => {
+                json!({ "error": { "code": code, "message": message, "hint": hint } })
+            }
+            Failed::NobodyListens => serde_json::Value::Null,
+        }
+    }
+
     /// Says it, and returns the status to end with.
     pub(super) fn tell(&self, out: &Out) -> Exit {
         if let Failed::Told(told) = self {
             if out.is_json() {
                 // Nobody left to read it: the status still tells.
-                _ = out.document(&json!({ "error": { "code": told.code, "message": told.message } }));
+                _ = out.document(&self.document());
             } else {
                 complain(&format!("error: {}", told.message));
                 if let Some(hint) = &told.hint {

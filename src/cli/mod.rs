@@ -10,6 +10,8 @@
 //! | `out`, `render` | standard output; values, times and tables for people |
 //! | `exit` | exit statuses and how a failure is told |
 //! | `sync`, `progress` | `pull`, `push`, `sync`; their bar |
+//! | `worker` | the background worker as a process; commands in, events out |
+//! | `policies` | who decides when both sides changed an attribute |
 //! | `edit`, `read`, `decide` | `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
 //! | `backup`, `rekey`, `doctor`, `sandbox`, `demo` | the commands of those names |
 
@@ -20,6 +22,7 @@ mod doctor;
 mod edit;
 mod exit;
 mod out;
+mod policies;
 mod progress;
 mod read;
 mod rekey;
@@ -27,6 +30,7 @@ mod render;
 mod sandbox;
 mod settings;
 mod sync;
+mod worker;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -82,6 +86,7 @@ enum Command {
     Diff(read::Diff),
     Push(sync::Push),
     Sync(sync::Sync),
+    Worker(worker::Worker),
     Status(read::Status),
     Log(read::Log),
     Conflicts(decide::Conflicts),
@@ -108,6 +113,7 @@ impl Command {
             Command::Diff(command) => command.run(till),
             Command::Push(command) => command.run(till),
             Command::Sync(command) => command.run(till),
+            Command::Worker(command) => command.run(till),
             Command::Status(command) => command.run(till),
             Command::Log(command) => command.run(till),
             Command::Conflicts(command) => command.run(till),

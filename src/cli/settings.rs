@@ -8,7 +8,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use tillsync::{HttpOptions, HttpRemote, Key, SecretString, Store, StoreOptions, SyncEngine, SyncOptions};
+use tillsync::{
+    HttpOptions, HttpRemote, Key, Policies, SecretString, Store, StoreOptions, SyncEngine, SyncOptions,
+};
 
 use super::exit::Failed;
 use super::out::Out;
@@ -61,7 +63,7 @@ pub(super) struct Settings {
     #[arg(default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=MOST_SECONDS))]
     timeout: u64,
 
-    /// How long to wait for another sync of the same file to end
+    /// How long to wait for another sync, or worker, of the same file to end
     #[arg(long, global = true, value_name = "SECONDS")]
     #[arg(default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MOST_SECONDS))]
     wait: u64,
@@ -180,18 +182,31 @@ impl Till {
         given.unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
     }
 
+    /// How long to wait for others to be done with the file.
+    pub(super) fn wait(&self) -> Duration {
+        Duration::from_secs(self.settings.wait)
+    }
+
+    /// An engine that holds everything for a person, and moves a bar.
+    pub(super) fn engine(&self, missing: Missing, bar: &Bar) -> Result<SyncEngine<HttpRemote>, Failed> {
+        Ok(self.engine_with(missing, Policies::default())?.on_progress(bar.listener()))
+    }
+
     /// An engine for this till and its store. The file is made only after everything else was found in order, and is
     /// bound to the store from then on.
-    pub(super) fn engine(&self, missing: Missing, bar: &Bar) -> Result<SyncEngine<HttpRemote>, Failed> {
+    pub(super) fn engine_with(
+        &self,
+        missing: Missing,
+        policies: Policies,
+    ) -> Result<SyncEngine<HttpRemote>, Failed> {
         let makes = missing == Missing::Make && !self.path().exists();
         let there = if makes { None } else { Some(self.store()?) };
         let options = self.http(there.as_ref())?;
         let remote = HttpRemote::new(&options)?;
         let mut store = there.map_or_else(|| self.open(missing), Ok)?;
         store.bind_store(&options.store_hash)?;
-        let wait = Duration::from_secs(self.settings.wait);
-        let engine = SyncEngine::new(store, remote, SyncOptions { wait, ..SyncOptions::default() });
-        Ok(engine.on_progress(bar.listener()))
+        let options = SyncOptions { policies, wait: self.wait(), ..SyncOptions::default() };
+        Ok(SyncEngine::new(store, remote, options))
     }
 
     /// The way to the store that the flags name, or else the file.

@@ -141,7 +141,8 @@ fn told(till: &Till, report: &SyncReport) -> Done {
     Ok(Exit::unless_waiting(report.rejected, report.conflicts))
 }
 
-fn synced(report: &SyncReport) -> String {
+/// How a sync went, for people.
+pub(super) fn synced(report: &SyncReport) -> String {
     let mut text = format!("Pulled {}. ", render::count(report.pulled, "customer"));
     text += &match report.uploaded_customers {
         0 => "Nothing was sent.".to_owned(),

@@ -316,6 +316,7 @@ impl From<WorkerOptions> for SyncerOptions {
             retry_cap: or(options.retry_cap_ms, usual.retry_cap),
             look: or(options.look_ms, usual.look),
             events: options.events.unwrap_or(usual.events),
+            ..usual
         }
     }
 }

@@ -131,8 +131,12 @@ impl Store {
         }
     }
 
-    /// A number that changes when another connection, of whatever process, has written to the file.
-    pub(crate) fn data_version(&self) -> Result<i64> {
+    /// A number that changes when another connection, of whatever process, has written to the file: a look that costs no
+    /// read of a table.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn data_version(&self) -> Result<i64> {
         let version = self.connection.prepare_cached("PRAGMA data_version");
         version.and_then(|mut statement| statement.query_row([], |row| row.get(0))).map_err(|e| self.error(e))
     }

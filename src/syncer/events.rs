@@ -30,6 +30,12 @@ impl Events {
             count => Some(Event::Missed { count }),
         }
     }
+
+    /// Whether the worker has ended and all that it had to say was read: no event will come any more.
+    pub fn have_ended(&self) -> bool {
+        let held = self.0.lock();
+        held.is_closed && held.events.is_empty() && held.missed == 0
+    }
 }
 
 /// Events on their way from a worker to its readers.
@@ -87,7 +93,12 @@ mod tests {
         }
         let read: Vec<Event> = std::iter::from_fn(|| events.next(Duration::ZERO)).collect();
         assert_eq!(read, [Event::Missed { count: 1 }, Event::Online, Event::Missed { count: 9 }]);
+        assert!(!events.have_ended(), "more may come");
+        queue.push(Event::Online);
         queue.close();
+        assert!(!events.have_ended(), "one is still to be read");
+        assert_eq!(events.next(Duration::ZERO), Some(Event::Online));
         assert_eq!(events.next(Duration::from_secs(60)), None, "nothing will come any more");
+        assert!(events.have_ended());
     }
 }

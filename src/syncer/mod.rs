@@ -17,12 +17,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 
 pub use events::Events;
-pub use schedule::{Schedule, SyncerOptions};
+pub use schedule::{Schedule, SyncerOptions, WhenTaken};
 
 use crate::api::Remote;
 use crate::clock::Clock;
@@ -82,7 +82,8 @@ impl Syncer {
     /// Starts a worker with an engine of its own. Events come out of the second half; see [`Events`].
     ///
     /// # Errors
-    /// When the file cannot be opened once more, or the system gives no thread.
+    /// When the file cannot be opened once more, the system gives no thread, or another worker has the file and this one
+    /// is not to stand by ([`SyncerOptions::when_taken`]).
     pub fn start<R: Remote + Send + 'static>(
         engine: SyncEngine<R>,
         options: SyncerOptions,
@@ -91,7 +92,11 @@ impl Syncer {
         let (commands, inbox) = mpsc::channel();
         let is_at_work = Arc::new(AtomicBool::new(false));
         let done = Arc::new((Mutex::new(false), Condvar::new()));
+        let when_taken = options.when_taken;
         let mut worker = Worker::new(engine, options, queue.clone(), is_at_work.clone())?;
+        if let WhenTaken::Refuse { after } = when_taken {
+            worker.take_the_file(after)?;
+        }
         let stopper = worker.engine.stopper();
         let farewell = Farewell { queue: queue.clone(), done: done.clone() };
         let thread = std::thread::Builder::new()
@@ -260,6 +265,19 @@ impl<R: Remote> Worker<R> {
             }
         }
         Ok(self.lock.is_some())
+    }
+
+    /// Makes this worker the one that works on the file, or refuses when it is another one's for so long.
+    fn take_the_file(&mut self, within: Duration) -> Result<()> {
+        let began = Instant::now();
+        while !self.has_the_file()? {
+            let left = within.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Err(Failure::WorkerBusy(self.watch.path().to_owned()).into());
+            }
+            std::thread::sleep(self.options.look.min(left));
+        }
+        Ok(())
     }
 
     /// Goes on where the last worker of the file ended.

@@ -21,6 +21,20 @@ pub struct SyncerOptions {
     pub look: Duration,
     /// Events that are kept for a reader that is late; of more, the oldest are dropped. Default: 1,024.
     pub events: usize,
+    /// What becomes of this worker while another one works on the file. Default: it stands by.
+    pub when_taken: WhenTaken,
+}
+
+/// What becomes of a worker while another one, in whatever process, works on its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenTaken {
+    /// It stands by, and takes over when the other one ends or dies.
+    StandBy,
+    /// It does not start, if the other one has not ended within this time: the error's code is `busy`.
+    Refuse {
+        /// Zero: at once.
+        after: Duration,
+    },
 }
 
 impl Default for SyncerOptions {
@@ -33,6 +47,7 @@ impl Default for SyncerOptions {
             retry_cap: Duration::from_secs(30),
             look: Duration::from_millis(250),
             events: 1_024,
+            when_taken: WhenTaken::StandBy,
         }
     }
 }
