@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use common::{Till, sandbox, till};
 use serde_json::{Value as Json, json};
-use tillsync::sandbox::{Behaviours, Fault, Normalise, ResponseAttributes};
+use tillsync::sandbox::{Behaviours, Fault, ResponseAttributes, Tidying};
 use tillsync::{
     Contest, CustomerId, Decision, Extent, FieldId, Keep, Outcome, Policies, Policy, Progress, Resolver,
     SyncReport, Value,
@@ -722,7 +722,7 @@ fn own_uploads_that_come_back_are_no_change() {
 #[test]
 fn what_the_store_tidies_is_taken_over_and_does_not_come_back() {
     let till = till_with(json!({"phone": "0"}));
-    behave(&till, Behaviours { normalise: Normalise::TrimAndLowerCaseEmails, ..Behaviours::default() });
+    behave(&till, Behaviours { tidying: Tidying::USUAL, ..Behaviours::default() });
     till.set(ANA, "email", "Ana@Example.COM");
     till.set(ANA, "phone", " 1 ");
     sync(&till);
@@ -734,7 +734,7 @@ fn what_the_store_tidies_is_taken_over_and_does_not_come_back() {
 #[test]
 fn what_was_edited_meanwhile_is_not_tidied_away() {
     let till = till_with(json!({"phone": "0"}));
-    behave(&till, Behaviours { normalise: Normalise::TrimAndLowerCaseEmails, ..Behaviours::default() });
+    behave(&till, Behaviours { tidying: Tidying::USUAL, ..Behaviours::default() });
     till.set(ANA, "phone", " 1 ");
     till.sandbox.script_updates([Fault::DelayedAnswer { ms: 300 }]);
     let mut engine = till.engine();

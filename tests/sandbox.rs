@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tillsync::sandbox::{
-    Behaviours, DateBounds, ErrorKeys, Fault, Faults, FormFieldWrites, Normalise, Partial, RawRequest,
-    ResponseAttributes, Sandbox, SandboxOptions, StoreCore, TooManyRequests, UnknownIds,
+    Behaviours, DateBounds, ErrorKeys, Fault, Faults, FormFieldWrites, Partial, Place, RawRequest,
+    ResponseAttributes, Sandbox, SandboxOptions, StoreCore, Tidying, TooManyRequests, UnknownIds,
 };
 
 // ---------------------------------------------------------------- a client
@@ -271,7 +271,7 @@ fn the_other_switches_of_an_update() {
         );
     }
     let (sandbox, client) = behaving(Behaviours {
-        normalise: Normalise::TrimAndLowerCaseEmails,
+        tidying: Tidying::USUAL,
         unknown_ids: UnknownIds::LeaveOut,
         ..Behaviours::default()
     });
@@ -666,7 +666,7 @@ fn a_cut_network_refuses_and_drops_and_comes_back_on_the_same_port() {
     sandbox.heal().unwrap();
     sandbox.heal().unwrap();
     assert_eq!((sandbox.url(), client.get("limit=1").status), (url, 200));
-    assert!(sandbox.with_core(|core| core.begin_update()), "no slot is lost");
+    assert_eq!(sandbox.with_core(|core| core.begin_update()), Place::Free, "no slot is lost");
 }
 
 // ---------------------------------------------------------------- the core without HTTP
@@ -812,4 +812,388 @@ fn read_pages(store: &mut StoreCore, query: &str, way: Way) -> (Vec<i64>, Option
         let query = query.split("&before").next().unwrap();
         page = list(store, &format!("{query}&{}={cursor}", way.parameter));
     }
+}
+
+// ---------------------------------------------------------------- what the description leaves open, and what was seen
+
+/// A store of twenty customers that behaves as the words say.
+fn odd(words: &str) -> (Sandbox, Client) {
+    behaving(words.parse().unwrap())
+}
+
+/// All customers, by the cursors that are told.
+fn by_cursors(client: &Client, limit: usize) -> Vec<i64> {
+    let mut answer = client.get(&format!("limit={limit}"));
+    let mut ids = answer.ids();
+    while let Some(cursor) = end_cursor(&answer) {
+        answer = client.get(&format!("limit={limit}&after={}", encoded(&cursor)));
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        ids.extend(answer.ids());
+    }
+    ids
+}
+
+fn end_cursor(answer: &Answer) -> Option<String> {
+    answer.json()["meta"]["cursor_pagination"]["end_cursor"].as_str().map(str::to_owned)
+}
+
+fn all_ids(sandbox: &Sandbox) -> Vec<i64> {
+    sandbox.ids().into_iter().map(i64::from).collect()
+}
+
+#[test]
+fn pages_are_shorter_than_asked_for_and_cursors_still_lead_to_everyone() {
+    let (sandbox, client) = odd("pages=7");
+    let page = client.get("limit=10").json();
+    assert_eq!(page["data"].as_array().unwrap().len(), 7);
+    assert_eq!(page["meta"]["pagination"]["per_page"], 7);
+    assert_eq!(by_cursors(&client, 10), all_ids(&sandbox));
+    assert_eq!(client.get("limit=10&page=3").ids(), all_ids(&sandbox)[14..]);
+
+    let (sandbox, client) = odd("pages=ragged");
+    assert_eq!(by_cursors(&client, 10), all_ids(&sandbox));
+    let sizes: Vec<usize> = (0..20).map(|_| client.get("limit=10").ids().len()).collect();
+    assert!(sizes.iter().any(|size| *size < 10) && sizes.iter().all(|size| *size > 0), "{sizes:?}");
+    assert_eq!(
+        client.get("limit=10").json()["meta"]["pagination"]["per_page"],
+        10,
+        "it says nothing of that"
+    );
+}
+
+#[test]
+fn cursors_are_not_told_or_grow_old() {
+    let (sandbox, client) = odd("cursors=not-told,pages=ragged");
+    let page = client.get("limit=10");
+    assert_eq!(page.json()["meta"]["cursor_pagination"], Value::Null);
+    assert_eq!([page.ids(), client.get("limit=10&page=2").ids()].concat(), all_ids(&sandbox));
+
+    for (reading, status) in [("422", 422), ("empty", 200), ("404", 404), ("400", 400), ("500", 500)] {
+        let (sandbox, client) = odd(&format!("cursor-life-ms=150,expired-cursors={reading}"));
+        let cursor = encoded(&end_cursor(&client.get("limit=10")).unwrap());
+        let next = || client.get(&format!("limit=10&after={cursor}"));
+        assert_eq!(next().ids(), all_ids(&sandbox)[10..]);
+        thread::sleep(Duration::from_millis(160));
+        let expired = next();
+        assert_eq!(expired.status, status);
+        assert!(status != 200 || expired.ids().is_empty());
+        assert!(sandbox.violations().is_empty());
+    }
+}
+
+#[test]
+fn totals_are_absent_or_wrong() {
+    let total = |words: &str| {
+        let (_sandbox, client) = odd(words);
+        client.get("limit=10").json()["meta"]["pagination"]["total"].clone()
+    };
+    assert_eq!(total("totals=right"), 20);
+    assert_eq!(total("totals=absent"), Value::Null);
+    assert_eq!((total("totals=too-high"), total("totals=too-low")), (json!(23), json!(10)));
+    assert_eq!(total("overlooks-every=5"), json!(16), "who is overlooked is not counted either");
+}
+
+#[test]
+fn lists_overlook_a_customer_that_is_there_by_its_id() {
+    let (sandbox, client) = odd("overlooks-every=5");
+    let seen = by_cursors(&client, 10);
+    assert!(!seen.contains(&5) && seen.len() < all_ids(&sandbox).len());
+    assert_eq!(client.get("id:in=4,5").ids(), [4, 5]);
+}
+
+#[test]
+fn an_answer_by_id_holds_fewer_than_asked_for() {
+    let (_sandbox, client) = odd("by-id-at-most=2");
+    let answer = client.get("limit=250&id:in=1,2,3,4");
+    assert_eq!(
+        (answer.ids(), answer.json()["meta"]["pagination"]["per_page"].clone()),
+        (vec![1, 2], json!(250))
+    );
+    let next = format!("limit=250&id:in=1,2,3,4&after={}", encoded(&end_cursor(&answer).unwrap()));
+    assert_eq!(client.get(&next).ids(), [3, 4]);
+    assert_eq!(client.get("limit=2").ids().len(), 2);
+}
+
+#[test]
+fn a_list_without_anybody_may_have_no_body() {
+    let (_sandbox, client) = odd("empty-lists=204");
+    let answer = client.get("date_modified:min=2030-01-01");
+    assert_eq!((answer.status, answer.text.as_str()), (204, ""));
+    assert!(answer.header("Date").is_some() && answer.header("X-Rate-Limit-Requests-Left").is_some());
+    assert_eq!(client.get("id:in=1").status, 200);
+}
+
+#[test]
+fn parts_that_were_asked_for_are_not_told() {
+    let get = |client: &Client, query: &str| {
+        let first = client.get(&format!("{query}&include=storecredit,formfields")).json()["data"][0].clone();
+        (first.get("store_credit_amounts").is_some(), first.get("form_fields").is_some())
+    };
+    for (words, listed, by_id) in [
+        ("untold=nothing", (true, true), (true, true)),
+        ("untold=credit-in-lists", (false, true), (true, true)),
+        ("untold=credit", (false, true), (false, true)),
+        ("untold=form-fields-in-lists", (true, false), (true, true)),
+    ] {
+        let (_sandbox, client) = odd(words);
+        assert_eq!((get(&client, "limit=1"), get(&client, "id:in=1")), (listed, by_id), "{words}");
+    }
+}
+
+#[test]
+fn reads_lag_behind_writes() {
+    let (sandbox, client) = odd("read-lag-ms=300");
+    client.put(json!([{"id": 1, "phone": "555"}]));
+    sandbox.edit(2, json!({"phone": "666"}));
+    sandbox.delete(3);
+    let phones = || {
+        let data = client.get("id:in=1,2,3").json()["data"].clone();
+        data.as_array().unwrap().iter().map(|each| each["phone"].clone()).collect::<Vec<_>>()
+    };
+    let before = phones();
+    assert!(before.len() == 3 && before[0] != "555" && before[1] != "666", "{before:?}");
+    assert_eq!(phone(&sandbox, 1), "555", "it is written all the same");
+    thread::sleep(Duration::from_millis(320));
+    assert_eq!(phones(), ["555", "666"]);
+    sandbox.set_behaviours(Behaviours::default());
+    sandbox.edit(1, json!({"phone": "777"}));
+    assert_eq!(phones(), ["777", "666"], "the lag is over");
+}
+
+#[test]
+fn changes_of_credit_or_form_fields_may_leave_the_date_alone() {
+    let date = |sandbox: &Sandbox| sandbox.customer(1).unwrap()["date_modified"].clone();
+    for (words, credit_stays, form_fields_stay) in [
+        ("undated=nothing", false, false),
+        ("undated=credit", true, false),
+        ("undated=form-fields", false, true),
+        ("undated=both", true, true),
+    ] {
+        let stays = |change: &Value, is_office: bool| {
+            let (sandbox, client) = odd(words);
+            let before = date(&sandbox);
+            if is_office {
+                sandbox.edit(1, change);
+            } else {
+                let mut update = change.clone();
+                update["id"] = json!(1);
+                assert_eq!(client.put(json!([update])).status, 200);
+            }
+            date(&sandbox) == before
+        };
+        for is_office in [true, false] {
+            let credit = json!({"store_credit_amounts": [{"amount": 7.5}]});
+            let form_fields = json!({"form_fields": [{"name": "n", "value": "x"}]});
+            let with_phone = json!({"store_credit_amounts": [{"amount": 7.5}], "phone": "5"});
+            assert_eq!(stays(&credit, is_office), credit_stays, "{words}");
+            assert_eq!(stays(&form_fields, is_office), form_fields_stay, "{words}");
+            assert!(!stays(&with_phone, is_office));
+        }
+    }
+}
+
+#[test]
+fn amounts_are_spelled_in_other_ways() {
+    for (reading, spelled) in
+        [("exact", "43.15"), ("float", "43.149999999999999"), ("padded", "43.1500"), ("exponent", "4.315e1")]
+    {
+        let (sandbox, client) = odd(&format!("amounts={reading},response=everything"));
+        let answer = client.put(r#"[{"id":1,"store_credit_amounts":[{"amount":43.15}]}]"#);
+        let spelled = format!(r#""amount":{spelled}}}"#);
+        assert!(answer.text.contains(&spelled), "{}", answer.text);
+        assert!(client.get("id:in=1&include=storecredit").text.contains(&spelled));
+        assert!(sandbox.customer_text(1).unwrap().contains(r#""amount":43.15}"#), "it is kept exactly");
+    }
+}
+
+#[test]
+fn half_of_an_emoji_stands_in_the_notes() {
+    let (sandbox, client) = odd("halves-emoji=yes");
+    sandbox.edit(1, json!({"notes": "cake 🎂 \"quoted\""}));
+    let text = client.get("id:in=1").text;
+    assert!(text.contains(r#""notes":"cake \ud83c \"quoted\"""#), "{text}");
+    assert_eq!(sandbox.customer(1).unwrap()["notes"], "cake 🎂 \"quoted\"");
+}
+
+#[test]
+fn values_are_tidied_in_many_ways() {
+    for (way, sent, kept) in [
+        ("blanks", json!({"phone": " 5 "}), json!({"phone": "5"})),
+        ("case", json!({"email": "Ana@Example.COM"}), json!({"email": "ana@example.com"})),
+        ("crlf", json!({"notes": "a\nb\r\nc"}), json!({"notes": "a\r\nb\r\nc"})),
+        ("lf", json!({"notes": "a\nb\r\nc"}), json!({"notes": "a\nb\nc"})),
+        ("order", json!({"channel_ids": [10, 9, 1]}), json!({"channel_ids": [1, 9, 10]})),
+        ("zero-group", json!({"customer_group_id": 0}), json!({"customer_group_id": null})),
+        ("empty", json!({"company": ""}), json!({"company": null})),
+        ("nfc", json!({"last_name": "Jose\u{301}"}), json!({"last_name": "José"})),
+        ("phones", json!({"phone": "+49 (0) 30/555"}), json!({"phone": "49030555"})),
+        ("blanks+nfc", json!({"last_name": " Jose\u{301}"}), json!({"last_name": "José"})),
+    ] {
+        let (sandbox, client) = odd(&format!("tidies={way}"));
+        sandbox.edit(1, json!({"customer_group_id": 3, "company": "x"}));
+        let mut update = sent.clone();
+        update["id"] = json!(1);
+        assert_eq!(client.put(json!([update])).status, 200, "{way}");
+        let (name, expected) = kept.as_object().unwrap().iter().next().unwrap();
+        assert_eq!(&sandbox.customer(1).unwrap()[name], expected, "{way}");
+    }
+    let (sandbox, client) = odd("tidies=numbers+order,form-fields=go");
+    client.put(json!([{"id": 1, "form_fields": [{"name": "b", "value": 43}, {"name": "a", "value": "x"}]}]));
+    let fields = sandbox.customer(1).unwrap()["form_fields"].clone();
+    assert_eq!((&fields[0]["name"], &fields[1]["value"]), (&json!("a"), &json!("43")));
+}
+
+#[test]
+fn what_an_update_is_answered_with_is_a_switch() {
+    let answer = |words: &str| {
+        let (sandbox, client) = odd(words);
+        let answer = client.put(json!([{"id": 1, "form_fields": [{"name": "n", "value": "x"}]}]));
+        assert!(sandbox.violations().is_empty());
+        (answer.status, answer.json())
+    };
+    let (_, empty_parts) = answer("response=empty-parts");
+    assert_eq!(empty_parts["data"][0]["store_credit_amounts"], json!([]));
+    assert!(
+        empty_parts["data"][0]["form_fields"].as_array().unwrap().iter().any(|field| field["name"] == "n")
+    );
+    assert_eq!(answer("response=only-ids").1["data"], json!([{"id": 1}]));
+    let (status, all_well) = answer("success=207");
+    assert_eq!(
+        (status, all_well["errors"].clone(), all_well["data"][0]["id"].clone()),
+        (207, json!({}), json!(1))
+    );
+
+    let (_sandbox, client) = odd("echoes-authentication=yes");
+    let echo = client.put(json!([{"id": 1, "authentication": {"new_password": "hunter2"}}])).text;
+    assert!(echo.contains(r#""authentication":{"new_password":"hunter2"}"#), "{echo}");
+    assert!(!client.get("id:in=1").text.contains("hunter2"), "only that answer does");
+}
+
+#[test]
+fn large_updates_run_into_a_limit_that_nobody_wrote_down() {
+    let update = |ids: std::ops::RangeInclusive<i32>, phone: &str| {
+        Value::from(ids.map(|id| json!({"id": id, "phone": phone})).collect::<Vec<_>>())
+    };
+    let (sandbox, client) = odd("overload-above=4,overload-status=500");
+    assert_eq!((client.put(update(1..=5, "5")).status, client.put(update(1..=4, "5")).status), (500, 200));
+    assert_ne!(phone(&sandbox, 5), "5");
+    let (_sandbox, client) = odd("overload-above=1");
+    assert_eq!(client.put(update(1..=2, "5")).status, 504);
+
+    let (sandbox, client) = odd("max-update-bytes=100");
+    assert_eq!((client.put(update(1..=5, "5")).status, client.put(update(1..=1, "5")).status), (413, 200));
+    assert!(sandbox.violations().is_empty());
+}
+
+#[test]
+fn places_for_updates_are_shared_with_other_clients() {
+    let (sandbox, _) = start(SandboxOptions { competitor_updates: 3, ..options() });
+    let statuses: Vec<u16> =
+        (0..40).map(|_| Client::of(&sandbox).put(json!([{"id": 1, "phone": "5"}])).status).collect();
+    assert!(statuses.contains(&200) && statuses.contains(&429), "{statuses:?}");
+    assert_eq!(sandbox.violations(), Vec::<String>::new(), "one at a time is within the contract");
+}
+
+#[test]
+fn a_refusal_of_concurrency_tells_how_much_is_left() {
+    let (sandbox, client) = small();
+    sandbox.script([Fault::Crowded, Fault::Status(429)]);
+    let crowded = client.put(json!([{"id": 1, "phone": "5"}]));
+    let left: u32 = crowded.header("X-Rate-Limit-Requests-Left").unwrap().parse().unwrap();
+    assert!(crowded.status == 429 && left > 1_000, "{left}");
+    assert_ne!(phone(&sandbox, 1), "5");
+    let overloaded = client.get("limit=1");
+    assert_eq!((overloaded.status, overloaded.header("X-Rate-Limit-Requests-Left")), (429, None));
+}
+
+#[test]
+fn single_lists_are_empty_cut_or_short_of_somebody() {
+    let (sandbox, client) = small();
+    sandbox.script([
+        Fault::EmptyList,
+        Fault::NoContent,
+        Fault::OneOverlooked,
+        Fault::CutList,
+        Fault::NoCredit,
+    ]);
+    let query = "limit=10&include=storecredit";
+    let empty = client.get(query);
+    assert_eq!(
+        (empty.status, empty.ids().len(), empty.json()["meta"]["pagination"]["total"].clone()),
+        (200, 0, json!(0))
+    );
+    let nothing = client.get(query);
+    assert_eq!((nothing.status, nothing.text.as_str()), (204, ""));
+    let short = client.get(query);
+    assert_eq!((short.ids().len(), short.json()["meta"]["pagination"]["count"].clone()), (9, json!(10)));
+    let cut = client.get(query);
+    assert_eq!(
+        (cut.ids(), cut.json()["meta"]["pagination"]["total"].clone()),
+        (all_ids(&sandbox)[..5].to_vec(), json!(20))
+    );
+    assert_eq!(cut.json()["meta"]["cursor_pagination"]["links"].get("next"), None);
+    assert!(!client.get(query).text.contains("store_credit_amounts"));
+    let well = client.get(query);
+    assert!(well.ids().len() == 10 && well.text.contains("store_credit_amounts"));
+    sandbox.script([Fault::EmptyList]);
+    assert_eq!(client.put(json!([{"id": 1, "phone": "5"}])).ids(), [1], "an update is no list");
+}
+
+#[test]
+fn an_update_is_answered_with_values_that_are_not_the_ones_sent() {
+    let (sandbox, client) = small();
+    let before = phone(&sandbox, 1);
+    let update =
+        |phone: &str| client.put(json!([{"id": 1, "phone": phone}])).json()["data"][0]["phone"].clone();
+    sandbox.script_updates([Fault::StaleAnswer, Fault::Ignored, Fault::ThirdValue]);
+    assert_eq!(
+        (update("12"), phone(&sandbox, 1).as_str()),
+        (json!(before), "12"),
+        "it landed, and the answer is old"
+    );
+    assert_eq!((update("34"), phone(&sandbox, 1).as_str()), (json!("12"), "12"), "it did not land");
+    assert_eq!(
+        (update("56"), phone(&sandbox, 1).as_str()),
+        (json!("65"), "65"),
+        "somebody was faster than the answer"
+    );
+}
+
+#[test]
+fn something_in_between_forbids_with_a_page_of_html() {
+    let (sandbox, client) = small();
+    sandbox.script([Fault::HtmlForbidden]);
+    let answer = client.put(json!([{"id": 1, "phone": "5"}]));
+    assert_eq!((answer.status, answer.header("Content-Type")), (403, Some("text/html; charset=utf-8")));
+    assert!(answer.text.contains("<html>") && phone(&sandbox, 1) != "5");
+}
+
+#[test]
+fn the_date_of_one_answer_is_wrong() {
+    let (sandbox, client) = small();
+    let date =
+        || DateTime::parse_from_rfc2822(client.get("limit=1").header("Date").unwrap()).unwrap().to_utc();
+    sandbox.script([Fault::WrongDate { seconds: 3_155_760_000 }, Fault::WrongDate { seconds: -600 }]);
+    assert!(date() - Utc::now() > TimeDelta::days(36_000));
+    assert!(Utc::now() - date() >= TimeDelta::seconds(600));
+    assert!((Utc::now() - date()).abs() < TimeDelta::seconds(5));
+}
+
+#[test]
+fn answers_come_slowly_all_of_them_or_one() {
+    let (sandbox, client) = small();
+    let plain = client.with("Accept-Encoding", "identity");
+    let took = || {
+        let began = Instant::now();
+        assert_eq!(plain.get("limit=20").ids().len(), 20);
+        began.elapsed()
+    };
+    let fast = took();
+    sandbox.script([Fault::Slow { bytes_per_second: 50_000 }]);
+    let slow = took();
+    assert!(slow > Duration::from_millis(150) && took() < slow / 2 && fast < slow / 2, "{fast:?} {slow:?}");
+    sandbox.set_bytes_per_second(50_000);
+    assert!(took() > Duration::from_millis(150));
+    sandbox.set_bytes_per_second(0);
+    assert!(took() < slow / 2);
 }

@@ -1,10 +1,11 @@
 //! Who is let in, and what every answer carries: quota, token, store hash and headers.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
+use super::behaviours::TooManyRequests;
 use super::core::StoreCore;
+use super::faults::Fault;
 use super::http::{PATH_HALVES, Problem, RawRequest, RawResponse, header, http_date};
-use super::options::TooManyRequests;
 use super::window::Rate;
 
 impl StoreCore {
@@ -69,8 +70,14 @@ impl StoreCore {
     }
 
     /// Adds the headers that every answer has.
-    pub(super) fn dress(&self, now: DateTime<Utc>, mut response: RawResponse, rate: Rate) -> RawResponse {
-        response.headers.push(header("Date", http_date(self.server_clock(now))));
+    pub(super) fn dress(
+        &self,
+        now: DateTime<Utc>,
+        mut response: RawResponse,
+        rate: Rate,
+        fault: Option<Fault>,
+    ) -> RawResponse {
+        response.headers.push(header("Date", http_date(self.told_clock(now, fault))));
         if response.header("Content-Type").is_some_and(|kind| kind.starts_with("text/html")) {
             return response; // a portal's or a proxy's, not the store's
         }
@@ -79,8 +86,12 @@ impl StoreCore {
         if is_over_quota && tells != TooManyRequests::Bare {
             response.headers.push(header("X-Retry-After", rate.reset_ms.div_ceil(1_000)));
         }
-        let is_silent = response.status == 429 && (!is_over_quota || tells != TooManyRequests::AllHeaders);
-        if !is_silent {
+        let is_bare = match (is_over_quota, fault) {
+            (true, _) => tells != TooManyRequests::AllHeaders,
+            (false, Some(Fault::Crowded)) => false,
+            (false, _) => response.status == 429,
+        };
+        if !is_bare {
             response.headers.extend([
                 header("X-Rate-Limit-Time-Window-Ms", rate.window_ms),
                 header("X-Rate-Limit-Time-Reset-Ms", rate.reset_ms),
@@ -89,5 +100,12 @@ impl StoreCore {
             ]);
         }
         response
+    }
+
+    /// The clock as an answer tells it.
+    fn told_clock(&self, now: DateTime<Utc>, fault: Option<Fault>) -> DateTime<Utc> {
+        let clock = self.server_clock(now);
+        let Some(Fault::WrongDate { seconds }) = fault else { return clock };
+        TimeDelta::try_seconds(seconds).and_then(|by| clock.checked_add_signed(by)).unwrap_or(clock)
     }
 }

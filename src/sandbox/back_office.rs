@@ -4,13 +4,15 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::behaviours::Behaviours;
 use super::core::{Scope, StoreCore};
 use super::data::date_text;
 use super::faults::{Fault, Faults};
 use super::http::PATH_HALVES;
 use super::log::{RequestLog, Stats};
-use super::options::{Behaviours, SandboxOptions};
+use super::options::SandboxOptions;
 use super::record::Record;
+use super::replica::Replica;
 
 /// What tests and the back office do with a store, past its API.
 impl StoreCore {
@@ -47,18 +49,20 @@ impl StoreCore {
     pub fn add_text(&mut self, now: DateTime<Utc>, json: &str) -> serde_json::Result<i32> {
         let given = Record::parse(json)?;
         let id = given.integer("id").and_then(|id| i32::try_from(id).ok()).unwrap_or(self.book.next_id());
-        let now = self.server_clock(now).timestamp();
-        let date = date_text(now);
+        let written = self.server_clock(now).timestamp();
+        let date = date_text(written);
         let mut record = Record::parse(&format!(
             r#"{{"id":{id},"email":"new.customer.{id}@example.com","first_name":"New","last_name":"Customer","company":"","phone":"","notes":"","tax_exempt_category":"","customer_group_id":0,"date_created":"{date}","date_modified":"{date}","address_count":0,"attribute_count":0,"authentication":{{"force_password_reset":false}},"accepts_product_review_abandoned_cart_emails":false,"origin_channel_id":1,"channel_ids":null,"store_credit_amounts":[{{"amount":0}}],"form_fields":[]}}"#
         ))?;
         record.merge(&given);
-        self.book.store(id, record, now);
+        self.book.store(id, record, written);
+        self.replicate(now);
         Ok(id)
     }
 
     /// Edits a customer in the back office: the object's attributes replace the customer's, without any limit, and
-    /// the date of modification moves. Says whether there is such a customer.
+    /// the date of modification moves, unless that is [`undated`](Behaviours::undated). Says whether there is such a
+    /// customer.
     ///
     /// # Errors
     /// When the text is not a JSON object.
@@ -67,9 +71,14 @@ impl StoreCore {
         let Some(mut record) = self.book.record(id).map(std::borrow::Cow::into_owned) else {
             return Ok(false);
         };
+        let undated = self.options.behaviours.undated;
+        let is_undated = given.names().all(|name| undated.holds(name));
         record.merge(&given);
         record.set("id", &id.to_string());
-        self.book.store(id, record, self.server_clock(now).timestamp());
+        let written = self.server_clock(now).timestamp();
+        let dated = if is_undated { self.book.modified(id).unwrap_or(written) } else { written };
+        self.book.store(id, record, dated);
+        self.replicate(now);
         Ok(true)
     }
 
@@ -116,6 +125,11 @@ impl StoreCore {
     /// Switches what the public description leaves open, from the next request on.
     pub fn set_behaviours(&mut self, behaviours: Behaviours) {
         self.options.behaviours = behaviours;
+        let lags = behaviours.read_lag_ms > 0;
+        if lags != self.replica.is_some() {
+            self.book.remember_changes(lags);
+            self.replica = lags.then(|| Replica::of(&self.book));
+        }
     }
 
     /// Sets the rates at which things go wrong.

@@ -20,6 +20,8 @@ pub(super) struct Book {
     /// The lower-cased addresses of the customers that are kept in full.
     kept_emails: HashMap<String, i32>,
     passwords: HashMap<i32, Password>,
+    /// Who was changed or deleted since this was asked last; kept for a replica only.
+    touched: Option<Vec<i32>>,
 }
 
 #[derive(Clone, Debug)]
@@ -43,7 +45,14 @@ impl Book {
             .map(|id| (id, Row { modified: data::dates(seed, id).1, kept: None }))
             .collect();
         let by_modified = rows.iter().map(|(id, row)| (row.modified, *id)).collect();
-        Self { seed, rows, by_modified, kept_emails: HashMap::new(), passwords: HashMap::new() }
+        Self {
+            seed,
+            rows,
+            by_modified,
+            kept_emails: HashMap::new(),
+            passwords: HashMap::new(),
+            touched: None,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -102,6 +111,7 @@ impl Book {
     /// Stores a customer, new or changed, and sets its date of modification.
     pub fn store(&mut self, id: i32, mut record: Record, modified: i64) {
         record.set("date_modified", &super::http::quoted(&data::date_text(modified)));
+        self.touch(id);
         self.forget(id);
         self.by_modified.insert((modified, id));
         self.kept_emails.insert(record.text("email").to_lowercase(), id);
@@ -111,10 +121,27 @@ impl Book {
     /// Deletes a customer, and says whether there was one.
     pub fn delete(&mut self, id: i32) -> bool {
         let existed = self.contains(id);
+        self.touch(id);
         self.forget(id);
         self.rows.remove(&id);
         self.passwords.remove(&id);
         existed
+    }
+
+    /// Has changes remembered from now on, or no more.
+    pub fn remember_changes(&mut self, is_wanted: bool) {
+        self.touched = is_wanted.then(Vec::new);
+    }
+
+    /// Who was changed or deleted since this was asked last.
+    pub fn take_touched(&mut self) -> Vec<i32> {
+        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn touch(&mut self, id: i32) {
+        if let Some(touched) = &mut self.touched {
+            touched.push(id);
+        }
     }
 
     /// Takes a customer out of the indexes.

@@ -1,4 +1,4 @@
-//! TCP connections that can be broken on purpose: dropped, reset, or cut in the middle of an answer.
+//! TCP connections that can be broken on purpose: dropped, reset, cut in the middle of an answer, or slow.
 //!
 //! HTTP libraries take care never to do any of this, so it is done below them: the stream that HTTP is spoken over
 //! looks at its [`Connection`] before every read and write.
@@ -7,11 +7,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Sleep;
 
 /// A handle on one connection, by which a request can break it.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +26,8 @@ struct Fate {
     body_allowance: Option<usize>,
     /// The head of that answer has gone out.
     is_in_body: bool,
+    /// How fast what is written goes out; none: as fast as it goes.
+    bytes_per_second: Option<u32>,
     reader: Option<Waker>,
 }
 
@@ -48,6 +52,11 @@ impl Connection {
     pub fn cut_after(&self, bytes: usize) {
         let mut fate = self.fate();
         (fate.body_allowance, fate.is_in_body) = (Some(bytes), false);
+    }
+
+    /// How fast the answers go out from now on.
+    pub fn go_at(&self, bytes_per_second: Option<u32>) {
+        self.fate().bytes_per_second = bytes_per_second;
     }
 
     fn fate(&self) -> MutexGuard<'_, Fate> {
@@ -100,7 +109,7 @@ impl Listener for Gate {
         let _ = stream.set_nodelay(true);
         let connection = Connection::default();
         self.connections.add(&connection);
-        (BreakableStream { stream, connection: connection.clone() }, connection)
+        (BreakableStream { stream, connection: connection.clone(), pause: None }, connection)
     }
 
     fn local_addr(&self) -> io::Result<Connection> {
@@ -113,9 +122,28 @@ impl Listener for Gate {
 pub(super) struct BreakableStream {
     stream: TcpStream,
     connection: Connection,
+    /// Until the next drop of a slow answer.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
+/// How often a slow line lets something through.
+const DROP: Duration = Duration::from_millis(20);
+
 impl BreakableStream {
+    /// How many bytes of what is about to be written a slow line lets through now.
+    fn trickle(&mut self, context: &mut Context<'_>, bytes: usize) -> Poll<usize> {
+        let Some(bytes_per_second) = self.connection.fate().bytes_per_second else {
+            return Poll::Ready(bytes);
+        };
+        let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(DROP)));
+        if pause.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.pause = None;
+        let drops_per_second = (Duration::from_secs(1).as_millis() / DROP.as_millis()) as usize;
+        Poll::Ready(bytes.min((bytes_per_second as usize / drops_per_second).max(1)))
+    }
+
     /// Fails when the connection has been ended; a reset is prepared for when the stream is dropped.
     fn check(&self) -> io::Result<()> {
         match self.connection.fate().end {
@@ -173,7 +201,8 @@ impl AsyncWrite for BreakableStream {
         if self.stream.poll_write_ready(context)?.is_pending() {
             return Poll::Pending;
         }
-        let allowed = self.allowed(bytes);
+        let Poll::Ready(share) = self.trickle(context, bytes.len()) else { return Poll::Pending };
+        let allowed = self.allowed(&bytes[..share]);
         Pin::new(&mut self.stream).poll_write(context, &bytes[..allowed])
     }
 

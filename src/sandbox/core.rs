@@ -14,10 +14,11 @@ use super::book::Book;
 use super::faults::Fault;
 use super::handled::{Handled, spoil, told_status};
 use super::http::{Problem, RawRequest, RawResponse};
-use super::list;
+use super::list::{self, Listing};
 use super::log::{Ledger, RequestLog};
 use super::options::SandboxOptions;
 use super::query::ListQuery;
+use super::replica::Replica;
 use super::update::Update;
 use super::window::RateWindow;
 
@@ -41,6 +42,8 @@ use super::window::RateWindow;
 pub struct StoreCore {
     pub(super) options: SandboxOptions,
     pub(super) book: Book,
+    /// What reads are answered from, where they lag.
+    pub(super) replica: Option<Replica>,
     pub(super) window: RateWindow,
     pub(super) ledger: Ledger,
     pub(super) script: VecDeque<(Fault, Scope)>,
@@ -56,11 +59,23 @@ pub(super) enum Scope {
     Updates,
 }
 
+/// What an update finds among those under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A place of its own.
+    Free,
+    /// Other clients have so many that none is left.
+    TakenByOthers,
+    /// This client has them all itself.
+    None,
+}
+
 impl StoreCore {
     /// A store with its first customers.
     pub fn new(options: &SandboxOptions) -> Self {
-        Self {
+        let mut store = Self {
             book: Book::generate(options.seed, options.customers),
+            replica: None,
             window: RateWindow::new(options),
             ledger: Ledger::new(options.log_capacity),
             script: VecDeque::new(),
@@ -68,7 +83,9 @@ impl StoreCore {
             clock_offset: TimeDelta::zero(),
             updates_under_way: 0,
             options: options.clone(),
-        }
+        };
+        store.set_behaviours(options.behaviours);
+        store
     }
 
     /// Serves a request in a network where nothing goes wrong.
@@ -83,10 +100,12 @@ impl StoreCore {
             self.note(now, request, fault, None);
             return spoil(RawResponse::default(), fault);
         }
+        self.replicate(now);
         let rate = self.window.arrive(now);
         let served = self.admit(request, rate).and_then(|()| self.serve(now, request, fault));
+        self.replicate(now);
         let response = served.unwrap_or_else(|problem| self.refuse(request, &problem));
-        let response = self.dress(now, response, rate);
+        let response = self.dress(now, response, rate, fault);
         self.note(now, request, fault, Some(&response));
         let is_refused = response.status >= 400;
         let mut handled = spoil(response, fault);
@@ -104,6 +123,15 @@ impl StoreCore {
         if let Err(problem) = self.update(now, request, None) {
             self.refuse(request, &problem);
         }
+        self.replicate(now);
+    }
+
+    /// Has the replica hear of what has changed, and take in what is old enough.
+    pub(super) fn replicate(&mut self, now: DateTime<Utc>) {
+        let Some(replica) = &mut self.replica else { return };
+        let changed = self.book.take_touched();
+        replica.hear(now, &self.book, changed);
+        replica.catch_up(now, TimeDelta::milliseconds(self.options.behaviours.read_lag_ms.into()));
     }
 
     /// Draws what goes wrong with the next request: the script's next fault, else one by the rates.
@@ -115,13 +143,22 @@ impl StoreCore {
         self.options.faults.draw(&mut self.rng)
     }
 
-    /// Counts an update that begins, and says whether it is within the number allowed at once. Each call wants an
-    /// [`end_update`](Self::end_update). One beyond is to be answered with [`too_many_updates`](Self::too_many_updates).
-    pub fn begin_update(&mut self) -> bool {
+    /// Counts an update that begins, and says whether it finds a place among those allowed at once. Each call wants an
+    /// [`end_update`](Self::end_update). One without a place is to be answered with
+    /// [`too_many_updates`](Self::too_many_updates).
+    pub fn begin_update(&mut self) -> Place {
         self.updates_under_way += 1;
         let peak = &mut self.ledger.stats.peak_concurrent_updates;
         *peak = (*peak).max(self.updates_under_way);
-        self.updates_under_way <= self.options.max_concurrent_updates
+        let of_others = match self.options.competitor_updates {
+            0 => 0,
+            most => self.rng.u32(..=most),
+        };
+        match self.options.max_concurrent_updates {
+            allowed if self.updates_under_way > allowed => Place::None,
+            allowed if self.updates_under_way + of_others > allowed => Place::TakenByOthers,
+            _ => Place::Free,
+        }
     }
 
     /// Counts an update that has ended.
@@ -129,13 +166,22 @@ impl StoreCore {
         self.updates_under_way = self.updates_under_way.saturating_sub(1);
     }
 
-    /// The answer to an update that is one too many at once: 429, and a violation.
-    pub fn too_many_updates(&mut self, now: DateTime<Utc>, request: &RawRequest) -> RawResponse {
+    /// The answer to an update that is one too many at once: 429 with what is left of the quota. A violation, unless other
+    /// clients hold the places.
+    pub fn too_many_updates(
+        &mut self,
+        now: DateTime<Utc>,
+        request: &RawRequest,
+        place: Place,
+    ) -> RawResponse {
         let rate = self.window.arrive(now);
         let allowed = self.options.max_concurrent_updates;
-        let problem = Problem::violation(429, format!("more than {allowed} updates at once"));
+        let mut problem = Problem::plain(429, format!("more than {allowed} updates at once"));
+        if place == Place::None {
+            problem.violations.push(problem.title.clone());
+        }
         let response = self.refuse(request, &problem);
-        let response = self.dress(now, response, rate);
+        let response = self.dress(now, response, rate, Some(Fault::Crowded));
         self.note(now, request, None, Some(&response));
         response
     }
@@ -149,16 +195,21 @@ impl StoreCore {
         match fault {
             Some(Fault::Html) => return Ok(RawResponse::html(200)),
             Some(Fault::HtmlUnavailable) => return Ok(RawResponse::html(503)),
+            Some(Fault::HtmlForbidden) => return Ok(RawResponse::html(403)),
+            Some(Fault::Crowded) => return Err(Problem::plain(429, "too many requests at once")),
             Some(Fault::DelayedApply { .. }) => return Ok(RawResponse::default()),
             Some(Fault::Status(status)) => return Err(Problem::plain(status, "made to fail")),
             _ => {}
         }
         match request.method.as_str() {
             "GET" => {
-                let query = ListQuery::parse(&request.query, self.options.behaviours.date_bounds)?;
-                Ok(list::answer(&self.book, &query))
+                let behaviours = self.options.behaviours;
+                let query = ListQuery::parse(&request.query, behaviours.date_bounds)?;
+                let book = self.replica.as_ref().map_or(&self.book, |replica| &replica.book);
+                let now_ms = now.timestamp_millis();
+                Listing { book, behaviours, rng: &mut self.rng, now_ms, fault }.answer(&query)
             }
-            "PUT" => self.update(now, request, fault),
+            "PUT" => self.update(now, request, fault.filter(|fault| !fault.is_of_lists())),
             "DELETE" => self.delete_by_query(&request.query),
             method => Err(Problem::violation(405, format!("{method} is not served here"))),
         }
@@ -176,7 +227,8 @@ impl StoreCore {
         }
         let now = self.server_clock(now).timestamp();
         let Self { book, ledger, rng, options, .. } = self;
-        Update { book, stats: &mut ledger.stats, rng, options, now }.serve(&request.body, fault)
+        Update { book, stats: &mut ledger.stats, rng, options, now, before: Vec::new() }
+            .serve(&request.body, fault)
     }
 
     fn delete_by_query(&mut self, query: &str) -> Result<RawResponse, Problem> {

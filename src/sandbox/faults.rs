@@ -42,6 +42,36 @@ pub enum Fault {
     SkippedIds,
     /// An update is answered 207 with `data`, `errors` and `meta`; the good customers land. `multi-status`
     MultiStatus,
+    /// An update is applied, and answered with the values of before. `stale-answer`
+    StaleAnswer,
+    /// An update is not applied, and answered 200 with the values that are there. `ignored`
+    Ignored,
+    /// Somebody changes what an update wrote between its landing and its answer, which tells that. `third-value`
+    ThirdValue,
+    /// A refusal of concurrency: 429 with much of the quota left. `crowded`
+    Crowded,
+    /// A page of HTML with status 403, as something in between answers; nothing is applied. `html-403`
+    HtmlForbidden,
+    /// A list is answered 200 as if there was nobody. `empty-list`
+    EmptyList,
+    /// A list is answered 204. `no-content`
+    NoContent,
+    /// A list leaves out one of its customers, and counts as if it was there. `one-overlooked`
+    OneOverlooked,
+    /// A list ends in its middle, and says nothing of it. `cut-list`
+    CutList,
+    /// A list does not tell store credit. `no-credit`
+    NoCredit,
+    /// The body of the answer comes slowly. `slow` (1,000 bytes a second), `slow:250`
+    Slow {
+        /// Bytes a second.
+        bytes_per_second: u32,
+    },
+    /// `Date` is wrong in this answer. `wrong-date` (a century ahead), `wrong-date:-600`
+    WrongDate {
+        /// How far ahead, in seconds.
+        seconds: i64,
+    },
     /// That status, and nothing is applied; 429 comes without any rate header. `status-503`
     Status(u16),
     /// The request is applied, then answered with that status. `applied-504`
@@ -52,7 +82,10 @@ pub enum Fault {
 const DEFAULT_DELAY_MS: u64 = 1_000;
 const STATUSES: [u16; 13] = [401, 403, 404, 409, 423, 429, 499, 500, 501, 502, 503, 504, 507];
 const STATUSES_AFTER_APPLYING: [u16; 6] = [499, 500, 501, 502, 503, 504];
-const PLAIN: [(&str, Fault); 13] = [
+/// How slow and how wrong one is when its name does not say.
+const DEFAULT_BYTES_PER_SECOND: u32 = 1_000;
+const A_CENTURY_SECONDS: i64 = 3_155_760_000;
+const PLAIN: [(&str, Fault); 25] = [
     ("none", Fault::None),
     ("lost-request", Fault::LostRequest),
     ("reset", Fault::Reset),
@@ -66,6 +99,18 @@ const PLAIN: [(&str, Fault); 13] = [
     ("missing-ids", Fault::MissingIds),
     ("skipped-ids", Fault::SkippedIds),
     ("multi-status", Fault::MultiStatus),
+    ("stale-answer", Fault::StaleAnswer),
+    ("ignored", Fault::Ignored),
+    ("third-value", Fault::ThirdValue),
+    ("crowded", Fault::Crowded),
+    ("html-403", Fault::HtmlForbidden),
+    ("empty-list", Fault::EmptyList),
+    ("no-content", Fault::NoContent),
+    ("one-overlooked", Fault::OneOverlooked),
+    ("cut-list", Fault::CutList),
+    ("no-credit", Fault::NoCredit),
+    ("slow", Fault::Slow { bytes_per_second: DEFAULT_BYTES_PER_SECOND }),
+    ("wrong-date", Fault::WrongDate { seconds: A_CENTURY_SECONDS }),
 ];
 
 impl Fault {
@@ -75,6 +120,14 @@ impl Fault {
         let refused = STATUSES.iter().map(|status| format!("status-{status}"));
         let applied = STATUSES_AFTER_APPLYING.iter().map(|status| format!("applied-{status}"));
         plain.chain(refused).chain(applied).collect()
+    }
+
+    /// It is about lists alone, and leaves updates as they are.
+    pub(super) fn is_of_lists(self) -> bool {
+        matches!(
+            self,
+            Self::EmptyList | Self::NoContent | Self::OneOverlooked | Self::CutList | Self::NoCredit
+        )
     }
 
     /// The request never reaches the store.
@@ -91,6 +144,8 @@ impl fmt::Display for Fault {
         match self {
             Self::DelayedAnswer { ms } => write!(formatter, "delayed-answer:{ms}"),
             Self::DelayedApply { ms } => write!(formatter, "delayed-apply:{ms}"),
+            Self::Slow { bytes_per_second } => write!(formatter, "slow:{bytes_per_second}"),
+            Self::WrongDate { seconds } => write!(formatter, "wrong-date:{seconds}"),
             Self::AppliedThenStatus(status) => write!(formatter, "applied-{status}"),
             Self::Status(status) => write!(formatter, "status-{status}"),
             other => write!(formatter, "{other:?}"),
@@ -115,18 +170,20 @@ impl FromStr for Fault {
     fn from_str(name: &str) -> Result<Self, FaultError> {
         let plain = PLAIN.iter().find(|(known, _)| *known == name).map(|(_, fault)| *fault);
         plain
-            .or_else(|| delayed(name))
+            .or_else(|| measured(name))
             .or_else(|| status(name))
             .ok_or_else(|| FaultError::Unknown(name.into()))
     }
 }
 
-fn delayed(name: &str) -> Option<Fault> {
-    let (kind, ms) = name.split_once(':')?;
-    let ms = ms.parse().ok()?;
+/// A fault that comes with a number.
+fn measured(name: &str) -> Option<Fault> {
+    let (kind, number) = name.split_once(':')?;
     match kind {
-        "delayed-answer" => Some(Fault::DelayedAnswer { ms }),
-        "delayed-apply" => Some(Fault::DelayedApply { ms }),
+        "delayed-answer" => Some(Fault::DelayedAnswer { ms: number.parse().ok()? }),
+        "delayed-apply" => Some(Fault::DelayedApply { ms: number.parse().ok()? }),
+        "slow" => Some(Fault::Slow { bytes_per_second: number.parse().ok()? }),
+        "wrong-date" => Some(Fault::WrongDate { seconds: number.parse().ok()? }),
         _ => None,
     }
 }
@@ -243,8 +300,8 @@ mod tests {
 
     #[test]
     fn every_name_reads_back_as_the_fault_that_writes_it() {
-        let delays = ["delayed-answer:7".to_owned(), "delayed-apply:9".to_owned()];
-        for name in Fault::names().into_iter().chain(delays) {
+        let measured = ["delayed-answer:7", "delayed-apply:9", "slow:250", "wrong-date:-600"];
+        for name in Fault::names().into_iter().chain(measured.map(str::to_owned)) {
             assert_eq!(name.parse::<Fault>().unwrap().to_string(), name);
         }
     }

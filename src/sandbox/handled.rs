@@ -10,6 +10,8 @@ pub struct Handled {
     pub response: Option<RawResponse>,
     /// How long the answer is held back, in milliseconds.
     pub delay_ms: u64,
+    /// How fast the answer's body comes, in bytes a second; none: as fast as it goes.
+    pub bytes_per_second: Option<u32>,
     /// The connection ends after so many bytes of the answer's body.
     pub cut_after_bytes: Option<usize>,
     /// The connection ends by a TCP reset.
@@ -21,13 +23,23 @@ pub struct Handled {
 
 /// What the client hears of an answer to which a fault happens.
 pub(super) fn spoil(response: RawResponse, fault: Option<Fault>) -> Handled {
-    let mut handled =
-        Handled { response: None, delay_ms: 0, cut_after_bytes: None, is_reset: false, apply_after_ms: None };
+    let mut handled = Handled {
+        response: None,
+        delay_ms: 0,
+        bytes_per_second: None,
+        cut_after_bytes: None,
+        is_reset: false,
+        apply_after_ms: None,
+    };
     match fault {
         Some(Fault::LostRequest | Fault::LostAnswer) => return handled,
         Some(Fault::Reset) => handled.is_reset = true,
         Some(Fault::DelayedApply { ms }) => handled.apply_after_ms = Some(ms),
         Some(Fault::DelayedAnswer { ms }) => (handled.response, handled.delay_ms) = (Some(response), ms),
+        Some(Fault::Slow { bytes_per_second }) => {
+            handled.bytes_per_second = Some(bytes_per_second.max(1));
+            handled.response = Some(response);
+        }
         Some(Fault::Truncated) => {
             handled.cut_after_bytes = Some(response.body.len() / 2);
             handled.response = Some(response);

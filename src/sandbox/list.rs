@@ -9,45 +9,154 @@
 
 use std::ops::Bound;
 
+use super::behaviours::{Behaviours, Cursors, EmptyLists, ExpiredCursors, Pages, Totals};
 use super::book::Book;
-use super::http::{RawResponse, percent_encode, quoted};
-use super::query::{Cursor, Filter, ListQuery, ON_REQUEST, Sort, SortKey, numbers, parse_date};
+use super::face::Face;
+use super::faults::Fault;
+use super::http::{Problem, RawResponse, percent_encode, quoted};
+use super::query::{Cursor, Filter, ListQuery, Sort, SortKey, numbers, parse_date};
 use super::record::Record;
 
-/// The page that a query asks for.
-pub(super) fn answer(book: &Book, query: &ListQuery) -> RawResponse {
-    let page = Page::read(book, query);
-    let mut body = String::with_capacity(page.places.len() * 1_000 + 512);
-    body.push_str("{\"data\":[");
-    for (nth, place) in page.places.iter().enumerate() {
-        body.push_str(if nth == 0 { "" } else { "," });
-        if let Some(record) = book.record(place.id) {
-            write_customer(&record, &query.include, &mut body);
+/// What a list is read from, and how it is told.
+pub(super) struct Listing<'a> {
+    /// The customers, as far as reads know of them.
+    pub book: &'a Book,
+    pub behaviours: Behaviours,
+    pub rng: &'a mut fastrand::Rng,
+    /// The time by which cursors grow old, in milliseconds since 1970.
+    pub now_ms: i64,
+    pub fault: Option<Fault>,
+}
+
+impl Listing<'_> {
+    /// The page that a query asks for.
+    pub fn answer(&mut self, query: &ListQuery) -> Result<RawResponse, Problem> {
+        let mut page = match (self.fault, self.has_expired(query)) {
+            (Some(Fault::NoContent), _) => return Ok(no_content()),
+            (Some(Fault::EmptyList), _) => Page::of_nobody(query),
+            (_, true) => self.expired(query)?,
+            _ => self.page(query),
+        };
+        if page.places.is_empty() && self.behaviours.empty_lists == EmptyLists::NoContent {
+            return Ok(no_content());
+        }
+        let meta = page.meta(query, &self.behaviours, self.now_ms);
+        self.overlook_one(&mut page);
+        let mut body = String::with_capacity(page.places.len() * 1_000 + 512);
+        body.push_str("{\"data\":[");
+        self.write_customers(&page, query, &mut body);
+        body.push_str("],\"meta\":{");
+        body.push_str(&meta);
+        body.push_str("}}");
+        Ok(RawResponse::json(200, body))
+    }
+
+    fn write_customers(&self, page: &Page, query: &ListQuery, body: &mut String) {
+        let face = Face {
+            include: &query.include,
+            is_by_id: query.ids.is_some(),
+            hides_credit: self.fault == Some(Fault::NoCredit),
+            behaviours: self.behaviours,
+        };
+        for (nth, place) in page.places.iter().enumerate() {
+            body.push_str(if nth == 0 { "" } else { "," });
+            if let Some(record) = self.book.record(place.id) {
+                face.write(&record, body);
+            }
         }
     }
-    body.push_str("],\"meta\":{");
-    body.push_str(&page.meta(book, query));
-    body.push_str("}}");
-    RawResponse::json(200, body)
-}
 
-/// A customer as a list shows it.
-fn write_customer(record: &Record, include: &[&str], out: &mut String) {
-    let on_request = |name: &str| ON_REQUEST.iter().any(|(_, attribute)| *attribute == name);
-    record.write(out, |name| !on_request(name) || include.contains(&name));
-    for missing in include.iter().filter(|name| record.get(name).is_none()) {
-        out.pop();
-        out.push_str(&format!(
-            ",{}:{}}}",
-            quoted(missing),
-            if *missing == "shopper_profile_id" { "null" } else { "[]" }
-        ));
+    fn has_expired(&self, query: &ListQuery) -> bool {
+        let life_ms = i64::from(self.behaviours.cursor_life_ms);
+        life_ms > 0 && query.cursor_from_ms.is_some_and(|from_ms| from_ms + life_ms <= self.now_ms)
+    }
+
+    fn expired(&self, query: &ListQuery) -> Result<Page, Problem> {
+        let refused = |status| Err(Problem::plain(status, "the cursor has expired"));
+        match self.behaviours.expired_cursors {
+            ExpiredCursors::EmptyPage => Ok(Page::of_nobody(query)),
+            ExpiredCursors::Refused => refused(422),
+            ExpiredCursors::NotFound => refused(404),
+            ExpiredCursors::BadRequest => refused(400),
+            ExpiredCursors::ServerError => refused(500),
+        }
+    }
+
+    fn page(&mut self, query: &ListQuery) -> Page {
+        let size = self.page_size(query);
+        let skipped = if query.is_by_cursor() { 0 } else { (query.page - 1).saturating_mul(size) };
+        let backwards = query.before.is_some();
+        let walk = shown(self.book, query, backwards, self.behaviours.overlooks_every);
+        let mut places: Vec<Cursor> = walk.skip(skipped).take(size + 1).collect();
+        let mut has_more = places.len() > size;
+        places.truncate(size);
+        if self.fault == Some(Fault::CutList) {
+            places.truncate(places.len() / 2);
+            has_more = false;
+        }
+        let total = self.total(query);
+        let per_page = if matches!(self.behaviours.pages, Pages::AtMost(_)) { size } else { query.limit };
+        if backwards {
+            places.reverse();
+            return Page { places, has_previous: has_more, has_next: true, total, per_page };
+        }
+        let has_previous = query.after.is_some() || skipped > 0;
+        Page { places, has_previous, has_next: has_more, total, per_page }
+    }
+
+    /// How many customers this page may hold.
+    fn page_size(&mut self, query: &ListQuery) -> usize {
+        let most = match self.behaviours.by_id_at_most {
+            0 => query.limit,
+            _ if query.ids.is_none() => query.limit,
+            most => query.limit.min(most as usize),
+        };
+        match self.behaviours.pages {
+            Pages::Full => most,
+            Pages::AtMost(size) => most.min(size as usize),
+            // Who finds the next page by its number must find this one full.
+            Pages::Ragged if query.page > 1 || self.behaviours.cursors == Cursors::NotTold => most,
+            Pages::Ragged => self.rng.usize(1..=most),
+        }
+    }
+
+    /// How many customers the list says there are; pages by cursor say nothing.
+    fn total(&self, query: &ListQuery) -> usize {
+        let overlooks = self.behaviours.overlooks_every;
+        let total = match query.is_by_cursor() {
+            true => return 0,
+            false if query.is_everyone() && overlooks == 0 => self.book.len(),
+            false => shown(self.book, query, false, overlooks).count(),
+        };
+        match self.behaviours.totals {
+            Totals::TooHigh => total + 3,
+            Totals::TooLow => total / 2,
+            Totals::Right | Totals::Absent => total,
+        }
+    }
+
+    fn overlook_one(&mut self, page: &mut Page) {
+        if self.fault == Some(Fault::OneOverlooked) && !page.places.is_empty() {
+            page.places.remove(self.rng.usize(..page.places.len()));
+        }
     }
 }
 
-/// A customer as an answer to an update shows it, without anything that is on request only.
-pub(super) fn write_usual(record: &Record, out: &mut String) {
-    write_customer(record, &[], out);
+fn no_content() -> RawResponse {
+    RawResponse { status: 204, ..RawResponse::default() }
+}
+
+/// The customers of a list, but for those whom its index has lost.
+fn shown<'a>(
+    book: &'a Book,
+    query: &'a ListQuery,
+    backwards: bool,
+    overlooks_every: u32,
+) -> impl Iterator<Item = Cursor> + 'a {
+    let is_lost = move |place: &Cursor| {
+        overlooks_every > 0 && query.names_nobody() && place.id.unsigned_abs().is_multiple_of(overlooks_every)
+    };
+    walk(book, query, backwards).filter(move |place| !is_lost(place))
 }
 
 /// One page of places in the list.
@@ -55,33 +164,27 @@ struct Page {
     places: Vec<Cursor>,
     has_previous: bool,
     has_next: bool,
+    total: usize,
+    /// What the page says of its size.
+    per_page: usize,
 }
 
 impl Page {
-    fn read(book: &Book, query: &ListQuery) -> Self {
-        let skipped = if query.is_by_cursor() { 0 } else { (query.page - 1).saturating_mul(query.limit) };
-        let backwards = query.before.is_some();
-        let mut places: Vec<Cursor> =
-            walk(book, query, backwards).skip(skipped).take(query.limit + 1).collect();
-        let has_more = places.len() > query.limit;
-        places.truncate(query.limit);
-        if backwards {
-            places.reverse();
-            return Self { places, has_previous: has_more, has_next: true };
-        }
-        Self { places, has_previous: query.after.is_some() || skipped > 0, has_next: has_more }
+    fn of_nobody(query: &ListQuery) -> Self {
+        Self { places: Vec::new(), has_previous: false, has_next: false, total: 0, per_page: query.limit }
     }
 
     /// Both kinds of pagination on the first page, page numbers on a later one, cursors when one was given.
-    fn meta(&self, book: &Book, query: &ListQuery) -> String {
+    fn meta(&self, query: &ListQuery, behaviours: &Behaviours, now_ms: i64) -> String {
         let is_first = !query.is_by_cursor() && query.page == 1;
-        let by_page = (!query.is_by_cursor()).then(|| self.by_page(book, query));
-        let by_cursor = (is_first || query.is_by_cursor()).then(|| self.by_cursor(query));
+        let by_page = (!query.is_by_cursor()).then(|| self.by_page(query, behaviours));
+        let tells_cursors = behaviours.cursors == Cursors::Told && (is_first || query.is_by_cursor());
+        let from_ms = (behaviours.cursor_life_ms > 0).then_some(now_ms);
+        let by_cursor = tells_cursors.then(|| self.by_cursor(from_ms));
         by_page.into_iter().chain(by_cursor).collect::<Vec<_>>().join(",")
     }
 
-    fn by_page(&self, book: &Book, query: &ListQuery) -> String {
-        let total = if query.is_everyone() { book.len() } else { walk(book, query, false).count() };
+    fn by_page(&self, query: &ListQuery, behaviours: &Behaviours) -> String {
         let link = |page| format!("?page={page}&limit={}", query.limit);
         let mut links = vec![("current", link(query.page))];
         if self.has_previous {
@@ -90,22 +193,26 @@ impl Page {
         if self.has_next {
             links.push(("next", link(query.page + 1)));
         }
+        let Self { total, per_page, places, .. } = self;
+        let (total, pages) = match behaviours.totals {
+            Totals::Absent => (String::new(), String::new()),
+            _ => (format!(r#""total":{total},"#), format!(r#""total_pages":{},"#, total.div_ceil(*per_page))),
+        };
         format!(
-            r#""pagination":{{"total":{total},"count":{},"per_page":{},"current_page":{},"total_pages":{},"links":{}}}"#,
-            self.places.len(),
-            query.limit,
+            r#""pagination":{{{total}"count":{},"per_page":{per_page},"current_page":{},{pages}"links":{}}}"#,
+            places.len(),
             query.page,
-            total.div_ceil(query.limit),
             object(&links),
         )
     }
 
-    fn by_cursor(&self, query: &ListQuery) -> String {
+    fn by_cursor(&self, from_ms: Option<i64>) -> String {
+        let per_page = self.per_page;
         let (Some(first), Some(last)) = (self.places.first(), self.places.last()) else {
-            return format!(r#""cursor_pagination":{{"count":0,"per_page":{},"links":{{}}}}"#, query.limit);
+            return format!(r#""cursor_pagination":{{"count":0,"per_page":{per_page},"links":{{}}}}"#);
         };
-        let (start, end) = (first.encode(), last.encode());
-        let link = |way, cursor| format!("?limit={}&{way}={}", query.limit, percent_encode(cursor));
+        let (start, end) = (first.encode(from_ms), last.encode(from_ms));
+        let link = |way, cursor| format!("?limit={per_page}&{way}={}", percent_encode(cursor));
         let mut links = Vec::new();
         if self.has_previous {
             links.push(("previous", link("before", &start)));
@@ -114,9 +221,8 @@ impl Page {
             links.push(("next", link("after", &end)));
         }
         format!(
-            r#""cursor_pagination":{{"count":{},"per_page":{},"start_cursor":"{start}","end_cursor":"{end}","links":{}}}"#,
+            r#""cursor_pagination":{{"count":{},"per_page":{per_page},"start_cursor":"{start}","end_cursor":"{end}","links":{}}}"#,
             self.places.len(),
-            query.limit,
             object(&links),
         )
     }

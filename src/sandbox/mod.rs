@@ -30,10 +30,12 @@
 
 mod admission;
 mod back_office;
+mod behaviours;
 mod book;
 mod connection;
 mod core;
 mod data;
+mod face;
 mod faults;
 mod handled;
 mod http;
@@ -42,8 +44,10 @@ mod log;
 mod options;
 mod query;
 mod record;
+mod replica;
 mod rules;
 mod server;
+mod tidy;
 mod update;
 mod window;
 mod words;
@@ -54,15 +58,17 @@ use std::io;
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
-pub use self::core::StoreCore;
+pub use self::behaviours::{
+    Amounts, BehaviourError, Behaviours, Cursors, DateBounds, EmptyLists, ErrorKeys, ExpiredCursors,
+    FormFieldWrites, Knob, Overload, Pages, Partial, ResponseAttributes, Success, Tidying, TooManyRequests,
+    Totals, Undated, UnknownIds, Untold,
+};
+pub use self::core::{Place, StoreCore};
 pub use self::faults::{Fault, FaultError, FaultRate, Faults};
 pub use self::handled::Handled;
 pub use self::http::{RawRequest, RawResponse};
 pub use self::log::{RequestLog, Stats};
-pub use self::options::{
-    Behaviours, DateBounds, ErrorKeys, FormFieldWrites, Normalise, Partial, ResponseAttributes,
-    SandboxOptions, TooManyRequests, UnknownIds,
-};
+pub use self::options::SandboxOptions;
 use self::server::Server;
 
 /// A store on a port of 127.0.0.1. It serves on threads of its own until it is dropped.
@@ -231,6 +237,11 @@ impl Sandbox {
     /// Sets how long the network takes before a request is looked at, in milliseconds.
     pub fn set_latency_ms(&self, latency_ms: u64) {
         self.server.shared.set_latency_ms(latency_ms);
+    }
+
+    /// Sets how fast the bodies of answers come, in bytes a second; 0: as fast as it goes.
+    pub fn set_bytes_per_second(&self, bytes_per_second: u32) {
+        self.server.shared.set_bytes_per_second(bytes_per_second);
     }
 
     /// Takes the network away: new connections are refused, existing ones dropped. Returns when that is so.

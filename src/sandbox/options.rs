@@ -1,8 +1,6 @@
-//! How a store is set up, and every point on which the public description is silent.
-//!
-//! What the description leaves open is a [`Behaviours`] switch here, so that a client can be shown to cope with
-//! each reading. The defaults are the readings that are believed to be usual.
+//! How a store is set up.
 
+use super::behaviours::Behaviours;
 use super::faults::Faults;
 
 /// How to start a store.
@@ -23,6 +21,8 @@ pub struct SandboxOptions {
     pub seed: u64,
     /// How long the network takes before a request is looked at, in milliseconds; default 0.
     pub latency_ms: u64,
+    /// How fast the body of an answer comes, in bytes a second, compressed or not; 0, the default: as fast as it goes.
+    pub bytes_per_second: u32,
     /// Calls that one rate window allows; default 150 (450 is the other one that the platform documents).
     pub quota: u32,
     /// The length of a rate window in milliseconds; default 30 000.
@@ -42,11 +42,14 @@ pub struct SandboxOptions {
     pub read_only_token: Option<String>,
     /// How many updates may be under way at once; one more is refused and a violation. Default 3.
     pub max_concurrent_updates: u32,
+    /// How many of those places other clients of the store may hold: any number up to this, by chance, each time an update
+    /// comes in. An update that finds no place because of them is refused, and is no violation. Default 0.
+    pub competitor_updates: u32,
     /// Above how many customers an update is answered 413; more than ten is a violation besides. Default 10.
     pub max_customers_per_update: usize,
     /// How many of the latest requests the log keeps; default 10 000.
     pub log_capacity: usize,
-    /// The readings of whatever the public description leaves open.
+    /// The readings of whatever the public description leaves open, and ways in which stores were seen to differ from it.
     pub behaviours: Behaviours,
 }
 
@@ -57,6 +60,7 @@ impl Default for SandboxOptions {
             customers: 100,
             seed: 1,
             latency_ms: 0,
+            bytes_per_second: 0,
             quota: 150,
             window_ms: 30_000,
             competitor_calls: 0,
@@ -66,118 +70,10 @@ impl Default for SandboxOptions {
             token: "sandbox-token".into(),
             read_only_token: None,
             max_concurrent_updates: 3,
+            competitor_updates: 0,
             max_customers_per_update: 10,
             log_capacity: 10_000,
             behaviours: Behaviours::default(),
         }
     }
-}
-
-/// One switch for each point that the public description leaves open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Behaviours {
-    /// What lands of an update in which one customer is bad.
-    pub partial: Partial,
-    /// How a refusal names the customer that is bad.
-    pub error_keys: ErrorKeys,
-    /// Which attributes the answer to an update holds.
-    pub response: ResponseAttributes,
-    /// Whether a date filter's bound itself is included.
-    pub date_bounds: DateBounds,
-    /// Whether the store tidies what it is given.
-    pub normalise: Normalise,
-    /// What happens to form fields that an update does not name.
-    pub form_fields: FormFieldWrites,
-    /// What an update of a customer that is not there does.
-    pub unknown_ids: UnknownIds,
-    /// What an answer over quota tells.
-    pub too_many_requests: TooManyRequests,
-}
-
-/// What lands of an update in which one customer is bad. The answer is 422 in every case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Partial {
-    /// Nothing.
-    #[default]
-    Atomic,
-    /// Every customer that is good.
-    GoodOnesLand,
-    /// Those before the bad one.
-    UntilFirstError,
-}
-
-/// How a refusal names the customer that is bad.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ErrorKeys {
-    /// By place and attribute: `0.email`.
-    #[default]
-    Indexed,
-    /// By attribute only: `email`.
-    Named,
-    /// Not at all: `.customer_update`.
-    General,
-}
-
-/// Which attributes the answer to an update holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ResponseAttributes {
-    /// All but store credit, form fields and the other parts that a list has on request only.
-    #[default]
-    Usual,
-    /// Store credit and form fields too.
-    Everything,
-    /// `id` and the usual ones of those that were sent; no `date_modified`.
-    Minimal,
-}
-
-/// Whether a date filter's bound itself is included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DateBounds {
-    /// It is.
-    #[default]
-    Inclusive,
-    /// It is not: only what is later than the minimum and earlier than the maximum.
-    Exclusive,
-}
-
-/// Whether the store tidies what it is given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Normalise {
-    /// It keeps text as sent.
-    #[default]
-    Off,
-    /// It trims white space off the ends of text and lower-cases email addresses.
-    TrimAndLowerCaseEmails,
-}
-
-/// What happens to form fields that an update does not name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FormFieldWrites {
-    /// They stay: the update sets the ones it names.
-    #[default]
-    MergeByName,
-    /// They go: the update is the whole list.
-    ReplaceAll,
-}
-
-/// What an update of a customer that is not there does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnknownIds {
-    /// It is an error like any other bad customer: 422.
-    #[default]
-    Refuse,
-    /// Nothing: the others are updated, and the answer does not mention it.
-    LeaveOut,
-}
-
-/// What an answer over quota tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TooManyRequests {
-    /// The rate headers and `X-Retry-After`.
-    #[default]
-    AllHeaders,
-    /// Only `X-Retry-After`.
-    RetryAfterOnly,
-    /// Nothing.
-    Bare,
 }

@@ -6,8 +6,8 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use serde::{Deserialize, Serialize};
 
+use super::behaviours::DateBounds;
 use super::http::{Problem, parse_query};
-use super::options::DateBounds;
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 250;
@@ -29,6 +29,8 @@ pub(super) struct ListQuery {
     pub page: usize,
     pub after: Option<Cursor>,
     pub before: Option<Cursor>,
+    /// When the cursor was given out, in milliseconds since 1970, if it tells.
+    pub cursor_from_ms: Option<i64>,
     pub sort: Sort,
     pub descending: bool,
     pub ids: Option<Vec<i32>>,
@@ -99,14 +101,25 @@ pub(super) enum SortKey {
     Text(String),
 }
 
+/// A cursor as it is given out: where cursors grow old, with its hour of birth.
+#[derive(Serialize, Deserialize)]
+struct Issued {
+    #[serde(flatten)]
+    cursor: Cursor,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    from_ms: Option<i64>,
+}
+
 impl Cursor {
     /// The opaque text a client gets.
-    pub fn encode(&self) -> String {
-        base64_encode(serde_json::to_string(self).unwrap_or_default().as_bytes())
+    pub fn encode(&self, from_ms: Option<i64>) -> String {
+        let issued = Issued { cursor: self.clone(), from_ms };
+        base64_encode(serde_json::to_string(&issued).unwrap_or_default().as_bytes())
     }
 
-    fn decode(text: &str) -> Option<Self> {
-        serde_json::from_slice(&base64_decode(text)?).ok()
+    fn decode(text: &str) -> Option<(Self, Option<i64>)> {
+        let issued: Issued = serde_json::from_slice(&base64_decode(text)?).ok()?;
+        Some((issued.cursor, issued.from_ms))
     }
 }
 
@@ -146,8 +159,8 @@ impl ListQuery {
         match name {
             "limit" => self.limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))?,
             "page" => self.page = value.parse().ok().filter(|page| *page >= 1)?,
-            "after" => self.after = Some(Cursor::decode(value)?),
-            "before" => self.before = Some(Cursor::decode(value)?),
+            "after" => self.after = Some(self.cursor(value)?),
+            "before" => self.before = Some(self.cursor(value)?),
             "sort" => (self.sort, self.descending) = sort(value)?,
             "include" => self.include = include(value)?,
             "id:in" => self.ids = Some(numbers(value)?),
@@ -166,6 +179,12 @@ impl ListQuery {
             _ => self.take_date(name, value, bounds)?,
         }
         Some(())
+    }
+
+    fn cursor(&mut self, value: &str) -> Option<Cursor> {
+        let (cursor, from_ms) = Cursor::decode(value)?;
+        self.cursor_from_ms = from_ms;
+        Some(cursor)
     }
 
     fn take_date(&mut self, name: &str, value: &str, bounds: DateBounds) -> Option<()> {
@@ -194,6 +213,7 @@ impl Default for ListQuery {
             page: 1,
             after: None,
             before: None,
+            cursor_from_ms: None,
             sort: Sort::Id,
             descending: false,
             ids: None,
@@ -290,7 +310,9 @@ mod tests {
             assert_eq!(base64_decode(encoded), Some(plain.into()));
         }
         let cursor = Cursor { key: SortKey::Text("Ωνάσης".into()), id: 7 };
-        assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
+        for from_ms in [None, Some(7)] {
+            assert_eq!(Cursor::decode(&cursor.encode(from_ms)), Some((cursor.clone(), from_ms)));
+        }
     }
 
     #[test]

@@ -60,6 +60,11 @@ impl Record {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, json)| json.as_str())
     }
 
+    /// The names of its attributes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.attributes.iter().map(|(name, _)| name.as_ref())
+    }
+
     /// An attribute that is a string, decoded; empty when absent or of another type.
     pub fn text(&self, name: &str) -> String {
         self.get(name).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
@@ -92,13 +97,18 @@ impl Record {
         }
     }
 
-    /// Appends the object's JSON with the attributes that `wanted` lets through.
-    pub fn write(&self, out: &mut String, wanted: impl Fn(&str) -> bool) {
+    /// Appends the object's JSON with the attributes that `wanted` lets through, each as `spelled` has it.
+    pub fn write_as<'a>(
+        &'a self,
+        out: &mut String,
+        wanted: impl Fn(&str) -> bool,
+        spelled: impl Fn(&str, &'a str) -> Cow<'a, str>,
+    ) {
         let mut separator = '{';
         for (name, json) in self.attributes.iter().filter(|(name, _)| wanted(name)) {
             out.push(separator);
             push_name(out, name);
-            out.push_str(json);
+            out.push_str(&spelled(name, json));
             separator = ',';
         }
         out.push_str(if separator == '{' { "{}" } else { "}" });
@@ -107,7 +117,7 @@ impl Record {
     /// The whole object's JSON.
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(1_024);
-        self.write(&mut out, |_| true);
+        self.write_as(&mut out, |_| true, |_, json| Cow::Borrowed(json));
         out
     }
 }

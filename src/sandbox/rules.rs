@@ -8,9 +8,10 @@ use std::collections::HashSet;
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
+use super::behaviours::Tidying;
 use super::http::quoted;
-use super::options::Normalise;
 use super::record::Members;
+use super::tidy;
 
 enum Kind {
     /// Text of so many characters, at least and at most.
@@ -86,19 +87,19 @@ fn dislike<T>(message: impl Into<String>) -> Result<T, Refusal> {
 }
 
 /// Checks one attribute of an update.
-pub(super) fn check(attribute: &str, json: &str, normalise: Normalise) -> Result<Change, Refusal> {
+pub(super) fn check(attribute: &str, json: &str, tidying: Tidying) -> Result<Change, Refusal> {
     match ATTRIBUTES.iter().find(|(name, _)| *name == attribute).map(|(_, kind)| kind) {
         None => violation(format!("{attribute} is not an attribute of a customer update")),
         Some(Kind::ReadOnly) => violation(format!("{attribute} is read-only")),
         Some(Kind::Subresource) => violation(format!("{attribute}: subresources cannot be updated here")),
-        Some(Kind::Email) => email(json, normalise),
-        Some(Kind::Text(min, max)) => text(attribute, json, *min, *max, normalise),
-        Some(Kind::GroupId) => group_id(json),
+        Some(Kind::Email) => email(json, tidying),
+        Some(Kind::Text(min, max)) => text(attribute, json, *min, *max, tidying),
+        Some(Kind::GroupId) => group_id(json, tidying),
         Some(Kind::Flag) => flag(attribute, json).map(|flag| Change::Set(flag.to_string())),
         Some(Kind::Authentication) => authentication(json),
         Some(Kind::StoreCredit) => store_credit(json),
-        Some(Kind::Channels) => channels(json),
-        Some(Kind::FormFields) => form_fields(json),
+        Some(Kind::Channels) => channels(json, tidying),
+        Some(Kind::FormFields) => form_fields(json, tidying),
     }
 }
 
@@ -108,34 +109,18 @@ pub(super) fn id(json: &str) -> Result<i32, Refusal> {
     id.map_or_else(|| violation(format!("id must be a positive 32-bit integer, not {json}")), Ok)
 }
 
-fn text(
-    attribute: &str,
-    json: &str,
-    min: usize,
-    max: usize,
-    normalise: Normalise,
-) -> Result<Change, Refusal> {
-    let text = tidy(string(attribute, json)?, normalise);
+fn text(attribute: &str, json: &str, min: usize, max: usize, tidying: Tidying) -> Result<Change, Refusal> {
+    let text = tidy::text(attribute, string(attribute, json)?, tidying);
     within(attribute, &text, min, max)?;
-    Ok(Change::Set(quoted(&text)))
+    Ok(Change::Set(if tidying.empty && text.is_empty() { "null".to_owned() } else { quoted(&text) }))
 }
 
-fn email(json: &str, normalise: Normalise) -> Result<Change, Refusal> {
-    let mut email = tidy(string("email", json)?, normalise);
-    if normalise == Normalise::TrimAndLowerCaseEmails {
-        email = email.to_lowercase();
-    }
+fn email(json: &str, tidying: Tidying) -> Result<Change, Refusal> {
+    let email = tidy::text("email", string("email", json)?, tidying);
     within("email", &email, EMAIL_CHARACTERS.0, EMAIL_CHARACTERS.1)?;
     match email.split_once('@') {
         Some((local, domain)) if !local.is_empty() && !domain.is_empty() => Ok(Change::Email(email)),
         _ => dislike("email is not a valid address"),
-    }
-}
-
-fn tidy(text: String, normalise: Normalise) -> String {
-    match normalise {
-        Normalise::Off => text,
-        Normalise::TrimAndLowerCaseEmails => text.trim().to_owned(),
     }
 }
 
@@ -147,10 +132,11 @@ fn within(attribute: &str, text: &str, min: usize, max: usize) -> Result<(), Ref
     violation(format!("{attribute} must have {min} to {max} characters and has {characters}"))
 }
 
-fn group_id(json: &str) -> Result<Change, Refusal> {
+fn group_id(json: &str, tidying: Tidying) -> Result<Change, Refusal> {
     match integer(json).and_then(|id| i32::try_from(id).ok()) {
         None => violation(format!("customer_group_id must be a 32-bit integer, not {json}")),
         Some(id) if id < 0 => dislike("customer_group_id: there is no such group"),
+        Some(0) if tidying.zero_group => Ok(Change::Set("null".to_owned())),
         Some(id) => Ok(Change::Set(id.to_string())),
     }
 }
@@ -212,7 +198,7 @@ fn money(json: &str) -> Result<String, Refusal> {
     }
 }
 
-fn channels(json: &str) -> Result<Change, Refusal> {
+fn channels(json: &str, tidying: Tidying) -> Result<Change, Refusal> {
     let items = array("channel_ids", json)?;
     if items.is_empty() {
         return violation("channel_ids must not be empty");
@@ -225,14 +211,18 @@ fn channels(json: &str) -> Result<Change, Refusal> {
             Some(_) => {}
         }
     }
-    let ids: Vec<&str> = items.iter().map(|item| item.get()).collect();
+    let mut ids: Vec<&str> = items.iter().map(|item| item.get()).collect();
+    if tidying.order {
+        ids.sort_by_key(|id| integer(id));
+    }
     Ok(Change::Set(format!("[{}]", ids.join(","))))
 }
 
-fn form_fields(json: &str) -> Result<Change, Refusal> {
+fn form_fields(json: &str, tidying: Tidying) -> Result<Change, Refusal> {
     let mut fields: Vec<(String, String)> = Vec::new();
     for item in array("form_fields", json)? {
-        let field = form_field(item.get())?;
+        let (name, value) = form_field(item.get())?;
+        let field = (name, tidy::form_value(value, tidying));
         if fields.iter().any(|(name, _)| *name == field.0) {
             return violation(format!("form_fields names {} twice", field.0));
         }
@@ -292,7 +282,7 @@ fn integer(json: &str) -> Option<i64> {
     json.parse().ok().filter(|_| is_number(json))
 }
 
-fn is_number(json: &str) -> bool {
+pub(super) fn is_number(json: &str) -> bool {
     json.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
@@ -301,7 +291,7 @@ mod tests {
     use super::*;
 
     fn check_off(attribute: &str, json: &str) -> Result<Change, Refusal> {
-        check(attribute, json, Normalise::Off)
+        check(attribute, json, Tidying::NONE)
     }
 
     fn set(attribute: &str, json: &str) -> String {
@@ -386,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_tidying_store_trims_and_lower_cases() {
-        let tidy = |attribute, json| check(attribute, json, Normalise::TrimAndLowerCaseEmails).unwrap();
+        let tidy = |attribute, json| check(attribute, json, Tidying::USUAL).unwrap();
         assert_eq!(tidy("phone", "\" 5 \""), Change::Set("\"5\"".into()));
         assert_eq!(tidy("email", "\" Ana@Example.COM\""), Change::Email("ana@example.com".into()));
     }

@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use super::connection::{Connection, Connections, End, Gate};
-use super::core::StoreCore;
+use super::core::{Place, StoreCore};
 use super::handled::Handled;
 use super::http::{RawRequest, RawResponse};
 use super::options::SandboxOptions;
@@ -36,6 +36,7 @@ const BACKLOG: u32 = 1_024;
 pub(super) struct Shared {
     core: Mutex<StoreCore>,
     latency_ms: AtomicU64,
+    bytes_per_second: AtomicU32,
 }
 
 impl Shared {
@@ -46,6 +47,14 @@ impl Shared {
 
     pub fn set_latency_ms(&self, latency_ms: u64) {
         self.latency_ms.store(latency_ms, Ordering::Relaxed);
+    }
+
+    pub fn set_bytes_per_second(&self, bytes_per_second: u32) {
+        self.bytes_per_second.store(bytes_per_second, Ordering::Relaxed);
+    }
+
+    fn bytes_per_second(&self) -> Option<u32> {
+        Some(self.bytes_per_second.load(Ordering::Relaxed)).filter(|rate| *rate > 0)
     }
 }
 
@@ -71,6 +80,7 @@ impl Server {
         let shared = Arc::new(Shared {
             core: Mutex::new(StoreCore::new(options)),
             latency_ms: AtomicU64::new(options.latency_ms),
+            bytes_per_second: AtomicU32::new(options.bytes_per_second),
         });
         let server = Self {
             shared,
@@ -147,13 +157,12 @@ fn bind(runtime: &Runtime, address: SocketAddr) -> io::Result<TcpListener> {
 /// An update under way, counted until it is dropped: answered, or its connection gone.
 struct UpdateUnderWay {
     shared: Arc<Shared>,
-    is_allowed: bool,
+    place: Place,
 }
 
 impl UpdateUnderWay {
     fn begin(shared: &Arc<Shared>, method: &str) -> Option<Self> {
-        let begin =
-            || Self { shared: Arc::clone(shared), is_allowed: shared.with_core(StoreCore::begin_update) };
+        let begin = || Self { shared: Arc::clone(shared), place: shared.with_core(StoreCore::begin_update) };
         (method == "PUT").then(begin)
     }
 }
@@ -178,14 +187,16 @@ async fn serve_one(
         return Response::default();
     };
     travel(arrived, Duration::from_millis(shared.latency_ms.load(Ordering::Relaxed))).await;
-    if under_way.as_ref().is_some_and(|update| !update.is_allowed) {
-        return encode(shared.with_core(|core| core.too_many_updates(Utc::now(), &request)), takes_gzip);
+    if let Some(place) = under_way.as_ref().map(|update| update.place).filter(|place| *place != Place::Free) {
+        let refusal = shared.with_core(|core| core.too_many_updates(Utc::now(), &request, place));
+        return encode(refusal, takes_gzip);
     }
     let handled = shared.with_core(|core| {
         let fault = core.draw_fault(&request.method);
         core.handle_with(Utc::now(), &request, fault)
     });
     pause(handled.delay_ms).await;
+    connection.go_at(handled.bytes_per_second.or(shared.bytes_per_second()));
     if let Some(after_ms) = handled.apply_after_ms {
         apply_later(shared, request, after_ms);
     }

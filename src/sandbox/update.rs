@@ -1,27 +1,32 @@
 //! `PUT /customers`: read the call, check every customer in it, decide what lands, apply that, answer.
 
+use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
+use super::behaviours::{
+    Behaviours, ErrorKeys, FormFieldWrites, Partial, ResponseAttributes, Success, UnknownIds,
+};
 use super::book::Book;
 use super::data::form_field;
+use super::face::{self, Face};
 use super::faults::Fault;
 use super::http::{Problem, RawResponse, quoted};
-use super::list::write_usual;
 use super::log::Stats;
-use super::options::{
-    Behaviours, ErrorKeys, FormFieldWrites, Partial, ResponseAttributes, SandboxOptions, UnknownIds,
-};
+use super::options::SandboxOptions;
 use super::record::{Members, Record};
 use super::rules::{self, Change, Refusal};
 
 /// The most customers that one call may name, whatever this store is set to.
 const DOCUMENTED_MAX_CUSTOMERS: usize = 10;
+/// What an answer to an update does not hold unless the store is generous.
+const PARTS: [&str; 2] = ["store_credit_amounts", "form_fields"];
 
 /// One customer of a call, checked.
 struct Item {
     id: i32,
     changes: Vec<(String, Change)>,
     mistakes: Vec<Mistake>,
+    sent_authentication: Option<String>,
     /// There is no such customer, and this store does not mind.
     is_passed_over: bool,
 }
@@ -40,6 +45,8 @@ pub(super) struct Update<'a> {
     pub options: &'a SandboxOptions,
     /// The server's clock, in seconds since 1970.
     pub now: i64,
+    /// The customers as they were, when the answer is to show that.
+    pub before: Vec<(i32, Option<Record>)>,
 }
 
 impl Update<'_> {
@@ -51,11 +58,18 @@ impl Update<'_> {
         let landing = landing(&items, self.behaviours().partial, fault);
         let landed: Vec<&Item> =
             landing.into_iter().map(|nth| &items[nth]).filter(|item| !skipped.contains(&item.id)).collect();
-        for item in &landed {
-            self.apply(item);
+        if fault == Some(Fault::StaleAnswer) {
+            self.before = landed.iter().map(|item| (item.id, self.record(item.id))).collect();
+        }
+        if fault != Some(Fault::Ignored) {
+            landed.iter().for_each(|item| self.apply(item));
+        }
+        if fault == Some(Fault::ThirdValue) {
+            landed.iter().for_each(|item| self.meddle(item));
         }
         let problem = problem(&items, self.behaviours().error_keys);
-        if fault == Some(Fault::MultiStatus) {
+        let is_multi_status = problem.is_none() && self.behaviours().success == Success::MultiStatus;
+        if is_multi_status || fault == Some(Fault::MultiStatus) {
             return Ok(self.multi_status(&landed, problem));
         }
         match problem {
@@ -69,6 +83,10 @@ impl Update<'_> {
     }
 
     fn read(&self, body: &[u8]) -> Result<Vec<Item>, Problem> {
+        let limit = self.behaviours().max_update_bytes as usize;
+        if limit > 0 && body.len() > limit {
+            return Err(Problem::plain(413, format!("the body has {} bytes, {limit} are taken", body.len())));
+        }
         let array: &RawValue = serde_json::from_slice(body)
             .map_err(|error| Problem::violation(400, format!("the body is not JSON: {error}")))?;
         let customers: Vec<&RawValue> = serde_json::from_str(array.get())
@@ -96,6 +114,11 @@ impl Update<'_> {
         if length > self.options.max_customers_per_update {
             return Err(Problem::plain(413, title));
         }
+        let overload = self.behaviours().overload;
+        if overload.above > 0 && length > overload.above as usize {
+            let status = if overload.status == 0 { 504 } else { overload.status };
+            return Err(Problem::plain(status, "the update took too long"));
+        }
         Ok(())
     }
 
@@ -109,7 +132,13 @@ impl Update<'_> {
             errors: vec![(format!("{index}.id"), refusal.message.clone())],
             ..Problem::violation(422, format!("element {index}: {}", refusal.message))
         })?;
-        let mut item = Item { id, changes: Vec::new(), mistakes: Vec::new(), is_passed_over: false };
+        let mut item = Item {
+            id,
+            changes: Vec::new(),
+            mistakes: Vec::new(),
+            sent_authentication: None,
+            is_passed_over: false,
+        };
         if members.len() == 1 {
             item.mistake("id", format!("empty update: customer {id} comes with nothing to change"), true);
         }
@@ -121,6 +150,9 @@ impl Update<'_> {
         }
         for (name, value) in members.iter().filter(|(name, _)| name != "id") {
             item.check(name, value.get(), self.behaviours());
+            if name == "authentication" {
+                item.sent_authentication = Some(value.get().to_owned());
+            }
         }
         Ok(item)
     }
@@ -151,16 +183,39 @@ impl Update<'_> {
 
     /// Writes one customer, unless it already is as asked for.
     fn apply(&mut self, item: &Item) {
-        let Some(mut record) = self.book.record(item.id).map(std::borrow::Cow::into_owned) else { return };
-        let mut changed = false;
+        let Some(mut record) = self.record(item.id) else { return };
+        let mut changed = Vec::new();
         for (name, change) in &item.changes {
-            changed |= self.change(&mut record, item.id, name, change);
+            if self.change(&mut record, item.id, name, change) {
+                changed.push(name.as_str());
+            }
         }
-        if changed {
-            self.stats.customers_changed += 1;
-            self.book.store(item.id, record, self.now);
-        } else {
+        if changed.is_empty() {
             self.stats.customers_unchanged += 1;
+        } else {
+            self.stats.customers_changed += 1;
+            self.store(item.id, record, &changed);
+        }
+    }
+
+    fn record(&self, id: i32) -> Option<Record> {
+        self.book.record(id).map(std::borrow::Cow::into_owned)
+    }
+
+    /// Stores a customer of which these attributes have changed.
+    fn store(&mut self, id: i32, record: Record, changed: &[&str]) {
+        let is_undated = changed.iter().all(|name| self.behaviours().undated.holds(name));
+        let before = self.book.modified(id).filter(|_| is_undated);
+        self.book.store(id, record, before.unwrap_or(self.now));
+    }
+
+    /// Somebody changes what has just landed: the first text or balance among it.
+    fn meddle(&mut self, item: &Item) {
+        let Some(mut record) = self.record(item.id) else { return };
+        for (name, change) in &item.changes {
+            let Some(other) = another(name, change) else { continue };
+            record.set(name, &other);
+            return self.store(item.id, record, &[name]);
         }
     }
 
@@ -169,7 +224,7 @@ impl Update<'_> {
             Change::Set(json) => record.set(name, json),
             Change::Email(email) => record.set(name, &quoted(email)),
             Change::FormFields(fields) => {
-                record.set(name, &form_fields(record, id, fields, self.behaviours().form_fields))
+                record.set(name, &form_fields(record, id, fields, self.behaviours()))
             }
             Change::Authentication { force_password_reset, new_password } => {
                 if let Some(password) = new_password {
@@ -205,17 +260,32 @@ impl Update<'_> {
     fn data<'a>(&self, items: impl Iterator<Item = &'a Item>) -> String {
         let mut out = String::new();
         for item in items.filter(|item| !item.is_passed_over) {
-            let Some(record) = self.book.record(item.id) else { continue };
-            out.push_str(if out.is_empty() { "" } else { "," });
-            match self.behaviours().response {
-                ResponseAttributes::Usual => write_usual(&record, &mut out),
-                ResponseAttributes::Everything => record.write(&mut out, |_| true),
-                ResponseAttributes::Minimal => {
-                    record.write(&mut out, |name| name == "id" || item.tells(name))
-                }
+            let before = self.before.iter().find(|(id, _)| *id == item.id).map(|(_, record)| record.clone());
+            let Some(mut record) = before.unwrap_or_else(|| self.record(item.id)) else { continue };
+            if self.behaviours().echoes_authentication {
+                item.authentication().map(|sent| record.set("authentication", sent));
             }
+            out.push_str(if out.is_empty() { "" } else { "," });
+            self.write(item, &record, &mut out);
         }
         out
+    }
+
+    fn write(&self, item: &Item, record: &Record, out: &mut String) {
+        let face = Face::of_update(self.behaviours());
+        match self.behaviours().response {
+            ResponseAttributes::Usual => face.write(record, out),
+            ResponseAttributes::Everything => face.write_only(record, out, |_| true),
+            ResponseAttributes::Minimal => {
+                face.write_only(record, out, |name| name == "id" || item.tells(name))
+            }
+            ResponseAttributes::OnlyIds => face.write_only(record, out, |name| name == "id"),
+            ResponseAttributes::EmptyParts => {
+                let is_told = |name: &str| !PARTS.contains(&name) || item.sets(name);
+                face.write_only(record, out, is_told);
+                PARTS.iter().filter(|part| !item.sets(part)).for_each(|part| face::push_empty(part, out));
+            }
+        }
     }
 }
 
@@ -229,7 +299,7 @@ impl Item {
         if self.changes.iter().any(|(name, _)| name == attribute) {
             return self.mistake(attribute, format!("{attribute} is given twice"), true);
         }
-        match rules::check(attribute, json, behaviours.normalise) {
+        match rules::check(attribute, json, behaviours.tidying) {
             Ok(change) => self.changes.push((attribute.to_owned(), change)),
             Err(refusal) => self.mistakes.push(Mistake { attribute: attribute.to_owned(), refusal }),
         }
@@ -242,10 +312,18 @@ impl Item {
         })
     }
 
-    /// Whether the sparest answer holds an attribute.
+    /// Whether a sparse answer holds an attribute.
     fn tells(&self, name: &str) -> bool {
-        let on_request = ["store_credit_amounts", "form_fields"].contains(&name);
-        !on_request && self.changes.iter().any(|(changed, _)| changed == name)
+        !PARTS.contains(&name) && self.sets(name)
+    }
+
+    fn sets(&self, name: &str) -> bool {
+        self.changes.iter().any(|(changed, _)| changed == name)
+    }
+
+    /// `authentication` as it was sent.
+    fn authentication(&self) -> Option<&str> {
+        self.sent_authentication.as_deref()
     }
 }
 
@@ -283,9 +361,25 @@ fn problem(items: &[Item], keys: ErrorKeys) -> Option<Problem> {
     (!problem.errors.is_empty()).then_some(problem)
 }
 
+/// What somebody else may make of a value.
+fn another(name: &str, change: &Change) -> Option<String> {
+    match change {
+        Change::Set(json) if name == "store_credit_amounts" => {
+            let items: Vec<Members<'_>> = serde_json::from_str(json).ok()?;
+            let amount: Decimal = items.first()?.0.first()?.1.get().parse().ok()?;
+            Some(format!(r#"[{{"amount":{}}}]"#, amount + Decimal::ONE))
+        }
+        Change::Set(json) => {
+            let text: String = serde_json::from_str(json).ok()?;
+            Some(quoted(&text.chars().rev().collect::<String>())).filter(|other| other != json)
+        }
+        _ => None,
+    }
+}
+
 /// The form fields after a write, as JSON.
-fn form_fields(record: &Record, id: i32, fields: &[(String, String)], writes: FormFieldWrites) -> String {
-    let mut all = match writes {
+fn form_fields(record: &Record, id: i32, fields: &[(String, String)], behaviours: Behaviours) -> String {
+    let mut all = match behaviours.form_fields {
         FormFieldWrites::MergeByName => current_form_fields(record),
         FormFieldWrites::ReplaceAll => Vec::new(),
     };
@@ -294,6 +388,9 @@ fn form_fields(record: &Record, id: i32, fields: &[(String, String)], writes: Fo
             Some((_, current)) => value.clone_into(current),
             None => all.push((name.clone(), value.clone())),
         }
+    }
+    if behaviours.tidying.order {
+        all.sort();
     }
     let all: Vec<String> = all.iter().map(|(name, value)| form_field(id, &quoted(name), value)).collect();
     format!("[{}]", all.join(","))

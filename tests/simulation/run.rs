@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tempfile::TempDir;
 use tillsync::sandbox::{
-    Behaviours, DateBounds, ErrorKeys, FormFieldWrites, Normalise, Partial, ResponseAttributes,
-    SandboxOptions, StoreCore, TooManyRequests, UnknownIds,
+    Behaviours, DateBounds, ErrorKeys, FormFieldWrites, Partial, ResponseAttributes, SandboxOptions,
+    StoreCore, Tidying, TooManyRequests, UnknownIds,
 };
 use tillsync::{Decimal, Error, Extent, Keep, Policies, Policy, Store, SyncEngine, SyncOptions};
 
@@ -60,7 +60,7 @@ fn store_options(seed: u64, random: &mut fastrand::Rng) -> SandboxOptions {
         response: [ResponseAttributes::Usual, ResponseAttributes::Everything, ResponseAttributes::Minimal]
             [any(3)],
         date_bounds: [DateBounds::Inclusive, DateBounds::Exclusive][any(2)],
-        normalise: [Normalise::Off, Normalise::TrimAndLowerCaseEmails][any(2)],
+        tidying: [Tidying::NONE, Tidying::USUAL][any(2)],
         form_fields: [FormFieldWrites::MergeByName, FormFieldWrites::ReplaceAll][any(2)],
         unknown_ids: [UnknownIds::Refuse, UnknownIds::LeaveOut][any(2)],
         too_many_requests: [
@@ -68,6 +68,7 @@ fn store_options(seed: u64, random: &mut fastrand::Rng) -> SandboxOptions {
             TooManyRequests::RetryAfterOnly,
             TooManyRequests::Bare,
         ][any(3)],
+        ..Behaviours::default()
     };
     SandboxOptions {
         customers: [1, 5, 25, 60][any(4)],
