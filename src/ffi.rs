@@ -8,12 +8,11 @@
 #![allow(unsafe_code, reason = "strings come in as pointers of C")]
 
 use std::ffi::{CStr, c_char};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::embed::{self, Refusal};
+use crate::embed::{self, Refusal, guarded};
 
 /// Opens a till's file, making it when it is not there, and returns its handle; 0 when that fails, and
 /// `tillsync_last_error` tells why.
@@ -157,12 +156,6 @@ unsafe fn text<'a>(what: &str, pointer: *const c_char) -> Result<Option<&'a str>
     // argument, which outlives the call, and what is made of it does not outlive the call.
     let text = unsafe { CStr::from_ptr(pointer) };
     text.to_str().map(Some).map_err(|_| Refusal::usage(format!("{what}: is not UTF-8")))
-}
-
-/// Runs what may go wrong. A panic becomes an error: what it held is behind locks that tolerate it, and a transaction is
-/// undone when it is dropped.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Refusal::panicked()))
 }
 
 fn answered(work: impl FnOnce() -> Result<String, Refusal>) -> *const c_char {

@@ -12,10 +12,13 @@
 //! A `Store` and a `SyncEngine` may be sent to another thread; each thread opens its own. One sync of a file runs at a
 //! time, across processes.
 
+#[cfg(not(any(feature = "bundled", feature = "extension")))]
+compile_error!("tillsync needs the SQLite that it was tested with: enable its feature `bundled`");
+
 mod api;
 mod clock;
 mod customer;
-#[cfg(feature = "ffi")]
+#[cfg(any(feature = "ffi", feature = "extension"))]
 mod embed;
 mod engine;
 mod error;
@@ -35,6 +38,13 @@ pub mod parts {
         EmailOrder, GetVerdict, Misses, Pacer, PutVerdict, Step, Tickets, Upload, Write, judge_get, judge_put,
     };
     pub use crate::syncer::Schedule;
+}
+
+/// What `bindings/extension` builds on. It may change with any version.
+#[cfg(feature = "extension")]
+#[doc(hidden)]
+pub mod extension {
+    pub use crate::embed::by_file::{Session, in_transaction, not_usable};
 }
 
 pub use api::{HttpOptions, HttpRemote, Remote, Request};

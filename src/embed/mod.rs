@@ -1,4 +1,5 @@
-//! What stands behind the C interface, in safe Rust: tills by number, requests and answers as JSON.
+//! What stands behind the C interface and the extension, in safe Rust: tills by number or by file, requests and answers
+//! as JSON.
 //!
 //! `ffi` takes C's pointers apart and calls this module; nothing here knows of pointers, and nothing there knows what a
 //! till is. A program in another language holds numbers only, so a till that was closed, or never was, is an error that
@@ -7,20 +8,30 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `registry` | open tills by their numbers |
+//! | `by_file` | open tills by their files, for the extension |
 //! | `till` | one open till: its file, its way to the store, its worker |
 //! | `policies` | who decides a conflict, as an app says it |
 //! | `call` | a request in, an answer out: names and shapes of the command's `--json` |
 //! | `refusal` | an error as the other side sees it |
 //! | `strings` | answers that were handed out and not given back yet |
 
+#[cfg(feature = "extension")]
+pub mod by_file;
 mod call;
 mod policies;
 mod refusal;
+#[cfg(feature = "ffi")]
 mod registry;
+#[cfg(feature = "ffi")]
 mod strings;
 mod till;
 
+#[cfg(feature = "ffi")]
 pub(crate) use call::answer;
-pub(crate) use refusal::{Refusal, last_error};
+pub(crate) use refusal::Refusal;
+#[cfg(feature = "ffi")]
+pub(crate) use refusal::{guarded, last_error};
+#[cfg(feature = "ffi")]
 pub(crate) use registry::{close, open, till};
+#[cfg(feature = "ffi")]
 pub(crate) use strings::{issue, take_back};

@@ -1,6 +1,7 @@
 //! An error as the other side sees it: `{"error":{"code","message","hint"}}`. The last one of each thread is kept.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
 
@@ -23,9 +24,16 @@ thread_local! {
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
+#[cfg(feature = "ffi")]
 /// The last refusal on this thread, as JSON.
 pub(crate) fn last_error() -> Option<String> {
     LAST.try_with(|last| last.borrow().clone()).ok().flatten()
+}
+
+/// Runs what may go wrong. A panic becomes an error: what it held is behind locks that tolerate it, and a transaction is
+/// undone when it is dropped.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Refusal::panicked()))
 }
 
 impl Refusal {
@@ -34,7 +42,16 @@ impl Refusal {
         Refusal { code: "usage", message: message.into(), hint: None }
     }
 
+    /// The app's connection has the right to write, for which what was asked for would wait.
+    #[cfg(feature = "extension")]
+    pub(crate) fn in_transaction() -> Refusal {
+        let message =
+            "this connection is in a transaction that writes, which the till's own would wait for".to_owned();
+        Refusal { code: "in_transaction", message, hint: Some("commit first, then ask") }
+    }
+
     /// A handle of no open till.
+    #[cfg(feature = "ffi")]
     pub(crate) fn closed(handle: u64) -> Refusal {
         let message =
             format!("there is no open till with the handle {handle}: it was closed, or never opened");
