@@ -5,7 +5,8 @@
 //! 3. **Merge** it with what was edited here, field by field; what both sides changed is brought together, or held.
 //! 4. **Diff** the edited customers against the snapshot: the smallest payloads.
 //! 5. **Batch** them, oldest edit first, ten a call; each batch is committed to the file before it leaves.
-//! 6. **Upload** with three calls at once; each answer is reconciled in one transaction as it arrives.
+//! 6. **Look, then upload** with three calls at once: a customer that was last read too long ago is read by id first, beside
+//!    the updates that are on their way. Each answer is reconciled in one transaction as it arrives.
 //! 7. **Report** what was done, and what waits for a person.
 //!
 //! The decisions are pure and stand in `flow`; this module carries them out: one writer of the file, requests through
@@ -30,7 +31,9 @@ use crate::api::{Remote, Request};
 use crate::clock::{Clock, SystemClock};
 use crate::customer::CustomerId;
 use crate::error::{Failure, Result};
-use crate::flow::{Answer, GetVerdict, Misses, Pacer, Page, Ticket, Tickets, Trouble, judge_get};
+use crate::flow::{
+    Answer, Bases, GetVerdict, Misses, Pacer, Page, Ticket, Tickets, Trouble, crowd_wait_ms, judge_get,
+};
 use crate::store::{Store, SyncLock};
 use report::Counts;
 use spans::Spans;
@@ -44,8 +47,8 @@ pub struct SyncEngine<R> {
     random: fastrand::Rng,
     pacer: Pacer,
     blocks: u64,
-    /// When this engine's last pull began.
-    pulled_ms: Option<u64>,
+    /// When this engine read which customer.
+    bases: Bases,
     counts: Counts,
     spans: Spans,
     on_event: Box<dyn FnMut(Event) + Send>,
@@ -107,7 +110,7 @@ impl<R: Remote> SyncEngine<R> {
             random,
             pacer,
             blocks,
-            pulled_ms: None,
+            bases: Bases::default(),
             counts,
             spans: Spans::default(),
             on_event,
@@ -147,14 +150,14 @@ impl<R: Remote> SyncEngine<R> {
             engine.recover()?;
             engine.pull_and_merge(Extent::Changes)?;
             let plan = engine.plan()?;
-            engine.upload(plan, engine.base_age_ms())?;
+            engine.upload(plan)?;
             engine.report()
         })
     }
 
-    /// Uploads what was edited, without a pull, unless this engine's last one is longer ago than
-    /// [`UploadOptions::refresh_ms`](crate::UploadOptions::refresh_ms), or there was none: an update built on an old
-    /// snapshot could overwrite a change that nobody here has seen.
+    /// Uploads what was edited, without a pull: only the customers that are to be sent are looked at, by id, a hundred a
+    /// call, unless this engine read them less than [`UploadOptions::fresh_ms`](crate::UploadOptions::fresh_ms) ago. An
+    /// update built on an old snapshot could overwrite a change that nobody here has seen.
     ///
     /// # Errors
     /// As [`SyncEngine::sync`].
@@ -162,7 +165,7 @@ impl<R: Remote> SyncEngine<R> {
         self.whole("push", |engine| {
             engine.recover()?;
             let plan = engine.plan()?;
-            engine.upload(plan, engine.base_age_ms())?;
+            engine.upload(plan)?;
             engine.report()
         })
     }
@@ -288,7 +291,10 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn limited_or_passed(&mut self, answer: &Answer, now_ms: u64) {
-        if answer.status == 429 {
+        if answer.is_crowded() {
+            self.counts.slots_refused += 1;
+            tracing::debug!("too many calls are under way at the store");
+        } else if answer.status == 429 {
             self.counts.rate_limited += 1;
             let until_ms = self.pacer.limited(&answer.rate, now_ms, self.random.f64());
             self.note_throttle(until_ms);
@@ -336,6 +342,11 @@ impl<R: Remote> SyncEngine<R> {
                 (GetVerdict::Stop(failure), _) => return Err(failure.into()),
                 (GetVerdict::Limited, _) => {
                     self.limited(&mut limits, asked.sent_ms).map_or(Ok(()), Err)?;
+                }
+                (GetVerdict::Crowded, _) => {
+                    self.limited(&mut limits, asked.sent_ms).map_or(Ok(()), Err)?;
+                    let wait_ms = crowd_wait_ms(limits.count(), self.random.f64());
+                    self.sleep_until(self.clock.now_ms() + wait_ms)?;
                 }
                 (GetVerdict::Again(why), _) => self.missed(&mut misses, asked.sent_ms, why)?,
                 (GetVerdict::Page(_), Err(_)) => {}

@@ -35,7 +35,8 @@ mod syncer;
 #[doc(hidden)]
 pub mod parts {
     pub use crate::flow::{
-        EmailOrder, GetVerdict, Misses, Pacer, PutVerdict, Step, Tickets, Upload, Write, judge_get, judge_put,
+        BaseTime, Bases, Committed, GetVerdict, Misses, Pacer, ReadFailure, SentRow, Step, Tickets, ToSend,
+        Upload, Write, judge_get, judge_put,
     };
     pub use crate::syncer::Schedule;
 }

@@ -799,10 +799,12 @@ fn an_answer_holds_what_was_edited_here_meanwhile() {
 // ---- the window between pull and push ----------------------------------------------------------------------------
 
 #[test]
-fn a_long_upload_pulls_again_between_batches_and_honours_what_changed() {
-    let mut till = till(80);
+fn a_long_upload_looks_again_beside_its_updates_and_honours_what_changed() {
+    let mut till = till(400);
     till.sandbox.set_latency_ms(60);
-    till.options.upload.refresh_ms = Some(50);
+    // Any look serves for two seconds; the upload takes four.
+    till.options.upload.fresh_ms = 0;
+    till.options.upload.concurrency = 1;
     let ids: Vec<i64> = till.sandbox.ids().into_iter().map(i64::from).collect();
     ids.iter().for_each(|id| till.set(*id, "phone", "till"));
     let last = *ids.last().unwrap();
@@ -813,19 +815,15 @@ fn a_long_upload_pulls_again_between_batches_and_honours_what_changed() {
         }
     });
     let report = engine.sync().unwrap();
-    let methods: Vec<String> = till.sandbox.requests().into_iter().map(|request| request.method).collect();
-    let first_put = methods.iter().position(|method| method == "PUT").unwrap();
-    let last_put = methods.iter().rposition(|method| method == "PUT").unwrap();
-    let between = methods[first_put..last_put].iter().filter(|method| *method == "GET").count();
-    assert!(between >= 2, "{methods:?}");
-    assert_eq!((report.uploaded_customers, report.conflicts, report.requests.put), (79, 1, 8));
+    assert!((4..=6).contains(&report.looks), "{report:?}");
+    assert_eq!((report.uploaded_customers, report.conflicts, report.requests.put), (399, 1, 40));
     assert_eq!(till.remote_value(last, "phone"), r#""office""#);
     assert_eq!(till.outcomes(last, "phone"), ["held"]);
     till.assert_no_violations();
 }
 
 #[test]
-fn a_push_pulls_only_when_its_base_is_old() {
+fn a_push_looks_at_those_it_sends_only_when_their_base_is_old() {
     let till = till_with(json!({"phone": "0"}));
     let mut engine = till.engine();
     let pull = engine.pull(Extent::Changes).unwrap().requests.get;
@@ -834,7 +832,7 @@ fn a_push_pulls_only_when_its_base_is_old() {
     till.set(ANA, "phone", "1");
     till.office(ANA, json!({"phone": "2"}));
     let report = till.engine().push().unwrap();
-    assert_eq!((report.requests.get, report.requests.put, report.conflicts), (1, 0, 1));
+    assert_eq!((report.requests.get, report.requests.put, report.looks, report.conflicts), (1, 0, 1, 1));
     check_open(&till, [("phone", json!("0"), json!("1"), json!("2"))]);
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use common::{Till, sandbox, till};
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use rusqlite::{Connection, StatementStatus};
-use tillsync::{Extent, HttpRemote, Store, SyncEngine};
+use tillsync::{Extent, HttpRemote, Store, SyncEngine, SyncReport};
 
 /// The statements that a connection runs, in their order; those inside triggers are not among them.
 #[derive(Clone, Default)]
@@ -116,6 +116,52 @@ fn an_upload_runs_twenty_statements_a_customer_and_parses_each_once() {
     assert!(statements.len() < 2_100, "{}", statements.len());
     assert_eq!(*watch.parsed_anew.lock().unwrap(), BTreeSet::new());
     assert_no_walk(&till, &statements);
+}
+
+/// Calls of a sync or a push of this till: reads, looks among them, and updates.
+fn calls(till: &Till, work: impl FnOnce(&mut SyncEngine<HttpRemote>) -> SyncReport) -> (u64, u64, u64) {
+    let report = work(&mut till.engine());
+    till.assert_no_violations();
+    (report.requests.get, report.looks, report.requests.put)
+}
+
+fn edit(till: &Till, count: usize) {
+    till.sandbox.ids().iter().take(count).for_each(|id| till.set(i64::from(*id), "phone", "555"));
+}
+
+#[test]
+fn a_sync_that_has_just_pulled_looks_at_nobody() {
+    let till = till(100);
+    edit(&till, 100);
+    assert_eq!(calls(&till, |engine| engine.sync().unwrap()), (1, 0, 10));
+}
+
+#[test]
+fn a_push_of_ten_is_one_look_and_one_update_whatever_the_others_changed() {
+    let till = till(300);
+    edit(&till, 10);
+    till.sandbox
+        .ids()
+        .iter()
+        .for_each(|id| till.office(i64::from(*id), serde_json::json!({"company": "news"})));
+    assert_eq!(calls(&till, |engine| engine.push().unwrap()), (1, 1, 1));
+    edit(&till, 260);
+    assert_eq!(
+        calls(&till, |engine| engine.push().unwrap()),
+        (3, 3, 25),
+        "ten are done; a hundred are looked at in a call"
+    );
+}
+
+#[test]
+fn adjustments_cost_one_look_more_and_no_more() {
+    let till = till(100);
+    let ids = till.sandbox.ids();
+    edit(&till, 60);
+    ids[40..100].iter().for_each(|id| till.adjust(i64::from(*id), "1.25"));
+    assert_eq!(calls(&till, |engine| engine.sync().unwrap()), (2, 1, 10));
+    ids.iter().for_each(|id| till.adjust(i64::from(*id), "1.25"));
+    assert_eq!(calls(&till, |engine| engine.push().unwrap()), (1, 1, 10), "one look serves both");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The real store: ureq over rustls, keep-alive, gzip, explicit timeouts, and a thread for each of the three calls that
-//! may be under way at once.
+//! The real store: ureq over rustls, keep-alive, gzip, explicit timeouts, and a thread for each call that may be under way
+//! at once: three updates, and two reads beside them.
 
 use std::any::Any;
 use std::io;
@@ -17,8 +17,8 @@ use super::{Remote, Request};
 use crate::error::{Error, Result};
 use crate::flow::{Answer, RateHeaders, Ticket, Trouble};
 
-/// Calls at once.
-const THREADS: usize = 3;
+/// Calls at once: three updates and two reads.
+const THREADS: usize = 3 + 2;
 /// The largest answer that is read: 250 customers with all that the contract allows are far below it.
 const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
 

@@ -50,7 +50,7 @@ fn pulled(report: &PullReport) -> String {
     text + "."
 }
 
-/// Upload what was edited; pulls first only where the snapshots are old
+/// Upload what was edited; looks at those that it sends, and pulls nothing else
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync push --dry-run")]
 pub(super) struct Push {
@@ -158,8 +158,8 @@ pub(super) fn synced(report: &SyncReport) -> String {
         let customers = render::count(report.unchanged_customers, "customer");
         text += &format!(" No call was needed for {customers}: the store had the values already.");
     }
-    if report.retries + report.rate_limited > 0 {
-        let (retries, waits) = (report.retries, report.rate_limited);
+    if report.retries + report.rate_limited + report.slots_refused > 0 {
+        let (retries, waits) = (report.retries, report.rate_limited + report.slots_refused);
         text += &format!(
             " {} tried again, {} at the rate limit.",
             render::thousands(retries),

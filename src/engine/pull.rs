@@ -54,13 +54,13 @@ impl Pulling {
 impl<R: Remote> SyncEngine<R> {
     pub(super) fn pull_and_merge(&mut self, extent: Extent) -> Result<()> {
         let cursor = self.store.pull_cursor()?;
-        let began_ms = self.clock.now_ms();
+        let began = self.tick();
         let span = spans::pull(if cursor.is_none() { Extent::Full } else { extent });
         self.traced(&span, |engine| match (extent, cursor) {
             (Extent::Changes, Some(cursor)) => engine.pull_changes(cursor),
             _ => engine.pull_everything(),
         })?;
-        self.pulled_ms = Some(began_ms);
+        self.bases.pulled(began);
         Ok(())
     }
 
@@ -183,10 +183,27 @@ impl<R: Remote> SyncEngine<R> {
                 Ok(page.customers.iter().map(|(attributes, _)| attributes.id()).collect())
             })?;
             let gone: Vec<CustomerId> = unseen.into_iter().filter(|id| !there.contains(id)).collect();
-            self.counts.deleted += gone.len() as u64;
-            let taken = self.store.take_deletions(&gone, self.clock.utc())?;
-            news(taken).for_each(|event| self.say(event));
+            self.take_gone(&gone)?;
         }
+    }
+
+    /// Takes in customers that were read by id.
+    pub(super) fn take_looked(&mut self, page: &Page<'_>) -> Result<()> {
+        let taken = self.take_in(page, &PageKind::Changes, None);
+        // Also after a failure: what was taken in stays.
+        self.commit_pages()?;
+        taken
+    }
+
+    /// These customers are gone from the store.
+    pub(super) fn take_gone(&mut self, gone: &[CustomerId]) -> Result<()> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.counts.deleted += gone.len() as u64;
+        let taken = self.store.take_deletions(gone, self.clock.utc())?;
+        news(taken).for_each(|event| self.say(event));
+        Ok(())
     }
 
     /// Times are whole seconds, and whether the bound itself is included is not documented: one more second.

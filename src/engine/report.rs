@@ -35,10 +35,14 @@ pub struct SyncReport {
     pub conflicts: u64,
     /// Requests that were sent.
     pub requests: Requests,
+    /// Reads by id among them, before updates of customers that had last been read too long ago.
+    pub looks: u64,
     /// How often something was sent or read once more.
     pub retries: u64,
-    /// How often the store said `429`.
+    /// How often the store said `429` because its quota was used up.
     pub rate_limited: u64,
+    /// How often it said `429` because too many calls were under way at once, over all clients of the store.
+    pub slots_refused: u64,
     /// Bytes of the bodies that were sent.
     pub bytes_sent: u64,
     /// How long it took.
@@ -93,6 +97,8 @@ pub(super) struct Counts {
     pub(super) bytes_sent: u64,
     pub(super) retries: u64,
     pub(super) rate_limited: u64,
+    pub(super) slots_refused: u64,
+    pub(super) looks: u64,
     pub(super) pulled: u64,
     pub(super) deleted: u64,
     pub(super) unchanged_customers: u64,
@@ -107,7 +113,7 @@ impl Counts {
     }
 
     /// What was counted since then, by the names of the report.
-    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 10] {
+    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 12] {
         let of = |count: fn(&Counts) -> u64| count(self).saturating_sub(count(before));
         [
             ("pulled", of(|counts| counts.pulled)),
@@ -117,8 +123,10 @@ impl Counts {
             ("unchanged_customers", of(|counts| counts.unchanged_customers)),
             ("get", of(|counts| counts.get)),
             ("put", of(|counts| counts.put)),
+            ("looks", of(|counts| counts.looks)),
             ("retries", of(|counts| counts.retries)),
             ("rate_limited", of(|counts| counts.rate_limited)),
+            ("slots_refused", of(|counts| counts.slots_refused)),
             ("bytes_sent", of(|counts| counts.bytes_sent)),
         ]
     }
@@ -141,8 +149,10 @@ impl<R: Remote> SyncEngine<R> {
             rejected: rejected_edits.len() as u64,
             conflicts: open_conflicts.len() as u64,
             requests: counts.requests(),
+            looks: counts.looks,
             retries: counts.retries,
             rate_limited: counts.rate_limited,
+            slots_refused: counts.slots_refused,
             bytes_sent: counts.bytes_sent,
             elapsed_ms: self.clock.now_ms() - counts.began_ms,
             rejected_edits,

@@ -13,9 +13,9 @@ use tracing::{Span, debug, debug_span, info, info_span, warn};
 use super::report::Counts;
 use super::{Extent, SyncEngine};
 use crate::api::{Remote, Request};
-use crate::customer::{CustomerId, FieldId};
+use crate::customer::CustomerId;
 use crate::error::Result;
-use crate::flow::{Answer, PutVerdict, Ticket, Trouble};
+use crate::flow::{Answer, PutVerdict, SentRow, Ticket, Trouble};
 
 /// A sync of some kind. Counts are those of its report.
 fn sync(kind: &'static str) -> Span {
@@ -31,15 +31,17 @@ fn sync(kind: &'static str) -> Span {
         conflicts = Empty,
         get = Empty,
         put = Empty,
+        looks = Empty,
         retries = Empty,
         rate_limited = Empty,
+        slots_refused = Empty,
         bytes_sent = Empty,
         error = Empty,
         elapsed_ms = Empty,
     )
 }
 
-/// Steps 2 and 3, once a sync, and again in a long upload.
+/// Steps 2 and 3, once a sync.
 pub(super) fn pull(extent: Extent) -> Span {
     let is_full = extent == Extent::Full;
     info_span!(
@@ -66,6 +68,7 @@ pub(super) fn upload(customers: u64) -> Span {
         customers,
         uploaded_customers = Empty,
         uploaded_fields = Empty,
+        looks = Empty,
         put = Empty,
         retries = Empty,
         bytes_sent = Empty,
@@ -132,8 +135,8 @@ struct Going {
 
 impl Spans {
     /// A batch leaves; its request follows under the same ticket.
-    pub(super) fn batch(&mut self, ticket: Ticket, sent: &[(CustomerId, Vec<FieldId>)], now_ms: u64) {
-        let fields: usize = sent.iter().map(|(_, fields)| fields.len()).sum();
+    pub(super) fn batch(&mut self, ticket: Ticket, sent: &[SentRow], now_ms: u64) {
+        let fields: usize = sent.iter().map(SentRow::count).sum();
         let span = debug_span!(
             "batch",
             customers = sent.len(),
@@ -142,11 +145,12 @@ impl Spans {
             outcome = Empty,
             confirmed = Empty,
             missing = Empty,
+            unshown = Empty,
             rejected = Empty,
             elapsed_ms = Empty
         );
         if !span.is_disabled() {
-            let attempts = sent.iter().map(|(id, _)| once_more(&mut self.sent, *id));
+            let attempts = sent.iter().map(|row| once_more(&mut self.sent, row.id));
             let attempt = attempts.max().unwrap_or(1);
             span.record("attempt", attempt);
             self.batches.insert(ticket, Going { span, since_ms: now_ms, attempt });
@@ -222,8 +226,9 @@ fn word(verdict: &PutVerdict) -> &'static str {
     match verdict {
         PutVerdict::Confirmed { .. } => "confirmed",
         PutVerdict::Refused { .. } => "refused",
-        PutVerdict::TooLarge => "too_large",
+        PutVerdict::TooLarge { .. } => "too_large",
         PutVerdict::Limited => "limited",
+        PutVerdict::Crowded => "crowded",
         PutVerdict::InDoubt(_) => "in_doubt",
         PutVerdict::NotSent(_) => "not_sent",
         PutVerdict::Stop(_) => "stopped",
@@ -233,9 +238,10 @@ fn word(verdict: &PutVerdict) -> &'static str {
 /// What is worth a line. The store's own words may repeat what a customer is called: they are for `debug`.
 fn note(span: &Span, verdict: &PutVerdict) {
     span.in_scope(|| match verdict {
-        PutVerdict::Confirmed { records, missing, rejections } => {
+        PutVerdict::Confirmed { records, missing, unshown, rejections } => {
             span.record("confirmed", records.len());
             span.record("missing", missing.len());
+            span.record("unshown", unshown.len());
             span.record("rejected", rejections.len());
             debug!("confirmed");
         }
@@ -246,7 +252,7 @@ fn note(span: &Span, verdict: &PutVerdict) {
         PutVerdict::Refused { rejections, .. } => {
             warn!(named = rejections.len(), "an update was refused");
         }
-        PutVerdict::TooLarge => warn!("an update was too large"),
-        PutVerdict::Limited | PutVerdict::NotSent(_) | PutVerdict::Stop(_) => {}
+        PutVerdict::TooLarge { .. } => warn!("an update was too large"),
+        PutVerdict::Limited | PutVerdict::Crowded | PutVerdict::NotSent(_) | PutVerdict::Stop(_) => {}
     });
 }

@@ -5,42 +5,49 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use super::{Event, Extent, Progress, SyncEngine, spans};
+use super::{Event, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
-    Answer, EmailOrder, GetVerdict, Misses, Notice, PutVerdict, Step, Ticket, Trouble, Upload, Write,
-    judge_get, judge_put, order_emails,
+    Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, ReadFailure, SentRow, Step, Ticket,
+    ToSend, Trouble, Upload, Write, judge_get, judge_put, order_emails,
 };
 use crate::store::{Planned, Prepared, Uploaded};
 
 /// What a ticket stands for.
 enum Errand {
-    Put(Vec<(CustomerId, Vec<FieldId>)>),
-    Read(Vec<CustomerId>),
+    /// A batch: committed, then on its way.
+    Batch(Batch),
+    /// A reading back of what is in doubt.
+    ReadBack { ids: Vec<CustomerId>, asked: BaseTime },
+    /// A look at customers whose base is too old.
+    Look { ids: Vec<CustomerId>, asked: BaseTime },
 }
 
-/// A machine and what it has on its way.
+/// A batch that was committed.
+struct Batch {
+    /// None: it has left.
+    request: Option<Request>,
+    sent: Vec<SentRow>,
+    /// When it was committed, if how long ago it was sent will matter.
+    adjusts_since_ms: Option<u64>,
+}
+
+impl Batch {
+    fn ids(&self) -> impl Iterator<Item = CustomerId> {
+        self.sent.iter().map(|row| row.id)
+    }
+}
+
+/// A machine, and what its tickets stand for.
 struct Run {
     machine: Upload,
     errands: BTreeMap<Ticket, Errand>,
     total: u64,
     done: BTreeSet<CustomerId>,
-    /// Committed, and not on their way yet.
-    ready: BTreeMap<Ticket, Ready>,
     /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
     answered: Vec<Vec<(CustomerId, Record)>>,
-    /// Updates that the store put off since it last let one through: what a refresh reads meanwhile is no progress.
-    limits: Misses,
-}
-
-/// A batch that was committed.
-struct Ready {
-    request: Request,
-    sent: Vec<(CustomerId, Vec<FieldId>)>,
-    /// When it was committed, if how long ago it was sent will matter.
-    adjusts_since_ms: Option<u64>,
 }
 
 /// A batch with an adjustment that has waited longer is told to leave now, in the file. One that has not may have left so
@@ -66,11 +73,10 @@ impl<R: Remote> SyncEngine<R> {
             .adjustment_sent_at
             .map_or(TimeDelta::zero(), |sent_at| grace - (self.clock.utc() - sent_at));
         let left_ms = left.clamp(TimeDelta::zero(), grace).num_milliseconds().unsigned_abs();
-        let now_ms = self.clock.now_ms();
+        let at_ms = self.clock.now_ms() + left_ms;
         let tickets = self.tickets();
         let span = spans::recover(doubt.customers.len());
-        let machine =
-            Upload::recovering(doubt.customers, now_ms + left_ms, self.options.upload, now_ms, tickets);
+        let machine = Upload::recovering(&doubt.customers, at_ms, self.options.upload, tickets);
         self.traced(&span, |engine| engine.run(machine, 0))
     }
 
@@ -91,19 +97,14 @@ impl<R: Remote> SyncEngine<R> {
         notices.into_iter().for_each(|notice| self.say(Event::of(notice)));
     }
 
-    /// How long ago this engine pulled. What an earlier process pulled is of no use: only the wall clock could tell its
-    /// age, and that may have been set.
-    pub(super) fn base_age_ms(&self) -> u64 {
-        self.pulled_ms.map_or(u64::MAX, |pulled_ms| self.clock.now_ms().saturating_sub(pulled_ms))
-    }
-
-    /// Steps 5 and 6, with snapshots that are `base_age_ms` old.
-    pub(super) fn upload(&mut self, planned: Planned, base_age_ms: u64) -> Result<()> {
+    /// Steps 5 and 6.
+    pub(super) fn upload(&mut self, planned: Planned) -> Result<()> {
         let order = self.order(&planned)?;
-        let total = planned.customers.len() as u64;
-        let size = self.store.batch_limit(self.clock.utc())?.unwrap_or(self.options.upload.batch_size);
-        let (times, tickets) = ((self.clock.now_ms(), base_age_ms), self.tickets());
-        let machine = Upload::of(planned.customers, &order, size, self.options.upload, times, tickets);
+        let Planned { customers, adjusting, .. } = planned;
+        let total = customers.len() as u64;
+        let most_bytes = self.store.body_limit(self.clock.utc())?;
+        let work = ToSend { customers, order, adjusting, most_bytes };
+        let machine = Upload::of(work, self.options.upload, self.tickets());
         self.traced(&spans::upload(total), |engine| engine.run(machine, total))
     }
 
@@ -116,58 +117,67 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn run(&mut self, machine: Upload, total: u64) -> Result<()> {
-        let mut run = Run {
-            machine,
-            errands: BTreeMap::new(),
-            total,
-            done: BTreeSet::new(),
-            ready: BTreeMap::new(),
-            answered: Vec::new(),
-            limits: Misses::default(),
-        };
+        let mut run =
+            Run { machine, errands: BTreeMap::new(), total, done: BTreeSet::new(), answered: Vec::new() };
         loop {
             if let Err(stopped) = self.refuse_when_stopped() {
                 self.lay_down(&mut run)?;
                 return Err(stopped);
             }
-            let step = run.machine.next(self.clock.now_ms(), &self.pacer);
-            if !matches!(step, Step::Send(_) | Step::Prepare(..)) {
+            let now = self.tick();
+            let step = run.machine.next(self.clock.now_ms(), &self.pacer, &self.bases);
+            if !matches!(step, Step::Send(_) | Step::Prepare(..) | Step::Look(..)) {
                 self.settle(&mut run)?;
             }
             match step {
+                Step::Look(ticket, ids) => {
+                    self.counts.looks += 1;
+                    self.read(&mut run, ticket, ids, |ids| Errand::Look { ids, asked: now });
+                }
                 Step::Prepare(ticket, ids) => self.prepare(&mut run, ticket, ids)?,
                 Step::Send(ticket) => self.send(&mut run, ticket)?,
                 Step::Retract(ticket, ids) => {
-                    run.ready.remove(&ticket);
+                    run.errands.remove(&ticket);
                     self.store.release(&ids, self.clock.utc())?;
                 }
                 Step::Read(ticket, ids) => {
-                    run.errands.insert(ticket, Errand::Read(ids.clone()));
-                    self.start(ticket, Request::ByIds(ids));
-                }
-                Step::Refresh => {
-                    self.pull_and_merge(Extent::Changes)?;
-                    run.machine.refreshed(self.clock.now_ms());
+                    self.read(&mut run, ticket, ids, |ids| Errand::ReadBack { ids, asked: now });
                 }
                 Step::Wait(until_ms) => self.wait(&mut run, until_ms)?,
                 Step::Done => break,
             }
         }
         self.counts.retries += u64::from(run.machine.retries());
-        if let Some(size) = run.machine.learned_size() {
-            self.store.set_batch_limit(size, self.clock.utc())?;
+        if let Some(bytes) = run.machine.learned_bytes() {
+            self.store.set_body_limit(bytes, self.clock.utc())?;
         }
         run.machine.failure().map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    /// The time by which bases age.
+    pub(super) fn tick(&mut self) -> BaseTime {
+        self.bases.tick(self.clock.now_ms(), self.clock.utc())
+    }
+
+    fn read(
+        &mut self,
+        run: &mut Run,
+        ticket: Ticket,
+        ids: Vec<CustomerId>,
+        errand: impl FnOnce(Vec<CustomerId>) -> Errand,
+    ) {
+        run.errands.insert(ticket, errand(ids.clone()));
+        self.start(ticket, Request::ByIds(ids));
     }
 
     /// Commits a batch, and with it what else may be prepared, unless others write too: one wait for the disk.
     fn prepare(&mut self, run: &mut Run, ticket: Ticket, ids: Vec<CustomerId>) -> Result<()> {
         let (now_ms, mut batches) = (self.clock.now_ms(), vec![(ticket, ids)]);
         if !self.store.others_write()? {
-            batches.extend(std::iter::from_fn(|| run.machine.next_to_prepare(now_ms)));
+            batches.extend(std::iter::from_fn(|| run.machine.next_to_prepare(&self.bases)));
         }
         let ids = batches.iter().map(|(_, ids)| &ids[..]);
-        let prepared = self.store.prepare_batches(ids, self.clock.utc())?;
+        let prepared = self.store.prepare_batches(ids, run.machine.most_bytes(), self.clock.utc())?;
         for ((ticket, _), prepared) in batches.iter().zip(prepared) {
             self.prepared(run, *ticket, prepared, now_ms);
         }
@@ -177,33 +187,38 @@ impl<R: Remote> SyncEngine<R> {
     fn prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: Prepared, now_ms: u64) {
         self.counts.unchanged_customers += prepared.unchanged_customers as u64;
         self.tell(prepared.notices);
-        if prepared.payloads.is_empty() {
-            run.machine.nothing_to_send(ticket);
-            return;
-        }
-        let customers: Vec<CustomerId> = prepared.payloads.iter().map(|payload| payload.id).collect();
-        let has_adjustment = prepared.payloads.iter().any(|payload| payload.credit.is_some());
-        run.machine.prepared(ticket, &customers, has_adjustment);
-        let ready = Ready {
-            request: Request::update(&prepared.payloads),
-            sent: prepared.payloads.iter().map(|payload| (payload.id, payload.sent().collect())).collect(),
-            adjusts_since_ms: has_adjustment.then_some(now_ms),
+        let payloads = &prepared.payloads;
+        let adjusts = payloads.iter().filter(|payload| payload.credit.is_some());
+        let committed = Committed {
+            customers: payloads.iter().map(|payload| (payload.id, payload.to_json().len())).collect(),
+            adjusting: adjusts.map(|payload| payload.id).collect(),
+            left: prepared.left,
         };
-        run.ready.insert(ticket, ready);
+        if !payloads.is_empty() {
+            let batch = Batch {
+                request: Some(Request::update(payloads)),
+                sent: prepared.sent,
+                adjusts_since_ms: (!committed.adjusting.is_empty()).then_some(now_ms),
+            };
+            run.errands.insert(ticket, Errand::Batch(batch));
+        }
+        run.machine.prepared(ticket, committed);
     }
 
     /// Lets a batch leave that was committed.
     fn send(&mut self, run: &mut Run, ticket: Ticket) -> Result<()> {
-        let Some(Ready { request, sent, adjusts_since_ms }) = run.ready.remove(&ticket) else {
+        let errand = run.errands.get_mut(&ticket);
+        let batch =
+            errand.and_then(|errand| if let Errand::Batch(batch) = errand { Some(batch) } else { None });
+        let Some((request, batch)) = batch.and_then(|batch| Some((batch.request.take()?, batch))) else {
             return Err(Failure::Unexpected("a batch was to leave that is not ready".to_owned()).into());
         };
         let now_ms = self.clock.now_ms();
-        if adjusts_since_ms.is_some_and(|since_ms| now_ms - since_ms > LEAVES_AT_ONCE_MS) {
-            self.store.leaves_now(sent[0].0, self.clock.utc())?;
+        if batch.adjusts_since_ms.is_some_and(|since_ms| now_ms - since_ms > LEAVES_AT_ONCE_MS) {
+            self.store.leaves_now(batch.sent[0].id, self.clock.utc())?;
         }
         run.machine.sent(ticket, now_ms);
-        self.spans.batch(ticket, &sent, now_ms);
-        run.errands.insert(ticket, Errand::Put(sent));
+        self.spans.batch(ticket, &batch.sent, now_ms);
         self.start(ticket, request);
         Ok(())
     }
@@ -226,8 +241,17 @@ impl<R: Remote> SyncEngine<R> {
 
     fn take_answer(&mut self, run: &mut Run, ticket: Ticket, answer: &Result<Answer, Trouble>) -> Result<()> {
         match run.errands.remove(&ticket) {
-            Some(Errand::Put(sent)) => self.put_answered(run, ticket, &sent, answer),
-            Some(Errand::Read(ids)) => self.read_answered(run, ticket, &ids, answer),
+            Some(Errand::Batch(batch)) => self.put_answered(run, ticket, &batch, answer),
+            Some(Errand::ReadBack { ids, asked }) => {
+                self.read_answered(run, ticket, answer, |engine, run, page| {
+                    engine.read_back(run, ticket, &ids, asked, &page)
+                })
+            }
+            Some(Errand::Look { ids, asked }) => {
+                self.read_answered(run, ticket, answer, |engine, run, page| {
+                    engine.looked(run, ticket, &ids, asked, page)
+                })
+            }
             None => Ok(()),
         }
     }
@@ -236,16 +260,16 @@ impl<R: Remote> SyncEngine<R> {
         &mut self,
         run: &mut Run,
         ticket: Ticket,
-        sent: &[(CustomerId, Vec<FieldId>)],
+        batch: &Batch,
         answer: &Result<Answer, Trouble>,
     ) -> Result<()> {
-        let verdict = self.within_patience(run, judge_put(answer, sent));
+        let verdict = judge_put(answer, &batch.sent);
         self.spans.judged(ticket, &verdict, self.clock.now_ms());
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
             Write::Settle(records) => run.answered.push(records),
             Write::Release => {
-                let ids: Vec<CustomerId> = sent.iter().map(|(id, _)| *id).collect();
+                let ids: Vec<CustomerId> = batch.ids().collect();
                 self.store.release(&ids, now)?;
             }
             Write::Reject(rejection) => {
@@ -255,6 +279,69 @@ impl<R: Remote> SyncEngine<R> {
             Write::Nothing => {}
         }
         Ok(())
+    }
+
+    /// An answer to a read: its page is handed on, and what brought none goes back to the machine.
+    fn read_answered(
+        &mut self,
+        run: &mut Run,
+        ticket: Ticket,
+        answer: &Result<Answer, Trouble>,
+        take: impl FnOnce(&mut Self, &mut Run, Page<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let failure = match judge_get(answer) {
+            GetVerdict::Page(page) => return take(self, run, page),
+            GetVerdict::Limited => ReadFailure::Limited,
+            GetVerdict::Crowded => ReadFailure::Crowded,
+            GetVerdict::Again(why) => ReadFailure::Again(why),
+            GetVerdict::Stop(failure) => ReadFailure::Stop(failure),
+        };
+        let (now_ms, chance) = (self.clock.now_ms(), self.random.f64());
+        run.machine.read_failed(ticket, failure, now_ms, chance);
+        Ok(())
+    }
+
+    /// What is in doubt was read back: what landed settles, and what did not is pending again.
+    fn read_back(
+        &mut self,
+        run: &mut Run,
+        ticket: Ticket,
+        ids: &[CustomerId],
+        asked: BaseTime,
+        page: &Page<'_>,
+    ) -> Result<()> {
+        let records = page.customers.iter().map(|(attributes, body)| (attributes.id(), Record::new(*body)));
+        let records: BTreeMap<CustomerId, Record> = records.filter(|(id, _)| ids.contains(id)).collect();
+        let shown: BTreeSet<CustomerId> = records.keys().copied().collect();
+        self.tick();
+        self.bases.read(shown.iter().copied(), asked);
+        let gone = run.machine.missing(ticket, &shown, self.clock.now_ms());
+        let known: Vec<CustomerId> =
+            ids.iter().copied().filter(|id| shown.contains(id) || gone.contains(id)).collect();
+        let (machine, now) = (&mut run.machine, self.clock.utc());
+        let refuse = |pending: &[CustomerId]| machine.read(ticket, pending);
+        let uploaded = self.store.recover(&known, &records, &self.options.policies, now, refuse)?;
+        self.progress(run, [], uploaded);
+        Ok(())
+    }
+
+    /// A look: what it shows is merged before the batch is made that it was for.
+    fn looked(
+        &mut self,
+        run: &mut Run,
+        ticket: Ticket,
+        ids: &[CustomerId],
+        asked: BaseTime,
+        mut page: Page<'_>,
+    ) -> Result<()> {
+        page.customers.retain(|(attributes, _)| ids.contains(&attributes.id()));
+        let shown: BTreeSet<CustomerId> =
+            page.customers.iter().map(|(attributes, _)| attributes.id()).collect();
+        self.take_looked(&page)?;
+        self.tick();
+        self.bases.read(shown.iter().copied(), asked);
+        let gone = run.machine.looked(ticket, &shown, self.clock.now_ms());
+        self.take_gone(&gone)
     }
 
     /// Settles what was answered: in one transaction, if nobody else writes.
@@ -275,49 +362,12 @@ impl<R: Remote> SyncEngine<R> {
     /// in doubt, and the next sync reads it back.
     fn lay_down(&mut self, run: &mut Run) -> Result<()> {
         self.settle(run)?;
-        let ready = std::mem::take(&mut run.ready);
-        let ids: Vec<CustomerId> = ready.values().flat_map(|ready| &ready.sent).map(|(id, _)| *id).collect();
+        let is_here = |errand: &Errand| matches!(errand, Errand::Batch(Batch { request: Some(_), .. }));
+        let batches = run.errands.values().filter(|errand| is_here(errand));
+        let ids =
+            batches.flat_map(|errand| if let Errand::Batch(batch) = errand { &batch.sent[..] } else { &[] });
+        let ids: Vec<CustomerId> = ids.map(|row| row.id).collect();
         self.store.release(&ids, self.clock.utc())
-    }
-
-    fn within_patience(&self, run: &mut Run, verdict: PutVerdict) -> PutVerdict {
-        match verdict {
-            PutVerdict::Limited => self
-                .limited(&mut run.limits, self.clock.now_ms())
-                .map_or(PutVerdict::Limited, PutVerdict::NotSent),
-            passed => {
-                run.limits.clear();
-                passed
-            }
-        }
-    }
-
-    fn read_answered(
-        &mut self,
-        run: &mut Run,
-        ticket: Ticket,
-        ids: &[CustomerId],
-        answer: &Result<Answer, Trouble>,
-    ) -> Result<()> {
-        let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
-        match judge_get(answer) {
-            GetVerdict::Page(page) => {
-                let records =
-                    page.customers.iter().map(|(attributes, body)| (attributes.id(), Record::new(*body)));
-                let records: BTreeMap<CustomerId, Record> = records.collect();
-                let machine = &mut run.machine;
-                let refuse = |pending: &[CustomerId]| machine.read(ticket, pending);
-                let uploaded = self.store.recover(ids, &records, &self.options.policies, now, refuse)?;
-                self.progress(run, [], uploaded);
-            }
-            GetVerdict::Limited => match self.limited(&mut run.limits, now_ms) {
-                Some(failure) => run.machine.read_failed(ticket, Err(failure), now_ms, chance),
-                None => run.machine.read_limited(ticket, now_ms),
-            },
-            GetVerdict::Again(why) => run.machine.read_failed(ticket, Ok(why), now_ms, chance),
-            GetVerdict::Stop(failure) => run.machine.read_failed(ticket, Err(failure), now_ms, chance),
-        }
-        Ok(())
     }
 
     fn progress(&mut self, run: &mut Run, through: impl IntoIterator<Item = CustomerId>, uploaded: Uploaded) {

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::RateHeaders;
+use super::{RateHeaders, SentRow};
 use crate::customer::{Attributes, CustomerId, FieldId, Record};
 use crate::error::Failure;
 
@@ -25,6 +25,14 @@ pub struct Answer {
     pub date: Option<DateTime<Utc>>,
     /// The body, unpacked.
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A `429` although the quota is not used up: too many calls were under way at once, over all clients of the store. That
+    /// is over as soon as one of them ends.
+    pub fn is_crowded(&self) -> bool {
+        self.status == 429 && self.rate.left.is_some_and(|left| left > 0)
+    }
 }
 
 /// Why nothing came back.
@@ -54,6 +62,8 @@ pub enum GetVerdict<'a> {
     Page(Page<'a>),
     /// Too many requests: wait as the pacer says; no try is used up.
     Limited,
+    /// Too many at once: wait some tenths of a second; no try is used up.
+    Crowded,
     /// It may go better next time.
     Again(String),
     /// It will not.
@@ -69,6 +79,9 @@ pub enum PutVerdict {
         records: Vec<(CustomerId, Record)>,
         /// Customers that were sent and not confirmed.
         missing: Vec<CustomerId>,
+        /// Customers that the answer shows, and attributes of them as they were before they were sent: those did not land, as
+        /// far as one answer tells. They are among neither of the above.
+        unshown: BTreeMap<CustomerId, Vec<FieldId>>,
         /// What the answer names as wrong, all the same.
         rejections: Vec<Rejection>,
     },
@@ -79,10 +92,15 @@ pub enum PutVerdict {
         /// The server's words, for what it does not name.
         words: String,
     },
-    /// More customers than one call may carry.
-    TooLarge,
+    /// More than one call may carry.
+    TooLarge {
+        /// The server's words.
+        words: String,
+    },
     /// Too many requests: nothing was applied, no try is used up.
     Limited,
+    /// Too many at once: nothing was applied, no try is used up, and it is over as soon as another call ends.
+    Crowded,
     /// It may have been applied.
     InDoubt(String),
     /// The request never left.
@@ -114,6 +132,7 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
             Ok(page) => GetVerdict::Page(page),
             Err(why) => GetVerdict::Again(why),
         },
+        429 if answer.is_crowded() => GetVerdict::Crowded,
         429 => GetVerdict::Limited,
         401 | 403 | 404 => GetVerdict::Stop(auth(answer)),
         400..=422 | 424..=498 => GetVerdict::Stop(Failure::Protocol(said(answer))),
@@ -121,9 +140,8 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
     }
 }
 
-/// Reads the answer to an update of the customers `sent`, in the order in which they stood in the call, each with
-/// the attributes that were sent.
-pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[(CustomerId, Vec<FieldId>)]) -> PutVerdict {
+/// Reads the answer to an update of the customers `sent`, in the order in which they stood in the call.
+pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerdict {
     let answer = match answer {
         Ok(answer) => answer,
         Err(Trouble::Offline(why)) => return PutVerdict::NotSent(Failure::Offline(why.clone())),
@@ -131,8 +149,9 @@ pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[(CustomerId, Vec<Fiel
     };
     match answer.status {
         200 | 207 => confirmed(answer, sent),
-        413 if sent.len() > 1 => PutVerdict::TooLarge,
-        400 | 409 | 413 | 422 => refused(answer, sent),
+        413 => PutVerdict::TooLarge { words: words(answer) },
+        400 | 409 | 422 => refused(answer, sent),
+        429 if answer.is_crowded() => PutVerdict::Crowded,
         429 => PutVerdict::Limited,
         401 | 403 | 404 => PutVerdict::Stop(auth(answer)),
         402..=498 if answer.status != 423 => PutVerdict::Stop(Failure::Protocol(said(answer))),
@@ -140,23 +159,28 @@ pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[(CustomerId, Vec<Fiel
     }
 }
 
-fn confirmed(answer: &Answer, sent: &[(CustomerId, Vec<FieldId>)]) -> PutVerdict {
+fn confirmed(answer: &Answer, sent: &[SentRow]) -> PutVerdict {
     let body = match update(&answer.body) {
         Ok(body) => body,
         Err(why) => return PutVerdict::InDoubt(why),
     };
-    let records: BTreeMap<CustomerId, Record> = body
-        .data
-        .iter()
-        .filter_map(|raw| Some((Attributes::parse(raw.get()).ok()?.id(), Record::new(raw.get()))))
-        .filter(|(id, _)| sent.iter().any(|(sent, _)| sent == id))
-        .collect();
+    let (mut records, mut unshown) = (BTreeMap::new(), BTreeMap::new());
+    for raw in body.data {
+        let Ok(attributes) = Attributes::parse(raw.get()) else { continue };
+        let Some(row) = sent.iter().find(|row| row.id == attributes.id()) else { continue };
+        let fields = row.unshown(&attributes);
+        match fields.is_empty() {
+            true => _ = records.insert(row.id, Record::new(raw.get())),
+            false => _ = unshown.insert(row.id, fields),
+        }
+    }
     let rejections = rejections(&body.errors, sent);
-    let missing = sent.iter().map(|(id, _)| *id).filter(|id| !records.contains_key(id)).collect();
-    PutVerdict::Confirmed { records: records.into_iter().collect(), missing, rejections }
+    let is_shown = |id: &CustomerId| records.contains_key(id) || unshown.contains_key(id);
+    let missing = sent.iter().map(|row| row.id).filter(|id| !is_shown(id)).collect();
+    PutVerdict::Confirmed { records: records.into_iter().collect(), missing, unshown, rejections }
 }
 
-fn refused(answer: &Answer, sent: &[(CustomerId, Vec<FieldId>)]) -> PutVerdict {
+fn refused(answer: &Answer, sent: &[SentRow]) -> PutVerdict {
     let errors = parsed::<Refusal<'_>>(&answer.body).map(|refusal| refusal.errors).unwrap_or_default();
     PutVerdict::Refused { rejections: rejections(&errors, sent), words: words(answer) }
 }
@@ -292,7 +316,7 @@ fn messages(errors: &Errors) -> Vec<(String, String)> {
     }
 }
 
-fn rejections(errors: &Errors, sent: &[(CustomerId, Vec<FieldId>)]) -> Vec<Rejection> {
+fn rejections(errors: &Errors, sent: &[SentRow]) -> Vec<Rejection> {
     let mut found = Vec::new();
     for (key, words) in messages(errors) {
         if let Some((customer_id, field)) = named(&key, sent) {
@@ -304,19 +328,19 @@ fn rejections(errors: &Errors, sent: &[(CustomerId, Vec<FieldId>)]) -> Vec<Rejec
 
 /// Whom an error's key names: `0.email`, `[0].email`, `0`, `email`. A field alone names a customer only when just
 /// one of those that were sent carries it.
-fn named(key: &str, sent: &[(CustomerId, Vec<FieldId>)]) -> Option<(CustomerId, Option<FieldId>)> {
+fn named(key: &str, sent: &[SentRow]) -> Option<(CustomerId, Option<FieldId>)> {
     let parts: Vec<&str> = key.split(['.', '[', ']', '/', ':']).filter(|part| !part.is_empty()).collect();
     let field = parts.iter().rev().find_map(|part| FieldId::named(part));
     let index = parts.iter().find_map(|part| part.parse::<usize>().ok());
     let at = |index: usize| {
-        sent.get(index).or_else(|| sent.iter().find(|(id, _)| usize::try_from(id.0) == Ok(index)))
+        sent.get(index).or_else(|| sent.iter().find(|row| usize::try_from(row.id.0) == Ok(index)))
     };
     match (index.and_then(at), field) {
-        (Some((id, fields)), field) => Some((*id, field.filter(|field| fields.contains(field)))),
+        (Some(row), field) => Some((row.id, field.filter(|field| row.carries(*field)))),
         (None, Some(field)) if index.is_none() => {
-            let mut carriers = sent.iter().filter(|(_, fields)| fields.contains(&field));
+            let mut carriers = sent.iter().filter(|row| row.carries(field));
             match (carriers.next(), carriers.next()) {
-                (Some((id, _)), None) => Some((*id, Some(field))),
+                (Some(row), None) => Some((row.id, Some(field))),
                 _ => None,
             }
         }
@@ -327,6 +351,7 @@ fn named(key: &str, sent: &[(CustomerId, Vec<FieldId>)]) -> Option<(CustomerId, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::customer::Value;
 
     fn answer(status: u16, body: &str) -> Result<Answer, Trouble> {
         Ok(Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() })
@@ -337,15 +362,21 @@ mod tests {
     }
 
     fn put(status: u16, body: &str) -> PutVerdict {
-        judge_put(
-            &answer(status, body),
-            &[(CustomerId(7), vec![field("email"), field("phone")]), (CustomerId(9), vec![field("phone")])],
-        )
+        let row = |id, fields: &[&str]| SentRow {
+            id: CustomerId(id),
+            fields: fields.iter().map(|name| (field(name), Value::Null, text("new"))).collect(),
+            password: false,
+        };
+        judge_put(&answer(status, body), &[row(7, &["email", "phone"]), row(9, &["phone"])])
+    }
+
+    fn text(value: &str) -> Value {
+        Value::Text(value.to_owned())
     }
 
     #[test]
     fn a_200_confirms_whom_it_names_and_no_other() {
-        let PutVerdict::Confirmed { records, missing, rejections } =
+        let PutVerdict::Confirmed { records, missing, rejections, .. } =
             put(200, r#"{"data":[{"id":9,"phone":"1"},{"id":5}],"meta":{}}"#)
         else {
             panic!()
@@ -392,7 +423,7 @@ mod tests {
 
     #[test]
     fn every_other_status_has_its_own_meaning() {
-        assert!(matches!(put(413, "{}"), PutVerdict::TooLarge));
+        assert!(matches!(put(413, "{}"), PutVerdict::TooLarge { .. }));
         assert!(matches!(put(429, ""), PutVerdict::Limited));
         for status in [423, 499, 500, 502, 503, 504, 507, 302, 204] {
             assert!(matches!(put(status, "{}"), PutVerdict::InDoubt(_)), "{status}");

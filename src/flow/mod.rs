@@ -9,7 +9,7 @@
 //! A [`CustomerPlan`] says everything that one transaction is to do with one customer; `store` executes it.
 
 mod answer;
-mod batch;
+mod bases;
 mod diff;
 mod dirty;
 mod merge;
@@ -23,19 +23,23 @@ mod rate;
 mod reconcile;
 mod recover;
 mod retry;
+mod ticket;
 mod upload;
 
 pub use answer::{Answer, GetVerdict, Page, PutVerdict, Rejection, Trouble, judge_get, judge_put};
-pub use batch::{EmailEdit, EmailOrder, order_emails};
+pub use bases::{BaseTime, Bases};
 pub use diff::{Diff, diff};
 pub use dirty::{Change, Dirty, Op, OpenConflict};
 pub use merge::{Sent, gone, merge};
 pub use notice::{Notice, notices};
-pub use payload::{Credit, Payload};
+pub use payload::{Credit, Payload, SentRow};
 pub use plan::{ConflictPlan, CustomerPlan, DELETED, Outcome, Settlement, SnapshotPlan};
 pub use policy::{Contest, Decision, Policies, Policy, Resolver};
 pub use rate::{Pacer, RateHeaders};
 pub use reconcile::reconcile;
 pub use recover::{Recovered, recover};
-pub use retry::{Misses, RetryOptions};
-pub use upload::{Step, Ticket, Tickets, Upload, UploadOptions, Write};
+pub use retry::{Misses, RetryOptions, crowd_wait_ms};
+pub use ticket::{Ticket, Tickets};
+pub use upload::{
+    Committed, EmailEdit, EmailOrder, ReadFailure, Step, ToSend, Upload, UploadOptions, Write, order_emails,
+};

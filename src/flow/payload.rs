@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::customer::{CustomerId, EditSeq, FieldId, Value};
+use super::merge::written_over;
+use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
 
 /// What an adjustment was turned into, so that an upload in doubt can be told apart from one that never arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,46 @@ pub struct Credit {
     pub before: Decimal,
     /// The absolute amount that is sent.
     pub sent: Decimal,
+}
+
+/// What was sent of one customer, as it is held against the answer.
+#[derive(Clone, Debug)]
+pub struct SentRow {
+    /// The customer.
+    pub id: CustomerId,
+    /// The attributes, each as it was in the snapshot and as it was sent; not the password.
+    pub fields: Vec<(FieldId, Value, Value)>,
+    /// A password was sent too.
+    pub password: bool,
+}
+
+impl SentRow {
+    /// A payload, and the snapshot that it was made from.
+    pub fn of(payload: &Payload, base: Option<&Attributes<'_>>) -> SentRow {
+        let was = |field| base.map_or(Value::Null, |base| base.get(field));
+        let fields = payload.fields.iter().map(|(field, value)| (*field, was(*field), value.clone()));
+        SentRow { id: payload.id, fields: fields.collect(), password: payload.password.is_some() }
+    }
+
+    /// How many attributes were sent.
+    pub fn count(&self) -> usize {
+        self.fields.len() + usize::from(self.password)
+    }
+
+    /// Whether this attribute was sent.
+    pub fn carries(&self, field: FieldId) -> bool {
+        let is_password = self.password && field == FieldId::NEW_PASSWORD;
+        is_password || self.fields.iter().any(|(sent, ..)| *sent == field)
+    }
+
+    /// The attributes that an answer shows as they were before they were sent.
+    pub fn unshown(&self, told: &Attributes<'_>) -> Vec<FieldId> {
+        let is_unshown = |field: FieldId, was: &Value, sent: &Value| {
+            told.has(field) && told.get(field) == *was && written_over(was, sent) != *was
+        };
+        let fields = self.fields.iter().filter(|(field, was, sent)| is_unshown(*field, was, sent));
+        fields.map(|(field, ..)| *field).collect()
+    }
 }
 
 /// The smallest update of one customer.
@@ -32,14 +73,6 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Every attribute that is sent.
-    pub fn sent(&self) -> impl Iterator<Item = FieldId> {
-        self.fields
-            .iter()
-            .map(|(field, _)| *field)
-            .chain(self.password.as_ref().map(|_| FieldId::NEW_PASSWORD))
-    }
-
     /// The value of an attribute that is sent; none for the password.
     pub fn value(&self, field: FieldId) -> Option<&Value> {
         self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)

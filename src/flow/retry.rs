@@ -39,6 +39,17 @@ impl RetryOptions {
     }
 }
 
+/// The wait after `refusals` refusals in a row (1 for the first) because too many calls were under way at once, with `chance`
+/// drawn from `0.0..1.0`: that is over as soon as another call ends, so tenths of a second, growing up to one. Half of it is
+/// chance: those who were refused together do not come back together.
+pub fn crowd_wait_ms(refusals: u32, chance: f64) -> u64 {
+    let most = CROWD_WAIT_MS.saturating_mul(1 << refusals.saturating_sub(1).min(20)).min(CROWD_WAIT_CAP_MS);
+    most / 2 + (most as f64 / 2.0 * chance) as u64
+}
+
+const CROWD_WAIT_MS: u64 = 400;
+const CROWD_WAIT_CAP_MS: u64 = 1_000;
+
 /// Failures in a row, over all requests: a store that is down is not asked once for every batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Misses {
@@ -80,7 +91,7 @@ impl Misses {
     }
 
     /// Whether nothing has gone well for as long as that may last, however often it was tried.
-    fn have_lasted(&self, options: &RetryOptions, now_ms: u64) -> bool {
+    pub fn have_lasted(&self, options: &RetryOptions, now_ms: u64) -> bool {
         self.count > 0 && now_ms.saturating_sub(self.since_ms) >= options.total_ms
     }
 }

@@ -11,7 +11,7 @@ use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
 use crate::flow::{
-    Credit, CustomerPlan, Dirty, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent,
+    Credit, CustomerPlan, Dirty, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent, SentRow,
     Settlement, SnapshotPlan, diff, reconcile, recover,
 };
 
@@ -20,6 +20,10 @@ use crate::flow::{
 pub(crate) struct Prepared {
     /// Its payloads, in the order of the call; empty: there is nothing to send.
     pub(crate) payloads: Vec<Payload>,
+    /// The same, as they are held against the answer.
+    pub(crate) sent: Vec<SentRow>,
+    /// Customers that did not fit in, and were left alone.
+    pub(crate) left: Vec<CustomerId>,
     /// Customers whose edits ended up where the server already is.
     pub(crate) unchanged_customers: usize,
     pub(crate) notices: Vec<Notice>,
@@ -42,14 +46,16 @@ pub(crate) struct Uploaded {
 }
 
 impl Store {
-    /// Commits batches that leave together, as their customers are now: one commit, and one wait for the disk.
+    /// Commits batches that leave together, as their customers are now: one commit, and one wait for the disk. None has a
+    /// body of more than `most_bytes`, unless it holds but one customer.
     pub(crate) fn prepare_batches<'i>(
         &mut self,
         batches: impl IntoIterator<Item = &'i [CustomerId]>,
+        most_bytes: Option<usize>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
         let prepared = self.engine_write(|transaction| {
-            batches.into_iter().map(|ids| prepare(transaction, ids, now)).collect()
+            batches.into_iter().map(|ids| prepare(transaction, ids, most_bytes, now)).collect()
         })?;
         self.make_room();
         Ok(prepared)
@@ -226,15 +232,27 @@ impl Uploaded {
 fn prepare(
     transaction: &Transaction<'_>,
     ids: &[CustomerId],
+    most_bytes: Option<usize>,
     now: DateTime<Utc>,
 ) -> Result<Prepared, Failed> {
-    let mut prepared = Prepared::default();
-    for id in ids {
+    let (mut prepared, mut bytes) = (Prepared::default(), 1);
+    for (place, id) in ids.iter().enumerate() {
         let Some(dirty) = dirty::load(transaction, *id)? else { continue };
         let diff = diff(&dirty)?;
+        if let (Some(most), Some(payload)) = (most_bytes, &diff.payload) {
+            bytes += payload.to_json().len() + 1;
+            if bytes > most && !prepared.payloads.is_empty() {
+                prepared.left = ids[place..].to_vec();
+                break;
+            }
+        }
         prepared.notices.extend(apply(transaction, &dirty, &diff.plan, now)?);
         prepared.unchanged_customers += usize::from(diff.is_unchanged());
-        prepared.payloads.extend(diff.payload);
+        if let Some(payload) = diff.payload {
+            let base = dirty.base.as_ref().map(Record::attributes).transpose()?;
+            prepared.sent.push(SentRow::of(&payload, base.as_ref()));
+            prepared.payloads.push(payload);
+        }
     }
     if !prepared.payloads.is_empty() {
         insert(transaction, &prepared.payloads, now)?;

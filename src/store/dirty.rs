@@ -1,5 +1,7 @@
 //! Customers with unsettled edits, out of the file.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, named_params};
@@ -16,6 +18,8 @@ use crate::flow::{Change, Diff, Dirty, EmailEdit, Notice, Op, OpenConflict, Outc
 pub(crate) struct Planned {
     /// Customers that have something to send, oldest edit first.
     pub(crate) customers: Vec<CustomerId>,
+    /// Those of them whose store credit is adjusted.
+    pub(crate) adjusting: BTreeSet<CustomerId>,
     /// Those of them whose email is to change.
     pub(crate) emails: Vec<EmailEdit>,
     /// Customers whose edits ended up where the server already is.
@@ -72,6 +76,7 @@ impl Store {
             for (dirty, payload) in diffs.into_iter().filter_map(|(dirty, diff)| Some((dirty, diff.payload?)))
             {
                 planned.emails.extend(email_edit(&dirty, &payload));
+                planned.adjusting.extend(payload.credit.map(|_| dirty.id));
                 planned.customers.push(dirty.id);
             }
         }

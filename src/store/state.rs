@@ -82,16 +82,16 @@ impl Store {
         Ok(TimeDelta::milliseconds(ms))
     }
 
-    /// The size of call that the store took last, while that is less than a day ago.
-    pub(crate) fn batch_limit(&self, now: DateTime<Utc>) -> Result<Option<usize>> {
-        let learned_at = self.time("batch_limit_at")?;
+    /// Bytes of a call that the store takes, as it was last taught, while that is less than a day ago.
+    pub(crate) fn body_limit(&self, now: DateTime<Utc>) -> Result<Option<usize>> {
+        let learned_at = self.time("body_limit_at")?;
         let is_fresh = learned_at.is_some_and(|at| (now - at).abs() < TimeDelta::days(1));
-        Ok(self.state("batch_limit")?.filter(|_| is_fresh).and_then(|size| size.parse().ok()))
+        Ok(self.state("body_limit_bytes")?.filter(|_| is_fresh).and_then(|bytes| bytes.parse().ok()))
     }
 
-    pub(crate) fn set_batch_limit(&mut self, size: usize, now: DateTime<Utc>) -> Result<()> {
-        self.set_state("batch_limit", Some(&size.to_string()))?;
-        self.set_time("batch_limit_at", Some(now))
+    pub(crate) fn set_body_limit(&mut self, bytes: usize, now: DateTime<Utc>) -> Result<()> {
+        self.set_state("body_limit_bytes", Some(&bytes.to_string()))?;
+        self.set_time("body_limit_at", Some(now))
     }
 
     pub(crate) fn time(&self, key: &str) -> Result<Option<DateTime<Utc>>> {

@@ -6,6 +6,8 @@
 pub enum Call {
     /// `GET`: a page of the customers modified since this second.
     Page { modified_min_s: u64, after: Option<String> },
+    /// `GET`: these customers.
+    ByIds(Vec<i64>),
     /// `PUT`: these customers.
     Update(Vec<i64>),
 }
@@ -84,6 +86,7 @@ impl Store {
             (true, Call::Page { modified_min_s, after }) => {
                 (200, self.page(*modified_min_s, after.as_deref()))
             }
+            (true, Call::ByIds(ids)) => (200, list(ids)),
             (true, Call::Update(ids)) => (200, self.update(ids, now_ms / 1_000)),
         };
         let reset_ms = self.quota.reset_ms(now_ms);
@@ -101,8 +104,7 @@ impl Store {
     fn update(&mut self, ids: &[i64], now_s: u64) -> String {
         self.modified_before.resize(now_s as usize + 1, self.modified);
         self.modified += if self.has_news { ids.len() as u64 } else { 0 };
-        let customers: Vec<String> = ids.iter().map(|id| format!("{{\"id\":{id}}}")).collect();
-        format!("{{\"data\":[{}],\"meta\":{{}}}}", customers.join(","))
+        list(ids)
     }
 
     /// A page is told by its first customer and by whether more follow: the cursor is the number of those.
@@ -114,4 +116,9 @@ impl Store {
         let cursor = if more > 0 { format!("\"{more}\"") } else { "null".to_owned() };
         format!("{{\"data\":[{first}],\"meta\":{{\"cursor_pagination\":{{\"end_cursor\":{cursor}}}}}}}")
     }
+}
+
+fn list(ids: &[i64]) -> String {
+    let customers: Vec<String> = ids.iter().map(|id| format!("{{\"id\":{id}}}")).collect();
+    format!("{{\"data\":[{}],\"meta\":{{}}}}", customers.join(","))
 }

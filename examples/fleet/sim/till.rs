@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, TimeDelta};
 use tillsync::parts::{
-    EmailOrder, GetVerdict, Misses, Pacer, PutVerdict, Schedule, Step, Tickets, Upload, Write, judge_get,
-    judge_put,
+    BaseTime, Bases, Committed, GetVerdict, Misses, Pacer, ReadFailure, Schedule, SentRow, Step, Tickets,
+    ToSend, Upload, Write, judge_get, judge_put,
 };
-use tillsync::{Answer, CustomerId, FieldId, RateHeaders, SyncOptions, SyncerOptions, Ticket, Trouble};
+use tillsync::{Answer, CustomerId, RateHeaders, SyncOptions, SyncerOptions, Ticket, Trouble};
 
 use super::store::{Call, Reply};
 
@@ -27,7 +28,7 @@ pub struct Till {
     has_unseen_edit: bool,
     /// From when on the next pull asks, by the store's clock.
     cursor_s: u64,
-    pulled_ms: Option<u64>,
+    bases: Bases,
     blocks: u64,
     doing: Doing,
     /// Calls that leave now.
@@ -39,18 +40,16 @@ pub struct Till {
 enum Doing {
     Rest,
     Pull(Pull),
-    Upload(Run),
+    Upload(Box<Run>),
 }
 
 struct Pull {
-    began_ms: u64,
+    began: BaseTime,
     /// The store's clock when it began.
     began_at_s: Option<u64>,
     after: Option<String>,
     limits: Misses,
     stage: Stage,
-    /// The upload that goes on with what this pull brings.
-    refreshes: Option<Run>,
 }
 
 enum Stage {
@@ -62,8 +61,8 @@ struct Run {
     machine: Upload,
     /// Prepared, and not on their way yet.
     ready: BTreeMap<Ticket, Vec<CustomerId>>,
-    sent: BTreeMap<Ticket, Vec<(CustomerId, Vec<FieldId>)>>,
-    limits: Misses,
+    sent: BTreeMap<Ticket, Vec<SentRow>>,
+    looks: BTreeMap<Ticket, (Vec<CustomerId>, BaseTime)>,
     waits_until_ms: Option<u64>,
 }
 
@@ -78,7 +77,7 @@ impl Till {
             unsettled: BTreeSet::new(),
             has_unseen_edit: false,
             cursor_s: 0,
-            pulled_ms: None,
+            bases: Bases::default(),
             blocks: 0,
             doing: Doing::Rest,
             outbox: Vec::new(),
@@ -126,6 +125,7 @@ impl Till {
             Ok(answer) => {
                 self.pacer.returned(&answer.rate, now_ms);
                 match answer.status {
+                    _ if answer.is_crowded() => {}
                     429 => _ = self.pacer.limited(&answer.rate, now_ms, self.random.f64()),
                     _ => self.pacer.passed(),
                 }
@@ -136,6 +136,9 @@ impl Till {
         self.doing = match std::mem::replace(&mut self.doing, Doing::Rest) {
             Doing::Rest => Doing::Rest,
             Doing::Pull(pull) => self.page(pull, &answer, date_s, now_ms),
+            Doing::Upload(run) if run.looks.contains_key(&ticket) => {
+                self.looked(run, ticket, &answer, now_ms)
+            }
             Doing::Upload(run) => self.updated(run, ticket, &answer, now_ms),
         };
     }
@@ -155,7 +158,7 @@ impl Till {
             self.schedule.edited(now_ms);
         }
         match self.schedule.is_due(now_ms) {
-            true => (self.begin_pull(None, now_ms), true),
+            true => (self.begin_pull(now_ms), true),
             false => (Doing::Rest, false),
         }
     }
@@ -178,14 +181,13 @@ impl Till {
         Tickets::block(self.blocks)
     }
 
-    fn begin_pull(&mut self, refreshes: Option<Run>, now_ms: u64) -> Doing {
+    fn begin_pull(&mut self, now_ms: u64) -> Doing {
         Doing::Pull(Pull {
-            began_ms: now_ms,
+            began: self.tick(now_ms),
             began_at_s: None,
             after: None,
             limits: Misses::default(),
             stage: Stage::Waits { until_ms: self.pacer.ready_at_ms(now_ms) },
-            refreshes,
         })
     }
 
@@ -215,29 +217,25 @@ impl Till {
                 pull.limits.clear();
                 pull.after = page.next;
                 if pull.after.is_none() {
-                    return self.pulled(pull, now_ms);
+                    return self.pulled(pull);
                 }
                 Doing::Pull(pull)
             }
-            GetVerdict::Limited => match self.is_out_of_patience(&mut pull.limits, sent_ms, now_ms) {
-                true => self.ended(true, now_ms),
-                false => Doing::Pull(pull),
-            },
+            GetVerdict::Limited | GetVerdict::Crowded => {
+                match self.is_out_of_patience(&mut pull.limits, sent_ms, now_ms) {
+                    true => self.ended(true, now_ms),
+                    false => Doing::Pull(pull),
+                }
+            }
             GetVerdict::Again(_) | GetVerdict::Stop(_) => self.ended(true, now_ms),
         }
     }
 
-    fn pulled(&mut self, pull: Pull, now_ms: u64) -> Doing {
-        self.pulled_ms = Some(pull.began_ms);
+    fn pulled(&mut self, pull: Pull) -> Doing {
+        self.bases.pulled(pull.began);
         let overlap_s = self.sync.overlap.as_secs() + 1;
         self.cursor_s = pull.began_at_s.map_or(self.cursor_s, |at_s| at_s.saturating_sub(overlap_s));
-        match pull.refreshes {
-            Some(mut run) => {
-                run.machine.refreshed(now_ms);
-                Doing::Upload(run)
-            }
-            None => self.begin_upload(now_ms),
-        }
+        self.begin_upload()
     }
 
     fn is_out_of_patience(&self, limits: &mut Misses, sent_ms: u64, now_ms: u64) -> bool {
@@ -247,27 +245,40 @@ impl Till {
 
     // ---- the engine: upload --------------------------------------------------------------------------------------
 
-    fn begin_upload(&mut self, now_ms: u64) -> Doing {
-        let base_age_ms = self.pulled_ms.map_or(u64::MAX, |pulled_ms| now_ms - pulled_ms);
-        let options = self.sync.upload;
-        let customers = self.unsettled.iter().copied().collect();
-        let (order, times, tickets) = (EmailOrder::default(), (now_ms, base_age_ms), self.tickets());
-        let machine = Upload::of(customers, &order, options.batch_size, options, times, tickets);
-        Doing::Upload(Run {
+    fn begin_upload(&mut self) -> Doing {
+        let work = ToSend { customers: self.unsettled.iter().copied().collect(), ..ToSend::default() };
+        let machine = Upload::of(work, self.sync.upload, self.tickets());
+        Doing::Upload(Box::new(Run {
             machine,
             ready: BTreeMap::new(),
             sent: BTreeMap::new(),
-            limits: Misses::default(),
+            looks: BTreeMap::new(),
             waits_until_ms: None,
-        })
+        }))
     }
 
-    fn upload(&mut self, mut run: Run, now_ms: u64) -> (Doing, bool) {
-        match run.machine.next(now_ms, &self.pacer) {
+    /// One clock is all there is here: no machine sleeps.
+    fn tick(&mut self, now_ms: u64) -> BaseTime {
+        let utc = DateTime::UNIX_EPOCH + TimeDelta::milliseconds(now_ms as i64);
+        self.bases.tick(now_ms, utc)
+    }
+
+    fn upload(&mut self, mut run: Box<Run>, now_ms: u64) -> (Doing, bool) {
+        let now = self.tick(now_ms);
+        match run.machine.next(now_ms, &self.pacer, &self.bases) {
+            Step::Look(ticket, ids) => {
+                self.pacer.sent();
+                self.outbox.push((ticket, Call::ByIds(ids.iter().map(|id| id.0).collect())));
+                run.looks.insert(ticket, (ids, now));
+                (Doing::Upload(run), true)
+            }
             Step::Prepare(ticket, ids) => {
-                let others = std::iter::from_fn(|| run.machine.next_to_prepare(now_ms));
+                let others = std::iter::from_fn(|| run.machine.next_to_prepare(&self.bases));
                 let batches: Vec<_> = std::iter::once((ticket, ids)).chain(others).collect();
-                batches.iter().for_each(|(ticket, ids)| run.machine.prepared(*ticket, ids, false));
+                for (ticket, ids) in &batches {
+                    let customers = ids.iter().map(|id| (*id, 0)).collect();
+                    run.machine.prepared(*ticket, Committed { customers, ..Committed::default() });
+                }
                 run.ready.extend(batches);
                 (Doing::Upload(run), true)
             }
@@ -277,14 +288,14 @@ impl Till {
                 self.pacer.sent();
                 self.outbox.push((ticket, Call::Update(ids.iter().map(|id| id.0).collect())));
                 // No update is refused here, so which attributes it holds plays no part.
-                run.sent.insert(ticket, ids.into_iter().map(|id| (id, Vec::new())).collect());
+                let row = |id| SentRow { id, fields: Vec::new(), password: false };
+                run.sent.insert(ticket, ids.into_iter().map(row).collect());
                 (Doing::Upload(run), true)
             }
             Step::Retract(ticket, _) => {
                 run.ready.remove(&ticket);
                 (Doing::Upload(run), true)
             }
-            Step::Refresh => (self.begin_pull(Some(run), now_ms), true),
             Step::Wait(until_ms) => {
                 run.waits_until_ms = until_ms;
                 (Doing::Upload(run), false)
@@ -296,25 +307,40 @@ impl Till {
 
     fn updated(
         &mut self,
-        mut run: Run,
+        mut run: Box<Run>,
         ticket: Ticket,
         answer: &Result<Answer, Trouble>,
         now_ms: u64,
     ) -> Doing {
         let sent = run.sent.remove(&ticket).unwrap_or_default();
-        let verdict = match judge_put(answer, &sent) {
-            PutVerdict::Limited if self.is_out_of_patience(&mut run.limits, now_ms, now_ms) => {
-                judge_put(&Err(Trouble::Offline("status 429".to_owned())), &sent)
-            }
-            PutVerdict::Limited => PutVerdict::Limited,
-            passed => {
-                run.limits.clear();
-                passed
-            }
-        };
+        let verdict = judge_put(answer, &sent);
         if let Write::Settle(records) = run.machine.answered(ticket, verdict, now_ms, self.random.f64()) {
             records.iter().for_each(|(id, _)| _ = self.unsettled.remove(id));
         }
+        Doing::Upload(run)
+    }
+
+    fn looked(
+        &mut self,
+        mut run: Box<Run>,
+        ticket: Ticket,
+        answer: &Result<Answer, Trouble>,
+        now_ms: u64,
+    ) -> Doing {
+        let Some((ids, asked)) = run.looks.remove(&ticket) else { return Doing::Upload(run) };
+        let failure = match judge_get(answer) {
+            GetVerdict::Page(_) => {
+                self.tick(now_ms);
+                self.bases.read(ids.iter().copied(), asked);
+                run.machine.looked(ticket, &ids.into_iter().collect(), now_ms);
+                return Doing::Upload(run);
+            }
+            GetVerdict::Limited => ReadFailure::Limited,
+            GetVerdict::Crowded => ReadFailure::Crowded,
+            GetVerdict::Again(why) => ReadFailure::Again(why),
+            GetVerdict::Stop(failure) => ReadFailure::Stop(failure),
+        };
+        run.machine.read_failed(ticket, failure, now_ms, self.random.f64());
         Doing::Upload(run)
     }
 }

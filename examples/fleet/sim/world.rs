@@ -217,7 +217,7 @@ impl World {
         let reply = self.store.serve(call, self.now_ms);
         let is_passed = reply.status == 200;
         let (caller, works_ms) = match call {
-            Call::Page { .. } => (Caller::Read(till), READ_MS),
+            Call::Page { .. } | Call::ByIds(_) => (Caller::Read(till), READ_MS),
             Call::Update(_) => (Caller::Write(till), WRITE_MS),
         };
         self.see(caller, is_passed);

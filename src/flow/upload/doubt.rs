@@ -1,0 +1,141 @@
+//! Batches that are to be read back, and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::lanes::Group;
+use crate::customer::{CustomerId, FieldId};
+use crate::flow::{Rejection, Ticket};
+
+/// Why a batch is to be read back.
+#[derive(Clone, Debug)]
+pub(super) enum Doubt {
+    /// Whether it arrived is not known.
+    Lost(String),
+    /// The store took it, and did not show all of it.
+    Unconfirmed,
+    /// The store took it, and shows these attributes as they were before.
+    Unshown(BTreeMap<CustomerId, Vec<FieldId>>),
+    /// The store refused it, or a part of it.
+    Refused { rejections: Vec<Rejection>, words: String },
+}
+
+/// A batch to be read back.
+#[derive(Debug)]
+pub(super) struct ToRead {
+    pub(super) group: Group,
+    pub(super) doubt: Doubt,
+    pub(super) at_ms: u64,
+    /// They were not there when they were read back before.
+    is_second: bool,
+}
+
+/// A batch whose reading back is on its way.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) read: ToRead,
+    pub(super) sent_ms: u64,
+}
+
+/// Everything in doubt.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    waiting: Vec<ToRead>,
+    reading: BTreeMap<Ticket, Reading>,
+}
+
+impl Doubts {
+    /// Reads a batch back, from `at_ms` on.
+    pub(super) fn add(&mut self, group: Group, doubt: Doubt, at_ms: u64) {
+        self.waiting.push(ToRead { group, doubt, at_ms, is_second: false });
+    }
+
+    /// A reading back that brought nothing is repeated.
+    pub(super) fn again(&mut self, read: ToRead, at_ms: u64) {
+        self.waiting.push(ToRead { at_ms, ..read });
+    }
+
+    /// A batch that is due leaves to be read back.
+    pub(super) fn leave(&mut self, ticket: Ticket, now_ms: u64) -> Option<Vec<CustomerId>> {
+        let due = self.waiting.iter().position(|read| read.at_ms <= now_ms)?;
+        let read = self.waiting.swap_remove(due);
+        let ids = read.group.ids.clone();
+        self.reading.insert(ticket, Reading { read, sent_ms: now_ms });
+        Some(ids)
+    }
+
+    /// When the next one is due.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        self.waiting.iter().map(|read| read.at_ms).min()
+    }
+
+    /// The answer to a reading back is here, or there will be none.
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Reading> {
+        self.reading.remove(&ticket)
+    }
+
+    /// The answer shows these customers. Who is missing is not gone after this one look: it is read back once more at
+    /// `again_ms`. Returns those that two looks did not show.
+    pub(super) fn missing(
+        &mut self,
+        ticket: Ticket,
+        shown: &BTreeSet<CustomerId>,
+        again_ms: u64,
+    ) -> Vec<CustomerId> {
+        let Some(reading) = self.reading.get_mut(&ticket) else { return Vec::new() };
+        let missing: Vec<CustomerId> =
+            reading.read.group.ids.iter().copied().filter(|id| !shown.contains(id)).collect();
+        if missing.is_empty() || (reading.read.is_second && missing.len() == reading.read.group.ids.len()) {
+            return missing;
+        }
+        reading.read.group.ids.retain(|id| shown.contains(id));
+        let doubt = reading.read.doubt.clone();
+        self.waiting.push(ToRead { group: Group::of(missing), doubt, at_ms: again_ms, is_second: true });
+        Vec::new()
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.reading.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.reading.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(list: &[i64]) -> Vec<CustomerId> {
+        list.iter().copied().map(CustomerId).collect()
+    }
+
+    fn set(list: &[i64]) -> BTreeSet<CustomerId> {
+        ids(list).into_iter().collect()
+    }
+
+    #[test]
+    fn a_batch_is_read_back_when_it_is_due() {
+        let mut doubts = Doubts::default();
+        doubts.add(Group::of(ids(&[1])), Doubt::Unconfirmed, 70);
+        assert_eq!((doubts.leave(Ticket(1), 69), doubts.due_ms()), (None, Some(70)));
+        assert_eq!(doubts.leave(Ticket(1), 70), Some(ids(&[1])));
+        assert_eq!((doubts.in_flight(), doubts.due_ms()), (1, None));
+        assert_eq!(doubts.take(Ticket(1)).map(|reading| reading.sent_ms), Some(70));
+        assert!(doubts.is_empty());
+    }
+
+    #[test]
+    fn who_is_missing_is_read_back_once_more_and_only_then_gone() {
+        let mut doubts = Doubts::default();
+        doubts.add(Group::of(ids(&[1, 2, 3])), Doubt::Unconfirmed, 0);
+        doubts.leave(Ticket(1), 0);
+        assert_eq!(doubts.missing(Ticket(1), &set(&[1]), 500), []);
+        assert_eq!(doubts.take(Ticket(1)).map(|reading| reading.read.group.ids), Some(ids(&[1])));
+        assert_eq!(doubts.leave(Ticket(2), 500), Some(ids(&[2, 3])));
+        assert_eq!(doubts.missing(Ticket(2), &set(&[2]), 900), [], "the answer before was cut");
+        doubts.take(Ticket(2));
+        assert_eq!(doubts.leave(Ticket(3), 900), Some(ids(&[3])));
+        assert_eq!(doubts.missing(Ticket(3), &set(&[]), 1_400), ids(&[3]));
+    }
+}

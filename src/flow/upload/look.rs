@@ -1,0 +1,238 @@
+//! Whose base is too old to build an update on, and what a look at them brought.
+//!
+//! Looks go beside the updates that are on their way, at up to a hundred customers at once: the next ones whose base is too
+//! old, in the order in which they leave, as soon as one of those that leave next is among them. A customer with an
+//! adjustment is looked at for its own batch, however fresh a pull is.
+//!
+//! A customer that a look does not show is not gone after that one look: the others go on, and it is looked for once more, at
+//! another moment. An answer that shows some of those that were missing was cut before, and starts the count anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::customer::CustomerId;
+use crate::flow::{Bases, Ticket};
+
+/// Customers asked for by id in one call.
+const AT_ONCE: usize = 100;
+
+/// Customers to be looked at.
+#[derive(Debug)]
+pub(super) struct Look {
+    fresh_ms: u64,
+    /// Between two looks for a customer that the first one did not show.
+    apart_ms: u64,
+    /// Customers with adjustments.
+    adjusting: BTreeSet<CustomerId>,
+    on_their_way: BTreeMap<Ticket, Asked>,
+    /// Customers that a look did not show, and from when on they are looked for again.
+    absent: BTreeMap<CustomerId, u64>,
+    /// No look before.
+    not_before_ms: u64,
+}
+
+/// A look that is on its way.
+#[derive(Debug)]
+struct Asked {
+    ids: Vec<CustomerId>,
+    sent_ms: u64,
+    /// It asks for those that were absent before.
+    is_second: bool,
+}
+
+/// What a look came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Looked {
+    /// They had been missing, and are there.
+    pub(super) back: Vec<CustomerId>,
+    /// They are missing for the first time: they leave the queue for now.
+    pub(super) missing: BTreeSet<CustomerId>,
+    /// Two looks did not show them.
+    pub(super) gone: Vec<CustomerId>,
+}
+
+impl Look {
+    pub(super) fn new(fresh_ms: u64, apart_ms: u64, adjusting: BTreeSet<CustomerId>) -> Look {
+        let (on_their_way, absent) = (BTreeMap::new(), BTreeMap::new());
+        Look { fresh_ms, apart_ms, adjusting, on_their_way, absent, not_before_ms: 0 }
+    }
+
+    /// These have adjustments after all: they were made since the plan.
+    pub(super) fn adjust_too(&mut self, ids: impl IntoIterator<Item = CustomerId>) {
+        self.adjusting.extend(ids);
+    }
+
+    /// Whether an update of this customer may be built on what its snapshot says.
+    pub(super) fn is_fresh(&self, id: CustomerId, bases: &Bases) -> bool {
+        match self.adjusting.contains(&id) {
+            true => bases.was_read_just_now(id),
+            false => bases.is_fresh(id, self.fresh_ms),
+        }
+    }
+
+    /// Whom to look at now, of those that are `coming`; nobody unless one of the next `soon` needs it, or it is time to look
+    /// for the absent once more.
+    pub(super) fn due(
+        &self,
+        coming: impl Iterator<Item = CustomerId> + Clone,
+        soon: usize,
+        bases: &Bases,
+        now_ms: u64,
+    ) -> Vec<CustomerId> {
+        if now_ms < self.not_before_ms {
+            return Vec::new();
+        }
+        let absent = self.absent.iter().filter(|(_, at_ms)| **at_ms <= now_ms).map(|(id, _)| *id);
+        let absent: Vec<CustomerId> = absent.take(AT_ONCE).collect();
+        if !absent.is_empty() {
+            return absent;
+        }
+        let is_old = |id: &CustomerId| !self.is_fresh(*id, bases) && !self.is_on_its_way(*id);
+        match coming.clone().take(soon).any(|id| is_old(&id)) {
+            true => coming.filter(is_old).take(AT_ONCE).collect(),
+            false => Vec::new(),
+        }
+    }
+
+    /// When somebody absent is to be looked for again, and when looks go on after a pause.
+    pub(super) fn due_ms(&self) -> impl Iterator<Item = u64> {
+        let absent_ms = self.absent.values().min().map(|at_ms| self.not_before_ms.max(*at_ms));
+        absent_ms.into_iter().chain([self.not_before_ms])
+    }
+
+    /// A look leaves.
+    pub(super) fn asked(&mut self, ticket: Ticket, ids: Vec<CustomerId>, now_ms: u64) {
+        let is_second = ids.iter().all(|id| self.absent.remove(id).is_some());
+        self.on_their_way.insert(ticket, Asked { ids, sent_ms: now_ms, is_second });
+    }
+
+    /// When a look left that is on its way.
+    pub(super) fn sent_ms(&self, ticket: Ticket) -> Option<u64> {
+        self.on_their_way.get(&ticket).map(|asked| asked.sent_ms)
+    }
+
+    /// A look brought nothing.
+    pub(super) fn failed(&mut self, ticket: Ticket, again_ms: u64) {
+        let Some(asked) = self.on_their_way.remove(&ticket) else { return };
+        if asked.is_second {
+            self.absent.extend(asked.ids.iter().map(|id| (*id, again_ms)));
+        }
+        self.not_before_ms = self.not_before_ms.max(again_ms);
+    }
+
+    /// The answer shows these customers.
+    pub(super) fn answered(&mut self, ticket: Ticket, shown: &BTreeSet<CustomerId>, now_ms: u64) -> Looked {
+        let Some(asked) = self.on_their_way.remove(&ticket) else { return Looked::default() };
+        let (there, missing): (BTreeSet<_>, BTreeSet<_>) =
+            asked.ids.into_iter().partition(|id| shown.contains(id));
+        if asked.is_second && there.is_empty() {
+            return Looked { gone: missing.into_iter().collect(), ..Looked::default() };
+        }
+        let again_ms = now_ms + self.apart_ms;
+        self.absent.extend(missing.iter().map(|id| (*id, again_ms)));
+        let back = if asked.is_second { there.into_iter().collect() } else { Vec::new() };
+        Looked { back, missing, gone: Vec::new() }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.on_their_way.len()
+    }
+
+    /// Whether somebody is looked for once more.
+    pub(super) fn is_searching(&self) -> bool {
+        !self.absent.is_empty()
+    }
+
+    fn is_on_its_way(&self, id: CustomerId) -> bool {
+        self.on_their_way.values().any(|asked| asked.ids.contains(&id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::*;
+
+    fn ids(list: impl IntoIterator<Item = i64>) -> Vec<CustomerId> {
+        list.into_iter().map(CustomerId).collect()
+    }
+
+    fn at(ms: u64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(0))
+    }
+
+    fn look(adjusting: &[i64]) -> Look {
+        Look::new(10_000, 5_000, ids(adjusting.iter().copied()).into_iter().collect())
+    }
+
+    /// Everybody was pulled at 0; it is `now_ms`.
+    fn pulled(now_ms: u64) -> Bases {
+        let mut bases = Bases::default();
+        let began = bases.tick(0, at(0));
+        bases.pulled(began);
+        bases.tick(now_ms, at(now_ms));
+        bases
+    }
+
+    fn due(look: &Look, coming: std::ops::RangeInclusive<i64>, bases: &Bases) -> Vec<CustomerId> {
+        look.due(coming.map(CustomerId), 30, bases, 0)
+    }
+
+    #[test]
+    fn after_a_pull_nobody_is_looked_at_but_for_adjustments() {
+        assert_eq!(due(&look(&[]), 1..=200, &pulled(9_000)), []);
+        assert_eq!(due(&look(&[7, 150]), 1..=200, &pulled(0)), ids([7, 150]));
+        assert_eq!(due(&look(&[150]), 1..=200, &pulled(0)), [], "it does not leave soon");
+    }
+
+    #[test]
+    fn a_hundred_are_looked_at_once_and_the_next_when_few_are_left() {
+        let (mut look, mut bases) = (look(&[]), Bases::default());
+        let asked = bases.tick(0, at(0));
+        let first = due(&look, 1..=200, &bases);
+        assert_eq!(first, ids(1..=100));
+        look.asked(Ticket(1), first.clone(), 0);
+        assert_eq!(due(&look, 1..=100, &bases), [], "they are on their way");
+        look.answered(Ticket(1), &first.iter().copied().collect(), 0);
+        bases.read(first, asked);
+        assert_eq!(due(&look, 61..=200, &bases), []);
+        assert_eq!(due(&look, 72..=200, &bases), ids(101..=200));
+    }
+
+    #[test]
+    fn who_is_absent_is_looked_for_once_more_and_only_then_gone() {
+        let mut look = look(&[]);
+        look.asked(Ticket(1), ids(1..=3), 0);
+        let looked = look.answered(Ticket(1), &ids(1..=2).into_iter().collect(), 10);
+        assert_eq!((looked.gone, looked.missing), (vec![], ids([3]).into_iter().collect()));
+        assert_eq!((look.due_ms().max(), look.is_searching()), (Some(5_010), true));
+        assert_eq!(look.due(std::iter::empty(), 30, &Bases::default(), 5_009), []);
+        assert_eq!(look.due(std::iter::empty(), 30, &Bases::default(), 5_010), ids([3]));
+        look.asked(Ticket(2), ids([3]), 5_010);
+        assert_eq!(look.answered(Ticket(2), &BTreeSet::new(), 5_020).gone, ids([3]));
+        assert!(!look.is_searching());
+    }
+
+    #[test]
+    fn an_answer_that_shows_some_of_the_absent_was_cut_before() {
+        let mut look = look(&[]);
+        look.asked(Ticket(1), ids(1..=6), 0);
+        look.answered(Ticket(1), &ids(1..=2).into_iter().collect(), 0);
+        look.asked(Ticket(2), ids(3..=6), 5_000);
+        let looked = look.answered(Ticket(2), &ids(3..=4).into_iter().collect(), 5_000);
+        assert_eq!((looked.back, looked.gone), (ids(3..=4), vec![]));
+        assert_eq!(look.due_ms().max(), Some(10_000), "the others are looked for again");
+    }
+
+    #[test]
+    fn a_look_that_failed_is_made_again_later() {
+        let mut look = look(&[]);
+        look.asked(Ticket(1), ids(1..=3), 0);
+        assert_eq!(look.sent_ms(Ticket(1)), Some(0));
+        look.failed(Ticket(1), 700);
+        assert_eq!((look.in_flight(), look.due_ms().max()), (0, Some(700)));
+        let coming = || (1..=3).map(CustomerId);
+        assert_eq!(look.due(coming(), 30, &Bases::default(), 699), []);
+        assert_eq!(look.due(coming(), 30, &Bases::default(), 700), ids(1..=3));
+    }
+}

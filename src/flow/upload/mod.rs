@@ -1,0 +1,711 @@
+//! Uploading as a state machine: commands out, answers in. No IO, no clock, no chance of its own.
+//!
+//! ```text
+//! lanes ──▶ Look, if the base is old ──▶ Prepare ──▶ ready ──▶ Send ──▶ on its way ──200──▶ settled
+//!   ▲                                                  │                   ├── 429, 413, not sent ──▶ released, sent again
+//!   │                                                  │                   └── in doubt, refused, unconfirmed ──▶ Read ──┐
+//!   └── too old by now, too large, or it is over ── Retract                                                             │
+//!   └── what did not land is sent again ◀───────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! | piece | what it knows |
+//! |---|---|
+//! | `lanes` | who is still to be sent, in which order, and who waits for whom |
+//! | `look` | whose base is too old, and who is missing in the store |
+//! | `ready` | what is committed and has not left |
+//! | `doubt` | what is to be read back, and why |
+//! | `isolate` | whether one customer is to blame for a call that failed, or its size |
+//! | `room` | how much goes into a call |
+//! | `patience` | how long to wait, and when it is enough |
+//!
+//! The shell drives it with HTTP threads and one writer of the database; the simulation drives the same machine on one
+//! thread and lets a seed choose which answer comes next. Whatever may have been applied is read back before it is sent
+//! again, so nothing is applied twice and no remote change is overwritten unseen. Reads take none of the three calls for
+//! updates: they go beside them.
+
+mod doubt;
+mod isolate;
+mod lanes;
+mod look;
+mod patience;
+mod ready;
+mod room;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use lanes::{EmailEdit, EmailOrder, order_emails};
+
+use super::{Bases, Pacer, PutVerdict, Rejection, RetryOptions, Ticket, Tickets};
+use crate::customer::{CustomerId, FieldId, Record};
+use crate::error::Failure;
+use doubt::{Doubt, Doubts, Reading};
+use isolate::{Families, first_third, smaller};
+use lanes::{Group, Lanes};
+use look::Look;
+use patience::{Patience, Slots};
+use ready::{Batch, Ready};
+use room::Room;
+
+/// How updates are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadOptions {
+    /// Customers a call, at most 10 (the API's limit). Default: 10.
+    pub batch_size: usize,
+    /// Calls at once, at most 3 (the API's limit). Default: 3.
+    pub concurrency: usize,
+    /// No update leaves whose customers were last read longer ago, in milliseconds; they are read by id first. An
+    /// adjustment of store credit is always read for its own update. `u64::MAX`: any age will do. Default: 10,000.
+    pub fresh_ms: u64,
+    /// A batch in doubt that holds an adjustment is not read back before this much time has passed since it was
+    /// sent, in milliseconds: the server may still be busy with it. As much lies between the two looks after which a
+    /// customer counts as gone, and before an update that was taken and does not show is judged. Default: 5,000.
+    pub grace_ms: u64,
+    /// How a failed call is tried again.
+    pub retry: RetryOptions,
+}
+
+/// The most that the API takes.
+const MAX_BATCH: usize = 10;
+const MAX_CONCURRENT: usize = 3;
+/// Reads at once: they take none of the calls for updates.
+const MAX_READS: usize = 2;
+/// Customers read back in one call: the address stays short.
+const READ_AT_ONCE: usize = 50;
+/// A call of several customers that failed so often as a whole is halved.
+const HALVED_AFTER: u32 = 2;
+
+impl Default for UploadOptions {
+    fn default() -> Self {
+        UploadOptions {
+            batch_size: MAX_BATCH,
+            concurrency: MAX_CONCURRENT,
+            fresh_ms: 10_000,
+            grace_ms: 5_000,
+            retry: RetryOptions::default(),
+        }
+    }
+}
+
+/// A command to the shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Read these customers, whose base is too old; say [`Upload::looked`].
+    Look(Ticket, Vec<CustomerId>),
+    /// Commit these customers as a batch; say [`Upload::prepared`].
+    Prepare(Ticket, Vec<CustomerId>),
+    /// A batch that was prepared leaves; say [`Upload::sent`].
+    Send(Ticket),
+    /// A batch that was prepared does not leave: its edits are pending again.
+    Retract(Ticket, Vec<CustomerId>),
+    /// Read these customers back; say [`Upload::missing`], then [`Upload::read`].
+    Read(Ticket, Vec<CustomerId>),
+    /// Wait for an answer, or until this instant of the clock.
+    Wait(Option<u64>),
+    /// It is over.
+    Done,
+}
+
+/// What the shell writes after an answer.
+#[derive(Debug)]
+pub enum Write {
+    /// Settle these; what else was in the batch stays in doubt in the file.
+    Settle(Vec<(CustomerId, Record)>),
+    /// Nothing was applied: the edits are pending again.
+    Release,
+    /// The one customer of the batch was refused: those edits wait for a person, its others are pending again.
+    Reject(Rejection),
+    /// Nothing: the batch stays in doubt in the file.
+    Nothing,
+}
+
+/// What is to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct ToSend {
+    /// Oldest edit first.
+    pub customers: Vec<CustomerId>,
+    /// Who waits for whom.
+    pub order: EmailOrder,
+    /// Those whose store credit is adjusted.
+    pub adjusting: BTreeSet<CustomerId>,
+    /// Bytes a call, if the store refused more a while ago.
+    pub most_bytes: Option<usize>,
+}
+
+/// What became of a `Prepare`.
+#[derive(Clone, Debug, Default)]
+pub struct Committed {
+    /// The customers of the batch in the order of the call, each with its bytes. None: no batch was committed.
+    pub customers: Vec<(CustomerId, usize)>,
+    /// Those of them whose store credit is adjusted.
+    pub adjusting: Vec<CustomerId>,
+    /// Customers that did not fit in; those in neither list had nothing to send.
+    pub left: Vec<CustomerId>,
+}
+
+/// Why a read brought nothing.
+#[derive(Debug)]
+pub enum ReadFailure {
+    /// The quota is used up: the pacer knows until when.
+    Limited,
+    /// Too many calls were under way.
+    Crowded,
+    /// It may go better next time.
+    Again(String),
+    /// It will not.
+    Stop(Failure),
+}
+
+/// An update that is on its way.
+#[derive(Debug)]
+struct Flight {
+    batch: Batch,
+    sent_ms: u64,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Upload {
+    options: UploadOptions,
+    lanes: Lanes,
+    look: Look,
+    ready: Ready,
+    flights: BTreeMap<Ticket, Flight>,
+    doubts: Doubts,
+    families: Families,
+    room: Room,
+    slots: Slots,
+    patience: Patience,
+    tickets: Tickets,
+    /// Set when nothing more is to be sent.
+    failure: Option<Failure>,
+    /// A customer whose update failed too often, with the last reason; the others went on.
+    set_aside: Option<Failure>,
+    /// Off: what did not land is left for the plan that follows.
+    sends: bool,
+}
+
+impl Upload {
+    /// Sends what is to be sent.
+    pub fn of(work: ToSend, options: UploadOptions, tickets: Tickets) -> Upload {
+        Upload {
+            options,
+            lanes: Lanes::new(work.customers, &work.order),
+            look: Look::new(options.fresh_ms, options.grace_ms, work.adjusting),
+            ready: Ready::default(),
+            flights: BTreeMap::new(),
+            doubts: Doubts::default(),
+            families: Families::default(),
+            room: Room::new(options.batch_size.clamp(1, MAX_BATCH), work.most_bytes),
+            slots: Slots::new(options.concurrency.clamp(1, MAX_CONCURRENT)),
+            patience: Patience::new(options.retry),
+            tickets,
+            failure: None,
+            set_aside: None,
+            sends: true,
+        }
+    }
+
+    /// Reads back what a crash left in doubt, from `at_ms` on, and sends nothing.
+    pub fn recovering(
+        customers: &[CustomerId],
+        at_ms: u64,
+        options: UploadOptions,
+        tickets: Tickets,
+    ) -> Upload {
+        let mut upload = Upload::of(ToSend::default(), options, tickets);
+        for ids in customers.chunks(READ_AT_ONCE) {
+            let doubt = Doubt::Lost("an earlier sync did not end".to_owned());
+            upload.doubts.add(Group::of(ids.to_vec()), doubt, at_ms);
+        }
+        upload.sends = false;
+        upload
+    }
+
+    /// What is to be done next.
+    pub fn next(&mut self, now_ms: u64, pacer: &Pacer, bases: &Bases) -> Step {
+        if let Some(step) = self.retract(bases) {
+            return step;
+        }
+        if self.failure.is_some() {
+            return if self.in_flight() == 0 { Step::Done } else { Step::Wait(None) };
+        }
+        let ready_ms = pacer.ready_at_ms(now_ms).max(self.patience.paused_until_ms());
+        if ready_ms <= now_ms {
+            let leaves = self.leave(now_ms).or_else(|| self.read_back(now_ms));
+            let leaves = leaves.or_else(|| self.look(now_ms, bases));
+            let prepares = leaves.or_else(|| self.prepare(bases));
+            // Whoever waited for another one in vain was freed just now, and may have to be looked at.
+            if let Some(step) = prepares.or_else(|| self.look(now_ms, bases)) {
+                return step;
+            }
+        }
+        if self.is_over() { Step::Done } else { self.wait(now_ms, ready_ms) }
+    }
+
+    /// The answer to a `Send`.
+    pub fn answered(&mut self, ticket: Ticket, verdict: PutVerdict, now_ms: u64, chance: f64) -> Write {
+        let Some(Flight { batch, sent_ms }) = self.flights.remove(&ticket) else { return Write::Nothing };
+        self.note(&verdict, now_ms, chance);
+        match verdict {
+            PutVerdict::Confirmed { records, missing, unshown, rejections } => {
+                self.room.worked(batch.body_bytes());
+                let group = self.call_passed(batch.group);
+                if !unshown.is_empty() {
+                    let ids: Vec<CustomerId> = unshown.keys().copied().collect();
+                    let judged_ms = now_ms.max(sent_ms + self.options.grace_ms);
+                    self.read_back_at(group.part(&ids), Doubt::Unshown(unshown), judged_ms);
+                }
+                let landed = records.iter().map(|(id, _)| *id);
+                landed.for_each(|id| self.lanes.done_with(id));
+                if missing.is_empty() {
+                    self.passed(group);
+                } else {
+                    self.unconfirmed(Group { ids: missing, ..group }, rejections, now_ms);
+                }
+                Write::Settle(records)
+            }
+            PutVerdict::Refused { rejections, words } => {
+                if let ([id], true) = (&batch.group.ids[..], batch.group.is_checked) {
+                    let rejection = rejections.into_iter().next();
+                    let rejection = rejection.unwrap_or(Rejection { customer_id: *id, field: None, words });
+                    return self.refused_alone(batch.group, rejection);
+                }
+                self.read_back_at(batch.group, Doubt::Refused { rejections, words }, now_ms);
+                Write::Nothing
+            }
+            PutVerdict::TooLarge { words } => self.too_large(batch, &words),
+            PutVerdict::Limited | PutVerdict::Crowded => {
+                self.failure = self.failure.take().or(self.patience.limited(sent_ms, now_ms));
+                self.lanes.first(batch.group);
+                Write::Release
+            }
+            PutVerdict::InDoubt(why) => {
+                let customers = batch.group.ids.len();
+                let again_ms = self.patience.missed_write(customers, sent_ms, now_ms, chance, &why);
+                let again_ms = again_ms.unwrap_or_else(|failure| self.give_up(failure, now_ms));
+                let grace_ms = if batch.has_adjustment { sent_ms + self.options.grace_ms } else { 0 };
+                self.doubts.add(batch.group, Doubt::Lost(why), grace_ms.max(again_ms));
+                Write::Nothing
+            }
+            PutVerdict::NotSent(failure) | PutVerdict::Stop(failure) => {
+                self.failure.get_or_insert(failure);
+                Write::Release
+            }
+        }
+    }
+
+    // ---- looks and batches: what the shell tells -------------------------------------------------------------------
+
+    /// The answer to a `Look` shows these customers, and they were taken in. Returns those that two looks did not show:
+    /// they are gone from the store.
+    pub fn looked(&mut self, ticket: Ticket, shown: &BTreeSet<CustomerId>, now_ms: u64) -> Vec<CustomerId> {
+        self.patience.has_read();
+        let looked = self.look.answered(ticket, shown, now_ms);
+        self.lanes.take_out(&looked.missing);
+        if !looked.back.is_empty() {
+            self.lanes.last(Group::of(looked.back));
+        }
+        looked.gone.iter().for_each(|id| self.lanes.done_with(*id));
+        looked.gone
+    }
+
+    /// Another batch that may be committed now, beside those that were handed out: not before the base of each of its
+    /// customers is fresh.
+    pub fn next_to_prepare(&mut self, bases: &Bases) -> Option<(Ticket, Vec<CustomerId>)> {
+        let is_wary = self.patience.is_wary() && !self.lanes.has_sent_before() && self.is_busy();
+        if self.ready.len() >= self.slots.count() || is_wary {
+            return None;
+        }
+        let mut group = self.lanes.draw(self.room.customers(), self.is_busy())?;
+        while group.ids.is_empty() {
+            // Whoever was in it is missing in the store, and is looked for again.
+            self.passed(group);
+            group = self.lanes.draw(self.room.customers(), self.is_busy())?;
+        }
+        if group.ids.len() > self.room.customers() {
+            let rest = group.ids.split_off(self.room.customers());
+            self.lanes.first(Group::of(rest));
+        }
+        if !group.ids.iter().all(|id| self.look.is_fresh(*id, bases)) {
+            self.lanes.put_back(group);
+            return None;
+        }
+        let (ticket, ids) = (self.tickets.take(), group.ids.clone());
+        self.ready.add(ticket, group);
+        Some((ticket, ids))
+    }
+
+    /// What became of a `Prepare`.
+    pub fn prepared(&mut self, ticket: Ticket, committed: Committed) {
+        let Committed { customers, adjusting, left } = committed;
+        let Some(batch) = self.ready.get(ticket) else { return };
+        let (ids, bytes): (Vec<CustomerId>, Vec<usize>) = customers.into_iter().unzip();
+        let was = std::mem::replace(&mut batch.group.ids, ids);
+        (batch.bytes, batch.has_adjustment) = (Some(bytes), !adjusting.is_empty());
+        let through = was.into_iter().filter(|id| !batch.group.ids.contains(id) && !left.contains(id));
+        through.for_each(|id| self.lanes.done_with(id));
+        self.look.adjust_too(adjusting);
+        if batch.group.ids.is_empty() {
+            self.ready.take(ticket).into_iter().for_each(|batch| self.passed(batch.group));
+        }
+        if !left.is_empty() {
+            self.lanes.put_back(Group::of(left));
+        }
+    }
+
+    /// Bytes that a batch may hold, if that is known.
+    pub fn most_bytes(&self) -> Option<usize> {
+        self.room.most_bytes()
+    }
+
+    /// The batch of a `Send` left at `now_ms`.
+    pub fn sent(&mut self, ticket: Ticket, now_ms: u64) {
+        if let Some(flight) = self.flights.get_mut(&ticket) {
+            flight.sent_ms = now_ms;
+        }
+    }
+
+    // ---- reading back: what the shell tells ------------------------------------------------------------------------
+
+    /// The answer to a `Read` shows these customers. Returns those that two looks did not show: they are gone. Who is
+    /// missing for the first time is not: it stays in doubt, and is read back once more.
+    pub fn missing(&mut self, ticket: Ticket, shown: &BTreeSet<CustomerId>, now_ms: u64) -> Vec<CustomerId> {
+        self.doubts.missing(ticket, shown, now_ms + self.options.grace_ms)
+    }
+
+    /// The customers of a `Read` that did not land and wait again; `gone` and landed ones are not among them. Returns
+    /// the refusals that are to be written with it.
+    pub fn read(&mut self, ticket: Ticket, pending: &[CustomerId]) -> Vec<Rejection> {
+        let Some(Reading { read, .. }) = self.doubts.take(ticket) else { return Vec::new() };
+        self.patience.has_read();
+        let (mut group, doubt) = (read.group, read.doubt);
+        let was_alone = group.ids.len() == 1;
+        let pending: BTreeSet<CustomerId> = pending.iter().copied().collect();
+        let (rest, through): (Vec<_>, Vec<_>) = group.ids.iter().partition(|id| pending.contains(id));
+        through.into_iter().for_each(|id: CustomerId| self.lanes.done_with(id));
+        if rest.is_empty() {
+            self.passed(group);
+            return Vec::new();
+        }
+        (group.ids, group.is_checked) = (rest, true);
+        match doubt {
+            _ if !self.sends => Vec::new(),
+            Doubt::Lost(why) => self.again(group, why),
+            Doubt::Unconfirmed => self.again_or_reject(group),
+            Doubt::Unshown(fields) => self.not_shown(group, &fields),
+            Doubt::Refused { rejections, words } => self.isolate(group, was_alone, rejections, words),
+        }
+    }
+
+    /// A `Read` or a `Look` brought nothing.
+    pub fn read_failed(&mut self, ticket: Ticket, failure: ReadFailure, now_ms: u64, chance: f64) {
+        let reading = self.doubts.take(ticket);
+        let sent_ms = match &reading {
+            Some(reading) => reading.sent_ms,
+            None => self.look.sent_ms(ticket).unwrap_or(now_ms),
+        };
+        let again_ms = match failure {
+            ReadFailure::Stop(failure) => self.give_up(failure, now_ms),
+            ReadFailure::Again(why) => {
+                let again_ms = self.patience.missed_read(sent_ms, now_ms, chance, &why);
+                again_ms.unwrap_or_else(|failure| self.give_up(failure, now_ms))
+            }
+            ReadFailure::Limited | ReadFailure::Crowded => {
+                let is_crowded = matches!(failure, ReadFailure::Crowded);
+                let enough = self.patience.limited(sent_ms, now_ms);
+                self.failure = self.failure.take().or(enough);
+                now_ms + if is_crowded { self.patience.crowd_wait_ms(chance) } else { 0 }
+            }
+        };
+        match reading {
+            Some(reading) => self.doubts.again(reading.read, again_ms),
+            None => self.look.failed(ticket, again_ms),
+        }
+    }
+
+    // ---- how it went -------------------------------------------------------------------------------------------------
+
+    /// Why it ended early, if it did.
+    pub fn failure(&mut self) -> Option<Failure> {
+        self.failure.take().or_else(|| self.set_aside.take())
+    }
+
+    /// How often something was sent or read once more.
+    pub fn retries(&self) -> u32 {
+        self.patience.retries()
+    }
+
+    /// Bytes of a call that the store takes, if it refused more.
+    pub fn learned_bytes(&self) -> Option<usize> {
+        self.room.learned_bytes()
+    }
+
+    /// How many calls an answer is awaited for.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len() + self.reads_in_flight()
+    }
+
+    // ---- what next ---------------------------------------------------------------------------------------------------
+
+    fn reads_in_flight(&self) -> usize {
+        self.doubts.in_flight() + self.look.in_flight()
+    }
+
+    /// Whether something may still free a customer that waits for another one.
+    fn is_busy(&self) -> bool {
+        !self.flights.is_empty() || !self.doubts.is_empty() || !self.ready.is_empty()
+    }
+
+    fn is_over(&self) -> bool {
+        !self.is_busy() && self.in_flight() == 0 && !self.look.is_searching() && self.lanes.is_empty()
+    }
+
+    fn read_back(&mut self, now_ms: u64) -> Option<Step> {
+        if self.reads_in_flight() >= MAX_READS || self.doubts.due_ms()? > now_ms {
+            return None;
+        }
+        let ticket = self.tickets.take();
+        self.doubts.leave(ticket, now_ms).map(|ids| Step::Read(ticket, ids))
+    }
+
+    /// A look at those whose base is too old. One of the next three batches is among them, so that the next is there by
+    /// the time that it is needed.
+    fn look(&mut self, now_ms: u64, bases: &Bases) -> Option<Step> {
+        if self.reads_in_flight() >= MAX_READS {
+            return None;
+        }
+        let soon = self.slots.count() * self.room.customers();
+        let ids = self.look.due(self.lanes.coming(), soon, bases, now_ms);
+        if ids.is_empty() {
+            return None;
+        }
+        let ticket = self.tickets.take();
+        self.look.asked(ticket, ids.clone(), now_ms);
+        Some(Step::Look(ticket, ids))
+    }
+
+    fn prepare(&mut self, bases: &Bases) -> Option<Step> {
+        self.next_to_prepare(bases).map(|(ticket, ids)| Step::Prepare(ticket, ids))
+    }
+
+    fn leave(&mut self, now_ms: u64) -> Option<Step> {
+        if !self.slots.has_free(self.flights.len(), now_ms) {
+            return None;
+        }
+        let batch = self.ready.leave()?;
+        let ticket = batch.ticket;
+        self.flights.insert(ticket, Flight { batch, sent_ms: now_ms });
+        Some(Step::Send(ticket))
+    }
+
+    /// Takes back a batch that is not to leave as it is: because of a failure, because updates fail one after the other and
+    /// those that did go first, because the base of one of its customers is too old by now, or because it is larger than
+    /// what the store takes.
+    fn retract(&mut self, bases: &Bases) -> Option<Step> {
+        let is_over = self.failure.is_some();
+        let (look, room) = (&self.look, &self.room);
+        let is_wary = self.patience.is_wary() && (self.lanes.has_sent_before() || !self.doubts.is_empty());
+        let is_void = |batch: &Batch| {
+            is_over
+                || (is_wary && !batch.group.has_a_past())
+                || !room.takes(batch.group.ids.len(), batch.body_bytes())
+                || !batch.group.ids.iter().all(|id| look.is_fresh(*id, bases))
+        };
+        let Batch { ticket, group, .. } = self.ready.retract(is_void)?;
+        let ids = group.ids.clone();
+        self.lanes.put_back(group);
+        Some(Step::Retract(ticket, ids))
+    }
+
+    fn wait(&self, now_ms: u64, ready_ms: u64) -> Step {
+        let has_reads = self.reads_in_flight() < MAX_READS;
+        let reads_ms = self.doubts.due_ms().into_iter().chain(self.look.due_ms()).filter(|_| has_reads);
+        let reads_ms = reads_ms.map(|at_ms| at_ms.max(ready_ms));
+        let has_unsent = !self.lanes.is_empty() || !self.ready.is_empty();
+        let slot_ms = self.slots.free_ms(now_ms).map(|at_ms| at_ms.max(ready_ms));
+        let unsent_ms = Some(ready_ms).into_iter().chain(slot_ms).filter(|_| has_unsent);
+        Step::Wait(reads_ms.chain(unsent_ms).filter(|at_ms| *at_ms > now_ms).min())
+    }
+
+    // ---- what an answer leads to -------------------------------------------------------------------------------------
+
+    /// What any answer says of waits: of the slot, and of the store.
+    fn note(&mut self, verdict: &PutVerdict, now_ms: u64, chance: f64) {
+        match verdict {
+            PutVerdict::Limited | PutVerdict::InDoubt(_) => {}
+            PutVerdict::Crowded => self.slots.refused(now_ms, chance),
+            _ => {
+                self.slots.passed();
+                self.patience.has_written();
+            }
+        }
+    }
+
+    /// A call was taken. If it was the last part of one that was too large, calls keep to what went through.
+    fn call_passed(&mut self, mut group: Group) -> Group {
+        if let Some(customers) = self.families.landed(&group) {
+            self.room.keep_to(customers);
+        }
+        group.part_of = None;
+        group
+    }
+
+    fn unconfirmed(&mut self, group: Group, rejections: Vec<Rejection>, now_ms: u64) {
+        let doubt = match rejections.first() {
+            None => Doubt::Unconfirmed,
+            Some(first) => Doubt::Refused { words: first.words.clone(), rejections },
+        };
+        self.read_back_at(group, doubt, now_ms);
+    }
+
+    fn read_back_at(&mut self, group: Group, doubt: Doubt, at_ms: u64) {
+        self.patience.note_retry();
+        self.doubts.add(group, doubt, at_ms);
+    }
+
+    /// A group went through: if it was the first part of a bad batch, the bad record is in the rest.
+    fn passed(&mut self, group: Group) {
+        let group = self.call_passed(group);
+        group.ids.iter().for_each(|id| self.lanes.done_with(*id));
+        if let Some(suspects) = group.suspects {
+            self.lanes.first(first_third(&suspects.group, suspects.words));
+        }
+    }
+
+    /// A group did not go through: its own records are to blame, the rest is like any other.
+    fn acquit(&mut self, group: &mut Group) {
+        if let Some(suspects) = group.suspects.take() {
+            self.lanes.last(suspects.group);
+        }
+    }
+
+    /// A group is part of its family no longer: what becomes of it says nothing about the size of calls.
+    fn leaves_family(&mut self, group: &mut Group) {
+        self.families.ended(group);
+        group.part_of = None;
+    }
+
+    /// It did not arrive, or was not applied, and nobody knows why. A call that fails again is halved, until a customer
+    /// fails alone.
+    fn again(&mut self, mut group: Group, why: String) -> Vec<Rejection> {
+        group.attempt += 1;
+        if let [id] = group.ids[..] {
+            if group.attempt >= self.options.retry.tries {
+                self.acquit(&mut group);
+                self.leaves_family(&mut group);
+                self.lanes.done_with(id);
+                let last = format!("customer {id}, alone in its call: {why}");
+                self.set_aside.get_or_insert(Failure::Unavailable { tries: group.attempt, last });
+                return Vec::new();
+            }
+        } else if group.attempt >= HALVED_AFTER {
+            self.acquit(&mut group);
+            group.attempt = HALVED_AFTER - 1;
+            self.families.halve(&group).into_iter().rev().for_each(|half| self.lanes.first(half));
+            return Vec::new();
+        }
+        self.lanes.first(group);
+        Vec::new()
+    }
+
+    /// The store says yes and leaves it out: after some tries that is for a person to see.
+    fn again_or_reject(&mut self, mut group: Group) -> Vec<Rejection> {
+        group.attempt += 1;
+        if group.attempt < self.options.retry.tries.min(3) {
+            self.lanes.first(group);
+            return Vec::new();
+        }
+        self.acquit(&mut group);
+        self.leaves_family(&mut group);
+        group.ids.iter().for_each(|id| self.lanes.done_with(*id));
+        let rejection =
+            |id: &CustomerId| Rejection { customer_id: *id, field: None, words: NOT_SHOWN.to_owned() };
+        group.ids.iter().map(rejection).collect()
+    }
+
+    /// The store said yes, and shows these attributes as they were before, also at another moment.
+    fn not_shown(&mut self, mut group: Group, fields: &BTreeMap<CustomerId, Vec<FieldId>>) -> Vec<Rejection> {
+        let mut rejections = Vec::new();
+        for customer_id in group.ids.iter().copied() {
+            let fields = fields.get(&customer_id).into_iter().flatten().copied();
+            let words = NOT_SHOWN.to_owned();
+            rejections.extend(fields.map(|field| Rejection {
+                customer_id,
+                field: Some(field),
+                words: words.clone(),
+            }));
+        }
+        group.attempt += 1;
+        match group.attempt < self.options.retry.tries {
+            // What else is pending of them goes on.
+            true => self.lanes.first(group),
+            false => group.ids.iter().for_each(|id| self.lanes.done_with(*id)),
+        }
+        rejections
+    }
+
+    /// A customer on its own that is known to be there: there is nothing to find out.
+    fn refused_alone(&mut self, mut group: Group, rejection: Rejection) -> Write {
+        self.acquit(&mut group);
+        self.leaves_family(&mut group);
+        match rejection.field {
+            Some(_) => self.lanes.first(group),
+            None => self.lanes.done_with(rejection.customer_id),
+        }
+        Write::Reject(rejection)
+    }
+
+    fn isolate(
+        &mut self,
+        mut group: Group,
+        was_alone: bool,
+        rejections: Vec<Rejection>,
+        words: String,
+    ) -> Vec<Rejection> {
+        self.leaves_family(&mut group);
+        self.acquit(&mut group);
+        let is_named = !rejections.is_empty();
+        let named: Vec<Rejection> =
+            rejections.into_iter().filter(|r| group.ids.contains(&r.customer_id)).collect();
+        // Who was named and is gone by now was to blame; who is left alone by that is not, before it was sent alone.
+        if is_named || (group.ids.len() == 1 && !was_alone) {
+            self.lanes.first(group);
+            return named;
+        }
+        if let [id] = group.ids[..] {
+            self.lanes.done_with(id);
+            return vec![Rejection { customer_id: id, field: None, words }];
+        }
+        self.lanes.first(first_third(&group, words));
+        Vec::new()
+    }
+
+    /// Nothing was applied. A record that is too large on its own is for a person to see.
+    fn too_large(&mut self, batch: Batch, words: &str) -> Write {
+        let (bytes, mut group) = (batch.body_bytes(), batch.group);
+        self.room.refused(group.ids.len(), bytes);
+        if let [customer_id] = group.ids[..] {
+            let words = format!("too large for the store, alone in its call ({bytes} bytes): {words}");
+            return self.refused_alone(group, Rejection { customer_id, field: None, words });
+        }
+        self.patience.note_retry();
+        self.acquit(&mut group);
+        self.leaves_family(&mut group);
+        smaller(&group, &batch.bytes.unwrap_or_default())
+            .into_iter()
+            .rev()
+            .for_each(|part| self.lanes.first(part));
+        Write::Release
+    }
+
+    /// Nothing more is sent; what is in doubt stays so in the file.
+    fn give_up(&mut self, failure: Failure, now_ms: u64) -> u64 {
+        self.failure.get_or_insert(failure);
+        now_ms
+    }
+}
+
+/// Why an edit that the store said yes to waits for a person.
+const NOT_SHOWN: &str = "the store accepted the update and does not show it";
