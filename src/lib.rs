@@ -59,14 +59,13 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use flow::{
-    Answer, Contest, Decision, Outcome, Policies, Policy, RateHeaders, Resolver, RetryOptions, Ticket,
+    Answer, Contest, Decision, Keep, Outcome, Policies, Policy, RateHeaders, Resolver, RetryOptions, Ticket,
     Trouble, UploadOptions,
 };
 pub use key::Key;
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
-    Conflict, DecisionRow, EditBuilder, Fate, JournalRow, Keep, Receipt, Rejected, Status, Store,
-    StoreOptions,
+    Conflict, DecisionRow, EditBuilder, Fate, JournalRow, Receipt, Rejected, Status, Store, StoreOptions,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

@@ -291,9 +291,23 @@ fn every_document_has_the_keys_of_the_contract() {
     let (_, conflicts) = till.json(&["conflicts"]);
     assert_eq!(
         keys(&conflicts[0]),
-        ["author", "base", "customer_id", "detected_at", "field", "local", "remote"]
+        [
+            "author",
+            "base",
+            "customer_id",
+            "detected_at",
+            "field",
+            "id",
+            "local",
+            "reason",
+            "remote",
+            "seqs",
+            "stamp",
+        ]
     );
-    assert_eq!(keys(&till.json(&["rejected"]).1[0]), ["customer_id", "field", "reason", "value"]);
+    let (_, rejected) = till.json(&["rejected"]);
+    assert_eq!(keys(&rejected[0]), ["customer_id", "field", "reason", "sent", "seq", "value"]);
+    assert_eq!(rejected[0]["sent"], json!({"id": 2, "email": "ana@example.com"}));
     assert_eq!(till.json(&["edit", "2", "company=A", "notes=B"]).1, json!({"edited": 2}));
     assert_eq!(
         till.json(&["credit", "2", "-0.25"]).1,

@@ -87,6 +87,10 @@ fn resolve(till: &Till, field: &str, keep: Keep) {
     assert_eq!(till.store().resolve(ANA, field, &keep, Some("bo")).unwrap(), 1);
 }
 
+fn undo(till: &Till, decision: i64) {
+    assert_eq!(till.store().undo(decision, Some("bo")).unwrap(), 1);
+}
+
 fn forms(entries: &[(&str, &str)]) -> Json {
     entries.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
@@ -541,12 +545,13 @@ fn a_decision_of_a_policy_is_in_the_journal_with_both_values_and_can_be_undone()
     let decision = &journal[0].decisions[0];
     assert_eq!((decision.local.as_str(), decision.remote.as_str()), (r#""1""#, r#""2""#));
     assert_eq!((decision.policy.as_str(), decision.resolution.as_deref()), ("remote", Some("remote")));
-    resolve(&till, "phone", Keep::Local);
+    let no_conflict = till.store().resolve(ANA, "phone", &Keep::Local, None).unwrap_err();
+    assert!(no_conflict.is_usage() && no_conflict.to_string().contains("undo 1"), "{no_conflict}");
+    undo(&till, decision.id);
     sync(&till);
     check_agreed(&till, "phone", json!("1"));
-    resolve(&till, "phone", Keep::Remote);
-    sync(&till);
-    check_agreed(&till, "phone", json!("2"));
+    let again = till.store().undo(decision.id, None).unwrap_err();
+    assert!(again.is_usage(), "{again}");
 }
 
 #[test]
@@ -560,7 +565,7 @@ fn a_merge_is_in_the_journal_with_both_values_and_can_be_undone() {
     assert_eq!((decision.local.as_str(), decision.remote.as_str()), ("[1,2,3]", "[1]"));
     assert_eq!((decision.policy.as_str(), decision.resolution.as_deref()), ("merge", Some("merged")));
     check_sides(&till, "channel_ids", json!([1, 3]), json!([1, 3]));
-    resolve(&till, "channel_ids", Keep::Remote);
+    undo(&till, decision.id);
     sync(&till);
     check_agreed(&till, "channel_ids", json!([1]));
 }
@@ -602,7 +607,7 @@ fn an_edit_that_is_on_its_way_is_neither_resolved_nor_discarded() {
     until(|| till.outcomes(ANA, "phone") == ["in_flight"]);
     let mut store = till.store();
     for error in [
-        store.resolve(ANA, "phone", &Keep::Remote, None).unwrap_err(),
+        store.undo(1, None).unwrap_err(),
         store.discard(ANA, Some("phone"), None).unwrap_err(),
         store.discard(ANA, None, None).unwrap_err(),
     ] {

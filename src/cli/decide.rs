@@ -1,8 +1,8 @@
-//! `conflicts`, `resolve`, `rejected`, `retry`, `discard`: what waits for a person, and what a person decides.
+//! `conflicts`, `resolve`, `undo`, `rejected`, `retry`, `discard`: what waits for a person, and what a person decides.
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use tillsync::{Conflict, CustomerId, Keep};
+use tillsync::{Conflict, CustomerId, EditSeq, Keep};
 
 use super::exit::Exit;
 use super::settings::Till;
@@ -38,20 +38,40 @@ pub(super) fn conflicts_in_words(conflicts: &[Conflict]) -> String {
             render::stamp(&conflict.detected_at),
         ]
     });
-    let hint = "Decide with: tillsync resolve CUSTOMER FIELD --keep local, --keep remote or --value VALUE";
     let counted = render::count(conflicts.len() as u64, "conflict");
-    format!("{counted}\n{}\n{hint}{}", render::table(header, rows), about_deleted(conflicts))
+    format!("{counted}\n{}{}", render::table(header, rows), hints(conflicts))
+}
+
+/// What to do about these conflicts, and no others.
+fn hints(conflicts: &[Conflict]) -> String {
+    let mut hints = String::new();
+    for conflict in conflicts {
+        if let Some(reason) = &conflict.reason {
+            let (id, field) = (conflict.customer_id, render::plain(&conflict.field));
+            hints.push_str(&format!(
+                "\nThe store refused {field} of customer {id} before: {}",
+                render::plain(reason)
+            ));
+        }
+    }
+    if conflicts.iter().any(|conflict| conflict.field != "*" && conflict.reason.is_none()) {
+        hints.push_str(
+            "\nDecide with: tillsync resolve CUSTOMER FIELD --keep local, --keep remote or --value VALUE",
+        );
+    }
+    if conflicts.iter().any(|conflict| conflict.field != "*" && conflict.reason.is_some()) {
+        hints.push_str(
+            "\nWhat the store refused: tillsync resolve CUSTOMER FIELD --keep remote or --value VALUE",
+        );
+    }
+    if conflicts.iter().any(|conflict| conflict.field == "*") {
+        hints.push_str("\nA customer that was deleted in the store: tillsync discard CUSTOMER");
+    }
+    hints
 }
 
 fn field_in_words(field: &str) -> String {
     if field == "*" { "* (deleted in the store)".to_owned() } else { render::plain(field) }
-}
-
-fn about_deleted(conflicts: &[Conflict]) -> &'static str {
-    match conflicts.iter().any(|conflict| conflict.field == "*") {
-        true => "\nA customer that was deleted in the store: tillsync discard CUSTOMER",
-        false => "",
-    }
 }
 
 /// Which side of a conflict is kept.
@@ -80,6 +100,9 @@ pub(super) struct Resolve {
     /// A value that is sent in place of both, read by the attribute's type
     #[arg(long, group = "decision", allow_hyphen_values = true)]
     value: Option<String>,
+    /// The conflict as it was shown, by the stamp that `conflicts --json` gives: refused when it has moved on since
+    #[arg(long, value_name = "STAMP")]
+    seen: Option<String>,
 }
 
 /// How many fields a decision was about.
@@ -99,10 +122,31 @@ impl Resolve {
         };
         let mut store = till.store()?;
         read::known(&store, self.id)?;
-        let fields = store.resolve(self.id, &self.field, &keep, Some(&till.author()))?;
+        let author = till.author();
+        let fields = match &self.seen {
+            Some(stamp) => store.resolve_seen(self.id, &self.field, &keep, stamp, Some(&author))?,
+            None => store.resolve(self.id, &self.field, &keep, Some(&author))?,
+        };
         let done =
             if keep == Keep::Remote { "the store's value was taken" } else { "goes up with the next sync" };
         answer(till, Some(self.id), fields, || format!("customer {}: {}: {done}.", self.id, self.field))
+    }
+}
+
+/// Take back what a policy or a merge decided by itself: the other side's value goes up with the next sync
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tillsync log 42    # shows the decisions, with their numbers\n  tillsync undo 17"
+)]
+pub(super) struct Undo {
+    /// The decision, by the number that `log` shows
+    conflict: i64,
+}
+
+impl Undo {
+    pub(super) fn run(self, till: &Till) -> Done {
+        let fields = till.store()?.undo(self.conflict, Some(&till.author()))?;
+        answer(till, None, fields, || "Undone: the other value goes up with the next sync.".to_owned())
     }
 }
 
@@ -131,18 +175,25 @@ pub(super) fn rejected_in_words(rejected: &[tillsync::Rejected]) -> String {
     }
     let rows = rejected.iter().map(|edit| {
         let value = render::value(&edit.field, &edit.value);
-        [edit.customer_id.to_string(), edit.field.clone(), value, render::plain(&edit.reason)]
+        let (edit_seq, id) = (edit.seq.to_string(), edit.customer_id.to_string());
+        [edit_seq, id, edit.field.clone(), value, render::plain(&edit.reason)]
     });
-    let table = render::table(["customer", "field", "value", "the store says"], rows);
+    let table = render::table(["edit", "customer", "field", "value", "the store says"], rows);
     let counted = render::count(rejected.len() as u64, "rejected edit");
-    format!(
-        "{counted}\n{table}\nEdit the field again, or: tillsync retry CUSTOMER, tillsync discard CUSTOMER FIELD"
-    )
+    let mut text = format!("{counted}\n{table}");
+    let is_money = |edit: &&tillsync::Rejected| edit.field == "store_credit_amounts";
+    if rejected.iter().any(|edit| !is_money(&edit)) {
+        text += "\nEdit the field again, or: tillsync retry CUSTOMER, tillsync discard CUSTOMER FIELD";
+    }
+    if rejected.iter().any(|edit| is_money(&edit)) {
+        text += "\nA payment waits for a person, each for itself: tillsync retry --seq EDIT, tillsync discard --seq EDIT";
+    }
+    text
 }
 
 /// Send rejected edits again with the next sync
 #[derive(Args)]
-#[command(after_help = "Examples:\n  tillsync retry 42\n  tillsync retry --all")]
+#[command(after_help = "Examples:\n  tillsync retry 42\n  tillsync retry --seq 1042\n  tillsync retry --all")]
 #[command(group = clap::ArgGroup::new("whose").required(true))]
 pub(super) struct Retry {
     /// The customer
@@ -151,6 +202,9 @@ pub(super) struct Retry {
     /// Those of every customer
     #[arg(long, group = "whose")]
     all: bool,
+    /// One edit, by the number that `rejected` shows
+    #[arg(long, group = "whose", value_name = "EDIT")]
+    seq: Option<i64>,
 }
 
 impl Retry {
@@ -159,7 +213,10 @@ impl Retry {
         if let Some(id) = self.id {
             read::known(&store, id)?;
         }
-        let fields = store.retry(self.id.map(CustomerId))?;
+        let fields = match self.seq {
+            Some(seq) => store.retry_row(EditSeq(seq))?,
+            None => store.retry(self.id.map(CustomerId))?,
+        };
         answer(till, self.id, fields, || match fields {
             0 => "No rejected edits.".to_owned(),
             fields => format!("{} will be sent with the next sync.", render::count(fields as u64, "field")),
@@ -169,19 +226,39 @@ impl Retry {
 
 /// Give up edits: the working copy goes back to what the store has
 #[derive(Args)]
-#[command(after_help = "Examples:\n  tillsync discard 42 phone\n  tillsync discard 42")]
+#[command(
+    after_help = "Examples:\n  tillsync discard 42 phone\n  tillsync discard 42 'form_fields.Shoe size'\n  tillsync discard 42\n  tillsync discard --seq 1042"
+)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
 pub(super) struct Discard {
     /// The customer
-    id: i64,
-    /// The attribute; default: all that were edited
+    #[arg(group = "which")]
+    id: Option<i64>,
+    /// The attribute, form_fields.NAME for one form field; default: all that were edited
+    #[arg(requires = "id")]
     field: Option<String>,
+    /// One edit, by the number that `log` and `rejected` show
+    #[arg(long, group = "which", value_name = "EDIT")]
+    seq: Option<i64>,
+    /// The conflict as it was shown, by the stamp that `conflicts --json` gives: refused when it has moved on since
+    #[arg(long, value_name = "STAMP", requires = "field")]
+    seen: Option<String>,
 }
 
 impl Discard {
     pub(super) fn run(self, till: &Till) -> Done {
-        let mut store = till.store()?;
-        let fields = store.discard(self.id, self.field.as_deref(), Some(&till.author()))?;
-        answer(till, Some(self.id), fields, || discarded(self.id, fields))
+        let (mut store, author) = (till.store()?, till.author());
+        let fields = match (self.seq, self.id, &self.field, &self.seen) {
+            (Some(seq), ..) => store.discard_row(EditSeq(seq), Some(&author))?,
+            (None, Some(id), Some(field), Some(stamp)) => {
+                store.discard_seen(id, field, stamp, Some(&author))?
+            }
+            (None, id, field, _) => store.discard(id.unwrap_or_default(), field.as_deref(), Some(&author))?,
+        };
+        answer(till, self.id, fields, || match (self.seq, self.id) {
+            (Some(seq), _) => format!("edit {seq}: discarded."),
+            (None, id) => discarded(id.unwrap_or_default(), fields),
+        })
     }
 }
 

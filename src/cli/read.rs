@@ -322,6 +322,9 @@ fn decided(decision: &DecisionRow) -> String {
     match (decision.resolution.as_deref(), decision.policy.as_str()) {
         (None, _) => format!("the store had {remote}, waits for a decision"),
         (Some(kept), "hold") => format!("the store had {remote}, decided: {kept}"),
-        (Some(kept), policy) => format!("the store had {remote}, decided by {policy}: {kept}"),
+        (Some(kept @ "undone"), _) => format!("the store had {remote}, {kept}"),
+        (Some(kept), policy) => {
+            format!("the store had {remote}, decided by {policy}: {kept} (undo {})", decision.id)
+        }
     }
 }

@@ -8,6 +8,7 @@ mod field;
 mod ids;
 mod record;
 mod row;
+mod subject;
 mod value;
 
 pub use edit::{Edit, EditError, parse_argument, parse_object};
@@ -16,4 +17,6 @@ pub(crate) use field::{CHANNEL_IDS, CREDIT_DIGITS, GROUP_IDS};
 pub use ids::{BatchId, CustomerId, EditSeq};
 pub use record::{Attributes, BadRecord, Record};
 pub use row::Row;
+pub use subject::Subject;
 pub use value::{FormValue, Value, add_credit, first_credit};
+pub(crate) use value::{is_plain_money, text_of};

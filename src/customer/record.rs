@@ -8,7 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CustomerId, FIELDS, FieldId, Value};
+use super::{CustomerId, FIELDS, FieldId, Kind, Value};
 
 /// A customer's JSON object, verbatim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +108,13 @@ impl<'a> Attributes<'a> {
     /// Whether the record says anything of an attribute, if only null.
     pub fn has(&self, field: FieldId) -> bool {
         self.text(field).is_some()
+    }
+
+    /// Whether an update can be computed from what the record says of an attribute: see [`FieldId::must_be_told`]. For
+    /// money, null is no amount.
+    pub fn tells(&self, field: FieldId) -> bool {
+        let is_told = |json: &str| field.kind() != Kind::Credit || json != "null";
+        !field.must_be_told() || self.text(field).is_some_and(is_told)
     }
 
     /// The value of an attribute; null when the record does not hold it.

@@ -72,12 +72,12 @@ impl Value {
 
     fn typed(kind: Kind, json: &str) -> Option<Value> {
         Some(match kind {
-            Kind::Text | Kind::Password => Value::Text(serde_json::from_str(json).ok()?),
+            Kind::Text | Kind::Password => Value::Text(text_of(json)?),
             Kind::Integer => Value::Integer(serde_json::from_str(json).ok()?),
             Kind::Boolean => Value::Boolean(serde_json::from_str(json).ok()?),
             Kind::Credit => {
                 let amounts: Vec<Amount<'_>> = serde_json::from_str(json).ok()?;
-                Value::Credit(amounts.iter().map(|a| decimal(a.amount.get())).collect::<Option<_>>()?)
+                Value::Credit(amounts.iter().map(|a| money(a.amount.get())).collect::<Option<_>>()?)
             }
             Kind::Channels => Value::Channels(serde_json::from_str(json).ok()?),
             Kind::Forms => Value::Forms(forms(json)?),
@@ -153,6 +153,69 @@ pub fn add_credit(value: &Value, sum: Decimal) -> Option<Value> {
     Some(Value::Credit(amounts))
 }
 
+/// The text of a JSON string. Half of a surrogate pair, which JSON can spell and no text can hold, is U+FFFD here; the
+/// snapshot keeps it as it came.
+pub(crate) fn text_of(json: &str) -> Option<String> {
+    serde_json::from_str(json).ok().or_else(|| serde_json::from_str(&whole_pairs(json)?).ok())
+}
+
+/// JSON text in which each half of a surrogate pair is U+FFFD. `None`: there is none.
+fn whole_pairs(json: &str) -> Option<String> {
+    let unit = |at: usize| {
+        let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let (mut out, mut from, mut at, bytes) = (String::new(), 0, 0, json.as_bytes());
+    while at < bytes.len() {
+        let step = match (bytes[at], unit(at)) {
+            (b'\\', Some(0xd800..=0xdbff)) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => 12,
+            (b'\\', Some(0xd800..=0xdfff)) => {
+                out.push_str(&json[from..at]);
+                out.push_str("\\ufffd");
+                from = at + 6;
+                6
+            }
+            (b'\\', _) => 2,
+            _ => 1,
+        };
+        at += step;
+    }
+    (from > 0).then(|| out + &json[from..])
+}
+
+/// An amount. One that is a hair from four decimal places is that amount: a store that counts in floats spells 43.15 as
+/// 43.149999999999999. A string that holds a number is that number.
+fn money(json: &str) -> Option<Decimal> {
+    let text = json.trim().trim_matches('"').trim();
+    let spelled = decimal(text).or_else(|| text.parse().ok().filter(|amount| is_a_hair_off(*amount)))?;
+    Some(if is_a_hair_off(spelled) { spelled.round_dp(PLACES) } else { spelled })
+}
+
+/// Decimal places of money: what an edit may have at most.
+const PLACES: u32 = 4;
+
+/// Whether an amount differs from four decimal places, by no more than a float may.
+fn is_a_hair_off(amount: Decimal) -> bool {
+    let off = (amount - amount.round_dp(PLACES)).abs();
+    let float = amount.abs().checked_mul(Decimal::new(23, 17)).unwrap_or(Decimal::MAX);
+    let hair = float.max(Decimal::new(1, 8)).min(Decimal::new(4, 5));
+    !off.is_zero() && off <= hair
+}
+
+/// Whether the JSON text of `store_credit_amounts` is spelled as the triggers can read it, at a glance: no exponent, no
+/// string, no more than four decimal places anywhere. What is not is worth a closer look, and may be.
+pub(crate) fn is_plain_money(json: &str) -> bool {
+    let longest =
+        json.split('.').skip(1).map(|rest| rest.bytes().take_while(u8::is_ascii_digit).count()).max();
+    longest.unwrap_or(0) <= PLACES as usize
+        && !json.contains(": \"")
+        && !json.contains(":\"")
+        && !json
+            .bytes()
+            .zip(json.bytes().skip(1))
+            .any(|(digit, e)| digit.is_ascii_digit() && matches!(e, b'e' | b'E'))
+}
+
 /// Exact, with or without an exponent; `None` when it has more digits than can be held.
 fn decimal(json: &str) -> Option<Decimal> {
     let json = json.trim();
@@ -219,6 +282,42 @@ mod tests {
         }
         let sum = add_credit(&Value::from_json(Kind::Credit, r#"[{"amount":0.1}]"#), Decimal::new(2, 1));
         assert_eq!(sum.unwrap().to_json(), r#"[{"amount":0.3}]"#);
+    }
+
+    #[test]
+    fn money_that_is_a_hair_off_is_that_amount() {
+        let read = |amount: &str| Value::from_json(Kind::Credit, &format!("[{{\"amount\":{amount}}}]"));
+        for (spelled, amount) in [
+            ("43.149999999999999", "43.15"),
+            ("43.149999999999998578914528479799628257751464843750", "43.15"),
+            ("0.30000000000000004", "0.3"),
+            ("-62.199999999999996", "-62.2"),
+            ("4.3149999999999999e1", "43.15"),
+            ("10000000000.000002", "10000000000"),
+            ("\"43.15\"", "43.15"),
+        ] {
+            assert_eq!(read(spelled), read(amount), "{spelled}");
+            assert!(!is_plain_money(&format!("[{{\"amount\":{spelled}}}]")), "{spelled}");
+        }
+        for (one, other) in
+            [("43.15004", "43.15"), ("0.00001", "0"), ("43.1501", "43.15"), ("43.149999", "43.15")]
+        {
+            assert_ne!(read(one), read(other), "{one}");
+        }
+        assert!(is_plain_money(r#"[{"amount":43.15}, {"amount": -7}]"#));
+        assert!(!is_plain_money(r#"[{"amount": 1e2}]"#));
+    }
+
+    #[test]
+    fn half_of_a_surrogate_pair_becomes_a_sign_of_its_own_and_nothing_else_changes() {
+        let read = |json: &str| Value::from_json(Kind::Text, json);
+        assert_eq!(read(r#""a \ud83d \"b\" \\ c""#), Value::Text("a \u{fffd} \"b\" \\ c".into()));
+        assert_eq!(read(r#""\udc00\ud83d""#), Value::Text("\u{fffd}\u{fffd}".into()));
+        assert_eq!(read(r#""\ud83d\ude00 \ud83d!""#), Value::Text("\u{1f600} \u{fffd}!".into()));
+        assert_eq!(read(r#""\\ud83d \ud83d""#), Value::Text("\\ud83d \u{fffd}".into()));
+        // An entry of form fields goes back to the store beside others that were edited: it stays as it came.
+        let json = r#"[{"name":"a","value":"\ud83d"}]"#;
+        assert_eq!(Value::from_json(Kind::Forms, json).to_json(), json);
     }
 
     #[test]

@@ -15,10 +15,11 @@ use serde_json::value::RawValue;
 
 use super::Refusal;
 use super::till::Till;
-use crate::customer::{CustomerId, FieldId, Row, Value, parse_object};
+use crate::customer::{CustomerId, EditSeq, FieldId, Row, Value, parse_object};
 use crate::engine::Extent;
 use crate::error::{Error, Failure};
-use crate::store::{Fate, JournalRow, Keep, Receipt, Store};
+use crate::flow::Keep;
+use crate::store::{Fate, JournalRow, Receipt, Store};
 use crate::syncer::Syncer;
 
 /// What one call to the store carries at most.
@@ -45,6 +46,7 @@ pub(crate) fn answer(till: &Till, request: &str) -> Answer {
         "log" => log(till, &read(request)?),
         "conflicts" => bare(request).and_then(|()| json(&till.store().conflicts()?)),
         "resolve" => resolve(till, read(request)?),
+        "undo" => undo(till, &read(request)?),
         "rejected" => bare(request).and_then(|()| json(&till.store().rejected()?)),
         "retry" => retry(till, &read(request)?),
         "discard" => discard(till, read(request)?),
@@ -61,7 +63,7 @@ pub(crate) fn answer(till: &Till, request: &str) -> Answer {
     }
 }
 
-const COMMANDS: &str = "edit, credit, show, find, diff, status, log, conflicts, resolve, rejected, retry, discard, \
+const COMMANDS: &str = "edit, credit, show, find, diff, status, log, conflicts, resolve, undo, rejected, retry, discard, \
                         pull, push, sync, wait, backup, sync_now, pause, resume, worker";
 
 fn read<T: DeserializeOwned>(request: &str) -> Result<T, Refusal> {
@@ -251,6 +253,7 @@ request! {
         field: String,
         keep: Option<Side>,
         value: Option<Box<RawValue>>,
+        seen: Option<String>,
         author: Option<String>,
     }
 }
@@ -272,8 +275,19 @@ fn resolve(till: &Till, request: ResolveRequest) -> Answer {
     let mut store = till.store();
     known(&store, request.id)?;
     let author = request.author.as_deref().or(till.author());
-    let fields = store.resolve(request.id, &request.field, &keep, author)?;
+    let fields = match &request.seen {
+        Some(stamp) => store.resolve_seen(request.id, &request.field, &keep, stamp, author)?,
+        None => store.resolve(request.id, &request.field, &keep, author)?,
+    };
     decided(Some(request.id), fields)
+}
+
+request! { UndoRequest { conflict: i64, author: Option<String> } }
+
+fn undo(till: &Till, request: &UndoRequest) -> Answer {
+    let author = request.author.as_deref().or(till.author());
+    let fields = till.store().undo(request.conflict, author)?;
+    decided(None, fields)
 }
 
 /// A value as the command line has it: text as it stands, all else as JSON.
@@ -281,25 +295,42 @@ fn argument(json: &str) -> String {
     serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())
 }
 
-request! { RetryRequest { id: Option<i64>, all: Option<bool> } }
+request! { RetryRequest { id: Option<i64>, all: Option<bool>, seq: Option<i64> } }
 
 fn retry(till: &Till, request: &RetryRequest) -> Answer {
     let mut store = till.store();
-    match (request.id, request.all) {
-        (Some(id), None | Some(false)) => _ = known(&store, id)?,
-        (None, Some(true)) => {}
-        _ => return Err(Refusal::usage("a retry has id, or all: true")),
-    }
-    let fields = store.retry(request.id.map(CustomerId))?;
+    let fields = match (request.id, request.all, request.seq) {
+        (Some(id), None | Some(false), None) => {
+            known(&store, id)?;
+            store.retry(Some(CustomerId(id)))?
+        }
+        (None, Some(true), None) => store.retry(None)?,
+        (None, None | Some(false), Some(seq)) => store.retry_row(EditSeq(seq))?,
+        _ => return Err(Refusal::usage("a retry has id, seq, or all: true")),
+    };
     decided(request.id, fields)
 }
 
-request! { DiscardRequest { id: i64, field: Option<String>, author: Option<String> } }
+request! {
+    DiscardRequest {
+        id: Option<i64>,
+        field: Option<String>,
+        seq: Option<i64>,
+        seen: Option<String>,
+        author: Option<String>,
+    }
+}
 
 fn discard(till: &Till, request: DiscardRequest) -> Answer {
     let author = request.author.as_deref().or(till.author());
-    let fields = till.store().discard(request.id, request.field.as_deref(), author)?;
-    decided(Some(request.id), fields)
+    let mut store = till.store();
+    let fields = match (request.id, request.field.as_deref(), request.seq, request.seen) {
+        (Some(id), Some(field), None, Some(stamp)) => store.discard_seen(id, field, &stamp, author)?,
+        (Some(id), field, None, None) => store.discard(id, field, author)?,
+        (None, None, Some(seq), None) => store.discard_row(EditSeq(seq), author)?,
+        _ => return Err(Refusal::usage("a discard has id, and field if wanted and then seen; or seq alone")),
+    };
+    decided(request.id, fields)
 }
 
 // ---- the store ---------------------------------------------------------------------------------------------------

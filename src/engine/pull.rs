@@ -129,7 +129,12 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// Takes in a page. It stays open for the next one if that is here already.
-    fn take_in(&mut self, page: &Page<'_>, kind: &PageKind, progress: Option<Event>) -> Result<()> {
+    pub(super) fn take_in(
+        &mut self,
+        page: &Page<'_>,
+        kind: &PageKind,
+        progress: Option<Event>,
+    ) -> Result<()> {
         let now = self.clock.utc();
         let taken = match self.store.take_page(&page.customers, kind, &self.options.policies, now) {
             Ok(taken) => taken,

@@ -29,7 +29,7 @@ pub struct SyncReport {
     pub uploaded_fields: u64,
     /// Customers whose edits ended up where the store already was: no call was needed.
     pub unchanged_customers: u64,
-    /// Attributes whose edit the store refused, open when the sync ended.
+    /// Edits that the store refused, open when the sync ended.
     pub rejected: u64,
     /// Attributes that wait for a decision, open when the sync ended.
     pub conflicts: u64,

@@ -13,7 +13,7 @@ use crate::flow::{
     Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, ReadFailure, SentRow, Step, Ticket,
     ToSend, Trouble, Upload, Write, judge_get, judge_put, order_emails,
 };
-use crate::store::{Planned, Prepared, Uploaded};
+use crate::store::{PageKind, Planned, Prepared, Uploaded};
 
 /// What a ticket stands for.
 enum Errand {
@@ -54,6 +54,9 @@ struct Run {
 /// much later than the file says, which the grace of a recovery allows for.
 const LEAVES_AT_ONCE_MS: u64 = 500;
 
+/// Customers that are asked for by id in one call.
+const ASK_AT_ONCE: usize = 50;
+
 /// Why two customers that swap addresses are not sent.
 const RING: &str = "its address goes to a customer whose address it takes, directly or in a ring: no order of single \
                     updates can do that; give one of them another address first, sync, then go on";
@@ -82,6 +85,29 @@ impl<R: Remote> SyncEngine<R> {
 
     /// Step 4. What is to be sent; what needs no call settles here.
     pub(super) fn plan(&mut self) -> Result<Planned> {
+        let planned = self.plan_once()?;
+        if planned.untold.is_empty() {
+            return Ok(planned);
+        }
+        self.ask_untold(&planned.untold)?;
+        self.plan_once()
+    }
+
+    /// A list may leave out what was asked for; by id it may be told. What is not is sent by nobody: not told is not nothing.
+    fn ask_untold(&mut self, ids: &[CustomerId]) -> Result<()> {
+        for ids in ids.chunks(ASK_AT_ONCE) {
+            let asked = self.ask(Request::ByIds(ids.to_vec()))?;
+            self.answered(asked, |engine, page, _| {
+                engine.take_in(&page, &PageKind::Changes, None)?;
+                engine.commit_pages()
+            })?;
+            let notices = self.store.give_up_untold(ids, self.clock.utc())?;
+            self.tell(notices);
+        }
+        Ok(())
+    }
+
+    fn plan_once(&mut self) -> Result<Planned> {
         let planned = self.store.plan(self.clock.utc())?;
         self.counts.unchanged_customers += planned.unchanged_customers as u64;
         tracing::debug!(
@@ -318,9 +344,9 @@ impl<R: Remote> SyncEngine<R> {
         let gone = run.machine.missing(ticket, &shown, self.clock.now_ms());
         let known: Vec<CustomerId> =
             ids.iter().copied().filter(|id| shown.contains(id) || gone.contains(id)).collect();
-        let (machine, now) = (&mut run.machine, self.clock.utc());
+        let (denied, machine, now) = (run.machine.denied(ticket), &mut run.machine, self.clock.utc());
         let refuse = |pending: &[CustomerId]| machine.read(ticket, pending);
-        let uploaded = self.store.recover(&known, &records, &self.options.policies, now, refuse)?;
+        let uploaded = self.store.recover(&known, &records, &denied, &self.options.policies, now, refuse)?;
         self.progress(run, [], uploaded);
         Ok(())
     }

@@ -4,11 +4,12 @@
 //! up where the server already is settles here, without a call.
 
 use super::dirty::only_adjustments;
-use super::merge::{editable_columns, edited, entries, form_json, outcomes};
-use super::{
-    ConflictPlan, Credit, CustomerPlan, DELETED, Dirty, Op, OpenConflict, Outcome, Payload, Settlement,
+use super::merge::{
+    SentBase, editable_columns, edited, entries, form_json, on_top_of_set, outcomes, without,
 };
-use crate::customer::{Attributes, BadRecord, FieldId, Value, first_credit};
+use super::money::{balance, recount};
+use super::{ConflictPlan, Credit, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Payload, Settlement};
+use crate::customer::{Attributes, BadRecord, FieldId, Subject, Value, first_credit};
 
 /// What one customer's edits come to.
 #[derive(Clone, Debug)]
@@ -17,6 +18,9 @@ pub struct Diff {
     pub payload: Option<Payload>,
     /// What settles, or is held, without a call.
     pub plan: CustomerPlan,
+    /// Edited attributes that are not sent, because the snapshot does not tell what the store has: it must be asked for this
+    /// customer by id. What it does not tell then either is given up with [`give_up_untold`].
+    pub untold: Vec<FieldId>,
 }
 
 impl Diff {
@@ -37,17 +41,46 @@ pub fn diff(dirty: &Dirty) -> Result<Diff, BadRecord> {
     let mut plan = CustomerPlan::nothing(dirty.id);
     let Some(base) = dirty.base.as_ref().filter(|_| !dirty.is_gone()) else {
         hold_all(dirty, &mut plan);
-        return Ok(Diff { payload: None, plan });
+        return Ok(Diff { payload: None, plan, untold: Vec::new() });
     };
     let base = base.attributes()?;
-    let mut payload =
-        Payload { id: dirty.id, fields: Vec::new(), password: None, credit: None, covers: Vec::new() };
+    let mut payload = Payload { id: dirty.id, ..Payload::default() };
+    let mut untold = Vec::new();
     for field in editable_columns() {
-        one_field(dirty, &base, field, &mut payload, &mut plan);
+        if freed(dirty, field).is_empty() {
+            continue;
+        }
+        match base.tells(field) || dirty.open_of_field(field).is_some() {
+            true => one_field(dirty, &base, field, &mut payload, &mut plan),
+            false => untold.push(field),
+        }
     }
     password(dirty, &mut payload);
+    payload.base = SentBase::of(&base, payload.fields.iter().map(|(field, _)| *field));
+    recount(dirty, &mut plan)?;
     let is_empty = payload.fields.is_empty() && payload.password.is_none();
-    Ok(Diff { payload: (!is_empty).then_some(payload), plan })
+    Ok(Diff { payload: (!is_empty).then_some(payload), plan, untold })
+}
+
+/// The store was asked for a customer by id, and does not tell what it has of an attribute that was edited: nothing is
+/// computed from what is not known, so these edits wait for a person.
+///
+/// # Errors
+/// When the snapshot is no customer: the file was changed from outside.
+pub fn give_up_untold(dirty: &Dirty) -> Result<CustomerPlan, BadRecord> {
+    let mut plan = CustomerPlan::nothing(dirty.id);
+    for field in diff(dirty)?.untold {
+        let reason = format!(
+            "the store does not tell what it has of {field}, and nothing is sent over what is not known: retry later"
+        );
+        plan.settle.extend(freed(dirty, field).iter().map(|op| refused(op, &reason)));
+    }
+    recount(dirty, &mut plan)?;
+    Ok(plan)
+}
+
+fn refused(op: &Op, reason: &str) -> Settlement {
+    Settlement { reason: Some(reason.to_owned()), ..Settlement::new(op.seq, Outcome::Rejected) }
 }
 
 fn one_field(
@@ -58,11 +91,11 @@ fn one_field(
     plan: &mut CustomerPlan,
 ) {
     let mut ops = freed(dirty, field);
-    if ops.is_empty() {
-        return;
-    }
-    if let Some(open) = dirty.open_of(field.name()) {
-        return still_held(dirty, open, &base.get(field), &ops, plan);
+    if let Some(open) = dirty.open_of_field(field) {
+        return match field {
+            FieldId::STORE_CREDIT_AMOUNTS => balance_still_held(dirty, open, &ops, plan),
+            _ => still_held(dirty, open, &base.get(field), &ops, plan),
+        };
     }
     let held = held_entries(dirty, base, field, plan);
     if held.is_empty() {
@@ -70,15 +103,17 @@ fn one_field(
         ops.extend(dirty.ops_of(field).filter(|op| op.outcome == Some(Outcome::Held)));
         ops.sort_by_key(|op| op.seq);
     }
-    let (was, value) = (base.get(field), sendable(dirty, base, field, &held));
+    let was = base.get(field);
+    let Some(value) = sendable(dirty, base, field, &ops, &held) else {
+        let reason = "the store's balance is none that this can be added to exactly: set the balance instead";
+        plan.settle.extend(ops.iter().map(|op| refused(op, reason)));
+        return;
+    };
     if value == was {
         let outcome = if held.is_empty() { Outcome::Unchanged } else { Outcome::Held };
         plan.settle.extend(outcomes(&ops, outcome));
     } else if let Some(problem) = unsendable(&value) {
-        plan.settle.extend(ops.iter().map(|op| Settlement {
-            reason: Some(problem.to_owned()),
-            ..Settlement::new(op.seq, Outcome::Rejected)
-        }));
+        plan.settle.extend(ops.iter().map(|op| refused(op, problem)));
     } else {
         if field == FieldId::STORE_CREDIT_AMOUNTS {
             payload.credit = credit(&ops, &was, &value);
@@ -88,10 +123,12 @@ fn one_field(
     }
 }
 
-/// The edits of an attribute that a payload covers: pending ones, and rejected ones that a newer edit has freed.
+/// The edits of an attribute that a payload covers: pending ones, and rejected ones that a newer edit has freed. A refused
+/// payment is freed by nothing but a person.
 fn freed(dirty: &Dirty, field: FieldId) -> Vec<&Op> {
     let is_freed = |op: &&Op| match (op.outcome, op.reject_group) {
         (None, _) => true,
+        _ if field == FieldId::STORE_CREDIT_AMOUNTS => false,
         (Some(Outcome::Rejected), Some(group)) => dirty
             .ops
             .iter()
@@ -122,6 +159,19 @@ fn still_held(dirty: &Dirty, open: &OpenConflict, was: &Value, ops: &[&Op], plan
     plan.conflicts.push(ConflictPlan::Update { id: open.id, local: Some(local.to_json()), remote: None });
 }
 
+/// A balance that waits for a decision: what was set since waits with it, and shows; what was adjusted since is certain, and
+/// goes on top of whatever is decided.
+fn balance_still_held(dirty: &Dirty, open: &OpenConflict, ops: &[&Op], plan: &mut CustomerPlan) {
+    let (set, later) = on_top_of_set(ops);
+    let Some(local) =
+        without(dirty.row.get(FieldId::STORE_CREDIT_AMOUNTS), &later).filter(|_| !set.is_empty())
+    else {
+        return;
+    };
+    plan.settle.extend(set.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+    plan.conflicts.push(ConflictPlan::Update { id: open.id, local: Some(local.to_json()), remote: None });
+}
+
 /// The form fields that still wait for a decision, after what was edited: one that is now as the store has it does not.
 fn held_entries<'d>(
     dirty: &'d Dirty,
@@ -147,13 +197,24 @@ fn held_entries<'d>(
     held
 }
 
-/// What is to be sent of an attribute: the working copy, but for form fields that are held.
-fn sendable(dirty: &Dirty, base: &Attributes<'_>, field: FieldId, held: &[&str]) -> Value {
-    let local = dirty.row.get(field).clone();
-    if held.is_empty() {
-        return local;
+/// What is to be sent of an attribute: the working copy, but for form fields that are held; of money, what the payments come
+/// to on top of what the store has. `None`: that cannot be said exactly.
+fn sendable(
+    dirty: &Dirty,
+    base: &Attributes<'_>,
+    field: FieldId,
+    ops: &[&Op],
+    held: &[&str],
+) -> Option<Value> {
+    if field == FieldId::STORE_CREDIT_AMOUNTS && only_adjustments(ops.iter().copied()).is_some() {
+        return balance(&base.get(field), ops.iter().copied());
     }
-    let (Value::Forms(mut entries), theirs) = (local.clone(), base.get(field)) else { return local };
+    let local = dirty.row.get(field).clone();
+    Some(if held.is_empty() { local } else { without_held(local, base.get(field), held) })
+}
+
+fn without_held(local: Value, theirs: Value, held: &[&str]) -> Value {
+    let Value::Forms(mut entries) = local else { return local };
     for name in held {
         let entry = match &theirs {
             Value::Forms(theirs) => theirs.get(*name).cloned(),
@@ -198,7 +259,7 @@ fn password(dirty: &Dirty, payload: &mut Payload) {
 fn hold_all(dirty: &Dirty, plan: &mut CustomerPlan) {
     let pending = dirty.ops.iter().filter(|op| op.is_pending());
     plan.settle.extend(pending.map(|op| Settlement::new(op.seq, Outcome::Held)));
-    if let (Some(open), false) = (dirty.open_of(DELETED), plan.settle.is_empty()) {
+    if let (Some(open), false) = (dirty.open_of(&Subject::Customer), plan.settle.is_empty()) {
         plan.conflicts.push(ConflictPlan::Update { id: open.id, local: Some(edited(dirty)), remote: None });
     }
 }

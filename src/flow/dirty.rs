@@ -1,17 +1,23 @@
 //! A customer with unsettled edits: all that diff, merge, reconcile and recover need to know of it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 
-use super::{DELETED, Outcome};
-use crate::customer::{CustomerId, EditSeq, FieldId, Record, Row};
+use super::Outcome;
+use crate::customer::{CustomerId, EditSeq, FieldId, FormValue, Record, Row, Subject, Value};
 
 /// What a journal row did to its attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It set a value.
+    /// It set a value: the working copy has the newest.
     Set,
+    /// It set the balance; what is adjusted later is added to it.
+    Balance(Value),
+    /// It set entries of form fields. `None`: it left that one out.
+    Entries(BTreeMap<String, Option<FormValue>>),
     /// It added a signed amount to the store credit.
     Adjust(Decimal),
 }
@@ -45,8 +51,41 @@ impl Op {
     pub fn adjustment(&self) -> Option<Decimal> {
         match self.change {
             Change::Adjust(amount) => Some(amount),
-            Change::Set => None,
+            _ => None,
         }
+    }
+
+    /// Whether it is about an entry of form fields.
+    pub fn touches(&self, entry: &str) -> bool {
+        match &self.change {
+            Change::Entries(entries) => entries.contains_key(entry),
+            _ => self.field == FieldId::FORM_FIELDS,
+        }
+    }
+
+    /// Whether the working copy's balance holds it: a refused adjustment has left the sum.
+    pub fn is_counted(&self) -> bool {
+        self.outcome != Some(Outcome::Rejected)
+    }
+
+    /// Whether it waits for a person.
+    pub fn waits_for_a_person(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Rejected | Outcome::Held))
+    }
+}
+
+impl Change {
+    /// A set of form fields, by the entries in which the value differs from the one before.
+    pub fn of_forms(value: &Value, was: &Value) -> Change {
+        let none = BTreeMap::new();
+        let [value, was] = match [value, was] {
+            [Value::Forms(value), Value::Forms(was)] => [value, was],
+            [Value::Forms(value), Value::Null] => [value, &none],
+            [Value::Null, Value::Forms(was)] => [&none, was],
+            _ => return Change::Set,
+        };
+        let names = value.keys().chain(was.keys()).filter(|name| value.get(*name) != was.get(*name));
+        Change::Entries(names.map(|name| (name.clone(), value.get(name).cloned())).collect())
     }
 }
 
@@ -55,10 +94,12 @@ impl Op {
 pub struct OpenConflict {
     /// Its row.
     pub id: i64,
-    /// The attribute, `form_fields.NAME`, or [`DELETED`].
-    pub field: String,
+    /// What it is about.
+    pub subject: Subject,
     /// JSON of what both started from.
     pub base: String,
+    /// JSON of the till's value, as it was shown.
+    pub local: String,
     /// JSON of the store's value.
     pub remote: String,
 }
@@ -86,24 +127,24 @@ impl Dirty {
         self.ops.iter().filter(move |op| op.field == field)
     }
 
-    /// The open conflict of a field, by its name in the conflict table.
-    pub fn open_of(&self, field: &str) -> Option<&OpenConflict> {
-        self.open.iter().find(|conflict| conflict.field == field)
+    /// The open conflict about something.
+    pub fn open_of(&self, subject: &Subject) -> Option<&OpenConflict> {
+        self.open.iter().find(|conflict| conflict.subject == *subject)
+    }
+
+    /// The open conflict of a whole attribute.
+    pub fn open_of_field(&self, field: FieldId) -> Option<&OpenConflict> {
+        self.open.iter().find(|conflict| conflict.subject == Subject::Field(field))
     }
 
     /// The form fields that are held, by name.
     pub fn held_forms(&self) -> impl Iterator<Item = (&str, &OpenConflict)> {
-        self.open.iter().filter_map(|c| Some((c.field.strip_prefix("form_fields.")?, c)))
+        self.open.iter().filter_map(|conflict| Some((conflict.subject.entry_name()?, conflict)))
     }
 
     /// Whether the customer was deleted remotely while it had edits.
     pub fn is_gone(&self) -> bool {
-        self.open_of(DELETED).is_some()
-    }
-
-    /// Who made the newest edit of a field.
-    pub fn author_of(&self, field: FieldId) -> Option<String> {
-        self.ops_of(field).next_back().and_then(|op| op.author.clone())
+        self.open_of(&Subject::Customer).is_some()
     }
 }
 

@@ -12,20 +12,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::Decimal;
 
-use super::dirty::only_adjustments;
+use super::money::balance;
+use super::notes::{are_alike, merge_lines};
+use super::tidied::{has_landed, stood_on};
 use super::{
-    ConflictPlan, Contest, Credit, CustomerPlan, DELETED, Decision, Dirty, Op, OpenConflict, Outcome,
-    Policies, Settlement, SnapshotPlan,
+    ConflictPlan, Contest, Credit, CustomerPlan, Decision, Dirty, Op, OpenConflict, Outcome, Policies,
+    Settlement, SnapshotPlan,
 };
 use crate::customer::{
-    Attributes, BadRecord, EditSeq, FieldId, FormValue, MergeRule, Record, Value, add_credit, first_credit,
+    Attributes, BadRecord, CustomerId, EditSeq, FieldId, FormValue, MergeRule, Record, Subject, Value,
+    add_credit,
 };
 
 /// An update that was sent, as it is held against what the server says now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Sent {
     /// The journal rows up to here, as far as they are in flight, were covered.
     pub up_to: EditSeq,
@@ -33,11 +36,91 @@ pub struct Sent {
     pub fields: Vec<(FieldId, Value)>,
     /// Set when the store credit was sent because of adjustments.
     pub credit: Option<Credit>,
+    /// What it was computed from.
+    pub base: SentBase,
     /// The server has said that it took all of it; else each attribute is judged by its value.
     pub is_accepted: bool,
+    /// Attributes that the server showed as they were before when it answered: where they still are, they did not land.
+    pub denied: Vec<FieldId>,
+}
+
+/// What an update was computed from, as the snapshot was when it was committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SentBase {
+    /// The customer's `date_modified`; `None`: it was not told.
+    pub modified: Option<DateTime<Utc>>,
+    /// The attributes that were sent, as they were before; none where a file of an earlier version did not keep them.
+    pub fields: Vec<(FieldId, Value)>,
+}
+
+impl Sent {
+    /// The value of an attribute that was sent.
+    pub(super) fn value(&self, field: FieldId) -> Option<&Value> {
+        self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)
+    }
+}
+
+impl SentBase {
+    /// What an update of these attributes is computed from.
+    pub fn of(base: &Attributes<'_>, fields: impl IntoIterator<Item = FieldId>) -> SentBase {
+        let fields = fields.into_iter().filter(|field| base.has(*field));
+        SentBase {
+            modified: modified_at(base),
+            fields: fields.map(|field| (field, base.get(field))).collect(),
+        }
+    }
+
+    /// As a customer's JSON object with nothing but these attributes: so it stays in the file while the update is on its way.
+    pub fn to_json(&self, id: CustomerId) -> String {
+        let modified = self.modified.map(|at| Value::Text(at.to_rfc3339_opts(SecondsFormat::Secs, true)));
+        let all = self.fields.iter().cloned().chain(modified.map(|at| (FieldId::DATE_MODIFIED, at)));
+        let mut nested: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut out = format!("{{\"id\":{id}");
+        for (field, value) in all {
+            let member = format!("\"{field}\":{}", value.to_json());
+            match field.spec().parent {
+                None => out.push_str(&format!(",{member}")),
+                Some(parent) => nested.entry(parent).or_default().push(member),
+            }
+        }
+        nested
+            .iter()
+            .for_each(|(parent, members)| out.push_str(&format!(",\"{parent}\":{{{}}}", members.join(","))));
+        out.push('}');
+        out
+    }
+
+    pub(super) fn value(&self, field: FieldId) -> Option<&Value> {
+        self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)
+    }
+}
+
+/// When the server last changed a customer, if it told.
+fn modified_at(record: &Attributes<'_>) -> Option<DateTime<Utc>> {
+    match record.get(FieldId::DATE_MODIFIED) {
+        Value::Text(text) => Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc()),
+        _ => None,
+    }
+}
+
+/// What became of an attribute that was on its way.
+enum Fate {
+    /// It is there.
+    Landed,
+    /// All is as it was before: it is sent again.
+    NotLanded,
+    /// Something else is there: a remote change.
+    Overtaken,
+    /// The value is the one of before, and the customer was changed since: it did not land, or somebody took it back.
+    TakenBack,
+    /// An adjustment of which nobody can know.
+    InDoubt,
 }
 
 /// Decides what becomes of a customer of which the server says `remote`.
+///
+/// What the server does not tell of money and form fields is no news of them. Attributes that are on their way are judged
+/// by their own answer, or when they are read back.
 ///
 /// # Errors
 /// When a record is no customer.
@@ -71,26 +154,29 @@ pub fn merge(
 }
 
 /// Decides what becomes of a customer that the server no longer has. `values` of the conflict are the edited
-/// attributes, so that nothing is lost from sight.
+/// attributes, so that nothing is lost from sight. What was refused stays refused, and a balance in doubt stays in doubt:
+/// should the customer come back, neither is sent by itself.
 pub fn gone(dirty: &Dirty) -> CustomerPlan {
     let mut plan = CustomerPlan { snapshot: SnapshotPlan::Remove, ..CustomerPlan::nothing(dirty.id) };
     if dirty.ops.is_empty() {
         plan.remove_row = true;
         return plan;
     }
-    let unsettled = dirty.ops.iter().filter(|op| op.outcome != Some(Outcome::Held));
+    let unsettled = dirty.ops.iter().filter(|op| !op.waits_for_a_person());
     plan.settle = unsettled.map(|op| Settlement::new(op.seq, Outcome::Held)).collect();
     if !dirty.is_gone() {
         let base = dirty.base.as_ref().map_or("null", Record::body).to_owned();
-        plan.conflicts =
-            dirty.open.iter().map(|c| ConflictPlan::Close { id: c.id, resolution: "deleted" }).collect();
+        let is_money = |open: &&OpenConflict| open.subject.field() == Some(FieldId::STORE_CREDIT_AMOUNTS);
+        let ended = dirty.open.iter().filter(|open| !is_money(open));
+        plan.conflicts = ended.map(|c| ConflictPlan::Close { id: c.id, resolution: "deleted" }).collect();
         plan.conflicts.push(ConflictPlan::Record {
-            field: DELETED.to_owned(),
+            subject: Subject::Customer,
             base,
             local: edited(dirty),
             remote: "null".to_owned(),
             policy: "hold",
             resolution: None,
+            result: None,
             author: dirty.ops.last().and_then(|op| op.author.clone()),
             seq: dirty.ops.last().map(|op| op.seq),
         });
@@ -135,7 +221,7 @@ fn last_words(settle: Vec<Settlement>) -> Vec<Settlement> {
 
 /// A customer that was deleted remotely left its last snapshot in the conflict.
 fn known_base(dirty: &Dirty) -> Option<Record> {
-    let body = &dirty.open_of(DELETED)?.base;
+    let body = &dirty.open_of(&Subject::Customer)?.base;
     (body != "null").then(|| Record::new(body.clone()))
 }
 
@@ -169,42 +255,44 @@ struct Three<'a> {
     ops: Vec<&'a Op>,
 }
 
-impl Three<'_> {
-    /// The sum of the edits, if they are adjustments and nothing else.
-    fn adjusted(&self) -> Option<Decimal> {
-        only_adjustments(self.ops.iter().copied())
-    }
-}
-
 impl<'a> Merge<'a> {
+    /// What was held with the customer is free, but for a balance that was in doubt before.
     fn came_back(&mut self) {
-        if let Some(open) = self.dirty.open_of(DELETED) {
+        if let Some(open) = self.dirty.open_of(&Subject::Customer) {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "reappeared" });
-            let held = self.dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::Held));
+            let in_doubt = self.dirty.open_of_field(FieldId::STORE_CREDIT_AMOUNTS).is_some();
+            let is_free = |op: &&Op| {
+                op.outcome == Some(Outcome::Held) && !(in_doubt && op.field == FieldId::STORE_CREDIT_AMOUNTS)
+            };
+            let held = self.dirty.ops.iter().filter(is_free);
             self.plan.settle.extend(held.map(|op| Settlement::new(op.seq, None)));
         }
     }
 
     fn one_field(&mut self, field: FieldId) {
+        let is_part = |op: &&Op| field != FieldId::STORE_CREDIT_AMOUNTS || op.is_counted();
         let mut three = Three {
             field,
-            base: self.base.as_ref().map_or(Value::Null, |base| base.get(field)),
+            base: self.base_of(field),
             local: self.dirty.row.get(field).clone(),
             remote: self.remote.get(field),
-            ops: self.dirty.ops_of(field).collect(),
+            ops: self.dirty.ops_of(field).filter(is_part).collect(),
         };
-        if self.landed(&mut three) {
+        let is_judged_later = match self.sent {
+            Some(sent) => self.landed(sent, &mut three),
+            None => three.ops.iter().any(|op| op.outcome == Some(Outcome::InFlight)),
+        };
+        if is_judged_later || !self.remote.tells(field) {
             return;
         }
         if three.ops.is_empty() || !field.is_editable() {
             if three.local != three.remote {
                 self.plan.columns.push((field, three.remote));
             }
-        } else if let Some(open) = self.dirty.open_of(field.name()) {
+        } else if field == FieldId::STORE_CREDIT_AMOUNTS {
+            self.money(&three);
+        } else if let Some(open) = self.dirty.open_of_field(field) {
             self.still_held(open, &three);
-        } else if let Some(sum) = three.adjusted() {
-            // Two equal sums are two payments, not one: amounts are added even where both sides show the same.
-            self.add(&three, sum);
         } else if three.local == three.remote {
             self.same(&three);
         } else if three.base == three.local {
@@ -215,44 +303,182 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Settles the edits that were on their way, or frees them. True: nothing else is to be said of the attribute.
-    fn landed(&mut self, three: &mut Three<'a>) -> bool {
-        let Some(sent) = self.sent else { return false };
+    /// What both sides started from. Where that was never told, form fields that nobody edited here are no change of the till's.
+    fn base_of(&self, field: FieldId) -> Value {
+        match &self.base {
+            Some(base) if base.tells(field) => base.get(field),
+            _ => match self.dirty.row.get(field) {
+                Value::Forms(entries) => {
+                    let is_edited = |name: &str| self.dirty.ops_of(field).any(|op| op.touches(name));
+                    let untouched = entries.iter().filter(|(name, _)| !is_edited(name));
+                    Value::Forms(untouched.map(|(name, value)| (name.clone(), value.clone())).collect())
+                }
+                _ => Value::Null,
+            },
+        }
+    }
+
+    // ---- what was on its way ---------------------------------------------------------------------------------------
+
+    /// Settles the edits that were on their way, or frees them; later ones stand on what was sent. True: nothing else is to
+    /// be said of the attribute.
+    fn landed(&mut self, sent: &Sent, three: &mut Three<'a>) -> bool {
         let on_their_way = |op: &&Op| op.outcome == Some(Outcome::InFlight) && op.seq <= sent.up_to;
         let (flying, rest): (Vec<&Op>, Vec<&Op>) = three.ops.iter().partition(|op| on_their_way(op));
         if flying.is_empty() {
             return false;
         }
-        let value = sent.fields.iter().find(|(field, _)| *field == three.field).map(|(_, value)| value);
-        let credit = sent.credit.filter(|_| three.field == FieldId::STORE_CREDIT_AMOUNTS);
-        let is_there = |value: &Value| {
-            *value == three.remote
-                || (three.base != three.remote && written_over(&three.base, value) == three.remote)
-        };
-        if sent.is_accepted || value.is_some_and(is_there) {
-            let held = three.field == FieldId::FORM_FIELDS && self.dirty.held_forms().next().is_some();
-            let outcome = if held { Outcome::Held } else { Outcome::Uploaded };
-            self.plan.settle.extend(outcomes(&flying, outcome));
-            // Later adjustments were added to what was sent, and beside a held entry the others are as they were sent;
-            // a later value stands for itself.
-            let counted_on = value.filter(|_| credit.is_some() || held);
-            three.base = counted_on.unwrap_or(&three.remote).clone();
-            three.ops = if held { three.ops.clone() } else { rest };
-            return false;
+        let value = sent.value(three.field);
+        let base = sent.base.value(three.field).unwrap_or(&three.base).clone();
+        match self.fate(sent, three, &base, value) {
+            Fate::Landed => {
+                let held = three.field == FieldId::FORM_FIELDS && self.dirty.held_forms().next().is_some();
+                let outcome = if held { Outcome::Held } else { Outcome::Uploaded };
+                self.plan.settle.extend(outcomes(&flying, outcome));
+                three.base = match value {
+                    Some(value) => stood_on(three.field, value, &three.remote),
+                    None => three.remote.clone(),
+                };
+                if !held {
+                    three.ops = rest;
+                }
+                false
+            }
+            Fate::NotLanded | Fate::Overtaken => {
+                self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
+                three.base = base;
+                false
+            }
+            Fate::TakenBack => {
+                self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
+                three.base = base;
+                match three.field {
+                    FieldId::STORE_CREDIT_AMOUNTS => self.contested_balance(three),
+                    _ => self.contested(three),
+                }
+                true
+            }
+            Fate::InDoubt => {
+                self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+                let local = value.cloned().unwrap_or_default();
+                self.record(
+                    &Three { field: three.field, base, local, remote: three.remote.clone(), ops: flying },
+                    "hold",
+                    None,
+                );
+                true
+            }
         }
-        if credit.is_some_and(|credit| credit.before != first_credit(&three.remote)) {
-            self.credit_in_doubt(three);
-            return true;
-        }
-        self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
-        false
     }
 
-    /// The server's amount is neither what was sent nor what it was before: only a person can tell.
-    fn credit_in_doubt(&mut self, three: &Three<'_>) {
-        self.plan.settle.extend(three.ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
-        self.record(three, "hold", None);
+    fn fate(&self, sent: &Sent, three: &Three<'_>, base: &Value, value: Option<&Value>) -> Fate {
+        let is_money = three.field == FieldId::STORE_CREDIT_AMOUNTS;
+        let Some(value) = value.filter(|_| !sent.is_accepted) else {
+            return if sent.is_accepted { Fate::Landed } else { Fate::NotLanded };
+        };
+        if !self.remote.tells(three.field) {
+            return if is_money { Fate::InDoubt } else { Fate::NotLanded };
+        }
+        if *value == three.remote {
+            return Fate::Landed;
+        }
+        // Unless both are told, nobody knows. A set is sent again then; money is not guessed.
+        let is_untouched = sent.base.modified.zip(self.modified_at()).map(|(before, now)| before == now);
+        match *base == three.remote {
+            true if is_untouched == Some(true) || sent.denied.contains(&three.field) => Fate::NotLanded,
+            _ if sent.credit.is_some() => match has_landed(three.field, base, value, &three.remote) {
+                true => Fate::Landed,
+                false => Fate::InDoubt,
+            },
+            true if is_money || is_untouched == Some(false) => Fate::TakenBack,
+            true => Fate::NotLanded,
+            false if has_landed(three.field, base, value, &three.remote) => Fate::Landed,
+            false => Fate::Overtaken,
+        }
     }
+
+    // ---- money -----------------------------------------------------------------------------------------------------
+
+    /// A balance that somebody else moved. Adjustments are added to what the server has now, each a payment: two equal
+    /// sums are two. A balance that was set is contested; what was adjusted since goes on top of whatever becomes of it.
+    fn money(&mut self, three: &Three<'a>) {
+        if let Some(open) = self.dirty.open_of_field(three.field) {
+            return self.balance_still_held(open, three);
+        }
+        if three.base == three.remote {
+            return;
+        }
+        if three.ops.iter().all(|op| op.adjustment().is_some()) {
+            // What cannot be added is refused when it is to be sent, with the reason.
+            let Some(value) = balance(&three.remote, three.ops.iter().copied()) else { return };
+            if !three.base.is_null() {
+                self.merged(three, &value);
+            }
+            return self.take(three, value);
+        }
+        let (covered, later) = on_top_of_set(&three.ops);
+        let Some(set) = without(&three.local, &later) else { return self.contested(three) };
+        if set == three.remote || set == three.base {
+            self.plan.settle.extend(outcomes(&covered, Outcome::Unchanged));
+            return self.rebase(three, &three.remote.clone(), &later);
+        }
+        self.contested_balance(three);
+    }
+
+    fn contested_balance(&mut self, three: &Three<'a>) {
+        let (covered, later) = on_top_of_set(&three.ops);
+        let Some(set) = without(&three.local, &later) else { return self.contested(three) };
+        let one = Three {
+            local: set,
+            ops: covered,
+            base: three.base.clone(),
+            remote: three.remote.clone(),
+            ..*three
+        };
+        let decision = self.decide(&one, None);
+        self.record(&one, self.policies.of(one.field).as_str(), Some(&decision));
+        match decision {
+            Decision::Hold => {
+                self.plan.settle.extend(one.ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+            }
+            Decision::Local => {}
+            Decision::Remote => {
+                self.plan.settle.extend(outcomes(&one.ops, Outcome::Remote));
+                self.rebase(three, &one.remote, &later);
+            }
+            Decision::Value(value) => self.rebase(three, &value, &later),
+        }
+    }
+
+    /// An open conflict of money ends by itself only where a balance was set: a payment of which nobody knows whether it
+    /// arrived is not settled because two amounts happen to be equal.
+    fn balance_still_held(&mut self, open: &OpenConflict, three: &Three<'a>) {
+        let (covered, later): (Vec<&Op>, Vec<&Op>) =
+            three.ops.iter().partition(|op| op.outcome == Some(Outcome::Held));
+        let [was, set, theirs] =
+            [&open.base, &open.local, &open.remote].map(|json| Value::from_json(three.field.kind(), json));
+        let is_set = covered.iter().any(|op| op.adjustment().is_none());
+        if is_set && set == three.remote {
+            self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
+            self.plan.settle.extend(outcomes(&covered, Outcome::Unchanged));
+            self.rebase(three, &three.remote.clone(), &later);
+        } else if is_set && was == three.remote && theirs != three.remote {
+            self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "local" });
+            self.plan.settle.extend(covered.iter().map(|op| Settlement::new(op.seq, None)));
+        } else if theirs != three.remote {
+            let remote = Some(three.remote.to_json());
+            self.plan.conflicts.push(ConflictPlan::Update { id: open.id, local: None, remote });
+        }
+    }
+
+    /// The working copy is `value`, and what was adjusted since on top.
+    fn rebase(&mut self, three: &Three<'_>, value: &Value, later: &[&Op]) {
+        if let Some(value) = balance(value, later.iter().copied()).filter(|value| *value != three.local) {
+            self.plan.columns.push((three.field, value));
+        }
+    }
+
+    // ---- everything else -------------------------------------------------------------------------------------------
 
     fn same(&mut self, three: &Three<'_>) {
         if three.field == FieldId::FORM_FIELDS {
@@ -264,30 +490,18 @@ impl<'a> Merge<'a> {
         self.plan.settle.extend(outcomes(&three.ops, Outcome::Unchanged));
     }
 
-    /// The signed amounts, added to what the server has now.
-    fn add(&mut self, three: &Three<'_>, sum: Decimal) {
-        if three.base == three.remote {
-            return;
-        }
-        match add_credit(&three.remote, sum) {
-            Some(value) => {
-                self.record(three, "merge", Some("merged"));
-                self.take(three, value);
-            }
-            None => self.contested(three),
-        }
-    }
-
     fn both_changed(&mut self, three: &Three<'_>) {
-        let merged = match three.field.spec().merge {
-            MergeRule::ByName => return self.forms(three),
-            MergeRule::Lines => lines(three),
-            MergeRule::Set => channels(three),
-            MergeRule::Policy => None,
-        };
-        match merged {
+        if three.field.spec().merge == MergeRule::ByName {
+            return self.forms(three);
+        }
+        match brought_together(three.field, &three.base, &three.local, &three.remote) {
+            // Only the ends of lines are other on one side.
+            Some(merged) if are_lines_alike(&three.base, &three.remote) => self.take(three, merged),
+            Some(_) if are_lines_alike(&three.local, &three.remote) => {
+                self.take(three, three.remote.clone());
+            }
             Some(merged) => {
-                self.record(three, "merge", Some("merged"));
+                self.merged(three, &merged);
                 self.take(three, merged);
             }
             None => self.contested(three),
@@ -296,7 +510,7 @@ impl<'a> Merge<'a> {
 
     fn contested(&mut self, three: &Three<'_>) {
         let decision = self.decide(three, None);
-        self.record(three, self.policies.of(three.field).as_str(), decision.resolution());
+        self.record(three, self.policies.of(three.field).as_str(), Some(&decision));
         match decision {
             Decision::Hold => {
                 self.plan.settle.extend(three.ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
@@ -321,15 +535,16 @@ impl<'a> Merge<'a> {
     }
 
     fn still_held(&mut self, open: &OpenConflict, three: &Three<'_>) {
-        let remote = three.remote.to_json();
+        let shown = |json: &str| Value::from_json(three.field.kind(), json);
         if three.local == three.remote {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
             self.same(three);
-        } else if Value::from_json(three.field.kind(), &open.base) == three.remote {
+        } else if shown(&open.base) == three.remote && shown(&open.remote) != three.remote {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "local" });
             self.plan.settle.extend(three.ops.iter().map(|op| Settlement::new(op.seq, None)));
-        } else if open.remote != remote {
-            self.plan.conflicts.push(ConflictPlan::Update { id: open.id, local: None, remote: Some(remote) });
+        } else if shown(&open.remote) != three.remote {
+            let remote = Some(three.remote.to_json());
+            self.plan.conflicts.push(ConflictPlan::Update { id: open.id, local: None, remote });
         }
     }
 
@@ -358,7 +573,8 @@ impl<'a> Merge<'a> {
             decision.map(|decision| decisions.insert(name, decision));
         }
         if is_merged {
-            self.record(three, "merge", Some("merged"));
+            let value = if merged == remote { three.remote.clone() } else { Value::Forms(merged.clone()) };
+            self.merged(three, &value);
         }
         let is_held = |name: &String| decisions.get(name.as_str()) == Some(&Decision::Hold);
         let mut names = merged.keys().chain(remote.keys());
@@ -380,25 +596,36 @@ impl<'a> Merge<'a> {
     /// One entry. `None`: at most one side changed it; else the decision, recorded under the entry's own name.
     fn one_form(&mut self, three: &Three<'_>, name: &str, sides: [Option<FormValue>; 3]) -> Option<Decision> {
         let [base, local, remote] = &sides;
-        if let Some(open) = self.dirty.open_of(&format!("form_fields.{name}")) {
+        if let Some(open) = self.dirty.open_of(&Subject::entry(name)) {
             return self.form_still_held(open, local.as_ref(), remote.as_ref());
         }
         if local == remote || base == remote || base == local {
             return None;
         }
         let [base, local, remote] = sides.map(|side| single(name, side));
-        let one = Three { field: three.field, base, local, remote, ops: three.ops.clone() };
+        let mut ops: Vec<&Op> = three.ops.iter().copied().filter(|op| op.touches(name)).collect();
+        if ops.is_empty() {
+            ops.clone_from(&three.ops);
+        }
+        let one = Three { field: three.field, base, local, remote, ops };
         let decision = self.decide(&one, Some(name));
         let json = |value: &Value| form_json(entries(value).unwrap_or_default().get(name));
-        self.plan.conflicts.push(ConflictPlan::Record {
-            field: format!("form_fields.{name}"),
+        let result = match &decision {
+            Decision::Hold => None,
+            Decision::Local => Some(json(&one.local)),
+            Decision::Remote => Some(json(&one.remote)),
+            Decision::Value(value) => Some(json(value)),
+        };
+        self.conflict(ConflictPlan::Record {
+            subject: Subject::entry(name),
             base: json(&one.base),
             local: json(&one.local),
             remote: json(&one.remote),
             policy: self.policies.of(three.field).as_str(),
             resolution: decision.resolution(),
-            author: self.dirty.author_of(three.field),
-            seq: three.ops.last().map(|op| op.seq),
+            result,
+            author: one.ops.iter().rev().find_map(|op| op.author.clone()),
+            seq: one.ops.last().map(|op| op.seq),
         });
         Some(decision)
     }
@@ -415,7 +642,7 @@ impl<'a> Merge<'a> {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
             return None;
         }
-        if is_form(&open.base, remote) {
+        if is_form(&open.base, remote) && !is_form(&open.remote, remote) {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "local" });
             return None;
         }
@@ -464,54 +691,110 @@ impl<'a> Merge<'a> {
     }
 
     fn modified_at(&self) -> Option<DateTime<Utc>> {
-        match self.remote.get(FieldId::DATE_MODIFIED) {
-            Value::Text(text) => Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc()),
-            _ => None,
-        }
+        modified_at(&self.remote)
     }
 
-    fn record(&mut self, three: &Three<'_>, policy: &'static str, resolution: Option<&'static str>) {
-        self.plan.conflicts.push(ConflictPlan::Record {
-            field: three.field.name().to_owned(),
-            base: three.base.to_json(),
-            local: three.local.to_json(),
-            remote: three.remote.to_json(),
-            policy,
-            resolution,
-            author: three.ops.iter().rev().find_map(|op| op.author.clone()),
-            seq: three.ops.last().map(|op| op.seq),
-        });
+    /// Writes down that both sides changed an attribute; `decision`: none, when only a person can decide.
+    fn record(&mut self, three: &Three<'_>, policy: &'static str, decision: Option<&Decision>) {
+        let result = match decision {
+            None | Some(Decision::Hold) => None,
+            Some(Decision::Local) => Some(&three.local),
+            Some(Decision::Remote) => Some(&three.remote),
+            Some(Decision::Value(value)) => Some(value),
+        };
+        let resolution = decision.and_then(Decision::resolution);
+        self.conflict(three.told(policy, resolution, result));
+    }
+
+    fn merged(&mut self, three: &Three<'_>, value: &Value) {
+        self.conflict(three.told("merge", Some("merged"), Some(value)));
+    }
+
+    /// There is one open conflict about a thing: what would be a second one is news of it.
+    fn conflict(&mut self, record: ConflictPlan) {
+        let plan = match &record {
+            ConflictPlan::Record { subject, local, remote, resolution: None, .. } => {
+                self.dirty.open_of(subject).map(|open| ConflictPlan::Update {
+                    id: open.id,
+                    local: Some(local.clone()),
+                    remote: Some(remote.clone()),
+                })
+            }
+            _ => None,
+        };
+        self.plan.conflicts.push(plan.unwrap_or(record));
     }
 }
 
-/// The additions and removals of both sides.
-fn channels(three: &Three<'_>) -> Option<Value> {
-    let (Value::Channels(base), Value::Channels(local), Value::Channels(remote)) =
-        (&three.base, &three.local, &three.remote)
+impl Three<'_> {
+    fn told(
+        &self,
+        policy: &'static str,
+        resolution: Option<&'static str>,
+        result: Option<&Value>,
+    ) -> ConflictPlan {
+        ConflictPlan::Record {
+            subject: Subject::Field(self.field),
+            base: self.base.to_json(),
+            local: self.local.to_json(),
+            remote: self.remote.to_json(),
+            policy,
+            resolution,
+            result: result.map(Value::to_json),
+            author: self.ops.iter().rev().find_map(|op| op.author.clone()),
+            seq: self.ops.last().map(|op| op.seq),
+        }
+    }
+}
+
+/// The edits up to the newest balance that was set, and the adjustments since.
+pub(super) fn on_top_of_set<'o>(ops: &[&'o Op]) -> (Vec<&'o Op>, Vec<&'o Op>) {
+    let set = ops.iter().rposition(|op| op.adjustment().is_none()).map_or(0, |place| place + 1);
+    (ops[..set].to_vec(), ops[set..].to_vec())
+}
+
+/// A balance without the sum of these adjustments.
+pub(super) fn without(value: &Value, ops: &[&Op]) -> Option<Value> {
+    let amounts = ops.iter().filter_map(|op| op.adjustment());
+    let sum = amounts.into_iter().try_fold(Decimal::ZERO, Decimal::checked_add)?;
+    if ops.is_empty() { Some(value.clone()) } else { add_credit(value, -sum) }
+}
+
+/// What both sides made of an attribute, where its own rule brings that together.
+pub(super) fn brought_together(field: FieldId, base: &Value, local: &Value, remote: &Value) -> Option<Value> {
+    match field.spec().merge {
+        MergeRule::Lines => {
+            let (base, local, remote) = (text(base)?, text(local)?, text(remote)?);
+            merge_lines(base, local, remote).map(Value::Text)
+        }
+        MergeRule::Set => channels(base, local, remote),
+        MergeRule::ByName | MergeRule::Policy => None,
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::Text(text) => Some(text),
+        Value::Null => Some(""),
+        _ => None,
+    }
+}
+
+fn are_lines_alike(one: &Value, other: &Value) -> bool {
+    text(one).zip(text(other)).is_some_and(|(one, other)| are_alike(one, other))
+}
+
+/// The additions and removals of both sides. Where nothing would be left of what both started from, it is another set, which
+/// nobody chose: it decides which account signs in where.
+fn channels(base: &Value, local: &Value, remote: &Value) -> Option<Value> {
+    let (Value::Channels(base), Value::Channels(local), Value::Channels(remote)) = (base, local, remote)
     else {
         return None;
     };
     let removed: BTreeSet<i64> = base.difference(local).copied().collect();
     let merged: BTreeSet<i64> = remote.union(&local.difference(base).copied().collect()).copied().collect();
     let merged: BTreeSet<i64> = merged.difference(&removed).copied().collect();
-    (!merged.is_empty()).then_some(Value::Channels(merged))
-}
-
-/// Line by line, if no line was changed on both sides.
-fn lines(three: &Three<'_>) -> Option<Value> {
-    let text = |value: &Value| match value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Null => Some(String::new()),
-        _ => None,
-    };
-    let (base, local, remote) = (text(&three.base)?, text(&three.local)?, text(&three.remote)?);
-    let ended = |text: &str| {
-        if text.is_empty() || text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") }
-    };
-    let merged = diffy::merge(&ended(&base), &ended(&local), &ended(&remote)).ok()?;
-    let ends = local.ends_with('\n') && remote.ends_with('\n');
-    let merged = if ends { merged } else { merged.strip_suffix('\n').map(str::to_owned).unwrap_or(merged) };
-    Some(Value::Text(merged))
+    merged.iter().any(|id| base.contains(id)).then_some(Value::Channels(merged))
 }
 
 pub(super) fn entries(value: &Value) -> Option<BTreeMap<String, FormValue>> {

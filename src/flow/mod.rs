@@ -10,9 +10,12 @@
 
 mod answer;
 mod bases;
+mod decide;
 mod diff;
 mod dirty;
 mod merge;
+mod money;
+mod notes;
 mod notice;
 mod payload;
 mod plan;
@@ -24,16 +27,18 @@ mod reconcile;
 mod recover;
 mod retry;
 mod ticket;
+mod tidied;
 mod upload;
 
 pub use answer::{Answer, GetVerdict, Page, PutVerdict, Rejection, Trouble, judge_get, judge_put};
 pub use bases::{BaseTime, Bases};
-pub use diff::{Diff, diff};
+pub use decide::{CannotDecide, Discarded, Keep, PastDecision, discard, resolve, retry, undo};
+pub use diff::{Diff, diff, give_up_untold};
 pub use dirty::{Change, Dirty, Op, OpenConflict};
-pub use merge::{Sent, gone, merge};
+pub use merge::{Sent, SentBase, gone, merge};
 pub use notice::{Notice, notices};
 pub use payload::{Credit, Payload, SentRow};
-pub use plan::{ConflictPlan, CustomerPlan, DELETED, Outcome, Settlement, SnapshotPlan};
+pub use plan::{ConflictPlan, CustomerPlan, Decided, Outcome, Settlement, SnapshotPlan, Verdict};
 pub use policy::{Contest, Decision, Policies, Policy, Resolver};
 pub use rate::{Pacer, RateHeaders};
 pub use reconcile::reconcile;

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::SentBase;
 use super::merge::written_over;
+use super::tidied::is_tidied;
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
 
 /// What an adjustment was turned into, so that an upload in doubt can be told apart from one that never arrived.
@@ -47,10 +49,11 @@ impl SentRow {
         is_password || self.fields.iter().any(|(sent, ..)| *sent == field)
     }
 
-    /// The attributes that an answer shows as they were before they were sent.
+    /// The attributes that an answer shows as they were before they were sent, and that is no tidied form of it.
     pub fn unshown(&self, told: &Attributes<'_>) -> Vec<FieldId> {
         let is_unshown = |field: FieldId, was: &Value, sent: &Value| {
-            told.has(field) && told.get(field) == *was && written_over(was, sent) != *was
+            let is_as_before = told.has(field) && told.tells(field) && told.get(field) == *was;
+            is_as_before && written_over(was, sent) != *was && !is_tidied(field, sent, was)
         };
         let fields = self.fields.iter().filter(|(field, was, sent)| is_unshown(*field, was, sent));
         fields.map(|(field, ..)| *field).collect()
@@ -58,7 +61,7 @@ impl SentRow {
 }
 
 /// The smallest update of one customer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Payload {
     /// The customer.
     pub id: CustomerId,
@@ -68,6 +71,8 @@ pub struct Payload {
     pub password: Option<SecretString>,
     /// Set when the store credit is sent because of adjustments.
     pub credit: Option<Credit>,
+    /// What it was computed from: what the snapshot has of these attributes.
+    pub base: SentBase,
     /// The journal rows that an accepted upload settles.
     pub covers: Vec<EditSeq>,
 }

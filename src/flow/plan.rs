@@ -1,9 +1,8 @@
 //! What one transaction is to do with one customer.
 
-use crate::customer::{CustomerId, EditSeq, FieldId, Record, Value};
+use rust_decimal::Decimal;
 
-/// The field of a conflict that says: the customer was deleted remotely.
-pub const DELETED: &str = "*";
+use crate::customer::{CustomerId, EditSeq, FieldId, Record, Subject, Value};
 
 /// What became of a journaled edit. `None` in its place means pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -63,7 +62,7 @@ pub struct Settlement {
     pub seq: EditSeq,
     /// Its outcome; `None`: pending again.
     pub outcome: Option<Outcome>,
-    /// Why, in the server's words, for a rejection.
+    /// Why, in the server's words, for a rejection. The last ones stay beside whatever else waits for a person.
     pub reason: Option<String>,
     /// The rows that were rejected together because no field was named share a number.
     pub reject_group: Option<i64>,
@@ -93,8 +92,8 @@ pub enum SnapshotPlan {
 pub enum ConflictPlan {
     /// Both sides changed a field; `resolution` is `None` when a person must decide.
     Record {
-        /// The attribute, `form_fields.NAME`, or [`DELETED`].
-        field: String,
+        /// What it is about.
+        subject: Subject,
         /// What both started from.
         base: String,
         /// The till's.
@@ -105,6 +104,8 @@ pub enum ConflictPlan {
         policy: &'static str,
         /// What was decided; `None`: it waits.
         resolution: Option<&'static str>,
+        /// JSON of the value that was decided for; `None`: it waits.
+        result: Option<String>,
         /// Who made the local edit.
         author: Option<String>,
         /// The newest local edit.
@@ -128,6 +129,28 @@ pub enum ConflictPlan {
     },
 }
 
+/// A row that a person's decision adds to the journal: for a value that is none of the store's, it is an edit like any
+/// other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The attribute.
+    pub field: FieldId,
+    /// What was decided for.
+    pub value: Verdict,
+    /// What the store has.
+    pub was: Value,
+}
+
+/// What a decision comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The attribute shall have this value.
+    Set(Value),
+    /// The balance shall change by this: what was decided for, less what the store has. So what is adjusted meanwhile,
+    /// here or there, is kept.
+    Adjust(Decimal),
+}
+
 /// Everything that one transaction is to do with one customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomerPlan {
@@ -143,6 +166,8 @@ pub struct CustomerPlan {
     pub settle: Vec<Settlement>,
     /// Conflicts to record, update or close.
     pub conflicts: Vec<ConflictPlan>,
+    /// What a person decided, as an edit.
+    pub decided: Option<Decided>,
 }
 
 impl CustomerPlan {
@@ -155,6 +180,7 @@ impl CustomerPlan {
             remove_row: false,
             settle: Vec::new(),
             conflicts: Vec::new(),
+            decided: None,
         }
     }
 

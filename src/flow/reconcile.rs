@@ -2,7 +2,7 @@
 
 use super::merge::{Sent, merge, written_over};
 use super::{CustomerPlan, Dirty, Policies};
-use crate::customer::{BadRecord, Record, Value};
+use crate::customer::{BadRecord, FieldId, Record, Value};
 
 /// Decides what becomes of a customer whose update was accepted with the record `answer`.
 ///
@@ -23,9 +23,18 @@ pub fn reconcile(
     };
     let told = answer.attributes()?;
     let base = dirty.base.as_ref().map(Record::attributes).transpose()?;
-    for (field, value) in sent.fields.iter().filter(|(field, _)| !told.has(*field)) {
-        let before = base.as_ref().map_or(Value::Null, |base| base.get(*field));
-        now = now.with(*field, &written_over(&before, value))?;
+    let before = |field| base.as_ref().map_or(Value::Null, |base| base.get(field));
+    for field in FieldId::columns().filter(|field| !told.has(*field) || !told.tells(*field)) {
+        if let Some((_, value)) = sent.fields.iter().find(|(sent, _)| *sent == field) {
+            now = now.with(field, &written_over(&before(field), value))?;
+        } else if told.has(field) && base.as_ref().is_some_and(|base| base.tells(field)) {
+            now = now.with(field, &before(field))?;
+        }
+    }
+    if !told.has(FieldId::DATE_MODIFIED) && base.is_some_and(|base| base.has(FieldId::DATE_MODIFIED)) {
+        // It was changed just now, and when that was by the server's clock comes with the next pull. What is sent until then
+        // must not be taken for changed by somebody else.
+        now = now.with(FieldId::DATE_MODIFIED, &Value::Null)?;
     }
     merge(dirty, &now, Some(sent), policies)
 }

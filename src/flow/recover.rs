@@ -1,8 +1,9 @@
 //! An update in doubt: its customer was read back, and what the server has now tells whether it landed.
 
 use super::merge::{Sent, gone, merge};
-use super::{CustomerPlan, Dirty, Outcome, Policies, Rejection};
-use crate::customer::{BadRecord, Record};
+use super::money::recount;
+use super::{ConflictPlan, CustomerPlan, Dirty, Outcome, Policies, Rejection};
+use crate::customer::{BadRecord, FieldId, Record, Subject, Value};
 
 /// What became of one customer of an update in doubt.
 #[derive(Debug)]
@@ -25,16 +26,42 @@ pub fn recover(
 ) -> Result<Recovered, BadRecord> {
     let plan = match remote {
         Some(remote) => merge(dirty, remote, Some(sent), policies)?,
-        None => gone(dirty),
+        None => gone_in_doubt(dirty, sent),
     };
     let is_pending = plan.settle.iter().any(|settlement| settlement.outcome.is_none());
     Ok(Recovered { plan, is_pending })
 }
 
+/// As [`gone`]. A payment of which nobody knows whether it arrived is in doubt also when the customer comes back.
+fn gone_in_doubt(dirty: &Dirty, sent: &Sent) -> CustomerPlan {
+    let mut plan = gone(dirty);
+    let money = Subject::Field(FieldId::STORE_CREDIT_AMOUNTS);
+    let mut flying =
+        dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS).filter(|op| op.outcome == Some(Outcome::InFlight));
+    if let (Some(op), None) = (flying.next_back(), dirty.open_of(&money)) {
+        let json = |value: Option<&Value>| value.map_or_else(|| "null".to_owned(), Value::to_json);
+        plan.conflicts.push(ConflictPlan::Record {
+            subject: money,
+            base: json(sent.base.value(op.field)),
+            local: json(sent.value(op.field)),
+            remote: "null".to_owned(),
+            policy: "hold",
+            resolution: None,
+            result: None,
+            author: op.author.clone(),
+            seq: Some(op.seq),
+        });
+    }
+    plan
+}
+
 impl Recovered {
-    /// The server refused what did not land: those edits wait for a person. Without a field, all of them together.
-    /// Returns how many edits were rejected.
-    pub fn reject(&mut self, dirty: &Dirty, rejection: &Rejection) -> usize {
+    /// The server refused what did not land: those edits wait for a person. Without a field, all of them together; but a
+    /// refused payment is freed by nothing but a person. Returns how many edits were rejected.
+    ///
+    /// # Errors
+    /// When a record is no customer.
+    pub fn reject(&mut self, dirty: &Dirty, rejection: &Rejection) -> Result<usize, BadRecord> {
         let field_of = |seq| dirty.ops.iter().find(|op| op.seq == seq).map(|op| op.field);
         let is_meant = |seq| rejection.field.is_none() || rejection.field == field_of(seq);
         let group =
@@ -42,12 +69,14 @@ impl Recovered {
         let meant = self.plan.settle.iter_mut().filter(|s| s.outcome.is_none() && is_meant(s.seq));
         let mut count = 0;
         for settlement in meant {
+            let is_money = field_of(settlement.seq) == Some(FieldId::STORE_CREDIT_AMOUNTS);
             settlement.outcome = Some(Outcome::Rejected);
             settlement.reason = Some(rejection.words.clone());
-            settlement.reject_group = group;
+            settlement.reject_group = group.filter(|_| !is_money);
             count += 1;
         }
+        recount(dirty, &mut self.plan)?;
         self.is_pending = self.plan.settle.iter().any(|settlement| settlement.outcome.is_none());
-        count
+        Ok(count)
     }
 }

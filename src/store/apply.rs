@@ -8,7 +8,9 @@ use super::{Failed, Store, row, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId};
 use crate::error::Result;
-use crate::flow::{ConflictPlan, CustomerPlan, Dirty, Notice, Settlement, SnapshotPlan, notices};
+use crate::flow::{
+    ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Settlement, SnapshotPlan, Verdict, notices,
+};
 
 impl Store {
     /// Takes wiped passwords out of the write-ahead log too, if there were any. Returns false when another
@@ -89,6 +91,8 @@ fn remove_snapshot(transaction: &Connection, id: CustomerId) -> rusqlite::Result
     state::count_snapshot(transaction, -i64::from(removed > 0))
 }
 
+/// What the store said when it refused an edit stays beside whatever else waits for a person, and beside what was given up;
+/// it goes when the edit is sent again, or has arrived.
 pub(super) fn settle(
     transaction: &Connection,
     settlement: &Settlement,
@@ -98,7 +102,10 @@ pub(super) fn settle(
     transaction
         .prepare_cached(
             "UPDATE journal
-             SET outcome = :outcome, reason = :reason, reject_group = :reject_group, settled_at = :settled_at
+             SET outcome = :outcome, reject_group = :reject_group, settled_at = :settled_at,
+                 reason = iif(:outcome IN ('held', 'in_flight', 'superseded', 'discarded', 'remote'),
+                              coalesce(:reason, reason), :reason),
+                 sent = iif(:outcome IN ('held', 'in_flight', 'rejected'), sent, NULL)
              WHERE seq = :seq",
         )?
         .execute(named_params! {
@@ -111,6 +118,31 @@ pub(super) fn settle(
     Ok(())
 }
 
+/// A decision for a value is an edit: journaled by hand, since the working copy may have that value already.
+pub(super) fn journal_decision(
+    transaction: &Connection,
+    id: CustomerId,
+    decided: &Decided,
+    author: Option<&str>,
+    label: &str,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    let (op, value) = match &decided.value {
+        Verdict::Set(value) => ("set", value.to_json()),
+        Verdict::Adjust(amount) => ("adjust", format!("\"{}\"", amount.normalize())),
+    };
+    transaction
+        .prepare_cached(
+            "INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
+             VALUES (:customer_id, :field, :op, :value, :was, :now, :author, :label)",
+        )?
+        .execute(named_params! {
+            ":customer_id": id.0, ":field": decided.field.name(), ":op": op, ":value": value,
+            ":was": decided.was.to_json(), ":now": stamp(now), ":author": author, ":label": label,
+        })?;
+    Ok(())
+}
+
 fn write_conflict(
     transaction: &Connection,
     id: CustomerId,
@@ -118,16 +150,17 @@ fn write_conflict(
     now: DateTime<Utc>,
 ) -> rusqlite::Result<()> {
     match conflict {
-        ConflictPlan::Record { field, base, local, remote, policy, resolution, author, seq } => transaction
+        ConflictPlan::Record { subject, base, local, remote, policy, resolution, result, author, seq } => transaction
             .prepare_cached(
-                "INSERT INTO conflict (customer_id, field, base, local, remote, policy, resolution, author,
+                "INSERT INTO conflict (customer_id, field, base, local, remote, policy, resolution, result, author,
                                        seq, detected_at, resolved_at)
-                 VALUES (:customer_id, :field, :base, :local, :remote, :policy, :resolution, :author,
+                 VALUES (:customer_id, :field, :base, :local, :remote, :policy, :resolution, :result, :author,
                          :seq, :now, iif(:resolution IS NULL, NULL, :now))",
             )?
             .execute(named_params! {
-                ":customer_id": id.0, ":field": field, ":base": base, ":local": local, ":remote": remote,
-                ":policy": policy, ":resolution": resolution, ":author": author, ":seq": seq.map(|seq| seq.0), ":now": stamp(now),
+                ":customer_id": id.0, ":field": subject.to_string(), ":base": base, ":local": local, ":remote": remote,
+                ":policy": policy, ":resolution": resolution, ":result": result, ":author": author,
+                ":seq": seq.map(|seq| seq.0), ":now": stamp(now),
             })?,
         ConflictPlan::Update { id, local, remote } => transaction
             .prepare_cached(

@@ -11,8 +11,8 @@ use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
 use crate::flow::{
-    Credit, CustomerPlan, Dirty, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent, SentRow,
-    Settlement, SnapshotPlan, diff, reconcile, recover,
+    Credit, CustomerPlan, Dirty, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent,
+    SentBase, SentRow, Settlement, SnapshotPlan, diff, reconcile, recover,
 };
 
 /// A batch that was committed and may leave now.
@@ -118,8 +118,9 @@ impl Store {
                 ..CustomerPlan::nothing(dirty.id)
             };
             let mut recovered = Recovered { plan, is_pending: true };
-            recovered.reject(&dirty, rejection);
+            recovered.reject(&dirty, rejection)?;
             let notices = apply(transaction, &dirty, &recovered.plan, now)?;
+            keep_as_sent(transaction, dirty.id, &recovered.plan)?;
             remove_items(transaction, &[dirty.id])?;
             Ok(notices)
         })
@@ -153,11 +154,13 @@ impl Store {
     }
 
     /// Customers in doubt were read back: what landed settles, what did not is pending again or, where `refuse` says
-    /// so of those that are pending, rejected. All in one transaction.
+    /// so of those that are pending, rejected. `denied`: what the answer to the update showed as it was before. All in one
+    /// transaction.
     pub(crate) fn recover(
         &mut self,
         ids: &[CustomerId],
         records: &BTreeMap<CustomerId, Record>,
+        denied: &BTreeMap<CustomerId, Vec<FieldId>>,
         policies: &Policies,
         now: DateTime<Utc>,
         refuse: impl FnOnce(&[CustomerId]) -> Vec<Rejection>,
@@ -166,7 +169,8 @@ impl Store {
             let mut uploaded = Uploaded::default();
             let mut all: Vec<(Dirty, Recovered)> = Vec::new();
             for id in ids {
-                let Some((dirty, sent)) = on_its_way(transaction, *id)? else { continue };
+                let Some((dirty, mut sent)) = on_its_way(transaction, *id)? else { continue };
+                sent.denied = denied.get(id).cloned().unwrap_or_default();
                 let recovered = recover(&dirty, &sent, records.get(id), policies)?;
                 all.push((dirty, recovered));
             }
@@ -175,9 +179,10 @@ impl Store {
             let rejections = refuse(&pending);
             for (dirty, mut recovered) in all {
                 for rejection in rejections.iter().filter(|rejection| rejection.customer_id == dirty.id) {
-                    recovered.reject(&dirty, rejection);
+                    recovered.reject(&dirty, rejection)?;
                 }
                 let notices = apply(transaction, &dirty, &recovered.plan, now)?;
+                keep_as_sent(transaction, dirty.id, &recovered.plan)?;
                 uploaded.count(&dirty, &recovered.plan, notices);
             }
             remove_items(transaction, ids)?;
@@ -288,8 +293,8 @@ fn insert_item(
 ) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
-            "INSERT INTO batch_item (batch_id, position, customer_id, up_to_seq, payload, credit_before, credit_sent)
-             VALUES (:batch_id, :position, :customer_id, :up_to_seq, :payload, :credit_before, :credit_sent)",
+            "INSERT INTO batch_item (batch_id, position, customer_id, up_to_seq, payload, base, credit_before, credit_sent)
+             VALUES (:batch_id, :position, :customer_id, :up_to_seq, :payload, :base, :credit_before, :credit_sent)",
         )?
         .execute(named_params! {
             ":batch_id": batch.0,
@@ -297,6 +302,7 @@ fn insert_item(
             ":customer_id": payload.id.0,
             ":up_to_seq": payload.up_to().0,
             ":payload": payload.to_json_redacted(),
+            ":base": payload.base.to_json(payload.id),
             ":credit_before": payload.credit.map(|credit| credit.before.to_string()),
             ":credit_sent": payload.credit.map(|credit| credit.sent.to_string()),
         })?;
@@ -307,7 +313,9 @@ fn insert_item(
 fn on_its_way(transaction: &Transaction<'_>, id: CustomerId) -> Result<Option<(Dirty, Sent)>, Failed> {
     let item = transaction
         .prepare_cached(
-            "SELECT payload, up_to_seq, credit_before, credit_sent FROM batch_item WHERE customer_id = :customer_id",
+            "SELECT payload, up_to_seq, credit_before, credit_sent, base
+             FROM batch_item
+             WHERE customer_id = :customer_id",
         )?
         .query_row(named_params! { ":customer_id": id.0 }, |row| {
             let money = |column| {
@@ -315,16 +323,35 @@ fn on_its_way(transaction: &Transaction<'_>, id: CustomerId) -> Result<Option<(D
                 Ok::<_, rusqlite::Error>(text.and_then(|text| text.parse().ok()))
             };
             let credit = money(2)?.zip(money(3)?).map(|(before, sent)| Credit { before, sent });
-            Ok((row.get::<_, String>(0)?, EditSeq(row.get(1)?), credit))
+            Ok((row.get::<_, String>(0)?, EditSeq(row.get(1)?), credit, row.get::<_, Option<String>>(4)?))
         })
         .optional()?;
-    let (Some((payload, up_to, credit)), Some(dirty)) = (item, dirty::load(transaction, id)?) else {
+    let (Some((payload, up_to, credit, base)), Some(dirty)) = (item, dirty::load(transaction, id)?) else {
         return Ok(None);
+    };
+    let base = match &base {
+        Some(base) => SentBase::of(&Attributes::parse(base)?, FieldId::columns()),
+        None => SentBase::default(),
     };
     let attributes = Attributes::parse(&payload)?;
     let sent_fields = FieldId::columns().filter(|field| attributes.has(*field));
     let fields = sent_fields.map(|field| (field, attributes.get(field))).collect();
-    Ok(Some((dirty, Sent { up_to, fields, credit, is_accepted: false })))
+    Ok(Some((dirty, Sent { up_to, fields, credit, base, ..Sent::default() })))
+}
+
+/// Edits that were refused keep the update that they were part of, as it was sent.
+fn keep_as_sent(transaction: &Transaction<'_>, id: CustomerId, plan: &CustomerPlan) -> rusqlite::Result<()> {
+    let refused = plan.settle.iter().filter(|settlement| settlement.outcome == Some(Outcome::Rejected));
+    for settlement in refused {
+        transaction
+            .prepare_cached(
+                "UPDATE journal
+                 SET sent = (SELECT payload FROM batch_item WHERE customer_id = :customer_id)
+                 WHERE seq = :seq",
+            )?
+            .execute(named_params! { ":customer_id": id.0, ":seq": settlement.seq.0 })?;
+    }
+    Ok(())
 }
 
 fn in_flight(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<Vec<(EditSeq, FieldId)>> {

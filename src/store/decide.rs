@@ -1,21 +1,24 @@
 //! What a person decides: fields that both sides changed, and edits that the store refused.
 //!
-//! A decision for the till's value is journaled as an edit of its own, by whoever decided; a decision for the store's
-//! value settles the edits as `remote`. Each is one transaction, so a sync that runs meanwhile sees all of it or none.
+//! What becomes of a decision is decided in [`flow::decide`](crate::flow): here it is found and carried out. Each is one
+//! transaction, so a sync that runs meanwhile sees all of it or none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Utc;
-use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, named_params, params};
-use serde::Serialize;
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
+use serde::{Serialize, Serializer};
 
-use super::apply::{apply, settle};
+use super::apply::{apply, journal_decision};
 use super::read::verbatim;
-use super::{Failed, Store, dirty, edit, pass_triggers, row, state};
+use super::{Failed, Store, dirty, state};
 use crate::clock::stamp;
-use crate::customer::{CustomerId, Edit, EditSeq, FieldId, FormValue, Record, Value, parse_argument};
+use crate::customer::{CustomerId, EditError, EditSeq, FieldId, Subject, Value};
 use crate::error::{Error, Failure, Result};
-use crate::flow::{ConflictPlan, CustomerPlan, DELETED, Dirty, Op, Outcome, Settlement, SnapshotPlan};
+use crate::flow::{
+    CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, OpenConflict, PastDecision, discard,
+    resolve, retry, undo,
+};
 
 /// When refused edits were last freed to be sent again, a key of `state`.
 pub(crate) const FREED_AT: &str = "freed_at";
@@ -23,6 +26,8 @@ pub(crate) const FREED_AT: &str = "freed_at";
 /// A field that both sides changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conflict {
+    /// Its row, by which [`Store::undo`] names one that was decided.
+    pub id: i64,
     /// The customer.
     pub customer_id: CustomerId,
     /// The attribute, `form_fields.NAME` for one form field, `*` when the customer was deleted remotely.
@@ -40,11 +45,19 @@ pub struct Conflict {
     pub detected_at: String,
     /// Who made the till's edit.
     pub author: Option<String>,
+    /// Names the conflict as it is shown here: [`Store::resolve_seen`] decides this one and no other.
+    pub stamp: String,
+    /// The edits that it is about; what is edited later is not decided with them.
+    pub seqs: Vec<EditSeq>,
+    /// What the store said when it refused one of these edits, if it did.
+    pub reason: Option<String>,
 }
 
 /// An edit that the store refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rejected {
+    /// Its place in the journal, by which [`Store::retry_row`] and [`Store::discard_row`] name it.
+    pub seq: EditSeq,
     /// The customer.
     pub customer_id: CustomerId,
     /// The attribute.
@@ -54,25 +67,25 @@ pub struct Rejected {
     pub value: String,
     /// The server's words.
     pub reason: String,
+    /// JSON: the customer's update as it was sent, a password shown as `***`; null: it was never sent.
+    #[serde(serialize_with = "verbatim_or_null")]
+    pub sent: Option<String>,
 }
 
-/// Which side of a conflict is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// The till's value is sent.
-    Local,
-    /// The store's value is taken.
-    Remote,
-    /// This value is sent; read by the attribute's type, as in [`EditBuilder::set`](super::EditBuilder::set).
-    Value(String),
+fn verbatim_or_null<S: Serializer>(
+    json: &Option<String>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    verbatim(json.as_deref().unwrap_or("null"), serializer)
 }
 
-/// A conflict as the file has it, open or decided.
-struct Found {
-    id: i64,
-    local: String,
-    remote: String,
-    is_open: bool,
+impl From<CannotDecide> for Failed {
+    fn from(cannot: CannotDecide) -> Failed {
+        match cannot {
+            CannotDecide::Refused(refused) => Error::from(refused).into(),
+            CannotDecide::BadRecord(bad) => bad.into(),
+        }
+    }
 }
 
 impl Store {
@@ -81,48 +94,69 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn conflicts(&self) -> Result<Vec<Conflict>> {
-        let read = || {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT customer_id, field, base, local, remote, detected_at, author
+        self.engine_read(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT id, customer_id, field, base, local, remote, detected_at, author
                  FROM conflict INDEXED BY conflict_open
                  WHERE resolution IS NULL
                  ORDER BY id",
             )?;
-            statement.query_map([], conflict)?.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(|e| self.error(e))
+            let found = statement.query_map([], conflict)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut reasons = transaction.prepare_cached("SELECT reason FROM journal WHERE seq = ?1")?;
+            let mut all = Vec::with_capacity(found.len());
+            let mut ops = BTreeMap::new();
+            for mut conflict in found {
+                let Some(open) = as_open(&conflict) else { continue };
+                let id = conflict.customer_id;
+                if let std::collections::btree_map::Entry::Vacant(place) = ops.entry(id) {
+                    place.insert(dirty::load_ops(transaction, id)?);
+                }
+                conflict.stamp = open.stamp(&ops[&id]);
+                conflict.seqs = open.seqs(&ops[&id]);
+                for seq in conflict.seqs.iter().rev().filter(|_| open.subject != Subject::Customer) {
+                    let reason: Option<String> = reasons.query_row([seq.0], |row| row.get(0))?;
+                    conflict.reason = conflict.reason.or(reason);
+                }
+                all.push(conflict);
+            }
+            Ok(all)
+        })
     }
 
-    /// The edits that the store refused, oldest first.
+    /// The edits that the store refused, each row of the journal for itself, oldest first.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn rejected(&self) -> Result<Vec<Rejected>> {
         let read = || {
             let mut statement = self.connection.prepare_cached(
-                "SELECT customer_id, field, value, coalesce(reason, ''), max(seq)
-                 FROM journal
-                 WHERE settled_at IS NULL AND outcome = 'rejected'
-                 GROUP BY customer_id, field
-                 ORDER BY max(seq)",
+                "SELECT seq, customer_id, field, value, coalesce(reason, ''), sent
+                 FROM journal INDEXED BY journal_unsettled
+                 WHERE settled_at IS NULL AND outcome = 'rejected'",
             )?;
             let rows = statement.query_map([], |row| {
                 Ok(Rejected {
-                    customer_id: CustomerId(row.get(0)?),
-                    field: row.get(1)?,
-                    value: row.get(2)?,
-                    reason: row.get(3)?,
+                    seq: EditSeq(row.get(0)?),
+                    customer_id: CustomerId(row.get(1)?),
+                    field: row.get(2)?,
+                    value: row.get(3)?,
+                    reason: row.get(4)?,
+                    sent: row.get(5)?,
                 })
             })?;
-            rows.collect::<rusqlite::Result<_>>()
+            let mut rejected = rows.collect::<rusqlite::Result<Vec<Rejected>>>()?;
+            // Sorted here: by the order of the journal SQLite would walk through all of it.
+            rejected.sort_by_key(|edit| edit.seq);
+            Ok(rejected)
         };
         read().map_err(|e| self.error(e))
     }
 
-    /// Decides a conflict, or decides anew what a policy had decided. Returns how many fields that were: 1.
+    /// Decides a conflict, named as [`Store::conflicts`] names it. The decision covers the edits that the conflict is about;
+    /// what was edited since stands, and payments made since go on top. Returns how many fields that were: 1.
     ///
     /// # Errors
-    /// When there is no such conflict, the customer was deleted remotely, or the value is refused.
+    /// When there is no such conflict, the customer was deleted remotely, an edit is on its way, or the value is refused.
     pub fn resolve(
         &mut self,
         id: impl Into<CustomerId>,
@@ -130,57 +164,100 @@ impl Store {
         keep: &Keep,
         author: Option<&str>,
     ) -> Result<usize> {
-        let id = id.into();
+        self.resolve_if(id.into(), field, keep, None, author)
+    }
+
+    /// The same, for the conflict as it was shown: [`Conflict::stamp`].
+    ///
+    /// # Errors
+    /// As [`Store::resolve`], and when the conflict has moved on since: with both values as they are now.
+    pub fn resolve_seen(
+        &mut self,
+        id: impl Into<CustomerId>,
+        field: &str,
+        keep: &Keep,
+        stamp: &str,
+        author: Option<&str>,
+    ) -> Result<usize> {
+        self.resolve_if(id.into(), field, keep, Some(stamp), author)
+    }
+
+    fn resolve_if(
+        &mut self,
+        id: CustomerId,
+        field: &str,
+        keep: &Keep,
+        seen: Option<&str>,
+        author: Option<&str>,
+    ) -> Result<usize> {
+        let subject = subject(id, field)?;
         self.engine_write(|transaction| {
-            let found = find(transaction, id, field)?.ok_or_else(|| {
-                Error::usage(format!("customer {id}: {field}: there is no conflict to resolve"))
-            })?;
-            if field == DELETED {
-                let text = format!(
-                    "customer {id}: was deleted in the store, so no side can be kept: discard its edits"
-                );
-                return Err(Error::usage(text).into());
+            let dirty =
+                dirty::load_whole(transaction, id)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
+            if dirty.open_of(&subject).is_none() && seen.is_none() {
+                return Err(no_conflict(transaction, id, &subject)?.into());
             }
-            let dirty = dirty::load(transaction, id)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
-            refuse_in_flight(&dirty, attribute(field))?;
-            decide(transaction, &dirty, field, &found, keep, author)?;
+            carry_out(transaction, &dirty, &resolve(&dirty, &subject, keep, seen)?, author, "resolve")?;
             Ok(1)
         })
     }
 
-    /// Sends rejected edits again with the next sync: of one customer, or of all. Returns how many fields those were.
+    /// Takes back what a policy or a merge decided by itself, by the id that `log` and the table `conflict` have: the other
+    /// side's value is an edit again, and goes up with the next sync. Returns how many fields that were: 1.
+    ///
+    /// # Errors
+    /// When there is no such decision, a person made it, it is about money, or something newer was edited or pulled.
+    pub fn undo(&mut self, conflict: i64, author: Option<&str>) -> Result<usize> {
+        self.engine_write(|transaction| {
+            let (id, past) = past_decision(transaction, conflict)?;
+            let dirty =
+                dirty::load_whole(transaction, id)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
+            carry_out(transaction, &dirty, &undo(&dirty, &past)?, author, "undo")?;
+            Ok(1)
+        })
+    }
+
+    /// Sends rejected edits again with the next sync: of one customer, or of all. Payments count again in the working
+    /// copy. Returns how many fields those were.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn retry(&mut self, id: Option<CustomerId>) -> Result<usize> {
         self.engine_write(|transaction| {
-            let fields = transaction
+            let ids = transaction
                 .prepare_cached(
-                    "SELECT count(DISTINCT customer_id || ' ' || field)
-                     FROM journal
+                    "SELECT DISTINCT customer_id
+                     FROM journal INDEXED BY journal_unsettled
                      WHERE settled_at IS NULL AND outcome = 'rejected' AND (:id IS NULL OR customer_id = :id)",
                 )?
-                .query_row(named_params! { ":id": id.map(|id| id.0) }, |row| row.get(0))?;
-            transaction
-                .prepare_cached(
-                    "UPDATE journal
-                     SET outcome = NULL, reason = NULL, reject_group = NULL
-                     WHERE settled_at IS NULL AND outcome = 'rejected' AND (:id IS NULL OR customer_id = :id)",
-                )?
-                .execute(named_params! { ":id": id.map(|id| id.0) })?;
-            if fields > 0 {
-                // A background worker hears of new edits by their place in the journal; these keep theirs.
-                state::write(transaction, FREED_AT, Some(&stamp(Utc::now())))?;
+                .query_map(named_params! { ":id": id.map(|id| id.0) }, |row| Ok(CustomerId(row.get(0)?)))?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut fields = 0;
+            for id in ids {
+                fields += free(transaction, id, None)?;
             }
             Ok(fields)
         })
     }
 
-    /// Gives up the edits of a customer, or of one of its attributes: the working copy goes back to what the store has.
+    /// Sends one rejected edit again with the next sync, by its place in the journal. Returns how many fields that were: 1.
+    ///
+    /// # Errors
+    /// When that edit is not rejected.
+    pub fn retry_row(&mut self, seq: EditSeq) -> Result<usize> {
+        self.engine_write(|transaction| match free(transaction, customer_of(transaction, seq)?, Some(seq))? {
+            0 => Err(no_row(seq, "was not refused, or has settled since").into()),
+            fields => Ok(fields),
+        })
+    }
+
+    /// Gives up the edits of a customer, or of one thing of it: an attribute, `form_fields.NAME` for one form field, `*` for a
+    /// customer that was deleted remotely. The working copy goes back to what the store has, but for what was edited since a
+    /// conflict of it was found. Of money, the payments that wait for a person are given up, if any do; certain ones are not.
     /// Returns how many fields those were.
     ///
     /// # Errors
-    /// When the customer is not in the file, or an edit is on its way: sync first.
+    /// When the customer is not in the file, there is no such name, or an edit is on its way: sync first.
     pub fn discard(
         &mut self,
         id: impl Into<CustomerId>,
@@ -188,222 +265,219 @@ impl Store {
         author: Option<&str>,
     ) -> Result<usize> {
         let id = id.into();
-        let only = field.map(|name| known(id, name)).transpose()?;
+        let what = match field {
+            None => Discarded::All,
+            Some(field) => Discarded::Subject(subject(id, field)?),
+        };
+        self.discard_if(id, &what, None, author)
+    }
+
+    /// The same for a conflict as it was shown: [`Conflict::stamp`].
+    ///
+    /// # Errors
+    /// As [`Store::discard`], and when the conflict has moved on since: with both values as they are now.
+    pub fn discard_seen(
+        &mut self,
+        id: impl Into<CustomerId>,
+        field: &str,
+        stamp: &str,
+        author: Option<&str>,
+    ) -> Result<usize> {
+        let id = id.into();
+        self.discard_if(id, &Discarded::Subject(subject(id, field)?), Some(stamp), author)
+    }
+
+    /// Gives up one edit, by its place in the journal. Returns how many fields that were: 1.
+    ///
+    /// # Errors
+    /// When that edit has settled, or is on its way.
+    pub fn discard_row(&mut self, seq: EditSeq, author: Option<&str>) -> Result<usize> {
+        let (id, before) = self.engine_read(|transaction| {
+            Ok((customer_of(transaction, seq)?, value_before(transaction, seq)?))
+        })?;
+        self.discard_if(id, &Discarded::Row { seq, before }, None, author)
+    }
+
+    fn discard_if(
+        &mut self,
+        id: CustomerId,
+        what: &Discarded,
+        seen: Option<&str>,
+        author: Option<&str>,
+    ) -> Result<usize> {
         self.engine_write(|transaction| {
             let dirty = dirty::load(transaction, id)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
-            refuse_in_flight(&dirty, only)?;
-            let plan = discarded(&dirty, only)?;
-            let fields: BTreeSet<FieldId> = ops_of(&dirty, only).map(|op| op.field).collect();
-            apply(transaction, &dirty, &plan, Utc::now())?;
-            for conflict in &plan.conflicts {
-                if let ConflictPlan::Close { id, .. } = conflict {
-                    decided_by(transaction, *id, author)?;
-                }
-            }
-            Ok(fields.len())
+            let plan = discard(&dirty, what, seen)?;
+            carry_out(transaction, &dirty, &plan, author, "discard")?;
+            Ok(fields_of(&dirty, &plan))
         })
     }
 }
 
-fn conflict(row: &SqlRow<'_>) -> rusqlite::Result<Conflict> {
-    Ok(Conflict {
-        customer_id: CustomerId(row.get(0)?),
-        field: row.get(1)?,
-        base: row.get(2)?,
-        local: row.get(3)?,
-        remote: row.get(4)?,
-        detected_at: row.get(5)?,
-        author: row.get(6)?,
+/// What a conflict's or a command's word means.
+fn subject(id: CustomerId, word: &str) -> Result<Subject> {
+    Subject::named(word).ok_or_else(|| {
+        let problem = "is no attribute of a customer; one form field is named form_fields.NAME".to_owned();
+        EditError { customer_id: id, field: word.to_owned(), problem }.into()
     })
 }
 
-// ---- resolve -----------------------------------------------------------------------------------------------------
-
-fn find(transaction: &Transaction<'_>, id: CustomerId, field: &str) -> rusqlite::Result<Option<Found>> {
-    transaction
-        .prepare_cached(
-            "SELECT id, local, remote, resolution IS NULL
-             FROM conflict
-             WHERE customer_id = :customer_id AND field = :field
-             ORDER BY resolution IS NULL DESC, id DESC
-             LIMIT 1",
-        )?
-        .query_row(named_params! { ":customer_id": id.0, ":field": field }, |row| {
-            Ok(Found { id: row.get(0)?, local: row.get(1)?, remote: row.get(2)?, is_open: row.get(3)? })
-        })
-        .optional()
-}
-
-fn decide(
-    transaction: &Transaction<'_>,
+fn carry_out(
+    transaction: &Connection,
     dirty: &Dirty,
-    field: &str,
-    found: &Found,
-    keep: &Keep,
+    plan: &CustomerPlan,
     author: Option<&str>,
+    label: &str,
 ) -> Result<(), Failed> {
-    let attribute = known(dirty.id, field)?;
-    let (value, resolution) = match keep {
-        Keep::Local if found.is_open => (dirty.row.get(attribute).clone(), "local"),
-        Keep::Local => (whole(dirty, field, attribute, &found.local), "local"),
-        Keep::Remote => (whole(dirty, field, attribute, &found.remote), "remote"),
-        Keep::Value(text) => (given(dirty, field, attribute, text)?, "value"),
-    };
-    transaction
-        .prepare_cached(
-            "UPDATE conflict SET resolution = :resolution, resolved_at = :now, resolved_by = :author WHERE id = :id",
-        )?
-        .execute(named_params! {
-            ":id": found.id, ":resolution": resolution, ":now": stamp(Utc::now()), ":author": author,
-        })?;
-    if *keep == Keep::Remote && found.is_open {
-        take_remote(transaction, dirty, attribute, &value)
-    } else {
-        journal_decision(transaction, dirty, attribute, &value, author)
+    let now = Utc::now();
+    apply(transaction, dirty, plan, now)?;
+    if let Some(decided) = &plan.decided {
+        journal_decision(transaction, dirty.id, decided, author, label, now)?;
     }
-}
-
-/// The whole attribute with the value of a conflict in it: a form field is one entry among others.
-fn whole(dirty: &Dirty, field: &str, attribute: FieldId, json: &str) -> Value {
-    match field.strip_prefix("form_fields.") {
-        None => Value::from_json(attribute.kind(), json),
-        Some(name) => {
-            let mut entries = match dirty.row.get(attribute) {
-                Value::Forms(entries) => entries.clone(),
-                _ => Default::default(),
-            };
-            match json {
-                "null" => _ = entries.remove(name),
-                json => _ = entries.insert(name.to_owned(), FormValue::from_json(json)),
-            }
-            Value::Forms(entries)
+    for conflict in &plan.conflicts {
+        if let ConflictPlan::Close { id, .. } = conflict {
+            decided_by(transaction, *id, author)?;
         }
-    }
-}
-
-/// A value that a person typed.
-fn given(dirty: &Dirty, field: &str, attribute: FieldId, text: &str) -> Result<Value, Failed> {
-    if field.starts_with("form_fields.") {
-        let json = serde_json::from_str::<serde_json::Value>(text)
-            .ok()
-            .filter(|json| json.is_string() || json.is_number() || json.is_array());
-        let json = json.map_or_else(|| serde_json::Value::from(text).to_string(), |_| text.to_owned());
-        return Ok(whole(dirty, field, attribute, &json));
-    }
-    match parse_argument(dirty.id, field, text).map_err(Error::from)? {
-        Edit::Set(_, value) => Ok(value),
-        Edit::Adjust(_) => {
-            Err(Error::usage(format!("customer {}: {field}: give the whole value", dirty.id)).into())
-        }
-    }
-}
-
-fn take_remote(
-    transaction: &Transaction<'_>,
-    dirty: &Dirty,
-    field: FieldId,
-    value: &Value,
-) -> Result<(), Failed> {
-    transaction.prepare_cached(row::update(field))?.execute(params![dirty.id.0, row::cell(value)])?;
-    let theirs = dirty.base.as_ref().map(Record::attributes).transpose()?.map(|base| base.get(field));
-    // Another form field of the customer may still differ: the next diff looks at it.
-    let outcome = (theirs.as_ref() == Some(value)).then_some(Outcome::Remote);
-    for op in dirty.ops_of(field) {
-        settle(transaction, &Settlement::new(op.seq, outcome), Utc::now())?;
     }
     Ok(())
 }
 
-/// A decision for a value is an edit: journaled by the triggers, or by hand where the working copy has the value.
-fn journal_decision(
-    transaction: &Transaction<'_>,
-    dirty: &Dirty,
-    field: FieldId,
-    value: &Value,
-    author: Option<&str>,
-) -> Result<(), Failed> {
-    for op in dirty.ops_of(field) {
-        settle(transaction, &Settlement::new(op.seq, Outcome::Superseded), Utc::now())?;
-    }
-    if dirty.row.get(field) == value {
-        let was = dirty
-            .base
-            .as_ref()
-            .map(Record::attributes)
-            .transpose()?
-            .map_or(Value::Null, |base| base.get(field));
-        transaction
-            .prepare_cached(
-                "INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-                 VALUES (:customer_id, :field, 'set', :value, :was, :now, :author, 'resolve')",
-            )?
-            .execute(named_params! {
-                ":customer_id": dirty.id.0, ":field": field.name(), ":value": value.to_json(), ":was": was.to_json(),
-                ":now": stamp(Utc::now()), ":author": author,
-            })?;
-        return Ok(());
-    }
-    pass_triggers(transaction, false)?;
-    edit::set_context(transaction, author, Some("resolve"))?;
-    transaction.prepare_cached(row::update(field))?.execute(params![dirty.id.0, row::cell(value)])?;
-    edit::set_context(transaction, None, None)?;
-    pass_triggers(transaction, true)?;
-    Ok(())
+/// How many attributes' edits a plan settles or frees.
+fn fields_of(dirty: &Dirty, plan: &CustomerPlan) -> usize {
+    let field_of = |seq| dirty.ops.iter().find(|op| op.seq == seq).map(|op| op.field);
+    plan.settle.iter().filter_map(|settlement| field_of(settlement.seq)).collect::<BTreeSet<_>>().len()
 }
 
-fn decided_by(transaction: &Transaction<'_>, conflict: i64, author: Option<&str>) -> rusqlite::Result<()> {
+fn decided_by(transaction: &Connection, conflict: i64, author: Option<&str>) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("UPDATE conflict SET resolved_by = :author WHERE id = :id")?
         .execute(named_params! { ":id": conflict, ":author": author })?;
     Ok(())
 }
 
-// ---- discard -----------------------------------------------------------------------------------------------------
+// ---- conflicts ---------------------------------------------------------------------------------------------------
 
-fn discarded(dirty: &Dirty, only: Option<FieldId>) -> Result<CustomerPlan, Failed> {
-    let mut plan = CustomerPlan::nothing(dirty.id);
-    let seqs: BTreeSet<EditSeq> = ops_of(dirty, only).map(|op| op.seq).collect();
-    plan.settle = seqs.iter().map(|seq| Settlement::new(*seq, Outcome::Discarded)).collect();
-    let is_all = seqs.len() == dirty.ops.len();
-    let is_meant =
-        |field: &str| only.is_none_or(|only| attribute(field) == Some(only)) || (field == DELETED && is_all);
-    let meant = dirty.open.iter().filter(|conflict| is_meant(&conflict.field));
-    plan.conflicts = meant.map(|c| ConflictPlan::Close { id: c.id, resolution: "discarded" }).collect();
-    if dirty.is_gone() {
-        plan.snapshot = SnapshotPlan::Keep;
-        plan.remove_row = is_all;
-        return Ok(plan);
+fn conflict(row: &SqlRow<'_>) -> rusqlite::Result<Conflict> {
+    Ok(Conflict {
+        id: row.get(0)?,
+        customer_id: CustomerId(row.get(1)?),
+        field: row.get(2)?,
+        base: row.get(3)?,
+        local: row.get(4)?,
+        remote: row.get(5)?,
+        detected_at: row.get(6)?,
+        author: row.get(7)?,
+        stamp: String::new(),
+        seqs: Vec::new(),
+        reason: None,
+    })
+}
+
+fn as_open(conflict: &Conflict) -> Option<OpenConflict> {
+    Some(OpenConflict {
+        id: conflict.id,
+        subject: Subject::named(&conflict.field)?,
+        base: conflict.base.clone(),
+        local: conflict.local.clone(),
+        remote: conflict.remote.clone(),
+    })
+}
+
+/// There is no open conflict: what a policy decided of it by itself can be taken back in another way.
+fn no_conflict(transaction: &Transaction<'_>, id: CustomerId, subject: &Subject) -> rusqlite::Result<Error> {
+    let decided: Option<i64> = transaction
+        .prepare_cached(
+            "SELECT id
+             FROM conflict
+             WHERE customer_id = :customer_id AND field = :field AND policy <> 'hold'
+               AND resolution IS NOT NULL AND resolved_by IS NULL
+             ORDER BY id DESC
+             LIMIT 1",
+        )?
+        .query_row(named_params! { ":customer_id": id.0, ":field": subject.to_string() }, |row| row.get(0))
+        .optional()?;
+    let mut problem = "there is no conflict to resolve".to_owned();
+    if let Some(decided) = decided {
+        problem.push_str(&format!("; what was decided by itself is taken back with: undo {decided}"));
     }
-    let Some(base) = dirty.base.as_ref().map(Record::attributes).transpose()? else { return Ok(plan) };
-    for field in ops_of(dirty, only).map(|op| op.field).collect::<BTreeSet<_>>() {
-        if field != FieldId::NEW_PASSWORD {
-            plan.columns.push((field, base.get(field)));
-        }
+    Ok(EditError { customer_id: id, field: subject.to_string(), problem }.into())
+}
+
+fn past_decision(transaction: &Transaction<'_>, conflict: i64) -> Result<(CustomerId, PastDecision), Failed> {
+    let found = transaction
+        .prepare_cached(
+            "SELECT customer_id, field, local, remote, result, resolution = 'remote', coalesce(seq, 0)
+             FROM conflict
+             WHERE id = ?1 AND policy <> 'hold' AND resolved_by IS NULL
+               AND resolution IN ('local', 'remote', 'value', 'merged')",
+        )?
+        .query_row([conflict], |row| {
+            let past = PastDecision {
+                id: conflict,
+                subject: Subject::Customer,
+                local: row.get(2)?,
+                remote: row.get(3)?,
+                result: row.get(4)?,
+                is_remote: row.get(5)?,
+                is_edited_since: false,
+            };
+            Ok((CustomerId(row.get(0)?), row.get::<_, String>(1)?, past, EditSeq(row.get(6)?)))
+        })
+        .optional()?;
+    let Some((id, field, past, seq)) = found else {
+        let text = format!("{conflict}: is no decision of a policy or a merge that can be taken back");
+        return Err(Error::usage(text).into());
+    };
+    let subject = subject(id, &field)?;
+    let attribute = subject.field().map_or("", FieldId::name);
+    let is_edited_since = transaction
+        .prepare_cached("SELECT 1 FROM journal WHERE customer_id = ?1 AND field = ?2 AND seq > ?3")?
+        .exists((id.0, attribute, seq.0))?;
+    Ok((id, PastDecision { subject, is_edited_since, ..past }))
+}
+
+// ---- rows --------------------------------------------------------------------------------------------------------
+
+fn no_row(seq: EditSeq, problem: &str) -> Error {
+    Error::usage(format!("the edit {seq} {problem}"))
+}
+
+fn customer_of(connection: &Connection, seq: EditSeq) -> Result<CustomerId, Failed> {
+    let id = connection
+        .prepare_cached("SELECT customer_id FROM journal WHERE seq = ?1 AND settled_at IS NULL")?
+        .query_row([seq.0], |row| Ok(CustomerId(row.get(0)?)))
+        .optional()?;
+    id.ok_or_else(|| no_row(seq, "is not there, or has settled").into())
+}
+
+/// What the unsettled edit of the same attribute before this one had set.
+fn value_before(connection: &Connection, seq: EditSeq) -> rusqlite::Result<Option<Value>> {
+    connection
+        .prepare_cached(
+            "SELECT field, value
+             FROM journal
+             WHERE settled_at IS NULL AND seq < ?1
+               AND (customer_id, field) = (SELECT customer_id, field FROM journal WHERE seq = ?1)
+             ORDER BY seq DESC
+             LIMIT 1",
+        )?
+        .query_row([seq.0], |row| {
+            let (field, json): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok(FieldId::named(&field).map(|field| Value::from_json(field.kind(), &json)))
+        })
+        .optional()
+        .map(Option::flatten)
+}
+
+/// Frees refused edits of a customer. Returns how many fields those were.
+fn free(transaction: &Transaction<'_>, id: CustomerId, only: Option<EditSeq>) -> Result<usize, Failed> {
+    let Some(dirty) = dirty::load(transaction, id)? else { return Ok(0) };
+    let plan = retry(&dirty, only)?;
+    let fields = fields_of(&dirty, &plan);
+    apply(transaction, &dirty, &plan, Utc::now())?;
+    if fields > 0 {
+        // A background worker hears of new edits by their place in the journal; these keep theirs.
+        state::write(transaction, FREED_AT, Some(&stamp(Utc::now())))?;
     }
-    Ok(plan)
-}
-
-fn ops_of(dirty: &Dirty, only: Option<FieldId>) -> impl Iterator<Item = &Op> {
-    dirty.ops.iter().filter(move |op| only.is_none_or(|only| only == op.field))
-}
-
-fn refuse_in_flight(dirty: &Dirty, only: Option<FieldId>) -> Result<(), Failed> {
-    match ops_of(dirty, only).find(|op| op.outcome == Some(Outcome::InFlight)) {
-        None => Ok(()),
-        Some(op) => Err(Error::usage(format!(
-            "customer {}: {}: its edit is on its way to the store: sync first, then decide",
-            dirty.id, op.field
-        ))
-        .into()),
-    }
-}
-
-/// The attribute that a conflict's field belongs to.
-fn attribute(field: &str) -> Option<FieldId> {
-    FieldId::named(field.split_once('.').map_or(field, |(attribute, _)| attribute))
-}
-
-fn known(id: CustomerId, field: &str) -> Result<FieldId> {
-    attribute(field)
-        .ok_or_else(|| Error::usage(format!("customer {id}: {field}: is no attribute of a customer")))
+    Ok(fields)
 }

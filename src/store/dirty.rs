@@ -9,9 +9,11 @@ use secrecy::SecretString;
 
 use super::apply::apply;
 use super::{Failed, Store, row};
-use crate::customer::{BadRecord, CustomerId, EditSeq, FieldId, Record, Row, Value};
+use crate::customer::{BadRecord, CustomerId, EditSeq, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
-use crate::flow::{Change, Diff, Dirty, EmailEdit, Notice, Op, OpenConflict, Outcome, Payload, diff};
+use crate::flow::{
+    Change, Diff, Dirty, EmailEdit, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
+};
 
 /// What a sync takes, as the journal stood when the plan was made.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub(crate) struct Planned {
     pub(crate) adjusting: BTreeSet<CustomerId>,
     /// Those of them whose email is to change.
     pub(crate) emails: Vec<EmailEdit>,
+    /// Customers of which the snapshot does not tell what an edit is to be computed from: they are asked for by id first.
+    pub(crate) untold: Vec<CustomerId>,
     /// Customers whose edits ended up where the server already is.
     pub(crate) unchanged_customers: usize,
     pub(crate) notices: Vec<Notice>,
@@ -73,6 +77,8 @@ impl Store {
             let (unchanged, notices) = self.settle_without_call(&settled, now)?;
             planned.unchanged_customers += unchanged;
             planned.notices.extend(notices);
+            let untold = diffs.iter().filter(|(_, diff)| !diff.untold.is_empty());
+            planned.untold.extend(untold.map(|(dirty, _)| dirty.id));
             for (dirty, payload) in diffs.into_iter().filter_map(|(dirty, diff)| Some((dirty, diff.payload?)))
             {
                 planned.emails.extend(email_edit(&dirty, &payload));
@@ -81,6 +87,18 @@ impl Store {
             }
         }
         Ok(planned)
+    }
+
+    /// The store was asked for these customers by id: edits of what it does not tell then either wait for a person.
+    pub(crate) fn give_up_untold(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Vec<Notice>> {
+        self.engine_write(|transaction| {
+            let mut notices = Vec::new();
+            for id in ids {
+                let Some(dirty) = load(transaction, *id)? else { continue };
+                notices.extend(apply(transaction, &dirty, &give_up_untold(&dirty)?, now)?);
+            }
+            Ok(notices)
+        })
     }
 
     fn diffs(&self, ids: &[CustomerId]) -> Result<Vec<(Dirty, Diff)>> {
@@ -122,7 +140,8 @@ fn email_edit(dirty: &Dirty, payload: &Payload) -> Option<EmailEdit> {
     Some(EmailEdit { id: dirty.id, from, to: to.clone() })
 }
 
-/// One customer with its unsettled edits; `None`: it is not in the file.
+/// One customer with its unsettled edits; `None`: it is not in the file. Without such edits there is nothing to decide, and
+/// conflicts are not looked for.
 pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
     let Some(row) = load_row(connection, id)? else { return Ok(None) };
     let ops = load_ops(connection, id)?;
@@ -137,6 +156,12 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
     }))
 }
 
+/// The same with its conflicts, whether or not edits are left.
+pub(super) fn load_whole(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
+    let Some(dirty) = load(connection, id)? else { return Ok(None) };
+    Ok(Some(Dirty { open: load_open(connection, id)?, ..dirty }))
+}
+
 pub(super) fn load_row(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Row>> {
     connection.prepare_cached(&row::SELECT)?.query_row([id.0], row::read).optional()
 }
@@ -149,10 +174,12 @@ pub(super) fn load_snapshot(connection: &Connection, id: CustomerId) -> rusqlite
 }
 
 /// Sorted here: with `ORDER BY` beside a partial index, SQLite parses the statement anew for every customer.
-fn load_ops(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<Op>> {
+pub(super) fn load_ops(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<Op>> {
     let mut ops: Vec<Op> = connection
         .prepare_cached(
-            "SELECT seq, field, op, value, outcome, reject_group, at, author
+            "SELECT seq, field, op,
+                    iif(op = 'adjust' OR field IN ('store_credit_amounts', 'form_fields'), value, ''),
+                    iif(field = 'form_fields', was, ''), outcome, reject_group, at, author
              FROM journal
              WHERE customer_id = ?1 AND settled_at IS NULL",
         )?
@@ -164,16 +191,24 @@ fn load_ops(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<Op>
 
 fn op(row: &SqlRow<'_>) -> rusqlite::Result<Op> {
     let (field, kind, value): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+    let field = FieldId::named(&field).ok_or_else(|| malformed(1, std::fmt::Error))?;
     let amount = || value.trim_matches('"').parse().map_err(|e| malformed(3, e));
-    let at: String = row.get(6)?;
+    let read = |json: &str| Value::from_json(field.kind(), json);
+    let change = match (kind.as_str(), field) {
+        ("adjust", _) => Change::Adjust(amount()?),
+        (_, FieldId::STORE_CREDIT_AMOUNTS) => Change::Balance(read(&value)),
+        (_, FieldId::FORM_FIELDS) => Change::of_forms(&read(&value), &read(&row.get::<_, String>(4)?)),
+        _ => Change::Set,
+    };
+    let at: String = row.get(7)?;
     Ok(Op {
         seq: EditSeq(row.get(0)?),
-        field: FieldId::named(&field).ok_or_else(|| malformed(1, std::fmt::Error))?,
-        change: if kind == "adjust" { Change::Adjust(amount()?) } else { Change::Set },
-        outcome: row.get::<_, Option<String>>(4)?.as_deref().and_then(Outcome::named),
-        reject_group: row.get(5)?,
+        field,
+        change,
+        outcome: row.get::<_, Option<String>>(5)?.as_deref().and_then(Outcome::named),
+        reject_group: row.get(6)?,
         at: DateTime::parse_from_rfc3339(&at).ok().map(|at| at.with_timezone(&Utc)),
-        author: row.get(7)?,
+        author: row.get(8)?,
     })
 }
 
@@ -185,12 +220,15 @@ fn malformed(column: usize, error: impl std::error::Error + Send + Sync + 'stati
 pub(super) fn load_open(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<OpenConflict>> {
     let mut open: Vec<OpenConflict> = connection
         .prepare_cached(
-            "SELECT id, field, base, remote
+            "SELECT id, field, base, local, remote
              FROM conflict
              WHERE customer_id = ?1 AND resolution IS NULL",
         )?
         .query_map([id.0], |row| {
-            Ok(OpenConflict { id: row.get(0)?, field: row.get(1)?, base: row.get(2)?, remote: row.get(3)? })
+            let subject =
+                Subject::named(&row.get::<_, String>(1)?).ok_or_else(|| malformed(1, std::fmt::Error))?;
+            let (base, local, remote) = (row.get(2)?, row.get(3)?, row.get(4)?);
+            Ok(OpenConflict { id: row.get(0)?, subject, base, local, remote })
         })?
         .collect::<rusqlite::Result<_>>()?;
     open.sort_unstable_by_key(|conflict| conflict.id);

@@ -44,7 +44,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub(crate) use batch::{Prepared, Uploaded};
 pub(crate) use decide::FREED_AT;
-pub use decide::{Conflict, Keep, Rejected};
+pub use decide::{Conflict, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
 pub(crate) use open::{Lock, SyncLock};

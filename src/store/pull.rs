@@ -231,14 +231,16 @@ fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> 
     insert_snapshot(transaction, attributes, body)
 }
 
-/// The working copy follows the server in the columns that changed.
+/// The working copy follows the server in the columns that changed. What the server does not tell of money and form fields
+/// is no news of them.
 fn follow(
     transaction: &Connection,
     attributes: &Attributes<'_>,
     body: &str,
     old: &Attributes<'_>,
 ) -> rusqlite::Result<()> {
-    for field in FieldId::columns().filter(|field| attributes.text(*field) != old.text(*field)) {
+    let is_news = |field: &FieldId| attributes.text(*field) != old.text(*field) && attributes.tells(*field);
+    for field in FieldId::columns().filter(is_news) {
         let cell = RawCell::of(field, attributes);
         transaction.prepare_cached(row::update(field))?.execute(params![attributes.id().0, cell])?;
     }

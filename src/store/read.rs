@@ -37,7 +37,7 @@ pub struct JournalRow {
     pub label: Option<String>,
     /// What became of it; none: pending.
     pub outcome: Option<Outcome>,
-    /// Why it was rejected, in the server's words.
+    /// Why it was rejected, in the server's words. They stay when it waits for another reason by now, or was given up.
     pub reason: Option<String>,
     /// What was decided when both sides had changed the attribute, newest last.
     pub decisions: Vec<DecisionRow>,
@@ -46,6 +46,8 @@ pub struct JournalRow {
 /// A decision about an attribute that both sides had changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DecisionRow {
+    /// Its row in the table `conflict`, by which [`Store::undo`] names it.
+    pub id: i64,
     /// The attribute, or `form_fields.NAME`.
     pub field: String,
     /// JSON: the till's value.
@@ -213,7 +215,7 @@ fn journal(
     let rows = statement.query_map(named_params! { ":id": id.map(|id| id.0) }, journal_row)?;
     let mut rows: Vec<JournalRow> = rows.collect::<rusqlite::Result<_>>()?;
     let mut decisions = connection.prepare_cached(
-        "SELECT seq, field, local, remote, policy, resolution
+        "SELECT seq, field, local, remote, policy, resolution, id
          FROM conflict
          WHERE seq IS NOT NULL AND (:id IS NULL OR customer_id = :id)
          ORDER BY id",
@@ -228,6 +230,7 @@ fn journal(
                 remote: row.get(3)?,
                 policy: row.get(4)?,
                 resolution: row.get(5)?,
+                id: row.get(6)?,
             });
         }
     }

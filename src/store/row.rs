@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
 use rusqlite::{Row as SqlRow, ToSql};
 
-use crate::customer::{Attributes, CustomerId, FieldId, Kind, Row, Value};
+use crate::customer::{Attributes, CustomerId, FieldId, Kind, Row, Value, is_plain_money, text_of};
 
 /// `id, email, first_name, …`: every column in the table's order.
 pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
@@ -84,6 +84,10 @@ impl<'a> RawCell<'a> {
             Kind::Text | Kind::Password => text(json).map(RawCell::Text),
             Kind::Integer => json.parse().ok().map(RawCell::Integer),
             Kind::Boolean => json.parse().ok().map(|yes: bool| RawCell::Integer(yes.into())),
+            // The triggers read amounts with at most four decimal places.
+            Kind::Credit if !is_plain_money(json) => {
+                Some(RawCell::Text(Cow::Owned(Value::from_json(Kind::Credit, json).to_json())))
+            }
             _ => None,
         };
         parsed.unwrap_or(RawCell::Text(Cow::Borrowed(json)))
@@ -93,11 +97,7 @@ impl<'a> RawCell<'a> {
 /// The text of a JSON string, borrowed when nothing in it is escaped.
 fn text(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str(json).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
-    }
+    if inner.contains('\\') { text_of(json).map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
 impl ToSql for RawCell<'_> {

@@ -139,6 +139,10 @@ fn nothing_is_pending(store: &Store, journal: &[JournalRow]) -> Result<(), Strin
     let (conflicts, rejected) = (store.conflicts().unwrap(), store.rejected().unwrap());
     for row in journal {
         let is_visible = match row.outcome {
+            // A payment that was made beside a balance in doubt goes on top of whatever is decided.
+            None if row.op == "adjust" => conflicts.iter().any(|conflict| {
+                conflict.customer_id == row.customer_id && conflict.field == "store_credit_amounts"
+            }),
             None | Some(Outcome::InFlight) => false,
             Some(Outcome::Held) => conflicts.iter().any(|conflict| {
                 let field = conflict.field.split('.').next().unwrap_or_default();

@@ -68,6 +68,14 @@ impl Doubts {
         self.waiting.iter().map(|read| read.at_ms).min()
     }
 
+    /// What the store showed as it was before, of those that are read back.
+    pub(super) fn denied(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
+        match self.reading.get(&ticket).map(|reading| &reading.read.doubt) {
+            Some(Doubt::Unshown(fields)) => fields.clone(),
+            _ => BTreeMap::new(),
+        }
+    }
+
     /// The answer to a reading back is here, or there will be none.
     pub(super) fn take(&mut self, ticket: Ticket) -> Option<Reading> {
         self.reading.remove(&ticket)

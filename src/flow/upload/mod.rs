@@ -375,6 +375,12 @@ impl Upload {
         self.doubts.missing(ticket, shown, now_ms + self.options.grace_ms)
     }
 
+    /// Attributes that the store showed as they were before when it answered the update that is now read back: what still is
+    /// as it was did not land.
+    pub fn denied(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
+        self.doubts.denied(ticket)
+    }
+
     /// The customers of a `Read` that did not land and wait again; `gone` and landed ones are not among them. Returns
     /// the refusals that are to be written with it.
     pub fn read(&mut self, ticket: Ticket, pending: &[CustomerId]) -> Vec<Rejection> {

@@ -1,0 +1,75 @@
+//! Money, row by row: adjustments are payments, and each row of the journal is decided for itself.
+//!
+//! The working copy's balance is what the store has, and what is *counted* on top of it: every unsettled row but the
+//! refused ones. A refused payment leaves the sum at once, so that later ones go up without it; only `retry` counts it
+//! again. A balance that was set takes the place of what came before it.
+
+use rust_decimal::Decimal;
+
+use super::{CustomerPlan, Dirty, Op, Outcome, SnapshotPlan};
+use crate::customer::{BadRecord, FieldId, Record, Value, add_credit};
+use crate::flow::Change;
+
+const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
+
+/// What these edits, oldest first, make of a balance. `None`: it cannot be held exactly.
+pub(super) fn balance<'o>(from: &Value, ops: impl IntoIterator<Item = &'o Op>) -> Option<Value> {
+    ops.into_iter().try_fold(from.clone(), |balance, op| match &op.change {
+        Change::Adjust(amount) => add_credit(&balance, *amount),
+        Change::Balance(value) => Some(value.clone()),
+        Change::Set | Change::Entries(_) => None,
+    })
+}
+
+/// Brings the working copy's balance into a plan in which rows leave the sum or come back into it.
+///
+/// # Errors
+/// When a record is no customer.
+pub(super) fn recount(dirty: &Dirty, plan: &mut CustomerPlan) -> Result<(), BadRecord> {
+    let after = |op: &Op| {
+        let said = plan.settle.iter().rev().find(|settlement| settlement.seq == op.seq);
+        said.map_or(op.outcome, |settlement| settlement.outcome)
+    };
+    let counts = |outcome: Option<Outcome>| {
+        outcome != Some(Outcome::Rejected) && outcome.is_none_or(|outcome| !outcome.is_settled())
+    };
+    let leaves =
+        |op: &&Op| op.is_counted() && matches!(after(op), Some(Outcome::Rejected | Outcome::Discarded));
+    let returns = |op: &&Op| !op.is_counted() && counts(after(op));
+    if !dirty.ops_of(CREDIT).any(|op| leaves(&op) || returns(&op)) {
+        return Ok(());
+    }
+    let planned = plan.columns.iter().rev().find(|(field, _)| *field == CREDIT).map(|(_, value)| value);
+    let row = planned.unwrap_or_else(|| dirty.row.get(CREDIT));
+    let counted: Vec<&Op> = dirty.ops_of(CREDIT).filter(|op| counts(after(op))).collect();
+    let is_in_doubt = counted.iter().any(|op| after(op) == Some(Outcome::Held));
+    let value = match stored(dirty, plan)? {
+        Some(stored) if !is_in_doubt => balance(&stored, counted),
+        // What the store has is not known, or not what the till's amount stands on: by the difference.
+        _ => {
+            let sum = |of: &dyn Fn(&&Op) -> bool| -> Option<Decimal> {
+                let amounts = dirty.ops_of(CREDIT).filter(|op| of(op)).filter_map(Op::adjustment);
+                amounts.into_iter().try_fold(Decimal::ZERO, Decimal::checked_add)
+            };
+            let difference = sum(&returns).zip(sum(&leaves)).and_then(|(more, less)| more.checked_sub(less));
+            difference.and_then(|difference| add_credit(row, difference))
+        }
+    };
+    let value = value.unwrap_or_else(|| row.clone());
+    if value != *row {
+        plan.columns.retain(|(field, _)| *field != CREDIT);
+        plan.columns.push((CREDIT, value));
+    }
+    Ok(())
+}
+
+/// What the store has, once the plan is carried out; `None`: it does not tell.
+fn stored(dirty: &Dirty, plan: &CustomerPlan) -> Result<Option<Value>, BadRecord> {
+    let record: Option<&Record> = match &plan.snapshot {
+        SnapshotPlan::Put(record) => Some(record),
+        SnapshotPlan::Keep => dirty.base.as_ref(),
+        SnapshotPlan::Remove => None,
+    };
+    let attributes = record.map(Record::attributes).transpose()?;
+    Ok(attributes.filter(|base| base.tells(CREDIT)).map(|base| base.get(CREDIT)))
+}
