@@ -6,6 +6,12 @@
  * back with tillsync_free_string, unless it says otherwise. Null and garbage are answered with an error; only a pointer
  * that points to no string cannot be told from one that does.
  *
+ * This library holds a SQLite of its own, and one SQLite in a process has a till's file open: two do not see each other's
+ * locks, and destroy it. So it is for C and C++, and for programs that open the file through nothing else. An app whose
+ * language brings a SQLite (Python, Node.js, C#, Java and most others) edits through that one, and starts
+ * `tillsync worker --json`, which syncs in a process of its own. Nor may an app open the file to copy or to checksum
+ * it: the command `backup` does that. docs/embedding.md has which way for which language, and why.
+ *
  * After fork(), a child must open its own till. Do not unload the library while a till is open.
  *
  * This file is made from src/ffi.rs by cbindgen. Do not edit it.

@@ -184,6 +184,29 @@ fn a_bad_line_is_answered_by_an_error_and_ends_nothing() {
     assert_eq!(worker.until(|line| line["id"] == "alive")["answer"], "status");
 }
 
+/// What the documentation shows of the conversation, line for line: the same commands, and lines of the same keys.
+#[test]
+fn it_speaks_as_the_documentation_has_it() {
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/embedding.md")).unwrap();
+    let shown = docs.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let till = till(1);
+    let mut worker = Worker::of(till.worker_command(&[]).spawn().unwrap());
+    let mut is_ready = false;
+    for line in shown.lines() {
+        match line.split_once(' ').unwrap() {
+            ("<", command) => worker.say(command),
+            (_, said) => {
+                let said: Value = serde_json::from_str(said).unwrap();
+                worker.until(|line| keys(line) == keys(&said) && line.get("answer") == said.get("answer"));
+            }
+        }
+        if !std::mem::replace(&mut is_ready, true) {
+            till.sell(1, "1");
+        }
+    }
+    assert_eq!(worker.ended().0.code(), Some(0));
+}
+
 // ---- its end -----------------------------------------------------------------------------------------------------
 
 #[test]

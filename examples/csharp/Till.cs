@@ -1,19 +1,25 @@
-// A till in C#: edits and syncs through the C interface by P/Invoke. Nothing to install beside the runtime.
+// A till in C#: reads and edits through its own SQLite, and has `tillsync worker` sync in a process of its own.
 //
-//   cargo rustc --release --lib --no-default-features --features ffi --crate-type cdylib
-//   mcs -r:System.Xml,System.Xml.Linq,System.Runtime.Serialization -out:Till.exe examples/csharp/Till.cs
-//   LD_LIBRARY_PATH=target/release BIGCOMMERCE_ACCESS_TOKEN=… mono Till.exe till.db https://api.bigcommerce.com abc123 42
+//   mcs -r:System.Data,Mono.Data.Sqlite,System.Xml,System.Xml.Linq,System.Runtime.Serialization \
+//       -out:Till.exe examples/csharp/Till.cs
+//   BIGCOMMERCE_ACCESS_TOKEN=… mono Till.exe target/release/tillsync till.db https://api.bigcommerce.com abc123 42
 //
-// It keeps to what Mono and .NET 5 and later have in common; the tests run it with Mono. On .NET, System.Text.Json is the
-// better reader, and reads and edits may be plain SQL through Microsoft.Data.Sqlite.
+// With a number of seconds behind it, it sells as fast as it can for so long.
+//
+// It keeps to what Mono and .NET 5 and later have in common; the tests run it with Mono. On .NET, say
+// `using Microsoft.Data.Sqlite`, whose names are the same; System.Text.Json is the better reader there.
 using System;
-using System.Runtime.InteropServices;
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.Serialization.Json;
 using System.Text;
+using System.Threading;
 using System.Xml;
 using System.Xml.Linq;
+using Mono.Data.Sqlite;
 
-/// <summary>What the library answers when something was not done.</summary>
+/// <summary>What the worker answers when something was not done.</summary>
 public sealed class Refused : Exception
 {
     public string Code { get; }
@@ -26,126 +32,205 @@ public sealed class Refused : Exception
     }
 }
 
-/// <summary>A till's file and its worker. May be used from any thread.</summary>
-public sealed class Till : IDisposable
+/// <summary>
+/// The process that syncs. It ends with this one, however this one ends: its input is a pipe of ours.
+/// </summary>
+public sealed class Worker
 {
-    private readonly ulong handle;
+    private static readonly XElement Gone = Json.Read(
+        "{\"error\":{\"code\":\"gone\",\"message\":\"the worker has ended\",\"hint\":\"start it again\"}}");
 
-    public Till(string path, string options)
+    private readonly Process process;
+    private readonly ConcurrentDictionary<string, BlockingCollection<XElement>> answers =
+        new ConcurrentDictionary<string, BlockingCollection<XElement>>();
+    private int asked;
+
+    /// <summary>What happens, in order. It is complete when the worker has ended.</summary>
+    public BlockingCollection<XElement> Events { get; } = new BlockingCollection<XElement>();
+
+    public Worker(string tillsync, string arguments)
     {
-        handle = Native.tillsync_open(path, options);
-        // The last error is that of this thread, so it is asked for before anything else.
-        if (handle == 0) Answer(Native.tillsync_last_error());
+        process = Process.Start(new ProcessStartInfo(tillsync, "worker --json " + arguments)
+        {
+            UseShellExecute = false,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            StandardOutputEncoding = new UTF8Encoding(false),
+        });
+        var first = process.StandardOutput.ReadLine();
+        Answer(first == null ? Gone : Json.Read(first));
+        new Thread(Listen) { IsBackground = true }.Start();
     }
 
-    public XElement Call(string request) => Answer(Native.tillsync_call(handle, request));
-    public XElement Start(string options = null) => Answer(Native.tillsync_start(handle, options));
-    public XElement Stop(uint withinMs = 2000) => Answer(Native.tillsync_stop(handle, withinMs));
-
-    /// <summary>Null when none came in time.</summary>
-    public XElement NextEvent(uint timeoutMs) => Answer(Native.tillsync_next_event(handle, timeoutMs));
-
-    public void Dispose() => Native.tillsync_close(handle);
-
-    /// <summary>Reads an answer and gives it back.</summary>
-    private static XElement Answer(IntPtr text)
+    /// <summary>Until the worker ends; whoever waits for an answer then is told.</summary>
+    private void Listen()
     {
-        if (text == IntPtr.Zero) return null;
-        XElement answer;
-        try { answer = Json.Read(Marshal.PtrToStringUTF8(text)); }
-        finally { Native.tillsync_free_string(text); }
-        var error = answer.Element("error");
-        return error == null ? answer : throw new Refused(error);
+        for (string line; (line = process.StandardOutput.ReadLine()) != null;)
+        {
+            var said = Json.Read(line);
+            BlockingCollection<XElement> answer;
+            if (said.Element("event") != null) Events.Add(said);
+            else if (said.Element("id") != null && answers.TryRemove((string)said.Element("id"), out answer)) answer.Add(said);
+        }
+        Events.CompleteAdding();
+        foreach (var answer in answers.Values) answer.Add(Gone);
     }
 
-    private static class Native
+    /// <summary>Asks, and waits for the answer. The till never needs to: edits go up by themselves.</summary>
+    public XElement Call(string command, string more = "")
     {
-        // libtillsync.so, libtillsync.dylib or tillsync.dll, wherever the system looks for libraries.
-        private const string Library = "tillsync";
-        private const CallingConvention C = CallingConvention.Cdecl;
-        private const UnmanagedType Utf8 = UnmanagedType.LPUTF8Str;
+        var id = Interlocked.Increment(ref asked).ToString();
+        var answer = answers[id] = new BlockingCollection<XElement>();
+        lock (process)
+        {
+            process.StandardInput.WriteLine("{\"command\":\"" + command + "\",\"id\":" + id + more + "}");
+            process.StandardInput.Flush();
+        }
+        return Answer(answer.Take());
+    }
 
-        // Answers are IntPtr, not string: the marshaller would free what is not its own.
-        [DllImport(Library, CallingConvention = C)]
-        internal static extern ulong tillsync_open([MarshalAs(Utf8)] string path, [MarshalAs(Utf8)] string options);
-        [DllImport(Library, CallingConvention = C)]
-        internal static extern IntPtr tillsync_call(ulong till, [MarshalAs(Utf8)] string request);
-        [DllImport(Library, CallingConvention = C)]
-        internal static extern IntPtr tillsync_start(ulong till, [MarshalAs(Utf8)] string options);
-        [DllImport(Library, CallingConvention = C)]
-        internal static extern IntPtr tillsync_stop(ulong till, uint withinMs);
-        [DllImport(Library, CallingConvention = C)]
-        internal static extern IntPtr tillsync_next_event(ulong till, uint timeoutMs);
-        [DllImport(Library, CallingConvention = C)]
-        internal static extern IntPtr tillsync_last_error();
-        [DllImport(Library, CallingConvention = C)]
-        internal static extern void tillsync_free_string(IntPtr text);
-        [DllImport(Library, CallingConvention = C)]
-        internal static extern int tillsync_close(ulong till);
+    public void Stop()
+    {
+        Call("stop", ",\"within_ms\":5000");
+        process.WaitForExit();
+    }
+
+    private static XElement Answer(XElement said)
+    {
+        var error = said.Element("error");
+        return error == null ? said : throw new Refused(error);
     }
 }
 
-/// <summary>As much JSON as a till needs: an answer comes as elements by the names of its keys.</summary>
+/// <summary>As much JSON as a till needs: what was said comes as elements by the names of its keys.</summary>
 public static class Json
 {
     public static XElement Read(string json) =>
         XElement.Load(JsonReaderWriterFactory.CreateJsonReader(Encoding.UTF8.GetBytes(json), XmlDictionaryReaderQuotas.Max));
+}
 
-    public static string Text(string text)
+/// <summary>The till's file, on a connection of its own.</summary>
+public sealed class TillFile : IDisposable
+{
+    private readonly SqliteConnection file;
+
+    public TillFile(string path)
     {
-        var json = new StringBuilder("\"");
-        foreach (var c in text)
-            json.Append(c < ' ' || c == '"' || c == '\\' ? "\\u" + ((int)c).ToString("x4") : c.ToString());
-        return json.Append('"').ToString();
+        // Mono's binding would turn the file away from its write-ahead log when it opens it; Microsoft's takes no such word.
+        file = new SqliteConnection("Data Source=" + path + ";Journal Mode=Default");
+        file.Open();
+        Run("PRAGMA busy_timeout = 10000");
+        Run("PRAGMA synchronous = FULL");
+        Run("PRAGMA wal_autocheckpoint = 20000");
+        Run("CREATE TABLE IF NOT EXISTS my_sale (id INTEGER PRIMARY KEY, customer_id INTEGER, total TEXT)");
     }
+
+    /// <summary>
+    /// The till's own row and the customer's edits, together or not at all. What it returns names these edits.
+    /// </summary>
+    public string Sell(long customer, string phone)
+    {
+        Run("BEGIN IMMEDIATE");
+        try
+        {
+            var after = Ask("SELECT coalesce(max(seq), 0) FROM journal");
+            Run("UPDATE edit_context SET author = 'ana', label = 'sale 1042'");
+            Run("UPDATE customer SET phone = @phone WHERE id = @id", "@phone", phone, "@id", customer);
+            Run("INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (@id, '0.01')", "@id", customer);
+            Run("INSERT INTO my_sale (customer_id, total) VALUES (@id, '12.50')", "@id", customer);
+            Run("UPDATE edit_context SET author = NULL, label = NULL");
+            var upTo = Ask("SELECT coalesce(max(seq), 0) FROM journal");
+            Run("COMMIT");
+            return "{\"after\":" + after + ",\"up_to\":" + upTo + "}";
+        }
+        catch
+        {
+            Run("ROLLBACK");
+            throw;
+        }
+    }
+
+    public void Run(string sql, params object[] parameters)
+    {
+        using (var command = Command(sql, parameters)) command.ExecuteNonQuery();
+    }
+
+    public object Ask(string sql, params object[] parameters)
+    {
+        using (var command = Command(sql, parameters)) return command.ExecuteScalar();
+    }
+
+    private SqliteCommand Command(string sql, object[] parameters)
+    {
+        var command = file.CreateCommand();
+        command.CommandText = sql;
+        for (var i = 0; i < parameters.Length; i += 2)
+            command.Parameters.AddWithValue((string)parameters[i], parameters[i + 1]);
+        return command;
+    }
+
+    public void Dispose() => file.Dispose();
 }
 
 public static class Program
 {
-    /// <summary>Letters of one, two, three and four bytes, and what JSON must escape.</summary>
-    private const string Name = "Zoë \"Ђорђевић\" 東京 \\ 🛒";
-
     public static int Main(string[] arguments)
     {
-        if (arguments.Length != 4)
+        if (arguments.Length < 5)
         {
-            Console.Error.WriteLine("usage: Till.exe FILE API_URL STORE_HASH CUSTOMER");
+            Console.Error.WriteLine("usage: Till.exe TILLSYNC FILE API_URL STORE_HASH CUSTOMER [SECONDS]");
             return 2;
         }
         Console.OutputEncoding = new UTF8Encoding(false);
-        string path = arguments[0], customer = arguments[3];
-        var options = "{\"api_url\":" + Json.Text(arguments[1]) + ",\"store_hash\":" + Json.Text(arguments[2])
-            + ",\"access_token_env\":\"BIGCOMMERCE_ACCESS_TOKEN\",\"author\":\"ana\"}";
-        using (var till = new Till(path, options))
-            return Work(till, customer) ? 0 : 1;
+        var seconds = arguments.Length > 5 ? double.Parse(arguments[5], CultureInfo.InvariantCulture) : 0;
+        var flags = "--create --db \"" + arguments[1] + "\" --api-url " + arguments[2] + " --store-hash " + arguments[3]
+            + (seconds > 0 ? " --debounce-ms 0 --look-ms 5" : "");
+        var worker = new Worker(arguments[0], flags);
+        // The first time, the customers must come in.
+        foreach (var happened in worker.Events.GetConsumingEnumerable())
+        {
+            if ((string)happened.Element("event") != "sync_finished") continue;
+            Console.WriteLine("pulled " + (string)happened.Element("pulled"));
+            break;
+        }
+        using (var file = new TillFile(arguments[1]))
+            return Work(worker, file, long.Parse(arguments[4]), seconds) ? 0 : 1;
     }
 
-    private static bool Work(Till till, string customer)
+    private static bool Work(Worker worker, TillFile file, long customer, double seconds)
     {
-        // The first time, the customers must come in; this waits for the network.
-        Console.WriteLine("pulled " + (string)till.Call("{\"command\":\"pull\"}").Element("pulled"));
-        // From here on a worker syncs: soon after an edit, on a schedule, when the network is back.
-        till.Start("{\"debounce_ms\":200}");
-
-        // An edit is on the disk when it returns. It never waits for the network.
-        till.Call("{\"command\":\"edit\",\"id\":" + customer + ",\"fields\":{\"first_name\":" + Json.Text(Name)
-            + "},\"label\":\"sale 1042\"}");
-        var shown = till.Call("{\"command\":\"show\",\"id\":" + customer + "}").Element("customer");
-        Console.WriteLine("edited " + (string)shown.Element("first_name") + " of " + (string)shown.Element("company"));
+        var receipt = seconds > 0 ? SellFor(file, seconds) : file.Sell(customer, "+49 30 901820");
+        var row = file.Ask("SELECT company || ' ' || phone FROM customer WHERE id = @id", "@id", customer);
+        Console.WriteLine("sold to " + row);
 
         // What the store would not take is refused there and then.
-        try { till.Call("{\"command\":\"edit\",\"id\":" + customer + ",\"fields\":{\"date_created\":\"now\"}}"); }
-        catch (Refused refused) { Console.WriteLine("refused: " + refused.Message + " -- " + refused.Hint); }
-
-        // What happens meanwhile, until the edit was uploaded.
-        for (XElement happened; (happened = till.NextEvent(10000)) != null;)
+        try { file.Run("UPDATE customer SET date_created = 'now' WHERE id = @id", "@id", customer); }
+        catch (SqliteException error)
         {
-            Console.WriteLine("event " + (string)happened.Element("event"));
-            if ((string)happened.Element("event") != "edit_uploaded") continue;
-            till.Stop();
-            return (string)shown.Element("first_name") == Name;
+            var words = error.Message.Substring(error.Message.IndexOf("tillsync refused: ", StringComparison.Ordinal) + 18);
+            Console.WriteLine(words.TrimEnd('\''));
         }
-        Console.Error.WriteLine("no event in ten seconds");
-        return false;
+
+        var waited = worker.Call("wait", ",\"receipt\":" + receipt + ",\"timeout_ms\":60000");
+        var fate = (string)waited.Element("fate");
+        Console.WriteLine(fate + " " + (string)waited.Element("date_modified"));
+        Console.WriteLine("pending " + (string)worker.Call("status").Element("pending_fields"));
+        worker.Stop();
+        return fate == "uploaded" || fate == "superseded";
+    }
+
+    /// <summary>To one customer after the other; each phone is the number of its sale.</summary>
+    private static string SellFor(TillFile file, double seconds)
+    {
+        var customers = ((string)file.Ask("SELECT group_concat(id) FROM (SELECT id FROM customer ORDER BY id)")).Split(',');
+        var clock = Stopwatch.StartNew();
+        var (sold, receipt) = (0, "");
+        while (clock.Elapsed.TotalSeconds < seconds)
+        {
+            sold++;
+            receipt = file.Sell(long.Parse(customers[sold % customers.Length]), sold.ToString());
+        }
+        Console.WriteLine("sold " + sold);
+        return receipt;
     }
 }

@@ -1,127 +1,150 @@
 #!/usr/bin/env python3
-"""A till in Python: reads and edits through sqlite3, syncs through the C interface by ctypes. Nothing to install.
+"""A till in Python: reads and edits through its own sqlite3, and has `tillsync worker` sync in a process of its own.
+Nothing to install.
 
-    cargo rustc --release --lib --no-default-features --features ffi --crate-type cdylib
-    BIGCOMMERCE_ACCESS_TOKEN=… examples/python/till.py target/release/libtillsync.so till.db \
+    BIGCOMMERCE_ACCESS_TOKEN=… examples/python/till.py target/release/tillsync till.db \
         https://api.bigcommerce.com abc123 42
+
+With a number of seconds behind it, it sells as fast as it can for so long.
 """
 
-import ctypes
 import json
+import queue
 import sqlite3
+import subprocess
 import sys
 import threading
+import time
+
+
+GONE = {"code": "gone", "message": "the worker has ended", "hint": "start it again"}
 
 
 class Refused(Exception):
-    """What the library answers when something was not done."""
+    """What the worker answers when something was not done."""
 
     def __init__(self, error):
         super().__init__(error["message"])
         self.code, self.hint = error["code"], error["hint"]
 
 
-class Till:
-    """A till's file and its worker. May be used from any thread; ctypes lets other threads run meanwhile."""
+class Worker:
+    """The process that syncs. It ends with this one, however this one ends: its input is a pipe of ours."""
 
-    def __init__(self, library, path, **options):
-        self._c = ctypes.CDLL(library)
-        # void pointers, not char pointers: ctypes would copy those and lose what must be given back.
-        for name, result, *arguments in [
-            ("open", ctypes.c_uint64, ctypes.c_char_p, ctypes.c_char_p),
-            ("call", ctypes.c_void_p, ctypes.c_uint64, ctypes.c_char_p),
-            ("start", ctypes.c_void_p, ctypes.c_uint64, ctypes.c_char_p),
-            ("stop", ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32),
-            ("next_event", ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32),
-            ("last_error", ctypes.c_void_p),
-            ("free_string", None, ctypes.c_void_p),
-            ("close", ctypes.c_int32, ctypes.c_uint64),
-        ]:
-            function = getattr(self._c, f"tillsync_{name}")
-            function.restype, function.argtypes = result, arguments
-        self._till = self._c.tillsync_open(path.encode(), json.dumps(options).encode())
-        if not self._till:
-            self._answer(self._c.tillsync_last_error())
+    def __init__(self, tillsync, path, *flags):
+        self._process = subprocess.Popen(
+            [tillsync, "worker", "--json", "--db", path, *flags],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+        )
+        first = self._process.stdout.readline()
+        ready = json.loads(first) if first else {"error": GONE}
+        if "error" in ready:
+            raise Refused(ready["error"])
+        self.events, self._answers, self._asked = queue.Queue(), {}, 0
+        threading.Thread(target=self._listen, daemon=True).start()
 
-    def _answer(self, pointer):
-        if not pointer:
-            return None
-        answer = json.loads(ctypes.string_at(pointer))
-        self._c.tillsync_free_string(pointer)
-        if isinstance(answer, dict) and "error" in answer:
-            raise Refused(answer["error"])
-        return answer
+    def _listen(self):
+        """Until the worker ends; whoever waits for an answer then is told."""
+        for line in self._process.stdout:
+            said = json.loads(line)
+            if "event" in said:
+                self.events.put(said)
+            elif "id" in said:
+                self._answers.pop(said["id"]).put(said)
+        self.events.put({"event": "worker_ended"})
+        for answer in list(self._answers.values()):
+            answer.put({"error": GONE})
 
     def call(self, command, **request):
-        return self._answer(self._c.tillsync_call(self._till, json.dumps({"command": command, **request}).encode()))
+        """Asks, and waits for the answer. The till never needs to: edits go up by themselves."""
+        self._asked += 1
+        mine, self._answers[mine] = self._asked, queue.Queue()
+        answer = self._answers[mine]
+        self._process.stdin.write(json.dumps({"command": command, "id": mine, **request}) + "\n")
+        self._process.stdin.flush()
+        said = answer.get()
+        if "error" in said:
+            raise Refused(said["error"])
+        return said
 
-    def start(self, **options):
-        return self._answer(self._c.tillsync_start(self._till, json.dumps(options).encode()))
-
-    def stop(self, within_ms=2000):
-        return self._answer(self._c.tillsync_stop(self._till, within_ms))
-
-    def events(self):
-        """Until the worker is stopped."""
-        while True:
-            try:
-                event = self._answer(self._c.tillsync_next_event(self._till, 1000))
-            except Refused:
-                return
-            if event:
-                yield event
-
-    def close(self):
-        self._c.tillsync_close(self._till)
+    def stop(self):
+        self.call("stop", within_ms=5000)
+        self._process.wait()
 
 
-def main(library, path, api_url, store_hash, customer):
-    till = Till(library, path, api_url=api_url, store_hash=store_hash, access_token_env="BIGCOMMERCE_ACCESS_TOKEN")
-    print("pulled", till.call("pull")["pulled"])
-    till.start(debounce_ms=200)
-
-    uploaded = threading.Event()
-
-    def listen():
-        for event in till.events():
-            print(event)
-            if event["event"] == "edit_uploaded":
-                uploaded.set()
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-
-    # Reads and edits are plain SQL, in the till's own transaction beside its own tables.
+def open_file(path):
     file = sqlite3.connect(path, isolation_level=None, timeout=10)
-    file.execute("CREATE TABLE IF NOT EXISTS my_sale (customer_id INTEGER, total TEXT)")
-    file.execute("BEGIN IMMEDIATE")
-    file.execute("UPDATE edit_context SET author = 'ana', label = 'sale 1042'")
-    file.execute("UPDATE customer SET phone = ? WHERE id = ?", ("+49 30 901820", customer))
-    file.execute("INSERT INTO my_sale VALUES (?, ?)", (customer, "12.50"))
-    file.execute("UPDATE edit_context SET author = NULL, label = NULL")
-    file.execute("COMMIT")
-    print("edited", file.execute("SELECT first_name, phone FROM customer WHERE id = ?", (customer,)).fetchone())
+    file.execute("PRAGMA synchronous = FULL")
+    file.execute("PRAGMA wal_autocheckpoint = 20000")
+    file.execute("CREATE TABLE IF NOT EXISTS my_sale (id INTEGER PRIMARY KEY, customer_id INTEGER, total TEXT)")
+    return file
 
-    # What the store would not take is refused there and then, by SQL and by the library alike.
+
+def newest_edit(file):
+    return file.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()[0]
+
+
+def sell(file, customer, phone):
+    """The till's own row and the customer's edits, together or not at all. What it returns names these edits."""
+    file.execute("BEGIN IMMEDIATE")
+    try:
+        after = newest_edit(file)
+        file.execute("UPDATE edit_context SET author = 'ana', label = 'sale 1042'")
+        file.execute("UPDATE customer SET phone = ? WHERE id = ?", (phone, customer))
+        file.execute("INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (?, '0.01')", (customer,))
+        file.execute("INSERT INTO my_sale (customer_id, total) VALUES (?, ?)", (customer, "12.50"))
+        file.execute("UPDATE edit_context SET author = NULL, label = NULL")
+        receipt = {"after": after, "up_to": newest_edit(file)}
+        file.execute("COMMIT")
+        return receipt
+    except BaseException:
+        file.execute("ROLLBACK")
+        raise
+
+
+def main(tillsync, path, api_url, store_hash, customer, seconds):
+    flags = ["--create", "--api-url", api_url, "--store-hash", store_hash]
+    if seconds:
+        flags += ["--debounce-ms", "0", "--look-ms", "5"]
+    worker = Worker(tillsync, path, *flags)
+    # The first time, the customers must come in.
+    while (event := worker.events.get(timeout=60))["event"] != "sync_finished":
+        pass
+    print("pulled", event["pulled"])
+
+    file = open_file(path)
+    if seconds:
+        receipt = sell_for(file, seconds)
+    else:
+        receipt = sell(file, customer, "+49 30 901820")
+        print("sold to", *file.execute("SELECT company, phone FROM customer WHERE id = ?", (customer,)).fetchone())
+
+    # What the store would not take is refused there and then.
     try:
         file.execute("UPDATE customer SET date_created = 'now' WHERE id = ?", (customer,))
     except sqlite3.Error as error:
-        print("refused by SQL:", error)
-    try:
-        till.call("edit", id=customer, fields={"date_created": "now"})
-    except Refused as error:
-        print("refused:", error, "--", error.hint)
+        print(str(error).split("tillsync refused: ")[-1].rstrip("'"))
 
-    arrived = uploaded.wait(30)
-    print("status", till.call("status"))
-    till.stop()
-    listener.join()
-    till.close()
+    fate = worker.call("wait", receipt=receipt, timeout_ms=60000)
+    print(fate["fate"], fate.get("date_modified"))
+    print("pending", worker.call("status")["pending_fields"])
+    worker.stop()
     file.close()
-    return 0 if arrived else 1
+    return 0 if fate["fate"] in ("uploaded", "superseded") else 1
+
+
+def sell_for(file, seconds):
+    """To one customer after the other; each phone is the number of its sale."""
+    customers = [row[0] for row in file.execute("SELECT id FROM customer ORDER BY id")]
+    until, sold = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        sold += 1
+        receipt = sell(file, customers[sold % len(customers)], str(sold))
+    print("sold", sold)
+    return receipt
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 6:
+    if len(sys.argv) not in (6, 7):
         sys.exit(__doc__)
-    sys.exit(main(*sys.argv[1:5], int(sys.argv[5])))
+    sys.exit(main(*sys.argv[1:5], int(sys.argv[5]), float(sys.argv[6]) if len(sys.argv) == 7 else 0))
