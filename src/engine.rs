@@ -10,9 +10,10 @@
 //! 7. **Report** what was done, and what waits for a person.
 //!
 //! The decisions are pure and stand in `flow`; this module carries them out: one writer of the file, requests through
-//! a [`Remote`], time through a [`Clock`]. `pull` carries out steps 2 and 3, `upload` steps 1, 5 and 6.
+//! a [`Remote`], time through a [`Clock`]. `pull` carries out steps 2 and 3, `upload` steps 1, 5 and 6, `exchange` reads.
 
 mod events;
+mod exchange;
 mod options;
 mod pull;
 mod report;
@@ -31,9 +32,7 @@ use crate::api::{Remote, Request};
 use crate::clock::{Clock, SystemClock};
 use crate::customer::CustomerId;
 use crate::error::{Failure, Result};
-use crate::flow::{
-    Answer, Bases, GetVerdict, Misses, Pacer, Page, Ticket, Tickets, Trouble, crowd_wait_ms, judge_get,
-};
+use crate::flow::{Answer, Bases, Misses, Pacer, Ticket, Tickets, Trouble};
 use crate::store::{Store, SyncLock};
 use report::Counts;
 use spans::Spans;
@@ -49,6 +48,8 @@ pub struct SyncEngine<R> {
     blocks: u64,
     /// When this engine read which customer.
     bases: Bases,
+    /// How many deletions a person has allowed to the next pull of everything.
+    allowed_deletions: Option<u64>,
     counts: Counts,
     spans: Spans,
     on_event: Box<dyn FnMut(Event) + Send>,
@@ -111,6 +112,7 @@ impl<R: Remote> SyncEngine<R> {
             pacer,
             blocks,
             bases: Bases::default(),
+            allowed_deletions: None,
             counts,
             spans: Spans::default(),
             on_event,
@@ -172,6 +174,9 @@ impl<R: Remote> SyncEngine<R> {
 
     /// Brings the snapshot, and every working copy without edits, up to date; nothing is uploaded.
     ///
+    /// A pull whose list was not whole is no error: what came is in the file, and
+    /// [`PullReport::complete`](crate::PullReport::complete) is false. The next one asks from the same moment again.
+    ///
     /// # Errors
     /// As [`SyncEngine::sync`].
     pub fn pull(&mut self, extent: Extent) -> Result<PullReport> {
@@ -180,6 +185,12 @@ impl<R: Remote> SyncEngine<R> {
             engine.pull_and_merge(extent)?;
             engine.pull_report()
         })
+    }
+
+    /// A person's word that so many customers may be gone from the store. The next pull of everything takes it up; without
+    /// it, no more deletions are believed than [`SyncOptions::deletions`](crate::SyncOptions::deletions) says.
+    pub fn allow_deletions(&mut self, at_most: u64) {
+        self.allowed_deletions = Some(at_most);
     }
 
     /// The payloads that would be sent now, as JSON objects, passwords as `***`: of these customers, or of all when
@@ -314,61 +325,6 @@ impl<R: Remote> SyncEngine<R> {
         is_over.then_some(Failure::Unavailable { tries, last })
     }
 
-    /// Starts a read when the pacer lets it.
-    fn ask(&mut self, request: Request) -> Result<Asked> {
-        self.sleep_until(self.pacer.ready_at_ms(self.clock.now_ms()))?;
-        let ticket = self.tickets().take();
-        self.start(ticket, request.clone());
-        Ok(Asked { ticket, request, sent_ms: self.clock.now_ms() })
-    }
-
-    /// Waits for the answer to a read, trying again as long as that may help, and hands it on.
-    fn answered<T>(
-        &mut self,
-        mut asked: Asked,
-        mut take: impl FnMut(&mut Self, Page<'_>, &Answer) -> Result<T>,
-    ) -> Result<T> {
-        let (mut misses, mut limits) = (Misses::default(), Misses::default());
-        loop {
-            let Some((ticket, answer)) = self.next_answer(None)? else {
-                self.refuse_when_stopped()?;
-                return Err(Failure::Unexpected("a request was never answered".to_owned()).into());
-            };
-            if ticket != asked.ticket {
-                continue;
-            }
-            match (judge_get(&answer), &answer) {
-                (GetVerdict::Page(page), Ok(answer)) => return take(self, page, answer),
-                (GetVerdict::Stop(failure), _) => return Err(failure.into()),
-                (GetVerdict::Limited, _) => {
-                    self.limited(&mut limits, asked.sent_ms).map_or(Ok(()), Err)?;
-                }
-                (GetVerdict::Crowded, _) => {
-                    self.limited(&mut limits, asked.sent_ms).map_or(Ok(()), Err)?;
-                    let wait_ms = crowd_wait_ms(limits.count(), self.random.f64());
-                    self.sleep_until(self.clock.now_ms() + wait_ms)?;
-                }
-                (GetVerdict::Again(why), _) => self.missed(&mut misses, asked.sent_ms, why)?,
-                (GetVerdict::Page(_), Err(_)) => {}
-            }
-            asked = self.ask(asked.request)?;
-        }
-    }
-
-    /// Waits before a read is tried again, or gives up.
-    fn missed(&mut self, misses: &mut Misses, sent_ms: u64, why: String) -> Result<()> {
-        let retry = self.options.upload.retry;
-        let now_ms = self.clock.now_ms();
-        misses.add(sent_ms, now_ms);
-        if misses.are_enough(&retry, now_ms) {
-            return Err(Failure::Unavailable { tries: misses.count(), last: why }.into());
-        }
-        self.counts.retries += 1;
-        tracing::debug!(why, "trying again");
-        let wait_ms = retry.wait_ms(retry.read_base_ms, misses.count(), self.random.f64());
-        self.sleep_until(now_ms + wait_ms)
-    }
-
     fn sleep_until(&mut self, until_ms: u64) -> Result<()> {
         while self.clock.now_ms() < until_ms && self.refuse_when_stopped().is_ok() {
             self.next_answer(Some(until_ms))?;
@@ -379,13 +335,6 @@ impl<R: Remote> SyncEngine<R> {
 
 /// An answer, and what it is the answer to.
 type Answered = (Ticket, Result<Answer, Trouble>);
-
-/// A read that is on its way.
-struct Asked {
-    ticket: Ticket,
-    request: Request,
-    sent_ms: u64,
-}
 
 impl<R> std::fmt::Debug for SyncEngine<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

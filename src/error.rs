@@ -221,10 +221,6 @@ impl Error {
         })
     }
 
-    pub(crate) fn failure(&self) -> &Failure {
-        &self.0
-    }
-
     pub(crate) fn usage(text: impl Into<String>) -> Error {
         Failure::Usage(text.into()).into()
     }

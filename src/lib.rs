@@ -59,8 +59,8 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use flow::{
-    Answer, Contest, Decision, Keep, Outcome, Policies, Policy, RateHeaders, Resolver, RetryOptions, Ticket,
-    Trouble, UploadOptions,
+    Answer, Contest, Decision, DeletionBrake, Keep, Outcome, PageAsk, Place, Policies, Policy, RateHeaders,
+    Resolver, RetryOptions, Ticket, Trouble, UploadOptions,
 };
 pub use key::Key;
 pub use rust_decimal::Decimal;

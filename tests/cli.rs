@@ -262,7 +262,7 @@ fn every_document_has_the_keys_of_the_contract() {
         "was",
     ];
     let (_, pull) = till.json(&["pull"]);
-    assert_eq!(keys(&pull), ["conflicts", "deleted", "pulled", "requests"]);
+    assert_eq!(keys(&pull), ["complete", "conflicts", "deleted", "pulled", "requests", "unbelieved"]);
     assert_eq!(keys(&pull["requests"]), requests);
     let (_, status) = till.json(&["status"]);
     assert_eq!(

@@ -19,8 +19,8 @@ use flate2::write::GzEncoder;
 use tempfile::TempDir;
 use tillsync::sandbox::{RawRequest, Sandbox, SandboxOptions, StoreCore};
 use tillsync::{
-    Answer, CustomerId, Edit, Extent, HttpOptions, HttpRemote, RateHeaders, Remote, Request, Store,
-    SyncEngine, SyncOptions, Ticket, Trouble, parse_argument,
+    Answer, CustomerId, Edit, Extent, HttpOptions, HttpRemote, PageAsk, Place, RateHeaders, Remote, Request,
+    Store, SyncEngine, SyncOptions, Ticket, Trouble, parse_argument,
 };
 
 /// Customers on a page.
@@ -193,7 +193,8 @@ fn write_pages(path: &Path, customers: usize) {
     let mut file = std::io::BufWriter::new(File::create(path).unwrap());
     let mut after: Option<String> = None;
     for _ in 0..customers / PAGE {
-        let request = Request::Page { modified_min: None, after: after.take() };
+        let place = after.take().map_or(Place::Start, Place::After);
+        let request = Request::Page(PageAsk { modified_min: None, place, limit: PAGE });
         let answer = call(&mut core, Utc::now(), "GET", request.query(), "");
         let text = String::from_utf8(answer.body).unwrap();
         let (_, cursor) = text.rsplit_once("\"end_cursor\":\"").unwrap();

@@ -2,7 +2,7 @@
 //! at once: three updates, and two reads beside them.
 
 use std::any::Any;
-use std::io;
+use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -168,7 +168,7 @@ impl Caller {
                 get.header("Accept", "application/json").call()
             }
         };
-        answer.and_then(read).map_err(|e| trouble(&e, request.is_update()))
+        answer.map_err(|e| trouble(&e, request.is_update())).and_then(read)
     }
 }
 
@@ -221,10 +221,28 @@ fn token(options: &HttpOptions) -> Result<SecretString> {
     Ok(SecretString::from(token))
 }
 
-fn read(mut response: Response<Body>) -> std::result::Result<Answer, ureq::Error> {
-    let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;
+/// What had come of an answer that is too much: its first customer is named by it.
+const KEPT_OF_TOO_MUCH: usize = 4 * 1024;
+
+fn read(mut response: Response<Body>) -> std::result::Result<Answer, Trouble> {
+    let mut body = Vec::new();
+    let mut reader = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).reader();
+    if let Err(error) = reader.read_to_end(&mut body) {
+        body.truncate(KEPT_OF_TOO_MUCH);
+        return Err(cut_off(&error, body));
+    }
     let headers = response.headers();
     Ok(Answer { status: response.status().as_u16(), rate: rate(headers), date: date(headers), body })
+}
+
+/// An answer that began to come and did not end.
+fn cut_off(error: &io::Error, begun: Vec<u8>) -> Trouble {
+    use ureq::Error::{BodyExceedsLimit, Timeout};
+    let source = error.get_ref().and_then(|source| source.downcast_ref::<ureq::Error>());
+    let is_too_much =
+        matches!(source, Some(BodyExceedsLimit(_) | Timeout(_))) || error.kind() == io::ErrorKind::TimedOut;
+    let why = format!("the answer was cut off: {error}");
+    if is_too_much { Trouble::TooMuch { why, begun } } else { Trouble::Broken(why) }
 }
 
 fn rate(headers: &HeaderMap) -> RateHeaders {
@@ -253,7 +271,11 @@ fn trouble(error: &ureq::Error, is_update: bool) -> Trouble {
         ureq::Error::Io(e) => !is_update && matches!(e.kind(), HostUnreachable | NetworkUnreachable),
         _ => false,
     };
-    if is_offline { Trouble::Offline(words) } else { Trouble::Broken(words) }
+    match error {
+        _ if is_offline => Trouble::Offline(words),
+        ureq::Error::Timeout(_) => Trouble::TooMuch { why: words, begun: Vec::new() },
+        _ => Trouble::Broken(words),
+    }
 }
 
 /// Whether a name was not found, which is how most tills without a network find out. The standard library has no kind for
@@ -266,6 +288,7 @@ fn is_lookup(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::PageAsk;
 
     fn refused(api_url: &str) -> Option<String> {
         let options = HttpOptions { api_url: api_url.into(), ..HttpOptions::new("abc", "token") };
@@ -277,8 +300,7 @@ mod tests {
         let options =
             HttpOptions { api_url: "https://tillsync.invalid".into(), ..HttpOptions::new("abc", "token") };
         let mut remote = HttpRemote::new(&options).unwrap();
-        let requests =
-            [Request::Page { modified_min: None, after: None }, Request::Update(SecretString::from("[]"))];
+        let requests = [Request::Page(PageAsk::default()), Request::Update(SecretString::from("[]"))];
         for (place, request) in requests.into_iter().enumerate() {
             remote.start(Ticket(place as u64), request);
             let (_, answer) = remote.next(None).unwrap();

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::customer::CustomerId;
-use crate::flow::Payload;
+use crate::flow::{PageAsk, Payload, Place};
 
 /// The most that a page may hold (`limit` of `GET /customers`).
 const PAGE: usize = 250;
@@ -17,12 +17,7 @@ const INCLUDE: &str = "include=storecredit,formfields";
 #[derive(Clone)]
 pub enum Request {
     /// A page of customers, in the server's own order.
-    Page {
-        /// Only those modified since, by the server's clock; `None`: all.
-        modified_min: Option<DateTime<Utc>>,
-        /// Where the page begins; `None`: at the start.
-        after: Option<String>,
-    },
+    Page(PageAsk),
     /// These customers.
     ByIds(Vec<CustomerId>),
     /// An update of some customers: a JSON array. Secret, because it may hold a new password.
@@ -43,7 +38,7 @@ impl Request {
     /// `GET` or `PUT`.
     pub fn method(&self) -> &'static str {
         match self {
-            Request::Page { .. } | Request::ByIds(_) => "GET",
+            Request::Page(_) | Request::ByIds(_) => "GET",
             Request::Update(_) => "PUT",
         }
     }
@@ -51,14 +46,16 @@ impl Request {
     /// The query, without its question mark; empty for an update.
     pub fn query(&self) -> String {
         match self {
-            Request::Page { modified_min, after } => {
-                let mut query = format!("limit={PAGE}&{INCLUDE}");
+            Request::Page(PageAsk { modified_min, place, limit }) => {
+                let mut query = format!("limit={limit}&{INCLUDE}");
                 if let Some(min) = modified_min {
                     let min = min.to_rfc3339_opts(SecondsFormat::Secs, true);
                     query.push_str(&format!("&date_modified:min={min}"));
                 }
-                if let Some(after) = after {
-                    query.push_str(&format!("&after={}", escaped(after)));
+                match place {
+                    Place::Start => {}
+                    Place::After(cursor) => query.push_str(&format!("&after={}", escaped(cursor))),
+                    Place::Number(number) => query.push_str(&format!("&page={number}")),
                 }
                 query
             }
@@ -96,18 +93,24 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     #[test]
     fn a_page_asks_for_money_and_form_fields_and_escapes_its_cursor() {
-        let request = Request::Page {
+        let ask = PageAsk {
             modified_min: DateTime::from_timestamp(0, 999_000_000),
-            after: Some("a+/=".into()),
+            place: Place::After("a+/=".into()),
+            limit: 250,
         };
+        let request = Request::Page(ask);
         assert_eq!(
             request.query(),
             "limit=250&include=storecredit,formfields&date_modified:min=1970-01-01T00:00:00Z&after=a%2B%2F%3D"
         );
+        let by_number = Request::Page(PageAsk { modified_min: None, place: Place::Number(3), limit: 50 });
+        assert_eq!(by_number.query(), "limit=50&include=storecredit,formfields&page=3");
         assert_eq!(
             Request::ByIds(vec![CustomerId(1), CustomerId(2)]).query(),
             "limit=250&include=storecredit,formfields&id:in=1,2"

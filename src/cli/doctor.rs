@@ -171,7 +171,9 @@ fn ask(mut remote: HttpRemote, timeout: Duration) -> Result<Answer, String> {
     remote.start(Ticket(0), Request::ByIds(vec![CustomerId(1)]));
     match remote.next(Some(timeout + Duration::from_secs(1))) {
         Some((_, Ok(answer))) => Ok(answer),
-        Some((_, Err(Trouble::Offline(why) | Trouble::Broken(why)))) => Err(why),
+        Some((_, Err(Trouble::Offline(why) | Trouble::Broken(why) | Trouble::TooMuch { why, .. }))) => {
+            Err(why)
+        }
         None => Err("no answer in time".to_owned()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::flow::{Policies, UploadOptions};
+use crate::flow::{DeletionBrake, Policies, UploadOptions};
 
 /// How a sync is done.
 #[derive(Clone, Debug)]
@@ -14,6 +14,12 @@ pub struct SyncOptions {
     /// How far an incremental pull reaches back behind the server's clock when the last one began: a change may become
     /// visible a little after the time that it bears. Default: 60 s.
     pub overlap: Duration,
+    /// How far two looks at a customer that may be gone lie apart: whatever hides it for a moment is no deletion. Default:
+    /// 3 s.
+    pub second_look: Duration,
+    /// How many deletions a pull of everything believes without a person's word; if there are more, none is. Default: 5 %
+    /// of the customers in the file, and 20 in any case.
+    pub deletions: DeletionBrake,
     /// The share of the store's request quota that is left to its other apps, in percent. Default: 10.
     pub reserve_percent: u8,
     /// How long to wait for another sync of the same file to end. Default: not at all.
@@ -26,6 +32,8 @@ impl Default for SyncOptions {
             policies: Policies::default(),
             upload: UploadOptions::default(),
             overlap: Duration::from_secs(60),
+            second_look: Duration::from_secs(3),
+            deletions: DeletionBrake::default(),
             reserve_percent: 10,
             wait: Duration::ZERO,
         }

@@ -1,142 +1,234 @@
 //! Steps 2 and 3: what changed in the store, page by page, merged as it is taken in.
 //!
-//! The next page is asked for before this one is written, so the wire and the disk work at once. The cursor of the next
-//! pull is the server's clock when this one began, less an overlap; the till's clock decides nothing. Pages are read in
-//! the server's own order, which no change of a customer disturbs; what changes meanwhile bears a later time and comes
-//! with the next pull.
+//! Which page comes next, whether the list was whole, and from when on the next pull asks: `flow/pull.rs` decides that,
+//! and this module carries it out. The next page is asked for before this one is written, so the wire and the disk work at
+//! once. Pages are read in the server's own order, which no change of a customer disturbs; what changes meanwhile bears a
+//! later time and comes with the next pull.
 //!
-//! No two pages of a pull begin with the same customer: a store that lists one twice goes round in circles, and would
-//! be asked for ever.
+//! After a list of everybody that was whole, who is not in it is asked for by id, a while later and in company (see
+//! `flow/absent.rs`), before anybody is taken for deleted: the app's own rows hang on it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Asked, Event, Extent, Progress, SyncEngine, spans};
+use super::exchange::{Asked, Patience, Read};
+use super::{Event, Extent, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
-use crate::error::{Failure, Result};
-use crate::flow::Page;
-use crate::store::{FullPull, PageKind, Taken};
+use crate::error::{Error, Result};
+use crate::flow::{Page, PageAsk, Pull, PullStep, Silence, Witnesses, silence};
+use crate::store::{FullPull, Judging, PageKind, PullClock, Taken};
 
-/// Customers asked for by id in one call.
-const CONFIRM_AT_ONCE: usize = 100;
+/// Customers asked for by id in one call, with their company.
+const BY_ID_AT_ONCE: usize = 100;
 
 /// A pull under way.
 struct Pulling {
-    modified_min: Option<DateTime<Utc>>,
-    began_at: Option<DateTime<Utc>>,
+    machine: Pull,
     is_full: bool,
-    seen: u64,
-    /// The first customer of every page so far.
-    begun_with: BTreeSet<CustomerId>,
+    /// A person asked for everything, which may be older than what is known.
+    believes_older: bool,
+    /// What the server's clock should have been when it began.
+    expected: Option<DateTime<Utc>>,
+    /// What the newest page told of the server's clock, and the till's at that moment.
+    clock: Option<PullClock>,
 }
 
 impl Pulling {
-    fn new(modified_min: Option<DateTime<Utc>>, began_at: Option<DateTime<Utc>>, is_full: bool) -> Pulling {
-        Pulling { modified_min, began_at, is_full, seen: 0, begun_with: BTreeSet::new() }
+    fn full_pull(&self) -> FullPull {
+        FullPull { how_far: self.machine.how_far(), expected: self.expected }
     }
 
-    /// Fails for a page that was here before.
-    fn moves_on(&mut self, page: &Page<'_>) -> Result<()> {
-        let first = page.customers.first().map(|(attributes, _)| attributes.id());
-        match first.is_none_or(|first| self.begun_with.insert(first)) {
-            true => Ok(()),
-            false => {
-                let words = "its pages go round in circles: one that was listed before is listed again";
-                Err(Failure::Protocol(words.to_owned()).into())
-            }
-        }
+    fn witnesses(&self) -> Witnesses {
+        Witnesses { told: self.machine.began(), expected: self.expected, newest: self.machine.newest() }
     }
+}
+
+/// What decides whether a record that bears an older time than the snapshot is news.
+struct Trust {
+    believes_older: bool,
+    /// The `Date` that came with it.
+    server_now: Option<DateTime<Utc>>,
+}
+
+/// How a list ended.
+enum Listed {
+    Whole,
+    /// Without a word: that is an empty list. It makes no snapshot fresh.
+    Nobody,
+    /// Not whole, and why.
+    NotWhole(String),
+}
+
+/// What is done about a step of the machine.
+enum Going {
+    On(Asked),
+    /// The list begins anew with this page.
+    Anew(Asked),
+    Over(Result<(), String>),
 }
 
 impl<R: Remote> SyncEngine<R> {
     pub(super) fn pull_and_merge(&mut self, extent: Extent) -> Result<()> {
         let cursor = self.store.pull_cursor()?;
         let began = self.tick();
-        let span = spans::pull(if cursor.is_none() { Extent::Full } else { extent });
-        self.traced(&span, |engine| match (extent, cursor) {
-            (Extent::Changes, Some(cursor)) => engine.pull_changes(cursor),
-            _ => engine.pull_everything(),
+        let is_full = extent == Extent::Full || cursor.is_none();
+        let span = spans::pull(if is_full { Extent::Full } else { extent });
+        let listed = self.traced(&span, |engine| {
+            engine.ask_for_the_gone()?;
+            let mut pulling = engine.begin_pull(extent, cursor.filter(|_| !is_full))?;
+            let listed = engine.list(&mut pulling, cursor)?;
+            engine.store.end_bulk()?;
+            Ok(listed)
         })?;
-        self.bases.pulled(began);
+        self.counts.incomplete = None;
+        match listed {
+            Listed::Whole => self.bases.pulled(began),
+            Listed::Nobody => {}
+            Listed::NotWhole(why) => {
+                tracing::warn!(why, "the store's list was not whole");
+                self.counts.incomplete = Some(why);
+            }
+        }
         Ok(())
     }
 
-    fn pull_changes(&mut self, cursor: DateTime<Utc>) -> Result<()> {
-        let mut pulling = Pulling::new(Some(cursor), None, false);
-        self.pages(&mut pulling, None)?;
-        self.store.end_pull(pulling.began_at, self.clock.utc())
-    }
-
-    fn pull_everything(&mut self) -> Result<()> {
-        let cut = self.store.begin_full_pull()?;
-        let is_resumed = cut.after.is_some();
-        let mut pulling = Pulling::new(None, cut.began_at, true);
-        match self.pages(&mut pulling, cut.after) {
-            Err(error) if is_resumed && error.is_protocol() => {
-                tracing::info!("the store does not know the place where the pull was cut: it begins anew");
-                self.store.forget_full_pull()?;
-                pulling = Pulling::new(None, None, true);
-                self.pages(&mut pulling, None)?;
-            }
-            done => done?,
-        }
-        self.find_deletions()?;
-        let cursor = match pulling.began_at {
-            Some(began_at) => Some(began_at),
-            None => self.store.newest_modified()?.map(|newest| newest - self.overlap()),
+    fn begin_pull(&mut self, extent: Extent, modified_min: Option<DateTime<Utc>>) -> Result<Pulling> {
+        let (machine, expected, is_full) = match modified_min {
+            Some(_) => (Pull::new(modified_min), None, false),
+            None => match self.store.begin_full_pull()? {
+                Some((FullPull { how_far, expected }, seen)) => {
+                    (Pull::resumed(how_far, seen), expected, true)
+                }
+                None => (Pull::new(None), None, true),
+            },
         };
-        self.store.end_pull(cursor, self.clock.utc())
+        Ok(Pulling { machine, is_full, believes_older: extent == Extent::Full, expected, clock: None })
     }
 
-    fn pages(&mut self, pulling: &mut Pulling, after: Option<String>) -> Result<()> {
-        let taken = self.page_by_page(pulling, after);
+    /// Reads a list to its end. Only one that was whole deletes anybody, or moves the cursor.
+    fn list(&mut self, pulling: &mut Pulling, cursor: Option<DateTime<Utc>>) -> Result<Listed> {
+        let read = self.page_by_page(pulling);
         // Also after a failure: what was taken in stays.
         self.commit_pages()?;
-        taken
-    }
-
-    fn page_by_page(&mut self, pulling: &mut Pulling, after: Option<String>) -> Result<()> {
-        let mut next = Some(self.ask_page(pulling, after)?);
-        while let Some(asked) = next {
-            next = self.page(pulling, asked)?;
+        if let Err(why) = read? {
+            return Ok(Listed::NotWhole(why));
         }
-        Ok(())
+        if pulling.is_full {
+            self.find_deletions(pulling.machine.total() == Some(0))?;
+        }
+        let has_news = pulling.machine.seen() > 0;
+        let cursor = pulling.witnesses().next_cursor(cursor, self.overlap(), has_news);
+        self.store.end_pull(pulling.is_full, cursor, pulling.clock, self.clock.utc())?;
+        Ok(if pulling.machine.is_told() { Listed::Whole } else { Listed::Nobody })
     }
 
-    fn ask_page(&mut self, pulling: &Pulling, after: Option<String>) -> Result<Asked> {
-        self.ask(Request::Page { modified_min: pulling.modified_min, after })
-    }
-
-    /// Takes in one page; the next one is on its way by then.
-    fn page(&mut self, pulling: &mut Pulling, asked: Asked) -> Result<Option<Asked>> {
-        self.answered(asked, |engine, page, answer| {
-            pulling.moves_on(&page)?;
-            let began = answer.date.map(|date| date - engine.overlap());
-            pulling.began_at = pulling.began_at.or(began);
-            let next = page.next.clone().map(|after| engine.ask_page(pulling, Some(after))).transpose()?;
-            let kind = match pulling.is_full {
-                true => PageKind::Full(FullPull { began_at: pulling.began_at, after: page.next.clone() }),
-                false => PageKind::Changes,
+    fn page_by_page(&mut self, pulling: &mut Pulling) -> Result<Result<(), String>> {
+        let mut patience = Patience::default();
+        let mut going = Going::On(self.ask_page(pulling.machine.first())?);
+        // Why the list is tried anew, until it has begun.
+        let mut refused: Option<Error> = None;
+        loop {
+            let (asked, is_anew) = match going {
+                Going::On(asked) => (asked, false),
+                Going::Anew(asked) => (asked, true),
+                Going::Over(whole) => return Ok(whole),
             };
-            pulling.seen += page.customers.len() as u64;
-            let progress = Progress::Pulled { customers: pulling.seen, of: page.total };
-            engine.take_in(&page, &kind, Some(Event::Progress(progress)))?;
-            Ok(next)
+            let read = self.answered(asked, &mut patience, |engine, page, answer| {
+                engine.page(pulling, page, answer.date, is_anew)
+            })?;
+            going = match read {
+                Read::Taken(next) => {
+                    if refused.take().is_some() {
+                        patience = Patience::default();
+                    }
+                    next
+                }
+                Read::TooMuch { why, has_begun, first } => {
+                    let step = pulling.machine.too_much(&why, has_begun, first);
+                    self.go(step)?
+                }
+                Read::Failed { error, .. } if refused.is_some() => return Err(refused.unwrap_or(error)),
+                Read::Failed { error, is_refusal } => {
+                    let anew = if is_refusal { pulling.machine.refused() } else { None };
+                    let Some(step) = anew else { return Err(error) };
+                    tracing::info!(%error, "the store does not know this place of the list: is it there without?");
+                    (refused, patience) = (Some(error), Patience::once());
+                    self.go(step)?
+                }
+            };
+        }
+    }
+
+    fn go(&mut self, step: PullStep) -> Result<Going> {
+        Ok(match step {
+            PullStep::Ask(ask) => Going::On(self.ask_page(ask)?),
+            PullStep::Anew(ask) => Going::Anew(self.ask_page(ask)?),
+            PullStep::Over(whole) => Going::Over(whole),
         })
     }
 
+    fn ask_page(&mut self, ask: PageAsk) -> Result<Asked> {
+        self.ask(Request::Page(ask))
+    }
+
+    /// Takes in one page; the next one is on its way by then.
+    fn page(
+        &mut self,
+        pulling: &mut Pulling,
+        page: &Page<'_>,
+        date: Option<DateTime<Utc>>,
+        is_anew: bool,
+    ) -> Result<Going> {
+        if is_anew {
+            pulling.expected = None;
+            if pulling.is_full {
+                self.store.forget_full_pull()?;
+            }
+        }
+        let here = self.clock.utc();
+        pulling.clock = date.map(|told| PullClock { told, here }).or(pulling.clock);
+        let step = pulling.machine.page(page, date);
+        if pulling.expected.is_none() {
+            pulling.expected = Some(self.expected_date()?);
+        }
+        let going = self.go(step)?;
+        let kind = match pulling.is_full {
+            true => PageKind::Full(pulling.full_pull()),
+            false => PageKind::Changes,
+        };
+        let progress = Progress::Pulled { customers: pulling.machine.seen(), of: pulling.machine.total() };
+        let believes_older = pulling.believes_older || pulling.machine.believes_older();
+        self.take_in(
+            page,
+            &kind,
+            Trust { believes_older, server_now: date },
+            Some(Event::Progress(progress)),
+        )?;
+        Ok(going)
+    }
+
+    /// What the server's clock should be now.
+    fn expected_date(&self) -> Result<DateTime<Utc>> {
+        let here = self.clock.utc();
+        let since =
+            self.store.pull_clock()?.and_then(|clock| clock.told.checked_add_signed(here - clock.here));
+        Ok(since.unwrap_or(here))
+    }
+
     /// Takes in a page. It stays open for the next one if that is here already.
-    pub(super) fn take_in(
+    fn take_in(
         &mut self,
         page: &Page<'_>,
         kind: &PageKind,
+        Trust { believes_older, server_now }: Trust,
         progress: Option<Event>,
     ) -> Result<()> {
-        let now = self.clock.utc();
-        let taken = match self.store.take_page(&page.customers, kind, &self.options.policies, now) {
+        let (policies, now) = (&self.options.policies, self.clock.utc());
+        let judging = Judging { policies, believes_older, server_now, now };
+        let taken = match self.store.take_page(&page.customers, kind, judging) {
             Ok(taken) => taken,
             Err(failed) => {
                 self.untold.clear();
@@ -173,28 +265,127 @@ impl<R: Remote> SyncEngine<R> {
         }
     }
 
-    /// Customers that a full pull did not see are asked for by id before they are taken for deleted. Those that are there
-    /// were only overlooked, and what was read of them is taken in.
-    fn find_deletions(&mut self) -> Result<()> {
-        let mut above = CustomerId(i64::MIN);
-        loop {
-            let unseen = self.store.unseen(above, CONFIRM_AT_ONCE)?;
-            let Some(last) = unseen.last() else { return Ok(()) };
-            above = *last;
-            let asked = self.ask(Request::ByIds(unseen.clone()))?;
-            let there: BTreeSet<CustomerId> = self.answered(asked, |engine, page, _| {
-                engine.take_in(&page, &PageKind::Changes, None)?;
-                engine.commit_pages()?;
-                Ok(page.customers.iter().map(|(attributes, _)| attributes.id()).collect())
-            })?;
-            let gone: Vec<CustomerId> = unseen.into_iter().filter(|id| !there.contains(id)).collect();
-            self.take_gone(&gone)?;
+    // ---- by id -------------------------------------------------------------------------------------------------------
+
+    /// Customers that were deleted remotely while they had edits: who is there again comes back.
+    fn ask_for_the_gone(&mut self) -> Result<()> {
+        let gone = self.store.gone()?;
+        gone.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids))
+    }
+
+    /// Asks for customers by id, and takes in whom the answers show; in several if one cannot bring all.
+    pub(super) fn look_at_each(&mut self, ids: &[CustomerId]) -> Result<()> {
+        let mut groups = vec![ids.to_vec()];
+        while let Some(group) = groups.pop() {
+            if self.look(&group, &[])?.is_none() && group.len() > 1 {
+                groups.extend(group.chunks(group.len().div_ceil(2)).map(<[_]>::to_vec));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for customers by id, and takes in whom the answer shows. Who is shown, and what that says of the others; `None`:
+    /// it is more than one answer can bring.
+    fn look(
+        &mut self,
+        ids: &[CustomerId],
+        company: &[CustomerId],
+    ) -> Result<Option<(BTreeSet<CustomerId>, Silence)>> {
+        let asked = self.ask(Request::ByIds([ids, company].concat()))?;
+        let read = self.answered(asked, &mut Patience::default(), |engine, page, answer| {
+            engine.take_looked(page, answer.date)?;
+            Ok((page.ids(), silence(ids, company, page)))
+        })?;
+        match read {
+            Read::Taken(told) => Ok(Some(told)),
+            Read::TooMuch { .. } => Ok(None),
+            Read::Failed { error, .. } => Err(error),
         }
     }
 
+    /// Customers of the file that a whole list did not show are asked for by id, before they are taken for deleted. Those
+    /// that are there were only overlooked, and what was read of them is taken in.
+    /// `says_nobody`: the list told, in a number, that there is nobody.
+    fn find_deletions(&mut self, says_nobody: bool) -> Result<()> {
+        let word = self.allowed_deletions.take();
+        let unseen = self.store.count_unseen()?;
+        if unseen == 0 {
+            return Ok(());
+        }
+        let most = self.options.deletions.most(self.store.status()?.snapshot_customers, word);
+        let company = self.store.company_of_list()?;
+        let looked = match (company.is_empty(), word) {
+            (true, Some(word)) if unseen <= word => self.all_absent()?,
+            // Nobody at all is in the list: the store may be closed for an hour. A few are asked for one by one.
+            (true, _) if unseen > most || !says_nobody => Looked::default(),
+            _ => self.absent(&company, most)?,
+        };
+        let is_believed = looked.gone.len() as u64 <= most;
+        let gone = if is_believed { &looked.gone[..] } else { &[] };
+        for ids in gone.chunks(BY_ID_AT_ONCE) {
+            self.take_gone(ids)?;
+        }
+        self.counts.unbelieved = unseen.saturating_sub(gone.len() as u64 + looked.there);
+        Ok(())
+    }
+
+    /// Nobody at all is in the list, and a person said that it may be so.
+    fn all_absent(&self) -> Result<Looked> {
+        let mut looked = Looked::default();
+        while looked.look_on(self.store.unseen(looked.above, BY_ID_AT_ONCE)?) {}
+        Ok(looked)
+    }
+
+    /// Looks a second time at all that the list lacked, until more are absent than would be believed.
+    fn absent(&mut self, company: &[CustomerId], most: u64) -> Result<Looked> {
+        let apart_ms = u64::try_from(self.options.second_look.as_millis()).unwrap_or(u64::MAX);
+        self.sleep_until(self.clock.now_ms().saturating_add(apart_ms))?;
+        let (mut looked, mut silent) = (Looked::default(), 0);
+        while looked.gone.len() as u64 <= most && silent < SILENT_AT_MOST {
+            self.refuse_when_stopped()?;
+            let at_once = if company.is_empty() { 1 } else { BY_ID_AT_ONCE - company.len() };
+            let unseen = self.store.unseen(looked.above, at_once)?;
+            let Some(last) = unseen.last() else { break };
+            looked.above = *last;
+            silent += u32::from(!self.second_look(unseen, company, &mut looked)?);
+        }
+        Ok(looked)
+    }
+
+    /// Returns false if nothing was to be learned of some of them.
+    fn second_look(
+        &mut self,
+        ids: Vec<CustomerId>,
+        company: &[CustomerId],
+        looked: &mut Looked,
+    ) -> Result<bool> {
+        let (mut groups, mut is_known) = (vec![ids], true);
+        while let Some(group) = groups.pop() {
+            let Some((shown, silence)) = self.look(&group, company)? else {
+                match group.len() {
+                    1 => looked.there += 1,
+                    size => groups.extend(group.chunks(size.div_ceil(2)).map(<[_]>::to_vec)),
+                }
+                continue;
+            };
+            let asked = group.len();
+            let rest: Vec<CustomerId> = group.into_iter().filter(|id| !shown.contains(id)).collect();
+            looked.there += (asked - rest.len()) as u64;
+            match silence {
+                _ if rest.is_empty() => {}
+                Silence::NotThereAlone => looked.gone.extend(rest),
+                // Some of them were there: the others were perhaps cut off.
+                _ if rest.len() < asked => groups.push(rest),
+                _ => is_known = false,
+            }
+        }
+        Ok(is_known)
+    }
+
     /// Takes in customers that were read by id.
-    pub(super) fn take_looked(&mut self, page: &Page<'_>) -> Result<()> {
-        let taken = self.take_in(page, &PageKind::Changes, None);
+    pub(super) fn take_looked(&mut self, page: &Page<'_>, server_now: Option<DateTime<Utc>>) -> Result<()> {
+        let trust = Trust { believes_older: false, server_now };
+        let taken = self.take_in(page, &PageKind::Changes, trust, None);
         // Also after a failure: what was taken in stays.
         self.commit_pages()?;
         taken
@@ -218,14 +409,35 @@ impl<R: Remote> SyncEngine<R> {
     }
 }
 
+/// Answers by id that say nothing of the absent, until no more are asked for.
+const SILENT_AT_MOST: u32 = 3;
+
+/// What the second look found.
+struct Looked {
+    gone: Vec<CustomerId>,
+    /// How many were only overlooked.
+    there: u64,
+    /// Those up to here were looked at.
+    above: CustomerId,
+}
+
+impl Default for Looked {
+    fn default() -> Looked {
+        Looked { gone: Vec::new(), there: 0, above: CustomerId(i64::MIN) }
+    }
+}
+
+impl Looked {
+    /// These are gone. Returns false if there were none.
+    fn look_on(&mut self, gone: Vec<CustomerId>) -> bool {
+        self.above = gone.last().copied().unwrap_or(self.above);
+        self.gone.extend(&gone);
+        !gone.is_empty()
+    }
+}
+
 /// What is told of customers that came in.
 fn news(taken: Taken) -> impl Iterator<Item = Event> {
     let changed = taken.changed.into_iter().map(|customer_id| Event::CustomerChanged { customer_id });
     changed.chain(taken.notices.into_iter().map(Event::of))
-}
-
-impl crate::error::Error {
-    fn is_protocol(&self) -> bool {
-        matches!(self.failure(), Failure::Protocol(_))
-    }
 }

@@ -47,6 +47,10 @@ pub struct SyncReport {
     pub bytes_sent: u64,
     /// How long it took.
     pub elapsed_ms: u64,
+    /// Why the list of what changed in the store was not whole, in words: the next sync asks from the same moment again.
+    /// `None`: it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
     /// The refused edits, with the server's words.
     #[serde(skip)]
     pub rejected_edits: Vec<Rejected>,
@@ -62,6 +66,14 @@ pub struct PullReport {
     pub pulled: u64,
     /// Customers that were gone from the store.
     pub deleted: u64,
+    /// Customers that the store's list lacks, and that are not taken for deleted: too many to be believed without a word
+    /// ([`SyncEngine::allow_deletions`]), or nothing was to be learned of them by id.
+    pub unbelieved: u64,
+    /// Whether the store's list was whole. If not, what came is in the file, and it is asked for again from the same moment.
+    pub complete: bool,
+    /// Why it was not, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
     /// Attributes that wait for a decision, open when the pull ended.
     pub conflicts: u64,
     /// Requests that were sent.
@@ -101,6 +113,9 @@ pub(super) struct Counts {
     pub(super) looks: u64,
     pub(super) pulled: u64,
     pub(super) deleted: u64,
+    pub(super) unbelieved: u64,
+    /// Why the last pull was not whole.
+    pub(super) incomplete: Option<String>,
     pub(super) unchanged_customers: u64,
     pub(super) uploaded: Uploaded,
     /// The server's clock less the till's, as last seen.
@@ -155,6 +170,7 @@ impl<R: Remote> SyncEngine<R> {
             slots_refused: counts.slots_refused,
             bytes_sent: counts.bytes_sent,
             elapsed_ms: self.clock.now_ms() - counts.began_ms,
+            incomplete: counts.incomplete.clone(),
             rejected_edits,
             open_conflicts,
         })
@@ -167,6 +183,9 @@ impl<R: Remote> SyncEngine<R> {
         Ok(PullReport {
             pulled: counts.pulled,
             deleted: counts.deleted,
+            unbelieved: counts.unbelieved,
+            complete: counts.incomplete.is_none(),
+            incomplete: counts.incomplete.clone(),
             conflicts: self.store.conflicts()?.len() as u64,
             requests: counts.requests(),
         })

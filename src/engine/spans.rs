@@ -193,6 +193,7 @@ impl Spans {
             }
             Err(Trouble::Offline(_)) => _ = span.record("trouble", "offline"),
             Err(Trouble::Broken(_)) => _ = span.record("trouble", "broken"),
+            Err(Trouble::TooMuch { .. }) => _ = span.record("trouble", "too much"),
         }
         span.record("elapsed_ms", now_ms.saturating_sub(since_ms));
         span.in_scope(|| debug!("answered"));

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Event, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
@@ -13,7 +13,7 @@ use crate::flow::{
     Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, ReadFailure, SentRow, Step, Ticket,
     ToSend, Trouble, Upload, Write, judge_get, judge_put, order_emails,
 };
-use crate::store::{PageKind, Planned, Prepared, Uploaded};
+use crate::store::{Planned, Prepared, Uploaded};
 
 /// What a ticket stands for.
 enum Errand {
@@ -96,11 +96,7 @@ impl<R: Remote> SyncEngine<R> {
     /// A list may leave out what was asked for; by id it may be told. What is not is sent by nobody: not told is not nothing.
     fn ask_untold(&mut self, ids: &[CustomerId]) -> Result<()> {
         for ids in ids.chunks(ASK_AT_ONCE) {
-            let asked = self.ask(Request::ByIds(ids.to_vec()))?;
-            self.answered(asked, |engine, page, _| {
-                engine.take_in(&page, &PageKind::Changes, None)?;
-                engine.commit_pages()
-            })?;
+            self.look_at_each(ids)?;
             let notices = self.store.give_up_untold(ids, self.clock.utc())?;
             self.tell(notices);
         }
@@ -274,8 +270,9 @@ impl<R: Remote> SyncEngine<R> {
                 })
             }
             Some(Errand::Look { ids, asked }) => {
+                let date = answer.as_ref().ok().and_then(|answer| answer.date);
                 self.read_answered(run, ticket, answer, |engine, run, page| {
-                    engine.looked(run, ticket, &ids, asked, page)
+                    engine.looked(run, ticket, (&ids, asked), page, date)
                 })
             }
             None => Ok(()),
@@ -319,7 +316,8 @@ impl<R: Remote> SyncEngine<R> {
             GetVerdict::Page(page) => return take(self, run, page),
             GetVerdict::Limited => ReadFailure::Limited,
             GetVerdict::Crowded => ReadFailure::Crowded,
-            GetVerdict::Again(why) => ReadFailure::Again(why),
+            GetVerdict::Blank => ReadFailure::Again("an answer without a body".to_owned()),
+            GetVerdict::Again(why) | GetVerdict::TooMuch { why, .. } => ReadFailure::Again(why),
             GetVerdict::Stop(failure) => ReadFailure::Stop(failure),
         };
         let (now_ms, chance) = (self.clock.now_ms(), self.random.f64());
@@ -356,14 +354,14 @@ impl<R: Remote> SyncEngine<R> {
         &mut self,
         run: &mut Run,
         ticket: Ticket,
-        ids: &[CustomerId],
-        asked: BaseTime,
+        (ids, asked): (&[CustomerId], BaseTime),
         mut page: Page<'_>,
+        server_now: Option<DateTime<Utc>>,
     ) -> Result<()> {
         page.customers.retain(|(attributes, _)| ids.contains(&attributes.id()));
         let shown: BTreeSet<CustomerId> =
             page.customers.iter().map(|(attributes, _)| attributes.id()).collect();
-        self.take_looked(&page)?;
+        self.take_looked(&page, server_now)?;
         self.tick();
         self.bases.read(shown.iter().copied(), asked);
         let gone = run.machine.looked(ticket, &shown, self.clock.now_ms());

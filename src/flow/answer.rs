@@ -4,7 +4,7 @@
 //! nowhere else; what is then done about it is decided by [`Upload`](super::Upload) and by the pull.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -33,6 +33,12 @@ impl Answer {
     pub fn is_crowded(&self) -> bool {
         self.status == 429 && self.rate.left.is_some_and(|left| left > 0)
     }
+
+    /// Whether it may be about what was asked for, as the refusal of a cursor that has died is, whatever status a store
+    /// gives that; and not about who asks, nor from something in between.
+    pub(crate) fn is_about_the_question(&self) -> bool {
+        ![401, 403, 429].contains(&self.status) && is_the_apis(&self.body)
+    }
 }
 
 /// Why nothing came back.
@@ -40,8 +46,15 @@ impl Answer {
 pub enum Trouble {
     /// The request never left: no route, no name, refused.
     Offline(String),
-    /// It may have arrived: broken connection, timeout, an answer that cannot be read.
+    /// It may have arrived: broken connection, an answer that cannot be read.
     Broken(String),
+    /// More than could be taken in: it did not come within the time that a request has, or was larger than an answer may be.
+    TooMuch {
+        /// What happened.
+        why: String,
+        /// What had come by then, or the beginning of it; empty: nothing.
+        begun: Vec<u8>,
+    },
 }
 
 /// One page of a list.
@@ -49,10 +62,42 @@ pub enum Trouble {
 pub struct Page<'a> {
     /// The customers, each with its own JSON text.
     pub customers: Vec<(Attributes<'a>, &'a str)>,
-    /// Where the next page begins; `None`: this was the last.
-    pub next: Option<String>,
+    /// The cursor behind the page, if the server tells one. Some tell it of the last page too.
+    pub cursor: Option<String>,
+    /// Whether there is a page after it, as far as this one says.
+    pub more: More,
     /// Customers in all pages, if the server tells.
     pub total: Option<u64>,
+}
+
+/// What a page says of a page after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum More {
+    /// There is one.
+    Yes,
+    /// It is the last.
+    No,
+    /// Nothing.
+    #[default]
+    Untold,
+}
+
+impl Page<'_> {
+    /// A page with nobody in it, which says nothing else either.
+    pub fn nobody() -> Page<'static> {
+        Page { customers: Vec::new(), cursor: None, more: More::Untold, total: None }
+    }
+
+    /// Where the next page begins, unless this one says that it is the last, or nobody is in it.
+    pub fn next(&self) -> Option<&str> {
+        let is_last = self.more == More::No || self.customers.is_empty();
+        self.cursor.as_deref().filter(|_| !is_last)
+    }
+
+    /// The customers in it, each once.
+    pub fn ids(&self) -> BTreeSet<CustomerId> {
+        self.customers.iter().map(|(attributes, _)| attributes.id()).collect()
+    }
 }
 
 /// What the answer to a `GET` means.
@@ -60,6 +105,17 @@ pub struct Page<'a> {
 pub enum GetVerdict<'a> {
     /// It is what was asked for.
     Page(Page<'a>),
+    /// `200`, and not a byte of a body: an empty list, if it says so once more.
+    Blank,
+    /// More than could be taken in: ask for less at a time.
+    TooMuch {
+        /// What happened.
+        why: String,
+        /// Something had come by then: it was not that the server was silent.
+        has_begun: bool,
+        /// The first customer of it, as far as it came.
+        first: Option<CustomerId>,
+    },
     /// Too many requests: wait as the pacer says; no try is used up.
     Limited,
     /// Too many at once: wait some tenths of a second; no try is used up.
@@ -126,14 +182,23 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
         Ok(answer) => answer,
         Err(Trouble::Offline(why)) => return GetVerdict::Stop(Failure::Offline(why.clone())),
         Err(Trouble::Broken(why)) => return GetVerdict::Again(why.clone()),
+        Err(Trouble::TooMuch { why, begun }) => {
+            let (has_begun, first) = (!begun.is_empty(), first_of(begun));
+            return GetVerdict::TooMuch { why: why.clone(), has_begun, first };
+        }
     };
     match answer.status {
+        200 if is_blank(&answer.body) => GetVerdict::Blank,
         200 => match page(&answer.body) {
             Ok(page) => GetVerdict::Page(page),
             Err(why) => GetVerdict::Again(why),
         },
+        204 => GetVerdict::Page(Page::nobody()),
         429 if answer.is_crowded() => GetVerdict::Crowded,
         429 => GetVerdict::Limited,
+        408 => GetVerdict::Again(said(answer)),
+        511 => GetVerdict::Stop(in_between(answer)),
+        300..=422 | 424..=498 if !is_the_apis(&answer.body) => GetVerdict::Stop(in_between(answer)),
         401 | 403 | 404 => GetVerdict::Stop(auth(answer)),
         400..=422 | 424..=498 => GetVerdict::Stop(Failure::Protocol(said(answer))),
         _ => GetVerdict::Again(said(answer)),
@@ -145,16 +210,22 @@ pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerdi
     let answer = match answer {
         Ok(answer) => answer,
         Err(Trouble::Offline(why)) => return PutVerdict::NotSent(Failure::Offline(why.clone())),
-        Err(Trouble::Broken(why)) => return PutVerdict::InDoubt(why.clone()),
+        Err(Trouble::Broken(why) | Trouble::TooMuch { why, .. }) => return PutVerdict::InDoubt(why.clone()),
     };
     match answer.status {
         200 | 207 => confirmed(answer, sent),
+        // Perhaps because of what one of the customers says: the batch is read back, and goes once more.
+        401 | 403 | 404 | 407 if !is_the_apis(&answer.body) => {
+            PutVerdict::InDoubt(in_between(answer).to_string())
+        }
         413 => PutVerdict::TooLarge { words: words(answer) },
         400 | 409 | 422 => refused(answer, sent),
         429 if answer.is_crowded() => PutVerdict::Crowded,
         429 => PutVerdict::Limited,
         401 | 403 | 404 => PutVerdict::Stop(auth(answer)),
-        402..=498 if answer.status != 423 => PutVerdict::Stop(Failure::Protocol(said(answer))),
+        402..=498 if ![408, 423].contains(&answer.status) => {
+            PutVerdict::Stop(Failure::Protocol(said(answer)))
+        }
         _ => PutVerdict::InDoubt(said(answer)),
     }
 }
@@ -194,32 +265,43 @@ const EXCERPT_CHARS: usize = 120;
 struct Listed<'a> {
     #[serde(borrow)]
     data: Vec<&'a RawValue>,
-    #[serde(default)]
-    meta: Option<Meta>,
+    #[serde(borrow, default)]
+    meta: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize, Default)]
-struct Meta {
-    #[serde(default)]
-    cursor_pagination: Option<Cursors>,
-    #[serde(default)]
-    pagination: Option<Pages>,
-}
+/// What a page tells of its list. Whatever is not as documented says nothing: the customers are there all the same.
+struct Meta(serde_json::Value);
 
-#[derive(Deserialize)]
-struct Cursors {
-    #[serde(default)]
-    end_cursor: Option<String>,
-    #[serde(default)]
-    per_page: Option<usize>,
-}
+impl Meta {
+    fn read(raw: Option<&RawValue>) -> Meta {
+        Meta(raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default())
+    }
 
-#[derive(Deserialize)]
-struct Pages {
-    #[serde(default)]
-    per_page: Option<usize>,
-    #[serde(default)]
-    total: Option<u64>,
+    fn total(&self) -> Option<u64> {
+        self.0["pagination"]["total"].as_u64()
+    }
+
+    fn cursor(&self) -> Option<String> {
+        let cursor = self.0["cursor_pagination"]["end_cursor"].as_str();
+        cursor.filter(|cursor| !cursor.is_empty()).map(str::to_owned)
+    }
+
+    fn more(&self) -> More {
+        let (cursors, pages) = (&self.0["cursor_pagination"], &self.0["pagination"]);
+        let is_told = |links: &serde_json::Value| links["next"].as_str().is_some_and(|next| !next.is_empty());
+        if is_told(&cursors["links"]) || (is_told(&pages["links"]) && !cursors.is_object()) {
+            return More::Yes;
+        }
+        if cursors.is_object() {
+            let is_over = cursors["links"].is_object() || self.cursor().is_none();
+            return if is_over { More::No } else { More::Untold };
+        }
+        match (pages["current_page"].as_u64(), pages["total_pages"].as_u64()) {
+            (Some(current), Some(last)) if current < last => More::Yes,
+            (Some(_), Some(_)) => More::No,
+            _ => More::Untold,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -255,14 +337,21 @@ fn page(body: &[u8]) -> Result<Page<'_>, String> {
         .map(|raw| Attributes::parse(raw.get()).map(|attributes| (attributes, raw.get())))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| format!("the answer lists something that is no customer ({e})"))?;
-    let meta = listed.meta.unwrap_or_default();
-    let total = meta.pagination.as_ref().and_then(|p| p.total);
-    let per_page =
-        meta.cursor_pagination.as_ref().and_then(|c| c.per_page).or(meta.pagination.and_then(|p| p.per_page));
-    let is_last = customers.is_empty() || per_page.is_some_and(|size| customers.len() < size);
-    let next =
-        meta.cursor_pagination.and_then(|c| c.end_cursor).filter(|cursor| !cursor.is_empty() && !is_last);
-    Ok(Page { customers, next, total })
+    let meta = Meta::read(listed.meta);
+    Ok(Page { customers, cursor: meta.cursor(), more: meta.more(), total: meta.total() })
+}
+
+fn is_blank(body: &[u8]) -> bool {
+    body.iter().all(u8::is_ascii_whitespace)
+}
+
+/// The id of the first customer of a list that did not come to its end.
+fn first_of(begun: &[u8]) -> Option<CustomerId> {
+    let text = String::from_utf8_lossy(begun);
+    let (_, behind) = text.split_once("\"id\"")?;
+    let digits: String =
+        behind.trim_start_matches([' ', ':']).chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok().map(CustomerId)
 }
 
 fn update(body: &[u8]) -> Result<Updated<'_>, String> {
@@ -291,6 +380,25 @@ fn words(answer: &Answer) -> String {
         return messages.join("; ");
     }
     refusal.detail.or(refusal.title).map_or_else(|| excerpt(&answer.body), Cow::into_owned)
+}
+
+/// Whether an error is the API's own, which is JSON that tells a status, a title or errors; or says nothing at all. What
+/// stands between a till and the store (a portal, a proxy, a shield against attacks) answers in its own way.
+fn is_the_apis(body: &[u8]) -> bool {
+    let tells =
+        |said: &serde_json::Value| ["status", "title", "errors"].iter().any(|name| !said[*name].is_null());
+    is_blank(body)
+        || parsed::<serde_json::Value>(body).is_some_and(|said| match &said {
+            serde_json::Value::Array(all) => all.first().is_some_and(tells),
+            said => tells(said),
+        })
+}
+
+fn in_between(answer: &Answer) -> Failure {
+    let (status, words) = (answer.status, excerpt(&answer.body));
+    Failure::Offline(format!(
+        "something between this till and the store answered instead of it (status {status}): {words}"
+    ))
 }
 
 fn auth(answer: &Answer) -> Failure {
@@ -425,7 +533,7 @@ mod tests {
     fn every_other_status_has_its_own_meaning() {
         assert!(matches!(put(413, "{}"), PutVerdict::TooLarge { .. }));
         assert!(matches!(put(429, ""), PutVerdict::Limited));
-        for status in [423, 499, 500, 502, 503, 504, 507, 302, 204] {
+        for status in [408, 423, 499, 500, 502, 503, 504, 507, 302, 204] {
             assert!(matches!(put(status, "{}"), PutVerdict::InDoubt(_)), "{status}");
         }
         for (status, what) in [(401, "access token"), (403, "scope of the access token"), (404, "store hash")]
@@ -453,14 +561,97 @@ mod tests {
         assert!(matches!(judge_get(&answer(200, "<html>")), GetVerdict::Again(_)));
     }
 
+    /// What a page with this `meta` says of the next one: whether there is one, its cursor, how many there are in all.
+    fn told(meta: &str) -> (More, Option<String>, Option<u64>) {
+        let answer = answer(200, &format!(r#"{{"data":[{{"id":1}}],"meta":{meta}}}"#));
+        let GetVerdict::Page(page) = judge_get(&answer) else { panic!("{meta}") };
+        (page.more, page.cursor, page.total)
+    }
+
     #[test]
-    fn a_page_ends_where_the_cursor_does() {
-        let body = r#"{"data":[{"id":1}],"meta":{"pagination":{"per_page":1},"cursor_pagination":{"end_cursor":"abc"}}}"#;
-        let whole = answer(200, body);
-        let GetVerdict::Page(page) = judge_get(&whole) else { panic!() };
-        assert_eq!(page.next.as_deref(), Some("abc"));
-        let short = answer(200, &body.replace("\"per_page\":1", "\"per_page\":250"));
-        let GetVerdict::Page(page) = judge_get(&short) else { panic!() };
-        assert_eq!(page.next, None);
+    fn a_list_is_over_when_it_says_so_and_not_because_a_page_is_short() {
+        let cursor = Some("abc".to_owned());
+        for (meta, more, cursor, total) in [
+            (
+                r#"{"pagination":{"per_page":250,"total":9},"cursor_pagination":{"per_page":250,"end_cursor":"abc"}}"#,
+                More::Untold,
+                cursor.clone(),
+                Some(9),
+            ),
+            (
+                r#"{"cursor_pagination":{"end_cursor":"abc","links":{"next":"?after=abc"}}}"#,
+                More::Yes,
+                cursor.clone(),
+                None,
+            ),
+            (r#"{"cursor_pagination":{"end_cursor":"abc","links":{}}}"#, More::No, cursor, None),
+            (r#"{"cursor_pagination":{"end_cursor":null}}"#, More::No, None, None),
+            (r#"{"cursor_pagination":{"end_cursor":""}}"#, More::No, None, None),
+            (r#"{"pagination":{"total":300,"current_page":1,"total_pages":2}}"#, More::Yes, None, Some(300)),
+            (r#"{"pagination":{"total":300,"current_page":2,"total_pages":2}}"#, More::No, None, Some(300)),
+            (r#"{"pagination":{"total":300}}"#, More::Untold, None, Some(300)),
+            ("{}", More::Untold, None, None),
+            ("null", More::Untold, None, None),
+        ] {
+            assert_eq!(told(meta), (more, cursor, total), "{meta}");
+        }
+    }
+
+    #[test]
+    fn what_is_odd_about_a_list_does_not_hide_its_customers() {
+        for meta in
+            [r#"[]"#, r#""x""#, r#"{"pagination":{"total":-1}}"#, r#"{"cursor_pagination":{"end_cursor":5}}"#]
+        {
+            assert_eq!(told(meta).2, None, "{meta}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_an_empty_list_and_not_a_byte_is_one_if_it_says_so_twice() {
+        assert!(matches!(judge_get(&answer(204, "")), GetVerdict::Page(page) if page.customers.is_empty()));
+        assert!(matches!(judge_get(&answer(200, " \r\n")), GetVerdict::Blank));
+    }
+
+    #[test]
+    fn what_stands_in_between_is_told_apart_from_the_store_by_how_it_speaks() {
+        for status in [302, 400, 401, 403, 404, 407, 418, 511] {
+            for body in ["<html>Sign in</html>", "Access denied", r#"{"error":"blocked"}"#, "{}", "[]"] {
+                let offline = answer(status, body);
+                let GetVerdict::Stop(Failure::Offline(why)) = judge_get(&offline) else {
+                    panic!("{status} {body}")
+                };
+                assert!(why.contains(body) && why.contains(&status.to_string()), "{why}");
+            }
+        }
+        for body in [r#"{"status":403,"title":"no"}"#, r#"[{"status":403,"message":"no"}]"#, ""] {
+            for status in [401, 403, 404] {
+                let refused = answer(status, body);
+                assert!(
+                    matches!(judge_get(&refused), GetVerdict::Stop(Failure::Auth { .. })),
+                    "{status} {body}"
+                );
+                assert!(
+                    matches!(put(status, body), PutVerdict::Stop(Failure::Auth { .. })),
+                    "{status} {body}"
+                );
+            }
+        }
+        assert!(matches!(put(403, "<html>"), PutVerdict::InDoubt(why) if why.contains("<html>")));
+    }
+
+    #[test]
+    fn what_was_too_much_is_named_by_what_came_of_it() {
+        let too_much = |begun: &str| Err(Trouble::TooMuch { why: "timed out".into(), begun: begun.into() });
+        for (begun, named) in [
+            (r#"{"data":[{"id":17,"notes":"aaa"#, Some(17)),
+            (r#"{"data":[{ "id" : 17, "#, Some(17)),
+            (r#"{"data":[{"em"#, None),
+            ("", None),
+        ] {
+            let answer = too_much(begun);
+            let GetVerdict::TooMuch { has_begun, first, .. } = judge_get(&answer) else { panic!() };
+            assert_eq!((has_begun, first), (!begun.is_empty(), named.map(CustomerId)), "{begun}");
+        }
+        assert!(matches!(judge_put(&too_much("{"), &[]), PutVerdict::InDoubt(_)));
     }
 }

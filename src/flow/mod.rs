@@ -6,8 +6,11 @@
 //! batch in doubt ─────────────────────────────────────recover────────────────────────────────▶ CustomerPlan
 //! ```
 //!
+//! The pull (`pull`: pages, cursor, whole or not) and the upload (`upload`) are machines: commands out, answers in.
+//!
 //! A [`CustomerPlan`] says everything that one transaction is to do with one customer; `store` executes it.
 
+mod absent;
 mod answer;
 mod bases;
 mod decide;
@@ -17,11 +20,13 @@ mod merge;
 mod money;
 mod notes;
 mod notice;
+mod outdated;
 mod payload;
 mod plan;
 mod policy;
 #[cfg(test)]
 mod properties;
+mod pull;
 mod rate;
 mod reconcile;
 mod recover;
@@ -30,16 +35,19 @@ mod ticket;
 mod tidied;
 mod upload;
 
-pub use answer::{Answer, GetVerdict, Page, PutVerdict, Rejection, Trouble, judge_get, judge_put};
+pub use absent::{Silence, silence};
+pub use answer::{Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_put};
 pub use bases::{BaseTime, Bases};
 pub use decide::{CannotDecide, Discarded, Keep, PastDecision, discard, resolve, retry, undo};
 pub use diff::{Diff, diff, give_up_untold};
 pub use dirty::{Change, Dirty, Op, OpenConflict};
 pub use merge::{Sent, SentBase, gone, merge};
 pub use notice::{Notice, notices};
+pub use outdated::is_outdated;
 pub use payload::{Credit, Payload, SentRow};
 pub use plan::{ConflictPlan, CustomerPlan, Decided, Outcome, Settlement, SnapshotPlan, Verdict};
 pub use policy::{Contest, Decision, Policies, Policy, Resolver};
+pub use pull::{DeletionBrake, HowFar, Ids, PageAsk, Place, Pull, PullStep, Witnesses};
 pub use rate::{Pacer, RateHeaders};
 pub use reconcile::reconcile;
 pub use recover::{Recovered, recover};

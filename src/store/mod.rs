@@ -48,10 +48,10 @@ pub use decide::{Conflict, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
 pub(crate) use open::{Lock, SyncLock};
-pub(crate) use pull::{PageKind, Taken};
+pub(crate) use pull::{Judging, PageKind, Taken};
 pub use read::{DecisionRow, JournalRow, Status};
 pub use receipt::{Fate, Receipt};
-pub(crate) use state::FullPull;
+pub(crate) use state::{FullPull, PullClock};
 
 use crate::customer::BadRecord;
 use crate::error::{Error, Failure, Result};

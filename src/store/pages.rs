@@ -104,7 +104,7 @@ mod tests {
 
     use crate::customer::Attributes;
     use crate::flow::Policies;
-    use crate::store::{PageKind, Store};
+    use crate::store::{Judging, PageKind, Store};
 
     const CUSTOMERS: [&str; 3] =
         [r#"{"id":1,"phone":"1"}"#, r#"{"id":2,"phone":"2"}"#, r#"{"id":3,"phone":"3"}"#];
@@ -119,7 +119,13 @@ mod tests {
 
     fn take(store: &mut Store, bodies: &[&str]) -> crate::error::Result<usize> {
         let page: Vec<_> = bodies.iter().map(|body| (Attributes::parse(body).unwrap(), *body)).collect();
-        let taken = store.take_page(&page, &PageKind::Changes, &Policies::default(), Utc::now())?;
+        let judging = Judging {
+            policies: &Policies::default(),
+            believes_older: false,
+            server_now: None,
+            now: Utc::now(),
+        };
+        let taken = store.take_page(&page, &PageKind::Changes, judging)?;
         Ok(taken.changed.len())
     }
 
@@ -138,7 +144,7 @@ mod tests {
         assert_eq!(seen_by(&other), 3);
         // Whatever else the engine writes does not come in between.
         take(&mut engine, &[r#"{"id":4}"#]).unwrap();
-        engine.end_pull(None, Utc::now()).unwrap();
+        engine.end_pull(false, None, None, Utc::now()).unwrap();
         assert!(!engine.has_open_pages());
         assert_eq!(seen_by(&other), 4);
     }

@@ -11,11 +11,11 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::apply::{apply, insert_snapshot, update_snapshot};
 use super::row::{self, RawCell};
-use super::{Failed, FullPull, Store, dirty, state};
+use super::{Failed, FullPull, PullClock, Store, dirty, state};
 use crate::clock::stamp;
-use crate::customer::{Attributes, CustomerId, FieldId, Record};
+use crate::customer::{Attributes, CustomerId, FieldId, Record, Subject};
 use crate::error::Result;
-use crate::flow::{Notice, Policies, gone, merge};
+use crate::flow::{Ids, Notice, Policies, gone, is_outdated, merge};
 
 /// What came in.
 #[derive(Debug, Default)]
@@ -28,10 +28,22 @@ pub(crate) struct Taken {
 /// What a page belongs to.
 #[derive(Clone, Debug)]
 pub(crate) enum PageKind {
-    /// A pull of what changed: its cursor is set at the end.
+    /// A pull of what changed, whose cursor is set at the end; or customers by id.
     Changes,
     /// A pull of everything, which goes on at this place when it is cut.
     Full(FullPull),
+}
+
+/// How what comes in is judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judging<'p> {
+    pub(crate) policies: &'p Policies,
+    /// Whether a record is news although it bears an older time than the snapshot: only a person who asks for everything
+    /// knows that the store was set back.
+    pub(crate) believes_older: bool,
+    /// The server's clock, as it told with these.
+    pub(crate) server_now: Option<DateTime<Utc>>,
+    pub(crate) now: DateTime<Utc>,
 }
 
 impl Store {
@@ -40,14 +52,13 @@ impl Store {
         &mut self,
         page: &[(Attributes<'_>, &str)],
         kind: &PageKind,
-        policies: &Policies,
-        now: DateTime<Utc>,
+        judging: Judging<'_>,
     ) -> Result<Taken> {
         let (mut taken, mut rest) = (Taken::default(), page);
         while !rest.is_empty() {
             let most = if self.has_open_pages() { rest.len() } else { self.at_once(rest.len())? };
             let (part, later) = rest.split_at(most);
-            self.take_part(part, kind, later.is_empty(), policies, now, &mut taken)?;
+            self.take_part(part, kind, later.is_empty(), judging, &mut taken)?;
             rest = later;
             if self.pages_are_due() {
                 self.commit_pages()?;
@@ -63,8 +74,7 @@ impl Store {
         part: &[(Attributes<'_>, &str)],
         kind: &PageKind,
         is_last: bool,
-        policies: &Policies,
-        now: DateTime<Utc>,
+        judging: Judging<'_>,
         taken: &mut Taken,
     ) -> Result<()> {
         self.in_open_pages(|transaction| {
@@ -72,7 +82,7 @@ impl Store {
             let mut new = 0;
             for (attributes, body) in part {
                 let is_edited = edited.contains(&attributes.id());
-                let news = take(transaction, attributes, body, is_edited, policies, now, &mut taken.notices)?;
+                let news = take(transaction, attributes, body, is_edited, judging, &mut taken.notices)?;
                 if news != News::Nothing {
                     taken.changed.push(attributes.id());
                 }
@@ -82,21 +92,23 @@ impl Store {
             if let PageKind::Full(full) = kind {
                 see(transaction, part)?;
                 if is_last {
-                    note_place(transaction, full)?;
+                    state::note_full_pull(transaction, Some(full))?;
                 }
             }
             Ok(())
         })
     }
 
-    /// Begins a pull of everything, or finds where the last one was cut.
-    pub(crate) fn begin_full_pull(&mut self) -> Result<FullPull> {
+    /// Begins a pull of everything, or finds where the last one was cut, and who was seen by then.
+    pub(crate) fn begin_full_pull(&mut self) -> Result<Option<(FullPull, Ids)>> {
         self.expect_bulk(true).map_err(|e| self.error(e))?;
-        if let Some(cut) = self.full_pull()?.filter(|cut| cut.after.is_some()) {
-            return Ok(cut);
+        match self.full_pull()? {
+            Some(cut) => Ok(Some((cut, self.seen()?))),
+            None => {
+                self.forget_full_pull()?;
+                Ok(None)
+            }
         }
-        self.forget_full_pull()?;
-        Ok(FullPull::default())
     }
 
     /// The place where a pull was cut is of no use any more.
@@ -104,17 +116,60 @@ impl Store {
         self.engine_write(|transaction| Ok(end_full_pull(transaction)?))
     }
 
-    /// Customers of the file that a full pull did not see, at most `limit` with an id above `above`.
-    pub(crate) fn unseen(&self, above: CustomerId, limit: usize) -> Result<Vec<CustomerId>> {
+    fn seen(&self) -> Result<Ids> {
         self.engine_read(|transaction| {
-            let mut statement = transaction.prepare_cached(
-                "SELECT id
-                 FROM snapshot
-                 WHERE id > ?1 AND id NOT IN (SELECT id FROM pull_seen)
-                 ORDER BY id
-                 LIMIT ?2",
-            )?;
-            let ids = statement.query_map(params![above.0, limit], |row| Ok(CustomerId(row.get(0)?)))?;
+            let mut statement = transaction.prepare_cached("SELECT id FROM pull_seen")?;
+            let ids = statement.query_map([], |row| Ok(CustomerId(row.get(0)?)))?;
+            Ok(ids.collect::<rusqlite::Result<Ids>>()?)
+        })
+    }
+
+    /// How many customers of the file a full pull did not see.
+    pub(crate) fn count_unseen(&self) -> Result<u64> {
+        self.engine_read(|transaction| {
+            let count = "SELECT count(*) FROM snapshot WHERE id NOT IN (SELECT id FROM pull_seen)";
+            Ok(transaction.prepare_cached(count)?.query_row([], |row| row.get(0))?)
+        })
+    }
+
+    /// Those customers, at most `limit` with an id above `above`.
+    pub(crate) fn unseen(&self, above: CustomerId, limit: usize) -> Result<Vec<CustomerId>> {
+        self.ids(
+            "SELECT id
+             FROM snapshot
+             WHERE id > ?1 AND id NOT IN (SELECT id FROM pull_seen)
+             ORDER BY id
+             LIMIT ?2",
+            params![above.0, limit],
+        )
+    }
+
+    /// Two customers that a full pull saw, so that a question by id is answered by somebody.
+    pub(crate) fn company_of_list(&self) -> Result<Vec<CustomerId>> {
+        self.ids(
+            "SELECT id
+             FROM (SELECT min(id) AS id FROM pull_seen UNION SELECT max(id) FROM pull_seen)
+             WHERE id IS NOT NULL",
+            [],
+        )
+    }
+
+    /// Customers that were deleted remotely while they had edits, and are not in doubt besides: those are read back.
+    pub(crate) fn gone(&self) -> Result<Vec<CustomerId>> {
+        self.ids(
+            "SELECT customer_id
+             FROM conflict INDEXED BY conflict_open
+             WHERE resolution IS NULL AND field = ?1
+               AND customer_id NOT IN (SELECT customer_id FROM batch_item)
+             ORDER BY customer_id",
+            [Subject::Customer.to_string()],
+        )
+    }
+
+    fn ids(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<CustomerId>> {
+        self.engine_read(|transaction| {
+            let mut statement = transaction.prepare_cached(sql)?;
+            let ids = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?)))?;
             Ok(ids.collect::<rusqlite::Result<_>>()?)
         })
     }
@@ -133,25 +188,31 @@ impl Store {
         })
     }
 
-    /// The newest `date_modified` of the snapshot: where the server does not tell its clock.
-    pub(crate) fn newest_modified(&self) -> Result<Option<DateTime<Utc>>> {
-        self.engine_read(|transaction| {
-            let newest: Option<String> =
-                transaction.query_row("SELECT max(date_modified) FROM snapshot", [], |row| row.get(0))?;
-            Ok(newest.and_then(|text| Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc())))
-        })
-    }
-
-    /// The pull is complete: the next one asks from `cursor` on.
-    pub(crate) fn end_pull(&mut self, cursor: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<()> {
+    /// The pull is over, and was whole: the next one asks from `cursor` on. Only a pull of everything forgets its place.
+    pub(crate) fn end_pull(
+        &mut self,
+        is_full: bool,
+        cursor: Option<DateTime<Utc>>,
+        clock: Option<PullClock>,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         self.engine_note(|transaction| {
-            end_full_pull(transaction)?;
+            if is_full {
+                end_full_pull(transaction)?;
+            }
             if let Some(cursor) = cursor {
                 state::write(transaction, "pull_cursor", Some(&stamp(cursor)))?;
             }
+            if let Some(clock) = clock {
+                state::note_pull_clock(transaction, &clock)?;
+            }
             state::write(transaction, "last_pull_at", Some(&stamp(now)))?;
             Ok(())
-        })?;
+        })
+    }
+
+    /// No more customers are written at once than usual.
+    pub(crate) fn end_bulk(&mut self) -> Result<()> {
         self.expect_bulk(false).map_err(|e| self.error(e))
     }
 }
@@ -193,11 +254,10 @@ fn take(
     attributes: &Attributes<'_>,
     body: &str,
     is_edited: bool,
-    policies: &Policies,
-    now: DateTime<Utc>,
+    judging: Judging<'_>,
     notices: &mut Vec<Notice>,
 ) -> Result<News, Failed> {
-    let id = attributes.id();
+    let (id, Judging { policies, believes_older, server_now, now }) = (attributes.id(), judging);
     let old: Option<String> = transaction
         .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
         .query_row([id.0], |row| row.get(0))
@@ -207,7 +267,11 @@ fn take(
     }
     let record = Record::new(body);
     let old = old.map(Record::new);
-    match &old {
+    let known = old.as_ref().map(Record::attributes).transpose()?;
+    if !believes_older && known.as_ref().is_some_and(|known| is_outdated(known, attributes, server_now)) {
+        return Ok(News::Nothing);
+    }
+    match &known {
         _ if is_edited => {
             if let Some(dirty) = dirty::load(transaction, id)? {
                 notices.extend(apply(transaction, &dirty, &merge(&dirty, &record, None, policies)?, now)?);
@@ -217,10 +281,10 @@ fn take(
             insert(transaction, attributes, body)?;
             return Ok(News::Customer);
         }
-        Some(old) => follow(transaction, attributes, body, &old.attributes()?)?,
+        Some(known) => follow(transaction, attributes, body, known)?,
     }
     // What this till uploaded comes back in the server's own spelling: that is no news.
-    let says_the_same = old.map_or(Ok(false), |old| old.says_the_same(&record))?;
+    let says_the_same = old.as_ref().map_or(Ok(false), |old| old.says_the_same(&record))?;
     Ok(if says_the_same { News::Nothing } else { News::Change })
 }
 
@@ -256,16 +320,10 @@ fn see(transaction: &Connection, page: &[(Attributes<'_>, &str)]) -> rusqlite::R
     Ok(())
 }
 
-fn note_place(transaction: &Connection, full: &FullPull) -> rusqlite::Result<()> {
-    state::write(transaction, "full_pull_after", Some(full.after.as_deref().unwrap_or_default()))?;
-    state::write(transaction, "full_pull_began_at", full.began_at.map(stamp).as_deref())
-}
-
 fn end_full_pull(transaction: &Connection) -> rusqlite::Result<()> {
     let seen = transaction.prepare_cached("DELETE FROM pull_seen")?.execute([])?;
     if seen > 0 {
         state::recount_snapshot(transaction)?;
     }
-    state::write(transaction, "full_pull_after", None)?;
-    state::write(transaction, "full_pull_began_at", None)
+    state::note_full_pull(transaction, None)
 }

@@ -2,18 +2,70 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
+use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
+use crate::flow::{HowFar, Place};
 
 /// A full pull that was begun: it goes on where it was cut.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct FullPull {
-    /// The server's clock when it began, less the overlap; `None`: the server did not tell.
-    pub(crate) began_at: Option<DateTime<Utc>>,
-    /// Where the next page begins; `None`: at the start.
-    pub(crate) after: Option<String>,
+    pub(crate) how_far: HowFar,
+    /// What the server's clock should have been when it began; see [`Witnesses`](crate::flow::Witnesses).
+    pub(crate) expected: Option<DateTime<Utc>>,
+}
+
+/// The same as the file has it, under the key `full_pull`.
+#[derive(Serialize, Deserialize, Default)]
+struct Noted {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<u64>,
+    limit: usize,
+    total: Option<u64>,
+    began_at: Option<DateTime<Utc>>,
+    expected_at: Option<DateTime<Utc>>,
+    newest: Option<DateTime<Utc>>,
+}
+
+impl FullPull {
+    fn text(&self) -> String {
+        let HowFar { place, limit, total, began, newest } = &self.how_far;
+        let (after, page) = match place {
+            Place::Start => (None, None),
+            Place::After(cursor) => (Some(cursor.clone()), None),
+            Place::Number(number) => (None, Some(*number)),
+        };
+        let noted = Noted {
+            after,
+            page,
+            limit: *limit,
+            total: *total,
+            began_at: *began,
+            expected_at: self.expected,
+            newest: *newest,
+        };
+        serde_json::to_string(&noted).unwrap_or_default()
+    }
+
+    /// `None`: it is at its start, or what the file has is none.
+    fn read(text: &str) -> Option<FullPull> {
+        let Noted { after, page, limit, total, began_at, expected_at, newest } =
+            serde_json::from_str(text).ok()?;
+        let place = after.map(Place::After).or(page.map(Place::Number))?;
+        let how_far = HowFar { place, limit, total, began: began_at, newest };
+        Some(FullPull { how_far, expected: expected_at })
+    }
+}
+
+/// What the server's clock was when the last pull began, as it told, and the till's own at that moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PullClock {
+    pub(crate) told: DateTime<Utc>,
+    pub(crate) here: DateTime<Utc>,
 }
 
 impl Store {
@@ -70,10 +122,14 @@ impl Store {
     }
 
     /// A full pull that was cut.
-    pub(crate) fn full_pull(&self) -> Result<Option<FullPull>> {
-        let Some(after) = self.state("full_pull_after")? else { return Ok(None) };
-        let after = (!after.is_empty()).then_some(after);
-        Ok(Some(FullPull { began_at: self.time("full_pull_began_at")?, after }))
+    pub(super) fn full_pull(&self) -> Result<Option<FullPull>> {
+        Ok(self.state("full_pull")?.and_then(|text| FullPull::read(&text)))
+    }
+
+    /// The clocks when the last pull that was whole began.
+    pub(crate) fn pull_clock(&self) -> Result<Option<PullClock>> {
+        let told = self.time("pull_clock_told")?;
+        Ok(told.zip(self.time("pull_clock_here")?).map(|(told, here)| PullClock { told, here }))
     }
 
     /// The server's clock less the till's.
@@ -138,6 +194,15 @@ fn recorded_store(transaction: &Connection) -> rusqlite::Result<Option<String>> 
             |row| row.get(0),
         )
         .optional()
+}
+
+pub(super) fn note_full_pull(connection: &Connection, full: Option<&FullPull>) -> rusqlite::Result<()> {
+    write(connection, "full_pull", full.map(FullPull::text).as_deref())
+}
+
+pub(super) fn note_pull_clock(connection: &Connection, clock: &PullClock) -> rusqlite::Result<()> {
+    write(connection, "pull_clock_told", Some(&stamp(clock.told)))?;
+    write(connection, "pull_clock_here", Some(&stamp(clock.here)))
 }
 
 pub(super) fn write(connection: &Connection, key: &str, value: Option<&str>) -> rusqlite::Result<()> {

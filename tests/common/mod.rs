@@ -51,7 +51,11 @@ impl Till {
     pub fn new(sandbox: Arc<Sandbox>) -> Till {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let path = folder.path().join("till.db");
-        let options = SyncOptions { overlap: std::time::Duration::ZERO, ..SyncOptions::default() };
+        let options = SyncOptions {
+            overlap: std::time::Duration::ZERO,
+            second_look: std::time::Duration::from_millis(50),
+            ..SyncOptions::default()
+        };
         let api_url = sandbox.url();
         Till { folder, path, sandbox, api_url, options, key: std::env::var("TILLSYNC_TEST_KEY").ok() }
     }

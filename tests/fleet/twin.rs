@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tillsync::{
-    Answer, Clock, Extent, RateHeaders, Remote, Request, Store, SyncEngine, SyncOptions, Ticket, Trouble,
+    Answer, Clock, Extent, Place, RateHeaders, Remote, Request, Store, SyncEngine, SyncOptions, Ticket,
+    Trouble,
 };
 
 use crate::sim::scenario::Scenario;
@@ -172,9 +173,13 @@ impl std::fmt::Debug for Line {
 
 fn call(request: &Request) -> Call {
     match request {
-        Request::Page { modified_min, after } => {
-            let modified_min_s = modified_min.map_or(0, |min| min.timestamp().max(0) as u64);
-            Call::Page { modified_min_s, after: after.clone() }
+        Request::Page(ask) => {
+            let modified_min_s = ask.modified_min.map_or(0, |min| min.timestamp().max(0) as u64);
+            let after = match &ask.place {
+                Place::After(cursor) => Some(cursor.clone()),
+                _ => None,
+            };
+            Call::Page { modified_min_s, after }
         }
         Request::Update(_) => {
             let customers: Vec<serde_json::Value> = serde_json::from_str(request.body()).unwrap();
@@ -199,5 +204,5 @@ fn list(count: usize) -> String {
     let customer =
         |id| format!(r#"{{"id":{id},"email":"c{id}@example.com","first_name":"A","last_name":"B"}}"#);
     let customers: Vec<String> = (1..=count).map(customer).collect();
-    format!(r#"{{"data":[{}],"meta":{{}}}}"#, customers.join(","))
+    format!(r#"{{"data":[{}],"meta":{{"cursor_pagination":{{"end_cursor":null}}}}}}"#, customers.join(","))
 }

@@ -215,7 +215,7 @@ impl Till {
             GetVerdict::Page(page) => {
                 pull.began_at_s = pull.began_at_s.or(date_s);
                 pull.limits.clear();
-                pull.after = page.next;
+                pull.after = page.next().map(str::to_owned);
                 if pull.after.is_none() {
                     return self.pulled(pull);
                 }
@@ -227,7 +227,7 @@ impl Till {
                     false => Doing::Pull(pull),
                 }
             }
-            GetVerdict::Again(_) | GetVerdict::Stop(_) => self.ended(true, now_ms),
+            _ => self.ended(true, now_ms),
         }
     }
 
@@ -337,7 +337,8 @@ impl Till {
             }
             GetVerdict::Limited => ReadFailure::Limited,
             GetVerdict::Crowded => ReadFailure::Crowded,
-            GetVerdict::Again(why) => ReadFailure::Again(why),
+            GetVerdict::Blank => ReadFailure::Again("an answer without a body".to_owned()),
+            GetVerdict::Again(why) | GetVerdict::TooMuch { why, .. } => ReadFailure::Again(why),
             GetVerdict::Stop(failure) => ReadFailure::Stop(failure),
         };
         run.machine.read_failed(ticket, failure, now_ms, self.random.f64());

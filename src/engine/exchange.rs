@@ -1,0 +1,124 @@
+//! Reads: a request that is asked again for as long as that may help, and what became of it.
+
+use super::{Result, SyncEngine};
+use crate::api::{Remote, Request};
+use crate::customer::CustomerId;
+use crate::error::{Error, Failure};
+use crate::flow::{Answer, GetVerdict, Misses, Page, Ticket, crowd_wait_ms, judge_get};
+
+/// A read that is on its way.
+pub(super) struct Asked {
+    ticket: Ticket,
+    request: Request,
+    sent_ms: u64,
+}
+
+/// What went wrong with the reads of one purpose since one went well.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    misses: Misses,
+    limits: Misses,
+    /// `200`, and not a byte.
+    was_blank: bool,
+    /// It is not asked again.
+    is_once: bool,
+}
+
+impl Patience {
+    /// For a question that is only tried.
+    pub(super) fn once() -> Patience {
+        Patience { is_once: true, ..Patience::default() }
+    }
+}
+
+/// What became of a read.
+pub(super) enum Read<T> {
+    /// It was answered, and taken.
+    Taken(T),
+    /// More than could be taken in: it is to be asked for less.
+    TooMuch { why: String, has_begun: bool, first: Option<CustomerId> },
+    /// It failed.
+    Failed {
+        error: Error,
+        /// By an answer of the store itself, which may be about what was asked for.
+        is_refusal: bool,
+    },
+}
+
+impl<R: Remote> SyncEngine<R> {
+    /// Starts a read when the pacer lets it.
+    pub(super) fn ask(&mut self, request: Request) -> Result<Asked> {
+        self.sleep_until(self.pacer.ready_at_ms(self.clock.now_ms()))?;
+        let ticket = self.tickets().take();
+        self.start(ticket, request.clone());
+        Ok(Asked { ticket, request, sent_ms: self.clock.now_ms() })
+    }
+
+    /// Waits for the answer to a read, trying again as long as that may help, and hands it on.
+    pub(super) fn answered<T>(
+        &mut self,
+        mut asked: Asked,
+        patience: &mut Patience,
+        mut take: impl FnMut(&mut Self, &Page<'_>, &Answer) -> Result<T>,
+    ) -> Result<Read<T>> {
+        loop {
+            let Some((ticket, answer)) = self.next_answer(None)? else {
+                self.refuse_when_stopped()?;
+                return Err(Failure::Unexpected("a request was never answered".to_owned()).into());
+            };
+            if ticket != asked.ticket {
+                continue;
+            }
+            let is_refusal = answer.as_ref().is_ok_and(Answer::is_about_the_question);
+            let failure = match (judge_get(&answer), &answer) {
+                (GetVerdict::Page(page), Ok(answer)) => {
+                    *patience = Patience { is_once: patience.is_once, ..Patience::default() };
+                    return Ok(Read::Taken(take(self, &page, answer)?));
+                }
+                (GetVerdict::Blank, Ok(answer)) if std::mem::replace(&mut patience.was_blank, true) => {
+                    return Ok(Read::Taken(take(self, &Page::nobody(), answer)?));
+                }
+                (GetVerdict::TooMuch { why, has_begun, first }, _) => {
+                    // Something came in time: less of it will.
+                    let over =
+                        if has_begun { None } else { self.missed(patience, asked.sent_ms, why.clone())? };
+                    match over {
+                        None => return Ok(Read::TooMuch { why, has_begun, first }),
+                        over => over,
+                    }
+                }
+                (GetVerdict::Stop(failure), _) => Some(failure),
+                (GetVerdict::Limited, _) => self.limited(&mut patience.limits, asked.sent_ms),
+                (GetVerdict::Crowded, _) => {
+                    let over = self.limited(&mut patience.limits, asked.sent_ms);
+                    let wait_ms = crowd_wait_ms(patience.limits.count(), self.random.f64());
+                    self.sleep_until(self.clock.now_ms() + wait_ms)?;
+                    over
+                }
+                (GetVerdict::Again(why), _) => self.missed(patience, asked.sent_ms, why)?,
+                (GetVerdict::Blank, _) => None,
+                (GetVerdict::Page(_), Err(_)) => None,
+            };
+            if let Some(failure) = failure {
+                return Ok(Read::Failed { error: failure.into(), is_refusal });
+            }
+            asked = self.ask(asked.request)?;
+        }
+    }
+
+    /// Waits before a read is tried again, or says that it is not.
+    fn missed(&mut self, patience: &mut Patience, sent_ms: u64, why: String) -> Result<Option<Failure>> {
+        let retry = self.options.upload.retry;
+        let now_ms = self.clock.now_ms();
+        patience.misses.add(sent_ms, now_ms);
+        let tries = patience.misses.count();
+        if patience.is_once || patience.misses.are_enough(&retry, now_ms) {
+            return Ok(Some(Failure::Unavailable { tries, last: why }));
+        }
+        self.counts.retries += 1;
+        tracing::debug!(why, "trying again");
+        let wait_ms = retry.wait_ms(retry.read_base_ms, tries, self.random.f64());
+        self.sleep_until(now_ms + wait_ms)?;
+        Ok(None)
+    }
+}

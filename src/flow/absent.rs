@@ -1,0 +1,80 @@
+//! Who is not in an answer by id, and what that says.
+//!
+//! An answer may be cut (50 of 100), or empty because of maintenance or another scope. So one answer makes nobody gone:
+//!
+//! ```text
+//! first look     a whole answer without the customer: as many as it says there are, and not nobody at all
+//! second look    the same at another moment, of an answer that shows nobody but its company
+//! ```
+//!
+//! **Company** are customers that are known to be there and are asked for along with those that may not be: an answer
+//! that does not show them says nothing of the others either. Where none can be had, an empty answer says something of a
+//! customer that was asked for alone.
+
+use super::Page;
+use crate::customer::CustomerId;
+
+/// What one answer by id says of those who are not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// Nothing: it was cut, or nobody is in it.
+    SaysNothing,
+    /// They were not there when it was given. Whether that is believed takes a second look.
+    NotThere,
+    /// The same, and beyond a limit on how many one answer shows: of those who might be gone, it shows nobody.
+    NotThereAlone,
+}
+
+/// What the answer `page` to a question for the customers `asked`, along with `company`, says of those of `asked` who are
+/// not in it.
+pub fn silence(asked: &[CustomerId], company: &[CustomerId], page: &Page<'_>) -> Silence {
+    let shown = page.ids();
+    let of_asked = asked.iter().filter(|id| shown.contains(id)).count();
+    let is_cut = page.next().is_some() || page.total.is_some_and(|total| total > shown.len() as u64);
+    let is_alive = !shown.is_empty() || (company.is_empty() && asked.len() == 1);
+    match (is_cut || !is_alive, of_asked) {
+        (true, _) => Silence::SaysNothing,
+        (false, 0) => Silence::NotThereAlone,
+        (false, _) => Silence::NotThere,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{Answer, GetVerdict, judge_get};
+
+    /// What a store that has `has`, and shows at most `cap` of them in an answer, says of those that it does not show.
+    fn heard(asked: &[i64], company: &[i64], has: &[i64], cap: usize, tells_total: bool) -> Silence {
+        let there: Vec<i64> = [asked, company].concat().into_iter().filter(|id| has.contains(id)).collect();
+        let shown: Vec<String> = there.iter().take(cap).map(|id| format!("{{\"id\":{id}}}")).collect();
+        let total = if tells_total { there.len().to_string() } else { "null".to_owned() };
+        let body = format!(r#"{{"data":[{}],"meta":{{"pagination":{{"total":{total}}}}}}}"#, shown.join(","));
+        let answer = Ok(Answer { status: 200, body: body.into_bytes(), ..Answer::default() });
+        let GetVerdict::Page(page) = judge_get(&answer) else { panic!() };
+        let ids = |all: &[i64]| all.iter().copied().map(CustomerId).collect::<Vec<_>>();
+        silence(&ids(asked), &ids(company), &page)
+    }
+
+    #[test]
+    fn an_answer_that_shows_somebody_and_not_all_is_a_look() {
+        for tells_total in [true, false] {
+            assert_eq!(heard(&[1, 2, 3], &[], &[1, 2], 250, tells_total), Silence::NotThere);
+            assert_eq!(heard(&[3, 4], &[1], &[1, 2], 250, tells_total), Silence::NotThereAlone);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_says_nothing_or_shows_some_of_those_that_might_be_gone() {
+        assert_eq!(heard(&[1, 2, 3], &[4], &[1, 2, 3, 4], 2, true), Silence::SaysNothing);
+        assert_eq!(heard(&[1, 2, 3], &[4], &[1, 2, 3, 4], 2, false), Silence::NotThere, "never alone");
+    }
+
+    #[test]
+    fn an_answer_with_nobody_in_it_says_nothing_but_of_one_for_whom_no_company_was_to_be_had() {
+        assert_eq!(heard(&[1, 2], &[3], &[], 250, true), Silence::SaysNothing);
+        assert_eq!(heard(&[1, 2], &[], &[], 250, true), Silence::SaysNothing);
+        assert_eq!(heard(&[1], &[3], &[], 250, false), Silence::SaysNothing);
+        assert_eq!(heard(&[1], &[], &[], 250, false), Silence::NotThereAlone);
+    }
+}

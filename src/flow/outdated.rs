@@ -1,0 +1,68 @@
+//! A record that is older than what is known of its customer is no news: reads may lag behind writes, and a page may have
+//! been on its way while an update was answered.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::customer::{Attributes, FieldId};
+
+/// By how much the server's clock and a `date_modified` of the same moment may differ.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
+
+/// Whether the record `told` is older than the one that is `known`, by the server's own `date_modified`. In the same second,
+/// and where one of them bears no time, it is news: nobody can tell. So it is where the known one bears a time that the
+/// server's clock, `server_now`, has not reached: that clock was set back, and what is new looks old.
+pub fn is_outdated(known: &Attributes<'_>, told: &Attributes<'_>, server_now: Option<DateTime<Utc>>) -> bool {
+    let [known, told] = [known, told].map(|record| record.text(FieldId::DATE_MODIFIED));
+    if known == told {
+        return false;
+    }
+    let Some((known, told)) = known.and_then(moment).zip(told.and_then(moment)) else { return false };
+    told < known && server_now.is_none_or(|now| known <= now + CLOCKS_DIFFER)
+}
+
+fn moment(json: &str) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc3339(json.trim_matches('"')).ok()?.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_older_is_no_news_and_what_cannot_be_told_is() {
+        for (known, told, is_old) in [
+            (r#""2026-01-01T00:00:02Z""#, r#""2026-01-01T00:00:01Z""#, true),
+            (r#""2026-01-01T00:00:01Z""#, r#""2026-01-01T00:00:02Z""#, false),
+            (r#""2026-01-01T00:00:01Z""#, r#""2026-01-01T00:00:01Z""#, false),
+            (r#""2026-01-01T02:00:02+02:00""#, r#""2026-01-01T00:00:01Z""#, true),
+            (r#""2026-01-01T02:00:01+02:00""#, r#""2026-01-01T00:00:01Z""#, false),
+            (r#""yesterday""#, r#""2026-01-01T00:00:01Z""#, false),
+            (r#""2026-01-01T00:00:01Z""#, "null", false),
+            ("5", "{}", false),
+        ] {
+            let record = |date: &str| format!("{{\"id\":1,\"date_modified\":{date}}}");
+            let (known, told) = (record(known), record(told));
+            let (known, told) = (Attributes::parse(&known).unwrap(), Attributes::parse(&told).unwrap());
+            assert_eq!(is_outdated(&known, &told, None), is_old, "{known:?} {told:?}");
+        }
+        let (with, without) = (r#"{"id":1,"date_modified":"2026-01-01T00:00:01Z"}"#, r#"{"id":1}"#);
+        let (with, without) = (Attributes::parse(with).unwrap(), Attributes::parse(without).unwrap());
+        assert!(!is_outdated(&with, &without, None) && !is_outdated(&without, &with, None));
+    }
+
+    #[test]
+    fn a_time_that_the_servers_clock_has_not_reached_proves_nothing() {
+        let (known, told) = (
+            r#"{"id":1,"date_modified":"2026-01-01T09:00:00Z"}"#,
+            r#"{"id":1,"date_modified":"2026-01-01T00:00:10Z"}"#,
+        );
+        let (known, told) = (Attributes::parse(known).unwrap(), Attributes::parse(told).unwrap());
+        for (now, is_old) in
+            [("2026-01-01T00:00:20Z", false), ("2026-01-01T08:59:30Z", true), ("2026-01-01T09:00:01Z", true)]
+        {
+            assert_eq!(is_outdated(&known, &told, now.parse().ok()), is_old, "{now}");
+        }
+    }
+}

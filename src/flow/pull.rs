@@ -1,0 +1,486 @@
+//! The pull as a machine: which page is asked for next, whether the list was whole, and how much of it is believed. No
+//! IO, no clock.
+//!
+//! ```text
+//! start ──page──▶ after its cursor ──page──▶ … ──it says that it is over──▶ as many seen as `total`? ──▶ whole
+//!   │                │ no cursor: by number       │ fewer                         │ no: asked once more how many there are
+//!   │                │ cursor refused, or the     ▼                               ▼
+//!   │                │ place says nothing       goes on, as long as there is     not whole: says why, and no cursor moves
+//!   ◀────────────────┘ anew, once               somebody new
+//! ```
+//!
+//! A list is over when it says so: no cursor, no next page, nobody on a page, all pages counted. A short page says nothing.
+//! Pages shrink when they come too slowly or are too large; what was learned of that holds for the rest of the pull.
+//!
+//! The next pull asks from the server's clock when this one began, less an overlap. One wrong `Date` makes no hole: it is
+//! believed no further than another [witness](Witnesses) goes, and one that lies before the cursor is heard twice.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{More, Page};
+use crate::customer::{CustomerId, FieldId};
+
+/// Customers on a page: what is asked for at first, and after each time that it was too much. Each size goes into the one
+/// before it, so that pages by number begin where a larger one did.
+const SIZES: [usize; 5] = [250, 50, 10, 2, 1];
+/// Pages in a row on which there is nobody new: whoever tells of a next one after that goes round in circles.
+const IDLE_PAGES: u32 = 3;
+
+/// Where a page begins.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Place {
+    /// At the start of the list.
+    #[default]
+    Start,
+    /// Behind this cursor.
+    After(String),
+    /// At this page of as many customers as are asked for, from 1: where the store tells no cursor.
+    Number(u64),
+}
+
+/// A page to be asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PageAsk {
+    /// Only customers modified since, by the server's clock; `None`: all.
+    pub modified_min: Option<DateTime<Utc>>,
+    /// Where it begins.
+    pub place: Place,
+    /// Customers on it, at most.
+    pub limit: usize,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PullStep {
+    /// Ask for this page.
+    Ask(PageAsk),
+    /// The list begins anew with this page. What was noted of it is forgotten when the page is there.
+    Anew(PageAsk),
+    /// It is over: the list was whole, or why it was not.
+    Over(Result<(), String>),
+}
+
+/// How far a pull of everything has come: what it needs to go on there when it is cut.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct HowFar {
+    /// Where the next page begins.
+    pub place: Place,
+    /// Customers on a page, as last asked for.
+    pub limit: usize,
+    /// Customers in the list, as last told.
+    pub total: Option<u64>,
+    /// The server's clock when it began, as it told.
+    pub began: Option<DateTime<Utc>>,
+    /// The newest `date_modified` that was seen.
+    pub newest: Option<DateTime<Utc>>,
+}
+
+/// What a request for a page is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    /// For customers.
+    List,
+    /// How many there are: fewer came than were told.
+    Total,
+    /// For the server's clock, once more: it told of a time before the cursor.
+    Date,
+    /// Whether the list begins when it is asked for without the cursor that was refused.
+    Anew,
+}
+
+/// A pull of a list.
+#[derive(Clone, Debug)]
+pub struct Pull {
+    modified_min: Option<DateTime<Utc>>,
+    asking: Asking,
+    place: Place,
+    /// An index of [`SIZES`].
+    size: usize,
+    /// Customers that the pages so far had room for.
+    room: u64,
+    total: Option<u64>,
+    /// Pages by number moved under the reader: customers left the list.
+    has_shrunk: bool,
+    seen: Ids,
+    idle: u32,
+    /// Nothing has come since it was resumed: the place may be dead.
+    is_unproven: bool,
+    /// It may begin anew no more.
+    is_anew: bool,
+    /// Nobody answered in time, once.
+    was_silent: bool,
+    /// The server's clock when the list began.
+    began: Option<DateTime<Utc>>,
+    newest: Newest,
+    /// The server's clock was set back behind the cursor: everybody is asked for.
+    was_set_back: bool,
+    /// The newest page told something of the list.
+    is_told: bool,
+}
+
+impl Pull {
+    /// A pull of what was modified since, or of everybody.
+    pub fn new(modified_min: Option<DateTime<Utc>>) -> Pull {
+        Pull {
+            modified_min,
+            asking: Asking::List,
+            place: Place::Start,
+            size: 0,
+            room: 0,
+            total: None,
+            has_shrunk: false,
+            seen: Ids::default(),
+            idle: 0,
+            is_unproven: false,
+            is_anew: false,
+            was_silent: false,
+            began: None,
+            newest: Newest::default(),
+            was_set_back: false,
+            is_told: false,
+        }
+    }
+
+    /// A pull of everybody that goes on where it was cut, and has seen these.
+    pub fn resumed(from: HowFar, seen: Ids) -> Pull {
+        let HowFar { place, limit, total, began, newest } = from;
+        let size = SIZES.iter().position(|size| *size == limit).unwrap_or(0);
+        let is_unproven = place != Place::Start;
+        let newest = Newest { at: newest, ..Newest::default() };
+        Pull { place, size, total, began, newest, seen, is_unproven, ..Pull::new(None) }
+    }
+
+    /// How far it has come.
+    pub fn how_far(&self) -> HowFar {
+        let (place, limit, newest) = (self.place.clone(), SIZES[self.size], self.newest.at);
+        HowFar { place, limit, total: self.total, began: self.began, newest }
+    }
+
+    /// The first page to ask for.
+    pub fn first(&self) -> PageAsk {
+        self.ask()
+    }
+
+    /// Who was seen so far.
+    pub fn seen(&self) -> u64 {
+        self.seen.len()
+    }
+
+    /// Customers in the list, as last told.
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// The server's clock when the list began, as it told.
+    pub fn began(&self) -> Option<DateTime<Utc>> {
+        self.began
+    }
+
+    /// The newest `date_modified` that was seen.
+    pub fn newest(&self) -> Option<DateTime<Utc>> {
+        self.newest.at
+    }
+
+    /// Whether the list told of its end, and did not just bring nobody: only then is nobody known to have changed.
+    pub fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// Whether a record may be news although it bears an older time than what is known: the server's clock was set back.
+    pub fn believes_older(&self) -> bool {
+        self.was_set_back
+    }
+
+    // ---- answers -----------------------------------------------------------------------------------------------------
+
+    /// A page came, with the server's clock at that moment.
+    pub fn page(&mut self, page: &Page<'_>, date: Option<DateTime<Utc>>) -> PullStep {
+        match self.asking {
+            Asking::Total => return self.counted(page.total),
+            Asking::Date => return self.dated(date),
+            Asking::Anew => self.begin_anew(),
+            Asking::List if self.is_before_cursor(date) => {
+                self.asking = Asking::Date;
+                return PullStep::Ask(PageAsk { place: Place::Start, limit: 1, ..self.ask() });
+            }
+            Asking::List => {}
+        }
+        self.began = self.began.or(date);
+        self.take(page)
+    }
+
+    /// More than could be taken in. The page gets smaller; one that holds a single customer is named.
+    pub fn too_much(&mut self, why: &str, has_begun: bool, first: Option<CustomerId>) -> PullStep {
+        if !has_begun && !std::mem::replace(&mut self.was_silent, true) {
+            return self.again();
+        }
+        if self.size + 1 == SIZES.len() {
+            let whom = first.map_or_else(|| "a customer".to_owned(), |id| format!("customer {id}"));
+            return PullStep::Over(Err(format!("{whom} alone is more than one answer can bring: {why}")));
+        }
+        let was = SIZES[self.size];
+        self.size += 1;
+        if let Place::Number(number) = &mut self.place {
+            *number = (*number - 1) * (was / SIZES[self.size]) as u64 + 1;
+        }
+        self.again()
+    }
+
+    /// The page was refused, by an answer. A cursor may have died of age, whatever the store calls that: it is asked once
+    /// without. `None`: nothing can be done about it.
+    pub fn refused(&mut self) -> Option<PullStep> {
+        let may_be_dead =
+            matches!(self.place, Place::After(_)) && self.asking == Asking::List && !self.is_anew;
+        may_be_dead.then(|| self.anew())
+    }
+
+    // ---- the list ----------------------------------------------------------------------------------------------------
+
+    fn take(&mut self, page: &Page<'_>) -> PullStep {
+        let is_by_number = matches!(self.place, Place::Number(_));
+        let is_less = page.total.zip(self.total).is_some_and(|(now, before)| now < before);
+        self.has_shrunk |= is_by_number && is_less;
+        self.total = page.total.or(self.total);
+        self.is_told = self.total.is_some() || page.more != More::Untold || page.cursor.is_some();
+        self.room += SIZES[self.size] as u64;
+        let before = self.seen.len();
+        for (attributes, _) in &page.customers {
+            self.seen.insert(attributes.id());
+            self.newest.see(attributes.text(FieldId::DATE_MODIFIED));
+        }
+        if page.customers.is_empty() {
+            return self.at_the_end();
+        }
+        self.is_unproven = false;
+        self.was_silent = false;
+        self.idle = if self.seen.len() > before { 0 } else { self.idle + 1 };
+        if self.idle > 0 && self.is_unpaged() {
+            return self.at_the_end();
+        }
+        if self.idle >= IDLE_PAGES {
+            let words = "its pages go round in circles: customers that were listed before are listed again";
+            return PullStep::Over(Err(words.to_owned()));
+        }
+        let is_over = match (page.more, self.total) {
+            (More::Yes, _) => false,
+            (More::No, _) => !self.is_short(),
+            (More::Untold, Some(_)) => !self.is_short(),
+            (More::Untold, None) => false,
+        };
+        if is_over {
+            return self.at_the_end();
+        }
+        self.place = match (&page.cursor, &self.place) {
+            (Some(cursor), Place::Start | Place::After(_)) => Place::After(cursor.clone()),
+            (_, Place::Number(number)) => Place::Number(number + 1),
+            (None, _) => Place::Number(self.room / SIZES[self.size] as u64 + 1),
+        };
+        PullStep::Ask(self.ask())
+    }
+
+    /// The store tells nothing of pages and gives the same again when asked for the next one: what it has is on one, unless
+    /// that was full.
+    fn is_unpaged(&self) -> bool {
+        let is_second = matches!(self.place, Place::Number(_)) && self.room == 2 * SIZES[self.size] as u64;
+        is_second && !self.is_told && self.seen.len() < SIZES[self.size] as u64
+    }
+
+    /// The list has come to its end: says so itself, or had nobody any more.
+    fn at_the_end(&mut self) -> PullStep {
+        let is_dead = self.is_unproven && self.total.is_none_or(|_| self.is_short());
+        if !self.is_anew && (is_dead || self.has_shrunk) {
+            return self.anew();
+        }
+        if self.has_shrunk {
+            return PullStep::Over(Err("customers left it while it was read page by page".to_owned()));
+        }
+        if !self.is_short() {
+            return PullStep::Over(Ok(()));
+        }
+        self.asking = Asking::Total;
+        PullStep::Ask(PageAsk { place: Place::Start, limit: 1, ..self.ask() })
+    }
+
+    /// Fewer came than there were said to be: how many are there now? Some may have been deleted meanwhile.
+    fn counted(&mut self, total: Option<u64>) -> PullStep {
+        self.asking = Asking::List;
+        self.total = total.or(self.total);
+        if !self.is_short() {
+            return PullStep::Over(Ok(()));
+        }
+        let (seen, total) = (self.seen.len(), self.total.unwrap_or_default());
+        PullStep::Over(Err(format!("it showed {seen} of {total} customers")))
+    }
+
+    fn is_short(&self) -> bool {
+        self.total.is_some_and(|total| self.seen.len() < total)
+    }
+
+    /// The question that will be noted as asked; a place that was refused stays, until it is known that the list begins.
+    fn anew(&mut self) -> PullStep {
+        self.asking = Asking::Anew;
+        PullStep::Anew(PageAsk { place: Place::Start, ..self.ask() })
+    }
+
+    fn begin_anew(&mut self) {
+        let Pull { modified_min, size, was_set_back, .. } = *self;
+        let newest = std::mem::take(&mut self.newest);
+        *self = Pull { size, newest, was_set_back, is_anew: true, ..Pull::new(modified_min) };
+    }
+
+    /// The same once more, or less of it.
+    fn again(&mut self) -> PullStep {
+        let ask = match self.asking {
+            Asking::List => self.ask(),
+            Asking::Anew => return PullStep::Anew(PageAsk { place: Place::Start, ..self.ask() }),
+            Asking::Total | Asking::Date => PageAsk { place: Place::Start, limit: 1, ..self.ask() },
+        };
+        PullStep::Ask(ask)
+    }
+
+    fn ask(&self) -> PageAsk {
+        PageAsk { modified_min: self.modified_min, place: self.place.clone(), limit: SIZES[self.size] }
+    }
+
+    // ---- the server's clock ------------------------------------------------------------------------------------------
+
+    /// The first page of a list of changes tells of a time before the one from which it was asked for.
+    fn is_before_cursor(&self, date: Option<DateTime<Utc>>) -> bool {
+        let is_first = self.began.is_none() && self.place == Place::Start;
+        is_first && self.modified_min.zip(date).is_some_and(|(min, date)| date < min)
+    }
+
+    fn dated(&mut self, date: Option<DateTime<Utc>>) -> PullStep {
+        self.asking = Asking::List;
+        // Heard twice: it is the cursor that is wrong, and nothing of what it asked for is known.
+        if self.is_before_cursor(date) {
+            self.modified_min = None;
+            self.was_set_back = true;
+        }
+        self.began = date;
+        PullStep::Ask(self.ask())
+    }
+}
+
+/// When a pull began, by the server's clock, and who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Witnesses {
+    /// The `Date` of its first answer.
+    pub told: Option<DateTime<Utc>>,
+    /// What it should have been: the `Date` of the pull before, and the time that passed here since; the till's own clock
+    /// where there was none.
+    pub expected: Option<DateTime<Utc>>,
+    /// The newest `date_modified` that was seen: the server's clock is no earlier.
+    pub newest: Option<DateTime<Utc>>,
+}
+
+impl Witnesses {
+    /// The server's clock when the pull began, as far as it is believed: what it told, but no later than somebody else says.
+    pub fn believed(self) -> Option<DateTime<Utc>> {
+        let Witnesses { told, expected, newest } = self;
+        match (told, expected.max(newest)) {
+            (Some(told), Some(other)) => Some(told.min(other)),
+            (Some(told), None) => Some(told),
+            (None, _) => newest.map(|newest| expected.map_or(newest, |expected| newest.min(expected))),
+        }
+    }
+
+    /// From when on the next pull asks, after one that was whole and asked from `cursor` on. One without news moves nothing:
+    /// it may have been maintenance that answered, and asking from the same moment again costs nothing.
+    pub fn next_cursor(
+        self,
+        cursor: Option<DateTime<Utc>>,
+        overlap: TimeDelta,
+        has_news: bool,
+    ) -> Option<DateTime<Utc>> {
+        let next = self.believed().map(|believed| believed.checked_sub_signed(overlap).unwrap_or(believed));
+        let is_ahead = self.told.zip(cursor).is_some_and(|(told, cursor)| told < cursor);
+        match has_news || is_ahead {
+            true if is_ahead => next,
+            true => next.max(cursor),
+            false => cursor,
+        }
+    }
+}
+
+/// How many deletions are believed without a person's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeletionBrake {
+    /// So many of a hundred customers of the file. Default: 5.
+    pub percent: u8,
+    /// But as many as this in any case. Default: 20.
+    pub at_least: u64,
+}
+
+impl Default for DeletionBrake {
+    fn default() -> DeletionBrake {
+        DeletionBrake { percent: 5, at_least: 20 }
+    }
+}
+
+impl DeletionBrake {
+    /// How many of a file's `customers` may go, when `word` is what a person has allowed.
+    pub fn most(&self, customers: u64, word: Option<u64>) -> u64 {
+        let share = customers.saturating_mul(u64::from(self.percent)) / 100;
+        share.max(self.at_least).max(word.unwrap_or_default())
+    }
+}
+
+/// A set of customers. Ids are mostly given out one after the other, so 64 of them share an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Ids {
+    blocks: BTreeMap<i64, u64>,
+    len: u64,
+}
+
+impl Ids {
+    /// Puts a customer in. Returns false if it was there.
+    pub fn insert(&mut self, id: CustomerId) -> bool {
+        let (block, bit) = (self.blocks.entry(id.0 >> 6).or_default(), 1 << (id.0 & 63));
+        let is_new = *block & bit == 0;
+        *block |= bit;
+        self.len += u64::from(is_new);
+        is_new
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl FromIterator<CustomerId> for Ids {
+    fn from_iter<I: IntoIterator<Item = CustomerId>>(ids: I) -> Ids {
+        let mut all = Ids::default();
+        ids.into_iter().for_each(|id| _ = all.insert(id));
+        all
+    }
+}
+
+/// The newest time of many. Almost all are older, and are told to be so by their text.
+#[derive(Clone, Debug, Default)]
+struct Newest {
+    text: String,
+    at: Option<DateTime<Utc>>,
+}
+
+impl Newest {
+    /// `json` is a `date_modified` as a record has it.
+    fn see(&mut self, json: Option<&str>) {
+        let Some(text) = json.map(|json| json.trim_matches('"')) else { return };
+        let is_alike = text.len() == self.text.len() && text.ends_with('Z');
+        if is_alike && text <= self.text.as_str() {
+            return;
+        }
+        let Some(at) = moment(text) else { return };
+        if self.at.is_none_or(|newest| at > newest) {
+            (self.at, self.text) = (Some(at), text.to_owned());
+        }
+    }
+}
+
+fn moment(text: &str) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
+}
