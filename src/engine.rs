@@ -219,6 +219,7 @@ impl<R: Remote> SyncEngine<R> {
 
     fn begin(&mut self) -> Result<SyncLock> {
         let lock = self.store.lock_sync(self.options.wait)?;
+        self.store.refuse_company()?;
         self.store.begin_sync()?;
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.options.policies.clock_offset = self.store.clock_offset()?;

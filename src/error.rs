@@ -55,6 +55,8 @@ pub enum Failure {
     NotEncrypted(PathBuf),
     #[error("the database {0} is open elsewhere")]
     InUse(PathBuf),
+    #[error("the database {0} is open in this process outside of the SQLite of this library")]
+    TwoSqlites(PathBuf),
     #[error("{0}")]
     Key(String),
     #[cfg_attr(not(feature = "keyring"), allow(dead_code, reason = "nobody asks a keyring then"))]
@@ -124,6 +126,7 @@ impl Error {
                 | KeyNeeded(_)
                 | NotEncrypted(_)
                 | InUse(_)
+                | TwoSqlites(_)
                 | Database { .. }
         )
     }
@@ -136,6 +139,12 @@ impl Error {
 
     pub(crate) fn is_wrong_key(&self) -> bool {
         matches!(*self.0, Failure::WrongKey(_))
+    }
+
+    /// The file is open in this process through another copy of SQLite, or as a plain file. On Unix neither sees the other's
+    /// locks, so nothing was done with it.
+    pub fn is_two_sqlites(&self) -> bool {
+        matches!(*self.0, Failure::TwoSqlites(_))
     }
 
     /// Another sync, or another worker, of the same file is running.
@@ -167,6 +176,7 @@ impl Error {
             Failure::KeyNeeded(_) => "key_needed",
             Failure::NotEncrypted(_) => "not_encrypted",
             Failure::InUse(_) => "in_use",
+            Failure::TwoSqlites(_) => "two_sqlites",
             Failure::Key(_) => "key",
             Failure::Keyring(_) => "keyring",
             Failure::NotBuiltIn { .. } => "not_built_in",
@@ -209,6 +219,11 @@ impl Error {
             }
             Failure::NotEncrypted(_) => "open it without a key; see docs/operations.md for how to encrypt it",
             Failure::InUse(_) => "stop every program and worker that has it open, then try again",
+            Failure::TwoSqlites(_) => {
+                "neither would see the other's locks, which destroys the file: sync by the worker as a process (tillsync worker), by \
+                 the extension loaded into the app's own SQLite, or do everything through this library; and copy a file \
+                 by backup, never by reading it in this process. See docs/embedding.md"
+            }
             Failure::Key(_) => "see docs/operations.md for what may be a key, and where it may be kept",
             Failure::Keyring(_) => "unlock the keyring, or keep the key in a file or the environment",
             Failure::NotBuiltIn { .. } => "build tillsync with that feature; the file was not touched",

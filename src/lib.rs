@@ -18,6 +18,7 @@ compile_error!("tillsync needs the SQLite that it was tested with: enable its fe
 mod api;
 mod clock;
 mod customer;
+mod descriptors;
 #[cfg(any(feature = "ffi", feature = "extension"))]
 mod embed;
 mod engine;

@@ -36,6 +36,7 @@ struct Envelope {
 /// Answers a request to a till.
 pub(crate) fn answer(till: &Till, request: &str) -> Answer {
     let Envelope { command } = read(request)?;
+    till.refuse_company()?;
     match command.as_str() {
         "edit" => edit(till, read(request)?),
         "credit" => credit(till, read(request)?),

@@ -130,6 +130,11 @@ impl Till {
         })
     }
 
+    /// Refuses to go on when the app has opened the file by other means in this process.
+    pub(super) fn refuse_company(&self) -> Result<()> {
+        crate::store::refuse_company(&self.path)
+    }
+
     /// The connection that reads and edits, for an instant.
     pub(super) fn store(&self) -> MutexGuard<'_, Store> {
         lock(&self.store)

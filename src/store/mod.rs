@@ -47,6 +47,8 @@ pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
+#[cfg(any(feature = "ffi", feature = "extension"))]
+pub(crate) use open::refuse_company;
 pub(crate) use open::{Lock, SyncLock};
 pub(crate) use pull::{Judging, PageKind, Taken};
 pub use read::{DecisionRow, JournalRow, Status};
@@ -216,6 +218,23 @@ impl Store {
             work(&transaction)
         };
         run().map_err(|failed: Failed| failed.at(&self.path))
+    }
+}
+
+impl Drop for Store {
+    /// A file that has come into other hands of this process stays open: closing it would give up their locks, and take
+    /// its log from under them, for SQLite believes itself to be the last one. The end of the process closes it.
+    fn drop(&mut self) {
+        if self.refuse_company().is_ok() {
+            return;
+        }
+        if let Ok(nothing) = Connection::open_in_memory() {
+            tracing::warn!(path = %self.path.display(), "the file stays open: this process has it open elsewhere too");
+            if !self.connection.is_autocommit() {
+                _ = self.connection.execute_batch("ROLLBACK");
+            }
+            std::mem::forget(std::mem::replace(&mut self.connection, nothing));
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::log::Log;
 use super::polite::Others;
 use super::{Store, StoreOptions, schema, unlock};
+use crate::descriptors;
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
 
@@ -31,6 +32,7 @@ const STATEMENTS: usize = 160;
 pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     let StoreOptions { create: may_create, key } = options;
     unlock::allow(key.as_ref())?;
+    refuse_company(path)?;
     if may_create {
         create(path)?;
     }
@@ -63,6 +65,16 @@ pub(super) fn raw(path: &Path) -> Result<Connection> {
         Ok(connection)
     };
     open().map_err(|e| Error::sqlite(path, e))
+}
+
+/// Refuses a file that is in other hands of this process, before it is opened: closing it again would give up their locks.
+pub(crate) fn refuse_company(path: &Path) -> Result<()> {
+    let file = real(path);
+    let files = ["", "-wal", "-shm", "-journal"].map(|suffix| with_suffix(&file, suffix));
+    match descriptors::is_held_by_others(&files) {
+        true => Err(Failure::TwoSqlites(path.to_owned()).into()),
+        false => Ok(()),
+    }
 }
 
 /// An empty file for its owner only; SQLite gives the files beside it the same rights.
@@ -165,6 +177,11 @@ impl Store {
         Ok(())
     }
 
+    /// Refuses to go on when the file has come into other hands of this process since it was opened.
+    pub(crate) fn refuse_company(&self) -> Result<()> {
+        refuse_company(&self.path)
+    }
+
     /// Whether a sync of this file runs now, in whatever process.
     ///
     /// # Errors
@@ -219,7 +236,16 @@ impl Lock {
 
 /// One lock for one database, by whichever path it was opened.
 fn beside(database: &Path, suffix: &str) -> PathBuf {
-    let mut path = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
+    with_suffix(&real(database), suffix)
+}
+
+/// The file behind links, beside which SQLite has its own.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     path.into()
 }

@@ -248,7 +248,9 @@ impl<R: Remote> Worker<R> {
         if !self.has_the_file()? {
             return Ok(());
         }
-        self.notice_edits()?;
+        if self.may_look() {
+            self.notice_edits()?;
+        }
         if self.schedule.is_due(self.clock.now_ms()) {
             self.sync();
         }
@@ -261,7 +263,9 @@ impl<R: Remote> Worker<R> {
             self.lock = self.watch.lock_worker()?;
             if self.lock.is_some() {
                 self.is_at_work.store(true, Ordering::Relaxed);
-                self.take_up()?;
+                if self.may_look() {
+                    self.take_up()?;
+                }
             }
         }
         Ok(self.lock.is_some())
@@ -278,6 +282,11 @@ impl<R: Remote> Worker<R> {
             std::thread::sleep(self.options.look.min(left));
         }
         Ok(())
+    }
+
+    /// While this process has the file in other hands too, not even a look: a sync says so when it is due.
+    fn may_look(&self) -> bool {
+        self.watch.refuse_company().is_ok()
     }
 
     /// Goes on where the last worker of the file ended.
@@ -324,6 +333,9 @@ impl<R: Remote> Worker<R> {
                 }
                 self.queue.push(Event::SyncFailed { code, message });
                 self.schedule.failed(self.clock.now_ms(), fastrand::f64());
+                if error.is_two_sqlites() {
+                    return;
+                }
                 self.remember_the_next_try(Some(self.schedule.due_ms()));
             }
         }

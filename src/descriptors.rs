@@ -1,0 +1,181 @@
+//! Which files of this process our SQLite has open, and whether anybody else has one of them open too.
+//!
+//! On Unix a lock on a file belongs to the process, whoever took it. Two copies of SQLite in one process do not see each
+//! other's locks, and whoever closes *any* descriptor of a file gives up all locks that the process has on it. So a file is
+//! never in the hands of our SQLite and of somebody else at once, and whoever is about to touch one asks here first:
+//! [`is_held_by_others`].
+//!
+//! Which descriptors are ours, our SQLite tells itself: its interface to Unix lets the calls `open` and `close` be replaced
+//! (`xSetSystemCall`), and ours keep a list. Every connection of this copy is in it, also one that an app opened by itself
+//! through `rusqlite`. What was open already when the list began is ours only if this copy had been in use by then:
+//! a copy that was never initialized has opened nothing.
+//!
+//! On Windows nothing of this is needed: locks belong to handles there, two copies see each other's, and closing one
+//! handle leaves those of another alone.
+//!
+//! `unsafe` stands here, beside the C interface, because the functions of SQLite's file system are pointers of C; there is
+//! nothing safe around them in any crate.
+
+#![allow(unsafe_code, reason = "the functions of SQLite's file system are pointers of C")]
+
+#[cfg(unix)]
+pub(crate) use unix::is_held_by_others;
+
+/// Locks belong to handles here: others do no harm.
+#[cfg(not(unix))]
+pub(crate) fn is_held_by_others(_: &[std::path::PathBuf]) -> bool {
+    false
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::collections::BTreeMap;
+    use std::ffi::{CStr, c_char, c_int};
+    use std::fs::{File, Metadata};
+    use std::mem::{ManuallyDrop, transmute};
+    use std::os::fd::FromRawFd;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::PathBuf;
+    use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
+
+    use rusqlite::ffi::{sqlite3_syscall_ptr, sqlite3_vfs, sqlite3_vfs_find};
+
+    type Open = unsafe extern "C" fn(*const c_char, c_int, c_int) -> c_int;
+    type Close = unsafe extern "C" fn(c_int) -> c_int;
+
+    /// Device and inode: the file itself, whatever it is called.
+    type FileId = (u64, u64);
+
+    /// The descriptors of our SQLite, each with the file that it was opened for: a number that somebody else closed and
+    /// got again is not ours any more. Held while one is opened or closed, so that whoever looks finds none between two
+    /// states.
+    static OURS: Mutex<BTreeMap<c_int, FileId>> = Mutex::new(BTreeMap::new());
+
+    /// The calls that ours stand in for.
+    static OPEN: OnceLock<Open> = OnceLock::new();
+    static CLOSE: OnceLock<Close> = OnceLock::new();
+
+    /// Where no list of the open descriptors can be had, so many are asked for one by one.
+    const MOST: c_int = 4_096;
+
+    fn ours() -> MutexGuard<'static, BTreeMap<c_int, FileId>> {
+        OURS.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one of these files is open in this process through a descriptor that is not of our SQLite. Nothing is
+    /// opened or closed to find that out but the list of descriptors itself.
+    pub(crate) fn is_held_by_others(files: &[PathBuf]) -> bool {
+        watch();
+        let files: Vec<FileId> =
+            files.iter().filter_map(|file| file.metadata().ok()).map(|of| id(&of)).collect();
+        if files.is_empty() || OPEN.get().is_none() {
+            return false;
+        }
+        let ours = ours();
+        open_descriptors().any(|(fd, file)| files.contains(&file) && ours.get(&fd) != Some(&file))
+    }
+
+    /// From now on every descriptor that our SQLite opens is known. Before its first connection, best.
+    fn watch() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let was_in_use = is_in_use();
+            if replace_calls().is_some() && was_in_use {
+                ours().extend(open_descriptors());
+            }
+        });
+    }
+
+    /// Whether this copy of SQLite was initialized: from then on it takes no such setting, and says that it is too late.
+    #[cfg(feature = "bundled")]
+    fn is_in_use() -> bool {
+        use rusqlite::ffi::{SQLITE_MISUSE, sqlite3_config};
+        // SAFETY: a number that is no setting takes no further argument, and changes nothing.
+        unsafe { sqlite3_config(-1) == SQLITE_MISUSE }
+    }
+
+    /// The extension lives in the app's SQLite, which has loaded it through an open connection.
+    #[cfg(not(feature = "bundled"))]
+    fn is_in_use() -> bool {
+        true
+    }
+
+    /// Puts our `open` and `close` in the place of those that SQLite calls. All of its file systems for Unix share them.
+    fn replace_calls() -> Option<()> {
+        // SAFETY: the name ends with a NUL; what is found belongs to SQLite and stays for as long as the process.
+        let unix = unsafe { sqlite3_vfs_find(c"unix".as_ptr()).as_mut() }?;
+        let (open, close) = (call(unix, c"open")?, call(unix, c"close")?);
+        // SAFETY: these are the signatures by which SQLite calls its `open` and `close`.
+        unsafe {
+            _ = OPEN.set(transmute::<unsafe extern "C" fn(), Open>(open));
+            _ = CLOSE.set(transmute::<unsafe extern "C" fn(), Close>(close));
+        }
+        // SAFETY: both functions have the signature by which SQLite calls them, and stay for as long as the process.
+        unsafe {
+            set_call(unix, c"close", transmute::<Close, unsafe extern "C" fn()>(noted_close));
+            set_call(unix, c"open", transmute::<Open, unsafe extern "C" fn()>(noted_open));
+        }
+        Some(())
+    }
+
+    fn call(vfs: &mut sqlite3_vfs, name: &CStr) -> Option<unsafe extern "C" fn()> {
+        // SAFETY: the method of this very file system, with a name that ends with a NUL.
+        unsafe { vfs.xGetSystemCall?(vfs, name.as_ptr()) }
+    }
+
+    /// # Safety
+    /// `function` has the signature by which SQLite calls what it knows by this name.
+    unsafe fn set_call(vfs: &mut sqlite3_vfs, name: &CStr, function: unsafe extern "C" fn()) {
+        let function: sqlite3_syscall_ptr = Some(function);
+        if let Some(set) = vfs.xSetSystemCall {
+            // SAFETY: the method of this very file system, with a name that ends with a NUL.
+            unsafe { set(vfs, name.as_ptr(), function) };
+        }
+    }
+
+    unsafe extern "C" fn noted_open(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
+        let Some(open) = OPEN.get() else { return -1 };
+        let mut ours = ours();
+        // SAFETY: SQLite's own arguments, to the function that it would have called.
+        let fd = unsafe { open(path, flags, mode) };
+        if let Some(file) = file_of(fd) {
+            ours.insert(fd, file);
+        }
+        fd
+    }
+
+    unsafe extern "C" fn noted_close(fd: c_int) -> c_int {
+        let Some(close) = CLOSE.get() else { return -1 };
+        let mut ours = ours();
+        ours.remove(&fd);
+        // SAFETY: SQLite's own argument, to the function that it would have called.
+        unsafe { close(fd) }
+    }
+
+    fn id(file: &Metadata) -> FileId {
+        (file.dev(), file.ino())
+    }
+
+    /// The file behind a descriptor; none: it is not open.
+    fn file_of(fd: c_int) -> Option<FileId> {
+        if fd < 0 {
+            return None;
+        }
+        // SAFETY: it is asked what it is and never closed; a number that is none any more answers that it is bad.
+        let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
+        file.metadata().ok().map(|of| id(&of))
+    }
+
+    fn open_descriptors() -> impl Iterator<Item = (c_int, FileId)> {
+        numbers().into_iter().filter_map(|fd| Some((fd, file_of(fd)?)))
+    }
+
+    fn numbers() -> Vec<c_int> {
+        // Elsewhere `/dev/fd` may show the first three only.
+        let list = if cfg!(target_vendor = "apple") { "/dev/fd" } else { "/proc/self/fd" };
+        match std::fs::read_dir(list) {
+            Ok(list) => list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect(),
+            Err(_) => (0..MOST).collect(),
+        }
+    }
+}

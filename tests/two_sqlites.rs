@@ -1,0 +1,274 @@
+//! A file is never in the hands of two SQLites of one process: their locks would not see each other. What is open in this
+//! process by other means is refused, before anything is written and without taking anybody's lock.
+#![cfg(all(unix, feature = "sandbox"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+#[cfg(feature = "ffi")]
+#[path = "common/library.rs"]
+mod library;
+
+use std::fs::File;
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Till, till};
+use tillsync::{Event, Store, Syncer, SyncerOptions};
+
+/// What is in the folder of a till, byte for byte.
+fn bytes(till: &Till) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+    let entries = std::fs::read_dir(till.folder.path()).unwrap().map(|entry| entry.unwrap());
+    let mut files: Vec<_> =
+        entries.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap())).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_file_that_this_process_has_open_by_other_means_is_refused() {
+    let till = till(3);
+    let before = bytes(&till);
+    let other = File::open(&till.path).unwrap();
+    let refused = Store::open(&till.path).unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.is_two_sqlites(), refused.is_database()),
+        ("two_sqlites", true, true)
+    );
+    let hint = refused.hint().unwrap();
+    assert!(
+        ["tillsync worker", "extension", "this library", "backup"].iter().all(|way| hint.contains(way)),
+        "{hint}"
+    );
+    assert_eq!(bytes(&till), before);
+    drop(other);
+    Store::open(&till.path).unwrap();
+}
+
+#[test]
+fn so_is_one_under_another_name_or_of_which_only_the_log_is_open() {
+    let till = till(3);
+    let linked = till.folder.path().join("linked.db");
+    std::os::unix::fs::symlink(&till.path, &linked).unwrap();
+    let other = File::open(&till.path).unwrap();
+    assert_eq!(Store::open(&linked).unwrap_err().code(), "two_sqlites");
+    drop(other);
+
+    let store = till.store();
+    let log = File::open(till.folder.path().join("till.db-wal")).unwrap();
+    assert_eq!(Store::open(&till.path).unwrap_err().code(), "two_sqlites");
+    drop(log);
+    drop(store);
+    Store::open(&till.path).unwrap();
+}
+
+/// They are of the same SQLite, whoever opened them and when.
+#[test]
+fn connections_of_an_app_by_rusqlite_are_no_others() {
+    let till = till(3);
+    let before = rusqlite::Connection::open(&till.path).unwrap();
+    let mut engine = till.engine();
+    let after = rusqlite::Connection::open(&till.path).unwrap();
+    for connection in [&before, &after] {
+        connection.execute("UPDATE customer SET phone = phone || '7' WHERE id = 1", []).unwrap();
+        assert_eq!(engine.sync().unwrap().uploaded_fields, 1);
+    }
+    drop(before);
+    Store::open(&till.path).unwrap();
+}
+
+/// In a process of its own, in which no till was opened before.
+#[test]
+fn so_are_those_that_were_there_before_the_first_till() {
+    let this = std::env::current_exe().unwrap();
+    let child =
+        Command::new(this).args(["--ignored", "--exact", "an_app_that_opened_its_connection_first"]).output();
+    let said = String::from_utf8_lossy(&child.unwrap().stdout).into_owned();
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "run by the one above"]
+fn an_app_that_opened_its_connection_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("till.db");
+    let app = rusqlite::Connection::open(&path).unwrap();
+    app.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE my_sale (id INTEGER)").unwrap();
+    let store = Store::open(&path).unwrap();
+    app.execute("INSERT INTO my_sale VALUES (1)", []).unwrap();
+    // By other means is refused here too.
+    let other = File::open(&path).unwrap();
+    assert_eq!(store.reopen().unwrap_err().code(), "two_sqlites");
+    drop(other);
+    store.reopen().unwrap();
+}
+
+#[test]
+fn a_sync_does_not_begin_while_the_file_is_open_by_other_means() {
+    let till = till(3);
+    let mut engine = till.engine();
+    till.set(1, "phone", "here");
+    let other = File::open(&till.path).unwrap();
+    let before = bytes_of(&till);
+    assert_eq!(engine.sync().unwrap_err().code(), "two_sqlites");
+    assert_eq!(engine.push().unwrap_err().code(), "two_sqlites");
+    assert_eq!(bytes_of(&till), before);
+    assert_eq!((till.gets(), till.puts().len()), (0, 0));
+    drop(other);
+    assert_eq!(engine.sync().unwrap().uploaded_fields, 1);
+}
+
+/// The file and its log, without opening them: as they were written last.
+fn bytes_of(till: &Till) -> Vec<(u64, std::time::SystemTime)> {
+    let files = ["till.db", "till.db-wal"].map(|name| till.folder.path().join(name).metadata().unwrap());
+    files.iter().map(|file| (file.len(), file.modified().unwrap())).collect()
+}
+
+#[test]
+fn a_worker_says_so_stays_away_from_the_file_and_goes_on_when_it_is_alone_again() {
+    let till = till(3);
+    let brief = Duration::from_millis(20);
+    let options = SyncerOptions {
+        every: Duration::from_millis(50),
+        debounce: brief,
+        retry_base: brief,
+        retry_cap: brief * 2,
+        look: Duration::from_millis(5),
+        ..SyncerOptions::default()
+    };
+    let (syncer, events) = Syncer::start(till.engine(), options).unwrap();
+    let next = |wanted: fn(&Event) -> bool| {
+        let mut some = std::iter::from_fn(|| events.next(Duration::from_secs(10))).take(500);
+        some.find(wanted).expect("the worker does not say so")
+    };
+    next(|event| matches!(event, Event::SyncFinished(_)));
+    let other = File::open(&till.path).unwrap();
+    next(|event| matches!(event, Event::SyncFailed { code: "two_sqlites", .. }));
+    let before = bytes_of(&till);
+    next(|event| matches!(event, Event::SyncFailed { code: "two_sqlites", .. }));
+    assert_eq!(bytes_of(&till), before);
+    drop(other);
+    next(|event| matches!(event, Event::SyncFinished(_)));
+    assert!(syncer.stop(Duration::from_secs(5)));
+}
+
+#[cfg(feature = "ffi")]
+mod in_another_language {
+    use super::*;
+    use serde_json::Value;
+
+    /// What a script finds: the library, `refused(what)`, which says with which code that was refused, and `locks()`: how
+    /// many bytes of the file and its shared memory another process finds locked.
+    const PREAMBLE: &str = r#"
+import ctypes, fcntl, json, os, sqlite3, struct, subprocess, sys
+library, path = sys.argv[1:3]
+c = ctypes.CDLL(library)
+c.tillsync_open.restype, c.tillsync_open.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_char_p]
+for name, arguments in [('call', [ctypes.c_uint64, ctypes.c_char_p]), ('last_error', [])]:
+    function = getattr(c, 'tillsync_' + name)
+    function.restype, function.argtypes = ctypes.c_void_p, arguments
+c.tillsync_close.argtypes = [ctypes.c_uint64]
+
+def read(pointer):
+    return json.loads(ctypes.string_at(pointer))
+
+def call(till, **request):
+    answer = read(c.tillsync_call(till, json.dumps(request).encode()))
+    return answer['error']['code'] if 'error' in answer else answer
+
+LOOK = '''
+import fcntl, os, struct, sys
+def locked(path, byte):
+    file = os.open(path, os.O_RDWR)
+    asked = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, byte, 1, 0)
+    found = struct.unpack('hhqqi4x', fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    os.close(file)
+    return found[0] != fcntl.F_UNLCK
+path = sys.argv[1]
+shared = [locked(path, 0x40000002)]
+print(sum(shared + [locked(path + '-shm', byte) for byte in range(120, 129)]))
+'''
+def locks():
+    return int(subprocess.check_output([sys.executable, '-c', LOOK, path]))
+
+def app():
+    connection = sqlite3.connect(path, isolation_level=None, timeout=10)
+    connection.execute('SELECT count(*) FROM customer').fetchone()
+    return connection
+"#;
+
+    fn python(till: &Till, script: &str) -> Value {
+        let name = format!("{}tillsync{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+        let mut python = Command::new("python3");
+        python
+            .args(["-c", &format!("{PREAMBLE}{script}")])
+            .arg(library::library().join(name))
+            .arg(&till.path);
+        let output = python.output().expect("this test needs python3");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    #[test]
+    fn the_library_beside_python_s_sqlite_is_refused_and_takes_none_of_its_locks() {
+        let till = till(3);
+        let said = python(
+            &till,
+            "
+file = app()
+file.execute('BEGIN IMMEDIATE')
+file.execute(\"UPDATE customer SET phone = 'python' WHERE id = 1\")
+before = locks()
+handle = c.tillsync_open(path.encode(), None)
+error = read(c.tillsync_last_error())['error']
+after = locks()
+file.execute('COMMIT')
+print(json.dumps([handle, error['code'], 'tillsync worker' in error['hint'], before > 2, after == before,
+    file.execute('PRAGMA integrity_check').fetchone()[0]]))",
+        );
+        assert_eq!(said, serde_json::json!([0, "two_sqlites", true, true, true, "ok"]));
+        assert_eq!(till.local(1, "phone"), "\"python\"");
+    }
+
+    #[test]
+    fn python_s_sqlite_beside_the_library_ends_what_the_library_does() {
+        let till = till(3);
+        let said = python(
+            &till,
+            "
+till = c.tillsync_open(path.encode(), b'{\"store_hash\":\"sandbox\",\"access_token\":\"x\"}')
+first = call(till, command='edit', id=1, fields={'phone': 'library'})['edited']
+file = app()
+file.execute('BEGIN IMMEDIATE')
+file.execute(\"UPDATE customer SET company = 'python' WHERE id = 1\")
+before = locks()
+said = [call(till, command=command, **more) for command, more in
+    [('edit', {'id': 2, 'fields': {'phone': 'never'}}), ('sync', {}), ('status', {})]]
+c.tillsync_close(till)
+after = locks()
+file.execute('COMMIT')
+print(json.dumps([first, said, after == before, os.path.exists(path + '-wal'), file.execute('PRAGMA integrity_check').fetchone()[0]]))",
+        );
+        let refused = ["two_sqlites"; 3];
+        assert_eq!(said, serde_json::json!([1, refused, true, true, "ok"]));
+        assert_eq!(
+            (till.local(1, "phone"), till.local(1, "company")),
+            ("\"library\"".into(), "\"python\"".into())
+        );
+    }
+
+    /// Nothing else of the process is in the way: a file of another till, or a plain file that is closed again.
+    #[test]
+    fn other_files_of_python_s_sqlite_are_no_matter() {
+        let till = till(3);
+        let said = python(
+            &till,
+            "
+file = sqlite3.connect(path + '.own', isolation_level=None)
+file.execute('CREATE TABLE sale (id)')
+app().close()
+till = c.tillsync_open(path.encode(), None)
+print(json.dumps([till > 0, call(till, command='edit', id=1, fields={'phone': 'fine'})['edited']]))",
+        );
+        assert_eq!(said, serde_json::json!([true, 1]));
+    }
+}
