@@ -75,7 +75,11 @@ impl Tally {
 /// One till, its people, and what they asked for.
 struct Shop {
     till: Till,
+    /// Whom the till edits.
     ids: Vec<i64>,
+    /// Whom the back office edits, and nobody else: an edit in doubt whose customer somebody else moved meanwhile may be
+    /// held for a person, as `odd_money` shows, and here everything is to come to its end by itself.
+    offices: Vec<i64>,
     ledger: Ledger,
     random: fastrand::Rng,
     /// The share of adjustments: a batch that holds one waits for its grace after a kill.
@@ -123,9 +127,9 @@ impl Shop {
                 .with(Fault::Status(503), 0.03)
                 .with(Fault::AppliedThenStatus(504), 0.03),
         );
-        let ids = till.sandbox.ids().into_iter().map(i64::from).collect();
+        let (offices, ids) = till.sandbox.ids().into_iter().map(i64::from).partition(|id| id % 6 == 0);
         let money = [0.1, 0.3, 0.6][random.usize(..3)];
-        Shop { till, ids, ledger: Ledger::default(), random, money, tally: Tally::default() }
+        Shop { till, ids, offices, ledger: Ledger::default(), random, money, tally: Tally::default() }
     }
 
     /// Draws an edit: of one attribute, or of several customers all or nothing.
@@ -167,7 +171,7 @@ impl Shop {
     /// Somebody at the back office gives a pull something to bring.
     fn office(&mut self) {
         for _ in 0..self.random.usize(1..5) {
-            let id = self.ids[self.random.usize(..self.ids.len())] as i32;
+            let id = self.offices[self.random.usize(..self.offices.len())] as i32;
             let text = format!("T{}", self.random.u16(..));
             self.till.sandbox.edit(id, serde_json::json!({ "tax_exempt_category": text }));
         }
