@@ -210,6 +210,74 @@ fn every_status_means_what_the_contract_says() {
 }
 
 #[test]
+fn decisions_name_what_was_seen() {
+    let till = till();
+    let status = |arguments: &[&str]| till.run(arguments).status;
+    till.conflict();
+    let (_, conflicts) = till.json(&["conflicts"]);
+    let stamp = conflicts[0]["stamp"].as_str().unwrap();
+    assert_eq!(conflicts[0]["seqs"], json!([1]));
+    // The store moves on, and so does the conflict.
+    assert!(till.sandbox.edit(1, json!({"phone": "555-0200"})));
+    assert_eq!(status(&["sync"]), 3);
+    let (code, refused) = till.json(&["resolve", "1", "phone", "--keep", "local", "--seen", stamp]);
+    assert_eq!((code, &refused["error"]["code"]), (2, &json!("usage")));
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("555-0142") && message.contains("555-0200"), "{message}");
+    assert_eq!(status(&["discard", "1", "phone", "--seen", stamp]), 2);
+    let (_, conflicts) = till.json(&["conflicts"]);
+    let stamp = conflicts[0]["stamp"].as_str().unwrap();
+    assert_eq!(status(&["resolve", "1", "phone", "--keep", "local", "--seen", stamp]), 0);
+    // A command takes exactly the names that it prints.
+    for name in ["phone.xyz", "form_field.size", "nonsense", "*"] {
+        assert_eq!(status(&["discard", "1", name]), 2, "{name}");
+    }
+    assert_eq!(status(&["sync"]), 0);
+    assert_eq!(status(&["resolve", "1", "phone", "--keep", "remote"]), 2, "no conflict is open");
+    assert_eq!(status(&["undo", "1"]), 2, "a person decided it");
+    // Refused edits, row by row.
+    till.rejection();
+    let (_, rejected) = till.json(&["rejected"]);
+    let seq = rejected[0]["seq"].to_string();
+    assert_eq!(till.json(&["retry", "--seq", &seq]), (0, json!({"customer_id": null, "fields": 1})));
+    assert_eq!(status(&["retry", "--seq", &seq]), 2, "it is not refused any more");
+    assert_eq!(till.json(&["discard", "--seq", &seq]), (0, json!({"customer_id": null, "fields": 1})));
+    for usage in
+        [&["discard", "--seq", &seq][..], &["discard"], &["discard", "2", "--seq", "1"], &["undo", "77"]]
+    {
+        assert_eq!(status(usage), 2, "{usage:?}");
+    }
+    // What was brought together by itself is taken back.
+    assert!(till.sandbox.edit(2, json!({"channel_ids": [1, 2]})));
+    assert_eq!(status(&["sync"]), 0);
+    till.ok(&["edit", "2", "channel_ids=[1,2,3]"]);
+    assert!(till.sandbox.edit(2, json!({"channel_ids": [1, 2, 4]})));
+    assert_eq!(status(&["sync"]), 0);
+    let (_, log) = till.json(&["log", "2"]);
+    let decision = log.as_array().unwrap().last().unwrap()["decisions"][0]["id"].to_string();
+    assert_eq!(status(&["undo", &decision]), 0);
+    assert_eq!(till.json(&["show", "2"]).1["customer"]["channel_ids"], json!([1, 2, 4]));
+    assert_eq!(status(&["undo", &decision]), 2);
+}
+
+#[test]
+fn a_refused_payment_is_readable_row_by_row() {
+    let till = till();
+    till.ok(&["credit", "2", "-2.50"]);
+    let sql = rusqlite::Connection::open(till.folder.path().join("till.db")).unwrap();
+    let triggers: Vec<String> = sql
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'journal'")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<rusqlite::Result<_>>()
+        .unwrap();
+    triggers.iter().for_each(|name| sql.execute_batch(&format!("DROP TRIGGER {name}")).unwrap());
+    sql.execute("UPDATE journal SET outcome = 'rejected', reason = 'no debts'", []).unwrap();
+    with_filters(|| insta::assert_snapshot!("rejected_payment", till.seen(&["rejected"])));
+}
+
+#[test]
 fn a_second_sync_of_the_same_file_is_told_at_once() {
     let till = till();
     let lock = File::open(till.folder.path().join("till.db-sync")).unwrap();

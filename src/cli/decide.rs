@@ -173,15 +173,18 @@ pub(super) fn rejected_in_words(rejected: &[tillsync::Rejected]) -> String {
     if rejected.is_empty() {
         return "No rejected edits.".to_owned();
     }
+    let is_money = |edit: &&tillsync::Rejected| edit.field == "store_credit_amounts";
     let rows = rejected.iter().map(|edit| {
-        let value = render::value(&edit.field, &edit.value);
+        let value = match is_money(&edit) {
+            true => edit.value.trim_matches('"').to_owned(),
+            false => render::value(&edit.field, &edit.value),
+        };
         let (edit_seq, id) = (edit.seq.to_string(), edit.customer_id.to_string());
         [edit_seq, id, edit.field.clone(), value, render::plain(&edit.reason)]
     });
     let table = render::table(["edit", "customer", "field", "value", "the store says"], rows);
     let counted = render::count(rejected.len() as u64, "rejected edit");
     let mut text = format!("{counted}\n{table}");
-    let is_money = |edit: &&tillsync::Rejected| edit.field == "store_credit_amounts";
     if rejected.iter().any(|edit| !is_money(&edit)) {
         text += "\nEdit the field again, or: tillsync retry CUSTOMER, tillsync discard CUSTOMER FIELD";
     }

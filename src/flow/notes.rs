@@ -57,7 +57,21 @@ fn merged<'t>(base: &[&'t str], local: &[&'t str], remote: &[&'t str]) -> Option
     if base == local {
         return Some(remote.to_vec());
     }
-    apart(base, local, remote).or_else(|| around(base, local, remote))
+    apart(base, local, remote).or_else(|| around(base, local, remote)).or_else(|| added(base, local, remote))
+}
+
+/// One side only added lines, before or behind all that was there, whatever the other side made of that.
+fn added<'t>(base: &[&'t str], local: &[&'t str], remote: &[&'t str]) -> Option<Lines<'t>> {
+    let is_apart = |side: &[&str]| !side.starts_with(base) && !side.ends_with(base);
+    for (one, other) in [(local, remote), (remote, local)].into_iter().filter(|(_, other)| is_apart(other)) {
+        if let Some(tail) = one.strip_prefix(base) {
+            return Some([other, tail].concat());
+        }
+        if let Some(head) = one.strip_suffix(base) {
+            return Some([head, other].concat());
+        }
+    }
+    None
 }
 
 /// One change on each side, with a line between them that neither touched.
@@ -162,6 +176,8 @@ mod tests {
         check("a\nb", "A\nb\nours", "a\nb\ntheirs", Some("A\nb\ntheirs\nours"));
         check("a\n", "a\nours\n", "a\ntheirs\n", Some("a\ntheirs\nours\n"));
         check("a", "a\n\nours", "a\n\ntheirs", Some("a\n\ntheirs\n\nours"));
+        check("tall", "tall\nours", "huge", Some("huge\nours"));
+        check("tall", "huge", "theirs\ntall", Some("theirs\nhuge"));
     }
 
     #[test]

@@ -89,8 +89,10 @@ impl EditBuilder<'_> {
         self
     }
 
-    /// Adds a signed amount to the store credit, with at most four decimal places. It commutes with changes made
-    /// elsewhere, and is applied exactly once.
+    /// Adds a signed amount to the store credit, with at most four decimal places. It commutes with changes made elsewhere,
+    /// and is a payment of its own: it reaches the store exactly once, or waits for a person, in [`Store::rejected`] or
+    /// [`Store::conflicts`]. One window stays open, since the API takes only whole balances: what somebody else does to the
+    /// same balance between our look at it and our update, some two seconds, is overwritten. See `docs/conflicts.md`.
     pub fn adjust_credit(mut self, amount: Decimal) -> Self {
         self.edits.push(Edit::Adjust(amount));
         self

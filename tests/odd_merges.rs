@@ -1,0 +1,419 @@
+//! Merges where the store answers oddly: what it tidied is no change of anybody's, and no line, entry or channel is lost.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+
+use std::sync::Arc;
+
+use chrono::{TimeDelta, Utc};
+use common::odd::{Kind, Odd, Told};
+use common::{Till, till};
+use serde_json::{Value as Json, json};
+use tillsync::sandbox::{Behaviours, Tidying};
+use tillsync::{Extent, Keep, Outcome, Policies, Policy, SyncReport};
+
+/// The customer that both sides change.
+const ANA: i64 = 2;
+
+/// A till and a store in which Ana is as `attributes` say, since an hour.
+fn till_with(attributes: Json) -> Till {
+    let mut till = till(3);
+    let retry = &mut till.options.upload.retry;
+    (retry.read_base_ms, retry.write_base_ms) = (10, 10);
+    till.options.upload.grace_ms = 0;
+    edit_at(&till, -3_600, &attributes);
+    till.engine().pull(Extent::Full).unwrap();
+    till.sandbox.clear_requests();
+    till
+}
+
+/// The office edits so many seconds from now.
+fn edit_at(till: &Till, seconds: i64, attributes: &Json) {
+    let at = Utc::now() + TimeDelta::seconds(seconds);
+    till.sandbox.with_core(|core| core.edit_text(at, ANA as i32, &attributes.to_string())).unwrap();
+}
+
+fn sync(till: &Till) -> SyncReport {
+    till.engine().sync().unwrap()
+}
+
+#[track_caller]
+fn check(till: &Till, field: &str, wanted: Json) {
+    let sides = [till.local(ANA, field), till.remote_value(ANA, field)];
+    let sides = sides.map(|json| serde_json::from_str::<Json>(&json).unwrap());
+    assert_eq!(sides, [wanted.clone(), wanted], "{field}: in the till, in the store");
+    assert_eq!(sync(till).requests.put, 0, "a second sync had something to send");
+}
+
+/// What waits for a person.
+fn open(till: &Till) -> Vec<String> {
+    till.store().conflicts().unwrap().into_iter().map(|conflict| conflict.field).collect()
+}
+
+/// The first update lands, and its answer is lost.
+fn lost(till: &Till) -> (Odd, Till) {
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, Told::drop);
+    let through = till.through(&odd);
+    (odd, through)
+}
+
+// ---- what the store tidied ---------------------------------------------------------------------------------------
+
+const EVERYTHING: Tidying = Tidying {
+    blanks: true,
+    case: true,
+    crlf: true,
+    numbers: true,
+    order: true,
+    zero_group: true,
+    empty: true,
+    nfc: true,
+    ..Tidying::NONE
+};
+
+#[test]
+fn an_update_that_the_store_tidied_is_known_again_when_its_answer_is_lost() {
+    let till = till_with(json!({"customer_group_id": 3, "company": "Old", "channel_ids": [1]}));
+    till.sandbox.set_behaviours(Behaviours { tidying: EVERYTHING, ..Behaviours::default() });
+    let edits = [
+        ("email", " Ana.Lima@Example.COM"),
+        ("phone", " 555 1 "),
+        ("first_name", "Zoe\u{308}"),
+        ("notes", "tall\nring twice"),
+        ("company", ""),
+        ("customer_group_id", "0"),
+        ("channel_ids", "[5,1,3]"),
+        ("form_fields", r#"[{"name":"size","value":43},{"name":"likes","value":["tea","cake"]}]"#),
+        ("tax_exempt_category", "B "),
+    ];
+    let mut store = till.store();
+    let all = edits.iter().fold(store.edit(ANA), |edit, (field, value)| edit.set(field, value));
+    all.commit().unwrap();
+    let (odd, through) = lost(&till);
+    let report = sync(&through);
+    assert_eq!((open(&till), report.rejected, odd.count(Kind::Put)), (vec![], 0, 1));
+    for (field, _) in edits {
+        assert_eq!(till.outcomes(ANA, field), ["uploaded"], "{field}");
+        assert_eq!(till.local(ANA, "email"), till.remote_value(ANA, "email"), "{field}");
+    }
+    assert_eq!(sync(&till).requests.put, 0);
+}
+
+#[test]
+fn an_edit_made_over_a_tidied_answer_is_no_conflict_with_it() {
+    let till = till_with(json!({"notes": "tall"}));
+    till.sandbox.set_behaviours(Behaviours { tidying: EVERYTHING, ..Behaviours::default() });
+    let late = till.clone();
+    let odd = Odd::before(&till.sandbox)
+        .nth(Kind::Put, 1, move |_| late.set(ANA, "notes", "tall\nring twice\nleft the door open"));
+    till.set(ANA, "notes", "tall\nring twice");
+    sync(&till.through(&odd));
+    sync(&till);
+    check(&till, "notes", json!("tall\r\nring twice\r\nleft the door open"));
+    assert_eq!(till.outcomes(ANA, "notes"), ["uploaded", "uploaded"]);
+}
+
+#[test]
+fn what_landed_among_changes_of_others_is_not_sent_again() {
+    for (field, base, ours, theirs) in [
+        ("notes", json!("a"), json!("a\nours"), json!("a\nours\ntheirs")),
+        ("channel_ids", json!([1]), json!([1, 2]), json!([1, 2, 3])),
+    ] {
+        let till = till_with(json!({ field: base }));
+        let (store, change) = (Arc::clone(&till.sandbox), json!({ field: theirs }));
+        let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, move |told| {
+            told.drop();
+            assert!(store.edit(ANA as i32, change.clone()));
+        });
+        let text = ours.as_str().map_or_else(|| ours.to_string(), str::to_owned);
+        till.set(ANA, field, &text);
+        sync(&till.through(&odd));
+        check(&till, field, theirs);
+        assert_eq!((till.outcomes(ANA, field), till.puts().len()), (vec!["uploaded".to_owned()], 1));
+    }
+}
+
+#[test]
+fn what_an_answer_shows_beside_what_was_sent_is_a_change_of_somebody_elses() {
+    let till = till_with(json!({"notes": "A"}));
+    let (late, store) = (till.clone(), Arc::clone(&till.sandbox));
+    // A line is added here while the update is on its way, and another one there.
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, move |told| {
+        late.set(ANA, "notes", "A!\nB");
+        assert!(store.edit(ANA as i32, json!({"notes": "A!\nC"})));
+        told.customer(ANA, |ana| ana["notes"] = json!("A!\nC"));
+    });
+    till.set(ANA, "notes", "A!");
+    sync(&till.through(&odd));
+    sync(&till);
+    check(&till, "notes", json!("A!\nC\nB"));
+}
+
+#[test]
+fn a_phone_edited_over_a_third_value_is_held() {
+    let till = till_with(json!({"phone": "0"}));
+    let late = till.clone();
+    let store = Arc::clone(&till.sandbox);
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, move |told| {
+        late.set(ANA, "phone", "2");
+        assert!(store.edit(ANA as i32, json!({"phone": "9"})));
+        told.customer(ANA, |ana| ana["phone"] = json!("9"));
+    });
+    till.set(ANA, "phone", "1");
+    sync(&till.through(&odd));
+    sync(&till);
+    assert_eq!(
+        (open(&till), till.remote_value(ANA, "phone")),
+        (vec!["phone".to_owned()], "\"9\"".to_owned())
+    );
+    assert_eq!(till.outcomes(ANA, "phone"), ["uploaded", "held"]);
+}
+
+// ---- notes ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn lines_that_both_add_at_the_end_are_both_kept_the_stores_first() {
+    let till = till_with(json!({"notes": "tall"}));
+    till.set(ANA, "notes", "tall\nours");
+    till.office(ANA, json!({"notes": "tall\ntheirs"}));
+    sync(&till);
+    check(&till, "notes", json!("tall\ntheirs\nours"));
+}
+
+#[test]
+fn an_editor_that_saves_crlf_and_changes_nothing_is_no_conflict() {
+    let till = till_with(json!({"notes": "tall\nring twice"}));
+    till.set(ANA, "notes", "very tall\nring twice");
+    till.office(ANA, json!({"notes": "tall\r\nring twice"}));
+    sync(&till);
+    check(&till, "notes", json!("very tall\r\nring twice"));
+    assert_eq!(till.store().journal(None).unwrap()[0].decisions, []);
+}
+
+#[test]
+fn a_line_that_both_moved_is_held() {
+    let till = till_with(json!({"notes": "a\nb\nc\nd\ne"}));
+    till.set(ANA, "notes", "b\nc\nd\ne\na");
+    till.office(ANA, json!({"notes": "b\nc\na\nd\ne"}));
+    sync(&till);
+    assert_eq!(open(&till), ["notes"]);
+}
+
+#[test]
+fn half_of_a_surrogate_pair_stays_as_it_is() {
+    let till = till_with(json!({"notes": "said HALF \"twice\" \\ once", "phone": "0"}));
+    let odd = Odd::before(&till.sandbox).answer(|_, told| told.replace("HALF", "\\ud83d"));
+    let through = till.through(&odd);
+    through.engine().pull(Extent::Full).unwrap();
+    assert_eq!(till.local(ANA, "notes"), json!("said \u{fffd} \"twice\" \\ once").to_string());
+    till.set(ANA, "phone", "1");
+    sync(&through);
+    assert_eq!(till.puts(), [r#"[{"id":2,"phone":"1"}]"#], "it is not sent back");
+    assert!(till.store().snapshot(ANA).unwrap().unwrap().body().contains(r"\ud83d"));
+    till.set(ANA, "notes", "said \u{fffd} \"twice\" \\ once\nring twice");
+    sync(&through);
+    assert_eq!(
+        till.remote_value(ANA, "notes"),
+        json!("said \u{fffd} \"twice\" \\ once\nring twice").to_string()
+    );
+}
+
+// ---- channels and form fields --------------------------------------------------------------------------------------
+
+#[test]
+fn channels_of_which_nothing_would_be_left_are_held() {
+    let till = till_with(json!({"channel_ids": [1, 2]}));
+    till.set(ANA, "channel_ids", "[1]");
+    till.office(ANA, json!({"channel_ids": [2, 3]}));
+    sync(&till);
+    assert_eq!(open(&till), ["channel_ids"], "[3] was chosen by nobody");
+}
+
+fn forms(entries: &[(&str, &str)]) -> Json {
+    entries.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+fn entry(json: &str, name: &str) -> Json {
+    let entries: Vec<Json> = serde_json::from_str(json).unwrap();
+    entries
+        .into_iter()
+        .find(|entry| entry["name"] == name)
+        .map(|entry| entry["value"].clone())
+        .unwrap_or_default()
+}
+
+#[test]
+fn an_entry_is_dated_by_its_own_edits() {
+    let mut till = till_with(json!({"form_fields": forms(&[("colour", "red"), ("size", "M")])}));
+    till.options.policies = Policies::all(Policy::Latest);
+    till.set(ANA, "form_fields", &forms(&[("colour", "green"), ("size", "M")]).to_string());
+    // The store's change of the colour is later than the till's; then the till changes the size.
+    edit_at(&till, 20, &json!({"form_fields": forms(&[("colour", "blue"), ("size", "M")])}));
+    let sql = rusqlite::Connection::open(&till.path).unwrap();
+    till.set(ANA, "form_fields", &forms(&[("colour", "green"), ("size", "L")]).to_string());
+    let later = (Utc::now() + TimeDelta::seconds(60)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let newest = "UPDATE journal SET at = ?1 WHERE seq = (SELECT max(seq) FROM journal)";
+    as_engine(&sql, |sql| sql.execute(newest, [&later]).map(drop));
+    sync(&till);
+    sync(&till);
+    let there = till.remote_value(ANA, "form_fields");
+    assert_eq!((entry(&there, "colour"), entry(&there, "size")), (json!("blue"), json!("L")));
+}
+
+/// What only a test may do: the journal is append-only.
+fn as_engine(sql: &rusqlite::Connection, act: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<()>) {
+    let guarded: Vec<(String, String)> = sql
+        .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'journal'")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .collect::<rusqlite::Result<_>>()
+        .unwrap();
+    guarded.iter().for_each(|(name, _)| sql.execute_batch(&format!("DROP TRIGGER {name}")).unwrap());
+    act(sql).unwrap();
+    guarded.iter().for_each(|(_, text)| sql.execute_batch(text).unwrap());
+}
+
+#[test]
+fn a_typed_value_takes_the_type_that_both_sides_have() {
+    for (side, typed, stored) in [
+        (["41", "42"].map(|text| json!(text)), "43", json!("43")),
+        ([41, 42].map(|number| json!(number)), "43", json!(43)),
+        ([json!(["a"]), json!(["b"])], "43", json!(["43"])),
+        ([json!(["a"]), json!(["b"])], r#"["c","d"]"#, json!(["c", "d"])),
+    ] {
+        let size = |value: &Json| json!([{"name": "size", "value": value}]);
+        let till = till_with(json!({"form_fields": []}));
+        till.set(ANA, "form_fields", &size(&side[0]).to_string());
+        till.office(ANA, json!({"form_fields": size(&side[1])}));
+        sync(&till);
+        till.store().resolve(ANA, "form_fields.size", &Keep::Value(typed.into()), None).unwrap();
+        sync(&till);
+        assert_eq!(entry(&till.remote_value(ANA, "form_fields"), "size"), stored);
+    }
+}
+
+// ---- decisions -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_newer_edit_is_not_thrown_away_with_what_a_conflict_showed() {
+    for keep in [Keep::Remote, Keep::Local, Keep::Value("7".into())] {
+        let till = till_with(json!({"phone": "0"}));
+        till.set(ANA, "phone", "1");
+        till.office(ANA, json!({"phone": "2"}));
+        sync(&till);
+        till.set(ANA, "phone", "3");
+        till.store().resolve(ANA, "phone", &keep, None).unwrap();
+        assert_eq!(till.local(ANA, "phone"), "\"3\"", "{keep:?}");
+        sync(&till);
+        check(&till, "phone", json!("3"));
+    }
+}
+
+#[test]
+fn a_line_added_to_notes_in_conflict_is_on_top_of_what_is_decided() {
+    let till = till_with(json!({"notes": "tall"}));
+    till.set(ANA, "notes", "short");
+    till.office(ANA, json!({"notes": "huge"}));
+    sync(&till);
+    till.set(ANA, "notes", "short\nring twice");
+    till.store().resolve(ANA, "notes", &Keep::Remote, None).unwrap();
+    sync(&till);
+    check(&till, "notes", json!("huge\nring twice"));
+}
+
+#[test]
+fn one_form_field_is_given_up_and_the_others_are_not() {
+    let till = till_with(json!({"form_fields": forms(&[("colour", "red"), ("size", "M")])}));
+    till.set(ANA, "form_fields", &forms(&[("colour", "red"), ("size", "L")]).to_string());
+    till.set(ANA, "form_fields", &forms(&[("colour", "blue"), ("size", "L")]).to_string());
+    let mut store = till.store();
+    for name in ["phone.xyz", "nonsense", "form_field.size", "*"] {
+        assert!(store.discard(ANA, Some(name), None).unwrap_err().is_usage(), "{name}");
+    }
+    assert_eq!(store.discard(ANA, Some("form_fields.size"), Some("bo")).unwrap(), 1);
+    assert_eq!(till.outcomes(ANA, "form_fields"), ["discarded", "pending"]);
+    sync(&till);
+    let there = till.remote_value(ANA, "form_fields");
+    assert_eq!((entry(&there, "colour"), entry(&there, "size")), (json!("blue"), json!("M")));
+}
+
+#[test]
+fn one_row_is_given_up_and_the_value_before_it_stands_again() {
+    let till = till_with(json!({"phone": "0"}));
+    for phone in ["1", "2", "3"] {
+        till.set(ANA, "phone", phone);
+    }
+    let seqs: Vec<_> = till.store().journal(None).unwrap().iter().map(|row| row.seq).collect();
+    till.store().discard_row(seqs[1], None).unwrap();
+    assert_eq!(till.local(ANA, "phone"), "\"3\"");
+    till.store().discard_row(seqs[2], None).unwrap();
+    assert_eq!(till.local(ANA, "phone"), "\"1\"");
+    till.store().discard_row(seqs[0], None).unwrap();
+    assert_eq!(till.local(ANA, "phone"), "\"0\"");
+    assert_eq!(sync(&till).requests.put, 0);
+}
+
+#[test]
+fn what_was_decided_by_itself_is_taken_back_only_while_nothing_newer_came() {
+    let policy = |policy| {
+        let mut till = till_with(json!({"phone": "0"}));
+        till.options.policies = Policies::all(policy);
+        till.set(ANA, "phone", "1");
+        till.office(ANA, json!({"phone": "2"}));
+        sync(&till);
+        till
+    };
+    for (decided, other) in [(Policy::Remote, "1"), (Policy::Local, "2")] {
+        let till = policy(decided);
+        till.store().undo(1, Some("bo")).unwrap();
+        sync(&till);
+        check(&till, "phone", json!(other));
+        let edited = policy(decided);
+        edited.set(ANA, "phone", "5");
+        assert!(edited.store().undo(1, None).unwrap_err().is_usage());
+        let pulled = policy(decided);
+        pulled.office(ANA, json!({"phone": "6"}));
+        sync(&pulled);
+        let error = pulled.store().undo(1, None).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains("edited or pulled since"), "{error}");
+        assert_eq!(pulled.local(ANA, "phone"), "\"6\"");
+    }
+}
+
+#[test]
+fn a_decision_of_a_person_is_not_undone() {
+    let till = till_with(json!({"phone": "0"}));
+    till.set(ANA, "phone", "1");
+    till.office(ANA, json!({"phone": "2"}));
+    sync(&till);
+    till.store().resolve(ANA, "phone", &Keep::Remote, Some("bo")).unwrap();
+    for conflict in [1, 99] {
+        assert!(till.store().undo(conflict, None).unwrap_err().is_usage());
+    }
+}
+
+#[test]
+fn what_the_store_said_is_there_when_the_edit_waits_for_another_reason() {
+    let till = till_with(json!({"phone": "0"}));
+    let odd = Odd::before(&till.sandbox).before_store(|asked| {
+        let refused = json!({"status": 422, "title": "no", "errors": {"0.phone": "is not a number"}});
+        asked.is_put().then(|| Told::json_of(422, &refused))
+    });
+    till.set(ANA, "phone", "call me");
+    sync(&till.through(&odd));
+    till.office(ANA, json!({"phone": "2"}));
+    sync(&till);
+    let conflict = till.store().conflicts().unwrap().remove(0);
+    assert!(
+        conflict.reason.as_deref().is_some_and(|reason| reason.contains("is not a number")),
+        "{conflict:?}"
+    );
+    let row = till.store().journal(None).unwrap().remove(0);
+    assert_eq!(row.outcome, Some(Outcome::Held));
+    assert!(row.reason.is_some());
+    till.store().resolve(ANA, "phone", &Keep::Value("555".into()), None).unwrap();
+    sync(&till);
+    check(&till, "phone", json!("555"));
+}
