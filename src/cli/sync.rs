@@ -17,21 +17,33 @@ const BATCH: usize = 10;
 
 /// Bring the snapshot up to date; nothing is uploaded
 #[derive(Args)]
-#[command(after_help = "Example:\n  tillsync pull --store-hash abc123 --token-file token.txt")]
+#[command(after_help = "Examples:
+  tillsync pull --store-hash abc123 --token-file token.txt
+  tillsync pull --full --allow-deletions 400    after the office has deleted some 400 customers
+
+Exit status 4 when the store's list was not whole: what came is in the file, and the next pull asks for all of it again.")]
 pub(super) struct Pull {
     /// Ask for every customer again, and find those that were deleted
     #[arg(long)]
     full: bool,
+    /// Believe that so many customers were deleted. Without it: 5 % of those in the file, and 20 in any case; if more are
+    /// gone, none is taken for deleted
+    #[arg(long, value_name = "N", requires = "full")]
+    allow_deletions: Option<u64>,
 }
 
 impl Pull {
     pub(super) fn run(self, till: &Till) -> Done {
         let bar = Bar::new(&till.out);
         let extent = if self.full { Extent::Full } else { Extent::Changes };
-        let report = till.engine(Missing::Make, &bar)?.pull(extent)?;
+        let mut engine = till.engine(Missing::Make, &bar)?;
+        if let Some(at_most) = self.allow_deletions {
+            engine.allow_deletions(at_most);
+        }
+        let report = engine.pull(extent)?;
         drop(bar);
         till.out.answer(&report, || pulled(&report))?;
-        Ok(Exit::Done)
+        Ok(if report.complete { Exit::Done } else { Exit::Offline })
     }
 }
 
@@ -47,7 +59,22 @@ fn pulled(report: &PullReport) -> String {
     if report.conflicts > 0 {
         text += &format!("; {} to decide: tillsync conflicts", render::count(report.conflicts, "conflict"));
     }
-    text + "."
+    text += ".";
+    if report.unbelieved > 0 {
+        text += &format!(
+            "\n\n{} in the file that the store's list lacks, and that were not taken for deleted: if that many were, say so \
+             with --full --allow-deletions {}",
+            render::count(report.unbelieved, "customer"),
+            report.unbelieved
+        );
+    }
+    text + &not_whole(report.incomplete.as_deref())
+}
+
+fn not_whole(why: Option<&str>) -> String {
+    why.map_or_else(String::new, |why| {
+        format!("\n\nThe store's list was not whole: {why}. What came is in the file, and the next pull asks for all of it again.")
+    })
 }
 
 /// Upload what was edited; looks at those that it sends, and pulls nothing else
@@ -138,7 +165,10 @@ fn again_and_again(till: &Till, pause: Duration) -> Done {
 
 fn told(till: &Till, report: &SyncReport) -> Done {
     till.out.answer(report, || synced(report))?;
-    Ok(Exit::unless_waiting(report.rejected, report.conflicts))
+    Ok(match Exit::unless_waiting(report.rejected, report.conflicts) {
+        Exit::Done if report.incomplete.is_some() => Exit::Offline,
+        exit => exit,
+    })
 }
 
 /// How a sync went, for people.
@@ -166,6 +196,7 @@ pub(super) fn synced(report: &SyncReport) -> String {
             render::count(waits, "wait")
         );
     }
+    text += &not_whole(report.incomplete.as_deref());
     text + &waiting(&report.rejected_edits, &report.open_conflicts)
 }
 

@@ -336,11 +336,17 @@ fn discard(till: &Till, request: DiscardRequest) -> Answer {
 
 // ---- the store ---------------------------------------------------------------------------------------------------
 
-request! { PullRequest { full: Option<bool> } }
+request! { PullRequest { full: Option<bool>, allow_deletions: Option<u64> } }
 
 fn pull(till: &Till, request: &PullRequest) -> Answer {
     let extent = if request.full == Some(true) { Extent::Full } else { Extent::Changes };
-    json(&till.with_engine(|engine| engine.pull(extent))?)
+    if extent != Extent::Full && request.allow_deletions.is_some() {
+        return Err(Refusal::usage("allow_deletions is for a pull of everything: full: true"));
+    }
+    json(&till.with_engine(|engine| {
+        request.allow_deletions.into_iter().for_each(|at_most| engine.allow_deletions(at_most));
+        engine.pull(extent)
+    })?)
 }
 
 request! { PushRequest { dry_run: Option<bool> } }

@@ -484,3 +484,161 @@ impl Newest {
 fn moment(text: &str) -> Option<DateTime<Utc>> {
     Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+    use crate::customer::Attributes;
+
+    /// A page with these customers.
+    fn page(
+        ids: std::ops::RangeInclusive<i64>,
+        cursor: Option<&str>,
+        more: More,
+        total: Option<u64>,
+    ) -> Page<'static> {
+        let body = |id| {
+            Box::leak(
+                format!(r#"{{"id":{id},"date_modified":"2026-01-01T00:00:{:02}Z"}}"#, id % 60)
+                    .into_boxed_str(),
+            )
+        };
+        let customers =
+            ids.map(|id| &*body(id)).map(|body| (Attributes::parse(body).unwrap(), body)).collect();
+        Page { customers, cursor: cursor.map(str::to_owned), more, total }
+    }
+
+    const NOBODY: std::ops::RangeInclusive<i64> = std::ops::RangeInclusive::new(1, 0);
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_000_000 + seconds, 0).unwrap()
+    }
+
+    #[track_caller]
+    fn asks(step: PullStep, place: Place, limit: usize) {
+        let PullStep::Ask(ask) = step else { panic!("{step:?}") };
+        assert_eq!((ask.place, ask.limit), (place, limit));
+    }
+
+    fn after(cursor: &str) -> Place {
+        Place::After(cursor.to_owned())
+    }
+
+    #[test]
+    fn a_list_is_followed_until_it_is_over_and_held_against_its_total() {
+        let mut pull = Pull::new(None);
+        asks(pull.page(&page(1..=249, Some("a"), More::Untold, Some(500)), None), after("a"), 250);
+        asks(pull.page(&page(251..=500, Some("b"), More::No, None), None), after("b"), 250);
+        asks(pull.page(&page(NOBODY, None, More::Untold, None), None), Place::Start, 1);
+        let over = pull.page(&page(1..=1, Some("x"), More::Yes, Some(500)), None);
+        assert_eq!(over, PullStep::Over(Err("it showed 499 of 500 customers".to_owned())));
+        // One was deleted while it was read: asked again, the store says so.
+        let mut pull = Pull::new(None);
+        asks(pull.page(&page(1..=249, None, More::No, Some(250)), None), Place::Number(2), 250);
+        asks(pull.page(&page(NOBODY, None, More::No, None), None), Place::Start, 1);
+        assert_eq!(pull.page(&page(1..=1, None, More::Yes, Some(249)), None), PullStep::Over(Ok(())));
+    }
+
+    #[test]
+    fn a_full_last_page_that_says_so_costs_no_further_call() {
+        for more in [More::No, More::Untold] {
+            let mut pull = Pull::new(None);
+            asks(pull.page(&page(1..=250, Some("a"), More::Yes, Some(500)), None), after("a"), 250);
+            assert_eq!(pull.page(&page(251..=500, Some("b"), more, None), None), PullStep::Over(Ok(())));
+        }
+    }
+
+    #[test]
+    fn pages_get_smaller_from_place_to_place_and_one_customer_is_named() {
+        let mut pull = Pull::new(None);
+        asks(pull.page(&page(1..=250, None, More::Yes, None), None), Place::Number(2), 250);
+        asks(pull.too_much("late", true, None), Place::Number(6), 50);
+        asks(pull.page(&page(251..=300, None, More::Yes, None), None), Place::Number(7), 50);
+        asks(pull.too_much("silent", false, None), Place::Number(7), 50);
+        asks(pull.too_much("silent", false, None), Place::Number(31), 10);
+        asks(pull.too_much("late", true, None), Place::Number(151), 2);
+        asks(pull.too_much("late", true, None), Place::Number(301), 1);
+        let PullStep::Over(Err(why)) = pull.too_much("late", true, Some(CustomerId(301))) else { panic!() };
+        assert_eq!(why, "customer 301 alone is more than one answer can bring: late");
+    }
+
+    #[test]
+    fn a_place_that_died_begins_anew_once() {
+        let cut = HowFar { place: after("old"), limit: 250, total: Some(400), ..HowFar::default() };
+        let seen = || (1..=250).map(CustomerId).collect::<Ids>();
+        let mut pull = Pull::resumed(cut.clone(), seen());
+        assert_eq!((pull.first().place, pull.seen()), (after("old"), 250));
+        let nobody = page(NOBODY, None, More::Untold, None);
+        let PullStep::Anew(ask) = pull.page(&nobody, None) else { panic!() };
+        assert_eq!(ask.place, Place::Start);
+        asks(pull.page(&page(1..=250, Some("new"), More::Yes, Some(400)), None), after("new"), 250);
+        assert_eq!((pull.seen(), pull.refused()), (250, None), "once");
+        // All of them were seen, and the rest was deleted since: nothing is to be begun anew.
+        let all = HowFar { total: Some(250), ..cut.clone() };
+        assert_eq!(Pull::resumed(all, seen()).page(&nobody, None), PullStep::Over(Ok(())));
+        assert!(matches!(Pull::resumed(cut, seen()).refused(), Some(PullStep::Anew(_))));
+        assert_eq!(Pull::new(None).refused(), None, "without a cursor nothing else can be asked");
+    }
+
+    #[test]
+    fn pages_by_number_that_moved_while_they_were_read_are_read_again() {
+        let mut pull = Pull::new(None);
+        asks(pull.page(&page(1..=250, None, More::Yes, Some(300)), None), Place::Number(2), 250);
+        assert!(matches!(pull.page(&page(252..=300, None, More::No, Some(299)), None), PullStep::Anew(_)));
+    }
+
+    #[test]
+    fn a_date_before_the_cursor_is_heard_twice() {
+        let list = || page(1..=1, None, More::No, Some(1));
+        let mut pull = Pull::new(Some(at(100)));
+        asks(pull.page(&list(), Some(at(50))), Place::Start, 1);
+        let PullStep::Ask(ask) = pull.page(&list(), Some(at(200))) else { panic!() };
+        assert_eq!(
+            (ask.modified_min, pull.began()),
+            (Some(at(100)), Some(at(200))),
+            "it was one wrong answer"
+        );
+        assert_eq!(pull.page(&list(), Some(at(201))), PullStep::Over(Ok(())));
+        let mut pull = Pull::new(Some(at(100)));
+        asks(pull.page(&list(), Some(at(50))), Place::Start, 1);
+        let PullStep::Ask(ask) = pull.page(&list(), Some(at(51))) else { panic!() };
+        assert_eq!((ask.modified_min, ask.limit, pull.believes_older()), (None, 250, true), "everybody");
+    }
+
+    #[test]
+    fn a_date_is_believed_no_further_than_another_witness() {
+        let cursor = |told: Option<i64>, expected: Option<i64>, newest: Option<i64>, before: Option<i64>| {
+            let [told, expected, newest] = [told, expected, newest].map(|seconds| seconds.map(at));
+            let witnesses = Witnesses { told, expected, newest };
+            let next = witnesses.next_cursor(before.map(at), TimeDelta::seconds(10), true);
+            next.map(|next| (next - at(0)).num_seconds())
+        };
+        assert_eq!(cursor(Some(1_000), Some(1_001), Some(5), Some(100)), Some(990), "all is well");
+        assert_eq!(cursor(Some(99_000), Some(1_001), Some(5), Some(100)), Some(991), "ahead, alone");
+        assert_eq!(cursor(Some(99_000), Some(1_001), Some(5_000), Some(100)), Some(4_990), "ahead of both");
+        assert_eq!(cursor(Some(1_000), Some(99_000), None, Some(100)), Some(990), "the till's clock was set");
+        assert_eq!(cursor(Some(1_000), Some(-99_000), Some(700), Some(100)), Some(690), "back, too");
+        assert_eq!(cursor(Some(50), Some(1_001), Some(5), Some(100)), Some(40), "before the cursor");
+        assert_eq!(cursor(Some(105), Some(105), None, Some(100)), Some(100), "never back but for that");
+        assert_eq!(cursor(None, Some(1_000), Some(700), Some(100)), Some(690), "no date at all");
+        assert_eq!(cursor(None, None, None, Some(100)), Some(100));
+        let quiet = Witnesses { told: Some(at(1_000)), expected: Some(at(1_000)), newest: None };
+        assert_eq!(quiet.next_cursor(Some(at(100)), TimeDelta::zero(), false), Some(at(100)), "no news");
+    }
+
+    #[test]
+    fn the_brake_is_a_share_a_few_in_any_case_and_what_a_person_says() {
+        let brake = DeletionBrake::default();
+        assert_eq!([10, 400, 1_000].map(|customers| brake.most(customers, None)), [20, 20, 50]);
+        assert_eq!(brake.most(1_000, Some(700)), 700);
+        assert_eq!(brake.most(1_000, Some(1)), 50);
+    }
+
+    #[test]
+    fn a_set_of_ids_counts_each_once() {
+        let ids: Ids = [0, 1, 63, 64, -1, 64, 1 << 40].map(CustomerId).into_iter().collect();
+        assert_eq!(ids.len(), 6);
+    }
+}

@@ -1,0 +1,541 @@
+//! Pulls from a store that answers oddly: a list is believed when it is whole, an absence after two looks, a clock when
+//! another witness says the same.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use common::odd::{Asked, Kind, Odd, Told};
+use common::{Till, sandbox, sandbox_with};
+use serde_json::{Value, json};
+use tillsync::sandbox::{Behaviours, Sandbox, SandboxOptions};
+use tillsync::{Extent, HttpOptions, HttpRemote, PullReport, SyncEngine};
+
+/// Four pages.
+const MANY: usize = 1_000;
+
+fn fresh(customers: usize) -> Till {
+    Till::new(sandbox(customers))
+}
+
+/// A till that has pulled everything.
+fn filled(customers: usize) -> Till {
+    let till = fresh(customers);
+    till.engine().pull(Extent::Changes).unwrap();
+    till
+}
+
+fn odd(behaviours: &str) -> Arc<Sandbox> {
+    let behaviours: Behaviours = behaviours.parse().unwrap();
+    sandbox_with(SandboxOptions { customers: 300, quota: 1_000_000, behaviours, ..SandboxOptions::default() })
+}
+
+fn changes(till: &Till) -> PullReport {
+    till.engine().pull(Extent::Changes).unwrap()
+}
+
+fn full(till: &Till) -> PullReport {
+    till.engine().pull(Extent::Full).unwrap()
+}
+
+fn customers_of(till: &Till) -> u64 {
+    till.store().status().unwrap().snapshot_customers
+}
+
+fn cursor(till: &Till) -> Option<String> {
+    let connection = rusqlite::Connection::open(&till.path).unwrap();
+    connection.query_row("SELECT value FROM state WHERE key = 'pull_cursor'", [], |row| row.get(0)).ok()
+}
+
+/// The office gives a customer a company.
+fn company(till: &Till, id: i64, company: &str) {
+    till.office(id, json!({ "company": company }));
+}
+
+/// The office deletes as many customers.
+fn delete(till: &Till, count: usize) {
+    till.sandbox.ids().iter().take(count).for_each(|id| assert!(till.sandbox.delete(*id)));
+}
+
+fn forget_pages(told: &mut Told) {
+    told.edit(|page| page["meta"] = json!({}));
+}
+
+/// The links of a page, of which not every store tells.
+fn forget_links(told: &mut Told) {
+    told.edit(|page| {
+        for kind in ["pagination", "cursor_pagination"] {
+            page["meta"].get_mut(kind).and_then(Value::as_object_mut).map(|meta| meta.remove("links"));
+        }
+    });
+}
+
+// ---- whole lists (1, 2) ------------------------------------------------------------------------------------------
+
+#[test]
+fn a_short_page_in_the_middle_does_not_end_a_list() {
+    for has_links in [true, false] {
+        let till = fresh(MANY);
+        let odd = Odd::before(&till.sandbox).nth(Kind::List, 2, |told| told.customers(|all| _ = all.pop()));
+        let odd = odd.answer(move |asked, told| {
+            if asked.is_list() && !has_links {
+                forget_links(told);
+            }
+        });
+        let till = till.through(&odd);
+        let report = changes(&till);
+        assert_eq!((report.pulled, report.complete), (MANY as u64 - 1, false), "{report:?}");
+        assert!(report.incomplete.unwrap().contains("999 of 1000"));
+        assert_eq!(cursor(&till), None, "a list that is not whole moves no cursor");
+        odd.calm();
+        assert!(changes(&till).complete);
+        assert_eq!(customers_of(&till), MANY as u64);
+    }
+}
+
+#[test]
+fn an_incremental_list_that_is_not_whole_moves_no_cursor_and_the_upload_goes_on_with_looks() {
+    let till = filled(10);
+    company(&till, 3, "theirs");
+    company(&till, 4, "theirs");
+    till.set(4, "phone", "mine");
+    let before = cursor(&till);
+    let hide = |asked: &Asked, told: &mut Told| {
+        if asked.is_list() {
+            told.customers(|all| all.retain(|customer| customer["id"] != 4));
+        }
+    };
+    let odd = Odd::before(&till.sandbox).answer(hide);
+    let report = till.through(&odd).engine().sync().unwrap();
+    assert!(report.incomplete.is_some() && report.uploaded_customers == 1, "{report:?}");
+    assert_eq!(cursor(&till), before);
+    assert_eq!(till.local(4, "company"), r#""theirs""#, "it was looked at before it was sent");
+    assert_eq!(changes(&till).incomplete, None);
+}
+
+#[test]
+fn without_cursors_a_list_is_followed_by_page() {
+    let till = fresh(MANY);
+    let no_cursor = |asked: &Asked, told: &mut Told| {
+        if asked.is_list() {
+            told.edit(|page| _ = page["meta"].as_object_mut().unwrap().remove("cursor_pagination"));
+        }
+    };
+    let odd = Odd::before(&till.sandbox).answer(no_cursor);
+    let report = changes(&till.through(&odd));
+    assert_eq!((report.pulled, report.complete, report.requests.get), (MANY as u64, true, 4));
+}
+
+#[test]
+fn without_a_word_of_pages_a_list_is_followed_until_nobody_is_on_one() {
+    let till = fresh(MANY);
+    let odd = Odd::before(&till.sandbox).every(Kind::List, forget_pages);
+    let report = changes(&till.through(&odd));
+    assert_eq!((report.pulled, report.complete, report.requests.get), (MANY as u64, true, 5));
+}
+
+#[test]
+fn every_way_of_the_sandbox_to_tell_pages_brings_everybody() {
+    for behaviours in Behaviours::knobs().iter().flat_map(|knob| {
+        let lists = ["pages", "cursors", "totals", "empty-lists", "by-id-at-most"];
+        let words = knob.words.iter().filter(|_| lists.contains(&knob.name));
+        words.map(|word| format!("{}={}", knob.name, word.replace('N', "70"))).collect::<Vec<_>>()
+    }) {
+        let till = Till::new(odd(&behaviours));
+        changes(&till);
+        assert_eq!(customers_of(&till), 300, "{behaviours}");
+        company(&till, 7, "news");
+        changes(&till);
+        assert_eq!(till.local(7, "company"), r#""news""#, "{behaviours}");
+    }
+}
+
+#[test]
+fn a_total_that_is_too_small_loses_nobody_and_one_that_shrinks_by_deletions_is_asked_for_again() {
+    let till = fresh(MANY);
+    let odd = Odd::before(&till.sandbox)
+        .every(Kind::List, |told| told.edit(|page| page["meta"]["pagination"]["total"] = json!(3)));
+    assert_eq!(changes(&till.through(&odd)).pulled, MANY as u64);
+
+    let till = fresh(MANY);
+    let (sandbox, ids) = (till.sandbox.clone(), till.sandbox.ids());
+    let odd = Odd::before(&till.sandbox).nth(Kind::List, 1, move |_| {
+        ids[900..905].iter().for_each(|id| assert!(sandbox.delete(*id)));
+    });
+    let report = changes(&till.through(&odd));
+    assert_eq!((report.pulled, report.complete), (MANY as u64 - 5, true), "{report:?}");
+}
+
+#[test]
+fn a_list_that_goes_round_in_circles_is_left_and_says_so() {
+    let till = fresh(600);
+    let first = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let odd = Odd::before(&till.sandbox).every(Kind::List, move |told| {
+        let mut first = first.lock().unwrap();
+        match first.is_empty() {
+            true => *first = told.body.clone(),
+            false => told.body = first.clone(),
+        }
+    });
+    let report = changes(&till.through(&odd));
+    assert!(!report.complete && report.incomplete.unwrap().contains("circles"));
+    assert!(odd.count(Kind::List) < 8);
+}
+
+#[test]
+fn the_command_says_that_a_list_was_not_whole_and_exits_4() {
+    let till = fresh(300);
+    let odd = Odd::before(&till.sandbox).nth(Kind::List, 1, |told| told.customers(|all| _ = all.pop()));
+    let run = |arguments: &[&str], url: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tillsync"));
+        command.args(arguments).args(["--json", "--db", till.path.to_str().unwrap(), "--api-url", url]);
+        command.args(["--store-hash", till.sandbox.store_hash()]);
+        let output = command.env("BIGCOMMERCE_ACCESS_TOKEN", till.sandbox.token()).output().unwrap();
+        (output.status.code().unwrap(), serde_json::from_slice::<Value>(&output.stdout).unwrap())
+    };
+    let (exit, report) = run(&["pull"], &odd.url());
+    assert_eq!((exit, &report["complete"], &report["unbelieved"]), (4, &json!(false), &json!(0)), "{report}");
+    assert_eq!(run(&["pull"], &till.sandbox.url()).0, 0);
+    delete(&till, 30);
+    let (exit, report) = run(&["pull", "--full"], &till.sandbox.url());
+    assert_eq!((exit, &report["unbelieved"], &report["deleted"]), (0, &json!(30), &json!(0)), "{report}");
+    let (exit, report) = run(&["pull", "--full", "--allow-deletions", "30"], &till.sandbox.url());
+    assert_eq!((exit, &report["unbelieved"], &report["deleted"]), (0, &json!(0), &json!(30)), "{report}");
+    assert_eq!(run(&["pull", "--allow-deletions", "30"], &till.sandbox.url()).0, 2);
+}
+
+// ---- where a pull was cut (3, 17, 24) ----------------------------------------------------------------------------
+
+/// A pull of everything that is cut after two pages.
+fn cut(till: &Till) {
+    let odd = Odd::before(&till.sandbox).answer(|asked, told| {
+        if asked.is_list() && asked.nth == 3 {
+            told.drop();
+        }
+    });
+    let mut till = till.through(&odd);
+    till.options.upload.retry.tries = 1;
+    till.engine().pull(Extent::Full).unwrap_err();
+}
+
+#[test]
+fn a_cut_pull_whose_cursor_died_begins_anew_whatever_a_dead_cursor_is_answered() {
+    for dead in [Some(404), Some(400), Some(422), Some(410), Some(500), Some(503), None] {
+        let till = fresh(MANY);
+        cut(&till);
+        let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+            let is_dead = asked.is_list() && asked.parameter("after").is_some() && asked.nth == 1;
+            let body = |status| Told::json_of(status, &json!({"status": status, "title": "no such cursor"}));
+            let empty = || Told::page(&[]);
+            (is_dead || (dead.is_some_and(|status| status >= 500) && asked.nth == 2))
+                .then(|| dead.map_or_else(empty, body))
+        });
+        let mut through = till.through(&odd);
+        through.options.upload.retry.tries = 2;
+        let report = through.engine().pull(Extent::Full).unwrap();
+        assert!(report.complete, "{dead:?}");
+        assert_eq!(customers_of(&till), MANY as u64, "{dead:?}");
+    }
+}
+
+#[test]
+fn a_store_that_is_down_and_a_hash_that_is_wrong_are_no_dead_cursor() {
+    for (status, code) in [(503, "unavailable"), (404, "auth")] {
+        let till = fresh(MANY);
+        cut(&till);
+        let no = Told::json_of(status, &json!({"status": status, "title": "no"}));
+        let odd = Odd::before(&till.sandbox).before_store(move |_| Some(no.clone()));
+        let mut through = till.through(&odd);
+        through.options.upload.retry.tries = 2;
+        let error = through.engine().pull(Extent::Full).unwrap_err();
+        assert!(error.is_auth() == (code == "auth") && error.is_offline() == (code != "auth"), "{error}");
+        assert_eq!(odd.count(Kind::List), if status == 503 { 3 } else { 2 });
+        let report = full(&till);
+        assert_eq!(report.requests.get, 2, "its place is not forgotten");
+        assert_eq!(customers_of(&till), MANY as u64);
+    }
+}
+
+#[test]
+fn a_full_pull_goes_on_where_it_was_cut_although_others_ran_in_between() {
+    let till = filled(MANY);
+    cut(&till);
+    company(&till, till.sandbox.ids()[900].into(), "in between");
+    assert_eq!(changes(&till).pulled, 1);
+    till.sandbox.clear_requests();
+    let report = full(&till);
+    assert_eq!((report.complete, report.deleted), (true, 0));
+    assert_eq!(till.gets(), 2, "half of the list was read already");
+    company(&till, 5, "later");
+    changes(&till);
+    assert_eq!(till.local(5, "company"), r#""later""#);
+}
+
+// ---- deletions (4, 5) --------------------------------------------------------------------------------------------
+
+#[test]
+fn an_answer_by_id_that_is_cut_deletes_nobody() {
+    for tells_total in [true, false] {
+        let till = filled(300);
+        // The list overlooks a hundred customers, and by id no more than fifty are shown.
+        let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+            if asked.is_list() {
+                told.customers(|all| all.retain(|customer| customer["id"].as_i64().unwrap() > 100));
+                told.edit(|page| page["meta"]["pagination"]["total"] = json!(200));
+            } else if asked.is_by_id() {
+                told.customers(|all| all.truncate(50));
+                if !tells_total {
+                    forget_pages(told);
+                }
+            }
+        });
+        let report = full(&till.through(&odd));
+        assert_eq!((report.deleted, report.unbelieved), (0, 0), "{report:?}");
+        assert_eq!(customers_of(&till), 300);
+    }
+}
+
+#[test]
+fn a_store_that_shows_nobody_for_a_while_deletes_nobody() {
+    let till = filled(300);
+    let mut store = till.store();
+    store
+        .connection()
+        .execute_batch(
+            "CREATE TABLE sale (id INTEGER PRIMARY KEY, customer_id REFERENCES customer (id) ON DELETE CASCADE);
+             INSERT INTO sale (customer_id) SELECT id FROM customer",
+        )
+        .unwrap();
+    let odd = Odd::before(&till.sandbox).before_store(|_| {
+        Some(Told::json_of(200, &json!({"data": [], "meta": {"pagination": {"total": 0}}})))
+    });
+    let report = full(&till.through(&odd));
+    assert_eq!((report.deleted, report.unbelieved), (0, 300));
+    let sales: i64 = store.connection().query_row("SELECT count(*) FROM sale", [], |row| row.get(0)).unwrap();
+    assert_eq!(sales, 300);
+    // An empty list moved no cursor either.
+    company(&till, 3, "meanwhile");
+    assert_eq!(changes(&till).pulled, 1);
+}
+
+#[test]
+fn more_deletions_than_a_share_take_a_persons_word() {
+    let till = filled(500);
+    delete(&till, 26);
+    let report = full(&till);
+    assert_eq!(
+        (report.deleted, report.unbelieved, report.complete),
+        (0, 26, true),
+        "25 of 500 would be believed"
+    );
+    let mut engine = till.engine();
+    engine.allow_deletions(25);
+    assert_eq!(engine.pull(Extent::Full).unwrap().unbelieved, 26);
+    engine.allow_deletions(26);
+    assert_eq!(engine.pull(Extent::Full).unwrap().deleted, 26);
+    delete(&till, 1);
+    assert_eq!(engine.pull(Extent::Full).unwrap().deleted, 1);
+    assert_eq!(customers_of(&till), 473);
+}
+
+#[test]
+fn who_is_asked_for_by_id_comes_with_company_and_a_while_later() {
+    let mut till = filled(10);
+    till.options.second_look = Duration::from_millis(700);
+    assert!(till.sandbox.delete(4));
+    let odd = Odd::before(&till.sandbox).every(Kind::ById, |told| told.customers(Vec::clear));
+    let began = std::time::Instant::now();
+    let report = full(&till.through(&odd));
+    assert!(began.elapsed() >= Duration::from_millis(700));
+    assert_eq!((report.deleted, report.unbelieved), (0, 1), "an answer without its company says nothing");
+    assert_eq!(odd.asked().last().unwrap().0.ids(), [4, 1, 10]);
+    odd.calm();
+    assert_eq!(full(&till).deleted, 1);
+}
+
+#[test]
+fn who_was_taken_for_deleted_comes_back_by_itself_with_its_edits() {
+    let till = filled(10);
+    till.set(3, "phone", "good");
+    till.adjust(3, "2.00");
+    let hide = |_: &Asked, told: &mut Told| {
+        told.customers(|all| all.retain(|customer| customer["id"] != 3));
+        told.edit(|page| page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len()));
+    };
+    let odd = Odd::before(&till.sandbox).answer(hide);
+    assert_eq!(full(&till.through(&odd)).conflicts, 1);
+    assert_eq!(till.store().conflicts().unwrap()[0].field, "*");
+    let credit = till.remote_value(3, "store_credit_amounts");
+    let report = till.engine().sync().unwrap();
+    assert_eq!((report.conflicts, report.uploaded_customers), (0, 1), "{report:?}");
+    assert_eq!(till.remote_value(3, "phone"), r#""good""#);
+    assert_ne!(till.remote_value(3, "store_credit_amounts"), credit);
+    let report = till.engine().sync().unwrap();
+    assert_eq!((report.requests.get, report.requests.put), (1, 0), "nobody is asked for in vain");
+}
+
+// ---- clocks (13, 20) ---------------------------------------------------------------------------------------------
+
+fn ahead(told: &mut Told, by: TimeDelta) {
+    let date = (Utc::now() + by).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    told.header("Date", Some(&date));
+}
+
+#[test]
+fn one_wrong_date_makes_no_hole() {
+    for by in [TimeDelta::minutes(10), TimeDelta::days(36_525), -TimeDelta::days(40)] {
+        for is_first in [true, false] {
+            let till = fresh(20);
+            if !is_first {
+                changes(&till);
+                company(&till, 2, "before");
+            }
+            let odd = Odd::before(&till.sandbox).nth(Kind::List, 1, move |told| ahead(told, by));
+            assert!(changes(&till.through(&odd)).complete);
+            company(&till, 3, "after");
+            changes(&till);
+            assert_eq!(till.local(3, "company"), r#""after""#, "{by} {is_first}");
+            company(&till, 4, "later");
+            changes(&till);
+            assert_eq!(till.local(4, "company"), r#""later""#, "{by} {is_first}");
+        }
+    }
+}
+
+#[test]
+fn a_cursor_that_ran_ahead_of_the_servers_clock_is_brought_back_and_nothing_is_lost() {
+    let till = filled(20);
+    let connection = rusqlite::Connection::open(&till.path).unwrap();
+    let far = "UPDATE state SET value = '2126-01-01T00:00:00Z' WHERE key = 'pull_cursor'";
+    assert_eq!(connection.execute(far, []).unwrap(), 1);
+    company(&till, 3, "unseen");
+    assert_eq!(changes(&till).pulled, 1);
+    assert_eq!(till.local(3, "company"), r#""unseen""#);
+    assert!(cursor(&till).unwrap() < Utc::now().to_rfc3339());
+    till.sandbox.clear_requests();
+    assert_eq!((changes(&till).pulled, till.gets()), (0, 1));
+}
+
+#[test]
+fn a_record_that_is_older_than_the_snapshot_is_no_news() {
+    let till = filled(10);
+    let old = till.sandbox.customer(3).unwrap();
+    let later = Utc::now() + TimeDelta::seconds(30);
+    till.sandbox.with_core(|core| core.edit_text(later, 3, r#"{"company":"new"}"#)).unwrap();
+    changes(&till);
+    assert_eq!(till.local(3, "company"), r#""new""#);
+    // A replica that lags behind.
+    let odd = Odd::before(&till.sandbox)
+        .answer(move |_, told| told.customer(3, |customer| *customer = old.clone()));
+    let through = till.through(&odd);
+    assert_eq!(changes(&through).pulled, 0);
+    assert_eq!(till.local(3, "company"), r#""new""#);
+    full(&through);
+    assert_ne!(
+        till.local(3, "company"),
+        r#""new""#,
+        "who asks for everything knows that the store was set back"
+    );
+}
+
+// ---- nothing, and what is not the store (25, 26) -----------------------------------------------------------------
+
+#[test]
+fn an_empty_list_may_be_204_or_not_a_byte() {
+    for status in [204, 200] {
+        let till = filled(10);
+        let empty = move |asked: &Asked, told: &mut Told| {
+            if asked.is_list() && told.json()["data"].as_array().is_some_and(Vec::is_empty) {
+                *told = Told::empty(status);
+            }
+        };
+        let odd = Odd::before(&till.sandbox).answer(empty);
+        let through = till.through(&odd);
+        assert_eq!((changes(&through).pulled, changes(&through).complete), (0, true), "{status}");
+        company(&till, 3, "news");
+        assert_eq!(changes(&through).pulled, 1, "{status}");
+    }
+}
+
+#[test]
+fn what_stands_in_between_is_offline_with_its_first_words() {
+    for status in [403, 401, 404, 407, 511, 302] {
+        let till = filled(10);
+        till.set(3, "phone", "kept");
+        let odd = Odd::before(&till.sandbox).before_store(move |_| Some(Told::html(status)));
+        let error = till.through(&odd).engine().sync().unwrap_err();
+        assert!(error.is_offline() && !error.is_auth(), "{status}: {error}");
+        assert!(error.to_string().contains("Access denied"), "{error}");
+        assert_eq!(till.outcomes(3, "phone"), ["pending"]);
+    }
+    let till = filled(10);
+    for status in [401, 403, 404] {
+        let no = Told::json_of(status, &json!({"status": status, "title": "no"}));
+        let odd = Odd::before(&till.sandbox).before_store(move |_| Some(no.clone()));
+        assert!(till.through(&odd).engine().sync().unwrap_err().is_auth(), "{status}");
+    }
+}
+
+#[test]
+fn what_stands_in_between_refuses_an_update_and_the_edit_is_kept() {
+    let till = filled(10);
+    till.set(3, "phone", "kept");
+    let odd = Odd::before(&till.sandbox).before_store(|asked| asked.is_put().then(|| Told::html(403)));
+    let mut through = till.through(&odd);
+    through.options.upload.retry.tries = 2;
+    let error = through.engine().sync().unwrap_err();
+    assert!(error.is_offline(), "{error}");
+    assert_eq!(till.engine().sync().unwrap().uploaded_customers, 1);
+}
+
+// ---- slow and large (27, 33) -------------------------------------------------------------------------------------
+
+#[test]
+fn on_a_slow_line_pages_get_smaller_and_what_came_is_kept() {
+    let till = fresh(60);
+    let odd = Odd::before(&till.sandbox).every(Kind::List, |told| told.slow(40_000));
+    let options = HttpOptions {
+        api_url: odd.url(),
+        timeout: Duration::from_millis(900),
+        ..HttpOptions::new(till.sandbox.store_hash(), till.sandbox.token())
+    };
+    let remote = HttpRemote::new(&options).unwrap();
+    let report = SyncEngine::new(till.store(), remote, till.options.clone()).pull(Extent::Changes).unwrap();
+    assert_eq!((report.pulled, report.complete), (60, true), "{report:?}");
+    let limits: Vec<String> =
+        odd.asked().iter().map(|(asked, _)| asked.parameter("limit").unwrap().to_owned()).collect();
+    assert_eq!(limits.iter().filter(|limit| *limit == "250").count(), 1, "{limits:?}");
+}
+
+#[test]
+fn a_page_that_is_too_large_is_asked_for_in_parts_and_a_customer_that_is_is_named() {
+    let large = |bytes: usize, whom: fn(i64) -> bool| {
+        move |asked: &Asked, told: &mut Told| {
+            if asked.is_list() {
+                told.customers(|all| {
+                    for customer in all.iter_mut().filter(|customer| whom(customer["id"].as_i64().unwrap())) {
+                        customer["notes"] = json!("n".repeat(bytes));
+                    }
+                });
+            }
+        }
+    };
+    let till = fresh(60);
+    let odd = Odd::before(&till.sandbox).answer(large(1 << 20, |_| true));
+    let report = changes(&till.through(&odd));
+    assert_eq!((report.pulled, report.complete), (60, true), "{report:?}");
+
+    let till = fresh(8);
+    let odd = Odd::before(&till.sandbox).answer(large(33 << 20, |id| id == 5));
+    let report = changes(&till.through(&odd));
+    assert_eq!((report.pulled, report.complete), (4, false), "{report:?}");
+    assert!(report.incomplete.unwrap().contains("customer 5 alone"));
+    odd.calm();
+    assert!(changes(&till).complete);
+    assert_eq!(customers_of(&till), 8);
+}
