@@ -60,6 +60,38 @@ const char *tillsync_call(uint64_t till,
                           const char *request);
 
 /*
+ Carries out one statement of SQL on the till's file, for an app that has no SQLite of its own, and returns the rows as
+ JSON: `{"columns":["id","phone"],"rows":[[42,"555"]],"changes":0,"in_transaction":false}`. `changes` counts what the
+ statement itself inserted, changed or deleted. Never null; give the answer back with `tillsync_free_string`.
+
+ `parameters` is a JSON list for `?`, a JSON object for `:name`, or null. Integers are exact over all 64 bits; a number
+ with a point or an exponent is a REAL; `{"hex":"00ff"}` is a BLOB, both ways. What does not fit is refused.
+
+ `BEGIN IMMEDIATE`, `COMMIT` and `ROLLBACK` are statements as others: a transaction belongs to the thread that began it,
+ and other threads' statements wait for its end, at most ten seconds. While it writes, that thread's other calls are
+ answered with the error `in_transaction`, but for `tillsync_next_event`. Errors of SQL are `usage`, `constraint`,
+ `refused` (the till's own triggers), `locked`, …
+
+ # Safety
+ `sql` and `parameters` are null, or point to a string that ends with a NUL.
+ */
+const char *tillsync_query(uint64_t till, const char *sql, const char *parameters);
+
+/*
+ The SQLite that this library contains, for an app that has none of its own: the table of its functions, which
+ `sqlite3ext.h` makes `sqlite3_open` and all others of. In one file of the app's:
+
+ `#include "sqlite3ext.h"`
+ `SQLITE_EXTENSION_INIT1`
+ `sqlite3_api = (const sqlite3_api_routines *)tillsync_sqlite();`
+
+ and in the others `SQLITE_EXTENSION_INIT3`. From then on they are called as ever, on the till's file too. It is the same
+ table each time, and not to be given back; null when SQLite does not start. Where the library is linked statically,
+ `sqlite3.h` alone does.
+ */
+const void *tillsync_sqlite(void);
+
+/*
  Starts the till's background worker: it syncs soon after an edit, on a schedule, and when the network is back.
 
  `options` is a JSON object, or null: `every_ms`, `debounce_ms`, `patience_ms`, `retry_base_ms`, `retry_cap_ms`,

@@ -23,6 +23,12 @@ pub enum Failure {
     Refused(EditError),
     #[error("{0}")]
     RefusedBySql(String),
+    #[cfg_attr(
+        not(feature = "ffi"),
+        allow(dead_code, reason = "SQL of an app comes through the C interface")
+    )]
+    #[error("{0}")]
+    Constraint(String),
     #[error("{0}")]
     Usage(String),
     #[error("customer {0} is not in this file")]
@@ -98,6 +104,7 @@ impl Error {
             *self.0,
             Refused(_)
                 | RefusedBySql(_)
+                | Constraint(_)
                 | Usage(_)
                 | UnknownCustomer(_)
                 | WrongStore { .. }
@@ -161,6 +168,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match &*self.0 {
             Failure::Refused(_) | Failure::RefusedBySql(_) => "refused",
+            Failure::Constraint(_) => "constraint",
             Failure::Usage(_) => "usage",
             Failure::UnknownCustomer(_) => "unknown_customer",
             Failure::WrongStore { .. } => "wrong_store",
@@ -196,6 +204,7 @@ impl Error {
             Failure::Refused(_) | Failure::RefusedBySql(_) => {
                 "nothing was journaled: correct the value and edit again"
             }
+            Failure::Constraint(_) => "the statement changed nothing; a transaction that was open still is",
             Failure::UnknownCustomer(_) => "pull first, or look for the customer with find",
             Failure::WrongStore { .. } => "use one file for each store",
             Failure::Busy(_) => "wait for it to end, or give --wait SECONDS",

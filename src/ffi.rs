@@ -7,9 +7,13 @@
 
 #![allow(unsafe_code, reason = "strings come in as pointers of C")]
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
+use rusqlite::Connection;
+use rusqlite::auto_extension::{cancel_auto_extension, register_auto_extension};
+use rusqlite::ffi::{SQLITE_OK, sqlite3, sqlite3_api_routines};
 use serde_json::json;
 
 use crate::embed::{self, Refusal, guarded};
@@ -59,6 +63,49 @@ pub unsafe extern "C" fn tillsync_call(till: u64, request: *const c_char) -> *co
         let request = request.ok_or_else(|| Refusal::usage("the request is null"))?;
         embed::answer(&*embed::till(till)?, request)
     })
+}
+
+/// Carries out one statement of SQL on the till's file, for an app that has no SQLite of its own, and returns the rows as
+/// JSON: `{"columns":["id","phone"],"rows":[[42,"555"]],"changes":0,"in_transaction":false}`. `changes` counts what the
+/// statement itself inserted, changed or deleted. Never null; give the answer back with `tillsync_free_string`.
+///
+/// `parameters` is a JSON list for `?`, a JSON object for `:name`, or null. Integers are exact over all 64 bits; a number
+/// with a point or an exponent is a REAL; `{"hex":"00ff"}` is a BLOB, both ways. What does not fit is refused.
+///
+/// `BEGIN IMMEDIATE`, `COMMIT` and `ROLLBACK` are statements as others: a transaction belongs to the thread that began it,
+/// and other threads' statements wait for its end, at most ten seconds. While it writes, that thread's other calls are
+/// answered with the error `in_transaction`, but for `tillsync_next_event`. Errors of SQL are `usage`, `constraint`,
+/// `refused` (the till's own triggers), `locked`, …
+///
+/// # Safety
+/// `sql` and `parameters` are null, or point to a string that ends with a NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tillsync_query(
+    till: u64,
+    sql: *const c_char,
+    parameters: *const c_char,
+) -> *const c_char {
+    answered(|| {
+        // SAFETY: the caller's promise about both pointers, passed on.
+        let (sql, parameters) = unsafe { (text("the SQL", sql), text("the parameters", parameters)) };
+        let sql = sql?.ok_or_else(|| Refusal::usage("the SQL is null"))?;
+        embed::query(&*embed::till(till)?, sql, parameters?)
+    })
+}
+
+/// The SQLite that this library contains, for an app that has none of its own: the table of its functions, which
+/// `sqlite3ext.h` makes `sqlite3_open` and all others of. In one file of the app's:
+///
+/// `#include "sqlite3ext.h"`
+/// `SQLITE_EXTENSION_INIT1`
+/// `sqlite3_api = (const sqlite3_api_routines *)tillsync_sqlite();`
+///
+/// and in the others `SQLITE_EXTENSION_INIT3`. From then on they are called as ever, on the till's file too. It is the same
+/// table each time, and not to be given back; null when SQLite does not start. Where the library is linked statically,
+/// `sqlite3.h` alone does.
+#[unsafe(no_mangle)]
+pub extern "C" fn tillsync_sqlite() -> *const c_void {
+    guarded(|| Ok(sqlite_routines())).unwrap_or(std::ptr::null())
 }
 
 /// Starts the till's background worker: it syncs soon after an edit, on a schedule, and when the network is back.
@@ -142,6 +189,30 @@ pub extern "C" fn tillsync_close(till: u64) -> i32 {
             -1
         }
     }
+}
+
+/// SQLite hands its table to extensions only; one is registered for as long as it takes to open a connection. A
+/// connection that another thread opens meanwhile hands over the same table.
+fn sqlite_routines() -> *const c_void {
+    static ROUTINES: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+    unsafe extern "C" fn note(
+        _: *mut sqlite3,
+        _: *mut *mut c_char,
+        routines: *const sqlite3_api_routines,
+    ) -> c_int {
+        ROUTINES.store(routines.cast_mut().cast(), Ordering::Release);
+        SQLITE_OK
+    }
+
+    if ROUTINES.load(Ordering::Acquire).is_null() {
+        // SAFETY: it opens no connection, and closes none.
+        if unsafe { register_auto_extension(note) }.is_ok() {
+            _ = Connection::open_in_memory();
+            cancel_auto_extension(note);
+        }
+    }
+    ROUTINES.load(Ordering::Acquire)
 }
 
 /// A string of C; none: it is null.

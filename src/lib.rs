@@ -64,6 +64,10 @@ pub use flow::{
     Resolver, RetryOptions, Ticket, Trouble, UploadOptions,
 };
 pub use key::Key;
+/// The SQLite of this library, for an app that opens the till's file by itself, or that meets rusqlite's types in
+/// [`Store::connection`]. It is the version that this one was built with; and it is the same copy of SQLite: two in one process would
+/// not see each other's locks, which destroys the file.
+pub use rusqlite;
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{

@@ -27,6 +27,30 @@ fn the_header_is_up_to_date() {
     );
 }
 
+/// Those of plain SQLite: SQLCipher's, which is a little older, is declared by them too.
+/// `TILLSYNC_WRITE_HEADER=1 cargo test --test ffi_header` copies them.
+#[test]
+fn the_headers_of_sqlite_are_of_the_version_that_is_built_in() {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo
+        .args(["metadata", "--format-version", "1", "--offline", "--manifest-path"])
+        .arg(root().join("Cargo.toml"));
+    let packages: serde_json::Value = serde_json::from_slice(&cargo.output().unwrap().stdout).unwrap();
+    let packages = packages["packages"].as_array().unwrap();
+    let sqlite = packages.iter().find(|package| package["name"] == "libsqlite3-sys").unwrap();
+    let folder = Path::new(sqlite["manifest_path"].as_str().unwrap()).with_file_name("sqlite3");
+    for name in ["sqlite3.h", "sqlite3ext.h"] {
+        let (built_in, path) = (std::fs::read(folder.join(name)).unwrap(), root().join("include").join(name));
+        if std::env::var_os("TILLSYNC_WRITE_HEADER").is_some() {
+            std::fs::write(&path, &built_in).unwrap();
+        }
+        assert!(
+            std::fs::read(&path).unwrap_or_default() == built_in,
+            "include/{name} is old: TILLSYNC_WRITE_HEADER=1 cargo test --test ffi_header"
+        );
+    }
+}
+
 #[test]
 fn only_what_speaks_with_c_has_unsafe_code_and_every_block_says_why() {
     let mut with_unsafe = Vec::new();

@@ -1,5 +1,7 @@
 /*
- * A till in C: opens its file, edits a customer, and lets the background worker bring the store up to date.
+ * A till in C: opens its file, edits a customer in one transaction with a table of its own, and lets the background worker
+ * bring the store up to date. It has no SQLite of its own: its SQL goes through tillsync_query, or through the SQLite that
+ * the library contains, as sqlite3.h declares it.
  *
  *   cargo rustc --release --lib --no-default-features --features ffi --crate-type cdylib
  *   cc -std=c11 -Iinclude examples/c/till.c -Ltarget/release -ltillsync -Wl,-rpath,target/release -o till
@@ -11,7 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sqlite3ext.h"
 #include "tillsync.h"
+
+SQLITE_EXTENSION_INIT1 /* sqlite3_api: every sqlite3_… below goes through it */
 
 /* An answer, shown and given back. Ends the program when it is an error. */
 static void done(const char *what, const char *answer) {
@@ -33,6 +38,45 @@ static void receipt_of(const char *answer, char *receipt, size_t size) {
     snprintf(receipt, size, "%.*s", (int)(end - begin + 1), begin);
 }
 
+/* What goes wrong in SQLite itself ends the program too. */
+static void checked(sqlite3 *file, int code) {
+    if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE) return;
+    fprintf(stderr, "SQLite: %s\n", sqlite3_errmsg(file));
+    exit(1);
+}
+
+/* A sale: the app's own row and the edit of the customer, both or none. By tillsync_query. */
+static void sell_by_query(uint64_t till, const char *customer) {
+    char parameters[128];
+    snprintf(parameters, sizeof parameters, "{\"id\":%s,\"amount\":\"12.50\",\"notes\":\"sale 1042\"}", customer);
+    done("begin", tillsync_query(till, "BEGIN IMMEDIATE", NULL));
+    done("sell", tillsync_query(till, "INSERT INTO my_sale VALUES (:id, :amount) RETURNING :notes", parameters));
+    snprintf(parameters, sizeof parameters, "[\"sale 1042\", %s]", customer);
+    done("note", tillsync_query(till, "UPDATE customer SET notes = ? WHERE id = ?", parameters));
+    done("commit", tillsync_query(till, "COMMIT", NULL));
+    done("sold", tillsync_query(till, "SELECT customer, amount FROM my_sale", NULL));
+}
+
+/* The same by SQLite's own functions. The till's file may be open so in this process, for it is the same SQLite. */
+static void sell_by_sqlite(const char *path, const char *customer) {
+    sqlite3 *file;
+    sqlite3_stmt *sale;
+    checked(NULL, sqlite3_open_v2(path, &file, SQLITE_OPEN_READWRITE, NULL));
+    checked(file, sqlite3_busy_timeout(file, 10000));
+    checked(file, sqlite3_exec(file, "PRAGMA foreign_keys = ON; BEGIN IMMEDIATE", NULL, NULL, NULL));
+    checked(file, sqlite3_prepare_v2(file, "INSERT INTO my_sale VALUES (?, '3.20')", -1, &sale, NULL));
+    checked(file, sqlite3_bind_text(sale, 1, customer, -1, SQLITE_STATIC));
+    checked(file, sqlite3_step(sale));
+    checked(file, sqlite3_finalize(sale));
+    checked(file, sqlite3_prepare_v2(file, "UPDATE customer SET company = 'Anker & Co' WHERE id = ?", -1, &sale, NULL));
+    checked(file, sqlite3_bind_text(sale, 1, customer, -1, SQLITE_STATIC));
+    checked(file, sqlite3_step(sale));
+    checked(file, sqlite3_finalize(sale));
+    checked(file, sqlite3_exec(file, "COMMIT", NULL, NULL, NULL));
+    printf("sold by SQLite %s\n", sqlite3_libversion());
+    checked(file, sqlite3_close(file));
+}
+
 int main(int count, char **arguments) {
     if (count != 5) {
         fprintf(stderr, "usage: %s FILE API_URL STORE_HASH CUSTOMER\n", arguments[0]);
@@ -40,6 +84,7 @@ int main(int count, char **arguments) {
     }
     char request[512], receipt[128];
     printf("tillsync %s\n", tillsync_version());
+    sqlite3_api = (const sqlite3_api_routines *)tillsync_sqlite();
 
     snprintf(request, sizeof request,
              "{\"api_url\":\"%s\",\"store_hash\":\"%s\",\"access_token_env\":\"BIGCOMMERCE_ACCESS_TOKEN\",\"author\":\"ana\"}",
@@ -50,6 +95,8 @@ int main(int count, char **arguments) {
     /* The first time, the customers must come in; this waits for the network. */
     done("pull", tillsync_call(till, "{\"command\":\"pull\"}"));
 
+    done("create", tillsync_query(till, "CREATE TABLE IF NOT EXISTS my_sale (customer INTEGER, amount TEXT)", NULL));
+
     /* From here on a worker syncs: soon after an edit, on a schedule, when the network is back. */
     done("start", tillsync_start(till, "{\"debounce_ms\":200}"));
 
@@ -59,6 +106,10 @@ int main(int count, char **arguments) {
     const char *edited = tillsync_call(till, request);
     receipt_of(edited, receipt, sizeof receipt);
     done("edit", edited);
+
+    /* SQL of the app, in one transaction with its own table: by either way. */
+    sell_by_query(till, arguments[4]);
+    sell_by_sqlite(arguments[1], arguments[4]);
 
     /* What happens meanwhile: events, until the edit was uploaded. */
     int uploaded = 0;

@@ -37,6 +37,7 @@ struct Envelope {
 pub(crate) fn answer(till: &Till, request: &str) -> Answer {
     let Envelope { command } = read(request)?;
     till.refuse_company()?;
+    till.refuse_to_wait_for_oneself()?;
     match command.as_str() {
         "edit" => edit(till, read(request)?),
         "credit" => credit(till, read(request)?),

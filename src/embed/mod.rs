@@ -12,6 +12,7 @@
 //! | `till` | one open till: its file, its way to the store, its worker |
 //! | `policies` | who decides a conflict, as an app says it |
 //! | `call` | a request in, an answer out: names and shapes of the command's `--json` |
+//! | `query` | SQL of the app, for one without a SQLite of its own |
 //! | `refusal` | an error as the other side sees it |
 //! | `strings` | answers that were handed out and not given back yet |
 
@@ -19,6 +20,8 @@
 pub mod by_file;
 mod call;
 mod policies;
+#[cfg(feature = "ffi")]
+mod query;
 mod refusal;
 #[cfg(feature = "ffi")]
 mod registry;
@@ -28,6 +31,8 @@ mod till;
 
 #[cfg(feature = "ffi")]
 pub(crate) use call::answer;
+#[cfg(feature = "ffi")]
+pub(crate) use query::query;
 pub(crate) use refusal::Refusal;
 #[cfg(feature = "ffi")]
 pub(crate) use refusal::{guarded, last_error};

@@ -43,10 +43,10 @@ impl Refusal {
     }
 
     /// The app's connection has the right to write, for which what was asked for would wait.
-    #[cfg(feature = "extension")]
     pub(crate) fn in_transaction() -> Refusal {
         let message =
-            "this connection is in a transaction that writes, which the till's own would wait for".to_owned();
+            "the app is in a transaction that writes, and the till's own connection would wait for its end"
+                .to_owned();
         Refusal { code: "in_transaction", message, hint: Some("commit first, then ask") }
     }
 

@@ -3,6 +3,8 @@
 //! Reads and edits share one connection, each for the instant that it takes. A sync has a connection of its own, as does
 //! a wait for a receipt, so neither holds up an edit. Syncs of one till wait for each other.
 
+#[cfg(feature = "ffi")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -85,6 +87,8 @@ pub(crate) struct Till {
     engine: Mutex<Option<SyncEngine<HttpRemote>>>,
     stopper: OnceLock<Stopper>,
     worker: Mutex<Worker>,
+    #[cfg(feature = "ffi")]
+    desk: super::query::Desk,
     is_closed: AtomicBool,
 }
 
@@ -96,7 +100,7 @@ struct Worker {
 }
 
 /// What panicked left nothing half done: a transaction is undone when it is dropped.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -126,6 +130,8 @@ impl Till {
             engine: Mutex::default(),
             stopper: OnceLock::new(),
             worker: Mutex::default(),
+            #[cfg(feature = "ffi")]
+            desk: super::query::Desk::default(),
             is_closed: AtomicBool::new(false),
         })
     }
@@ -133,6 +139,16 @@ impl Till {
     /// Refuses to go on when the app has opened the file by other means in this process.
     pub(super) fn refuse_company(&self) -> Result<()> {
         crate::store::refuse_company(&self.path)
+    }
+
+    #[cfg(feature = "ffi")]
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[cfg(feature = "ffi")]
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
     }
 
     /// The connection that reads and edits, for an instant.
@@ -143,6 +159,21 @@ impl Till {
     /// Who edits, if the app did not say otherwise.
     pub(super) fn author(&self) -> Option<&str> {
         self.author.as_deref()
+    }
+
+    /// The app's own connection, for its SQL.
+    #[cfg(feature = "ffi")]
+    pub(super) fn desk(&self) -> &super::query::Desk {
+        &self.desk
+    }
+
+    /// Refuses to wait for a transaction that waits for the answer: the one that this thread has open on the desk.
+    pub(super) fn refuse_to_wait_for_oneself(&self) -> Result<(), Refusal> {
+        #[cfg(feature = "ffi")]
+        if self.desk.is_in_the_way() {
+            return Err(Refusal::in_transaction());
+        }
+        Ok(())
     }
 
     /// A connection of its own: whoever takes long holds up nobody.
@@ -200,6 +231,7 @@ impl Till {
     /// Starts the worker of this till.
     pub(crate) fn start(&self, options: Option<&str>) -> Result<(), Refusal> {
         let options: WorkerOptions = parse("the worker's options", options)?;
+        self.refuse_to_wait_for_oneself()?;
         let mut worker = lock(&self.worker);
         if worker.syncer.is_some() {
             return Err(Refusal::usage("the worker of this till runs already"));
@@ -214,6 +246,7 @@ impl Till {
 
     /// Stops the worker; says whether a sync that ran came to its end.
     pub(crate) fn stop(&self, within: Duration) -> Result<bool, Refusal> {
+        self.refuse_to_wait_for_oneself()?;
         let syncer = lock(&self.worker).syncer.take();
         Ok(syncer.ok_or_else(Refusal::no_worker)?.stop(within))
     }
@@ -234,6 +267,8 @@ impl Till {
 
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
+        #[cfg(feature = "ffi")]
+        self.desk.close();
         if let Some(stopper) = self.stopper.get() {
             stopper.stop();
         }

@@ -10,6 +10,7 @@
 //! | `edit`, `read` | what an app does |
 //! | `backup` | a copy of the file while it is in use |
 //! | `unlock`, `rekey` | the key of an encrypted file; another one |
+//! | `query` | SQL of an app that has no SQLite of its own |
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
 //! | `schema` | the triggers and views, made from the table of fields; migrations |
@@ -29,6 +30,8 @@ mod open;
 mod pages;
 mod polite;
 mod pull;
+#[cfg(feature = "ffi")]
+mod query;
 mod read;
 mod receipt;
 mod rekey;
@@ -51,6 +54,8 @@ pub use edit::EditBuilder;
 pub(crate) use open::refuse_company;
 pub(crate) use open::{Lock, SyncLock};
 pub(crate) use pull::{Judging, PageKind, Taken};
+#[cfg(feature = "ffi")]
+pub(crate) use query::{Found, Parameters};
 pub use read::{DecisionRow, JournalRow, Status};
 pub use receipt::{Fate, Receipt};
 pub(crate) use state::{FullPull, PullClock};

@@ -59,11 +59,51 @@ static const char *const NO_REQUESTS[] = {
     "{\"command\":\"edit\",\"id\":1,\"fields\":{\"phone\":{\"a\":\"hunter2\"}}}X",
 };
 
+/* Each a statement and its parameters, with the code of the error. */
+static const char *const NO_QUERIES[][3] = {
+    {"", "[1]", "usage"}, {"SELEC 1", NULL, "usage"}, {"SELECT 1; SELECT 2", NULL, "usage"}, {"SELECT ?", NULL, "usage"},
+    {"SELECT ?", "[]", "usage"}, {"SELECT ?", "[1,2]", "usage"}, {"SELECT ?", "hunter2", "usage"}, {"SELECT ?", "\"hunter2\"", "usage"},
+    {"SELECT ?", "[[\"hunter2\"]]", "usage"}, {"SELECT ?", "[{\"hex\":\"hunter2\"}]", "usage"}, {"SELECT ?", "[{\"hunter2\":\"00\"}]", "usage"},
+    {"SELECT ?", "[18446744073709551616]", "usage"}, {"SELECT ?", "[1", "usage"}, {"SELECT ?", "[\"\xff\"]", "usage"},
+    {"SELECT :a", "{\"b\":1}", "usage"}, {"SELECT :a", "{}", "usage"}, {"SELECT :a, :b", "{\"a\":1}", "usage"},
+    {"SELECT '\xff'", NULL, "usage"}, {"SELECT CAST(x'ff' AS TEXT)", NULL, "usage"}, {"SELECT * FROM nowhere", NULL, "usage"},
+    {"COMMIT", NULL, "usage"}, {"ROLLBACK", NULL, "usage"}, {"INSERT INTO customer (id) VALUES (7)", NULL, "refused"},
+    {"INSERT INTO once VALUES (1), (1)", NULL, "constraint"}, {"ATTACH '/not/there/at/all.db' AS a", NULL, "not_writable"},
+};
+
+static void query_and_free(uint64_t till, const char *sql) {
+    const char *answer = tillsync_query(till, sql, NULL);
+    expect(sql, answer && strncmp(answer, "{\"columns\"", 10) == 0, answer);
+    tillsync_free_string(answer);
+}
+
+static void *other_thread(void *handle) {
+    query_and_free(*(uint64_t *)handle, "INSERT INTO once VALUES (2)");
+    return NULL;
+}
+
+/* A transaction waits for nothing but its end, and nobody slips into it. */
+static void transactions(uint64_t till) {
+    pthread_t thread;
+    query_and_free(till, "BEGIN IMMEDIATE");
+    query_and_free(till, "INSERT INTO once VALUES (1)");
+    refused("call while writing", "in_transaction", tillsync_call(till, "{\"command\":\"status\"}"));
+    refused("start while writing", "in_transaction", tillsync_start(till, NULL));
+    refused("stop while writing", "in_transaction", tillsync_stop(till, 10));
+    pthread_create(&thread, NULL, other_thread, &till);
+    query_and_free(till, "ROLLBACK");
+    pthread_join(thread, NULL);
+    const char *answer = tillsync_query(till, "SELECT * FROM once", "");
+    expect("the other thread's row only", answer && strstr(answer, "\"rows\":[[2]]") != NULL, answer);
+    tillsync_free_string(answer);
+}
+
 static void *hammer(void *handle) {
     uint64_t till = *(uint64_t *)handle;
     for (int i = 0; i < 40; i++) {
         tillsync_free_string(tillsync_call(till, "{\"command\":\"status\"}"));
         tillsync_free_string(tillsync_call(till, "{\"command\":\"edit\",\"edits\":[]}"));
+        tillsync_free_string(tillsync_query(till, "INSERT OR IGNORE INTO once VALUES (?)", "[3]"));
         tillsync_free_string(tillsync_next_event(till, 1));
     }
     return NULL;
@@ -97,6 +137,7 @@ int main(int count, char **arguments) {
     const uint64_t none[] = {0, other + 1, other + 99, UINT64_MAX};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         refused("call without till", "closed", tillsync_call(none[i], "{\"command\":\"status\"}"));
+        refused("query without till", "closed", tillsync_query(none[i], "SELECT 1", NULL));
         refused("start without till", "closed", tillsync_start(none[i], NULL));
         refused("stop without till", "closed", tillsync_stop(none[i], 0));
         refused("event without till", "closed", tillsync_next_event(none[i], 0));
@@ -113,10 +154,22 @@ int main(int count, char **arguments) {
         expect("an error", answer && strncmp(answer, "{\"error\":", 9) == 0, answer);
         tillsync_free_string(answer);
     }
+    refused("null SQL", "usage", tillsync_query(till, NULL, NULL));
+    query_and_free(till, "DROP TABLE IF EXISTS once");
+    query_and_free(till, "CREATE TABLE once (it UNIQUE)");
+    for (size_t i = 0; i < sizeof NO_QUERIES / sizeof *NO_QUERIES; i++) {
+        const char *answer = tillsync_query(till, NO_QUERIES[i][0], NO_QUERIES[i][1]);
+        expect("no error repeats a value", answer && strstr(answer, "hunter2") == NULL, answer);
+        refused(NO_QUERIES[i][0], NO_QUERIES[i][2], answer);
+    }
+    transactions(till);
+    expect("one table of SQLite", tillsync_sqlite() != NULL && tillsync_sqlite() == tillsync_sqlite(), "null, or two");
+
     char *deep = malloc(200001);
     memset(deep, '[', 200000);
     deep[200000] = 0;
     refused("a request of great depth", "usage", tillsync_call(till, deep));
+    refused("parameters of great depth", "usage", tillsync_query(till, "SELECT ?", deep));
     free(deep);
 
     refused("a worker without a store", "usage", tillsync_start(till, NULL));
