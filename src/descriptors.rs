@@ -21,6 +21,36 @@
 #[cfg(unix)]
 pub(crate) use unix::is_held_by_others;
 
+use std::ffi::c_void;
+
+use rusqlite::Connection;
+use rusqlite::ffi::{SQLITE_FCNTL_FILE_POINTER, SQLITE_OK, sqlite3_file, sqlite3_file_control};
+
+/// The first bytes of a connection's file as they stand there, read by SQLite through its own descriptor; none when there
+/// are fewer.
+pub(crate) fn read_start<const BYTES: usize>(connection: &Connection) -> Option<[u8; BYTES]> {
+    let mut file: *mut sqlite3_file = std::ptr::null_mut();
+    let mut start = [0; BYTES];
+    let length = i32::try_from(BYTES).ok()?;
+    // SAFETY: the connection is open for as long as it is borrowed; this question is answered by writing a pointer to its
+    // file, and the file's own method reads no more than there is room for.
+    let is_read =
+        unsafe {
+            let asked = sqlite3_file_control(
+                connection.handle(),
+                c"main".as_ptr(),
+                SQLITE_FCNTL_FILE_POINTER,
+                (&raw mut file).cast::<c_void>(),
+            );
+            asked == SQLITE_OK
+                && !file.is_null()
+                && (*file).pMethods.as_ref().and_then(|methods| methods.xRead).is_some_and(|read| {
+                    read(file, start.as_mut_ptr().cast::<c_void>(), length, 0) == SQLITE_OK
+                })
+        };
+    is_read.then_some(start)
+}
+
 /// Locks belong to handles here: others do no harm.
 #[cfg(not(unix))]
 pub(crate) fn is_held_by_others(_: &[std::path::PathBuf]) -> bool {

@@ -20,6 +20,7 @@ mod report;
 mod spans;
 mod upload;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -210,6 +211,16 @@ impl<R: Remote> SyncEngine<R> {
     /// The store's stand-in or connection.
     pub fn remote(&mut self) -> &mut R {
         &mut self.remote
+    }
+
+    /// One sync, in which a panic is a failure like any other: what was open is taken back, and the next sync begins anew.
+    pub(crate) fn sync_or_fail(&mut self) -> Result<SyncReport> {
+        let synced = catch_unwind(AssertUnwindSafe(|| self.sync()));
+        synced.unwrap_or_else(|_| {
+            self.untold.clear();
+            self.store.take_back_pages();
+            Err(Failure::Unexpected("the sync met a defect; standard error says where".to_owned()).into())
+        })
     }
 
     /// The time that it goes by.

@@ -548,3 +548,41 @@ fn a_stream_of_edits_is_not_put_off_for_ever() {
     }
     assert!(finished(&said(&events)) >= 1, "an edit every 50 ms never leaves 150 ms of silence");
 }
+
+/// A store whose line panics once.
+#[derive(Debug)]
+struct Panics(tillsync::HttpRemote, bool);
+
+impl tillsync::Remote for Panics {
+    fn start(&mut self, ticket: tillsync::Ticket, request: tillsync::Request) {
+        assert!(std::mem::replace(&mut self.1, true), "on purpose");
+        self.0.start(ticket, request);
+    }
+
+    fn next(
+        &mut self,
+        wait: Option<std::time::Duration>,
+    ) -> Option<(tillsync::Ticket, Result<tillsync::Answer, tillsync::Trouble>)> {
+        self.0.next(wait)
+    }
+}
+
+#[test]
+fn a_sync_that_panics_has_failed_is_told_and_tried_again() {
+    let till = common::till(3);
+    till.set(1, "phone", "here");
+    let remote = Panics(till.remote(), false);
+    let engine = tillsync::SyncEngine::new(till.store(), remote, till.options.clone());
+    let brief = std::time::Duration::from_millis(20);
+    let options =
+        tillsync::SyncerOptions { retry_base: brief, retry_cap: brief, look: brief, ..Default::default() };
+    let (syncer, events) = tillsync::Syncer::start(engine, options).unwrap();
+    let mut some = std::iter::from_fn(|| events.next(std::time::Duration::from_secs(10))).take(200);
+    let failed =
+        some.find(|event| matches!(event, tillsync::Event::SyncFailed { .. })).expect("it is not told");
+    assert!(matches!(failed, tillsync::Event::SyncFailed { code: "unexpected", .. }), "{failed:?}");
+    some.find(|event| matches!(event, tillsync::Event::SyncFinished(_))).expect("it is not tried again");
+    assert!(syncer.is_at_work());
+    assert!(syncer.stop(std::time::Duration::from_secs(5)));
+    assert_eq!(till.remote_value(1, "phone"), "\"here\"");
+}

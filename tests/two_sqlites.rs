@@ -151,6 +151,55 @@ fn a_worker_says_so_stays_away_from_the_file_and_goes_on_when_it_is_alone_again(
     assert!(syncer.stop(Duration::from_secs(5)));
 }
 
+/// Whether another process finds the shared lock of a connection on the file.
+fn is_locked(path: &std::path::Path) -> bool {
+    let look = "import fcntl, os, struct, sys
+file = os.open(sys.argv[1], os.O_RDWR)
+asked = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0x40000002, 1, 0)
+print(struct.unpack('hhqqi4x', fcntl.fcntl(file, fcntl.F_GETLK, asked))[0] != fcntl.F_UNLCK)";
+    let output =
+        Command::new("python3").args(["-c", look]).arg(path).output().expect("this test needs python3");
+    String::from_utf8_lossy(&output.stdout).trim() == "True"
+}
+
+/// Whoever opens and closes the file beside SQLite gives up the locks of every connection in this process.
+#[test]
+fn nothing_that_is_done_with_a_file_gives_up_the_locks_on_it() {
+    for key in [None, Some("correct horse")] {
+        if key.is_some() && cfg!(not(feature = "sqlcipher")) {
+            continue;
+        }
+        let mut till = Till::new(common::sandbox(3));
+        till.key = key.map(str::to_owned);
+        till.engine().pull(tillsync::Extent::Changes).unwrap();
+        let mut store = till.store();
+        store.edit(1).set("phone", "here").commit().unwrap();
+        assert!(is_locked(&till.path), "a connection has a part in the lock of the file");
+        type Call<'a> = (&'a str, Box<dyn Fn() + 'a>);
+        let wrong = || {
+            Store::open_with(
+                &till.path,
+                tillsync::StoreOptions {
+                    key: till.key.is_none().then(|| tillsync::Key::parse("another").unwrap()),
+                    ..Default::default()
+                },
+            )
+        };
+        let calls: [Call<'_>; 6] = [
+            ("open", Box::new(|| drop(till.store()))),
+            ("open with the wrong key, or none", Box::new(|| assert!(wrong().is_err()))),
+            ("reopen", Box::new(|| drop(store.reopen().unwrap()))),
+            ("backup", Box::new(|| _ = store.backup(till.folder.path().join("copy.db")).unwrap())),
+            ("check", Box::new(|| assert!(store.check().unwrap().is_empty()))),
+            ("sync", Box::new(|| _ = till.engine().sync().unwrap())),
+        ];
+        for (name, call) in calls {
+            call();
+            assert!(is_locked(&till.path), "{name} gave up the lock");
+        }
+    }
+}
+
 #[cfg(feature = "ffi")]
 mod in_another_language {
     use super::*;

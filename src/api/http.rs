@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::io::{self, Read as _};
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Agent, Body};
 
 use super::{Remote, Request};
-use crate::error::{Error, Result};
+use crate::error::{Error, Failure, Result};
 use crate::flow::{Answer, RateHeaders, Ticket, Trouble};
 
 /// Calls at once: three updates and two reads.
@@ -87,7 +88,9 @@ impl HttpRemote {
         let (outbox, answers) = mpsc::channel();
         for _ in 0..THREADS {
             let (caller, inbox, outbox) = (caller.clone(), inbox.clone(), outbox.clone());
-            std::thread::spawn(move || caller.serve(&inbox, &outbox));
+            let thread = std::thread::Builder::new().name("tillsync-http".to_owned());
+            let spawned = thread.spawn(move || caller.serve(&inbox, &outbox));
+            spawned.map_err(|e| Failure::Unexpected(format!("the system gives no thread: {e}")))?;
         }
         Ok(HttpRemote { jobs, answers, in_flight: 0, updates })
     }
@@ -133,7 +136,9 @@ impl Caller {
         loop {
             let job = lock(inbox).recv();
             let Ok((ticket, request)) = job else { return };
-            let answer = self.call(&request);
+            // A panic ends one request and not the thread: whoever waits for the answer would wait for ever.
+            let answer = catch_unwind(AssertUnwindSafe(|| self.call(&request)))
+                .unwrap_or_else(|_| Err(Trouble::Broken("the HTTP client has a defect".to_owned())));
             if request.is_update() {
                 self.is_back();
             }

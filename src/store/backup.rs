@@ -82,15 +82,48 @@ fn into_wal(path: &Path, key: Option<&Key>) -> Result<()> {
     copy.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(|e| Error::sqlite(path, e))
 }
 
-/// Makes the copy, whole and on the disk, or nothing.
+/// Makes the copy, whole and on the disk, or nothing: under another name, `NAME.part`, until it is both. Whoever is killed
+/// on the way leaves that, and the next backup to this path makes it anew.
 fn make(path: &Path, copy: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
-    reserve(path)?;
-    let copied = copy(path).and_then(|()| Ok(settled(path)?.len()));
+    let path = &open::plain_path(path)?;
+    if path.symlink_metadata().is_ok() {
+        return Err(is_there(path));
+    }
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    _ = std::fs::remove_file(part);
+    reserve(part)?;
+    let copied = copy(part).and_then(|()| settled(part)).and_then(|bytes| {
+        name(part, path)?;
+        Ok(bytes)
+    });
     if copied.is_err() {
         // The first failure is the one to tell of.
-        _ = std::fs::remove_file(path);
+        _ = std::fs::remove_file(part);
     }
     copied
+}
+
+/// Gives the copy its name, unless somebody else has taken it meanwhile, and has the name on the disk too.
+fn name(part: &Path, path: &Path) -> Result<()> {
+    let named = match std::fs::hard_link(part, path) {
+        Ok(()) => std::fs::remove_file(part),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Err(is_there(path)),
+        // A disk without hard links, such as a memory stick.
+        Err(_) if path.symlink_metadata().is_ok() => return Err(is_there(path)),
+        Err(_) => std::fs::rename(part, path),
+    };
+    let sync = || {
+        #[cfg(unix)]
+        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+        Ok(())
+    };
+    named.and_then(|()| sync()).map_err(|e| not_written(path, &e))
+}
+
+fn is_there(path: &Path) -> Error {
+    Error::usage(format!("{} is there already: a backup overwrites nothing", path.display()))
 }
 
 /// An empty file for its owner only: the copy goes into it, and two backups never into one.
@@ -100,24 +133,19 @@ fn reserve(path: &Path) -> Result<()> {
     open::owner_only(&mut options);
     match options.open(path) {
         Ok(_) => Ok(()),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            Err(Error::usage(format!("{} is there already: a backup overwrites nothing", path.display())))
-        }
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(is_there(path)),
         Err(e) => Err(not_written(path, &e)),
     }
 }
 
-/// The copy and its name are on the disk.
-fn settled(path: &Path) -> Result<std::fs::Metadata> {
+/// The copy is on the disk; nobody else has it open under this name.
+fn settled(path: &Path) -> Result<u64> {
     let sync = || {
         let file = File::options().read(true).write(true).open(path)?;
         file.sync_all()?;
-        #[cfg(unix)]
-        File::open(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
-            .sync_all()?;
-        file.metadata()
+        Ok(file.metadata()?.len())
     };
-    sync().map_err(|e| not_written(path, &e))
+    sync().map_err(|e: std::io::Error| not_written(path, &e))
 }
 
 fn not_written(path: &Path, error: &std::io::Error) -> Error {

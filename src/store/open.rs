@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
@@ -32,13 +33,9 @@ const STATEMENTS: usize = 160;
 pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     let StoreOptions { create: may_create, key } = options;
     unlock::allow(key.as_ref())?;
+    let path = &plain_path(path)?;
     refuse_company(path)?;
-    if may_create {
-        create(path)?;
-    }
-    if !path.exists() {
-        return Err(Failure::NotThere(path.to_owned()).into());
-    }
+    find_or_create(path, may_create)?;
     let connection = connect(path, key.as_ref())?;
     let (others, log, open_pages) = (Others::default(), Log::default(), None);
     let mut store = Store { connection, path: path.to_owned(), key, others, log, open_pages };
@@ -75,6 +72,27 @@ pub(crate) fn refuse_company(path: &Path) -> Result<()> {
         true => Err(Failure::TwoSqlites(path.to_owned()).into()),
         false => Ok(()),
     }
+}
+
+/// A path that means a file, to us and to SQLite alike; made absolute, so that it goes on to mean the same one.
+pub(super) fn plain_path(path: &Path) -> Result<PathBuf> {
+    let text = path.to_string_lossy();
+    if text.trim().is_empty() || text.starts_with(':') || text.starts_with("file:") {
+        return Err(Error::usage(format!("{text:?} names no file: give its path")));
+    }
+    std::path::absolute(path).map_err(|e| Error::file(path, &e))
+}
+
+/// One at a time: nobody in this process opens a file by SQLite while another one has just made it, and closes it.
+fn find_or_create(path: &Path, may_create: bool) -> Result<()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if may_create {
+        create(path)?;
+    }
+    // An empty file is what a download or a disk left that failed: no till was ever in it.
+    let is_there = path.metadata().is_ok_and(|file| may_create || file.len() > 0);
+    if is_there { Ok(()) } else { Err(Failure::NotThere(path.to_owned()).into()) }
 }
 
 /// An empty file for its owner only; SQLite gives the files beside it the same rights.

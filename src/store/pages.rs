@@ -86,8 +86,8 @@ impl Store {
         }
     }
 
-    /// After a failure: SQLite may have rolled back by itself.
-    fn take_back_pages(&mut self) {
+    /// After a failure, or a panic: SQLite may have rolled back by itself.
+    pub(crate) fn take_back_pages(&mut self) {
         self.open_pages = None;
         if !self.connection.is_autocommit() {
             _ = self.connection.execute_batch("ROLLBACK");

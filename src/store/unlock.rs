@@ -1,19 +1,19 @@
 //! The key on a connection, and what it means when a file does not open with it.
 //!
 //! SQLCipher answers every misfit alike: not a database. What the file begins with tells them apart: a plain file with
-//! SQLite's own words, an encrypted one with bytes that look like chance.
+//! SQLite's own words, an encrypted one with bytes that look like chance. They are read by SQLite itself: whoever else opens
+//! the file and closes it gives up all locks of the process on it.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 use secrecy::ExposeSecret;
 
+use crate::descriptors::read_start;
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
 
-const PLAIN: &[u8] = b"SQLite format 3\0";
+const PLAIN: &[u8; 16] = b"SQLite format 3\0";
 /// The first page of an encrypted file, in bytes.
 const PAGE: usize = 4096;
 /// Of the 256 values that a byte has, a page of chance holds all or all but one or two; text, numbers and zeros do not.
@@ -32,7 +32,7 @@ pub(super) fn allow(key: Option<&Key>) -> Result<()> {
 /// Hands the key over, which must come before all else; nothing is read yet.
 pub(super) fn give(connection: &Connection, path: &Path, key: Option<&Key>) -> Result<()> {
     let Some(key) = key else { return Ok(()) };
-    if begins_plain(path) {
+    if begins_plain(connection) {
         return Err(Failure::NotEncrypted(path.to_owned()).into());
     }
     // It writes its own log to standard error, where an app has its own words.
@@ -53,27 +53,20 @@ pub(super) fn look(connection: &Connection, path: &Path, key: Option<&Key>) -> R
     let seen = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
     seen.map_err(|e| match e.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) if key.is_some() => Failure::WrongKey(path.to_owned()).into(),
-        Some(ErrorCode::NotADatabase) if looks_encrypted(path) => Failure::KeyNeeded(path.to_owned()).into(),
+        Some(ErrorCode::NotADatabase) if looks_encrypted(connection) => {
+            Failure::KeyNeeded(path.to_owned()).into()
+        }
         _ => Error::sqlite(path, e),
     })
 }
 
-fn begins_plain(path: &Path) -> bool {
-    begin(path, PLAIN.len()) == PLAIN
+fn begins_plain(connection: &Connection) -> bool {
+    read_start(connection).as_ref() == Some(PLAIN)
 }
 
-fn looks_encrypted(path: &Path) -> bool {
-    let page = begin(path, PAGE);
+fn looks_encrypted(connection: &Connection) -> bool {
+    let Some(page) = read_start::<PAGE>(connection) else { return false };
     let mut seen = [false; 256];
     page.iter().for_each(|byte| seen[usize::from(*byte)] = true);
-    page.len() == PAGE && !page.starts_with(PLAIN) && seen.iter().filter(|seen| **seen).count() >= VALUES
-}
-
-/// The first bytes of a file; fewer when there are no more, or it cannot be read: opening it says why.
-fn begin(path: &Path, bytes: usize) -> Vec<u8> {
-    let mut begin = Vec::with_capacity(bytes);
-    if let Ok(file) = File::open(path) {
-        _ = file.take(bytes as u64).read_to_end(&mut begin);
-    }
-    begin
+    !page.starts_with(PLAIN) && seen.iter().filter(|seen| **seen).count() >= VALUES
 }

@@ -319,7 +319,7 @@ impl<R: Remote> Worker<R> {
 
     fn sync(&mut self) {
         self.queue.push(Event::SyncStarted);
-        match self.engine.sync() {
+        match self.engine.sync_or_fail() {
             Ok(report) => {
                 self.is_online_again();
                 self.queue.push(Event::SyncFinished(report));
