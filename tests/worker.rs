@@ -228,6 +228,30 @@ fn it_stops_when_it_is_told_to_and_when_its_input_ends() {
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
 
+/// The app is a process of its own here, and has no chance to say farewell.
+#[test]
+fn it_ends_when_its_app_is_killed() {
+    use std::io::{BufRead, BufReader, Read};
+    const APP: &str = "import subprocess, sys, time
+worker = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)
+time.sleep(600)";
+    let till = till(5);
+    let worker = till.worker_command(&[]);
+    let mut app = std::process::Command::new("python3");
+    app.args(["-c", APP]).arg(worker.get_program()).args(worker.get_args()).stdin(Stdio::null());
+    app.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdout(Stdio::piped());
+    let mut app = app.spawn().expect("python3 is needed");
+    let mut output = BufReader::new(app.stdout.take().unwrap());
+    assert!(output.read_line(&mut String::new()).unwrap() > 0, "it is ready");
+    app.kill().unwrap();
+    app.wait().unwrap();
+    // To its end: until the worker has closed it too.
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert!(rest.trim_end().ends_with(r#""came_to_its_end":true}"#), "{rest}");
+    till.worker(&[]);
+}
+
 #[test]
 fn a_sync_that_does_not_end_is_abandoned_with_the_app_and_the_next_worker_repairs_it() {
     let till = till(5);
@@ -281,12 +305,14 @@ fn killed_and_started_again_it_goes_on_where_it_was() {
 
 #[test]
 fn an_app_that_reads_no_more_is_an_app_that_has_ended() {
+    use std::io::{BufRead, BufReader};
     let till = till(5);
     let mut child = till.worker_command(&[]).spawn().unwrap();
-    let input = child.stdin.take();
-    drop(child.stdout.take());
-    let mut worker = Worker::of_silent(child);
-    assert_eq!(worker.ended().0.code(), Some(0));
+    let (input, mut output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+    assert!(output.read_line(&mut String::new()).unwrap() > 0, "it is ready");
+    drop(output);
+    till.sell(1, "1");
+    assert_eq!(Worker::of_silent(child).ended().0.code(), Some(0));
     drop(input);
 }
 
@@ -333,10 +359,10 @@ fn a_reader_that_never_reads_holds_up_nothing_and_is_told_what_it_missed() {
     let mut child = till.worker_command(&["--create", "--events", "50"]).spawn().unwrap();
     let output = child.stdout.take().unwrap();
     let mut worker = Worker::of_silent(child);
-    // A pipe holds 64 KiB; each of these is told.
+    // A pipe holds 64 KiB; what is told of these edits is nearly twice as much.
     soon(|| till.path.exists() && till.store().status().unwrap().snapshot_customers == 3_000);
-    let ids: Vec<i64> = till.sandbox.ids().into_iter().take(200).map(i64::from).collect();
-    for round in 0..3 {
+    let ids: Vec<i64> = till.sandbox.ids().into_iter().take(400).map(i64::from).collect();
+    for round in 0..4 {
         ids.iter().for_each(|id| till.set(*id, "phone", &format!("{round}-{id}")));
         soon(|| ids.iter().all(|id| till.remote_value(*id, "phone") == format!("\"{round}-{id}\"")));
     }

@@ -115,6 +115,13 @@ struct WorkerState {
     paused: bool,
 }
 
+/// How it ended.
+#[derive(Serialize)]
+struct Stopped {
+    running: bool,
+    came_to_its_end: bool,
+}
+
 #[derive(Serialize)]
 struct WholeStatus {
     #[serde(flatten)]
@@ -369,7 +376,7 @@ impl Desk {
         };
         let came_to_its_end = self.syncer.stop(within);
         _ = told.join();
-        let stopped = json!({ "running": false, "came_to_its_end": came_to_its_end });
+        let stopped = Stopped { running: false, came_to_its_end };
         match ended {
             Ended::Asked { id, .. } => self.outbox.push(Said::Answer(line("stop", id.as_ref(), stopped)?)),
             Ended::EndOfInput => self.outbox.push(Said::Answer(line("end_of_input", None, stopped)?)),
