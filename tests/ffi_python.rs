@@ -10,13 +10,8 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use common::{Till, sandbox, till};
-use library::{library, root};
+use library::{root, shared_library};
 use serde_json::{Value, json};
-
-fn shared_library() -> std::path::PathBuf {
-    let name = format!("{}tillsync{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    library().join(name)
-}
 
 #[test]
 fn a_till_in_python_does_everything_through_the_library() {

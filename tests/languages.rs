@@ -108,6 +108,52 @@ fn a_till_in_java_sells_and_its_worker_syncs() {
     a_day(Language::Java);
 }
 
+/// The C library and the language's own SQLite on one file in one process: refused whenever it is tried, while the app edits
+/// before, between and after.
+#[cfg(all(feature = "ffi", unix))]
+fn two_in_one_process_are_refused(language: Language) {
+    let folder = tempfile::tempdir().unwrap();
+    let source = match language {
+        Language::Python => "tests/two_sqlites/two.py",
+        Language::Node => "tests/two_sqlites/two.js",
+        Language::CSharp => "tests/two_sqlites/Two.cs",
+        Language::Java => "tests/two_sqlites/Two.java",
+    };
+    let Some(mut program) = language.program(&library::root().join(source), folder.path()) else { return };
+    let till = plain_till(3);
+    till.engine().pull(tillsync::Extent::Changes).unwrap();
+    program.arg(library::shared_library()).arg(&till.path).env("LD_LIBRARY_PATH", library::library());
+    let said = language::succeeded(&program.output().unwrap());
+    assert_eq!(said, "open two_sqlites\nedit two_sqlites\nsync two_sqlites\n");
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
+    assert_eq!(count(&till, "SELECT count(*) FROM journal"), 500, "every edit of the app is there");
+    assert_eq!(till.local(1, "phone"), "\"499\"");
+}
+
+#[cfg(all(feature = "ffi", unix))]
+#[test]
+fn the_library_beside_the_sqlite_of_python_is_refused() {
+    two_in_one_process_are_refused(Language::Python);
+}
+
+#[cfg(all(feature = "ffi", unix))]
+#[test]
+fn the_library_beside_the_sqlite_of_node_is_refused() {
+    two_in_one_process_are_refused(Language::Node);
+}
+
+#[cfg(all(feature = "ffi", unix))]
+#[test]
+fn the_library_beside_the_sqlite_of_csharp_is_refused() {
+    two_in_one_process_are_refused(Language::CSharp);
+}
+
+#[cfg(all(feature = "ffi", unix))]
+#[test]
+fn the_library_beside_the_sqlite_of_java_is_refused() {
+    two_in_one_process_are_refused(Language::Java);
+}
+
 #[test]
 fn at_full_speed_beside_its_worker_every_file_is_whole_and_every_edit_is_there() {
     let seconds = number("TILLSYNC_SECONDS").unwrap_or(SECONDS);

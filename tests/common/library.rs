@@ -20,6 +20,11 @@ pub fn library() -> &'static Path {
     FOLDER.get_or_init(|| built(&["--example", "tillsync", "--features", FEATURES]).join("examples"))
 }
 
+/// The shared library itself.
+pub fn shared_library() -> PathBuf {
+    library().join(format!("{}tillsync{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX))
+}
+
 /// The extension, without its suffix. It is built of crates of its own where SQLite has a part in them, once: a minute.
 pub fn extension() -> &'static Path {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
