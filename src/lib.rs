@@ -39,7 +39,7 @@ pub mod parts {
         BaseTime, Bases, Committed, GetVerdict, Misses, Pacer, ReadFailure, SentRow, Step, Tickets, ToSend,
         Upload, Write, judge_get, judge_put,
     };
-    pub use crate::syncer::Schedule;
+    pub use crate::syncer::{Job, Schedule};
 }
 
 /// What `bindings/extension` builds on. It may change with any version.

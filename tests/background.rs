@@ -157,7 +157,7 @@ fn of_two_workers_one_works_and_the_other_takes_over() {
 
 #[test]
 fn it_stops_within_its_time_and_the_next_sync_goes_on_from_there() {
-    let till = till(5);
+    let mut till = till(5);
     let (syncer, _events) = work(&till);
     till.sandbox.set_latency_ms(3_000);
     till.set(1, "phone", "1");
@@ -166,6 +166,8 @@ fn it_stops_within_its_time_and_the_next_sync_goes_on_from_there() {
     assert!(!syncer.stop(Duration::from_millis(100)), "the request takes three seconds");
     assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     till.sandbox.set_latency_ms(0);
+    // Its update is on its way until it is answered.
+    till.options.wait = Duration::from_secs(10);
     till.engine().sync().unwrap();
     assert_eq!(till.remote_value(1, "phone"), "\"1\"");
     till.assert_no_violations();

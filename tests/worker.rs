@@ -132,7 +132,8 @@ fn a_receipt_that_an_app_took_in_its_own_transaction_tells_the_fate_of_its_edits
     let contested = till.sell(2, "ours");
     let waits = [worker.ask(wait(sold, 60_000)), worker.ask(wait(contested, 60_000))];
     assert_eq!(worker.call(json!({"command": "status"}))["pending_fields"], 2);
-    worker.call(json!({"command": "resume"}));
+    // With a pull: a push alone would trust what was read some seconds ago.
+    worker.call(json!({"command": "sync_now"}));
     let fates: Vec<Value> = (0..2).map(|_| worker.until(|line| line["answer"] == "wait")).collect();
     let fate = |id| fates.iter().find(|line| line["id"] == id).unwrap();
     assert_eq!(fate(waits[0])["fate"], "uploaded");

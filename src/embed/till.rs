@@ -52,6 +52,7 @@ struct Options {
 #[serde(default, deny_unknown_fields)]
 struct WorkerOptions {
     every_ms: Option<u64>,
+    latest_ms: Option<u64>,
     debounce_ms: Option<u64>,
     patience_ms: Option<u64>,
     retry_base_ms: Option<u64>,
@@ -350,6 +351,7 @@ impl From<WorkerOptions> for SyncerOptions {
         let or = |given: Option<u64>, usual| given.map_or(usual, Duration::from_millis);
         SyncerOptions {
             every: or(options.every_ms, usual.every),
+            latest: or(options.latest_ms, usual.latest),
             debounce: or(options.debounce_ms, usual.debounce),
             patience: or(options.patience_ms, usual.patience),
             retry_base: or(options.retry_base_ms, usual.retry_base),

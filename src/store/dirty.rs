@@ -50,6 +50,14 @@ impl Store {
         })
     }
 
+    /// Whether any edit waits for a sync.
+    pub(crate) fn has_pending(&self) -> Result<bool> {
+        let pending = "SELECT EXISTS (SELECT 1 FROM journal WHERE settled_at IS NULL AND outcome IS NULL)";
+        self.engine_read(|transaction| {
+            Ok(transaction.prepare_cached(pending)?.query_row([], |row| row.get(0))?)
+        })
+    }
+
     /// The payloads of these customers, as far as they have something to send. Nothing is written.
     pub(crate) fn payloads(&self, ids: &[CustomerId]) -> Result<Vec<Payload>> {
         let diffs = ids.chunks(CHUNK).map(|ids| self.diffs(ids)).collect::<Result<Vec<_>>>()?;

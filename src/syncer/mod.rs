@@ -1,5 +1,5 @@
-//! A background worker that keeps a file in step with its store: on a schedule, soon after an edit by whatever program,
-//! on demand, and when the network comes back.
+//! A background worker that keeps a file in step with its store: it pushes soon after an edit by whatever program, and syncs
+//! on a schedule, on demand, and when the network comes back.
 //!
 //! One thread a worker. It looks at the file a few times a second with a pragma that reads no table; an edit, a command
 //! or a deadline makes it sync. When a sync fails it tries again by itself, later and later up to a bound, without
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 
 pub use events::Events;
-pub use schedule::{Schedule, SyncerOptions, WhenTaken};
+pub use schedule::{Job, Schedule, SyncerOptions, WhenTaken};
 
 use crate::api::Remote;
 use crate::clock::Clock;
@@ -251,8 +251,8 @@ impl<R: Remote> Worker<R> {
         if self.may_look() {
             self.notice_edits()?;
         }
-        if self.schedule.is_due(self.clock.now_ms()) {
-            self.sync();
+        if let Some(job) = self.schedule.due(self.clock.now_ms()) {
+            self.sync(job);
         }
         Ok(())
     }
@@ -294,7 +294,7 @@ impl<R: Remote> Worker<R> {
         self.seen = self.see()?;
         let left = self.watch.time(NEXT_TRY)?.map(|at| at - self.clock.utc());
         let left_ms = left.map(|left| left.max(TimeDelta::zero()).num_milliseconds().unsigned_abs());
-        self.schedule.taken_up(self.clock.now_ms(), left_ms);
+        self.schedule.taken_up(self.clock.now_ms(), left_ms, self.watch.has_pending()?);
         Ok(())
     }
 
@@ -317,13 +317,18 @@ impl<R: Remote> Worker<R> {
         Ok(Seen { newest: self.watch.newest_edit()?, freed_at: self.watch.state(FREED_AT)? })
     }
 
-    fn sync(&mut self) {
+    fn sync(&mut self, job: Job) {
         self.queue.push(Event::SyncStarted);
-        match self.engine.sync_or_fail() {
+        let done = match job {
+            Job::Push => self.engine.push_or_fail(),
+            Job::Sync => self.engine.sync_or_fail(),
+        };
+        match done {
             Ok(report) => {
                 self.is_online_again();
+                let is_short = report.rate_limited > 0;
                 self.queue.push(Event::SyncFinished(report));
-                self.schedule.went_well(self.clock.now_ms());
+                self.schedule.went_well(job, self.clock.now_ms(), is_short, fastrand::f64());
                 self.remember_the_next_try(None);
             }
             Err(error) => {

@@ -1,12 +1,20 @@
-//! When to sync: pure arithmetic on instants that are handed in.
+//! When to sync, and how: pure arithmetic on instants that are handed in.
+//!
+//! Edits go up by themselves, soon: a push looks by id at the customers that it sends, and nobody else's news delays it. News
+//! is pulled on a schedule of its own. Where both are due after a failure, edits go first: after an outage all tills of a store
+//! come back at once, and what the others changed is the larger part of what is to be read. While the store says that its
+//! quota is used up, news waits longer, and edits do not.
 
 use std::time::Duration;
 
 /// When a background worker syncs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncerOptions {
-    /// At least this often, to see what changed in the store. Default: 60 s.
+    /// This often, to see what changed in the store. Default: 60 s.
     pub every: Duration,
+    /// While the store says that its quota is used up, what changed there is asked for less often: never later than this.
+    /// Edits go up all the same. Default: 15 min.
+    pub latest: Duration,
     /// This long after an edit, so that edits made together go up together. Default: 2 s.
     pub debounce: Duration,
     /// Never later than this after the first edit that waits, however many follow it. Default: 10 s.
@@ -41,6 +49,7 @@ impl Default for SyncerOptions {
     fn default() -> Self {
         SyncerOptions {
             every: Duration::from_secs(60),
+            latest: Duration::from_secs(15 * 60),
             debounce: Duration::from_secs(2),
             patience: Duration::from_secs(10),
             retry_base: Duration::from_secs(1),
@@ -52,18 +61,34 @@ impl Default for SyncerOptions {
     }
 }
 
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Edits go up.
+    Push,
+    /// What changed in the store comes in, and edits go up.
+    Sync,
+}
+
 /// The next sync.
 #[derive(Debug)]
 pub struct Schedule {
     every_ms: u64,
+    latest_ms: u64,
     debounce_ms: u64,
     patience_ms: u64,
     retry_base_ms: u64,
     retry_cap_ms: u64,
-    due_ms: u64,
+    /// When news is asked for, and how often now.
+    news_due_ms: u64,
+    news_every_ms: u64,
+    /// Since when it has been put off, because the store's quota is short.
+    put_off_ms: Option<u64>,
     /// When edits that wait are sent, and the first of them.
     edit_due_ms: u64,
     first_edit_ms: Option<u64>,
+    /// When it is tried again after a failure.
+    retry_due_ms: u64,
     failures: u32,
     is_paused: bool,
     is_asked: bool,
@@ -75,34 +100,49 @@ impl Schedule {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Schedule {
             every_ms: ms(options.every),
+            latest_ms: ms(options.latest.max(options.every)),
             debounce_ms: ms(options.debounce),
             patience_ms: ms(options.patience),
             retry_base_ms: ms(options.retry_base).max(1),
             retry_cap_ms: ms(options.retry_cap),
-            due_ms: now_ms,
+            news_due_ms: now_ms,
+            news_every_ms: ms(options.every),
+            put_off_ms: None,
             edit_due_ms: u64::MAX,
             first_edit_ms: None,
+            retry_due_ms: now_ms,
             failures: 0,
             is_paused: false,
             is_asked: false,
         }
     }
 
-    /// Whether it is time to sync.
-    pub fn is_due(&self, now_ms: u64) -> bool {
-        self.is_asked || (!self.is_paused && now_ms >= self.due_ms())
+    /// What it is time for.
+    pub fn due(&self, now_ms: u64) -> Option<Job> {
+        match (self.is_asked, self.is_paused || now_ms < self.due_ms()) {
+            (true, _) => Some(Job::Sync),
+            (false, true) => None,
+            (false, false) if self.edit_due_ms <= now_ms => Some(Job::Push),
+            (false, false) => Some(Job::Sync),
+        }
     }
 
-    /// When it will be.
+    /// When it will be time for something.
     pub fn due_ms(&self) -> u64 {
-        let edit_ms = if self.failures == 0 { self.edit_due_ms } else { u64::MAX };
-        self.due_ms.min(edit_ms)
+        match self.failures {
+            0 => self.news_due_ms.min(self.edit_due_ms),
+            _ => self.retry_due_ms,
+        }
     }
 
-    /// A worker takes the file up; the last one had meant to try in `left_ms`. A clock that was set meanwhile must not
-    /// make it wait longer than any failure would.
-    pub fn taken_up(&mut self, now_ms: u64, left_ms: Option<u64>) {
-        self.due_ms = now_ms + left_ms.unwrap_or(0).min(self.retry_cap_ms);
+    /// A worker takes the file up, in which edits may wait; the last one had meant to try in `left_ms`. A clock that was set
+    /// meanwhile must not make it wait longer than any failure would.
+    pub fn taken_up(&mut self, now_ms: u64, left_ms: Option<u64>, has_edits: bool) {
+        let due_ms = now_ms + left_ms.unwrap_or(0).min(self.retry_cap_ms);
+        self.news_due_ms = due_ms;
+        if has_edits {
+            (self.first_edit_ms, self.edit_due_ms) = (Some(now_ms), due_ms);
+        }
     }
 
     /// Somebody wants it now.
@@ -117,18 +157,32 @@ impl Schedule {
         self.edit_due_ms = now_ms.saturating_add(self.debounce_ms).min(latest_ms);
     }
 
-    /// A sync went well.
-    pub fn went_well(&mut self, now_ms: u64) {
-        (self.failures, self.first_edit_ms, self.edit_due_ms, self.is_asked) = (0, None, u64::MAX, false);
-        self.due_ms = now_ms.saturating_add(self.every_ms);
+    /// A push or a sync went well. `is_short`: the store said that its quota is used up; then news is put off. `chance` is
+    /// drawn from `0.0..1.0`.
+    pub fn went_well(&mut self, job: Job, now_ms: u64, is_short: bool, chance: f64) {
+        (self.failures, self.first_edit_ms, self.edit_due_ms) = (0, None, u64::MAX);
+        if job == Job::Sync {
+            (self.is_asked, self.put_off_ms) = (false, None);
+            self.news_every_ms =
+                if is_short { self.latest_ms } else { (self.news_every_ms / 2).max(self.every_ms) };
+            self.news_due_ms = now_ms.saturating_add(match self.news_every_ms > self.every_ms {
+                true => half_by_chance(self.news_every_ms, chance),
+                false => self.every_ms,
+            });
+        } else if is_short {
+            let since_ms = *self.put_off_ms.get_or_insert(now_ms);
+            let due_ms = now_ms.saturating_add(half_by_chance(self.latest_ms, chance));
+            let due_ms = due_ms.min(since_ms.saturating_add(self.latest_ms));
+            self.news_due_ms = self.news_due_ms.max(due_ms);
+        }
     }
 
-    /// A sync failed. Half of a wait is fixed and half is chance, drawn from `0.0..1.0`: neither a storm nor a standstill.
+    /// It failed. Half of a wait is fixed and half is chance, drawn from `0.0..1.0`: neither a storm nor a standstill.
     pub fn failed(&mut self, now_ms: u64, chance: f64) {
         self.is_asked = false;
         let full_ms = self.retry_base_ms.saturating_mul(1 << self.failures.min(20)).min(self.retry_cap_ms);
         self.failures += 1;
-        self.due_ms = now_ms + full_ms / 2 + (full_ms as f64 / 2.0 * chance) as u64;
+        self.retry_due_ms = now_ms + half_by_chance(full_ms, chance);
     }
 
     /// Nothing is due by itself.
@@ -142,13 +196,18 @@ impl Schedule {
     }
 }
 
+/// Half of a wait, and of the other half as much as chance will have.
+fn half_by_chance(full_ms: u64, chance: f64) -> u64 {
+    full_ms / 2 + (full_ms as f64 / 2.0 * chance) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn schedule() -> Schedule {
         let mut schedule = Schedule::new(&SyncerOptions::default(), 0);
-        schedule.went_well(0);
+        schedule.went_well(Job::Sync, 0, false, 0.5);
         schedule
     }
 
@@ -166,7 +225,50 @@ mod tests {
     #[test]
     fn without_an_edit_it_syncs_on_its_schedule() {
         let schedule = schedule();
-        assert!(!schedule.is_due(59_999) && schedule.is_due(60_000));
+        assert_eq!((schedule.due(59_999), schedule.due(60_000)), (None, Some(Job::Sync)));
+    }
+
+    #[test]
+    fn an_edit_is_pushed_and_news_comes_on_its_schedule_all_the_same() {
+        let mut schedule = schedule();
+        schedule.edited(50_000);
+        assert_eq!(schedule.due(52_000), Some(Job::Push));
+        schedule.went_well(Job::Push, 53_000, false, 0.5);
+        assert_eq!((schedule.due(59_999), schedule.due(60_000)), (None, Some(Job::Sync)));
+        schedule.edited(59_000);
+        assert_eq!(schedule.due(60_000), Some(Job::Sync), "one sync for both");
+    }
+
+    #[test]
+    fn after_an_outage_edits_go_first_and_news_behind_them() {
+        let mut schedule = schedule();
+        schedule.edited(1_000);
+        schedule.failed(3_000, 0.0);
+        assert_eq!((schedule.due(3_499), schedule.due(3_600_000)), (None, Some(Job::Push)));
+        schedule.went_well(Job::Push, 3_600_000, false, 0.5);
+        assert_eq!(schedule.due(3_600_000), Some(Job::Sync), "it was due long ago");
+    }
+
+    #[test]
+    fn while_the_quota_is_short_news_waits_and_edits_do_not() {
+        let mut schedule = schedule();
+        schedule.edited(0);
+        schedule.went_well(Job::Push, 10_000, true, 0.0);
+        assert_eq!(schedule.due_ms(), 10_000 + 450_000);
+        schedule.edited(20_000);
+        assert_eq!(schedule.due(22_000), Some(Job::Push));
+        schedule.went_well(Job::Push, 800_000, true, 1.0);
+        assert_eq!(schedule.due_ms(), 10_000 + 900_000, "never later than that since it was put off");
+        let mut now_ms = 910_000;
+        let waits: Vec<u64> = [true, false, false, false, false, false]
+            .map(|is_short| {
+                schedule.went_well(Job::Sync, now_ms, is_short, 1.0);
+                let wait_ms = schedule.due_ms() - now_ms;
+                now_ms = schedule.due_ms();
+                wait_ms
+            })
+            .into();
+        assert_eq!(waits, [900_000, 450_000, 225_000, 112_500, 60_000, 60_000], "back to its pace by halves");
     }
 
     #[test]
@@ -184,31 +286,33 @@ mod tests {
         assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
         schedule.edited(now_ms);
         assert_eq!(schedule.due_ms(), now_ms, "an edit neither hurries nor delays a try that is set");
-        schedule.went_well(now_ms);
+        schedule.went_well(Job::Sync, now_ms, false, 0.5);
         assert_eq!(schedule.due_ms(), now_ms + 60_000);
     }
 
     #[test]
     fn the_next_try_survives_a_restart_and_a_clock_that_was_set() {
         let mut schedule = Schedule::new(&SyncerOptions::default(), 500);
-        schedule.taken_up(500, Some(7_000));
+        schedule.taken_up(500, Some(7_000), false);
         assert_eq!(schedule.due_ms(), 7_500);
-        schedule.taken_up(500, Some(99_999_999));
+        schedule.taken_up(500, Some(99_999_999), false);
         assert_eq!(schedule.due_ms(), 30_500);
-        schedule.taken_up(500, None);
-        assert!(schedule.is_due(500));
+        schedule.taken_up(500, None, false);
+        assert_eq!(schedule.due(500), Some(Job::Sync));
+        schedule.taken_up(500, Some(1_000), true);
+        assert_eq!((schedule.due(1_499), schedule.due(1_500)), (None, Some(Job::Push)), "edits go first");
     }
 
     #[test]
     fn paused_it_syncs_only_when_asked() {
         let mut schedule = schedule();
         schedule.pause();
-        assert!(!schedule.is_due(1_000_000));
+        assert_eq!(schedule.due(1_000_000), None);
         schedule.asked();
-        assert!(schedule.is_due(1_000_000));
-        schedule.went_well(1_000_000);
-        assert!(!schedule.is_due(2_000_000));
+        assert_eq!(schedule.due(1_000_000), Some(Job::Sync));
+        schedule.went_well(Job::Sync, 1_000_000, false, 0.5);
+        assert_eq!(schedule.due(2_000_000), None);
         schedule.resume();
-        assert!(schedule.is_due(2_000_000), "what came due meanwhile is done at once");
+        assert_eq!(schedule.due(2_000_000), Some(Job::Sync), "what came due meanwhile is done at once");
     }
 }

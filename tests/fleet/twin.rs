@@ -28,7 +28,8 @@ pub fn play(scenario: &Scenario) -> Vec<Seen> {
     let line = Line(Arc::new(Mutex::new(Network::new(scenario, random, now_ms))));
     let clock = Arc::new(line.clone());
     let sync = scenario.sync.clone();
-    SyncEngine::with_clock(Store::open(&path).unwrap(), line.clone(), sync, clock, chance).sync().unwrap();
+    // Edits go first, as the worker has it.
+    SyncEngine::with_clock(Store::open(&path).unwrap(), line.clone(), sync, clock, chance).push().unwrap();
     line.network().seen.split_off(0)
 }
 

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta};
 use tillsync::parts::{
-    BaseTime, Bases, Committed, GetVerdict, Misses, Pacer, ReadFailure, Schedule, SentRow, Step, Tickets,
-    ToSend, Upload, Write, judge_get, judge_put,
+    BaseTime, Bases, Committed, GetVerdict, Job, Misses, Pacer, ReadFailure, Schedule, SentRow, Step,
+    Tickets, ToSend, Upload, Write, judge_get, judge_put,
 };
 use tillsync::{Answer, CustomerId, RateHeaders, SyncOptions, SyncerOptions, Ticket, Trouble};
 
@@ -26,11 +26,16 @@ pub struct Till {
     /// Edits that have not settled, oldest first.
     unsettled: BTreeSet<CustomerId>,
     has_unseen_edit: bool,
+    /// The worker has begun.
+    is_taken_up: bool,
     /// From when on the next pull asks, by the store's clock.
     cursor_s: u64,
     bases: Bases,
     blocks: u64,
     doing: Doing,
+    /// What it is doing that for, and whether the store said meanwhile that its quota is used up.
+    job: Job,
+    is_short: bool,
     /// Calls that leave now.
     outbox: Vec<(Ticket, Call)>,
     /// When syncs ended early.
@@ -76,10 +81,13 @@ impl Till {
             random,
             unsettled: BTreeSet::new(),
             has_unseen_edit: false,
+            is_taken_up: false,
             cursor_s: 0,
             bases: Bases::default(),
             blocks: 0,
             doing: Doing::Rest,
+            job: Job::Sync,
+            is_short: false,
             outbox: Vec::new(),
             failures_ms: Vec::new(),
         }
@@ -126,7 +134,10 @@ impl Till {
                 self.pacer.returned(&answer.rate, now_ms);
                 match answer.status {
                     _ if answer.is_crowded() => {}
-                    429 => _ = self.pacer.limited(&answer.rate, now_ms, self.random.f64()),
+                    429 => {
+                        self.is_short = true;
+                        self.pacer.limited(&answer.rate, now_ms, self.random.f64());
+                    }
                     _ => self.pacer.passed(),
                 }
             }
@@ -154,12 +165,17 @@ impl Till {
         if self.next_look_ms(now_ms) != now_ms {
             return (Doing::Rest, false);
         }
+        if !std::mem::replace(&mut self.is_taken_up, true) {
+            self.schedule.taken_up(now_ms, None, std::mem::take(&mut self.has_unseen_edit));
+        }
         if std::mem::take(&mut self.has_unseen_edit) {
             self.schedule.edited(now_ms);
         }
-        match self.schedule.is_due(now_ms) {
-            true => (self.begin_pull(now_ms), true),
-            false => (Doing::Rest, false),
+        let Some(job) = self.schedule.due(now_ms) else { return (Doing::Rest, false) };
+        (self.job, self.is_short) = (job, false);
+        match job {
+            Job::Push => (self.begin_upload(), true),
+            Job::Sync => (self.begin_pull(now_ms), true),
         }
     }
 
@@ -169,7 +185,7 @@ impl Till {
                 self.failures_ms.push(now_ms);
                 self.schedule.failed(now_ms, self.random.f64());
             }
-            false => self.schedule.went_well(now_ms),
+            false => self.schedule.went_well(self.job, now_ms, self.is_short, self.random.f64()),
         }
         Doing::Rest
     }

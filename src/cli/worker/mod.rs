@@ -65,9 +65,12 @@ pub(super) struct Worker {
     /// FIELD= for one attribute only. May be given again
     #[arg(long, value_name = "[FIELD=]POLICY")]
     policy: Vec<PolicyFlag>,
-    /// Sync at least this often; default: 60000
+    /// Look for news this often; default: 60000
     #[arg(long, value_name = "N")]
     every_ms: Option<u32>,
+    /// Never later than this, when the store's quota is short; default: 900000
+    #[arg(long, value_name = "N")]
+    latest_ms: Option<u32>,
     /// Sync this long after an edit; default: 2000
     #[arg(long, value_name = "N")]
     debounce_ms: Option<u32>,
@@ -167,6 +170,7 @@ impl Worker {
         let or = |given: Option<u32>, usual| given.map_or(usual, |ms| Duration::from_millis(ms.into()));
         SyncerOptions {
             every: or(self.every_ms, usual.every),
+            latest: or(self.latest_ms, usual.latest),
             debounce: or(self.debounce_ms, usual.debounce),
             patience: or(self.patience_ms, usual.patience),
             retry_base: or(self.retry_base_ms, usual.retry_base),
