@@ -29,6 +29,11 @@ pub struct Pacer {
     window_ends_ms: u64,
     blocked_until_ms: u64,
     limited_in_a_row: u32,
+    /// Windows, one after the other, in which the store said `429`.
+    crowded_windows: u32,
+    limited_ms: u64,
+    /// The longest that was ever left of a window: about its length.
+    window_ms: u64,
 }
 
 /// The first wait after a `429` without headers, and the longest.
@@ -36,6 +41,10 @@ const BLIND_WAIT_MS: u64 = 500;
 const BLIND_WAIT_CAP_MS: u64 = 30_000;
 /// Jitter on a wait that the server told: so that tills do not all come back in the same instant.
 const JITTER_MS: u64 = 250;
+/// After so many windows with a `429` it is no accident but a crowd, and tries are spread over the whole window. Were all to
+/// come at its beginning, it would be used up by looks in the first instant, and no update that they were made for would
+/// find anything left before they are too old.
+const CROWD_AFTER: u32 = 2;
 /// Two ends of one window, as told by two answers, differ by no more than the time on the wire.
 const SAME_WINDOW_MS: u64 = 1_000;
 /// No window of the API is longer: whoever tells of more is not believed.
@@ -54,6 +63,9 @@ impl Pacer {
             window_ends_ms: 0,
             blocked_until_ms: 0,
             limited_in_a_row: 0,
+            crowded_windows: 0,
+            limited_ms: 0,
+            window_ms: 0,
         }
     }
 
@@ -75,6 +87,7 @@ impl Pacer {
         self.in_flight = self.in_flight.saturating_sub(1);
         let headers = headers.believable();
         let (Some(left), Some(reset_ms)) = (headers.left, headers.reset_ms) else { return };
+        self.window_ms = self.window_ms.max(reset_ms);
         let ends_ms = now_ms + reset_ms;
         let same_window = now_ms < self.window_ends_ms && ends_ms <= self.window_ends_ms + SAME_WINDOW_MS;
         self.left = if same_window { self.left.min(left) } else { left };
@@ -86,8 +99,9 @@ impl Pacer {
     pub fn limited(&mut self, headers: &RateHeaders, now_ms: u64, chance: f64) -> u64 {
         let headers = headers.believable();
         let told = headers.reset_ms.or(headers.retry_after_ms);
+        self.notice_crowd(now_ms);
         let wait_ms = match told {
-            Some(told_ms) => told_ms + (JITTER_MS as f64 * chance) as u64,
+            Some(told_ms) => told_ms + (self.spread_ms() as f64 * chance) as u64,
             None => {
                 let full =
                     BLIND_WAIT_MS.saturating_mul(1 << self.limited_in_a_row.min(10)).min(BLIND_WAIT_CAP_MS);
@@ -97,6 +111,21 @@ impl Pacer {
         self.limited_in_a_row += 1;
         self.blocked_until_ms = self.blocked_until_ms.max(now_ms.saturating_add(wait_ms));
         self.blocked_until_ms
+    }
+
+    /// Refusals that come together are of one window; a window without any ends the crowd.
+    fn notice_crowd(&mut self, now_ms: u64) {
+        let is_of_the_same = self.crowded_windows > 0 && now_ms < self.blocked_until_ms;
+        if !is_of_the_same {
+            let is_long_ago = now_ms > self.blocked_until_ms.max(self.limited_ms) + 2 * self.window_ms;
+            self.crowded_windows = if is_long_ago { 1 } else { self.crowded_windows + 1 };
+        }
+        self.limited_ms = now_ms;
+    }
+
+    /// Over how long tries are spread.
+    fn spread_ms(&self) -> u64 {
+        if self.crowded_windows < CROWD_AFTER { JITTER_MS } else { self.window_ms.max(JITTER_MS) }
     }
 
     /// A request was let through.
@@ -165,6 +194,20 @@ mod tests {
         assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
         pacer.passed();
         assert_eq!(pacer.limited(&RateHeaders::default(), 100_000, 0.0), 100_250);
+    }
+
+    #[test]
+    fn in_a_crowd_tries_are_spread_over_the_window_and_after_a_quiet_one_they_are_not() {
+        let mut pacer = Pacer::new(0);
+        let refused = |pacer: &mut Pacer, now_ms| {
+            pacer.sent();
+            pacer.returned(&told(0, 30_000), now_ms);
+            pacer.limited(&told(0, 30_000), now_ms, 1.0) - now_ms - 30_000
+        };
+        assert_eq!(refused(&mut pacer, 0), 250);
+        assert_eq!(refused(&mut pacer, 10), 250, "three that were refused together are one refusal");
+        assert_eq!(refused(&mut pacer, 40_000), 30_000);
+        assert_eq!(refused(&mut pacer, 200_000), 250, "long ago");
     }
 
     #[test]

@@ -1,0 +1,214 @@
+//! A store that answers oddly when it is updated: what the till makes of it, over real HTTP. The rows that are named stand in
+//! `tests/failures.rs`; these are the answers that are allowed and that nobody expects.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::odd::{Kind, Odd, Told};
+use common::{Till, till};
+use serde_json::json;
+use tillsync::{Extent, SyncReport};
+
+/// A till over a line, with waits that are short.
+fn over(till: &Till, odd: &Odd) -> Till {
+    let mut through = till.through(odd);
+    let upload = &mut through.options.upload;
+    (upload.retry.read_base_ms, upload.retry.write_base_ms, upload.grace_ms) = (20, 20, 50);
+    through
+}
+
+fn edit_all(till: &Till) -> Vec<i64> {
+    let ids: Vec<i64> = till.sandbox.ids().into_iter().map(i64::from).collect();
+    let mut store = till.store();
+    ids.iter().for_each(|id| _ = store.edit(*id).set("phone", &format!("edited {id}")).commit().unwrap());
+    ids
+}
+
+fn assert_arrived(till: &Till, ids: impl IntoIterator<Item = i64>) {
+    for id in ids {
+        assert_eq!(till.remote_value(id, "phone"), format!("\"edited {id}\""), "customer {id}");
+        assert_eq!(till.outcomes(id, "phone"), ["uploaded"], "customer {id}");
+    }
+}
+
+fn sync(till: &Till) -> SyncReport {
+    till.engine().sync().unwrap()
+}
+
+fn sizes(odd: &Odd) -> Vec<usize> {
+    odd.asked().iter().filter(|(asked, _)| asked.is_put()).map(|(asked, _)| asked.ids().len()).collect()
+}
+
+// ---- 200, and the values of before -------------------------------------------------------------------------------
+
+#[test]
+fn a_200_that_shows_the_values_of_before_and_did_nothing_ends_before_a_person() {
+    let till = till(3);
+    let sandbox = Arc::clone(&till.sandbox);
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        let as_they_are =
+            || asked.ids().iter().map(|id| sandbox.customer(*id as i32).unwrap()).collect::<Vec<_>>();
+        asked.is_put().then(|| Told::page(&as_they_are()))
+    });
+    edit_all(&till);
+    let report = sync(&over(&till, &odd));
+    assert_eq!((report.uploaded_customers, report.rejected, report.requests.put), (0, 3, 1));
+    let rejected = till.store().rejected().unwrap();
+    assert!(rejected.iter().all(|one| one.reason == "the store accepted the update and does not show it"));
+    odd.calm();
+    till.store().retry(None).unwrap();
+    assert_eq!(sync(&over(&till, &odd)).uploaded_customers, 3);
+}
+
+#[test]
+fn a_200_that_shows_the_values_of_before_and_did_it_is_read_back_and_has_landed() {
+    let till = till(3);
+    let before: Vec<_> = (1..=3).map(|id| till.sandbox.customer(id).unwrap()["phone"].clone()).collect();
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, move |told| {
+        for (place, phone) in before.iter().enumerate() {
+            told.customer(place as i64 + 1, |customer| customer["phone"] = phone.clone());
+        }
+    });
+    let ids = edit_all(&till);
+    let report = sync(&over(&till, &odd));
+    assert_eq!((report.uploaded_customers, report.rejected, report.requests.put), (3, 0, 1));
+    assert_arrived(&till, ids);
+}
+
+// ---- store credit that moves without a newer date ----------------------------------------------------------------
+
+#[test]
+fn a_payment_elsewhere_that_no_pull_shows_is_seen_by_the_look_for_the_batch() {
+    let till = till(1);
+    till.office(1, json!({"store_credit_amounts": [{"amount": 50}]}));
+    till.engine().pull(Extent::Changes).unwrap();
+    till.office(1, json!({"store_credit_amounts": [{"amount": 30}]}));
+    till.adjust(1, "-10");
+    // The date did not move, so the list does not know of it.
+    let odd = Odd::before(&till.sandbox).every(Kind::List, |told| told.customers(Vec::clear));
+    let report = sync(&over(&till, &odd));
+    assert_eq!((report.looks, report.requests.put), (1, 1));
+    assert_eq!(till.sandbox.customer(1).unwrap()["store_credit_amounts"][0]["amount"].as_f64(), Some(20.0));
+}
+
+#[test]
+fn two_tills_that_sell_on_credit_within_a_second_both_count() {
+    let one = till(1);
+    one.office(1, json!({"store_credit_amounts": [{"amount": 100}]}));
+    let two = Till::new(Arc::clone(&one.sandbox));
+    let [mut first, mut second] = [&one, &two].map(Till::engine);
+    for engine in [&mut first, &mut second] {
+        engine.pull(Extent::Changes).unwrap();
+    }
+    one.adjust(1, "-10");
+    two.adjust(1, "-20");
+    // Both have just pulled, and a push trusts that for everything but money.
+    assert_eq!((first.push().unwrap().looks, second.push().unwrap().looks), (1, 1));
+    assert_eq!(one.sandbox.customer(1).unwrap()["store_credit_amounts"][0]["amount"].as_f64(), Some(70.0));
+}
+
+// ---- 429 with budget left ----------------------------------------------------------------------------------------
+
+#[test]
+fn a_refusal_of_concurrency_costs_tenths_of_a_second_and_not_the_window() {
+    let till = till(60);
+    let crowded = || {
+        let mut told = Told::json_of(429, &json!({"status": 429, "title": "too many concurrent requests"}));
+        told.header("X-Rate-Limit-Requests-Left", Some("900000"));
+        told.header("X-Rate-Limit-Requests-Quota", Some("1000000"));
+        told.header("X-Rate-Limit-Time-Reset-Ms", Some("20000"));
+        told
+    };
+    let odd = Odd::before(&till.sandbox)
+        .before_store(move |asked| (asked.is_put() && asked.nth <= 3).then(crowded));
+    let ids = edit_all(&till);
+    let began = Instant::now();
+    let report = sync(&over(&till, &odd));
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert_eq!((report.slots_refused, report.rate_limited, report.uploaded_customers), (3, 0, 60));
+    assert_arrived(&till, ids);
+}
+
+// ---- news that nobody asked for ----------------------------------------------------------------------------------
+
+#[test]
+fn a_push_asks_for_those_that_it_sends_and_for_nobody_elses_news() {
+    let till = till(300);
+    till.sandbox.ids().iter().for_each(|id| till.office(i64::from(*id), json!({"company": "news"})));
+    (1..=10).for_each(|id| till.set(id, "phone", "555"));
+    let odd = Odd::before(&till.sandbox);
+    let report = over(&till, &odd).engine().push().unwrap();
+    assert_eq!((odd.count(Kind::List), odd.count(Kind::ById), odd.count(Kind::Put)), (0, 1, 1));
+    assert_eq!((report.looks, report.pulled, report.uploaded_customers), (1, 10, 10));
+}
+
+#[test]
+fn who_is_missing_in_a_look_holds_nobody_up_and_is_sent_when_it_is_there_again() {
+    let till = till(10);
+    let odd = Odd::before(&till.sandbox)
+        .nth(Kind::ById, 1, |told| told.customers(|all| all.retain(|customer| customer["id"] != 6)));
+    let ids = edit_all(&till);
+    let report = over(&till, &odd).engine().push().unwrap();
+    assert_eq!((report.uploaded_customers, report.conflicts, report.looks), (10, 0, 2));
+    assert_arrived(&till, ids);
+}
+
+// ---- 5xx for large calls only ------------------------------------------------------------------------------------
+
+#[test]
+fn what_a_store_fails_in_large_calls_passes_in_small_ones() {
+    let till = till(60);
+    let odd = Odd::before(&till.sandbox)
+        .before_store(|asked| (asked.is_put() && asked.ids().len() > 4).then(|| Told::html(504)));
+    let ids = edit_all(&till);
+    let report = sync(&over(&till, &odd));
+    assert_eq!(report.uploaded_customers, 60);
+    assert_arrived(&till, ids);
+    assert!(sizes(&odd).iter().filter(|size| **size > 4).count() <= 24, "{:?}", sizes(&odd));
+}
+
+#[test]
+fn one_customer_that_fails_alone_is_set_aside_with_its_reason_and_the_others_go_on() {
+    let till = till(60);
+    let odd = Odd::before(&till.sandbox).before_store(|asked| {
+        (asked.is_put() && asked.ids().contains(&7)).then(|| Told::json_of(500, &json!({"title": "no"})))
+    });
+    let ids = edit_all(&till);
+    let error = over(&till, &odd).engine().sync().unwrap_err();
+    assert!(error.is_offline() && error.to_string().contains("customer 7, alone in its call"), "{error}");
+    assert_arrived(&till, ids.into_iter().filter(|id| *id != 7));
+    assert_eq!(till.store().status().unwrap().pending_fields, 1);
+}
+
+#[test]
+fn a_store_that_fails_every_update_is_not_asked_hundreds_of_times() {
+    let till = till(400);
+    let odd = Odd::before(&till.sandbox).before_store(|asked| asked.is_put().then(|| Told::html(503)));
+    edit_all(&till);
+    assert!(over(&till, &odd).engine().sync().unwrap_err().is_offline());
+    assert!(odd.count(Kind::Put) <= 40, "{} updates", odd.count(Kind::Put));
+}
+
+// ---- 413 ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn one_large_note_is_rejected_alone_and_makes_nobody_elses_call_small() {
+    let till = till(60);
+    let refuse = || Told::json_of(413, &json!({"status": 413, "title": "payload too large"}));
+    let odd = Odd::before(&till.sandbox)
+        .before_store(move |asked| (asked.is_put() && asked.body.len() > 100_000).then(refuse));
+    let ids = edit_all(&till);
+    till.set(ids[3], "notes", &"n".repeat(200_000));
+    let report = sync(&over(&till, &odd));
+    assert_eq!((report.uploaded_customers, report.rejected), (59, 2), "its phone went with its note");
+    let rejected = till.store().rejected().unwrap();
+    assert!(rejected[0].reason.contains("too large for the store, alone in its call (200"), "{rejected:?}");
+    assert_eq!(sizes(&odd).len(), 6 + 2, "{:?}", sizes(&odd));
+    // What was learned is about bytes: the next day's calls are whole.
+    ids.iter().skip(10).for_each(|id| till.set(*id, "company", "next"));
+    assert_eq!(sync(&over(&till, &odd)).requests.put, 5);
+}
