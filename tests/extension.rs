@@ -258,3 +258,30 @@ print(one.execute('SELECT tillsync_version()').fetchone()[0])";
     assert!(said.contains("tillsync: another copy of SQLite in this process"), "{said}");
     assert!(said.ends_with(concat!(env!("CARGO_PKG_VERSION"), "\n")), "{said}");
 }
+
+/// Nor does it go on when a second one has opened the file: neither would see the other's locks.
+#[test]
+fn a_file_that_a_second_sqlite_has_open_is_refused_until_it_is_closed() {
+    let (Some(mut python), Some(apsw)) = (python(), fetched("apsw")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let company = "import json, sys, sqlite3, apsw
+one = sqlite3.connect(sys.argv[2])
+one.enable_load_extension(True)
+one.execute('SELECT load_extension(?)', (sys.argv[1],))
+def status():
+    (answer,) = one.execute('SELECT tillsync_call(?)', (json.dumps({'command': 'status'}),)).fetchone()
+    print(json.loads(answer).get('error', {'code': 'fine'})['code'])
+status()
+other = apsw.Connection(sys.argv[2])
+list(other.execute('SELECT count(*) FROM customer'))
+status()
+other.close()
+status()";
+    // A till makes its file itself.
+    Till::new(common::sandbox(1)).store().backup(folder.path().join("till.db")).unwrap();
+    let mut python = python.env("PYTHONPATH", apsw).args(["-c", company]).arg(extension());
+    python = python.arg(folder.path().join("till.db"));
+    let output = python.output().unwrap();
+    let (said, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said.lines().collect::<Vec<_>>(), ["fine", "two_sqlites", "fine"], "{err}");
+}
