@@ -37,11 +37,13 @@ static VERSION: AtomicI32 = AtomicI32::new(0);
 pub unsafe fn fitted(api: *const Routines) -> Result<Routines, String> {
     // SAFETY: what is read here is in the table of every version that has extensions of this kind.
     let (version, threads) = unsafe { ((*api).libversion_number, (*api).xthreadsafe) };
-    let version = version.map_or(0, |version| unsafe { version() });
+    // SAFETY: SQLite's own functions, which take nothing.
+    let (version, threads) =
+        unsafe { (version.map_or(0, |version| version()), threads.map_or(0, |threads| threads())) };
     if version < OLDEST {
         return Err(format!("the app's SQLite is {}, and 3.38 is the oldest that will do", shown(version)));
     }
-    if threads.is_none_or(|threads| unsafe { threads() } == 0) {
+    if threads == 0 {
         return Err("the app's SQLite is built for one thread (SQLITE_THREADSAFE=0)".to_owned());
     }
     // SAFETY: it is of that version.
