@@ -37,9 +37,10 @@ static VERSION: AtomicI32 = AtomicI32::new(0);
 pub unsafe fn fitted(api: *const Routines) -> Result<Routines, String> {
     // SAFETY: what is read here is in the table of every version that has extensions of this kind.
     let (version, threads) = unsafe { ((*api).libversion_number, (*api).xthreadsafe) };
-    // SAFETY: SQLite's own functions, which take nothing.
-    let (version, threads) =
-        unsafe { (version.map_or(0, |version| version()), threads.map_or(0, |threads| threads())) };
+    // SAFETY: SQLite's own function, which takes nothing.
+    let version = unsafe { version.map_or(0, |version| version()) };
+    // SAFETY: as above.
+    let threads = unsafe { threads.map_or(0, |threads| threads()) };
     if version < OLDEST {
         return Err(format!("the app's SQLite is {}, and 3.38 is the oldest that will do", shown(version)));
     }
