@@ -100,7 +100,8 @@ const void *tillsync_sqlite(void);
  # Safety
  `options` is null, or points to a string that ends with a NUL.
  */
-const char *tillsync_start(uint64_t till, const char *options);
+const char *tillsync_start(uint64_t till,
+                           const char *options);
 
 /*
  Stops the worker. A sync that runs may go on for `within_ms`; then it is abandoned, and the next sync repairs what it

@@ -33,21 +33,18 @@ pub(crate) fn read_start<const BYTES: usize>(connection: &Connection) -> Option<
     let mut start = [0; BYTES];
     let length = i32::try_from(BYTES).ok()?;
     // SAFETY: the connection is open for as long as it is borrowed; this question is answered by writing a pointer to its
-    // file, and the file's own method reads no more than there is room for.
-    let is_read =
-        unsafe {
-            let asked = sqlite3_file_control(
-                connection.handle(),
-                c"main".as_ptr(),
-                SQLITE_FCNTL_FILE_POINTER,
-                (&raw mut file).cast::<c_void>(),
-            );
-            asked == SQLITE_OK
-                && !file.is_null()
-                && (*file).pMethods.as_ref().and_then(|methods| methods.xRead).is_some_and(|read| {
-                    read(file, start.as_mut_ptr().cast::<c_void>(), length, 0) == SQLITE_OK
-                })
-        };
+    // file.
+    let asked = unsafe {
+        let answer = (&raw mut file).cast::<c_void>();
+        sqlite3_file_control(connection.handle(), c"main".as_ptr(), SQLITE_FCNTL_FILE_POINTER, answer)
+    };
+    if asked != SQLITE_OK || file.is_null() {
+        return None;
+    }
+    // SAFETY: the file is there as long as the connection is.
+    let read = unsafe { (*file).pMethods.as_ref() }?.xRead?;
+    // SAFETY: the file's own method, which reads no more than there is room for.
+    let is_read = unsafe { read(file, start.as_mut_ptr().cast::<c_void>(), length, 0) } == SQLITE_OK;
     is_read.then_some(start)
 }
 
