@@ -86,6 +86,7 @@ fn what_the_documents_show_is_a_piece_of_a_program_that_is_run() {
             .map(|document| language::is_what_a_program_has(document, language.fence(), language.programs()));
         assert!(shown[2] >= 2, "{language:?}: its till is shown");
     }
+    assert!(language::is_what_a_program_has("docs/embedding.md", "c", &["examples/c/till.c"]) >= 2);
 }
 
 #[test]
