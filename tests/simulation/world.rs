@@ -1,43 +1,33 @@
-//! The world outside the engine: a network, a store and two clocks, all in one queue of events.
+//! The world outside the engine: the store, the tills, the people, one clock for all of them, and what is going to happen.
 //!
-//! Time moves only when the engine waits. What is on its way arrives, is applied and is answered in the order of the
-//! queue, so a seed decides which answer comes first. Every call that the engine makes of the world is a place where
-//! the process may die: a write to the file lies between any two of them.
+//! Time moves only when the engine waits. What is on its way arrives, is applied and is answered in the order of the queue,
+//! so a seed decides which answer comes first. Every call that the engine makes of the world is a place where the process
+//! may die: a write to the file lies between any two of them.
+//!
+//! Whatever happens is told to the invariants, which keep books of their own; the world keeps only what several of them ask
+//! for: who wrote what and when, and when a till last read a customer.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::Connection;
-use tillsync::sandbox::{Fault, Handled, RawRequest, RawResponse, StoreCore};
-use tillsync::{Answer, Clock, RateHeaders, Remote, Request, Store, Ticket, Trouble};
+use serde_json::Value;
+use tillsync::sandbox::{StoreCore, Undated, Untold};
+use tillsync::{Clock, Policy, Store, Ticket};
 
-use crate::model::Model;
+use crate::invariants::{self, Deed, Invariant};
+use crate::network::Event;
+use crate::oddities::Odd;
+use crate::script::{Item, Job, Weather, Without};
+use crate::values::canonical;
 
 /// What a process dies of here.
 #[derive(Debug)]
 pub struct Crash;
-
-/// A request that takes longer is given up by the client.
-const TIMEOUT_MS: u64 = 30_000;
-/// A broken connection leaves a request that may still be applied: within this time, and only if it holds an
-/// adjustment, whose grace is longer. What is later than that is the one window that no client can close.
-const APPLY_WITHIN_MS: u64 = 4_000;
-
-/// How bad things are.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Weather {
-    pub is_down: bool,
-    /// Chance of a fault a request.
-    pub faults: f64,
-    /// The process dies at the nth call of the world from now.
-    pub dies_at: Option<u64>,
-    /// Chance that the app edits at a call of the world.
-    pub edits: f64,
-}
 
 /// A till's file and its clock.
 #[derive(Default)]
@@ -49,8 +39,65 @@ pub struct Till {
     looks: Option<Connection>,
     /// Its clock less the true time.
     pub skew: TimeDelta,
-    /// Edits that were acknowledged: journal rows that must be there.
-    pub acknowledged: u64,
+    /// How long its machine slept, by which its steady clock is behind.
+    asleep_ms: u64,
+    /// The customers as its answers told them, and when.
+    pub reads: BTreeMap<i64, Read>,
+    /// When the list of its last pull was begun; what lists lack is in `blind`.
+    pub listed_ms: Option<u64>,
+    /// Customers of whom it cannot know: a list lacked them, and gave no sign of that.
+    pub blind: BTreeSet<i64>,
+    /// How often it was told that a customer who is there was not, since it was told of it last.
+    pub absences: BTreeMap<i64, u32>,
+}
+
+/// A customer who was absent so often, at two moments, is gone for all that a till can know.
+pub const GONE_AFTER: u32 = 2;
+
+impl Till {
+    pub fn was_told_gone(&self, id: i64) -> bool {
+        self.absences.get(&id).is_some_and(|times| *times >= GONE_AFTER)
+    }
+}
+
+/// When a till was told of a customer: the time at which the store was as it was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Read {
+    /// Of what every answer tells.
+    rest_ms: Option<u64>,
+    /// Of the balance, and of the form fields, which may be missing.
+    credit_ms: Option<u64>,
+    forms_ms: Option<u64>,
+    /// Of the balance by the customer's id: the number of the run, and when.
+    credit_by_id: Option<(u64, u64)>,
+}
+
+impl Read {
+    pub fn enter(&mut self, record: &Value, as_of_ms: u64, by_id_in_run: Option<u64>) {
+        let is_told = |field: &str| record[field].as_array().is_some();
+        self.rest_ms = self.rest_ms.max(Some(as_of_ms));
+        if is_told("form_fields") {
+            self.forms_ms = self.forms_ms.max(Some(as_of_ms));
+        }
+        if is_told("store_credit_amounts") {
+            self.credit_ms = self.credit_ms.max(Some(as_of_ms));
+            self.credit_by_id = by_id_in_run.map(|run| (run, as_of_ms)).or(self.credit_by_id);
+        }
+    }
+
+    /// When the till was last told of an attribute.
+    pub fn of(&self, field: &str) -> Option<u64> {
+        match field {
+            "store_credit_amounts" => self.credit_ms,
+            "form_fields" => self.forms_ms,
+            _ => self.rest_ms,
+        }
+    }
+
+    /// When the till looked at the balance in a run.
+    pub fn looked_ms(&self, run: u64) -> Option<u64> {
+        self.credit_by_id.filter(|(of, _)| *of == run).map(|(_, at_ms)| at_ms)
+    }
 }
 
 impl Till {
@@ -60,28 +107,47 @@ impl Till {
     }
 }
 
-enum Event {
-    Arrive(Ticket, RawRequest),
-    ApplyLate(RawRequest),
-    Deliver(Ticket, Result<Answer, Trouble>),
+/// A value that somebody wrote.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub at_ms: u64,
+    pub value: Value,
+    pub is_till: bool,
+    /// The date of the customer was left as it was.
+    pub is_undated: bool,
 }
 
 pub struct World {
     pub core: StoreCore,
+    pub odd: Odd,
+    pub policy: Policy,
     pub random: fastrand::Rng,
     pub weather: Weather,
-    pub model: Model,
     pub trace: Vec<String>,
     pub problems: Vec<String>,
+    /// What was let pass because no client can do better, by reason.
+    pub excuses: BTreeMap<&'static str, u32>,
     /// The tills of the store; the first one has attributes that nobody else edits.
     pub tills: Vec<Till>,
     /// The till that is at work.
     pub active: usize,
+    /// Calls of the world in this run, and runs so far.
     pub calls: u64,
-    now_ms: u64,
-    events: BTreeMap<(u64, u64), Event>,
+    pub runs: u64,
+    /// All that was written to an attribute of a customer, in its order.
+    pub written: BTreeMap<(i64, String), Vec<Written>>,
+    /// Customers that the back office deleted.
+    pub deleted: BTreeSet<i64>,
+    pub(crate) now_ms: u64,
+    pub(crate) events: BTreeMap<(u64, u64), Event>,
     next_event: u64,
-    on_its_way: BTreeSet<(Ticket, bool)>,
+    pub(crate) on_its_way: BTreeMap<Ticket, bool>,
+    /// The step that is played, what it goes without, and what has happened in it by chance.
+    step: usize,
+    without: Without,
+    happened: u32,
+    pub chances: Vec<Item>,
+    invariants: Vec<Box<dyn Invariant>>,
 }
 
 /// The handle that the engine, its clock and the run share.
@@ -98,33 +164,56 @@ impl std::fmt::Debug for Shared {
 pub fn quiet_crashes() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !is_crash(info.payload()) {
+        if !is_crash(info.payload()) && !IS_QUIET.load(Ordering::Relaxed) {
             usual(info);
         }
     }));
 }
+
+/// Nothing that panics says so: while a history is made short, what fails is expected to.
+pub fn be_quiet(is_quiet: bool) {
+    IS_QUIET.store(is_quiet, Ordering::Relaxed);
+}
+
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
 pub fn is_crash(payload: &dyn Any) -> bool {
     payload.downcast_ref::<Crash>().is_some()
 }
 
 impl World {
-    pub fn new(core: StoreCore, random: fastrand::Rng, paths: impl IntoIterator<Item = PathBuf>) -> World {
+    pub fn new(
+        core: StoreCore,
+        odd: Odd,
+        policy: Policy,
+        without: Without,
+        paths: impl IntoIterator<Item = PathBuf>,
+    ) -> World {
         let tills = paths.into_iter().map(|path| Till { path, ..Till::default() }).collect();
         World {
             core,
-            random,
+            odd,
+            policy,
+            random: fastrand::Rng::with_seed(0),
             weather: Weather::default(),
-            model: Model::default(),
             trace: Vec::new(),
             problems: Vec::new(),
+            excuses: BTreeMap::new(),
             tills,
             active: 0,
             calls: 0,
+            runs: 0,
+            written: BTreeMap::new(),
+            deleted: BTreeSet::new(),
             now_ms: 0,
             events: BTreeMap::new(),
             next_event: 0,
-            on_its_way: BTreeSet::new(),
+            on_its_way: BTreeMap::new(),
+            step: 0,
+            without,
+            happened: 0,
+            chances: Vec::new(),
+            invariants: invariants::all(),
         }
     }
 
@@ -144,234 +233,169 @@ impl World {
     }
 
     pub fn note(&mut self, line: impl Into<String>) {
-        let line = format!("{:>9} [{}] {}", self.now_ms, self.active, line.into());
+        let line = format!("{:>9} {:>3} [{}] {}", self.now_ms, self.step, self.active, line.into());
         self.trace.push(line);
-    }
-
-    /// Lets all that is on its way arrive: what a dead process sent is with the store before anybody comes back.
-    pub fn settle(&mut self) {
-        while let Some(((at_ms, _), event)) = self.events.pop_first() {
-            self.now_ms = self.now_ms.max(at_ms);
-            self.happen(event);
-        }
-        self.on_its_way.clear();
     }
 
     pub fn pass(&mut self, ms: u64) {
         self.now_ms += ms;
     }
 
-    fn later(&mut self, in_ms: u64, event: Event) {
+    pub(crate) fn later(&mut self, in_ms: u64, event: Event) {
         self.next_event += 1;
         self.events.insert((self.now_ms + in_ms, self.next_event), event);
     }
 
-    fn start(&mut self, ticket: Ticket, request: &Request) {
-        let is_put = request.method() == "PUT";
-        self.on_its_way.insert((ticket, is_put));
-        if self.on_its_way.iter().filter(|(_, is_put)| *is_put).count() > 3 {
-            self.problems.push("more than three updates at once".to_owned());
-        }
-        self.note(format!("-> {} {} {}", ticket.0 & 0xffff_ffff, request.query(), request.body()));
-        if self.weather.is_down {
-            let trouble = Trouble::Offline("connection refused".to_owned());
-            return self.later(3, Event::Deliver(ticket, Err(trouble)));
-        }
-        let path = self.core.customers_path();
-        let raw = match is_put {
-            true => RawRequest::put(path, request.body()).with_header("Content-Type", "application/json"),
-            false => RawRequest::get(path, request.query()),
-        };
-        let token = self.core.token().to_owned();
-        let raw = raw.with_header("X-Auth-Token", &token).with_header("User-Agent", "tillsync/simulated");
-        let raw = raw.with_header("Accept", "application/json");
-        let transit_ms = self.random.u64(1..150);
-        self.later(transit_ms, Event::Arrive(ticket, raw));
-        self.later(TIMEOUT_MS, Event::Deliver(ticket, Err(Trouble::Broken("timed out".to_owned()))));
+    // ---- chance --------------------------------------------------------------------------------------------------
+
+    /// A step begins, with its own dice.
+    pub fn begin_step(&mut self, step: usize, seed: u64) {
+        (self.step, self.happened) = (step, 0);
+        self.random = fastrand::Rng::with_seed(seed);
     }
 
-    /// The engine's next answer, or the end of its patience.
-    fn next(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)> {
-        let until_ms = wait.map(|wait| self.now_ms + wait.as_millis() as u64);
-        if until_ms.is_none() && self.on_its_way.is_empty() {
-            return None;
+    /// Whether something happens that happens with this chance, and that this history does not go without.
+    pub fn happens(&mut self, chance: f64) -> bool {
+        chance > 0.0 && self.random.f64() < chance && self.takes_place()
+    }
+
+    /// Numbers what is going to happen, and says whether this history has it.
+    fn takes_place(&mut self) -> bool {
+        self.happened += 1;
+        let item = Item::Chance(self.step, self.happened);
+        let is_muted = self.without.has(&item);
+        self.chances.push(item);
+        !is_muted
+    }
+
+    /// One of some.
+    pub fn any<T: Copy>(&mut self, some: &[T]) -> T {
+        some[self.random.usize(..some.len())]
+    }
+
+    // ---- books ---------------------------------------------------------------------------------------------------
+
+    /// Tells the invariants what has happened.
+    pub fn tell(&mut self, deed: &Deed<'_>) {
+        self.ask(|invariant, world| invariant.saw(world, deed));
+    }
+
+    /// Has every invariant say something of the world.
+    pub fn ask(&mut self, mut of: impl FnMut(&mut dyn Invariant, &mut World) -> invariants::Verdict) {
+        let mut invariants = std::mem::take(&mut self.invariants);
+        for invariant in &mut invariants {
+            if let Err(problem) = of(&mut **invariant, self) {
+                self.note(format!("!! {problem}"));
+                self.problems.push(problem);
+            }
         }
-        loop {
-            let due = self.events.first_key_value().map(|((at_ms, _), _)| *at_ms);
-            match due {
-                Some(at_ms) if until_ms.is_none_or(|until_ms| at_ms <= until_ms) => {}
-                _ => {
-                    self.now_ms = self.now_ms.max(until_ms?);
-                    return None;
-                }
-            }
-            let ((at_ms, _), event) = self.events.pop_first()?;
-            self.now_ms = self.now_ms.max(at_ms);
-            if let Some(delivered) = self.happen(event) {
-                return Some(delivered);
-            }
+        self.invariants = invariants;
+    }
+
+    /// Lets something pass that no client could have prevented.
+    pub fn excuse(&mut self, why: &'static str, what: String) {
+        self.note(format!("   excused, {why}: {what}"));
+        *self.excuses.entry(why).or_default() += 1;
+    }
+
+    /// A customer as the store has it.
+    pub fn customer(&self, id: i64) -> Option<Value> {
+        let text = self.core.customer_text(i32::try_from(id).ok()?)?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Enters what somebody wrote.
+    pub fn enter(&mut self, id: i64, field: &str, value: &Value, is_till: bool) {
+        let is_undated = self.is_undated(field);
+        let entry = Written { at_ms: self.now_ms, value: canonical(field, value), is_till, is_undated };
+        self.written.entry((id, field.to_owned())).or_default().push(entry);
+    }
+
+    /// Whether a change of this attribute alone leaves the customer's date as it is.
+    fn is_undated(&self, field: &str) -> bool {
+        let undated = self.core.options().behaviours.undated;
+        match field {
+            "store_credit_amounts" => matches!(undated, Undated::StoreCredit | Undated::Both),
+            "form_fields" => matches!(undated, Undated::FormFields | Undated::Both),
+            _ => false,
         }
     }
 
-    fn happen(&mut self, event: Event) -> Option<(Ticket, Result<Answer, Trouble>)> {
-        match event {
-            Event::Arrive(ticket, raw) => {
-                self.arrive(ticket, &raw);
-                None
-            }
-            Event::ApplyLate(raw) => {
-                self.note("   a dropped request is applied after all");
-                let now = self.now();
-                self.core.apply_late(now, &raw);
-                None
-            }
-            Event::Deliver(ticket, answer) => {
-                let is_awaited =
-                    self.on_its_way.remove(&(ticket, true)) || self.on_its_way.remove(&(ticket, false));
-                if !is_awaited {
-                    return None;
-                }
-                let said = match &answer {
-                    Ok(answer) => format!("{} {}", answer.status, excerpt(&answer.body)),
-                    Err(trouble) => format!("{trouble:?}"),
-                };
-                self.note(format!("<- {} {said}", ticket.0 & 0xffff_ffff));
-                Some((ticket, answer))
-            }
+    /// Who wrote the value that an attribute has, if it was written since the beginning.
+    pub fn writing_of(&self, id: i64, field: &str, value: &Value) -> Option<&Written> {
+        self.written.get(&(id, field.to_owned()))?.iter().rev().find(|written| written.value == *value)
+    }
+
+    /// How far reads lag behind writes.
+    pub fn lag_ms(&self) -> u64 {
+        self.core.options().behaviours.read_lag_ms.into()
+    }
+
+    /// Whether lists do not tell an attribute although it is asked for.
+    pub fn is_untold(&self, field: &str) -> bool {
+        match self.core.options().behaviours.untold {
+            Untold::Nothing => false,
+            Untold::Credit | Untold::CreditInLists => field == "store_credit_amounts",
+            Untold::FormFieldsInLists => field == "form_fields",
         }
     }
 
-    fn arrive(&mut self, ticket: Ticket, raw: &RawRequest) {
-        if raw.method == "PUT" {
-            crate::check::put(self, raw);
-        }
-        let fault = self.fault(raw);
-        if let Some(fault) = fault {
-            self.note(format!("   fault {fault}"));
-        }
-        let now = self.now();
-        let Handled { response, delay_ms, cut_after_bytes, apply_after_ms, .. } =
-            self.core.handle_with(now, raw, fault);
-        if let Some(ms) = apply_after_ms {
-            self.later(ms, Event::ApplyLate(raw.clone()));
-        }
-        let back_ms = self.random.u64(1..150) + delay_ms;
-        let answer = match (response, cut_after_bytes) {
-            (None, _) => Err(Trouble::Broken("connection reset".to_owned())),
-            (Some(_), Some(_)) if self.random.bool() => Err(Trouble::Broken("closed early".to_owned())),
-            (Some(response), cut) => Ok(answer(&response, cut)),
-        };
-        self.later(back_ms, Event::Deliver(ticket, answer));
-    }
-
-    fn fault(&mut self, raw: &RawRequest) -> Option<Fault> {
-        if self.random.f64() >= self.weather.faults {
-            return None;
-        }
-        let statuses = [401, 403, 404, 409, 413, 423, 429, 499, 500, 502, 503, 504, 507];
-        let mut faults = vec![
-            Fault::LostRequest,
-            Fault::Reset,
-            Fault::LostAnswer,
-            Fault::DelayedAnswer { ms: self.random.u64(0..40_000) },
-            Fault::Truncated,
-            Fault::Html,
-            Fault::HtmlUnavailable,
-            Fault::EmptyBody,
-            Fault::Status(statuses[self.random.usize(..statuses.len())]),
-        ];
-        if raw.method == "PUT" {
-            let applied = [500, 502, 503, 504];
-            faults.extend([
-                Fault::MissingIds,
-                Fault::SkippedIds,
-                Fault::MultiStatus,
-                Fault::AppliedThenStatus(applied[self.random.usize(..applied.len())]),
-            ]);
-            if String::from_utf8_lossy(&raw.body).contains("store_credit_amounts") {
-                faults.push(Fault::DelayedApply { ms: self.random.u64(0..APPLY_WITHIN_MS) });
-            }
-        }
-        Some(faults[self.random.usize(..faults.len())])
-    }
-}
-
-fn answer(response: &RawResponse, cut: Option<usize>) -> Answer {
-    let number = |name: &str| response.header(name).and_then(|text| text.parse::<u64>().ok());
-    let body = &response.body[..cut.unwrap_or(response.body.len()).min(response.body.len())];
-    Answer {
-        status: response.status,
-        rate: RateHeaders {
-            reset_ms: number("X-Rate-Limit-Time-Reset-Ms"),
-            quota: number("X-Rate-Limit-Requests-Quota"),
-            left: number("X-Rate-Limit-Requests-Left"),
-            retry_after_ms: number("X-Retry-After").map(|seconds| seconds * 1_000),
-        },
-        date: response
-            .header("Date")
-            .and_then(|date| Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc())),
-        body: body.to_vec(),
-    }
-}
-
-fn excerpt(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    if text.len() > 300 {
-        format!("{}…", text.chars().take(300).collect::<String>())
-    } else {
-        text.into_owned()
+    /// Whether lists lack a customer for good.
+    pub fn is_overlooked(&self, id: i64) -> bool {
+        let every = i64::from(self.core.options().behaviours.overlooks_every);
+        every > 0 && id % every == 0
     }
 }
 
 impl Shared {
     pub fn lock(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// What happened, also when something panicked with the world in its hands.
-    pub fn into_trace(self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).trace)
-    }
-
-    /// A call of the world: the process may die here, and the app may edit.
-    fn call(&self) {
-        let (dies, edits) = {
+    /// A call of the world: the process may die here, the machine may sleep, the app and the office may edit.
+    pub fn call(&self) {
+        let (dies, edits, office) = {
             let mut world = self.lock();
             world.calls += 1;
-            let dies = world.weather.dies_at.is_some_and(|at| world.calls >= at);
+            let is_due = world.weather.dies_at.is_some_and(|at| world.calls == at);
+            let dies = is_due && world.takes_place();
             if dies {
                 world.note("!! the process dies");
             }
-            let chance = world.weather.edits;
-            (dies, world.random.f64() < chance)
+            let weather = world.weather;
+            let edits = world.happens(weather.edits);
+            let office = world.happens(weather.office / 4.0);
+            if world.happens(weather.naps) {
+                world.nap();
+            }
+            (dies, edits, office)
         };
         if dies {
             std::panic::panic_any(Crash);
         }
         if edits {
-            crate::run::edit(self);
+            crate::people::edit(self);
+        }
+        if office {
+            crate::people::office(&mut self.lock());
         }
     }
 }
 
-impl Remote for Shared {
-    fn start(&mut self, ticket: Ticket, request: Request) {
-        self.call();
-        self.lock().start(ticket, &request);
-        self.call();
-    }
-
-    fn next(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)> {
-        self.call();
-        let delivered = self.lock().next(wait);
-        self.call();
-        delivered
+impl World {
+    /// The machine of the till that is at work sleeps: its steady clock stands still.
+    fn nap(&mut self) {
+        let ms = self.any(&[20_000, 3_600_000, 30_000_000]);
+        self.note(format!("!! the machine sleeps for {} s", ms / 1_000));
+        self.now_ms += ms;
+        self.till().asleep_ms += ms;
     }
 }
 
 impl Clock for Shared {
     fn now_ms(&self) -> u64 {
-        self.lock().now_ms
+        let world = self.lock();
+        world.now_ms - world.tills[world.active].asleep_ms
     }
 
     fn utc(&self) -> DateTime<Utc> {
@@ -379,4 +403,13 @@ impl Clock for Shared {
         let world = self.lock();
         world.now() + world.tills[world.active].skew
     }
+}
+
+/// A run of the engine, as it ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    pub job: Job,
+    /// It said that all went well.
+    pub is_well: bool,
+    pub error: Option<&'a tillsync::Error>,
 }

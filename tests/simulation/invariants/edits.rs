@@ -1,0 +1,73 @@
+//! P1: every acknowledged edit is in the journal, and has an end or stands where a person sees it.
+
+use std::collections::BTreeMap;
+
+use tillsync::{Conflict, JournalRow, Outcome, Rejected, Store};
+
+use super::{Deed, Invariant, Verdict};
+use crate::world::World;
+
+#[derive(Default)]
+pub struct Edits {
+    /// Rows that were acknowledged, by till.
+    acknowledged: BTreeMap<usize, u64>,
+}
+
+impl Invariant for Edits {
+    fn saw(&mut self, _: &mut World, deed: &Deed<'_>) -> Verdict {
+        match deed {
+            Deed::Edited(edited) => *self.acknowledged.entry(edited.till).or_default() += edited.rows as u64,
+            Deed::Decided { till, journaled, .. } => {
+                *self.acknowledged.entry(*till).or_default() += journaled;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn at_last(&mut self, world: &mut World) -> Verdict {
+        for till in 0..world.tills.len() {
+            let store = Store::open(&world.tills[till].path).map_err(|e| e.to_string())?;
+            let journal = store.journal(None).map_err(|e| e.to_string())?;
+            let acknowledged = self.acknowledged.get(&till).copied().unwrap_or_default();
+            if journal.len() as u64 != acknowledged {
+                return Err(format!(
+                    "till {till}: {acknowledged} edits were acknowledged, {} are in the journal",
+                    journal.len()
+                ));
+            }
+            all_are_seen(&store, &journal).map_err(|problem| format!("till {till}: {problem}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn all_are_seen(store: &Store, journal: &[JournalRow]) -> Verdict {
+    if store.status().map_err(|e| e.to_string())?.in_flight_batches > 0 {
+        return Err("a batch is still in flight".to_owned());
+    }
+    let (conflicts, rejected) = (store.conflicts().unwrap(), store.rejected().unwrap());
+    match journal.iter().find(|row| !is_seen(row, &conflicts, &rejected)) {
+        Some(row) => Err(format!("an edit is in nobody's sight: {row:?}")),
+        None => Ok(()),
+    }
+}
+
+fn is_seen(row: &JournalRow, conflicts: &[Conflict], rejected: &[Rejected]) -> bool {
+    let is_contested = || {
+        conflicts.iter().any(|conflict| {
+            let field = conflict.field.split('.').next().unwrap_or_default();
+            conflict.customer_id == row.customer_id && (field == row.field || field == "*")
+        })
+    };
+    match row.outcome {
+        // What comes after a balance in doubt goes on top of whatever is decided.
+        None => is_contested() && row.field == "store_credit_amounts",
+        Some(Outcome::InFlight) => false,
+        Some(Outcome::Held) => is_contested(),
+        Some(Outcome::Rejected) => {
+            rejected.iter().any(|one| one.customer_id == row.customer_id && one.field == row.field)
+        }
+        Some(_) => true,
+    }
+}

@@ -1,0 +1,86 @@
+//! The promises, each as an object that watches the world and keeps a book of its own.
+//!
+//! A new promise is a file here and a line in [`all`]. It is told of everything that happens ([`Deed`]), is asked after each
+//! run of an engine, and once more when all is calm. Where no client could have done better, it says so by
+//! [`World::excuse`], with the reason; how often that was is counted.
+
+mod agreement;
+mod company;
+mod edits;
+mod patience;
+mod payloads;
+mod payments;
+mod pulls;
+mod unseen;
+
+use serde_json::{Map, Value};
+use tillsync::{Answer, Decimal, Ticket, Trouble};
+
+use crate::world::{Ended, World};
+
+/// What an invariant thinks of the world.
+pub type Verdict = Result<(), String>;
+
+pub trait Invariant: Send {
+    /// Something happened.
+    fn saw(&mut self, _: &mut World, _: &Deed<'_>) -> Verdict {
+        Ok(())
+    }
+
+    /// A run of the engine is over: well, with an error, or with the process dead. What was on its way has arrived.
+    fn at_restart(&mut self, _: &mut World, _: &Ended<'_>) -> Verdict {
+        Ok(())
+    }
+
+    /// All is calm: the network is well, the store tells the truth, every till has synced.
+    fn at_last(&mut self, _: &mut World) -> Verdict {
+        Ok(())
+    }
+}
+
+/// All promises.
+pub fn all() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(payloads::Payloads::default()),
+        Box::new(unseen::Unseen::default()),
+        Box::new(payments::Payments::default()),
+        Box::new(edits::Edits::default()),
+        Box::new(pulls::Pulls),
+        Box::new(company::Company::default()),
+        Box::new(patience::Patience::default()),
+        Box::new(agreement::Agreement),
+    ]
+}
+
+/// What happens in the world.
+#[derive(Debug)]
+pub enum Deed<'a> {
+    /// An edit was acknowledged.
+    Edited(Edited),
+    /// A request leaves the till; a body: an update.
+    Leaves { ticket: Ticket, body: &'a str },
+    /// An update has reached a customer, of which `sent` was asked.
+    Lands { ticket: Ticket, id: i64, sent: &'a Map<String, Value>, before: &'a Value, after: &'a Value },
+    /// An update has reached a customer or not: nothing tells.
+    MayHaveLanded { ticket: Ticket, id: i64 },
+    /// The till hears of a request.
+    Answered { ticket: Ticket, answer: &'a Result<Answer, Trouble> },
+    /// A person decided about these edits, which they were shown.
+    Decided { till: usize, shown: &'a [i64], journaled: u64 },
+    /// A person had these edits sent again.
+    Retried { till: usize, rows: &'a [i64] },
+}
+
+/// An edit that was acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct Edited {
+    pub till: usize,
+    pub id: i64,
+    pub field: &'static str,
+    /// How many rows of the journal it made.
+    pub rows: usize,
+    /// The newest of them.
+    pub seq: Option<i64>,
+    /// Set for a payment.
+    pub amount: Option<Decimal>,
+}

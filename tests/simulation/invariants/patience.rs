@@ -1,0 +1,73 @@
+//! What the engine makes of refusals: who is asked to wait a moment waits a moment, and a page of HTML is nobody's word
+//! about the token.
+
+use std::collections::BTreeMap;
+
+use tillsync::{Answer, Ticket, Trouble};
+
+use super::{Deed, Invariant, Verdict};
+use crate::world::{Ended, World};
+
+/// Longer is no moment: the next update leaves within this, unless something else keeps it.
+const A_MOMENT_MS: u64 = 10_000;
+
+#[derive(Default)]
+pub struct Patience {
+    updates: BTreeMap<Ticket, ()>,
+    /// When an update was refused because of other clients, and nothing else has gone wrong since.
+    crowded_ms: Option<u64>,
+    /// The store itself has refused the token, its scope or the address.
+    is_refused: bool,
+}
+
+impl Invariant for Patience {
+    fn saw(&mut self, world: &mut World, deed: &Deed<'_>) -> Verdict {
+        match deed {
+            Deed::Leaves { ticket, body, .. } if !body.is_empty() => {
+                self.updates.insert(*ticket, ());
+                if let Some(crowded_ms) = self.crowded_ms.take()
+                    && world.now_ms > crowded_ms + A_MOMENT_MS
+                {
+                    let ms = world.now_ms - crowded_ms;
+                    return Err(format!("an update waits {ms} ms for a place that was free in a moment"));
+                }
+            }
+            Deed::Answered { ticket, answer } => {
+                let is_update = self.updates.remove(ticket).is_some();
+                self.heard(world, is_update, answer);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn at_restart(&mut self, _: &mut World, ended: &Ended<'_>) -> Verdict {
+        let was_refused = std::mem::take(&mut self.is_refused);
+        self.crowded_ms = None;
+        self.updates.clear();
+        match ended.error {
+            Some(error) if error.is_auth() && !was_refused => {
+                Err(format!("a page of HTML is taken for the store's word: {error}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Patience {
+    fn heard(&mut self, world: &World, is_update: bool, answer: &Result<Answer, Trouble>) {
+        let is_json = |answer: &Answer| serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok();
+        match answer {
+            Ok(answer) if answer.status == 429 => {
+                let has_budget = answer.rate.left.is_some_and(|left| left > 10);
+                self.crowded_ms = (is_update && has_budget).then_some(world.now_ms);
+            }
+            Ok(answer) if answer.status < 300 => {}
+            Ok(answer) => {
+                self.crowded_ms = None;
+                self.is_refused |= [401, 403, 404].contains(&answer.status) && is_json(answer);
+            }
+            Err(_) => self.crowded_ms = None,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! P2 and P3: an update holds what somebody edited and nothing else, for at most ten customers; and where all is calm, there
+//! is none.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::{Deed, Invariant, Verdict};
+use crate::script::Job;
+use crate::world::{Ended, World};
+
+#[derive(Default)]
+pub struct Payloads {
+    /// Attributes of a customer that somebody edited.
+    edited: BTreeSet<(i64, String)>,
+    /// The first update of the run.
+    first: Option<String>,
+    /// Tills whose last run sent something.
+    sent: BTreeSet<usize>,
+    last: Vec<String>,
+}
+
+impl Invariant for Payloads {
+    fn saw(&mut self, _: &mut World, deed: &Deed<'_>) -> Verdict {
+        match deed {
+            Deed::Edited(edited) => _ = self.edited.insert((edited.id, edited.field.to_owned())),
+            Deed::Leaves { body, .. } if !body.is_empty() => {
+                self.first.get_or_insert_with(|| (*body).to_owned());
+                return self.update(body);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn at_restart(&mut self, world: &mut World, ended: &Ended<'_>) -> Verdict {
+        self.sent.remove(&world.active);
+        if let Some(body) = self.first.take() {
+            self.sent.insert(world.active);
+            self.last.push(body);
+        }
+        debug_assert!(ended.job == Job::Sync || ended.job == Job::Push || !self.sent.contains(&world.active));
+        Ok(())
+    }
+
+    fn at_last(&mut self, _: &mut World) -> Verdict {
+        match self.sent.first() {
+            Some(till) => {
+                Err(format!("till {till}: the last sync still sent something: {:?}", self.last.last()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Payloads {
+    fn update(&self, body: &str) -> Verdict {
+        let customers: Vec<Map<String, Value>> =
+            serde_json::from_str(body).map_err(|_| "an update is no array of objects".to_owned())?;
+        if customers.len() > 10 {
+            return Err("more than ten in a call".to_owned());
+        }
+        for customer in &customers {
+            let id = customer["id"].as_i64().unwrap_or_default();
+            let unasked =
+                customer.keys().find(|name| *name != "id" && !self.edited.contains(&(id, (*name).clone())));
+            if let Some(field) = unasked {
+                return Err(format!("customer {id}: {field} is written, and nobody edited it"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+//! P5: a payment that a till acknowledged is in the store exactly once, or in front of a person.
+//!
+//! The book has a line for each payment: how often it went into a balance, whether a person was shown it, and decided. An
+//! update of a balance is taken apart as it leaves: it must be what the till's snapshot has, and the payments on their way.
+//!
+//! One thing cannot be known: an update that landed, and of which a reading back finds amount **and date** as they were
+//! before. That takes somebody who spends exactly what was granted, and a date that did not move: because the store does not
+//! date credit, or because all of it happened within one second.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+use tillsync::{Decimal, Outcome, Store, Ticket};
+
+use super::{Deed, Invariant, Verdict};
+use crate::oddities::is_promised;
+use crate::values::{amount, lenient};
+use crate::world::{Ended, World};
+
+const CREDIT: &str = "store_credit_amounts";
+
+/// A payment by its till and its row of the journal there.
+type Name = (usize, i64);
+
+#[derive(Default)]
+pub struct Payments {
+    book: BTreeMap<Name, Payment>,
+    /// Updates of balances that have left.
+    flights: BTreeMap<(Ticket, i64), Flight>,
+    /// Payments that a store refused and nobody freed.
+    refused: BTreeSet<Name>,
+    /// The balance and the date of a customer before an update landed whose answer the till has not had.
+    doubts: BTreeMap<(usize, i64), Doubt>,
+}
+
+#[derive(Clone, Debug)]
+struct Payment {
+    id: i64,
+    amount: Decimal,
+    /// How often it went into the balance.
+    times: u32,
+    /// A person decided about it, and was shown it.
+    is_decided: bool,
+    /// Whether it landed could not be known.
+    is_unknowable: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Flight {
+    /// The payments in it; those before a balance that is set are in none.
+    rows: Vec<i64>,
+    /// A balance is set: that may be sent again.
+    is_absolute: bool,
+}
+
+struct Doubt {
+    before: (Option<Decimal>, Value),
+    rows: Vec<i64>,
+}
+
+impl Invariant for Payments {
+    fn saw(&mut self, world: &mut World, deed: &Deed<'_>) -> Verdict {
+        match deed {
+            Deed::Edited(edited) => {
+                if let (Some(seq), Some(amount)) = (edited.seq, edited.amount) {
+                    let payment =
+                        Payment { id: edited.id, amount, times: 0, is_decided: false, is_unknowable: false };
+                    self.book.insert((edited.till, seq), payment);
+                }
+                Ok(())
+            }
+            Deed::Leaves { ticket, body, .. } => self.leaves(world, *ticket, body),
+            Deed::Lands { ticket, id, sent, before, .. } if sent.contains_key(CREDIT) => {
+                self.lands(world, *ticket, *id, before)
+            }
+            Deed::MayHaveLanded { ticket, id } => {
+                let rows = self.flights.get(&(*ticket, *id)).map(|flight| flight.rows.clone());
+                self.unknowable(world.active, &rows.unwrap_or_default());
+                Ok(())
+            }
+            Deed::Answered { answer, .. } => {
+                if let Ok(answer) = answer {
+                    self.read_back(world, &lenient(&String::from_utf8_lossy(&answer.body)));
+                }
+                Ok(())
+            }
+            Deed::Decided { till, shown, .. } => {
+                for seq in *shown {
+                    self.refused.remove(&(*till, *seq));
+                    if let Some(payment) = self.book.get_mut(&(*till, *seq)) {
+                        payment.is_decided = true;
+                    }
+                }
+                Ok(())
+            }
+            Deed::Retried { till, rows } => {
+                rows.iter().for_each(|seq| _ = self.refused.remove(&(*till, *seq)));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn at_restart(&mut self, world: &mut World, _: &Ended<'_>) -> Verdict {
+        let till = world.active;
+        let sql = "SELECT seq FROM journal WHERE field = ?1 AND op = 'adjust' AND outcome = 'rejected'";
+        let looks = world.till().looks();
+        let mut statement = looks.prepare_cached(sql).unwrap();
+        let rows = statement.query_map([CREDIT], |row| row.get::<_, i64>(0)).unwrap();
+        self.refused.extend(rows.map(|seq| (till, seq.unwrap())));
+        Ok(())
+    }
+
+    fn at_last(&mut self, world: &mut World) -> Verdict {
+        for till in 0..world.tills.len() {
+            let store = Store::open(&world.tills[till].path).map_err(|e| e.to_string())?;
+            let journal = store.journal(None).map_err(|e| e.to_string())?;
+            let outcomes: BTreeMap<i64, Option<Outcome>> =
+                journal.iter().map(|row| (row.seq.0, row.outcome)).collect();
+            let newest_set = |id: i64| {
+                let sets = journal
+                    .iter()
+                    .filter(|row| row.customer_id.0 == id && row.field == CREDIT && row.op == "set");
+                sets.map(|row| row.seq.0).max()
+            };
+            self.of_till(world, till, &outcomes, newest_set)?;
+        }
+        Ok(())
+    }
+}
+
+impl Payments {
+    fn leaves(&mut self, world: &mut World, ticket: Ticket, body: &str) -> Verdict {
+        let customers: Vec<Map<String, Value>> = serde_json::from_str(body).unwrap_or_default();
+        for customer in customers.iter().filter(|customer| customer.contains_key(CREDIT)) {
+            let id = customer["id"].as_i64().unwrap_or_default();
+            let (rows, base) = (on_their_way(world, id), base(world, id));
+            let till = world.active;
+            let refused = rows.iter().find(|(seq, ..)| self.refused.contains(&(till, *seq)));
+            if let (Some((seq, ..)), true) = (refused, is_promised("row-by-row")) {
+                return Err(format!("customer {id}: payment {seq} was refused, and is sent again unasked"));
+            }
+            let sent = amount(&customer[CREDIT]);
+            let expected = rows.iter().fold(base, |balance, (_, set, by)| set.or(balance).map(|b| b + by));
+            if sent.is_none() || sent != expected {
+                return Err(format!(
+                    "customer {id}: a balance of {sent:?} is sent: the snapshot has {base:?}, and on their way are {rows:?}"
+                ));
+            }
+            let newest_set = rows.iter().rposition(|(_, set, _)| set.is_some());
+            let counted = &rows[newest_set.map_or(0, |place| place + 1)..];
+            let counted = counted.iter().map(|(seq, ..)| *seq).collect();
+            self.flights.insert((ticket, id), Flight { rows: counted, is_absolute: newest_set.is_some() });
+        }
+        Ok(())
+    }
+
+    fn lands(&mut self, world: &mut World, ticket: Ticket, id: i64, before: &Value) -> Verdict {
+        let Some(flight) = self.flights.get(&(ticket, id)) else { return Ok(()) };
+        let (till, rows, is_absolute) = (world.active, flight.rows.clone(), flight.is_absolute);
+        let date = before["date_modified"].clone();
+        self.doubts.insert((till, id), Doubt { before: (amount(&before[CREDIT]), date), rows: rows.clone() });
+        for seq in rows {
+            let Some(payment) = self.book.get_mut(&(till, seq)) else { continue };
+            payment.times = if is_absolute { 1 } else { payment.times + 1 };
+            if payment.times > 1 && !payment.is_unknowable && !payment.is_decided {
+                return Err(format!(
+                    "customer {id}: payment {seq} of {} is in the balance twice",
+                    payment.amount
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A reading that finds a balance and its date as they were before an update, which landed.
+    fn read_back(&mut self, world: &mut World, body: &Value) {
+        let till = world.active;
+        for record in body["data"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            let Some(id) = record["id"].as_i64() else { continue };
+            let Some(doubt) = self.doubts.get(&(till, id)) else { continue };
+            if doubt.before == (amount(&record[CREDIT]), record["date_modified"].clone()) {
+                let rows = doubt.rows.clone();
+                world.excuse(
+                    "neither amount nor date tells that it landed",
+                    format!("customer {id}: {rows:?}"),
+                );
+                self.unknowable(till, &rows);
+            }
+        }
+    }
+
+    fn unknowable(&mut self, till: usize, rows: &[i64]) {
+        for seq in rows {
+            if let Some(payment) = self.book.get_mut(&(till, *seq)) {
+                payment.is_unknowable = true;
+            }
+        }
+    }
+
+    fn of_till(
+        &self,
+        world: &World,
+        till: usize,
+        outcomes: &BTreeMap<i64, Option<Outcome>>,
+        newest_set: impl Fn(i64) -> Option<i64>,
+    ) -> Verdict {
+        // Payments that make up for each other need no update: of those that are done with, the sums are compared.
+        let mut sums: BTreeMap<i64, (Decimal, Decimal, Vec<i64>)> = BTreeMap::new();
+        for ((_, seq), payment) in self.book.iter().filter(|((of, _), _)| *of == till) {
+            let Payment { id, amount, times, is_decided, is_unknowable } = payment;
+            if world.customer(*id).is_none() || *is_unknowable {
+                continue;
+            }
+            let words = || format!("till {till}: customer {id}: payment {seq} of {amount}");
+            let outcome = outcomes.get(seq).ok_or_else(|| format!("{} is not in the journal", words()))?;
+            match outcome {
+                Some(Outcome::Uploaded | Outcome::Unchanged) if !is_decided => {
+                    let (done, counted, rows) = sums.entry(*id).or_default();
+                    *done += amount;
+                    *counted += amount * Decimal::from(*times);
+                    rows.push(*seq);
+                }
+                Some(Outcome::Superseded) if newest_set(*id) > Some(*seq) => {}
+                Some(Outcome::Remote) if world.policy == tillsync::Policy::Remote => {}
+                Some(Outcome::Rejected) if *times > 0 && !is_decided => {
+                    return Err(format!("{} is refused, and in the balance", words()));
+                }
+                // Where these are, a person sees them: `edits` looks that they do.
+                None | Some(Outcome::InFlight | Outcome::Held | Outcome::Rejected) => {}
+                _ if *is_decided => {}
+                Some(outcome) => {
+                    return Err(format!("{} is {}, and nobody decided that", words(), outcome.as_str()));
+                }
+            }
+        }
+        for (id, (done, counted, rows)) in sums {
+            if done != counted && newest_set(id) < rows.first().copied() {
+                return Err(format!(
+                    "till {till}: customer {id}: payments {rows:?} come to {done}, of which {counted} are in the balance"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The payments and the balances that are on their way: their rows, the balance that is set, the amount that is added.
+fn on_their_way(world: &mut World, id: i64) -> Vec<(i64, Option<Decimal>, Decimal)> {
+    let sql = "SELECT seq, op, value FROM journal
+               WHERE customer_id = ?1 AND field = 'store_credit_amounts' AND outcome = 'in_flight' ORDER BY seq";
+    let mut statement = world.till().looks().prepare_cached(sql).unwrap();
+    let rows = statement
+        .query_map([id], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)))
+        .unwrap();
+    rows.map(|row| {
+        let (seq, op, value) = row.unwrap();
+        match op.as_str() {
+            "set" => (seq, amount(&lenient(&value)), Decimal::ZERO),
+            _ => (seq, None, value.trim_matches('"').parse().unwrap()),
+        }
+    })
+    .collect()
+}
+
+/// The balance in the till's snapshot.
+fn base(world: &mut World, id: i64) -> Option<Decimal> {
+    let sql = "SELECT body FROM snapshot WHERE id = ?1";
+    let looks = world.till().looks();
+    let body = looks.prepare_cached(sql).unwrap().query_row([id], |row| row.get::<_, String>(0)).ok()?;
+    amount(&lenient(&body)[CREDIT])
+}

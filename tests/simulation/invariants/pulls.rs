@@ -1,0 +1,79 @@
+//! A pull that ends well has brought everything that was written before it began: no page is skipped, no cursor jumps over a
+//! change, and what is not complete says so.
+
+use serde_json::Value;
+
+use super::{Invariant, Verdict};
+use crate::script::Job;
+use crate::values::lenient;
+use crate::world::{Ended, World};
+
+pub struct Pulls;
+
+impl Invariant for Pulls {
+    fn at_restart(&mut self, world: &mut World, ended: &Ended<'_>) -> Verdict {
+        if !ended.is_well || ended.job == Job::Push {
+            return Ok(());
+        }
+        let Some(listed_ms) = world.till().listed_ms else { return Ok(()) };
+        let all: Vec<i64> = world.core.ids().into_iter().map(i64::from).collect();
+        let blind = world.till().blind.clone();
+        for id in all.into_iter().filter(|id| !blind.contains(id)) {
+            self.brought(world, id, listed_ms)?;
+        }
+        Ok(())
+    }
+}
+
+impl Pulls {
+    /// What was written to a customer before the pull began stands in the snapshot, or something newer does.
+    fn brought(&self, world: &mut World, id: i64, listed_ms: u64) -> Verdict {
+        let newest = world
+            .written
+            .range((id, String::new())..(id + 1, String::new()))
+            .flat_map(|((_, field), all)| all.iter().map(move |written| (field, written)))
+            .filter(|(_, written)| !written.is_undated && written.at_ms < listed_ms)
+            .map(|(field, written)| (written.at_ms, field.clone()))
+            .max();
+        let till = world.active;
+        let snapshot = snapshot(world, id);
+        if snapshot.is_none() && is_asked(world, id) {
+            return Ok(());
+        }
+        let Some((at_ms, field)) = newest else {
+            return match snapshot {
+                None if world.till().was_told_gone(id) => Ok(()),
+                None => Err(format!("till {till}: a pull ended well, and customer {id} is not in the file")),
+                Some(_) => Ok(()),
+            };
+        };
+        let at = chrono::DateTime::<chrono::Utc>::from_timestamp_millis(
+            (world.now() - chrono::TimeDelta::milliseconds((world.now_ms - at_ms) as i64)).timestamp_millis(),
+        )
+        .unwrap();
+        let date = snapshot.as_ref().and_then(|body| body["date_modified"].as_str()).unwrap_or_default();
+        let told = chrono::DateTime::parse_from_rfc3339(date).map(|date| date.timestamp()).unwrap_or(0);
+        let is_gone = snapshot.is_none() && world.till().was_told_gone(id);
+        // After an update whose answer had no date, nobody knows it until the customer is told again.
+        let is_undated = snapshot.as_ref().is_some_and(|body| body["date_modified"].is_null());
+        match told >= at.timestamp() || is_gone || is_undated {
+            true => Ok(()),
+            false => Err(format!(
+                "till {till}: a pull ended well, and of customer {id} it has {date:?}, though {field} was written at {at}"
+            )),
+        }
+    }
+}
+
+fn snapshot(world: &mut World, id: i64) -> Option<Value> {
+    let looks = world.till().looks();
+    let mut statement = looks.prepare_cached("SELECT body FROM snapshot WHERE id = ?1").unwrap();
+    statement.query_row([id], |row| row.get::<_, String>(0)).ok().map(|body| lenient(&body))
+}
+
+/// Whether a person is asked what became of the customer.
+fn is_asked(world: &mut World, id: i64) -> bool {
+    let sql = "SELECT count(*) FROM conflict WHERE customer_id = ?1 AND field = '*' AND resolution IS NULL";
+    let looks = world.till().looks();
+    looks.prepare_cached(sql).unwrap().query_row([id], |row| row.get::<_, i64>(0)).unwrap() > 0
+}

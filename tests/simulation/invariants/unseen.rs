@@ -1,0 +1,193 @@
+//! P4: what an update overwrites was seen before: it stood in the till's snapshot, or in a conflict.
+//!
+//! One window cannot be closed: what somebody writes between the till's look at a customer and the landing of its update. It
+//! is as long as a base may be old, and for money it begins with a look by id in that very run. Reads that lag make it
+//! longer by their lag. A list that lacks a customer and gives no sign of that blinds the till for that customer until it is
+//! told of it again; and what is written without a date is told by no list of changes.
+
+use std::collections::BTreeMap;
+
+use rusqlite::OptionalExtension;
+use serde_json::{Map, Value, json};
+use tillsync::Ticket;
+use tillsync::sandbox::FormFieldWrites;
+
+use super::{Deed, Invariant, Verdict};
+use crate::values::{canonical, lenient};
+use crate::world::World;
+
+/// How old a base may be when its update leaves: `fresh_ms`, and what lies between the commit and the wire.
+const FRESH_MS: u64 = 10_000 + 2_000;
+/// Attributes of which every value that is replaced stood in the till when it was edited, or in a conflict.
+const DECIDED: [&str; 2] = ["company", "first_name"];
+
+#[derive(Default)]
+pub struct Unseen {
+    /// What the till had seen of a customer when an update left.
+    departures: BTreeMap<(Ticket, i64), Departure>,
+}
+
+struct Departure {
+    at_ms: u64,
+    run: u64,
+    snapshot: Value,
+    /// By attribute or entry, the store's side of its conflicts.
+    conflicts: Vec<(String, Value)>,
+    /// By attribute, what the working copy had when its oldest unsettled edit was made.
+    was: Vec<(String, Value)>,
+}
+
+impl Invariant for Unseen {
+    fn saw(&mut self, world: &mut World, deed: &Deed<'_>) -> Verdict {
+        match deed {
+            Deed::Leaves { ticket, body, .. } if !body.is_empty() => {
+                let customers: Vec<Map<String, Value>> = serde_json::from_str(body).unwrap_or_default();
+                for id in customers.iter().filter_map(|customer| customer["id"].as_i64()) {
+                    let departure = Departure::of(world, id);
+                    self.departures.insert((*ticket, id), departure);
+                }
+                Ok(())
+            }
+            Deed::Lands { ticket, id, sent, before, after } => {
+                let Some(departure) = self.departures.get(&(*ticket, *id)) else { return Ok(()) };
+                for (field, value) in sent.iter().filter(|(field, _)| *field != "id") {
+                    let shown = &before[field];
+                    departure.overwrites(world, *id, field, shown, value)?;
+                    let becomes = written_over(world, field, shown, value);
+                    if canonical(field, shown) != canonical(field, &becomes) {
+                        world.enter(*id, field, &becomes, true);
+                    }
+                    if canonical(field, &after[field]) != canonical(field, &becomes) {
+                        world.enter(*id, field, &after[field], false);
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What an attribute is after a write.
+fn written_over(world: &World, field: &str, before: &Value, sent: &Value) -> Value {
+    let merges = world.core.options().behaviours.form_fields == FormFieldWrites::MergeByName;
+    match (field, before, sent) {
+        ("form_fields", Value::Array(before), Value::Array(sent)) if merges => {
+            let is_named = |entry: &&Value| sent.iter().all(|other| other["name"] != entry["name"]);
+            before.iter().filter(is_named).chain(sent).cloned().collect()
+        }
+        _ => sent.clone(),
+    }
+}
+
+fn written_over_canonical(world: &World, field: &str, before: &Value, sent: &Value) -> Value {
+    canonical(field, &written_over(world, field, before, sent))
+}
+
+impl Departure {
+    fn of(world: &mut World, id: i64) -> Departure {
+        let (at_ms, run) = (world.now_ms, world.runs);
+        let looks = world.till().looks();
+        let snapshot = looks
+            .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")
+            .unwrap()
+            .query_row([id], |row| row.get::<_, String>(0))
+            .optional()
+            .unwrap();
+        let pairs = |sql: &str| -> Vec<(String, Value)> {
+            let mut statement = looks.prepare_cached(sql).unwrap();
+            let rows = statement.query_map([id], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).unwrap();
+            rows.map(|row| row.map(|(field, json)| (field, lenient(&json))).unwrap()).collect()
+        };
+        let conflicts = pairs("SELECT field, remote FROM conflict WHERE customer_id = ?1");
+        let was = pairs(
+            "SELECT field, was FROM journal WHERE customer_id = ?1 AND settled_at IS NULL ORDER BY seq",
+        );
+        let snapshot = snapshot.map_or(Value::Null, |body| lenient(&body));
+        Departure { at_ms, run, snapshot, conflicts, was }
+    }
+
+    fn overwrites(&self, world: &mut World, id: i64, field: &str, before: &Value, sent: &Value) -> Verdict {
+        let now = canonical(field, before);
+        let becomes = written_over_canonical(world, field, before, sent);
+        let seen = self.snapshot.get(field).map(|value| canonical(field, value));
+        if now == becomes {
+            return Ok(());
+        }
+        if seen.as_ref() == Some(&now) || self.lost(field, before, sent, world).is_empty() {
+            return self.was_decided(id, field, &now, sent);
+        }
+        let what = format!(
+            "customer {id}: {field}: {now} is overwritten by {sent}, unseen (seen: {})",
+            seen.unwrap_or_default()
+        );
+        match self.excuse(world, id, field, &now) {
+            Some(why) => {
+                world.excuse(why, what);
+                Ok(())
+            }
+            None => Err(what),
+        }
+    }
+
+    /// The parts of a value that go, and that the till had not seen; of form fields, the entries.
+    fn lost(&self, field: &str, before: &Value, sent: &Value, world: &World) -> Vec<String> {
+        let in_conflict = |name: &str, value: &Value| {
+            self.conflicts.iter().any(|(of, remote)| of == name && canonical(field, remote) == *value)
+        };
+        let now = canonical(field, before);
+        if field != "form_fields" {
+            return if in_conflict(field, &now) { Vec::new() } else { vec![field.to_owned()] };
+        }
+        let becomes = written_over_canonical(world, field, before, sent);
+        let seen = self.snapshot.get(field).map_or(json!({}), |value| canonical(field, value));
+        let entries = now.as_object().cloned().unwrap_or_default();
+        let goes = entries.into_iter().filter(|(name, value)| {
+            becomes.get(name) != Some(value)
+                && seen.get(name) != Some(value)
+                && !self.conflicts.iter().any(|(of, remote)| {
+                    *of == format!("form_fields.{name}")
+                        && canonical(field, &json!([{"name": name, "value": remote}]))[name] == *value
+                })
+        });
+        goes.map(|(name, _)| name).collect()
+    }
+
+    /// Why nobody could have seen a value.
+    fn excuse(&self, world: &mut World, id: i64, field: &str, now: &Value) -> Option<&'static str> {
+        let written = world.writing_of(id, field, now)?.clone();
+        let (lag_ms, run) = (world.lag_ms(), self.run);
+        let is_untold = world.is_untold(field);
+        let till = world.till();
+        let is_blind = till.blind.contains(&id);
+        let listed_ms = till.listed_ms.filter(|_| !is_blind && !is_untold && !written.is_undated);
+        let read = till.reads.get(&id).copied().unwrap_or_default();
+        let last_ms = read.of(field).max(listed_ms)?;
+        let is_fresh = |at_ms: u64| at_ms + lag_ms + FRESH_MS >= self.at_ms;
+        let was_there = written.at_ms < last_ms;
+        if field == "store_credit_amounts" {
+            let looked_ms = read.looked_ms(run)?;
+            let is_window = written.at_ms >= looked_ms && is_fresh(looked_ms);
+            return is_window.then_some("written between the look and the update");
+        }
+        match () {
+            () if was_there => None,
+            () if is_fresh(last_ms) => Some("written between the look and the update"),
+            () if is_blind => Some("a list lacked the customer"),
+            () if written.is_undated => Some("written without a date"),
+            () => None,
+        }
+    }
+
+    /// A value that a text replaces was there when it was edited, or both values stand in a conflict.
+    fn was_decided(&self, id: i64, field: &str, now: &Value, sent: &Value) -> Verdict {
+        let is_it = |(_, value): &&(String, Value)| canonical(field, value) == *now;
+        let of_field = |(of, _): &&(String, Value)| of == field;
+        let was_there = self.was.iter().find(of_field).is_some_and(|pair| is_it(&pair));
+        let is_shown = self.conflicts.iter().filter(of_field).any(|pair| is_it(&pair));
+        if !DECIDED.contains(&field) || was_there || is_shown {
+            return Ok(());
+        }
+        Err(format!("customer {id}: {field}: {sent} replaces {now}, and nobody decided that"))
+    }
+}

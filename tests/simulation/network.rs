@@ -1,0 +1,376 @@
+//! The line between a till and the store: what is on its way, what becomes of it, and what the till hears.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use serde_json::{Map, Value};
+use tillsync::sandbox::{Fault, Handled, RawRequest, RawResponse, Totals};
+use tillsync::{Answer, RateHeaders, Remote, Request, Ticket, Trouble};
+
+use crate::invariants::Deed;
+use crate::values::{amount, lenient};
+use crate::world::{Shared, World};
+
+/// A request that takes longer is given up by the client.
+const TIMEOUT_MS: u64 = 30_000;
+/// A broken connection leaves a request that may still be applied: within this time, and only if it holds an adjustment,
+/// whose grace is longer. What is later than that is the one window that no client can close. A reading that lags would
+/// not see it yet: so much less time it has.
+const APPLY_WITHIN_MS: u64 = 4_000;
+/// A body beyond this many bytes does not come in time where the line is slow.
+const SLOW_LINE_BYTES: usize = 12_000;
+
+pub(crate) enum Event {
+    Arrive(Ticket, RawRequest),
+    ApplyLate(Ticket, RawRequest),
+    Deliver(Ticket, Result<Answer, Trouble>, Option<Served>),
+    /// The shopper spends so much.
+    Spend(i64, tillsync::Decimal),
+}
+
+/// How a list came about.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    /// The store as it was at this time is what is told.
+    as_of_ms: u64,
+    /// Who was asked for by id.
+    ids: Vec<i64>,
+    is_by_id: bool,
+    /// It is the first page of a list.
+    is_first: bool,
+    /// It lacks somebody, and gives no sign of that.
+    is_a_lie: bool,
+}
+
+impl World {
+    /// Lets all that is on its way arrive: what a dead process sent is with the store before anybody comes back.
+    pub fn settle(&mut self) {
+        // Nobody is there to hear an answer.
+        self.events.retain(|_, event| !matches!(event, Event::Deliver(..)));
+        while let Some(((at_ms, _), event)) = self.events.pop_first() {
+            self.now_ms = self.now_ms.max(at_ms);
+            self.happen(event);
+            self.events.retain(|_, event| !matches!(event, Event::Deliver(..)));
+        }
+        self.on_its_way.clear();
+    }
+
+    fn start(&mut self, ticket: Ticket, request: &Request) {
+        let is_put = request.method() == "PUT";
+        self.on_its_way.insert(ticket, is_put);
+        if self.on_its_way.values().filter(|is_put| **is_put).count() > 3 {
+            self.problems.push("more than three updates at once".to_owned());
+        }
+        self.note(format!("-> {} {} {}", ticket.0 & 0xffff_ffff, request.query(), request.body()));
+        self.tell(&Deed::Leaves { ticket, body: request.body() });
+        if self.weather.is_down {
+            let trouble = Trouble::Offline("connection refused".to_owned());
+            return self.later(3, Event::Deliver(ticket, Err(trouble), None));
+        }
+        let path = self.core.customers_path();
+        let raw = match is_put {
+            true => RawRequest::put(path, request.body()).with_header("Content-Type", "application/json"),
+            false => RawRequest::get(path, request.query()),
+        };
+        let token = self.core.token().to_owned();
+        let raw = raw.with_header("X-Auth-Token", &token).with_header("User-Agent", "tillsync/simulated");
+        let raw = raw.with_header("Accept", "application/json");
+        let transit_ms = self.random.u64(1..150);
+        self.later(transit_ms, Event::Arrive(ticket, raw));
+        let broken = Err(Trouble::Broken("timed out".to_owned()));
+        self.later(TIMEOUT_MS, Event::Deliver(ticket, broken, None));
+    }
+
+    /// The engine's next answer, or the end of its patience.
+    fn next(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)> {
+        let until_ms = wait.map(|wait| self.now_ms + wait.as_millis() as u64);
+        if until_ms.is_none() && self.on_its_way.is_empty() {
+            return None;
+        }
+        loop {
+            let due = self.events.first_key_value().map(|((at_ms, _), _)| *at_ms);
+            match due {
+                Some(at_ms) if until_ms.is_none_or(|until_ms| at_ms <= until_ms) => {}
+                _ => {
+                    self.now_ms = self.now_ms.max(until_ms?);
+                    return None;
+                }
+            }
+            let ((at_ms, _), event) = self.events.pop_first()?;
+            self.now_ms = self.now_ms.max(at_ms);
+            if let Some(delivered) = self.happen(event) {
+                return Some(delivered);
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) -> Option<(Ticket, Result<Answer, Trouble>)> {
+        match event {
+            Event::Arrive(ticket, raw) => {
+                self.arrive(ticket, &raw);
+                None
+            }
+            Event::ApplyLate(ticket, raw) => {
+                self.note("   a dropped request is applied after all");
+                self.landing(ticket, &raw, |world| {
+                    let now = world.now();
+                    world.core.apply_late(now, &raw);
+                });
+                None
+            }
+            Event::Spend(id, amount) => {
+                crate::people::spend(self, id, amount);
+                None
+            }
+            Event::Deliver(ticket, answer, served) => {
+                self.on_its_way.remove(&ticket)?;
+                let said = match &answer {
+                    Ok(answer) => format!("{} {}", answer.status, excerpt(&answer.body)),
+                    Err(trouble) => format!("{trouble:?}"),
+                };
+                self.note(format!("<- {} {said}", ticket.0 & 0xffff_ffff));
+                if let (Ok(answer), Some(served)) = (&answer, served) {
+                    self.told(answer, &served);
+                }
+                self.tell(&Deed::Answered { ticket, answer: &answer });
+                Some((ticket, answer))
+            }
+        }
+    }
+
+    /// A till was told of customers.
+    fn told(&mut self, answer: &Answer, served: &Served) {
+        let (run, as_of_ms) = (self.runs, served.as_of_ms);
+        let body = lenient(&String::from_utf8_lossy(&answer.body));
+        let records = body["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let everybody = self.core.ids().into_iter().map(i64::from);
+        let lacking: Vec<i64> =
+            everybody.filter(|id| !served.is_by_id && (served.is_a_lie || self.is_overlooked(*id))).collect();
+        let till = self.till();
+        // That it was told to be gone counts, also where that was not so.
+        let told_absent = if served.is_a_lie { [&lacking[..], &served.ids].concat() } else { Vec::new() };
+        told_absent.iter().for_each(|id| *till.absences.entry(*id).or_default() += 1);
+        till.blind.extend(lacking);
+        if served.is_first && !served.is_by_id && answer.status < 300 {
+            till.listed_ms = Some(as_of_ms);
+        }
+        for record in records {
+            let Some(id) = record["id"].as_i64() else { continue };
+            till.reads.entry(id).or_default().enter(record, as_of_ms, served.is_by_id.then_some(run));
+            till.blind.remove(&id);
+            till.absences.remove(&id);
+        }
+    }
+
+    fn arrive(&mut self, ticket: Ticket, raw: &RawRequest) {
+        let is_put = raw.method == "PUT";
+        if is_put {
+            self.somebody_is_faster(raw);
+        }
+        let fault = self.fault(raw);
+        if let Some(fault) = fault {
+            self.note(format!("   fault {fault}"));
+        }
+        let handle = |world: &mut World| {
+            let now = world.now();
+            world.core.handle_with(now, raw, fault)
+        };
+        let Handled { response, delay_ms, cut_after_bytes, apply_after_ms, .. } =
+            if is_put { self.landing(ticket, raw, handle) } else { handle(self) };
+        if let Some(ms) = apply_after_ms {
+            self.later(ms, Event::ApplyLate(ticket, raw.clone()));
+        }
+        let back_ms = self.random.u64(1..150) + delay_ms;
+        let served = (!is_put).then(|| self.served(raw, fault));
+        match (response, cut_after_bytes) {
+            (None, _) => {
+                let broken = Err(Trouble::Broken("connection reset".to_owned()));
+                self.later(back_ms, Event::Deliver(ticket, broken, None));
+            }
+            (Some(_), Some(_)) if self.random.bool() => {
+                let broken = Err(Trouble::Broken("closed early".to_owned()));
+                self.later(back_ms, Event::Deliver(ticket, broken, None));
+            }
+            (Some(response), cut) => {
+                let is_too_slow = self.odd.has("slow-line") && response.body.len() > SLOW_LINE_BYTES;
+                if !is_too_slow {
+                    self.later(back_ms, Event::Deliver(ticket, Ok(answer(&response, cut)), served));
+                }
+            }
+        }
+    }
+
+    fn served(&self, raw: &RawRequest, fault: Option<Fault>) -> Served {
+        let behaviours = self.core.options().behaviours;
+        let is_by_id = raw.query.contains("id:in=");
+        let named = raw.query.split('&').find_map(|pair| pair.strip_prefix("id:in="));
+        let ids = named.into_iter().flat_map(|ids| ids.split([',', '%'])).filter_map(|id| id.parse().ok());
+        let ids = ids.collect();
+        // One customer is asked for to hear of the total, or of the time: that is no list.
+        let is_first = !["after=", "&page="].iter().any(|word| raw.query.contains(word))
+            && !raw.query.starts_with("limit=1&");
+        let is_a_lie = match fault {
+            Some(Fault::EmptyList | Fault::NoContent) => true,
+            Some(Fault::OneOverlooked | Fault::CutList) => behaviours.totals != Totals::Right,
+            _ => false,
+        };
+        Served { as_of_ms: self.now_ms.saturating_sub(self.lag_ms()), ids, is_by_id, is_first, is_a_lie }
+    }
+
+    /// Applies an update, or not, and tells of every customer whom it reached.
+    fn landing<T>(&mut self, ticket: Ticket, raw: &RawRequest, apply: impl FnOnce(&mut World) -> T) -> T {
+        let objects: Vec<Map<String, Value>> = serde_json::from_slice(&raw.body).unwrap_or_default();
+        let ids: Vec<i64> = objects.iter().filter_map(|object| object["id"].as_i64()).collect();
+        let before: Vec<Option<Value>> = ids.iter().map(|id| self.customer(*id)).collect();
+        let counts = self.core.stats();
+        let done = apply(self);
+        let unchanged = self.core.stats().customers_unchanged - counts.customers_unchanged;
+        let after: Vec<Option<Value>> = ids.iter().map(|id| self.customer(*id)).collect();
+        let same = before.iter().zip(&after).filter(|(before, after)| before == after).count() as u64;
+        for ((object, id), (before, after)) in objects.iter().zip(&ids).zip(before.iter().zip(&after)) {
+            let (Some(before), Some(after)) = (before, after) else { continue };
+            // A customer that is as before was reached all the same where all of those were.
+            if before != after || (unchanged > 0 && unchanged == same) {
+                self.tell(&Deed::Lands { ticket, id: *id, sent: object, before, after });
+                self.granted(*id, before, after);
+            } else if unchanged > 0 {
+                self.tell(&Deed::MayHaveLanded { ticket, id: *id });
+            }
+        }
+        done
+    }
+
+    /// What was granted may be spent before anybody reads it back.
+    fn granted(&mut self, id: i64, before: &Value, after: &Value) {
+        let balances = amount(&before["store_credit_amounts"]).zip(amount(&after["store_credit_amounts"]));
+        let Some(granted) = balances.map(|(before, after)| after - before) else { return };
+        if granted > tillsync::Decimal::ZERO && self.odd.has("shopper") && self.happens(0.5) {
+            let in_ms = self.random.u64(1..6_000);
+            self.later(in_ms, Event::Spend(id, granted));
+        }
+    }
+
+    /// The office writes what an update is about to write, between the till's look and the update's landing.
+    fn somebody_is_faster(&mut self, raw: &RawRequest) {
+        let chance = self.weather.office;
+        if !self.happens(chance) {
+            return;
+        }
+        let objects: Vec<Map<String, Value>> = serde_json::from_slice(&raw.body).unwrap_or_default();
+        let named = |object: &Map<String, Value>| {
+            let id = i32::try_from(object["id"].as_i64()?).ok()?;
+            let fields: Vec<String> = object.keys().filter(|name| *name != "id").cloned().collect();
+            Some((id, fields))
+        };
+        let named: Vec<(i32, Vec<String>)> = objects.iter().filter_map(named).collect();
+        if named.is_empty() {
+            return;
+        }
+        let (id, fields) = named[self.random.usize(..named.len())].clone();
+        crate::people::office_writes(self, id, &fields);
+    }
+
+    fn fault(&mut self, raw: &RawRequest) -> Option<Fault> {
+        let chance = self.weather.faults;
+        if !self.happens(chance) {
+            return None;
+        }
+        let is_put = raw.method == "PUT";
+        let mut faults = self.usual_faults();
+        if is_put {
+            let applied = self.any(&[500, 502, 503, 504]);
+            faults.extend([
+                Fault::MissingIds,
+                Fault::SkippedIds,
+                Fault::MultiStatus,
+                Fault::AppliedThenStatus(applied),
+            ]);
+            if String::from_utf8_lossy(&raw.body).contains("store_credit_amounts") {
+                let ms = self.random.u64(0..APPLY_WITHIN_MS - self.lag_ms());
+                faults.push(Fault::DelayedApply { ms });
+            }
+        }
+        faults.extend(self.odd_faults(is_put));
+        Some(faults[self.random.usize(..faults.len())])
+    }
+
+    fn usual_faults(&mut self) -> Vec<Fault> {
+        let status = self.any(&[401, 403, 404, 409, 413, 423, 429, 499, 500, 502, 503, 504, 507]);
+        vec![
+            Fault::LostRequest,
+            Fault::Reset,
+            Fault::LostAnswer,
+            Fault::DelayedAnswer { ms: self.random.u64(0..40_000) },
+            Fault::Truncated,
+            Fault::Html,
+            Fault::HtmlUnavailable,
+            Fault::EmptyBody,
+            Fault::Status(status),
+        ]
+    }
+
+    /// Those that an oddity brings, twice as likely as any other.
+    fn odd_faults(&mut self, is_put: bool) -> Vec<Fault> {
+        let ahead = self.any(&[-600, -5, 5, 90, 600, 86_400, 3_155_760_000]);
+        let of_lists: [(&'static str, Fault); 6] = [
+            ("overlooked-ones", Fault::OneOverlooked),
+            ("overlooked-ones", Fault::CutList),
+            ("empty-lists", Fault::EmptyList),
+            ("empty-lists", Fault::NoContent),
+            ("no-credit", Fault::NoCredit),
+            ("wrong-dates", Fault::WrongDate { seconds: ahead }),
+        ];
+        let of_updates = [
+            ("crowd", Fault::Crowded),
+            ("old-answers", Fault::StaleAnswer),
+            ("ignored-updates", Fault::Ignored),
+            ("busy-office", Fault::ThirdValue),
+        ];
+        let mut some: Vec<(&'static str, Fault)> = vec![("gatekeepers", Fault::HtmlForbidden)];
+        some.extend_from_slice(if is_put { &of_updates } else { &of_lists });
+        let on = some.into_iter().filter(|(name, _)| self.odd.has(name)).map(|(_, fault)| fault);
+        on.flat_map(|fault| [fault, fault]).collect()
+    }
+}
+
+fn answer(response: &RawResponse, cut: Option<usize>) -> Answer {
+    let number = |name: &str| response.header(name).and_then(|text| text.parse::<u64>().ok());
+    let body = &response.body[..cut.unwrap_or(response.body.len()).min(response.body.len())];
+    Answer {
+        status: response.status,
+        rate: RateHeaders {
+            reset_ms: number("X-Rate-Limit-Time-Reset-Ms"),
+            quota: number("X-Rate-Limit-Requests-Quota"),
+            left: number("X-Rate-Limit-Requests-Left"),
+            retry_after_ms: number("X-Retry-After").map(|seconds| seconds * 1_000),
+        },
+        date: response
+            .header("Date")
+            .and_then(|date| Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc())),
+        body: body.to_vec(),
+    }
+}
+
+fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    if text.len() > 300 {
+        format!("{}…", text.chars().take(300).collect::<String>())
+    } else {
+        text.into_owned()
+    }
+}
+
+impl Remote for Shared {
+    fn start(&mut self, ticket: Ticket, request: Request) {
+        self.call();
+        self.lock().start(ticket, &request);
+        self.call();
+    }
+
+    fn next(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)> {
+        self.call();
+        let delivered = self.lock().next(wait);
+        self.call();
+        delivered
+    }
+}

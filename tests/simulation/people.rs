@@ -1,0 +1,325 @@
+//! What people do: who serves at the till, the back office, the shopper, and the person who decides what waits.
+
+use chrono::TimeDelta;
+use rusqlite::OptionalExtension;
+use serde_json::json;
+use tillsync::{CustomerId, Decimal, Keep, Store};
+
+use crate::invariants::{Deed, Edited};
+use crate::values::amount;
+use crate::world::{Shared, World};
+
+/// Attributes that only the first till edits.
+pub const TILL_ONLY: [&str; 3] = ["phone", "last_name", "email"];
+/// An attribute that only the back office edits.
+pub const OFFICE_ONLY: &str = "tax_exempt_category";
+/// Attributes that both edit.
+const SHARED: [&str; 5] = ["company", "first_name", "notes", "form_fields", "channel_ids"];
+const CREDIT: &str = "store_credit_amounts";
+
+/// What every customer begins with: no adjustment exhausts it, unless this is a poor neighbourhood.
+pub fn open_accounts(world: &Shared) {
+    let mut world = world.lock();
+    let now = world.now();
+    for id in world.core.ids() {
+        let is_poor = world.odd.has("poor-shoppers") && id % 2 == 0;
+        let balance = if is_poor { 3 } else { 10_000 };
+        let mut opening = json!({ CREDIT: [{ "amount": balance }] });
+        if world.odd.has("long-notes") && id % 3 == 0 {
+            opening["notes"] = "a line of a long story, which a person wrote\n".repeat(30).into();
+        }
+        if world.odd.has("half-emoji") && id % 2 == 0 {
+            opening["notes"] = "says \"hello\" \\ 🎂\nfirst\nlast".into();
+        }
+        world.core.edit_text(now, id, &opening.to_string()).unwrap();
+    }
+}
+
+// ---- at the till -------------------------------------------------------------------------------------------------
+
+#[derive(Debug)]
+enum Draw {
+    Set(&'static str, String),
+    Sql(&'static str, String),
+    Adjust(Decimal),
+}
+
+impl Draw {
+    fn field(&self) -> &'static str {
+        match self {
+            Draw::Set(field, _) | Draw::Sql(field, _) => field,
+            Draw::Adjust(_) => CREDIT,
+        }
+    }
+}
+
+/// The app edits: through the library or through plain SQL.
+pub fn edit(world: &Shared) {
+    let (path, id, draw) = {
+        let mut world = world.lock();
+        let ids = world.core.ids();
+        if ids.is_empty() {
+            return;
+        }
+        let id = i64::from(ids[world.random.usize(..ids.len())]);
+        (world.till().path.clone(), id, draw_edit(&mut world))
+    };
+    let app = world.lock().till().app.take();
+    let mut store = app.unwrap_or_else(|| Store::open(&path).unwrap());
+    let done = match &draw {
+        Draw::Adjust(amount) => {
+            store.edit(id).adjust_credit(*amount).author("ana").commit().map(|receipt| receipt.fields())
+        }
+        Draw::Set(field, value) => {
+            store.edit(id).set(field, value).label("simulated").commit().map(|receipt| receipt.fields())
+        }
+        Draw::Sql(field, value) => plain_sql(&mut store, id, field, value),
+    };
+    let newest = newest_row(&mut store, id, draw.field());
+    let mut world = world.lock();
+    world.till().app = Some(store);
+    match done {
+        Ok(rows) => {
+            world.note(format!(".. the app edits {id}: {draw:?}"));
+            let amount = if let Draw::Adjust(amount) = draw { Some(amount) } else { None };
+            let seq = newest.filter(|_| rows > 0);
+            let till = world.active;
+            world.tell(&Deed::Edited(Edited { till, id, field: draw.field(), rows, seq, amount }));
+        }
+        Err(error) if error.code() == "unknown_customer" => {}
+        Err(error) => world.problems.push(format!("edit {draw:?} of {id} failed: {error}")),
+    }
+}
+
+fn newest_row(store: &mut Store, id: i64, field: &str) -> Option<i64> {
+    let sql = "SELECT seq FROM journal WHERE customer_id = ?1 AND field = ?2 ORDER BY seq DESC LIMIT 1";
+    store.connection().query_row(sql, (id, field), |row| row.get(0)).optional().unwrap()
+}
+
+fn plain_sql(store: &mut Store, id: i64, field: &str, value: &str) -> tillsync::Result<usize> {
+    let connection = store.connection();
+    let count =
+        || connection.query_row("SELECT count(*) FROM journal", [], |row| row.get::<_, i64>(0)).unwrap();
+    let before = count();
+    connection.execute(&format!("UPDATE customer SET {field} = ?2 WHERE id = ?1"), (id, value)).unwrap();
+    Ok((count() - before) as usize)
+}
+
+fn draw_edit(world: &mut World) -> Draw {
+    let n = world.random.u32(..1_000);
+    match world.random.u32(..10) {
+        3..6 if world.active > 0 => draw_edit(world),
+        0..3 if world.odd.has("set-credit") && world.random.u8(..4) == 0 => {
+            Draw::Set(CREDIT, format!(r#"[{{"amount":{}.{:02}}}]"#, 50 + n % 100, n % 7))
+        }
+        0..3 => Draw::Adjust(Decimal::new(i64::from(world.random.i32(-900..900)), 2)),
+        3..6 => {
+            let field = TILL_ONLY[world.random.usize(..TILL_ONLY.len())];
+            let value = till_value(world, field, n);
+            if world.random.bool() { Draw::Set(field, value) } else { Draw::Sql(field, value) }
+        }
+        _ => {
+            let field = SHARED[world.random.usize(..SHARED.len())];
+            Draw::Set(field, shared_value(world, field, "till", n))
+        }
+    }
+}
+
+/// Addresses are few, so that customers take each other's; some are none, and the store refuses them.
+fn till_value(world: &mut World, field: &str, n: u32) -> String {
+    match field {
+        "email" if world.random.u8(..6) == 0 => format!("no address {n}"),
+        "email" if n.is_multiple_of(2) => format!("Shared{}@Example.com", n % 12),
+        "email" => format!("shared{}@example.com", n % 12),
+        "last_name" if n.is_multiple_of(5) => format!("Jose\u{301} {}", n % 50),
+        "phone" if n.is_multiple_of(5) => format!(" +49 (0) 30/{} ", n % 50),
+        _ => format!("till {}", n % 50),
+    }
+}
+
+fn shared_value(world: &mut World, field: &str, who: &str, n: u32) -> String {
+    match field {
+        "form_fields" => {
+            let name = ["size", "colour"][world.random.usize(..2)];
+            format!(r#"[{{"name":"{name}","value":"{who} {}"}},{{"name":"n","value":{}}}]"#, n % 20, n % 3)
+        }
+        "channel_ids" if n.is_multiple_of(5) => format!("[{},{}]", 2 + n % 3, 5 + n % 4),
+        "channel_ids" => format!("[1,{},{}]", 2 + n % 3, 5 + n % 4),
+        "notes" if n.is_multiple_of(3) => format!("first\nmiddle\nlast\n{who} adds {}", n % 4),
+        "notes" if n.is_multiple_of(7) => format!("first\r\n{who} {}\r\nlast", n % 4),
+        "notes" => format!("first\n{who} {}\nmiddle\nlast {}", n % 4, n % 2),
+        "company" if n.is_multiple_of(11) => String::new(),
+        _ => format!("{who} {}", n % 30),
+    }
+}
+
+/// Somebody sets the till's clock, by seconds or by years.
+pub fn set_clock(world: &Shared) {
+    let mut world = world.lock();
+    let by = world.any(&[1, 3_600, 86_400, 400_000_000]);
+    let skew = TimeDelta::seconds(world.random.i64(-by..=by));
+    world.till().skew = skew;
+    world.note(format!(".. the till's clock is set: {skew}"));
+}
+
+// ---- in the back office ------------------------------------------------------------------------------------------
+
+/// The back office edits the store itself.
+pub fn office(world: &mut World) {
+    let ids = world.core.ids();
+    if ids.is_empty() {
+        return;
+    }
+    let id = ids[world.random.usize(..ids.len())];
+    match world.random.u32(..20) {
+        0 => {
+            world.core.delete(id);
+            world.deleted.insert(i64::from(id));
+            world.note(format!(".. the office deletes {id}"));
+        }
+        1..5 => office_writes(world, id, &[CREDIT.to_owned()]),
+        5..8 => office_writes(world, id, &[OFFICE_ONLY.to_owned()]),
+        _ => {
+            let field = SHARED[world.random.usize(..SHARED.len())];
+            office_writes(world, id, &[field.to_owned()]);
+        }
+    }
+    world.pass(1_000);
+}
+
+/// The back office writes one of these attributes; those that are the till's alone it leaves.
+pub fn office_writes(world: &mut World, id: i32, fields: &[String]) {
+    let own = |field: &&String| !TILL_ONLY.contains(&field.as_str()) && *field != "authentication";
+    let own: Vec<&String> = fields.iter().filter(own).collect();
+    if own.is_empty() {
+        return;
+    }
+    let field = own[world.random.usize(..own.len())].clone();
+    let n = world.random.u32(..1_000);
+    let Some(customer) = world.customer(i64::from(id)) else { return };
+    let value = match field.as_str() {
+        CREDIT => {
+            let Some(balance) = amount(&customer[CREDIT]) else { return };
+            let more =
+                if n.is_multiple_of(3) && balance >= Decimal::TEN { -Decimal::TEN } else { 100.into() };
+            return write_balance(world, id, balance + more, "the office");
+        }
+        "form_fields" | "channel_ids" => {
+            serde_json::from_str(&shared_value(world, &field, "office", n)).unwrap()
+        }
+        OFFICE_ONLY => json!(format!("T{n}")),
+        // An editor that saves the lines in its own way, and changes nothing.
+        "notes" if n.is_multiple_of(10) => {
+            json!(customer["notes"].as_str().unwrap_or_default().replace('\n', "\r\n"))
+        }
+        field => json!(shared_value(world, field, "office", n)),
+    };
+    let edit = json!({ field.as_str(): value });
+    let now = world.now();
+    world.core.edit_text(now, id, &edit.to_string()).unwrap();
+    let written = world.customer(i64::from(id)).unwrap_or_default();
+    world.enter(i64::from(id), &field, &written[&field], false);
+    world.note(format!(".. the office edits {id}: {edit}"));
+}
+
+/// The shopper spends what was granted, if it is there.
+pub fn spend(world: &mut World, id: i64, granted: Decimal) {
+    let Some(balance) = world.customer(id).and_then(|customer| amount(&customer[CREDIT])) else { return };
+    if let (Ok(id), true) = (i32::try_from(id), balance >= granted) {
+        write_balance(world, id, balance - granted, "the shopper");
+    }
+}
+
+fn write_balance(world: &mut World, id: i32, balance: Decimal, who: &str) {
+    let now = world.now();
+    let json = format!(r#"{{"store_credit_amounts":[{{"amount":{balance}}}]}}"#);
+    world.core.edit_text(now, id, &json).unwrap();
+    let written = world.customer(i64::from(id)).unwrap_or_default();
+    world.enter(i64::from(id), CREDIT, &written[CREDIT], false);
+    world.note(format!(".. {who} makes the balance of {id} {balance}"));
+}
+
+// ---- who decides -------------------------------------------------------------------------------------------------
+
+/// A person decides what waits.
+pub fn decide(world: &Shared) {
+    let path = world.lock().till().path.clone();
+    let mut store = Store::open(&path).unwrap();
+    let mut world = world.lock();
+    for conflict in store.conflicts().unwrap() {
+        let (id, field) = (conflict.customer_id, conflict.field.clone());
+        let keep = [Keep::Local, Keep::Remote][world.random.usize(..2)].clone();
+        let shown = rows(&mut store, id, &field, "held");
+        let before = count(&mut store);
+        if field == "*" {
+            store.discard(id, None, Some("bo")).unwrap();
+            world.note(format!(".. discards {id}, which was deleted"));
+        } else {
+            match store.resolve(id, &field, &keep, Some("bo")) {
+                Ok(_) => world.note(format!(".. resolves {id} {field}: {keep:?}")),
+                Err(error) if error.is_usage() => world.note(format!(".. cannot resolve {id}: {error}")),
+                Err(error) => world.problems.push(error.to_string()),
+            }
+        }
+        let till = world.active;
+        let journaled = count(&mut store) - before;
+        world.tell(&Deed::Decided { till, shown: &shown, journaled });
+    }
+    for rejected in store.rejected().unwrap() {
+        let (id, field, seq) = (rejected.customer_id, rejected.field.clone(), rejected.seq);
+        let till = world.active;
+        let before = count(&mut store);
+        let (done, retried, shown) = match world.random.u8(..4) {
+            0 => (store.retry_row(seq).map(drop), true, vec![seq.0]),
+            1 => {
+                let all = all_rejected(&mut store, id);
+                (store.retry(Some(id)).map(drop), true, all)
+            }
+            2 => (store.discard_row(seq, Some("bo")).map(drop), false, vec![seq.0]),
+            _ => continue,
+        };
+        let journaled = count(&mut store) - before;
+        match done {
+            Ok(()) if retried => {
+                world.note(format!(".. tries {id} {field} again: {shown:?}"));
+                world.tell(&Deed::Retried { till, rows: &shown });
+            }
+            Ok(()) => {
+                world.note(format!(".. discards {id} {field}: {shown:?}"));
+                world.tell(&Deed::Decided { till, shown: &shown, journaled });
+            }
+            // Freed or discarded with another a moment ago.
+            Err(error) => assert!(error.is_usage(), "{error}"),
+        }
+    }
+}
+
+/// What was refused for a reason that may have passed is sent again.
+pub fn retry_all(world: &Shared) -> Result<(), String> {
+    let path = world.lock().till().path.clone();
+    let mut store = Store::open(&path).unwrap();
+    let ids: Vec<CustomerId> = store.rejected().unwrap().iter().map(|one| one.customer_id).collect();
+    let all: Vec<i64> = ids.into_iter().flat_map(|id| all_rejected(&mut store, id)).collect();
+    store.retry(None).map_err(|e| e.to_string())?;
+    let mut world = world.lock();
+    let till = world.active;
+    world.tell(&Deed::Retried { till, rows: &all });
+    Ok(())
+}
+
+fn count(store: &mut Store) -> u64 {
+    store.connection().query_row("SELECT count(*) FROM journal", [], |row| row.get(0)).unwrap()
+}
+
+/// The edits of an attribute that a person was shown.
+fn rows(store: &mut Store, id: CustomerId, field: &str, outcome: &str) -> Vec<i64> {
+    let field = field.split('.').next().unwrap_or_default();
+    let sql = "SELECT seq FROM journal WHERE customer_id = ?1 AND outcome = ?3 AND ?2 IN (field, '*')";
+    let mut statement = store.connection().prepare_cached(sql).unwrap();
+    let rows = statement.query_map((id.0, field, outcome), |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+fn all_rejected(store: &mut Store, id: CustomerId) -> Vec<i64> {
+    rows(store, id, "*", "rejected")
+}
