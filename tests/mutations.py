@@ -69,7 +69,7 @@ def run(name, file, old, new, target):
         if text.count(old) != 1:
             return f"its text is found {text.count(old)} times"
         path.write_text(text.replace(old, new))
-        environment = {**os.environ, "TILLSYNC_SEEDS": SEEDS, "CARGO_TARGET_DIR": str(target)}
+        environment = {**os.environ, "TILLSYNC_SEEDS": SEEDS, "TILLSYNC_SHRINK": "0", "CARGO_TARGET_DIR": str(target)}
         command = ["cargo", "test", "--quiet", "--test", "simulation"]
         done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
         output = done.stdout + done.stderr
