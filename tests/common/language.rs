@@ -65,8 +65,10 @@ impl Language {
             }
             Language::Node => {
                 let modules = node_modules();
-                let binding = modules.join("better-sqlite3/build/Release/better_sqlite3.node");
-                let is_here = are_here("Node.js", &[&["node", "--version"]], &[binding.to_str().unwrap()]);
+                let packages = ["better-sqlite3/build/Release/better_sqlite3.node", "koffi/package.json"]
+                    .map(|file| modules.join(file).display().to_string());
+                let files: Vec<&str> = packages.iter().map(String::as_str).collect();
+                let is_here = are_here("Node.js", &[&["node", "--version"]], &files);
                 is_here.then(|| {
                     let mut node = with("node", [source]);
                     node.env("NODE_PATH", modules);
