@@ -149,6 +149,22 @@ fn a_balance_that_was_set_landed_and_was_taken_back_is_held() {
 }
 
 #[test]
+fn a_payment_that_went_along_with_a_balance_in_doubt_is_as_doubtful() {
+    let till = with_balance("50");
+    let odd = lost(&till, "70");
+    till.set(ANA, MONEY, r#"[{"amount":100}]"#);
+    till.adjust(ANA, "-5");
+    sync(&till.through(&odd));
+    till.adjust(ANA, "-3");
+    assert_eq!(outcomes(&till), ["held", "held", "pending"]);
+    let open = conflict(&till);
+    assert_eq!((open.local.as_str(), open.seqs.len()), (r#"[{"amount":95}]"#, 2));
+    till.store().resolve(ANA, MONEY, &Keep::Remote, None).unwrap();
+    sync(&till);
+    check(&till, 67.0, 67.0);
+}
+
+#[test]
 fn a_phone_that_landed_and_was_taken_back_is_not_sent_over_that() {
     let till = with_balance("50");
     let before: Json = serde_json::from_str(&till.local(ANA, "phone")).unwrap();
@@ -245,6 +261,22 @@ fn refused_payments_are_retried_and_given_up_row_by_row() {
         assert!(store.discard_row(settled, None).unwrap_err().is_usage(), "{settled}");
         assert!(store.retry_row(settled).unwrap_err().is_usage(), "{settled}");
     }
+}
+
+#[test]
+fn a_refused_payment_of_somebody_whom_others_edit_meanwhile_is_refused_and_not_in_doubt() {
+    let till = with_balance("50");
+    let (odd, strict) = no_debts(&till);
+    let store = Arc::clone(&till.sandbox);
+    let _odd = odd.answer(move |asked, _| {
+        if asked.is_put() {
+            assert!(store.edit(ANA as i32, json!({"company": "New"})));
+        }
+    });
+    till.adjust(ANA, "-100");
+    sync(&strict);
+    assert_eq!((outcomes(&till), refused(&till).len()), (vec!["rejected".to_owned()], 1));
+    check(&till, 50.0, 50.0);
 }
 
 #[test]

@@ -4,10 +4,8 @@
 //! up where the server already is settles here, without a call.
 
 use super::dirty::only_adjustments;
-use super::merge::{
-    SentBase, editable_columns, edited, entries, form_json, on_top_of_set, outcomes, without,
-};
-use super::money::{balance, recount};
+use super::merge::{SentBase, editable_columns, edited, entries, form_json, outcomes};
+use super::money::{balance, on_top_of_set, recount, without};
 use super::{ConflictPlan, Credit, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Payload, Settlement};
 use crate::customer::{Attributes, BadRecord, FieldId, Subject, Value, first_credit};
 

@@ -21,6 +21,19 @@ pub(super) fn balance<'o>(from: &Value, ops: impl IntoIterator<Item = &'o Op>) -
     })
 }
 
+/// The edits up to the newest balance that was set, and the adjustments since.
+pub(super) fn on_top_of_set<'o>(ops: &[&'o Op]) -> (Vec<&'o Op>, Vec<&'o Op>) {
+    let set = ops.iter().rposition(|op| op.adjustment().is_none()).map_or(0, |place| place + 1);
+    (ops[..set].to_vec(), ops[set..].to_vec())
+}
+
+/// A balance without the sum of these adjustments.
+pub(super) fn without(value: &Value, ops: &[&Op]) -> Option<Value> {
+    let amounts = ops.iter().filter_map(|op| op.adjustment());
+    let sum = amounts.into_iter().try_fold(Decimal::ZERO, Decimal::checked_add)?;
+    if ops.is_empty() { Some(value.clone()) } else { add_credit(value, -sum) }
+}
+
 /// Brings the working copy's balance into a plan in which rows leave the sum or come back into it.
 ///
 /// # Errors

@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// Customers in doubt were read back: what landed settles, what did not is pending again or, where `refuse` says
-    /// so of those that are pending, rejected. `denied`: what the answer to the update showed as it was before. All in one
+    /// so of those that are pending, rejected. `denied`: what the answer to the update refused, or showed as it was before. All in one
     /// transaction.
     pub(crate) fn recover(
         &mut self,

@@ -68,10 +68,22 @@ impl Doubts {
         self.waiting.iter().map(|read| read.at_ms).min()
     }
 
-    /// What the store showed as it was before, of those that are read back.
+    /// What the store said no to, of those that are read back: it showed it as it was before, or refused it by name. Of a
+    /// customer on its own no name is needed.
     pub(super) fn denied(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
-        match self.reading.get(&ticket).map(|reading| &reading.read.doubt) {
-            Some(Doubt::Unshown(fields)) => fields.clone(),
+        let Some(ToRead { group, doubt, .. }) = self.reading.get(&ticket).map(|reading| &reading.read) else {
+            return BTreeMap::new();
+        };
+        match (doubt, &group.ids[..]) {
+            (Doubt::Unshown(fields), _) => fields.clone(),
+            (Doubt::Refused { rejections, .. }, [id]) if rejections.is_empty() => {
+                [(*id, FieldId::all().collect())].into()
+            }
+            (Doubt::Refused { rejections, .. }, _) => {
+                let fields =
+                    |field: Option<FieldId>| field.map_or_else(|| FieldId::all().collect(), |one| vec![one]);
+                rejections.iter().map(|rejection| (rejection.customer_id, fields(rejection.field))).collect()
+            }
             _ => BTreeMap::new(),
         }
     }
@@ -131,6 +143,24 @@ mod tests {
         assert_eq!((doubts.in_flight(), doubts.due_ms()), (1, None));
         assert_eq!(doubts.take(Ticket(1)).map(|reading| reading.sent_ms), Some(70));
         assert!(doubts.is_empty());
+    }
+
+    #[test]
+    fn what_was_refused_by_name_is_known_to_have_been_denied() {
+        let refused =
+            |field, id: i64| Rejection { customer_id: CustomerId(id), field, words: "no".to_owned() };
+        let denied = |ids: &[i64], rejections: Vec<Rejection>| {
+            let mut doubts = Doubts::default();
+            let group = Group::of(ids.iter().copied().map(CustomerId).collect());
+            doubts.add(group, Doubt::Refused { rejections, words: "no".to_owned() }, 0);
+            doubts.leave(Ticket(1), 0);
+            doubts.denied(Ticket(1)).into_iter().map(|(id, fields)| (id.0, fields.len())).collect::<Vec<_>>()
+        };
+        let all = FieldId::all().count();
+        assert_eq!(denied(&[1, 2], vec![refused(Some(FieldId::EMAIL), 2)]), [(2, 1)]);
+        assert_eq!(denied(&[1, 2], vec![refused(None, 1)]), [(1, all)]);
+        assert_eq!(denied(&[1, 2], vec![]), [], "nobody knows which");
+        assert_eq!(denied(&[1], vec![]), [(1, all)]);
     }
 
     #[test]

@@ -375,8 +375,8 @@ impl Upload {
         self.doubts.missing(ticket, shown, now_ms + self.options.grace_ms)
     }
 
-    /// Attributes that the store showed as they were before when it answered the update that is now read back: what still is
-    /// as it was did not land.
+    /// Attributes that the store refused, or showed as they were before, when it answered the update that is now read back:
+    /// what still is as it was did not land.
     pub fn denied(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
         self.doubts.denied(ticket)
     }

@@ -1,0 +1,209 @@
+//! Edits are given up, or sent again although the store refused them.
+
+use std::collections::BTreeSet;
+
+use super::{Plan, as_seen, covered_and_later, put, refuse, refuse_in_flight, settle, stored};
+use crate::customer::{BadRecord, EditError, EditSeq, FieldId, Subject, Value};
+use crate::flow::merge::{brought_together, entries};
+use crate::flow::money::recount;
+use crate::flow::{
+    CannotDecide, Change, ConflictPlan, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement,
+    SnapshotPlan,
+};
+
+/// What is given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discarded {
+    /// Every edit of the customer; of its money, the payments that wait for a person, if any do.
+    All,
+    /// The edits of one thing.
+    Subject(Subject),
+    /// One row of the journal. `before`: the value that the unsettled row before it set, if there is one.
+    Row {
+        /// Its place in the journal.
+        seq: EditSeq,
+        /// What the attribute was set to before.
+        before: Option<Value>,
+    },
+}
+
+/// Sends refused edits again: all of a customer, or one. A payment counts again in the working copy.
+///
+/// # Errors
+/// When the snapshot is no customer.
+pub fn retry(dirty: &Dirty, only: Option<EditSeq>) -> Result<CustomerPlan, BadRecord> {
+    let mut plan = CustomerPlan::nothing(dirty.id);
+    let is_meant = |op: &&Op| op.outcome == Some(Outcome::Rejected) && only.is_none_or(|only| only == op.seq);
+    plan.settle = dirty.ops.iter().filter(is_meant).map(|op| Settlement::new(op.seq, None)).collect();
+    recount(dirty, &mut plan)?;
+    Ok(plan)
+}
+
+/// Gives edits up: the working copy goes back to what the store has, but for what was edited since a conflict was shown.
+///
+/// # Errors
+/// When an edit is on its way, or the conflict has moved on since it was `seen`.
+pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
+    let mut plan = CustomerPlan::nothing(dirty.id);
+    match what {
+        Discarded::All | Discarded::Subject(Subject::Customer) if dirty.is_gone() => {
+            as_seen(dirty, &Subject::Customer, seen)?;
+            refuse_in_flight(dirty, dirty.ops.iter())?;
+            settle(&mut plan, &dirty.ops.iter().collect::<Vec<_>>(), Outcome::Discarded);
+            close(&mut plan, dirty.open.iter());
+            (plan.snapshot, plan.remove_row) = (SnapshotPlan::Keep, true);
+            return Ok(plan);
+        }
+        Discarded::All => {
+            if seen.is_some() {
+                return Err(refuse(dirty, &Subject::Customer, "name the conflict that was seen"));
+            }
+            for field in dirty.ops.iter().map(|op| op.field).collect::<BTreeSet<_>>() {
+                discard_field(dirty, field, &mut plan)?;
+            }
+        }
+        Discarded::Subject(Subject::Customer) => {
+            let problem = "was not deleted in the store: name the attribute, or leave it out for all of them";
+            return Err(refuse(dirty, &Subject::Customer, problem));
+        }
+        Discarded::Subject(subject @ Subject::Field(field)) => {
+            as_seen(dirty, subject, seen)?;
+            discard_field(dirty, *field, &mut plan)?;
+        }
+        Discarded::Subject(subject @ Subject::Entry(field, name)) => {
+            let open = as_seen(dirty, subject, seen)?;
+            discard_entry(dirty, *field, name, open, &mut plan)?;
+        }
+        Discarded::Row { seq, before } => discard_row(dirty, *seq, before.as_ref(), &mut plan)?,
+    }
+    recount(dirty, &mut plan)?;
+    end_of_whole(dirty, &mut plan);
+    Ok(plan)
+}
+
+/// A customer that is gone, of which no edit is left, goes from the file too.
+fn end_of_whole(dirty: &Dirty, plan: &mut CustomerPlan) {
+    let settled: BTreeSet<EditSeq> = plan.settle.iter().map(|settlement| settlement.seq).collect();
+    if dirty.is_gone() {
+        plan.columns.clear();
+        if dirty.ops.iter().all(|op| settled.contains(&op.seq)) {
+            close(plan, dirty.open.iter().filter(|open| open.subject == Subject::Customer));
+            plan.remove_row = true;
+        }
+    }
+}
+
+fn close<'d>(plan: &mut CustomerPlan, open: impl Iterator<Item = &'d OpenConflict>) {
+    plan.conflicts.extend(open.map(|open| ConflictPlan::Close { id: open.id, resolution: "discarded" }));
+}
+
+fn discard_field(dirty: &Dirty, field: FieldId, plan: &mut CustomerPlan) -> Result<(), CannotDecide> {
+    let open = dirty.open_of_field(field);
+    let mut ops: Vec<&Op> = dirty.ops_of(field).collect();
+    if field == FieldId::STORE_CREDIT_AMOUNTS {
+        if ops.iter().any(|op| op.waits_for_a_person()) {
+            ops.retain(|op| op.waits_for_a_person());
+        }
+        refuse_in_flight(dirty, ops.iter().copied())?;
+        settle(plan, &ops, Outcome::Discarded);
+        close(plan, open.into_iter());
+        return Ok(());
+    }
+    refuse_in_flight(dirty, ops.iter().copied())?;
+    let theirs = stored(dirty, field)?.filter(|_| field != FieldId::NEW_PASSWORD);
+    if let Some(open) = open {
+        let (covered, later) = covered_and_later(dirty, open, field);
+        if !later.is_empty() {
+            settle(plan, &covered, Outcome::Discarded);
+            close(plan, std::iter::once(open));
+            let shown = Value::from_json(field.kind(), &open.local);
+            let on_top =
+                theirs.and_then(|theirs| brought_together(field, &shown, dirty.row.get(field), &theirs));
+            plan.columns.extend(on_top.map(|value| (field, value)));
+            return Ok(());
+        }
+    }
+    settle(plan, &ops, Outcome::Discarded);
+    close(plan, dirty.open.iter().filter(|open| open.subject.field() == Some(field)));
+    plan.columns.extend(theirs.map(|theirs| (field, theirs)));
+    Ok(())
+}
+
+fn discard_entry(
+    dirty: &Dirty,
+    field: FieldId,
+    name: &str,
+    open: Option<&OpenConflict>,
+    plan: &mut CustomerPlan,
+) -> Result<(), CannotDecide> {
+    let covered = open.map(|open| open.seqs(&dirty.ops));
+    let is_covered = |op: &&Op| covered.as_ref().is_none_or(|covered| covered.contains(&op.seq));
+    let (ops, later): (Vec<&Op>, Vec<&Op>) =
+        dirty.ops_of(field).filter(|op| op.touches(name)).partition(is_covered);
+    refuse_in_flight(dirty, ops.iter().copied())?;
+    for op in ops {
+        let is_alone = matches!(&op.change, Change::Entries(entries) if entries.len() == 1);
+        let waits = (!is_alone).then_some(None).filter(|_| op.outcome == Some(Outcome::Held));
+        let outcome = if is_alone { Some(Some(Outcome::Discarded)) } else { waits };
+        plan.settle.extend(outcome.map(|outcome| Settlement::new(op.seq, outcome)));
+    }
+    close(plan, open.into_iter());
+    if let (Some(theirs), true) = (stored(dirty, field)?, later.is_empty()) {
+        let mut ours = entries(dirty.row.get(field)).unwrap_or_default();
+        put(&mut ours, name, entries(&theirs).and_then(|mut entries| entries.remove(name)));
+        plan.columns.push((field, Value::Forms(ours)));
+    }
+    Ok(())
+}
+
+/// One row. The value before it stands again: of the row before it, or the store's.
+fn discard_row(
+    dirty: &Dirty,
+    seq: EditSeq,
+    before: Option<&Value>,
+    plan: &mut CustomerPlan,
+) -> Result<(), CannotDecide> {
+    let Some(op) = dirty.ops.iter().find(|op| op.seq == seq) else {
+        let problem = format!("the row {seq} of the journal waits for nothing: it has settled");
+        return Err(EditError { customer_id: dirty.id, field: "seq".to_owned(), problem }.into());
+    };
+    refuse_in_flight(dirty, std::iter::once(op))?;
+    plan.settle.push(Settlement::new(seq, Outcome::Discarded));
+    let field = op.field;
+    let is_last_of = |open: &&OpenConflict| {
+        let seqs = open.seqs(&dirty.ops);
+        open.subject.field() == Some(field) && seqs == [seq]
+    };
+    close(plan, dirty.open.iter().filter(is_last_of));
+    if [FieldId::STORE_CREDIT_AMOUNTS, FieldId::NEW_PASSWORD].contains(&field) {
+        return Ok(());
+    }
+    refuse_in_flight(dirty, dirty.ops_of(field))?;
+    let theirs = stored(dirty, field)?;
+    if let Change::Entries(given) = &op.change {
+        let (Some(theirs), mut ours) = (theirs, entries(dirty.row.get(field)).unwrap_or_default()) else {
+            return Ok(());
+        };
+        let theirs = entries(&theirs).unwrap_or_default();
+        for name in given.keys() {
+            let left = dirty.ops_of(field).rev().filter(|other| other.seq != seq).find_map(|other| {
+                match &other.change {
+                    Change::Entries(entries) => entries.get(name).cloned(),
+                    _ => None,
+                }
+            });
+            put(&mut ours, name, left.unwrap_or_else(|| theirs.get(name).cloned()));
+        }
+        plan.columns.push((field, Value::Forms(ours)));
+        return Ok(());
+    }
+    if dirty.ops_of(field).next_back().is_some_and(|newest| newest.seq == seq) {
+        let value = before.cloned().or(theirs);
+        if let (Some(value), Some(open)) = (before, dirty.open_of_field(field)) {
+            let local = Some(value.to_json());
+            plan.conflicts.push(ConflictPlan::Update { id: open.id, local, remote: None });
+        }
+        plan.columns.extend(value.map(|value| (field, value)));
+    }
+    Ok(())
+}

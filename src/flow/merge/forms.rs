@@ -1,0 +1,138 @@
+//! Form fields: each entry for itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Merge, Three, outcomes};
+use crate::customer::{FormValue, Subject, Value};
+use crate::flow::{ConflictPlan, Decision, Op, OpenConflict, Outcome, Settlement};
+
+impl Merge<'_> {
+    pub(super) fn forms(&mut self, three: &Three<'_>) {
+        let sides = (entries(&three.base), entries(&three.local), entries(&three.remote));
+        let (Some(base), Some(local), Some(remote)) = sides else { return self.contested(three) };
+        let there = base.keys().chain(local.keys()).chain(remote.keys()).map(String::as_str);
+        // An entry that is held may be gone on every side by now.
+        let names: BTreeSet<&str> = there.chain(self.dirty.held_forms().map(|(name, _)| name)).collect();
+        let mut merged = BTreeMap::new();
+        let mut decisions: BTreeMap<&str, Decision> = BTreeMap::new();
+        let mut is_merged = false;
+        for name in names {
+            let [b, l, r] = [&base, &local, &remote].map(|side| side.get(name).cloned());
+            let decision = self.one_form(three, name, [b, l.clone(), r.clone()]);
+            is_merged |= decision.is_none() && l != r;
+            let kept = match &decision {
+                None if base.get(name) == l.as_ref() => r,
+                None | Some(Decision::Hold | Decision::Local) => l,
+                Some(Decision::Remote) => r,
+                Some(Decision::Value(value)) => entries(value).and_then(|mut entries| entries.remove(name)),
+            };
+            kept.map(|value| merged.insert(name.to_owned(), value));
+            decision.map(|decision| decisions.insert(name, decision));
+        }
+        if is_merged {
+            let value = if merged == remote { three.remote.clone() } else { Value::Forms(merged.clone()) };
+            self.merged(three, &value);
+        }
+        let is_held = |name: &String| decisions.get(name.as_str()) == Some(&Decision::Hold);
+        let mut names = merged.keys().chain(remote.keys());
+        if names.any(|name| !is_held(name) && merged.get(name) != remote.get(name)) {
+            self.free(three);
+        } else if decisions.values().any(|decision| *decision == Decision::Hold) {
+            self.plan.settle.extend(three.ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+        } else {
+            let is_theirs = decisions.values().any(|decision| *decision == Decision::Remote);
+            let outcome = if is_theirs { Outcome::Remote } else { Outcome::Unchanged };
+            self.plan.settle.extend(outcomes(&three.ops, outcome));
+        }
+        let merged = if merged == remote { three.remote.clone() } else { Value::Forms(merged) };
+        if merged != three.local {
+            self.plan.columns.push((three.field, merged));
+        }
+    }
+
+    /// One entry. `None`: at most one side changed it; else the decision, recorded under the entry's own name.
+    fn one_form(&mut self, three: &Three<'_>, name: &str, sides: [Option<FormValue>; 3]) -> Option<Decision> {
+        let [base, local, remote] = &sides;
+        if let Some(open) = self.dirty.open_of(&Subject::entry(name)) {
+            return self.form_still_held(open, local.as_ref(), remote.as_ref());
+        }
+        if local == remote || base == remote || base == local {
+            return None;
+        }
+        let [base, local, remote] = sides.map(|side| single(name, side));
+        let mut ops: Vec<&Op> = three.ops.iter().copied().filter(|op| op.touches(name)).collect();
+        if ops.is_empty() {
+            ops.clone_from(&three.ops);
+        }
+        let one = Three { field: three.field, base, local, remote, ops };
+        let decision = self.decide(&one, Some(name));
+        let json = |value: &Value| form_json(entries(value).unwrap_or_default().get(name));
+        let result = match &decision {
+            Decision::Hold => None,
+            Decision::Local => Some(json(&one.local)),
+            Decision::Remote => Some(json(&one.remote)),
+            Decision::Value(value) => Some(json(value)),
+        };
+        self.conflict(ConflictPlan::Record {
+            subject: Subject::entry(name),
+            base: json(&one.base),
+            local: json(&one.local),
+            remote: json(&one.remote),
+            policy: self.policies.of(three.field).as_str(),
+            resolution: decision.resolution(),
+            result,
+            author: one.ops.iter().rev().find_map(|op| op.author.clone()),
+            seq: one.ops.last().map(|op| op.seq),
+        });
+        Some(decision)
+    }
+
+    /// As [`Merge::still_held`], for one entry.
+    fn form_still_held(
+        &mut self,
+        open: &OpenConflict,
+        local: Option<&FormValue>,
+        remote: Option<&FormValue>,
+    ) -> Option<Decision> {
+        let theirs = form_json(remote);
+        if local == remote {
+            self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
+            return None;
+        }
+        if is_form(&open.base, remote) && !is_form(&open.remote, remote) {
+            self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "local" });
+            return None;
+        }
+        if !is_form(&open.remote, remote) {
+            self.plan.conflicts.push(ConflictPlan::Update { id: open.id, local: None, remote: Some(theirs) });
+        }
+        Some(Decision::Hold)
+    }
+
+    /// Something is to be sent beside what is held, or is held no longer: the edits that waited go with it.
+    fn free(&mut self, three: &Three<'_>) {
+        let held = three.ops.iter().filter(|op| op.outcome == Some(Outcome::Held));
+        self.plan.settle.extend(held.map(|op| Settlement::new(op.seq, None)));
+    }
+}
+
+pub(in crate::flow) fn entries(value: &Value) -> Option<BTreeMap<String, FormValue>> {
+    match value {
+        Value::Forms(entries) => Some(entries.clone()),
+        Value::Null => Some(BTreeMap::new()),
+        _ => None,
+    }
+}
+
+fn single(name: &str, value: Option<FormValue>) -> Value {
+    value.map_or(Value::Null, |value| Value::Forms(BTreeMap::from([(name.to_owned(), value)])))
+}
+
+/// Whether the JSON of a conflict is this value, whatever the spelling.
+fn is_form(json: &str, value: Option<&FormValue>) -> bool {
+    (json != "null").then(|| FormValue::from_json(json)).as_ref() == value
+}
+
+pub(in crate::flow) fn form_json(value: Option<&FormValue>) -> String {
+    value.map_or_else(|| "null".to_owned(), FormValue::to_json)
+}

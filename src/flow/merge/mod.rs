@@ -1,0 +1,399 @@
+//! The three-way merge by field: what both sides changed is brought together, or kept for a decision.
+//!
+//! ```text
+//! base    the snapshot: what both sides started from
+//! local   the working copy, with its unsettled edits
+//! remote  the customer as the server describes it now
+//! ```
+//!
+//! One function serves every way in which news of a customer arrives: a page of a pull, the answer to an update
+//! ([`reconcile`](super::reconcile)) and the reading back of an update in doubt ([`recover`](super::recover)). The
+//! last two bring along what was [`Sent`]; where that landed, the remote value is the till's own and no change.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `sent` | what was on its way, and whether it landed |
+//! | `balance` | money |
+//! | `forms` | form fields, entry by entry |
+//! | `rules` | lines and sets |
+
+mod balance;
+mod forms;
+mod rules;
+mod sent;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    ConflictPlan, Contest, CustomerPlan, Decision, Dirty, Op, OpenConflict, Outcome, Policies, Settlement,
+    SnapshotPlan,
+};
+use crate::customer::{Attributes, BadRecord, EditSeq, FieldId, MergeRule, Record, Subject, Value};
+
+pub(super) use forms::{entries, form_json};
+use rules::are_lines_alike;
+pub(super) use rules::brought_together;
+use sent::modified_at;
+pub use sent::{Sent, SentBase};
+
+/// Decides what becomes of a customer of which the server says `remote`.
+///
+/// What the server does not tell of money and form fields is no news of them. Attributes that are on their way are judged
+/// by their own answer, or when they are read back.
+///
+/// # Errors
+/// When a record is no customer.
+pub fn merge(
+    dirty: &Dirty,
+    remote: &Record,
+    sent: Option<&Sent>,
+    policies: &Policies,
+) -> Result<CustomerPlan, BadRecord> {
+    let known = known_base(dirty);
+    let base_record = dirty.base.as_ref().or(known.as_ref());
+    let mut merge = Merge {
+        dirty,
+        base: base_record.map(Record::attributes).transpose()?,
+        remote: remote.attributes()?,
+        sent,
+        policies,
+        plan: CustomerPlan::nothing(dirty.id),
+    };
+    merge.came_back();
+    for field in FieldId::columns() {
+        merge.one_field(field);
+    }
+    merge.password();
+    let mut plan = merge.plan;
+    plan.settle = last_words(plan.settle);
+    if dirty.base.as_ref().is_none_or(|base| base.body() != remote.body()) {
+        plan.snapshot = SnapshotPlan::Put(remote.clone());
+    }
+    Ok(plan)
+}
+
+/// Decides what becomes of a customer that the server no longer has. `values` of the conflict are the edited
+/// attributes, so that nothing is lost from sight. What was refused stays refused, and a balance in doubt stays in doubt:
+/// should the customer come back, neither is sent by itself.
+pub fn gone(dirty: &Dirty) -> CustomerPlan {
+    let mut plan = CustomerPlan { snapshot: SnapshotPlan::Remove, ..CustomerPlan::nothing(dirty.id) };
+    if dirty.ops.is_empty() {
+        plan.remove_row = true;
+        return plan;
+    }
+    let unsettled = dirty.ops.iter().filter(|op| !op.waits_for_a_person());
+    plan.settle = unsettled.map(|op| Settlement::new(op.seq, Outcome::Held)).collect();
+    if !dirty.is_gone() {
+        let base = dirty.base.as_ref().map_or("null", Record::body).to_owned();
+        let is_money = |open: &&OpenConflict| open.subject.field() == Some(FieldId::STORE_CREDIT_AMOUNTS);
+        let ended = dirty.open.iter().filter(|open| !is_money(open));
+        plan.conflicts = ended.map(|c| ConflictPlan::Close { id: c.id, resolution: "deleted" }).collect();
+        plan.conflicts.push(ConflictPlan::Record {
+            subject: Subject::Customer,
+            base,
+            local: edited(dirty),
+            remote: "null".to_owned(),
+            policy: "hold",
+            resolution: None,
+            result: None,
+            author: dirty.ops.last().and_then(|op| op.author.clone()),
+            seq: dirty.ops.last().map(|op| op.seq),
+        });
+    }
+    plan
+}
+
+/// What a store has after `value` was written over `before`, as far as can be told without asking.
+///
+/// Whether an update of form fields replaces the list or only the entries that it names is not documented. Entries that
+/// it does not name are taken to stay: if the store dropped them, it changed, and the next pull tells; if it kept them,
+/// nothing may have changed, and no pull ever would.
+pub(super) fn written_over(before: &Value, value: &Value) -> Value {
+    match (before, value) {
+        (Value::Forms(before), Value::Forms(entries)) => {
+            let mut all = before.clone();
+            all.extend(entries.clone());
+            Value::Forms(all)
+        }
+        _ => value.clone(),
+    }
+}
+
+/// The columns that an edit may set.
+pub(super) fn editable_columns() -> impl Iterator<Item = FieldId> {
+    FieldId::columns().filter(|field| field.is_editable())
+}
+
+/// What becomes of the edits of one attribute when its value reached `outcome`: what came before the newest `set`
+/// was superseded by it.
+pub(super) fn outcomes(ops: &[&Op], outcome: Outcome) -> Vec<Settlement> {
+    let newest_set = ops.iter().rposition(|op| op.adjustment().is_none()).unwrap_or(0);
+    let at = |place: usize| if place < newest_set { Outcome::Superseded } else { outcome };
+    ops.iter().enumerate().map(|(place, op)| Settlement::new(op.seq, at(place))).collect()
+}
+
+/// One word for each edit: the last one said.
+fn last_words(settle: Vec<Settlement>) -> Vec<Settlement> {
+    let by_seq: BTreeMap<EditSeq, Settlement> = settle.into_iter().map(|one| (one.seq, one)).collect();
+    by_seq.into_values().collect()
+}
+
+/// A customer that was deleted remotely left its last snapshot in the conflict.
+fn known_base(dirty: &Dirty) -> Option<Record> {
+    let body = &dirty.open_of(&Subject::Customer)?.base;
+    (body != "null").then(|| Record::new(body.clone()))
+}
+
+/// The edited attributes as one JSON object.
+pub(super) fn edited(dirty: &Dirty) -> String {
+    let fields: BTreeSet<FieldId> = dirty.ops.iter().map(|op| op.field).collect();
+    let value = |field: FieldId| match field {
+        FieldId::NEW_PASSWORD => "\"***\"".to_owned(),
+        field => dirty.row.get(field).to_json(),
+    };
+    let members: Vec<String> =
+        fields.into_iter().map(|field| format!("\"{field}\":{}", value(field))).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+struct Merge<'a> {
+    dirty: &'a Dirty,
+    base: Option<Attributes<'a>>,
+    remote: Attributes<'a>,
+    sent: Option<&'a Sent>,
+    policies: &'a Policies,
+    plan: CustomerPlan,
+}
+
+/// The three values of one attribute, and the edits that make up the local side.
+struct Three<'a> {
+    field: FieldId,
+    base: Value,
+    local: Value,
+    remote: Value,
+    ops: Vec<&'a Op>,
+}
+
+impl<'a> Merge<'a> {
+    /// What was held with the customer is free, but for a balance that was in doubt before.
+    fn came_back(&mut self) {
+        if let Some(open) = self.dirty.open_of(&Subject::Customer) {
+            self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "reappeared" });
+            let in_doubt = self.dirty.open_of_field(FieldId::STORE_CREDIT_AMOUNTS).is_some();
+            let is_free = |op: &&Op| {
+                op.outcome == Some(Outcome::Held) && !(in_doubt && op.field == FieldId::STORE_CREDIT_AMOUNTS)
+            };
+            let held = self.dirty.ops.iter().filter(is_free);
+            self.plan.settle.extend(held.map(|op| Settlement::new(op.seq, None)));
+        }
+    }
+
+    fn one_field(&mut self, field: FieldId) {
+        let is_part = |op: &&Op| field != FieldId::STORE_CREDIT_AMOUNTS || op.is_counted();
+        let mut three = Three {
+            field,
+            base: self.base_of(field),
+            local: self.dirty.row.get(field).clone(),
+            remote: self.remote.get(field),
+            ops: self.dirty.ops_of(field).filter(is_part).collect(),
+        };
+        let is_judged_later = match self.sent {
+            Some(sent) => self.landed(sent, &mut three),
+            None => three.ops.iter().any(|op| op.outcome == Some(Outcome::InFlight)),
+        };
+        if is_judged_later || !self.remote.tells(field) {
+            return;
+        }
+        if three.ops.is_empty() || !field.is_editable() {
+            if three.local != three.remote {
+                self.plan.columns.push((field, three.remote));
+            }
+        } else if field == FieldId::STORE_CREDIT_AMOUNTS {
+            self.money(&three);
+        } else if let Some(open) = self.dirty.open_of_field(field) {
+            self.still_held(open, &three);
+        } else if three.local == three.remote {
+            self.same(&three);
+        } else if three.base == three.local {
+            self.same(&three);
+            self.plan.columns.push((field, three.remote));
+        } else if three.base != three.remote {
+            self.both_changed(&three);
+        }
+    }
+
+    /// What both sides started from. Where that was never told, form fields that nobody edited here are no change of the till's.
+    fn base_of(&self, field: FieldId) -> Value {
+        match &self.base {
+            Some(base) if base.tells(field) => base.get(field),
+            _ => match self.dirty.row.get(field) {
+                Value::Forms(entries) => {
+                    let is_edited = |name: &str| self.dirty.ops_of(field).any(|op| op.touches(name));
+                    let untouched = entries.iter().filter(|(name, _)| !is_edited(name));
+                    Value::Forms(untouched.map(|(name, value)| (name.clone(), value.clone())).collect())
+                }
+                _ => Value::Null,
+            },
+        }
+    }
+
+    // ---- everything else -------------------------------------------------------------------------------------------
+
+    fn same(&mut self, three: &Three<'_>) {
+        if three.field == FieldId::FORM_FIELDS {
+            let held = self.dirty.held_forms();
+            self.plan
+                .conflicts
+                .extend(held.map(|(_, c)| ConflictPlan::Close { id: c.id, resolution: "remote" }));
+        }
+        self.plan.settle.extend(outcomes(&three.ops, Outcome::Unchanged));
+    }
+
+    fn both_changed(&mut self, three: &Three<'_>) {
+        if three.field.spec().merge == MergeRule::ByName {
+            return self.forms(three);
+        }
+        match brought_together(three.field, &three.base, &three.local, &three.remote) {
+            // Only the ends of lines are other on one side.
+            Some(merged) if are_lines_alike(&three.base, &three.remote) => self.take(three, merged),
+            Some(_) if are_lines_alike(&three.local, &three.remote) => {
+                self.take(three, three.remote.clone());
+            }
+            Some(merged) => {
+                self.merged(three, &merged);
+                self.take(three, merged);
+            }
+            None => self.contested(three),
+        }
+    }
+
+    fn contested(&mut self, three: &Three<'_>) {
+        let decision = self.decide(three, None);
+        self.record(three, self.policies.of(three.field).as_str(), Some(&decision));
+        match decision {
+            Decision::Hold => {
+                self.plan.settle.extend(three.ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+            }
+            Decision::Local => {}
+            Decision::Remote => {
+                self.plan.settle.extend(outcomes(&three.ops, Outcome::Remote));
+                self.plan.columns.push((three.field, three.remote.clone()));
+            }
+            Decision::Value(value) => self.take(three, value),
+        }
+    }
+
+    /// The working copy takes a value that both sides are in.
+    fn take(&mut self, three: &Three<'_>, value: Value) {
+        if value == three.remote {
+            self.plan.settle.extend(outcomes(&three.ops, Outcome::Unchanged));
+        }
+        if value != three.local {
+            self.plan.columns.push((three.field, value));
+        }
+    }
+
+    fn still_held(&mut self, open: &OpenConflict, three: &Three<'_>) {
+        let shown = |json: &str| Value::from_json(three.field.kind(), json);
+        if three.local == three.remote {
+            self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
+            self.same(three);
+        } else if shown(&open.base) == three.remote && shown(&open.remote) != three.remote {
+            self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "local" });
+            self.plan.settle.extend(three.ops.iter().map(|op| Settlement::new(op.seq, None)));
+        } else if shown(&open.remote) != three.remote {
+            let remote = Some(three.remote.to_json());
+            self.plan.conflicts.push(ConflictPlan::Update { id: open.id, local: None, remote });
+        }
+    }
+
+    // ---- the rest --------------------------------------------------------------------------------------------------
+
+    /// A password is never read back: accepted it is done, in doubt it is sent again.
+    fn password(&mut self) {
+        let Some(sent) = self.sent else { return };
+        let flying: Vec<&Op> = self
+            .dirty
+            .ops_of(FieldId::NEW_PASSWORD)
+            .filter(|op| op.outcome == Some(Outcome::InFlight) && op.seq <= sent.up_to)
+            .collect();
+        if sent.is_accepted {
+            self.plan.settle.extend(outcomes(&flying, Outcome::Uploaded));
+        } else {
+            self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
+        }
+    }
+
+    fn decide(&self, three: &Three<'_>, form_field: Option<&str>) -> Decision {
+        let contest = Contest {
+            customer_id: self.dirty.id,
+            field: three.field,
+            form_field,
+            base: &three.base,
+            local: &three.local,
+            remote: &three.remote,
+            row: &self.dirty.row,
+            record: &self.remote,
+        };
+        let edited_at = three.ops.iter().filter_map(|op| op.at).max();
+        self.policies.decide(&contest, edited_at, self.modified_at())
+    }
+
+    fn modified_at(&self) -> Option<DateTime<Utc>> {
+        modified_at(&self.remote)
+    }
+
+    /// Writes down that both sides changed an attribute; `decision`: none, when only a person can decide.
+    fn record(&mut self, three: &Three<'_>, policy: &'static str, decision: Option<&Decision>) {
+        let result = match decision {
+            None | Some(Decision::Hold) => None,
+            Some(Decision::Local) => Some(&three.local),
+            Some(Decision::Remote) => Some(&three.remote),
+            Some(Decision::Value(value)) => Some(value),
+        };
+        let resolution = decision.and_then(Decision::resolution);
+        self.conflict(three.told(policy, resolution, result));
+    }
+
+    fn merged(&mut self, three: &Three<'_>, value: &Value) {
+        self.conflict(three.told("merge", Some("merged"), Some(value)));
+    }
+
+    /// There is one open conflict about a thing: what would be a second one is news of it.
+    fn conflict(&mut self, record: ConflictPlan) {
+        let plan = match &record {
+            ConflictPlan::Record { subject, local, remote, resolution: None, .. } => {
+                self.dirty.open_of(subject).map(|open| ConflictPlan::Update {
+                    id: open.id,
+                    local: Some(local.clone()),
+                    remote: Some(remote.clone()),
+                })
+            }
+            _ => None,
+        };
+        self.plan.conflicts.push(plan.unwrap_or(record));
+    }
+}
+
+impl Three<'_> {
+    fn told(
+        &self,
+        policy: &'static str,
+        resolution: Option<&'static str>,
+        result: Option<&Value>,
+    ) -> ConflictPlan {
+        ConflictPlan::Record {
+            subject: Subject::Field(self.field),
+            base: self.base.to_json(),
+            local: self.local.to_json(),
+            remote: self.remote.to_json(),
+            policy,
+            resolution,
+            result: result.map(Value::to_json),
+            author: self.ops.iter().rev().find_map(|op| op.author.clone()),
+            seq: self.ops.last().map(|op| op.seq),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! An update that was on its way, held against what the server says now: did it land?
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::{Merge, Three, outcomes};
+use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
+use crate::flow::tidied::{has_landed, stood_on};
+use crate::flow::{Credit, Op, Outcome, Settlement};
+
+/// An update that was sent, as it is held against what the server says now.
+#[derive(Clone, Debug, Default)]
+pub struct Sent {
+    /// The journal rows up to here, as far as they are in flight, were covered.
+    pub up_to: EditSeq,
+    /// The attributes that were sent, with their values; not the password.
+    pub fields: Vec<(FieldId, Value)>,
+    /// Set when the store credit was sent because of adjustments.
+    pub credit: Option<Credit>,
+    /// What it was computed from.
+    pub base: SentBase,
+    /// The server has said that it took all of it; else each attribute is judged by its value.
+    pub is_accepted: bool,
+    /// Attributes that the server refused, or showed as they were before, when it answered: where they still are, they did
+    /// not land.
+    pub denied: Vec<FieldId>,
+}
+
+/// What an update was computed from, as the snapshot was when it was committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SentBase {
+    /// The customer's `date_modified`; `None`: it was not told.
+    pub modified: Option<DateTime<Utc>>,
+    /// The attributes that were sent, as they were before; none where a file of an earlier version did not keep them.
+    pub fields: Vec<(FieldId, Value)>,
+}
+
+impl Sent {
+    /// The value of an attribute that was sent.
+    pub(in crate::flow) fn value(&self, field: FieldId) -> Option<&Value> {
+        self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)
+    }
+}
+
+impl SentBase {
+    /// What an update of these attributes is computed from.
+    pub fn of(base: &Attributes<'_>, fields: impl IntoIterator<Item = FieldId>) -> SentBase {
+        let fields = fields.into_iter().filter(|field| base.has(*field));
+        SentBase {
+            modified: modified_at(base),
+            fields: fields.map(|field| (field, base.get(field))).collect(),
+        }
+    }
+
+    /// As a customer's JSON object with nothing but these attributes: so it stays in the file while the update is on its way.
+    pub fn to_json(&self, id: CustomerId) -> String {
+        let modified = self.modified.map(|at| Value::Text(at.to_rfc3339_opts(SecondsFormat::Secs, true)));
+        let all = self.fields.iter().cloned().chain(modified.map(|at| (FieldId::DATE_MODIFIED, at)));
+        let mut nested: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut out = format!("{{\"id\":{id}");
+        for (field, value) in all {
+            let member = format!("\"{field}\":{}", value.to_json());
+            match field.spec().parent {
+                None => out.push_str(&format!(",{member}")),
+                Some(parent) => nested.entry(parent).or_default().push(member),
+            }
+        }
+        nested
+            .iter()
+            .for_each(|(parent, members)| out.push_str(&format!(",\"{parent}\":{{{}}}", members.join(","))));
+        out.push('}');
+        out
+    }
+
+    pub(in crate::flow) fn value(&self, field: FieldId) -> Option<&Value> {
+        self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)
+    }
+}
+
+/// When the server last changed a customer, if it told.
+pub(in crate::flow) fn modified_at(record: &Attributes<'_>) -> Option<DateTime<Utc>> {
+    match record.get(FieldId::DATE_MODIFIED) {
+        Value::Text(text) => Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc()),
+        _ => None,
+    }
+}
+
+/// What became of an attribute that was on its way.
+enum Fate {
+    /// It is there.
+    Landed,
+    /// All is as it was before: it is sent again.
+    NotLanded,
+    /// Something else is there: a remote change.
+    Overtaken,
+    /// The value is the one of before, and the customer was changed since: it did not land, or somebody took it back.
+    TakenBack,
+    /// An adjustment of which nobody can know.
+    InDoubt,
+}
+
+impl<'a> Merge<'a> {
+    /// Settles the edits that were on their way, or frees them; later ones stand on what was sent. True: nothing else is to
+    /// be said of the attribute.
+    pub(super) fn landed(&mut self, sent: &Sent, three: &mut Three<'a>) -> bool {
+        let on_their_way = |op: &&Op| op.outcome == Some(Outcome::InFlight) && op.seq <= sent.up_to;
+        let (flying, rest): (Vec<&Op>, Vec<&Op>) = three.ops.iter().partition(|op| on_their_way(op));
+        if flying.is_empty() {
+            return false;
+        }
+        let value = sent.value(three.field);
+        let base = sent.base.value(three.field).unwrap_or(&three.base).clone();
+        match self.fate(sent, three, &base, value) {
+            Fate::Landed => {
+                let held = three.field == FieldId::FORM_FIELDS && self.dirty.held_forms().next().is_some();
+                let outcome = if held { Outcome::Held } else { Outcome::Uploaded };
+                self.plan.settle.extend(outcomes(&flying, outcome));
+                three.base = match value {
+                    Some(value) => stood_on(three.field, value, &three.remote),
+                    None => three.remote.clone(),
+                };
+                if !held {
+                    three.ops = rest;
+                }
+                false
+            }
+            Fate::NotLanded => {
+                self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
+                three.base = base;
+                false
+            }
+            Fate::Overtaken | Fate::TakenBack if three.field == FieldId::STORE_CREDIT_AMOUNTS => {
+                // Payments that went along with a balance that was set are as doubtful as that.
+                self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
+                three.base = base;
+                self.contested_balance(three, flying, &rest);
+                true
+            }
+            fate @ (Fate::Overtaken | Fate::TakenBack) => {
+                self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
+                three.base = base;
+                let is_taken_back = matches!(fate, Fate::TakenBack);
+                if is_taken_back {
+                    self.contested(three);
+                }
+                is_taken_back
+            }
+            Fate::InDoubt => {
+                self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+                let local = value.cloned().unwrap_or_default();
+                self.record(
+                    &Three { field: three.field, base, local, remote: three.remote.clone(), ops: flying },
+                    "hold",
+                    None,
+                );
+                true
+            }
+        }
+    }
+
+    fn fate(&self, sent: &Sent, three: &Three<'_>, base: &Value, value: Option<&Value>) -> Fate {
+        let is_money = three.field == FieldId::STORE_CREDIT_AMOUNTS;
+        let Some(value) = value.filter(|_| !sent.is_accepted) else {
+            return if sent.is_accepted { Fate::Landed } else { Fate::NotLanded };
+        };
+        if !self.remote.tells(three.field) {
+            return if is_money { Fate::InDoubt } else { Fate::NotLanded };
+        }
+        if *value == three.remote {
+            return Fate::Landed;
+        }
+        // Unless both are told, nobody knows. A set is sent again then; money is not guessed.
+        let is_untouched = sent.base.modified.zip(self.modified_at()).map(|(before, now)| before == now);
+        match *base == three.remote {
+            true if is_untouched == Some(true) || sent.denied.contains(&three.field) => Fate::NotLanded,
+            _ if sent.credit.is_some() => match has_landed(three.field, base, value, &three.remote) {
+                true => Fate::Landed,
+                false => Fate::InDoubt,
+            },
+            true if is_money || is_untouched == Some(false) => Fate::TakenBack,
+            true => Fate::NotLanded,
+            false if has_landed(three.field, base, value, &three.remote) => Fate::Landed,
+            false => Fate::Overtaken,
+        }
+    }
+}
