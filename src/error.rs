@@ -41,6 +41,12 @@ pub enum Failure {
     WorkerBusy(PathBuf),
     #[error("there is no database at {0}")]
     NotThere(PathBuf),
+    #[error("{0} is a database of another program, and no till")]
+    NotATill(PathBuf),
+    #[error(
+        "customer {customer_id}: {field}: was not journaled, and so not edited: the triggers of {path} are not there"
+    )]
+    NotJournaled { customer_id: CustomerId, field: String, path: PathBuf },
     #[error("the database {0} is locked by another program")]
     Locked(PathBuf),
     #[error("the database {path} is damaged: {cause}")]
@@ -123,6 +129,8 @@ impl Error {
             Busy(_)
                 | WorkerBusy(_)
                 | NotThere(_)
+                | NotATill(_)
+                | NotJournaled { .. }
                 | Locked(_)
                 | Corrupt { .. }
                 | NewerSchema { .. }
@@ -174,6 +182,8 @@ impl Error {
             Failure::WrongStore { .. } => "wrong_store",
             Failure::Busy(_) | Failure::WorkerBusy(_) => "busy",
             Failure::NotThere(_) => "not_there",
+            Failure::NotATill(_) => "not_a_till",
+            Failure::NotJournaled { .. } => "not_journaled",
             Failure::Locked(_) => "locked",
             Failure::Corrupt { .. } => "corrupt",
             Failure::NewerSchema { .. } => "newer_schema",
@@ -212,6 +222,12 @@ impl Error {
                 "one worker keeps a file in step: leave it to that one, or stop that one first"
             }
             Failure::NotThere(_) => "pull first: that makes the file",
+            Failure::NotATill(_) => {
+                "name a file of its own for the till; this one was not touched. An app's tables may join it once it is a till"
+            }
+            Failure::NotJournaled { .. } => {
+                "open the file anew: that makes them again, and journals what changed without them; something rebuilds the table customer"
+            }
             Failure::Locked(_) => "close the program that holds a transaction open, then try again",
             Failure::Corrupt { .. } => "restore the file from a backup; see docs/operations.md",
             Failure::NewerSchema { .. } => "upgrade tillsync; the file was not touched",

@@ -90,6 +90,7 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     checks.push(Check::good("schema", "this version knows it"));
     checks.push(encryption(&store));
     checks.push(integrity(&store));
+    checks.push(triggers(&store));
     checks.push(permissions(till.path()));
     checks.push(lock(&store));
     Some(store)
@@ -98,6 +99,21 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
 fn encryption(store: &Store) -> Check {
     let detail = if store.is_encrypted() { "the file is encrypted" } else { "the file is not encrypted" };
     Check::good("encryption", detail)
+}
+
+/// Opening has made them again.
+fn triggers(store: &Store) -> Check {
+    match store.mended() {
+        None => Check::good("triggers", "they are all there"),
+        Some(found) => {
+            let found = render::count(found as u64, "edit");
+            let advice = format!(
+                "were missing and are there again; {found} without an entry in the journal: look at them with diff, and find out \
+                 which program builds the table customer anew"
+            );
+            Check::bad("triggers", Exit::Attention, advice)
+        }
+    }
 }
 
 fn integrity(store: &Store) -> Check {

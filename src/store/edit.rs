@@ -1,6 +1,7 @@
 //! Edits through the library. They go the way of every other language: plain SQL, journaled by the triggers.
 
-use rusqlite::{Transaction, TransactionBehavior, named_params, params};
+use rusqlite::types::Value as Cell;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params, params};
 use rust_decimal::Decimal;
 
 use super::{Receipt, Store, row};
@@ -64,9 +65,13 @@ impl Store {
             set_context(&transaction, author, label).map_err(failed)?;
         }
         for (id, edits) in edits {
-            let is_known = write_all(&transaction, *id, edits).map_err(failed)?;
-            if !is_known {
-                return Err(Failure::UnknownCustomer(*id).into());
+            match write_all(&transaction, *id, edits).map_err(failed)? {
+                Written::Journaled => {}
+                Written::NoSuchCustomer => return Err(Failure::UnknownCustomer(*id).into()),
+                Written::Unseen(field) => {
+                    let (customer_id, field) = (*id, field.name().to_owned());
+                    return Err(Failure::NotJournaled { customer_id, field, path }.into());
+                }
             }
         }
         if has_context {
@@ -129,18 +134,49 @@ impl EditBuilder<'_> {
     }
 }
 
-/// Returns false when there is no such customer. An update tells that by itself.
-fn write_all(transaction: &Transaction<'_>, id: CustomerId, edits: &[Edit]) -> rusqlite::Result<bool> {
+/// What the triggers made of the edits of a customer.
+enum Written {
+    Journaled,
+    NoSuchCustomer,
+    /// The row has changed, and the journal does not say so.
+    Unseen(FieldId),
+}
+
+/// An update tells by itself whether there is such a customer.
+fn write_all(transaction: &Transaction<'_>, id: CustomerId, edits: &[Edit]) -> rusqlite::Result<Written> {
     let is_update = |edit: &Edit| matches!(edit, Edit::Set(field, _) if *field != FieldId::NEW_PASSWORD);
     if !edits.first().is_some_and(is_update) && !exists(transaction, id)? {
-        return Ok(false);
+        return Ok(Written::NoSuchCustomer);
     }
     for edit in edits {
+        let before = (newest_edit(transaction)?, cell(transaction, id, edit)?);
         if write(transaction, id, edit)? == 0 && is_update(edit) {
-            return Ok(false);
+            return Ok(Written::NoSuchCustomer);
+        }
+        let after = (newest_edit(transaction)?, cell(transaction, id, edit)?);
+        if after.1 != before.1 && after.0 == before.0 {
+            return Ok(Written::Unseen(field_of(edit)));
         }
     }
-    Ok(true)
+    Ok(Written::Journaled)
+}
+
+fn field_of(edit: &Edit) -> FieldId {
+    match edit {
+        Edit::Set(field, _) => *field,
+        Edit::Adjust(_) => FieldId::STORE_CREDIT_AMOUNTS,
+    }
+}
+
+/// What stands in the column that an edit changes; none: a password has none.
+fn cell(transaction: &Transaction<'_>, id: CustomerId, edit: &Edit) -> rusqlite::Result<Option<Cell>> {
+    match field_of(edit) {
+        FieldId::NEW_PASSWORD => Ok(None),
+        field => {
+            let mut statement = transaction.prepare_cached(row::read_one(field))?;
+            statement.query_row([id.0], |row| row.get(0)).optional()
+        }
+    }
 }
 
 /// Returns how many rows an update met.
@@ -167,7 +203,7 @@ pub(super) fn newest_edit(transaction: &Transaction<'_>) -> rusqlite::Result<i64
 }
 
 pub(super) fn set_context(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     author: Option<&str>,
     label: Option<&str>,
 ) -> rusqlite::Result<()> {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `open` | creates and upgrades the file, its settings, the lock of a sync |
 //! | `edit`, `read` | what an app does |
+//! | `mend` | edits that were made while our triggers were not there |
 //! | `backup` | a copy of the file while it is in use |
 //! | `unlock`, `rekey` | the key of an encrypted file; another one |
 //! | `query` | SQL of an app that has no SQLite of its own |
@@ -26,6 +27,7 @@ mod decide;
 mod dirty;
 mod edit;
 mod log;
+mod mend;
 mod open;
 mod pages;
 mod polite;
@@ -82,6 +84,9 @@ pub struct Store {
     others: polite::Others,
     log: log::Log,
     open_pages: Option<pages::OpenPages>,
+    /// The schema as it was when our triggers were last looked for.
+    schema_seen: Option<i64>,
+    mended: Option<usize>,
 }
 
 /// How a file is opened.

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::log::Log;
 use super::polite::Others;
-use super::{Store, StoreOptions, schema, unlock};
+use super::{Store, StoreOptions, mend, schema, unlock};
 use crate::descriptors;
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
@@ -38,9 +38,11 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     find_or_create(path, may_create)?;
     let connection = connect(path, key.as_ref())?;
     let (others, log, open_pages) = (Others::default(), Log::default(), None);
-    let mut store = Store { connection, path: path.to_owned(), key, others, log, open_pages };
+    let (schema_seen, mended) = (None, None);
+    let mut store =
+        Store { connection, path: path.to_owned(), key, others, log, open_pages, schema_seen, mended };
     store.settings().map_err(|e| store.error(e))?;
-    store.upgrade()?;
+    store.upgrade(may_create)?;
     store.permissions().map_err(|e| store.error(e))?;
     Ok(store)
 }
@@ -142,6 +144,7 @@ impl Store {
 
     /// From now on this connection is a sync's.
     pub(crate) fn begin_sync(&mut self) -> Result<()> {
+        self.look_at_schema()?;
         self.expect_nobody()?;
         self.expect_bulk(false).map_err(|e| self.error(e))
     }
@@ -155,7 +158,25 @@ impl Store {
     }
 
     /// Brings the schema up to this version. Several processes may open a fresh file at once: one of them does it.
-    fn upgrade(&mut self) -> Result<()> {
+    fn upgrade(&mut self, may_create: bool) -> Result<()> {
+        self.make_current(may_create)?;
+        self.mend()?;
+        self.schema_seen = Some(self.schema_changes()?);
+        Ok(())
+    }
+
+    /// Looks whether our triggers are still there, where anybody has changed the schema since.
+    fn look_at_schema(&mut self) -> Result<()> {
+        if self.schema_seen == Some(self.schema_changes()?) { Ok(()) } else { self.upgrade(false) }
+    }
+
+    /// A number that changes with every change of the schema, of whatever process.
+    fn schema_changes(&self) -> Result<i64> {
+        let changes = self.connection.pragma_query_value(None, "schema_version", |row| row.get(0));
+        changes.map_err(|e| self.error(e))
+    }
+
+    fn make_current(&mut self, may_create: bool) -> Result<()> {
         let known = schema::newest();
         let deadline = Instant::now() + BUSY_TIMEOUT;
         loop {
@@ -166,7 +187,20 @@ impl Store {
             if found == known && schema::is_current(&self.connection).map_err(|e| self.error(e))? {
                 return Ok(());
             }
+            if found == 0 && !schema::is_empty(&self.connection).map_err(|e| self.error(e))? {
+                // Another process may have made it just now.
+                match self.schema_version().map_err(|e| self.error(e))? {
+                    0 => return Err(Failure::NotATill(self.path.clone()).into()),
+                    _ => continue,
+                }
+            }
+            if found == 0 && !may_create {
+                return Err(Failure::NotThere(self.path.clone()).into());
+            }
             if let Some(_alone) = Lock::take(&self.path, "-upgrade")? {
+                if found == known && schema::was_current(&self.connection).map_err(|e| self.error(e))? {
+                    self.set_state(mend::DUE, Some("yes"))?;
+                }
                 return self.migrate().map_err(|e| self.error(e));
             }
             if Instant::now() >= deadline {

@@ -98,7 +98,7 @@ impl Syncer {
             worker.take_the_file(after)?;
         }
         let stopper = worker.engine.stopper();
-        let farewell = Farewell { queue: queue.clone(), done: done.clone() };
+        let farewell = Farewell { is_at_work: is_at_work.clone(), queue: queue.clone(), done: done.clone() };
         let thread = std::thread::Builder::new()
             .name("tillsync".to_owned())
             .spawn(move || {
@@ -188,12 +188,14 @@ struct Seen {
 
 /// Says so when the thread ends, also when it panics: nobody waits for it in vain.
 struct Farewell {
+    is_at_work: Arc<AtomicBool>,
     queue: Arc<Queue>,
     done: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Drop for Farewell {
     fn drop(&mut self) {
+        self.is_at_work.store(false, Ordering::Relaxed);
         self.queue.close();
         *self.done.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.done.1.notify_all();

@@ -15,7 +15,7 @@
 mod render;
 mod upgrade;
 
-pub(super) use upgrade::{history, is_current, newest, upgrade};
+pub(super) use upgrade::{history, is_current, is_empty, newest, upgrade, was_current};
 
 use std::sync::LazyLock;
 

@@ -22,6 +22,9 @@ const HISTORY: &str = "CREATE TABLE IF NOT EXISTS refinery_schema_history(
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
 const REVISION: i64 = 1;
 
+/// What says of a file that it is a till: `till`.
+const APPLICATION_ID: i64 = 0x7469_6c6c;
+
 /// The key of `state` under which a file holds the revision of its triggers.
 const TRIGGERS: &str = "triggers";
 
@@ -54,6 +57,16 @@ pub(in crate::store) fn is_current(connection: &Connection) -> rusqlite::Result<
     Ok(objects().iter().all(|object| there.get(&object.name) == Some(&object.sql)))
 }
 
+/// Whether the file had all of them already, so that one which is not there was taken out by somebody.
+pub(in crate::store) fn was_current(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(revision(connection)? == REVISION)
+}
+
+/// Whether there is anything in the file at all.
+pub(in crate::store) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
+}
+
 /// All of it or nothing, with the notes that it was done: a till that lost power in between opens as it was. Between the
 /// tables of one build and the triggers of another, an edit could go unseen.
 pub(in crate::store) fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
@@ -64,6 +77,9 @@ pub(in crate::store) fn upgrade(connection: &mut Connection) -> rusqlite::Result
         transaction.execute_batch(sql)?;
     }
     state::write(&transaction, TRIGGERS, Some(&REVISION.to_string()))?;
+    if transaction.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0))? == 0 {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
     transaction.commit()
 }
 

@@ -1,0 +1,115 @@
+//! Our triggers are there, or it is told: what a mapper's migration takes out comes back, and what was edited meanwhile is
+//! journaled. And not any file is a till.
+#![cfg(feature = "sandbox")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+
+use std::process::Command;
+
+use common::{Till, till};
+use rusqlite::Connection;
+use tillsync::Store;
+
+/// What a mapper does to change a column: the table built anew, without the triggers that were on the old one.
+fn rebuild(connection: &Connection) {
+    connection
+        .execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             PRAGMA legacy_alter_table = ON;
+             BEGIN;
+             CREATE TABLE customer_new AS SELECT * FROM customer;
+             DROP TABLE customer;
+             ALTER TABLE customer_new RENAME TO customer;
+             CREATE UNIQUE INDEX my_customer_id ON customer (id);
+             COMMIT;
+             PRAGMA legacy_alter_table = OFF;",
+        )
+        .unwrap();
+}
+
+fn doctor(till: &Till) -> serde_json::Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tillsync"));
+    command.arg("--json").arg("--db").arg(&till.path).arg("doctor");
+    let said: serde_json::Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    let checks = said["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["name"] == "triggers").unwrap().clone()
+}
+
+#[test]
+fn an_edit_that_no_trigger_journals_is_rolled_back_with_an_error() {
+    let till = till(3);
+    let mut store = till.store();
+    let (phone, credit) = (till.local(1, "phone"), till.local(1, "store_credit_amounts"));
+    rebuild(store.connection());
+    let refused = store.edit(1).set("phone", "unseen").commit().unwrap_err();
+    assert_eq!((refused.code(), refused.is_database()), ("not_journaled", true));
+    assert!(refused.to_string().starts_with("customer 1: phone: was not journaled"), "{refused}");
+    drop(store);
+    assert_eq!((till.local(1, "phone"), till.local(1, "store_credit_amounts")), (phone, credit));
+}
+
+#[test]
+fn triggers_that_were_taken_out_are_made_again_and_what_was_edited_without_them_is_journaled() {
+    let till = till(600);
+    till.set(2, "company", "journaled");
+    let app = Connection::open(&till.path).unwrap();
+    rebuild(&app);
+    app.execute_batch("UPDATE customer SET phone = 'unseen' WHERE id IN (1, 599)").unwrap();
+    drop(app);
+
+    let found = doctor(&till);
+    assert_eq!(found["ok"], false);
+    assert!(found["detail"].as_str().unwrap().contains("2 edits without an entry"), "{found}");
+    assert_eq!(doctor(&till)["ok"], true, "it is told once");
+    assert_eq!(till.store().status().unwrap().pending_fields, 3);
+    let edit = till.store().journal(Some(tillsync::CustomerId(1))).unwrap().pop().unwrap();
+    assert_eq!((edit.field.as_str(), edit.author.as_deref()), ("phone", Some("tillsync")));
+
+    till.set(1, "notes", "journaled again");
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 4);
+    assert_eq!(till.remote_value(599, "phone"), "\"unseen\"");
+    assert_eq!(till.remote_value(2, "company"), "\"journaled\"");
+}
+
+/// An engine that was open all the time.
+#[test]
+fn a_sync_finds_out_too() {
+    let till = till(3);
+    let mut engine = till.engine();
+    let app = Connection::open(&till.path).unwrap();
+    rebuild(&app);
+    app.execute_batch("UPDATE customer SET phone = 'unseen' WHERE id = 1").unwrap();
+    assert_eq!(engine.sync().unwrap().uploaded_fields, 1);
+    assert_eq!(till.remote_value(1, "phone"), "\"unseen\"");
+    assert_eq!(engine.store().mended(), Some(1));
+}
+
+/// It is not touched: not even turned to write-ahead.
+#[test]
+fn a_database_of_another_program_is_refused_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE theirs (id); INSERT INTO theirs VALUES (1)")
+        .unwrap();
+    let before = std::fs::read(&path).unwrap();
+    for refused in [Store::open(&path).unwrap_err(), Store::open_existing(&path).unwrap_err()] {
+        assert_eq!((refused.code(), refused.is_database()), ("not_a_till", true));
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn a_till_says_of_itself_that_it_is_one_and_an_old_one_does_after_its_upgrade() {
+    let id = |path: &std::path::Path| -> i64 {
+        Connection::open(path).unwrap().pragma_query_value(None, "application_id", |row| row.get(0)).unwrap()
+    };
+    let till = till(1);
+    assert_eq!(id(&till.path), 0x7469_6c6c);
+    till.store().connection().execute_batch("PRAGMA application_id = 0; UPDATE state SET value = '0' WHERE key = 'triggers'; DROP TRIGGER journal_delete").unwrap();
+    drop(till.store());
+    assert_eq!(id(&till.path), 0x7469_6c6c);
+}
