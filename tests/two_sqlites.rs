@@ -79,10 +79,10 @@ fn connections_of_an_app_by_rusqlite_are_no_others() {
 /// In a process of its own, in which no till was opened before.
 #[test]
 fn so_are_those_that_were_there_before_the_first_till() {
-    let this = std::env::current_exe().unwrap();
-    let child =
-        Command::new(this).args(["--ignored", "--exact", "an_app_that_opened_its_connection_first"]).output();
-    let said = String::from_utf8_lossy(&child.unwrap().stdout).into_owned();
+    let till = till(3);
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--ignored", "--exact", "an_app_that_opened_its_connection_first"]).env("TILL", &till.path);
+    let said = String::from_utf8_lossy(&child.output().unwrap().stdout).into_owned();
     assert!(said.contains("1 passed"), "{said}");
 }
 
