@@ -36,7 +36,12 @@ impl Store {
             (found, after) = (found + edits, last);
         }
         self.set_state(DUE, None)?;
-        tracing::warn!(edits = found, "the triggers of the file were missing, and were made again");
+        if found > 0 {
+            tracing::warn!(
+                edits = found,
+                "edits were made while triggers of the file were missing; they are journaled now"
+            );
+        }
         self.mended = Some(found);
         Ok(())
     }
