@@ -41,6 +41,8 @@ pub enum Failure {
     WorkerBusy(PathBuf),
     #[error("there is no database at {0}")]
     NotThere(PathBuf),
+    #[error("beside the database {path} lies {journal}, which is not of it: a till keeps no such journal")]
+    Stray { path: PathBuf, journal: PathBuf },
     #[error("{0} is a database of another program, and no till")]
     NotATill(PathBuf),
     #[error(
@@ -130,6 +132,7 @@ impl Error {
                 | WorkerBusy(_)
                 | NotThere(_)
                 | NotATill(_)
+                | Stray { .. }
                 | NotJournaled { .. }
                 | Locked(_)
                 | Corrupt { .. }
@@ -183,6 +186,7 @@ impl Error {
             Failure::Busy(_) | Failure::WorkerBusy(_) => "busy",
             Failure::NotThere(_) => "not_there",
             Failure::NotATill(_) => "not_a_till",
+            Failure::Stray { .. } => "stray_journal",
             Failure::NotJournaled { .. } => "not_journaled",
             Failure::Locked(_) => "locked",
             Failure::Corrupt { .. } => "corrupt",
@@ -222,6 +226,9 @@ impl Error {
                 "one worker keeps a file in step: leave it to that one, or stop that one first"
             }
             Failure::NotThere(_) => "pull first: that makes the file",
+            Failure::Stray { .. } => {
+                "SQLite would write it into the file, which was not touched: move it away, then try again"
+            }
             Failure::NotATill(_) => {
                 "name a file of its own for the till; this one was not touched. An app's tables may join it once it is a till"
             }

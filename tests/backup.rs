@@ -74,3 +74,25 @@ fn an_empty_file_is_no_till_unless_one_is_to_be_made() {
     Store::open(&path).unwrap();
     Store::open_existing(&path).unwrap();
 }
+
+/// Of an empty file that was about to be written: SQLite takes it back to nothing.
+#[test]
+fn a_journal_of_another_file_beside_a_till_is_told_and_empties_nothing() {
+    let till = till(3);
+    let other = till.folder.path().join("other.db");
+    let app = rusqlite::Connection::open(&other).unwrap();
+    app.execute_batch("PRAGMA cache_size = 1; PRAGMA cache_spill = 1; CREATE TABLE t (x); BEGIN").unwrap();
+    for _ in 0..50 {
+        app.execute("INSERT INTO t VALUES (zeroblob(3000))", []).unwrap();
+    }
+    let stray = till.folder.path().join("till.db-journal");
+    std::fs::copy(till.folder.path().join("other.db-journal"), &stray).unwrap();
+    assert!(stray.metadata().unwrap().len() > 0);
+    let before = std::fs::read(&till.path).unwrap();
+    let refused = Store::open_existing(&till.path).unwrap_err();
+    assert_eq!((refused.code(), refused.is_database()), ("stray_journal", true));
+    assert!(refused.to_string().contains("till.db-journal"), "{refused}");
+    assert_eq!(std::fs::read(&till.path).unwrap(), before);
+    std::fs::remove_file(stray).unwrap();
+    assert_eq!(till.store().status().unwrap().snapshot_customers, 3);
+}

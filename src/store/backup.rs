@@ -92,7 +92,11 @@ fn make(path: &Path, copy: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
-    _ = std::fs::remove_file(part);
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        let mut left = part.as_os_str().to_owned();
+        left.push(suffix);
+        _ = std::fs::remove_file(left);
+    }
     reserve(part)?;
     let copied = copy(part).and_then(|()| settled(part)).and_then(|bytes| {
         name(part, path)?;

@@ -50,9 +50,36 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
 /// A connection that can read the file: every one is made here, so that none goes without the key.
 pub(super) fn connect(path: &Path, key: Option<&Key>) -> Result<Connection> {
     let connection = raw(path)?;
+    refuse_stray(&connection, path)?;
     unlock::give(&connection, path, key)?;
     unlock::look(&connection, path, key)?;
     Ok(connection)
+}
+
+/// A till is in write-ahead mode from its first page on and keeps no rollback journal. SQLite would take one that lies beside
+/// it for its own, and write back what was in another file: also that there was nothing.
+fn refuse_stray(connection: &Connection, path: &Path) -> Result<()> {
+    /// Of a file that is being made, whose journal goes in an instant.
+    const WAIT: Duration = Duration::from_secs(1);
+    let journal = with_suffix(&real(path), "-journal");
+    let is_stray = || journal.metadata().is_ok_and(|file| file.len() > 0) && is_write_ahead(connection, path);
+    let began = Instant::now();
+    while is_stray() {
+        if began.elapsed() >= WAIT {
+            return Err(Failure::Stray { path: path.to_owned(), journal }.into());
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
+}
+
+/// By the file's first bytes, before SQLite goes by them. Those of an encrypted one tell nothing: it has more than a page.
+fn is_write_ahead(connection: &Connection, path: &Path) -> bool {
+    const FIRST_PAGE: u64 = 4_096;
+    match descriptors::read_start::<20>(connection) {
+        Some(start) if start.starts_with(b"SQLite format 3\0") => start[18] == 2,
+        _ => path.metadata().is_ok_and(|file| file.len() > FIRST_PAGE),
+    }
 }
 
 /// A connection before its key; it has read nothing yet.
