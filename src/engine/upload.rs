@@ -46,6 +46,10 @@ struct Run {
     errands: BTreeMap<Ticket, Errand>,
     total: u64,
     done: BTreeSet<CustomerId>,
+    /// Reads that ask for others of the file besides: the answer before showed nobody.
+    accompanied: BTreeSet<Ticket>,
+    /// Customers that were taken for gone.
+    gone: u64,
     /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
     answered: Vec<Vec<(CustomerId, Record)>>,
 }
@@ -139,8 +143,15 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn run(&mut self, machine: Upload, total: u64) -> Result<()> {
-        let mut run =
-            Run { machine, errands: BTreeMap::new(), total, done: BTreeSet::new(), answered: Vec::new() };
+        let mut run = Run {
+            machine,
+            errands: BTreeMap::new(),
+            total,
+            done: BTreeSet::new(),
+            accompanied: BTreeSet::new(),
+            gone: 0,
+            answered: Vec::new(),
+        };
         loop {
             if let Err(stopped) = self.refuse_when_stopped() {
                 self.lay_down(&mut run)?;
@@ -190,6 +201,51 @@ impl<R: Remote> SyncEngine<R> {
     ) {
         run.errands.insert(ticket, errand(ids.clone()));
         self.start(ticket, Request::ByIds(ids));
+    }
+
+    /// An answer that shows nobody says nothing before others of the file were asked for along with them: the store may be
+    /// closed for an hour. If it does not show those either, it is asked again later. True: there is nothing to take in yet.
+    fn is_silent(
+        &mut self,
+        run: &mut Run,
+        ticket: Ticket,
+        ids: &[CustomerId],
+        page: &Page<'_>,
+        again: impl FnOnce(Vec<CustomerId>) -> Errand,
+    ) -> Result<bool> {
+        if !page.customers.is_empty() {
+            return Ok(false);
+        }
+        if run.accompanied.remove(&ticket) {
+            let why = "the answer shows nobody, not even customers that nobody is to update".to_owned();
+            let (now_ms, chance) = (self.clock.now_ms(), self.random.f64());
+            run.machine.read_failed(ticket, ReadFailure::Again(why), now_ms, chance);
+            return Ok(true);
+        }
+        let company = self.store.company()?.into_iter().filter(|id| !ids.contains(id)).take(2);
+        let company: Vec<CustomerId> = company.collect();
+        if company.is_empty() {
+            return Ok(false);
+        }
+        run.accompanied.insert(ticket);
+        run.errands.insert(ticket, again(ids.to_vec()));
+        self.start(ticket, Request::ByIds([ids, &company].concat()));
+        Ok(true)
+    }
+
+    /// Those of them that are believed to be gone: more than a share of the file are not, without a person's word.
+    fn believed(&mut self, run: &mut Run, gone: Vec<CustomerId>) -> Result<Vec<CustomerId>> {
+        if gone.is_empty() {
+            return Ok(gone);
+        }
+        let most = self.options.deletions.most(self.store.status()?.snapshot_customers + run.gone, None);
+        run.gone += gone.len() as u64;
+        if run.gone <= most {
+            return Ok(gone);
+        }
+        self.counts.unbelieved += gone.len() as u64;
+        tracing::warn!(customers = gone.len(), "too many are absent to be believed");
+        Ok(Vec::new())
     }
 
     /// Commits a batch, and with it what else may be prepared, unless others write too: one wait for the disk.
@@ -334,12 +390,16 @@ impl<R: Remote> SyncEngine<R> {
         asked: BaseTime,
         page: &Page<'_>,
     ) -> Result<()> {
+        if self.is_silent(run, ticket, ids, page, |ids| Errand::ReadBack { ids, asked })? {
+            return Ok(());
+        }
         let records = page.customers.iter().map(|(attributes, body)| (attributes.id(), Record::new(*body)));
         let records: BTreeMap<CustomerId, Record> = records.filter(|(id, _)| ids.contains(id)).collect();
         let shown: BTreeSet<CustomerId> = records.keys().copied().collect();
         self.tick();
         self.bases.read(shown.iter().copied(), asked);
         let gone = run.machine.missing(ticket, &shown, self.clock.now_ms());
+        let gone = self.believed(run, gone)?;
         let known: Vec<CustomerId> =
             ids.iter().copied().filter(|id| shown.contains(id) || gone.contains(id)).collect();
         let (denied, machine, now) = (run.machine.denied(ticket), &mut run.machine, self.clock.utc());
@@ -358,6 +418,9 @@ impl<R: Remote> SyncEngine<R> {
         mut page: Page<'_>,
         server_now: Option<DateTime<Utc>>,
     ) -> Result<()> {
+        if self.is_silent(run, ticket, ids, &page, |ids| Errand::Look { ids, asked })? {
+            return Ok(());
+        }
         page.customers.retain(|(attributes, _)| ids.contains(&attributes.id()));
         let shown: BTreeSet<CustomerId> =
             page.customers.iter().map(|(attributes, _)| attributes.id()).collect();
@@ -365,6 +428,7 @@ impl<R: Remote> SyncEngine<R> {
         self.tick();
         self.bases.read(shown.iter().copied(), asked);
         let gone = run.machine.looked(ticket, &shown, self.clock.now_ms());
+        let gone = self.believed(run, gone)?;
         self.take_gone(&gone)
     }
 
