@@ -210,8 +210,9 @@ fn null_is_only_taken_back_to() {
         .execute_batch(
             "BEGIN;
              UPDATE engine_guard SET writing = 1;
-             UPDATE snapshot SET body = json_remove(body, '$.phone', '$.store_credit_amounts') WHERE id = 1;
-             UPDATE customer SET phone = NULL, store_credit_amounts = NULL WHERE id = 1;
+             UPDATE snapshot SET body = json_remove(body, '$.phone', '$.store_credit_amounts'),
+                                 engine_mark = NOT engine_mark WHERE id = 1;
+             UPDATE customer SET phone = NULL, store_credit_amounts = NULL, engine_mark = NOT engine_mark WHERE id = 1;
              UPDATE engine_guard SET writing = 0;
              COMMIT",
         )

@@ -160,6 +160,14 @@ fn a_file_that_holds_other_triggers_gets_those_of_this_build_when_it_is_opened()
     .unwrap();
     drop(till.store());
     assert!(schema(&till.path) == made);
+    // SQLite runs the newest first, and ours count on their order.
+    let again = "SELECT sql FROM sqlite_schema WHERE name = 'customer_phone_is_valid'";
+    let again: String = file.query_row(again, [], |row| row.get(0)).unwrap();
+    file.execute_batch(&format!("DROP TRIGGER customer_phone_is_valid; {again}")).unwrap();
+    drop(till.store());
+    let last = "SELECT name FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid DESC LIMIT 1";
+    let last: String = file.query_row(last, [], |row| row.get(0)).unwrap();
+    assert_ne!(last, "customer_phone_is_valid");
     let too_long = file.execute("UPDATE customer SET phone = printf('%51s', '') WHERE id = 1", []);
     assert!(too_long.unwrap_err().to_string().contains("at most 50 are allowed"));
 }

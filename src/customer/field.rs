@@ -11,6 +11,8 @@ use std::fmt;
 pub enum Kind {
     /// A string.
     Text,
+    /// A string that is an instant, RFC 3339.
+    Date,
     /// An int32.
     Integer,
     /// `true` or `false`; 0 or 1 in the table.
@@ -118,8 +120,8 @@ pub static FIELDS: [Field; 24] = [
     editable("form_fields", Kind::Forms, NO_LIMIT, MergeRule::ByName),
     fixed("registration_ip_address", Kind::Text, Access::ReadOnly),
     fixed("origin_channel_id", Kind::Integer, Access::ReadOnly),
-    fixed("date_created", Kind::Text, Access::ReadOnly),
-    fixed("date_modified", Kind::Text, Access::ReadOnly),
+    fixed("date_created", Kind::Date, Access::ReadOnly),
+    fixed("date_modified", Kind::Date, Access::ReadOnly),
     fixed("address_count", Kind::Integer, Access::Subresource),
     fixed("attribute_count", Kind::Integer, Access::Subresource),
     fixed("addresses", Kind::Json, Access::Subresource),

@@ -72,7 +72,7 @@ impl Value {
 
     fn typed(kind: Kind, json: &str) -> Option<Value> {
         Some(match kind {
-            Kind::Text | Kind::Password => Value::Text(text_of(json)?),
+            Kind::Text | Kind::Date | Kind::Password => Value::Text(text_of(json)?),
             Kind::Integer => Value::Integer(serde_json::from_str(json).ok()?),
             Kind::Boolean => Value::Boolean(serde_json::from_str(json).ok()?),
             Kind::Credit => {

@@ -47,11 +47,10 @@ pub(super) fn apply(
         }
         SnapshotPlan::Remove => remove_snapshot(transaction, plan.id)?,
     }
-    for (field, value) in &plan.columns {
-        transaction.prepare_cached(row::update(*field))?.execute(params![plan.id.0, row::cell(value)])?;
-    }
+    let columns: Vec<_> = plan.columns.iter().map(|(field, value)| (*field, row::cell(value))).collect();
+    row::overwrite(transaction, plan.id, &columns)?;
     if plan.remove_row {
-        transaction.prepare_cached("DELETE FROM customer WHERE id = ?1")?.execute([plan.id.0])?;
+        row::remove(transaction, "customer", plan.id)?;
     }
     for settlement in &plan.settle {
         settle(transaction, settlement, now)?;
@@ -69,7 +68,7 @@ pub(super) fn insert_snapshot(
     body: &str,
 ) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached("INSERT INTO snapshot (id, body, date_modified) VALUES (?1, ?2, ?3)")?
+        .prepare_cached("INSERT INTO snapshot (id, body, date_modified, engine_mark) VALUES (?1, ?2, ?3, 1)")?
         .execute(params![attributes.id().0, body, RawCell::of(FieldId::DATE_MODIFIED, attributes)])?;
     Ok(())
 }
@@ -81,13 +80,15 @@ pub(super) fn update_snapshot(
     body: &str,
 ) -> rusqlite::Result<bool> {
     let updated = transaction
-        .prepare_cached("UPDATE snapshot SET body = ?2, date_modified = ?3 WHERE id = ?1")?
+        .prepare_cached(
+            "UPDATE snapshot SET body = ?2, date_modified = ?3, engine_mark = NOT engine_mark WHERE id = ?1",
+        )?
         .execute(params![attributes.id().0, body, RawCell::of(FieldId::DATE_MODIFIED, attributes)])?;
     Ok(updated > 0)
 }
 
 fn remove_snapshot(transaction: &Connection, id: CustomerId) -> rusqlite::Result<()> {
-    let removed = transaction.prepare_cached("DELETE FROM snapshot WHERE id = ?1")?.execute([id.0])?;
+    let removed = row::remove(transaction, "snapshot", id)?;
     state::count_snapshot(transaction, -i64::from(removed > 0))
 }
 
@@ -105,7 +106,8 @@ pub(super) fn settle(
              SET outcome = :outcome, reject_group = :reject_group, settled_at = :settled_at,
                  reason = iif(:outcome IN ('held', 'in_flight', 'superseded', 'discarded', 'remote'),
                               coalesce(:reason, reason), :reason),
-                 sent = iif(:outcome IN ('held', 'in_flight', 'rejected'), sent, NULL)
+                 sent = iif(:outcome IN ('held', 'in_flight', 'rejected'), sent, NULL),
+                 engine_mark = NOT engine_mark
              WHERE seq = :seq",
         )?
         .execute(named_params! {
@@ -133,8 +135,8 @@ pub(super) fn journal_decision(
     };
     transaction
         .prepare_cached(
-            "INSERT INTO journal (customer_id, field, op, value, was, at, author, label)
-             VALUES (:customer_id, :field, :op, :value, :was, :now, :author, :label)",
+            "INSERT INTO journal (customer_id, field, op, value, was, at, author, label, engine_mark)
+             VALUES (:customer_id, :field, :op, :value, :was, :now, :author, :label, 1)",
         )?
         .execute(named_params! {
             ":customer_id": id.0, ":field": decided.field.name(), ":op": op, ":value": value,

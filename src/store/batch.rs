@@ -346,7 +346,8 @@ fn keep_as_sent(transaction: &Transaction<'_>, id: CustomerId, plan: &CustomerPl
         transaction
             .prepare_cached(
                 "UPDATE journal
-                 SET sent = (SELECT payload FROM batch_item WHERE customer_id = :customer_id)
+                 SET sent = (SELECT payload FROM batch_item WHERE customer_id = :customer_id),
+                     engine_mark = NOT engine_mark
                  WHERE seq = :seq",
             )?
             .execute(named_params! { ":customer_id": id.0, ":seq": settlement.seq.0 })?;

@@ -179,7 +179,7 @@ impl Store {
         Error::sqlite(&self.path, source)
     }
 
-    /// One transaction of the engine: it holds the write lock from its start, and passes the triggers. What is decided
+    /// One transaction of the engine: it holds the write lock from its start, and its marks are believed. What is decided
     /// about a customer is decided inside it, so that no edit falls between reading and writing.
     fn engine_write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
         self.commit_pages()?;
@@ -187,10 +187,10 @@ impl Store {
         let run = || {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             began = Some(Instant::now());
-            pass_triggers(&transaction, true)?;
+            believe_marks(&transaction, true)?;
             let done = work(&transaction)?;
             apply::wipe_passwords(&transaction)?;
-            pass_triggers(&transaction, false)?;
+            believe_marks(&transaction, false)?;
             transaction.commit()?;
             Ok(done)
         };
@@ -248,9 +248,9 @@ impl Drop for Store {
     }
 }
 
-/// Whether the triggers let this transaction write what an app may not. It is set back before the commit: no other
-/// connection ever sees it.
-fn pass_triggers(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
+/// Whether the triggers believe the engine's mark, which every statement of it bears (`schema/sql/guards.sql`). It is set
+/// back before the commit: no other connection ever sees it.
+fn believe_marks(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
     connection.prepare_cached("UPDATE engine_guard SET writing = ?1")?.execute([yes])?;
     Ok(())
 }

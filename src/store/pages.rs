@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{Failed, Store, apply, pass_triggers};
+use super::{Failed, Store, apply, believe_marks};
 use crate::error::Result;
 
 /// For so long one transaction goes on taking pages: another connection's edit may have to wait as long, once. From then
@@ -54,7 +54,7 @@ impl Store {
         let begin = || {
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             let open = OpenPages { began: Instant::now() };
-            pass_triggers(&self.connection, true)?;
+            believe_marks(&self.connection, true)?;
             Ok(open)
         };
         let begun = begin();
@@ -70,7 +70,7 @@ impl Store {
         let Some(OpenPages { began }) = self.open_pages else { return Ok(()) };
         let commit = || {
             apply::wipe_passwords(&self.connection)?;
-            pass_triggers(&self.connection, false)?;
+            believe_marks(&self.connection, false)?;
             self.connection.prepare_cached("COMMIT")?.execute([])
         };
         match commit() {

@@ -301,8 +301,9 @@ fn take(
 fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> rusqlite::Result<()> {
     let id = RawCell::Integer(attributes.id().0);
     let cells = FieldId::columns().map(|field| RawCell::of(field, attributes));
+    insert_snapshot(transaction, attributes, body)?;
     transaction.prepare_cached(&row::INSERT)?.execute(params_from_iter(std::iter::once(id).chain(cells)))?;
-    insert_snapshot(transaction, attributes, body)
+    Ok(())
 }
 
 /// The working copy follows the server in the columns that changed. What the server does not tell of money and form fields
@@ -314,11 +315,10 @@ fn follow(
     old: &Attributes<'_>,
 ) -> rusqlite::Result<()> {
     let is_news = |field: &FieldId| attributes.text(*field) != old.text(*field) && attributes.tells(*field);
-    for field in FieldId::columns().filter(is_news) {
-        let cell = RawCell::of(field, attributes);
-        transaction.prepare_cached(row::update(field))?.execute(params![attributes.id().0, cell])?;
-    }
+    let columns: Vec<_> =
+        FieldId::columns().filter(is_news).map(|field| (field, RawCell::of(field, attributes))).collect();
     update_snapshot(transaction, attributes, body)?;
+    row::overwrite(transaction, attributes.id(), &columns)?;
     Ok(())
 }
 

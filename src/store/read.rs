@@ -174,8 +174,9 @@ impl Store {
             let guard: i64 =
                 self.connection.query_row("SELECT writing FROM engine_guard", [], |row| row.get(0))?;
             if guard != 0 {
-                problems
-                    .push("engine_guard is set outside a transaction: edits are not journaled".to_owned());
+                problems.push(
+                    "engine_guard is set outside a transaction: a mark passes for the engine's".to_owned(),
+                );
             }
             let [counted, kept]: [i64; 2] = self.connection.query_row(
                 "SELECT count(*), (SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers')

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
-use rusqlite::{Row as SqlRow, ToSql};
+use rusqlite::{Connection, Row as SqlRow, ToSql, params_from_iter};
 
 use crate::customer::{Attributes, CustomerId, FieldId, Kind, Row, Value, is_plain_money, text_of};
 
@@ -17,17 +17,45 @@ pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
     })
 });
 
-/// Inserts a customer, one parameter a column in the table's order.
+/// Inserts a customer, one parameter a column in the table's order; with the engine's mark.
 pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
     let places: Vec<String> = (1..=FieldId::columns().count() + 1).map(|place| format!("?{place}")).collect();
-    format!("INSERT INTO customer ({}) VALUES ({})", *COLUMNS, places.join(", "))
+    format!("INSERT INTO customer ({}, engine_mark) VALUES ({}, 1)", *COLUMNS, places.join(", "))
 });
 
 /// Reads a customer by its id.
 pub(super) static SELECT: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {} FROM customer WHERE id = ?1", *COLUMNS));
 
-/// Sets one column.
+/// Sets columns at once, with the engine's mark: a trigger of an app finds all of them set.
+pub(super) fn overwrite<V: ToSql>(
+    connection: &Connection,
+    id: CustomerId,
+    columns: &[(FieldId, V)],
+) -> rusqlite::Result<usize> {
+    if columns.is_empty() {
+        return Ok(1);
+    }
+    let mut sql = "UPDATE customer SET ".to_owned();
+    for (place, (field, _)) in columns.iter().enumerate() {
+        _ = write!(sql, "{field} = ?{}, ", place + 2);
+    }
+    sql.push_str("engine_mark = NOT engine_mark WHERE id = ?1");
+    let values = columns.iter().map(|(_, value)| value as &dyn ToSql);
+    connection
+        .prepare_cached(&sql)?
+        .execute(params_from_iter([&id.0 as &dyn ToSql].into_iter().chain(values)))
+}
+
+/// Removes a customer, or its snapshot. A statement that deletes can bear no mark, so the row does.
+pub(super) fn remove(connection: &Connection, table: &str, id: CustomerId) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(&format!("UPDATE {table} SET engine_mark = 2 WHERE id = ?1"))?
+        .execute([id.0])?;
+    connection.prepare_cached(&format!("DELETE FROM {table} WHERE id = ?1"))?.execute([id.0])
+}
+
+/// Sets one column, as an edit.
 pub(super) fn update(field: FieldId) -> &'static str {
     static UPDATES: LazyLock<Vec<String>> = LazyLock::new(|| {
         FieldId::all().map(|field| format!("UPDATE customer SET {field} = ?2 WHERE id = ?1")).collect()
@@ -57,7 +85,7 @@ fn value(kind: Kind, cell: ValueRef<'_>) -> Value {
         (_, ValueRef::Null) => Value::Null,
         (Kind::Boolean, ValueRef::Integer(number)) => Value::Boolean(number != 0),
         (Kind::Integer, ValueRef::Integer(number)) => Value::Integer(number),
-        (Kind::Text | Kind::Password, ValueRef::Text(text)) => {
+        (Kind::Text | Kind::Date | Kind::Password, ValueRef::Text(text)) => {
             Value::Text(String::from_utf8_lossy(text).into_owned())
         }
         (_, ValueRef::Text(text)) => Value::from_json(kind, &String::from_utf8_lossy(text)),
@@ -89,7 +117,7 @@ impl<'a> RawCell<'a> {
     pub(super) fn of(field: FieldId, attributes: &Attributes<'a>) -> RawCell<'a> {
         let Some(json) = attributes.text(field).filter(|json| *json != "null") else { return RawCell::Null };
         let parsed = match field.kind() {
-            Kind::Text | Kind::Password => text(json).map(RawCell::Text),
+            Kind::Text | Kind::Date | Kind::Password => text(json).map(RawCell::Text),
             Kind::Integer => json.parse().ok().map(RawCell::Integer),
             Kind::Boolean => json.parse().ok().map(|yes: bool| RawCell::Integer(yes.into())),
             // The triggers read amounts with at most four decimal places.

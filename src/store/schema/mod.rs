@@ -9,14 +9,16 @@
 //!
 //! There is one template a kind of field (`sql/text.sql`, `sql/integer.sql`, …), filled in once for each field of that
 //! kind, and a few that stand for themselves (`sql/guards.sql`, …). The snapshot beside the tests shows the SQL as it comes
-//! out. `upgrade` puts it into the file: with the migrations, in their transaction, or alone when a file holds other
+//! out. `meaning` says when two spellings are one value. `upgrade` puts it into the file: with the migrations, in their transaction, or alone when a file holds other
 //! triggers than this build makes.
 
+mod meaning;
 mod render;
 mod upgrade;
 
 pub(super) use upgrade::{history, is_current, is_empty, newest, upgrade, was_current};
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 /// A trigger or a view of ours.
@@ -33,4 +35,11 @@ pub(super) struct Object {
 pub(super) fn objects() -> &'static [Object] {
     static OBJECTS: LazyLock<Vec<Object>> = LazyLock::new(|| render::statements(&render::script()));
     &OBJECTS
+}
+
+/// Whether a trigger or view of that name is one of ours.
+pub(super) fn is_ours(name: &str) -> bool {
+    static NAMES: LazyLock<BTreeSet<&str>> =
+        LazyLock::new(|| objects().iter().map(|object| object.name.as_str()).collect());
+    NAMES.contains(name)
 }

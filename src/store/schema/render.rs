@@ -1,7 +1,31 @@
 //! The table of fields in, SQL out.
 
 use super::Object;
+use super::meaning;
 use crate::customer::{Access, CHANNEL_IDS, CREDIT_DIGITS, FIELDS, Field, GROUP_IDS, Kind};
+
+/// Whether an UPDATE is an app's, and not the engine's own.
+const BY_APP: &str = "(NEW.engine_mark IS OLD.engine_mark OR (SELECT writing FROM engine_guard) IS NOT 1)";
+const ENGINE_INSERTS: &str = "(NEW.engine_mark IS 1 AND (SELECT writing FROM engine_guard) IS 1)";
+const ENGINE_DELETES: &str = "(OLD.engine_mark IS 2 AND (SELECT writing FROM engine_guard) IS 1)";
+/// The instant of the statement that runs.
+const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+const JOURNAL: &str =
+    "INSERT INTO journal (customer_id, field, op, value, was, at, author, label, engine_mark)";
+const WHO: &str = "(SELECT author FROM edit_context), (SELECT label FROM edit_context)";
+const NOT_JOURNALED: &str = "'would not be journaled: a trigger edits it beneath another edit of its kind, which SQLite skips \
+                             unless PRAGMA recursive_triggers = ON, or a trigger ignored it'";
+
+/// Whether the newest row of the journal is that of this edit, as it is right behind the trigger that journals it.
+const IS_JOURNALED: &str = "coalesce((SELECT customer_id = OLD.id AND field = '{field}' AND value = {value}
+                    FROM journal ORDER BY seq DESC LIMIT 1), 0)";
+/// Else, whether the newest row of this customer and field is.
+const REFUSE_UNJOURNALED: &str = "INSERT INTO refusal
+    SELECT 'customer ' || OLD.id || ': {field}', {not_journaled}
+    WHERE NOT {is_journaled}
+      AND {value} IS NOT (SELECT value FROM journal
+                          WHERE customer_id = OLD.id AND field = '{field}' AND settled_at IS NULL
+                          ORDER BY seq DESC LIMIT 1){and_not_same};";
 
 /// Every statement, with the comments of the templates between them.
 pub(super) fn script() -> String {
@@ -9,56 +33,135 @@ pub(super) fn script() -> String {
         include_str!("sql/checks.sql").to_owned(),
         include_str!("sql/guards.sql").to_owned(),
         read_only(),
+        JOURNALING.to_owned(),
     ];
     parts.extend(FIELDS.iter().filter(|field| field.access == Access::Editable).map(field));
-    parts.push(include_str!("sql/adjustment.sql").to_owned());
-    parts.join("\n")
+    parts.push(fill(
+        include_str!("sql/adjustment.sql"),
+        &[
+            ("first_amount", &meaning::first_amount("store_credit_amounts")),
+            ("sum of store_credit_amounts", &sum("store_credit_amounts")),
+            ("sum of was", &sum("was")),
+        ],
+    ));
+    let now_and_who = format!("{NOW}, {WHO}, 1");
+    fill(
+        &parts.join("\n"),
+        &[
+            ("by_app", BY_APP),
+            ("engine_inserts", ENGINE_INSERTS),
+            ("engine_deletes", ENGINE_DELETES),
+            ("journal", JOURNAL),
+            ("now_and_who", &now_and_who),
+            ("now", NOW),
+            ("not_journaled", NOT_JOURNALED),
+        ],
+    )
 }
+
+/// What holds for the triggers of every field.
+const JOURNALING: &str = "\
+-- ---------------------------------------------------------------------------------------------------------------
+-- Edits: each is checked, then journaled. NULL is only taken back to: it is allowed where the snapshot has none either.
+-- BEFORE the row is written: a trigger of the app's own that gives up halfway (`RAISE(FAIL)`, `RAISE(IGNORE)`) may
+-- leave a journal row without a change, which settles as unchanged, but never a change without its journal row.
+--
+-- SQLite runs the newest trigger first, so each field has, in this order: is it valid; journal it; is it journaled? The
+-- last one finds what was not, for whatever reason. One is a trigger of the app on `journal`, beneath ours, that edits the
+-- same field of another customer: ours is on the stack by then, and SQLite skips it (`recursive_triggers`, off by default).
+";
 
 /// The triggers of one field, from the template of its kind.
 fn field(field: &Field) -> String {
-    let (name, path) = (field.name, path(field));
     let (least, most) = field.limit_chars;
-    let named = |template: &str| fill(template, &[("field", name), ("path", &path)]);
+    let (least, most) = (least.to_string(), limit(most));
     match field.kind {
-        Kind::Text => fill(
-            &named(include_str!("sql/text.sql")),
-            &[("length", &length(field)), ("least", &least.to_string()), ("most", &limit(most))],
-        ),
-        Kind::Integer => range(&named(include_str!("sql/integer.sql")), GROUP_IDS),
-        Kind::Boolean => named(include_str!("sql/boolean.sql")),
-        Kind::Channels => range(&named(include_str!("sql/channels.sql")), CHANNEL_IDS),
-        Kind::Forms => named(include_str!("sql/forms.sql")),
+        Kind::Text | Kind::Date => {
+            let places = [("length", &*length(field)), ("least", &least), ("most", &most)];
+            fill(&named(field, include_str!("sql/text.sql")), &places)
+        }
+        Kind::Integer => range(&named(field, include_str!("sql/integer.sql")), GROUP_IDS),
+        Kind::Boolean => named(field, include_str!("sql/boolean.sql")),
+        Kind::Channels => range(&named(field, include_str!("sql/channels.sql")), CHANNEL_IDS),
+        Kind::Forms => {
+            let template = named(field, include_str!("sql/forms.sql"));
+            fill(&template, &[("entry", &meaning::form_entry())])
+        }
         Kind::Credit => {
             let (whole, fraction) = CREDIT_DIGITS;
-            let digits = [("whole", &*whole.to_string()), ("fraction", &fraction.to_string())];
-            fill(&named(include_str!("sql/credit.sql")), &digits)
+            let places = [("whole", &*whole.to_string()), ("fraction", &fraction.to_string())];
+            let template = fill(&named(field, include_str!("sql/credit.sql")), &places);
+            fill(&template, &[("amount", &meaning::raw("entry.value", "$.amount"))])
         }
-        Kind::Password => fill(
-            &named(include_str!("sql/password.sql")),
-            &[("least", &least.to_string()), ("most", &limit(most))],
-        ),
+        Kind::Password => {
+            let places = [("field", field.name), ("least", &least), ("most", &most)];
+            fill(include_str!("sql/password.sql"), &places)
+        }
         Kind::Json => String::new(),
     }
 }
 
+/// The places that a template of any kind has.
+fn named(field: &Field, template: &str) -> String {
+    let same = meaning::same(field);
+    let and_not_same = same.as_ref().map_or(String::new(), |same| format!("\n      AND NOT {same}"));
+    let path = path(field);
+    let null = format!(
+        "(SELECT 'NULL is not allowed' FROM snapshot WHERE id = OLD.id AND coalesce(json_type(body, '{path}'), 'null') <> 'null')"
+    );
+    let (value, was) = (json("NEW", field), json("OLD", field));
+    let template = fill(template, &[("journaled", include_str!("sql/journaled.sql").trim_end())]);
+    let template =
+        fill(&template, &[("refuse_unjournaled", REFUSE_UNJOURNALED), ("is_journaled", IS_JOURNALED)]);
+    let places = [
+        ("and_not_same", &*and_not_same),
+        ("field", field.name),
+        ("path", &path),
+        ("null", &null),
+        ("value", &value),
+        ("was", &was),
+        ("sound", &format!("json_quote(iif(typeof(NEW.{0}) = 'blob', NULL, NEW.{0}))", field.name)),
+        ("same", same.as_deref().unwrap_or("0")),
+    ];
+    fill(&template, &places)
+}
+
+/// A value as the journal holds it.
+fn json(side: &str, field: &Field) -> String {
+    let column = format!("{side}.{}", field.name);
+    match field.kind {
+        Kind::Boolean => format!("CASE {column} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END"),
+        Kind::Channels | Kind::Forms | Kind::Credit | Kind::Json => format!("coalesce({column}, 'null')"),
+        Kind::Text | Kind::Date | Kind::Integer | Kind::Password => format!("json_quote({column})"),
+    }
+}
+
+/// The amounts with the sum of balance and adjustment in the first place; the others as `amounts` has them.
+fn sum(amounts: &str) -> String {
+    format!(
+        "(
+        SELECT '[{{\"amount\":' || CASE WHEN total < 0 THEN '-' ELSE '' END
+               || rtrim(rtrim(printf('%d.%04d', abs(total) / 10000, abs(total) % 10000), '0'), '.') || '}}'
+               || coalesce((SELECT group_concat(',' || value, '') FROM json_each({amounts}) WHERE key > 0), '')
+               || ']'
+        FROM (SELECT NEW.balance + NEW.amount AS total))"
+    )
+}
+
 /// What only the store sets.
 fn read_only() -> String {
-    let fixed = || FIELDS.iter().filter(|field| field.access != Access::Editable);
-    let columns: Vec<&str> = fixed().map(|field| field.name).collect();
-    let cases = fixed().map(|field| {
-        let (name, why) = (field.name, why_fixed(field.access));
-        format!("WHEN NEW.{name} IS NOT OLD.{name} THEN '{name}: {why}'")
-    });
-    let cases: Vec<String> = cases.collect();
+    let fixed = || FIELDS.iter().filter_map(|field| Some((field, field.access.refusal()?)));
+    let columns: Vec<&str> = fixed().map(|(field, _)| field.name).collect();
+    let case = |(field, why): (&Field, &str)| {
+        let name = field.name;
+        let but_same = meaning::same(field).map_or(String::new(), |same| format!(" AND NOT {same}"));
+        format!("WHEN NEW.{name} IS NOT OLD.{name}{but_same} THEN '{name}: {why}'")
+    };
+    let cases: Vec<String> = fixed().map(case).collect();
     fill(
         include_str!("sql/read_only.sql"),
         &[("columns", &columns.join(", ")), ("cases", &cases.join("\n        "))],
     )
-}
-
-fn why_fixed(access: Access) -> &'static str {
-    access.refusal().unwrap_or_default()
 }
 
 /// Where the snapshot's JSON has it.
@@ -100,9 +203,8 @@ fn fill(template: &str, places: &[(&str, &str)]) -> String {
 pub(super) fn statements(script: &str) -> Vec<Object> {
     let (mut objects, mut open): (Vec<Object>, Option<String>) = (Vec::new(), None);
     for line in script.lines() {
-        let Some(mut sql) = open.take().or_else(|| line.starts_with("CREATE ").then(String::new)) else {
-            continue;
-        };
+        let begun = open.take().or_else(|| line.starts_with("CREATE ").then(String::new));
+        let Some(mut sql) = begun else { continue };
         sql.push_str(line);
         let is_over = if sql.starts_with("CREATE TRIGGER") { line == "END;" } else { line.ends_with(';') };
         if is_over {
@@ -132,17 +234,12 @@ mod tests {
 
     #[test]
     fn no_place_of_a_template_is_left_open() {
-        let open = script()
-            .lines()
-            .filter(|line| {
-                let places = line.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
-                places.clone().any(|place| {
-                    !place.is_empty() && place.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-                })
-            })
-            .map(str::to_owned)
-            .collect::<Vec<_>>();
-        assert_eq!(open, Vec::<String>::new());
+        let script = script();
+        let places = script.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+        let is_place = |text: &&str| {
+            !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == ' ')
+        };
+        assert_eq!(places.filter(is_place).collect::<Vec<_>>(), Vec::<&str>::new());
     }
 
     #[test]
@@ -151,5 +248,50 @@ mod tests {
         let names: std::collections::BTreeSet<String> =
             statements(&script()).into_iter().map(|object| object.name).collect();
         assert_eq!(names.len(), made);
+    }
+
+    /// Ubuntu 22.04 has SQLite 3.37.2: what a later one brought makes every statement on the file fail there, the app's own too.
+    #[test]
+    fn the_sql_uses_nothing_that_sqlite_3_37_lacks() {
+        const LATER: [&str; 22] = [
+            "->",
+            "unixepoch(",
+            "format(",
+            "FULL JOIN",
+            "RIGHT JOIN",
+            "IS DISTINCT",
+            "unhex(",
+            "octet_length(",
+            "timediff(",
+            "jsonb",
+            "json_error",
+            "concat(",
+            "concat_ws(",
+            "string_agg(",
+            "json_pretty(",
+            "median(",
+            "percentile",
+            "if(",
+            "iif(",
+            "json_valid(NEW,",
+            "subsec",
+            "unistr(",
+        ];
+        let sql: String = objects_without_comments();
+        for word in LATER {
+            let at = sql
+                .match_indices(word)
+                .find(|(at, _)| !sql[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+            let is_old = word == "iif(" || at.is_none(); // 3.32
+            assert!(is_old, "{word}: {}", at.map_or("", |(at, _)| &sql[at.saturating_sub(60)..at + 60]));
+        }
+    }
+
+    fn objects_without_comments() -> String {
+        script()
+            .lines()
+            .map(|line| line.split(" --").next().unwrap_or(line))
+            .filter(|line| !line.starts_with("--"))
+            .collect()
     }
 }

@@ -1,11 +1,11 @@
 //! Brings a file to this build's schema: its migrations and its triggers, in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
-use super::objects;
+use super::{is_ours, objects};
 use crate::store::state;
 
 mod embedded {
@@ -20,7 +20,7 @@ const HISTORY: &str = "CREATE TABLE IF NOT EXISTS refinery_schema_history(
              checksum VARCHAR(255));";
 
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
-const REVISION: i64 = 1;
+const REVISION: i64 = 2;
 
 /// What says of a file that it is a till: `till`.
 const APPLICATION_ID: i64 = 0x7469_6c6c;
@@ -45,16 +45,18 @@ pub(in crate::store) fn history(connection: &Connection) -> rusqlite::Result<i64
     }
 }
 
-/// Whether the file, which has seen the newest migration, has the triggers and views of this build, or those of a newer one.
+/// Whether the file, which has seen the newest migration, has the triggers and views of this build, in their order, or those of
+/// a newer one.
 pub(in crate::store) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
     if revision(connection)? > REVISION {
         return Ok(true);
     }
-    let mut statement =
-        connection.prepare("SELECT name, sql FROM sqlite_schema WHERE type IN ('trigger', 'view')")?;
+    let mut statement = connection
+        .prepare("SELECT name, sql FROM sqlite_schema WHERE type IN ('trigger', 'view') ORDER BY rowid")?;
     let there = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let there: BTreeMap<String, String> = there.collect::<rusqlite::Result<_>>()?;
-    Ok(objects().iter().all(|object| there.get(&object.name) == Some(&object.sql)))
+    let there: Vec<(String, String)> = there.collect::<rusqlite::Result<_>>()?;
+    let ours = there.iter().filter(|(name, _)| is_ours(name)).map(|(name, sql)| (name, sql));
+    Ok(ours.eq(objects().iter().map(|object| (&object.name, &object.sql))))
 }
 
 /// Whether the file had all of them already, so that one which is not there was taken out by somebody.
@@ -106,7 +108,6 @@ fn migrate(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 
 /// Removes our triggers and views, and with the views what an app has put on them, which is returned.
 fn take_out(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
-    let ours = |name: &str| objects().iter().any(|object| object.name == name);
     let mut statement = transaction.prepare(
         "SELECT t.name, t.sql
          FROM sqlite_schema AS t
@@ -116,7 +117,7 @@ fn take_out(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
     )?;
     let on_views = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let on_views: Vec<(String, String)> = on_views.collect::<rusqlite::Result<_>>()?;
-    let theirs: Vec<_> = on_views.into_iter().filter(|(name, _)| !ours(name)).collect();
+    let theirs: Vec<_> = on_views.into_iter().filter(|(name, _)| !is_ours(name)).collect();
     for (name, _) in &theirs {
         transaction.execute_batch(&format!("DROP TRIGGER \"{}\"", name.replace('"', "\"\"")))?;
     }

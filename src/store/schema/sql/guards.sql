@@ -1,10 +1,19 @@
 -- What an app may not do.
+--
+-- What the engine writes bears its mark: a statement that turns `engine_mark` over (0, 1), inserts a 1, or deletes a row that
+-- was marked with a 2. A statement of an app's own trigger does not, though it may run inside the engine's transaction, beneath
+-- the engine's statement: it is an app's. Of customers a mark is believed only while the guard is 1, which it is inside the
+-- engine's transactions, so that a mapper that writes an old mark back is no engine; it is read as `IS NOT 1`, so that a file
+-- that lost its row refuses and journals too much, never too little. What our triggers write into the journal is marked too.
+--
+-- The triggers of this part, as all that only check, write nothing: no trigger of an app runs beneath them, so none of them is
+-- ever on the stack already when it is needed, which is where SQLite would skip it (`recursive_triggers`, off by default).
 
-CREATE TRIGGER customer_insert BEFORE INSERT ON customer WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER customer_insert BEFORE INSERT ON customer WHEN NOT {engine_inserts}
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: customer: INSERT is not supported yet: create customers in the store, then pull');
 END;
-CREATE TRIGGER customer_delete BEFORE DELETE ON customer WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER customer_delete BEFORE DELETE ON customer WHEN NOT {engine_deletes}
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: customer: DELETE is not supported yet: delete customers in the store, then pull --full');
 END;
@@ -13,33 +22,27 @@ CREATE TRIGGER customer_id BEFORE UPDATE ON customer WHEN NEW.id IS NOT OLD.id
 BEGIN
     INSERT INTO refusal VALUES ('customer ' || OLD.id || ': id', 'is read-only, it names the customer');
 END;
--- A row that a trigger writes bears the instant of the statement that is running, to the millisecond and in this
--- spelling; one that an app writes does not. The one change that a trigger makes is to call a set an adjustment.
-CREATE TRIGGER journal_insert BEFORE INSERT ON journal
-WHEN (SELECT writing FROM engine_guard) IS NOT 1
- AND (NEW.at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', 'now') OR NEW.outcome IS NOT NULL OR NEW.settled_at IS NOT NULL)
+CREATE TRIGGER journal_insert BEFORE INSERT ON journal WHEN NEW.engine_mark IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: journal: is written by the triggers: edit customer');
 END;
-CREATE TRIGGER journal_update BEFORE UPDATE ON journal
-WHEN (SELECT writing FROM engine_guard) IS NOT 1
- AND NOT (OLD.op = 'set' AND NEW.op = 'adjust' AND OLD.at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+CREATE TRIGGER journal_update BEFORE UPDATE ON journal WHEN NEW.engine_mark IS OLD.engine_mark
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: journal: is append-only: use discard or retry');
 END;
-CREATE TRIGGER journal_delete BEFORE DELETE ON journal WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER journal_delete BEFORE DELETE ON journal WHEN OLD.engine_mark IS NOT 2
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: journal: is append-only: use discard or retry');
 END;
-CREATE TRIGGER snapshot_insert BEFORE INSERT ON snapshot WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER snapshot_insert BEFORE INSERT ON snapshot WHEN NEW.engine_mark IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: snapshot: is the engine''s alone: edit customer');
 END;
-CREATE TRIGGER snapshot_update BEFORE UPDATE ON snapshot WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER snapshot_update BEFORE UPDATE ON snapshot WHEN NEW.engine_mark IS OLD.engine_mark
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: snapshot: is the engine''s alone: edit customer');
 END;
-CREATE TRIGGER snapshot_delete BEFORE DELETE ON snapshot WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER snapshot_delete BEFORE DELETE ON snapshot WHEN OLD.engine_mark IS NOT 2
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: snapshot: is the engine''s alone: edit customer');
 END;

@@ -1,0 +1,5 @@
+CREATE TRIGGER customer_{field}_is_journaled BEFORE UPDATE OF {field} ON customer
+WHEN NEW.{field} IS NOT OLD.{field} AND {by_app} AND NOT {is_journaled}
+BEGIN
+    {refuse_unjournaled}
+END;
