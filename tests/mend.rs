@@ -11,7 +11,8 @@ use common::{Till, till};
 use rusqlite::Connection;
 use tillsync::Store;
 
-/// What a mapper does to change a column: the table built anew, without the triggers that were on the old one.
+/// What a mapper does to change a column: the table built anew, without the triggers that were on the old one, nor the column
+/// that it knows nothing of.
 fn rebuild(connection: &Connection) {
     connection
         .execute_batch(
@@ -19,6 +20,7 @@ fn rebuild(connection: &Connection) {
              PRAGMA legacy_alter_table = ON;
              BEGIN;
              CREATE TABLE customer_new AS SELECT * FROM customer;
+             ALTER TABLE customer_new DROP COLUMN engine_mark;
              DROP TABLE customer;
              ALTER TABLE customer_new RENAME TO customer;
              CREATE UNIQUE INDEX my_customer_id ON customer (id);

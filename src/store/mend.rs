@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Failed, Store, dirty, edit, pass_triggers, row};
+use super::{Failed, Store, dirty, edit, row};
 use crate::customer::{CustomerId, FieldId, Row, Value};
 use crate::error::Result;
 use crate::flow::Dirty;
@@ -80,16 +80,12 @@ fn untold(dirty: &Dirty) -> Result<Vec<(FieldId, Value)>, Failed> {
 /// Goes back to the snapshot's value unseen, and from there to the working copy's as an app would. What the triggers refuse
 /// stays as it is, and is said.
 fn journal(connection: &Connection, dirty: &Dirty, field: FieldId, base: &Value) -> rusqlite::Result<bool> {
-    let set = |value: &Value| {
-        connection.prepare_cached(row::update(field))?.execute(params![dirty.id.0, row::cell(value)])
-    };
     connection.execute_batch("SAVEPOINT mend")?;
     let edited = || {
-        set(base)?;
+        row::overwrite(connection, dirty.id, &[(field, row::cell(base))])?;
         edit::set_context(connection, Some("tillsync"), Some(LABEL))?;
-        pass_triggers(connection, false)?;
-        set(dirty.row.get(field))?;
-        pass_triggers(connection, true)?;
+        let local = row::cell(dirty.row.get(field));
+        connection.prepare_cached(row::update(field))?.execute(params![dirty.id.0, local])?;
         edit::set_context(connection, None, None)
     };
     let edited = edited();

@@ -25,6 +25,9 @@ const REVISION: i64 = 2;
 /// What says of a file that it is a till: `till`.
 const APPLICATION_ID: i64 = 0x7469_6c6c;
 
+/// Tables whose rows the engine writes with its mark.
+const MARKED: [&str; 3] = ["customer", "snapshot", "journal"];
+
 /// The key of `state` under which a file holds the revision of its triggers.
 const TRIGGERS: &str = "triggers";
 
@@ -75,6 +78,9 @@ pub(in crate::store) fn upgrade(connection: &mut Connection) -> rusqlite::Result
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let theirs = take_out(&transaction)?;
     migrate(&transaction)?;
+    for table in MARKED {
+        keep_mark(&transaction, table)?;
+    }
     for sql in objects().iter().map(|object| &object.sql).chain(&theirs) {
         transaction.execute_batch(sql)?;
     }
@@ -104,6 +110,16 @@ fn migrate(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// A mapper that builds a table anew knows the columns that it was told of, and the mark is not among them.
+fn keep_mark(transaction: &Transaction<'_>, table: &str) -> rusqlite::Result<()> {
+    let has_it = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = 'engine_mark')";
+    if transaction.query_row(has_it, [table], |row| row.get(0))? {
+        return Ok(());
+    }
+    transaction
+        .execute_batch(&format!("ALTER TABLE {table} ADD COLUMN engine_mark INTEGER NOT NULL DEFAULT 0"))
 }
 
 /// Removes our triggers and views, and with the views what an app has put on them, which is returned.
