@@ -72,5 +72,6 @@ pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
     Conflict, DecisionRow, EditBuilder, Fate, JournalRow, Receipt, Rejected, Status, Store, StoreOptions,
+    Unjournaled,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

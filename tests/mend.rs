@@ -74,6 +74,29 @@ fn triggers_that_were_taken_out_are_made_again_and_what_was_edited_without_them_
     assert_eq!(till.remote_value(2, "company"), "\"journaled\"");
 }
 
+#[test]
+fn what_the_store_would_not_take_of_it_is_shown_until_it_is_edited() {
+    let till = till(3);
+    let app = Connection::open(&till.path).unwrap();
+    rebuild(&app);
+    let long = "x".repeat(60);
+    app.execute("UPDATE customer SET phone = ?1 WHERE id = 2", [&long]).unwrap();
+    drop(app);
+
+    for _ in 0..2 {
+        let told = doctor(&till);
+        assert_eq!(told["ok"], false);
+        let detail = told["detail"].as_str().unwrap();
+        assert!(detail.contains("customer 2: phone: has 60 characters, at most 50 are allowed"), "{detail}");
+    }
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 0);
+    assert_eq!(till.local(2, "phone"), format!("\"{long}\""), "it is not lost");
+    till.set(2, "phone", "555");
+    assert_eq!(doctor(&till)["ok"], true);
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+    assert_eq!(till.remote_value(2, "phone"), "\"555\"");
+}
+
 /// An engine that was open all the time.
 #[test]
 fn a_sync_finds_out_too() {

@@ -103,6 +103,18 @@ fn encryption(store: &Store) -> Check {
 
 /// Opening has made them again.
 fn triggers(store: &Store) -> Check {
+    let unjournaled = match store.unjournaled() {
+        Ok(unjournaled) => unjournaled,
+        Err(error) => return Check::bad("triggers", Exit::Database, error.to_string()),
+    };
+    if let Some(first) = unjournaled.first() {
+        let advice = format!(
+            "{} made while they were missing is not sent, because the store would not take it; {}: edit it to a valid value",
+            render::count(unjournaled.len() as u64, "edit"),
+            first.problem
+        );
+        return Check::bad("triggers", Exit::Attention, advice);
+    }
     match store.mended() {
         None => Check::good("triggers", "they are all there"),
         Some(found) => {

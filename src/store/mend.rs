@@ -6,6 +6,7 @@
 //! walks through all customers, and so is done then only; a note in the file keeps it due until it is done.
 
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 
 use super::{Failed, Store, dirty, edit, row};
 use crate::customer::{CustomerId, FieldId, Row, Value};
@@ -14,6 +15,8 @@ use crate::flow::Dirty;
 
 /// The key of `state` under which it is noted that this is to be done.
 pub(super) const DUE: &str = "edits_to_be_found";
+/// The key of `state` under which stands what the triggers refused of it, until somebody edits it to a valid value.
+const REFUSED: &str = "edits_refused";
 /// What the journal says of them.
 const LABEL: &str = "found without an entry in the journal";
 /// Customers that are looked at in one transaction.
@@ -26,15 +29,39 @@ impl Store {
         self.mended
     }
 
+    /// Values of the working copy that differ from the snapshot, stand in no entry of the journal, and are no edits that
+    /// the store would take: made while our triggers were not there. They are not sent; an edit to a valid value ends it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn unjournaled(&self) -> Result<Vec<Unjournaled>> {
+        let Some(json) = self.state(REFUSED)? else { return Ok(Vec::new()) };
+        let noted: Vec<Unjournaled> = serde_json::from_str(&json).unwrap_or_default();
+        self.engine_read(|transaction| {
+            let mut still = Vec::new();
+            for one in noted {
+                let Some(dirty) = dirty::load(transaction, one.customer_id)? else { continue };
+                if untold(&dirty)?.iter().any(|(field, _)| field.name() == one.field) {
+                    still.push(one);
+                }
+            }
+            Ok(still)
+        })
+    }
+
     /// Journals what was edited while our triggers were not there.
     pub(super) fn mend(&mut self) -> Result<()> {
         if self.state(DUE)?.is_none() {
             return Ok(());
         }
-        let (mut found, mut after) = (0, i64::MIN);
-        while let Some((edits, last)) = self.engine_write(|transaction| mend_some(transaction, after))? {
+        let (mut found, mut after, mut refused) = (0, i64::MIN, self.unjournaled()?);
+        while let Some((edits, last)) =
+            self.engine_write(|transaction| mend_some(transaction, after, &mut refused))?
+        {
             (found, after) = (found + edits, last);
         }
+        let refused = (!refused.is_empty()).then(|| serde_json::to_string(&refused)).transpose();
+        self.set_state(REFUSED, refused.unwrap_or_default().as_deref())?;
         self.set_state(DUE, None)?;
         if found > 0 {
             tracing::warn!(
@@ -47,8 +74,23 @@ impl Store {
     }
 }
 
+/// A value of the working copy that nothing in the journal tells of, and that the triggers refuse to journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unjournaled {
+    /// The customer.
+    pub customer_id: CustomerId,
+    /// The attribute.
+    pub field: String,
+    /// Why it is no edit: the words of the refusal, without the value.
+    pub problem: String,
+}
+
 /// Returns how many edits it found, and the last customer that it looked at; none: there are no more.
-fn mend_some(connection: &Connection, after: i64) -> Result<Option<(usize, i64)>, Failed> {
+fn mend_some(
+    connection: &Connection,
+    after: i64,
+    refused: &mut Vec<Unjournaled>,
+) -> Result<Option<(usize, i64)>, Failed> {
     let mut statement =
         connection.prepare_cached("SELECT id FROM customer WHERE id > ?1 ORDER BY id LIMIT ?2")?;
     let ids = statement.query_map(params![after, CHUNK], |row| row.get(0))?;
@@ -57,7 +99,17 @@ fn mend_some(connection: &Connection, after: i64) -> Result<Option<(usize, i64)>
     for id in &ids {
         let Some(dirty) = dirty::load(connection, CustomerId(*id))? else { continue };
         for (field, base) in untold(&dirty)? {
-            found += usize::from(journal(connection, &dirty, field, &base)?);
+            match journal(connection, &dirty, field, &base)? {
+                None => found += 1,
+                Some(problem) => {
+                    refused.retain(|one| (one.customer_id, one.field.as_str()) != (dirty.id, field.name()));
+                    refused.push(Unjournaled {
+                        customer_id: dirty.id,
+                        field: field.name().to_owned(),
+                        problem,
+                    });
+                }
+            }
         }
     }
     Ok(ids.last().map(|last| (found, *last)))
@@ -78,8 +130,13 @@ fn untold(dirty: &Dirty) -> Result<Vec<(FieldId, Value)>, Failed> {
 }
 
 /// Goes back to the snapshot's value unseen, and from there to the working copy's as an app would. What the triggers refuse
-/// stays as it is, and is said.
-fn journal(connection: &Connection, dirty: &Dirty, field: FieldId, base: &Value) -> rusqlite::Result<bool> {
+/// stays as it is: its words are returned.
+fn journal(
+    connection: &Connection,
+    dirty: &Dirty,
+    field: FieldId,
+    base: &Value,
+) -> rusqlite::Result<Option<String>> {
     connection.execute_batch("SAVEPOINT mend")?;
     let edited = || {
         row::overwrite(connection, dirty.id, &[(field, row::cell(base))])?;
@@ -88,11 +145,22 @@ fn journal(connection: &Connection, dirty: &Dirty, field: FieldId, base: &Value)
         connection.prepare_cached(row::update(field))?.execute(params![dirty.id.0, local])?;
         edit::set_context(connection, None, None)
     };
-    let edited = edited();
-    if let Err(error) = &edited {
+    let problem = edited().err().map(|error| words(&error));
+    if problem.is_some() {
         connection.execute_batch("ROLLBACK TO mend")?;
-        tracing::warn!(customer = dirty.id.0, field = field.name(), code = ?error.sqlite_error_code(), "it stays as it is here, and is sent when it is edited to a valid value");
+        tracing::warn!(
+            customer = dirty.id.0,
+            field = field.name(),
+            "it stays as it is here, and is sent when it is edited to a valid value"
+        );
     }
     connection.execute_batch("RELEASE mend")?;
-    Ok(edited.is_ok())
+    Ok(problem)
+}
+
+/// What a refusal says behind its customer and field.
+fn words(error: &rusqlite::Error) -> String {
+    let all = error.to_string();
+    let refusal = all.split_once("tillsync refused: ").map_or(all.as_str(), |(_, refusal)| refusal);
+    refusal.trim_end_matches('\'').to_owned()
 }

@@ -52,6 +52,7 @@ pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
+pub use mend::Unjournaled;
 #[cfg(any(feature = "ffi", feature = "extension"))]
 pub(crate) use open::refuse_company;
 pub(crate) use open::{Lock, SyncLock};
