@@ -665,6 +665,30 @@ fn what_wants_a_person_is_readable() {
 }
 
 #[test]
+fn a_file_is_made_by_pull_and_by_create_and_by_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.db");
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tillsync"));
+        let output = command.arg("--json").arg("--db").arg(&path).args(words).output().unwrap();
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code().unwrap(), said["error"]["code"].as_str().unwrap_or_default().to_owned())
+    };
+    for words in [&["status"][..], &["edit", "1", "phone=5"], &["log"], &["doctor"], &["conflicts"]] {
+        assert_eq!(run(words).0, 6, "{words:?}");
+        assert!(!path.exists(), "{words:?} made a file");
+    }
+    assert_eq!(run(&["create"]), (0, String::new()));
+    assert_eq!(run(&["status"]), (0, String::new()));
+    assert_eq!(run(&["create"]), (2, "usage".to_owned()));
+
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(run(&["status"]), (6, "not_there".to_owned()));
+    assert_eq!(run(&["create"]).0, 2);
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+}
+
+#[test]
 fn mistakes_and_help_are_readable() {
     let till = till();
     with_filters(|| {

@@ -16,6 +16,7 @@
 //! | `backup`, `rekey`, `doctor`, `sandbox`, `demo` | the commands of those names |
 
 mod backup;
+mod create;
 mod decide;
 mod demo;
 mod doctor;
@@ -78,6 +79,7 @@ Example:
 enum Command {
     Demo(demo::Demo),
     Sandbox(sandbox::Serve),
+    Create(create::Create),
     Pull(sync::Pull),
     Edit(edit::Edit),
     Credit(edit::Credit),
@@ -106,6 +108,7 @@ impl Command {
         match self {
             Command::Demo(command) => command.run(till),
             Command::Sandbox(command) => command.run(till),
+            Command::Create(command) => command.run(till),
             Command::Pull(command) => command.run(till),
             Command::Edit(command) => command.run(till),
             Command::Credit(command) => command.run(till),

@@ -162,6 +162,11 @@ impl Till {
         self.open(Missing::Refuse)
     }
 
+    /// An empty till, where there is no file.
+    pub(super) fn create(&self) -> Result<Store, Failed> {
+        self.open(Missing::Make)
+    }
+
     fn open(&self, missing: Missing) -> Result<Store, Failed> {
         let options = StoreOptions { create: missing == Missing::Make, key: self.key()? };
         Ok(Store::open_with(self.path(), options)?)
