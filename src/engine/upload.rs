@@ -266,7 +266,7 @@ impl<R: Remote> SyncEngine<R> {
         self.counts.unchanged_customers += prepared.unchanged_customers as u64;
         self.tell(prepared.notices);
         let payloads = &prepared.payloads;
-        let adjusts = payloads.iter().filter(|payload| payload.credit.is_some());
+        let adjusts = payloads.iter().filter(|payload| payload.moves_money());
         let committed = Committed {
             customers: payloads.iter().map(|payload| (payload.id, payload.to_json().len())).collect(),
             adjusting: adjusts.map(|payload| payload.id).collect(),
@@ -373,7 +373,8 @@ impl<R: Remote> SyncEngine<R> {
             GetVerdict::Limited => ReadFailure::Limited,
             GetVerdict::Crowded => ReadFailure::Crowded,
             GetVerdict::Blank => ReadFailure::Again("an answer without a body".to_owned()),
-            GetVerdict::Again(why) | GetVerdict::TooMuch { why, .. } => ReadFailure::Again(why),
+            GetVerdict::Again(why) => ReadFailure::Again(why),
+            GetVerdict::TooMuch { why, .. } => ReadFailure::TooMuch(why),
             GetVerdict::Stop(failure) => ReadFailure::Stop(failure),
         };
         let (now_ms, chance) = (self.clock.now_ms(), self.random.f64());

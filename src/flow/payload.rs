@@ -83,6 +83,12 @@ impl Payload {
         self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)
     }
 
+    /// Whether it changes a balance. A store may move one without a newer `date_modified`, so no pull tells of it: its base
+    /// is read for this very batch.
+    pub fn moves_money(&self) -> bool {
+        self.value(FieldId::STORE_CREDIT_AMOUNTS).is_some()
+    }
+
     /// The newest journal row that is covered.
     pub fn up_to(&self) -> EditSeq {
         self.covers.iter().copied().max().unwrap_or(EditSeq(0))

@@ -1,10 +1,9 @@
 //! Edits through the library. They go the way of every other language: plain SQL, journaled by the triggers.
 
-use rusqlite::types::Value as Cell;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, named_params, params};
 use rust_decimal::Decimal;
 
-use super::{Receipt, Store, row};
+use super::{Receipt, Store, row, schema};
 use crate::customer::{CustomerId, Edit, EditError, EditSeq, FieldId, parse_argument};
 use crate::error::{Error, Failure, Result};
 
@@ -60,12 +59,13 @@ impl Store {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let before = newest_edit(&transaction).map_err(failed)?;
+        let mut after = before;
         let has_context = author.is_some() || label.is_some();
         if has_context {
             set_context(&transaction, author, label).map_err(failed)?;
         }
         for (id, edits) in edits {
-            match write_all(&transaction, *id, edits).map_err(failed)? {
+            match write_all(&transaction, *id, edits, &mut after).map_err(failed)? {
                 Written::Journaled => {}
                 Written::NoSuchCustomer => return Err(Failure::UnknownCustomer(*id).into()),
                 Written::Unseen(field) => {
@@ -77,7 +77,6 @@ impl Store {
         if has_context {
             set_context(&transaction, None, None).map_err(failed)?;
         }
-        let after = newest_edit(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         Ok(Receipt { after: EditSeq(before), up_to: EditSeq(after) })
     }
@@ -138,23 +137,29 @@ impl EditBuilder<'_> {
 enum Written {
     Journaled,
     NoSuchCustomer,
-    /// The row has changed, and the journal does not say so.
+    /// The journal does not tell of it, and our triggers are not there.
     Unseen(FieldId),
 }
 
-/// An update tells by itself whether there is such a customer.
-fn write_all(transaction: &Transaction<'_>, id: CustomerId, edits: &[Edit]) -> rusqlite::Result<Written> {
+/// An update tells by itself whether there is such a customer. `newest` is the newest edit before these, and then the newest of these.
+fn write_all(
+    transaction: &Transaction<'_>,
+    id: CustomerId,
+    edits: &[Edit],
+    newest: &mut i64,
+) -> rusqlite::Result<Written> {
     let is_update = |edit: &Edit| matches!(edit, Edit::Set(field, _) if *field != FieldId::NEW_PASSWORD);
     if !edits.first().is_some_and(is_update) && !exists(transaction, id)? {
         return Ok(Written::NoSuchCustomer);
     }
     for edit in edits {
-        let before = (newest_edit(transaction)?, cell(transaction, id, edit)?);
         if write(transaction, id, edit)? == 0 && is_update(edit) {
             return Ok(Written::NoSuchCustomer);
         }
-        let after = (newest_edit(transaction)?, cell(transaction, id, edit)?);
-        if after.1 != before.1 && after.0 == before.0 {
+        let is_journaled;
+        (*newest, is_journaled) = journaled_since(transaction, *newest, id, field_of(edit))?;
+        // A value that was there already is no edit; where our triggers are not there, nobody knows what it was.
+        if !is_journaled && !schema::is_current(transaction)? {
             return Ok(Written::Unseen(field_of(edit)));
         }
     }
@@ -168,15 +173,20 @@ fn field_of(edit: &Edit) -> FieldId {
     }
 }
 
-/// What stands in the column that an edit changes; none: a password has none.
-fn cell(transaction: &Transaction<'_>, id: CustomerId, edit: &Edit) -> rusqlite::Result<Option<Cell>> {
-    match field_of(edit) {
-        FieldId::NEW_PASSWORD => Ok(None),
-        field => {
-            let mut statement = transaction.prepare_cached(row::read_one(field))?;
-            statement.query_row([id.0], |row| row.get(0)).optional()
-        }
-    }
+/// The newest edit, and whether one of this attribute is among those behind `seq`.
+fn journaled_since(
+    transaction: &Transaction<'_>,
+    seq: i64,
+    id: CustomerId,
+    field: FieldId,
+) -> rusqlite::Result<(i64, bool)> {
+    transaction
+        .prepare_cached(
+            "SELECT coalesce(max(seq), ?1), coalesce(max(customer_id = ?2 AND field = ?3), 0)
+             FROM journal
+             WHERE seq > ?1",
+        )?
+        .query_row(params![seq, id.0, field.name()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Returns how many rows an update met.

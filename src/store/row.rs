@@ -63,14 +63,6 @@ pub(super) fn update(field: FieldId) -> &'static str {
     &UPDATES[field.index()]
 }
 
-/// Reads one column.
-pub(super) fn read_one(field: FieldId) -> &'static str {
-    static READS: LazyLock<Vec<String>> = LazyLock::new(|| {
-        FieldId::all().map(|field| format!("SELECT {field} FROM customer WHERE id = ?1")).collect()
-    });
-    &READS[field.index()]
-}
-
 /// Reads a row that was selected with [`COLUMNS`].
 pub(super) fn read(sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
     let mut row = Row::empty(CustomerId(sql.get(0)?));

@@ -54,6 +54,20 @@ impl Doubts {
         self.waiting.push(ToRead { at_ms, ..read });
     }
 
+    /// Takes out those that wait and hold more customers than this.
+    pub(super) fn larger_than(&mut self, at_once: usize) -> Vec<ToRead> {
+        self.waiting.extract_if(.., |read| read.group.ids.len() > at_once).collect()
+    }
+
+    /// Reads a batch back in parts.
+    pub(super) fn divide(&mut self, read: ToRead, at_once: usize) {
+        let ToRead { group, doubt, at_ms, is_second } = read;
+        for ids in group.ids.chunks(at_once) {
+            let group = Group { ids: ids.to_vec(), ..group.clone() };
+            self.waiting.push(ToRead { group, doubt: doubt.clone(), at_ms, is_second });
+        }
+    }
+
     /// A batch that is due leaves to be read back.
     pub(super) fn leave(&mut self, ticket: Ticket, now_ms: u64) -> Option<Vec<CustomerId>> {
         let due = self.waiting.iter().position(|read| read.at_ms <= now_ms)?;
@@ -143,6 +157,19 @@ mod tests {
         assert_eq!((doubts.in_flight(), doubts.due_ms()), (1, None));
         assert_eq!(doubts.take(Ticket(1)).map(|reading| reading.sent_ms), Some(70));
         assert!(doubts.is_empty());
+    }
+
+    #[test]
+    fn what_is_too_much_at_once_is_read_back_in_parts() {
+        let mut doubts = Doubts::default();
+        doubts.add(Group::of(ids(&[1, 2, 3, 4, 5])), Doubt::Unconfirmed, 0);
+        doubts.add(Group::of(ids(&[6])), Doubt::Unconfirmed, 0);
+        let larger = doubts.larger_than(2);
+        assert_eq!(larger.len(), 1);
+        larger.into_iter().for_each(|read| doubts.divide(read, 2));
+        let mut parts: Vec<_> = (1..=4).filter_map(|nth| doubts.leave(Ticket(nth), 0)).collect();
+        parts.sort();
+        assert_eq!(parts, [ids(&[1, 2]), ids(&[3, 4]), ids(&[5]), ids(&[6])]);
     }
 
     #[test]

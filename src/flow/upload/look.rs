@@ -28,6 +28,8 @@ pub(super) struct Look {
     absent: BTreeMap<CustomerId, u64>,
     /// No look before.
     not_before_ms: u64,
+    /// Customers a call.
+    at_once: usize,
 }
 
 /// A look that is on its way.
@@ -53,7 +55,7 @@ pub(super) struct Looked {
 impl Look {
     pub(super) fn new(fresh_ms: u64, apart_ms: u64, adjusting: BTreeSet<CustomerId>) -> Look {
         let (on_their_way, absent) = (BTreeMap::new(), BTreeMap::new());
-        Look { fresh_ms, apart_ms, adjusting, on_their_way, absent, not_before_ms: 0 }
+        Look { fresh_ms, apart_ms, adjusting, on_their_way, absent, not_before_ms: 0, at_once: AT_ONCE }
     }
 
     /// These have adjustments after all: they were made since the plan.
@@ -82,13 +84,13 @@ impl Look {
             return Vec::new();
         }
         let absent = self.absent.iter().filter(|(_, at_ms)| **at_ms <= now_ms).map(|(id, _)| *id);
-        let absent: Vec<CustomerId> = absent.take(AT_ONCE).collect();
+        let absent: Vec<CustomerId> = absent.take(self.at_once).collect();
         if !absent.is_empty() {
             return absent;
         }
         let is_old = |id: &CustomerId| !self.is_fresh(*id, bases) && !self.is_on_its_way(*id);
         match coming.clone().take(soon).any(|id| is_old(&id)) {
-            true => coming.filter(is_old).take(AT_ONCE).collect(),
+            true => coming.filter(is_old).take(self.at_once).collect(),
             false => Vec::new(),
         }
     }
@@ -108,6 +110,16 @@ impl Look {
     /// When a look left that is on its way.
     pub(super) fn sent_ms(&self, ticket: Ticket) -> Option<u64> {
         self.on_their_way.get(&ticket).map(|asked| asked.sent_ms)
+    }
+
+    /// The answer to a look was too large or too slow: half as many are asked for at once from now on. Returns false when
+    /// it was for one customer only.
+    pub(super) fn ask_fewer(&mut self, ticket: Ticket) -> bool {
+        let asked = self.on_their_way.get(&ticket).map_or(0, |asked| asked.ids.len());
+        if asked > 1 {
+            self.at_once = self.at_once.min(asked.div_ceil(2));
+        }
+        asked > 1
     }
 
     /// A look brought nothing.
@@ -222,6 +234,17 @@ mod tests {
         let looked = look.answered(Ticket(2), &ids(3..=4).into_iter().collect(), 5_000);
         assert_eq!((looked.back, looked.gone), (ids(3..=4), vec![]));
         assert_eq!(look.due_ms().max(), Some(10_000), "the others are looked for again");
+    }
+
+    #[test]
+    fn a_look_that_is_too_much_at_once_is_made_in_parts() {
+        let mut look = look(&[]);
+        look.asked(Ticket(1), ids(1..=100), 0);
+        assert!(look.ask_fewer(Ticket(1)));
+        look.failed(Ticket(1), 0);
+        assert_eq!(due(&look, 1..=200, &Bases::default()), ids(1..=50));
+        look.asked(Ticket(2), ids([1]), 0);
+        assert!(!look.ask_fewer(Ticket(2)), "it cannot be less");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use lanes::{EmailEdit, EmailOrder, order_emails};
 use super::{Bases, Pacer, PutVerdict, Rejection, RetryOptions, Ticket, Tickets};
 use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::Failure;
-use doubt::{Doubt, Doubts, Reading};
+use doubt::{Doubt, Doubts, Reading, ToRead};
 use isolate::{Families, first_third, smaller};
 use lanes::{Group, Lanes};
 use look::Look;
@@ -138,7 +138,7 @@ pub struct ToSend {
 pub struct Committed {
     /// The customers of the batch in the order of the call, each with its bytes. None: no batch was committed.
     pub customers: Vec<(CustomerId, usize)>,
-    /// Those of them whose store credit is adjusted.
+    /// Those of them whose store credit is adjusted or set.
     pub adjusting: Vec<CustomerId>,
     /// Customers that did not fit in; those in neither list had nothing to send.
     pub left: Vec<CustomerId>,
@@ -153,6 +153,8 @@ pub enum ReadFailure {
     Crowded,
     /// It may go better next time.
     Again(String),
+    /// It is too large, or too slow, for so many customers.
+    TooMuch(String),
     /// It will not.
     Stop(Failure),
 }
@@ -414,7 +416,13 @@ impl Upload {
         };
         let again_ms = match failure {
             ReadFailure::Stop(failure) => self.give_up(failure, now_ms),
-            ReadFailure::Again(why) => {
+            ReadFailure::TooMuch(_)
+                if reading.as_ref().is_some_and(|reading| reading.read.group.ids.len() > 1) =>
+            {
+                return reading.into_iter().for_each(|reading| self.read_fewer(reading.read, now_ms));
+            }
+            ReadFailure::TooMuch(_) if reading.is_none() && self.look.ask_fewer(ticket) => now_ms,
+            ReadFailure::Again(why) | ReadFailure::TooMuch(why) => {
                 let again_ms = self.patience.missed_read(sent_ms, now_ms, chance, &why);
                 again_ms.unwrap_or_else(|failure| self.give_up(failure, now_ms))
             }
@@ -428,6 +436,19 @@ impl Upload {
         match reading {
             Some(reading) => self.doubts.again(reading.read, again_ms),
             None => self.look.failed(ticket, again_ms),
+        }
+    }
+
+    /// An answer that is too large or too slow for so many customers: half as many are read back at once from now on.
+    fn read_fewer(&mut self, mut read: ToRead, now_ms: u64) {
+        let at_once = read.group.ids.len().div_ceil(2);
+        let mut larger = self.doubts.larger_than(at_once);
+        read.at_ms = now_ms;
+        larger.push(read);
+        for mut read in larger {
+            self.acquit(&mut read.group);
+            self.leaves_family(&mut read.group);
+            self.doubts.divide(read, at_once);
         }
     }
 
