@@ -683,6 +683,9 @@ fn a_file_is_made_by_pull_and_by_create_and_by_nothing_else() {
     assert_eq!(run(&["create"]), (2, "usage".to_owned()));
 
     std::fs::write(&path, "").unwrap();
+    for words in [&["sync"][..], &["push"], &["worker"]] {
+        assert_eq!(run(words), (6, "not_there".to_owned()), "{words:?}");
+    }
     assert_eq!(run(&["status"]), (6, "not_there".to_owned()));
     assert_eq!(run(&["create"]).0, 2);
     assert_eq!(std::fs::read(&path).unwrap(), b"");

@@ -108,6 +108,14 @@ impl Failed {
         matches!(self, Failed::Told(told) if told.passes)
     }
 
+    /// The word for scripts.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Failed::Told(told) => told.code,
+            Failed::NobodyListens => "",
+        }
+    }
+
     /// The words, without the hint.
     pub(super) fn message(&self) -> &str {
         match self {

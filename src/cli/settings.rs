@@ -204,8 +204,10 @@ impl Till {
         missing: Missing,
         policies: Policies,
     ) -> Result<SyncEngine<HttpRemote>, Failed> {
-        let makes = missing == Missing::Make && !self.path().exists();
-        let there = if makes { None } else { Some(self.store()?) };
+        let there = match self.store() {
+            Err(failed) if missing == Missing::Make && failed.code() == "not_there" => None,
+            there => Some(there?),
+        };
         let options = self.http(there.as_ref())?;
         let remote = HttpRemote::new(&options)?;
         let mut store = there.map_or_else(|| self.open(missing), Ok)?;

@@ -147,7 +147,7 @@ impl Sync {
 
 fn once(till: &Till) -> Done {
     let bar = Bar::new(&till.out);
-    let report = till.engine(Missing::Make, &bar)?.sync()?;
+    let report = till.engine(Missing::Refuse, &bar)?.sync()?;
     drop(bar);
     told(till, &report)
 }

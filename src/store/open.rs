@@ -61,8 +61,16 @@ pub(super) fn connect(path: &Path, key: Option<&Key>) -> Result<Connection> {
 fn refuse_stray(connection: &Connection, path: &Path) -> Result<()> {
     /// Of a file that is being made, whose journal goes in an instant.
     const WAIT: Duration = Duration::from_secs(1);
-    let journal = with_suffix(&real(path), "-journal");
-    let is_stray = || journal.metadata().is_ok_and(|file| file.len() > 0) && is_write_ahead(connection, path);
+    let file = real(path);
+    let (journal, log) = (with_suffix(&file, "-journal"), with_suffix(&file, "-wal"));
+    let holds_anything =
+        |file: &Path, more_than: u64| file.metadata().is_ok_and(|file| file.len() > more_than);
+    let is_stray = || {
+        holds_anything(&journal, 0)
+            && is_write_ahead(connection, path)
+            // A file that was killed while it was made has one page at most, its own journal, and no log yet.
+            && (holds_anything(&file, FIRST_PAGE) || holds_anything(&log, 0))
+    };
     let began = Instant::now();
     while is_stray() {
         if began.elapsed() >= WAIT {
@@ -73,9 +81,11 @@ fn refuse_stray(connection: &Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Bytes of a file's first page.
+const FIRST_PAGE: u64 = 4_096;
+
 /// By the file's first bytes, before SQLite goes by them. Those of an encrypted one tell nothing: it has more than a page.
 fn is_write_ahead(connection: &Connection, path: &Path) -> bool {
-    const FIRST_PAGE: u64 = 4_096;
     match descriptors::read_start::<20>(connection) {
         Some(start) if start.starts_with(b"SQLite format 3\0") => start[18] == 2,
         _ => path.metadata().is_ok_and(|file| file.len() > FIRST_PAGE),
