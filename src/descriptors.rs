@@ -19,7 +19,7 @@
 #![allow(unsafe_code, reason = "the functions of SQLite's file system are pointers of C")]
 
 #[cfg(unix)]
-pub(crate) use unix::is_held_by_others;
+pub(crate) use unix::{is_deleted, is_held_by_others};
 
 use std::ffi::c_void;
 
@@ -48,6 +48,12 @@ pub(crate) fn read_start<const BYTES: usize>(connection: &Connection) -> Option<
     is_read.then_some(start)
 }
 
+/// A file that is open cannot be deleted here.
+#[cfg(not(unix))]
+pub(crate) fn is_deleted(_: &std::path::Path) -> bool {
+    false
+}
+
 /// Locks belong to handles here: others do no harm.
 #[cfg(not(unix))]
 pub(crate) fn is_held_by_others(_: &[std::path::PathBuf]) -> bool {
@@ -62,7 +68,7 @@ mod unix {
     use std::mem::{ManuallyDrop, transmute};
     use std::os::fd::FromRawFd;
     use std::os::unix::fs::MetadataExt;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
     use rusqlite::ffi::{sqlite3_syscall_ptr, sqlite3_vfs, sqlite3_vfs_find};
@@ -100,6 +106,15 @@ mod unix {
         }
         let ours = ours();
         open_descriptors().any(|(fd, file)| files.contains(&file) && ours.get(&fd) != Some(&file))
+    }
+
+    /// Whether our SQLite has this file open although it was deleted. Known on Linux only, where a descriptor tells its name.
+    pub(crate) fn is_deleted(file: &Path) -> bool {
+        let name = format!("{} (deleted)", file.display());
+        ours().keys().any(|fd| {
+            std::fs::read_link(format!("/proc/self/fd/{fd}"))
+                .is_ok_and(|to| to.as_os_str().as_encoded_bytes() == name.as_bytes())
+        })
     }
 
     /// From now on every descriptor that our SQLite opens is known. Before its first connection, best.

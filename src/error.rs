@@ -71,6 +71,8 @@ pub enum Failure {
     InUse(PathBuf),
     #[error("the database {0} is open in this process outside of the SQLite of this library")]
     TwoSqlites(PathBuf),
+    #[error("the write-ahead log of the database {0} was deleted while it was in use")]
+    LogGone(PathBuf),
     #[error("{0}")]
     Key(String),
     #[cfg_attr(not(feature = "keyring"), allow(dead_code, reason = "nobody asks a keyring then"))]
@@ -145,6 +147,7 @@ impl Error {
                 | NotEncrypted(_)
                 | InUse(_)
                 | TwoSqlites(_)
+                | LogGone(_)
                 | Database { .. }
         )
     }
@@ -199,6 +202,7 @@ impl Error {
             Failure::NotEncrypted(_) => "not_encrypted",
             Failure::InUse(_) => "in_use",
             Failure::TwoSqlites(_) => "two_sqlites",
+            Failure::LogGone(_) => "log_gone",
             Failure::Key(_) => "key",
             Failure::Keyring(_) => "keyring",
             Failure::NotBuiltIn { .. } => "not_built_in",
@@ -255,6 +259,10 @@ impl Error {
                 "neither would see the other's locks, which destroys the file: sync by the worker as a process (tillsync worker), by \
                  the extension loaded into the app's own SQLite, or do everything through this library; and copy a file \
                  by backup, never by reading it in this process. See docs/embedding.md"
+            }
+            Failure::LogGone(_) => {
+                "a second SQLite of this process has opened and closed the file (see docs/embedding.md), or somebody has deleted the \
+                 log by hand. Nothing is written any more: open the file anew"
             }
             Failure::Key(_) => "see docs/operations.md for what may be a key, and where it may be kept",
             Failure::Keyring(_) => "unlock the keyring, or keep the key in a file or the environment",

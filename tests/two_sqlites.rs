@@ -10,9 +10,10 @@ mod library;
 
 use std::fs::File;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Till, till};
+use common::{Till, sandbox, till};
 use tillsync::{Event, Store, Syncer, SyncerOptions};
 
 /// What is in the folder of a till, byte for byte.
@@ -117,6 +118,40 @@ fn a_sync_does_not_begin_while_the_file_is_open_by_other_means() {
 }
 
 /// The file and its log, without opening them: as they were written last.
+/// Opened by the app's own SQLite between two pages: the next transaction is not begun.
+#[test]
+fn a_sync_ends_when_the_file_is_opened_by_other_means_meanwhile() {
+    let till = Till::new(sandbox(600));
+    let (path, opened) = (till.path.clone(), Arc::new(Mutex::new(None)));
+    let keep = opened.clone();
+    let mut engine = till.engine().on_event(move |event| {
+        if matches!(event, Event::Progress(_)) {
+            keep.lock().unwrap().get_or_insert_with(|| File::open(&path).unwrap());
+        }
+    });
+    let refused = engine.pull(tillsync::Extent::Full).unwrap_err();
+    assert_eq!(refused.code(), "two_sqlites");
+    drop(engine);
+    assert!(
+        is_locked(&till.path) || till.path.with_extension("db-wal").exists(),
+        "its log is not taken away"
+    );
+    drop(opened);
+    assert_eq!(till.engine().pull(tillsync::Extent::Full).map(|report| report.complete).ok(), Some(true));
+}
+
+/// As a second SQLite of the process leaves it that has opened and closed the file.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_is_written_to_a_log_that_was_deleted() {
+    let till = till(3);
+    let mut engine = till.engine();
+    till.set(1, "phone", "555");
+    std::fs::remove_file(till.path.with_extension("db-wal")).unwrap();
+    let refused = engine.sync().unwrap_err();
+    assert_eq!((refused.code(), refused.is_database()), ("log_gone", true));
+}
+
 fn bytes_of(till: &Till) -> Vec<(u64, std::time::SystemTime)> {
     let files = ["till.db", "till.db-wal"].map(|name| till.folder.path().join(name).metadata().unwrap());
     files.iter().map(|file| (file.len(), file.modified().unwrap())).collect()

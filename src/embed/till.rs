@@ -139,6 +139,7 @@ impl Till {
 
     /// Refuses to go on when the app has opened the file by other means in this process.
     pub(super) fn refuse_company(&self) -> Result<()> {
+        crate::store::refuse_loss(&self.path)?;
         crate::store::refuse_company(&self.path)
     }
 

@@ -53,9 +53,9 @@ pub use decide::{Conflict, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
 pub use mend::Unjournaled;
-#[cfg(any(feature = "ffi", feature = "extension"))]
-pub(crate) use open::refuse_company;
 pub(crate) use open::{Lock, SyncLock};
+#[cfg(any(feature = "ffi", feature = "extension"))]
+pub(crate) use open::{refuse_company, refuse_loss};
 pub(crate) use pull::{Judging, PageKind, Taken};
 #[cfg(feature = "ffi")]
 pub(crate) use query::{Found, Parameters};
@@ -184,6 +184,7 @@ impl Store {
     /// about a customer is decided inside it, so that no edit falls between reading and writing.
     fn engine_write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
         self.commit_pages()?;
+        self.refuse_company()?;
         let (path, mut began) = (&self.path, None);
         let run = || {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -192,6 +193,7 @@ impl Store {
             let done = work(&transaction)?;
             apply::wipe_passwords(&transaction)?;
             believe_marks(&transaction, false)?;
+            refuse_company(path)?;
             transaction.commit()?;
             Ok(done)
         };

@@ -113,6 +113,14 @@ pub(crate) fn refuse_company(path: &Path) -> Result<()> {
     }
 }
 
+/// Refuses a file whose log was deleted under a connection of ours: what is written now would be in no file.
+pub(crate) fn refuse_loss(path: &Path) -> Result<()> {
+    match descriptors::is_deleted(&with_suffix(&real(path), "-wal")) {
+        true => Err(Failure::LogGone(path.to_owned()).into()),
+        false => Ok(()),
+    }
+}
+
 /// A path that means a file, to us and to SQLite alike; made absolute, so that it goes on to mean the same one.
 pub(super) fn plain_path(path: &Path) -> Result<PathBuf> {
     let text = path.to_string_lossy();
@@ -266,8 +274,10 @@ impl Store {
         Ok(())
     }
 
-    /// Refuses to go on when the file has come into other hands of this process since it was opened.
+    /// Refuses to go on when the file has come into other hands of this process since it was opened, or was in them: who
+    /// closes it takes itself for the last one, and deletes the log.
     pub(crate) fn refuse_company(&self) -> Result<()> {
+        refuse_loss(&self.path)?;
         refuse_company(&self.path)
     }
 

@@ -49,6 +49,7 @@ impl Store {
     }
 
     fn begin_pages(&mut self) -> Result<()> {
+        self.refuse_company()?;
         // What the next sync would find out again: the commit does not wait for the disk.
         self.waits_for_disk(false)?;
         let begin = || {
@@ -68,6 +69,10 @@ impl Store {
     /// Commits what was taken in, if there is anything.
     pub(crate) fn commit_pages(&mut self) -> Result<()> {
         let Some(OpenPages { began }) = self.open_pages else { return Ok(()) };
+        if let Err(company) = self.refuse_company() {
+            self.take_back_pages();
+            return Err(company);
+        }
         let commit = || {
             apply::wipe_passwords(&self.connection)?;
             believe_marks(&self.connection, false)?;
