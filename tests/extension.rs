@@ -261,7 +261,7 @@ print(one.execute('SELECT tillsync_version()').fetchone()[0])";
 
 /// Nor does it go on when a second one has opened the file: neither would see the other's locks.
 #[test]
-fn a_file_that_a_second_sqlite_has_open_is_refused_until_it_is_closed() {
+fn a_file_that_a_second_sqlite_has_open_is_refused_and_so_is_the_one_whose_log_it_deleted() {
     let (Some(mut python), Some(apsw)) = (python(), fetched("apsw")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let company = "import json, sys, sqlite3, apsw
@@ -283,5 +283,5 @@ status()";
     python = python.arg(folder.path().join("till.db"));
     let output = python.output().unwrap();
     let (said, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(said.lines().collect::<Vec<_>>(), ["fine", "two_sqlites", "fine"], "{err}");
+    assert_eq!(said.lines().collect::<Vec<_>>(), ["fine", "two_sqlites", "log_gone"], "{err}");
 }

@@ -97,6 +97,20 @@ fn what_the_store_would_not_take_of_it_is_shown_until_it_is_edited() {
     assert_eq!(till.remote_value(2, "phone"), "\"555\"");
 }
 
+#[test]
+fn an_index_that_was_dropped_is_made_again() {
+    let till = till(3);
+    till.set(1, "phone", "555");
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch("DROP INDEX journal_unsettled; DROP INDEX conflict_open; DROP INDEX customer_email")
+        .unwrap();
+    drop(app);
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+    let count = "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND name IN ('journal_unsettled', 'conflict_open', 'customer_email')";
+    let there: i64 = till.store().connection().query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(there, 3);
+}
+
 /// An engine that was open all the time.
 #[test]
 fn a_sync_finds_out_too() {

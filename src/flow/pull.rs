@@ -263,8 +263,11 @@ impl Pull {
             let words = "its pages go round in circles: customers that were listed before are listed again";
             return PullStep::Over(Err(words.to_owned()));
         }
+        // A total below what was seen is no word about the end: as long as there is a cursor, it is followed.
+        let is_disproved = page.cursor.is_some() && self.total.is_some_and(|total| self.seen.len() > total);
         let is_over = match (page.more, self.total) {
             (More::Yes, _) => false,
+            _ if is_disproved => false,
             (More::No, _) => !self.is_short(),
             (More::Untold, Some(_)) => !self.is_short(),
             (More::Untold, None) => false,
@@ -539,6 +542,16 @@ mod tests {
         asks(pull.page(&page(1..=249, None, More::No, Some(250)), None), Place::Number(2), 250);
         asks(pull.page(&page(NOBODY, None, More::No, None), None), Place::Start, 1);
         assert_eq!(pull.page(&page(1..=1, None, More::Yes, Some(249)), None), PullStep::Over(Ok(())));
+    }
+
+    #[test]
+    fn a_total_below_what_was_seen_does_not_end_a_list_that_has_a_cursor() {
+        for more in [More::No, More::Untold] {
+            let mut pull = Pull::new(None);
+            asks(pull.page(&page(1..=250, Some("a"), more, Some(0)), None), after("a"), 250);
+            asks(pull.page(&page(251..=300, Some("b"), more, Some(0)), None), after("b"), 250);
+            assert_eq!(pull.page(&page(NOBODY, None, More::No, Some(0)), None), PullStep::Over(Ok(())));
+        }
     }
 
     #[test]

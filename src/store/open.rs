@@ -34,6 +34,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     let StoreOptions { create: may_create, key } = options;
     unlock::allow(key.as_ref())?;
     let path = &plain_path(path)?;
+    refuse_loss(path)?;
     refuse_company(path)?;
     find_or_create(path, may_create)?;
     let connection = connect(path, key.as_ref())?;

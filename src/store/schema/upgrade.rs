@@ -1,6 +1,7 @@
 //! Brings a file to this build's schema: its migrations and its triggers, in one transaction.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use chrono::{SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
@@ -59,7 +60,26 @@ pub(in crate::store) fn is_current(connection: &Connection) -> rusqlite::Result<
     let there = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let there: Vec<(String, String)> = there.collect::<rusqlite::Result<_>>()?;
     let ours = there.iter().filter(|(name, _)| is_ours(name)).map(|(name, sql)| (name, sql));
-    Ok(ours.eq(objects().iter().map(|object| (&object.name, &object.sql))))
+    Ok(ours.eq(objects().iter().map(|object| (&object.name, &object.sql))) && has_indexes(connection)?)
+}
+
+/// The indexes of the migrations, each by its name: a table that is built anew loses its own, and a sync names some of them.
+static INDEXES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let runner = embedded::migrations::runner();
+    let lines = runner.get_migrations().iter().flat_map(|m| m.sql().unwrap_or_default().lines());
+    let index = |line: &str| {
+        let rest =
+            line.strip_prefix("CREATE INDEX ").or_else(|| line.strip_prefix("CREATE UNIQUE INDEX "))?;
+        let sql = line.replacen("INDEX ", "INDEX IF NOT EXISTS ", 1);
+        Some((rest.split_whitespace().next()?.to_owned(), sql))
+    };
+    lines.filter_map(index).collect()
+});
+
+fn has_indexes(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'index'")?;
+    let there = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<BTreeSet<String>>>()?;
+    Ok(INDEXES.iter().all(|(name, _)| there.contains(name)))
 }
 
 /// Whether the file had all of them already, so that one which is not there was taken out by somebody.
@@ -81,7 +101,9 @@ pub(in crate::store) fn upgrade(connection: &mut Connection) -> rusqlite::Result
     for table in MARKED {
         keep_mark(&transaction, table)?;
     }
-    for sql in objects().iter().map(|object| &object.sql).chain(&theirs) {
+    for sql in
+        INDEXES.iter().map(|(_, sql)| sql).chain(objects().iter().map(|object| &object.sql)).chain(&theirs)
+    {
         transaction.execute_batch(sql)?;
     }
     state::write(&transaction, TRIGGERS, Some(&REVISION.to_string()))?;
