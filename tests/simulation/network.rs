@@ -151,6 +151,7 @@ impl World {
         // That it was told to be gone counts, also where that was not so.
         let told_absent = if served.is_a_lie { [&lacking[..], &served.ids].concat() } else { Vec::new() };
         told_absent.iter().for_each(|id| *till.absences.entry(*id).or_default() += 1);
+        till.unlisted.extend(&lacking);
         till.blind.extend(lacking);
         if served.is_first && !served.is_by_id && answer.status < 300 {
             till.listed_ms = Some(as_of_ms);
@@ -159,6 +160,9 @@ impl World {
             let Some(id) = record["id"].as_i64() else { continue };
             till.reads.entry(id).or_default().enter(record, as_of_ms, served.is_by_id.then_some(run));
             till.blind.remove(&id);
+            if !served.is_by_id {
+                till.unlisted.remove(&id);
+            }
             till.absences.remove(&id);
         }
     }

@@ -47,6 +47,8 @@ pub struct Till {
     pub listed_ms: Option<u64>,
     /// Customers of whom it cannot know: a list lacked them, and gave no sign of that.
     pub blind: BTreeSet<i64>,
+    /// The same, until a list shows them: one who only kept others company in a question by id was not pulled.
+    pub unlisted: BTreeSet<i64>,
     /// How often it was told that a customer who is there was not, since it was told of it last.
     pub absences: BTreeMap<i64, u32>,
 }

@@ -17,8 +17,8 @@ impl Invariant for Pulls {
         }
         let Some(listed_ms) = world.till().listed_ms else { return Ok(()) };
         let all: Vec<i64> = world.core.ids().into_iter().map(i64::from).collect();
-        let blind = world.till().blind.clone();
-        for id in all.into_iter().filter(|id| !blind.contains(id)) {
+        let unlisted = world.till().unlisted.clone();
+        for id in all.into_iter().filter(|id| !unlisted.contains(id)) {
             self.brought(world, id, listed_ms)?;
         }
         Ok(())
