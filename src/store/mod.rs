@@ -193,7 +193,7 @@ impl Store {
             let done = work(&transaction)?;
             apply::wipe_passwords(&transaction)?;
             believe_marks(&transaction, false)?;
-            refuse_company(path)?;
+            open::refuse_company(path)?;
             transaction.commit()?;
             Ok(done)
         };
