@@ -26,7 +26,7 @@ const KEY: &str = "TILLSYNC_KEY";
 pub(super) struct Settings {
     /// The database file
     #[arg(long, global = true, value_name = "PATH", env = "TILLSYNC_DB", hide_env_values = true)]
-    #[arg(default_value = "tillsync.db")]
+    #[arg(default_value = "till.db")]
     db: PathBuf,
 
     /// Where the API is; plain http for loopback addresses only
