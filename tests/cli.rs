@@ -124,7 +124,15 @@ impl Till {
 
     /// What a person sees, without what differs from run to run; as wide as before, so that tables stay tables.
     fn seen(&self, arguments: &[&str]) -> String {
-        let ran = self.run(arguments);
+        self.told(&self.run(arguments))
+    }
+
+    /// The same on a terminal of another width.
+    fn seen_at(&self, columns: &str, arguments: &[&str]) -> String {
+        self.told(&ran(self.command(arguments).env("COLUMNS", columns)))
+    }
+
+    fn told(&self, ran: &Ran) -> String {
         let mut text = format!("status {}\n{}", ran.status, ran.out);
         if !ran.err.is_empty() {
             text += &format!("--- standard error ---\n{}", ran.err);
@@ -699,7 +707,26 @@ fn mistakes_and_help_are_readable() {
         insta::assert_snapshot!("error_password", till.seen(&["edit", "1", "new_password=hunter2"]));
         insta::assert_snapshot!("error_missing", till.seen(&["status", "--db", "other.db"]));
         insta::assert_snapshot!("error_offline", till.seen(&["sync", "--api-url", "http://127.0.0.1:1"]));
+        insta::assert_snapshot!("error_number", till.seen(&["show", "abc"]));
+        insta::assert_snapshot!("error_argument", till.seen(&["credit", "1"]));
+        insta::assert_snapshot!("overview", till.seen(&[]));
         insta::assert_snapshot!("help", till.seen(&["--help"]));
-        insta::assert_snapshot!("help_edit", till.seen(&["edit", "--help"]));
+        for columns in ["60", "100"] {
+            let seen = |arguments| till.seen_at(columns, arguments);
+            insta::assert_snapshot!(format!("help_edit_{columns}"), seen(&["edit", "--help"]));
+            insta::assert_snapshot!(format!("help_worker_{columns}"), seen(&["help", "worker"]));
+        }
     });
+}
+
+/// They stand once, at the top; every command takes them all the same, in front of it and behind it.
+#[test]
+fn settings_are_taken_in_front_of_a_command_and_behind_it() {
+    let till = till();
+    for arguments in [["--json", "status"], ["status", "--json"]] {
+        let document: Value = serde_json::from_str(&till.ok(&arguments)).unwrap();
+        assert_eq!(document["pending_fields"], 0, "{arguments:?}");
+    }
+    let completions = till.seen(&["completions", "bash"]);
+    assert!(completions.contains("--store-hash"));
 }

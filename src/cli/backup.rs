@@ -9,11 +9,11 @@ use super::exit::Exit;
 use super::settings::{NewKey, Till};
 use super::{Done, render};
 
-/// Copy the database to a file, consistent while edits and syncs go on
+/// Copy the database to a file, while it is used
 #[derive(Args)]
 #[command(after_help = "\
-The copy is one file, for its owner only; nothing is overwritten. It holds the edits that wait too:
-never let two tills live on from one copy. An encrypted database gives an encrypted copy, unless it is to
+The copy is one file, for its owner only; nothing is overwritten. It holds the edits that wait too: \
+never let two tills live on from one copy. An encrypted database gives an encrypted copy, unless it is to \
 have another key, or none.
 
 Examples:

@@ -7,7 +7,9 @@ use super::exit::{Exit, Failed};
 use super::settings::Till;
 use super::{Done, render};
 
-/// Make an empty database: its tables are there for the app before the first pull
+/// Make an empty database
+///
+/// Its tables are there for the app before the first pull.
 #[derive(Args)]
 #[command(after_help = "\
 `pull` makes it too, and fills it. A file that is there already, whatever it is, is left as it is (2).

@@ -8,7 +8,9 @@ use super::exit::Exit;
 use super::settings::Till;
 use super::{Done, edit, read, render};
 
-/// List the fields that both sides changed and that wait for a decision
+/// List what both sides changed
+///
+/// The fields that wait for a decision, with both values.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync conflicts --json")]
 pub(super) struct Conflicts {}
@@ -133,10 +135,12 @@ impl Resolve {
     }
 }
 
-/// Take back what a policy or a merge decided by itself: the other side's value goes up with the next sync
+/// Take back what a policy or a merge decided
+///
+/// The other side's value goes up with the next sync.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  tillsync log 42    # shows the decisions, with their numbers\n  tillsync undo 17"
+    after_help = "Example:\n  # the log shows the decisions, with their numbers:\n  tillsync log 42\n  tillsync undo 17"
 )]
 pub(super) struct Undo {
     /// The decision, by the number that `log` shows
@@ -155,7 +159,7 @@ fn answer(till: &Till, id: Option<i64>, fields: usize, text: impl FnOnce() -> St
     Ok(Exit::Done)
 }
 
-/// List the edits that the store refused, with its reasons
+/// List what the store refused, and why
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync rejected")]
 pub(super) struct Rejected {}
@@ -194,7 +198,7 @@ pub(super) fn rejected_in_words(rejected: &[tillsync::Rejected]) -> String {
     text
 }
 
-/// Send rejected edits again with the next sync
+/// Send refused edits again with the next sync
 #[derive(Args)]
 #[command(after_help = "Examples:\n  tillsync retry 42\n  tillsync retry --seq 1042\n  tillsync retry --all")]
 #[command(group = clap::ArgGroup::new("whose").required(true))]
@@ -227,7 +231,9 @@ impl Retry {
     }
 }
 
-/// Give up edits: the working copy goes back to what the store has
+/// Give up edits
+///
+/// The working copy goes back to what the store has.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  tillsync discard 42 phone\n  tillsync discard 42 'form_fields.Shoe size'\n  tillsync discard 42\n  tillsync discard --seq 1042"

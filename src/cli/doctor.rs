@@ -15,11 +15,11 @@ use super::{Done, render};
 /// A clock that is further off makes the times in the journal misleading.
 const CLOCK_MAY_DIFFER: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 
-/// Check the file, the token, the clock and the rate budget
+/// Check the file, the token and the clock
 #[derive(Args)]
 #[command(after_help = "\
-The checks of the file need no network. The status is that of the worst failure: 6 the file,
-5 the token, scope or store hash, 4 the store cannot be reached, 2 a setting is missing,
+The checks of the file need no network. The status is that of the worst failure: 6 the file, \
+5 the token, scope or store hash, 4 the store cannot be reached, 2 a setting is missing, \
 3 the till's clock is off.
 
 Example:

@@ -23,8 +23,8 @@ const STANDARD_INPUT: &str = "@-";
 /// Edit customers; sent with the next sync
 #[derive(Args)]
 #[command(after_help = "\
-A value is read by the attribute's type: text as it stands, numbers, true or false, and JSON for
-channel_ids, form_fields and store_credit_amounts. FIELD=@- reads it from standard input;
+A value is read by the attribute's type: text as it stands, numbers, true or false, and JSON for \
+channel_ids, form_fields and store_credit_amounts. FIELD=@- reads it from standard input; \
 new_password is taken from there only, because arguments show in ps.
 
 Examples:
@@ -183,7 +183,9 @@ fn with_place(error: tillsync::Error, lines: &[Line]) -> Failed {
 
 // ---- credit ------------------------------------------------------------------------------------------------------
 
-/// Adjust a customer's store credit by a signed amount; applied exactly once
+/// Add to store credit, or take from it
+///
+/// A signed amount, applied exactly once.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  tillsync credit 42 +25\n  tillsync credit 42 -12.50 --label 'return 77'"

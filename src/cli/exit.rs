@@ -1,8 +1,9 @@
 //! Exit statuses, and how a failure is told: to people on standard error with a hint, with `--json` as one document on
 //! standard output.
 
+use std::error::Error as _;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -203,12 +204,31 @@ impl From<serde_json::Error> for Failed {
 /// What clap has to say: help and version are answers, all else is a mistake.
 pub(super) fn usage(error: &clap::Error) -> Exit {
     let out = Out::new(asks_for_json(std::env::args_os()));
-    if error.use_stderr() && out.is_json() {
-        return Failed::usage(in_a_line(&error.to_string())).tell(&out);
+    if !error.use_stderr() {
+        // As with any answer: nobody left to read it is no failure.
+        _ = error.print();
+        return Exit::Done;
     }
-    // As with any answer: nobody left to read it is no failure.
-    _ = error.print();
-    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+    if out.is_json() {
+        return Failed::usage(in_a_line(&in_words(error, &error.to_string()))).tell(&out);
+    }
+    _ = write!(anstream::stderr(), "{}", in_words(error, &error.render().ansi().to_string()));
+    Exit::Usage
+}
+
+/// What the standard library has to say of something that is no number is not for a person at a till.
+fn in_words(error: &clap::Error, text: &str) -> String {
+    let theirs = error.source().map(ToString::to_string).unwrap_or_default();
+    let ours = match theirs.as_str() {
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            "it is a whole number, such as 42"
+        }
+        "number too large to fit in target type" | "number too small to fit in target type" => {
+            "no number here can be that large"
+        }
+        _ => return text.to_owned(),
+    };
+    text.replacen(&theirs, ours, 1)
 }
 
 /// clap found no command line to speak of, so the flag is looked for by hand.

@@ -9,6 +9,7 @@
 //! | `settings` | flags, environment and defaults; opens the file and the way to the store |
 //! | `out`, `render` | standard output; values, times and tables for people |
 //! | `exit` | exit statuses and how a failure is told |
+//! | `help` | what `--help` says |
 //! | `sync`, `progress` | `pull`, `push`, `sync`; their bar |
 //! | `worker` | the background worker as a process; commands in, events out |
 //! | `policies` | who decides when both sides changed an attribute |
@@ -22,6 +23,7 @@ mod demo;
 mod doctor;
 mod edit;
 mod exit;
+mod help;
 mod out;
 mod policies;
 mod progress;
@@ -36,7 +38,7 @@ mod worker;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
@@ -52,13 +54,17 @@ type Done = Result<Exit, Failed>;
 /// Offline-first sync of BigCommerce customers for tills: edits are journaled in a SQLite file, and sent later with
 /// the fewest and smallest calls.
 #[derive(Parser)]
-#[command(version, after_help = AFTER_HELP, max_term_width = 100, arg_required_else_help = true)]
+#[command(version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = AFTER_SHORT_HELP, after_long_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
     settings: Settings,
 }
+
+const AFTER_SHORT_HELP: &str = "\
+tillsync help COMMAND tells more of one; tillsync --help has the settings and the exit statuses. Begin with: tillsync demo";
 
 const AFTER_HELP: &str = "\
 Exit status:
@@ -104,6 +110,11 @@ enum Command {
 }
 
 impl Command {
+    /// Whether all that went wrong stands in its answer, as it does but for what runs on and on.
+    fn tells_by_itself(&self) -> bool {
+        !matches!(self, Command::Worker(_) | Command::Sandbox(_))
+    }
+
     fn run(self, till: &Till) -> Done {
         match self {
             Command::Demo(command) => command.run(till),
@@ -136,21 +147,24 @@ impl Command {
 
 /// Reads the arguments, runs the command, and says how it went.
 pub(crate) fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments = help::shown(Cli::command()).try_get_matches();
+    let cli = match arguments.and_then(|given| Cli::from_arg_matches(&given)) {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error).into(),
     };
-    start_logs();
+    start_logs(cli.command.tells_by_itself());
     let till = Till::new(cli.settings);
     let exit = cli.command.run(&till).unwrap_or_else(|failed| failed.tell(&till.out));
     exit.into()
 }
 
-/// Logs go to standard error, so that standard output stays the answer alone.
-fn start_logs() {
+/// Logs go to standard error, so that standard output stays the answer alone. What a command's own answer tells is not
+/// told a second time by a warning above it.
+fn start_logs(answers: bool) {
+    let usual = if answers { "error" } else { "warn" };
     let wanted = EnvFilter::try_from_env("TILLSYNC_LOG")
         .or_else(|_| EnvFilter::try_from_default_env())
-        .unwrap_or_else(|_| EnvFilter::new("warn"));
+        .unwrap_or_else(|_| EnvFilter::new(usual));
     let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(wanted).with(filter_fn(is_discreet)).with(lines).init();
 }

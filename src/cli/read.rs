@@ -20,7 +20,7 @@ pub(super) fn known(store: &Store, id: i64) -> Result<Row, Failed> {
 
 // ---- show --------------------------------------------------------------------------------------------------------
 
-/// Show one customer: the working copy, and what is pending
+/// Show one customer, and what is pending
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync show 42")]
 pub(super) struct Show {
@@ -76,7 +76,9 @@ fn with_store(field: FieldId, row: &Row, theirs: Option<&Attributes<'_>>) -> Str
 
 // ---- find --------------------------------------------------------------------------------------------------------
 
-/// Find customers whose name, email, phone or company begins with a text
+/// Find customers by name, email, phone, company
+///
+/// Those of which one of these begins with the text.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync find 'ana li' --limit 5")]
 pub(super) struct Find {
@@ -115,7 +117,9 @@ fn found_in_words(rows: &[Row]) -> String {
 
 // ---- diff --------------------------------------------------------------------------------------------------------
 
-/// Show what would be sent now: only what differs from the store
+/// Show what would be sent now
+///
+/// Only what differs from the store.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  tillsync diff\n  tillsync diff 42 43 --json")]
 pub(super) struct Diff {
@@ -202,7 +206,9 @@ fn form_changes(
 
 // ---- status ------------------------------------------------------------------------------------------------------
 
-/// Show what is pending, in flight, rejected and in conflict, and when it was last synced
+/// Show how it stands, and what waits
+///
+/// What is pending, in flight, rejected and in conflict, and when it was last synced.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync status --json")]
 pub(super) struct Status {}
@@ -256,7 +262,7 @@ fn with_advice(number: u64, what: &str, advice: &str) -> String {
 
 // ---- log ---------------------------------------------------------------------------------------------------------
 
-/// Show the journal: every edit, oldest first, and what became of it
+/// Show every edit, and what became of it
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync log 42")]
 pub(super) struct Log {

@@ -10,7 +10,7 @@ use super::{Done, render};
 /// Give an encrypted database another key
 #[derive(Args)]
 #[command(after_help = "\
-Stop every program that has the database open first. Whatever happens meanwhile, it opens with exactly one of
+Stop every program that has the database open first. Whatever happens meanwhile, it opens with exactly one of \
 the two keys. Backups keep the key that they were made with.
 
 Example:

@@ -9,7 +9,9 @@ use super::exit::Failed;
 use super::out::complain;
 use super::settings::Till;
 
-/// Serve a stand-in store on 127.0.0.1; prints its URL and token as one line of JSON
+/// Serve a stand-in store on 127.0.0.1
+///
+/// Prints its URL and token as one line of JSON, then serves until it is interrupted.
 #[derive(Args)]
 #[command(after_help = after_help())]
 pub(super) struct Serve {
@@ -59,16 +61,14 @@ fn behaviour(text: &str) -> Result<String, BehaviourError> {
 fn after_help() -> String {
     let knobs: Vec<String> =
         Behaviours::knobs().iter().map(|knob| format!("  {knob}\n      {}", knob.about)).collect();
-    let faults: Vec<String> =
-        Fault::names().chunks(6).map(|names| format!("  {}", names.join(", "))).collect();
+    let faults = Fault::names().join(", ");
     format!(
-        "Behaviours, the usual reading first:\n{}\n\nFaults:\n{}\n\n\
+        "Behaviours, the usual reading first:\n{}\n\nFaults:\n{faults}\n\n\
          Some take a number: delayed-answer:MS, delayed-apply:MS, slow:BYTES_PER_SECOND, wrong-date:SECONDS.\n\n\
          Examples:\n  tillsync sandbox --port 4010 --customers 1000\n  \
          tillsync sandbox --latency-ms 80 --quota 30 --window-ms 2000 --fault lost-answer=0.1\n  \
          tillsync sandbox --behaviour cursors=not-told --behaviour tidies=blanks+case",
         knobs.join("\n"),
-        faults.join(",\n"),
     )
 }
 

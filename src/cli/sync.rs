@@ -15,11 +15,12 @@ use super::{Done, decide, render};
 /// What one call carries at most.
 const BATCH: usize = 10;
 
-/// Bring the snapshot up to date; nothing is uploaded
+/// Fetch what changed; nothing is uploaded
 #[derive(Args)]
 #[command(after_help = "Examples:
   tillsync pull --store-hash abc123 --token-file token.txt
-  tillsync pull --full --allow-deletions 400    after the office has deleted some 400 customers
+  # after the office has deleted some 400 customers:
+  tillsync pull --full --allow-deletions 400
 
 Exit status 4 when the store's list was not whole: what came is in the file, and the next pull asks for all of it again.")]
 pub(super) struct Pull {
@@ -77,7 +78,9 @@ fn not_whole(why: Option<&str>) -> String {
     })
 }
 
-/// Upload what was edited; looks at those that it sends, and pulls nothing else
+/// Upload what was edited; nothing is pulled
+///
+/// Customers that were not read just now are looked at by id before they are sent.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync push --dry-run")]
 pub(super) struct Push {
@@ -124,11 +127,12 @@ fn batches_in_words(document: &DryRun) -> String {
     text
 }
 
-/// Recover, pull, merge, push: both sides end up equal
+/// Pull, merge and push: both sides end equal
 #[derive(Args)]
 #[command(after_help = "Examples:
   tillsync sync
-  tillsync sync --watch 60 --json    one document a line, one line a sync, also for failures that pass")]
+  # one line of JSON a sync, failures that pass too:
+  tillsync sync --watch 60 --json")]
 pub(super) struct Sync {
     /// Sync again and again, so many seconds after the last one ended, until interrupted; when the store cannot be
     /// reached or the file is busy, that is told and tried again

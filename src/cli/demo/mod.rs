@@ -29,7 +29,9 @@ const CUSTOMERS: usize = 1_000;
 /// A network that is not next door.
 const LATENCY_MS: u64 = 25;
 
-/// Show the main job on a stand-in store: pull, edit offline, sync, and the store's own word that it arrived
+/// See the main job done on a stand-in store
+///
+/// Pull, edit offline, sync, and the store's own word that it arrived.
 #[derive(Args)]
 #[command(after_help = "\
 Needs no network, no account and no settings; leaves nothing behind. The status is 1 if any check fails.

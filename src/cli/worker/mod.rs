@@ -48,15 +48,18 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How often the thread that takes the events looks whether there are to be any more.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Sync in the background: soon after an edit, on a schedule, when the network is back
+/// Sync in the background
+///
+/// Soon after an edit, on a schedule, and when the network is back.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  tillsync worker                   tells what happens, until it is interrupted
-  tillsync worker --json            for a program that starts it: events out, commands in, one JSON object a line
+  # tells what happens, until it is interrupted:
+  tillsync worker
+  # for a program that starts it: events out, commands in:
+  tillsync worker --json
   echo '{\"command\":\"status\",\"id\":1}' | tillsync worker --json
 
-Commands: sync_now, pause, resume, status, wait (receipt, timeout_ms), stop (within_ms). With --json it ends when its
-standard input does.")]
+Commands: sync_now, pause, resume, status, wait (receipt, timeout_ms), stop (within_ms). With --json each is one JSON object on a line, and it ends when its standard input does.")]
 pub(super) struct Worker {
     /// Make the file if it is not there; the first sync then pulls every customer
     #[arg(long)]
