@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+use serde::Serialize;
 
 use crate::customer::{CustomerId, EditError};
 
@@ -15,6 +16,31 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<Failure>);
+
+/// Whom and what a failure is about. In JSON: the members of an error beside `code`, `message` and `hint`, where there are such.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// The customer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<CustomerId>,
+    /// The attribute, as it was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The bound that a value breaks: characters, digits after the point, or the greatest number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+impl About {
+    /// Of an edit. A line that names no customer is about none.
+    fn edit(EditError { customer_id, field, problem }: &EditError) -> About {
+        About {
+            customer_id: Some(*customer_id).filter(|id| id.0 != 0),
+            field: Some(field.clone()),
+            limit: EditError::limit_in(problem),
+        }
+    }
+}
 
 /// The kinds of failure. The display of each is one sentence with the names that a person needs.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +57,8 @@ pub enum Failure {
     Constraint(String),
     #[error("{0}")]
     Usage(String),
+    #[error("{0}")]
+    Undecidable(EditError),
     #[error("customer {0} is not in this file")]
     UnknownCustomer(CustomerId),
     #[error("{path} belongs to the store {recorded}, not to {given}")]
@@ -116,6 +144,7 @@ impl Error {
                 | RefusedBySql(_)
                 | Constraint(_)
                 | Usage(_)
+                | Undecidable(_)
                 | UnknownCustomer(_)
                 | WrongStore { .. }
                 | Key(_)
@@ -183,7 +212,7 @@ impl Error {
         match &*self.0 {
             Failure::Refused(_) | Failure::RefusedBySql(_) => "refused",
             Failure::Constraint(_) => "constraint",
-            Failure::Usage(_) => "usage",
+            Failure::Usage(_) | Failure::Undecidable(_) => "usage",
             Failure::UnknownCustomer(_) => "unknown_customer",
             Failure::WrongStore { .. } => "wrong_store",
             Failure::Busy(_) | Failure::WorkerBusy(_) => "busy",
@@ -213,6 +242,30 @@ impl Error {
             Failure::Protocol(_) => "protocol",
             Failure::Stopped => "stopped",
             Failure::Unexpected(_) => "unexpected",
+        }
+    }
+
+    /// Whom and what it is about, for programs that put it beside the field of a form.
+    ///
+    /// ```
+    /// # fn main() -> tillsync::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let mut store = tillsync::Store::open(folder.path().join("till.db"))?;
+    /// let refused = store.edit(42).set("phone", &"5".repeat(51)).commit().unwrap_err();
+    /// let about = refused.about();
+    /// assert_eq!((about.customer_id, about.limit), (Some(tillsync::CustomerId(42)), Some(50)));
+    /// assert_eq!(about.field.as_deref(), Some("phone"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn about(&self) -> About {
+        match &*self.0 {
+            Failure::Refused(edit) | Failure::Undecidable(edit) => About::edit(edit),
+            Failure::UnknownCustomer(id) => About { customer_id: Some(*id), ..About::default() },
+            Failure::NotJournaled { customer_id, field, .. } => {
+                About { customer_id: Some(*customer_id), field: Some(field.clone()), limit: None }
+            }
+            _ => About::default(),
         }
     }
 
@@ -272,6 +325,9 @@ impl Error {
             Failure::Auth { .. } => "every edit is kept; correct it and sync again",
             Failure::Stopped => "every edit is kept; the next sync goes on from there",
             Failure::Protocol(_) => "every edit is kept; check --api-url",
+            Failure::Undecidable(_) => {
+                "nothing was changed: conflicts, rejected and log show what is open, and by which names"
+            }
             Failure::Usage(_) | Failure::Database { .. } | Failure::Unexpected(_) => return None,
         })
     }
@@ -309,7 +365,7 @@ impl Error {
                 Failure::NotWritable { path, cause }
             }
             _ => match refusal(&cause) {
-                Some(words) => Failure::RefusedBySql(words),
+                Some(words) => EditError::read(&words).map_or(Failure::RefusedBySql(words), Failure::Refused),
                 None => Failure::Database { path, source },
             },
         }

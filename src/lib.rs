@@ -58,7 +58,7 @@ pub use customer::{
 pub use engine::{
     EditEvent, Event, Extent, Progress, PullReport, Requests, Stopper, SyncEngine, SyncOptions, SyncReport,
 };
-pub use error::{Error, Result};
+pub use error::{About, Error, Result};
 pub use flow::{
     Answer, Contest, Decision, DeletionBrake, Keep, Outcome, PageAsk, Place, Policies, Policy, RateHeaders,
     Resolver, RetryOptions, Ticket, Trouble, UploadOptions,

@@ -416,7 +416,9 @@ fn failures_are_documents_too() {
         assert_ne!(status, 0, "{arguments:?}");
         assert_eq!(keys(&document), ["error"]);
         assert_eq!(document["error"]["code"], code, "{arguments:?}");
-        assert_eq!(keys(&document["error"]), ["code", "hint", "message"]);
+        let error = document["error"].clone();
+        assert!(error["message"].is_string() && error["hint"].is_string(), "{arguments:?}: {error}");
+        error
     };
     check("usage", &["no-such-command"]);
     check("usage", &["status", "--no-such-flag"]);
@@ -427,6 +429,23 @@ fn failures_are_documents_too() {
     check("not_there", &["status", "--db", "not-there.db"]);
     check("wrong_store", &["sync", "--store-hash", "other"]);
     check("offline", &["sync", "--api-url", "http://127.0.0.1:1"]);
+    // Whom and what it is about, for a form that shows it beside its field; where it is about nobody, no such member.
+    let about = |code: &str, arguments: &[&str]| {
+        let error = check(code, arguments);
+        ["customer_id", "field", "limit"].map(|name| error.get(name).cloned())
+    };
+    let (one, phone) = (Some(json!(1)), Some(json!("phone")));
+    assert_eq!(
+        about("refused", &["edit", "1", &format!("phone={}", "5".repeat(51))]),
+        [one.clone(), phone.clone(), Some(json!(50))]
+    );
+    assert_eq!(
+        about("refused", &["edit", "1", "email=x"]),
+        [one.clone(), Some(json!("email")), Some(json!(3))]
+    );
+    assert_eq!(about("usage", &["resolve", "1", "phone", "--keep", "local"]), [one, phone, None]);
+    assert_eq!(about("unknown_customer", &["show", "999"]), [Some(json!(999)), None, None]);
+    assert_eq!(about("offline", &["sync", "--api-url", "http://127.0.0.1:1"]), [None, None, None]);
 }
 
 #[test]

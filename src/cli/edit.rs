@@ -119,7 +119,7 @@ fn parse_edits(id: i64, words: &[String]) -> Result<Vec<tillsync::Edit>, Failed>
 /// Why a password is not taken from the command line.
 pub(super) fn shown_in_ps(id: i64) -> Failed {
     let why = "is not taken from the command line, where every user of the machine could read it";
-    Failed::usage(format!("customer {id}: {PASSWORD}: {why}"))
+    Failed::edit(id, PASSWORD, why)
         .hint(format!("tillsync edit {id} {PASSWORD}=@- reads it from standard input"))
 }
 
@@ -231,10 +231,8 @@ impl Credit {
 
     fn decimal(&self) -> Result<Decimal, Failed> {
         let field = FieldId::STORE_CREDIT_AMOUNTS;
-        let wrong = || {
-            let id = self.id;
-            Failed::usage(format!("customer {id}: {field}: an adjustment is a signed amount, such as -12.50"))
-        };
+        let wrong =
+            || Failed::edit(self.id, field.name(), "an adjustment is a signed amount, such as -12.50");
         Decimal::from_str(&self.amount).map_err(|_| wrong())
     }
 }

@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::json;
+use tillsync::{About, CustomerId, EditError};
 
 use super::out::{Out, complain};
 
@@ -46,7 +47,7 @@ impl Exit {
 #[derive(Debug)]
 pub(super) enum Failed {
     /// What is told, and the status.
-    Told(Told),
+    Told(Box<Told>),
     /// Whoever read standard output has gone: nobody is left to tell.
     NobodyListens,
 }
@@ -58,6 +59,7 @@ pub(super) struct Told {
     code: &'static str,
     message: String,
     hint: Option<String>,
+    about: About,
     passes: bool,
 }
 
@@ -71,7 +73,16 @@ impl Failed {
     pub(super) fn unknown_customer(id: i64) -> Failed {
         let failed =
             Failed::told(Exit::Usage, "unknown_customer", format!("customer {id} is not in this file"));
-        failed.hint("pull first, or look for the customer with find")
+        let about = About { customer_id: Some(CustomerId(id)), ..About::default() };
+        failed.about(about).hint("pull first, or look for the customer with find")
+    }
+
+    /// A value that is not taken, under the name of its field.
+    pub(super) fn edit(id: i64, field: &str, problem: &str) -> Failed {
+        let (customer_id, field) = (CustomerId(id), field.to_owned());
+        let refused = EditError { customer_id, field: field.clone(), problem: problem.to_owned() };
+        let about = About { customer_id: Some(customer_id), field: Some(field), limit: None };
+        Failed::usage(refused.to_string()).about(about)
     }
 
     /// Something that should not happen.
@@ -85,13 +96,21 @@ impl Failed {
     }
 
     fn told(exit: Exit, code: &'static str, message: String) -> Failed {
-        Failed::Told(Told { exit, code, message, hint: None, passes: false })
+        let about = About::default();
+        Failed::Told(Box::new(Told { exit, code, message, hint: None, about, passes: false }))
     }
 
     /// The same with what to do next.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Failed {
         if let Failed::Told(told) = &mut self {
             told.hint = Some(hint.into());
+        }
+        self
+    }
+
+    fn about(mut self, about: About) -> Failed {
+        if let Failed::Told(told) = &mut self {
+            told.about = about;
         }
         self
     }
@@ -136,8 +155,13 @@ impl Failed {
     /// As programs are told it.
     pub(super) fn document(&self) -> serde_json::Value {
         match self {
-            Failed::Told(Told { code, message, hint, .. }) => {
-                json!({ "error": { "code": code, "message": message, "hint": hint } })
+            Failed::Told(told) => {
+                let Told { code, message, hint, about, .. } = &**told;
+                let mut error = json!(about);
+                error["code"] = json!(code);
+                error["message"] = json!(message);
+                error["hint"] = json!(hint);
+                json!({ "error": error })
             }
             Failed::NobodyListens => serde_json::Value::Null,
         }
@@ -162,13 +186,14 @@ impl Failed {
 
 impl From<tillsync::Error> for Failed {
     fn from(error: tillsync::Error) -> Failed {
-        Failed::Told(Told {
+        Failed::Told(Box::new(Told {
             exit: class(&error),
             code: error.code(),
             message: error.to_string(),
             hint: error.hint().map(str::to_owned),
+            about: error.about(),
             passes: error.can_retry(),
-        })
+        }))
     }
 }
 
@@ -210,7 +235,8 @@ pub(super) fn usage(error: &clap::Error) -> Exit {
         return Exit::Done;
     }
     if out.is_json() {
-        return Failed::usage(in_a_line(&in_words(error, &error.to_string()))).tell(&out);
+        let words = in_words(error, &error.to_string());
+        return Failed::usage(in_a_line(&words)).hint(advice(&words)).tell(&out);
     }
     _ = write!(anstream::stderr(), "{}", in_words(error, &error.render().ansi().to_string()));
     Exit::Usage
@@ -241,4 +267,11 @@ fn in_a_line(words: &str) -> String {
     let paragraph = words.split("\n\n").next().unwrap_or(words);
     let words: Vec<&str> = paragraph.trim_start_matches("error: ").split_whitespace().collect();
     words.join(" ")
+}
+
+/// What clap would do, or where it would look.
+fn advice(words: &str) -> String {
+    let tip = words.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let more = || words.lines().find(|line| line.starts_with("For more information"));
+    tip.or_else(more).unwrap_or("try '--help'").trim_end_matches('.').to_owned()
 }

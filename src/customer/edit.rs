@@ -40,6 +40,27 @@ pub struct EditError {
     pub problem: String,
 }
 
+impl EditError {
+    /// What a trigger said, taken apart; none: it is about no customer.
+    pub(crate) fn read(words: &str) -> Option<EditError> {
+        let (id, rest) = words.strip_prefix("customer ")?.split_once(": ")?;
+        let (field, problem) = rest.split_once(": ")?;
+        let customer_id = CustomerId(id.parse().ok()?);
+        Some(EditError { customer_id, field: field.to_owned(), problem: problem.to_owned() })
+    }
+
+    /// The bound that a problem names. It is read out of the words, because a trigger has nothing but words.
+    pub(crate) fn limit_in(problem: &str) -> Option<u64> {
+        const BEFORE: [&str; 4] =
+            ["characters, at most ", "characters, at least ", "before the point and ", " (no group) to "];
+        if problem.contains("at most four decimal places") {
+            return u64::try_from(CREDIT_DIGITS.1).ok();
+        }
+        let (_, rest) = BEFORE.iter().find_map(|before| problem.split_once(before))?;
+        rest.split(|sign: char| !sign.is_ascii_digit()).next()?.parse().ok()
+    }
+}
+
 /// Reads `value` as the type of the attribute `name` asks for: text as it stands, numbers, `true`/`false`, and JSON for arrays.
 ///
 /// # Errors
@@ -227,5 +248,35 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Channels => "must be a JSON array of channel ids, such as [1,2]",
         Kind::Forms => "must be a JSON array of {\"name\": text, \"value\": text, number or array of texts}",
         Kind::Json => "cannot be edited",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `check_text` of the triggers says is held to the same words by tests/sql.rs.
+    #[test]
+    fn what_a_trigger_says_is_taken_apart_and_its_limit_with_it() {
+        for field in FieldId::all().filter(|field| field.is_editable() && field.kind() == Kind::Text) {
+            let (least, most) = field.spec().limit_chars;
+            for (count, limit) in [(most.saturating_add(1), most), (least.wrapping_sub(1), least)] {
+                if count < 1_000 {
+                    let refused =
+                        parse_argument(CustomerId(7), field.name(), &"x".repeat(count)).unwrap_err();
+                    assert_eq!(EditError::read(&refused.to_string()), Some(refused.clone()));
+                    assert_eq!(EditError::limit_in(&refused.problem), Some(limit as u64), "{refused}");
+                }
+            }
+        }
+        let limit = |field, value| {
+            let refused = parse_argument(CustomerId(7), field, value).unwrap_err();
+            EditError::limit_in(&refused.problem)
+        };
+        assert_eq!(limit("customer_group_id", "-1"), Some(2_147_483_647));
+        assert_eq!(limit("store_credit_amounts", "[{\"amount\":0.00001}]"), Some(4));
+        assert_eq!(limit("store_credit_amounts", "much"), None);
+        assert_eq!(EditError::limit_in("an adjustment has at most four decimal places"), Some(4));
+        assert_eq!(EditError::read("journal: is append-only: use discard or retry"), None);
     }
 }

@@ -1,11 +1,12 @@
-//! An error as the other side sees it: `{"error":{"code","message","hint"}}`. The last one of each thread is kept.
+//! An error as the other side sees it: `{"error":{"code","message","hint"}}`, and `customer_id`, `field` and
+//! `limit` where it is about such. The last one of each thread is kept.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{About, Error};
 
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -13,6 +14,8 @@ pub(crate) struct Refusal {
     code: &'static str,
     message: String,
     hint: Option<&'static str>,
+    #[serde(flatten)]
+    about: About,
 }
 
 #[derive(Serialize)]
@@ -37,17 +40,20 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T,
 }
 
 impl Refusal {
+    fn told(code: &'static str, message: String, hint: Option<&'static str>) -> Refusal {
+        Refusal { code, message, hint, about: About::default() }
+    }
+
     /// A mistake in what was asked for.
     pub(crate) fn usage(message: impl Into<String>) -> Refusal {
-        Refusal { code: "usage", message: message.into(), hint: None }
+        Refusal::told("usage", message.into(), None)
     }
 
     /// The app's connection has the right to write, for which what was asked for would wait.
     pub(crate) fn in_transaction() -> Refusal {
         let message =
-            "the app is in a transaction that writes, and the till's own connection would wait for its end"
-                .to_owned();
-        Refusal { code: "in_transaction", message, hint: Some("commit first, then ask") }
+            "the app is in a transaction that writes, and the till's own connection would wait for its end";
+        Refusal::told("in_transaction", message.to_owned(), Some("commit first, then ask"))
     }
 
     /// A handle of no open till.
@@ -55,23 +61,19 @@ impl Refusal {
     pub(crate) fn closed(handle: u64) -> Refusal {
         let message =
             format!("there is no open till with the handle {handle}: it was closed, or never opened");
-        Refusal {
-            code: "closed",
-            message,
-            hint: Some("open the till, and keep its handle until it is closed"),
-        }
+        Refusal::told("closed", message, Some("open the till, and keep its handle until it is closed"))
     }
 
     /// The worker has ended, and everything it had to say was read.
     pub(crate) fn no_worker() -> Refusal {
         let message = "no worker runs, so no event will come".to_owned();
-        Refusal { code: "no_worker", message, hint: Some("start the worker") }
+        Refusal::told("no_worker", message, Some("start the worker"))
     }
 
     /// A defect of this library, kept from crossing the border.
     pub(crate) fn panicked() -> Refusal {
         let message = "the library has a defect; what it was doing was undone".to_owned();
-        Refusal { code: "unexpected", message, hint: Some("standard error says where; every edit is kept") }
+        Refusal::told("unexpected", message, Some("standard error says where; every edit is kept"))
     }
 
     /// What is wrong with JSON that came in. The value itself is left out: it may be a password in the wrong place.
@@ -98,7 +100,8 @@ impl Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
-        Refusal { code: error.code(), message: error.to_string(), hint: error.hint() }
+        let about = error.about();
+        Refusal { about, ..Refusal::told(error.code(), error.to_string(), error.hint()) }
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Event {
         code: &'static str,
         /// What happened, for a person.
         message: String,
+        /// What to do next, where there is something to say: as [`Error::hint`](crate::Error::hint).
+        hint: Option<&'static str>,
     },
     /// A customer is new or other than it was, by the store's doing.
     CustomerChanged {

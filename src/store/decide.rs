@@ -82,7 +82,7 @@ fn verbatim_or_null<S: Serializer>(
 impl From<CannotDecide> for Failed {
     fn from(cannot: CannotDecide) -> Failed {
         match cannot {
-            CannotDecide::Refused(refused) => Error::usage(refused.to_string()).into(),
+            CannotDecide::Refused(refused) => Error::from(Failure::Undecidable(refused)).into(),
             CannotDecide::BadRecord(bad) => bad.into(),
         }
     }
@@ -318,7 +318,7 @@ impl Store {
 fn subject(id: CustomerId, word: &str) -> Result<Subject> {
     Subject::named(word).ok_or_else(|| {
         let problem = "is no attribute of a customer; one form field is named form_fields.NAME".to_owned();
-        Error::usage(EditError { customer_id: id, field: word.to_owned(), problem }.to_string())
+        Failure::Undecidable(EditError { customer_id: id, field: word.to_owned(), problem }).into()
     })
 }
 
@@ -400,7 +400,7 @@ fn no_conflict(transaction: &Transaction<'_>, id: CustomerId, subject: &Subject)
     if let Some(decided) = decided {
         problem.push_str(&format!("; what was decided by itself is taken back with: undo {decided}"));
     }
-    Ok(Error::usage(EditError { customer_id: id, field: subject.to_string(), problem }.to_string()))
+    Ok(Failure::Undecidable(EditError { customer_id: id, field: subject.to_string(), problem }).into())
 }
 
 fn past_decision(transaction: &Transaction<'_>, conflict: i64) -> Result<(CustomerId, PastDecision), Failed> {

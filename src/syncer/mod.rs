@@ -334,11 +334,11 @@ impl<R: Remote> Worker<R> {
                 self.remember_the_next_try(None);
             }
             Err(error) => {
-                let (code, message) = (error.code(), error.to_string());
+                let (code, message, hint) = (error.code(), error.to_string(), error.hint());
                 if error.is_offline() && !std::mem::replace(&mut self.is_offline, true) {
                     self.queue.push(Event::Offline { message: message.clone() });
                 }
-                self.queue.push(Event::SyncFailed { code, message });
+                self.queue.push(Event::SyncFailed { code, message, hint });
                 self.schedule.failed(self.clock.now_ms(), fastrand::f64());
                 if error.is_two_sqlites() {
                     return;
