@@ -53,7 +53,7 @@ pub use api::{HttpOptions, HttpRemote, Remote, Request};
 pub use clock::{Clock, SystemClock};
 pub use customer::{
     Access, Attributes, BadRecord, BatchId, CustomerId, Edit, EditError, EditSeq, FIELDS, Field, FieldId,
-    FormValue, Kind, MergeRule, Record, Row, Value, parse_argument, parse_object,
+    FormValue, Kind, MergeRule, Record, Row, Value, parse_adjustment, parse_argument, parse_object,
 };
 pub use engine::{
     EditEvent, Event, Extent, Progress, PullReport, Requests, Stopper, SyncEngine, SyncOptions, SyncReport,

@@ -191,6 +191,12 @@ fn every_status_means_what_the_contract_says() {
     check(2, &["discard", "999"]);
     check(2, &["credit", "1", "much"]);
     check(2, &["credit", "1", "+0.00001"]);
+    for amount in ["1e2", "1_000", "1234567890123456789012345678901", "12,50"] {
+        let error = till.json(&["credit", "1", amount]).1["error"].clone();
+        let words = error["message"].as_str().unwrap();
+        assert!(words.contains(&format!("\"{amount}\"")), "{words}");
+    }
+    check(2, &["find", "ana", "--limit", "18446744073709551615"]);
     check(2, &["resolve", "1", "phone", "--keep", "local"]);
     check(2, &["resolve", "1", "phone", "--keep", "local", "--value", "1"]);
     check(2, &["edit", "--from", "not-there.jsonl"]);

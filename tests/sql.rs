@@ -288,13 +288,14 @@ fn a_password_waits_in_one_place() {
 // ---- what is refused ---------------------------------------------------------------------------------------------
 
 const CREDIT: &str = r#"customer 1: store_credit_amounts: must be a JSON array such as [{"amount":43.15}]"#;
-const DIGITS: &str = "customer 1: store_credit_amounts: an amount has at most 14 digits before the point and 4 after it, and no exponent";
+const DIGITS: &str = "customer 1: store_credit_amounts: an amount has at most 14 digits before the point and 4 after it, and no exponent, not ";
 const CHANNELS: &str = "customer 1: channel_ids: must be a JSON array of channel ids, such as [1,2]";
 const FORMS: &str = r#"customer 1: form_fields: must be a JSON array of {"name": text, "value": text, number or array of texts}"#;
 
 #[test]
 fn a_refusal_names_customer_field_and_limit() {
     let app = app();
+    let digits = |typed: &str| format!("{DIGITS}{typed}");
     let deep =
         format!("form_fields = '[{{\"name\":\"a\",\"value\":{}{}}}]'", "[".repeat(500), "]".repeat(500));
     for (set, message) in [
@@ -353,9 +354,12 @@ fn a_refusal_names_customer_field_and_limit() {
         ("store_credit_amounts = '[{\"amount\":1,\"amount\":2}]'", CREDIT),
         ("store_credit_amounts = '[{\"amount\":1,\"currency\":\"USD\"}]'", CREDIT),
         ("store_credit_amounts = '[{\"amount\":Infinity}]'", CREDIT),
-        ("store_credit_amounts = '[{\"amount\":1e2}]'", DIGITS),
-        ("store_credit_amounts = '[{\"amount\":0.00001}]'", DIGITS),
-        ("store_credit_amounts = '[{\"amount\":1},{\"amount\":123456789012345}]'", DIGITS),
+        ("store_credit_amounts = '[{\"amount\":1e2}]'", &digits("1e2")),
+        ("store_credit_amounts = '[{\"amount\":-0.00001}]'", &digits("-0.00001")),
+        (
+            "store_credit_amounts = '[{\"amount\":1},{\"amount\":123456789012345}]'",
+            &digits("123456789012345"),
+        ),
         ("form_fields = '{}'", FORMS),
         ("form_fields = '[{\"name\":\"a\"}]'", FORMS),
         ("form_fields = '[{\"name\":\"a\",\"value\":null}]'", FORMS),
@@ -473,26 +477,44 @@ fn the_engines_tables_are_the_engines() {
 fn passwords_and_adjustments_are_refused_by_name() {
     let app = app();
     let before = app.all();
-    let signed = "customer 1: store_credit_amounts: an adjustment is a signed amount, such as -12.50";
+    let signed = |typed: &str| {
+        format!(
+            "customer 1: store_credit_amounts: an adjustment is a signed amount, such as -12.50, not {typed}"
+        )
+    };
+    for (values, problem) in [
+        ("1, NULL", "NULL"),
+        ("1, ''", "\"\""),
+        ("1, x'35'", "a blob"),
+        ("1, '-'", "\"-\""),
+        ("1, '.'", "\".\""),
+        ("1, '--5'", "\"--5\""),
+        ("1, '5-'", "\"5-\""),
+        ("1, '1e3'", "\"1e3\""),
+        ("1, '1_000'", "\"1_000\""),
+        ("1, 1e20", "\"1.0e+20\""),
+        ("1, '1,50'", "\"1,50\", which has a comma for a decimal point"),
+        ("1, '1.2.3'", "\"1.2.3\""),
+        ("1, ' 5'", "\" 5\""),
+        ("1, '5' || char(0)", "\"5\""),
+        ("1, 'it''s'", "\"it´s\""),
+        ("1, printf('%.60c', 'x')", "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…\""),
+    ] {
+        let insert = format!("INSERT INTO store_credit_adjustment VALUES ({values})");
+        assert_eq!(app.refusal(&insert), signed(problem), "{values}");
+    }
     for (values, message) in [
         ("99, '1'", "customer 99: store_credit_amounts: no such customer in this file"),
         ("NULL, '1'", "customer NULL: store_credit_amounts: no such customer in this file"),
-        ("1, NULL", signed),
-        ("1, ''", signed),
-        ("1, x'35'", signed),
-        ("1, '-'", signed),
-        ("1, '.'", signed),
-        ("1, '--5'", signed),
-        ("1, '5-'", signed),
-        ("1, '1e3'", signed),
-        ("1, 1e20", signed),
-        ("1, '1,50'", signed),
         ("1, 123456789012.1234", "customer 1: store_credit_amounts: give an amount of this size as text"),
-        ("1, '1.2.3'", signed),
-        ("1, ' 5'", signed),
-        ("1, '5' || char(0)", signed),
-        ("1, '0.00001'", "customer 1: store_credit_amounts: an adjustment has at most four decimal places"),
-        ("1, '123456789012345'", "customer 1: store_credit_amounts: the amount is too large"),
+        (
+            "1, '0.00001'",
+            "customer 1: store_credit_amounts: an adjustment has at most four decimal places, not \"0.00001\"",
+        ),
+        (
+            "1, '123456789012345'",
+            "customer 1: store_credit_amounts: an adjustment has at most 14 digits before the point, not \"123456789012345\"",
+        ),
         ("1, '99999999999990'", "customer 1: store_credit_amounts: the amount is too large"),
     ] {
         assert_eq!(
@@ -517,6 +539,45 @@ fn passwords_and_adjustments_are_refused_by_name() {
     assert_eq!(app.all(), before);
 }
 
+/// What a person types, what a program hands over and what SQL inserts is read by one grammar, and refused in the same words.
+#[test]
+fn an_amount_is_read_alike_by_the_library_and_by_sql() {
+    let app = app();
+    for typed in [
+        "1e2",
+        "1_000",
+        "1234567890123456789012345678901",
+        "12,50",
+        "1 lots",
+        "",
+        "+",
+        "-.",
+        "0x10",
+        "1.23456",
+        "-123456789012345.0",
+        "٣",
+    ] {
+        let refused = tillsync::parse_adjustment(tillsync::CustomerId(1), typed).unwrap_err().to_string();
+        let by_sql = app.refusal(&format!("INSERT INTO store_credit_adjustment VALUES (1, '{typed}')"));
+        assert_eq!(refused, by_sql);
+        assert!(refused.contains(&format!("\"{typed}\"")), "{refused}");
+    }
+    for (typed, amount) in [
+        ("+12.50", "12.5"),
+        ("-.5", "-0.5"),
+        ("5.", "5"),
+        ("007", "7"),
+        ("1.23450000", "1.2345"),
+        ("00000000000000000000012345678901234.0000", "12345678901234"),
+    ] {
+        let read = tillsync::parse_adjustment(tillsync::CustomerId(1), typed).unwrap();
+        assert_eq!(read, Decimal::from_str(amount).unwrap(), "{typed}");
+        app.run(&format!("INSERT INTO store_credit_adjustment VALUES (1, '{typed}')")).unwrap();
+        let journaled = app.till.store().pending(1).unwrap().pop().unwrap().value;
+        assert_eq!(journaled, format!("\"{amount}\""), "{typed}");
+    }
+}
+
 #[test]
 fn the_library_strips_what_sqlite_wraps_a_refusal_in() {
     let app = app();
@@ -525,7 +586,7 @@ fn the_library_strips_what_sqlite_wraps_a_refusal_in() {
     let error = store.edit(1).adjust_credit(too_much).commit().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "customer 1: store_credit_amounts: an adjustment has at most four decimal places"
+        "customer 1: store_credit_amounts: an adjustment has at most four decimal places, not \"0.00001\""
     );
     assert_eq!(error.code(), "refused");
 }

@@ -91,9 +91,37 @@ customer 2: customer_group_id: must be a whole number, not text
 customer 2: force_password_reset: must be 0 or 1
 customer 2: channel_ids: an empty array is not allowed
 customer 2: form_fields: holds a NUL character
-customer 2: store_credit_amounts: an amount has at most 14 digits before the point and 4 after it, and no exponent
+customer 2: store_credit_amounts: an amount has at most 14 digits before the point and 4 after it, and no exponent, not 1e2
 tillsync refused: customer: INSERT is not supported yet: create customers in the store, then pull
 1 5
+";
+    assert_eq!(said, expected);
+}
+
+/// JSON may spell a name with escapes, and a path of an older SQLite does not find it then.
+#[test]
+fn an_amount_whose_name_is_spelled_with_escapes_is_an_amount() {
+    let till = common::till(20);
+    let said = python(
+        &till,
+        r#"
+def refused(amounts):
+    try:
+        till.execute("UPDATE customer SET store_credit_amounts = ? WHERE id = 1", (amounts,))
+        return amounts + " was not refused"
+    except sqlite3.Error as refused:
+        return str(refused).split("tillsync refused: ")[1].rstrip("'")
+print(refused(r'[{"amount":1e2}]'))
+print(refused(r'[{"amount":"3"}]'))
+till.execute("UPDATE customer SET store_credit_amounts = ? WHERE id = 1", (r'[{ "amount": 12345678901234.5678 }]',))
+till.execute("INSERT INTO store_credit_adjustment VALUES (1, '-0.0001')")
+print(till.execute("SELECT store_credit_amounts FROM customer WHERE id = 1").fetchone()[0])
+"#,
+    );
+    let expected = "\
+customer 1: store_credit_amounts: an amount has at most 14 digits before the point and 4 after it, and no exponent, not 1e2
+customer 1: store_credit_amounts: must be a JSON array such as [{\"amount\":43.15}]
+[{\"amount\":12345678901234.5677}]
 ";
     assert_eq!(said, expected);
 }

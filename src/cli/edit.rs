@@ -4,12 +4,11 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use chrono::{SecondsFormat, Utc};
 use clap::Args;
 use serde::Serialize;
-use tillsync::{CustomerId, Decimal, FieldId, Store, Value, parse_argument, parse_object};
+use tillsync::{CustomerId, Decimal, FieldId, Store, Value, parse_adjustment, parse_argument, parse_object};
 
 use super::exit::{Exit, Failed};
 use super::settings::Till;
@@ -211,7 +210,7 @@ struct Credited {
 
 impl Credit {
     pub(super) fn run(self, till: &Till) -> Done {
-        let amount = self.decimal()?;
+        let amount = parse_adjustment(CustomerId(self.id), &self.amount).map_err(tillsync::Error::from)?;
         let mut store = till.store()?;
         let edit = store.edit(self.id).adjust_credit(amount).author(till.author());
         match self.label {
@@ -227,13 +226,6 @@ impl Credit {
         let text = || format!("customer {}: {amount:+}; store credit is {balance:.2} now.", self.id);
         till.out.answer(&credited, text)?;
         Ok(Exit::Done)
-    }
-
-    fn decimal(&self) -> Result<Decimal, Failed> {
-        let field = FieldId::STORE_CREDIT_AMOUNTS;
-        let wrong =
-            || Failed::edit(self.id, field.name(), "an adjustment is a signed amount, such as -12.50");
-        Decimal::from_str(&self.amount).map_err(|_| wrong())
     }
 }
 

@@ -158,6 +158,63 @@ fn is_within((least, greatest): (i64, i64), number: i64) -> bool {
     (least..=greatest).contains(&number)
 }
 
+/// Reads a signed amount by which the store credit shall change: an optional sign, at most 14 digits, and after a point
+/// at most four more. It is the grammar of the triggers, for a program that has the amount as text: readers of decimals in
+/// general take `1e2`, `1_000`, or round what has too many digits.
+///
+/// # Errors
+/// When it is none, in words that repeat it.
+///
+/// ```
+/// use tillsync::{CustomerId, Decimal, parse_adjustment};
+///
+/// assert_eq!(parse_adjustment(CustomerId(42), "-12.50"), Ok(Decimal::new(-125, 1)));
+/// let refused = parse_adjustment(CustomerId(42), "12,50").unwrap_err();
+/// assert_eq!(
+///     refused.problem,
+///     "an adjustment is a signed amount, such as -12.50, not \"12,50\", which has a comma for a decimal point"
+/// );
+/// ```
+pub fn parse_adjustment(customer_id: CustomerId, text: &str) -> Result<Decimal, EditError> {
+    let refuse = |problem: String| EditError {
+        customer_id,
+        field: FieldId::STORE_CREDIT_AMOUNTS.name().to_owned(),
+        problem,
+    };
+    adjustment(text).map_err(refuse)
+}
+
+/// See `store/schema/sql/adjustment.sql`: the words are the same, a test holds them against each other.
+fn adjustment(text: &str) -> Result<Decimal, String> {
+    let typed = || {
+        let short: String = text.chars().take(40).collect();
+        format!("\"{short}{}\"", if short.len() < text.len() { "…" } else { "" })
+    };
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let are_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let no_amount = || {
+        let comma = if text.contains(',') { ", which has a comma for a decimal point" } else { "" };
+        format!("an adjustment is a signed amount, such as -12.50, not {}{comma}", typed())
+    };
+    if !are_digits(whole) || !are_digits(fraction) || whole.len() + fraction.len() == 0 {
+        return Err(no_amount());
+    }
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    if fraction.len() > CREDIT_DIGITS.1 {
+        return Err(format!("an adjustment has at most four decimal places, not {}", typed()));
+    }
+    if whole.len() > CREDIT_DIGITS.0 {
+        return Err(format!(
+            "an adjustment has at most {} digits before the point, not {}",
+            CREDIT_DIGITS.0,
+            typed()
+        ));
+    }
+    let sign = if text.starts_with('-') { "-" } else { "" };
+    Decimal::from_str_exact(&format!("{sign}0{whole}.{fraction}0")).map_err(|_| no_amount())
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CreditEntry<'a> {
@@ -192,14 +249,17 @@ fn check_credit(json: &str) -> Result<(), String> {
     let is_exact = |entry: &CreditEntry<'_>| {
         let digits = entry.amount.get().trim_start_matches('-');
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let fraction = fraction.trim_end_matches('0');
         whole.len() <= most_whole && fraction.len() <= most_fraction && !digits.contains(['e', 'E'])
     };
-    if !entries.iter().all(is_exact) {
-        return Err(format!(
-            "an amount has at most {most_whole} digits before the point and {most_fraction} after it, and no exponent"
-        ));
+    match entries.iter().find(|entry| !is_exact(entry)) {
+        None => Ok(()),
+        Some(entry) => Err(format!(
+            "an amount has at most {most_whole} digits before the point and {most_fraction} after it, and no exponent, \
+             not {}",
+            entry.amount.get().chars().take(40).collect::<String>()
+        )),
     }
-    Ok(())
 }
 
 fn check_forms(json: &str) -> Result<(), String> {

@@ -187,7 +187,8 @@ fn whole_pairs(json: &str) -> Option<String> {
 /// 43.149999999999999. A string that holds a number is that number.
 fn money(json: &str) -> Option<Decimal> {
     let text = json.trim().trim_matches('"').trim();
-    let spelled = decimal(text).or_else(|| text.parse().ok().filter(|amount| is_a_hair_off(*amount)))?;
+    let spelled = decimal(text)
+        .or_else(|| text.parse().ok().filter(|amount| !text.contains('_') && is_a_hair_off(*amount)))?;
     Some(if is_a_hair_off(spelled) { spelled.round_dp(PLACES) } else { spelled })
 }
 
@@ -216,9 +217,13 @@ pub(crate) fn is_plain_money(json: &str) -> bool {
             .any(|(digit, e)| digit.is_ascii_digit() && matches!(e, b'e' | b'E'))
 }
 
-/// Exact, with or without an exponent; `None` when it has more digits than can be held.
+/// Exact, with or without an exponent; `None` when it has more digits than can be held. No `1_000`, which is a number of
+/// Rust's alone.
 fn decimal(json: &str) -> Option<Decimal> {
     let json = json.trim();
+    if json.contains('_') {
+        return None;
+    }
     if json.contains(['e', 'E']) {
         Decimal::from_scientific(json).ok()
     } else {

@@ -5,7 +5,6 @@
 //! does not know is refused, so that a slip of the pen never discards more than was meant.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -15,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::Refusal;
 use super::till::Till;
-use crate::customer::{CustomerId, EditSeq, FieldId, Row, Value, parse_object};
+use crate::customer::{CustomerId, EditSeq, FieldId, Row, Value, parse_adjustment, parse_object};
 use crate::engine::Extent;
 use crate::error::{Error, Failure};
 use crate::flow::Keep;
@@ -161,8 +160,8 @@ struct Credited {
 }
 
 fn credit(till: &Till, request: CreditRequest) -> Answer {
-    let amount = decimal(request.amount.get())
-        .ok_or_else(|| Refusal::usage("amount is a signed decimal, best as a string, such as \"-12.50\""))?;
+    let text = digits(request.amount.get());
+    let amount = parse_adjustment(CustomerId(request.id), &text).map_err(Error::from)?;
     let mut store = till.store();
     let mut edit = store.edit(request.id).adjust_credit(amount);
     if let Some(author) = request.author.as_deref().or(till.author()) {
@@ -180,9 +179,9 @@ fn credit(till: &Till, request: CreditRequest) -> Answer {
     json(&Credited { customer_id: CustomerId(request.id), amount, balance, receipt })
 }
 
-/// A JSON string or number; its digits are never a float.
-fn decimal(json: &str) -> Option<Decimal> {
-    Decimal::from_str(json.trim_matches('"')).ok()
+/// Of a JSON string or number, which is never a float.
+fn digits(json: &str) -> String {
+    serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())
 }
 
 // ---- reads -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{Store, dirty};
 use crate::customer::{CustomerId, EditSeq, Record, Row};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::Outcome;
 
 /// A row of the journal.
@@ -112,8 +112,11 @@ impl Store {
     /// of others it is tried as given, in small and in capital letters, and capitalised.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// When the file cannot be read; usage, when the limit is more than SQLite can count to.
     pub fn find(&self, text: &str, limit: usize) -> Result<Vec<Row>> {
+        if i64::try_from(limit).is_err() {
+            return Err(Error::usage(format!("the limit {limit} is more than {}", i64::MAX)));
+        }
         find(&self.connection, text.trim(), limit).map_err(|e| self.error(e))
     }
 

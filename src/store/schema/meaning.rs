@@ -39,7 +39,7 @@ pub(super) fn same(field: &Field) -> Option<String> {
         Kind::Credit => Some(of_json(&|x| {
             format!(
                 "(SELECT json_group_array(CASE type WHEN 'object' THEN {} ELSE value END) FROM json_each({x}) AS entry)",
-                number("$.amount")
+                number(&raw("entry.value", "$.amount"))
             )
         })),
         Kind::Json => Some(of_json(&|x| {
@@ -64,7 +64,7 @@ pub(super) fn same(field: &Field) -> Option<String> {
 /// stands: SQLite ends texts there.
 pub(super) fn form_entry() -> String {
     let (kind, value) = ("json_type(entry.value, '$.value')", "json_extract(entry.value, '$.value')");
-    let (name, number) = ("json_extract(entry.value, '$.name')", number("$.value"));
+    let (name, number) = ("json_extract(entry.value, '$.name')", number(&raw("entry.value", "$.value")));
     format!(
         "CASE
         WHEN entry.type <> 'object' THEN json_array(entry.type, entry.value)
@@ -80,9 +80,8 @@ pub(super) fn form_entry() -> String {
     )
 }
 
-/// The number at a path of `entry.value` in its shortest spelling; of anything else, its text.
-fn number(path: &str) -> String {
-    let raw = raw("entry.value", path);
+/// The number that JSON text is, in its shortest spelling; of anything else, its text.
+fn number(raw: &str) -> String {
     format!(
         "CASE WHEN {raw} GLOB '*[.eE]*' THEN (
                 SELECT CASE WHEN raw GLOB '[-0-9]*[eE]*' THEN rtrim(rtrim(printf('%.10f', raw), '0'), '.')
@@ -93,11 +92,23 @@ fn number(path: &str) -> String {
 
 /// The first amount, as it is spelled.
 pub(super) fn first_amount(column: &str) -> String {
-    raw(column, "$[0].amount")
+    let one = only_amount("one");
+    format!(
+        "coalesce(nullif({raw}, 'null'),
+                 (SELECT {one} FROM (SELECT json_extract({column}, '$[0]') AS one WHERE json_type({column}, '$[0]') = 'object')
+                  WHERE (SELECT count(*) = 1 AND max(key) = 'amount' FROM json_each(one))))",
+        raw = raw(column, "$[0].amount")
+    )
+}
+
+/// The amount of an entry that has nothing else, as it is spelled. Not by its name, which JSON can spell with escapes:
+/// before SQLite 3.45 a path does not find it then.
+pub(super) fn only_amount(entry: &str) -> String {
+    format!("rtrim(substr({entry}, instr({entry}, '\":') + 2), '}}')")
 }
 
 /// The text of a JSON number at a path, digit by digit, which `json_extract` of one path would make a float of: of two paths it
 /// makes an array. The other one leads nowhere, in an object and in an array.
-pub(super) fn raw(json: &str, path: &str) -> String {
+fn raw(json: &str, path: &str) -> String {
     format!("replace(substr(json_extract({json}, '{path}', '$[0].x.x'), 2), ',null]', '')")
 }

@@ -27,6 +27,10 @@ const REFUSE_UNJOURNALED: &str = "INSERT INTO refusal
                           WHERE customer_id = OLD.id AND field = '{field}' AND settled_at IS NULL
                           ORDER BY seq DESC LIMIT 1){and_not_same};";
 
+/// An amount in the words of whoever gave it; as many as fit into a sentence.
+const AS_TYPED: &str = "CASE typeof(NEW.amount) WHEN 'null' THEN 'NULL' WHEN 'blob' THEN 'a blob'
+                 ELSE '\"' || replace(substr(NEW.amount, 1, 40), '''', '´') || iif(length(NEW.amount) > 40, '…', '') || '\"' END";
+
 /// Every statement, with the comments of the templates between them.
 pub(super) fn script() -> String {
     let mut parts = vec![
@@ -42,6 +46,9 @@ pub(super) fn script() -> String {
             ("first_amount", &meaning::first_amount("store_credit_amounts")),
             ("sum of store_credit_amounts", &sum("store_credit_amounts")),
             ("sum of was", &sum("was")),
+            ("as_typed", AS_TYPED),
+            ("whole", &CREDIT_DIGITS.0.to_string()),
+            ("fraction", &CREDIT_DIGITS.1.to_string()),
         ],
     ));
     let now_and_who = format!("{NOW}, {WHO}, 1");
@@ -91,7 +98,7 @@ fn field(field: &Field) -> String {
             let (whole, fraction) = CREDIT_DIGITS;
             let places = [("whole", &*whole.to_string()), ("fraction", &fraction.to_string())];
             let template = fill(&named(field, include_str!("sql/credit.sql")), &places);
-            fill(&template, &[("amount", &meaning::raw("entry.value", "$.amount"))])
+            fill(&template, &[("amount", &meaning::only_amount("entry.value"))])
         }
         Kind::Password => {
             let places = [("field", field.name), ("least", &least), ("most", &most)];

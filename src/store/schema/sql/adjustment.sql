@@ -17,11 +17,13 @@ BEGIN
         WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS NEW.customer_id) THEN 'no such customer in this file'
         WHEN typeof(NEW.amount) NOT IN ('integer', 'real', 'text') OR instr(NEW.amount, char(0))
              OR digits GLOB '*[^0-9.]*' OR digits GLOB '*.*.*' OR digits NOT GLOB '*[0-9]*'
-            THEN 'an adjustment is a signed amount, such as -12.50'
+            THEN 'an adjustment is a signed amount, such as -12.50, not ' || {as_typed}
+                 || iif(instr(NEW.amount, ','), ', which has a comma for a decimal point', '')
         WHEN typeof(NEW.amount) = 'real' AND abs(NEW.amount) >= 1e11 THEN 'give an amount of this size as text'
-        WHEN length(rtrim(substr(digits, instr(digits || '.', '.') + 1), '0')) > 4
-            THEN 'an adjustment has at most four decimal places'
-        WHEN instr(ltrim(digits, '0') || '.', '.') > 15 THEN 'the amount is too large'
+        WHEN length(rtrim(substr(digits, instr(digits || '.', '.') + 1), '0')) > {fraction}
+            THEN 'an adjustment has at most four decimal places, not ' || {as_typed}
+        WHEN instr(ltrim(digits, '0') || '.', '.') - 1 > {whole}
+            THEN 'an adjustment has at most {whole} digits before the point, not ' || {as_typed}
     END
     FROM (SELECT substr(amount, 1 + (amount GLOB '[-+]*')) AS digits
           FROM (SELECT iif(typeof(NEW.amount) = 'real', printf('%.15g', NEW.amount), NEW.amount) AS amount));

@@ -16,14 +16,15 @@ BEGIN
         WHEN EXISTS (SELECT 1 FROM json_each(NEW.{field}) WHERE type <> 'object') THEN shape
         WHEN EXISTS (SELECT 1 FROM json_each(NEW.{field}) AS entry
                      WHERE (SELECT count(*) <> 1 OR max(key) <> 'amount' FROM json_each(entry.value))
-                        OR json_type(entry.value, '$.amount') NOT IN ('integer', 'real'))
+                        OR (SELECT type FROM json_each(entry.value)) NOT IN ('integer', 'real'))
             THEN shape
-        WHEN EXISTS (SELECT 1
-                     FROM (SELECT ltrim({amount}, '-') || '.' AS digits
-                           FROM json_each(NEW.{field}) AS entry)
-                     WHERE digits GLOB '*[^0-9.]*' OR instr(digits, '.') - 1 > {whole}
-                        OR length(digits) - 1 - instr(digits, '.') > {fraction})
-            THEN 'an amount has at most {whole} digits before the point and {fraction} after it, and no exponent'
+        ELSE (SELECT 'an amount has at most {whole} digits before the point and {fraction} after it, and no exponent, not '
+                     || substr(amount, 1, 40)
+              FROM (SELECT amount, ltrim(amount, '-') || '.' AS digits
+                    FROM (SELECT {amount} AS amount FROM json_each(NEW.{field}) AS entry))
+              WHERE digits GLOB '*[^0-9.]*' OR instr(digits, '.') - 1 > {whole}
+                 OR length(rtrim(substr(digits, instr(digits, '.') + 1), '0.')) > {fraction}
+              LIMIT 1)
     END
     FROM (SELECT 'must be a JSON array such as [{"amount":43.15}]' AS shape);
     {journal}
