@@ -1,16 +1,10 @@
-#![doc = include_str!("../README.md")]
-//!
-//! # The library at a glance
-//!
-//! - [`Store`] is the till's file: open, read, edit, decide what waits for a person. It never waits for the network.
-//! - [`SyncEngine`] carries out a sync in seven steps: recover, pull, merge, diff, batch, upload, report. Every step can
-//!   be had alone: [`SyncEngine::pull`], [`SyncEngine::diff`], [`SyncEngine::push`].
-//! - [`Remote`] is the store behind it: [`HttpRemote`], or a stand-in of your own.
-//! - [`Policies`] say who decides when both sides changed a field; [`SyncOptions`] have a default for everything.
-//! - [`Error`] can be asked what it means for a till: [`Error::is_offline`], [`Error::is_auth`], [`Error::hint`].
-//!
-//! A `Store` and a `SyncEngine` may be sent to another thread; each thread opens its own. One sync of a file runs at a
-//! time, across processes.
+#![doc = include_str!("guide.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+/// The pieces of code that the README shows are compiled too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 #[cfg(not(any(feature = "bundled", feature = "extension")))]
 compile_error!("tillsync needs the SQLite that it was tested with: enable its feature `bundled`");

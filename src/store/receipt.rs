@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::named_params;
+use rusqlite::{Connection, named_params};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
@@ -23,6 +23,40 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Names the edits that SQL makes in a transaction of the app's own, beside its own tables: hand the transaction to it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use tillsync::{Receipt, Store, StoreOptions};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let mut store = Store::open_with(folder.path().join("till.db"), StoreOptions { create: true, ..StoreOptions::default() })?;
+    /// let sale = store.connection().transaction()?;
+    /// let ((), receipt) = Receipt::around(&sale, |sale| -> tillsync::rusqlite::Result<()> {
+    ///     sale.execute("UPDATE customer SET phone = '555-0142' WHERE id = 42", [])?;
+    ///     Ok(())
+    /// })?;
+    /// sale.commit()?;
+    /// println!("{} fields; {:?}", receipt.fields(), store.fate(&receipt)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `edits`; when the journal cannot be read.
+    pub fn around<T, E: From<rusqlite::Error>>(
+        transaction: &Connection,
+        edits: impl FnOnce(&Connection) -> std::result::Result<T, E>,
+    ) -> std::result::Result<(T, Receipt), E> {
+        let newest = || {
+            transaction
+                .query_row("SELECT coalesce(max(seq), 0) FROM journal", [], |row| row.get(0))
+                .map(EditSeq)
+        };
+        let after = newest()?;
+        let done = edits(transaction)?;
+        Ok((done, Receipt { after, up_to: newest()? }))
+    }
+
     /// How many attributes were journaled; one that already had its value is no edit.
     pub fn fields(&self) -> usize {
         usize::try_from(self.up_to.0 - self.after.0).unwrap_or(0)
