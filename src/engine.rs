@@ -57,6 +57,8 @@ pub struct SyncEngine<R> {
     /// What is told once the open pages are committed.
     untold: Vec<Event>,
     stopper: Option<Stopper>,
+    /// When it was last told that a reader holds up the log.
+    log_told_ms: Option<u64>,
 }
 
 /// Ends a sync from another thread; see [`SyncEngine::stopper`].
@@ -119,6 +121,7 @@ impl<R: Remote> SyncEngine<R> {
             on_event,
             untold: Vec::new(),
             stopper,
+            log_told_ms: None,
         }
     }
 

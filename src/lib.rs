@@ -65,7 +65,7 @@ pub use rusqlite;
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
-    Conflict, DecisionRow, EditBuilder, Fate, JournalRow, Receipt, Rejected, Status, Store, StoreOptions,
-    Unjournaled,
+    Conflict, DecisionRow, EditBuilder, Fate, JournalRow, LogState, Receipt, Rejected, Status, Store,
+    StoreOptions, Unjournaled,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

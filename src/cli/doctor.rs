@@ -79,7 +79,7 @@ fn in_words(checks: &[Check]) -> String {
 // ---- the file ----------------------------------------------------------------------------------------------------
 
 fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
-    let store = match till.store() {
+    let mut store = match till.store() {
         Ok(store) => store,
         Err(failed) => {
             checks.push(Check::bad("database", failed.exit(), failed.message()));
@@ -93,6 +93,7 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     checks.push(triggers(&store));
     checks.push(permissions(till.path()));
     checks.push(lock(&store));
+    checks.push(log(&mut store));
     Some(store)
 }
 
@@ -161,6 +162,30 @@ fn lock(store: &Store) -> Check {
         Ok(true) => Check::good("lock", "a sync is running"),
         Err(error) => Check::bad("lock", Exit::Database, error.to_string()),
     }
+}
+
+/// The write-ahead log: who reads for ever makes it grow for ever, and keeps passwords in it.
+fn log(store: &mut Store) -> Check {
+    let state = match store.log_state() {
+        Ok(state) => state,
+        Err(error) => return Check::bad("log", Exit::Database, error.to_string()),
+    };
+    if let Some(since) = state.wipe_due_since {
+        let advice = format!(
+            "a password that was wiped from the file waits in the log since {}, {}: it leaves with the first sync after that",
+            render::time(Some(since)),
+            render::read_by(&state.readers)
+        );
+        return Check::bad("log", Exit::Attention, advice);
+    }
+    if state.is_worth_a_word() {
+        return Check::bad(
+            "log",
+            Exit::Attention,
+            render::held_up(state.bytes, state.held_up_since, &state.readers),
+        );
+    }
+    Check::good("log", format!("{}, and nobody holds it up for long", render::bytes(state.bytes)))
 }
 
 // ---- the store ---------------------------------------------------------------------------------------------------

@@ -80,6 +80,40 @@ pub(super) fn thousands(number: u64) -> String {
     String::from_utf8_lossy(&groups.join(&b',')).into_owned()
 }
 
+/// `103 MiB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} KiB", bytes.div_ceil(1_024)),
+        _ => format!("{} MiB", bytes / 1_048_576),
+    }
+}
+
+/// A log that a reader holds up, in words: how long it is, who reads, and what is to be done.
+pub(super) fn held_up(bytes: u64, since: Option<DateTime<chrono::Utc>>, readers: &[u32]) -> String {
+    let since = since.map_or_else(String::new, |since| format!(" since {}", time(Some(since))));
+    format!(
+        "the log beside the file has {} and cannot begin anew{since}, {}: end that transaction",
+        self::bytes(bytes),
+        read_by(readers)
+    )
+}
+
+/// Who has a reading transaction open.
+pub(super) fn read_by(readers: &[u32]) -> String {
+    let named = |pid: &u32| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        if name.trim().is_empty() { pid.to_string() } else { format!("{pid} ({})", plain(name.trim())) }
+    };
+    match readers {
+        [] => "because another program has a transaction open that reads it".to_owned(),
+        [one] => format!("because process {} has a transaction open that reads it", named(one)),
+        many => {
+            let names: Vec<String> = many.iter().map(named).collect();
+            format!("because one of the processes {} has a transaction open that reads it", names.join(", "))
+        }
+    }
+}
+
 /// A time of the file by the clock on the wall; `–` when there is none.
 pub(super) fn time(at: Option<DateTime<chrono::Utc>>) -> String {
     at.map_or_else(|| "–".to_owned(), |at| at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string())

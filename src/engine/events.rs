@@ -56,6 +56,16 @@ pub enum Event {
         /// By the till's clock.
         until: DateTime<Utc>,
     },
+    /// A transaction that reads the file has been open for long: the log beside the file cannot begin anew and grows with
+    /// every edit. Told once an hour at most.
+    LogHeldUp {
+        /// The size of the log.
+        bytes: u64,
+        /// Since when syncs find it so, by the till's clock.
+        since: DateTime<Utc>,
+        /// The processes that read, by their id, where the system tells.
+        readers: Vec<u32>,
+    },
     /// Events came faster than they were read, and the oldest were dropped.
     Missed {
         /// How many.

@@ -9,6 +9,10 @@ use crate::clock::stamp;
 use crate::error::Result;
 use crate::store::{Conflict, Rejected, Uploaded};
 
+/// How long a reader may hold up a long log before that is told, and how often it is.
+const HELD_UP_FOR: TimeDelta = TimeDelta::minutes(1);
+const TOLD_AGAIN_MS: u64 = 3_600_000;
+
 /// How many requests were sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Requests {
@@ -195,6 +199,20 @@ impl<R: Remote> SyncEngine<R> {
     pub(super) fn wipe_log(&mut self) -> Result<()> {
         if !self.store.wipe_log()? {
             tracing::warn!("another program reads the file: passwords leave its log with the next sync");
+        }
+        self.tend_long_log()
+    }
+
+    /// A reader that stays makes the log grow for ever: told when it has been there for a while, and not at every sync.
+    fn tend_long_log(&mut self) -> Result<()> {
+        let (now, now_ms) = (self.clock.utc(), self.clock.now_ms());
+        let Some(state) = self.store.tend_long_log(now)? else { return Ok(()) };
+        let since = state.held_up_since.unwrap_or(now);
+        let is_told = self.log_told_ms.is_some_and(|told_ms| now_ms.saturating_sub(told_ms) < TOLD_AGAIN_MS);
+        if now - since >= HELD_UP_FOR && !is_told {
+            tracing::warn!(bytes = state.bytes, readers = ?state.readers, "a reader holds up the log of the file");
+            self.log_told_ms = Some(now_ms);
+            self.say(Event::LogHeldUp { bytes: state.bytes, since, readers: state.readers });
         }
         Ok(())
     }

@@ -3,11 +3,13 @@
 //! Only attributes with a pending edit are looked at, so an attribute that nobody edited is never sent. What ends
 //! up where the server already is settles here, without a call.
 
+use std::collections::BTreeMap;
+
 use super::dirty::only_adjustments;
 use super::merge::{SentBase, editable_columns, edited, entries, form_json, outcomes};
 use super::money::{balance, on_top_of_set, recount, without};
 use super::{ConflictPlan, Credit, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Payload, Settlement};
-use crate::customer::{Attributes, BadRecord, FieldId, Subject, Value, first_credit};
+use crate::customer::{Attributes, BadRecord, EditSeq, FieldId, Subject, Value, first_credit};
 
 /// What one customer's edits come to.
 #[derive(Clone, Debug)]
@@ -44,16 +46,15 @@ pub fn diff(dirty: &Dirty) -> Result<Diff, BadRecord> {
     let base = base.attributes()?;
     let mut payload = Payload { id: dirty.id, ..Payload::default() };
     let mut untold = Vec::new();
+    let mut freed = freed(dirty);
     for field in editable_columns() {
-        if freed(dirty, field).is_empty() {
-            continue;
-        }
+        let Some(ops) = freed.remove(&field) else { continue };
         match base.tells(field) || dirty.open_of_field(field).is_some() {
-            true => one_field(dirty, &base, field, &mut payload, &mut plan),
+            true => one_field(dirty, &base, ops, &mut payload, &mut plan),
             false => untold.push(field),
         }
     }
-    password(dirty, &mut payload);
+    password(dirty, freed.remove(&FieldId::NEW_PASSWORD), &mut payload);
     payload.base = SentBase::of(&base, payload.fields.iter().map(|(field, _)| *field));
     recount(dirty, &mut plan)?;
     let is_empty = payload.fields.is_empty() && payload.password.is_none();
@@ -67,11 +68,12 @@ pub fn diff(dirty: &Dirty) -> Result<Diff, BadRecord> {
 /// When the snapshot is no customer: the file was changed from outside.
 pub fn give_up_untold(dirty: &Dirty) -> Result<CustomerPlan, BadRecord> {
     let mut plan = CustomerPlan::nothing(dirty.id);
+    let freed = freed(dirty);
     for field in diff(dirty)?.untold {
         let reason = format!(
             "the store does not tell what it has of {field}, and nothing is sent over what is not known: retry later"
         );
-        plan.settle.extend(freed(dirty, field).iter().map(|op| refused(op, &reason)));
+        plan.settle.extend(freed.get(&field).into_iter().flatten().map(|op| refused(op, &reason)));
     }
     recount(dirty, &mut plan)?;
     Ok(plan)
@@ -81,14 +83,14 @@ fn refused(op: &Op, reason: &str) -> Settlement {
     Settlement { reason: Some(reason.to_owned()), ..Settlement::new(op.seq, Outcome::Rejected) }
 }
 
-fn one_field(
-    dirty: &Dirty,
+fn one_field<'d>(
+    dirty: &'d Dirty,
     base: &Attributes<'_>,
-    field: FieldId,
+    mut ops: Vec<&'d Op>,
     payload: &mut Payload,
     plan: &mut CustomerPlan,
 ) {
-    let mut ops = freed(dirty, field);
+    let field = ops[0].field;
     if let Some(open) = dirty.open_of_field(field) {
         return match field {
             FieldId::STORE_CREDIT_AMOUNTS => balance_still_held(dirty, open, &ops, plan),
@@ -121,26 +123,32 @@ fn one_field(
     }
 }
 
-/// The edits of an attribute that a payload covers: pending ones, and rejected ones that a newer edit has freed. A refused
-/// payment is freed by nothing but a person.
-fn freed(dirty: &Dirty, field: FieldId) -> Vec<&Op> {
+/// The edits that a payload covers, by attribute: pending ones, and rejected ones that a newer edit of their attribute, or of
+/// one that was refused together with them, has freed. A refused payment is freed by nothing but a person.
+fn freed(dirty: &Dirty) -> BTreeMap<FieldId, Vec<&Op>> {
+    let pending = dirty.ops.iter().filter(|op| op.is_pending());
+    let newest: BTreeMap<FieldId, EditSeq> = pending.map(|op| (op.field, op.seq)).collect();
+    let mut newest_of_group: BTreeMap<i64, EditSeq> = BTreeMap::new();
+    for op in dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::Rejected)) {
+        if let Some((group, seq)) = op.reject_group.zip(newest.get(&op.field)) {
+            let of_group = newest_of_group.entry(group).or_insert(*seq);
+            *of_group = (*of_group).max(*seq);
+        }
+    }
     let is_freed = |op: &&Op| match (op.outcome, op.reject_group) {
         (None, _) => true,
-        _ if field == FieldId::STORE_CREDIT_AMOUNTS => false,
-        (Some(Outcome::Rejected), Some(group)) => dirty
-            .ops
-            .iter()
-            .any(|new| new.is_pending() && new.seq > op.seq && in_group(dirty, new.field, group)),
-        (Some(Outcome::Rejected), None) => {
-            dirty.ops_of(field).any(|new| new.is_pending() && new.seq > op.seq)
+        _ if op.field == FieldId::STORE_CREDIT_AMOUNTS => false,
+        (Some(Outcome::Rejected), Some(group)) => {
+            newest_of_group.get(&group).is_some_and(|seq| *seq > op.seq)
         }
+        (Some(Outcome::Rejected), None) => newest.get(&op.field).is_some_and(|seq| *seq > op.seq),
         _ => false,
     };
-    dirty.ops_of(field).filter(is_freed).collect()
-}
-
-fn in_group(dirty: &Dirty, field: FieldId, group: i64) -> bool {
-    dirty.ops_of(field).any(|op| op.outcome == Some(Outcome::Rejected) && op.reject_group == Some(group))
+    let mut freed: BTreeMap<FieldId, Vec<&Op>> = BTreeMap::new();
+    for op in dirty.ops.iter().filter(is_freed) {
+        freed.entry(op.field).or_default().push(op);
+    }
+    freed
 }
 
 /// A field that waits for a decision was edited once more: it goes on waiting, unless it is now as the store has it.
@@ -245,9 +253,8 @@ fn credit(ops: &[&Op], was: &Value, value: &Value) -> Option<Credit> {
     Some(Credit { before: first_credit(was), sent: first_credit(value) })
 }
 
-fn password(dirty: &Dirty, payload: &mut Payload) {
-    let ops = freed(dirty, FieldId::NEW_PASSWORD);
-    if let (Some(password), true) = (&dirty.password, !ops.is_empty()) {
+fn password(dirty: &Dirty, ops: Option<Vec<&Op>>, payload: &mut Payload) {
+    if let (Some(password), Some(ops)) = (&dirty.password, ops) {
         payload.password = Some(password.clone());
         payload.covers.extend(ops.iter().map(|op| op.seq));
     }

@@ -127,6 +127,11 @@ impl Dirty {
         self.ops.iter().filter(move |op| op.field == field)
     }
 
+    /// The unsettled row of that place.
+    pub fn op(&self, seq: EditSeq) -> Option<&Op> {
+        self.ops.binary_search_by_key(&seq, |op| op.seq).ok().map(|place| &self.ops[place])
+    }
+
     /// The open conflict about something.
     pub fn open_of(&self, subject: &Subject) -> Option<&OpenConflict> {
         self.open.iter().find(|conflict| conflict.subject == *subject)

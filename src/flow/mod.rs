@@ -13,6 +13,8 @@
 mod absent;
 mod answer;
 mod bases;
+#[cfg(test)]
+mod budget;
 mod decide;
 mod diff;
 mod dirty;

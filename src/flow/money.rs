@@ -4,10 +4,12 @@
 //! refused ones. A refused payment leaves the sum at once, so that later ones go up without it; only `retry` counts it
 //! again. A balance that was set takes the place of what came before it.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 
 use super::{CustomerPlan, Dirty, Op, Outcome, SnapshotPlan};
-use crate::customer::{BadRecord, FieldId, Record, Value, add_credit};
+use crate::customer::{BadRecord, EditSeq, FieldId, Record, Value, add_credit};
 use crate::flow::Change;
 
 const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
@@ -39,10 +41,9 @@ pub(super) fn without(value: &Value, ops: &[&Op]) -> Option<Value> {
 /// # Errors
 /// When a record is no customer.
 pub(super) fn recount(dirty: &Dirty, plan: &mut CustomerPlan) -> Result<(), BadRecord> {
-    let after = |op: &Op| {
-        let said = plan.settle.iter().rev().find(|settlement| settlement.seq == op.seq);
-        said.map_or(op.outcome, |settlement| settlement.outcome)
-    };
+    let said: BTreeMap<EditSeq, Option<Outcome>> =
+        plan.settle.iter().map(|settlement| (settlement.seq, settlement.outcome)).collect();
+    let after = |op: &Op| said.get(&op.seq).copied().unwrap_or(op.outcome);
     let counts = |outcome: Option<Outcome>| {
         outcome != Some(Outcome::Rejected) && outcome.is_none_or(|outcome| !outcome.is_settled())
     };

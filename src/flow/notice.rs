@@ -23,7 +23,7 @@ pub fn notices(dirty: &Dirty, plan: &CustomerPlan) -> Vec<Notice> {
     plan.settle
         .iter()
         .filter_map(|settlement| {
-            let op = dirty.ops.iter().find(|op| op.seq == settlement.seq)?;
+            let op = dirty.op(settlement.seq)?;
             let outcome = settlement.outcome.filter(|_| op.outcome != settlement.outcome)?;
             let is_news = matches!(outcome, Outcome::Uploaded | Outcome::Rejected | Outcome::Held);
             is_news.then(|| Notice {

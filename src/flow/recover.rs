@@ -62,7 +62,7 @@ impl Recovered {
     /// # Errors
     /// When a record is no customer.
     pub fn reject(&mut self, dirty: &Dirty, rejection: &Rejection) -> Result<usize, BadRecord> {
-        let field_of = |seq| dirty.ops.iter().find(|op| op.seq == seq).map(|op| op.field);
+        let field_of = |seq| dirty.op(seq).map(|op| op.field);
         let is_meant = |seq| rejection.field.is_none() || rejection.field == field_of(seq);
         let group =
             rejection.field.is_none().then(|| self.plan.settle.iter().map(|s| s.seq.0).max()).flatten();

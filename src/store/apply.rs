@@ -3,32 +3,14 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, named_params, params};
 
+use super::log::WIPE_DUE;
 use super::row::RawCell;
-use super::{Failed, Store, row, state};
+use super::{Failed, row, state};
 use crate::clock::stamp;
-use crate::customer::{Attributes, CustomerId, FieldId};
-use crate::error::Result;
+use crate::customer::{Attributes, CustomerId, EditSeq, FieldId};
 use crate::flow::{
-    ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Settlement, SnapshotPlan, Verdict, notices,
+    ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Outcome, Settlement, SnapshotPlan, Verdict, notices,
 };
-
-impl Store {
-    /// Takes wiped passwords out of the write-ahead log too, if there were any. Returns false when another
-    /// connection was in the way: the next sync tries again.
-    pub(crate) fn wipe_log(&mut self) -> Result<bool> {
-        if self.state("wipe_log")?.is_none() {
-            return Ok(true);
-        }
-        let is_busy = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
-            .map_err(|e| self.error(e))?;
-        if !is_busy {
-            self.set_state("wipe_log", None)?;
-        }
-        Ok(!is_busy)
-    }
-}
 
 pub(super) fn apply(
     transaction: &Connection,
@@ -54,6 +36,9 @@ pub(super) fn apply(
     }
     for settlement in &plan.settle {
         settle(transaction, settlement, now)?;
+        let is_settled = settlement.outcome.is_some_and(Outcome::is_settled);
+        let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field == FieldId::NEW_PASSWORD);
+        op.map(|op| wipe_password(transaction, op.seq, now)).transpose()?;
     }
     for conflict in &plan.conflicts {
         write_conflict(transaction, plan.id, conflict, now)?;
@@ -178,19 +163,14 @@ fn write_conflict(
     Ok(())
 }
 
-/// A password whose edit has settled is overwritten, and the log is to be emptied of it.
-pub(super) fn wipe_passwords(transaction: &Connection) -> rusqlite::Result<()> {
-    let wiped = transaction
-        .prepare_cached(
-            "DELETE FROM pending_password
-             WHERE EXISTS (SELECT 1 FROM journal AS j
-                           WHERE j.seq = pending_password.seq AND j.settled_at IS NOT NULL)",
-        )?
-        .execute([])?;
+/// The password of an edit that has settled is overwritten, and the log is to be emptied of it.
+fn wipe_password(transaction: &Connection, seq: EditSeq, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    let wiped =
+        transaction.prepare_cached("DELETE FROM pending_password WHERE seq = ?1")?.execute([seq.0])?;
     if wiped > 0 {
         transaction
-            .prepare_cached("INSERT OR REPLACE INTO state (key, value) VALUES ('wipe_log', '1')")?
-            .execute([])?;
+            .prepare_cached("INSERT OR IGNORE INTO state (key, value) VALUES (?1, ?2)")?
+            .execute([WIPE_DUE, &stamp(now)])?;
     }
     Ok(())
 }

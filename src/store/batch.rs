@@ -198,17 +198,13 @@ impl Store {
         reason: &str,
         now: DateTime<Utc>,
     ) -> Result<()> {
-        self.engine_write(|transaction| {
-            for id in ids {
-                let Some(dirty) = dirty::load(transaction, *id)? else { continue };
-                for op in dirty.ops_of(field).filter(|op| op.is_pending()) {
-                    let reason = Some(reason.to_owned());
-                    settle(
-                        transaction,
-                        &Settlement { reason, ..Settlement::new(op.seq, Outcome::Rejected) },
-                        now,
-                    )?;
-                }
+        let ids: Vec<CustomerId> = ids.iter().copied().collect();
+        self.in_small_parts(&ids, |transaction, id| {
+            let Some(dirty) = dirty::load(transaction, id)? else { return Ok(()) };
+            for op in dirty.ops_of(field).filter(|op| op.is_pending()) {
+                let reason = Some(reason.to_owned());
+                let rejected = Settlement { reason, ..Settlement::new(op.seq, Outcome::Rejected) };
+                settle(transaction, &rejected, now)?;
             }
             Ok(())
         })
@@ -218,11 +214,10 @@ impl Store {
 impl Uploaded {
     /// Counts what became of one customer.
     fn count(&mut self, dirty: &Dirty, plan: &CustomerPlan, notices: Vec<Notice>) {
-        let op_of = |settlement: &Settlement| dirty.ops.iter().find(|op| op.seq == settlement.seq);
         let fields: BTreeSet<FieldId> = plan
             .settle
             .iter()
-            .filter_map(|settlement| Some((op_of(settlement)?, settlement.outcome)))
+            .filter_map(|settlement| Some((dirty.op(settlement.seq)?, settlement.outcome)))
             .filter(|(op, outcome)| {
                 *outcome == Some(Outcome::Uploaded) || is_beside_held(dirty, plan, op, *outcome)
             })

@@ -344,7 +344,7 @@ fn carry_out(
 
 /// How many attributes' edits a plan settles or frees.
 fn fields_of(dirty: &Dirty, plan: &CustomerPlan) -> usize {
-    let field_of = |seq| dirty.ops.iter().find(|op| op.seq == seq).map(|op| op.field);
+    let field_of = |seq| dirty.op(seq).map(|op| op.field);
     plan.settle.iter().filter_map(|settlement| field_of(settlement.seq)).collect::<BTreeSet<_>>().len()
 }
 

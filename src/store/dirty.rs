@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, named_params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use secrecy::SecretString;
 
 use super::apply::apply;
@@ -99,14 +99,14 @@ impl Store {
 
     /// The store was asked for these customers by id: edits of what it does not tell then either wait for a person.
     pub(crate) fn give_up_untold(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Vec<Notice>> {
-        self.engine_write(|transaction| {
-            let mut notices = Vec::new();
-            for id in ids {
-                let Some(dirty) = load(transaction, *id)? else { continue };
+        let mut notices = Vec::new();
+        self.in_small_parts(ids, |transaction, id| {
+            if let Some(dirty) = load(transaction, id)? {
                 notices.extend(apply(transaction, &dirty, &give_up_untold(&dirty)?, now)?);
             }
-            Ok(notices)
-        })
+            Ok(())
+        })?;
+        Ok(notices)
     }
 
     fn diffs(&self, ids: &[CustomerId]) -> Result<Vec<(Dirty, Diff)>> {
@@ -123,19 +123,15 @@ impl Store {
         ids: &[CustomerId],
         now: DateTime<Utc>,
     ) -> Result<(usize, Vec<Notice>)> {
-        if ids.is_empty() {
-            return Ok((0, Vec::new()));
-        }
-        self.engine_write(|transaction| {
-            let (mut unchanged, mut notices) = (0, Vec::new());
-            for id in ids {
-                let Some(dirty) = load(transaction, *id)? else { continue };
-                let diff = diff(&dirty)?;
-                notices.extend(apply(transaction, &dirty, &diff.plan, now)?);
-                unchanged += usize::from(diff.is_unchanged());
-            }
-            Ok((unchanged, notices))
-        })
+        let (mut unchanged, mut notices) = (0, Vec::new());
+        self.in_small_parts(ids, |transaction, id| {
+            let Some(dirty) = load(transaction, id)? else { return Ok(()) };
+            let diff = diff(&dirty)?;
+            notices.extend(apply(transaction, &dirty, &diff.plan, now)?);
+            unchanged += usize::from(diff.is_unchanged());
+            Ok(())
+        })?;
+        Ok((unchanged, notices))
     }
 }
 
@@ -153,13 +149,13 @@ fn email_edit(dirty: &Dirty, payload: &Payload) -> Option<EmailEdit> {
 pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
     let Some(row) = load_row(connection, id)? else { return Ok(None) };
     let ops = load_ops(connection, id)?;
-    let has_password = ops.iter().any(|op| op.field == FieldId::NEW_PASSWORD);
+    let password = ops.iter().rev().find(|op| op.field == FieldId::NEW_PASSWORD);
     Ok(Some(Dirty {
         id,
         base: load_snapshot(connection, id)?,
         row,
         open: if ops.is_empty() { Vec::new() } else { load_open(connection, id)? },
-        password: if has_password { load_password(connection, id)? } else { None },
+        password: password.map(|op| load_password(connection, op.seq)).transpose()?.flatten(),
         ops,
     }))
 }
@@ -243,15 +239,9 @@ pub(super) fn load_open(connection: &Connection, id: CustomerId) -> rusqlite::Re
     Ok(open)
 }
 
-fn load_password(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<SecretString>> {
+fn load_password(connection: &Connection, seq: EditSeq) -> rusqlite::Result<Option<SecretString>> {
     connection
-        .prepare_cached(
-            "SELECT new_password
-             FROM pending_password
-             WHERE customer_id = :id
-             ORDER BY seq DESC
-             LIMIT 1",
-        )?
-        .query_row(named_params! { ":id": id.0 }, |row| Ok(SecretString::from(row.get::<_, String>(0)?)))
+        .prepare_cached("SELECT new_password FROM pending_password WHERE seq = ?1")?
+        .query_row([seq.0], |row| Ok(SecretString::from(row.get::<_, String>(0)?)))
         .optional()
 }

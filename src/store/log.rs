@@ -4,16 +4,58 @@
 //! they add meanwhile keeps it from beginning anew: it stays long, and from then on every commit moves pages and waits for
 //! the file. So a sync does that in two steps: the bulk, in which nobody is kept waiting, and at once the little that came
 //! in meanwhile, with the right to write, so that the log is empty and begins anew.
+//!
+//! For the second step nobody may read the log either. SQLite would wait for such a reader *with* the right to write, and
+//! every edit with it: for as long as its busy handler is patient. So it has none here. It is tried at once or not at all,
+//! a few times with pauses in which nothing is held; when a reader stays in the way, the log stays, and is tended later.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use chrono::{DateTime, Utc};
 use rusqlite::hooks::Wal;
+use rusqlite::{Connection, ErrorCode};
 
-use super::Store;
-use super::open::look_again;
+use super::open::{beside, look_again};
+use super::{Store, readers};
+use crate::error::Result;
+
+/// How often it is tried to empty the log before that is put off, and the pause after each: some milliseconds in all.
+const TRIES: u32 = 16;
+const PAUSE: Duration = Duration::from_micros(250);
+
+/// Since when passwords that have settled are to leave the log, a key of `state`.
+pub(super) const WIPE_DUE: &str = "wipe_log";
+
+/// Since when a reader holds up a log that is longer than a sync ever makes it, a key of `state`.
+const HELD_UP: &str = "log_held_up";
+/// Bytes of such a log: an app's connection lets it become 80 MiB where there are no syncs.
+const LONG: u64 = 96 << 20;
+/// Bytes of a log that is worth a word to a person when a reader holds it up.
+const WORTH_A_WORD: u64 = 32 << 20;
+
+/// How the write-ahead log beside the file stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogState {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Whether a transaction that reads keeps a part of it from being moved into the file.
+    pub is_held_up: bool,
+    /// Since when syncs find it so, by the till's clock, and longer than it should be.
+    pub held_up_since: Option<DateTime<Utc>>,
+    /// Since when a password that was wiped from the file is to leave the log too, and cannot.
+    pub wipe_due_since: Option<DateTime<Utc>>,
+    /// The processes that keep reading, by their id, where the system tells: on Linux.
+    pub readers: Vec<u32>,
+}
+
+impl LogState {
+    /// Whether it is so long that a person should look who holds it up.
+    pub fn is_worth_a_word(&self) -> bool {
+        self.is_held_up && self.bytes >= WORTH_A_WORD
+    }
+}
 
 /// How long the log is, and may become.
 #[derive(Debug)]
@@ -48,7 +90,7 @@ impl Store {
         if pages < self.log.due_at {
             return;
         }
-        let is_empty = self.empty_log().unwrap_or_else(|error| {
+        let is_empty = self.empty_log("RESTART").unwrap_or_else(|error| {
             tracing::warn!(%error, pages, "the write-ahead log stays as long as it is");
             false
         });
@@ -56,25 +98,99 @@ impl Store {
         self.log.due_at = if is_empty { self.log.limit } else { pages.saturating_add(self.log.limit) };
     }
 
-    /// Returns false when somebody was in the way for longer than an edit takes; others may have to wait with us.
-    fn empty_log(&mut self) -> rusqlite::Result<bool> {
-        checkpoint(&self.connection, "PASSIVE")?;
-        self.connection.busy_handler(Some(look_briefly))?;
-        let is_busy = checkpoint(&self.connection, "RESTART");
-        self.connection.busy_handler(Some(look_again))?;
-        Ok(!is_busy?)
+    /// Takes wiped passwords out of the write-ahead log too, if there were any. Returns false when another connection was in
+    /// the way, for which nobody waits: the next sync tries again.
+    pub(crate) fn wipe_log(&mut self) -> Result<bool> {
+        if self.state(WIPE_DUE)?.is_none() {
+            return Ok(true);
+        }
+        let is_empty = self.empty_log("TRUNCATE").map_err(|e| self.error(e))?;
+        if is_empty {
+            self.set_state(WIPE_DUE, None)?;
+        }
+        Ok(is_empty)
     }
-}
 
-/// Waits for a transaction that is about to end: five milliseconds in all.
-fn look_briefly(tries: i32) -> bool {
-    std::thread::sleep(Duration::from_micros(100));
-    tries < 50
+    /// How the log stands, after everything was done to make it short that can be done without keeping anybody waiting.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn log_state(&mut self) -> Result<LogState> {
+        let is_wiped = self.wipe_log()?;
+        let is_held_up = is_left(&self.connection).map_err(|e| self.error(e))?;
+        let readers = if is_held_up || !is_wiped { self.who_reads() } else { Vec::new() };
+        Ok(LogState {
+            bytes: self.log_bytes(),
+            is_held_up,
+            held_up_since: self.time(HELD_UP)?,
+            wipe_due_since: if is_wiped { None } else { self.time(WIPE_DUE)? },
+            readers,
+        })
+    }
+
+    /// Makes a long log short again, with its file, or notes since when a reader is in the way: that is returned.
+    pub(crate) fn tend_long_log(&mut self, now: DateTime<Utc>) -> Result<Option<LogState>> {
+        let since = self.time(HELD_UP)?;
+        if self.log_bytes() < if since.is_none() { LONG } else { WORTH_A_WORD } {
+            if since.is_some() {
+                self.set_time(HELD_UP, None)?;
+            }
+            return Ok(None);
+        }
+        if self.empty_log("TRUNCATE").map_err(|e| self.error(e))? {
+            self.set_time(HELD_UP, None)?;
+            return Ok(None);
+        }
+        let state = self.log_state()?;
+        if state.is_held_up && since.is_none() {
+            self.set_time(HELD_UP, Some(now))?;
+        }
+        let since = since.unwrap_or(now);
+        Ok(state.is_held_up.then_some(LogState { held_up_since: Some(since), ..state }))
+    }
+
+    fn log_bytes(&self) -> u64 {
+        beside(&self.path, "-wal").metadata().map_or(0, |log| log.len())
+    }
+
+    fn who_reads(&self) -> Vec<u32> {
+        readers::who_stays(&beside(&self.path, "-shm"))
+    }
+
+    /// Returns false when somebody was in the way. Whoever writes waits for no more than the work.
+    fn empty_log(&mut self, mode: &str) -> rusqlite::Result<bool> {
+        checkpoint(&self.connection, "PASSIVE")?;
+        self.connection.busy_handler::<fn(i32) -> bool>(None)?;
+        let is_empty = self.empty_at_once(mode);
+        self.connection.busy_handler(Some(look_again))?;
+        is_empty
+    }
+
+    fn empty_at_once(&self, mode: &str) -> rusqlite::Result<bool> {
+        for _ in 0..TRIES {
+            if !checkpoint(&self.connection, mode)? {
+                return Ok(true);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(false)
+    }
 }
 
 /// Returns whether somebody was in the way.
 fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))
+    let is_busy = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0));
+    match is_busy {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(true),
+        is_busy => is_busy,
+    }
+}
+
+/// Whether a part of the log could not be moved into the file, because somebody reads what was there before.
+fn is_left(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        Ok(row.get::<_, i64>(2)? < row.get::<_, i64>(1)?)
+    })
 }
 
 #[cfg(test)]
@@ -82,7 +198,9 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
 
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
 
+    use super::WIPE_DUE;
     use crate::store::Store;
 
     const LIMIT: usize = 100;
@@ -133,5 +251,41 @@ mod tests {
             engine.note_facts(&[("a", "x".repeat(9_000))]).unwrap();
         }
         assert_eq!(engine.log.due_at, LIMIT);
+    }
+
+    /// SQLite would wait for the reader with the right to write in its hands: ten seconds, in which no edit gets in.
+    #[test]
+    fn no_edit_waits_while_a_reader_hinders_a_wipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        let (mut engine, mut reader) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
+        let mut app = Store::open(&path).unwrap();
+        let reading = reader.connection().transaction().unwrap();
+        reading.query_row("SELECT count(*) FROM state", [], |row| row.get::<_, i64>(0)).unwrap();
+        engine.set_state(WIPE_DUE, Some("2026-01-01T00:00:00Z")).unwrap();
+        let is_over = AtomicBool::new(false);
+        let longest = std::thread::scope(|scope| {
+            let edits = scope.spawn(|| {
+                let mut longest = Duration::ZERO;
+                while !is_over.load(Ordering::Relaxed) {
+                    let began = Instant::now();
+                    app.set_state("an edit", Some("of the app")).unwrap();
+                    longest = longest.max(began.elapsed());
+                }
+                longest
+            });
+            for _ in 0..5 {
+                assert!(!engine.wipe_log().unwrap());
+            }
+            is_over.store(true, Ordering::Relaxed);
+            edits.join().unwrap()
+        });
+        assert!(longest < Duration::from_secs(2), "an edit waited {longest:?}");
+        assert!(engine.state(WIPE_DUE).unwrap().is_some(), "it is tried again");
+        drop(reading);
+        assert!(engine.wipe_log().unwrap());
+        // That it is done is noted behind it.
+        assert!(folder.path().join("till.db-wal").metadata().unwrap().len() < 2 * PAGE);
+        assert_eq!(engine.state(WIPE_DUE).unwrap(), None);
     }
 }

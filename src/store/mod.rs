@@ -16,7 +16,7 @@
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
 //! | `schema` | the triggers and views, made from the table of fields; migrations |
 //! | `polite` | whether others write too, and how a sync makes room for them |
-//! | `log` | the write-ahead log, moved into the file off everybody's path |
+//! | `log`, `readers` | the write-ahead log, moved into the file off everybody's path; who is in the way |
 //! | `pages` | pages that come faster than they are written share a commit |
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
@@ -35,6 +35,7 @@ mod pull;
 #[cfg(feature = "ffi")]
 mod query;
 mod read;
+mod readers;
 mod receipt;
 mod rekey;
 mod row;
@@ -52,6 +53,7 @@ pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
+pub use log::LogState;
 pub use mend::Unjournaled;
 pub(crate) use open::{Lock, SyncLock};
 #[cfg(any(feature = "ffi", feature = "extension"))]
@@ -191,7 +193,6 @@ impl Store {
             began = Some(Instant::now());
             believe_marks(&transaction, true)?;
             let done = work(&transaction)?;
-            apply::wipe_passwords(&transaction)?;
             believe_marks(&transaction, false)?;
             open::refuse_company(path)?;
             transaction.commit()?;

@@ -335,7 +335,7 @@ impl Lock {
 }
 
 /// One lock for one database, by whichever path it was opened.
-fn beside(database: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
     with_suffix(&real(database), suffix)
 }
 

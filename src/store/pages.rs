@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{Failed, Store, apply, believe_marks};
+use super::{Failed, Store, believe_marks};
 use crate::error::Result;
 
 /// For so long one transaction goes on taking pages: another connection's edit may have to wait as long, once. From then
@@ -74,7 +74,6 @@ impl Store {
             return Err(company);
         }
         let commit = || {
-            apply::wipe_passwords(&self.connection)?;
             believe_marks(&self.connection, false)?;
             self.connection.prepare_cached("COMMIT")?.execute([])
         };

@@ -3,9 +3,12 @@
 //! A sync at full speed would hold the write lock almost always, and an edit would find the gaps by luck. While another
 //! connection commits, the engine writes in small parts and leaves most of the time to others; else it goes at full speed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Store;
+use rusqlite::Transaction;
+
+use super::{Failed, Store};
+use crate::customer::CustomerId;
 use crate::error::Result;
 
 /// Customers that are written in one transaction while others write too: some tenths of a millisecond.
@@ -17,6 +20,8 @@ const SHARE: u32 = 12;
 /// It is longer than one who waits sleeps between two tries, and a slow disk does not stretch it without end.
 const LEAST_GAP: Duration = Duration::from_micros(200);
 const MOST_GAP: Duration = Duration::from_millis(20);
+/// Nothing more is begun in a transaction that has gone on for so long, whoever waits.
+const LONG: Duration = Duration::from_millis(5);
 /// For so many transactions after another connection has committed, others are expected to go on: a few seconds.
 const REMEMBERED: u32 = 500;
 
@@ -55,6 +60,32 @@ impl Store {
     /// How many of `most` customers go into the next transaction.
     pub(super) fn at_once(&mut self, most: usize) -> Result<usize> {
         Ok(if self.others_write()? { most.min(SMALL) } else { most }.max(1))
+    }
+
+    /// Does the same with each of these customers, in as many transactions as it takes: none goes on for long, and each is
+    /// whole by itself.
+    pub(super) fn in_small_parts(
+        &mut self,
+        ids: &[CustomerId],
+        mut work: impl FnMut(&Transaction<'_>, CustomerId) -> Result<(), Failed>,
+    ) -> Result<()> {
+        let mut rest = ids;
+        while !rest.is_empty() {
+            let part = &rest[..self.at_once(rest.len())?];
+            let done = self.engine_write(|transaction| {
+                let began = Instant::now();
+                for (place, id) in part.iter().enumerate() {
+                    work(transaction, *id)?;
+                    if began.elapsed() >= LONG {
+                        return Ok(place + 1);
+                    }
+                }
+                Ok(part.len())
+            })?;
+            self.make_room();
+            rest = &rest[done..];
+        }
+        Ok(())
     }
 
     /// Whether they did a moment ago.

@@ -17,6 +17,11 @@ use crate::customer::{Attributes, CustomerId, FieldId, Record, Subject};
 use crate::error::Result;
 use crate::flow::{Ids, Notice, Policies, gone, is_outdated, merge};
 
+/// Customers that are taken in before it is looked how long that has gone on.
+const PART: usize = 100;
+/// Ids that are forgotten in one transaction: a few pages of the file.
+const SEEN_AT_ONCE: usize = 1_000;
+
 /// What came in.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
@@ -57,6 +62,7 @@ impl Store {
         let (mut taken, mut rest) = (Taken::default(), page);
         while !rest.is_empty() {
             let most = if self.has_open_pages() { rest.len() } else { self.at_once(rest.len())? };
+            let most = most.min(PART);
             let (part, later) = rest.split_at(most);
             self.take_part(part, kind, later.is_empty(), judging, &mut taken)?;
             rest = later;
@@ -113,7 +119,37 @@ impl Store {
 
     /// The place where a pull was cut is of no use any more.
     pub(crate) fn forget_full_pull(&mut self) -> Result<()> {
-        self.engine_write(|transaction| Ok(end_full_pull(transaction)?))
+        if self.state(state::FULL_PULL)?.is_some() {
+            self.engine_note(|transaction| Ok(state::note_full_pull(transaction, None)?))?;
+        }
+        self.forget_seen()
+    }
+
+    /// Who was seen is of no use any more, in small parts: they may be a million. What a kill leaves of them, the next pull of
+    /// everything forgets before it begins; without a place to go on from, nobody reads it.
+    fn forget_seen(&mut self) -> Result<()> {
+        let mut is_over = false;
+        while !is_over {
+            let forgotten = self.engine_note(|transaction| {
+                let part =
+                    "DELETE FROM pull_seen WHERE id IN (SELECT id FROM pull_seen ORDER BY id LIMIT ?1)";
+                Ok(transaction.prepare_cached(part)?.execute([SEEN_AT_ONCE])?)
+            })?;
+            is_over = forgotten < SEEN_AT_ONCE;
+            self.others_write()?;
+            self.make_room();
+        }
+        Ok(())
+    }
+
+    /// Counts the customers of the file anew, where all of them were read anyway. Counted is without the right to write, and
+    /// what is corrected is the difference: others may count meanwhile.
+    fn recount(&mut self) -> Result<()> {
+        let missing = self.engine_read(|transaction| Ok(state::miscounted(transaction)?))?;
+        match missing {
+            0 => Ok(()),
+            missing => self.engine_note(|transaction| Ok(state::count_snapshot(transaction, missing)?)),
+        }
     }
 
     fn seen(&self) -> Result<Ids> {
@@ -186,16 +222,15 @@ impl Store {
 
     /// These customers are gone from the store.
     pub(crate) fn take_deletions(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Taken> {
-        self.engine_write(|transaction| {
-            let mut taken = Taken::default();
-            for id in ids {
-                if let Some(dirty) = dirty::load(transaction, *id)? {
-                    taken.notices.extend(apply(transaction, &dirty, &gone(&dirty), now)?);
-                    taken.changed.push(*id);
-                }
+        let mut taken = Taken::default();
+        self.in_small_parts(ids, |transaction, id| {
+            if let Some(dirty) = dirty::load(transaction, id)? {
+                taken.notices.extend(apply(transaction, &dirty, &gone(&dirty), now)?);
+                taken.changed.push(id);
             }
-            Ok(taken)
-        })
+            Ok(())
+        })?;
+        Ok(taken)
     }
 
     /// The pull is over, and was whole: the next one asks from `cursor` on. Only a pull of everything forgets its place.
@@ -208,7 +243,7 @@ impl Store {
     ) -> Result<()> {
         self.engine_note(|transaction| {
             if is_full {
-                end_full_pull(transaction)?;
+                state::note_full_pull(transaction, None)?;
             }
             if let Some(cursor) = cursor {
                 state::write(transaction, "pull_cursor", Some(&stamp(cursor)))?;
@@ -218,7 +253,12 @@ impl Store {
             }
             state::write(transaction, "last_pull_at", Some(&stamp(now)))?;
             Ok(())
-        })
+        })?;
+        if is_full {
+            self.forget_seen()?;
+            self.recount()?;
+        }
+        Ok(())
     }
 
     /// No more customers are written at once than usual.
@@ -328,12 +368,4 @@ fn see(transaction: &Connection, page: &[(Attributes<'_>, &str)]) -> rusqlite::R
         statement.execute([attributes.id().0])?;
     }
     Ok(())
-}
-
-fn end_full_pull(transaction: &Connection) -> rusqlite::Result<()> {
-    let seen = transaction.prepare_cached("DELETE FROM pull_seen")?.execute([])?;
-    if seen > 0 {
-        state::recount_snapshot(transaction)?;
-    }
-    state::note_full_pull(transaction, None)
 }

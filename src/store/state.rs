@@ -17,7 +17,10 @@ pub(crate) struct FullPull {
     pub(crate) expected: Option<DateTime<Utc>>,
 }
 
-/// The same as the file has it, under the key `full_pull`.
+/// The key of `state` under which it stands.
+pub(super) const FULL_PULL: &str = "full_pull";
+
+/// The same as the file has it.
 #[derive(Serialize, Deserialize, Default)]
 struct Noted {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +126,7 @@ impl Store {
 
     /// A full pull that was cut.
     pub(super) fn full_pull(&self) -> Result<Option<FullPull>> {
-        Ok(self.state("full_pull")?.and_then(|text| FullPull::read(&text)))
+        Ok(self.state(FULL_PULL)?.and_then(|text| FullPull::read(&text)))
     }
 
     /// The clocks when the last pull that was whole began.
@@ -175,10 +178,14 @@ pub(super) fn count_snapshot(connection: &Connection, by: i64) -> rusqlite::Resu
     Ok(())
 }
 
-/// Counts them anew, where all of them were read anyway.
-pub(super) fn recount_snapshot(transaction: &Connection) -> rusqlite::Result<()> {
-    let count: i64 = transaction.query_row("SELECT count(*) FROM snapshot", [], |row| row.get(0))?;
-    write(transaction, "snapshot_customers", Some(&count.to_string()))
+/// How many customers are in the snapshot that were not counted; below 0: too many were.
+pub(super) fn miscounted(transaction: &Connection) -> rusqlite::Result<i64> {
+    transaction.query_row(
+        "SELECT count(*) - coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0)
+         FROM snapshot",
+        [],
+        |row| row.get(0),
+    )
 }
 
 /// The store of the file, if anything of it was ever taken in.
@@ -197,7 +204,7 @@ fn recorded_store(transaction: &Connection) -> rusqlite::Result<Option<String>> 
 }
 
 pub(super) fn note_full_pull(connection: &Connection, full: Option<&FullPull>) -> rusqlite::Result<()> {
-    write(connection, "full_pull", full.map(FullPull::text).as_deref())
+    write(connection, FULL_PULL, full.map(FullPull::text).as_deref())
 }
 
 pub(super) fn note_pull_clock(connection: &Connection, clock: &PullClock) -> rusqlite::Result<()> {

@@ -25,6 +25,7 @@ pub(super) fn of(event: &Event) -> Option<String> {
         Event::ThrottledUntil { until } => {
             format!("The store asks to wait until {}.", render::time(Some(*until)))
         }
+        Event::LogHeldUp { bytes, since, readers } => render::held_up(*bytes, Some(*since), readers),
         Event::Missed { count } => format!("{} came too fast to be told.", render::count(*count, "event")),
         _ => return None,
     };

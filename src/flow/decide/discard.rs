@@ -1,9 +1,9 @@
 //! Edits are given up, or sent again although the store refused them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Plan, as_seen, covered_and_later, put, refuse, refuse_in_flight, settle, stored};
-use crate::customer::{BadRecord, EditError, EditSeq, FieldId, Subject, Value};
+use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Subject, Value};
 use crate::flow::merge::{brought_together, entries};
 use crate::flow::money::recount;
 use crate::flow::{
@@ -136,7 +136,7 @@ fn discard_entry(
     open: Option<&OpenConflict>,
     plan: &mut CustomerPlan,
 ) -> Result<(), CannotDecide> {
-    let covered = open.map(|open| open.seqs(&dirty.ops));
+    let covered: Option<BTreeSet<EditSeq>> = open.map(|open| open.seqs(&dirty.ops).into_iter().collect());
     let is_covered = |op: &&Op| covered.as_ref().is_none_or(|covered| covered.contains(&op.seq));
     let (ops, later): (Vec<&Op>, Vec<&Op>) =
         dirty.ops_of(field).filter(|op| op.touches(name)).partition(is_covered);
@@ -163,7 +163,7 @@ fn discard_row(
     before: Option<&Value>,
     plan: &mut CustomerPlan,
 ) -> Result<(), CannotDecide> {
-    let Some(op) = dirty.ops.iter().find(|op| op.seq == seq) else {
+    let Some(op) = dirty.op(seq) else {
         let problem = format!("the row {seq} of the journal waits for nothing: it has settled");
         return Err(EditError { customer_id: dirty.id, field: "seq".to_owned(), problem }.into());
     };
@@ -185,14 +185,18 @@ fn discard_row(
             return Ok(());
         };
         let theirs = entries(&theirs).unwrap_or_default();
+        let mut left: BTreeMap<&String, &Option<FormValue>> = BTreeMap::new();
+        for other in dirty.ops_of(field).filter(|other| other.seq != seq) {
+            if let Change::Entries(entries) = &other.change {
+                left.extend(entries);
+            }
+        }
         for name in given.keys() {
-            let left = dirty.ops_of(field).rev().filter(|other| other.seq != seq).find_map(|other| {
-                match &other.change {
-                    Change::Entries(entries) => entries.get(name).cloned(),
-                    _ => None,
-                }
-            });
-            put(&mut ours, name, left.unwrap_or_else(|| theirs.get(name).cloned()));
+            put(
+                &mut ours,
+                name,
+                left.get(name).map_or_else(|| theirs.get(name), |left| left.as_ref()).cloned(),
+            );
         }
         plan.columns.push((field, Value::Forms(ours)));
         return Ok(());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Merge, Three, outcomes};
 use crate::customer::{FormValue, Subject, Value};
-use crate::flow::{ConflictPlan, Decision, Op, OpenConflict, Outcome, Settlement};
+use crate::flow::{Change, ConflictPlan, Decision, Op, OpenConflict, Outcome, Settlement};
 
 impl Merge<'_> {
     pub(super) fn forms(&mut self, three: &Three<'_>) {
@@ -13,12 +13,13 @@ impl Merge<'_> {
         let there = base.keys().chain(local.keys()).chain(remote.keys()).map(String::as_str);
         // An entry that is held may be gone on every side by now.
         let names: BTreeSet<&str> = there.chain(self.dirty.held_forms().map(|(name, _)| name)).collect();
+        let touching = Touching::of(three.ops.iter().copied());
         let mut merged = BTreeMap::new();
         let mut decisions: BTreeMap<&str, Decision> = BTreeMap::new();
         let mut is_merged = false;
         for name in names {
             let [b, l, r] = [&base, &local, &remote].map(|side| side.get(name).cloned());
-            let decision = self.one_form(three, name, [b, l.clone(), r.clone()]);
+            let decision = self.one_form(three, &touching, name, [b, l.clone(), r.clone()]);
             is_merged |= decision.is_none() && l != r;
             let kept = match &decision {
                 None if base.get(name) == l.as_ref() => r,
@@ -51,16 +52,22 @@ impl Merge<'_> {
     }
 
     /// One entry. `None`: at most one side changed it; else the decision, recorded under the entry's own name.
-    fn one_form(&mut self, three: &Three<'_>, name: &str, sides: [Option<FormValue>; 3]) -> Option<Decision> {
+    fn one_form(
+        &mut self,
+        three: &Three<'_>,
+        touching: &Touching<'_>,
+        name: &str,
+        sides: [Option<FormValue>; 3],
+    ) -> Option<Decision> {
         let [base, local, remote] = &sides;
-        if let Some(open) = self.dirty.open_of(&Subject::entry(name)) {
+        if let Some(open) = self.open.get(&Subject::entry(name)).copied() {
             return self.form_still_held(open, local.as_ref(), remote.as_ref());
         }
         if local == remote || base == remote || base == local {
             return None;
         }
         let [base, local, remote] = sides.map(|side| single(name, side));
-        let mut ops: Vec<&Op> = three.ops.iter().copied().filter(|op| op.touches(name)).collect();
+        let mut ops = touching.ops(name);
         if ops.is_empty() {
             ops.clone_from(&three.ops);
         }
@@ -113,6 +120,40 @@ impl Merge<'_> {
     fn free(&mut self, three: &Three<'_>) {
         let held = three.ops.iter().filter(|op| op.outcome == Some(Outcome::Held));
         self.plan.settle.extend(held.map(|op| Settlement::new(op.seq, None)));
+    }
+}
+
+/// Edits of form fields, by the entries that they touch: none is looked through for each entry anew.
+pub(super) struct Touching<'a> {
+    by_name: BTreeMap<&'a str, Vec<&'a Op>>,
+    /// They touch every entry.
+    whole: Vec<&'a Op>,
+}
+
+impl<'a> Touching<'a> {
+    pub(super) fn of(ops: impl Iterator<Item = &'a Op>) -> Touching<'a> {
+        let mut touching = Touching { by_name: BTreeMap::new(), whole: Vec::new() };
+        for op in ops {
+            match &op.change {
+                Change::Entries(entries) => {
+                    entries.keys().for_each(|name| touching.by_name.entry(name).or_default().push(op));
+                }
+                _ => touching.whole.push(op),
+            }
+        }
+        touching
+    }
+
+    pub(super) fn is_any(&self, name: &str) -> bool {
+        !self.whole.is_empty() || self.by_name.contains_key(name)
+    }
+
+    /// Those that touch an entry, oldest first.
+    fn ops(&self, name: &str) -> Vec<&'a Op> {
+        let mut ops = self.whole.clone();
+        ops.extend(self.by_name.get(name).into_iter().flatten());
+        ops.sort_by_key(|op| op.seq);
+        ops
     }
 }
 

@@ -32,6 +32,7 @@ use super::{
 };
 use crate::customer::{Attributes, BadRecord, EditSeq, FieldId, MergeRule, Record, Subject, Value};
 
+use forms::Touching;
 pub(super) use forms::{entries, form_json};
 use rules::are_lines_alike;
 pub(super) use rules::brought_together;
@@ -55,6 +56,7 @@ pub fn merge(
     let base_record = dirty.base.as_ref().or(known.as_ref());
     let mut merge = Merge {
         dirty,
+        open: dirty.open.iter().map(|open| (&open.subject, open)).collect(),
         base: base_record.map(Record::attributes).transpose()?,
         remote: remote.attributes()?,
         sent,
@@ -160,6 +162,8 @@ pub(super) fn edited(dirty: &Dirty) -> String {
 
 struct Merge<'a> {
     dirty: &'a Dirty,
+    /// Its open conflicts, by what they are about.
+    open: BTreeMap<&'a Subject, &'a OpenConflict>,
     base: Option<Attributes<'a>>,
     remote: Attributes<'a>,
     sent: Option<&'a Sent>,
@@ -230,8 +234,8 @@ impl<'a> Merge<'a> {
             Some(base) if base.tells(field) => base.get(field),
             _ => match self.dirty.row.get(field) {
                 Value::Forms(entries) => {
-                    let is_edited = |name: &str| self.dirty.ops_of(field).any(|op| op.touches(name));
-                    let untouched = entries.iter().filter(|(name, _)| !is_edited(name));
+                    let edited = Touching::of(self.dirty.ops_of(field));
+                    let untouched = entries.iter().filter(|(name, _)| !edited.is_any(name));
                     Value::Forms(untouched.map(|(name, value)| (name.clone(), value.clone())).collect())
                 }
                 _ => Value::Null,
@@ -365,7 +369,7 @@ impl<'a> Merge<'a> {
     fn conflict(&mut self, record: ConflictPlan) {
         let plan = match &record {
             ConflictPlan::Record { subject, local, remote, resolution: None, .. } => {
-                self.dirty.open_of(subject).map(|open| ConflictPlan::Update {
+                self.open.get(subject).map(|open| ConflictPlan::Update {
                     id: open.id,
                     local: Some(local.clone()),
                     remote: Some(remote.clone()),

@@ -41,24 +41,25 @@ pub fn order_emails(edits: &[EmailEdit]) -> EmailOrder {
             _ => {}
         }
     }
-    order.rings = edits.iter().map(|edit| edit.id).filter(|id| is_in_ring(*id, &order.after)).collect();
+    order.rings = rings(&order.after);
     order.after.retain(|id, giver| !order.rings.contains(id) && !order.rings.contains(giver));
     order
 }
 
-fn is_in_ring(start: CustomerId, after: &BTreeMap<CustomerId, CustomerId>) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut at = start;
-    while let Some(next) = after.get(&at) {
-        if *next == start {
-            return true;
+/// Everybody waits for one at most, so who is followed comes to an end, to somebody followed before, or back into its own
+/// steps: those are a ring. Nobody is followed twice.
+fn rings(after: &BTreeMap<CustomerId, CustomerId>) -> BTreeSet<CustomerId> {
+    let (mut rings, mut followed) = (BTreeSet::new(), BTreeSet::new());
+    for start in after.keys() {
+        let (mut steps, mut at) = (Vec::new(), Some(start));
+        while let Some(id) = at.filter(|id| followed.insert(**id)) {
+            steps.push(*id);
+            at = after.get(id);
         }
-        if !seen.insert(*next) {
-            return false;
-        }
-        at = *next;
+        let ring = at.and_then(|met| steps.iter().position(|step| step == met));
+        rings.extend(ring.into_iter().flat_map(|first| &steps[first..]));
     }
-    false
+    rings
 }
 
 fn key(email: &str) -> String {
