@@ -197,6 +197,190 @@ fn later_payments_stand_on_what_was_sent() {
     assert_eq!(outcomes(&till), ["uploaded", "uploaded"]);
 }
 
+// ---- refused, and applied all the same -----------------------------------------------------------------------------
+
+/// The first update is applied, and answered so.
+fn lies(till: &Till, status: u16) -> Odd {
+    let body = json!({"status": status, "title": "no", "errors": {}});
+    Odd::before(&till.sandbox).nth(Kind::Put, 1, move |told| *told = Told::json_of(status, &body))
+}
+
+/// The customers as they were when the line was made: what a replica shows that has heard of no update yet.
+fn lagging(till: &Till, odd: Odd) -> Odd {
+    let mut lags = 2;
+    let old = till.sandbox.customer(ANA as i32).unwrap();
+    let mut has_put = false;
+    odd.answer(move |asked, told| {
+        has_put |= asked.is_put();
+        if has_put && asked.is_by_id() && lags > 0 {
+            lags -= 1;
+            let old = old.clone();
+            told.customer(ANA, |ana| *ana = old);
+        }
+    })
+}
+
+#[test]
+fn a_payment_that_was_refused_and_applied_all_the_same_is_not_sent_again() {
+    for status in [429, 401, 403, 404, 413, 409, 400, 415, 422, 503] {
+        let till = with_balance("50");
+        let odd = lies(&till, status);
+        till.adjust(ANA, "10");
+        let through = till.through(&odd);
+        _ = through.engine().sync();
+        till.adjust(ANA, "-3");
+        sync(&through);
+        sync(&through);
+        check(&till, 57.0, 57.0);
+        assert_eq!(outcomes(&till), ["uploaded", "uploaded"], "{status}");
+    }
+}
+
+#[test]
+fn a_payment_that_was_refused_and_applied_and_spent_is_held() {
+    for status in [429, 401, 403, 404] {
+        let till = with_balance("50");
+        let store = Arc::clone(&till.sandbox);
+        let odd = lies(&till, status).nth(Kind::Put, 1, move |told| {
+            // Longer than a look serves its batch.
+            told.header("X-Retry-After", (status == 429).then_some("3"));
+            assert!(store.edit(ANA as i32, json!({ MONEY: [{"amount": 45}] })));
+        });
+        till.adjust(ANA, "10");
+        let through = till.through(&odd);
+        _ = through.engine().sync();
+        _ = through.engine().sync();
+        assert_eq!((outcomes(&till), odd.count(Kind::Put)), (vec!["held".to_owned()], 1), "{status}");
+    }
+}
+
+#[test]
+fn a_payment_that_was_refused_and_not_applied_is_sent_again_once() {
+    for status in [429, 401, 403, 404] {
+        let till = with_balance("50");
+        let mut is_first = true;
+        let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+            let body = json!({"status": status, "title": "no"});
+            (asked.is_put() && std::mem::take(&mut is_first)).then(|| Told::json_of(status, &body))
+        });
+        till.adjust(ANA, "10");
+        let through = till.through(&odd);
+        _ = through.engine().sync();
+        sync(&through);
+        check(&till, 60.0, 60.0);
+        assert_eq!((outcomes(&till), till.puts().len()), (vec!["uploaded".to_owned()], 1), "{status}");
+    }
+}
+
+#[test]
+fn a_payment_that_a_person_sends_again_and_that_landed_since_is_not_sent_again() {
+    let till = with_balance("50");
+    let mut is_first = true;
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        let body = json!({"status": 422, "title": "no", "errors": {}});
+        (asked.is_put() && std::mem::take(&mut is_first)).then(|| Told::json_of(422, &body))
+    });
+    till.adjust(ANA, "10");
+    let through = till.through(&odd);
+    sync(&through);
+    assert_eq!(outcomes(&till), ["rejected"]);
+    check(&till, 50.0, 50.0);
+    // The store gets to it late.
+    office(&till, "60");
+    till.store().retry(None).unwrap();
+    let report = through.engine().push().unwrap();
+    check(&till, 60.0, 60.0);
+    assert_eq!((outcomes(&till), report.requests.put), (vec!["uploaded".to_owned()], 0));
+}
+
+#[test]
+fn what_an_answer_leaves_open_is_not_read_back_before_the_grace_has_passed() {
+    let left_out = json!({"data": [], "meta": {}});
+    let some = json!({"data": [], "errors": {"9": "somebody else's"}, "meta": {}});
+    let no = json!({"status": 422, "title": "no", "errors": {"5.email": "somebody else's"}});
+    for (status, body) in [(200, left_out), (207, some), (422, no.clone()), (409, no.clone()), (400, no)] {
+        let mut till = with_balance("50");
+        till.options.upload.grace_ms = 400;
+        let began = std::time::Instant::now();
+        let odd =
+            Odd::before(&till.sandbox).nth(Kind::Put, 1, move |told| *told = Told::json_of(status, &body));
+        let old = till.sandbox.customer(ANA as i32).unwrap();
+        // Reads lag behind writes, for less than that.
+        let odd = odd.answer(move |asked, told| {
+            if asked.is_by_id() && asked.nth > 1 && began.elapsed().as_millis() < 350 {
+                let old = old.clone();
+                told.customer(ANA, |ana| *ana = old);
+            }
+        });
+        till.store().edit(ANA).set("phone", "555").adjust_credit(10.into()).commit().unwrap();
+        sync(&till.through(&odd));
+        check(&till, 60.0, 60.0);
+        assert_eq!((outcomes(&till), odd.count(Kind::Put)), (vec!["uploaded".to_owned()], 1), "{status}");
+    }
+}
+
+#[test]
+fn an_edit_that_was_taken_back_is_sent_while_something_else_may_have_landed() {
+    let till = with_balance("50");
+    let phone: String = serde_json::from_str(&till.local(ANA, "phone")).unwrap();
+    let odd = lagging(&till, lies(&till, 401));
+    till.store().edit(ANA).set("phone", "555").adjust_credit(10.into()).commit().unwrap();
+    let through = till.through(&odd);
+    _ = through.engine().sync();
+    till.store().edit(ANA).set("phone", &phone).adjust_credit((-10).into()).commit().unwrap();
+    _ = through.engine().push();
+    sync(&through);
+    assert_eq!(till.remote_value(ANA, "phone"), format!("\"{phone}\""));
+    check(&till, 50.0, 50.0);
+    assert!(till.store().conflicts().unwrap().is_empty());
+}
+
+// ---- a store that does not date credit -----------------------------------------------------------------------------
+
+#[test]
+fn where_credit_moves_without_a_date_the_date_of_before_proves_nothing() {
+    let till = with_balance("50");
+    let old = till.sandbox.customer(ANA as i32).unwrap()["date_modified"].clone();
+    let undated = move |told: &mut Told| told.customer(ANA, |ana| ana["date_modified"] = old.clone());
+    let odd = Odd::before(&till.sandbox).answer(move |_, told| undated(told));
+    till.adjust(ANA, "5");
+    sync(&till.through(&odd));
+    check(&till, 55.0, 55.0);
+    // It lands, the answer is lost, and the shopper spends it: all is as it was before.
+    let store = Arc::clone(&till.sandbox);
+    let odd = odd.nth(Kind::Put, 1, move |told| {
+        told.drop();
+        assert!(store.edit(ANA as i32, json!({ MONEY: [{"amount": 55}] })));
+    });
+    till.adjust(ANA, "10");
+    sync(&till.through(&odd));
+    assert_eq!((outcomes(&till), odd.count(Kind::Put)), (vec!["uploaded".to_owned(), "held".to_owned()], 2));
+}
+
+// ---- the same sum by another hand ----------------------------------------------------------------------------------
+
+#[test]
+fn the_same_sum_at_a_time_that_cannot_be_of_our_update_is_held() {
+    for (seconds, is_held) in [(-1_800, true), (0, false), (60, true)] {
+        let till = with_balance("50");
+        let store = Arc::clone(&till.sandbox);
+        let mut is_first = true;
+        let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+            if !asked.is_put() || !std::mem::take(&mut is_first) {
+                return None;
+            }
+            let at = Utc::now() + TimeDelta::seconds(seconds);
+            let same = format!("{{\"{MONEY}\":[{{\"amount\":60}}]}}");
+            store.with_core(|core| core.edit_text(at, ANA as i32, &same)).unwrap();
+            Some(Told::dropped())
+        });
+        till.adjust(ANA, "10");
+        sync(&till.through(&odd));
+        let outcome = if is_held { "held" } else { "uploaded" };
+        assert_eq!((outcomes(&till), odd.count(Kind::Put)), (vec![outcome.to_owned()], 1), "{seconds}");
+    }
+}
+
 // ---- refused -------------------------------------------------------------------------------------------------------
 
 fn refused(till: &Till) -> Vec<Rejected> {

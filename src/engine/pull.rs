@@ -227,7 +227,8 @@ impl<R: Remote> SyncEngine<R> {
         progress: Option<Event>,
     ) -> Result<()> {
         let (policies, now) = (&self.options.policies, self.clock.utc());
-        let judging = Judging { policies, believes_older, server_now, now };
+        let cursor = self.store.pull_cursor()?;
+        let judging = Judging { policies, believes_older, cursor, server_now, now };
         let taken = match self.store.take_page(&page.customers, kind, judging) {
             Ok(taken) => taken,
             Err(failed) => {

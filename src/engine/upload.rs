@@ -76,9 +76,7 @@ impl<R: Remote> SyncEngine<R> {
         let grace = TimeDelta::try_milliseconds(i64::try_from(grace_ms).unwrap_or(i64::MAX))
             .unwrap_or(TimeDelta::MAX);
         // A clock that was set meanwhile must not make it wait longer than the grace.
-        let left = doubt
-            .adjustment_sent_at
-            .map_or(TimeDelta::zero(), |sent_at| grace - (self.clock.utc() - sent_at));
+        let left = doubt.sent_at.map_or(TimeDelta::zero(), |sent_at| grace - (self.clock.utc() - sent_at));
         let left_ms = left.clamp(TimeDelta::zero(), grace).num_milliseconds().unsigned_abs();
         let at_ms = self.clock.now_ms() + left_ms;
         let tickets = self.tickets();
@@ -346,18 +344,35 @@ impl<R: Remote> SyncEngine<R> {
         self.spans.judged(ticket, &verdict, self.clock.now_ms());
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
-            Write::Settle(records) => run.answered.push(records),
-            Write::Release => {
+            Write::Settle(records) => {
+                let is_confirmed = |id: CustomerId| records.iter().any(|(confirmed, _)| *confirmed == id);
+                if let Some(id) = batch.ids().find(|id| !is_confirmed(*id)) {
+                    self.note_applied_by(id)?;
+                }
+                run.answered.push(records);
+            }
+            Write::Release => self.store.release(&batch.ids().collect::<Vec<_>>(), now)?,
+            Write::EndRefused => {
                 let ids: Vec<CustomerId> = batch.ids().collect();
-                self.store.release(&ids, now)?;
+                self.note_applied_by(ids[0])?;
+                self.store.end_refused(&ids, now)?;
             }
             Write::Reject(rejection) => {
                 let notices = self.store.reject(&rejection, now)?;
                 self.progress(run, [rejection.customer_id], Uploaded { notices, ..Uploaded::default() });
             }
-            Write::Nothing => {}
+            Write::Nothing => batch.ids().next().map_or(Ok(()), |id| self.note_applied_by(id))?,
         }
         Ok(())
+    }
+
+    /// The batch of this customer was answered, or its line has ended: whoever is still busy with it is so no longer than the
+    /// grace.
+    fn note_applied_by(&mut self, id: CustomerId) -> Result<()> {
+        let grace =
+            TimeDelta::try_milliseconds(i64::try_from(self.options.upload.grace_ms).unwrap_or(i64::MAX));
+        let now = self.clock.utc();
+        self.store.note_applied_by(id, now.checked_add_signed(grace.unwrap_or(TimeDelta::MAX)).unwrap_or(now))
     }
 
     /// An answer to a read: its page is handed on, and what brought none goes back to the machine.

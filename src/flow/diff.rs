@@ -109,7 +109,8 @@ fn one_field<'d>(
         plan.settle.extend(ops.iter().map(|op| refused(op, reason)));
         return;
     };
-    if value == was {
+    let may_bring_another = dirty.attempts_of(field).any(|attempt| attempt.may_bring_another(&was));
+    if value == was && !may_bring_another {
         let outcome = if held.is_empty() { Outcome::Unchanged } else { Outcome::Held };
         plan.settle.extend(outcomes(&ops, outcome));
     } else if let Some(problem) = unsendable(&value) {

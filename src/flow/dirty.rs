@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 
-use super::Outcome;
+use super::{Attempt, Outcome};
 use crate::customer::{CustomerId, EditSeq, FieldId, FormValue, Record, Row, Subject, Value};
 
 /// What a journal row did to its attribute.
@@ -117,6 +117,8 @@ pub struct Dirty {
     pub ops: Vec<Op>,
     /// The conflicts that wait for a person.
     pub open: Vec<OpenConflict>,
+    /// Updates of it that left and were refused, or given up, and may have landed all the same; oldest first.
+    pub attempts: Vec<Attempt>,
     /// The newest password that waits.
     pub password: Option<SecretString>,
 }

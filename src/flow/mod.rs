@@ -12,6 +12,7 @@
 
 mod absent;
 mod answer;
+mod attempt;
 mod bases;
 #[cfg(test)]
 mod budget;
@@ -39,6 +40,7 @@ mod upload;
 
 pub use absent::{Silence, silence};
 pub use answer::{Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_put};
+pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record};
 pub use bases::{BaseTime, Bases};
 pub use decide::{CannotDecide, Discarded, Keep, PastDecision, discard, resolve, retry, undo};
 pub use diff::{Diff, diff, give_up_untold};

@@ -168,6 +168,10 @@ pub struct CustomerPlan {
     pub conflicts: Vec<ConflictPlan>,
     /// What a person decided, as an edit.
     pub decided: Option<Decided>,
+    /// Attempts that are proven to have landed, or to be void: they go from the record.
+    pub void: Vec<i64>,
+    /// Attempts that a reading has shown not to have landed by then.
+    pub refuted: Vec<i64>,
 }
 
 impl CustomerPlan {
@@ -181,6 +185,8 @@ impl CustomerPlan {
             settle: Vec::new(),
             conflicts: Vec::new(),
             decided: None,
+            void: Vec::new(),
+            refuted: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, named_params, params};
 
 use super::log::WIPE_DUE;
 use super::row::RawCell;
-use super::{Failed, row, state};
+use super::{Failed, attempt, row, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId};
 use crate::flow::{
@@ -43,6 +43,7 @@ pub(super) fn apply(
     for conflict in &plan.conflicts {
         write_conflict(transaction, plan.id, conflict, now)?;
     }
+    attempt::note(transaction, dirty, plan)?;
     Ok(notices(dirty, plan))
 }
 

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
 use super::apply::{apply, settle};
-use super::{Failed, Store, dirty};
+use super::{Failed, Store, attempt, dirty, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
 use crate::flow::{
-    Credit, CustomerPlan, Dirty, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent,
-    SentBase, SentRow, Settlement, SnapshotPlan, diff, reconcile, recover,
+    Credit, CustomerPlan, Dirty, Flight, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent,
+    SentBase, SentRow, Settlement, SnapshotPlan, diff, is_undated, reconcile, recover,
 };
 
 /// A batch that was committed and may leave now.
@@ -33,8 +33,8 @@ pub(crate) struct Prepared {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct InDoubt {
     pub(crate) customers: Vec<CustomerId>,
-    /// When the newest batch that holds an adjustment was sent, by the till's clock.
-    pub(crate) adjustment_sent_at: Option<DateTime<Utc>>,
+    /// When the newest batch was sent, by the till's clock.
+    pub(crate) sent_at: Option<DateTime<Utc>>,
 }
 
 /// How much landed.
@@ -65,7 +65,7 @@ impl Store {
     pub(crate) fn in_doubt(&self) -> Result<InDoubt> {
         self.engine_read(|transaction| {
             let mut statement = transaction.prepare_cached(
-                "SELECT i.customer_id, iif(i.credit_sent IS NULL, NULL, b.sent_at)
+                "SELECT i.customer_id, b.sent_at
                  FROM batch AS b
                  JOIN batch_item AS i ON i.batch_id = b.id
                  ORDER BY b.id, i.position",
@@ -74,9 +74,7 @@ impl Store {
             let mut doubt = InDoubt::default();
             while let Some(row) = rows.next()? {
                 doubt.customers.push(CustomerId(row.get(0)?));
-                let sent_at = row.get::<_, Option<String>>(1)?;
-                let sent_at = sent_at.and_then(|at| Some(DateTime::parse_from_rfc3339(&at).ok()?.to_utc()));
-                doubt.adjustment_sent_at = doubt.adjustment_sent_at.max(sent_at);
+                doubt.sent_at = doubt.sent_at.max(attempt::moment(&row.get::<_, String>(1)?));
             }
             Ok(doubt)
         })
@@ -96,7 +94,30 @@ impl Store {
         })
     }
 
-    /// Nothing of a batch was applied: its edits are pending again.
+    /// The line to the store has ended, or it has answered: an update of this customer was applied by then, or never. What of
+    /// its batch is not confirmed stays in doubt.
+    pub(crate) fn note_applied_by(&mut self, id: CustomerId, applied_by: DateTime<Utc>) -> Result<()> {
+        self.engine_write(|transaction| {
+            transaction
+                .prepare_cached(
+                    "UPDATE batch
+                     SET applied_by = :applied_by
+                     WHERE id = (SELECT batch_id FROM batch_item WHERE customer_id = :customer_id)",
+                )?
+                .execute(named_params! { ":applied_by": stamp(applied_by), ":customer_id": id.0 })?;
+            Ok(())
+        })
+    }
+
+    /// A batch left and was refused as a whole: its edits are pending again, and what was sent stays on record.
+    pub(crate) fn end_refused(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<()> {
+        self.engine_write(|transaction| {
+            ids.iter().try_for_each(|id| attempt::end(transaction, *id, now))?;
+            remove_items(transaction, ids)
+        })
+    }
+
+    /// A batch never left: its edits are pending again.
     pub(crate) fn release(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<()> {
         self.engine_write(|transaction| {
             for id in ids {
@@ -111,7 +132,9 @@ impl Store {
     /// The one customer of a batch was refused: what the refusal means waits for a person, the rest is pending again.
     pub(crate) fn reject(&mut self, rejection: &Rejection, now: DateTime<Utc>) -> Result<Vec<Notice>> {
         self.engine_write(|transaction| {
-            let Some(dirty) = dirty::load(transaction, rejection.customer_id)? else { return Ok(Vec::new()) };
+            let Some(InFlight { dirty, sent }) = on_its_way(transaction, rejection.customer_id)? else {
+                return Ok(Vec::new());
+            };
             let flying = dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::InFlight));
             let plan = CustomerPlan {
                 settle: flying.map(|op| Settlement::new(op.seq, None)).collect(),
@@ -121,6 +144,7 @@ impl Store {
             recovered.reject(&dirty, rejection)?;
             let notices = apply(transaction, &dirty, &recovered.plan, now)?;
             keep_as_sent(transaction, dirty.id, &recovered.plan)?;
+            attempt::keep(transaction, &dirty, &sent, &recovered.plan, false)?;
             remove_items(transaction, &[dirty.id])?;
             Ok(notices)
         })
@@ -140,7 +164,10 @@ impl Store {
         let uploaded = self.engine_note(|transaction| {
             let mut uploaded = Uploaded::default();
             for (id, record) in answers[..count].iter().flatten() {
-                let Some((dirty, sent)) = on_its_way(transaction, *id)? else { continue };
+                let Some(InFlight { dirty, sent }) = on_its_way(transaction, *id)? else { continue };
+                if is_undated(&sent, &record.attributes()?, policies.clock_offset) {
+                    state::note_credit_undated(transaction)?;
+                }
                 let plan = reconcile(&dirty, &Sent { is_accepted: true, ..sent }, record, policies)?;
                 let notices = apply(transaction, &dirty, &plan, now)?;
                 uploaded.count(&dirty, &plan, notices);
@@ -167,22 +194,25 @@ impl Store {
     ) -> Result<Uploaded> {
         self.engine_write(|transaction| {
             let mut uploaded = Uploaded::default();
-            let mut all: Vec<(Dirty, Recovered)> = Vec::new();
+            let mut all: Vec<(InFlight, Recovered)> = Vec::new();
+            let is_credit_undated = state::is_credit_undated(transaction)?;
             for id in ids {
-                let Some((dirty, mut sent)) = on_its_way(transaction, *id)? else { continue };
-                sent.denied = denied.get(id).cloned().unwrap_or_default();
-                let recovered = recover(&dirty, &sent, records.get(id), policies)?;
-                all.push((dirty, recovered));
+                let Some(mut item) = on_its_way(transaction, *id)? else { continue };
+                item.sent.denied = denied.get(id).cloned().unwrap_or_default();
+                item.sent.is_credit_undated = is_credit_undated;
+                let recovered = recover(&item.dirty, &item.sent, records.get(id), policies)?;
+                all.push((item, recovered));
             }
             let pending: Vec<CustomerId> =
-                all.iter().filter(|(_, r)| r.is_pending).map(|(dirty, _)| dirty.id).collect();
+                all.iter().filter(|(_, r)| r.is_pending).map(|(item, _)| item.dirty.id).collect();
             let rejections = refuse(&pending);
-            for (dirty, mut recovered) in all {
+            for (InFlight { dirty, sent }, mut recovered) in all {
                 for rejection in rejections.iter().filter(|rejection| rejection.customer_id == dirty.id) {
                     recovered.reject(&dirty, rejection)?;
                 }
                 let notices = apply(transaction, &dirty, &recovered.plan, now)?;
                 keep_as_sent(transaction, dirty.id, &recovered.plan)?;
+                attempt::keep(transaction, &dirty, &sent, &recovered.plan, true)?;
                 uploaded.count(&dirty, &recovered.plan, notices);
             }
             remove_items(transaction, ids)?;
@@ -305,12 +335,21 @@ fn insert_item(
 }
 
 /// A customer whose update is on its way, and what was sent.
-fn on_its_way(transaction: &Transaction<'_>, id: CustomerId) -> Result<Option<(Dirty, Sent)>, Failed> {
+pub(super) struct InFlight {
+    pub(super) dirty: Dirty,
+    pub(super) sent: Sent,
+}
+
+/// An update whose answer nobody has heard was applied within this much time after it left: a request has thirty seconds.
+const UNANSWERED: TimeDelta = TimeDelta::seconds(40);
+
+pub(super) fn on_its_way(transaction: &Transaction<'_>, id: CustomerId) -> Result<Option<InFlight>, Failed> {
     let item = transaction
         .prepare_cached(
-            "SELECT payload, up_to_seq, credit_before, credit_sent, base
-             FROM batch_item
-             WHERE customer_id = :customer_id",
+            "SELECT i.payload, i.up_to_seq, i.credit_before, i.credit_sent, i.base, b.sent_at, b.applied_by
+             FROM batch_item AS i
+             JOIN batch AS b ON b.id = i.batch_id
+             WHERE i.customer_id = :customer_id",
         )?
         .query_row(named_params! { ":customer_id": id.0 }, |row| {
             let money = |column| {
@@ -318,10 +357,20 @@ fn on_its_way(transaction: &Transaction<'_>, id: CustomerId) -> Result<Option<(D
                 Ok::<_, rusqlite::Error>(text.and_then(|text| text.parse().ok()))
             };
             let credit = money(2)?.zip(money(3)?).map(|(before, sent)| Credit { before, sent });
-            Ok((row.get::<_, String>(0)?, EditSeq(row.get(1)?), credit, row.get::<_, Option<String>>(4)?))
+            let time = |text: Option<String>| text.as_deref().and_then(attempt::moment);
+            let flight = time(row.get(5)?).map(|left| (left, row.get(6).map(time)));
+            let flight = flight.map(|(left, applied_by)| {
+                Ok::<_, rusqlite::Error>(Flight {
+                    left,
+                    applied_by: applied_by?.unwrap_or(left + UNANSWERED),
+                })
+            });
+            let (payload, base) = (row.get::<_, String>(0)?, row.get::<_, Option<String>>(4)?);
+            Ok((payload, EditSeq(row.get(1)?), credit, base, flight.transpose()?))
         })
         .optional()?;
-    let (Some((payload, up_to, credit, base)), Some(dirty)) = (item, dirty::load(transaction, id)?) else {
+    let (Some((payload, up_to, credit, base, flight)), Some(dirty)) = (item, dirty::load(transaction, id)?)
+    else {
         return Ok(None);
     };
     let base = match &base {
@@ -331,7 +380,7 @@ fn on_its_way(transaction: &Transaction<'_>, id: CustomerId) -> Result<Option<(D
     let attributes = Attributes::parse(&payload)?;
     let sent_fields = FieldId::columns().filter(|field| attributes.has(*field));
     let fields = sent_fields.map(|field| (field, attributes.get(field))).collect();
-    Ok(Some((dirty, Sent { up_to, fields, credit, base, ..Sent::default() })))
+    Ok(Some(InFlight { dirty, sent: Sent { up_to, fields, credit, base, flight, ..Sent::default() } }))
 }
 
 /// Edits that were refused keep the update that they were part of, as it was sent.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use secrecy::SecretString;
 
 use super::apply::apply;
-use super::{Failed, Store, row};
+use super::{Failed, Store, attempt, row};
 use crate::customer::{BadRecord, CustomerId, EditSeq, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
@@ -150,11 +150,13 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
     let Some(row) = load_row(connection, id)? else { return Ok(None) };
     let ops = load_ops(connection, id)?;
     let password = ops.iter().rev().find(|op| op.field == FieldId::NEW_PASSWORD);
+    let (base, has_attempts) = load_base(connection, id)?;
     Ok(Some(Dirty {
         id,
-        base: load_snapshot(connection, id)?,
+        base,
         row,
         open: if ops.is_empty() { Vec::new() } else { load_open(connection, id)? },
+        attempts: if has_attempts && !ops.is_empty() { attempt::load(connection, id)? } else { Vec::new() },
         password: password.map(|op| load_password(connection, op.seq)).transpose()?.flatten(),
         ops,
     }))
@@ -175,6 +177,15 @@ pub(super) fn load_snapshot(connection: &Connection, id: CustomerId) -> rusqlite
         .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
         .query_row([id.0], |row| Ok(Record::new(row.get::<_, String>(0)?)))
         .optional()
+}
+
+/// The snapshot of a customer, and whether anything that was sent of it is on record: one statement.
+fn load_base(connection: &Connection, id: CustomerId) -> rusqlite::Result<(Option<Record>, bool)> {
+    connection
+        .prepare_cached(
+            "SELECT (SELECT body FROM snapshot WHERE id = ?1), EXISTS (SELECT 1 FROM attempt WHERE customer_id = ?1)",
+        )?
+        .query_row([id.0], |row| Ok((row.get::<_, Option<String>>(0)?.map(Record::new), row.get(1)?)))
 }
 
 /// Sorted here: with `ORDER BY` beside a partial index, SQLite parses the statement anew for every customer.
@@ -217,7 +228,10 @@ fn op(row: &SqlRow<'_>) -> rusqlite::Result<Op> {
 }
 
 /// A column holds what the triggers never write: the file was changed from outside.
-fn malformed(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub(super) fn malformed(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
 

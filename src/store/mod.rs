@@ -21,6 +21,7 @@
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
 mod apply;
+mod attempt;
 mod backup;
 mod batch;
 mod decide;

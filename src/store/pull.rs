@@ -11,11 +11,11 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::apply::{apply, insert_snapshot, update_snapshot};
 use super::row::{self, RawCell};
-use super::{Failed, FullPull, PullClock, Store, dirty, state};
+use super::{Failed, FullPull, PullClock, Store, attempt, dirty, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId, Record, Subject};
 use crate::error::Result;
-use crate::flow::{Ids, Notice, Policies, gone, is_outdated, merge};
+use crate::flow::{Ids, Notice, Policies, gone, has_moved_undated, is_outdated, merge};
 
 /// Customers that are taken in before it is looked how long that has gone on.
 const PART: usize = 100;
@@ -46,6 +46,8 @@ pub(crate) struct Judging<'p> {
     /// Whether a record is news although it bears an older time than the snapshot: only a person who asks for everything
     /// knows that the store was set back.
     pub(crate) believes_older: bool,
+    /// From when on the last pull that was whole asked.
+    pub(crate) cursor: Option<DateTime<Utc>>,
     /// The server's clock, as it told with these.
     pub(crate) server_now: Option<DateTime<Utc>>,
     pub(crate) now: DateTime<Utc>,
@@ -307,12 +309,13 @@ fn take(
     judging: Judging<'_>,
     notices: &mut Vec<Notice>,
 ) -> Result<News, Failed> {
-    let (id, Judging { policies, believes_older, server_now, now }) = (attributes.id(), judging);
+    let (id, Judging { policies, believes_older, server_now, now, .. }) = (attributes.id(), judging);
     let old: Option<String> = transaction
         .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
         .query_row([id.0], |row| row.get(0))
         .optional()?;
-    if old.as_deref() == Some(body) {
+    // A reading that is no news may be one of something that was sent, and refused.
+    if old.as_deref() == Some(body) && !(is_edited && attempt::has_any(transaction, id)?) {
         return Ok(News::Nothing);
     }
     let record = Record::new(body);
@@ -320,6 +323,11 @@ fn take(
     let known = old.as_ref().map(Record::attributes).transpose()?;
     if !believes_older && known.as_ref().is_some_and(|known| is_outdated(known, attributes, server_now)) {
         return Ok(News::Nothing);
+    }
+    if let Some(known) = &known
+        && has_moved_undated(known, attributes, judging.cursor)
+    {
+        state::note_credit_undated(transaction)?;
     }
     match &known {
         _ if is_edited => {

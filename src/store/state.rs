@@ -163,6 +163,17 @@ impl Store {
     }
 }
 
+/// The store moves balances without a newer `date_modified`: from now on an old time proves nothing of money.
+pub(super) fn note_credit_undated(connection: &Connection) -> rusqlite::Result<()> {
+    write(connection, "credit_undated", Some("1"))
+}
+
+/// Whether the store was seen to move a balance without a newer `date_modified`.
+pub(super) fn is_credit_undated(connection: &Connection) -> rusqlite::Result<bool> {
+    let is_known = "SELECT EXISTS (SELECT 1 FROM state WHERE key = 'credit_undated')";
+    connection.prepare_cached(is_known)?.query_row([], |row| row.get(0))
+}
+
 /// Counts customers that came into the snapshot, or left it: a store of a million is not counted one by one.
 pub(super) fn count_snapshot(connection: &Connection, by: i64) -> rusqlite::Result<()> {
     if by == 0 {

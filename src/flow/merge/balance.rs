@@ -80,7 +80,7 @@ impl<'a> Merge<'a> {
     }
 
     /// The working copy is `value`, and what was adjusted since on top.
-    fn rebase(&mut self, three: &Three<'_>, value: &Value, later: &[&Op]) {
+    pub(super) fn rebase(&mut self, three: &Three<'_>, value: &Value, later: &[&Op]) {
         if let Some(value) = balance(value, later.iter().copied()).filter(|value| *value != three.local) {
             self.plan.columns.push((three.field, value));
         }

@@ -36,7 +36,7 @@ use forms::Touching;
 pub(super) use forms::{entries, form_json};
 use rules::are_lines_alike;
 pub(super) use rules::brought_together;
-use sent::modified_at;
+pub(super) use sent::modified_at;
 pub use sent::{Sent, SentBase};
 
 /// Decides what becomes of a customer of which the server says `remote`.
@@ -207,7 +207,7 @@ impl<'a> Merge<'a> {
             Some(sent) => self.landed(sent, &mut three),
             None => three.ops.iter().any(|op| op.outcome == Some(Outcome::InFlight)),
         };
-        if is_judged_later || !self.remote.tells(field) {
+        if is_judged_later || !self.remote.tells(field) || self.earlier(&mut three) {
             return;
         }
         if three.ops.is_empty() || !field.is_editable() {
@@ -246,6 +246,13 @@ impl<'a> Merge<'a> {
     // ---- everything else -------------------------------------------------------------------------------------------
 
     fn same(&mut self, three: &Three<'_>) {
+        // It was taken back, and something else is still on its way, or was by then: that must not be the last word.
+        let mut attempts = self.dirty.attempts_of(three.field);
+        if attempts
+            .any(|attempt| !self.plan.void.contains(&attempt.id) && attempt.may_bring_another(&three.remote))
+        {
+            return;
+        }
         if three.field == FieldId::FORM_FIELDS {
             let held = self.dirty.held_forms();
             self.plan

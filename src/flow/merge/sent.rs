@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::{Merge, Three, outcomes};
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
 use crate::flow::tidied::{has_landed, stood_on};
-use crate::flow::{Credit, Op, Outcome, Settlement};
+use crate::flow::{Attempt, Credit, Flight, Op, Outcome, Settlement};
 
 /// An update that was sent, as it is held against what the server says now.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,10 @@ pub struct Sent {
     pub base: SentBase,
     /// The server has said that it took all of it; else each attribute is judged by its value.
     pub is_accepted: bool,
+    /// When it may have been applied; none: not known, as in a file of an earlier version.
+    pub flight: Option<Flight>,
+    /// The store moves balances without a newer `date_modified`: an old time says nothing of money.
+    pub is_credit_undated: bool,
     /// Attributes that the server refused, or showed as they were before, when it answered: where they still are, they did
     /// not land.
     pub denied: Vec<FieldId>,
@@ -37,6 +41,11 @@ pub struct SentBase {
 }
 
 impl Sent {
+    /// Whether this edit was on its way with it.
+    pub(in crate::flow) fn covers(&self, op: &Op) -> bool {
+        op.outcome == Some(Outcome::InFlight) && op.seq <= self.up_to
+    }
+
     /// The value of an attribute that was sent.
     pub(in crate::flow) fn value(&self, field: FieldId) -> Option<&Value> {
         self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)
@@ -104,8 +113,7 @@ impl<'a> Merge<'a> {
     /// Settles the edits that were on their way, or frees them; later ones stand on what was sent. True: nothing else is to
     /// be said of the attribute.
     pub(super) fn landed(&mut self, sent: &Sent, three: &mut Three<'a>) -> bool {
-        let on_their_way = |op: &&Op| op.outcome == Some(Outcome::InFlight) && op.seq <= sent.up_to;
-        let (flying, rest): (Vec<&Op>, Vec<&Op>) = three.ops.iter().partition(|op| on_their_way(op));
+        let (flying, rest): (Vec<&Op>, Vec<&Op>) = three.ops.iter().partition(|op| sent.covers(op));
         if flying.is_empty() {
             return false;
         }
@@ -113,6 +121,7 @@ impl<'a> Merge<'a> {
         let base = sent.base.value(three.field).unwrap_or(&three.base).clone();
         match self.fate(sent, three, &base, value) {
             Fate::Landed => {
+                self.plan.void.extend(self.dirty.attempts_of(three.field).map(|attempt| attempt.id));
                 let held = three.field == FieldId::FORM_FIELDS && self.dirty.held_forms().next().is_some();
                 let outcome = if held { Outcome::Held } else { Outcome::Uploaded };
                 self.plan.settle.extend(outcomes(&flying, outcome));
@@ -126,6 +135,12 @@ impl<'a> Merge<'a> {
                 false
             }
             Fate::NotLanded => {
+                self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
+                three.base = base;
+                false
+            }
+            // It did not, or not as it was sent last: what was sent before did.
+            _ if self.is_earlier_shown(three) => {
                 self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
                 three.base = base;
                 false
@@ -159,6 +174,82 @@ impl<'a> Merge<'a> {
         }
     }
 
+    /// Whether the store shows what an update of this attribute brought that was refused, or given up.
+    fn is_earlier_shown(&self, three: &Three<'_>) -> bool {
+        let modified = self.modified_at();
+        self.remote.tells(three.field)
+            && self.dirty.attempts_of(three.field).any(|attempt| {
+                attempt.is_shown(&three.remote) && self.may_be_of(attempt, three.field, modified)
+            })
+    }
+
+    /// Updates that were refused, or given up, are held against what the server says now: a refusal proves nothing. True: nothing
+    /// else is to be said of the attribute.
+    pub(super) fn earlier(&mut self, three: &mut Three<'a>) -> bool {
+        let dirty = self.dirty;
+        let is_open = |attempt: &&Attempt| !self.plan.void.contains(&attempt.id);
+        let attempts: Vec<&Attempt> = dirty.attempts_of(three.field).filter(is_open).collect();
+        if attempts.is_empty() || dirty.open_of_field(three.field).is_some() {
+            return false;
+        }
+        let (is_money, modified) = (three.field == FieldId::STORE_CREDIT_AMOUNTS, self.modified_at());
+        if let Some(place) = attempts.iter().position(|attempt| attempt.is_shown(&three.remote)) {
+            return match self.may_be_of(attempts[place], three.field, modified) {
+                true => self.landed_before(three, &attempts[..place], &attempts[place..]),
+                // The same sum, and perhaps by another hand.
+                false => self.nobody_knows(three, &attempts[place..=place]),
+            };
+        }
+        let is_doubtful =
+            |attempt: &&Attempt| !attempt.is_refuted && !attempt.is_as_before(&three.remote, modified);
+        let doubtful: Vec<&Attempt> = attempts.into_iter().filter(is_doubtful).collect();
+        is_money && self.nobody_knows(three, &doubtful)
+    }
+
+    fn may_be_of(&self, attempt: &Attempt, field: FieldId, modified: Option<DateTime<Utc>>) -> bool {
+        let ahead = self.policies.clock_offset;
+        field != FieldId::STORE_CREDIT_AMOUNTS || attempt.flight.may_have_made(modified, ahead)
+    }
+
+    /// The newest of `landed` did; those before it count no more, and `newer` ones had not by now.
+    fn landed_before(&mut self, three: &mut Three<'a>, newer: &[&Attempt], landed: &[&Attempt]) -> bool {
+        let attempt = landed[0];
+        let is_covered = |op: &&Op| attempt.covers.contains(&op.seq) && op.outcome != Some(Outcome::Held);
+        let covered: Vec<&Op> = self.dirty.ops_of(three.field).filter(is_covered).collect();
+        self.plan.void.extend(landed.iter().map(|attempt| attempt.id));
+        self.plan.refuted.extend(newer.iter().map(|attempt| attempt.id));
+        let held = three.field == FieldId::FORM_FIELDS && self.dirty.held_forms().next().is_some();
+        self.plan.settle.extend(outcomes(&covered, if held { Outcome::Held } else { Outcome::Uploaded }));
+        three.base = stood_on(three.field, &attempt.value, &three.remote);
+        if !held {
+            three.ops.retain(|op| !attempt.covers.contains(&op.seq));
+        }
+        let was_refused = covered.iter().any(|op| !op.is_counted());
+        if was_refused && three.field == FieldId::STORE_CREDIT_AMOUNTS {
+            // It had left the sum, and is in the store's.
+            self.rebase(three, &three.remote.clone(), &three.ops.clone());
+            return true;
+        }
+        false
+    }
+
+    /// Payments of these attempts, of which nobody can know whether they are in what the store shows, wait for a person. True
+    /// if there are any: refused ones do that already.
+    fn nobody_knows(&mut self, three: &Three<'a>, attempts: &[&Attempt]) -> bool {
+        let is_of = |op: &&&Op| attempts.iter().any(|attempt| attempt.covers.contains(&op.seq));
+        let ops: Vec<&Op> = three.ops.iter().filter(is_of).copied().collect();
+        let Some(newest) = attempts.first().filter(|_| !ops.is_empty()) else { return false };
+        self.plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+        self.plan.void.extend(attempts.iter().map(|attempt| attempt.id));
+        let (base, local) = (newest.base.clone(), newest.value.clone());
+        self.record(
+            &Three { field: three.field, base, local, remote: three.remote.clone(), ops },
+            "hold",
+            None,
+        );
+        true
+    }
+
     fn fate(&self, sent: &Sent, three: &Three<'_>, base: &Value, value: Option<&Value>) -> Fate {
         let is_money = three.field == FieldId::STORE_CREDIT_AMOUNTS;
         let Some(value) = value.filter(|_| !sent.is_accepted) else {
@@ -167,17 +258,32 @@ impl<'a> Merge<'a> {
         if !self.remote.tells(three.field) {
             return if is_money { Fate::InDoubt } else { Fate::NotLanded };
         }
+        let ahead = self.policies.clock_offset;
+        let may_be_ours = || sent.flight.is_none_or(|flight| flight.may_have_made(self.modified_at(), ahead));
         if *value == three.remote {
-            return Fate::Landed;
+            return match sent.credit.is_none() || *value == *base || may_be_ours() {
+                true => Fate::Landed,
+                // The same sum, and perhaps by another hand.
+                false => Fate::InDoubt,
+            };
         }
         // Unless both are told, nobody knows. A set is sent again then; money is not guessed.
         let is_untouched = sent.base.modified.zip(self.modified_at()).map(|(before, now)| before == now);
+        let is_denied = sent.denied.contains(&three.field);
+        let would_show = !is_money
+            || (!sent.is_credit_undated
+                && sent
+                    .flight
+                    .zip(sent.base.modified)
+                    .is_none_or(|(flight, at)| flight.would_show(at, ahead)));
         match *base == three.remote {
-            true if is_untouched == Some(true) || sent.denied.contains(&three.field) => Fate::NotLanded,
-            _ if sent.credit.is_some() => match has_landed(three.field, base, value, &three.remote) {
-                true => Fate::Landed,
-                false => Fate::InDoubt,
-            },
+            true if is_denied || (is_untouched == Some(true) && would_show) => Fate::NotLanded,
+            _ if sent.credit.is_some() => {
+                match has_landed(three.field, base, value, &three.remote) && may_be_ours() {
+                    true => Fate::Landed,
+                    false => Fate::InDoubt,
+                }
+            }
             true if is_money || is_untouched == Some(false) => Fate::TakenBack,
             true => Fate::NotLanded,
             false if has_landed(three.field, base, value, &three.remote) => Fate::Landed,

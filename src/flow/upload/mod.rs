@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lanes ──▶ Look, if the base is old ──▶ Prepare ──▶ ready ──▶ Send ──▶ on its way ──200──▶ settled
-//!   ▲                                                  │                   ├── 429, 413, not sent ──▶ released, sent again
+//!   ▲                                                  │                   ├── 429, 413, not sent ──▶ sent again; on record
 //!   │                                                  │                   └── in doubt, refused, unconfirmed ──▶ Read ──┐
 //!   └── too old by now, too large, or it is over ── Retract                                                             │
 //!   └── what did not land is sent again ◀───────────────────────────────────────────────────────────────────────────────┘
@@ -58,9 +58,10 @@ pub struct UploadOptions {
     /// No update leaves whose customers were last read longer ago, in milliseconds; they are read by id first. An
     /// adjustment of store credit is always read for its own update. `u64::MAX`: any age will do. Default: 10,000.
     pub fresh_ms: u64,
-    /// A batch in doubt that holds an adjustment is not read back before this much time has passed since it was
-    /// sent, in milliseconds: the server may still be busy with it. As much lies between the two looks after which a
-    /// customer counts as gone, and before an update that was taken and does not show is judged. Default: 5,000.
+    /// A batch of which anything was not confirmed, whatever the answer was, is not read back before this much time has
+    /// passed since it was sent, in milliseconds: the server may still be busy with it, and its reads may lag behind its
+    /// writes. Others go on meanwhile. As much lies between the two looks after which a customer counts as gone. Default:
+    /// 5,000.
     pub grace_ms: u64,
     /// How a failed call is tried again.
     pub retry: RetryOptions,
@@ -112,8 +113,10 @@ pub enum Step {
 pub enum Write {
     /// Settle these; what else was in the batch stays in doubt in the file.
     Settle(Vec<(CustomerId, Record)>),
-    /// Nothing was applied: the edits are pending again.
+    /// It never left: the edits are pending again.
     Release,
+    /// It was refused as a whole: the edits are pending again, and what was sent stays on record.
+    EndRefused,
     /// The one customer of the batch was refused: those edits wait for a person, its others are pending again.
     Reject(Rejection),
     /// Nothing: the batch stays in doubt in the file.
@@ -249,6 +252,7 @@ impl Upload {
     /// The answer to a `Send`.
     pub fn answered(&mut self, ticket: Ticket, verdict: PutVerdict, now_ms: u64, chance: f64) -> Write {
         let Some(Flight { batch, sent_ms }) = self.flights.remove(&ticket) else { return Write::Nothing };
+        let after_grace_ms = now_ms.max(sent_ms + self.options.grace_ms);
         self.note(&verdict, now_ms, chance);
         match verdict {
             PutVerdict::Confirmed { records, missing, unshown, rejections } => {
@@ -256,15 +260,14 @@ impl Upload {
                 let group = self.call_passed(batch.group);
                 if !unshown.is_empty() {
                     let ids: Vec<CustomerId> = unshown.keys().copied().collect();
-                    let judged_ms = now_ms.max(sent_ms + self.options.grace_ms);
-                    self.read_back_at(group.part(&ids), Doubt::Unshown(unshown), judged_ms);
+                    self.read_back_at(group.part(&ids), Doubt::Unshown(unshown), after_grace_ms);
                 }
                 let landed = records.iter().map(|(id, _)| *id);
                 landed.for_each(|id| self.lanes.done_with(id));
                 if missing.is_empty() {
                     self.passed(group);
                 } else {
-                    self.unconfirmed(Group { ids: missing, ..group }, rejections, now_ms);
+                    self.unconfirmed(Group { ids: missing, ..group }, rejections, after_grace_ms);
                 }
                 Write::Settle(records)
             }
@@ -274,26 +277,29 @@ impl Upload {
                     let rejection = rejection.unwrap_or(Rejection { customer_id: *id, field: None, words });
                     return self.refused_alone(batch.group, rejection);
                 }
-                self.read_back_at(batch.group, Doubt::Refused { rejections, words }, now_ms);
+                self.read_back_at(batch.group, Doubt::Refused { rejections, words }, after_grace_ms);
                 Write::Nothing
             }
             PutVerdict::TooLarge { words } => self.too_large(batch, &words),
             PutVerdict::Limited | PutVerdict::Crowded => {
                 self.failure = self.failure.take().or(self.patience.limited(sent_ms, now_ms));
                 self.lanes.first(batch.group);
-                Write::Release
+                Write::EndRefused
             }
             PutVerdict::InDoubt(why) => {
                 let customers = batch.group.ids.len();
                 let again_ms = self.patience.missed_write(customers, sent_ms, now_ms, chance, &why);
                 let again_ms = again_ms.unwrap_or_else(|failure| self.give_up(failure, now_ms));
-                let grace_ms = if batch.has_adjustment { sent_ms + self.options.grace_ms } else { 0 };
-                self.doubts.add(batch.group, Doubt::Lost(why), grace_ms.max(again_ms));
+                self.doubts.add(batch.group, Doubt::Lost(why), after_grace_ms.max(again_ms));
                 Write::Nothing
             }
-            PutVerdict::NotSent(failure) | PutVerdict::Stop(failure) => {
+            PutVerdict::NotSent(failure) => {
                 self.failure.get_or_insert(failure);
                 Write::Release
+            }
+            PutVerdict::Stop(failure) => {
+                self.failure.get_or_insert(failure);
+                Write::EndRefused
             }
         }
     }
@@ -345,7 +351,7 @@ impl Upload {
         let Some(batch) = self.ready.get(ticket) else { return };
         let (ids, bytes): (Vec<CustomerId>, Vec<usize>) = customers.into_iter().unzip();
         let was = std::mem::replace(&mut batch.group.ids, ids);
-        (batch.bytes, batch.has_adjustment) = (Some(bytes), !adjusting.is_empty());
+        batch.bytes = Some(bytes);
         let through = was.into_iter().filter(|id| !batch.group.ids.contains(id) && !left.contains(id));
         through.for_each(|id| self.lanes.done_with(id));
         self.look.adjust_too(adjusting);
@@ -579,12 +585,12 @@ impl Upload {
         group
     }
 
-    fn unconfirmed(&mut self, group: Group, rejections: Vec<Rejection>, now_ms: u64) {
+    fn unconfirmed(&mut self, group: Group, rejections: Vec<Rejection>, at_ms: u64) {
         let doubt = match rejections.first() {
             None => Doubt::Unconfirmed,
             Some(first) => Doubt::Refused { words: first.words.clone(), rejections },
         };
-        self.read_back_at(group, doubt, now_ms);
+        self.read_back_at(group, doubt, at_ms);
     }
 
     fn read_back_at(&mut self, group: Group, doubt: Doubt, at_ms: u64) {
@@ -724,7 +730,7 @@ impl Upload {
             .into_iter()
             .rev()
             .for_each(|part| self.lanes.first(part));
-        Write::Release
+        Write::EndRefused
     }
 
     /// Nothing more is sent; what is in doubt stays so in the file.

@@ -15,7 +15,6 @@ pub(super) struct Batch {
     pub(super) group: Group,
     /// Bytes of each customer; none: it is not committed yet.
     pub(super) bytes: Option<Vec<usize>>,
-    pub(super) has_adjustment: bool,
 }
 
 impl Batch {
@@ -33,7 +32,7 @@ pub(super) struct Ready(VecDeque<Batch>);
 impl Ready {
     /// A batch was handed out to be committed.
     pub(super) fn add(&mut self, ticket: Ticket, group: Group) {
-        self.0.push_back(Batch { ticket, group, bytes: None, has_adjustment: false });
+        self.0.push_back(Batch { ticket, group, bytes: None });
     }
 
     /// The batch of this ticket.

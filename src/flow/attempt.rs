@@ -1,0 +1,171 @@
+//! An attempt: an update of one attribute that left, and of which nobody has proven that it landed, or that it never can.
+//!
+//! A store may refuse what it has applied: a `429`, a `401` or a `413` may come from something in front of it, and a `422` may be
+//! about another record of the call. So what a refusal ended stays on record, and every later reading of the customer is held
+//! against all that was ever sent:
+//!
+//! ```text
+//! the reading shows            it comes to
+//! what was sent                it landed; a payment only if the time of that change can be of our update, else held
+//! the base, and its time       as before: sent again, from the same base, so that to land twice is to land once
+//! anything else                a change of somebody else's; of a payment nobody can know whether it is in there: held
+//! ```
+//!
+//! An attempt is **refuted** by a reading back after the latest moment at which the store may have applied it: from then on only
+//! what was sent itself is evidence that it landed after all.
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+
+use super::merge::{Sent, modified_at};
+use super::tidied::has_landed;
+use super::{CustomerPlan, Dirty, Op, Outcome};
+use crate::customer::{Attributes, EditSeq, FieldId, Value};
+
+/// When an update may have been applied, by the till's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flight {
+    /// Its request left.
+    pub left: DateTime<Utc>,
+    /// The latest that the store may have applied it.
+    pub applied_by: DateTime<Utc>,
+}
+
+/// An update of one attribute, on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its row; 0: none yet.
+    pub id: i64,
+    /// The attribute.
+    pub field: FieldId,
+    /// What was sent.
+    pub value: Value,
+    /// What it was computed from.
+    pub base: Value,
+    /// The customer's `date_modified` then, if it was told.
+    pub modified: Option<DateTime<Utc>>,
+    /// The rows of the journal that it was made of.
+    pub covers: Vec<EditSeq>,
+    /// When it may have been applied.
+    pub flight: Flight,
+    /// A reading after that showed that it had not landed by then.
+    pub is_refuted: bool,
+}
+
+/// The server's clock is known to about a second: its times are whole ones, and an answer takes a while to come.
+const CLOCK_IS_SURE_TO: TimeDelta = TimeDelta::seconds(2);
+
+impl Flight {
+    /// Whether a change that the server dates `modified` can be this update. `ahead`: the server's clock less the till's.
+    pub fn may_have_made(&self, modified: Option<DateTime<Utc>>, ahead: TimeDelta) -> bool {
+        let first = self.left_there(ahead) - TimeDelta::seconds(1);
+        let last = self.applied_by + ahead + CLOCK_IS_SURE_TO;
+        modified.is_some_and(|modified| (first..=last).contains(&modified))
+    }
+
+    /// Whether this update, had it landed, would have moved a `modified` of before it left: times are whole seconds, so within
+    /// the second of another change nobody can tell.
+    pub fn would_show(&self, modified: DateTime<Utc>, ahead: TimeDelta) -> bool {
+        modified < self.left_there(ahead)
+    }
+
+    /// The second in which it left, by the server's clock. What is known of that clock is rather too little: its times are cut to
+    /// seconds, and were on their way.
+    fn left_there(&self, ahead: TimeDelta) -> DateTime<Utc> {
+        (self.left + ahead).trunc_subsecs(0)
+    }
+}
+
+impl Attempt {
+    /// Whether the store shows what was sent.
+    pub fn is_shown(&self, shown: &Value) -> bool {
+        self.value != self.base && has_landed(self.field, &self.base, &self.value, shown)
+    }
+
+    /// Whether the store shows what was there before, and since when.
+    pub fn is_as_before(&self, shown: &Value, modified: Option<DateTime<Utc>>) -> bool {
+        self.base == *shown && self.modified.is_some() && self.modified == modified
+    }
+
+    /// Whether it may yet bring the store to another value than this.
+    pub fn may_bring_another(&self, value: &Value) -> bool {
+        !self.is_refuted && self.value != *value
+    }
+}
+
+impl Dirty {
+    /// The attempts of an attribute that are on record, newest first.
+    pub fn attempts_of(&self, field: FieldId) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().rev().filter(move |attempt| attempt.field == field)
+    }
+
+    /// The attempts that are of no use any more once the plan is carried out: each edit of theirs has settled.
+    pub fn spent_attempts(&self, plan: &CustomerPlan) -> Vec<i64> {
+        let after = |op: &Op| {
+            let said = plan.settle.iter().rev().find(|settlement| settlement.seq == op.seq);
+            said.map_or(op.outcome, |settlement| settlement.outcome)
+        };
+        let is_open = |seq: &EditSeq| {
+            let op = self.ops.iter().find(|op| op.seq == *seq);
+            op.is_some_and(|op| after(op).is_none_or(|outcome| !outcome.is_settled()))
+        };
+        let is_spent = |attempt: &&Attempt| {
+            plan.void.contains(&attempt.id) || !attempt.covers.iter().any(&is_open) || plan.remove_row
+        };
+        self.attempts.iter().filter(is_spent).map(|attempt| attempt.id).collect()
+    }
+}
+
+/// Whether the answer to an update of a balance shows that it moved, and that its `date_modified` did not, although it would
+/// have: the store does not date credit.
+pub fn is_undated(sent: &Sent, told: &Attributes<'_>, ahead: TimeDelta) -> bool {
+    let moved = sent.value(CREDIT).is_some_and(|value| Some(value) != sent.base.value(CREDIT));
+    let (before, now) = (sent.base.modified, modified_at(told));
+    moved
+        && before.is_some()
+        && before == now
+        && before.zip(sent.flight).is_some_and(|(at, flight)| flight.would_show(at, ahead))
+}
+
+/// The same of what a reading shows beside the snapshot, which a pull has confirmed long after that time: one that asked from
+/// `cursor` on.
+pub fn has_moved_undated(
+    known: &Attributes<'_>,
+    told: &Attributes<'_>,
+    cursor: Option<DateTime<Utc>>,
+) -> bool {
+    known.text(CREDIT) != told.text(CREDIT)
+        && known.text(FieldId::DATE_MODIFIED) == told.text(FieldId::DATE_MODIFIED)
+        && known.tells(CREDIT)
+        && told.tells(CREDIT)
+        && known.get(CREDIT) != told.get(CREDIT)
+        && modified_at(told).zip(cursor).is_some_and(|(at, cursor)| at < cursor)
+}
+
+const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
+
+/// What stays on record of an update that ended without being confirmed: each attribute of it whose edits wait again, or wait for
+/// a person, once the plan is carried out.
+pub fn on_record(dirty: &Dirty, sent: &Sent, plan: &CustomerPlan, is_refuted: bool) -> Vec<Attempt> {
+    let Some(flight) = sent.flight else { return Vec::new() };
+    let waits = |seq: EditSeq| {
+        let said = plan.settle.iter().rev().find(|settlement| settlement.seq == seq);
+        said.is_some_and(|settlement| matches!(settlement.outcome, None | Some(Outcome::Rejected)))
+    };
+    let of_field = |(field, value): &(FieldId, Value)| {
+        let flying = dirty.ops_of(*field).filter(|op| sent.covers(op) && waits(op.seq));
+        let covers: Vec<EditSeq> = flying.map(|op| op.seq).collect();
+        let base = sent.base.value(*field).cloned().unwrap_or_default();
+        let (field, value, modified) = (*field, value.clone(), sent.base.modified);
+        (!covers.is_empty()).then_some(Attempt {
+            id: 0,
+            field,
+            value,
+            base,
+            modified,
+            covers,
+            flight,
+            is_refuted,
+        })
+    };
+    sent.fields.iter().filter_map(of_field).collect()
+}

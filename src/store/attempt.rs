@@ -1,0 +1,115 @@
+//! Attempts: updates that left and were not confirmed, on record until it is proven what became of them; see `flow/attempt.rs`.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, Row as SqlRow, Transaction, named_params};
+
+use super::Failed;
+use super::batch::{InFlight, on_its_way};
+use super::dirty::malformed;
+use crate::clock::stamp;
+use crate::customer::{CustomerId, EditSeq, FieldId, Value};
+use crate::flow::{Attempt, CustomerPlan, Dirty, Flight, Outcome, Sent, Settlement, on_record};
+
+/// The attempts of a customer, oldest first.
+pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<Attempt>> {
+    connection
+        .prepare_cached(
+            "SELECT id, field, value, base, modified, covers, left_at, applied_by, is_refuted
+             FROM attempt
+             WHERE customer_id = ?1
+             ORDER BY id",
+        )?
+        .query_map([id.0], attempt)?
+        .collect()
+}
+
+fn attempt(row: &SqlRow<'_>) -> rusqlite::Result<Attempt> {
+    let field = FieldId::named(&row.get::<_, String>(1)?).ok_or_else(|| malformed(1, std::fmt::Error))?;
+    let value =
+        |column| Ok::<_, rusqlite::Error>(Value::from_json(field.kind(), &row.get::<_, String>(column)?));
+    let time = |column, text: &str| moment(text).ok_or_else(|| malformed(column, std::fmt::Error));
+    let covers: Vec<i64> = serde_json::from_str(&row.get::<_, String>(5)?).map_err(|e| malformed(5, e))?;
+    Ok(Attempt {
+        id: row.get(0)?,
+        field,
+        value: value(2)?,
+        base: value(3)?,
+        modified: row.get::<_, Option<String>>(4)?.as_deref().and_then(moment),
+        covers: covers.into_iter().map(EditSeq).collect(),
+        flight: Flight {
+            left: time(6, &row.get::<_, String>(6)?)?,
+            applied_by: time(7, &row.get::<_, String>(7)?)?,
+        },
+        is_refuted: row.get(8)?,
+    })
+}
+
+pub(super) fn moment(text: &str) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
+}
+
+/// Whether a reading of this customer is to be held against what was sent of it.
+pub(super) fn has_any(connection: &Connection, id: CustomerId) -> rusqlite::Result<bool> {
+    let any = "SELECT EXISTS (SELECT 1 FROM attempt WHERE customer_id = ?1)";
+    connection.prepare_cached(any)?.query_row([id.0], |row| row.get(0))
+}
+
+/// What a plan, once it is carried out, says of the attempts on record.
+pub(super) fn note(connection: &Connection, dirty: &Dirty, plan: &CustomerPlan) -> rusqlite::Result<()> {
+    if dirty.attempts.is_empty() {
+        return Ok(());
+    }
+    for id in dirty.spent_attempts(plan) {
+        connection.prepare_cached("DELETE FROM attempt WHERE id = ?1")?.execute([id])?;
+    }
+    for id in &plan.refuted {
+        connection.prepare_cached("UPDATE attempt SET is_refuted = 1 WHERE id = ?1")?.execute([id])?;
+    }
+    Ok(())
+}
+
+/// What was sent of a customer ended without being confirmed, and its edits wait as the plan says: it stays on record.
+pub(super) fn keep(
+    connection: &Connection,
+    dirty: &Dirty,
+    sent: &Sent,
+    plan: &CustomerPlan,
+    is_refuted: bool,
+) -> rusqlite::Result<()> {
+    for attempt in on_record(dirty, sent, plan, is_refuted) {
+        insert(connection, dirty.id, &attempt)?;
+    }
+    Ok(())
+}
+
+/// The update of a customer left, and a refusal ended it: its edits are pending again.
+pub(super) fn end(transaction: &Transaction<'_>, id: CustomerId, now: DateTime<Utc>) -> Result<(), Failed> {
+    let Some(InFlight { dirty, sent }) = on_its_way(transaction, id)? else { return Ok(()) };
+    let flying = dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::InFlight));
+    let settle = flying.map(|op| Settlement::new(op.seq, None)).collect();
+    let plan = CustomerPlan { settle, ..CustomerPlan::nothing(id) };
+    keep(transaction, &dirty, &sent, &plan, false)?;
+    Ok(plan.settle.iter().try_for_each(|one| super::apply::settle(transaction, one, now))?)
+}
+
+fn insert(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite::Result<()> {
+    let Attempt { field, value, base, modified, covers, flight, is_refuted, .. } = attempt;
+    let covers: Vec<i64> = covers.iter().map(|seq| seq.0).collect();
+    connection
+        .prepare_cached(
+            "INSERT INTO attempt (customer_id, field, value, base, modified, covers, left_at, applied_by, is_refuted)
+             VALUES (:customer_id, :field, :value, :base, :modified, :covers, :left_at, :applied_by, :is_refuted)",
+        )?
+        .execute(named_params! {
+            ":customer_id": id.0,
+            ":field": field.name(),
+            ":value": value.to_json(),
+            ":base": base.to_json(),
+            ":modified": modified.map(stamp),
+            ":covers": serde_json::to_string(&covers).unwrap_or_default(),
+            ":left_at": stamp(flight.left),
+            ":applied_by": stamp(flight.applied_by),
+            ":is_refuted": is_refuted,
+        })?;
+    Ok(())
+}
