@@ -17,6 +17,7 @@ use rusqlite::ffi::{SQLITE_OK, sqlite3, sqlite3_api_routines};
 use serde_json::json;
 
 use crate::embed::{self, Refusal, guarded};
+use crate::words;
 
 /// Opens a till's file, making it when it is not there, and returns its handle; 0 when that fails, and
 /// `tillsync_last_error` tells why.
@@ -142,7 +143,7 @@ pub extern "C" fn tillsync_stop(till: u64, within_ms: u32) -> *const c_char {
 pub extern "C" fn tillsync_next_event(till: u64, timeout_ms: u32) -> *const c_char {
     let next = || {
         let event = embed::till(till)?.next_event(Duration::from_millis(timeout_ms.into()))?;
-        Ok(event.and_then(|event| serde_json::to_string(&event).ok()))
+        Ok(event.and_then(|event| words::json(&event).ok()))
     };
     match guarded(next) {
         Ok(None) => std::ptr::null(),

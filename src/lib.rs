@@ -25,6 +25,9 @@ mod key;
 pub mod sandbox;
 mod store;
 mod syncer;
+/// How the command and the languages are answered. They may change with any version.
+#[doc(hidden)]
+pub mod words;
 
 /// The pure parts, for those who simulate many tills (`examples/fleet`). They may change with any version.
 #[doc(hidden)]

@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::json;
-use tillsync::{About, CustomerId, EditError};
+use tillsync::{About, CustomerId, EditError, words};
 
 use super::out::{Out, complain};
 
@@ -238,7 +238,11 @@ pub(super) fn usage(error: &clap::Error) -> Exit {
         let words = in_words(error, &error.to_string());
         return Failed::usage(in_a_line(&words)).hint(advice(&words)).tell(&out);
     }
-    _ = write!(anstream::stderr(), "{}", in_words(error, &error.render().ansi().to_string()));
+    match error.to_string() {
+        // It repeats what was typed.
+        words if words::plain(&words) != words => complain(in_words(error, &words).trim_end()),
+        _ => _ = write!(anstream::stderr(), "{}", in_words(error, &error.render().ansi().to_string())),
+    }
     Exit::Usage
 }
 

@@ -165,7 +165,7 @@ fn start_logs(answers: bool) {
     let wanted = EnvFilter::try_from_env("TILLSYNC_LOG")
         .or_else(|_| EnvFilter::try_from_default_env())
         .unwrap_or_else(|_| EnvFilter::new(usual));
-    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(|| out::LogLines);
     tracing_subscriber::registry().with(wanted).with(filter_fn(is_discreet)).with(lines).init();
 }
 

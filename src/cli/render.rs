@@ -7,7 +7,7 @@
 use chrono::{DateTime, Local};
 use comfy_table::{ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 use serde_json::value::RawValue;
-use tillsync::{FieldId, FormValue, Kind, Row, Value};
+use tillsync::{FieldId, FormValue, Kind, Row, Value, words};
 
 use super::exit::Failed;
 
@@ -175,15 +175,10 @@ pub(super) fn plain(text: &str) -> String {
     let sign = |letter| match letter {
         '\n' => '⏎',
         '\t' => ' ',
-        letter if letter.is_control() || is_direction(letter) => '\u{fffd}',
+        letter if words::is_acted_upon(letter) => '\u{fffd}',
         letter => letter,
     };
     text.chars().map(sign).collect()
-}
-
-/// Signs that turn the direction of all that follows.
-fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn short(text: &str) -> String {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::till::Till;
 use super::{Refusal, call, refusal};
+use crate::words;
 
 static TILLS: Mutex<BTreeMap<PathBuf, Open>> = Mutex::new(BTreeMap::new());
 
@@ -79,7 +80,7 @@ impl Session {
     pub fn next_event(&self, timeout: Duration) -> Option<String> {
         let next = || {
             let event = self.till()?.next_event(timeout)?;
-            Ok(event.and_then(|event| serde_json::to_string(&event).ok()))
+            Ok(event.and_then(|event| words::json(&event).ok()))
         };
         refusal::guarded(next).unwrap_or_else(|refusal| Some(refusal.tell()))
     }

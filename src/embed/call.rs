@@ -20,6 +20,7 @@ use crate::error::{Error, Failure};
 use crate::flow::Keep;
 use crate::store::{Fate, JournalRow, Receipt, Store};
 use crate::syncer::Syncer;
+use crate::words;
 
 /// What one call to the store carries at most.
 const BATCH: usize = 10;
@@ -72,7 +73,7 @@ fn read<T: DeserializeOwned>(request: &str) -> Result<T, Refusal> {
 }
 
 fn json(document: &impl Serialize) -> Answer {
-    serde_json::to_string(document).map_err(|e| Error::from(Failure::Unexpected(format!("JSON: {e}"))).into())
+    words::json(document).map_err(|e| Error::from(Failure::Unexpected(format!("JSON: {e}"))).into())
 }
 
 fn raw(json: String) -> Result<Box<RawValue>, Refusal> {

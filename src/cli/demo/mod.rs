@@ -9,7 +9,7 @@ mod edits;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -248,9 +248,7 @@ impl<'t> Stage<'t> {
     }
 
     fn heading(&self, text: &str) -> io::Result<()> {
-        let is_bright = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let text = if is_bright { format!("\n\u{1b}[1m{text}\u{1b}[0m") } else { format!("\n{text}") };
-        self.till.out.text(&text)
+        self.till.out.heading(&format!("\n{text}"))
     }
 
     fn say(&self, text: &str) -> io::Result<()> {

@@ -21,7 +21,7 @@ mod request;
 mod waits;
 mod words;
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
@@ -35,6 +35,7 @@ use tillsync::{Events, Fate, Status, Store, Syncer, SyncerOptions, WhenTaken};
 
 use super::Done;
 use super::exit::{Exit, Failed};
+use super::out::Out;
 use super::policies::{PolicyFlag, policies};
 use super::settings::{Missing, Till};
 use outbox::{Outbox, Said};
@@ -157,7 +158,7 @@ impl Worker {
         greet(till, &store)?;
 
         let (inbox, incoming) = mpsc::sync_channel(INBOX);
-        write_out(till.out.is_json(), outbox.clone(), inbox.clone())?;
+        write_out(till.out, outbox.clone(), inbox.clone())?;
         let told = take_events(events, outbox.clone(), inbox.clone())?;
         if till.out.is_json() {
             read_in(inbox)?;
@@ -205,19 +206,15 @@ fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 }
 
 /// Writes what is in the outbox, as slowly as it is read.
-fn write_out(
-    is_json: bool,
-    outbox: Arc<Outbox>,
-    inbox: SyncSender<Incoming>,
-) -> Result<JoinHandle<()>, Failed> {
+fn write_out(out: Out, outbox: Arc<Outbox>, inbox: SyncSender<Incoming>) -> Result<JoinHandle<()>, Failed> {
     start("stdout", move || {
         while let Some(said) = outbox.next() {
-            let line = match said {
-                Said::Answer(line) => Some(line),
-                Said::Event(event) if is_json => serde_json::to_string(&event).ok(),
-                Said::Event(event) => words::of(&event),
+            let written = match said {
+                Said::Answer(line) => out.json(&line),
+                Said::Event(event) if out.is_json() => out.document(&event),
+                Said::Event(event) => words::of(&event).map_or(Ok(()), |line| out.text(&line)),
             };
-            if line.is_some_and(|line| write_line(&line).is_err()) {
+            if written.is_err() {
                 outbox.written();
                 _ = inbox.send(Incoming::NobodyListens);
                 return;
@@ -225,12 +222,6 @@ fn write_out(
         }
         outbox.written();
     })
-}
-
-fn write_line(line: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{line}")?;
-    out.flush()
 }
 
 fn take_events(
