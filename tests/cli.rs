@@ -578,6 +578,13 @@ fn a_file_belongs_to_one_store() {
         assert!(ran.err.contains("sandbox") && ran.err.contains("other"), "{}", ran.err);
     }
     assert_eq!(till.json(&["doctor", "--store-hash", "other"]).0, 2);
+    // What the control panel shows, pasted where a hash or a URL is asked for.
+    let path = format!("{}/stores/{}/v3/", till.api_url, till.sandbox.store_hash());
+    till.ok(&["pull", "--store-hash", &path]);
+    till.ok(&["pull", "--api-url", &path]);
+    let error = till.json(&["pull", "--store-hash", "https://shop.example.com"]).1["error"].clone();
+    assert_eq!(error["code"], "usage");
+    assert!(error["message"].as_str().unwrap().contains("stores/abc123/v3/"), "{error}");
     assert_eq!(ran(till.command(&["sync"]).env_remove("BIGCOMMERCE_STORE_HASH")).status, 0, "it is recorded");
     let fresh = empty_till();
     for missing in ["BIGCOMMERCE_STORE_HASH", "BIGCOMMERCE_ACCESS_TOKEN"] {

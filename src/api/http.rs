@@ -16,19 +16,22 @@ use ureq::{Agent, Body};
 
 use super::{Remote, Request};
 use crate::error::{Error, Failure, Result};
-use crate::flow::{Answer, RateHeaders, Ticket, Trouble};
+use crate::flow::{Answer, RateHeaders, Ticket, Trouble, is_store_hash, store_address};
 
 /// Calls at once: three updates and two reads.
 const THREADS: usize = 3 + 2;
 /// The largest answer that is read: 250 customers with all that the contract allows are far below it.
 const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
 
+const API_URL: &str = "https://api.bigcommerce.com";
+
 /// Where the store is, and how it is spoken to.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
-    /// Default: `https://api.bigcommerce.com`. Plain `http` is accepted for loopback addresses only.
+    /// Default: `https://api.bigcommerce.com`. Plain `http` is accepted for loopback addresses only. It may be a whole API
+    /// path, as the control panel shows it: see [`HttpOptions::settled`].
     pub api_url: String,
-    /// The store.
+    /// The store: the part behind `stores/` in the API path, or that path.
     pub store_hash: String,
     /// The API account's access token, with the scope `store_v2_customers`.
     pub access_token: SecretString,
@@ -40,11 +43,53 @@ impl HttpOptions {
     /// The public API, with the default timeout.
     pub fn new(store_hash: impl Into<String>, access_token: impl Into<SecretString>) -> HttpOptions {
         HttpOptions {
-            api_url: "https://api.bigcommerce.com".to_owned(),
+            api_url: API_URL.to_owned(),
             store_hash: store_hash.into(),
             access_token: access_token.into(),
             timeout: Duration::from_secs(30),
         }
+    }
+
+    /// The same with URL and store hash taken apart, where one of them is what was copied from the control panel:
+    /// `https://api.bigcommerce.com/stores/abc123/v3/`. [`HttpRemote::new`] does that by itself; this is for whoever
+    /// needs the hash before.
+    ///
+    /// ```
+    /// use tillsync::HttpOptions;
+    ///
+    /// let pasted = HttpOptions::new("https://api.bigcommerce.com/stores/abc123/v3/", "token");
+    /// assert_eq!(pasted.settled()?.store_hash, "abc123");
+    /// # Ok::<(), tillsync::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the two name different stores, or different places.
+    pub fn settled(mut self) -> Result<HttpOptions> {
+        let (url, hash) = (self.api_url.trim().to_owned(), self.store_hash.trim().to_owned());
+        let (in_url, in_hash) = (store_address(&url), store_address(&hash));
+        let store_hash = in_hash.as_ref().map_or(hash.as_str(), |address| address.store_hash);
+        match &in_url {
+            Some(address) if store_hash.is_empty() => self.store_hash = address.store_hash.to_owned(),
+            Some(address) if address.store_hash != store_hash => {
+                let other = address.store_hash;
+                return Err(Error::usage(format!(
+                    "the API URL {url} names the store {other}, and the store hash is {store_hash}"
+                )));
+            }
+            _ => self.store_hash = store_hash.to_owned(),
+        }
+        let base = in_url.map_or(Some(url.as_str()), |address| address.api_url).map(with_scheme);
+        let beside_hash = in_hash.and_then(|address| address.api_url).map(with_scheme);
+        self.api_url = match (base.unwrap_or_else(|| API_URL.to_owned()), beside_hash) {
+            (base, Some(other)) if base.trim_end_matches('/') == API_URL => other,
+            (base, Some(other)) if base.trim_end_matches('/') != other => {
+                return Err(Error::usage(format!(
+                    "the store hash was given as {hash}, which is at {other}, and the API URL is {base}"
+                )));
+            }
+            (base, _) => base,
+        };
+        Ok(self)
     }
 }
 
@@ -80,6 +125,7 @@ impl HttpRemote {
     /// When the URL is none, or is plain `http` to another machine; when the store hash or the token could not stand in
     /// a request.
     pub fn new(options: &HttpOptions) -> Result<HttpRemote> {
+        let options = &options.clone().settled()?;
         let updates = Arc::<Mutex<Updates>>::default();
         let (agent, url, token) = (agent(options.timeout), url(options)?, token(options)?);
         let caller = Caller { agent, url, token, updates: updates.clone() };
@@ -205,12 +251,19 @@ fn url(options: &HttpOptions) -> Result<String> {
         }
         _ => return Err(Error::usage(format!("the API URL {api_url} must begin with https://"))),
     }
-    if store_hash.is_empty()
-        || !store_hash.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    {
-        return Err(Error::usage(format!("the store hash {store_hash:?} must be letters and digits")));
+    if !is_store_hash(store_hash) {
+        return Err(Error::usage(format!(
+            "the store hash {store_hash:?} must be letters and digits: the part behind stores/ in the API path, \
+             {API_URL}/stores/abc123/v3/"
+        )));
     }
     Ok(format!("{}/stores/{store_hash}/v3/customers", api_url.trim_end_matches('/')))
+}
+
+/// An address that was copied without its beginning.
+fn with_scheme(url: &str) -> String {
+    let has_one = url.is_empty() || url.contains("://") || !url.starts_with("api.");
+    if has_one { url.to_owned() } else { format!("https://{url}") }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -297,7 +350,7 @@ mod tests {
 
     fn refused(api_url: &str) -> Option<String> {
         let options = HttpOptions { api_url: api_url.into(), ..HttpOptions::new("abc", "token") };
-        url(&options).err().map(|e| e.to_string())
+        url(&options.settled().ok()?).err().map(|e| e.to_string())
     }
 
     #[test]
@@ -329,6 +382,34 @@ mod tests {
         ] {
             assert!(refused(bad).is_some(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_was_copied_from_the_control_panel_is_taken_apart() {
+        let settled = |api_url: &str, hash: &str| {
+            let options = HttpOptions { api_url: api_url.into(), ..HttpOptions::new(hash, "token") };
+            options.settled().map(|options| (options.api_url, options.store_hash)).map_err(|e| e.to_string())
+        };
+        let there = Ok((API_URL.to_owned(), "abc123".to_owned()));
+        let path = "https://api.bigcommerce.com/stores/abc123/v3/";
+        for (api_url, hash) in [
+            (API_URL, "abc123"),
+            (API_URL, path),
+            (API_URL, " api.bigcommerce.com/stores/abc123/v3\n"),
+            (API_URL, "stores/abc123"),
+            (API_URL, "https://store-abc123.mybigcommerce.com/manage"),
+            (path, ""),
+            (path, "abc123"),
+            (path, path),
+            ("https://store-abc123.mybigcommerce.com", ""),
+        ] {
+            assert_eq!(settled(api_url, hash), there, "{api_url}, {hash}");
+        }
+        let local = settled("http://127.0.0.1:1", "http://127.0.0.1:1/stores/abc123/v3");
+        assert_eq!(local, Ok(("http://127.0.0.1:1".to_owned(), "abc123".to_owned())));
+        let other = settled(path, "xyz").unwrap_err();
+        assert!(other.contains("names the store abc123") && other.contains("xyz"), "{other}");
+        assert!(settled("https://other.example.com", path).is_err());
     }
 
     #[test]

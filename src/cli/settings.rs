@@ -220,12 +220,16 @@ impl Till {
     pub(super) fn http(&self, store: Option<&Store>) -> Result<HttpOptions, Failed> {
         let recorded = store.map(Store::store_hash).transpose()?.flatten();
         let given = self.settings.store_hash.clone().filter(|hash| !hash.is_empty());
-        let hash = given.or(recorded).ok_or_else(no_store_hash)?;
-        Ok(HttpOptions {
+        let options = HttpOptions {
             api_url: self.settings.api_url.clone(),
             timeout: Duration::from_secs(self.settings.timeout),
-            ..HttpOptions::new(hash, self.token()?)
-        })
+            ..HttpOptions::new(given.unwrap_or_default(), self.token()?)
+        };
+        let mut options = options.settled()?;
+        if options.store_hash.is_empty() {
+            options.store_hash = recorded.ok_or_else(no_store_hash)?;
+        }
+        Ok(options)
     }
 
     fn token(&self) -> Result<SecretString, Failed> {

@@ -300,13 +300,17 @@ impl Way {
 
     fn http(&self, store: &Store) -> Result<HttpOptions, Refusal> {
         let recorded = store.store_hash()?;
-        let hash = self.store_hash.clone().or(recorded).ok_or_else(no_store_hash)?;
-        let usual = HttpOptions::new(hash, self.token()?);
-        Ok(HttpOptions {
+        let usual = HttpOptions::new(self.store_hash.clone().unwrap_or_default(), self.token()?);
+        let options = HttpOptions {
             api_url: self.api_url.clone().unwrap_or(usual.api_url),
             timeout: self.timeout.unwrap_or(usual.timeout),
             ..usual
-        })
+        };
+        let mut options = options.settled()?;
+        if options.store_hash.is_empty() {
+            options.store_hash = recorded.ok_or_else(no_store_hash)?;
+        }
+        Ok(options)
     }
 
     fn token(&self) -> Result<SecretString, Refusal> {

@@ -11,6 +11,7 @@
 //! A [`CustomerPlan`] says everything that one transaction is to do with one customer; `store` executes it.
 
 mod absent;
+mod address;
 mod answer;
 mod attempt;
 mod bases;
@@ -39,6 +40,7 @@ mod tidied;
 mod upload;
 
 pub use absent::{Silence, silence};
+pub use address::{is_store_hash, store_address};
 pub use answer::{Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_put};
 pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record};
 pub use bases::{BaseTime, Bases};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
-use crate::flow::{HowFar, Place};
+use crate::flow::{HowFar, Place, store_address};
 
 /// A full pull that was begun: it goes on where it was cut.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -102,11 +102,13 @@ impl Store {
         self.state("store_hash")
     }
 
-    /// Binds the file to a store, for good once anything was pulled: a mistyped hash must not spoil a fresh file.
+    /// Binds the file to a store, for good once anything was pulled: a mistyped hash must not spoil a fresh file. An API
+    /// path stands for the hash in it.
     ///
     /// # Errors
     /// When the file belongs to another store.
     pub fn bind_store(&mut self, given: &str) -> Result<()> {
+        let given = store_address(given.trim()).map_or(given, |address| address.store_hash);
         if self.store_hash()?.as_deref() == Some(given) {
             return Ok(());
         }
