@@ -226,11 +226,11 @@ fn a_file_of_a_newer_schema_is_left_to_the_newer_version() {
     let till = pending();
     let change = |sql: &str| _ = Connection::open(&till.path).unwrap().execute(sql, []).unwrap();
     change(
-        "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+        "INSERT INTO tillsync_schema_history (version, name, applied_on, checksum)
          VALUES (9999, 'later', '2030-01-01T00:00:00Z', '1')",
     );
     unusable(&till, "newer_schema");
-    change("DELETE FROM refinery_schema_history WHERE version = 9999");
+    change("DELETE FROM tillsync_schema_history WHERE version = 9999");
     goes_on(&till);
 }
 

@@ -500,7 +500,7 @@ fn a_file_gets_another_key_and_keeps_everything() {
     drop(store);
     assert_eq!(open(&till.path, Some(PASSPHRASE)).unwrap_err().code(), "wrong_key");
     assert_eq!(before["snapshot"], contents(&till.path, RAW)["snapshot"]);
-    assert_eq!(before["refinery_schema_history"], contents(&till.path, RAW)["refinery_schema_history"]);
+    assert_eq!(before["tillsync_schema_history"], contents(&till.path, RAW)["tillsync_schema_history"]);
 
     // With the command, back to a passphrase.
     let keys = [("OLD", RAW), ("NEW", PASSPHRASE)];

@@ -73,7 +73,7 @@ fn keep_the_present_schema() {
     sql(&kept).pragma_update(None, "journal_mode", "DELETE").unwrap();
 }
 
-const VERSION: &str = "SELECT max(version) FROM refinery_schema_history";
+const VERSION: &str = "SELECT max(version) FROM tillsync_schema_history";
 
 fn sql(path: &Path) -> Connection {
     Connection::open(path).unwrap()
@@ -130,7 +130,7 @@ fn an_upgrade_that_fails_leaves_the_file_as_it_was() {
     sql(&till.path).execute_batch(in_the_way).unwrap();
     assert!(Store::open(&till.path).is_err());
     let left: Vec<String> = schema(&till.path).into_iter().map(|(name, _)| name).collect();
-    let ours: Vec<&String> = left.iter().filter(|name| !name.contains("refinery")).collect();
+    let ours: Vec<&String> = left.iter().filter(|name| !name.contains("schema_history")).collect();
     assert_eq!(ours, ["pull_seen"], "half a schema is left behind");
     sql(&till.path).execute_batch("DROP TABLE pull_seen").unwrap();
     assert_eq!(till.store().check().unwrap(), Vec::<String>::new(), "with that out of the way it goes on");
@@ -211,13 +211,63 @@ fn the_triggers_of_a_newer_build_stay() {
 #[test]
 fn a_file_of_a_newer_schema_is_refused_and_not_touched() {
     let till = till(1);
-    let newer = "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, checksum
-                 FROM refinery_schema_history LIMIT 1";
+    let newer = "INSERT INTO tillsync_schema_history SELECT 99, 'later', applied_on, checksum
+                 FROM tillsync_schema_history LIMIT 1";
     sql(&till.path).execute(newer, []).unwrap();
     let before = std::fs::read(&till.path).unwrap();
     let error = Store::open(&till.path).unwrap_err();
     assert_eq!(error.code(), "newer_schema");
     assert!(error.to_string().contains("99"), "{error}");
+    assert_eq!(std::fs::read(&till.path).unwrap(), before);
+}
+
+// ---- an app that has migrations of its own -------------------------------------------------------------------------
+
+fn migrations_of_the_app() -> refinery::Runner {
+    let ours = [
+        ("V1__sales", "CREATE TABLE my_sale (id INTEGER PRIMARY KEY, customer_id INTEGER, total TEXT)"),
+        ("V9__vouchers", "CREATE TABLE my_voucher (code TEXT PRIMARY KEY)"),
+    ];
+    let ours = ours.map(|(name, sql)| refinery::Migration::unapplied(name, sql).unwrap());
+    refinery::Runner::new(&ours)
+}
+
+#[test]
+fn an_app_uses_refinery_for_its_own_tables_in_the_same_file() {
+    let till = till(3);
+    let done = migrations_of_the_app().run(&mut sql(&till.path)).unwrap();
+    assert_eq!(done.applied_migrations().len(), 2);
+    let mut store = till.store();
+    store.edit(1).set("phone", "555-0142").commit().unwrap();
+    assert_eq!(till.engine().sync().unwrap().uploaded_customers, 1);
+    assert!(migrations_of_the_app().run(&mut sql(&till.path)).unwrap().applied_migrations().is_empty());
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+/// An older build noted its migrations in refinery's table; the app's notes beside them stay where they are.
+#[test]
+fn the_notes_of_an_older_build_are_moved_and_those_of_the_app_are_not() {
+    let till = Till::new(sandbox(6));
+    std::fs::copy(schemas().join("v3.db"), &till.path).unwrap();
+    let note = "INSERT INTO refinery_schema_history SELECT 9, 'vouchers', applied_on, '1' FROM refinery_schema_history LIMIT 1";
+    sql(&till.path).execute(note, []).unwrap();
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
+    let left = sql(&till.path).query_row(
+        "SELECT group_concat(version || name) FROM refinery_schema_history",
+        [],
+        |row| row.get(0),
+    );
+    assert_eq!(left, Ok("9vouchers".to_owned()));
+    let newest: i64 = sql(&till.path).query_row(VERSION, [], |row| row.get(0)).unwrap();
+    assert!(newest >= 5, "{newest}");
+}
+
+#[test]
+fn a_database_of_an_app_that_uses_refinery_is_no_till_and_not_touched() {
+    let till = Till::new(sandbox(0));
+    migrations_of_the_app().run(&mut sql(&till.path)).unwrap();
+    let before = std::fs::read(&till.path).unwrap();
+    assert_eq!(Store::open(&till.path).unwrap_err().code(), "not_a_till");
     assert_eq!(std::fs::read(&till.path).unwrap(), before);
 }
 

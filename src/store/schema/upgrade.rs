@@ -13,12 +13,16 @@ mod embedded {
     refinery::embed_migrations!("migrations");
 }
 
-/// Where refinery, and we in its stead, note the migrations that a file has seen.
-const HISTORY: &str = "CREATE TABLE IF NOT EXISTS refinery_schema_history(
+/// Where we, in the stead of refinery, note the migrations that a file has seen. The name is our own: an app may use refinery
+/// for its tables in the same file, and refinery's table is the app's then.
+const HISTORY: &str = "CREATE TABLE IF NOT EXISTS tillsync_schema_history(
              version int4 PRIMARY KEY,
              name VARCHAR(255),
              applied_on VARCHAR(255),
              checksum VARCHAR(255));";
+
+/// Where they were noted before: by version and name, for an app may have noted its own beside them.
+const OLD_HISTORY: &str = "refinery_schema_history";
 
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
 const REVISION: i64 = 2;
@@ -39,14 +43,53 @@ pub(in crate::store) fn newest() -> i64 {
 
 /// The newest migration that the file has seen; 0: none.
 pub(in crate::store) fn history(connection: &Connection) -> rusqlite::Result<i64> {
-    let exists = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
-    match connection.query_row(exists, [], |_| Ok(())).optional()? {
-        None => Ok(0),
-        Some(()) => {
-            let newest = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
-            connection.query_row(newest, [], |row| row.get(0))
-        }
+    if has_table(connection, "tillsync_schema_history")? {
+        let newest = "SELECT coalesce(max(version), 0) FROM tillsync_schema_history";
+        return connection.query_row(newest, [], |row| row.get(0));
     }
+    Ok(old_history(connection)?.last().copied().unwrap_or(0))
+}
+
+/// The migrations of ours that are noted in refinery's table, in order.
+fn old_history(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    if !has_table(connection, OLD_HISTORY)? {
+        return Ok(Vec::new());
+    }
+    let runner = embedded::migrations::runner();
+    let is_ours = |(version, name): &(i64, String)| {
+        runner.get_migrations().iter().any(|m| i64::from(m.version()) == *version && m.name() == name)
+    };
+    let noted = format!("SELECT version, coalesce(name, '') FROM {OLD_HISTORY} ORDER BY version");
+    let mut statement = connection.prepare(&noted)?;
+    let noted = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let noted: Vec<(i64, String)> = noted.collect::<rusqlite::Result<_>>()?;
+    Ok(noted.into_iter().filter(is_ours).map(|(version, _)| version).collect())
+}
+
+fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+    connection.query_row(exists, [name], |row| row.get(0))
+}
+
+/// Our notes, out of refinery's table, which goes where it held no others.
+fn move_history(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let is_moved = has_table(transaction, "tillsync_schema_history")?;
+    transaction.execute_batch(HISTORY)?;
+    if is_moved {
+        return Ok(());
+    }
+    let ours = old_history(transaction)?;
+    for version in &ours {
+        let take =
+            format!("INSERT INTO tillsync_schema_history SELECT * FROM {OLD_HISTORY} WHERE version = ?1");
+        transaction.execute(&take, [version])?;
+        transaction.execute(&format!("DELETE FROM {OLD_HISTORY} WHERE version = ?1"), [version])?;
+    }
+    let is_empty = format!("SELECT NOT EXISTS (SELECT 1 FROM {OLD_HISTORY})");
+    if !ours.is_empty() && transaction.query_row(&is_empty, [], |row| row.get(0))? {
+        transaction.execute_batch(&format!("DROP TABLE {OLD_HISTORY}"))?;
+    }
+    Ok(())
 }
 
 /// Whether the file, which has seen the newest migration, has the triggers and views of this build, in their order, or those of
@@ -114,14 +157,14 @@ pub(in crate::store) fn upgrade(connection: &mut Connection) -> rusqlite::Result
 }
 
 fn migrate(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    transaction.execute_batch(HISTORY)?;
-    let mut seen = transaction.prepare("SELECT version FROM refinery_schema_history")?;
+    move_history(transaction)?;
+    let mut seen = transaction.prepare("SELECT version FROM tillsync_schema_history")?;
     let seen: BTreeSet<i64> = seen.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     let runner = embedded::migrations::runner();
     for migration in runner.get_migrations().iter().filter(|m| !seen.contains(&i64::from(m.version()))) {
         transaction.execute_batch(migration.sql().unwrap_or_default())?;
         transaction.execute(
-            "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+            "INSERT INTO tillsync_schema_history (version, name, applied_on, checksum)
              VALUES (:version, :name, :now, :checksum)",
             named_params! {
                 ":version": migration.version(),
