@@ -78,7 +78,7 @@ impl HttpOptions {
             }
             _ => self.store_hash = store_hash.to_owned(),
         }
-        let base = in_url.map_or(Some(url.as_str()), |address| address.api_url).map(with_scheme);
+        let base = in_url.map_or(Some(url.clone()), |address| address.api_url.map(with_scheme));
         let beside_hash = in_hash.and_then(|address| address.api_url).map(with_scheme);
         self.api_url = match (base.unwrap_or_else(|| API_URL.to_owned()), beside_hash) {
             (base, Some(other)) if base.trim_end_matches('/') == API_URL => other,
