@@ -33,8 +33,13 @@ const AS_TYPED: &str = "CASE typeof(NEW.amount) WHEN 'null' THEN 'NULL' WHEN 'bl
 
 /// Every statement, with the comments of the templates between them.
 pub(super) fn script() -> String {
+    let start = format!("iif(key = 0, 0, {})", continuation("64 * key"));
+    let end = continuation("64 * key + 64");
     let mut parts = vec![
-        include_str!("sql/checks.sql").to_owned(),
+        fill(
+            include_str!("sql/checks.sql"),
+            &[("after start", &start), ("after end", &end), ("bytes", BYTES)],
+        ),
         include_str!("sql/guards.sql").to_owned(),
         read_only(),
         JOURNALING.to_owned(),
@@ -152,6 +157,20 @@ fn sum(amounts: &str) -> String {
                || coalesce((SELECT group_concat(',' || value, '') FROM json_each({amounts}) WHERE key > 0), '')
                || ']'
         FROM (SELECT NEW.balance + NEW.amount AS total))"
+    )
+}
+
+/// The text that `check_text` looks at.
+const BYTES: &str = "CAST(NEW.value AS BLOB)";
+
+/// How many bytes from this place of [`BYTES`] on, at most three, belong to the character before it.
+fn continuation(place: &str) -> String {
+    let goes_on = |nth: u8| format!("substr({BYTES}, {place} + {nth}, 1) BETWEEN x'80' AND x'BF'");
+    format!(
+        "CASE WHEN {} THEN CASE WHEN {} THEN CASE WHEN {} THEN 3 ELSE 2 END ELSE 1 END ELSE 0 END",
+        goes_on(1),
+        goes_on(2),
+        goes_on(3)
     )
 }
 

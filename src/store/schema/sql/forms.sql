@@ -23,12 +23,13 @@ BEGIN
         WHEN EXISTS (SELECT 1 FROM json_each(fresh) AS entry, json_each(entry.value, '$.value') AS item
                      WHERE json_type(entry.value, '$.value') = 'array' AND item.type <> 'text')
             THEN shape
-        WHEN (SELECT count(*) <> count(DISTINCT json_extract(value, '$.name')) FROM json_each(fresh))
-          OR (SELECT count(*) FROM json_each(fresh))
-             <> (SELECT count(*) FROM json_each(NEW.{field}) AS entry
-                 WHERE entry.type = 'object'
-                   AND CASE entry.type WHEN 'object' THEN json_extract(entry.value, '$.name') END
-                       IN (SELECT json_extract(value, '$.name') FROM json_each(fresh)))
+        WHEN EXISTS (SELECT 1
+                     FROM (SELECT json_extract(value, '$.name') AS name, 1 AS is_fresh FROM json_each(fresh)
+                           UNION ALL
+                           SELECT CASE type WHEN 'object' THEN json_extract(value, '$.name') END, 0
+                           FROM json_each(NEW.{field}))
+                     GROUP BY name
+                     HAVING max(is_fresh) AND count(*) - sum(is_fresh) <> 1)
             THEN 'names an entry twice'
     END
     FROM (SELECT CASE
