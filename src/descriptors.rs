@@ -19,12 +19,16 @@
 #![allow(unsafe_code, reason = "the functions of SQLite's file system are pointers of C")]
 
 #[cfg(unix)]
-pub(crate) use unix::{is_deleted, is_held_by_others};
+pub(crate) use unix::{FileId, file_id, is_deleted, is_held_by_others, is_open_more_than_once, names};
 
-use std::ffi::c_void;
+use std::ffi::{CString, c_void};
+use std::path::Path;
 
 use rusqlite::Connection;
-use rusqlite::ffi::{SQLITE_FCNTL_FILE_POINTER, SQLITE_OK, sqlite3_file, sqlite3_file_control};
+use rusqlite::ffi::{
+    SQLITE_FCNTL_FILE_POINTER, SQLITE_OK, SQLITE_OPEN_READONLY, SQLITE_OPEN_WAL, sqlite3_file,
+    sqlite3_file_control, sqlite3_vfs_find,
+};
 
 /// The first bytes of a connection's file as they stand there, read by SQLite through its own descriptor; none when there
 /// are fewer.
@@ -46,6 +50,73 @@ pub(crate) fn read_start<const BYTES: usize>(connection: &Connection) -> Option<
     // SAFETY: the file's own method, which reads no more than there is room for.
     let is_read = unsafe { read(file, start.as_mut_ptr().cast::<c_void>(), length, 0) } == SQLITE_OK;
     is_read.then_some(start)
+}
+
+/// A write-ahead log as it stands there, open for reading through SQLite's file system: so it is in the list of what is ours,
+/// and is closed as SQLite closes its own. On the log itself SQLite takes no lock.
+pub(crate) struct LogFile {
+    /// What SQLite has of an open file, at the size and alignment that it asks for.
+    memory: Vec<u64>,
+    _name: CString,
+}
+
+impl LogFile {
+    /// None: it is not there, or cannot be opened.
+    pub(crate) fn open(path: &Path) -> Option<LogFile> {
+        let name = CString::new(path.to_str()?).ok()?;
+        // SAFETY: no name asks for the usual file system, which stays for as long as the process.
+        let vfs = unsafe { sqlite3_vfs_find(std::ptr::null()).as_mut() }?;
+        let bytes = usize::try_from(vfs.szOsFile).ok()?;
+        let mut memory = vec![0_u64; bytes.div_ceil(size_of::<u64>())];
+        let file = memory.as_mut_ptr().cast::<sqlite3_file>();
+        let flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_WAL;
+        // SAFETY: the file system's own method, with memory of the size that it names and a name that lives as long.
+        let opened = unsafe { vfs.xOpen?(vfs, name.as_ptr(), file, flags, std::ptr::null_mut()) };
+        let log = LogFile { memory, _name: name };
+        // Dropped when it failed: SQLite then wants it closed only if it has methods.
+        (opened == SQLITE_OK).then_some(log)
+    }
+
+    /// So many bytes from there on; none: there are fewer.
+    pub(crate) fn read<const BYTES: usize>(&mut self, from: u64) -> Option<[u8; BYTES]> {
+        let mut bytes = [0; BYTES];
+        let (length, from) = (i32::try_from(BYTES).ok()?, i64::try_from(from).ok()?);
+        let file = self.memory.as_mut_ptr().cast::<sqlite3_file>();
+        // SAFETY: it is open, and reads no more than there is room for.
+        let read =
+            unsafe { (*file).pMethods.as_ref()?.xRead?(file, bytes.as_mut_ptr().cast(), length, from) };
+        (read == SQLITE_OK).then_some(bytes)
+    }
+}
+
+impl Drop for LogFile {
+    fn drop(&mut self) {
+        let file = self.memory.as_mut_ptr().cast::<sqlite3_file>();
+        // SAFETY: memory that began as zeros has methods only once it was opened; it is closed once.
+        unsafe {
+            if let Some(close) = (*file).pMethods.as_ref().and_then(|methods| methods.xClose) {
+                close(file);
+            }
+        }
+    }
+}
+
+/// Nothing that tells a file apart can be had here. It is not needed either: a file that SQLite has open can be neither
+/// moved nor deleted.
+#[cfg(not(unix))]
+pub(crate) type FileId = ();
+
+#[cfg(not(unix))]
+pub(crate) fn file_id(_: &std::fs::Metadata) -> FileId {}
+
+#[cfg(not(unix))]
+pub(crate) fn is_open_more_than_once(_: &Path) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+pub(crate) fn names(_: &std::fs::Metadata) -> u64 {
+    1
 }
 
 /// A file that is open cannot be deleted here.
@@ -77,7 +148,7 @@ mod unix {
     type Close = unsafe extern "C" fn(c_int) -> c_int;
 
     /// Device and inode: the file itself, whatever it is called.
-    type FileId = (u64, u64);
+    pub(crate) type FileId = (u64, u64);
 
     /// The descriptors of our SQLite, each with the file that it was opened for: a number that somebody else closed and
     /// got again is not ours any more. Held while one is opened or closed, so that whoever looks finds none between two
@@ -89,7 +160,7 @@ mod unix {
     static CLOSE: OnceLock<Close> = OnceLock::new();
 
     /// Where no list of the open descriptors can be had, so many are asked for one by one.
-    const MOST: c_int = 4_096;
+    const MOST: c_int = 65_536;
 
     fn ours() -> MutexGuard<'static, BTreeMap<c_int, FileId>> {
         OURS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -100,12 +171,18 @@ mod unix {
     pub(crate) fn is_held_by_others(files: &[PathBuf]) -> bool {
         watch();
         let files: Vec<FileId> =
-            files.iter().filter_map(|file| file.metadata().ok()).map(|of| id(&of)).collect();
+            files.iter().filter_map(|file| file.metadata().ok()).map(|of| file_id(&of)).collect();
         if files.is_empty() || OPEN.get().is_none() {
             return false;
         }
         let ours = ours();
         open_descriptors().any(|(fd, file)| files.contains(&file) && ours.get(&fd) != Some(&file))
+    }
+
+    /// Whether our SQLite has this file open twice at least: whoever came first has judged what lies beside it.
+    pub(crate) fn is_open_more_than_once(file: &Path) -> bool {
+        let file = file.metadata().ok().map(|of| file_id(&of));
+        ours().values().filter(|one| Some(**one) == file).count() > 1
     }
 
     /// Whether our SQLite has this file open although it was deleted. Known on Linux only, where a descriptor tells its name.
@@ -194,8 +271,13 @@ mod unix {
         unsafe { close(fd) }
     }
 
-    fn id(file: &Metadata) -> FileId {
+    pub(crate) fn file_id(file: &Metadata) -> FileId {
         (file.dev(), file.ino())
+    }
+
+    /// Names that the file has.
+    pub(crate) fn names(file: &Metadata) -> u64 {
+        file.nlink()
     }
 
     /// The file behind a descriptor; none: it is not open.
@@ -205,7 +287,7 @@ mod unix {
         }
         // SAFETY: it is asked what it is and never closed; a number that is none any more answers that it is bad.
         let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
-        file.metadata().ok().map(|of| id(&of))
+        file.metadata().ok().map(|of| file_id(&of))
     }
 
     fn open_descriptors() -> impl Iterator<Item = (c_int, FileId)> {

@@ -241,6 +241,8 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn begin(&mut self) -> Result<SyncLock> {
+        // Before a lock is looked for beside it, and once more when that was waited for.
+        self.store.refuse_company()?;
         let lock = self.store.lock_sync(self.options.wait)?;
         self.store.refuse_company()?;
         self.store.begin_sync()?;

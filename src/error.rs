@@ -71,6 +71,18 @@ pub enum Failure {
     NotThere(PathBuf),
     #[error("beside the database {path} lies {journal}, which is not of it: a till keeps no such journal")]
     Stray { path: PathBuf, journal: PathBuf },
+    #[error("beside the database {path} lies the log {log}, which is not of it: {why}")]
+    StrayLog { path: PathBuf, log: PathBuf, why: &'static str },
+    #[error("{path} is {what}, and no file")]
+    NotAFile { path: PathBuf, what: &'static str },
+    #[error("the database {0} has a second name: a hard link")]
+    Linked(PathBuf),
+    #[error("the database {0} was moved, deleted or replaced while it was open")]
+    Moved(PathBuf),
+    #[error("the lock {0} was removed while it was held")]
+    LockGone(PathBuf),
+    #[error("this process may open no more files, so that {0} could not be opened")]
+    TooManyFiles(PathBuf),
     #[error("{0} is a database of another program, and no till")]
     NotATill(PathBuf),
     #[error(
@@ -164,6 +176,12 @@ impl Error {
                 | NotThere(_)
                 | NotATill(_)
                 | Stray { .. }
+                | StrayLog { .. }
+                | NotAFile { .. }
+                | Linked(_)
+                | Moved(_)
+                | LockGone(_)
+                | TooManyFiles(_)
                 | NotJournaled { .. }
                 | Locked(_)
                 | Corrupt { .. }
@@ -187,6 +205,12 @@ impl Error {
         matches!(*self.0, Key(_) | Keyring(_) | WrongKey(_) | KeyNeeded(_) | NotEncrypted(_))
     }
 
+    /// Nothing may be written to the file as things are: not even when the next try is.
+    pub(crate) fn forbids_writing(&self) -> bool {
+        use Failure::*;
+        matches!(*self.0, TwoSqlites(_) | LogGone(_) | Moved(_) | Linked(_) | LockGone(_))
+    }
+
     pub(crate) fn is_wrong_key(&self) -> bool {
         matches!(*self.0, Failure::WrongKey(_))
     }
@@ -204,7 +228,11 @@ impl Error {
 
     /// The same call may succeed later without anybody doing anything.
     pub fn can_retry(&self) -> bool {
-        self.is_offline() || matches!(*self.0, Failure::Busy(_) | Failure::Locked(_) | Failure::Stopped)
+        self.is_offline()
+            || matches!(
+                *self.0,
+                Failure::Busy(_) | Failure::Locked(_) | Failure::LockGone(_) | Failure::Stopped
+            )
     }
 
     /// A stable word for programs: `offline`, `busy`, `newer_schema`, …
@@ -219,6 +247,12 @@ impl Error {
             Failure::NotThere(_) => "not_there",
             Failure::NotATill(_) => "not_a_till",
             Failure::Stray { .. } => "stray_journal",
+            Failure::StrayLog { .. } => "stray_log",
+            Failure::NotAFile { .. } => "not_a_file",
+            Failure::Linked(_) => "hard_link",
+            Failure::Moved(_) => "moved",
+            Failure::LockGone(_) => "lock_gone",
+            Failure::TooManyFiles(_) => "too_many_files",
             Failure::NotJournaled { .. } => "not_journaled",
             Failure::Locked(_) => "locked",
             Failure::Corrupt { .. } => "corrupt",
@@ -286,6 +320,25 @@ impl Error {
             Failure::Stray { .. } => {
                 "SQLite would write it into the file, which was not touched: move it away, then try again"
             }
+            Failure::StrayLog { .. } => {
+                "SQLite would write it into the file, which was not touched: move it away and keep it, for it may hold edits of the file \
+                 that it is of; then try again"
+            }
+            Failure::NotAFile { .. } => "name a file of its own for the till; nothing was touched",
+            Failure::Linked(_) => {
+                "each name would have a log of its own, and what is edited under one is lost under the other: remove all names but one \
+                 (find -samefile lists them); a symbolic link does no harm"
+            }
+            Failure::Moved(_) => {
+                "nothing more is written. What was edited last is in the file, where it went, or in the log that stayed behind under its \
+                 old name with -wal: stop every program on it, bring file and log together again, then start anew"
+            }
+            Failure::LockGone(_) => {
+                "programs on a file know of each other by it, so nothing more was written; leave such files where they are, and sync again"
+            }
+            Failure::TooManyFiles(_) => {
+                "close some, or raise the limit (ulimit -n), then try again; nothing was touched"
+            }
             Failure::NotATill(_) => {
                 "name a file of its own for the till; this one was not touched. An app's tables may join it once it is a till"
             }
@@ -341,6 +394,7 @@ impl Error {
         let path = path.to_owned();
         match source.kind() {
             std::io::ErrorKind::StorageFull => Failure::DiskFull(path),
+            _ if is_out_of_descriptors(source) => Failure::TooManyFiles(path),
             _ => Failure::NotWritable { path, cause: source.to_string() },
         }
         .into()
@@ -361,6 +415,7 @@ impl Error {
             _ if source.sqlite_error().is_some_and(|e| e.extended_code == SQLITE_IOERR_SHMSIZE) => {
                 Failure::DiskFull(path)
             }
+            Some(ErrorCode::CannotOpen) if has_no_descriptor_left() => Failure::TooManyFiles(path),
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 Failure::NotWritable { path, cause }
             }
@@ -371,6 +426,18 @@ impl Error {
         }
         .into()
     }
+}
+
+/// The process, or the whole system, has as many files open as it may.
+fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    const SYSTEM_HAS_NONE: i32 = 23;
+    const PROCESS_HAS_NONE: i32 = 24;
+    cfg!(unix) && matches!(error.raw_os_error(), Some(SYSTEM_HAS_NONE | PROCESS_HAS_NONE))
+}
+
+/// SQLite says no more than that it could not open a file. One that always can be opened tells why.
+fn has_no_descriptor_left() -> bool {
+    cfg!(unix) && std::fs::File::open("/").is_err_and(|error| is_out_of_descriptors(&error))
 }
 
 /// The words of a trigger's refusal, out of whatever SQLite wraps them in.

@@ -18,6 +18,7 @@ fn a_backup_that_is_killed_has_its_name_only_when_it_is_whole() {
     let mut whole = 0;
     for instant in 0..100 {
         _ = std::fs::remove_file(&copy);
+        remove_what_was_begun(&copy);
         let mut child = Command::new(env!("CARGO_BIN_EXE_tillsync"))
             .arg("--db")
             .arg(&till.path)
@@ -37,10 +38,53 @@ fn a_backup_that_is_killed_has_its_name_only_when_it_is_whole() {
         }
     }
     assert!(whole < 100, "none was killed in time");
-    // What the killed ones left is in nobody's way.
     _ = std::fs::remove_file(&copy);
+    remove_what_was_begun(&copy);
     till.store().backup(&copy).unwrap();
     assert!(!till.folder.path().join("copy.db.part").exists());
+}
+
+/// As the error of the next backup tells a person to.
+fn remove_what_was_begun(copy: &std::path::Path) {
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        _ = std::fs::remove_file(copy.with_file_name(format!("copy.db.part{suffix}")));
+    }
+}
+
+#[test]
+fn what_lies_where_a_backup_would_be_made_is_somebody_s_and_stays() {
+    let till = till(3);
+    let copy = till.folder.path().join("copy.db");
+    for left in ["copy.db.part", "copy.db.part-journal", "copy.db.part-wal"] {
+        let left = till.folder.path().join(left);
+        std::fs::write(&left, "mine").unwrap();
+        let refused = till.store().backup(&copy).unwrap_err();
+        assert_eq!(refused.code(), "usage");
+        assert!(refused.to_string().contains(&*left.to_string_lossy()), "{refused}");
+        assert_eq!(std::fs::read(&left).unwrap(), b"mine");
+        assert!(!copy.exists());
+        std::fs::remove_file(&left).unwrap();
+    }
+    // Between its two names a backup may be killed: it is whole, and its first name goes when it is opened.
+    till.store().backup(&copy).unwrap();
+    let part = till.folder.path().join("copy.db.part");
+    std::fs::hard_link(&copy, &part).unwrap();
+    assert_eq!(Store::open_existing(&copy).unwrap().status().unwrap().snapshot_customers, 3);
+    assert!(!part.exists());
+}
+
+#[test]
+fn no_backup_takes_the_name_of_what_belongs_to_a_till() {
+    let till = till(3);
+    for suffix in ["-wal", "-shm", "-journal", "-sync", "-worker", "-upgrade", "-WAL", ".part"] {
+        for name in ["till.db", "another.db"] {
+            let name = till.folder.path().join(format!("{name}{suffix}"));
+            let was_there = name.exists();
+            assert_eq!(till.store().backup(&name).unwrap_err().code(), "usage", "{suffix}");
+            assert_eq!(name.exists(), was_there);
+        }
+    }
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
 }
 
 #[test]

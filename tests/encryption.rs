@@ -463,7 +463,7 @@ fn a_copy_may_have_another_key_or_none_and_has_all_that_the_file_has() {
 
 // ---- another key -------------------------------------------------------------------------------------------------
 
-/// Everything that is in a file, as SQL sees it, its schema too.
+/// Everything that is in a file, as SQL sees it, its schema too; but for its identity, of which each copy has its own.
 fn contents(path: &Path, key: &str) -> BTreeMap<String, Vec<String>> {
     let connection = sql(path, key);
     let tables: Vec<String> = connection
@@ -474,13 +474,18 @@ fn contents(path: &Path, key: &str) -> BTreeMap<String, Vec<String>> {
         .map(Result::unwrap)
         .collect();
     let rows = |table: &str| {
-        let columns = if table == "sqlite_schema" { "type, name, tbl_name, sql" } else { "*" };
+        let columns = match table {
+            "sqlite_schema" => "type, name, tbl_name, sql",
+            "engine_guard" => "id, writing, turn",
+            _ => "*",
+        };
         let mut statement = connection.prepare(&format!("SELECT {columns} FROM {table}")).unwrap();
         let columns = statement.column_count();
         let rows = statement.query_map([], |row| {
             Ok((0..columns).map(|n| format!("{:?}", row.get_ref(n).unwrap())).collect::<Vec<_>>().join("|"))
         });
         let mut rows: Vec<String> = rows.unwrap().map(Result::unwrap).collect();
+        rows.retain(|row| table != "sqlite_sequence" || !row.contains(&format!("{:?}", b"tillsync")));
         rows.sort();
         rows
     };

@@ -137,10 +137,9 @@ impl Till {
         })
     }
 
-    /// Refuses to go on when the app has opened the file by other means in this process.
+    /// Refuses to go on when the app has opened the file by other means in this process, or when it is not there any more.
     pub(super) fn refuse_company(&self) -> Result<()> {
-        crate::store::refuse_loss(&self.path)?;
-        crate::store::refuse_company(&self.path)
+        self.store().refuse_company()
     }
 
     #[cfg(feature = "ffi")]

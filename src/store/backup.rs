@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{Store, open, unlock};
+use super::{Store, open, stray, unlock};
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
 
@@ -30,7 +30,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// When there is a file at `path` already, it cannot be written, or the disk is full; what was begun is removed.
+    /// When there is a file at `path` already, or at `path.part`, under which it is made; when `path` is the name of what belongs
+    /// to another file (`till.db-wal`), it cannot be written, or the disk is full; what was begun is removed.
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
         make(path.as_ref(), |path| self.copy_to(path))
     }
@@ -76,26 +77,41 @@ fn export(from: &Connection, to: &str, key: Option<&Key>) -> rusqlite::Result<()
     from.execute_batch("COMMIT")
 }
 
-/// A copy begins without write-ahead log; in its place, readers would wait for writers.
+/// A copy begins without write-ahead log; in its place, readers would wait for writers. And it is a file of its own.
 fn into_wal(path: &Path, key: Option<&Key>) -> Result<()> {
     let copy = open::connect(path, key)?;
+    stray::become_another(&copy).map_err(|e| Error::sqlite(path, e))?;
     copy.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(|e| Error::sqlite(path, e))
 }
 
+/// What SQLite and we keep beside a file, and whatever is called so is taken for.
+const BESIDE: [&str; 8] = ["-wal", "-shm", "-journal", "-sync", "-worker", "-upgrade", "-mj", ".part"];
+
+/// A disk may not tell great letters from small ones.
+fn is_beside(path: &Path, suffix: &str) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().to_lowercase().ends_with(suffix))
+}
+
 /// Makes the copy, whole and on the disk, or nothing: under another name, `NAME.part`, until it is both. Whoever is killed
-/// on the way leaves that, and the next backup to this path makes it anew.
+/// on the way leaves that; nobody can tell whose it is, and so it is in the way until a person removes it.
 fn make(path: &Path, copy: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
     let path = &open::plain_path(path)?;
+    if let Some(suffix) = BESIDE.iter().find(|suffix| is_beside(path, suffix)) {
+        let name = path.display();
+        return Err(Error::usage(format!(
+            "{name} is no name for a backup: a file with {suffix} is part of another one"
+        )));
+    }
     if path.symlink_metadata().is_ok() {
         return Err(is_there(path));
     }
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = Path::new(&part);
-    for suffix in ["", "-journal", "-wal", "-shm"] {
-        let mut left = part.as_os_str().to_owned();
-        left.push(suffix);
-        _ = std::fs::remove_file(left);
+    let part = &open::with_suffix(path, ".part");
+    if let Some(left) = ["", "-journal", "-wal", "-shm"]
+        .map(|suffix| open::with_suffix(part, suffix))
+        .iter()
+        .find(|left| left.symlink_metadata().is_ok())
+    {
+        return Err(is_begun(left));
     }
     reserve(part)?;
     let copied = copy(part).and_then(|()| settled(part)).and_then(|bytes| {
@@ -112,7 +128,11 @@ fn make(path: &Path, copy: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
 /// Gives the copy its name, unless somebody else has taken it meanwhile, and has the name on the disk too.
 fn name(part: &Path, path: &Path) -> Result<()> {
     let named = match std::fs::hard_link(part, path) {
-        Ok(()) => std::fs::remove_file(part),
+        // Whoever has opened the backup meanwhile has removed it.
+        Ok(()) => std::fs::remove_file(part).or_else(|e| match e.kind() {
+            ErrorKind::NotFound => Ok(()),
+            _ => Err(e),
+        }),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => return Err(is_there(path)),
         // A disk without hard links, such as a memory stick.
         Err(_) if path.symlink_metadata().is_ok() => return Err(is_there(path)),
@@ -130,6 +150,13 @@ fn is_there(path: &Path) -> Error {
     Error::usage(format!("{} is there already: a backup overwrites nothing", path.display()))
 }
 
+fn is_begun(part: &Path) -> Error {
+    Error::usage(format!(
+        "{} is there already: another backup of this name is being made, or one was killed; then remove it",
+        part.display()
+    ))
+}
+
 /// An empty file for its owner only: the copy goes into it, and two backups never into one.
 fn reserve(path: &Path) -> Result<()> {
     let mut options = OpenOptions::new();
@@ -137,7 +164,7 @@ fn reserve(path: &Path) -> Result<()> {
     open::owner_only(&mut options);
     match options.open(path) {
         Ok(_) => Ok(()),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(is_there(path)),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(is_begun(path)),
         Err(e) => Err(not_written(path, &e)),
     }
 }

@@ -54,6 +54,7 @@ impl Store {
         author: Option<&str>,
         label: Option<&str>,
     ) -> Result<Receipt> {
+        self.place.look()?;
         let path = self.path.clone();
         let failed = |e| Error::sqlite(&path, e);
         let transaction =

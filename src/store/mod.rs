@@ -6,7 +6,9 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `open` | creates and upgrades the file, its settings, the lock of a sync |
+//! | `open` | creates and upgrades the file, its settings |
+//! | `place`, `stray` | whether it is what it was, where it was; whether a log beside it is its own |
+//! | `lock` | the right to sync a file, or to be its worker |
 //! | `edit`, `read` | what an app does |
 //! | `mend` | edits that were made while our triggers were not there |
 //! | `backup` | a copy of the file while it is in use |
@@ -27,10 +29,12 @@ mod batch;
 mod decide;
 mod dirty;
 mod edit;
+mod lock;
 mod log;
 mod mend;
 mod open;
 mod pages;
+mod place;
 mod polite;
 mod pull;
 #[cfg(feature = "ffi")]
@@ -42,6 +46,7 @@ mod rekey;
 mod row;
 mod schema;
 mod state;
+mod stray;
 mod unlock;
 
 use std::path::{Path, PathBuf};
@@ -54,11 +59,9 @@ pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
+pub(crate) use lock::{Lock, SyncLock};
 pub use log::LogState;
 pub use mend::Unjournaled;
-pub(crate) use open::{Lock, SyncLock};
-#[cfg(any(feature = "ffi", feature = "extension"))]
-pub(crate) use open::{refuse_company, refuse_loss};
 pub(crate) use pull::{Judging, PageKind, Taken};
 #[cfg(feature = "ffi")]
 pub(crate) use query::{Found, Parameters};
@@ -84,6 +87,7 @@ use crate::key::Key;
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    place: place::Place,
     key: Option<Key>,
     others: polite::Others,
     log: log::Log,
@@ -188,14 +192,14 @@ impl Store {
     fn engine_write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
         self.commit_pages()?;
         self.refuse_company()?;
-        let (path, mut began) = (&self.path, None);
+        let (path, place, mut began) = (&self.path, &self.place, None);
         let run = || {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             began = Some(Instant::now());
             believe_marks(&transaction, true)?;
             let done = work(&transaction)?;
             believe_marks(&transaction, false)?;
-            open::refuse_company(path)?;
+            place.refuse_change()?;
             transaction.commit()?;
             Ok(done)
         };
@@ -240,7 +244,8 @@ impl Drop for Store {
     /// A file that has come into other hands of this process stays open: closing it would give up their locks, and take
     /// its log from under them, for SQLite believes itself to be the last one. The end of the process closes it.
     fn drop(&mut self) {
-        if self.refuse_company().is_ok() {
+        let is_ours_alone = || open::refuse_loss(&self.path).and_then(|()| open::refuse_company(&self.path));
+        if is_ours_alone().is_ok() {
             return;
         }
         if let Ok(nothing) = Connection::open_in_memory() {
@@ -256,7 +261,7 @@ impl Drop for Store {
 /// Whether the triggers believe the engine's mark, which every statement of it bears (`schema/sql/guards.sql`). It is set
 /// back before the commit: no other connection ever sees it.
 fn believe_marks(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE engine_guard SET writing = ?1")?.execute([yes])?;
+    connection.prepare_cached("UPDATE engine_guard SET writing = ?1, turn = turn + ?1")?.execute([yes])?;
     Ok(())
 }
 

@@ -1,15 +1,17 @@
 //! Opening a file: creating it, upgrading it, its settings, and the lock that one sync holds.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::lock::{Lock, SyncLock};
 use super::log::Log;
+use super::place::Place;
 use super::polite::Others;
-use super::{Store, StoreOptions, mend, schema, unlock};
+use super::{Store, StoreOptions, mend, schema, stray, unlock};
 use crate::descriptors;
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
@@ -17,7 +19,7 @@ use crate::key::Key;
 /// How long a statement waits for another connection's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a file that another process is just creating, or syncing, is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Pages of the write-ahead log before they are moved into the file, which takes longer than a commit and slows the disk
 /// for everybody. In a pull of everything the same pages of the indexes are written again and again: more of them wait.
 /// An app's connection leaves that to the engine's, as long as there are syncs.
@@ -34,14 +36,16 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     let StoreOptions { create: may_create, key } = options;
     unlock::allow(key.as_ref())?;
     let path = &plain_path(path)?;
+    Place::find(path)?;
     refuse_loss(path)?;
     refuse_company(path)?;
     find_or_create(path, may_create)?;
     let connection = connect(path, key.as_ref())?;
+    let place = Place::find(path)?.ok_or_else(|| Failure::Moved(path.to_owned()))?;
     let (others, log, open_pages) = (Others::default(), Log::default(), None);
     let (schema_seen, mended) = (None, None);
     let mut store =
-        Store { connection, path: path.to_owned(), key, others, log, open_pages, schema_seen, mended };
+        Store { connection, path: path.to_owned(), place, key, others, log, open_pages, schema_seen, mended };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade(may_create)?;
     store.permissions().map_err(|e| store.error(e))?;
@@ -51,46 +55,11 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
 /// A connection that can read the file: every one is made here, so that none goes without the key.
 pub(super) fn connect(path: &Path, key: Option<&Key>) -> Result<Connection> {
     let connection = raw(path)?;
-    refuse_stray(&connection, path)?;
+    stray::refuse_journal(&connection, path)?;
     unlock::give(&connection, path, key)?;
+    stray::refuse_log(&connection, path, key)?;
     unlock::look(&connection, path, key)?;
     Ok(connection)
-}
-
-/// A till is in write-ahead mode from its first page on and keeps no rollback journal. SQLite would take one that lies beside
-/// it for its own, and write back what was in another file: also that there was nothing.
-fn refuse_stray(connection: &Connection, path: &Path) -> Result<()> {
-    /// Of a file that is being made, whose journal goes in an instant.
-    const WAIT: Duration = Duration::from_secs(1);
-    let file = real(path);
-    let (journal, log) = (with_suffix(&file, "-journal"), with_suffix(&file, "-wal"));
-    let holds_anything =
-        |file: &Path, more_than: u64| file.metadata().is_ok_and(|file| file.len() > more_than);
-    let is_stray = || {
-        holds_anything(&journal, 0)
-            && is_write_ahead(connection, path)
-            // A file that was killed while it was made has one page at most, its own journal, and no log yet.
-            && (holds_anything(&file, FIRST_PAGE) || holds_anything(&log, 0))
-    };
-    let began = Instant::now();
-    while is_stray() {
-        if began.elapsed() >= WAIT {
-            return Err(Failure::Stray { path: path.to_owned(), journal }.into());
-        }
-        std::thread::sleep(LOOK_AGAIN);
-    }
-    Ok(())
-}
-
-/// Bytes of a file's first page.
-const FIRST_PAGE: u64 = 4_096;
-
-/// By the file's first bytes, before SQLite goes by them. Those of an encrypted one tell nothing: it has more than a page.
-fn is_write_ahead(connection: &Connection, path: &Path) -> bool {
-    match descriptors::read_start::<20>(connection) {
-        Some(start) if start.starts_with(b"SQLite format 3\0") => start[18] == 2,
-        _ => path.metadata().is_ok_and(|file| file.len() > FIRST_PAGE),
-    }
 }
 
 /// A connection before its key; it has read nothing yet.
@@ -276,10 +245,9 @@ impl Store {
     }
 
     /// Refuses to go on when the file has come into other hands of this process since it was opened, or was in them: who
-    /// closes it takes itself for the last one, and deletes the log.
+    /// closes it takes itself for the last one, and deletes the log. And when it is another file by now.
     pub(crate) fn refuse_company(&self) -> Result<()> {
-        refuse_loss(&self.path)?;
-        refuse_company(&self.path)
+        self.place.refuse_change()
     }
 
     /// Whether a sync of this file runs now, in whatever process.
@@ -296,10 +264,12 @@ impl Store {
     }
 
     /// Takes the right to sync this file, which dies with the process; waits for it at most `wait`.
-    pub(crate) fn lock_sync(&self, wait: Duration) -> Result<SyncLock> {
+    pub(crate) fn lock_sync(&mut self, wait: Duration) -> Result<SyncLock> {
         let began = Instant::now();
         loop {
             if let Some(lock) = Lock::take(&self.path, "-sync")? {
+                let lock = Arc::new(lock);
+                self.place.sync_lock = Arc::downgrade(&lock);
                 return Ok(SyncLock(lock));
             }
             if began.elapsed() >= wait {
@@ -310,41 +280,17 @@ impl Store {
     }
 }
 
-/// The right to sync a file, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct SyncLock(#[allow(dead_code, reason = "held for its drop")] Lock);
-
-/// A lock of the operating system on a file beside the database. The file stays: removing it would let two in.
-#[derive(Debug)]
-pub(crate) struct Lock(#[allow(dead_code, reason = "held for its drop")] File);
-
-impl Lock {
-    /// `None`: somebody else has it.
-    fn take(database: &Path, suffix: &str) -> Result<Option<Lock>> {
-        let path = beside(database, suffix);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        owner_only(&mut options);
-        let file = options.open(&path).map_err(|e| Error::file(&path, &e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Lock(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(e)) => Err(Error::file(&path, &e)),
-        }
-    }
-}
-
-/// One lock for one database, by whichever path it was opened.
+/// What lies beside one database, by whichever path it was opened.
 pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
     with_suffix(&real(database), suffix)
 }
 
 /// The file behind links, beside which SQLite has its own.
-fn real(path: &Path) -> PathBuf {
+pub(super) fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     path.into()

@@ -28,7 +28,7 @@ use crate::api::Remote;
 use crate::clock::Clock;
 use crate::customer::EditSeq;
 use crate::engine::{Event, Stopper, SyncEngine};
-use crate::error::{Failure, Result};
+use crate::error::{Error, Failure, Result};
 use crate::store::{FREED_AT, Lock, Store};
 use events::Queue;
 
@@ -177,6 +177,8 @@ struct Worker<R> {
     seen_version: i64,
     seen: Seen,
     is_offline: bool,
+    /// Nothing may be done with the file for now, which was told.
+    is_shut_out: bool,
 }
 
 /// What was seen of the edits in the file: the newest, and when refused ones were last freed to be sent again.
@@ -227,6 +229,7 @@ impl<R: Remote> Worker<R> {
             seen_version,
             seen,
             is_offline: false,
+            is_shut_out: false,
         })
     }
 
@@ -247,10 +250,12 @@ impl<R: Remote> Worker<R> {
 
     /// Looks around once, and syncs if it is time to.
     fn look(&mut self) -> Result<()> {
-        if !self.has_the_file()? {
+        let may_look = self.may_look();
+        // Where the file is not any more, neither is its lock.
+        if (may_look || self.lock.is_none()) && !self.has_the_file()? {
             return Ok(());
         }
-        if self.may_look() {
+        if may_look {
             self.notice_edits()?;
         }
         if let Some(job) = self.schedule.due(self.clock.now_ms()) {
@@ -261,6 +266,12 @@ impl<R: Remote> Worker<R> {
 
     /// Whether this worker is the one that works on the file; a second one takes over when the first has ended.
     fn has_the_file(&mut self) -> Result<bool> {
+        if self.lock.as_ref().is_some_and(|lock| !lock.is_there()) {
+            // Somebody has removed it, and another worker may have made it anew.
+            tracing::warn!("the lock of the worker was removed while it was held");
+            self.lock = None;
+            self.is_at_work.store(false, Ordering::Relaxed);
+        }
         if self.lock.is_none() {
             self.lock = self.watch.lock_worker()?;
             if self.lock.is_some() {
@@ -286,9 +297,22 @@ impl<R: Remote> Worker<R> {
         Ok(())
     }
 
-    /// While this process has the file in other hands too, not even a look: a sync says so when it is due.
-    fn may_look(&self) -> bool {
-        self.watch.refuse_company().is_ok()
+    /// While this process has the file in other hands too, or it is not where it was, there is not even a look. That is told
+    /// at once, and again by each sync that is due.
+    fn may_look(&mut self) -> bool {
+        match self.watch.refuse_company() {
+            Ok(()) => {
+                if std::mem::take(&mut self.is_shut_out) {
+                    self.schedule.edited(self.clock.now_ms());
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_shut_out, true) {
+                    self.queue.push(failed(&error));
+                }
+            }
+        }
+        !self.is_shut_out
     }
 
     /// Goes on where the last worker of the file ended.
@@ -334,13 +358,12 @@ impl<R: Remote> Worker<R> {
                 self.remember_the_next_try(None);
             }
             Err(error) => {
-                let (code, message, hint) = (error.code(), error.to_string(), error.hint());
                 if error.is_offline() && !std::mem::replace(&mut self.is_offline, true) {
-                    self.queue.push(Event::Offline { message: message.clone() });
+                    self.queue.push(Event::Offline { message: error.to_string() });
                 }
-                self.queue.push(Event::SyncFailed { code, message, hint });
+                self.queue.push(failed(&error));
                 self.schedule.failed(self.clock.now_ms(), fastrand::f64());
-                if error.is_two_sqlites() {
+                if error.forbids_writing() {
                     return;
                 }
                 self.remember_the_next_try(Some(self.schedule.due_ms()));
@@ -368,4 +391,8 @@ impl<R: Remote> Worker<R> {
             tracing::warn!(code = error.code(), "the next try could not be noted");
         }
     }
+}
+
+fn failed(error: &Error) -> Event {
+    Event::SyncFailed { code: error.code(), message: error.to_string(), hint: error.hint() }
 }

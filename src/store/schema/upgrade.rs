@@ -7,7 +7,7 @@ use chrono::{SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
 use super::{is_ours, objects};
-use crate::store::state;
+use crate::store::{state, stray};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -103,7 +103,8 @@ pub(in crate::store) fn is_current(connection: &Connection) -> rusqlite::Result<
     let there = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let there: Vec<(String, String)> = there.collect::<rusqlite::Result<_>>()?;
     let ours = there.iter().filter(|(name, _)| is_ours(name)).map(|(name, sql)| (name, sql));
-    Ok(ours.eq(objects().iter().map(|object| (&object.name, &object.sql))) && has_indexes(connection)?)
+    let is_whole = ours.eq(objects().iter().map(|object| (&object.name, &object.sql)));
+    Ok(is_whole && has_indexes(connection)? && stray::is_marked(connection)?)
 }
 
 /// The indexes of the migrations, each by its name: a table that is built anew loses its own, and a sync names some of them.
@@ -149,6 +150,7 @@ pub(in crate::store) fn upgrade(connection: &mut Connection) -> rusqlite::Result
     {
         transaction.execute_batch(sql)?;
     }
+    stray::mark(&transaction)?;
     state::write(&transaction, TRIGGERS, Some(&REVISION.to_string()))?;
     if transaction.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0))? == 0 {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

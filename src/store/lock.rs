@@ -1,0 +1,81 @@
+//! Locks of the operating system on files beside the database: the right to sync it, to be its worker, to upgrade it.
+//!
+//! They die with the process. The files stay, for removing one would let two in: whoever has opened it before locks a file
+//! that nobody else will find. Where somebody removes one all the same, its holder finds out: the path leads to another file,
+//! or to none.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::open::{beside, owner_only};
+use crate::descriptors::file_id;
+use crate::error::{Error, Failure, Result};
+
+/// The right to sync a file, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct SyncLock(#[allow(dead_code, reason = "held for its drop")] pub(super) Arc<Lock>);
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// `None`: somebody else has it. Of one database there is one lock, by whichever path it was opened.
+    pub(super) fn take(database: &Path, suffix: &str) -> Result<Option<Lock>> {
+        /// So often it is removed between two steps before that is somebody's doing.
+        const TRIES: u32 = 20;
+        let path = beside(database, suffix);
+        for _ in 0..TRIES {
+            let file = open(&path).map_err(|e| Error::file(&path, &e))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(e)) => return Err(Error::file(&path, &e)),
+            }
+            let lock = Lock { file, path: path.clone() };
+            if lock.is_there() {
+                return Ok(Some(lock));
+            }
+        }
+        Err(Failure::LockGone(path).into())
+    }
+
+    /// Whether it is still the lock that others find.
+    pub(crate) fn is_there(&self) -> bool {
+        match (self.path.metadata(), self.file.metadata()) {
+            (Ok(found), Ok(held)) => file_id(&found) == file_id(&held),
+            (Err(e), _) => e.kind() != std::io::ErrorKind::NotFound,
+            (_, Err(_)) => true,
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    owner_only(&mut options);
+    keep_its_name(&mut options);
+    options.open(path)
+}
+
+#[cfg(unix)]
+fn keep_its_name(_: &mut OpenOptions) {}
+
+/// For reading and writing by others, and not for deleting: nobody can remove it then.
+#[cfg(windows)]
+fn keep_its_name(options: &mut OpenOptions) {
+    use std::os::windows::fs::OpenOptionsExt;
+    const SHARE_READ_AND_WRITE: u32 = 1 | 2;
+    options.share_mode(SHARE_READ_AND_WRITE);
+}
+
+#[cfg(not(any(unix, windows)))]
+fn keep_its_name(_: &mut OpenOptions) {}

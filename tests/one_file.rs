@@ -1,0 +1,395 @@
+//! A till is one file under one name, with its own log and its own locks; and what is no longer so is told before anything
+//! is written.
+#![cfg(all(unix, feature = "cli", feature = "sandbox"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+#[allow(dead_code, reason = "each test binary uses its own part")]
+#[path = "common/worker.rs"]
+mod worker;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::command::Ran;
+use common::{Till, sandbox, till};
+use rusqlite::Connection;
+use tillsync::{Event, Extent, Store, Syncer, SyncerOptions};
+
+fn soon(what: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !what() {
+        assert!(Instant::now() < deadline, "it did not happen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+// ---- the log -----------------------------------------------------------------------------------------------------
+
+/// The log of a file as a killed program leaves it: taken while the file is open. What `write` does is in it, and nothing else.
+fn log_of(path: &Path, write: impl FnOnce(&Connection)) -> Vec<u8> {
+    let app = Connection::open(path).unwrap();
+    app.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    write(&app);
+    let log = std::fs::read(beside(path, "-wal")).unwrap();
+    assert!(log.len() > 32);
+    log
+}
+
+fn phone(app: &Connection, phone: &str) {
+    app.execute("UPDATE customer SET phone = ?1 WHERE id = 1", [phone]).unwrap();
+}
+
+/// Refused, with the words, and as it was before; without the log it opens.
+fn is_told_and_taken_in_by_nobody(till: &Till, log: &[u8], words: &str) {
+    let before = std::fs::read(&till.path).unwrap();
+    let stray = beside(&till.path, "-wal");
+    std::fs::write(&stray, log).unwrap();
+    for _ in 0..2 {
+        let refused = Store::open_existing(&till.path).unwrap_err();
+        assert_eq!((refused.code(), refused.is_database()), ("stray_log", true), "{refused}");
+        assert!(refused.to_string().contains("till.db-wal"), "{refused}");
+        assert!(refused.to_string().contains(words), "{refused}");
+        assert_eq!(till.run(["doctor"]).json["checks"][0]["ok"], false);
+        assert_eq!((till.run(["status"]).exit, till.run(["status"]).code()), (Some(6), "stray_log"));
+    }
+    assert!(std::fs::read(&till.path).unwrap() == before, "the file was written");
+    assert!(std::fs::read(&stray).unwrap() == log, "the log was written");
+    std::fs::remove_file(&stray).unwrap();
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
+}
+
+fn plain(customers: usize) -> Till {
+    let mut till = Till::new(sandbox(customers));
+    till.key = None;
+    till.engine().pull(Extent::Changes).unwrap();
+    till
+}
+
+#[test]
+fn a_log_of_another_till_is_told() {
+    let (mine, other) = (plain(30), plain(30));
+    let edit = log_of(&other.path, |app| phone(app, "theirs"));
+    is_told_and_taken_in_by_nobody(&mine, &edit, "another database");
+    // And one in which no edit is, but a sync.
+    let app = Connection::open(&other.path).unwrap();
+    app.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    other.office(2, serde_json::json!({"company": "theirs"}));
+    other.engine().pull(Extent::Changes).unwrap();
+    let pull = std::fs::read(beside(&other.path, "-wal")).unwrap();
+    is_told_and_taken_in_by_nobody(&mine, &pull, "another database");
+    assert_ne!(mine.local(1, "phone"), "\"theirs\"");
+}
+
+#[test]
+fn so_is_the_log_that_stayed_when_a_backup_took_the_file_s_place() {
+    let till = plain(30);
+    let copy = till.folder.path().join("copy.db");
+    till.store().backup(&copy).unwrap();
+    let log = log_of(&till.path, |app| phone(app, "after the backup"));
+    std::fs::rename(&copy, &till.path).unwrap();
+    is_told_and_taken_in_by_nobody(&till, &log, "another database");
+}
+
+#[test]
+fn so_is_one_of_the_same_file_as_it_was_earlier() {
+    let till = plain(30);
+    let log = log_of(&till.path, |app| phone(app, "first"));
+    till.set(1, "phone", "second");
+    is_told_and_taken_in_by_nobody(&till, &log, "older than the file");
+    assert_eq!(till.local(1, "phone"), "\"second\"");
+}
+
+#[test]
+fn so_is_one_of_another_program_s_database_whatever_pages_it_has() {
+    let till = plain(300);
+    let other = till.folder.path().join("other.db");
+    let app = Connection::open(&other).unwrap();
+    app.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+    let first_page_too = std::fs::read(beside(&other, "-wal")).unwrap();
+    is_told_and_taken_in_by_nobody(&till, &first_page_too, "another database");
+    let fill = "WITH n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) INSERT INTO t SELECT zeroblob(3000) FROM n";
+    app.execute_batch(fill).unwrap();
+    let only_one = |row: i64| {
+        let update = "UPDATE t SET x = randomblob(3000) WHERE rowid = ?1";
+        log_of(&other, |app| assert_eq!(app.execute(update, [row]).unwrap(), 1))
+    };
+    // What falls on a page that is free, or behind the last, is no harm.
+    let customers = || till.run(["find", "--limit", "1000", ""]).json;
+    let (before, mut told) = (customers(), 0);
+    for row in (2..200).step_by(9) {
+        std::fs::write(beside(&till.path, "-wal"), only_one(row)).unwrap();
+        match Store::open_existing(&till.path) {
+            Err(refused) => {
+                assert_eq!(refused.code(), "stray_log");
+                told += u32::from(refused.to_string().contains("would be damaged"));
+                std::fs::remove_file(beside(&till.path, "-wal")).unwrap();
+            }
+            Ok(store) => assert_eq!(store.check().unwrap(), Vec::<String>::new()),
+        }
+        assert_eq!(customers(), before);
+    }
+    assert!(told > 5, "{told}");
+    is_told_and_taken_in_by_nobody(&till, &[7; 9_000], "no log of SQLite");
+    let small = till.folder.path().join("small.db");
+    let app = Connection::open(&small).unwrap();
+    app.execute_batch("PRAGMA page_size = 1024; PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+    let small = std::fs::read(beside(&small, "-wal")).unwrap();
+    is_told_and_taken_in_by_nobody(&till, &small, "pages of another size");
+}
+
+#[cfg(feature = "sqlcipher")]
+#[test]
+fn so_is_one_beside_an_encrypted_file() {
+    let encrypted = || {
+        let mut till = Till::new(sandbox(5));
+        till.key = Some("correct horse".to_owned());
+        till.engine().pull(Extent::Changes).unwrap();
+        till
+    };
+    let (mine, other) = (encrypted(), encrypted());
+    let mut open = other.store();
+    open.edit(1).set("phone", "theirs").commit().unwrap();
+    let log = std::fs::read(beside(&other.path, "-wal")).unwrap();
+    drop(open);
+    let before = std::fs::read(&mine.path).unwrap();
+    std::fs::write(beside(&mine.path, "-wal"), log).unwrap();
+    let key = tillsync::Key::parse("correct horse").unwrap();
+    let options = tillsync::StoreOptions { create: false, key: Some(key) };
+    assert_eq!(Store::open_with(&mine.path, options).unwrap_err().code(), "stray_log");
+    assert_eq!(mine.run(["status"]).code(), "stray_log");
+    assert!(std::fs::read(&mine.path).unwrap() == before);
+    std::fs::remove_file(beside(&mine.path, "-wal")).unwrap();
+    assert_eq!(mine.store().check().unwrap(), Vec::<String>::new());
+}
+
+/// As a power cut leaves it, at many moments of a file's life: its own log is never taken for a stray one.
+#[test]
+fn the_file_s_own_log_is_read_whatever_is_in_it() {
+    let till = till(30);
+    let mut open = till.store();
+    let spare = till.folder.path().join("spare");
+    std::fs::create_dir(&spare).unwrap();
+    let cut = |what: &str| {
+        for suffix in ["", "-wal"] {
+            std::fs::copy(beside(&till.path, suffix), beside(&spare.join("till.db"), suffix)).unwrap();
+        }
+        _ = std::fs::remove_file(spare.join("till.db-shm"));
+        let copy = Till { path: spare.join("till.db"), ..till.clone() };
+        let said = copy.run(["show", "1"]);
+        assert_eq!(said.exit, Some(0), "{what}: {:?}", said.json);
+        assert_eq!(copy.local(1, "phone"), till.local(1, "phone"), "{what}");
+    };
+    cut("after a pull");
+    for round in 0..6 {
+        open.edit(1).set("phone", &format!("{round}")).commit().unwrap();
+        cut("after an edit");
+        let mode = ["PASSIVE", "FULL", "RESTART", "TRUNCATE", "PASSIVE", "RESTART"][round];
+        let app = open.connection();
+        app.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).unwrap();
+        cut(mode);
+        app.execute_batch("CREATE TABLE IF NOT EXISTS sale (x); INSERT INTO sale VALUES (1)").unwrap();
+        cut("after a sale");
+        till.office(2, serde_json::json!({"company": format!("office {round}")}));
+        till.engine().sync().unwrap();
+        cut("after a sync");
+    }
+    open.connection().execute_batch("DELETE FROM sqlite_sequence").unwrap();
+    cut("after a tool emptied the counters");
+    drop(open);
+    till.set(1, "phone", "in the end");
+    assert_eq!(till.local(1, "phone"), "\"in the end\"");
+}
+
+// ---- the path ----------------------------------------------------------------------------------------------------
+
+/// What is to be done to the file, and with which code that is told.
+type Fate = (&'static str, fn(&Till), &'static str);
+
+const FATES: [Fate; 5] = [
+    ("moved", |till| std::fs::rename(&till.path, elsewhere(till)).unwrap(), "moved"),
+    ("deleted", |till| std::fs::remove_file(&till.path).unwrap(), "moved"),
+    ("replaced", |till| std::fs::rename(other(till), &till.path).unwrap(), "moved"),
+    ("its folder moved", move_the_folder, "moved"),
+    ("linked", |till| std::fs::hard_link(&till.path, elsewhere(till)).unwrap(), "hard_link"),
+];
+
+fn elsewhere(till: &Till) -> PathBuf {
+    till.path.with_file_name("elsewhere.db")
+}
+
+fn other(till: &Till) -> PathBuf {
+    let path = till.path.with_file_name("other.db");
+    till.store().backup(&path).unwrap();
+    path
+}
+
+fn move_the_folder(till: &Till) {
+    let folder = till.path.parent().unwrap();
+    std::fs::rename(folder, folder.with_file_name("moved")).unwrap();
+}
+
+/// In a folder of its own, which may be moved.
+fn movable() -> Till {
+    let till = Till::new(sandbox(3));
+    let folder = till.folder.path().join("here");
+    std::fs::create_dir(&folder).unwrap();
+    let till = Till { path: folder.join("till.db"), ..till };
+    till.engine().pull(Extent::Changes).unwrap();
+    till
+}
+
+#[test]
+fn a_file_that_was_moved_deleted_replaced_or_linked_while_it_was_open_is_told_and_written_to_no_more() {
+    for (what, happens, code) in FATES {
+        let till = movable();
+        let (mut store, mut engine) = (till.store(), till.engine());
+        store.edit(1).set("phone", "before").commit().unwrap();
+        happens(&till);
+        let refused = store.edit(1).set("phone", "after").commit().unwrap_err();
+        assert_eq!((refused.code(), refused.is_database()), (code, true), "{what}");
+        let failed = engine.sync().unwrap_err();
+        assert_eq!(failed.code(), code, "{what}");
+        let hint = failed.hint().unwrap();
+        assert!(hint.contains(if code == "moved" { "-wal" } else { "-samefile" }), "{hint}");
+        assert!(till.puts().is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn a_worker_says_so_syncs_no_more_and_goes_on_when_the_file_is_back() {
+    for (what, happens, code) in FATES {
+        let till = movable();
+        let mut worker = till.worker(&[]);
+        worker.until_event("sync_finished");
+        happens(&till);
+        till.sandbox.clear_requests();
+        let failed = worker.until(|line| line["event"] == "sync_failed");
+        assert_eq!(failed["code"], code, "{what}");
+        assert!(failed["hint"].is_string());
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!((till.gets(), till.puts().len()), (0, 0), "{what}: the store is asked for nothing");
+        match what {
+            "moved" => std::fs::rename(elsewhere(&till), &till.path).unwrap(),
+            "linked" => std::fs::remove_file(elsewhere(&till)).unwrap(),
+            _ => continue,
+        }
+        worker.until_event("sync_finished");
+        till.sell(1, "555");
+        soon(|| till.remote_value(1, "phone") == "\"555\"");
+    }
+}
+
+#[test]
+fn a_second_name_is_refused_and_a_symbolic_link_is_the_file_itself_with_its_locks() {
+    let till = till(3);
+    let (second, symbolic) = (till.folder.path().join("second.db"), till.folder.path().join("symbolic.db"));
+    std::fs::hard_link(&till.path, &second).unwrap();
+    for path in [&till.path, &second] {
+        let refused = Store::open(path).unwrap_err();
+        assert_eq!(refused.code(), "hard_link");
+        assert!(refused.hint().unwrap().contains("symbolic link"));
+    }
+    assert_eq!((till.run(["status"]).exit, till.run(["status"]).code()), (Some(6), "hard_link"));
+    std::fs::remove_file(&second).unwrap();
+
+    std::os::unix::fs::symlink("till.db", &symbolic).unwrap();
+    let linked = Till { path: symbolic, ..till.clone() };
+    linked.set(1, "phone", "by the link");
+    assert_eq!(till.local(1, "phone"), "\"by the link\"");
+    let options = || SyncerOptions { look: Duration::from_millis(5), ..SyncerOptions::default() };
+    let (first, _events) = Syncer::start(till.engine(), options()).unwrap();
+    soon(|| first.is_at_work());
+    let (second, _events) = Syncer::start(linked.engine(), options()).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!second.is_at_work(), "one worker a file");
+    let beside: Vec<String> = std::fs::read_dir(till.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("symbolic"))
+        .collect();
+    assert_eq!(beside, ["symbolic.db"]);
+}
+
+#[test]
+fn what_is_no_file_is_called_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pipe, socket) = (folder.path().join("pipe"), folder.path().join("socket"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let cases = [
+        (Path::new("/dev/null"), "a device"),
+        (folder.path(), "a folder"),
+        (&pipe, "a pipe"),
+        (&socket, "a socket"),
+    ];
+    for (path, what) in cases {
+        for refused in [Store::open(path).unwrap_err(), Store::open_existing(path).unwrap_err()] {
+            assert_eq!((refused.code(), refused.is_database()), ("not_a_file", true), "{refused}");
+            assert!(refused.to_string().contains(what), "{refused}");
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tillsync"));
+        let said = Ran::of(&command.args(["--json", "status", "--db"]).arg(path).output().unwrap());
+        assert_eq!((said.exit, said.code()), (Some(6), "not_a_file"));
+    }
+}
+
+/// From the fewest with which a program can be loaded at all.
+#[test]
+fn a_process_that_may_open_no_more_files_is_told_that_and_nothing_else() {
+    let till = till(3);
+    let mut said = Vec::new();
+    for most in 4..14 {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" --json --db \"$1\" edit 1 phone={most}")]);
+        let ran = Ran::of(&shell.arg(env!("CARGO_BIN_EXE_tillsync")).arg(&till.path).output().unwrap());
+        said.push(match ran.exit {
+            Some(0) => "fine".to_owned(),
+            _ => ran.code().to_owned(),
+        });
+    }
+    assert!(said.iter().all(|code| code == "too_many_files" || code == "fine"), "{said:?}");
+    assert!(said.contains(&"too_many_files".to_owned()), "{said:?}");
+    assert_eq!(said.last().map(String::as_str), Some("fine"));
+}
+
+// ---- the locks ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn two_workers_are_never_both_at_work_also_when_their_lock_was_removed() {
+    let till = till(3);
+    let options = || SyncerOptions { look: Duration::from_millis(5), ..SyncerOptions::default() };
+    let (first, _events) = Syncer::start(till.engine(), options()).unwrap();
+    soon(|| first.is_at_work());
+    for _ in 0..3 {
+        std::fs::remove_file(beside(&till.path, "-worker")).unwrap();
+        let (second, _events) = Syncer::start(till.engine(), options()).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        assert_ne!(first.is_at_work(), second.is_at_work(), "exactly one is");
+        drop(second);
+        soon(|| first.is_at_work());
+    }
+}
+
+#[test]
+fn a_sync_whose_lock_was_removed_writes_nothing_more() {
+    let till = Till::new(sandbox(600));
+    let lock = beside(&till.path, "-sync");
+    let mut engine = till.engine().on_event(move |event| {
+        if matches!(event, Event::Progress(_)) {
+            _ = std::fs::remove_file(&lock);
+        }
+    });
+    let failed = engine.pull(Extent::Full).unwrap_err();
+    assert_eq!((failed.code(), failed.is_database(), failed.can_retry()), ("lock_gone", true, true));
+    assert!(till.store().status().unwrap().snapshot_customers < 600);
+    drop(engine);
+    assert!(till.engine().pull(Extent::Full).unwrap().complete);
+}
