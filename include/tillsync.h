@@ -95,7 +95,7 @@ const void *tillsync_sqlite(void);
  Starts the till's background worker: it syncs soon after an edit, on a schedule, and when the network is back.
 
  `options` is a JSON object, or null: `every_ms`, `latest_ms`, `debounce_ms`, `patience_ms`, `retry_base_ms`,
- `retry_cap_ms`, `look_ms`, `events`. The answer is `{"running":true}` or an error; give it back with `tillsync_free_string`.
+ `retry_cap_ms`, `look_ms`, `waiting_long_ms`, `events`. The answer is `{"running":true}` or an error; give it back with `tillsync_free_string`.
 
  # Safety
  `options` is null, or points to a string that ends with a NUL.

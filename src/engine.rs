@@ -218,20 +218,29 @@ impl<R: Remote> SyncEngine<R> {
 
     /// One sync, in which a panic is a failure like any other: what was open is taken back, and the next sync begins anew.
     pub(crate) fn sync_or_fail(&mut self) -> Result<SyncReport> {
-        self.or_fail(SyncEngine::sync)
+        self.or_fail("sync", SyncEngine::sync)
     }
 
     /// The same for a push.
     pub(crate) fn push_or_fail(&mut self) -> Result<SyncReport> {
-        self.or_fail(SyncEngine::push)
+        self.or_fail("push", SyncEngine::push)
     }
 
-    fn or_fail(&mut self, work: impl FnOnce(&mut Self) -> Result<SyncReport>) -> Result<SyncReport> {
+    fn or_fail(
+        &mut self,
+        kind: &'static str,
+        work: impl FnOnce(&mut Self) -> Result<SyncReport>,
+    ) -> Result<SyncReport> {
         let done = catch_unwind(AssertUnwindSafe(|| work(self)));
         done.unwrap_or_else(|_| {
             self.untold.clear();
             self.store.take_back_pages();
-            Err(Failure::Unexpected("the sync met a defect; standard error says where".to_owned()).into())
+            let defect =
+                Failure::Unexpected("the sync met a defect; standard error says where".to_owned()).into();
+            if let Err(error) = self.note_end(kind, Some(&defect)) {
+                tracing::warn!(code = error.code(), "how the sync ended could not be noted");
+            }
+            Err(defect)
         })
     }
 

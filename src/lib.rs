@@ -68,7 +68,7 @@ pub use rusqlite;
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
-    Conflict, DecisionRow, EditBuilder, Fate, JournalRow, LogState, Receipt, Rejected, Status, Store,
-    StoreOptions, Unjournaled,
+    Conflict, DecisionRow, EditBuilder, Fate, Holder, JournalRow, LastError, LogState, PastSync, Receipt,
+    Rejected, Status, Store, StoreOptions, SyncState, SyncStatus, Unjournaled,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

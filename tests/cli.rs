@@ -354,13 +354,19 @@ fn every_document_has_the_keys_of_the_contract() {
             "in_flight_batches",
             "last_pull_at",
             "last_push_at",
+            "oldest_pending_at",
             "pending_customers",
             "pending_fields",
             "rejected",
             "snapshot_customers",
+            "store_hash",
+            "sync",
             "throttled_until",
+            "unsent",
         ]
     );
+    let about_syncs = ["last_error", "last_success_at", "next_try_at", "since", "state", "worker_alive"];
+    assert_eq!(keys(&status["sync"]), about_syncs);
     assert_eq!((&status["conflicts"], &status["rejected"]), (&json!(1), &json!(1)));
     let (_, show) = till.json(&["show", "2"]);
     assert_eq!(keys(&show), ["customer", "pending", "snapshot"]);

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
 
 mod common;
-#[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "common/worker.rs"]
 mod worker;
 

@@ -116,7 +116,7 @@ fn decide(till: &Till, random: &mut fastrand::Rng, is_last: bool) -> usize {
 
 fn sync(till: &Till) {
     let report = till.engine().sync().unwrap();
-    assert_eq!(report.rejected, 0, "{:?}", report.rejected_edits);
+    assert_eq!(report.rejected, 0, "{:?}", till.store().rejected());
 }
 
 #[test]

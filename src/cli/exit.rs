@@ -85,6 +85,20 @@ impl Failed {
         Failed::usage(refused.to_string()).about(about)
     }
 
+    /// Why a sync of a worker failed, as its event tells.
+    pub(super) fn of_event(code: &'static str, message: String, hint: Option<&'static str>) -> Failed {
+        let (exit, passes) = match code {
+            "offline" | "unavailable" => (Exit::Offline, true),
+            "busy" | "locked" | "disk_full" => (Exit::Database, true),
+            "protocol" | "stopped" | "unexpected" => (Exit::Unexpected, true),
+            "auth" => (Exit::Refused, false),
+            "wrong_store" | "usage" | "refused" => (Exit::Usage, false),
+            _ => (Exit::Database, false),
+        };
+        let (hint, about) = (hint.map(str::to_owned), About::default());
+        Failed::Told(Box::new(Told { exit, code, message, hint, about, passes }))
+    }
+
     /// Something that should not happen.
     pub(super) fn unexpected(message: impl Into<String>) -> Failed {
         Failed::told(Exit::Unexpected, "unexpected", message.into())

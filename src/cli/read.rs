@@ -6,7 +6,8 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tillsync::{
-    Attributes, CustomerId, DecisionRow, FieldId, FormValue, JournalRow, Record, Row, Store, Value,
+    Attributes, CustomerId, DecisionRow, FieldId, FormValue, JournalRow, Record, Row, Store, SyncState,
+    SyncStatus, Value,
 };
 
 use super::exit::{Exit, Failed};
@@ -216,13 +217,13 @@ pub(super) struct Status {}
 impl Status {
     pub(super) fn run(self, till: &Till) -> Done {
         let store = till.store()?;
-        let (status, hash) = (store.status()?, store.store_hash()?);
-        till.out.answer(&status, || status_in_words(&status, hash))?;
+        let status = store.status()?;
+        till.out.answer(&status, || status_in_words(&status))?;
         Ok(Exit::Done)
     }
 }
 
-fn status_in_words(status: &tillsync::Status, hash: Option<String>) -> String {
+fn status_in_words(status: &tillsync::Status) -> String {
     let pending = match status.pending_fields {
         0 => "nothing".to_owned(),
         fields => format!(
@@ -231,18 +232,26 @@ fn status_in_words(status: &tillsync::Status, hash: Option<String>) -> String {
             render::count(status.pending_customers, "customer")
         ),
     };
+    let since = status.oldest_pending_at.map(|at| format!(", the oldest since {}", render::time(Some(at))));
+    let unsent = match status.unsent {
+        0 => "nothing: all that was edited here is in the store".to_owned(),
+        edits => format!("{}, in this file alone", render::count(edits, "edit")),
+    };
     let mut lines = vec![
-        ("store", hash.unwrap_or_else(|| "–".to_owned())),
+        ("store", status.store_hash.clone().unwrap_or_else(|| "–".to_owned())),
         ("customers", render::thousands(status.snapshot_customers)),
-        ("pending", pending),
+        ("pending", pending + &since.unwrap_or_default()),
         (
             "in flight",
             with_advice(status.in_flight_batches, "batch", "the next sync finds out what became of it"),
         ),
         ("rejected", with_advice(status.rejected, "field", "tillsync rejected")),
         ("conflicts", with_advice(status.conflicts, "field", "tillsync conflicts")),
+        ("unsent", unsent),
         ("last pull", render::time(status.last_pull_at)),
         ("last push", render::time(status.last_push_at)),
+        ("sync", sync_in_words(&status.sync)),
+        ("worker", if status.sync.worker_alive { "keeps the file in step" } else { "none" }.to_owned()),
     ];
     if status.throttled_until.is_some() {
         lines.push((
@@ -251,6 +260,30 @@ fn status_in_words(status: &tillsync::Status, hash: Option<String>) -> String {
         ));
     }
     render::pairs(lines)
+}
+
+/// How it stands with the syncs, and why.
+fn sync_in_words(sync: &SyncStatus) -> String {
+    let state = match (sync.state, sync.since) {
+        (SyncState::Idle, None) => return "never synced".to_owned(),
+        (SyncState::Idle, _) => "idle",
+        (SyncState::Syncing, _) => "running",
+        (SyncState::Offline, _) => "offline",
+        (SyncState::Refused, _) => "refused by the store",
+        (SyncState::Failed, _) => "failed",
+    };
+    let mut text = match (sync.state, sync.last_success_at) {
+        (SyncState::Idle, Some(at)) => format!("{state}, the last one at {}", render::time(Some(at))),
+        _ => format!("{state}, since {}", render::time(sync.since)),
+    };
+    if let Some(error) = &sync.last_error {
+        text += &format!("\n{}", render::plain(&error.message));
+        text += &error.hint.as_deref().map(|hint| format!("\n{hint}")).unwrap_or_default();
+    }
+    if sync.next_try_at.is_some() {
+        text += &format!("\nthe next try is at {}", render::time(sync.next_try_at));
+    }
+    text
 }
 
 fn with_advice(number: u64, what: &str, advice: &str) -> String {

@@ -5,15 +5,17 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tillsync::{Conflict, Extent, PullReport, Rejected, SyncReport};
+use tillsync::{Event, Extent, Policies, PullReport, Store, SyncReport, Syncer, SyncerOptions, WhenTaken};
 
-use super::exit::Exit;
+use super::exit::{Exit, Failed};
 use super::progress::Bar;
 use super::settings::{Missing, Till};
 use super::{Done, decide, render};
 
 /// What one call carries at most.
 const BATCH: usize = 10;
+/// How often it is looked whether there are to be any more events.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Fetch what changed; nothing is uploaded
 #[derive(Args)]
@@ -102,9 +104,10 @@ impl Push {
 
 fn push(till: &Till) -> Done {
     let bar = Bar::new(&till.out);
-    let report = till.engine(Missing::Refuse, &bar)?.push()?;
+    let mut engine = till.engine(Missing::Refuse, &bar)?;
+    let report = engine.push()?;
     drop(bar);
-    told(till, &report)
+    told(till, engine.store(), &report)
 }
 
 fn dry_run(till: &Till) -> Done {
@@ -134,8 +137,9 @@ fn batches_in_words(document: &DryRun) -> String {
   # one line of JSON a sync, failures that pass too:
   tillsync sync --watch 60 --json")]
 pub(super) struct Sync {
-    /// Sync again and again, so many seconds after the last one ended, until interrupted; when the store cannot be
-    /// reached or the file is busy, that is told and tried again
+    /// Sync again and again: so many seconds after the last sync to see what changed in the store, and soon after an edit.
+    /// What fails is told, and tried again within a second, later and later up to half a minute; until interrupted, or
+    /// until the store refuses the token
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch: Option<u64>,
 }
@@ -151,24 +155,39 @@ impl Sync {
 
 fn once(till: &Till) -> Done {
     let bar = Bar::new(&till.out);
-    let report = till.engine(Missing::Refuse, &bar)?.sync()?;
+    let mut engine = till.engine(Missing::Refuse, &bar)?;
+    let report = engine.sync()?;
     drop(bar);
-    told(till, &report)
+    told(till, engine.store(), &report)
 }
 
-/// Everything is opened anew each time, so that nothing of a sync that failed lives on.
-fn again_and_again(till: &Till, pause: Duration) -> Done {
-    loop {
-        match once(till) {
-            Err(failed) if failed.passes() => _ = failed.tell(&till.out),
-            done => _ = done?,
+/// By the library's worker, and so by its schedule: an edit goes up soon, and what failed is tried again much sooner than
+/// news is asked for. What no try mends ends it.
+fn again_and_again(till: &Till, every: Duration) -> Done {
+    let engine = till.engine_with(Missing::Refuse, Policies::default())?;
+    let store = engine.store().reopen()?;
+    let when_taken = WhenTaken::Refuse { after: till.wait() };
+    let (_syncer, events) =
+        Syncer::start(engine, SyncerOptions { every, when_taken, ..SyncerOptions::default() })?;
+    while !events.have_ended() {
+        match events.next(LOOK_AGAIN) {
+            Some(Event::SyncFinished(report)) => _ = told(till, &store, &report)?,
+            Some(Event::SyncFailed { code, message, hint }) => {
+                let failed = Failed::of_event(code, message, hint);
+                if !failed.passes() {
+                    return Err(failed);
+                }
+                failed.tell(&till.out);
+            }
+            _ => {}
         }
-        std::thread::sleep(pause);
     }
+    Err(Failed::unexpected("the worker has ended, and nobody had stopped it"))
 }
 
-fn told(till: &Till, report: &SyncReport) -> Done {
-    till.out.answer(report, || synced(report))?;
+fn told(till: &Till, store: &Store, report: &SyncReport) -> Done {
+    let text = if till.out.is_json() { String::new() } else { synced(report) + &waiting(store, report)? };
+    till.out.answer(report, || text)?;
     Ok(match Exit::unless_waiting(report.rejected, report.conflicts) {
         Exit::Done if report.incomplete.is_some() => Exit::Offline,
         exit => exit,
@@ -200,18 +219,17 @@ pub(super) fn synced(report: &SyncReport) -> String {
             render::count(waits, "wait")
         );
     }
-    text += &not_whole(report.incomplete.as_deref());
-    text + &waiting(&report.rejected_edits, &report.open_conflicts)
+    text + &not_whole(report.incomplete.as_deref())
 }
 
 /// What wants a person, after a sync.
-fn waiting(rejected: &[Rejected], conflicts: &[Conflict]) -> String {
+fn waiting(store: &Store, report: &SyncReport) -> Result<String, Failed> {
     let mut text = String::new();
-    if !rejected.is_empty() {
-        text += &format!("\n\n{}", decide::rejected_in_words(rejected));
+    if report.rejected > 0 {
+        text += &format!("\n\n{}", decide::rejected_in_words(&store.rejected()?));
     }
-    if !conflicts.is_empty() {
-        text += &format!("\n\n{}", decide::conflicts_in_words(conflicts));
+    if report.conflicts > 0 {
+        text += &format!("\n\n{}", decide::conflicts_in_words(&store.conflicts()?));
     }
-    text
+    Ok(text)
 }

@@ -58,6 +58,7 @@ struct WorkerOptions {
     retry_base_ms: Option<u64>,
     retry_cap_ms: Option<u64>,
     look_ms: Option<u64>,
+    waiting_long_ms: Option<u64>,
     events: Option<usize>,
 }
 
@@ -361,6 +362,7 @@ impl From<WorkerOptions> for SyncerOptions {
             retry_base: or(options.retry_base_ms, usual.retry_base),
             retry_cap: or(options.retry_cap_ms, usual.retry_cap),
             look: or(options.look_ms, usual.look),
+            waiting_long: or(options.waiting_long_ms, usual.waiting_long),
             events: options.events.unwrap_or(usual.events),
             ..usual
         }

@@ -66,6 +66,15 @@ pub enum Event {
         /// The processes that read, by their id, where the system tells.
         readers: Vec<u32>,
     },
+    /// An edit has waited for a sync for so long that somebody should look: see
+    /// [`SyncerOptions::waiting_long`](crate::SyncerOptions::waiting_long). Told again each time that it has waited as long
+    /// once more.
+    WaitingLong {
+        /// When the oldest of them was made, by the till's clock.
+        since: DateTime<Utc>,
+        /// How many wait, old and new.
+        edits: u64,
+    },
     /// Events came faster than they were read, and the oldest were dropped.
     Missed {
         /// How many.

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::{Event, SyncEngine, spans};
 use crate::api::Remote;
 use crate::clock::stamp;
-use crate::error::Result;
-use crate::store::{Conflict, Rejected, Uploaded};
+use crate::error::{Error, Result};
+use crate::store::{Ended, Uploaded};
 
 /// How long a reader may hold up a long log before that is told, and how often it is.
 const HELD_UP_FOR: TimeDelta = TimeDelta::minutes(1);
@@ -22,7 +22,8 @@ pub struct Requests {
     pub put: u64,
 }
 
-/// What a sync did.
+/// What a sync did, in counts. What waits for a person is in the file: [`Store::rejected`](crate::Store::rejected) and
+/// [`Store::conflicts`](crate::Store::conflicts) list it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SyncReport {
     /// Customers that were new or changed in the store.
@@ -55,12 +56,6 @@ pub struct SyncReport {
     /// `None`: it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
-    /// The refused edits, with the server's words.
-    #[serde(skip)]
-    pub rejected_edits: Vec<Rejected>,
-    /// The fields that wait for a decision.
-    #[serde(skip)]
-    pub open_conflicts: Vec<Conflict>,
 }
 
 /// What a pull did.
@@ -153,20 +148,17 @@ impl Counts {
 
 impl<R: Remote> SyncEngine<R> {
     pub(super) fn report(&mut self) -> Result<SyncReport> {
-        let pushed = ("last_push_at", stamp(self.clock.utc()));
-        let facts: Vec<_> = self.clock_offset().into_iter().chain([pushed]).collect();
-        self.store.note_facts(&facts)?;
         self.wipe_log()?;
-        let (rejected_edits, open_conflicts) = (self.store.rejected()?, self.store.conflicts()?);
-        spans::waiting(rejected_edits.len(), open_conflicts.len());
+        let (rejected, conflicts) = self.store.waiting()?;
+        spans::waiting(rejected, conflicts);
         let counts = &self.counts;
         Ok(SyncReport {
             pulled: counts.pulled,
             uploaded_customers: counts.uploaded.customers as u64,
             uploaded_fields: counts.uploaded.fields as u64,
             unchanged_customers: counts.unchanged_customers,
-            rejected: rejected_edits.len() as u64,
-            conflicts: open_conflicts.len() as u64,
+            rejected,
+            conflicts,
             requests: counts.requests(),
             looks: counts.looks,
             retries: counts.retries,
@@ -175,14 +167,11 @@ impl<R: Remote> SyncEngine<R> {
             bytes_sent: counts.bytes_sent,
             elapsed_ms: self.clock.now_ms() - counts.began_ms,
             incomplete: counts.incomplete.clone(),
-            rejected_edits,
-            open_conflicts,
         })
     }
 
     pub(super) fn pull_report(&mut self) -> Result<PullReport> {
-        let facts: Vec<_> = self.clock_offset().into_iter().collect();
-        self.store.note_facts(&facts)?;
+        let (_, conflicts) = self.store.waiting()?;
         let counts = &self.counts;
         Ok(PullReport {
             pulled: counts.pulled,
@@ -190,8 +179,39 @@ impl<R: Remote> SyncEngine<R> {
             unbelieved: counts.unbelieved,
             complete: counts.incomplete.is_none(),
             incomplete: counts.incomplete.clone(),
-            conflicts: self.store.conflicts()?.len() as u64,
+            conflicts,
             requests: counts.requests(),
+        })
+    }
+
+    /// How a sync ended, and what it learned, outlive it in the file. What failed may keep this from being written too: then
+    /// the failure is told, and not this one.
+    pub(super) fn note_end(&mut self, kind: &'static str, failure: Option<&Error>) -> Result<()> {
+        let is_out_of_reach =
+            |error: &Error| matches!(error.code(), "locked" | "corrupt" | "two_sqlites" | "log_gone");
+        if failure.is_some_and(is_out_of_reach) {
+            return Ok(());
+        }
+        let ended = self.clock.utc();
+        let elapsed_ms = self.clock.now_ms().saturating_sub(self.counts.began_ms);
+        let ago = TimeDelta::milliseconds(i64::try_from(elapsed_ms).unwrap_or(0));
+        let pushed = self.counts.uploaded.fields > 0;
+        let pushed = pushed.then(|| ("last_push_at", stamp(ended)));
+        let counts = self.counts.since(&Counts::default());
+        let incomplete = self.counts.incomplete.clone();
+        self.store.note_sync(&Ended {
+            kind,
+            began: ended - ago,
+            ended,
+            elapsed_ms,
+            has_asked: self.counts.get + self.counts.put > 0,
+            failure,
+            incomplete: incomplete.as_deref(),
+            counts: counts
+                .into_iter()
+                .map(|(name, count)| (name.to_owned(), serde_json::Value::from(count)))
+                .collect(),
+            facts: self.clock_offset().into_iter().chain(pushed).collect(),
         })
     }
 
@@ -227,7 +247,7 @@ impl<R: Remote> SyncEngine<R> {
         let wait_ms = i64::try_from(until_ms.saturating_sub(self.clock.now_ms())).unwrap_or(i64::MAX);
         let until = self.clock.utc() + TimeDelta::milliseconds(wait_ms.min(86_400_000));
         self.say(Event::ThrottledUntil { until });
-        if let Err(error) = self.store.set_time("throttled_until", Some(until)) {
+        if let Err(error) = self.store.note_facts(&[("throttled_until", stamp(until))]) {
             tracing::warn!(%error, "the wait could not be noted");
         }
     }

@@ -78,7 +78,7 @@ pub(super) fn upload(customers: u64) -> Span {
 }
 
 /// What waits for a person when the sync of the span at hand ends.
-pub(super) fn waiting(rejected: usize, conflicts: usize) {
+pub(super) fn waiting(rejected: u64, conflicts: u64) {
     Span::current().record("rejected", rejected).record("conflicts", conflicts);
 }
 
@@ -94,8 +94,9 @@ impl<R: Remote> SyncEngine<R> {
         let done = self.traced(&span, |engine| {
             let alone = engine.begin()?;
             let done = work(engine);
+            let noted = engine.note_end(kind, done.as_ref().err());
             engine.remote.keep_while_updating(Box::new(alone));
-            done
+            done.and_then(|done| noted.map(|()| done))
         });
         self.spans.abandon();
         span.in_scope(|| info!("ended"));

@@ -7,7 +7,9 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::holder;
 use super::open::{beside, owner_only};
 use crate::descriptors::file_id;
 use crate::error::{Error, Failure, Result};
@@ -16,7 +18,7 @@ use crate::error::{Error, Failure, Result};
 #[derive(Debug)]
 pub(crate) struct SyncLock(#[allow(dead_code, reason = "held for its drop")] pub(super) Arc<Lock>);
 
-/// A lock that is held until it is dropped.
+/// A lock that is held until it is dropped; in its file stands whose it is.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
@@ -28,16 +30,26 @@ impl Lock {
     pub(super) fn take(database: &Path, suffix: &str) -> Result<Option<Lock>> {
         /// So often it is removed between two steps before that is somebody's doing.
         const TRIES: u32 = 20;
+        /// Whoever only looks who has it is gone in an instant.
+        const LOOKS: u32 = 2;
+        const LOOK_AGAIN: Duration = Duration::from_millis(1);
         let path = beside(database, suffix);
+        let mut looks = 0;
         for _ in 0..TRIES {
             let file = open(&path).map_err(|e| Error::file(&path, &e))?;
             match file.try_lock() {
                 Ok(()) => {}
+                Err(TryLockError::WouldBlock) if looks < LOOKS => {
+                    looks += 1;
+                    std::thread::sleep(LOOK_AGAIN);
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(e)) => return Err(Error::file(&path, &e)),
             }
             let lock = Lock { file, path: path.clone() };
             if lock.is_there() {
+                holder::sign(&lock.file);
                 return Ok(Some(lock));
             }
         }
@@ -53,8 +65,20 @@ impl Lock {
         }
     }
 
+    /// Says to others that its holder lives.
+    pub(crate) fn live(&self) {
+        holder::live(&self.file);
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Drop for Lock {
+    /// Nobody's any more, before it is free.
+    fn drop(&mut self) {
+        _ = self.file.set_len(0);
     }
 }
 

@@ -17,6 +17,8 @@
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
 //! | `schema` | the triggers and views, made from the table of fields; migrations |
+//! | `syncs` | how the syncs went, and how it stands with them |
+//! | `holder` | who holds a lock of the file |
 //! | `polite` | whether others write too, and how a sync makes room for them |
 //! | `log`, `readers` | the write-ahead log, moved into the file off everybody's path; who is in the way |
 //! | `pages` | pages that come faster than they are written share a commit |
@@ -29,6 +31,7 @@ mod batch;
 mod decide;
 mod dirty;
 mod edit;
+mod holder;
 mod lock;
 mod log;
 mod mend;
@@ -47,6 +50,7 @@ mod row;
 mod schema;
 mod state;
 mod stray;
+mod syncs;
 mod unlock;
 
 use std::path::{Path, PathBuf};
@@ -59,6 +63,7 @@ pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
+pub use holder::Holder;
 pub(crate) use lock::{Lock, SyncLock};
 pub use log::LogState;
 pub use mend::Unjournaled;
@@ -68,6 +73,8 @@ pub(crate) use query::{Found, Parameters};
 pub use read::{DecisionRow, JournalRow, Status};
 pub use receipt::{Fate, Receipt};
 pub(crate) use state::{FullPull, PullClock};
+pub(crate) use syncs::{Ended, NEXT_TRY};
+pub use syncs::{LastError, PastSync, SyncState, SyncStatus};
 
 use crate::customer::BadRecord;
 use crate::error::{Error, Failure, Result};

@@ -29,6 +29,9 @@ const BULK_CHECKPOINT_PAGES: usize = 16_000;
 /// Memory for pages of the file, in KiB: a page of customers touches a leaf of an index for almost each of them.
 const CACHE_KIB: i64 = 2_000;
 const BULK_CACHE_KIB: i64 = 24_000;
+/// What the files of the locks are called, behind the name of the database.
+pub(super) const SYNC: &str = "-sync";
+pub(super) const WORKER: &str = "-worker";
 /// Statements kept prepared: one for each column and each verb.
 const STATEMENTS: usize = 160;
 
@@ -253,21 +256,21 @@ impl Store {
     /// Whether a sync of this file runs now, in whatever process.
     ///
     /// # Errors
-    /// When the folder of the file cannot be written.
+    /// When the lock's file cannot be read.
     pub fn is_syncing(&self) -> Result<bool> {
-        Ok(Lock::take(&self.path, "-sync")?.is_none())
+        Ok(self.sync_holder()?.is_some())
     }
 
     /// Takes the place of the one background worker of this file; `None`: another one has it.
     pub(crate) fn lock_worker(&self) -> Result<Option<Lock>> {
-        Lock::take(&self.path, "-worker")
+        Lock::take(&self.path, WORKER)
     }
 
     /// Takes the right to sync this file, which dies with the process; waits for it at most `wait`.
     pub(crate) fn lock_sync(&mut self, wait: Duration) -> Result<SyncLock> {
         let began = Instant::now();
         loop {
-            if let Some(lock) = Lock::take(&self.path, "-sync")? {
+            if let Some(lock) = Lock::take(&self.path, SYNC)? {
                 let lock = Arc::new(lock);
                 self.place.sync_lock = Arc::downgrade(&lock);
                 return Ok(SyncLock(lock));

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row as SqlRow, named_params, params};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Store, dirty};
+use super::{Store, SyncStatus, dirty};
 use crate::customer::{CustomerId, EditSeq, Record, Row};
 use crate::error::{Error, Result};
 use crate::flow::Outcome;
@@ -69,20 +69,29 @@ pub struct Status {
     pub pending_fields: u64,
     /// Customers that they belong to.
     pub pending_customers: u64,
+    /// When the oldest edit was made that waits for a sync or is on its way, by the till's clock.
+    pub oldest_pending_at: Option<DateTime<Utc>>,
     /// Uploads of which the answer is not known.
     pub in_flight_batches: u64,
     /// Edited attributes that the store refused.
     pub rejected: u64,
     /// Attributes that wait for a decision.
     pub conflicts: u64,
+    /// Edits that are in this file alone: pending, on their way, refused, in conflict or held. While there are any, the file
+    /// must not be thrown away.
+    pub unsent: u64,
     /// Customers in the file, as the store has them.
     pub snapshot_customers: u64,
     /// When the last pull was complete, by the till's clock.
     pub last_pull_at: Option<DateTime<Utc>>,
-    /// When the last upload was complete, by the till's clock.
+    /// When a sync had last sent anything, by the till's clock.
     pub last_push_at: Option<DateTime<Utc>>,
     /// The store told all to wait until then, by the till's clock.
     pub throttled_until: Option<DateTime<Utc>>,
+    /// The store that the file belongs to; none: not known yet.
+    pub store_hash: Option<String>,
+    /// How it stands with the syncs.
+    pub sync: SyncStatus,
 }
 
 pub(super) fn verbatim<S: Serializer>(json: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -133,7 +142,9 @@ impl Store {
                         (SELECT count(*) FROM batch),
                         count(DISTINCT iif(outcome = 'rejected', customer_id || ' ' || field, NULL)),
                         (SELECT count(*) FROM conflict WHERE resolution IS NULL),
-                        coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0)
+                        coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0),
+                        count(*),
+                        min(iif(outcome IS NULL OR outcome = 'in_flight', at, NULL))
                  FROM journal
                  WHERE settled_at IS NULL",
             )
@@ -143,8 +154,38 @@ impl Store {
             last_pull_at: self.time("last_pull_at")?,
             last_push_at: self.time("last_push_at")?,
             throttled_until: self.time("throttled_until")?.filter(|until| *until > Utc::now()),
+            unsent: counts.unsent + self.unjournaled()?.len() as u64,
+            store_hash: self.store_hash()?,
+            sync: self.sync_status()?,
             ..counts
         })
+    }
+
+    /// How many edits the store has refused, and how many attributes wait for a decision.
+    pub(crate) fn waiting(&self) -> Result<(u64, u64)> {
+        self.connection
+            .prepare_cached(
+                "SELECT (SELECT count(*)
+                         FROM journal INDEXED BY journal_unsettled
+                         WHERE settled_at IS NULL AND outcome = 'rejected'),
+                        (SELECT count(*) FROM conflict INDEXED BY conflict_open WHERE resolution IS NULL)",
+            )
+            .and_then(|mut statement| statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
+            .map_err(|e| self.error(e))
+    }
+
+    /// Since when the oldest edit waits for a sync or is on its way, and how many do.
+    pub(crate) fn oldest_unsent(&self) -> Result<Option<(DateTime<Utc>, u64)>> {
+        let (at, count): (Option<String>, u64) = self
+            .connection
+            .prepare_cached(
+                "SELECT min(at), count(*)
+                 FROM journal INDEXED BY journal_unsettled
+                 WHERE settled_at IS NULL AND (outcome IS NULL OR outcome = 'in_flight')",
+            )
+            .and_then(|mut statement| statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
+            .map_err(|e| self.error(e))?;
+        Ok(at.as_deref().and_then(time_of).map(|at| (at, count)))
     }
 
     /// The journal, of one customer or of all, oldest first.
@@ -206,8 +247,14 @@ fn counts(row: &SqlRow<'_>) -> rusqlite::Result<Status> {
         rejected: row.get(3)?,
         conflicts: row.get(4)?,
         snapshot_customers: row.get(5)?,
+        unsent: row.get(6)?,
+        oldest_pending_at: row.get::<_, Option<String>>(7)?.as_deref().and_then(time_of),
         ..Status::default()
     })
+}
+
+fn time_of(text: &str) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
 }
 
 fn journal(

@@ -83,11 +83,8 @@ impl Store {
         write(&self.connection, key, value).map_err(|e| self.error(e))
     }
 
-    /// Facts of a sync that has ended: what a power cut takes back, the next sync finds out again.
+    /// Facts that a sync learns: what a power cut takes back, the next one finds out again.
     pub(crate) fn note_facts(&mut self, facts: &[(&str, String)]) -> Result<()> {
-        if facts.is_empty() {
-            return Ok(());
-        }
         self.engine_note(|transaction| {
             let write = |(key, value): &(&str, String)| write(transaction, key, Some(value));
             Ok(facts.iter().try_for_each(write)?)

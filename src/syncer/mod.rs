@@ -19,7 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use events::Events;
 pub use schedule::{Job, Schedule, SyncerOptions, WhenTaken};
@@ -29,11 +29,12 @@ use crate::clock::Clock;
 use crate::customer::EditSeq;
 use crate::engine::{Event, Stopper, SyncEngine};
 use crate::error::{Error, Failure, Result};
-use crate::store::{FREED_AT, Lock, Store};
+use crate::store::{FREED_AT, Lock, NEXT_TRY, Store};
 use events::Queue;
 
-/// The deadline of the next try after a sync that failed, in the file.
-const NEXT_TRY: &str = "next_try_at";
+/// How often a worker says that it lives, and looks whether an edit has waited for long.
+const LIVES_EVERY: Duration = Duration::from_secs(10);
+const LOOK_FOR_OLD_EVERY: Duration = Duration::from_secs(60);
 
 /// A background worker; dropping it stops it.
 ///
@@ -179,6 +180,9 @@ struct Worker<R> {
     is_offline: bool,
     /// Nothing may be done with the file for now, which was told.
     is_shut_out: bool,
+    said_alive_ms: Option<u64>,
+    looked_for_old_ms: Option<u64>,
+    told_of_old: Option<DateTime<Utc>>,
 }
 
 /// What was seen of the edits in the file: the newest, and when refused ones were last freed to be sent again.
@@ -230,6 +234,9 @@ impl<R: Remote> Worker<R> {
             seen,
             is_offline: false,
             is_shut_out: false,
+            said_alive_ms: None,
+            looked_for_old_ms: None,
+            told_of_old: None,
         })
     }
 
@@ -255,8 +262,10 @@ impl<R: Remote> Worker<R> {
         if (may_look || self.lock.is_none()) && !self.has_the_file()? {
             return Ok(());
         }
+        self.live();
         if may_look {
             self.notice_edits()?;
+            self.notice_old_edits()?;
         }
         if let Some(job) = self.schedule.due(self.clock.now_ms()) {
             self.sync(job);
@@ -339,6 +348,34 @@ impl<R: Remote> Worker<R> {
         Ok(())
     }
 
+    /// Others see by the lock's file that it goes on, and does not hang.
+    fn live(&mut self) {
+        if is_time(&mut self.said_alive_ms, self.clock.now_ms(), LIVES_EVERY) {
+            self.lock.iter().for_each(Lock::live);
+        }
+    }
+
+    /// Edits that have waited for long are told of, paused or not.
+    fn notice_old_edits(&mut self) -> Result<()> {
+        let every = LOOK_FOR_OLD_EVERY.min(self.options.waiting_long);
+        if !is_time(&mut self.looked_for_old_ms, self.clock.now_ms(), every) {
+            return Ok(());
+        }
+        let long = TimeDelta::from_std(self.options.waiting_long).unwrap_or(TimeDelta::MAX);
+        let now = self.clock.utc();
+        let has_waited = |since: DateTime<Utc>| now - since >= long;
+        match self.watch.oldest_unsent()?.filter(|(since, _)| has_waited(*since)) {
+            None => self.told_of_old = None,
+            Some((since, edits)) => {
+                if self.told_of_old.is_none_or(has_waited) {
+                    self.told_of_old = Some(now);
+                    self.queue.push(Event::WaitingLong { since, edits });
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn see(&self) -> Result<Seen> {
         Ok(Seen { newest: self.watch.newest_edit()?, freed_at: self.watch.state(FREED_AT)? })
     }
@@ -395,4 +432,13 @@ impl<R: Remote> Worker<R> {
 
 fn failed(error: &Error) -> Event {
     Event::SyncFailed { code: error.code(), message: error.to_string(), hint: error.hint() }
+}
+
+/// Whether so much time has passed since then; then it begins anew.
+fn is_time(last_ms: &mut Option<u64>, now_ms: u64, every: Duration) -> bool {
+    let has_passed = last_ms.is_none_or(|last_ms| u128::from(now_ms - last_ms) >= every.as_millis());
+    if has_passed {
+        *last_ms = Some(now_ms);
+    }
+    has_passed
 }

@@ -27,6 +27,9 @@ pub struct SyncerOptions {
     /// How often the file is looked at for edits of other programs, and a worker that stands by looks whether the other
     /// one is still there. Default: 250 ms.
     pub look: Duration,
+    /// An edit that waits for so long is told of: [`Event::WaitingLong`](crate::Event::WaitingLong). It is looked for once a
+    /// minute. Default: one day.
+    pub waiting_long: Duration,
     /// Events that are kept for a reader that is late; of more, the oldest are dropped. Default: 1,024.
     pub events: usize,
     /// What becomes of this worker while another one works on the file. Default: it stands by.
@@ -55,6 +58,7 @@ impl Default for SyncerOptions {
             retry_base: Duration::from_secs(1),
             retry_cap: Duration::from_secs(30),
             look: Duration::from_millis(250),
+            waiting_long: Duration::from_secs(24 * 60 * 60),
             events: 1_024,
             when_taken: WhenTaken::StandBy,
         }

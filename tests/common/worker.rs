@@ -1,5 +1,7 @@
 //! `tillsync worker --json`, as an app starts it: commands in, events and answers out, a line each.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};

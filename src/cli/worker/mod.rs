@@ -90,6 +90,9 @@ pub(super) struct Worker {
     /// Look this often for edits of other programs; default: 250
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     look_ms: Option<u32>,
+    /// Tell of an edit that has waited so long; default: 86400000, a day
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    waiting_long_ms: Option<u32>,
     /// Lines that are kept for a slow reader; default: 1024
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     events: Option<u32>,
@@ -180,6 +183,7 @@ impl Worker {
             retry_base: or(self.retry_base_ms, usual.retry_base),
             retry_cap: or(self.retry_cap_ms, usual.retry_cap),
             look: or(self.look_ms, usual.look),
+            waiting_long: or(self.waiting_long_ms, usual.waiting_long),
             events: self.events.and_then(|events| usize::try_from(events).ok()).unwrap_or(usual.events),
             when_taken: WhenTaken::Refuse { after: wait },
         }

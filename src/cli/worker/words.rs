@@ -1,6 +1,6 @@
 //! Events for people: a line each, of what somebody may want to know. The rest is for programs.
 
-use tillsync::{EditEvent, Event, SyncReport};
+use tillsync::{EditEvent, Event};
 
 use crate::cli::render;
 use crate::cli::sync::synced;
@@ -9,9 +9,7 @@ use crate::cli::sync::synced;
 pub(super) fn of(event: &Event) -> Option<String> {
     let words = match event {
         // What waits for a person was told when it happened, not at each sync.
-        Event::SyncFinished(report) => {
-            synced(&SyncReport { rejected_edits: Vec::new(), open_conflicts: Vec::new(), ..report.clone() })
-        }
+        Event::SyncFinished(report) => synced(report),
         // Told once, when it began.
         Event::SyncFailed { code: "offline" | "unavailable", .. } => return None,
         Event::SyncFailed { message, .. } => format!("The sync ended early: {}", render::plain(message)),
@@ -26,6 +24,14 @@ pub(super) fn of(event: &Event) -> Option<String> {
             format!("The store asks to wait until {}.", render::time(Some(*until)))
         }
         Event::LogHeldUp { bytes, since, readers } => render::held_up(*bytes, Some(*since), readers),
+        Event::WaitingLong { since, edits } => format!(
+            "{} for the store, the oldest since {}: tillsync status",
+            match edits {
+                1 => "1 edit waits".to_owned(),
+                edits => format!("{} wait", render::count(*edits, "edit")),
+            },
+            render::time(Some(*since))
+        ),
         Event::Missed { count } => format!("{} came too fast to be told.", render::count(*count, "event")),
         _ => return None,
     };
