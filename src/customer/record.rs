@@ -38,6 +38,15 @@ impl Record {
         &self.body
     }
 
+    /// The JSON text of a customer without what is write-only: a store that repeats it, in an answer or for good, is not
+    /// repeated. It costs a glance where there is nothing.
+    pub(crate) fn without_secrets(body: &str) -> Cow<'_, str> {
+        match body.contains("new_password") || spells_letters_with_escapes(body) {
+            true => cut(body).map_or(Cow::Borrowed(body), Cow::Owned),
+            false => Cow::Borrowed(body),
+        }
+    }
+
     /// The attributes that we know, or why this is no customer.
     pub fn attributes(&self) -> Result<Attributes<'_>, BadRecord> {
         Attributes::parse(&self.body)
@@ -86,6 +95,35 @@ impl Record {
         keys.put(key.into(), value.to_json().into());
         Ok(Record { body: keys.print() })
     }
+}
+
+/// Whether a key could stand there that is not seen at a glance.
+fn spells_letters_with_escapes(body: &str) -> bool {
+    body.match_indices("\\u00").any(|(at, found)| {
+        body.as_bytes().get(at + found.len()).is_some_and(|digit| (b'4'..=b'7').contains(digit))
+    })
+}
+
+/// `None`: there is nothing to be cut.
+fn cut(body: &str) -> Option<String> {
+    let mut keys = Keys::parse(body).ok()?;
+    let is_secret =
+        |name: &str| FIELDS.iter().any(|field| field.kind == Kind::Password && field.name == name);
+    let mut is_cut = false;
+    for (name, value) in &mut keys.0 {
+        let is_parent = FIELDS.iter().any(|field| field.kind == Kind::Password && field.parent == Some(name));
+        if let (true, Text::Raw(raw)) = (is_parent, &*value) {
+            let Ok(mut inner) = Keys::parse(raw.get()) else { continue };
+            if inner.0.iter().any(|(name, _)| is_secret(name)) {
+                inner.0.retain(|(name, _)| !is_secret(name));
+                *value = Text::New(inner.print());
+                is_cut = true;
+            }
+        }
+    }
+    let count = keys.0.len();
+    keys.0.retain(|(name, _)| !is_secret(name));
+    (is_cut || keys.0.len() < count).then(|| keys.print())
 }
 
 impl fmt::Debug for Attributes<'_> {
@@ -177,7 +215,8 @@ fn place_of(name: &str, expected: usize) -> Option<usize> {
 fn nested<'a>(inner: &'a RawValue, parent: &str, raw: &mut [Option<&'a RawValue>; FIELDS.len()]) {
     let Ok(Keys(keys)) = Keys::parse(inner.get()) else { return };
     for (key, value) in keys {
-        let field = FieldId::named(&key).filter(|field| field.spec().parent == Some(parent));
+        let is_told = |field: &FieldId| field.spec().parent == Some(parent) && field.kind() != Kind::Password;
+        let field = FieldId::named(&key).filter(is_told);
         if let (Some(field), Text::Raw(value)) = (field, value) {
             raw[field.index()] = Some(value);
         }
@@ -304,6 +343,26 @@ mod tests {
         let record = Record::new(r#"{"id":7}"#).with(reset, &Value::Boolean(true)).unwrap();
         assert_eq!(record.body(), r#"{"id":7,"authentication":{"force_password_reset":true}}"#);
         assert_eq!(record.attributes().unwrap().get(reset), Value::Boolean(true));
+    }
+
+    #[test]
+    fn a_password_that_the_store_repeats_is_in_no_record() {
+        for (body, kept) in [
+            (
+                r#"{"id":7,"authentication":{"force_password_reset":true,"new_password":"hunter2"}}"#,
+                r#"{"id":7,"authentication":{"force_password_reset":true}}"#,
+            ),
+            (r#"{"id":7,"new_password":"hunter2","x":1.50}"#, r#"{"id":7,"x":1.50}"#),
+            (
+                r#"{"\u0061uthentication":{"new\u005fpassword":"hunter2"},"id":7}"#,
+                r#"{"authentication":{},"id":7}"#,
+            ),
+            (r#"{"id":7,"notes":"new_password"}"#, r#"{"id":7,"notes":"new_password"}"#),
+        ] {
+            assert_eq!(Record::without_secrets(body), kept);
+            let attributes = Attributes::parse(body).unwrap();
+            assert!(!attributes.has(FieldId::NEW_PASSWORD), "{body}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::secrets::Secrets;
 use super::{RateHeaders, SentRow};
 use crate::customer::{Attributes, CustomerId, FieldId, Record};
 use crate::error::Failure;
@@ -187,6 +188,7 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
             return GetVerdict::TooMuch { why: why.clone(), has_begun, first };
         }
     };
+    let nothing = &Secrets::default();
     match answer.status {
         200 if is_blank(&answer.body) => GetVerdict::Blank,
         200 => match page(&answer.body) {
@@ -196,12 +198,12 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
         204 => GetVerdict::Page(Page::nobody()),
         429 if answer.is_crowded() => GetVerdict::Crowded,
         429 => GetVerdict::Limited,
-        408 => GetVerdict::Again(said(answer)),
-        511 => GetVerdict::Stop(in_between(answer)),
-        300..=422 | 424..=498 if !is_the_apis(&answer.body) => GetVerdict::Stop(in_between(answer)),
-        401 | 403 | 404 => GetVerdict::Stop(auth(answer)),
-        400..=422 | 424..=498 => GetVerdict::Stop(Failure::Protocol(said(answer))),
-        _ => GetVerdict::Again(said(answer)),
+        408 => GetVerdict::Again(said(answer, nothing)),
+        511 => GetVerdict::Stop(in_between(answer, nothing)),
+        300..=422 | 424..=498 if !is_the_apis(&answer.body) => GetVerdict::Stop(in_between(answer, nothing)),
+        401 | 403 | 404 => GetVerdict::Stop(auth(answer, nothing)),
+        400..=422 | 424..=498 => GetVerdict::Stop(Failure::Protocol(said(answer, nothing))),
+        _ => GetVerdict::Again(said(answer, nothing)),
     }
 }
 
@@ -212,26 +214,27 @@ pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerdi
         Err(Trouble::Offline(why)) => return PutVerdict::NotSent(Failure::Offline(why.clone())),
         Err(Trouble::Broken(why) | Trouble::TooMuch { why, .. }) => return PutVerdict::InDoubt(why.clone()),
     };
+    let secrets = &Secrets::of(sent);
     match answer.status {
-        200 | 207 => confirmed(answer, sent),
+        200 | 207 => confirmed(answer, sent, secrets),
         // Perhaps because of what one of the customers says: the batch is read back, and goes once more.
         401 | 403 | 404 | 407 if !is_the_apis(&answer.body) => {
-            PutVerdict::InDoubt(in_between(answer).to_string())
+            PutVerdict::InDoubt(in_between(answer, secrets).to_string())
         }
-        413 => PutVerdict::TooLarge { words: words(answer) },
-        400 | 409 | 422 => refused(answer, sent),
+        413 => PutVerdict::TooLarge { words: words(answer, secrets) },
+        400 | 409 | 422 => refused(answer, sent, secrets),
         429 if answer.is_crowded() => PutVerdict::Crowded,
         429 => PutVerdict::Limited,
-        401 | 403 | 404 => PutVerdict::Stop(auth(answer)),
+        401 | 403 | 404 => PutVerdict::Stop(auth(answer, secrets)),
         402..=498 if ![408, 423].contains(&answer.status) => {
-            PutVerdict::Stop(Failure::Protocol(said(answer)))
+            PutVerdict::Stop(Failure::Protocol(said(answer, secrets)))
         }
-        _ => PutVerdict::InDoubt(said(answer)),
+        _ => PutVerdict::InDoubt(said(answer, secrets)),
     }
 }
 
-fn confirmed(answer: &Answer, sent: &[SentRow]) -> PutVerdict {
-    let body = match update(&answer.body) {
+fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict {
+    let body = match update(&answer.body, secrets) {
         Ok(body) => body,
         Err(why) => return PutVerdict::InDoubt(why),
     };
@@ -245,15 +248,15 @@ fn confirmed(answer: &Answer, sent: &[SentRow]) -> PutVerdict {
             false => _ = unshown.insert(row.id, fields),
         }
     }
-    let rejections = rejections(&body.errors, sent);
+    let rejections = rejections(&body.errors, sent, secrets);
     let is_shown = |id: &CustomerId| records.contains_key(id) || unshown.contains_key(id);
     let missing = sent.iter().map(|row| row.id).filter(|id| !is_shown(id)).collect();
     PutVerdict::Confirmed { records: records.into_iter().collect(), missing, unshown, rejections }
 }
 
-fn refused(answer: &Answer, sent: &[SentRow]) -> PutVerdict {
+fn refused(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict {
     let errors = parsed::<Refusal<'_>>(&answer.body).map(|refusal| refusal.errors).unwrap_or_default();
-    PutVerdict::Refused { rejections: rejections(&errors, sent), words: words(answer) }
+    PutVerdict::Refused { rejections: rejections(&errors, sent, secrets), words: words(answer, secrets) }
 }
 
 // ---- the server's words ------------------------------------------------------------------------------------------
@@ -330,7 +333,8 @@ fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
 }
 
 fn page(body: &[u8]) -> Result<Page<'_>, String> {
-    let listed: Listed<'_> = serde_json::from_slice(body).map_err(|e| unreadable(body, &e))?;
+    let listed: Listed<'_> =
+        serde_json::from_slice(body).map_err(|e| unreadable(body, &e, &Secrets::default()))?;
     let customers = listed
         .data
         .iter()
@@ -354,32 +358,40 @@ fn first_of(begun: &[u8]) -> Option<CustomerId> {
     digits.parse().ok().map(CustomerId)
 }
 
-fn update(body: &[u8]) -> Result<Updated<'_>, String> {
-    serde_json::from_slice(body).map_err(|e| unreadable(body, &e))
+fn update<'a>(body: &'a [u8], secrets: &Secrets) -> Result<Updated<'a>, String> {
+    serde_json::from_slice(body).map_err(|e| unreadable(body, &e, secrets))
 }
 
-fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
-    format!("the answer is not the JSON it should be ({error}): {}", excerpt(body))
+fn unreadable(body: &[u8], error: &serde_json::Error, secrets: &Secrets) -> String {
+    let error = error.to_string();
+    format!(
+        "the answer is not the JSON it should be ({}): {}",
+        secrets.masked(&error),
+        excerpt(body, secrets)
+    )
 }
 
-fn excerpt(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
+/// Masked before it is cut: a part of a secret would not be found.
+fn excerpt(body: &[u8], secrets: &Secrets) -> String {
+    let text = secrets.masked(String::from_utf8_lossy(body));
     let clean: String =
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EXCERPT_CHARS).collect();
     if clean.is_empty() { "an empty body".to_owned() } else { clean }
 }
 
-fn said(answer: &Answer) -> String {
-    format!("status {}: {}", answer.status, words(answer))
+fn said(answer: &Answer, secrets: &Secrets) -> String {
+    format!("status {}: {}", answer.status, words(answer, secrets))
 }
 
-fn words(answer: &Answer) -> String {
-    let Some(refusal) = parsed::<Refusal<'_>>(&answer.body) else { return excerpt(&answer.body) };
+fn words(answer: &Answer, secrets: &Secrets) -> String {
+    let excerpt = || excerpt(&answer.body, secrets);
+    let Some(refusal) = parsed::<Refusal<'_>>(&answer.body) else { return excerpt() };
     let messages: Vec<String> = messages(&refusal.errors).into_iter().map(|(_, text)| text).collect();
     if !messages.is_empty() {
-        return messages.join("; ");
+        return secrets.masked(messages.join("; ")).into_owned();
     }
-    refusal.detail.or(refusal.title).map_or_else(|| excerpt(&answer.body), Cow::into_owned)
+    let said = refusal.detail.or(refusal.title);
+    said.map_or_else(excerpt, |said| secrets.masked(said).into_owned())
 }
 
 /// Whether an error is the API's own, which is JSON that tells a status, a title or errors; or says nothing at all. What
@@ -394,20 +406,20 @@ fn is_the_apis(body: &[u8]) -> bool {
         })
 }
 
-fn in_between(answer: &Answer) -> Failure {
-    let (status, words) = (answer.status, excerpt(&answer.body));
+fn in_between(answer: &Answer, secrets: &Secrets) -> Failure {
+    let (status, words) = (answer.status, excerpt(&answer.body, secrets));
     Failure::Offline(format!(
         "something between this till and the store answered instead of it (status {status}): {words}"
     ))
 }
 
-fn auth(answer: &Answer) -> Failure {
+fn auth(answer: &Answer, secrets: &Secrets) -> Failure {
     let what = match answer.status {
         401 => "access token",
         403 => "scope of the access token",
         _ => "store hash",
     };
-    Failure::Auth { what, status: answer.status, words: words(answer) }
+    Failure::Auth { what, status: answer.status, words: words(answer, secrets) }
 }
 
 /// Every key with its message; a nested value is flattened into its own text.
@@ -424,10 +436,11 @@ fn messages(errors: &Errors) -> Vec<(String, String)> {
     }
 }
 
-fn rejections(errors: &Errors, sent: &[SentRow]) -> Vec<Rejection> {
+fn rejections(errors: &Errors, sent: &[SentRow], secrets: &Secrets) -> Vec<Rejection> {
     let mut found = Vec::new();
     for (key, words) in messages(errors) {
         if let Some((customer_id, field)) = named(&key, sent) {
+            let words = secrets.masked(words).into_owned();
             found.push(Rejection { customer_id, field, words });
         }
     }
@@ -473,7 +486,7 @@ mod tests {
         let row = |id, fields: &[&str]| SentRow {
             id: CustomerId(id),
             fields: fields.iter().map(|name| (field(name), Value::Null, text("new"))).collect(),
-            password: false,
+            password: None,
         };
         judge_put(&answer(status, body), &[row(7, &["email", "phone"]), row(9, &["phone"])])
     }

@@ -35,6 +35,7 @@ mod rate;
 mod reconcile;
 mod recover;
 mod retry;
+mod secrets;
 mod ticket;
 mod tidied;
 mod upload;

@@ -26,8 +26,8 @@ pub struct SentRow {
     pub id: CustomerId,
     /// The attributes, each as it was in the snapshot and as it was sent; not the password.
     pub fields: Vec<(FieldId, Value, Value)>,
-    /// A password was sent too.
-    pub password: bool,
+    /// The password that was sent too: it may be in no words of the answer.
+    pub password: Option<SecretString>,
 }
 
 impl SentRow {
@@ -35,17 +35,17 @@ impl SentRow {
     pub fn of(payload: &Payload, base: Option<&Attributes<'_>>) -> SentRow {
         let was = |field| base.map_or(Value::Null, |base| base.get(field));
         let fields = payload.fields.iter().map(|(field, value)| (*field, was(*field), value.clone()));
-        SentRow { id: payload.id, fields: fields.collect(), password: payload.password.is_some() }
+        SentRow { id: payload.id, fields: fields.collect(), password: payload.password.clone() }
     }
 
     /// How many attributes were sent.
     pub fn count(&self) -> usize {
-        self.fields.len() + usize::from(self.password)
+        self.fields.len() + usize::from(self.password.is_some())
     }
 
     /// Whether this attribute was sent.
     pub fn carries(&self, field: FieldId) -> bool {
-        let is_password = self.password && field == FieldId::NEW_PASSWORD;
+        let is_password = self.password.is_some() && field == FieldId::NEW_PASSWORD;
         is_password || self.fields.iter().any(|(sent, ..)| *sent == field)
     }
 

@@ -7,7 +7,7 @@ use super::log::WIPE_DUE;
 use super::row::RawCell;
 use super::{Failed, attempt, row, state};
 use crate::clock::stamp;
-use crate::customer::{Attributes, CustomerId, EditSeq, FieldId};
+use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Record};
 use crate::flow::{
     ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Outcome, Settlement, SnapshotPlan, Verdict, notices,
 };
@@ -55,7 +55,11 @@ pub(super) fn insert_snapshot(
 ) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("INSERT INTO snapshot (id, body, date_modified, engine_mark) VALUES (?1, ?2, ?3, 1)")?
-        .execute(params![attributes.id().0, body, RawCell::of(FieldId::DATE_MODIFIED, attributes)])?;
+        .execute(params![
+            attributes.id().0,
+            Record::without_secrets(body),
+            RawCell::of(FieldId::DATE_MODIFIED, attributes)
+        ])?;
     Ok(())
 }
 
@@ -69,7 +73,11 @@ pub(super) fn update_snapshot(
         .prepare_cached(
             "UPDATE snapshot SET body = ?2, date_modified = ?3, engine_mark = NOT engine_mark WHERE id = ?1",
         )?
-        .execute(params![attributes.id().0, body, RawCell::of(FieldId::DATE_MODIFIED, attributes)])?;
+        .execute(params![
+            attributes.id().0,
+            Record::without_secrets(body),
+            RawCell::of(FieldId::DATE_MODIFIED, attributes)
+        ])?;
     Ok(updated > 0)
 }
 

@@ -304,7 +304,7 @@ impl Till {
                 self.pacer.sent();
                 self.outbox.push((ticket, Call::Update(ids.iter().map(|id| id.0).collect())));
                 // No update is refused here, so which attributes it holds plays no part.
-                let row = |id| SentRow { id, fields: Vec::new(), password: false };
+                let row = |id| SentRow { id, fields: Vec::new(), password: None };
                 run.sent.insert(ticket, ids.into_iter().map(row).collect());
                 (Doing::Upload(run), true)
             }

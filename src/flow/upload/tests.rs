@@ -357,7 +357,7 @@ fn a_row_shows_what_it_does_not_show() {
     let row = SentRow {
         id: CustomerId(1),
         fields: vec![(FieldId::EMAIL, text("old"), text("new"))],
-        password: false,
+        password: None,
     };
     let unshown = |json: &str| row.unshown(&Attributes::parse(json).unwrap());
     assert_eq!(unshown(r#"{"id":1,"email":"old"}"#), [FieldId::EMAIL]);

@@ -1,0 +1,105 @@
+//! A store that repeats a new password, in whatever place and spelling: it is in nothing that is kept, and told to nobody.
+#![cfg(all(feature = "cli", feature = "sandbox"))]
+#![allow(clippy::unwrap_used)] // helpers of tests fail the test
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use common::odd::{Odd, Told};
+use common::{Till, till};
+use serde_json::json;
+use tillsync::rusqlite::types::ValueRef;
+
+const SECRET: &str = "zqxjü \"2\" & <co>";
+/// The same as JSON, as HTML and in a query.
+const SPELLINGS: [&str; 4] = [
+    SECRET,
+    "zqxj\\u00fc \\\"2\\\" & <co>",
+    "zqxjü &quot;2&quot; &amp; &lt;co&gt;",
+    "zqxj%C3%BC%20%222%22+%26+%3Cco%3E",
+];
+/// A part that stands in every spelling, and in nothing else.
+const TRACE: &str = "zqxj";
+
+/// All that is in the file, but for the place in which a password waits; passwords that settled are not there either.
+fn everything_kept(till: &Till) -> String {
+    let mut store = till.store();
+    let connection = store.connection();
+    let mut all = String::new();
+    for table in ["snapshot", "customer", "journal", "conflict", "batch", "batch_item", "state"] {
+        let mut rows = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = rows.column_count();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            for at in 0..columns {
+                all += &match row.get_ref(at).unwrap() {
+                    ValueRef::Text(text) => format!("{} ", String::from_utf8_lossy(text)),
+                    other => format!("{other:?} "),
+                };
+            }
+        }
+    }
+    all
+}
+
+/// What a sync over this line keeps and tells.
+fn after_sync(till: &Till, odd: &Odd) -> String {
+    till.store().edit(1).set("new_password", SECRET).set("phone", "555-0142").commit().unwrap();
+    let mut over = till.through(odd);
+    let upload = &mut over.options.upload;
+    (upload.retry.read_base_ms, upload.retry.write_base_ms, upload.grace_ms, upload.retry.tries) =
+        (1, 1, 1, 2);
+    let told = Arc::new(Mutex::new(String::new()));
+    let events = told.clone();
+    let mut engine = over.engine().on_event(move |event| *events.lock().unwrap() += &format!("{event:?}\n"));
+    let report = engine.sync();
+    let told = told.lock().unwrap();
+    format!("{}\n{told}\n{report:?}\n{:?}", everything_kept(till), till.store().rejected().unwrap())
+}
+
+#[test]
+fn a_store_that_quotes_a_password_is_not_quoted() {
+    for spelled in SPELLINGS {
+        let body = |status: u16| {
+            let message = format!("the password {spelled} is too weak");
+            match status {
+                // Valid JSON whatever the spelling.
+                422 => json!({"status": 422, "title": &message, "errors": {"0.authentication.new_password": message}}).to_string(),
+                400 => json!({"status": 400, "title": &message, "errors": {}}).to_string(),
+                409 => json!({"status": 409, "detail": [message]}).to_string(),
+                200 => json!({"data": message}).to_string(),
+                _ => format!("<html>{}{message}", "x".repeat(100)),
+            }
+        };
+        for status in [422, 400, 409, 200, 500, 503, 413, 403] {
+            let (till, text) = (till(3), body(status));
+            let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+                let has_password = asked.json().to_string().contains("new_password");
+                (asked.is_put() && has_password).then(|| Told::text(status, "application/json", &text))
+            });
+            let kept = after_sync(&till, &odd);
+            assert!(!kept.contains(TRACE), "{status}, {spelled}: {kept}");
+        }
+    }
+}
+
+#[test]
+fn a_store_that_echoes_a_password_leaves_none_in_the_file() {
+    let till = till(3);
+    let echo = json!({"force_password_reset": false, "new_password": SECRET});
+    let odd = Odd::before(&till.sandbox).answer(move |_, told| {
+        told.edit(|body| {
+            for customer in body["data"].as_array_mut().into_iter().flatten() {
+                customer["authentication"] = echo.clone();
+            }
+        });
+    });
+    let kept = after_sync(&till, &odd);
+    assert!(kept.contains("force_password_reset") && !kept.contains(TRACE), "{kept}");
+    till.through(&odd).engine().pull(tillsync::Extent::Full).unwrap();
+    assert!(!everything_kept(&till).contains(TRACE));
+    assert_eq!(till.outcomes(1, "new_password"), ["uploaded"]);
+    let shown = String::from_utf8(till.command(["show", "1"]).output().unwrap().stdout).unwrap();
+    assert!(shown.contains("force_password_reset") && !shown.contains(TRACE), "{shown}");
+}
