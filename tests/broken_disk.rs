@@ -42,6 +42,12 @@ fn a_full_disk_stops_everything_with_a_word_and_loses_nothing() {
             let ran = till.run(command.iter().copied());
             assert_eq!((ran.exit, ran.code()), (Some(6), "disk_full"), "{command:?}: {ran:?}");
         }
+        let doctor = till.run(["doctor"]);
+        let checks = doctor.json["checks"].as_array().expect("it finds out all the same");
+        let room = checks.iter().find(|check| check["name"] == "room").unwrap();
+        assert_eq!((doctor.exit, &room["ok"]), (Some(6), &false.into()), "{doctor:?}");
+        let left: Vec<_> = fs::read_dir(till.folder.path()).unwrap().flatten().collect();
+        assert!(!left.iter().any(|file| file.file_name().to_string_lossy().contains("-room-")), "{left:?}");
         assert_eq!(till.sandbox.stats().put, 0, "what cannot be noted down is not sent");
         books.ledger.check_journal(&store).unwrap();
         // Whoever closes the file last makes room: the write-ahead log goes.

@@ -149,3 +149,86 @@ fn how_long_edits_wait_is_told_by_status_and_by_an_event() {
     till.sandbox.heal().unwrap();
     soon(|| self::status(&till)["unsent"] == 0);
 }
+
+#[test]
+fn a_file_may_be_thrown_away_only_when_all_that_was_edited_in_it_is_in_the_store() {
+    let till = till(4);
+    let may_go = || till.run(["doctor", "--safe-to-remove"]).exit.unwrap();
+    assert_eq!(may_go(), 0);
+    till.set(1, "phone", "ours");
+    assert_eq!(may_go(), 3, "pending");
+    till.office(1, json!({"phone": "theirs"}));
+    till.set(2, "email", "taken@example.com");
+    till.office(3, json!({"email": "taken@example.com"}));
+    till.run(["sync"]);
+    let waiting = status(&till);
+    assert_eq!((&waiting["conflicts"], &waiting["rejected"]), (&json!(1), &json!(1)));
+    assert_eq!((&waiting["unsent"], &waiting["pending_fields"]), (&json!(2), &json!(0)));
+    assert_eq!(may_go(), 3, "in conflict and refused");
+    till.run(["discard", "2"]);
+    assert_eq!(may_go(), 3, "in conflict");
+    till.run(["resolve", "1", "phone", "--keep", "local"]);
+    assert_eq!(may_go(), 3, "decided, and not sent yet");
+    till.run(["sync"]);
+    assert_eq!(may_go(), 0);
+    till.sandbox.script_updates([tillsync::sandbox::Fault::DelayedAnswer { ms: 3_000 }]);
+    till.set(4, "phone", "in doubt");
+    let mut sync = till.command(["sync"]).spawn().unwrap();
+    soon(|| status(&till)["in_flight_batches"] == 1);
+    sync.kill().unwrap();
+    sync.wait().unwrap();
+    assert_eq!(may_go(), 3, "nobody knows whether it arrived");
+    soon(|| till.run(["sync"]).exit == Some(0));
+    assert_eq!(may_go(), 0);
+}
+
+// ---- who holds what ----------------------------------------------------------------------------------------------
+
+/// Every check by its name: whether it is good, and its words.
+fn check(till: &Till, name: &str) -> (Option<i32>, bool, String) {
+    let ran = till.run(["doctor"]);
+    let checks = ran.json["checks"].as_array().unwrap_or_else(|| panic!("{ran:?}"));
+    let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{ran:?}"));
+    (ran.exit, check["ok"].as_bool().unwrap(), check["detail"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_program_that_holds_the_right_to_write_is_named() {
+    let till = till(3);
+    assert!(check(&till, "writing").1);
+    let mut app = rusqlite::Connection::open(&till.path).unwrap();
+    let sale = app.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    let (exit, ok, words) = check(&till, "writing");
+    assert_eq!((exit, ok), (Some(6), false), "{words}");
+    if cfg!(target_os = "linux") {
+        assert!(words.contains(&format!("process {} ", std::process::id())), "{words}");
+    }
+    drop(sale);
+    assert!(check(&till, "writing").1, "and nothing of the try stays");
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_worker_that_was_frozen_is_told_with_its_process_and_since_when() {
+    let till = till(3);
+    let mut worker = till.worker(&[]);
+    worker.until_event("sync_finished");
+    let pid = worker.child.id();
+    let signal = |name: &str| {
+        let sent = std::process::Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
+        assert!(sent.success());
+    };
+    soon(|| sync(&till)["worker_alive"] == true);
+    let (_, ok, words) = check(&till, "worker");
+    assert!(ok && words.contains(&format!("process {pid} (tillsync) has it since 20")), "{words}");
+    signal("-STOP");
+    soon(|| sync(&till)["worker_alive"] == false);
+    let (exit, ok, words) = check(&till, "worker");
+    assert_eq!((exit, ok), (Some(3), false), "{words}");
+    assert!(words.contains(&format!("process {pid} (tillsync)")) && words.contains("was stopped"), "{words}");
+    signal("-CONT");
+    soon(|| check(&till, "worker").1);
+    drop(worker);
+    assert_eq!(check(&till, "worker").2, "none keeps the file in step");
+}

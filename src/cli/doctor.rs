@@ -6,12 +6,18 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use tillsync::{Answer, Clock, CustomerId, HttpRemote, Remote, Request, Store, SystemClock, Ticket, Trouble};
+use tillsync::{
+    Answer, Clock, CustomerId, Holder, HttpRemote, Remote, Request, Store, SystemClock, Ticket, Trouble,
+};
 
 use super::exit::Exit;
 use super::settings::Till;
 use super::{Done, render};
 
+/// An edit that waits for longer wants somebody to look.
+const WAITS_LONG: chrono::TimeDelta = chrono::TimeDelta::days(1);
+/// With less room than that, a disk is as good as full.
+const LITTLE_ROOM_BYTES: u64 = 16 * 1024 * 1024;
 /// A clock that is further off makes the times in the journal misleading.
 const CLOCK_MAY_DIFFER: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 
@@ -20,11 +26,18 @@ const CLOCK_MAY_DIFFER: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 #[command(after_help = "\
 The checks of the file need no network. The status is that of the worst failure: 6 the file, \
 5 the token, scope or store hash, 4 the store cannot be reached, 2 a setting is missing, \
-3 the till's clock is off.
+3 something wants a person.
 
-Example:
-  tillsync doctor")]
-pub(super) struct Doctor {}
+Examples:
+  tillsync doctor
+  # 0: all that was edited here is in the store
+  tillsync doctor --safe-to-remove")]
+pub(super) struct Doctor {
+    /// May this file be thrown away? Status 3 while an edit is in it that is not in the store, for whatever reason. Needs no
+    /// network
+    #[arg(long)]
+    safe_to_remove: bool,
+}
 
 #[derive(Serialize)]
 struct Checks {
@@ -54,7 +67,12 @@ impl Doctor {
     pub(super) fn run(self, till: &Till) -> Done {
         let mut checks = Vec::new();
         let store = file(till, &mut checks);
-        remote(till, store.as_ref(), &mut checks);
+        if let Some(store) = &store {
+            checks.push(unsent(store, self.safe_to_remove));
+        }
+        if !self.safe_to_remove {
+            remote(till, store.as_ref(), &mut checks);
+        }
         let worst = worst(&checks);
         let document = Checks { checks };
         till.out.answer(&document, || in_words(&document.checks))?;
@@ -92,9 +110,40 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     checks.push(integrity(&store));
     checks.push(triggers(&store));
     checks.push(permissions(till.path()));
-    checks.push(lock(&store));
+    checks.push(writing(&mut store));
+    checks.push(room(&store));
+    checks.push(holds("sync", store.sync_holder(), "no sync is running"));
+    checks.push(holds("worker", store.worker_holder(), "none keeps the file in step"));
     checks.push(log(&mut store));
     Some(store)
+}
+
+// ---- what waits --------------------------------------------------------------------------------------------------
+
+/// What is in this file alone, and for how long.
+fn unsent(store: &Store, is_to_be_removed: bool) -> Check {
+    let status = match store.status() {
+        Ok(status) => status,
+        Err(error) => return Check::bad("unsent", Exit::Database, error.to_string()),
+    };
+    if status.unsent == 0 {
+        return Check::good("unsent", "all that was edited here is in the store");
+    }
+    let mut detail = match status.unsent {
+        1 => "1 edit is in this file alone".to_owned(),
+        edits => format!("{} are in this file alone", render::count(edits, "edit")),
+    };
+    if let Some(since) = status.oldest_pending_at {
+        detail += &format!(", and wait since {}", render::time(Some(since)));
+    }
+    let is_old = status.oldest_pending_at.is_some_and(|since| chrono::Utc::now() - since >= WAITS_LONG);
+    if is_to_be_removed {
+        detail += ": it must not be thrown away";
+    }
+    match is_to_be_removed || is_old {
+        false => Check::good("unsent", detail),
+        true => Check::bad("unsent", Exit::Attention, detail),
+    }
 }
 
 fn encryption(store: &Store) -> Check {
@@ -156,11 +205,62 @@ fn permissions(_: &Path) -> Check {
     Check::good("permissions", "not checked on this system")
 }
 
-fn lock(store: &Store) -> Check {
-    match store.is_syncing() {
-        Ok(false) => Check::good("lock", "no sync is running"),
-        Ok(true) => Check::good("lock", "a sync is running"),
-        Err(error) => Check::bad("lock", Exit::Database, error.to_string()),
+/// Whether an edit would be taken now, tried.
+fn writing(store: &mut Store) -> Check {
+    let Err(error) = store.try_to_write() else { return Check::good("writing", "edits are taken") };
+    let detail = match (error.code(), store.writer()) {
+        ("locked", Some(holder)) => format!(
+            "{} holds the right to write, and every edit fails until it commits or ends",
+            program(&holder)
+        ),
+        ("locked", None) => format!("{error}, and every edit fails until it commits or ends"),
+        _ => error.to_string(),
+    };
+    Check::bad("writing", Exit::Database, detail)
+}
+
+fn room(store: &Store) -> Check {
+    match store.room() {
+        Err(error) => Check::bad("room", Exit::Database, error.to_string()),
+        Ok(None) => Check::good("room", "there is some"),
+        Ok(Some(bytes)) if bytes < LITTLE_ROOM_BYTES => {
+            let advice = format!("only {} are left on the disk of the file", render::bytes(bytes));
+            Check::bad("room", Exit::Attention, advice)
+        }
+        Ok(Some(bytes)) => Check::good("room", format!("{} are left", render::bytes(bytes))),
+    }
+}
+
+/// Who holds the right to sync, or to be the file's worker, and whether it goes on.
+fn holds(name: &'static str, holder: tillsync::Result<Option<Holder>>, nobody: &str) -> Check {
+    let holder = match holder {
+        Err(error) => return Check::bad(name, Exit::Database, error.to_string()),
+        Ok(None) => return Check::good(name, nobody),
+        Ok(Some(holder)) => holder,
+    };
+    let since = holder.since.map_or_else(String::new, |at| format!(" since {}", render::time(Some(at))));
+    let detail = format!("{} has it{since}", program(&holder));
+    if holder.is_stopped {
+        let advice =
+            format!("{detail}, and was stopped from outside: nothing is sent until it goes on or ends");
+        return Check::bad(name, Exit::Attention, advice);
+    }
+    match holder.is_working() {
+        true => Check::good(name, detail),
+        false => {
+            let seen = render::time(holder.seen_at);
+            let advice =
+                format!("{detail}, and was last seen at work at {seen}: end it, and another takes over");
+            Check::bad(name, Exit::Attention, advice)
+        }
+    }
+}
+
+fn program(holder: &Holder) -> String {
+    match (holder.pid, &holder.program) {
+        (Some(pid), Some(name)) => format!("process {pid} ({name})"),
+        (Some(pid), None) => format!("process {pid}"),
+        (None, _) => "another program".to_owned(),
     }
 }
 

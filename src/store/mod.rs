@@ -18,7 +18,7 @@
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
 //! | `schema` | the triggers and views, made from the table of fields; migrations |
 //! | `syncs` | how the syncs went, and how it stands with them |
-//! | `holder` | who holds a lock of the file |
+//! | `holder`, `room` | who holds a lock of the file; whether it can be written |
 //! | `polite` | whether others write too, and how a sync makes room for them |
 //! | `log`, `readers` | the write-ahead log, moved into the file off everybody's path; who is in the way |
 //! | `pages` | pages that come faster than they are written share a commit |
@@ -46,6 +46,7 @@ mod read;
 mod readers;
 mod receipt;
 mod rekey;
+mod room;
 mod row;
 mod schema;
 mod state;

@@ -214,3 +214,15 @@ fn revision(connection: &Connection) -> rusqlite::Result<i64> {
     let mut statement = connection.prepare("SELECT CAST(value AS INTEGER) FROM state WHERE key = ?1")?;
     Ok(statement.query_row([TRIGGERS], |row| row.get(0)).optional()?.unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_migration_has_a_number_of_its_own() {
+        let runner = embedded::migrations::runner();
+        let versions: Vec<_> = runner.get_migrations().iter().map(|m| m.version()).collect();
+        assert_eq!(versions.iter().collect::<BTreeSet<_>>().len(), versions.len(), "{versions:?}");
+    }
+}

@@ -1,0 +1,76 @@
+//! Whether this file can be written: by its locks, and by the room on its disk. Tried, because only that tells; nothing of it stays.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::TransactionBehavior;
+
+use super::Store;
+use super::open::{beside, look_again, owner_only};
+use crate::error::{Error, Result};
+
+/// So much is written to see whether there is room.
+const TRIED_BYTES: usize = 1024 * 1024;
+
+impl Store {
+    /// Whether an edit would be taken now: takes the right to write, writes, and takes it back. Waits for it a second at most.
+    ///
+    /// # Errors
+    /// `locked` when another program holds the right to write ([`Store::writer`] may tell which), `disk_full`, and whatever else an
+    /// edit would meet.
+    pub fn try_to_write(&mut self) -> Result<()> {
+        self.refuse_company()?;
+        let mut try_it = || {
+            self.connection.busy_handler(Some(look_for_a_second))?;
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute("INSERT OR REPLACE INTO state (key, value) VALUES ('tried', 'yes')", [])?;
+            transaction.rollback()
+        };
+        let tried = try_it();
+        self.connection.busy_handler(Some(look_again)).map_err(|e| self.error(e))?;
+        tried.map_err(|e| self.error(e))
+    }
+
+    /// How much room is left beside the file, in bytes, where the system tells. A mebibyte is written there and removed again.
+    ///
+    /// # Errors
+    /// `disk_full`, `not_writable`.
+    pub fn room(&self) -> Result<Option<u64>> {
+        let path = beside(&self.path, &format!("-room-{}", std::process::id()));
+        let tried = fill(&path);
+        // Also what was written in part.
+        _ = std::fs::remove_file(&path);
+        tried.map_err(|e| Error::file(&self.path, &e))?;
+        Ok(free_bytes(&path))
+    }
+}
+
+fn look_for_a_second(tries: i32) -> bool {
+    std::thread::sleep(Duration::from_millis(1));
+    tries < 1_000
+}
+
+fn fill(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    owner_only(&mut options);
+    let mut file = options.open(path)?;
+    // Nothing that a file system could leave out or make smaller.
+    let bytes: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(TRIED_BYTES).collect();
+    file.write_all(&bytes)?;
+    file.sync_all()
+}
+
+/// Of the disk of this path's folder.
+#[cfg(unix)]
+fn free_bytes(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path.parent()?).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
+}
