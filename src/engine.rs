@@ -20,6 +20,7 @@ mod report;
 mod spans;
 mod upload;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +34,7 @@ use crate::api::{Remote, Request};
 use crate::clock::{Clock, SystemClock};
 use crate::customer::CustomerId;
 use crate::error::{Failure, Result};
-use crate::flow::{Answer, Bases, Misses, Pacer, Ticket, Tickets, Trouble};
+use crate::flow::{Answer, Bases, Misses, Pacer, ServerClock, Ticket, Tickets, Trouble};
 use crate::store::{Store, SyncLock};
 use report::Counts;
 use spans::Spans;
@@ -49,6 +50,10 @@ pub struct SyncEngine<R> {
     blocks: u64,
     /// When this engine read which customer.
     bases: Bases,
+    /// What the server's clock is known to be.
+    server_clock: ServerClock,
+    /// Updates that are on their way.
+    updates: BTreeSet<Ticket>,
     /// How many deletions a person has allowed to the next pull of everything.
     allowed_deletions: Option<u64>,
     counts: Counts,
@@ -115,6 +120,8 @@ impl<R: Remote> SyncEngine<R> {
             pacer,
             blocks,
             bases: Bases::default(),
+            server_clock: ServerClock::default(),
+            updates: BTreeSet::new(),
             allowed_deletions: None,
             counts,
             spans: Spans::default(),
@@ -278,6 +285,9 @@ impl<R: Remote> SyncEngine<R> {
             _ => self.counts.get += 1,
         }
         self.pacer.sent();
+        if matches!(request, Request::Update(_)) {
+            self.updates.insert(ticket);
+        }
         self.spans.request(ticket, &request, self.clock.now_ms());
         self.remote.start(ticket, request);
     }
@@ -321,32 +331,38 @@ impl<R: Remote> SyncEngine<R> {
             Ok(answer) => {
                 self.pacer.returned(&answer.rate, now_ms);
                 self.learn_clock(answer);
-                self.limited_or_passed(answer, now_ms);
+                let is_update = self.updates.remove(&ticket);
+                self.limited_or_passed(answer, is_update, now_ms);
             }
-            Err(_) => self.pacer.returned(&crate::flow::RateHeaders::default(), now_ms),
+            Err(_) => {
+                self.updates.remove(&ticket);
+                self.pacer.returned(&crate::flow::RateHeaders::default(), now_ms);
+            }
         }
         Ok(Some((ticket, answer)))
     }
 
-    /// The till's clock may have been set since the last sync: what is decided by time is decided by the newest answer.
+    /// The till's clock may have been set since the last sync: what is decided by time is decided by the newest answer, unless
+    /// that stands alone.
     fn learn_clock(&mut self, answer: &Answer) {
-        if let Some(offset) = answer.date.map(|date| date - self.clock.utc()) {
+        let Some(date) = answer.date else { return };
+        if let Some(offset) = self.server_clock.hear(date, self.clock.now_ms(), self.clock.utc()) {
             self.counts.offset = Some(offset);
             self.options.policies.clock_offset = offset;
         }
     }
 
-    fn limited_or_passed(&mut self, answer: &Answer, now_ms: u64) {
+    fn limited_or_passed(&mut self, answer: &Answer, is_update: bool, now_ms: u64) {
         if answer.is_crowded() {
             self.counts.slots_refused += 1;
             tracing::debug!("too many calls are under way at the store");
         } else if answer.status == 429 {
             self.counts.rate_limited += 1;
-            let until_ms = self.pacer.limited(&answer.rate, now_ms, self.random.f64());
+            let until_ms = self.pacer.limited(&answer.rate, is_update, now_ms, self.random.f64());
             self.note_throttle(until_ms);
             tracing::info!(wait_ms = until_ms - now_ms, "the store asks all to wait");
         } else {
-            self.pacer.passed();
+            self.pacer.passed(is_update);
         }
     }
 

@@ -165,6 +165,16 @@ fn adjustments_cost_one_look_more_and_no_more() {
 }
 
 #[test]
+fn form_fields_cost_as_much_since_a_store_need_not_date_them_either() {
+    let till = till(100);
+    let ids = till.sandbox.ids();
+    edit(&till, 60);
+    let form = r#"[{"name":"size","value":"L"}]"#;
+    ids[40..100].iter().for_each(|id| till.set(i64::from(*id), "form_fields", form));
+    assert_eq!(calls(&till, |engine| engine.sync().unwrap()), (2, 1, 10));
+}
+
+#[test]
 fn a_sync_with_nothing_to_do_makes_one_call_and_walks_through_nothing() {
     let till = till(1_000);
     let (mut engine, watch) = watched(&till);

@@ -571,6 +571,30 @@ fn a_balance_is_never_decided_anew() {
     check(&till, 50.0, 50.0);
 }
 
+#[test]
+fn a_payment_made_after_a_customer_was_shown_as_deleted_is_not_thrown_away_with_it() {
+    let till = with_balance("50");
+    till.adjust(ANA, "10");
+    till.set(ANA, "phone", "555");
+    assert!(till.sandbox.delete(ANA as i32));
+    sync(&till);
+    let shown = conflict(&till);
+    assert_eq!((shown.field.as_str(), outcomes(&till)), ("*", vec!["held".to_owned()]));
+    till.adjust(ANA, "-4");
+    till.store().discard_seen(ANA, "*", &shown.stamp, Some("bo")).unwrap();
+    assert_eq!(outcomes(&till), ["discarded", "held"]);
+    assert_eq!(till.outcomes(ANA, "phone"), ["discarded"]);
+    let later = conflict(&till);
+    assert!(
+        later.stamp != shown.stamp && later.local.contains("46") && !later.local.contains("phone"),
+        "{later:?}"
+    );
+    assert_eq!(amount(&till.local(ANA, MONEY)), 46.0);
+    till.store().discard_seen(ANA, "*", &later.stamp, Some("bo")).unwrap();
+    assert_eq!(outcomes(&till), ["discarded", "discarded"]);
+    assert_eq!(till.store().status().unwrap().conflicts, 0);
+}
+
 // ---- not told ------------------------------------------------------------------------------------------------------
 
 fn untold(till: &Till, untold: Untold) {

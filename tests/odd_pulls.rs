@@ -172,6 +172,63 @@ fn a_total_that_is_too_small_loses_nobody_and_one_that_shrinks_by_deletions_is_a
 }
 
 #[test]
+fn a_total_that_is_just_a_full_pages_own_ends_no_list_that_told_a_cursor() {
+    let till = fresh(300);
+    let odd = Odd::before(&till.sandbox).every(Kind::List, |told| {
+        told.edit(|page| {
+            let count = page["data"].as_array().unwrap().len();
+            let cursor = page["meta"]["cursor_pagination"]["end_cursor"].clone();
+            page["meta"] =
+                json!({"pagination": {"total": count}, "cursor_pagination": {"end_cursor": cursor}});
+        });
+    });
+    assert_eq!((changes(&till.through(&odd)).pulled, customers_of(&till)), (300, 300));
+}
+
+#[test]
+fn a_total_that_is_always_a_little_too_high_is_taken_for_wrong_after_two_lists_that_agree() {
+    let till = fresh(300);
+    let odd = Odd::before(&till.sandbox).every(Kind::List, |told| {
+        told.edit(|page| {
+            if let Some(total) = page["meta"]["pagination"]["total"].as_u64() {
+                page["meta"]["pagination"]["total"] = json!(total + 3);
+            }
+        });
+    });
+    let through = till.through(&odd);
+    assert!(!full(&through).complete && cursor(&till).is_none());
+    delete(&till, 1);
+    let report = full(&through);
+    assert_eq!((report.complete, report.deleted, cursor(&till).is_some()), (true, 0, true), "{report:?}");
+    company(&till, 7, "news");
+    changes(&through);
+    assert_eq!(till.local(7, "company"), r#""news""#);
+    // One that lacks many is never whole.
+    let till = fresh(300);
+    let odd = Odd::before(&till.sandbox)
+        .every(Kind::List, |told| told.edit(|page| page["meta"]["pagination"]["total"] = json!(900)));
+    let through = till.through(&odd);
+    assert!((0..3).all(|_| !full(&through).complete) && cursor(&till).is_none());
+}
+
+#[test]
+fn who_a_list_of_everybody_overlooked_is_looked_at_before_an_update() {
+    let till = filled(10);
+    let odd = Odd::before(&till.sandbox).every(Kind::List, |told| {
+        told.customers(|all| all.retain(|customer| customer["id"] != 3));
+        told.edit(|page| page["meta"]["pagination"]["total"] = json!(9));
+    });
+    let mut engine = till.through(&odd).engine();
+    assert_eq!(engine.pull(Extent::Full).unwrap().deleted, 0);
+    till.office(3, json!({"phone": "theirs"}));
+    till.set(3, "phone", "ours");
+    till.set(4, "phone", "ours");
+    let report = engine.push().unwrap();
+    assert_eq!((report.looks, report.conflicts, report.uploaded_customers), (1, 1, 1), "{report:?}");
+    assert_eq!(till.remote_value(3, "phone"), r#""theirs""#);
+}
+
+#[test]
 fn a_list_that_goes_round_in_circles_is_left_and_says_so() {
     let till = fresh(600);
     let first = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -341,6 +398,36 @@ fn more_deletions_than_a_share_take_a_persons_word() {
     delete(&till, 1);
     assert_eq!(engine.pull(Extent::Full).unwrap().deleted, 1);
     assert_eq!(customers_of(&till), 473);
+}
+
+#[test]
+fn a_small_file_is_never_emptied_and_a_few_at_a_time_are_counted_over_a_day() {
+    let till = filled(10);
+    let hidden = Arc::new(std::sync::Mutex::new(6));
+    let odd = Odd::before(&till.sandbox).answer({
+        let hidden = hidden.clone();
+        move |_, told| {
+            let first = *hidden.lock().unwrap();
+            told.customers(|all| all.retain(|customer| customer["id"].as_i64() > Some(first)));
+            told.edit(|page| {
+                page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len())
+            });
+        }
+    });
+    let through = till.through(&odd);
+    assert_eq!((full(&through).deleted, customers_of(&till)), (0, 10), "more than half");
+    let mut gone = Vec::new();
+    for first in [2, 4, 5, 6, 8] {
+        *hidden.lock().unwrap() = first;
+        gone.push(full(&through).deleted);
+    }
+    assert_eq!(gone, [2, 2, 1, 0, 0]);
+    // An upload finds them too, and counts along.
+    till.set(6, "phone", "555");
+    assert_eq!((through.engine().push().unwrap().conflicts, customers_of(&till)), (0, 5));
+    let mut engine = through.engine();
+    engine.allow_deletions(3);
+    assert_eq!((engine.pull(Extent::Full).unwrap().deleted, customers_of(&till)), (3, 2), "a person's word");
 }
 
 #[test]

@@ -79,6 +79,83 @@ fn a_200_that_shows_the_values_of_before_and_did_it_is_read_back_and_has_landed(
     assert_arrived(&till, ids);
 }
 
+// ---- records that are older than what is known -------------------------------------------------------------------
+
+#[test]
+fn an_answer_that_is_older_than_what_is_known_settles_what_was_sent_and_is_no_other_news() {
+    let till = till(1);
+    let old = till.sandbox.customer(1).unwrap();
+    till.office(1, json!({"company": "new"}));
+    till.engine().pull(Extent::Full).unwrap();
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, move |told| {
+        let old = old.clone();
+        told.customer(1, |customer| {
+            let phone = customer["phone"].clone();
+            *customer = old;
+            customer["phone"] = phone;
+        });
+    });
+    till.set(1, "phone", "555");
+    let report = sync(&over(&till, &odd));
+    assert_eq!((report.uploaded_customers, report.conflicts), (1, 0));
+    assert_eq!(till.local(1, "company"), r#""new""#);
+}
+
+#[test]
+fn a_reading_back_that_is_older_than_what_is_known_is_asked_again() {
+    let till = till(1);
+    let old = till.sandbox.customer(1).unwrap();
+    till.office(1, json!({"company": "new"}));
+    till.engine().pull(Extent::Full).unwrap();
+    let mut lags = 0;
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, Told::drop).every(Kind::ById, move |told| {
+        lags += 1;
+        // The look for the batch is up to date, and two readings back are not.
+        if [2, 3].contains(&lags) {
+            let old = old.clone();
+            told.customer(1, |customer| *customer = old);
+        }
+    });
+    till.adjust(1, "10");
+    till.set(1, "phone", "555");
+    let report = sync(&over(&till, &odd));
+    assert_eq!((report.uploaded_customers, report.conflicts, odd.count(Kind::ById)), (1, 0, 4), "{report:?}");
+    assert_eq!(till.local(1, "company"), r#""new""#);
+}
+
+#[test]
+fn who_only_kept_others_company_is_news_too() {
+    let till = till(9);
+    let mut times = 0;
+    let odd = Odd::before(&till.sandbox).every(Kind::ById, move |told| {
+        times += 1;
+        if times == 1 {
+            told.customers(Vec::clear);
+        }
+    });
+    till.set(5, "phone", "555");
+    till.office(1, json!({"company": "new"}));
+    let report = over(&till, &odd).engine().push().unwrap();
+    assert_eq!((report.uploaded_customers, odd.count(Kind::ById)), (1, 2));
+    assert_eq!(till.local(1, "company"), r#""new""#);
+}
+
+// ---- form fields that move without a newer date ------------------------------------------------------------------
+
+#[test]
+fn a_form_field_that_was_changed_without_a_date_is_seen_by_the_look_for_the_batch() {
+    let till = till(1);
+    let form = |size: &str| json!({"form_fields": [{"name": "size", "value": size}]});
+    till.office(1, form("M"));
+    till.engine().pull(Extent::Full).unwrap();
+    till.office(1, form("L"));
+    till.set(1, "form_fields", r#"[{"name":"size","value":"S"}]"#);
+    let nobody = json!({"data": [], "meta": {}});
+    let odd = Odd::before(&till.sandbox).every(Kind::List, move |told| *told = Told::json_of(200, &nobody));
+    let report = sync(&over(&till, &odd));
+    assert_eq!((report.looks, report.conflicts, report.requests.put), (1, 1, 0), "{report:?}");
+}
+
 // ---- store credit that moves without a newer date ----------------------------------------------------------------
 
 #[test]

@@ -333,6 +333,11 @@ fn ask(mut remote: HttpRemote, timeout: Duration) -> Result<Answer, String> {
 
 fn token(answer: &Answer, store_hash: &str) -> Check {
     let refused = |detail: &str| Check::bad("token", Exit::Refused, detail);
+    if answer.is_from_in_between() {
+        let detail =
+            format!("something between this till and the store answers instead of it ({})", answer.status);
+        return Check::bad("token", Exit::Offline, detail);
+    }
     match answer.status {
         200 => Check::good("token", "may read customers (that it may modify them, the first upload shows)"),
         401 => refused("the store does not know the access token (401)"),

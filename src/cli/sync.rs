@@ -29,8 +29,8 @@ pub(super) struct Pull {
     /// Ask for every customer again, and find those that were deleted
     #[arg(long)]
     full: bool,
-    /// Believe that so many customers were deleted. Without it: 5 % of those in the file, and 20 in any case; if more are
-    /// gone, none is taken for deleted
+    /// Believe that so many customers were deleted. Without it: within a day 5 % of those in the file, or 20, but never more
+    /// than half of them; if more are gone, none is taken for deleted
     #[arg(long, value_name = "N", requires = "full")]
     allow_deletions: Option<u64>,
 }

@@ -14,11 +14,11 @@ pub struct SyncOptions {
     /// How far an incremental pull reaches back behind the server's clock when the last one began: a change may become
     /// visible a little after the time that it bears. Default: 60 s.
     pub overlap: Duration,
-    /// How far two looks at a customer that may be gone lie apart: whatever hides it for a moment is no deletion. Default:
-    /// 3 s.
+    /// How far two looks at a customer that may be gone lie apart, from the end of the list that lacked it: whatever hides it
+    /// for a moment is no deletion. The file is free meanwhile; a pull that is cut looks again in the next one. Default: 5 s.
     pub second_look: Duration,
-    /// How many deletions a pull of everything believes without a person's word; if there are more, none is. Default: 5 %
-    /// of the customers in the file, and 20 in any case.
+    /// How many deletions are believed within a day without a person's word; if there are more, none is. Default: 5 % of the
+    /// customers in the file, or 20, but never more than half of them.
     pub deletions: DeletionBrake,
     /// The share of the store's request quota that is left to its other apps, in percent. Default: 10.
     pub reserve_percent: u8,
@@ -32,7 +32,7 @@ impl Default for SyncOptions {
             policies: Policies::default(),
             upload: UploadOptions::default(),
             overlap: Duration::from_secs(60),
-            second_look: Duration::from_secs(3),
+            second_look: Duration::from_secs(5),
             deletions: DeletionBrake::default(),
             reserve_percent: 10,
             wait: Duration::ZERO,

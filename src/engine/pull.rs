@@ -19,7 +19,7 @@ use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Error, Result};
 use crate::flow::{Page, PageAsk, Pull, PullStep, Silence, Witnesses, silence};
-use crate::store::{FullPull, Judging, PageKind, PullClock, Taken};
+use crate::store::{FullPull, Judging, Lacks, PageKind, PullClock, Taken};
 
 /// Customers asked for by id in one call, with their company.
 const BY_ID_AT_ONCE: usize = 100;
@@ -27,6 +27,8 @@ const BY_ID_AT_ONCE: usize = 100;
 /// A pull under way.
 struct Pulling {
     machine: Pull,
+    /// From when on it asked; none: for everybody.
+    cursor: Option<DateTime<Utc>>,
     is_full: bool,
     /// A person asked for everything, which may be older than what is known.
     believes_older: bool,
@@ -105,7 +107,14 @@ impl<R: Remote> SyncEngine<R> {
                 None => (Pull::new(None), None, true),
             },
         };
-        Ok(Pulling { machine, is_full, believes_older: extent == Extent::Full, expected, clock: None })
+        Ok(Pulling {
+            machine,
+            cursor: modified_min,
+            is_full,
+            believes_older: extent == Extent::Full,
+            expected,
+            clock: None,
+        })
     }
 
     /// Reads a list to its end. Only one that was whole deletes anybody, or moves the cursor.
@@ -113,11 +122,30 @@ impl<R: Remote> SyncEngine<R> {
         let read = self.page_by_page(pulling);
         // Also after a failure: what was taken in stays.
         self.commit_pages()?;
-        if let Err(why) = read? {
-            return Ok(Listed::NotWhole(why));
+        let read = read?;
+        let lacks = pulling.machine.lacks().map(|lacks| Lacks { cursor: pulling.cursor, lacks });
+        let lacked = self.store.lacks()?;
+        if lacks != lacked {
+            self.store.note_lacks(lacks.as_ref())?;
         }
-        if pulling.is_full {
-            self.find_deletions(pulling.machine.total() == Some(0))?;
+        match read {
+            Ok(()) if pulling.is_full => {
+                self.find_deletions(pulling.machine.total() == Some(0))?;
+                self.bases.overlooked(self.store.all_unseen()?);
+            }
+            Ok(()) => {}
+            Err(why) if lacks.is_some() && lacks == lacked => {
+                tracing::warn!(
+                    why,
+                    "so it was the last time: its total is taken for wrong, and nobody for deleted"
+                );
+            }
+            Err(why) => {
+                if pulling.is_full && pulling.machine.lacks().is_some() {
+                    self.store.forget_full_pull()?;
+                }
+                return Ok(Listed::NotWhole(why));
+            }
         }
         let has_news = pulling.machine.seen() > 0;
         let cursor = pulling.witnesses().next_cursor(cursor, self.overlap(), has_news);
@@ -313,7 +341,8 @@ impl<R: Remote> SyncEngine<R> {
         if unseen == 0 {
             return Ok(());
         }
-        let most = self.options.deletions.most(self.store.status()?.snapshot_customers, word);
+        let (customers, now) = (self.store.status()?.snapshot_customers, self.clock.utc());
+        let most = self.options.deletions.most(customers, self.store.gone_lately(now)?, word);
         let company = self.store.company_of_list()?;
         let looked = match (company.is_empty(), word) {
             (true, Some(word)) if unseen <= word => self.all_absent()?,
@@ -323,6 +352,10 @@ impl<R: Remote> SyncEngine<R> {
         };
         let is_believed = looked.gone.len() as u64 <= most;
         let gone = if is_believed { &looked.gone[..] } else { &[] };
+        // Of what a person said is no account kept.
+        if !gone.is_empty() && word.is_none_or(|word| word < gone.len() as u64) {
+            self.store.note_gone(gone.len() as u64, now)?;
+        }
         for ids in gone.chunks(BY_ID_AT_ONCE) {
             self.take_gone(ids)?;
         }

@@ -48,8 +48,6 @@ struct Run {
     done: BTreeSet<CustomerId>,
     /// Reads that ask for others of the file besides: the answer before showed nobody.
     accompanied: BTreeSet<Ticket>,
-    /// Customers that were taken for gone.
-    gone: u64,
     /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
     answered: Vec<Vec<(CustomerId, Record)>>,
 }
@@ -147,7 +145,6 @@ impl<R: Remote> SyncEngine<R> {
             total,
             done: BTreeSet::new(),
             accompanied: BTreeSet::new(),
-            gone: 0,
             answered: Vec::new(),
         };
         loop {
@@ -232,18 +229,27 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// Those of them that are believed to be gone: more than a share of the file are not, without a person's word.
-    fn believed(&mut self, run: &mut Run, gone: Vec<CustomerId>) -> Result<Vec<CustomerId>> {
+    fn believed(&mut self, gone: Vec<CustomerId>) -> Result<Vec<CustomerId>> {
         if gone.is_empty() {
             return Ok(gone);
         }
-        let most = self.options.deletions.most(self.store.status()?.snapshot_customers + run.gone, None);
-        run.gone += gone.len() as u64;
-        if run.gone <= most {
-            return Ok(gone);
+        let (customers, now) = (self.store.status()?.snapshot_customers, self.clock.utc());
+        let most = self.options.deletions.most(customers, self.store.gone_lately(now)?, None);
+        // Those that were taken for gone before, and of which something was in doubt, are no more than that.
+        let (news, known): (Vec<_>, Vec<_>) = {
+            let there = self.store.of_snapshot(&gone)?;
+            gone.into_iter().partition(|id| there.contains(id))
+        };
+        let count = news.len() as u64;
+        if count <= most {
+            if count > 0 {
+                self.store.note_gone(count, now)?;
+            }
+            return Ok([news, known].concat());
         }
-        self.counts.unbelieved += gone.len() as u64;
-        tracing::warn!(customers = gone.len(), "too many are absent to be believed");
-        Ok(Vec::new())
+        self.counts.unbelieved += count;
+        tracing::warn!(customers = count, "too many are absent to be believed");
+        Ok(known)
     }
 
     /// Commits a batch, and with it what else may be prepared, unless others write too: one wait for the disk.
@@ -264,7 +270,7 @@ impl<R: Remote> SyncEngine<R> {
         self.counts.unchanged_customers += prepared.unchanged_customers as u64;
         self.tell(prepared.notices);
         let payloads = &prepared.payloads;
-        let adjusts = payloads.iter().filter(|payload| payload.moves_money());
+        let adjusts = payloads.iter().filter(|payload| payload.is_of_undated());
         let committed = Committed {
             customers: payloads.iter().map(|payload| (payload.id, payload.to_json().len())).collect(),
             adjusting: adjusts.map(|payload| payload.id).collect(),
@@ -319,8 +325,9 @@ impl<R: Remote> SyncEngine<R> {
         match run.errands.remove(&ticket) {
             Some(Errand::Batch(batch)) => self.put_answered(run, ticket, &batch, answer),
             Some(Errand::ReadBack { ids, asked }) => {
+                let date = answer.as_ref().ok().and_then(|answer| answer.date);
                 self.read_answered(run, ticket, answer, |engine, run, page| {
-                    engine.read_back(run, ticket, &ids, asked, &page)
+                    engine.read_back(run, ticket, (&ids, asked), page, date)
                 })
             }
             Some(Errand::Look { ids, asked }) => {
@@ -402,22 +409,29 @@ impl<R: Remote> SyncEngine<R> {
         &mut self,
         run: &mut Run,
         ticket: Ticket,
-        ids: &[CustomerId],
-        asked: BaseTime,
-        page: &Page<'_>,
+        (ids, asked): (&[CustomerId], BaseTime),
+        mut page: Page<'_>,
+        server_now: Option<DateTime<Utc>>,
     ) -> Result<()> {
-        if self.is_silent(run, ticket, ids, page, |ids| Errand::ReadBack { ids, asked })? {
+        if self.is_silent(run, ticket, ids, &page, |ids| Errand::ReadBack { ids, asked })? {
             return Ok(());
         }
-        let records = page.customers.iter().map(|(attributes, body)| (attributes.id(), Record::new(*body)));
-        let records: BTreeMap<CustomerId, Record> = records.filter(|(id, _)| ids.contains(id)).collect();
-        let shown: BTreeSet<CustomerId> = records.keys().copied().collect();
+        let meant = page.customers.extract_if(.., |(attributes, _)| ids.contains(&attributes.id()));
+        let meant: Vec<_> = meant.collect();
+        // Who only kept others company is news like any other.
+        self.take_looked(&page, server_now)?;
+        let lagging = self.store.outdated(&meant, server_now)?;
+        let lagging = run.machine.lagging(ticket, &lagging, self.clock.now_ms());
+        let records = meant.iter().map(|(attributes, body)| (attributes.id(), Record::new(*body)));
+        let records: BTreeMap<CustomerId, Record> = records.filter(|(id, _)| !lagging.contains(id)).collect();
+        let mut shown: BTreeSet<CustomerId> = records.keys().copied().collect();
         self.tick();
         self.bases.read(shown.iter().copied(), asked);
+        shown.extend(lagging);
         let gone = run.machine.missing(ticket, &shown, self.clock.now_ms());
-        let gone = self.believed(run, gone)?;
+        let gone = self.believed(gone)?;
         let known: Vec<CustomerId> =
-            ids.iter().copied().filter(|id| shown.contains(id) || gone.contains(id)).collect();
+            ids.iter().copied().filter(|id| records.contains_key(id) || gone.contains(id)).collect();
         let (denied, machine, now) = (run.machine.denied(ticket), &mut run.machine, self.clock.utc());
         let refuse = |pending: &[CustomerId]| machine.read(ticket, pending);
         let uploaded = self.store.recover(&known, &records, &denied, &self.options.policies, now, refuse)?;
@@ -431,20 +445,19 @@ impl<R: Remote> SyncEngine<R> {
         run: &mut Run,
         ticket: Ticket,
         (ids, asked): (&[CustomerId], BaseTime),
-        mut page: Page<'_>,
+        page: Page<'_>,
         server_now: Option<DateTime<Utc>>,
     ) -> Result<()> {
         if self.is_silent(run, ticket, ids, &page, |ids| Errand::Look { ids, asked })? {
             return Ok(());
         }
-        page.customers.retain(|(attributes, _)| ids.contains(&attributes.id()));
-        let shown: BTreeSet<CustomerId> =
-            page.customers.iter().map(|(attributes, _)| attributes.id()).collect();
+        // Who only kept others company is news too.
         self.take_looked(&page, server_now)?;
+        let shown: BTreeSet<CustomerId> = page.ids().into_iter().filter(|id| ids.contains(id)).collect();
         self.tick();
         self.bases.read(shown.iter().copied(), asked);
         let gone = run.machine.looked(ticket, &shown, self.clock.now_ms());
-        let gone = self.believed(run, gone)?;
+        let gone = self.believed(gone)?;
         self.take_gone(&gone)
     }
 

@@ -35,6 +35,11 @@ impl Answer {
         self.status == 429 && self.rate.left.is_some_and(|left| left > 0)
     }
 
+    /// Whether it is a refusal that does not speak as the API does: from something between the till and the store.
+    pub fn is_from_in_between(&self) -> bool {
+        (300..499).contains(&self.status) && self.status != 429 && !is_the_apis(&self.body)
+    }
+
     /// Whether it may be about what was asked for, as the refusal of a cursor that has died is, whatever status a store
     /// gives that; and not about who asks, nor from something in between.
     pub(crate) fn is_about_the_question(&self) -> bool {

@@ -6,7 +6,7 @@
 //!
 //! It is memory of one process. What an earlier one read is of no use: only the wall clock could tell its age.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
@@ -27,6 +27,8 @@ pub struct Bases {
     passed_ms: u64,
     /// When the last pull that brought all news began.
     pulled_ms: Option<u64>,
+    /// Customers that the last list of everybody lacked, although they are there: no pull says anything of them.
+    overlooked: BTreeSet<CustomerId>,
     /// Customers that were read by id since.
     read: BTreeMap<CustomerId, Read>,
 }
@@ -60,6 +62,11 @@ impl Bases {
         self.read.retain(|_, read| read.answered_ms > began.0);
     }
 
+    /// A list of everybody lacked these, and they are not known to be gone.
+    pub fn overlooked(&mut self, ids: BTreeSet<CustomerId>) {
+        self.overlooked = ids;
+    }
+
     /// These customers were asked for by id then, and the answer is here.
     pub fn read(&mut self, ids: impl IntoIterator<Item = CustomerId>, asked: BaseTime) {
         let read = Read { asked_ms: asked.0, answered_ms: self.passed_ms };
@@ -70,7 +77,7 @@ impl Bases {
     /// slow that the way there and back takes longer, that is the best there is.
     pub fn is_fresh(&self, id: CustomerId, fresh_ms: u64) -> bool {
         let asked_ms = self.read.get(&id).map(|read| read.asked_ms);
-        let newest_ms = asked_ms.max(self.pulled_ms);
+        let newest_ms = asked_ms.max(self.pulled_ms.filter(|_| !self.overlooked.contains(&id)));
         let age_ms = newest_ms.map_or(u64::MAX, |at_ms| self.passed_ms - at_ms);
         age_ms <= fresh_ms || self.was_read_just_now(id)
     }
@@ -120,6 +127,16 @@ mod tests {
         assert!(bases.is_fresh(ANA, 10_000) && !bases.is_fresh(BO, 10_000) && !bases.was_read_just_now(ANA));
         bases.tick(19_001, noon(19_001));
         assert!(!bases.is_fresh(ANA, 10_000));
+    }
+
+    #[test]
+    fn who_was_overlooked_by_a_list_is_no_fresher_for_it() {
+        let mut bases = pulled();
+        bases.overlooked([BO].into());
+        assert!(bases.is_fresh(ANA, 10_000) && !bases.is_fresh(BO, 10_000));
+        let asked = bases.tick(100, noon(100));
+        bases.read([BO], asked);
+        assert!(bases.is_fresh(BO, 10_000));
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod reconcile;
 mod recover;
 mod retry;
 mod secrets;
+mod server_clock;
 mod ticket;
 mod tidied;
 mod upload;
@@ -59,6 +60,7 @@ pub use rate::{Pacer, RateHeaders};
 pub use reconcile::reconcile;
 pub use recover::{Recovered, recover};
 pub use retry::{Misses, RetryOptions, crowd_wait_ms};
+pub use server_clock::ServerClock;
 pub use ticket::{Ticket, Tickets};
 pub use upload::{
     Committed, EmailEdit, EmailOrder, ReadFailure, Step, ToSend, Upload, UploadOptions, Write, order_emails,

@@ -83,10 +83,10 @@ impl Payload {
         self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)
     }
 
-    /// Whether it changes a balance. A store may move one without a newer `date_modified`, so no pull tells of it: its base
-    /// is read for this very batch.
-    pub fn moves_money(&self) -> bool {
-        self.value(FieldId::STORE_CREDIT_AMOUNTS).is_some()
+    /// Whether it changes a balance, or form fields. A store may move those without a newer `date_modified`, so no pull tells of
+    /// it: their base is read for this very batch.
+    pub fn is_of_undated(&self) -> bool {
+        [FieldId::STORE_CREDIT_AMOUNTS, FieldId::FORM_FIELDS].iter().any(|field| self.value(*field).is_some())
     }
 
     /// The newest journal row that is covered.

@@ -25,6 +25,8 @@ use crate::customer::{CustomerId, FieldId};
 /// Customers on a page: what is asked for at first, and after each time that it was too much. Each size goes into the one
 /// before it, so that pages by number begin where a larger one did.
 const SIZES: [usize; 5] = [250, 50, 10, 2, 1];
+/// A list that lacks no more than one customer of so many may be whole, if the next one lacks as many.
+const LACKS_ONE_OF: u64 = 20;
 /// Pages in a row on which there is nobody new: whoever tells of a next one after that goes round in circles.
 const IDLE_PAGES: u32 = 3;
 
@@ -118,6 +120,8 @@ pub struct Pull {
     was_set_back: bool,
     /// The newest page told something of the list.
     is_told: bool,
+    /// Customers that the list lacked at its end, of those that there were said to be.
+    lacks: Option<u64>,
 }
 
 impl Pull {
@@ -140,6 +144,7 @@ impl Pull {
             newest: Newest::default(),
             was_set_back: false,
             is_told: false,
+            lacks: None,
         }
     }
 
@@ -186,6 +191,12 @@ impl Pull {
     /// Whether the list told of its end, and did not just bring nobody: only then is nobody known to have changed.
     pub fn is_told(&self) -> bool {
         self.is_told
+    }
+
+    /// How many customers fewer came than there were said to be, if the list came to its end so. A store whose `total` is always
+    /// too high lacks as many the next time, and few: then it is believed, but for deletions.
+    pub fn lacks(&self) -> Option<u64> {
+        self.lacks.filter(|lacks| lacks * LACKS_ONE_OF <= self.seen.len().max(LACKS_ONE_OF))
     }
 
     /// Whether a record may be news although it bears an older time than what is known: the server's clock was set back.
@@ -265,10 +276,13 @@ impl Pull {
         }
         // A total below what was seen is no word about the end: as long as there is a cursor, it is followed.
         let is_disproved = page.cursor.is_some() && self.total.is_some_and(|total| self.seen.len() > total);
+        let is_full_first = self.place == Place::Start && page.customers.len() >= SIZES[self.size];
         let is_over = match (page.more, self.total) {
             (More::Yes, _) => false,
             _ if is_disproved => false,
             (More::No, _) => !self.is_short(),
+            // A total that is just a full first page, with a cursor behind it, may be the page's own.
+            (More::Untold, Some(_)) if is_full_first && page.cursor.is_some() => false,
             (More::Untold, Some(_)) => !self.is_short(),
             (More::Untold, None) => false,
         };
@@ -314,6 +328,7 @@ impl Pull {
             return PullStep::Over(Ok(()));
         }
         let (seen, total) = (self.seen.len(), self.total.unwrap_or_default());
+        self.lacks = Some(total - seen);
         PullStep::Over(Err(format!("it showed {seen} of {total} customers")))
     }
 
@@ -408,12 +423,12 @@ impl Witnesses {
     }
 }
 
-/// How many deletions are believed without a person's word.
+/// How many deletions are believed within a day without a person's word. Never more than half of the file, but one in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeletionBrake {
     /// So many of a hundred customers of the file. Default: 5.
     pub percent: u8,
-    /// But as many as this in any case. Default: 20.
+    /// But as many as this, unless that is more than half of them. Default: 20.
     pub at_least: u64,
 }
 
@@ -424,10 +439,13 @@ impl Default for DeletionBrake {
 }
 
 impl DeletionBrake {
-    /// How many of a file's `customers` may go, when `word` is what a person has allowed.
-    pub fn most(&self, customers: u64, word: Option<u64>) -> u64 {
-        let share = customers.saturating_mul(u64::from(self.percent)) / 100;
-        share.max(self.at_least).max(word.unwrap_or_default())
+    /// How many of a file's `customers` may go, of which `lately` went within the last day, when `word` is what a person has
+    /// allowed. A store that hides a few at a time is stopped as one that hides many.
+    pub fn most(&self, customers: u64, lately: u64, word: Option<u64>) -> u64 {
+        let before = customers.saturating_add(lately);
+        let share = before.saturating_mul(u64::from(self.percent)) / 100;
+        let a_day = share.max(self.at_least).min((before / 2).max(1));
+        a_day.saturating_sub(lately).max(word.unwrap_or_default())
     }
 }
 
@@ -644,9 +662,18 @@ mod tests {
     #[test]
     fn the_brake_is_a_share_a_few_in_any_case_and_what_a_person_says() {
         let brake = DeletionBrake::default();
-        assert_eq!([10, 400, 1_000].map(|customers| brake.most(customers, None)), [20, 20, 50]);
-        assert_eq!(brake.most(1_000, Some(700)), 700);
-        assert_eq!(brake.most(1_000, Some(1)), 50);
+        let most = |customers| brake.most(customers, 0, None);
+        assert_eq!([0, 1, 10, 39, 400, 1_000].map(most), [1, 1, 5, 19, 20, 50]);
+        assert_eq!(brake.most(1_000, 0, Some(700)), 700);
+        assert_eq!(brake.most(1_000, 0, Some(1)), 50);
+    }
+
+    #[test]
+    fn it_counts_what_went_within_a_day() {
+        let brake = DeletionBrake::default();
+        assert_eq!([0, 4, 5, 9].map(|lately| brake.most(10 - lately, lately, None)), [5, 1, 0, 0]);
+        assert_eq!(brake.most(950, 50, None), 0);
+        assert_eq!(brake.most(950, 50, Some(3)), 3);
     }
 
     #[test]

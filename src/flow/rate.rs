@@ -28,7 +28,8 @@ pub struct Pacer {
     in_flight: u64,
     window_ends_ms: u64,
     blocked_until_ms: u64,
-    limited_in_a_row: u32,
+    /// Refusals in a row, of reads and of updates: an answer to one says nothing of the other.
+    limited_in_a_row: [u32; 2],
     /// Windows, one after the other, in which the store said `429`.
     crowded_windows: u32,
     limited_ms: u64,
@@ -62,7 +63,7 @@ impl Pacer {
             in_flight: 0,
             window_ends_ms: 0,
             blocked_until_ms: 0,
-            limited_in_a_row: 0,
+            limited_in_a_row: [0; 2],
             crowded_windows: 0,
             limited_ms: 0,
             window_ms: 0,
@@ -89,27 +90,40 @@ impl Pacer {
         let (Some(left), Some(reset_ms)) = (headers.left, headers.reset_ms) else { return };
         self.window_ms = self.window_ms.max(reset_ms);
         let ends_ms = now_ms + reset_ms;
-        let same_window = now_ms < self.window_ends_ms && ends_ms <= self.window_ends_ms + SAME_WINDOW_MS;
+        // An end that is told to be earlier by more than that is of another window: what was told of the one before is over.
+        let same_window =
+            now_ms < self.window_ends_ms && ends_ms.abs_diff(self.window_ends_ms) <= SAME_WINDOW_MS;
         self.left = if same_window { self.left.min(left) } else { left };
         self.window_ends_ms = if same_window { self.window_ends_ms } else { ends_ms };
         self.quota = headers.quota.unwrap_or(self.quota.max(left));
     }
 
-    /// The store said `429`. `chance` is drawn from `0.0..1.0`. Returns the instant until which all wait.
-    pub fn limited(&mut self, headers: &RateHeaders, now_ms: u64, chance: f64) -> u64 {
+    /// The store said `429` to an update, or to a read. `chance` is drawn from `0.0..1.0`. Returns the instant until which all
+    /// wait: what it tells now goes before what it told earlier.
+    pub fn limited(&mut self, headers: &RateHeaders, is_update: bool, now_ms: u64, chance: f64) -> u64 {
+        let in_a_row = &mut self.limited_in_a_row[usize::from(is_update)];
+        let refusals = *in_a_row;
+        *in_a_row += 1;
         let headers = headers.believable();
         let told = headers.reset_ms.or(headers.retry_after_ms);
         self.notice_crowd(now_ms);
         let wait_ms = match told {
             Some(told_ms) => told_ms + (self.spread_ms() as f64 * chance) as u64,
             None => {
-                let full =
-                    BLIND_WAIT_MS.saturating_mul(1 << self.limited_in_a_row.min(10)).min(BLIND_WAIT_CAP_MS);
+                let full = BLIND_WAIT_MS.saturating_mul(1 << refusals.min(10)).min(BLIND_WAIT_CAP_MS);
                 full / 2 + (full as f64 / 2.0 * chance) as u64
             }
         };
-        self.limited_in_a_row += 1;
-        self.blocked_until_ms = self.blocked_until_ms.max(now_ms.saturating_add(wait_ms));
+        let until_ms = now_ms.saturating_add(wait_ms);
+        self.blocked_until_ms = match told {
+            // Of refusals that come together, the last to come back waits for all.
+            Some(told_ms) => {
+                let is_of_the_same = self.blocked_until_ms <= now_ms + told_ms + self.spread_ms();
+                self.window_ends_ms = self.window_ends_ms.min(now_ms + told_ms);
+                if is_of_the_same { self.blocked_until_ms.max(until_ms) } else { until_ms }
+            }
+            None => self.blocked_until_ms.max(until_ms),
+        };
         self.blocked_until_ms
     }
 
@@ -128,9 +142,9 @@ impl Pacer {
         if self.crowded_windows < CROWD_AFTER { JITTER_MS } else { self.window_ms.max(JITTER_MS) }
     }
 
-    /// A request was let through.
-    pub fn passed(&mut self) {
-        self.limited_in_a_row = 0;
+    /// An update was let through, or a read.
+    pub fn passed(&mut self, is_update: bool) {
+        self.limited_in_a_row[usize::from(is_update)] = 0;
     }
 }
 
@@ -185,15 +199,40 @@ mod tests {
     #[test]
     fn a_429_waits_as_told_or_grows_when_told_nothing() {
         let mut pacer = Pacer::new(10);
-        assert_eq!(pacer.limited(&told(0, 700), 0, 0.0), 700);
+        assert_eq!(pacer.limited(&told(0, 700), true, 0, 0.0), 700);
         let mut pacer = Pacer::new(10);
         let after = RateHeaders { retry_after_ms: Some(2_000), ..RateHeaders::default() };
-        assert_eq!(pacer.limited(&after, 100, 0.0), 2_100);
+        assert_eq!(pacer.limited(&after, true, 100, 0.0), 2_100);
         let mut pacer = Pacer::new(10);
-        let waits: Vec<u64> = (0..8).map(|_| pacer.limited(&RateHeaders::default(), 0, 1.0)).collect();
+        let waits: Vec<u64> = (0..8)
+            .map(|_| {
+                pacer.passed(false);
+                pacer.limited(&RateHeaders::default(), true, 0, 1.0)
+            })
+            .collect();
         assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
-        pacer.passed();
-        assert_eq!(pacer.limited(&RateHeaders::default(), 100_000, 0.0), 100_250);
+        pacer.passed(true);
+        assert_eq!(pacer.limited(&RateHeaders::default(), true, 100_000, 0.0), 100_250);
+    }
+
+    #[test]
+    fn what_is_told_now_goes_before_what_was_told_earlier() {
+        let mut pacer = Pacer::new(10);
+        pacer.sent();
+        pacer.returned(&told(0, 15_000), 0);
+        assert_eq!(pacer.ready_at_ms(0), 15_000);
+        let bare = RateHeaders { reset_ms: Some(3_000), ..RateHeaders::default() };
+        assert_eq!(pacer.limited(&bare, true, 100, 0.0), 3_100);
+        assert_eq!(pacer.ready_at_ms(100), 3_100);
+        let mut pacer = Pacer::new(10);
+        pacer.limited(&told(0, 15_000), true, 0, 0.0);
+        assert_eq!(pacer.limited(&told(0, 3_000), true, 100, 0.0), 3_100);
+        pacer.returned(&told(20, 2_000), 3_200);
+        assert_eq!(pacer.ready_at_ms(3_200), 3_200, "a new window");
+        let mut pacer = Pacer::new(10);
+        pacer.returned(&told(0, 15_000), 0);
+        pacer.returned(&told(20, 2_000), 4_000);
+        assert_eq!(pacer.ready_at_ms(4_000), 4_000, "what was left of the one before is of no account");
     }
 
     #[test]
@@ -202,7 +241,7 @@ mod tests {
         let refused = |pacer: &mut Pacer, now_ms| {
             pacer.sent();
             pacer.returned(&told(0, 30_000), now_ms);
-            pacer.limited(&told(0, 30_000), now_ms, 1.0) - now_ms - 30_000
+            pacer.limited(&told(0, 30_000), true, now_ms, 1.0) - now_ms - 30_000
         };
         assert_eq!(refused(&mut pacer, 0), 250);
         assert_eq!(refused(&mut pacer, 10), 250, "three that were refused together are one refusal");
@@ -218,6 +257,6 @@ mod tests {
         pacer.sent();
         pacer.returned(&mad, 5);
         assert_eq!(pacer.ready_at_ms(5), 5);
-        assert_eq!(pacer.limited(&mad, 5, 0.0), 5 + LONGEST_WINDOW_MS);
+        assert_eq!(pacer.limited(&mad, true, 5, 0.0), 5 + LONGEST_WINDOW_MS);
     }
 }

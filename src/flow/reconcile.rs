@@ -1,8 +1,8 @@
 //! The answer to an update: what the server confirms becomes the snapshot, and the edits that it covers settle.
 
 use super::merge::{Sent, merge, written_over};
-use super::{CustomerPlan, Dirty, Policies};
-use crate::customer::{BadRecord, FieldId, Record, Value};
+use super::{CustomerPlan, Dirty, Policies, is_outdated};
+use crate::customer::{Attributes, BadRecord, FieldId, Record, Value};
 
 /// Decides what becomes of a customer whose update was accepted with the record `answer`.
 ///
@@ -22,6 +22,10 @@ pub fn reconcile(
         None => answer.clone(),
     };
     let told = answer.attributes()?;
+    let known = dirty.base.as_ref().map(Record::attributes).transpose()?;
+    if known.is_some_and(|known| is_outdated(&known, &told, None)) {
+        return merge(dirty, &accepted_only(dirty, sent, &told)?, Some(sent), policies);
+    }
     let base = dirty.base.as_ref().map(Record::attributes).transpose()?;
     let before = |field| base.as_ref().map_or(Value::Null, |base| base.get(field));
     for field in FieldId::columns().filter(|field| !told.has(*field) || !told.tells(*field)) {
@@ -37,4 +41,16 @@ pub fn reconcile(
         now = now.with(FieldId::DATE_MODIFIED, &Value::Null)?;
     }
     merge(dirty, &now, Some(sent), policies)
+}
+
+/// An answer that is older than what is known tells what became of the attributes that were sent, and no news of any other.
+fn accepted_only(dirty: &Dirty, sent: &Sent, told: &Attributes<'_>) -> Result<Record, BadRecord> {
+    let Some(mut now) = dirty.base.clone() else { return Ok(Record::new("{}")) };
+    for (field, value) in &sent.fields {
+        let before = now.attributes()?.get(*field);
+        let is_told = told.has(*field) && told.tells(*field);
+        let value = if is_told { told.get(*field) } else { written_over(&before, value) };
+        now = now.with(*field, &value)?;
+    }
+    Ok(now)
 }

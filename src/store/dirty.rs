@@ -90,7 +90,7 @@ impl Store {
             for (dirty, payload) in diffs.into_iter().filter_map(|(dirty, diff)| Some((dirty, diff.payload?)))
             {
                 planned.emails.extend(email_edit(&dirty, &payload));
-                planned.adjusting.extend(payload.moves_money().then_some(dirty.id));
+                planned.adjusting.extend(payload.is_of_undated().then_some(dirty.id));
                 planned.customers.push(dirty.id);
             }
         }

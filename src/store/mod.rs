@@ -73,7 +73,7 @@ pub(crate) use pull::{Judging, PageKind, Taken};
 pub(crate) use query::{Found, Parameters};
 pub use read::{DecisionRow, JournalRow, Status};
 pub use receipt::{Fate, Receipt};
-pub(crate) use state::{FullPull, PullClock};
+pub(crate) use state::{FullPull, Lacks, PullClock};
 pub(crate) use syncs::{Ended, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};
 

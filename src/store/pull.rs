@@ -182,6 +182,23 @@ impl Store {
         )
     }
 
+    /// All of those.
+    pub(crate) fn all_unseen(&self) -> Result<BTreeSet<CustomerId>> {
+        let all = "SELECT id FROM snapshot WHERE id NOT IN (SELECT id FROM pull_seen)";
+        Ok(self.ids(all, [])?.into_iter().collect())
+    }
+
+    /// Those of these customers that the file takes for being there.
+    pub(crate) fn of_snapshot(&self, ids: &[CustomerId]) -> Result<BTreeSet<CustomerId>> {
+        self.engine_read(|transaction| {
+            let mut there = BTreeSet::new();
+            for id in ids {
+                there.extend(dirty::load_snapshot(transaction, *id)?.map(|_| *id));
+            }
+            Ok(there)
+        })
+    }
+
     /// Two customers that a full pull saw, so that a question by id is answered by somebody.
     pub(crate) fn company_of_list(&self) -> Result<Vec<CustomerId>> {
         self.ids(
@@ -219,6 +236,24 @@ impl Store {
             let mut statement = transaction.prepare_cached(sql)?;
             let ids = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?)))?;
             Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Those of these records that are older than what is known of their customers.
+    pub(crate) fn outdated(
+        &self,
+        page: &[(Attributes<'_>, &str)],
+        server_now: Option<DateTime<Utc>>,
+    ) -> Result<BTreeSet<CustomerId>> {
+        self.engine_read(|transaction| {
+            let mut outdated = BTreeSet::new();
+            for (told, _) in page {
+                let Some(known) = dirty::load_snapshot(transaction, told.id())? else { continue };
+                if is_outdated(&known.attributes()?, told, server_now) {
+                    outdated.insert(told.id());
+                }
+            }
+            Ok(outdated)
         })
     }
 

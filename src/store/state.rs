@@ -71,7 +71,25 @@ pub(crate) struct PullClock {
     pub(crate) here: DateTime<Utc>,
 }
 
+/// What a list lacked that was not whole, and had come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lacks {
+    /// From when on it asked; none: for everybody.
+    pub(crate) cursor: Option<DateTime<Utc>>,
+    pub(crate) lacks: u64,
+}
+
 impl Store {
+    /// What the last list lacked, if it was not whole.
+    pub(crate) fn lacks(&self) -> Result<Option<Lacks>> {
+        Ok(self.state("list_lacks")?.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    pub(crate) fn note_lacks(&mut self, lacks: Option<&Lacks>) -> Result<()> {
+        let text = lacks.map(|lacks| serde_json::to_string(lacks).unwrap_or_default());
+        self.set_state("list_lacks", text.as_deref())
+    }
+
     pub(crate) fn state(&self, key: &str) -> Result<Option<String>> {
         self.connection
             .prepare_cached("SELECT value FROM state WHERE key = ?1")
@@ -150,6 +168,27 @@ impl Store {
     pub(crate) fn set_body_limit(&mut self, bytes: usize, now: DateTime<Utc>) -> Result<()> {
         self.set_state("body_limit_bytes", Some(&bytes.to_string()))?;
         self.set_time("body_limit_at", Some(now))
+    }
+
+    /// How many customers were believed to be gone within the last day, without a person's word.
+    pub(crate) fn gone_lately(&self, now: DateTime<Utc>) -> Result<u64> {
+        Ok(self.gone_by_time(now)?.iter().map(|(_, count)| count).sum())
+    }
+
+    /// So many more are.
+    pub(crate) fn note_gone(&mut self, count: u64, now: DateTime<Utc>) -> Result<()> {
+        let mut gone = self.gone_by_time(now)?;
+        gone.push((now, count));
+        self.set_state("gone_lately", Some(&serde_json::to_string(&gone).unwrap_or_default()))
+    }
+
+    /// A clock that was set makes nobody forget: what lies ahead counts.
+    fn gone_by_time(&self, now: DateTime<Utc>) -> Result<Vec<(DateTime<Utc>, u64)>> {
+        let text = self.state("gone_lately")?;
+        let mut gone: Vec<(DateTime<Utc>, u64)> =
+            text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        gone.retain(|(at, _)| now - *at < TimeDelta::days(1));
+        Ok(gone)
     }
 
     pub(crate) fn time(&self, key: &str) -> Result<Option<DateTime<Utc>>> {

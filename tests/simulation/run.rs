@@ -109,7 +109,7 @@ fn each_till(world: &Shared, act: impl Fn(&Shared) -> Result<(), String>) -> Res
 
 /// Runs the engine in this weather. That it fails is no problem, as long as it fails with a word for it.
 fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) -> Result<(), String> {
-    let (path, chance) = {
+    let (path, chance, word) = {
         let mut world = world.lock();
         world.note(format!("== {job:?} {weather:?}"));
         (world.calls, world.weather) = (0, weather);
@@ -117,7 +117,8 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
         if weather.is_down && !world.happens(1.0) {
             world.weather.is_down = false;
         }
-        (world.till().path.clone(), world.random.fork())
+        let word = world.is_calm.then_some(world.deleted.len() as u64);
+        (world.till().path.clone(), world.random.fork(), word)
     };
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let store = Store::open(&path)?;
@@ -130,6 +131,10 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
                 .pull(Extent::Changes)
                 .map(|report| (report.incomplete.is_none(), format!("{report:?}"))),
             Job::FullPull => {
+                // In the end somebody says how many the office has deleted: a shop of three is emptied by nothing else.
+                if let Some(deleted) = word {
+                    engine.allow_deletions(deleted);
+                }
                 engine.pull(Extent::Full).map(|report| (report.incomplete.is_none(), format!("{report:?}")))
             }
         }
@@ -171,6 +176,7 @@ fn is_expected(error: &Error) -> bool {
 fn calm(world: &Shared, script: &Script) -> Result<(), String> {
     {
         let mut world = world.lock();
+        world.is_calm = true;
         world.begin_step(script.steps.len(), script.seed);
         let told = world.core.options().behaviours;
         let is_scarce = world.core.options().quota < 20;

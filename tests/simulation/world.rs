@@ -138,6 +138,8 @@ pub struct World {
     pub runs: u64,
     /// All that was written to an attribute of a customer, in its order.
     pub written: BTreeMap<(i64, String), Vec<Written>>,
+    /// The end has come, in which all is to come right.
+    pub is_calm: bool,
     /// Customers that the back office deleted.
     pub deleted: BTreeSet<i64>,
     pub(crate) now_ms: u64,
@@ -206,6 +208,7 @@ impl World {
             calls: 0,
             runs: 0,
             written: BTreeMap::new(),
+            is_calm: false,
             deleted: BTreeSet::new(),
             now_ms: 0,
             events: BTreeMap::new(),

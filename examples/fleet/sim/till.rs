@@ -129,6 +129,7 @@ impl Till {
     /// The answer to a call.
     pub fn take(&mut self, ticket: Ticket, outcome: &Outcome, now_ms: u64) {
         let answer = outcome.as_ref().map(answer).map_err(Clone::clone);
+        let is_update = matches!(&self.doing, Doing::Upload(run) if !run.looks.contains_key(&ticket));
         match &answer {
             Ok(answer) => {
                 self.pacer.returned(&answer.rate, now_ms);
@@ -136,9 +137,9 @@ impl Till {
                     _ if answer.is_crowded() => {}
                     429 => {
                         self.is_short = true;
-                        self.pacer.limited(&answer.rate, now_ms, self.random.f64());
+                        self.pacer.limited(&answer.rate, is_update, now_ms, self.random.f64());
                     }
-                    _ => self.pacer.passed(),
+                    _ => self.pacer.passed(is_update),
                 }
             }
             Err(_) => self.pacer.returned(&RateHeaders::default(), now_ms),

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Plan, as_seen, covered_and_later, put, refuse, refuse_in_flight, settle, stored};
-use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Subject, Value};
-use crate::flow::merge::{brought_together, entries};
-use crate::flow::money::recount;
+use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Record, Subject, Value};
+use crate::flow::merge::{brought_together, edited_as, entries};
+use crate::flow::money::{balance, recount};
 use crate::flow::{
     CannotDecide, Change, ConflictPlan, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement,
     SnapshotPlan,
@@ -47,8 +47,13 @@ pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
     let mut plan = CustomerPlan::nothing(dirty.id);
     match what {
         Discarded::All | Discarded::Subject(Subject::Customer) if dirty.is_gone() => {
-            as_seen(dirty, &Subject::Customer, seen)?;
+            let open = as_seen(dirty, &Subject::Customer, seen)?;
             refuse_in_flight(dirty, dirty.ops.iter())?;
+            let (shown, later): (Vec<&Op>, Vec<&Op>) =
+                dirty.ops.iter().partition(|op| op.waits_for_a_person());
+            if let (Some(open), false) = (open, later.is_empty()) {
+                return later_than_gone(dirty, open, &shown, &later);
+            }
             settle(&mut plan, &dirty.ops.iter().collect::<Vec<_>>(), Outcome::Discarded);
             close(&mut plan, dirty.open.iter());
             (plan.snapshot, plan.remove_row) = (SnapshotPlan::Keep, true);
@@ -78,6 +83,41 @@ pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
     }
     recount(dirty, &mut plan)?;
     end_of_whole(dirty, &mut plan);
+    Ok(plan)
+}
+
+/// A customer that is gone was edited since that was shown: the edits that were shown are given up, and the later ones wait as
+/// a conflict of their own, on top of what the store had.
+fn later_than_gone(dirty: &Dirty, open: &OpenConflict, shown: &[&Op], later: &[&Op]) -> Plan {
+    let mut plan = CustomerPlan::nothing(dirty.id);
+    settle(&mut plan, shown, Outcome::Discarded);
+    settle(&mut plan, later, Outcome::Held);
+    close(&mut plan, dirty.open.iter());
+    let base = (open.base != "null").then(|| Record::new(open.base.clone()));
+    let base = base.as_ref().map(Record::attributes).transpose()?;
+    let fields: BTreeSet<FieldId> =
+        shown.iter().map(|op| op.field).filter(|field| *field != FieldId::NEW_PASSWORD).collect();
+    for field in fields {
+        let Some(was) = base.as_ref().map(|base| base.get(field)) else { continue };
+        let mut on_top = later.iter().copied().filter(|op| op.field == field);
+        let value = match field {
+            FieldId::STORE_CREDIT_AMOUNTS => balance(&was, on_top),
+            _ if on_top.next().is_some() => None,
+            _ => Some(was),
+        };
+        plan.columns.extend(value.map(|value| (field, value)));
+    }
+    plan.conflicts.push(ConflictPlan::Record {
+        subject: Subject::Customer,
+        base: open.base.clone(),
+        local: edited_as(dirty, later, &plan.columns),
+        remote: "null".to_owned(),
+        policy: "hold",
+        resolution: None,
+        result: None,
+        author: later.last().and_then(|op| op.author.clone()),
+        seq: later.last().map(|op| op.seq),
+    });
     Ok(plan)
 }
 

@@ -150,10 +150,16 @@ fn known_base(dirty: &Dirty) -> Option<Record> {
 
 /// The edited attributes as one JSON object.
 pub(super) fn edited(dirty: &Dirty) -> String {
-    let fields: BTreeSet<FieldId> = dirty.ops.iter().map(|op| op.field).collect();
+    edited_as(dirty, &dirty.ops.iter().collect::<Vec<_>>(), &[])
+}
+
+/// The attributes that these edits are about, once the working copy has these `columns`.
+pub(super) fn edited_as(dirty: &Dirty, ops: &[&Op], columns: &[(FieldId, Value)]) -> String {
+    let fields: BTreeSet<FieldId> = ops.iter().map(|op| op.field).collect();
+    let planned = |field: FieldId| columns.iter().find(|(of, _)| *of == field).map(|(_, value)| value);
     let value = |field: FieldId| match field {
         FieldId::NEW_PASSWORD => "\"***\"".to_owned(),
-        field => dirty.row.get(field).to_json(),
+        field => planned(field).unwrap_or_else(|| dirty.row.get(field)).to_json(),
     };
     let members: Vec<String> =
         fields.into_iter().map(|field| format!("\"{field}\":{}", value(field))).collect();

@@ -27,7 +27,12 @@ pub(super) struct ToRead {
     pub(super) at_ms: u64,
     /// They were not there when they were read back before.
     is_second: bool,
+    /// How often the answer was older than what is known.
+    lags: u32,
 }
+
+/// So often an answer that is older than what is known is no answer.
+const LAGS_AT_MOST: u32 = 3;
 
 /// A batch whose reading back is on its way.
 #[derive(Debug)]
@@ -46,7 +51,7 @@ pub(super) struct Doubts {
 impl Doubts {
     /// Reads a batch back, from `at_ms` on.
     pub(super) fn add(&mut self, group: Group, doubt: Doubt, at_ms: u64) {
-        self.waiting.push(ToRead { group, doubt, at_ms, is_second: false });
+        self.waiting.push(ToRead { group, doubt, at_ms, is_second: false, lags: 0 });
     }
 
     /// A reading back that brought nothing is repeated.
@@ -61,10 +66,10 @@ impl Doubts {
 
     /// Reads a batch back in parts.
     pub(super) fn divide(&mut self, read: ToRead, at_once: usize) {
-        let ToRead { group, doubt, at_ms, is_second } = read;
+        let ToRead { group, doubt, at_ms, is_second, lags } = read;
         for ids in group.ids.chunks(at_once) {
             let group = Group { ids: ids.to_vec(), ..group.clone() };
-            self.waiting.push(ToRead { group, doubt: doubt.clone(), at_ms, is_second });
+            self.waiting.push(ToRead { group, doubt: doubt.clone(), at_ms, is_second, lags });
         }
     }
 
@@ -123,8 +128,33 @@ impl Doubts {
         }
         reading.read.group.ids.retain(|id| shown.contains(id));
         let doubt = reading.read.doubt.clone();
-        self.waiting.push(ToRead { group: Group::of(missing), doubt, at_ms: again_ms, is_second: true });
+        self.waiting.push(ToRead {
+            group: Group::of(missing),
+            doubt,
+            at_ms: again_ms,
+            is_second: true,
+            lags: 0,
+        });
         Vec::new()
+    }
+
+    /// The answer shows these as they were before what is known. Returns those that are read back once more, at `again_ms`.
+    pub(super) fn lagging(
+        &mut self,
+        ticket: Ticket,
+        ids: &BTreeSet<CustomerId>,
+        again_ms: u64,
+    ) -> BTreeSet<CustomerId> {
+        let Some(Reading { read, .. }) = self.reading.get_mut(&ticket) else { return BTreeSet::new() };
+        let later: Vec<CustomerId> = read.group.ids.iter().copied().filter(|id| ids.contains(id)).collect();
+        if later.is_empty() || read.lags >= LAGS_AT_MOST {
+            return BTreeSet::new();
+        }
+        read.group.ids.retain(|id| !ids.contains(id));
+        let (doubt, lags) = (read.doubt.clone(), read.lags + 1);
+        let group = Group { suspects: None, part_of: None, ..read.group.part(&later) };
+        self.waiting.push(ToRead { group, doubt, at_ms: again_ms, is_second: false, lags });
+        later.into_iter().collect()
     }
 
     pub(super) fn in_flight(&self) -> usize {

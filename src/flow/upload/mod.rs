@@ -383,6 +383,17 @@ impl Upload {
         self.doubts.missing(ticket, shown, now_ms + self.options.grace_ms)
     }
 
+    /// The answer to a `Read` shows these customers as they were before what is known of them: its reads lag behind its writes,
+    /// and nothing is told by it. Returns those that are read back once more; a store that goes on like that was set back.
+    pub fn lagging(
+        &mut self,
+        ticket: Ticket,
+        ids: &BTreeSet<CustomerId>,
+        now_ms: u64,
+    ) -> BTreeSet<CustomerId> {
+        self.doubts.lagging(ticket, ids, now_ms + self.options.grace_ms)
+    }
+
     /// Attributes that the store refused, or showed as they were before, when it answered the update that is now read back:
     /// what still is as it was did not land.
     pub fn denied(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
