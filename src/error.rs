@@ -208,7 +208,15 @@ impl Error {
     /// Nothing may be written to the file as things are: not even when the next try is.
     pub(crate) fn forbids_writing(&self) -> bool {
         use Failure::*;
-        matches!(*self.0, TwoSqlites(_) | LogGone(_) | Moved(_) | Linked(_) | LockGone(_))
+        matches!(
+            *self.0,
+            TwoSqlites(_) | LogGone(_) | Moved(_) | Linked(_) | LockGone(_) | NewerSchema { .. }
+        )
+    }
+
+    /// Another program has upgraded the file: this one can do nothing more with it.
+    pub(crate) fn is_newer_schema(&self) -> bool {
+        matches!(*self.0, Failure::NewerSchema { .. })
     }
 
     pub(crate) fn is_wrong_key(&self) -> bool {

@@ -221,6 +221,91 @@ fn a_file_of_a_newer_schema_is_refused_and_not_touched() {
     assert_eq!(std::fs::read(&till.path).unwrap(), before);
 }
 
+// ---- another program upgrades the file meanwhile -----------------------------------------------------------------
+
+/// As a version that is newer than this one would leave the file.
+fn upgrade_to_a_newer_one(path: &Path) {
+    let newer = "BEGIN;
+        CREATE TABLE later (id INTEGER PRIMARY KEY);
+        INSERT INTO tillsync_schema_history SELECT 99, 'later', applied_on, checksum FROM tillsync_schema_history LIMIT 1;
+        COMMIT";
+    let newer_version = sql(path);
+    newer_version.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    newer_version.execute_batch(newer).unwrap();
+}
+
+/// All that the engine writes, and the journal.
+fn contents(path: &Path) -> Vec<String> {
+    let file = sql(path);
+    let tables =
+        ["state", "snapshot", "journal", "batch", "batch_item", "conflict", "engine_guard", "tillsync_syncs"];
+    let text = |table: &&str| {
+        let mut rows = file.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = rows.column_count();
+        let rows = rows.query_map([], |row| (0..columns).map(|at| row.get(at)).collect()).unwrap();
+        let rows: Vec<Vec<rusqlite::types::Value>> = rows.collect::<rusqlite::Result<_>>().unwrap();
+        format!("{rows:?}")
+    };
+    tables.iter().map(text).collect()
+}
+
+#[test]
+fn a_sync_after_that_says_so_and_writes_nothing() {
+    let till = till(3);
+    let mut engine = till.engine();
+    engine.sync().unwrap();
+    till.set(1, "phone", "555-0142");
+    upgrade_to_a_newer_one(&till.path);
+    let before = contents(&till.path);
+    assert_eq!(engine.sync().unwrap_err().code(), "newer_schema");
+    assert_eq!(engine.push().unwrap_err().code(), "newer_schema");
+    assert_eq!(contents(&till.path), before);
+    assert_eq!(till.puts(), Vec::<String>::new());
+}
+
+/// What was on its way is in doubt, as after a crash, and the newer version reads it back.
+#[test]
+fn a_sync_in_the_middle_of_which_that_happens_stops_before_it_writes() {
+    let till = till(3);
+    till.set(1, "phone", "555-0142");
+    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (path, at_that_moment) = (till.path.clone(), kept.clone());
+    let odd = common::odd::Odd::before(&till.sandbox).answer(move |asked, _| {
+        if asked.is_put() {
+            upgrade_to_a_newer_one(&path);
+            *at_that_moment.lock().unwrap() = contents(&path);
+        }
+    });
+    let mut engine = till.through(&odd).engine();
+    assert_eq!(engine.sync().unwrap_err().code(), "newer_schema");
+    assert_eq!(contents(&till.path), *kept.lock().unwrap());
+    let in_doubt: i64 =
+        sql(&till.path).query_row("SELECT count(*) FROM batch_item", [], |r| r.get(0)).unwrap();
+    assert_eq!(in_doubt, 1);
+}
+
+#[test]
+fn a_worker_says_so_and_ends() {
+    let till = till(3);
+    let options = tillsync::SyncerOptions {
+        look: std::time::Duration::from_millis(20),
+        ..tillsync::SyncerOptions::default()
+    };
+    let (syncer, events) = tillsync::Syncer::start(till.engine(), options).unwrap();
+    let mut said = Vec::new();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !events.have_ended() && std::time::Instant::now() < deadline {
+        match events.next(std::time::Duration::from_millis(100)) {
+            Some(tillsync::Event::SyncFinished(_)) => upgrade_to_a_newer_one(&till.path),
+            Some(tillsync::Event::SyncFailed { code, .. }) => said.push(code),
+            _ => {}
+        }
+    }
+    assert_eq!(said, ["newer_schema"]);
+    assert!(events.have_ended());
+    assert!(syncer.stop(std::time::Duration::from_secs(5)));
+}
+
 // ---- an app that has migrations of its own -------------------------------------------------------------------------
 
 fn migrations_of_the_app() -> refinery::Runner {

@@ -305,6 +305,20 @@ fn killed_and_started_again_it_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_worker_whose_file_another_program_upgrades_says_so_and_ends() {
+    let till = till(3);
+    let mut worker = till.worker(&[]);
+    while worker.line()["event"] != "sync_finished" {}
+    let newer = "BEGIN;
+        CREATE TABLE later (id INTEGER PRIMARY KEY);
+        INSERT INTO tillsync_schema_history SELECT 99, 'later', applied_on, checksum FROM tillsync_schema_history LIMIT 1;
+        COMMIT";
+    rusqlite::Connection::open(&till.path).unwrap().execute_batch(newer).unwrap();
+    while worker.line()["error"]["code"] != "newer_schema" {}
+    assert_eq!(worker.ended().0.code(), Some(6));
+}
+
+#[test]
 fn an_app_that_reads_no_more_is_an_app_that_has_ended() {
     use std::io::{BufRead, BufReader};
     let till = till(5);

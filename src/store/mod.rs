@@ -202,7 +202,8 @@ impl Store {
         self.refuse_company()?;
         let (path, place, mut began) = (&self.path, &self.place, None);
         let run = || {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+            self.refuse_newer()?;
             began = Some(Instant::now());
             believe_marks(&transaction, true)?;
             let done = work(&transaction)?;

@@ -188,10 +188,23 @@ impl Store {
         if self.schema_seen == Some(self.schema_changes()?) { Ok(()) } else { self.upgrade(false) }
     }
 
+    /// Refuses to go on when another program has upgraded the file meanwhile. It costs next to nothing while nobody has changed
+    /// the schema; inside a transaction that holds the write lock, nobody can before its end.
+    pub(crate) fn refuse_newer(&self) -> Result<()> {
+        if self.schema_seen == Some(self.schema_changes()?) {
+            return Ok(());
+        }
+        let (found, known) = (self.schema_version().map_err(|e| self.error(e))?, schema::newest());
+        match found > known {
+            true => Err(Failure::NewerSchema { path: self.path.clone(), found, known }.into()),
+            false => Ok(()),
+        }
+    }
+
     /// A number that changes with every change of the schema, of whatever process.
     fn schema_changes(&self) -> Result<i64> {
-        let changes = self.connection.pragma_query_value(None, "schema_version", |row| row.get(0));
-        changes.map_err(|e| self.error(e))
+        let ask = || self.connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0));
+        ask().map_err(|e| self.error(e))
     }
 
     fn make_current(&mut self, may_create: bool) -> Result<()> {

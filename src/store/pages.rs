@@ -52,8 +52,9 @@ impl Store {
         self.refuse_company()?;
         // What the next sync would find out again: the commit does not wait for the disk.
         self.waits_for_disk(false)?;
-        let begin = || {
+        let begin = || -> Result<OpenPages, Failed> {
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            self.refuse_newer()?;
             let open = OpenPages { began: Instant::now() };
             believe_marks(&self.connection, true)?;
             Ok(open)
@@ -62,7 +63,7 @@ impl Store {
         if begun.is_err() {
             self.take_back_pages();
         }
-        self.open_pages = Some(begun.map_err(|e| self.error(e))?);
+        self.open_pages = Some(begun.map_err(|failed| failed.at(&self.path))?);
         Ok(())
     }
 

@@ -180,6 +180,8 @@ struct Worker<R> {
     is_offline: bool,
     /// Nothing may be done with the file for now, which was told.
     is_shut_out: bool,
+    /// Another program has upgraded the file, which was told.
+    is_outdated: bool,
     said_alive_ms: Option<u64>,
     looked_for_old_ms: Option<u64>,
     told_of_old: Option<DateTime<Utc>>,
@@ -234,6 +236,7 @@ impl<R: Remote> Worker<R> {
             seen,
             is_offline: false,
             is_shut_out: false,
+            is_outdated: false,
             said_alive_ms: None,
             looked_for_old_ms: None,
             told_of_old: None,
@@ -249,13 +252,17 @@ impl<R: Remote> Worker<R> {
                 Ok(Command::Resume) => self.schedule.resume(),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if let Err(error) = self.look() {
-                tracing::warn!(code = error.code(), "the file cannot be looked at");
+            match self.look() {
+                Ok(()) if self.is_outdated => return,
+                Err(error) if error.is_newer_schema() => return self.queue.push(failed(&error)),
+                Err(error) => tracing::warn!(code = error.code(), "the file cannot be looked at"),
+                Ok(()) => {}
             }
         }
     }
 
-    /// Looks around once, and syncs if it is time to.
+    /// Looks around once, and syncs if it is time to. Where another program has upgraded the file, this one is done with it: that
+    /// is told, and the worker ends.
     fn look(&mut self) -> Result<()> {
         let may_look = self.may_look();
         // Where the file is not any more, neither is its lock.
@@ -339,6 +346,7 @@ impl<R: Remote> Worker<R> {
         if version == self.seen_version {
             return Ok(());
         }
+        self.watch.refuse_newer()?;
         self.seen_version = version;
         let seen = self.see()?;
         if seen != self.seen {
@@ -400,6 +408,7 @@ impl<R: Remote> Worker<R> {
                 }
                 self.queue.push(failed(&error));
                 self.schedule.failed(self.clock.now_ms(), fastrand::f64());
+                self.is_outdated = error.is_newer_schema();
                 if error.forbids_writing() {
                     return;
                 }

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use tillsync::{Events, Fate, Status, Store, Syncer, SyncerOptions, WhenTaken};
+use tillsync::{Event, Events, Fate, Status, Store, Syncer, SyncerOptions, WhenTaken};
 
 use super::Done;
 use super::exit::{Exit, Failed};
@@ -146,8 +146,8 @@ enum Incoming {
     EndOfInput,
     /// Nobody reads what is said any more.
     NobodyListens,
-    /// The library's thread has ended though nobody stopped it.
-    Died,
+    /// The library's thread has ended though nobody stopped it; why, if it has said so.
+    Died(Option<Failed>),
 }
 
 impl Worker {
@@ -234,13 +234,17 @@ fn take_events(
     inbox: SyncSender<Incoming>,
 ) -> Result<JoinHandle<()>, Failed> {
     start("events", move || {
+        let mut why = None;
         while !events.have_ended() {
             if let Some(event) = events.next(LOOK_AGAIN) {
+                if let Event::SyncFailed { code: code @ "newer_schema", message, hint } = &event {
+                    why = Some(Failed::of_event(code, message.clone(), *hint));
+                }
                 outbox.push(Said::Event(event));
             }
         }
         // When it was stopped, nobody is there to be told.
-        _ = inbox.send(Incoming::Died);
+        _ = inbox.send(Incoming::Died(why));
     })
 }
 
@@ -264,7 +268,7 @@ enum Ended {
     Asked { id: Option<Id>, within: Duration },
     EndOfInput,
     NobodyListens,
-    Died,
+    Died(Failed),
 }
 
 /// What commands are answered with.
@@ -290,7 +294,8 @@ impl Desk {
                 Ok(Incoming::Request(request)) => self.answer(request),
                 Ok(Incoming::EndOfInput) => return Ended::EndOfInput,
                 Ok(Incoming::NobodyListens) => return Ended::NobodyListens,
-                Ok(Incoming::Died) | Err(RecvTimeoutError::Disconnected) => return Ended::Died,
+                Ok(Incoming::Died(why)) => return Ended::Died(why.unwrap_or_else(died)),
+                Err(RecvTimeoutError::Disconnected) => return Ended::Died(died()),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.tell_fates();
@@ -374,7 +379,7 @@ impl Desk {
         let (within, exit) = match &ended {
             Ended::Asked { within, .. } => (*within, Exit::Done),
             Ended::EndOfInput | Ended::NobodyListens => (STOP_WITHIN, Exit::Done),
-            Ended::Died => (Duration::ZERO, Exit::Unexpected),
+            Ended::Died(why) => (Duration::ZERO, why.exit()),
         };
         let came_to_its_end = self.syncer.stop(within);
         _ = told.join();
@@ -382,7 +387,7 @@ impl Desk {
         match ended {
             Ended::Asked { id, .. } => self.outbox.push(Said::Answer(line("stop", id.as_ref(), stopped)?)),
             Ended::EndOfInput => self.outbox.push(Said::Answer(line("end_of_input", None, stopped)?)),
-            Ended::Died => self.outbox.push(Said::Answer(died().document().to_string())),
+            Ended::Died(why) => self.outbox.push(Said::Answer(why.document().to_string())),
             Ended::NobodyListens => {}
         }
         self.outbox.close();
