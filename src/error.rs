@@ -122,6 +122,8 @@ pub enum Failure {
     NotBuiltIn { what: &'static str, feature: &'static str },
     #[error("the database {path}: {source}")]
     Database { path: PathBuf, source: rusqlite::Error },
+    #[error("the system gives this process no thread: {0}")]
+    NoThread(String),
     #[error("the store cannot be reached: {0}")]
     Offline(String),
     #[error("the store did not do its part, {tries} times: {last}")]
@@ -239,7 +241,11 @@ impl Error {
         self.is_offline()
             || matches!(
                 *self.0,
-                Failure::Busy(_) | Failure::Locked(_) | Failure::LockGone(_) | Failure::Stopped
+                Failure::Busy(_)
+                    | Failure::Locked(_)
+                    | Failure::LockGone(_)
+                    | Failure::NoThread(_)
+                    | Failure::Stopped
             )
     }
 
@@ -278,6 +284,7 @@ impl Error {
             Failure::Keyring(_) => "keyring",
             Failure::NotBuiltIn { .. } => "not_built_in",
             Failure::Database { .. } => "database",
+            Failure::NoThread(_) => "no_thread",
             Failure::Offline(_) => "offline",
             Failure::Unavailable { .. } => "unavailable",
             Failure::Auth { .. } => "auth",
@@ -381,6 +388,9 @@ impl Error {
             Failure::Key(_) => "see docs/operations.md for what may be a key, and where it may be kept",
             Failure::Keyring(_) => "unlock the keyring, or keep the key in a file or the environment",
             Failure::NotBuiltIn { .. } => "build tillsync with that feature; the file was not touched",
+            Failure::NoThread(_) => {
+                "too many run for this user or on this machine (ulimit -u); every edit is kept; try again"
+            }
             Failure::Offline(_) => "every edit is kept; sync again when the network is back",
             Failure::Unavailable { .. } => "every edit is kept; sync again later",
             Failure::Auth { .. } => "every edit is kept; correct it and sync again",

@@ -25,6 +25,7 @@ mod key;
 pub mod sandbox;
 mod store;
 mod syncer;
+mod threads;
 /// How the command and the languages are answered. They may change with any version.
 #[doc(hidden)]
 pub mod words;

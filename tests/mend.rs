@@ -152,3 +152,164 @@ fn a_till_says_of_itself_that_it_is_one_and_an_old_one_does_after_its_upgrade() 
     drop(till.store());
     assert_eq!(id(&till.path), 0x7469_6c6c);
 }
+
+/// Builds a table anew as a mapper does, from its own statement, changed.
+fn rebuild_as(app: &Connection, table: &str, change: fn(String) -> String) {
+    let sql: String =
+        app.query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [table], |row| row.get(0)).unwrap();
+    let built = change(sql.replacen(table, "built", 1));
+    let indexes: Vec<String> = app
+        .prepare("SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND type IN ('index', 'trigger') AND sql IS NOT NULL AND name LIKE 'my_%'")
+        .unwrap()
+        .query_map([table], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let script = format!(
+        "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON; BEGIN; {built};
+         INSERT INTO built SELECT * FROM {table}; DROP TABLE {table}; ALTER TABLE built RENAME TO {table}; {}; COMMIT;
+         PRAGMA legacy_alter_table = OFF",
+        indexes.join(";")
+    );
+    app.execute_batch(&script).unwrap_or_else(|e| panic!("{table}: {e}: {built}"));
+}
+
+/// A table, and what a mapper makes of its statement.
+type Change = (&'static str, fn(String) -> String);
+
+fn shape(connection: &Connection, table: &str) -> Vec<String> {
+    let mut statement = connection
+        .prepare("SELECT name || ' ' || type || ' ' || \"notnull\" || ' ' || coalesce(dflt_value, '') || ' ' || pk FROM pragma_table_info(?1)")
+        .unwrap();
+    statement.query_map([table], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+fn rows(connection: &Connection, table: &str) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| {
+        Ok((0..columns).map(|n| format!("{:?}", row.get_ref(n).unwrap())).collect::<Vec<_>>().join("|"))
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn what_a_mapper_makes_of_our_tables_is_taken_back_with_every_row_and_what_an_app_has_put_on_them() {
+    let changes: [Change; 9] = [
+        ("customer", |sql| sql.replace("INTEGER PRIMARY KEY", "INTEGER")),
+        ("customer", |sql| {
+            sql.replacen("phone                                        TEXT", "phone INTEGER", 1)
+        }),
+        ("customer", |sql| {
+            sql.replacen("email                                        TEXT", "email TEXT COLLATE NOCASE", 1)
+        }),
+        ("customer", |sql| {
+            sql.replacen(
+                "company                                      TEXT",
+                "company TEXT NOT NULL DEFAULT ''",
+                1,
+            )
+        }),
+        ("customer", |sql| sql.replace("INTEGER NOT NULL DEFAULT 0", "INTEGER")),
+        ("journal", |sql| sql.replace("INTEGER PRIMARY KEY AUTOINCREMENT", "INTEGER PRIMARY KEY")),
+        ("journal", |sql| sql.replace("CHECK (op IN ('set', 'adjust'))", "").replace("STRICT", "")),
+        ("snapshot", |sql| sql.replace("STRICT", "").replace("TEXT NOT NULL", "TEXT")),
+        ("conflict", |sql| sql.replace("TEXT NOT NULL", "TEXT")),
+    ];
+    for (table, change) in changes {
+        let till = till(5);
+        till.set(1, "company", "waits");
+        till.adjust(2, "1.5");
+        let app = Connection::open(&till.path).unwrap();
+        app.execute_batch(
+            "ALTER TABLE customer ADD COLUMN loyalty INTEGER DEFAULT 7;
+             CREATE INDEX my_index ON customer (loyalty);
+             CREATE TABLE my_sale (customer_id INTEGER REFERENCES customer (id) ON DELETE CASCADE);
+             INSERT INTO my_sale VALUES (1);
+             CREATE TABLE my_log (id INTEGER);
+             CREATE TRIGGER my_trigger AFTER UPDATE OF phone ON customer BEGIN INSERT INTO my_log VALUES (NEW.id); END",
+        )
+        .unwrap();
+        let ours = shape(&app, table);
+        let before = rows(&app, table);
+        rebuild_as(&app, table, change);
+        assert!(
+            ours != shape(&app, table) || table == "customer" || table == "journal",
+            "{table}: the mapper changed nothing"
+        );
+        let store = till.store();
+        assert_eq!(store.mended(), Some(0), "{table}: nothing was edited meanwhile");
+        assert_eq!(store.misshapen().unwrap(), None);
+        assert_eq!(shape(&app, table), ours);
+        assert_eq!(rows(&app, table), before, "{table}");
+        assert_eq!(rows(&app, "my_sale"), ["Integer(1)"]);
+        assert_eq!(store.check().unwrap(), Vec::<String>::new());
+        drop(store);
+        app.execute_batch("UPDATE customer SET phone = '0123', email = upper(email) WHERE id = 3").unwrap();
+        assert_eq!(
+            (till.outcomes(3, "phone"), till.outcomes(3, "email").len()),
+            (vec!["pending".to_owned()], 1)
+        );
+        assert_eq!(rows(&app, "my_log"), ["Integer(3)"]);
+        assert_eq!(
+            app.query_row("SELECT loyalty FROM customer WHERE id = 1", [], |row| row.get::<_, i64>(0)),
+            Ok(7)
+        );
+        let report = till.engine().sync().unwrap();
+        assert_eq!((report.uploaded_customers, report.rejected), (3, 0), "{table}");
+        assert_eq!(till.remote_value(3, "phone"), "\"0123\"");
+    }
+}
+
+#[test]
+fn a_table_that_was_dropped_is_made_again_and_one_with_rows_that_do_not_fit_is_told() {
+    let till = till(3);
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(
+        "PRAGMA foreign_keys = OFF; DROP TABLE batch_item; DROP TABLE edit_context; DROP TABLE pull_seen",
+    )
+    .unwrap();
+    till.set(1, "phone", "after");
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+    rebuild_as(&app, "customer", |sql| sql.replace("INTEGER PRIMARY KEY", "INTEGER"));
+    app.execute_batch("INSERT INTO customer SELECT * FROM customer WHERE id = 1").unwrap();
+    for _ in 0..2 {
+        assert_eq!(till.store().misshapen().unwrap().as_deref(), Some("customer"));
+    }
+    let said = till.run(["doctor"]);
+    let check = said.json["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == "tables")
+        .unwrap()
+        .clone();
+    assert_eq!((said.exit, check["ok"].as_bool()), (Some(3), Some(false)), "{check}");
+    assert!(check["detail"].as_str().unwrap().contains("customer"));
+    app.execute_batch("DELETE FROM customer WHERE rowid = (SELECT max(rowid) FROM customer WHERE id = 1)")
+        .unwrap_err();
+}
+
+/// While a worker runs: an edit that nobody journaled shows in nothing but the schema.
+#[test]
+fn a_worker_finds_out_at_once_that_triggers_were_taken_out() {
+    let till = till(3);
+    let brief = std::time::Duration::from_millis(20);
+    let options = tillsync::SyncerOptions { debounce: brief, look: brief / 4, ..Default::default() };
+    let (_syncer, events) = tillsync::Syncer::start(till.engine(), options).unwrap();
+    let next = || loop {
+        match events.next(std::time::Duration::from_secs(10)).expect("the worker notices nothing") {
+            tillsync::Event::SyncFinished(report) => return report,
+            _ => continue,
+        }
+    };
+    next();
+    let app = Connection::open(&till.path).unwrap();
+    let without = "BEGIN; DROP TRIGGER customer_phone; DROP TRIGGER customer_phone_is_valid;
+                   UPDATE customer SET phone = 'unseen' WHERE id = 1; COMMIT";
+    app.execute_batch(without).unwrap();
+    while till.remote_value(1, "phone") != "\"unseen\"" {
+        next();
+    }
+    assert_eq!(till.outcomes(1, "phone"), ["uploaded"]);
+}

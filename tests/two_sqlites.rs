@@ -9,7 +9,8 @@ mod common;
 mod library;
 
 use std::fs::File;
-use std::process::Command;
+use std::io::{BufRead, Write};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -196,9 +197,171 @@ print(struct.unpack('hhqqi4x', fcntl.fcntl(file, fcntl.F_GETLK, asked))[0] != fc
     String::from_utf8_lossy(&output.stdout).trim() == "True"
 }
 
+/// Asks as another process whether a connection of this one still has its part in the lock of a file.
+struct Asker {
+    python: std::process::Child,
+    answers: std::io::BufReader<std::process::ChildStdout>,
+}
+
+impl Asker {
+    fn new() -> Asker {
+        const LOOK: &str = "import fcntl, os, struct, sys
+for line in sys.stdin:
+    file = os.open(line.strip(), os.O_RDWR)
+    asked = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0x40000002, 1, 0)
+    print(struct.unpack('hhqqi4x', fcntl.fcntl(file, fcntl.F_GETLK, asked))[0] != fcntl.F_UNLCK, flush=True)
+    os.close(file)";
+        let mut python = Command::new("python3");
+        python.args(["-c", LOOK]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut python = python.spawn().expect("this test needs python3");
+        let answers = std::io::BufReader::new(python.stdout.take().unwrap());
+        Asker { python, answers }
+    }
+
+    fn is_locked(&mut self, path: &std::path::Path) -> bool {
+        writeln!(self.python.stdin.as_mut().unwrap(), "{}", path.display()).unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        answer.trim() == "True"
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        _ = self.python.kill();
+        _ = self.python.wait();
+    }
+}
+
+/// A call, or several that belong together, by their names.
+type Call = (&'static str, fn(&Till, &mut Store));
+
+/// Every public function that has to do with the file; a test below holds the list against the sources.
+const CALLS: [Call; 41] = [
+    ("open", |till, _| _ = Store::open_with(&till.path, options(till))),
+    ("open_existing", |till, _| _ = Store::open_existing(&till.path)),
+    ("open_with", |till, _| assert!(Store::open_with(&till.path, wrong(till)).is_err())),
+    ("reopen", |_, store| drop(store.reopen().unwrap())),
+    ("is_encrypted path mended misshapen", |_, store| {
+        _ = (store.is_encrypted(), store.path().exists(), store.mended(), store.misshapen());
+    }),
+    ("connection", |_, store| store.connection().execute_batch("SELECT count(*) FROM customer").unwrap()),
+    ("edit commit set author label with", |_, store| {
+        let edit = tillsync::Edit::Set(
+            tillsync::FieldId::named("company").unwrap(),
+            tillsync::Value::Text("c".into()),
+        );
+        _ = store.edit(1).set("phone", "1").with(edit).author("a").label("l").commit().unwrap();
+    }),
+    ("adjust_credit", |_, store| _ = store.edit(1).adjust_credit("1".parse().unwrap()).commit().unwrap()),
+    ("edit_all", |_, store| {
+        assert!(store.edit_all(&[(tillsync::CustomerId(99), vec![])], None, None).is_err())
+    }),
+    ("get", |_, store| assert!(store.get(1).unwrap().is_some())),
+    ("snapshot", |_, store| assert!(store.snapshot(1).unwrap().is_some())),
+    ("find", |_, store| _ = store.find("a", 5).unwrap()),
+    ("status", |_, store| _ = store.status().unwrap()),
+    ("journal", |_, store| _ = store.journal(None).unwrap()),
+    ("pending", |_, store| _ = store.pending(1).unwrap()),
+    ("check", |_, store| assert!(store.check().unwrap().is_empty())),
+    ("conflicts", |_, store| _ = store.conflicts().unwrap()),
+    ("rejected", |_, store| _ = store.rejected().unwrap()),
+    ("unjournaled", |_, store| _ = store.unjournaled().unwrap()),
+    ("resolve resolve_seen", |_, store| {
+        assert!(store.resolve(1, "phone", &tillsync::Keep::Local, None).is_err());
+        assert!(store.resolve_seen(1, "phone", &tillsync::Keep::Local, "x", None).is_err());
+    }),
+    ("undo", |_, store| assert!(store.undo(99, None).is_err())),
+    ("retry retry_row", |_, store| {
+        store.retry(None).unwrap();
+        assert!(store.retry_row(tillsync::EditSeq(99)).is_err());
+    }),
+    ("discard discard_seen discard_row", |_, store| {
+        assert!(store.discard(1, Some("company"), None).unwrap() > 0);
+        assert!(store.discard_seen(1, "notes", "x", None).is_err());
+        assert!(store.discard_row(tillsync::EditSeq(99), None).is_err());
+    }),
+    ("diff", |_, store| _ = store.diff(&[]).unwrap()),
+    ("is_syncing", |_, store| assert!(!store.is_syncing().unwrap())),
+    ("fate wait fields", |_, store| {
+        let receipt = store.edit(2).set("phone", "2").commit().unwrap();
+        assert_eq!(receipt.fields(), 1);
+        _ = (store.fate(&receipt).unwrap(), store.wait(&receipt, Duration::from_millis(5)).unwrap());
+    }),
+    ("around", |_, store| {
+        let sale = store.connection().transaction().unwrap();
+        _ = tillsync::Receipt::around(&sale, |_| Ok::<_, rusqlite::Error>(())).unwrap();
+        sale.commit().unwrap();
+    }),
+    ("sync_holder worker_holder writer is_working", |_, store| {
+        let holders = [store.sync_holder().unwrap(), store.worker_holder().unwrap(), store.writer()];
+        _ = holders.iter().flatten().filter(|holder| holder.is_working()).count();
+    }),
+    ("log_state past_syncs", |_, store| _ = (store.log_state().unwrap(), store.past_syncs().unwrap())),
+    ("try_to_write room", |_, store| {
+        store.try_to_write().unwrap();
+        _ = store.room().unwrap();
+    }),
+    ("data_version", |_, store| _ = store.data_version().unwrap()),
+    ("store_hash bind_store", |_, store| {
+        store.bind_store("mine").unwrap();
+        assert_eq!(store.store_hash().unwrap().as_deref(), Some("mine"));
+        assert!(store.bind_store("another").is_err());
+    }),
+    ("backup", |till, store| {
+        _ = store.backup(till.folder.path().join("copy.db")).unwrap();
+        assert!(store.backup(till.folder.path().join("copy.db")).is_err());
+    }),
+    ("backup_with_key", |till, store| {
+        _ = store.backup_with_key(till.folder.path().join("plain.db"), None).unwrap();
+    }),
+    ("rekey", |_, store| {
+        // It takes the place of the connection, and has the file for itself or not at all.
+        let mut other = store.reopen().unwrap();
+        assert!(other.rekey(tillsync::Key::parse("another").unwrap()).is_err());
+    }),
+    ("sync", |till, _| _ = till.engine().sync().unwrap()),
+    ("push", |till, _| _ = till.engine().push().unwrap()),
+    ("pull allow_deletions", |till, _| {
+        let mut engine = till.engine();
+        engine.allow_deletions(1);
+        _ = engine.pull(tillsync::Extent::Full).unwrap();
+    }),
+    ("new with_clock on_progress on_event stopper stop is_stopped store remote", |till, _| {
+        let mut engine = till.engine().on_progress(|_| {}).on_event(|_| {});
+        let stopper = engine.stopper();
+        stopper.stop();
+        assert!(engine.sync().is_err() && stopper.is_stopped());
+        _ = engine.store().path();
+        _ = engine.remote();
+    }),
+    ("start sync_now pause resume is_at_work next have_ended", |till, _| {
+        let (syncer, events) = Syncer::start(till.engine(), SyncerOptions::default()).unwrap();
+        syncer.pause();
+        syncer.sync_now();
+        while !matches!(events.next(Duration::from_secs(10)), Some(Event::SyncFinished(_))) {}
+        syncer.resume();
+        assert!(syncer.is_at_work() && !events.have_ended());
+        assert!(syncer.stop(Duration::from_secs(10)));
+    }),
+    ("drop", |till, _| drop(till.store())),
+];
+
+fn options(till: &Till) -> tillsync::StoreOptions {
+    let key = till.key.as_deref().map(|key| tillsync::Key::parse(key).unwrap());
+    tillsync::StoreOptions { key, ..Default::default() }
+}
+
+/// Another key, or one where there is none.
+fn wrong(till: &Till) -> tillsync::StoreOptions {
+    let key = till.key.is_none().then(|| tillsync::Key::parse("another").unwrap());
+    tillsync::StoreOptions { key, ..Default::default() }
+}
+
 /// Whoever opens and closes the file beside SQLite gives up the locks of every connection in this process.
 #[test]
 fn nothing_that_is_done_with_a_file_gives_up_the_locks_on_it() {
+    let mut asker = Asker::new();
     for key in [None, Some("correct horse")] {
         if key.is_some() && cfg!(not(feature = "sqlcipher")) {
             continue;
@@ -206,30 +369,36 @@ fn nothing_that_is_done_with_a_file_gives_up_the_locks_on_it() {
         let mut till = Till::new(common::sandbox(3));
         till.key = key.map(str::to_owned);
         till.engine().pull(tillsync::Extent::Changes).unwrap();
+        let keeper = till.store();
+        _ = keeper.get(1).unwrap();
         let mut store = till.store();
-        store.edit(1).set("phone", "here").commit().unwrap();
-        assert!(is_locked(&till.path), "a connection has a part in the lock of the file");
-        type Call<'a> = (&'a str, Box<dyn Fn() + 'a>);
-        let wrong = || {
-            Store::open_with(
-                &till.path,
-                tillsync::StoreOptions {
-                    key: till.key.is_none().then(|| tillsync::Key::parse("another").unwrap()),
-                    ..Default::default()
-                },
-            )
-        };
-        let calls: [Call<'_>; 6] = [
-            ("open", Box::new(|| drop(till.store()))),
-            ("open with the wrong key, or none", Box::new(|| assert!(wrong().is_err()))),
-            ("reopen", Box::new(|| drop(store.reopen().unwrap()))),
-            ("backup", Box::new(|| _ = store.backup(till.folder.path().join("copy.db")).unwrap())),
-            ("check", Box::new(|| assert!(store.check().unwrap().is_empty()))),
-            ("sync", Box::new(|| _ = till.engine().sync().unwrap())),
-        ];
-        for (name, call) in calls {
-            call();
-            assert!(is_locked(&till.path), "{name} gave up the lock");
+        assert!(asker.is_locked(&till.path), "a connection has a part in the lock of the file");
+        for (names, call) in CALLS {
+            call(&till, &mut store);
+            assert!(asker.is_locked(&till.path), "{names} gave up the lock");
+        }
+        drop(store);
+        assert!(asker.is_locked(&till.path));
+        drop(keeper);
+        assert!(!asker.is_locked(&till.path), "whoever asks can tell");
+    }
+}
+
+/// Public functions that have nothing to do with a till's file, or are asked of another type.
+const OTHERS: [&str; 1] = ["is_worth_a_word"];
+
+#[test]
+fn every_public_function_of_a_till_is_in_that_list() {
+    let named: Vec<&str> = CALLS.iter().flat_map(|(names, _)| names.split(' ')).chain(OTHERS).collect();
+    let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files: Vec<_> =
+        std::fs::read_dir(sources.join("store")).unwrap().map(|one| one.unwrap().path()).collect();
+    files.extend(["engine.rs", "syncer/mod.rs", "syncer/events.rs"].map(|name| sources.join(name)));
+    for file in files.iter().filter(|file| file.extension().is_some_and(|it| it == "rs")) {
+        let text = std::fs::read_to_string(file).unwrap();
+        for name in text.lines().filter_map(|line| line.strip_prefix("    pub fn ")) {
+            let name = name.split(['(', '<']).next().unwrap();
+            assert!(named.contains(&name), "{name} of {} is not asked about", file.display());
         }
     }
 }
@@ -279,11 +448,16 @@ def app():
     return connection
 "#;
 
+    fn store(till: &Till) -> String {
+        let (store, token, url) = (till.sandbox.store_hash(), till.sandbox.token(), till.sandbox.url());
+        format!("STORE, TOKEN, URL = {store:?}, {token:?}, {url:?}\n")
+    }
+
     fn python(till: &Till, script: &str) -> Value {
         let name = format!("{}tillsync{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
         let mut python = Command::new("python3");
         python
-            .args(["-c", &format!("{PREAMBLE}{script}")])
+            .args(["-c", &format!("{PREAMBLE}{}{script}", store(till))])
             .arg(library::library().join(name))
             .arg(&till.path);
         let output = python.output().expect("this test needs python3");
@@ -337,6 +511,60 @@ print(json.dumps([first, said, after == before, os.path.exists(path + '-wal'), f
             (till.local(1, "phone"), till.local(1, "company")),
             ("\"library\"".into(), "\"python\"".into())
         );
+    }
+
+    /// One handle keeps the file open; whatever is done through another, the lock stays.
+    #[test]
+    fn no_function_of_the_library_gives_up_the_locks() {
+        let till = till(3);
+        let said = python(
+            &till,
+            "
+options = json.dumps({'store_hash': STORE, 'access_token': TOKEN, 'api_url': URL}).encode()
+keeper = c.tillsync_open(path.encode(), options)
+call(keeper, command='status')
+gave_up = [] if locks() else ['open']
+till = c.tillsync_open(path.encode(), options)
+c.tillsync_query.restype, c.tillsync_query.argtypes = ctypes.c_void_p, [ctypes.c_uint64, ctypes.c_char_p, ctypes.c_char_p]
+for name, arguments in [('start', [ctypes.c_uint64, ctypes.c_char_p]), ('stop', [ctypes.c_uint64, ctypes.c_uint32]),
+                        ('next_event', [ctypes.c_uint64, ctypes.c_uint32]), ('version', [])]:
+    function = getattr(c, 'tillsync_' + name)
+    function.restype, function.argtypes = ctypes.c_void_p, arguments
+c.tillsync_sqlite.restype = ctypes.c_void_p
+nothing = {'command': 'status'}
+commands = [
+    {'command': 'edit', 'id': 1, 'fields': {'phone': '1'}}, {'command': 'credit', 'id': 1, 'amount': 1}, {'command': 'show', 'id': 1},
+    {'command': 'find', 'text': 'a'}, {'command': 'diff'}, nothing, {'command': 'log'}, {'command': 'conflicts'},
+    {'command': 'resolve', 'id': 1, 'field': 'phone', 'keep': 'local'}, {'command': 'undo', 'conflict': 9}, {'command': 'rejected'},
+    {'command': 'retry', 'all': True}, {'command': 'discard', 'id': 1, 'field': 'phone'}, {'command': 'pull'}, {'command': 'push'},
+    {'command': 'sync'}, {'command': 'wait', 'receipt': {'after': 0, 'up_to': 1}}, {'command': 'backup', 'path': path + '.copy'},
+    {'command': 'sync_now'}, {'command': 'pause'}, {'command': 'resume'}, {'command': 'worker'}, {'command': 'none'}]
+calls = [(request['command'], lambda request=request: call(till, **request)) for request in commands]
+calls += [
+    ('query', lambda: c.tillsync_query(till, b'SELECT count(*) FROM customer', None)),
+    ('query BEGIN', lambda: c.tillsync_query(till, b'BEGIN IMMEDIATE', None)),
+    ('query ROLLBACK', lambda: c.tillsync_query(till, b'ROLLBACK', None)),
+    ('start', lambda: c.tillsync_start(till, None)), ('next_event', lambda: c.tillsync_next_event(till, 100)),
+    ('sync_now at work', lambda: call(till, command='sync_now')), ('stop', lambda: c.tillsync_stop(till, 5000)),
+    ('sqlite', lambda: c.tillsync_sqlite()), ('version', lambda: c.tillsync_version()), ('last_error', lambda: c.tillsync_last_error()),
+    ('open wrongly', lambda: c.tillsync_open(path.encode(), b'{\"key\":\"wrong\"}')), ('close', lambda: c.tillsync_close(till))]
+for name, one in calls:
+    one()
+    if not locks():
+        gave_up.append(name)
+known = call(keeper, command='none')
+c.tillsync_close(keeper)
+print(json.dumps([gave_up, os.path.exists(path + '-shm'), sorted({request['command'] for request in commands} - {'none'})]))",
+        );
+        let named = "edit, credit, show, find, diff, status, log, conflicts, resolve, undo, rejected, retry, discard, pull, push, \
+                     sync, wait, backup, sync_now, pause, resume, worker";
+        let mut named: Vec<&str> = named.split(", ").map(str::trim).collect();
+        named.sort_unstable();
+        assert_eq!(said, serde_json::json!([[], false, named]));
+        let source = include_str!("../src/embed/call.rs");
+        let commands = source.split("const COMMANDS: &str = \"").nth(1).unwrap().split('"').next().unwrap();
+        let count = commands.split(',').count();
+        assert_eq!(count, named.len(), "a command is not asked about: {commands}");
     }
 
     /// Nothing else of the process is in the way: a file of another till, or a plain file that is closed again.

@@ -15,8 +15,9 @@ use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Agent, Body};
 
 use super::{Remote, Request};
-use crate::error::{Error, Failure, Result};
+use crate::error::{Error, Result};
 use crate::flow::{Answer, RateHeaders, Ticket, Trouble, is_store_hash, store_address};
+use crate::threads;
 
 /// Calls at once: three updates and two reads.
 const THREADS: usize = 3 + 2;
@@ -109,6 +110,9 @@ struct Updates {
     kept: Vec<Box<dyn Any + Send>>,
 }
 
+/// Asks the store one thing.
+type Call = fn(&Caller, &Request) -> Result<Answer, Trouble>;
+
 /// One thread's way to the store; all share the connections.
 #[derive(Clone)]
 struct Caller {
@@ -123,8 +127,12 @@ impl HttpRemote {
     ///
     /// # Errors
     /// When the URL is none, or is plain `http` to another machine; when the store hash or the token could not stand in
-    /// a request.
+    /// a request; and when the system gives no threads.
     pub fn new(options: &HttpOptions) -> Result<HttpRemote> {
+        HttpRemote::calling(options, Caller::call)
+    }
+
+    fn calling(options: &HttpOptions, call: Call) -> Result<HttpRemote> {
         let options = &options.clone().settled()?;
         let updates = Arc::<Mutex<Updates>>::default();
         let (agent, url, token) = (agent(options.timeout), url(options)?, token(options)?);
@@ -134,9 +142,8 @@ impl HttpRemote {
         let (outbox, answers) = mpsc::channel();
         for _ in 0..THREADS {
             let (caller, inbox, outbox) = (caller.clone(), inbox.clone(), outbox.clone());
-            let thread = std::thread::Builder::new().name("tillsync-http".to_owned());
-            let spawned = thread.spawn(move || caller.serve(&inbox, &outbox));
-            spawned.map_err(|e| Failure::Unexpected(format!("the system gives no thread: {e}")))?;
+            // Those that were given end with the channel when one is not.
+            threads::spawn("tillsync-http", move || caller.serve(call, &inbox, &outbox))?;
         }
         Ok(HttpRemote { jobs, answers, in_flight: 0, updates })
     }
@@ -176,6 +183,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Caller {
     fn serve(
         &self,
+        call: Call,
         inbox: &Mutex<Receiver<(Ticket, Request)>>,
         outbox: &Sender<(Ticket, Result<Answer, Trouble>)>,
     ) {
@@ -183,7 +191,7 @@ impl Caller {
             let job = lock(inbox).recv();
             let Ok((ticket, request)) = job else { return };
             // A panic ends one request and not the thread: whoever waits for the answer would wait for ever.
-            let answer = catch_unwind(AssertUnwindSafe(|| self.call(&request)))
+            let answer = catch_unwind(AssertUnwindSafe(|| call(self, &request)))
                 .unwrap_or_else(|_| Err(Trouble::Broken("the HTTP client has a defect".to_owned())));
             if request.is_update() {
                 self.is_back();
@@ -364,6 +372,38 @@ mod tests {
             let (_, answer) = remote.next(None).unwrap();
             assert!(matches!(answer, Err(Trouble::Offline(_))), "{answer:?}");
         }
+    }
+
+    /// As in ureq's resolver, which starts a thread for each name and panics where the system gives none.
+    #[test]
+    fn a_panic_in_the_client_is_a_failed_request_and_the_next_one_is_answered() {
+        let call: Call = |_, request| match request {
+            Request::Update(_) => Ok(Answer { status: 200, ..Answer::default() }),
+            _ => panic!("no thread for the resolver"),
+        };
+        let mut remote = HttpRemote::calling(&HttpOptions::new("abc", "token"), call).unwrap();
+        for ticket in 0..2 * THREADS as u64 {
+            remote.start(Ticket(ticket), Request::Page(PageAsk::default()));
+        }
+        for _ in 0..2 * THREADS {
+            let (_, answer) = remote.next(Some(Duration::from_secs(10))).unwrap();
+            assert!(matches!(answer, Err(Trouble::Broken(_))), "{answer:?}");
+        }
+        remote.start(Ticket(99), Request::Update(SecretString::from("[]")));
+        let (ticket, answer) = remote.next(Some(Duration::from_secs(10))).unwrap();
+        assert_eq!((ticket, answer.map(|answer| answer.status).ok()), (Ticket(99), Some(200)));
+        assert_eq!(lock(&remote.updates).count, 0);
+    }
+
+    #[test]
+    fn threads_that_the_system_does_not_give_are_told_and_may_be_there_later() {
+        for given in 0..THREADS {
+            threads::refusal::after(given);
+            let refused = HttpRemote::new(&HttpOptions::new("abc", "token")).unwrap_err();
+            assert_eq!((refused.code(), refused.can_retry()), ("no_thread", true));
+            threads::refusal::is_over();
+        }
+        HttpRemote::new(&HttpOptions::new("abc", "token")).unwrap();
     }
 
     #[test]

@@ -108,6 +108,7 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     checks.push(Check::good("schema", "this version knows it"));
     checks.push(encryption(&store));
     checks.push(integrity(&store));
+    checks.push(tables(&store));
     checks.push(triggers(&store));
     checks.push(permissions(till.path()));
     checks.push(writing(&mut store));
@@ -149,6 +150,21 @@ fn unsent(store: &Store, is_to_be_removed: bool) -> Check {
 fn encryption(store: &Store) -> Check {
     let detail = if store.is_encrypted() { "the file is encrypted" } else { "the file is not encrypted" };
     Check::good("encryption", detail)
+}
+
+/// Opening has built anew what can be.
+fn tables(store: &Store) -> Check {
+    match store.misshapen() {
+        Ok(None) => Check::good("tables", "they are as they should be"),
+        Ok(Some(tables)) => {
+            let advice = format!(
+                "another program has built {tables} otherwise than it should be, with rows that do not fit: an id twice, or none; \
+                 edits may go unseen: restore a backup, or pull into a new file"
+            );
+            Check::bad("tables", Exit::Attention, advice)
+        }
+        Err(error) => Check::bad("tables", Exit::Database, error.to_string()),
+    }
 }
 
 /// Opening has made them again.

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::flow::{
     Change, Diff, Dirty, EmailEdit, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
 };
+use crate::threads;
 
 /// What a sync takes, as the journal stood when the plan was made.
 #[derive(Debug, Default)]
@@ -114,8 +115,12 @@ impl Store {
             let all = ids.iter().filter_map(|id| load(transaction, *id).transpose());
             Ok(all.collect::<rusqlite::Result<Vec<_>>>()?)
         })?;
-        let diffs = dirty.into_par_iter().map(|dirty| diff(&dirty).map(|diff| (dirty, diff)));
-        diffs.collect::<Result<_, BadRecord>>().map_err(|e| Failed::from(e).at(&self.path))
+        let one = |dirty| diff(&dirty).map(|diff| (dirty, diff));
+        let diffs: Result<_, BadRecord> = match threads::are_shared() {
+            true => dirty.into_par_iter().map(one).collect(),
+            false => dirty.into_iter().map(one).collect(),
+        };
+        diffs.map_err(|e| Failed::from(e).at(&self.path))
     }
 
     fn settle_without_call(

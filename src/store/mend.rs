@@ -8,7 +8,7 @@
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Failed, Store, dirty, edit, row};
+use super::{Failed, Store, dirty, edit, row, schema};
 use crate::customer::{CustomerId, FieldId, Row, Value};
 use crate::error::Result;
 use crate::flow::Dirty;
@@ -27,6 +27,15 @@ impl Store {
     /// none: they were all there.
     pub fn mended(&self) -> Option<usize> {
         self.mended
+    }
+
+    /// Tables of ours that some program built otherwise than they should be, and that cannot be built anew; with commas between
+    /// them. What can be is, when the file is opened.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn misshapen(&self) -> Result<Option<String>> {
+        self.state(schema::MISSHAPEN)
     }
 
     /// Values of the working copy that differ from the snapshot, stand in no entry of the journal, and are no edits that

@@ -202,7 +202,7 @@ impl Store {
     }
 
     /// A number that changes with every change of the schema, of whatever process.
-    fn schema_changes(&self) -> Result<i64> {
+    pub(crate) fn schema_changes(&self) -> Result<i64> {
         let ask = || self.connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0));
         ask().map_err(|e| self.error(e))
     }

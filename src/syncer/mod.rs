@@ -30,6 +30,7 @@ use crate::customer::EditSeq;
 use crate::engine::{Event, Stopper, SyncEngine};
 use crate::error::{Error, Failure, Result};
 use crate::store::{FREED_AT, Lock, NEXT_TRY, Store};
+use crate::threads;
 use events::Queue;
 
 /// How often a worker says that it lives, and looks whether an edit has waited for long.
@@ -100,15 +101,12 @@ impl Syncer {
         }
         let stopper = worker.engine.stopper();
         let farewell = Farewell { is_at_work: is_at_work.clone(), queue: queue.clone(), done: done.clone() };
-        let thread = std::thread::Builder::new()
-            .name("tillsync".to_owned())
-            .spawn(move || {
-                // Dropped last: by then the file and its locks are free.
-                let _farewell = farewell;
-                worker.run(&inbox);
-                drop(worker);
-            })
-            .map_err(|e| Failure::Unexpected(format!("the system gives no thread: {e}")))?;
+        let thread = threads::spawn("tillsync", move || {
+            // Dropped last: by then the file and its locks are free.
+            let _farewell = farewell;
+            worker.run(&inbox);
+            drop(worker);
+        })?;
         Ok((Syncer { commands, stopper, is_at_work, done, thread: Some(thread) }, Events::of(queue)))
     }
 
@@ -187,11 +185,13 @@ struct Worker<R> {
     told_of_old: Option<DateTime<Utc>>,
 }
 
-/// What was seen of the edits in the file: the newest, and when refused ones were last freed to be sent again.
+/// What was seen of the edits in the file: the newest, and when refused ones were last freed to be sent again. And of its schema:
+/// where our triggers were taken out an edit shows in no journal, until the next sync makes them again and finds it.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     newest: EditSeq,
     freed_at: Option<String>,
+    schema: i64,
 }
 
 /// Says so when the thread ends, also when it panics: nobody waits for it in vain.
@@ -222,7 +222,8 @@ impl<R: Remote> Worker<R> {
         let engine = engine.on_event(move |event| told.push(event));
         let watch = engine.store().reopen()?;
         let schedule = Schedule::new(&options, clock.now_ms());
-        let (seen_version, seen) = (watch.data_version()?, Seen { newest: EditSeq(0), freed_at: None });
+        let (seen_version, seen) =
+            (watch.data_version()?, Seen { newest: EditSeq(0), freed_at: None, schema: 0 });
         Ok(Worker {
             engine,
             watch,
@@ -385,7 +386,8 @@ impl<R: Remote> Worker<R> {
     }
 
     fn see(&self) -> Result<Seen> {
-        Ok(Seen { newest: self.watch.newest_edit()?, freed_at: self.watch.state(FREED_AT)? })
+        let (newest, freed_at) = (self.watch.newest_edit()?, self.watch.state(FREED_AT)?);
+        Ok(Seen { newest, freed_at, schema: self.watch.schema_changes()? })
     }
 
     fn sync(&mut self, job: Job) {

@@ -206,7 +206,7 @@ fn greet(till: &Till, store: &Store) -> Result<(), Failed> {
 
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failed> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map_err(|e| Failed::unexpected(format!("the system gives no thread: {e}")))
+    thread.map_err(|e| Failed::coded("no_thread", format!("the system gives this process no thread: {e}")))
 }
 
 /// Writes what is in the outbox, as slowly as it is read.

@@ -14,9 +14,10 @@
 
 mod meaning;
 mod render;
+mod shape;
 mod upgrade;
 
-pub(super) use upgrade::{history, is_current, is_empty, newest, upgrade, was_current};
+pub(super) use upgrade::{MISSHAPEN, history, is_current, is_empty, newest, upgrade, was_current};
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use chrono::{SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
-use super::{is_ours, objects};
+use super::{is_ours, objects, shape};
 use crate::store::{state, stray};
 
 mod embedded {
@@ -35,6 +35,9 @@ const MARKED: [&str; 3] = ["customer", "snapshot", "journal"];
 
 /// The key of `state` under which a file holds the revision of its triggers.
 const TRIGGERS: &str = "triggers";
+
+/// The key of `state` under which stand the tables that are not as they should be, and cannot be built anew.
+pub(in crate::store) const MISSHAPEN: &str = "tables_misshapen";
 
 /// The newest migration of this build.
 pub(in crate::store) fn newest() -> i64 {
@@ -104,7 +107,25 @@ pub(in crate::store) fn is_current(connection: &Connection) -> rusqlite::Result<
     let there: Vec<(String, String)> = there.collect::<rusqlite::Result<_>>()?;
     let ours = there.iter().filter(|(name, _)| is_ours(name)).map(|(name, sql)| (name, sql));
     let is_whole = ours.eq(objects().iter().map(|object| (&object.name, &object.sql)));
-    Ok(is_whole && has_indexes(connection)? && stray::is_marked(connection)?)
+    Ok(is_whole && has_indexes(connection)? && stray::is_marked(connection)? && has_tables(connection)?)
+}
+
+/// Whether our tables are as they should be, but for those of which it is noted that they cannot be.
+fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    let noted = "SELECT value FROM state WHERE key = ?1";
+    let noted: Option<String> = connection.query_row(noted, [MISSHAPEN], |row| row.get(0)).optional()?;
+    Ok(shape::misshapen(connection)?.join(", ") == noted.unwrap_or_default())
+}
+
+/// The tables of this build, into an empty database.
+pub(super) fn tables_into(connection: &Connection) -> rusqlite::Result<()> {
+    let runner = embedded::migrations::runner();
+    let mut all = runner.get_migrations().iter();
+    all.try_for_each(|migration| connection.execute_batch(migration.sql().unwrap_or_default()))
+}
+
+pub(super) fn is_our_index(name: &str) -> bool {
+    INDEXES.iter().any(|(ours, _)| ours == name)
 }
 
 /// The indexes of the migrations, each by its name: a table that is built anew loses its own, and a sync names some of them.
@@ -139,9 +160,22 @@ pub(in crate::store) fn is_empty(connection: &Connection) -> rusqlite::Result<bo
 /// All of it or nothing, with the notes that it was done: a till that lost power in between opens as it was. Between the
 /// tables of one build and the triggers of another, an edit could go unseen.
 pub(in crate::store) fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    // A table that is built anew takes nothing with it that refers to it.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "legacy_alter_table", true)?;
+    let done = in_one_transaction(connection);
+    connection.pragma_update(None, "legacy_alter_table", false)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    done
+}
+
+fn in_one_transaction(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let theirs = take_out(&transaction)?;
     migrate(&transaction)?;
+    shape::mend(&transaction)?;
+    let left = shape::misshapen(&transaction)?.join(", ");
+    state::write(&transaction, MISSHAPEN, Some(left.as_str()).filter(|left| !left.is_empty()))?;
     for table in MARKED {
         keep_mark(&transaction, table)?;
     }
