@@ -6,21 +6,53 @@ use tillsync::{Conflict, CustomerId, EditSeq, Keep};
 
 use super::exit::Exit;
 use super::settings::Till;
-use super::{Done, edit, read, render};
+use super::{Done, edit, read, render, sides};
 
 /// List what both sides changed
 ///
-/// The fields that wait for a decision, with both values.
+/// The fields that wait for a decision, with both values. With a customer and a field: all of these values, however long.
 #[derive(Args)]
-#[command(after_help = "Example:\n  tillsync conflicts --json")]
-pub(super) struct Conflicts {}
+#[command(after_help = "Examples:\n  tillsync conflicts --json\n  tillsync conflicts 42 notes")]
+pub(super) struct Conflicts {
+    /// Those of this customer
+    id: Option<i64>,
+    /// That of this attribute, or form_fields.NAME for one form field
+    #[arg(requires = "id")]
+    field: Option<String>,
+}
 
 impl Conflicts {
     pub(super) fn run(self, till: &Till) -> Done {
-        let conflicts = till.store()?.conflicts()?;
-        till.out.answer(&conflicts, || conflicts_in_words(&conflicts))?;
+        let store = till.store()?;
+        if let Some(id) = self.id {
+            read::known(&store, id)?;
+        }
+        let is_asked_for = |conflict: &Conflict| {
+            self.id.is_none_or(|id| conflict.customer_id == CustomerId(id))
+                && self.field.as_ref().is_none_or(|field| conflict.field == *field)
+        };
+        let mut conflicts = store.conflicts()?;
+        conflicts.retain(is_asked_for);
+        till.out.answer(&conflicts, || match (&self.field, conflicts.first()) {
+            (Some(_), Some(conflict)) => whole(conflict) + &hints(&conflicts),
+            _ => conflicts_in_words(&conflicts),
+        })?;
         Ok(Exit::Done)
     }
+}
+
+/// A conflict with all of its values.
+fn whole(conflict: &Conflict) -> String {
+    let (id, field) = (conflict.customer_id, field_in_words(&conflict.field));
+    let mut text = format!("customer {id}: {field}, since {}", render::stamp(&conflict.detected_at));
+    let json = [&*conflict.base, &*conflict.local, &*conflict.remote];
+    for (side, value) in
+        ["before", "here", "in the store"].into_iter().zip(sides::whole(&conflict.field, json))
+    {
+        let lines: Vec<String> = value.lines().map(|line| format!("  {line}")).collect();
+        text += &format!("\n\n{side}\n{}", lines.join("\n"));
+    }
+    text + "\n"
 }
 
 /// The open conflicts as a table, with what to do about them.
@@ -30,13 +62,14 @@ pub(super) fn conflicts_in_words(conflicts: &[Conflict]) -> String {
     }
     let header = ["customer", "field", "before", "here", "in the store", "since"];
     let rows = conflicts.iter().map(|conflict| {
-        let shown = |json| render::value(&conflict.field, json);
+        let json = [&*conflict.base, &*conflict.local, &*conflict.remote];
+        let [base, local, remote] = sides::values(&conflict.field, json);
         [
             conflict.customer_id.to_string(),
             field_in_words(&conflict.field),
-            shown(&conflict.base),
-            shown(&conflict.local),
-            shown(&conflict.remote),
+            base,
+            local,
+            remote,
             render::stamp(&conflict.detected_at),
         ]
     });

@@ -223,7 +223,8 @@ impl Credit {
             amount: amount.normalize().to_string(),
             balance: balance.normalize().to_string(),
         };
-        let text = || format!("customer {}: {amount:+}; store credit is {balance:.2} now.", self.id);
+        let text =
+            || format!("customer {}: {amount:+}; store credit is {} now.", self.id, render::money(balance));
         till.out.answer(&credited, text)?;
         Ok(Exit::Done)
     }

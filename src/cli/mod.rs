@@ -7,7 +7,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `settings` | flags, environment and defaults; opens the file and the way to the store |
-//! | `out`, `render` | standard output; values, times and tables for people |
+//! | `out`, `render`, `sides` | standard output; values, times and tables for people; values beside each other |
 //! | `exit` | exit statuses and how a failure is told |
 //! | `help` | what `--help` says |
 //! | `sync`, `progress` | `pull`, `push`, `sync`; their bar |
@@ -32,6 +32,7 @@ mod rekey;
 mod render;
 mod sandbox;
 mod settings;
+mod sides;
 mod sync;
 mod worker;
 

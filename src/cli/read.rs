@@ -12,7 +12,7 @@ use tillsync::{
 
 use super::exit::{Exit, Failed};
 use super::settings::Till;
-use super::{Done, render};
+use super::{Done, render, sides};
 
 /// A customer of the file.
 pub(super) fn known(store: &Store, id: i64) -> Result<Row, Failed> {
@@ -68,10 +68,12 @@ fn edited(pending: &[JournalRow], field: FieldId) -> bool {
 
 /// The value here, and the store's where it differs.
 fn with_store(field: FieldId, row: &Row, theirs: Option<&Attributes<'_>>) -> String {
-    let ours = render::typed(field, row.get(field));
     match theirs.map(|theirs| theirs.get(field)).filter(|theirs| theirs != row.get(field)) {
-        Some(theirs) => format!("{ours}   (in the store: {})", render::typed(field, &theirs)),
-        None => ours,
+        Some(theirs) => {
+            let [ours, theirs] = sides::typed(field, [row.get(field), &theirs]);
+            format!("{ours}   (in the store: {theirs})")
+        }
+        None => render::typed(field, row.get(field)),
     }
 }
 
@@ -169,7 +171,11 @@ fn changes_of(store: &Store, payload: &str) -> Result<Vec<[String; 5]>, Failed> 
     let name = store.get(sent.id())?.map(|row| render::name(&row)).unwrap_or_default();
     let mut who = [sent.id().to_string(), name];
     let mut rows = Vec::new();
-    for field in FieldId::all().filter(|field| sent.has(*field)) {
+    let is_sent = |field: &FieldId| match *field {
+        FieldId::NEW_PASSWORD => sends_password(payload),
+        field => sent.has(field),
+    };
+    for field in FieldId::all().filter(is_sent) {
         let before = theirs.as_ref().map_or(Value::Null, |theirs| theirs.get(field));
         for (field, from, to) in changes(field, &before, &sent.get(field)) {
             let [id, name] = std::mem::take(&mut who);
@@ -179,13 +185,22 @@ fn changes_of(store: &Store, payload: &str) -> Result<Vec<[String; 5]>, Failed> 
     Ok(rows)
 }
 
+/// A record never holds one; what is to be sent does.
+fn sends_password(payload: &str) -> bool {
+    let payload = serde_json::from_str::<serde_json::Value>(payload).unwrap_or_default();
+    payload["authentication"]["new_password"].is_string()
+}
+
 fn changes(field: FieldId, before: &Value, after: &Value) -> Vec<(String, String, String)> {
     match (before, after) {
         (Value::Forms(before), Value::Forms(after)) => form_changes(before, after),
         _ if field == FieldId::NEW_PASSWORD => {
             vec![(field.to_string(), "(never read back)".to_owned(), "***".to_owned())]
         }
-        _ => vec![(field.to_string(), render::typed(field, before), render::typed(field, after))],
+        _ => {
+            let [before, after] = sides::typed(field, [before, after]);
+            vec![(field.to_string(), before, after)]
+        }
     }
 }
 
@@ -195,12 +210,14 @@ fn form_changes(
     after: &BTreeMap<String, FormValue>,
 ) -> Vec<(String, String, String)> {
     let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let shown = |entry: Option<&FormValue>| entry.map_or_else(|| "–".to_owned(), render::form_value);
+    let json = |entry: Option<&FormValue>| entry.map_or_else(|| "null".to_owned(), FormValue::to_json);
     let differing = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
     differing
         .map(|name| {
             let field = format!("form_fields.{}", render::plain(name));
-            (field, shown(before.get(name)), shown(after.get(name)))
+            let [before, after] = [before, after].map(|entries| json(entries.get(name)));
+            let [before, after] = sides::values(&field, [&before, &after]);
+            (field, before, after)
         })
         .collect()
 }
@@ -321,28 +338,28 @@ impl Log {
 
 fn journal_in_words(rows: &[JournalRow]) -> String {
     let lines = rows.iter().map(|row| {
+        let [was, became] = was_and_became(row);
         [
             row.seq.to_string(),
             render::stamp(&row.at),
             row.author.as_deref().map(render::plain).unwrap_or_default(),
             row.customer_id.to_string(),
             row.field.clone(),
-            render::value(&row.field, &row.was),
-            new_value(row),
+            was,
+            became,
             outcome(row),
         ]
     });
     render::table(["seq", "at", "by", "customer", "field", "was", "became", "outcome"], lines)
 }
 
-fn new_value(row: &JournalRow) -> String {
-    match row.op.as_str() {
-        "adjust" => {
-            let amount = row.value.trim_matches('"');
-            if amount.starts_with('-') { amount.to_owned() } else { format!("+{amount}") }
-        }
-        _ => render::value(&row.field, &row.value),
+fn was_and_became(row: &JournalRow) -> [String; 2] {
+    if row.op != "adjust" {
+        return sides::values(&row.field, [&row.was, &row.value]);
     }
+    let amount = row.value.trim_matches('"');
+    let amount = if amount.starts_with('-') { amount.to_owned() } else { format!("+{amount}") };
+    [render::value(&row.field, &row.was), amount]
 }
 
 fn outcome(row: &JournalRow) -> String {

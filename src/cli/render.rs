@@ -7,12 +7,12 @@
 use chrono::{DateTime, Local};
 use comfy_table::{ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 use serde_json::value::RawValue;
-use tillsync::{FieldId, FormValue, Kind, Row, Value, words};
+use tillsync::{Decimal, FieldId, FormValue, Kind, Row, Value, words};
 
 use super::exit::Failed;
 
 /// The longest value that a table shows.
-const MOST_CHARS: usize = 60;
+pub(super) const MOST_CHARS: usize = 60;
 
 /// The widest margin that a table is given.
 const INDENT: u16 = 2;
@@ -132,21 +132,36 @@ pub(super) fn value(field: &str, json: &str) -> String {
     }
 }
 
-/// A value of an attribute.
+/// A value of an attribute; a long text is cut.
 pub(super) fn typed(field: FieldId, value: &Value) -> String {
+    let text = in_full(value, field);
+    match value {
+        Value::Text(_) | Value::Forms(_) | Value::Other(_) => short(&text),
+        _ => text,
+    }
+}
+
+/// All of it.
+pub(super) fn in_full(value: &Value, field: FieldId) -> String {
     match value {
         Value::Null if field.kind() == Kind::Channels => "every channel".to_owned(),
         Value::Null => "–".to_owned(),
-        Value::Text(text) => short(&quoted(text)),
+        Value::Text(text) => quoted(text),
         Value::Integer(number) => number.to_string(),
         Value::Boolean(yes) => if *yes { "yes" } else { "no" }.to_owned(),
-        Value::Credit(amounts) => list(amounts.iter().map(|amount| format!("{amount:.2}"))),
+        Value::Credit(amounts) => list(amounts.iter().map(|amount| money(*amount))),
         Value::Channels(ids) => list(ids.iter().map(i64::to_string)),
-        Value::Forms(entries) => short(&list(
-            entries.iter().map(|(name, value)| format!("{}: {}", plain(name), form_value(value))),
-        )),
-        Value::Other(json) => short(json),
+        Value::Forms(entries) => {
+            list(entries.iter().map(|(name, value)| format!("{}: {}", plain(name), form_value(value))))
+        }
+        Value::Other(json) => plain(json),
     }
+}
+
+/// An amount with all its digits, two after the point at least.
+pub(super) fn money(amount: Decimal) -> String {
+    let amount = amount.normalize();
+    format!("{amount:.*}", usize::try_from(amount.scale()).map_or(2, |scale| scale.max(2)))
 }
 
 /// The value of one form field.
