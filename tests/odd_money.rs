@@ -273,6 +273,27 @@ fn a_payment_that_was_refused_and_not_applied_is_sent_again_once() {
 }
 
 #[test]
+fn a_payment_that_is_refused_time_and_again_is_one_attempt_and_arrives_once() {
+    let till = with_balance("50");
+    let mut times = 0;
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        times += usize::from(asked.is_put());
+        (asked.is_put() && times <= 3).then(|| Told::json_of(403, &json!({"status": 403, "title": "no"})))
+    });
+    till.adjust(ANA, "10");
+    let through = till.through(&odd);
+    let sql = rusqlite::Connection::open(&till.path).unwrap();
+    let on_record = || sql.query_row("SELECT count(*) FROM attempt", [], |row| row.get::<_, i64>(0)).unwrap();
+    for _ in 0..3 {
+        assert!(through.engine().sync().unwrap_err().is_auth());
+        assert_eq!(on_record(), 1);
+    }
+    sync(&through);
+    check(&till, 60.0, 60.0);
+    assert_eq!(on_record(), 0);
+}
+
+#[test]
 fn a_payment_that_a_person_sends_again_and_that_landed_since_is_not_sent_again() {
     let till = with_balance("50");
     let mut is_first = true;

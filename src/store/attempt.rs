@@ -95,6 +95,28 @@ pub(super) fn end(transaction: &Transaction<'_>, id: CustomerId, now: DateTime<U
 fn insert(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite::Result<()> {
     let Attempt { field, value, base, modified, covers, flight, is_refuted, .. } = attempt;
     let covers: Vec<i64> = covers.iter().map(|seq| seq.0).collect();
+    let covers = serde_json::to_string(&covers).unwrap_or_default();
+    // The same once more, as after one 429 and another: it may have been applied by any of them.
+    let again = connection
+        .prepare_cached(
+            "UPDATE attempt
+             SET applied_by = :applied_by, is_refuted = :is_refuted
+             WHERE customer_id = :customer_id AND field = :field AND value = :value AND base = :base
+               AND modified IS :modified AND covers = :covers",
+        )?
+        .execute(named_params! {
+            ":customer_id": id.0,
+            ":field": field.name(),
+            ":value": value.to_json(),
+            ":base": base.to_json(),
+            ":modified": modified.map(stamp),
+            ":covers": covers,
+            ":applied_by": stamp(flight.applied_by),
+            ":is_refuted": is_refuted,
+        })?;
+    if again > 0 {
+        return Ok(());
+    }
     connection
         .prepare_cached(
             "INSERT INTO attempt (customer_id, field, value, base, modified, covers, left_at, applied_by, is_refuted)
@@ -106,7 +128,7 @@ fn insert(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlit
             ":value": value.to_json(),
             ":base": base.to_json(),
             ":modified": modified.map(stamp),
-            ":covers": serde_json::to_string(&covers).unwrap_or_default(),
+            ":covers": covers,
             ":left_at": stamp(flight.left),
             ":applied_by": stamp(flight.applied_by),
             ":is_refuted": is_refuted,

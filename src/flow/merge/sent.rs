@@ -135,6 +135,8 @@ impl<'a> Merge<'a> {
                 false
             }
             Fate::NotLanded => {
+                // Nor has anything that left before.
+                self.plan.refuted.extend(self.dirty.attempts_of(three.field).map(|attempt| attempt.id));
                 self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
                 three.base = base;
                 false

@@ -282,7 +282,7 @@ impl Upload {
             }
             PutVerdict::TooLarge { words } => self.too_large(batch, &words),
             PutVerdict::Limited | PutVerdict::Crowded => {
-                self.failure = self.failure.take().or(self.patience.limited(sent_ms, now_ms));
+                self.failure = self.failure.take().or(self.patience.limited(true, sent_ms, now_ms));
                 self.lanes.first(batch.group);
                 Write::EndRefused
             }
@@ -445,7 +445,7 @@ impl Upload {
             }
             ReadFailure::Limited | ReadFailure::Crowded => {
                 let is_crowded = matches!(failure, ReadFailure::Crowded);
-                let enough = self.patience.limited(sent_ms, now_ms);
+                let enough = self.patience.limited(false, sent_ms, now_ms);
                 self.failure = self.failure.take().or(enough);
                 now_ms + if is_crowded { self.patience.crowd_wait_ms(chance) } else { 0 }
             }

@@ -17,11 +17,15 @@ pub(super) struct Patience {
     writes: Misses,
     /// Those of them that held one customer.
     alone: u32,
-    limits: Misses,
+    /// Reads, and updates, that met a `429` in a row: looks that go well say nothing of the updates that they are for.
+    limits: [Misses; 2],
     paused_until_ms: u64,
     retries: u32,
 }
 
+/// Places in the counts of refusals.
+const READ: usize = 0;
+const WRITE: usize = 1;
 /// The longest wait of updates that fail while reads go well doubles so often.
 const DOUBLED_AT_MOST: u32 = 3;
 /// Updates that may fail one after the other.
@@ -34,7 +38,7 @@ impl Patience {
             misses: Misses::default(),
             writes: Misses::default(),
             alone: 0,
-            limits: Misses::default(),
+            limits: [Misses::default(); 2],
             paused_until_ms: 0,
             retries: 0,
         }
@@ -57,12 +61,13 @@ impl Patience {
     /// The store answered a read.
     pub(super) fn has_read(&mut self) {
         self.misses.clear();
-        self.limits.clear();
+        self.limits[READ].clear();
     }
 
     /// The store answered an update, whatever it said.
     pub(super) fn has_written(&mut self) {
         self.has_read();
+        self.limits[WRITE].clear();
         self.writes.clear();
         self.alone = 0;
     }
@@ -117,16 +122,17 @@ impl Patience {
     }
 
     /// A request sent at `sent_ms` met a `429`: that uses up no try. Why it is enough all the same, if it is.
-    pub(super) fn limited(&mut self, sent_ms: u64, now_ms: u64) -> Option<Failure> {
-        self.limits.add(sent_ms, now_ms);
-        let (tries, last) = (self.limits.count(), "status 429: too many requests".to_owned());
-        let is_enough = self.limits.are_enough_limits(&self.retry, now_ms);
+    pub(super) fn limited(&mut self, is_update: bool, sent_ms: u64, now_ms: u64) -> Option<Failure> {
+        let limits = &mut self.limits[usize::from(is_update)];
+        limits.add(sent_ms, now_ms);
+        let (tries, last) = (limits.count(), "status 429: too many requests".to_owned());
+        let is_enough = limits.are_enough_limits(&self.retry, now_ms);
         is_enough.then_some(Failure::Unavailable { tries, last })
     }
 
     /// How long a read waits that was refused because too many calls were under way.
     pub(super) fn crowd_wait_ms(&self, chance: f64) -> u64 {
-        crowd_wait_ms(self.limits.count(), chance)
+        crowd_wait_ms(self.limits[READ].count(), chance)
     }
 }
 
@@ -198,6 +204,17 @@ mod tests {
         assert!(patience.missed_write(1, 20, 20, 1.0, WHY).is_err());
         patience.has_written();
         assert!(patience.missed_write(1, 20, 20, 1.0, WHY).is_ok());
+    }
+
+    #[test]
+    fn a_store_that_answers_looks_and_every_update_with_429_is_given_up() {
+        let mut patience = Patience::new(RetryOptions::default());
+        let mut limited = (0..).map(|n| {
+            patience.has_read();
+            patience.limited(true, n * 10_000, n * 10_000)
+        });
+        assert_eq!(limited.position(|failure| failure.is_some()), Some(29));
+        assert!(patience.limited(false, 900_000, 900_000).is_none());
     }
 
     #[test]
