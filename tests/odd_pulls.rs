@@ -333,6 +333,17 @@ fn a_full_pull_goes_on_where_it_was_cut_although_others_ran_in_between() {
     assert_eq!(till.local(5, "company"), r#""later""#);
 }
 
+#[test]
+fn what_was_read_before_a_pull_was_cut_is_not_of_now_when_it_has_gone_on() {
+    let till = fresh(MANY);
+    cut(&till);
+    till.set(1, "company", "ours");
+    company(&till, 1, "theirs");
+    let report = till.engine().sync().unwrap();
+    assert_eq!((report.looks, report.conflicts), (1, 1));
+    assert_eq!(till.sandbox.customer(1).unwrap()["company"], "theirs");
+}
+
 // ---- deletions (4, 5) --------------------------------------------------------------------------------------------
 
 #[test]

@@ -30,6 +30,8 @@ struct Pulling {
     /// From when on it asked; none: for everybody.
     cursor: Option<DateTime<Utc>>,
     is_full: bool,
+    /// It goes on where it was cut: what it had read by then may be of any age.
+    is_resumed: bool,
     /// A person asked for everything, which may be older than what is known.
     believes_older: bool,
     /// What the server's clock should have been when it began.
@@ -58,8 +60,8 @@ struct Trust {
 /// How a list ended.
 enum Listed {
     Whole,
-    /// Without a word: that is an empty list. It makes no snapshot fresh.
-    Nobody,
+    /// Without a word: that is an empty list; or whole with what an earlier pull had read of it. It makes no snapshot fresh.
+    NotOfNow,
     /// Not whole, and why.
     NotWhole(String),
 }
@@ -88,7 +90,7 @@ impl<R: Remote> SyncEngine<R> {
         self.counts.incomplete = None;
         match listed {
             Listed::Whole => self.bases.pulled(began),
-            Listed::Nobody => {}
+            Listed::NotOfNow => {}
             Listed::NotWhole(why) => {
                 tracing::warn!(why, "the store's list was not whole");
                 self.counts.incomplete = Some(why);
@@ -98,19 +100,18 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn begin_pull(&mut self, extent: Extent, modified_min: Option<DateTime<Utc>>) -> Result<Pulling> {
-        let (machine, expected, is_full) = match modified_min {
-            Some(_) => (Pull::new(modified_min), None, false),
-            None => match self.store.begin_full_pull()? {
-                Some((FullPull { how_far, expected }, seen)) => {
-                    (Pull::resumed(how_far, seen), expected, true)
-                }
-                None => (Pull::new(None), None, true),
-            },
+        let is_full = modified_min.is_none();
+        let cut = if is_full { self.store.begin_full_pull()? } else { None };
+        let is_resumed = cut.is_some();
+        let (machine, expected) = match cut {
+            Some((FullPull { how_far, expected }, seen)) => (Pull::resumed(how_far, seen), expected),
+            None => (Pull::new(modified_min), None),
         };
         Ok(Pulling {
             machine,
             cursor: modified_min,
             is_full,
+            is_resumed,
             believes_older: extent == Extent::Full,
             expected,
             clock: None,
@@ -150,7 +151,8 @@ impl<R: Remote> SyncEngine<R> {
         let has_news = pulling.machine.seen() > 0;
         let cursor = pulling.witnesses().next_cursor(cursor, self.overlap(), has_news);
         self.store.end_pull(pulling.is_full, cursor, pulling.clock, self.clock.utc())?;
-        Ok(if pulling.machine.is_told() { Listed::Whole } else { Listed::Nobody })
+        let is_of_now = pulling.machine.is_told() && !pulling.is_resumed;
+        Ok(if is_of_now { Listed::Whole } else { Listed::NotOfNow })
     }
 
     fn page_by_page(&mut self, pulling: &mut Pulling) -> Result<Result<(), String>> {
@@ -211,7 +213,7 @@ impl<R: Remote> SyncEngine<R> {
         is_anew: bool,
     ) -> Result<Going> {
         if is_anew {
-            pulling.expected = None;
+            (pulling.expected, pulling.is_resumed) = (None, false);
             if pulling.is_full {
                 self.store.forget_full_pull()?;
             }

@@ -87,6 +87,11 @@ impl StoreCore {
         self.book.delete(id)
     }
 
+    /// Whether the last read lagged behind what was written; see [`Behaviours::lagging`].
+    pub fn has_lagged(&self) -> bool {
+        self.has_lagged
+    }
+
     /// How often updates have changed a customer's password.
     pub fn password_changes(&self, id: i32) -> u32 {
         self.book.password(id).0

@@ -59,12 +59,19 @@ pub struct Behaviours {
     pub overlooks_every: u32,
     /// The most customers that an answer by id holds; the others come on its next page. 0, the default: as many as asked for.
     pub by_id_at_most: u32,
+    /// Every nth customer is hidden, in lists and by id, as if it was not there: others each time that
+    /// [`hides_for_ms`](Self::hides_for_ms) have passed. Totals leave them out, updates reach them. 0, the default: nobody.
+    pub hides_every: u32,
+    /// For how long the same customers are hidden, in milliseconds. 0, the default: an hour.
+    pub hides_for_ms: u32,
     /// How a list without anybody is answered.
     pub empty_lists: EmptyLists,
     /// Parts of a customer that are not told although they were asked for.
     pub untold: Untold,
     /// How far what is read lags behind what was written, in milliseconds. Default 0.
     pub read_lag_ms: u32,
+    /// Which reads lag.
+    pub lagging: Lagging,
     /// How amounts of money are spelled.
     pub amounts: Amounts,
     /// Whether an emoji in the notes is told as half of its surrogate pair.
@@ -344,6 +351,16 @@ impl Untold {
     }
 }
 
+/// Which reads lag behind writes, by [`Behaviours::read_lag_ms`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lagging {
+    /// All of them.
+    #[default]
+    All,
+    /// Some, by chance, as where several machines answer: what one reading showed may be missing in the next.
+    Some,
+}
+
 /// How amounts of money are spelled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Amounts {
@@ -502,6 +519,14 @@ const KNOBS: &[(&str, &str, &[&str], Set)] = &[
         all.by_id_at_most = word.parse().ok()?;
         Some(())
     }),
+    ("hides-every", "every nth customer is hidden for a while, by id too", NUMBER, |all, word| {
+        all.hides_every = word.parse().ok()?;
+        Some(())
+    }),
+    ("hides-for-ms", "for how long the same ones are; 0: an hour", NUMBER, |all, word| {
+        all.hides_for_ms = word.parse().ok()?;
+        Some(())
+    }),
     ("empty-lists", "the status of a list without anybody", &["200", "204"], |all, word| {
         all.empty_lists = of(&[("200", EmptyLists::Ok), ("204", EmptyLists::NoContent)], word)?;
         Some(())
@@ -513,6 +538,10 @@ const KNOBS: &[(&str, &str, &[&str], Set)] = &[
     }),
     ("read-lag-ms", "how far reads lag behind writes", NUMBER, |all, word| {
         all.read_lag_ms = word.parse().ok()?;
+        Some(())
+    }),
+    ("lagging", "which reads lag", &["all", "some"], |all, word| {
+        all.lagging = of(&[("all", Lagging::All), ("some", Lagging::Some)], word)?;
         Some(())
     }),
     ("amounts", "how money is spelled", &["exact", "float", "padded", "exponent"], |all, word| {
@@ -533,7 +562,17 @@ fn tidying(words: &str) -> Option<Tidying> {
     Some(tidying)
 }
 
+/// For how long the same customers are hidden where nothing is said of it, in milliseconds.
+const AN_HOUR_MS: u32 = 3_600_000;
+
 impl Behaviours {
+    /// Whether a customer is hidden at a time, in milliseconds since 1970.
+    pub fn hides(&self, id: i32, now_ms: i64) -> bool {
+        let for_ms = if self.hides_for_ms == 0 { AN_HOUR_MS } else { self.hides_for_ms };
+        let turn = now_ms.div_euclid(for_ms.into());
+        self.hides_every > 0 && (i64::from(id) + turn).rem_euclid(self.hides_every.into()) == 0
+    }
+
     /// All switches by name.
     pub fn knobs() -> Vec<Knob> {
         KNOBS.iter().map(|(name, about, words, _)| Knob { name, about, words: words.to_vec() }).collect()

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::behaviours::Lagging;
 use super::book::Book;
 use super::faults::Fault;
 use super::handled::{Handled, spoil, told_status};
@@ -44,6 +45,8 @@ pub struct StoreCore {
     pub(super) book: Book,
     /// What reads are answered from, where they lag.
     pub(super) replica: Option<Replica>,
+    /// The last read was answered from there.
+    pub(super) has_lagged: bool,
     pub(super) window: RateWindow,
     pub(super) ledger: Ledger,
     pub(super) script: VecDeque<(Fault, Scope)>,
@@ -76,6 +79,7 @@ impl StoreCore {
         let mut store = Self {
             book: Book::generate(options.seed, options.customers),
             replica: None,
+            has_lagged: false,
             window: RateWindow::new(options),
             ledger: Ledger::new(options.log_capacity),
             script: VecDeque::new(),
@@ -205,7 +209,10 @@ impl StoreCore {
             "GET" => {
                 let behaviours = self.options.behaviours;
                 let query = ListQuery::parse(&request.query, behaviours.date_bounds)?;
-                let book = self.replica.as_ref().map_or(&self.book, |replica| &replica.book);
+                self.has_lagged =
+                    self.replica.is_some() && (behaviours.lagging == Lagging::All || self.rng.bool());
+                let replica = self.replica.as_ref().filter(|_| self.has_lagged);
+                let book = replica.map_or(&self.book, |replica| &replica.book);
                 let now_ms = now.timestamp_millis();
                 Listing { book, behaviours, rng: &mut self.rng, now_ms, fault }.answer(&query)
             }

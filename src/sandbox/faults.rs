@@ -81,7 +81,9 @@ pub enum Fault {
 /// How late a delayed fault is when its name does not say, in milliseconds.
 const DEFAULT_DELAY_MS: u64 = 1_000;
 const STATUSES: [u16; 13] = [401, 403, 404, 409, 423, 429, 499, 500, 501, 502, 503, 504, 507];
-const STATUSES_AFTER_APPLYING: [u16; 6] = [499, 500, 501, 502, 503, 504];
+/// A refusal too may be a lie: what stands between a client and the store may answer for it.
+const STATUSES_AFTER_APPLYING: [u16; 14] =
+    [400, 401, 403, 404, 409, 413, 422, 429, 499, 500, 501, 502, 503, 504];
 /// How slow and how wrong one is when its name does not say.
 const DEFAULT_BYTES_PER_SECOND: u32 = 1_000;
 const A_CENTURY_SECONDS: i64 = 3_155_760_000;

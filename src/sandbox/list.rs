@@ -86,7 +86,7 @@ impl Listing<'_> {
         let size = self.page_size(query);
         let skipped = if query.is_by_cursor() { 0 } else { (query.page - 1).saturating_mul(size) };
         let backwards = query.before.is_some();
-        let walk = shown(self.book, query, backwards, self.behaviours.overlooks_every);
+        let walk = shown(self.book, query, backwards, &self.behaviours, self.now_ms);
         let mut places: Vec<Cursor> = walk.skip(skipped).take(size + 1).collect();
         let mut has_more = places.len() > size;
         places.truncate(size);
@@ -122,11 +122,11 @@ impl Listing<'_> {
 
     /// How many customers the list says there are; pages by cursor say nothing.
     fn total(&self, query: &ListQuery) -> usize {
-        let overlooks = self.behaviours.overlooks_every;
+        let shows_all = self.behaviours.overlooks_every == 0 && self.behaviours.hides_every == 0;
         let total = match query.is_by_cursor() {
             true => return 0,
-            false if query.is_everyone() && overlooks == 0 => self.book.len(),
-            false => shown(self.book, query, false, overlooks).count(),
+            false if query.is_everyone() && shows_all => self.book.len(),
+            false => shown(self.book, query, false, &self.behaviours, self.now_ms).count(),
         };
         match self.behaviours.totals {
             Totals::TooHigh => total + 3,
@@ -146,15 +146,19 @@ fn no_content() -> RawResponse {
     RawResponse { status: 204, ..RawResponse::default() }
 }
 
-/// The customers of a list, but for those whom its index has lost.
+/// The customers of a list, but for those whom its index has lost, and those who are hidden.
 fn shown<'a>(
     book: &'a Book,
     query: &'a ListQuery,
     backwards: bool,
-    overlooks_every: u32,
+    behaviours: &Behaviours,
+    now_ms: i64,
 ) -> impl Iterator<Item = Cursor> + 'a {
+    let (behaviours, every) = (*behaviours, behaviours.overlooks_every);
     let is_lost = move |place: &Cursor| {
-        overlooks_every > 0 && query.names_nobody() && place.id.unsigned_abs().is_multiple_of(overlooks_every)
+        let is_overlooked =
+            every > 0 && query.names_nobody() && place.id.unsigned_abs().is_multiple_of(every);
+        is_overlooked || behaviours.hides(place.id, now_ms)
     };
     walk(book, query, backwards).filter(move |place| !is_lost(place))
 }

@@ -60,8 +60,8 @@ use serde_json::Value;
 
 pub use self::behaviours::{
     Amounts, BehaviourError, Behaviours, Cursors, DateBounds, EmptyLists, ErrorKeys, ExpiredCursors,
-    FormFieldWrites, Knob, Overload, Pages, Partial, ResponseAttributes, Success, Tidying, TooManyRequests,
-    Totals, Undated, UnknownIds, Untold,
+    FormFieldWrites, Knob, Lagging, Overload, Pages, Partial, ResponseAttributes, Success, Tidying,
+    TooManyRequests, Totals, Undated, UnknownIds, Untold,
 };
 pub use self::core::{Place, StoreCore};
 pub use self::faults::{Fault, FaultError, FaultRate, Faults};

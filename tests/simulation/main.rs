@@ -69,6 +69,17 @@ fn whatever_happens_nothing_is_lost_and_nothing_is_done_twice() {
     }
 }
 
+/// What the simulation is shown to notice is taken out of the sources by their text (`tests/mutations.py`): a change of the
+/// engine that moves such a place moves it there too.
+#[test]
+fn every_mutation_finds_its_place() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mutations.py");
+    match std::process::Command::new("python3").args([script, "--check"]).output() {
+        Ok(done) => assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr)),
+        Err(error) => println!("not checked, there is no python3: {error}"),
+    }
+}
+
 /// Plays one seed, as a whole or without what the environment leaves out.
 fn replay(seed: u64) {
     let without = std::env::var("TILLSYNC_WITHOUT").unwrap_or_default();

@@ -8,6 +8,7 @@ use tillsync::sandbox::{Fault, Handled, RawRequest, RawResponse, Totals};
 use tillsync::{Answer, RateHeaders, Remote, Request, Ticket, Trouble};
 
 use crate::invariants::Deed;
+use crate::oddities::is_promised;
 use crate::values::{amount, lenient};
 use crate::world::{Shared, World};
 
@@ -19,6 +20,8 @@ const TIMEOUT_MS: u64 = 30_000;
 const APPLY_WITHIN_MS: u64 = 4_000;
 /// A body beyond this many bytes does not come in time where the line is slow.
 const SLOW_LINE_BYTES: usize = 12_000;
+/// A body beyond this many bytes is more than a client takes in, where pages are heavy.
+const HEAVY_BYTES: usize = 6_000;
 
 pub(crate) enum Event {
     Arrive(Ticket, RawRequest),
@@ -33,11 +36,15 @@ pub(crate) enum Event {
 pub(crate) struct Served {
     /// The store as it was at this time is what is told.
     as_of_ms: u64,
+    /// When it was told.
+    served_ms: u64,
     /// Who was asked for by id.
     ids: Vec<i64>,
     is_by_id: bool,
     /// It is the first page of a list.
     is_first: bool,
+    /// It is a page of a list of everybody.
+    is_of_all: bool,
     /// It lacks somebody, and gives no sign of that.
     is_a_lie: bool,
 }
@@ -62,7 +69,7 @@ impl World {
             self.problems.push("more than three updates at once".to_owned());
         }
         self.note(format!("-> {} {} {}", ticket.0 & 0xffff_ffff, request.query(), request.body()));
-        self.tell(&Deed::Leaves { ticket, body: request.body() });
+        self.tell(&Deed::Leaves { ticket, query: &request.query(), body: request.body() });
         if self.weather.is_down {
             let trouble = Trouble::Offline("connection refused".to_owned());
             return self.later(3, Event::Deliver(ticket, Err(trouble), None));
@@ -130,10 +137,11 @@ impl World {
                     Err(trouble) => format!("{trouble:?}"),
                 };
                 self.note(format!("<- {} {said}", ticket.0 & 0xffff_ffff));
+                let as_of_ms = served.as_ref().map(|served| served.as_of_ms);
                 if let (Ok(answer), Some(served)) = (&answer, served) {
                     self.told(answer, &served);
                 }
-                self.tell(&Deed::Answered { ticket, answer: &answer });
+                self.tell(&Deed::Answered { ticket, answer: &answer, as_of_ms });
                 Some((ticket, answer))
             }
         }
@@ -145,20 +153,27 @@ impl World {
         let body = lenient(&String::from_utf8_lossy(&answer.body));
         let records = body["data"].as_array().map(Vec::as_slice).unwrap_or_default();
         let everybody = self.core.ids().into_iter().map(i64::from);
-        let lacking: Vec<i64> =
-            everybody.filter(|id| !served.is_by_id && (served.is_a_lie || self.is_overlooked(*id))).collect();
+        let lacks =
+            |id: &i64| served.is_a_lie || self.is_overlooked(*id) || self.is_hidden(*id, served.served_ms);
+        let lacking: Vec<i64> = everybody.filter(|id| !served.is_by_id && lacks(id)).collect();
+        let is_hidden = |id: &&i64| self.is_hidden(**id, served.served_ms) && answer.status < 300;
+        let hidden: Vec<i64> = lacking.iter().chain(&served.ids).filter(is_hidden).copied().collect();
+        let (now_ms, is_sharp) = (self.now_ms, served.is_of_all && is_promised("overlooked-at-once"));
         let till = self.till();
         // That it was told to be gone counts, also where that was not so.
-        let told_absent = if served.is_a_lie { [&lacking[..], &served.ids].concat() } else { Vec::new() };
-        told_absent.iter().for_each(|id| *till.absences.entry(*id).or_default() += 1);
+        let told_absent = if served.is_a_lie { [&lacking[..], &served.ids].concat() } else { hidden };
+        told_absent.iter().for_each(|id| till.is_told_absent(*id, now_ms));
         till.unlisted.extend(&lacking);
-        till.blind.extend(lacking);
-        if served.is_first && !served.is_by_id && answer.status < 300 {
-            till.listed_ms = Some(as_of_ms);
+        // Whom a list of everybody lacks is asked for by id.
+        till.blind.extend(lacking.into_iter().filter(|_| !is_sharp));
+        if !served.is_by_id && answer.status < 300 {
+            // Where only some reads lag, a later page may be of an earlier time.
+            let before_ms = till.listed_ms.filter(|_| !served.is_first).unwrap_or(as_of_ms);
+            till.listed_ms = Some(before_ms.min(as_of_ms));
         }
         for record in records {
             let Some(id) = record["id"].as_i64() else { continue };
-            till.reads.entry(id).or_default().enter(record, as_of_ms, served.is_by_id.then_some(run));
+            till.reads.entry(id).or_default().enter(record, as_of_ms, now_ms, served.is_by_id.then_some(run));
             till.blind.remove(&id);
             if !served.is_by_id {
                 till.unlisted.remove(&id);
@@ -198,7 +213,11 @@ impl World {
             }
             (Some(response), cut) => {
                 let is_too_slow = self.odd.has("slow-line") && response.body.len() > SLOW_LINE_BYTES;
-                if !is_too_slow {
+                if !is_put && self.odd.has("heavy-pages") && response.body.len() > HEAVY_BYTES {
+                    let (why, begun) =
+                        ("more than can be taken in".to_owned(), response.body[..200].to_vec());
+                    self.later(back_ms, Event::Deliver(ticket, Err(Trouble::TooMuch { why, begun }), None));
+                } else if !is_too_slow {
                     self.later(back_ms, Event::Deliver(ticket, Ok(answer(&response, cut)), served));
                 }
             }
@@ -216,10 +235,23 @@ impl World {
             && !raw.query.starts_with("limit=1&");
         let is_a_lie = match fault {
             Some(Fault::EmptyList | Fault::NoContent) => true,
+            // Said twice, that is an empty list.
+            Some(Fault::EmptyBody) => !is_by_id,
             Some(Fault::OneOverlooked | Fault::CutList) => behaviours.totals != Totals::Right,
             _ => false,
         };
-        Served { as_of_ms: self.now_ms.saturating_sub(self.lag_ms()), ids, is_by_id, is_first, is_a_lie }
+        let lag_ms = if self.core.has_lagged() { self.lag_ms() } else { 0 };
+        let served_ms = self.now_ms;
+        let is_of_all = !is_by_id && !raw.query.contains("date_modified");
+        Served {
+            as_of_ms: served_ms.saturating_sub(lag_ms),
+            served_ms,
+            ids,
+            is_by_id,
+            is_first,
+            is_of_all,
+            is_a_lie,
+        }
     }
 
     /// Applies an update, or not, and tells of every customer whom it reached.
@@ -325,7 +357,9 @@ impl World {
             ("no-credit", Fault::NoCredit),
             ("wrong-dates", Fault::WrongDate { seconds: ahead }),
         ];
+        let refusal = self.any(&[400, 401, 403, 404, 409, 413, 422, 429]);
         let of_updates = [
+            ("applied-refusals", Fault::AppliedThenStatus(refusal)),
             ("crowd", Fault::Crowded),
             ("old-answers", Fault::StaleAnswer),
             ("ignored-updates", Fault::Ignored),

@@ -41,13 +41,20 @@ pub fn open_accounts(world: &Shared) {
 enum Draw {
     Set(&'static str, String),
     Sql(&'static str, String),
+    /// A line is added to the notes.
+    Append(String),
     Adjust(Decimal),
+    /// What is on its way is taken back: the attribute is what the snapshot has.
+    TakeBack(&'static str),
+    /// All columns are written as they were read, some in another spelling.
+    WriteBack,
 }
 
 impl Draw {
     fn field(&self) -> &'static str {
         match self {
-            Draw::Set(field, _) | Draw::Sql(field, _) => field,
+            Draw::Set(field, _) | Draw::Sql(field, _) | Draw::TakeBack(field) => field,
+            Draw::Append(_) | Draw::WriteBack => "notes",
             Draw::Adjust(_) => CREDIT,
         }
     }
@@ -62,7 +69,10 @@ pub fn edit(world: &Shared) {
             return;
         }
         let id = i64::from(ids[world.random.usize(..ids.len())]);
-        (world.till().path.clone(), id, draw_edit(&mut world))
+        let draw = draw_edit(&mut world);
+        let second = if world.odd.has("second-thoughts") { second_thought(&mut world) } else { None };
+        let (id, draw) = second.unwrap_or((id, draw));
+        (world.till().path.clone(), id, draw)
     };
     let app = world.lock().till().app.take();
     let mut store = app.unwrap_or_else(|| Store::open(&path).unwrap());
@@ -73,7 +83,18 @@ pub fn edit(world: &Shared) {
         Draw::Set(field, value) => {
             store.edit(id).set(field, value).label("simulated").commit().map(|receipt| receipt.fields())
         }
-        Draw::Sql(field, value) => plain_sql(&mut store, id, field, value),
+        Draw::Sql(field, value) => {
+            plain_sql(&mut store, id, &format!("UPDATE customer SET {field} = ?2 WHERE id = ?1"), value)
+        }
+        Draw::Append(line) => plain_sql(&mut store, id, APPEND, line),
+        Draw::TakeBack(field) => {
+            let sql = format!(
+                "UPDATE customer SET {field} = (SELECT body ->> '{field}' FROM snapshot WHERE id = ?1)
+                 WHERE id = ?1 AND (SELECT body ->> '{field}' FROM snapshot WHERE id = ?1) IS NOT NULL AND ?2 = ''"
+            );
+            plain_sql(&mut store, id, &sql, "")
+        }
+        Draw::WriteBack => plain_sql(&mut store, id, WRITE_BACK, ""),
     };
     let newest = newest_row(&mut store, id, draw.field());
     let mut world = world.lock();
@@ -81,6 +102,11 @@ pub fn edit(world: &Shared) {
     match done {
         Ok(rows) => {
             world.note(format!(".. the app edits {id}: {draw:?}"));
+            if matches!(draw, Draw::WriteBack) && rows > 0 {
+                world
+                    .problems
+                    .push(format!("customer {id}: what was written back as it was read is {rows} edits"));
+            }
             let amount = if let Draw::Adjust(amount) = draw { Some(amount) } else { None };
             let seq = newest.filter(|_| rows > 0);
             let till = world.active;
@@ -91,19 +117,92 @@ pub fn edit(world: &Shared) {
     }
 }
 
+/// Something that is on its way, to be taken back.
+fn second_thought(world: &mut World) -> Option<(i64, Draw)> {
+    let sql = "SELECT customer_id, field, op, value FROM journal WHERE outcome = 'in_flight' ORDER BY seq";
+    let all: Vec<(i64, String, String, String)> = {
+        let mut statement = world.till().looks().prepare_cached(sql).unwrap();
+        let rows =
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    if all.is_empty() || world.random.u8(..3) == 0 {
+        return None;
+    }
+    let (id, field, op, _) = all[world.random.usize(..all.len())].clone();
+    if op == "adjust" {
+        let of_it = all.iter().filter(|(of, _, op, _)| *of == id && op == "adjust");
+        let sum: Decimal = of_it.map(|(.., value)| value.trim_matches('"').parse::<Decimal>().unwrap()).sum();
+        return Some((id, Draw::Adjust(-sum))).filter(|_| !sum.is_zero());
+    }
+    let known = TILL_ONLY.into_iter().chain(["company", "first_name", "form_fields", "channel_ids"]);
+    let field = known.into_iter().find(|known| *known == field)?;
+    Some((id, Draw::TakeBack(field)))
+}
+
 fn newest_row(store: &mut Store, id: i64, field: &str) -> Option<i64> {
     let sql = "SELECT seq FROM journal WHERE customer_id = ?1 AND field = ?2 ORDER BY seq DESC LIMIT 1";
     store.connection().query_row(sql, (id, field), |row| row.get(0)).optional().unwrap()
 }
 
-fn plain_sql(store: &mut Store, id: i64, field: &str, value: &str) -> tillsync::Result<usize> {
+/// A line behind those that are there.
+const APPEND: &str =
+    "UPDATE customer SET notes = iif(coalesce(notes, '') = '', ?2, notes || char(10) || ?2) WHERE id = ?1";
+/// What a mapper does that saves all columns.
+const WRITE_BACK: &str = "UPDATE customer
+    SET email = email, first_name = first_name, last_name = last_name, company = company, phone = phone, notes = notes,
+        tax_exempt_category = tax_exempt_category, customer_group_id = customer_group_id,
+        channel_ids = replace(channel_ids, ',', ' , '), form_fields = replace(form_fields, '\",\"value', '\" ,\"value'),
+        store_credit_amounts = store_credit_amounts, date_modified = date_modified
+    WHERE id = ?1 AND ?2 = ''";
+
+fn plain_sql(store: &mut Store, id: i64, sql: &str, value: &str) -> tillsync::Result<usize> {
     let connection = store.connection();
     let count =
         || connection.query_row("SELECT count(*) FROM journal", [], |row| row.get::<_, i64>(0)).unwrap();
     let before = count();
-    connection.execute(&format!("UPDATE customer SET {field} = ?2 WHERE id = ?1"), (id, value)).unwrap();
+    connection.execute(sql, (id, value)).unwrap();
     Ok((count() - before) as usize)
 }
+
+/// The app's own triggers and readers, in its file.
+pub fn install_app(world: &Shared) -> Result<(), String> {
+    let mut world = world.lock();
+    let (has_triggers, has_reader) = (world.odd.has("app-triggers"), world.odd.has("readers"));
+    let path = world.till().path.clone();
+    if has_triggers && path.exists() {
+        let connection = rusqlite::Connection::open(&path).map_err(|e| e.to_string())?;
+        connection.execute_batch(TRIGGERS).map_err(|e| e.to_string())?;
+    }
+    if has_reader && path.exists() {
+        let connection = rusqlite::Connection::open(&path).map_err(|e| e.to_string())?;
+        let read = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        connection
+            .execute_batch("BEGIN")
+            .and_then(|()| read("SELECT count(*) FROM customer"))
+            .map_err(|e| e.to_string())?;
+        world.till().reader = Some(connection);
+    }
+    Ok(())
+}
+
+/// What a shop may think of: who is of another category has another company, and a credit for a third. What they edit is noted,
+/// so that it can be counted.
+const TRIGGERS: &str = "
+    CREATE TABLE IF NOT EXISTS app_edit (customer_id INTEGER, field TEXT);
+    CREATE TRIGGER IF NOT EXISTS app_company AFTER UPDATE OF tax_exempt_category ON customer
+    WHEN new.tax_exempt_category IS NOT old.tax_exempt_category AND new.id % 3 = 0
+    BEGIN
+        INSERT INTO app_edit SELECT id, 'company' FROM customer
+            WHERE id = new.id AND company IS NOT 'app ' || new.tax_exempt_category;
+        UPDATE customer SET company = 'app ' || new.tax_exempt_category WHERE id = new.id;
+    END;
+    CREATE TRIGGER IF NOT EXISTS app_credit AFTER UPDATE OF tax_exempt_category ON customer
+    WHEN new.tax_exempt_category IS NOT old.tax_exempt_category AND new.id % 3 = 1
+    BEGIN
+        INSERT INTO app_edit SELECT id, 'store_credit_amounts' FROM customer WHERE id = new.id + 1;
+        INSERT INTO store_credit_adjustment (customer_id, amount) SELECT id, '0.25' FROM customer WHERE id = new.id + 1;
+    END;";
 
 fn draw_edit(world: &mut World) -> Draw {
     let n = world.random.u32(..1_000);
@@ -112,16 +211,18 @@ fn draw_edit(world: &mut World) -> Draw {
         0..3 if world.odd.has("set-credit") && world.random.u8(..4) == 0 => {
             Draw::Set(CREDIT, format!(r#"[{{"amount":{}.{:02}}}]"#, 50 + n % 100, n % 7))
         }
+        0..3 if world.odd.has("same-amounts") => Draw::Adjust(world.any(&[5, 5, -5]).into()),
         0..3 => Draw::Adjust(Decimal::new(i64::from(world.random.i32(-900..900)), 2)),
         3..6 => {
             let field = TILL_ONLY[world.random.usize(..TILL_ONLY.len())];
             let value = till_value(world, field, n);
             if world.random.bool() { Draw::Set(field, value) } else { Draw::Sql(field, value) }
         }
-        _ => {
-            let field = SHARED[world.random.usize(..SHARED.len())];
-            Draw::Set(field, shared_value(world, field, "till", n))
-        }
+        9 if world.odd.has("mappers") => Draw::WriteBack,
+        _ => match SHARED[world.random.usize(..SHARED.len())] {
+            "notes" if n.is_multiple_of(2) => Draw::Append(format!("till {} adds {}", world.active, n % 100)),
+            field => Draw::Set(field, shared_value(world, field, "till", n)),
+        },
     }
 }
 
@@ -208,6 +309,11 @@ pub fn office_writes(world: &mut World, id: i32, fields: &[String]) {
             serde_json::from_str(&shared_value(world, &field, "office", n)).unwrap()
         }
         OFFICE_ONLY => json!(format!("T{n}")),
+        "notes" if n.is_multiple_of(2) && n % 10 != 0 => {
+            let (before, line) =
+                (customer["notes"].as_str().unwrap_or_default(), format!("the office adds {}", n % 100));
+            json!(if before.is_empty() { line } else { format!("{before}\n{line}") })
+        }
         // An editor that saves the lines in its own way, and changes nothing.
         "notes" if n.is_multiple_of(10) => {
             json!(customer["notes"].as_str().unwrap_or_default().replace('\n', "\r\n"))
@@ -269,13 +375,21 @@ pub fn decide(world: &Shared) {
         let (id, field, seq) = (rejected.customer_id, rejected.field.clone(), rejected.seq);
         let till = world.active;
         let before = count(&mut store);
-        let (done, retried, shown) = match world.random.u8(..4) {
+        let (done, retried, shown) = match world.random.u8(..5) {
             0 => (store.retry_row(seq).map(drop), true, vec![seq.0]),
             1 => {
                 let all = all_rejected(&mut store, id);
                 (store.retry(Some(id)).map(drop), true, all)
             }
             2 => (store.discard_row(seq, Some("bo")).map(drop), false, vec![seq.0]),
+            3 if field == CREDIT => {
+                let waiting =
+                    [rows(&mut store, id, CREDIT, "rejected"), rows(&mut store, id, CREDIT, "held")].concat();
+                if waiting.is_empty() {
+                    continue;
+                }
+                (store.discard(id, Some(CREDIT), Some("bo")).map(drop), false, waiting)
+            }
             _ => continue,
         };
         let journaled = count(&mut store) - before;

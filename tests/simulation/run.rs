@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tillsync::sandbox::{Behaviours, StoreCore, Totals, Undated, Untold};
 use tillsync::{Error, Extent, Store, SyncEngine, SyncOptions};
 
+use crate::oddities::is_promised;
 use crate::people;
 use crate::script::{Item, Job, Script, Step, Weather, What, Without};
 use crate::world::{Ended, Shared, World, is_crash};
@@ -69,6 +70,7 @@ fn live(world: &Shared, script: &Script, without: &Without) -> Result<(), String
     world.lock().pass(5_000);
     let first = |world: &Shared| perform(world, &script.options, Job::Pull, Weather::default());
     each_till(world, first)?;
+    each_till(world, people::install_app)?;
     for (place, step) in script.steps.iter().enumerate() {
         if !without.has(&Item::Step(place)) {
             play_step(world, &script.options, place, step)?;
@@ -77,6 +79,10 @@ fn live(world: &Shared, script: &Script, without: &Without) -> Result<(), String
     }
     calm(world, script)?;
     let mut world = world.lock();
+    if world.is_lonely && !is_promised("lonely-doubts") {
+        world.excuse("nobody whom the till knows is there", "an update in doubt is not read back".to_owned());
+        return Ok(());
+    }
     world.ask(|invariant, world| invariant.at_last(world));
     world.problems.first().cloned().map_or(Ok(()), Err)
 }
@@ -158,12 +164,16 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
         Some(Err(error)) => world.note(format!("== {error}")),
         None => {}
     }
+    world.is_lonely |= ended.error.is_some_and(|error| error.to_string().contains(LONELY));
     match ended.error {
         Some(error) if !is_expected(error) => return Err(format!("{job:?} failed: {error}")),
         _ => world.ask(|invariant, world| invariant.at_restart(world, &ended)),
     }
     world.problems.first().cloned().map_or(Ok(()), Err)
 }
+
+/// What a till says that asked for customers whom it knows to be there, and was shown none of them.
+const LONELY: &str = "the answer shows nobody, not even customers that nobody is to update";
 
 fn is_expected(error: &Error) -> bool {
     error.is_offline() || error.is_auth() || ["protocol", "incomplete"].contains(&error.code())
@@ -206,10 +216,12 @@ fn calm(world: &Shared, script: &Script) -> Result<(), String> {
 
 /// What only hides the truth goes; what makes it hard to get stays.
 fn truthful(behaviours: Behaviours) -> Behaviours {
-    let totals = if behaviours.totals == Totals::TooHigh { Totals::Right } else { behaviours.totals };
+    let is_honest = behaviours.totals != Totals::TooHigh || is_promised("high-totals");
+    let totals = if is_honest { behaviours.totals } else { Totals::Right };
     Behaviours {
         totals,
         overlooks_every: 0,
+        hides_every: 0,
         untold: Untold::Nothing,
         undated: Undated::Nothing,
         read_lag_ms: 0,

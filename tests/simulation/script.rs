@@ -77,6 +77,8 @@ pub struct Weather {
     pub office: f64,
     /// Chance that the machine sleeps at a call of the world.
     pub naps: f64,
+    /// Chance that a person decides at a call of the world.
+    pub decisions: f64,
 }
 
 impl Script {
@@ -111,7 +113,11 @@ fn steps(tills: usize, random: &mut fastrand::Rng, odd: &Odd) -> Vec<Step> {
             35..55 => (random.usize(1..6), What::Office),
             55..58 => (1, What::Clock),
             58..64 => (1, What::Decide),
-            64..70 => (1, What::Pass { ms: random.u64(0..100_000) }),
+            64..70 => {
+                let ms = random.u64(0..100_000);
+                // Where customers are hidden for days, days pass.
+                (1, What::Pass { ms: if odd.has("hiding") { ms * 900 } else { ms } })
+            }
             _ => (1, What::Run(job(random), weather(random, odd))),
         };
         steps.extend((0..times).map(|_| Step { till, seed: random.u64(..), what }));
@@ -132,7 +138,14 @@ fn weather(random: &mut fastrand::Rng, odd: &Odd) -> Weather {
         edits: [0.0, 0.0, 0.05][random.usize(..3)],
         office: [0.02, 0.1][random.usize(..2)],
         naps: [0.0, 0.03][random.usize(..2)],
+        decisions: [0.0, 0.05][random.usize(..2)],
     };
+    if odd.has("second-thoughts") {
+        weather.edits = weather.edits.max(0.05);
+    }
+    if !odd.has("quick-decisions") {
+        weather.decisions = 0.0;
+    }
     if !odd.has("busy-office") {
         weather.office = 0.0;
     }

@@ -37,6 +37,8 @@ pub struct Till {
     pub app: Option<Store>,
     /// The same for what is checked.
     looks: Option<Connection>,
+    /// A reader who stays, in a transaction of its own.
+    pub reader: Option<Connection>,
     /// Its clock less the true time.
     pub skew: TimeDelta,
     /// How long its machine slept, by which its steady clock is behind.
@@ -49,16 +51,30 @@ pub struct Till {
     pub blind: BTreeSet<i64>,
     /// The same, until a list shows them: one who only kept others company in a question by id was not pulled.
     pub unlisted: BTreeSet<i64>,
-    /// How often it was told that a customer who is there was not, since it was told of it last.
-    pub absences: BTreeMap<i64, u32>,
+    /// How often it was told that a customer who is there was not, since it was told of it last, and when it was last.
+    pub absences: BTreeMap<i64, (u32, u64)>,
 }
 
 /// A customer who was absent so often, at two moments, is gone for all that a till can know.
 pub const GONE_AFTER: u32 = 2;
+/// Two moments are so far apart.
+const APART_MS: u64 = 2_500;
+
+/// What a look by id brought serves the batch that it was made for, for so long from its answer on, however slow the line is;
+/// and what lies between the commit of that and the wire.
+const FOR_THIS_BATCH_MS: u64 = 2_000 + 500;
 
 impl Till {
     pub fn was_told_gone(&self, id: i64) -> bool {
-        self.absences.get(&id).is_some_and(|times| *times >= GONE_AFTER)
+        self.absences.get(&id).is_some_and(|(times, _)| *times >= GONE_AFTER)
+    }
+
+    /// It was told that a customer is not there. Twice at one moment is once.
+    pub fn is_told_absent(&mut self, id: i64, now_ms: u64) {
+        let (times, last_ms) = self.absences.entry(id).or_default();
+        if *times == 0 || now_ms >= *last_ms + APART_MS {
+            (*times, *last_ms) = (*times + 1, now_ms);
+        }
     }
 }
 
@@ -72,12 +88,15 @@ pub struct Read {
     forms_ms: Option<u64>,
     /// Of the balance by the customer's id: the number of the run, and when.
     credit_by_id: Option<(u64, u64)>,
+    /// When an answer by the customer's id was here.
+    answered_ms: Option<u64>,
 }
 
 impl Read {
-    pub fn enter(&mut self, record: &Value, as_of_ms: u64, by_id_in_run: Option<u64>) {
+    pub fn enter(&mut self, record: &Value, as_of_ms: u64, now_ms: u64, by_id_in_run: Option<u64>) {
         let is_told = |field: &str| record[field].as_array().is_some();
         self.rest_ms = self.rest_ms.max(Some(as_of_ms));
+        self.answered_ms = by_id_in_run.map(|_| now_ms).or(self.answered_ms);
         if is_told("form_fields") {
             self.forms_ms = self.forms_ms.max(Some(as_of_ms));
         }
@@ -94,6 +113,11 @@ impl Read {
             "form_fields" => self.forms_ms,
             _ => self.rest_ms,
         }
+    }
+
+    /// Whether an answer by the customer's id was here shortly before.
+    pub fn was_answered_before(&self, at_ms: u64) -> bool {
+        self.answered_ms.is_some_and(|answered_ms| at_ms <= answered_ms + FOR_THIS_BATCH_MS)
     }
 
     /// When the till looked at the balance in a run.
@@ -142,6 +166,8 @@ pub struct World {
     pub is_calm: bool,
     /// Customers that the back office deleted.
     pub deleted: BTreeSet<i64>,
+    /// A till asked for those whom it knows to be there, in vain.
+    pub is_lonely: bool,
     pub(crate) now_ms: u64,
     pub(crate) events: BTreeMap<(u64, u64), Event>,
     next_event: u64,
@@ -210,6 +236,7 @@ impl World {
             written: BTreeMap::new(),
             is_calm: false,
             deleted: BTreeSet::new(),
+            is_lonely: false,
             now_ms: 0,
             events: BTreeMap::new(),
             next_event: 0,
@@ -336,6 +363,11 @@ impl World {
         self.core.options().behaviours.read_lag_ms.into()
     }
 
+    /// Whether answers to updates may be other than the store would give them.
+    pub fn has_faults(&self) -> bool {
+        self.weather.faults > 0.0
+    }
+
     /// Whether lists do not tell an attribute although it is asked for.
     pub fn is_untold(&self, field: &str) -> bool {
         match self.core.options().behaviours.untold {
@@ -352,6 +384,28 @@ impl World {
     }
 }
 
+impl World {
+    /// What the app's own triggers have edited in the file of a till.
+    pub fn app_edits(&mut self, till: usize) -> Vec<(i64, String)> {
+        if !self.odd.has("app-triggers") {
+            return Vec::new();
+        }
+        let Ok(mut statement) =
+            self.tills[till].looks().prepare_cached("SELECT customer_id, field FROM app_edit")
+        else {
+            return Vec::new();
+        };
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// Whether the store hides a customer at a time, in lists and by id.
+    pub fn is_hidden(&self, id: i64, at_ms: u64) -> bool {
+        let at = self.now() - TimeDelta::milliseconds((self.now_ms - at_ms) as i64);
+        i32::try_from(id).is_ok_and(|id| self.core.options().behaviours.hides(id, at.timestamp_millis()))
+    }
+}
+
 impl Shared {
     pub fn lock(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -359,7 +413,7 @@ impl Shared {
 
     /// A call of the world: the process may die here, the machine may sleep, the app and the office may edit.
     pub fn call(&self) {
-        let (dies, edits, office) = {
+        let (dies, edits, office, decides) = {
             let mut world = self.lock();
             world.calls += 1;
             let is_due = world.weather.dies_at.is_some_and(|at| world.calls == at);
@@ -370,10 +424,11 @@ impl Shared {
             let weather = world.weather;
             let edits = world.happens(weather.edits);
             let office = world.happens(weather.office / 4.0);
+            let decides = world.happens(weather.decisions);
             if world.happens(weather.naps) {
                 world.nap();
             }
-            (dies, edits, office)
+            (dies, edits, office, decides)
         };
         if dies {
             std::panic::panic_any(Crash);
@@ -383,6 +438,9 @@ impl Shared {
         }
         if office {
             crate::people::office(&mut self.lock());
+        }
+        if decides {
+            crate::people::decide(self);
         }
     }
 }

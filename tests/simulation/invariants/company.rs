@@ -4,11 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Invariant, Verdict};
+use crate::oddities::is_promised;
 use crate::world::{Ended, World};
 
 #[derive(Default)]
 pub struct Company {
     known: BTreeMap<usize, BTreeSet<i64>>,
+    /// Customers who are there and went all the same, since two answers lacked them: by till, and when.
+    wrongly: Vec<(usize, u64)>,
 }
 
 impl Invariant for Company {
@@ -20,13 +23,30 @@ impl Invariant for Company {
             rows.map(Result::unwrap).collect::<BTreeSet<i64>>()
         };
         let known = self.known.entry(till).or_default();
+        let most = believed_in_a_day(known.len());
         let missing: Vec<i64> =
             known.difference(&there).copied().filter(|id| !world.deleted.contains(id)).collect();
         *known = there;
         let (excused, gone): (Vec<i64>, Vec<i64>) =
             missing.into_iter().partition(|id| world.till().was_told_gone(*id));
+        for id in asked_about(world) {
+            if !world.deleted.contains(&id) && !world.till().was_told_gone(id) {
+                return Err(format!(
+                    "till {till}: customer {id} is there, and a person is asked as if it was deleted"
+                ));
+            }
+        }
         for id in excused {
             world.excuse("absent from two answers that gave no sign of it", format!("customer {id}"));
+            self.wrongly.push((till, world.now_ms));
+        }
+        let is_of_today = |&&(of, at_ms): &&(usize, u64)| of == till && at_ms + A_DAY_MS > world.now_ms;
+        let today = self.wrongly.iter().filter(is_of_today).count();
+        if today > most && is_promised("hiding") {
+            return Err(format!(
+                "till {till}: {today} customers who are there went within a day, of {}",
+                self.known[&till].len()
+            ));
         }
         match gone.first() {
             Some(id) => {
@@ -35,4 +55,19 @@ impl Invariant for Company {
             None => Ok(()),
         }
     }
+}
+
+const A_DAY_MS: u64 = 86_400_000;
+
+/// So many may go within a day without a person's word: a share, but twenty in any case, and never more than half of a file.
+fn believed_in_a_day(customers: usize) -> usize {
+    (customers / 20).max(20).min((customers / 2).max(1))
+}
+
+/// Customers of whom a person is asked what becomes of their edits, now that they are gone.
+fn asked_about(world: &mut World) -> Vec<i64> {
+    let sql = "SELECT customer_id FROM conflict WHERE field = '*' AND resolution IS NULL";
+    let mut statement = world.till().looks().prepare_cached(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
 }

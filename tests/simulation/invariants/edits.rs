@@ -30,6 +30,7 @@ impl Invariant for Edits {
             let store = Store::open(&world.tills[till].path).map_err(|e| e.to_string())?;
             let journal = store.journal(None).map_err(|e| e.to_string())?;
             let acknowledged = self.acknowledged.get(&till).copied().unwrap_or_default();
+            let acknowledged = acknowledged + world.app_edits(till).len() as u64;
             if journal.len() as u64 != acknowledged {
                 return Err(format!(
                     "till {till}: {acknowledged} edits were acknowledged, {} are in the journal",

@@ -6,11 +6,14 @@
 
 mod agreement;
 mod company;
+mod contests;
 mod edits;
 mod patience;
 mod payloads;
 mod payments;
 mod pulls;
+mod refusals;
+mod thrift;
 mod unseen;
 
 use serde_json::{Map, Value};
@@ -45,9 +48,12 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(unseen::Unseen::default()),
         Box::new(payments::Payments::default()),
         Box::new(edits::Edits::default()),
-        Box::new(pulls::Pulls),
+        Box::new(pulls::Pulls::default()),
         Box::new(company::Company::default()),
         Box::new(patience::Patience::default()),
+        Box::new(contests::Contests::default()),
+        Box::new(refusals::Refusals::default()),
+        Box::new(thrift::Thrift::default()),
         Box::new(agreement::Agreement),
     ]
 }
@@ -57,14 +63,14 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
 pub enum Deed<'a> {
     /// An edit was acknowledged.
     Edited(Edited),
-    /// A request leaves the till; a body: an update.
-    Leaves { ticket: Ticket, body: &'a str },
+    /// A request leaves the till; a body: an update, else a question.
+    Leaves { ticket: Ticket, query: &'a str, body: &'a str },
     /// An update has reached a customer, of which `sent` was asked.
     Lands { ticket: Ticket, id: i64, sent: &'a Map<String, Value>, before: &'a Value, after: &'a Value },
     /// An update has reached a customer or not: nothing tells.
     MayHaveLanded { ticket: Ticket, id: i64 },
-    /// The till hears of a request.
-    Answered { ticket: Ticket, answer: &'a Result<Answer, Trouble> },
+    /// The till hears of a request; of a question, with the time at which the store was as it is told.
+    Answered { ticket: Ticket, answer: &'a Result<Answer, Trouble>, as_of_ms: Option<u64> },
     /// A person decided about these edits, which they were shown.
     Decided { till: usize, shown: &'a [i64], journaled: u64 },
     /// A person had these edits sent again.

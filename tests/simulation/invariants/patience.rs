@@ -32,7 +32,7 @@ impl Invariant for Patience {
                     return Err(format!("an update waits {ms} ms for a place that was free in a moment"));
                 }
             }
-            Deed::Answered { ticket, answer } => {
+            Deed::Answered { ticket, answer, .. } => {
                 let is_update = self.updates.remove(ticket).is_some();
                 self.heard(world, is_update, answer);
             }

@@ -21,11 +21,12 @@ pub struct Payloads {
 }
 
 impl Invariant for Payloads {
-    fn saw(&mut self, _: &mut World, deed: &Deed<'_>) -> Verdict {
+    fn saw(&mut self, world: &mut World, deed: &Deed<'_>) -> Verdict {
         match deed {
             Deed::Edited(edited) => _ = self.edited.insert((edited.id, edited.field.to_owned())),
             Deed::Leaves { body, .. } if !body.is_empty() => {
                 self.first.get_or_insert_with(|| (*body).to_owned());
+                self.edited.extend(world.app_edits(world.active));
                 return self.update(body);
             }
             _ => {}

@@ -14,10 +14,14 @@ use tillsync::{Decimal, Outcome, Store, Ticket};
 
 use super::{Deed, Invariant, Verdict};
 use crate::oddities::is_promised;
-use crate::values::{amount, lenient};
+use crate::values::{amount, canonical, lenient};
 use crate::world::{Ended, World};
 
 const CREDIT: &str = "store_credit_amounts";
+
+/// An update that was lost may have been applied until so long after it left: the time of a request, and what the clocks of
+/// a till and a store may be apart.
+const ON_ITS_WAY_MS: u64 = 40_000;
 
 /// A payment by its till and its row of the journal there.
 type Name = (usize, i64);
@@ -29,6 +33,8 @@ pub struct Payments {
     flights: BTreeMap<(Ticket, i64), Flight>,
     /// Payments that a store refused and nobody freed.
     refused: BTreeSet<Name>,
+    /// By till and customer.
+    attempts: BTreeMap<(usize, i64), Vec<Attempt>>,
     /// The balance and the date of a customer before an update landed whose answer the till has not had.
     doubts: BTreeMap<(usize, i64), Doubt>,
 }
@@ -45,16 +51,28 @@ struct Payment {
     is_unknowable: bool,
 }
 
+/// An update of a balance that has left, for as long as its payments are not done with.
+#[derive(Clone, Debug)]
+struct Attempt {
+    sent: Option<Decimal>,
+    left_ms: u64,
+    has_landed: bool,
+    rows: Vec<i64>,
+}
+
 #[derive(Clone, Debug)]
 struct Flight {
     /// The payments in it; those before a balance that is set are in none.
     rows: Vec<i64>,
     /// A balance is set: that may be sent again.
     is_absolute: bool,
+    /// Its place among the attempts of the customer.
+    attempt: usize,
 }
 
 struct Doubt {
     before: (Option<Decimal>, Value),
+    landed_ms: u64,
     rows: Vec<i64>,
 }
 
@@ -78,9 +96,11 @@ impl Invariant for Payments {
                 self.unknowable(world.active, &rows.unwrap_or_default());
                 Ok(())
             }
-            Deed::Answered { answer, .. } => {
-                if let Ok(answer) = answer {
-                    self.read_back(world, &lenient(&String::from_utf8_lossy(&answer.body)));
+            Deed::Answered { answer: Ok(answer), as_of_ms: Some(as_of_ms), .. } => {
+                let body = lenient(&String::from_utf8_lossy(&answer.body));
+                for record in body["data"].as_array().map(Vec::as_slice).unwrap_or_default() {
+                    self.read_back(world, record, *as_of_ms);
+                    self.by_another_hand(world, record);
                 }
                 Ok(())
             }
@@ -102,6 +122,7 @@ impl Invariant for Payments {
     }
 
     fn at_restart(&mut self, world: &mut World, _: &Ended<'_>) -> Verdict {
+        self.enter_those_of_triggers(world);
         let till = world.active;
         let sql = "SELECT seq FROM journal WHERE field = ?1 AND op = 'adjust' AND outcome = 'rejected'";
         let looks = world.till().looks();
@@ -130,7 +151,15 @@ impl Invariant for Payments {
 }
 
 impl Payments {
+    fn enter_those_of_triggers(&mut self, world: &mut World) {
+        for (seq, id, amount) in by_triggers(world) {
+            let payment = Payment { id, amount, times: 0, is_decided: false, is_unknowable: false };
+            self.book.entry((world.active, seq)).or_insert(payment);
+        }
+    }
+
     fn leaves(&mut self, world: &mut World, ticket: Ticket, body: &str) -> Verdict {
+        self.enter_those_of_triggers(world);
         let customers: Vec<Map<String, Value>> = serde_json::from_str(body).unwrap_or_default();
         for customer in customers.iter().filter(|customer| customer.contains_key(CREDIT)) {
             let id = customer["id"].as_i64().unwrap_or_default();
@@ -150,7 +179,16 @@ impl Payments {
             let newest_set = rows.iter().rposition(|(_, set, _)| set.is_some());
             let counted = &rows[newest_set.map_or(0, |place| place + 1)..];
             let counted = counted.iter().map(|(seq, ..)| *seq).collect();
-            self.flights.insert((ticket, id), Flight { rows: counted, is_absolute: newest_set.is_some() });
+            let attempts = self.attempts.entry((world.active, id)).or_default();
+            let (attempt, is_absolute) = (attempts.len(), newest_set.is_some());
+            let sent = amount(&customer[CREDIT]);
+            attempts.push(Attempt {
+                sent,
+                left_ms: world.now_ms,
+                has_landed: false,
+                rows: Vec::clone(&counted),
+            });
+            self.flights.insert((ticket, id), Flight { rows: counted, is_absolute, attempt });
         }
         Ok(())
     }
@@ -159,7 +197,12 @@ impl Payments {
         let Some(flight) = self.flights.get(&(ticket, id)) else { return Ok(()) };
         let (till, rows, is_absolute) = (world.active, flight.rows.clone(), flight.is_absolute);
         let date = before["date_modified"].clone();
-        self.doubts.insert((till, id), Doubt { before: (amount(&before[CREDIT]), date), rows: rows.clone() });
+        let attempt = flight.attempt;
+        if let Some(attempt) = self.attempts.entry((till, id)).or_default().get_mut(attempt) {
+            attempt.has_landed = true;
+        }
+        let before = (amount(&before[CREDIT]), date);
+        self.doubts.insert((till, id), Doubt { before, landed_ms: world.now_ms, rows: rows.clone() });
         for seq in rows {
             let Some(payment) = self.book.get_mut(&(till, seq)) else { continue };
             payment.times = if is_absolute { 1 } else { payment.times + 1 };
@@ -173,20 +216,45 @@ impl Payments {
         Ok(())
     }
 
-    /// A reading that finds a balance and its date as they were before an update, which landed.
-    fn read_back(&mut self, world: &mut World, body: &Value) {
+    /// A reading that finds a balance and its date as they were before an update, which landed. One of the time before it
+    /// landed is for the grace to keep apart.
+    fn read_back(&mut self, world: &mut World, record: &Value, as_of_ms: u64) {
         let till = world.active;
-        for record in body["data"].as_array().map(Vec::as_slice).unwrap_or_default() {
-            let Some(id) = record["id"].as_i64() else { continue };
-            let Some(doubt) = self.doubts.get(&(till, id)) else { continue };
-            if doubt.before == (amount(&record[CREDIT]), record["date_modified"].clone()) {
-                let rows = doubt.rows.clone();
-                world.excuse(
-                    "neither amount nor date tells that it landed",
-                    format!("customer {id}: {rows:?}"),
-                );
-                self.unknowable(till, &rows);
-            }
+        let Some(id) = record["id"].as_i64() else { return };
+        let Some(doubt) = self.doubts.get(&(till, id)) else { return };
+        let is_as_before = doubt.before == (amount(&record[CREDIT]), record["date_modified"].clone());
+        let is_late = as_of_ms < doubt.landed_ms;
+        if !is_as_before || (is_late && is_promised("lagging-read-backs")) || !are_open(world, &doubt.rows) {
+            return;
+        }
+        let rows = doubt.rows.clone();
+        let why = if is_late { "a reading lags" } else { "neither amount nor date tells that it landed" };
+        world.excuse(why, format!("customer {id}: {rows:?}"));
+        self.unknowable(till, &rows);
+    }
+
+    /// A reading that finds what an update was to make of a balance, which did not land: somebody else moved it by as much,
+    /// while it may have been on its way.
+    fn by_another_hand(&mut self, world: &mut World, record: &Value) {
+        let (till, id) = (world.active, record["id"].as_i64().unwrap_or_default());
+        let shown = amount(&record[CREDIT]);
+        let Some(attempts) = self.attempts.get(&(till, id)).filter(|_| shown.is_some()) else { return };
+        let writing =
+            world.writing_of(id, CREDIT, &canonical(CREDIT, &record[CREDIT])).map(|written| written.at_ms);
+        let is_mistaken = |attempt: &&Attempt| {
+            // Dates are whole seconds.
+            let on_its_way = attempt.left_ms.saturating_sub(1_000)..=attempt.left_ms + ON_ITS_WAY_MS;
+            let is_meanwhile = writing.is_some_and(|at_ms| on_its_way.contains(&at_ms));
+            !attempt.has_landed && attempt.sent == shown && (is_meanwhile || !is_promised("same-amounts"))
+        };
+        if attempts.iter().any(|attempt| attempt.has_landed && attempt.sent == shown) {
+            return;
+        }
+        let rows: Vec<i64> =
+            attempts.iter().filter(is_mistaken).flat_map(|attempt| attempt.rows.iter().copied()).collect();
+        if are_open(world, &rows) {
+            world.excuse("another hand moved it by as much", format!("customer {id}: {rows:?}"));
+            self.unknowable(till, &rows);
         }
     }
 
@@ -243,6 +311,27 @@ impl Payments {
         }
         Ok(())
     }
+}
+
+/// Whether what became of some of these payments is not known yet.
+fn are_open(world: &mut World, rows: &[i64]) -> bool {
+    let sql = "SELECT settled_at IS NULL FROM journal WHERE seq = ?1";
+    let mut statement = world.till().looks().prepare_cached(sql).unwrap();
+    rows.iter().any(|seq| statement.query_row([seq], |row| row.get::<_, bool>(0)).unwrap_or(false))
+}
+
+/// Payments that a trigger of the app has made.
+fn by_triggers(world: &mut World) -> Vec<(i64, i64, Decimal)> {
+    if !world.odd.has("app-triggers") {
+        return Vec::new();
+    }
+    let sql = "SELECT seq, customer_id, value FROM journal WHERE op = 'adjust' AND author IS NULL";
+    let mut statement = world.till().looks().prepare_cached(sql).unwrap();
+    let rows =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))).unwrap();
+    rows.map(Result::unwrap)
+        .map(|(seq, id, value)| (seq, id, value.trim_matches('"').parse().unwrap()))
+        .collect()
 }
 
 /// The payments and the balances that are on their way: their rows, the balance that is set, the amount that is added.

@@ -1,6 +1,9 @@
 //! A pull that ends well has brought everything that was written before it began: no page is skipped, no cursor jumps over a
 //! change, and what is not complete says so.
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Invariant, Verdict};
@@ -8,10 +11,16 @@ use crate::script::Job;
 use crate::values::lenient;
 use crate::world::{Ended, World};
 
-pub struct Pulls;
+/// Also that nothing older takes the place of what is known: only a person who asks for everything believes that.
+#[derive(Default)]
+pub struct Pulls {
+    /// The newest date of each customer that a till knew.
+    dates: BTreeMap<(usize, i64), DateTime<Utc>>,
+}
 
 impl Invariant for Pulls {
     fn at_restart(&mut self, world: &mut World, ended: &Ended<'_>) -> Verdict {
+        self.nothing_older(world, ended.job == Job::FullPull)?;
         if !ended.is_well || ended.job == Job::Push {
             return Ok(());
         }
@@ -26,6 +35,17 @@ impl Invariant for Pulls {
 }
 
 impl Pulls {
+    fn nothing_older(&mut self, world: &mut World, is_believed: bool) -> Verdict {
+        let till = world.active;
+        for (id, date) in dates(world) {
+            let known = self.dates.insert((till, id), date);
+            if let Some(known) = known.filter(|known| *known > date && !is_believed) {
+                return Err(format!("till {till}: customer {id} was of {known}, and is of {date} now"));
+            }
+        }
+        Ok(())
+    }
+
     /// What was written to a customer before the pull began stands in the snapshot, or something newer does.
     fn brought(&self, world: &mut World, id: i64, listed_ms: u64) -> Verdict {
         let newest = world
@@ -63,6 +83,14 @@ impl Pulls {
             )),
         }
     }
+}
+
+/// What a till knows of when its customers were changed, where the store told that.
+fn dates(world: &mut World) -> Vec<(i64, DateTime<Utc>)> {
+    let sql = "SELECT id, json_extract(body, '$.date_modified') FROM snapshot";
+    let mut statement = world.till().looks().prepare_cached(sql).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?))).unwrap();
+    rows.map(Result::unwrap).filter_map(|(id, date)| Some((id, date?.parse().ok()?))).collect()
 }
 
 fn snapshot(world: &mut World, id: i64) -> Option<Value> {

@@ -35,6 +35,8 @@ struct Departure {
     conflicts: Vec<(String, Value)>,
     /// By attribute, what the working copy had when its oldest unsettled edit was made.
     was: Vec<(String, Value)>,
+    /// The same of edits that a person gave up: what they stood on, the next one does.
+    was_given_up: Vec<(String, Value)>,
 }
 
 impl Invariant for Unseen {
@@ -103,8 +105,11 @@ impl Departure {
         let was = pairs(
             "SELECT field, was FROM journal WHERE customer_id = ?1 AND settled_at IS NULL ORDER BY seq",
         );
+        let was_given_up = pairs(
+            "SELECT field, was FROM journal WHERE customer_id = ?1 AND outcome = 'discarded' ORDER BY seq",
+        );
         let snapshot = snapshot.map_or(Value::Null, |body| lenient(&body));
-        Departure { at_ms, run, snapshot, conflicts, was }
+        Departure { at_ms, run, snapshot, conflicts, was, was_given_up }
     }
 
     fn overwrites(&self, world: &mut World, id: i64, field: &str, before: &Value, sent: &Value) -> Verdict {
@@ -160,14 +165,16 @@ impl Departure {
         let is_untold = world.is_untold(field);
         let till = world.till();
         let is_blind = till.blind.contains(&id);
-        let listed_ms = till.listed_ms.filter(|_| !is_blind && !is_untold && !written.is_undated);
+        let is_listed = !is_blind && !till.unlisted.contains(&id);
+        let listed_ms = till.listed_ms.filter(|_| is_listed && !is_untold && !written.is_undated);
         let read = till.reads.get(&id).copied().unwrap_or_default();
         let last_ms = read.of(field).max(listed_ms)?;
-        let is_fresh = |at_ms: u64| at_ms + lag_ms + FRESH_MS >= self.at_ms;
+        let is_for_this = read.was_answered_before(self.at_ms);
+        let is_fresh = |at_ms: u64| is_for_this || at_ms + lag_ms + FRESH_MS >= self.at_ms;
         let was_there = written.at_ms < last_ms;
         if field == "store_credit_amounts" {
             let looked_ms = read.looked_ms(run)?;
-            let is_window = written.at_ms >= looked_ms && is_fresh(looked_ms);
+            let is_window = written.at_ms >= looked_ms && is_for_this;
             return is_window.then_some("written between the look and the update");
         }
         match () {
@@ -183,7 +190,8 @@ impl Departure {
     fn was_decided(&self, id: i64, field: &str, now: &Value, sent: &Value) -> Verdict {
         let is_it = |(_, value): &&(String, Value)| canonical(field, value) == *now;
         let of_field = |(of, _): &&(String, Value)| of == field;
-        let was_there = self.was.iter().find(of_field).is_some_and(|pair| is_it(&pair));
+        let was_there = self.was.iter().find(of_field).is_some_and(|pair| is_it(&pair))
+            || self.was_given_up.iter().filter(of_field).any(|pair| is_it(&pair));
         let is_shown = self.conflicts.iter().filter(of_field).any(|pair| is_it(&pair));
         if !DECIDED.contains(&field) || was_there || is_shown {
             return Ok(());
