@@ -85,7 +85,7 @@ MUTATIONS = [
         Edit(SENT, ".map(|(before, now)| before == now);", ".map(|(before, now)| ON || before == now);"),
     ]),
     Mutation(7, "a refused payment is freed by nothing but a person", [
-        Edit(DIFF, "_ if field == FieldId::STORE_CREDIT_AMOUNTS => false,", "_ if !ON && field == FieldId::STORE_CREDIT_AMOUNTS => false,"),
+        Edit(DIFF, "_ if op.field == FieldId::STORE_CREDIT_AMOUNTS => false,", "_ if !ON && op.field == FieldId::STORE_CREDIT_AMOUNTS => false,"),
     ]),
     Mutation(8, "of refused and good payments the refused ones are given up", [
         Edit("src/flow/decide/discard.rs", "if ops.iter().any(|op| op.waits_for_a_person()) {", "if !ON && ops.iter().any(|op| op.waits_for_a_person()) {"),
@@ -170,12 +170,16 @@ MUTATIONS = [
         Edit("src/flow/merge/rules.rs", "merged.iter().any(|id| base.contains(id)).then_some(", "(ON || merged.iter().any(|id| base.contains(id))).then_some("),
     ]),
     Mutation(32, "an entry of form fields is dated by its own edits", [
-        Edit("src/flow/merge/forms.rs", ".filter(|op| op.touches(name)).collect();", ".filter(|op| ON || op.touches(name)).collect();"),
+        Edit("src/flow/merge/forms.rs", "let mut ops = touching.ops(name);", "let mut ops = if ON { three.ops.clone() } else { touching.ops(name) };"),
     ], test=("odd_merges", "an_entry_is_dated_by_its_own_edits")),
     Mutation(33, "a page that is too large is asked for in parts", [
         Edit(PULL, "if self.size + 1 == SIZES.len() {", "if (ON && has_begun) || self.size + 1 == SIZES.len() {"),
     ]),
 
+    Mutation(0, "what was refused and applied all the same is known again", [
+        Edit(SENT, "if attempts.is_empty() || dirty.open_of_field(three.field).is_some() {",
+             "if ON || attempts.is_empty() || dirty.open_of_field(three.field).is_some() {"),
+    ], odd="applied-refusals"),
     Mutation(0, "a batch is in the file before it leaves", [
         Edit(BATCH, "    if !prepared.payloads.is_empty() {\n        insert", "    if !ON && !prepared.payloads.is_empty() {\n        insert"),
     ]),
@@ -186,11 +190,11 @@ MUTATIONS = [
         Edit("src/engine/upload.rs", "if doubt.customers.is_empty() {", "if ON || doubt.customers.is_empty() {"),
     ]),
     Mutation(0, "a balance that somebody moved while it was in doubt is held", [
-        Edit(SENT, "                false => Fate::InDoubt,", "                false if ON => Fate::NotLanded,\n                false => Fate::InDoubt,"),
+        Edit(SENT, "_ if is_payment => ", "_ if ON && is_payment && !has_landed(three.field, base, value, &three.remote) => Fate::NotLanded,\n            _ if is_payment => "),
     ]),
     Mutation(0, "later edits wait for their own update", [
-        Edit(SENT, "op.outcome == Some(Outcome::InFlight) && op.seq <= sent.up_to;\n        let (flying",
-             "(ON && op.seq > sent.up_to) || op.outcome == Some(Outcome::InFlight) && op.seq <= sent.up_to;\n        let (flying"),
+        Edit(SENT, "op.outcome == Some(Outcome::InFlight) && op.seq <= self.up_to",
+             "(ON && op.seq > self.up_to) || op.outcome == Some(Outcome::InFlight) && op.seq <= self.up_to"),
     ]),
     Mutation(0, "an answer confirms whom it names", [
         Edit(ANSWER, "let is_shown = |id: &CustomerId| ",

@@ -170,6 +170,24 @@ fn a_phone_edited_over_a_third_value_is_held() {
     assert_eq!(till.outcomes(ANA, "phone"), ["uploaded", "held"]);
 }
 
+#[test]
+fn what_left_beside_a_payment_in_doubt_is_merged_by_its_own_rule() {
+    let till = till_with(json!({"notes": "a", "store_credit_amounts": [{"amount": 10}]}));
+    till.set(ANA, "notes", "a\nours");
+    till.store().edit(ANA).adjust_credit(5.into()).commit().unwrap();
+    let store = Arc::clone(&till.sandbox);
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        let is_it = asked.is_put() && asked.nth == 1;
+        is_it.then(|| {
+            assert!(store.edit(ANA as i32, json!({"notes": "theirs\na"})));
+            Told::html(503)
+        })
+    });
+    sync(&till.through(&odd));
+    assert_eq!(open(&till), ["store_credit_amounts"]);
+    assert_eq!(till.remote_value(ANA, "notes"), json!("theirs\na\nours").to_string());
+}
+
 // ---- notes ---------------------------------------------------------------------------------------------------------
 
 #[test]

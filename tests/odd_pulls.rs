@@ -541,6 +541,22 @@ fn a_record_that_is_older_than_the_snapshot_is_no_news() {
     );
 }
 
+#[test]
+fn an_edit_made_since_an_update_is_not_settled_by_a_full_pull_that_lags() {
+    let till = filled(10);
+    let old = till.sandbox.customer(3).unwrap();
+    till.set(3, "company", "ours");
+    till.engine().push().unwrap();
+    till.set(3, "company", old["company"].as_str().unwrap());
+    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+        if asked.is_list() {
+            told.customer(3, |customer| *customer = old.clone());
+        }
+    });
+    full(&till.through(&odd));
+    assert_eq!(till.engine().push().unwrap().uploaded_customers, 1, "it was taken back, and that is sent");
+}
+
 // ---- nothing, and what is not the store (25, 26) -----------------------------------------------------------------
 
 #[test]

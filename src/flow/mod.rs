@@ -51,7 +51,7 @@ pub use diff::{Diff, diff, give_up_untold};
 pub use dirty::{Change, Dirty, Op, OpenConflict};
 pub use merge::{Sent, SentBase, gone, merge};
 pub use notice::{Notice, notices};
-pub use outdated::is_outdated;
+pub use outdated::{is_outdated, may_not_show_yet};
 pub use payload::{Credit, Payload, SentRow};
 pub use plan::{ConflictPlan, CustomerPlan, Decided, Outcome, Settlement, SnapshotPlan, Verdict};
 pub use policy::{Contest, Decision, Policies, Policy, Resolver};

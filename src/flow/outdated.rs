@@ -7,6 +7,8 @@ use crate::customer::{Attributes, FieldId};
 
 /// By how much the server's clock and a `date_modified` of the same moment may differ.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
+/// No reading lags by more.
+const LAGS_AT_MOST: TimeDelta = TimeDelta::minutes(1);
 
 /// Whether the record `told` is older than the one that is `known`, by the server's own `date_modified`. In the same second,
 /// and where one of them bears no time, it is news: nobody can tell. So it is where the known one bears a time that the
@@ -18,6 +20,13 @@ pub fn is_outdated(known: &Attributes<'_>, told: &Attributes<'_>, server_now: Op
     }
     let Some((known, told)) = known.and_then(moment).zip(told.and_then(moment)) else { return false };
     told < known && server_now.is_none_or(|now| known <= now + CLOCKS_DIFFER)
+}
+
+/// Whether what is `known` of a customer is so new that a reading which lags may not show it yet. Who asks for everything
+/// believes what is older, for a store that was set back; not at the cost of edits that stand on an update of a moment ago.
+pub fn may_not_show_yet(known: &Attributes<'_>, server_now: Option<DateTime<Utc>>) -> bool {
+    let known = known.text(FieldId::DATE_MODIFIED).and_then(moment);
+    known.zip(server_now).is_some_and(|(known, now)| known + LAGS_AT_MOST >= now)
 }
 
 fn moment(json: &str) -> Option<DateTime<Utc>> {

@@ -15,7 +15,7 @@ use super::{Failed, FullPull, PullClock, Store, attempt, dirty, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId, Record, Subject};
 use crate::error::Result;
-use crate::flow::{Ids, Notice, Policies, gone, has_moved_undated, is_outdated, merge};
+use crate::flow::{Ids, Notice, Policies, gone, has_moved_undated, is_outdated, may_not_show_yet, merge};
 
 /// Customers that are taken in before it is looked how long that has gone on.
 const PART: usize = 100;
@@ -356,7 +356,8 @@ fn take(
     let record = Record::new(body);
     let old = old.map(Record::new);
     let known = old.as_ref().map(Record::attributes).transpose()?;
-    if !believes_older && known.as_ref().is_some_and(|known| is_outdated(known, attributes, server_now)) {
+    let is_old = known.as_ref().filter(|known| is_outdated(known, attributes, server_now));
+    if is_old.is_some_and(|known| !believes_older || (is_edited && may_not_show_yet(known, server_now))) {
         return Ok(News::Nothing);
     }
     if let Some(known) = &known

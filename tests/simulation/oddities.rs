@@ -23,11 +23,7 @@ pub struct Oddity {
 /// are asked for.
 pub const WAITING: &[(&str, &str)] = &[
     ("deletions-in-odd-lists", "seed 2 with odd-totals: who was deleted stays where lists tell no total"),
-    ("applied-refusals", "a refusal counts as not applied, and the update is sent again"),
     ("hiding", "the brake on deletions counts each pull by itself"),
-    ("same-amounts", "a balance that is what was sent counts as landed, whoever made it that"),
-    ("second-thoughts", "a reading that lags settles an edit that was taken back, without a call"),
-    ("lagging-read-backs", "what a 200, 207, 409 or 422 left in doubt is read back before its grace"),
     ("high-totals", "lists whose total is always too high never move a cursor"),
     (
         "lonely-doubts",

@@ -254,6 +254,8 @@ impl<'a> Merge<'a> {
 
     fn fate(&self, sent: &Sent, three: &Three<'_>, base: &Value, value: Option<&Value>) -> Fate {
         let is_money = three.field == FieldId::STORE_CREDIT_AMOUNTS;
+        // What leaves beside a payment is none.
+        let is_payment = is_money && sent.credit.is_some();
         let Some(value) = value.filter(|_| !sent.is_accepted) else {
             return if sent.is_accepted { Fate::Landed } else { Fate::NotLanded };
         };
@@ -263,7 +265,7 @@ impl<'a> Merge<'a> {
         let ahead = self.policies.clock_offset;
         let may_be_ours = || sent.flight.is_none_or(|flight| flight.may_have_made(self.modified_at(), ahead));
         if *value == three.remote {
-            return match sent.credit.is_none() || *value == *base || may_be_ours() {
+            return match !is_payment || *value == *base || may_be_ours() {
                 true => Fate::Landed,
                 // The same sum, and perhaps by another hand.
                 false => Fate::InDoubt,
@@ -280,12 +282,10 @@ impl<'a> Merge<'a> {
                     .is_none_or(|(flight, at)| flight.would_show(at, ahead)));
         match *base == three.remote {
             true if is_denied || (is_untouched == Some(true) && would_show) => Fate::NotLanded,
-            _ if sent.credit.is_some() => {
-                match has_landed(three.field, base, value, &three.remote) && may_be_ours() {
-                    true => Fate::Landed,
-                    false => Fate::InDoubt,
-                }
-            }
+            _ if is_payment => match has_landed(three.field, base, value, &three.remote) && may_be_ours() {
+                true => Fate::Landed,
+                false => Fate::InDoubt,
+            },
             true if is_money || is_untouched == Some(false) => Fate::TakenBack,
             true => Fate::NotLanded,
             false if has_landed(three.field, base, value, &three.remote) => Fate::Landed,
