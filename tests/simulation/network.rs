@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use serde_json::{Map, Value};
-use tillsync::sandbox::{Fault, Handled, RawRequest, RawResponse, Totals};
+use tillsync::sandbox::{EmptyLists, Fault, Handled, RawRequest, RawResponse, Totals};
 use tillsync::{Answer, RateHeaders, Remote, Request, Ticket, Trouble};
 
 use crate::invariants::Deed;
@@ -237,7 +237,10 @@ impl World {
             Some(Fault::EmptyList | Fault::NoContent) => true,
             // Said twice, that is an empty list.
             Some(Fault::EmptyBody) => !is_by_id,
-            Some(Fault::OneOverlooked | Fault::CutList) => behaviours.totals != Totals::Right,
+            // A list without anybody that is a 204 tells no total either.
+            Some(Fault::OneOverlooked | Fault::CutList) => {
+                behaviours.totals != Totals::Right || behaviours.empty_lists == EmptyLists::NoContent
+            }
             _ => false,
         };
         let lag_ms = if self.core.has_lagged() { self.lag_ms() } else { 0 };

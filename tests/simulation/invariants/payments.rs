@@ -56,7 +56,9 @@ struct Payment {
 struct Attempt {
     sent: Option<Decimal>,
     left_ms: u64,
-    has_landed: bool,
+    /// The till had read the balance as it was then.
+    read_ms: Option<u64>,
+    landed_ms: Option<u64>,
     rows: Vec<i64>,
 }
 
@@ -122,7 +124,7 @@ impl Invariant for Payments {
     }
 
     fn at_restart(&mut self, world: &mut World, _: &Ended<'_>) -> Verdict {
-        self.enter_those_of_triggers(world);
+        self.enter_those_of_nobody(world);
         let till = world.active;
         let sql = "SELECT seq FROM journal WHERE field = ?1 AND op = 'adjust' AND outcome = 'rejected'";
         let looks = world.till().looks();
@@ -151,15 +153,15 @@ impl Invariant for Payments {
 }
 
 impl Payments {
-    fn enter_those_of_triggers(&mut self, world: &mut World) {
-        for (seq, id, amount) in by_triggers(world) {
+    fn enter_those_of_nobody(&mut self, world: &mut World) {
+        for (seq, id, amount) in by_nobody(world) {
             let payment = Payment { id, amount, times: 0, is_decided: false, is_unknowable: false };
             self.book.entry((world.active, seq)).or_insert(payment);
         }
     }
 
     fn leaves(&mut self, world: &mut World, ticket: Ticket, body: &str) -> Verdict {
-        self.enter_those_of_triggers(world);
+        self.enter_those_of_nobody(world);
         let customers: Vec<Map<String, Value>> = serde_json::from_str(body).unwrap_or_default();
         for customer in customers.iter().filter(|customer| customer.contains_key(CREDIT)) {
             let id = customer["id"].as_i64().unwrap_or_default();
@@ -179,15 +181,12 @@ impl Payments {
             let newest_set = rows.iter().rposition(|(_, set, _)| set.is_some());
             let counted = &rows[newest_set.map_or(0, |place| place + 1)..];
             let counted = counted.iter().map(|(seq, ..)| *seq).collect();
+            let (left_ms, read) = (world.now_ms, world.till().reads.get(&id).copied());
+            let read_ms = read.and_then(|read| read.of(CREDIT));
             let attempts = self.attempts.entry((world.active, id)).or_default();
             let (attempt, is_absolute) = (attempts.len(), newest_set.is_some());
             let sent = amount(&customer[CREDIT]);
-            attempts.push(Attempt {
-                sent,
-                left_ms: world.now_ms,
-                has_landed: false,
-                rows: Vec::clone(&counted),
-            });
+            attempts.push(Attempt { sent, left_ms, read_ms, landed_ms: None, rows: Vec::clone(&counted) });
             self.flights.insert((ticket, id), Flight { rows: counted, is_absolute, attempt });
         }
         Ok(())
@@ -197,13 +196,18 @@ impl Payments {
         let Some(flight) = self.flights.get(&(ticket, id)) else { return Ok(()) };
         let (till, rows, is_absolute) = (world.active, flight.rows.clone(), flight.is_absolute);
         let date = before["date_modified"].clone();
-        let attempt = flight.attempt;
-        if let Some(attempt) = self.attempts.entry((till, id)).or_default().get_mut(attempt) {
-            attempt.has_landed = true;
-        }
+        let attempts = self.attempts.entry((till, id)).or_default();
+        let Some(this) = attempts.get(flight.attempt).cloned() else { return Ok(()) };
+        // The same amount again, and nobody has read the balance since: it is what it was made.
+        let is_the_same = |other: &Attempt| {
+            let is_unread = other.landed_ms > this.read_ms;
+            other.landed_ms.is_some() && is_unread && (other.sent, &other.rows) == (this.sent, &this.rows)
+        };
+        let is_again = attempts.iter().any(is_the_same);
+        attempts[flight.attempt].landed_ms = Some(world.now_ms);
         let before = (amount(&before[CREDIT]), date);
         self.doubts.insert((till, id), Doubt { before, landed_ms: world.now_ms, rows: rows.clone() });
-        for seq in rows {
+        for seq in rows.into_iter().filter(|_| !is_again) {
             let Some(payment) = self.book.get_mut(&(till, seq)) else { continue };
             payment.times = if is_absolute { 1 } else { payment.times + 1 };
             if payment.times > 1 && !payment.is_unknowable && !payment.is_decided {
@@ -245,9 +249,11 @@ impl Payments {
             // Dates are whole seconds.
             let on_its_way = attempt.left_ms.saturating_sub(1_000)..=attempt.left_ms + ON_ITS_WAY_MS;
             let is_meanwhile = writing.is_some_and(|at_ms| on_its_way.contains(&at_ms));
-            !attempt.has_landed && attempt.sent == shown && (is_meanwhile || !is_promised("same-amounts"))
+            attempt.landed_ms.is_none()
+                && attempt.sent == shown
+                && (is_meanwhile || !is_promised("same-amounts"))
         };
-        if attempts.iter().any(|attempt| attempt.has_landed && attempt.sent == shown) {
+        if attempts.iter().any(|attempt| attempt.landed_ms.is_some() && attempt.sent == shown) {
             return;
         }
         let rows: Vec<i64> =
@@ -320,12 +326,9 @@ fn are_open(world: &mut World, rows: &[i64]) -> bool {
     rows.iter().any(|seq| statement.query_row([seq], |row| row.get::<_, bool>(0)).unwrap_or(false))
 }
 
-/// Payments that a trigger of the app has made.
-fn by_triggers(world: &mut World) -> Vec<(i64, i64, Decimal)> {
-    if !world.odd.has("app-triggers") {
-        return Vec::new();
-    }
-    let sql = "SELECT seq, customer_id, value FROM journal WHERE op = 'adjust' AND author IS NULL";
+/// Payments that no clerk made: by a trigger of the app, or a person's decision about a balance.
+fn by_nobody(world: &mut World) -> Vec<(i64, i64, Decimal)> {
+    let sql = "SELECT seq, customer_id, value FROM journal WHERE op = 'adjust' AND author IS NOT 'ana'";
     let mut statement = world.till().looks().prepare_cached(sql).unwrap();
     let rows =
         statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))).unwrap();
