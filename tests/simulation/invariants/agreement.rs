@@ -51,7 +51,10 @@ fn customer(world: &World, till: usize, store: &Store, journal: &[JournalRow], i
             return Err(format!("{field}: the till has {ours}, the store {theirs}"));
         }
     }
-    for field in TILL_ONLY.into_iter().filter(|_| till == 0) {
+    // Where a store keeps the digits of a phone only, an update in doubt is not known again: nobody would foresee that.
+    let digits_only = world.core.options().behaviours.tidying.phones;
+    let own = TILL_ONLY.into_iter().filter(|field| till == 0 && (*field != "phone" || !digits_only));
+    for field in own {
         last_upload(world, id, field, &edits, &canonical(field, &theirs[field]))?;
     }
     let office = world.written.get(&(id, OFFICE_ONLY.to_owned())).and_then(|all| all.last());
