@@ -46,7 +46,7 @@ uint64_t tillsync_open(const char *path, const char *options);
 /*
  Carries out a request and returns the answer, both JSON: `{"command":"edit","id":42,"fields":{"phone":"555"}}`.
 
- Commands and shapes are those of the command line's `--json`: edit, credit, show, find, diff, status, log, conflicts,
+ Commands and shapes are those of the command line's `--json`: edit, credit, show, find, diff, status, report, log, conflicts,
  resolve, undo, rejected, retry, discard, pull, push, sync, backup; and wait, sync_now, pause, resume, worker. See
  docs/embedding.md. A failure is `{"error":{"code":…,"message":…,"hint":…}}`. Never null; give the answer back with
  `tillsync_free_string`.

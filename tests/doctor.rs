@@ -232,3 +232,125 @@ fn a_worker_that_was_frozen_is_told_with_its_process_and_since_when() {
     drop(worker);
     assert_eq!(check(&till, "worker").2, "none keeps the file in step");
 }
+
+// ---- for whoever helps -------------------------------------------------------------------------------------------
+
+/// What must be nowhere in a report, put into every place that could hold it.
+const CANARY: &str = "canary";
+
+/// A till, in a folder of that name, in which every kind of row is there and holds it wherever it can.
+fn full_of_canaries() -> Till {
+    let sandbox = common::sandbox(5);
+    for id in 1..=5 {
+        assert!(sandbox.edit(id, canaries(id, "theirs")));
+    }
+    let mut till = Till::new(sandbox);
+    let folder = till.folder.path().join(CANARY);
+    std::fs::create_dir(&folder).unwrap();
+    till.path = folder.join("canary.db");
+    till.engine().pull(tillsync::Extent::Changes).unwrap();
+    let mut app = rusqlite::Connection::open(&till.path).unwrap();
+    app.execute_batch(
+        "CREATE TABLE canary_sale (canary TEXT);
+         INSERT INTO canary_sale VALUES ('canary');
+         CREATE INDEX canary_index ON customer (email COLLATE NOCASE, first_name);
+         CREATE TRIGGER canary_trigger AFTER UPDATE OF company ON customer
+         BEGIN INSERT INTO canary_sale VALUES (NEW.company); END;",
+    )
+    .unwrap();
+    // Edits that wait, by an app that says who and for what, and forgets to take it back.
+    app.execute("UPDATE edit_context SET author = 'canary', label = 'canary'", []).unwrap();
+    let own = canaries(1, "ours");
+    for (field, value) in own.as_object().unwrap() {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        app.execute(&format!("UPDATE customer SET {field} = ?1 WHERE id = 1"), [value]).unwrap();
+    }
+    // Refused, in words that repeat it; in conflict, a form field among it; on its way.
+    app.execute("UPDATE customer SET email = 'canary3theirs@example.com' WHERE id = 2", []).unwrap();
+    app.execute(
+        "UPDATE customer SET form_fields = '[{\"name\":\"canary\",\"value\":\"canary x\"}]' WHERE id = 4",
+        [],
+    )
+    .unwrap();
+    till.office(4, json!({"form_fields": [{"name": "canary", "value": "canary y"}]}));
+    let refused = till.run(["sync"]);
+    assert_eq!(refused.exit, Some(3), "{refused:?}");
+    let sale = app.transaction().unwrap();
+    sale.execute("INSERT INTO password_change (customer_id, new_password) VALUES (5, 'canary-canary')", [])
+        .unwrap();
+    sale.execute("UPDATE customer SET notes = 'canary canary', phone = 'canary 2' WHERE id = 5", []).unwrap();
+    sale.commit().unwrap();
+    till.sandbox.script_updates([tillsync::sandbox::Fault::DelayedAnswer { ms: 3_000 }]);
+    let mut sync = till.command(["sync"]).spawn().unwrap();
+    soon(|| status(&till)["in_flight_batches"] == 1);
+    sync.kill().unwrap();
+    sync.wait().unwrap();
+    till.sandbox.cut();
+    assert_eq!(till.run(["sync"]).exit, Some(4));
+    app.execute("INSERT INTO store_credit_adjustment VALUES (3, '-1.25')", []).unwrap();
+    till
+}
+
+fn canaries(id: i32, whose: &str) -> Value {
+    json!({
+        "email": format!("canary{id}{whose}@example.com"), "first_name": format!("canary {whose}"), "last_name": "canary",
+        "company": format!("canary {whose}"), "phone": format!("canary {whose}"), "notes": format!("canary {whose}"),
+        "tax_exempt_category": format!("canary {whose}"),
+        "form_fields": [{"name": "canary", "value": format!("canary {whose}")}, {"name": "other", "value": ["canary"]}],
+    })
+}
+
+#[test]
+fn a_report_for_support_tells_how_it_stands_and_nothing_of_anybody() {
+    let till = full_of_canaries();
+    let to = till.folder.path().join("report.json");
+    let path = to.to_str().unwrap();
+    let mut command = till.command(["report", path]);
+    let ran = command.env("TILLSYNC_AUTHOR", CANARY).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let text = std::fs::read_to_string(&to).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let small = text.to_lowercase();
+    for secret in [CANARY, till.sandbox.token(), "example.com", &till.folder.path().display().to_string()] {
+        let line = text.lines().find(|line| line.to_lowercase().contains(&secret.to_lowercase()));
+        assert!(!small.contains(&secret.to_lowercase()), "{secret}: {line:?}");
+    }
+    // It is of use all the same.
+    assert_eq!(report["versions"]["tillsync"], env!("CARGO_PKG_VERSION"));
+    assert!(report["versions"]["schema"].as_i64().unwrap() >= 8, "{report:#}");
+    let waiting = report["waiting"].as_array().unwrap_or_else(|| panic!("{report:#}"));
+    let kinds: Vec<&str> = waiting
+        .iter()
+        .map(|kind| kind["outcome"].as_str().unwrap_or_else(|| panic!("{waiting:#?}")))
+        .collect();
+    for kind in ["pending", "in_flight", "rejected", "held"] {
+        assert!(kinds.contains(&kind), "{kind}: {waiting:#?}");
+    }
+    assert_eq!(report["conflicts"][0]["field"], "form_fields");
+    assert_eq!(report["status"]["sync"]["last_error"]["code"], "offline");
+    let syncs = report["syncs"].as_array().unwrap();
+    assert_eq!(syncs.last().unwrap()["outcome"], "offline");
+    assert!(syncs.iter().any(|sync| sync["counts"]["put"].as_i64() > Some(0)), "{syncs:#?}");
+    assert!(report["query_plans"].as_array().unwrap().len() > 5);
+    assert_eq!(report["of_the_app"]["triggers_on_our_tables"], 1);
+    assert_eq!(report["settings"]["token_from"], "the environment");
+    assert_eq!(report["checks"]["integrity"], true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(to.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(till.run(["report", path]).exit, Some(2), "nothing is overwritten");
+    assert_eq!(std::fs::read_to_string(&to).unwrap(), text);
+}
+
+#[test]
+fn a_report_is_made_of_a_file_too_that_does_not_open() {
+    let till = till(3);
+    std::fs::write(&till.path, vec![b'x'; 8_192]).unwrap();
+    let to = till.folder.path().join("report.json");
+    assert_eq!(till.run(["report", to.to_str().unwrap()]).exit, Some(0));
+    let report: Value = serde_json::from_slice(&std::fs::read(&to).unwrap()).unwrap();
+    assert!(report["file"]["error"].is_string(), "{report:#}");
+    assert_eq!(report["checks"]["database"], false);
+}

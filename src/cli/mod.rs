@@ -14,7 +14,7 @@
 //! | `worker` | the background worker as a process; commands in, events out |
 //! | `policies` | who decides when both sides changed an attribute |
 //! | `edit`, `read`, `decide` | `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
-//! | `backup`, `rekey`, `doctor`, `sandbox`, `demo` | the commands of those names |
+//! | `backup`, `rekey`, `doctor`, `report`, `sandbox`, `demo` | the commands of those names |
 
 mod backup;
 mod create;
@@ -30,6 +30,7 @@ mod progress;
 mod read;
 mod rekey;
 mod render;
+mod report;
 mod sandbox;
 mod settings;
 mod sides;
@@ -107,6 +108,7 @@ enum Command {
     Backup(backup::Backup),
     Rekey(rekey::Rekey),
     Doctor(doctor::Doctor),
+    Report(report::Report),
     Completions(Completions),
 }
 
@@ -141,6 +143,7 @@ impl Command {
             Command::Backup(command) => command.run(till),
             Command::Rekey(command) => command.run(till),
             Command::Doctor(command) => command.run(till),
+            Command::Report(command) => command.run(till),
             Command::Completions(command) => command.run(till),
         }
     }

@@ -181,6 +181,33 @@ impl Till {
         }
     }
 
+    /// The settings as somebody who helps may know them: none that says who or where, and no secret.
+    pub(super) fn told(&self) -> serde_json::Value {
+        let Settings { key_env, key_file, key_keyring, token_file, timeout, wait, json, .. } = &self.settings;
+        let is_usual = self.settings.api_url == HttpOptions::new("", SecretString::from("")).api_url;
+        let token = match token_file {
+            Some(_) => "a file",
+            None if std::env::var_os(TOKEN).is_some() => "the environment",
+            None => "none",
+        };
+        let key = match (key_env, key_file, key_keyring) {
+            (None, None, None) if std::env::var_os(KEY).is_some() => "the environment",
+            (None, None, None) => "none",
+            (Some(_), ..) => "the environment",
+            (_, Some(_), _) => "a file",
+            _ => "a keyring",
+        };
+        serde_json::json!({
+            "api_url_is_usual": is_usual,
+            "store_hash_is_given": self.settings.store_hash.is_some(),
+            "token_from": token,
+            "key_from": key,
+            "timeout_s": timeout,
+            "wait_s": wait,
+            "json": json,
+        })
+    }
+
     /// Who edits.
     pub(super) fn author(&self) -> String {
         let given = self.settings.author.clone().filter(|name| !name.is_empty());

@@ -44,6 +44,7 @@ pub(crate) fn answer(till: &Till, request: &str) -> Answer {
         "show" => show(till, &read(request)?),
         "find" => find(till, &read(request)?),
         "diff" => diff(till, read(request)?),
+        "report" => bare(request).and_then(|()| json(&till.store().report()?)),
         "status" => bare(request).and_then(|()| json(&till.store().status()?)),
         "log" => log(till, &read(request)?),
         "conflicts" => bare(request).and_then(|()| json(&till.store().conflicts()?)),
@@ -65,7 +66,7 @@ pub(crate) fn answer(till: &Till, request: &str) -> Answer {
     }
 }
 
-const COMMANDS: &str = "edit, credit, show, find, diff, status, log, conflicts, resolve, undo, rejected, retry, discard, \
+const COMMANDS: &str = "edit, credit, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, \
                         pull, push, sync, wait, backup, sync_now, pause, resume, worker";
 
 fn read<T: DeserializeOwned>(request: &str) -> Result<T, Refusal> {

@@ -17,6 +17,7 @@
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
 //! | `schema` | the triggers and views, made from the table of fields; migrations |
+//! | `support` | what somebody who helps may know of the file |
 //! | `syncs` | how the syncs went, and how it stands with them |
 //! | `holder`, `room` | who holds a lock of the file; whether it can be written |
 //! | `polite` | whether others write too, and how a sync makes room for them |
@@ -51,6 +52,7 @@ mod row;
 mod schema;
 mod state;
 mod stray;
+mod support;
 mod syncs;
 mod unlock;
 

@@ -338,6 +338,17 @@ fn find(connection: &Connection, text: &str, limit: usize) -> rusqlite::Result<V
     rows.filter_map(Result::transpose).collect()
 }
 
+/// What is asked most, by names of its own; a question of each kind of search.
+pub(super) fn questions() -> Vec<(&'static str, String)> {
+    let mut questions = vec![
+        ("pending", UNSETTLED.to_owned()),
+        ("log", JOURNAL.to_owned()),
+        ("find a full name", BY_FULL_NAME.to_owned()),
+    ];
+    questions.extend(SEARCHED.map(|column| (column, by_prefix(column))));
+    questions
+}
+
 fn by_prefix(column: &str) -> String {
     format!(
         "SELECT id FROM customer

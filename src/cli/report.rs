@@ -1,0 +1,72 @@
+//! `report`: a bundle for support, without anything that is anybody's business.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::exit::{Exit, Failed};
+use super::settings::Till;
+use super::{Done, doctor, render};
+
+/// Write a report for support, no personal data
+///
+/// Versions, settings, counts, how the last hundred syncs went, what kinds of edits wait, who holds which lock, how the
+/// file is asked. No value of a customer, no name that somebody gave, no word of the store, no path, no secret.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tillsync report till-monday.json")]
+pub(super) struct Report {
+    /// Where it goes, one JSON document; nothing may be there yet
+    path: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Reported {
+    path: String,
+    bytes: u64,
+}
+
+impl Report {
+    pub(super) fn run(self, till: &Till) -> Done {
+        let report = report(till);
+        let text = serde_json::to_string_pretty(&report)? + "\n";
+        write(&self.path, &text)?;
+        let (path, bytes) = (self.path.display().to_string(), text.len() as u64);
+        let words = format!("{}: {}.", render::plain(&path), render::count(bytes, "byte"));
+        till.out.answer(&Reported { path, bytes }, || words)?;
+        Ok(Exit::Done)
+    }
+}
+
+/// What can be had: a file that does not open is told by the word for that.
+fn report(till: &Till) -> Value {
+    let whole = till.store().and_then(|store| Ok(store.report()?));
+    let mut report = whole.unwrap_or_else(|failed| {
+        json!({ "versions": { "tillsync": env!("CARGO_PKG_VERSION") }, "file": { "error": failed.code() } })
+    });
+    report["settings"] = till.told();
+    report["checks"] = doctor::of_the_file(till);
+    report
+}
+
+/// For its owner only, and in nobody's place.
+fn write(path: &Path, text: &str) -> Result<(), Failed> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Failed::usage(format!("{} is there already", render::plain(&path.display().to_string())))
+                .hint("name a file that is not there yet")
+        }
+        _ => Failed::usage(format!("{}: {e}", render::plain(&path.display().to_string()))),
+    })
+}
