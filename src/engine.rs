@@ -264,6 +264,14 @@ impl<R: Remote> SyncEngine<R> {
         self.store.begin_sync()?;
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.options.policies.clock_offset = self.store.clock_offset()?;
+        let held = self.store.come_home(self.clock.utc())?;
+        if !held.is_empty() {
+            tracing::warn!(
+                payments = held.len(),
+                "this file was set back, or is a copy: what waits in it waits for a person"
+            );
+        }
+        self.tell(held);
         self.wipe_log()?;
         Ok(lock)
     }

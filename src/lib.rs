@@ -70,6 +70,6 @@ pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
     Conflict, DecisionRow, EditBuilder, Fate, Holder, JournalRow, LastError, LogState, PastSync, Receipt,
-    Rejected, Status, Store, StoreOptions, SyncState, SyncStatus, Unjournaled,
+    Rejected, Restored, Status, Store, StoreOptions, SyncState, SyncStatus, Unjournaled,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

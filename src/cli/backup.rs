@@ -1,9 +1,10 @@
-//! `backup`: a copy of the file while it is in use.
+//! `backup`: a copy of the file while it is in use. `restore`: one that is put back.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use tillsync::Store;
 
 use super::exit::Exit;
 use super::settings::{NewKey, Till};
@@ -47,5 +48,49 @@ impl Backup {
         let text = format!("{}: {}.", render::plain(&path), render::count(bytes, "byte"));
         till.out.answer(&BackedUp { path, bytes }, || text)?;
         Ok(Exit::Done)
+    }
+}
+
+/// Put a backup in the place of the database
+#[derive(Args)]
+#[command(after_help = "\
+Stop every program that has the database open first. What lay there goes aside with its log, as NAME.replaced-1; the \
+backup stays where it is. Payments that wait in the backup may have been sent after it was made, and wait for a person then: \
+tillsync rejected shows them, retry sends one, discard gives it up.
+
+Example:
+  tillsync restore /media/backup/till-monday.db && tillsync pull --full")]
+pub(super) struct Restore {
+    /// The backup
+    path: PathBuf,
+}
+
+#[derive(Serialize)]
+struct PutBack {
+    path: String,
+    bytes: u64,
+    held: u64,
+    replaced: Option<String>,
+}
+
+impl Restore {
+    pub(super) fn run(self, till: &Till) -> Done {
+        let restored = Store::restore(till.path(), &self.path, till.key()?)?;
+        let path = till.path().display().to_string();
+        let replaced = restored.replaced.map(|path| path.display().to_string());
+        let mut text =
+            format!("{} is as in {}.", render::plain(&path), render::plain(&self.path.display().to_string()));
+        if let Some(replaced) = &replaced {
+            text += &format!(" What was there is {}.", render::plain(replaced));
+        }
+        if restored.held > 0 {
+            let payments = render::count(restored.held, "payment");
+            text +=
+                &format!("\n\n{payments} may have been sent already, and wait for you: tillsync rejected");
+        }
+        text += "\n\nNext: tillsync pull --full";
+        let (bytes, held) = (restored.bytes, restored.held);
+        till.out.answer(&PutBack { path, bytes, held, replaced }, || text)?;
+        Ok(if held > 0 { Exit::Attention } else { Exit::Done })
     }
 }

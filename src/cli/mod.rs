@@ -14,7 +14,7 @@
 //! | `worker` | the background worker as a process; commands in, events out |
 //! | `policies` | who decides when both sides changed an attribute |
 //! | `edit`, `read`, `decide` | `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
-//! | `backup`, `rekey`, `doctor`, `report`, `sandbox`, `demo` | the commands of those names |
+//! | `backup`, `restore`, `rekey`, `doctor`, `report`, `sandbox`, `demo` | the commands of those names |
 
 mod backup;
 mod create;
@@ -106,6 +106,7 @@ enum Command {
     Retry(decide::Retry),
     Discard(decide::Discard),
     Backup(backup::Backup),
+    Restore(backup::Restore),
     Rekey(rekey::Rekey),
     Doctor(doctor::Doctor),
     Report(report::Report),
@@ -141,6 +142,7 @@ impl Command {
             Command::Retry(command) => command.run(till),
             Command::Discard(command) => command.run(till),
             Command::Backup(command) => command.run(till),
+            Command::Restore(command) => command.run(till),
             Command::Rekey(command) => command.run(till),
             Command::Doctor(command) => command.run(till),
             Command::Report(command) => command.run(till),

@@ -173,7 +173,7 @@ impl Till {
     }
 
     /// The key of the file, when it has one. A variable that is set and empty is a mistake, and no plain file.
-    fn key(&self) -> Result<Option<Key>, Failed> {
+    pub(super) fn key(&self) -> Result<Option<Key>, Failed> {
         let Settings { key_env, key_file, key_keyring, .. } = &self.settings;
         match key(key_env.as_deref(), key_file.as_deref(), key_keyring.as_ref())? {
             None if std::env::var_os(KEY).is_some() => Ok(Some(Key::from_env(KEY)?)),

@@ -85,7 +85,8 @@ fn into_wal(path: &Path, key: Option<&Key>) -> Result<()> {
 }
 
 /// What SQLite and we keep beside a file, and whatever is called so is taken for.
-const BESIDE: [&str; 8] = ["-wal", "-shm", "-journal", "-sync", "-worker", "-upgrade", "-mj", ".part"];
+const BESIDE: [&str; 9] =
+    ["-wal", "-shm", "-journal", "-sync", "-worker", "-upgrade", "-life", "-mj", ".part"];
 
 /// A disk may not tell great letters from small ones.
 fn is_beside(path: &Path, suffix: &str) -> bool {

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
 use super::apply::{apply, settle};
+use super::life::Life;
 use super::{Failed, Store, attempt, dirty, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
@@ -54,9 +55,13 @@ impl Store {
         most_bytes: Option<usize>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
-        let prepared = self.engine_write(|transaction| {
-            batches.into_iter().map(|ids| prepare(transaction, ids, most_bytes, now)).collect()
+        let (prepared, life) = self.engine_write(|transaction| {
+            let batches = batches.into_iter().map(|ids| prepare(transaction, ids, most_bytes, now));
+            Ok((batches.collect::<Result<Vec<_>, Failed>>()?, Life::of(transaction)?))
         })?;
+        if prepared.iter().any(|batch| !batch.payloads.is_empty()) {
+            life.leave_beside(&self.path);
+        }
         self.make_room();
         Ok(prepared)
     }

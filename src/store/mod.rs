@@ -11,7 +11,8 @@
 //! | `lock` | the right to sync a file, or to be its worker |
 //! | `edit`, `read` | what an app does |
 //! | `mend` | edits that were made while our triggers were not there |
-//! | `backup` | a copy of the file while it is in use |
+//! | `backup`, `restore` | a copy of the file while it is in use; one that is put back |
+//! | `life` | whether the file is at home, or was set back or copied |
 //! | `unlock`, `rekey` | the key of an encrypted file; another one |
 //! | `query` | SQL of an app that has no SQLite of its own |
 //! | `decide` | what a person decides: conflicts and rejected edits |
@@ -33,6 +34,7 @@ mod decide;
 mod dirty;
 mod edit;
 mod holder;
+mod life;
 mod lock;
 mod log;
 mod mend;
@@ -47,6 +49,7 @@ mod read;
 mod readers;
 mod receipt;
 mod rekey;
+mod restore;
 mod room;
 mod row;
 mod schema;
@@ -75,6 +78,7 @@ pub(crate) use pull::{Judging, PageKind, Taken};
 pub(crate) use query::{Found, Parameters};
 pub use read::{DecisionRow, JournalRow, Status};
 pub use receipt::{Fate, Receipt};
+pub use restore::Restored;
 pub(crate) use state::{FullPull, Lacks, PullClock};
 pub(crate) use syncs::{Ended, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};

@@ -1,0 +1,225 @@
+//! Whether a file is still where it lived, and has not been set back: else what waits in it may have been sent already.
+//!
+//! A payment that waits in a backup was perhaps sent after the backup was made; a file that was copied to a second till has its
+//! payments sent by both. So a file has a home, and a life beside it:
+//!
+//! | what | where | says |
+//! |---|---|---|
+//! | home | `state`, key `home` | which file it is (its identity, see `stray`), and on which machine it was last synced |
+//! | life | `NAME-life`, beside the file | how far that file had come (the engine's transactions) when it last sent something |
+//!
+//! A backup has an identity of its own, so it is not at home wherever it is put; nor is any copy on another machine. A copy by
+//! other means that is put back in the file's place has come less far than the life beside it. Before the first sync of such a file
+//! the payments that wait in it are refused in the till's own words, each for itself: a person says `retry` or `discard`. Attributes
+//! need nobody: they are held against what the store has. If the life shows that nothing was sent since the copy was made, nothing
+//! happens twice, and nothing waits for anybody.
+//!
+//! Not seen: a copy by other means than ours that is used under another name on the same machine, a copy of a whole machine, and
+//! a file on a machine that has no identity of its own. See docs/operations.md.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, Transaction};
+
+use super::apply::apply;
+use super::open::{beside, owner_only};
+use super::{Failed, Store, dirty, state};
+use crate::customer::{CustomerId, FieldId};
+use crate::error::Result;
+use crate::flow::{CustomerPlan, Notice, Recovered, Rejection, Settlement};
+
+/// Where a file lived, in `state`.
+const HOME: &str = "home";
+/// Behind the name of the file.
+pub(super) const LIFE: &str = "-life";
+
+/// Why a payment waits for a person, in the place of the store's words.
+const PERHAPS_SENT: &str = "this file was set back, or is a copy: the payment may have been sent since, by it or by the other one. \
+                            Look at the balance in the store: it is in there: discard; it is not: retry";
+
+/// Which file it is, and how far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    identity: i64,
+    turn: i64,
+}
+
+/// Where it was last synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Home {
+    identity: i64,
+    /// `None`: the machine has no identity.
+    machine: Option<u64>,
+}
+
+/// What a file turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    AtHome,
+    /// A copy, or of an older version, and nothing was sent since.
+    Moved,
+    /// What waits in it may have been sent since.
+    SetBack,
+}
+
+fn find(now: Life, machine: Option<u64>, home: Option<Home>, beside: Option<Life>) -> Found {
+    let Some(home) = home else { return Found::Moved };
+    let is_of_it = |life: &Life| life.identity == home.identity || life.identity == now.identity;
+    let beside = beside.filter(is_of_it);
+    let is_other_machine = matches!((machine, home.machine), (Some(here), Some(there)) if here != there);
+    let is_behind = beside.is_some_and(|life| life.turn > now.turn);
+    match () {
+        () if is_other_machine || is_behind => Found::SetBack,
+        () if home.identity == now.identity && home.machine == machine => Found::AtHome,
+        () if home.identity == now.identity => Found::Moved,
+        // A backup in the file's place, which has sent nothing since.
+        () if beside.is_some_and(|life| life.identity == home.identity) => Found::Moved,
+        () => Found::SetBack,
+    }
+}
+
+impl Store {
+    /// Before anything is sent: refuses the payments that wait in a file that was set back or copied, once.
+    pub(crate) fn come_home(&mut self, now: DateTime<Utc>) -> Result<Vec<Notice>> {
+        let machine = machine();
+        let home = self.state(HOME)?.and_then(|text| Home::read(&text));
+        let file = Life::of(&self.connection).map_err(|e| self.error(e))?;
+        let found = find(file, machine, home, Life::beside(&self.path));
+        if found == Found::AtHome {
+            return Ok(Vec::new());
+        }
+        let here = Home { identity: file.identity, machine };
+        let (notices, life) = self.engine_write(|transaction| {
+            state::write(transaction, HOME, Some(&here.text()))?;
+            let is_set_back = found == Found::SetBack;
+            let notices = if is_set_back { hold_payments(transaction, now)? } else { Vec::new() };
+            Ok((notices, Life::of(transaction)?))
+        })?;
+        life.leave_beside(&self.path);
+        Ok(notices)
+    }
+}
+
+/// Each payment that waits is refused for itself, as the store refuses one.
+fn hold_payments(transaction: &Transaction<'_>, now: DateTime<Utc>) -> Result<Vec<Notice>, Failed> {
+    let mut customers = transaction.prepare_cached(
+        "SELECT DISTINCT customer_id FROM journal WHERE settled_at IS NULL AND outcome IS NULL AND op = 'adjust'",
+    )?;
+    let customers: Vec<i64> = customers.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut notices = Vec::new();
+    for id in customers.into_iter().map(CustomerId) {
+        let Some(dirty) = dirty::load(transaction, id)? else { continue };
+        let payments = dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS);
+        let payments = payments.filter(|op| op.is_pending() && op.adjustment().is_some());
+        let settle = payments.map(|op| Settlement::new(op.seq, None)).collect();
+        let mut held =
+            Recovered { plan: CustomerPlan { settle, ..CustomerPlan::nothing(id) }, is_pending: true };
+        let field = Some(FieldId::STORE_CREDIT_AMOUNTS);
+        held.reject(&dirty, &Rejection { customer_id: id, field, words: PERHAPS_SENT.to_owned() })?;
+        notices.extend(apply(transaction, &dirty, &held.plan, now)?);
+    }
+    Ok(notices)
+}
+
+impl Home {
+    fn read(text: &str) -> Option<Home> {
+        let (identity, machine) = text.split_once(' ')?;
+        let machine = if machine == "-" { None } else { Some(u64::from_str_radix(machine, 16).ok()?) };
+        Some(Home { identity: identity.parse().ok()?, machine })
+    }
+
+    fn text(self) -> String {
+        match self.machine {
+            Some(machine) => format!("{} {machine:016x}", self.identity),
+            None => format!("{} -", self.identity),
+        }
+    }
+}
+
+impl Life {
+    /// Of a file, in the transaction of which it is told: only what is on the disk for good is noted beside it.
+    pub(super) fn of(connection: &Connection) -> rusqlite::Result<Life> {
+        connection
+            .prepare_cached("SELECT coalesce(identity, 0), turn FROM engine_guard")?
+            .query_row([], |row| Ok(Life { identity: row.get(0)?, turn: row.get(1)? }))
+    }
+
+    /// Before what was committed leaves: from now on, what is older was set back. A disk that does not take it loses only that
+    /// guard.
+    pub(super) fn leave_beside(self, path: &Path) {
+        if let Err(error) = self.write(&beside(path, LIFE)) {
+            tracing::warn!(%error, "how far the file has come could not be noted beside it");
+        }
+    }
+
+    /// `None`: there is none, or it cannot be read; that guard is lost then.
+    fn beside(path: &Path) -> Option<Life> {
+        let text = std::fs::read_to_string(beside(path, LIFE)).ok()?;
+        let mut words = text.split_whitespace();
+        let life = Life { identity: words.next()?.parse().ok()?, turn: words.next()?.parse().ok()? };
+        // One that was not written to its end.
+        (words.next() == Some("till")).then_some(life)
+    }
+
+    fn write(self, path: &Path) -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        owner_only(&mut options);
+        let mut file = options.open(path)?;
+        // Always as long, so that one writes over the other.
+        file.write_all(format!("{:>20} {:>20} till\n", self.identity, self.turn).as_bytes())
+    }
+}
+
+/// Which machine this is, by a number that tells nobody which; `None`: it has no identity.
+fn machine() -> Option<u64> {
+    let id = ["/etc/machine-id", "/var/lib/dbus/machine-id"]
+        .iter()
+        .find_map(|path| std::fs::read_to_string(path).ok().filter(|id| id.trim().len() >= 32))?;
+    // FNV-1a: the same in every build.
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    Some(id.trim().as_bytes().iter().chain(b" tillsync").fold(0xcbf2_9ce4_8422_2325, step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_by_its_home_and_the_life_beside_it() {
+        let file = |identity, turn| Life { identity, turn };
+        let home = |identity, machine| Some(Home { identity, machine: Some(machine) });
+        let found = |now, home, beside| find(now, Some(1), home, beside);
+        assert_eq!(found(file(7, 50), None, None), Found::Moved, "a new file, or one of an older version");
+        assert_eq!(found(file(7, 50), home(7, 1), None), Found::AtHome, "the life was lost");
+        assert_eq!(found(file(7, 50), home(7, 1), Some(file(7, 40))), Found::AtHome);
+        assert_eq!(found(file(7, 50), home(7, 1), Some(file(7, 51))), Found::SetBack, "a copy put back");
+        assert_eq!(found(file(7, 50), home(7, 2), Some(file(7, 40))), Found::SetBack, "a second till");
+        assert_eq!(found(file(8, 50), home(7, 1), None), Found::SetBack, "a backup");
+        assert_eq!(found(file(8, 50), home(7, 1), Some(file(7, 51))), Found::SetBack, "a backup put back");
+        assert_eq!(found(file(8, 50), home(7, 1), Some(file(7, 50))), Found::Moved, "nothing was sent since");
+        assert_eq!(found(file(8, 50), home(7, 1), Some(file(9, 10))), Found::SetBack, "of another file");
+        assert_eq!(found(file(7, 50), home(7, 1), Some(file(9, 99))), Found::AtHome, "of another file");
+        assert_eq!(find(file(7, 50), None, home(7, 1), None), Found::Moved, "no identity any more");
+    }
+
+    #[test]
+    fn what_is_noted_is_read_again() {
+        for home in
+            [Home { identity: i64::MIN, machine: Some(u64::MAX) }, Home { identity: 7, machine: None }]
+        {
+            assert_eq!(Home::read(&home.text()), Some(home));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        for life in [Life { identity: i64::MIN, turn: i64::MAX }, Life { identity: 1, turn: 2 }] {
+            life.leave_beside(&path);
+            assert_eq!(Life::beside(&path), Some(life));
+        }
+        std::fs::write(folder.path().join("till.db-life"), "1 2").unwrap();
+        assert_eq!(Life::beside(&path), None);
+    }
+}
