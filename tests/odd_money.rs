@@ -294,6 +294,40 @@ fn a_payment_that_is_refused_time_and_again_is_one_attempt_and_arrives_once() {
 }
 
 #[test]
+fn a_payment_that_was_refused_and_applied_and_whose_customer_was_hidden_meanwhile_is_not_sent_again() {
+    let till = with_balance("50");
+    let odd = lies(&till, 401);
+    till.adjust(ANA, "10");
+    _ = till.through(&odd).engine().sync();
+    let hidden = Odd::before(&till.sandbox).answer(|_, told| {
+        told.customers(|all| all.retain(|customer| customer["id"] != ANA));
+        told.edit(|page| page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len()));
+    });
+    assert_eq!(till.through(&hidden).engine().pull(Extent::Full).unwrap().conflicts, 1);
+    assert_eq!((conflict(&till).field.as_str(), outcomes(&till)), ("*", vec!["held".to_owned()]));
+    sync(&till);
+    sync(&till);
+    check(&till, 60.0, 60.0);
+    assert_eq!(outcomes(&till), ["uploaded"]);
+}
+
+#[test]
+fn a_refused_payment_that_was_applied_and_spent_is_held_when_a_person_sends_it_again() {
+    let till = with_balance("50");
+    let store = Arc::clone(&till.sandbox);
+    let odd = lies(&till, 422).nth(Kind::Put, 1, move |_| {
+        assert!(store.edit(ANA as i32, json!({ MONEY: [{"amount": 50}] })));
+    });
+    till.adjust(ANA, "10");
+    let through = till.through(&odd);
+    sync(&through);
+    assert_eq!(outcomes(&till), ["rejected"]);
+    till.store().retry(None).unwrap();
+    sync(&through);
+    assert_eq!((outcomes(&till), odd.count(Kind::Put)), (vec!["held".to_owned()], 1));
+}
+
+#[test]
 fn a_payment_that_a_person_sends_again_and_that_landed_since_is_not_sent_again() {
     let till = with_balance("50");
     let mut is_first = true;

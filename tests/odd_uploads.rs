@@ -124,6 +124,23 @@ fn a_reading_back_that_is_older_than_what_is_known_is_asked_again() {
 }
 
 #[test]
+fn a_look_that_is_older_than_what_is_known_is_no_look() {
+    let till = till(1);
+    let old = till.sandbox.customer(1).unwrap();
+    till.office(1, json!({"company": "new"}));
+    till.engine().pull(Extent::Full).unwrap();
+    till.office(1, json!({"store_credit_amounts": [{"amount": 30}]}));
+    let odd = Odd::before(&till.sandbox).nth(Kind::ById, 1, move |told| {
+        let old = old.clone();
+        told.customer(1, |customer| *customer = old);
+    });
+    till.adjust(1, "10");
+    let report = over(&till, &odd).engine().push().unwrap();
+    assert_eq!((report.uploaded_customers, report.looks), (1, 2), "{report:?}");
+    assert_eq!(till.sandbox.customer(1).unwrap()["store_credit_amounts"][0]["amount"].as_f64(), Some(40.0));
+}
+
+#[test]
 fn who_only_kept_others_company_is_news_too() {
     let till = till(9);
     let mut times = 0;

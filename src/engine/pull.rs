@@ -19,7 +19,7 @@ use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Error, Result};
 use crate::flow::{Page, PageAsk, Pull, PullStep, Silence, Witnesses, silence};
-use crate::store::{FullPull, Judging, Lacks, PageKind, PullClock, Taken};
+use crate::store::{FullPull, Judging, PageKind, PullClock, Taken};
 
 /// Customers asked for by id in one call, with their company.
 const BY_ID_AT_ONCE: usize = 100;
@@ -27,8 +27,6 @@ const BY_ID_AT_ONCE: usize = 100;
 /// A pull under way.
 struct Pulling {
     machine: Pull,
-    /// From when on it asked; none: for everybody.
-    cursor: Option<DateTime<Utc>>,
     is_full: bool,
     /// It goes on where it was cut: what it had read by then may be of any age.
     is_resumed: bool,
@@ -109,7 +107,6 @@ impl<R: Remote> SyncEngine<R> {
         };
         Ok(Pulling {
             machine,
-            cursor: modified_min,
             is_full,
             is_resumed,
             believes_older: extent == Extent::Full,
@@ -124,9 +121,12 @@ impl<R: Remote> SyncEngine<R> {
         // Also after a failure: what was taken in stays.
         self.commit_pages()?;
         let read = read?;
-        let lacks = pulling.machine.lacks().map(|lacks| Lacks { cursor: pulling.cursor, lacks });
         let lacked = self.store.lacks()?;
-        if lacks != lacked {
+        let lacks = match (pulling.is_full, pulling.machine.lacks()) {
+            (true, lacks) => lacks.map(|lacks| lacked.unwrap_or_default().again(lacks)),
+            (false, lacks) => lacked.filter(|lacked| Some(lacked.lacks) == lacks),
+        };
+        if pulling.is_full && lacks != lacked {
             self.store.note_lacks(lacks.as_ref())?;
         }
         match read {
@@ -135,7 +135,7 @@ impl<R: Remote> SyncEngine<R> {
                 self.bases.overlooked(self.store.all_unseen()?);
             }
             Ok(()) => {}
-            Err(why) if lacks.is_some() && lacks == lacked => {
+            Err(why) if lacks.is_some_and(|lacks| lacks.times > 1) => {
                 tracing::warn!(
                     why,
                     "so it was the last time: its total is taken for wrong, and nobody for deleted"

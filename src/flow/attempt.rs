@@ -144,8 +144,13 @@ pub fn has_moved_undated(
 const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
 
 /// What stays on record of an update that ended without being confirmed: each attribute of it whose edits wait again, or wait for
-/// a person, once the plan is carried out.
-pub fn on_record(dirty: &Dirty, sent: &Sent, plan: &CustomerPlan, is_refuted: bool) -> Vec<Attempt> {
+/// a person, once the plan is carried out. `told`: it was read back so.
+pub fn on_record(
+    dirty: &Dirty,
+    sent: &Sent,
+    plan: &CustomerPlan,
+    told: Option<&Attributes<'_>>,
+) -> Vec<Attempt> {
     let Some(flight) = sent.flight else { return Vec::new() };
     let waits = |seq: EditSeq| {
         let said = plan.settle.iter().rev().find(|settlement| settlement.seq == seq);
@@ -156,16 +161,9 @@ pub fn on_record(dirty: &Dirty, sent: &Sent, plan: &CustomerPlan, is_refuted: bo
         let covers: Vec<EditSeq> = flying.map(|op| op.seq).collect();
         let base = sent.base.value(*field).cloned().unwrap_or_default();
         let (field, value, modified) = (*field, value.clone(), sent.base.modified);
-        (!covers.is_empty()).then_some(Attempt {
-            id: 0,
-            field,
-            value,
-            base,
-            modified,
-            covers,
-            flight,
-            is_refuted,
-        })
+        let attempt = Attempt { id: 0, field, value, base, modified, covers, flight, is_refuted: false };
+        let is_refuted = told.is_some_and(|told| attempt.is_as_before(&told.get(field), modified_at(told)));
+        (!attempt.covers.is_empty()).then_some(Attempt { is_refuted, ..attempt })
     };
     sent.fields.iter().filter_map(of_field).collect()
 }

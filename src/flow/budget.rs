@@ -45,7 +45,16 @@ fn phone() -> FieldId {
 fn till(body: &str, ops: Vec<Op>) -> Dirty {
     let base = Record::new(body.to_owned());
     let row = Row::of(ID, &base.attributes().unwrap());
-    Dirty { id: ID, base: Some(base), row, ops, open: Vec::new(), attempts: Vec::new(), password: None }
+    Dirty {
+        id: ID,
+        base: Some(base),
+        row,
+        ops,
+        open: Vec::new(),
+        attempts: Vec::new(),
+        is_credit_undated: false,
+        password: None,
+    }
 }
 
 fn op(seq: usize, field: FieldId, change: Change, outcome: Option<Outcome>, group: Option<i64>) -> Op {

@@ -119,6 +119,8 @@ pub struct Dirty {
     pub open: Vec<OpenConflict>,
     /// Updates of it that left and were refused, or given up, and may have landed all the same; oldest first.
     pub attempts: Vec<Attempt>,
+    /// The store moves balances without a newer `date_modified`; it is asked for where there are attempts.
+    pub is_credit_undated: bool,
     /// The newest password that waits.
     pub password: Option<SecretString>,
 }

@@ -193,10 +193,11 @@ impl Pull {
         self.is_told
     }
 
-    /// How many customers fewer came than there were said to be, if the list came to its end so. A store whose `total` is always
-    /// too high lacks as many the next time, and few: then it is believed, but for deletions.
+    /// How many customers fewer came than there were said to be, if the list came to its end so. Of a list of everybody, only
+    /// few: a store whose `total` is always too high lacks as many the next time.
     pub fn lacks(&self) -> Option<u64> {
-        self.lacks.filter(|lacks| lacks * LACKS_ONE_OF <= self.seen.len().max(LACKS_ONE_OF))
+        let is_of_changes = self.modified_min.is_some();
+        self.lacks.filter(|lacks| is_of_changes || lacks * LACKS_ONE_OF <= self.seen.len())
     }
 
     /// Whether a record may be news although it bears an older time than what is known: the server's clock was set back.

@@ -7,7 +7,7 @@ use super::Failed;
 use super::batch::{InFlight, on_its_way};
 use super::dirty::malformed;
 use crate::clock::stamp;
-use crate::customer::{CustomerId, EditSeq, FieldId, Value};
+use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
 use crate::flow::{Attempt, CustomerPlan, Dirty, Flight, Outcome, Sent, Settlement, on_record};
 
 /// The attempts of a customer, oldest first.
@@ -74,9 +74,9 @@ pub(super) fn keep(
     dirty: &Dirty,
     sent: &Sent,
     plan: &CustomerPlan,
-    is_refuted: bool,
+    told: Option<&Attributes<'_>>,
 ) -> rusqlite::Result<()> {
-    for attempt in on_record(dirty, sent, plan, is_refuted) {
+    for attempt in on_record(dirty, sent, plan, told) {
         insert(connection, dirty.id, &attempt)?;
     }
     Ok(())
@@ -88,7 +88,7 @@ pub(super) fn end(transaction: &Transaction<'_>, id: CustomerId, now: DateTime<U
     let flying = dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::InFlight));
     let settle = flying.map(|op| Settlement::new(op.seq, None)).collect();
     let plan = CustomerPlan { settle, ..CustomerPlan::nothing(id) };
-    keep(transaction, &dirty, &sent, &plan, false)?;
+    keep(transaction, &dirty, &sent, &plan, None)?;
     Ok(plan.settle.iter().try_for_each(|one| super::apply::settle(transaction, one, now))?)
 }
 

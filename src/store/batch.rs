@@ -149,7 +149,7 @@ impl Store {
             recovered.reject(&dirty, rejection)?;
             let notices = apply(transaction, &dirty, &recovered.plan, now)?;
             keep_as_sent(transaction, dirty.id, &recovered.plan)?;
-            attempt::keep(transaction, &dirty, &sent, &recovered.plan, false)?;
+            attempt::keep(transaction, &dirty, &sent, &recovered.plan, None)?;
             remove_items(transaction, &[dirty.id])?;
             Ok(notices)
         })
@@ -217,7 +217,8 @@ impl Store {
                 }
                 let notices = apply(transaction, &dirty, &recovered.plan, now)?;
                 keep_as_sent(transaction, dirty.id, &recovered.plan)?;
-                attempt::keep(transaction, &dirty, &sent, &recovered.plan, true)?;
+                let told = records.get(&dirty.id).map(Record::attributes).transpose()?;
+                attempt::keep(transaction, &dirty, &sent, &recovered.plan, told.as_ref())?;
                 uploaded.count(&dirty, &recovered.plan, notices);
             }
             remove_items(transaction, ids)?;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use secrecy::SecretString;
 
 use super::apply::apply;
-use super::{Failed, Store, attempt, row};
+use super::{Failed, Store, attempt, row, state};
 use crate::customer::{BadRecord, CustomerId, EditSeq, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
@@ -161,6 +161,7 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
         base,
         row,
         open: if ops.is_empty() { Vec::new() } else { load_open(connection, id)? },
+        is_credit_undated: has_attempts && state::is_credit_undated(connection)?,
         attempts: if has_attempts && !ops.is_empty() { attempt::load(connection, id)? } else { Vec::new() },
         password: password.map(|op| load_password(connection, op.seq)).transpose()?.flatten(),
         ops,

@@ -79,7 +79,7 @@ pub(crate) use query::{Found, Parameters};
 pub use read::{DecisionRow, JournalRow, Status};
 pub use receipt::{Fate, Receipt};
 pub use restore::Restored;
-pub(crate) use state::{FullPull, Lacks, PullClock};
+pub(crate) use state::{FullPull, PullClock};
 pub(crate) use syncs::{Ended, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};
 

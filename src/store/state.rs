@@ -71,16 +71,24 @@ pub(crate) struct PullClock {
     pub(crate) here: DateTime<Utc>,
 }
 
-/// What a list lacked that was not whole, and had come to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How many customers the lists of everybody lacked that were not whole, and had come to their end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lacks {
-    /// From when on it asked; none: for everybody.
-    pub(crate) cursor: Option<DateTime<Utc>>,
     pub(crate) lacks: u64,
+    /// So often, one after the other.
+    pub(crate) times: u32,
+}
+
+impl Lacks {
+    /// A list lacks so many.
+    pub(crate) fn again(self, lacks: u64) -> Lacks {
+        let times = if self.lacks == lacks { self.times.saturating_add(1) } else { 1 };
+        Lacks { lacks, times: times.min(2) }
+    }
 }
 
 impl Store {
-    /// What the last list lacked, if it was not whole.
+    /// What the last lists of everybody lacked, if they were not whole.
     pub(crate) fn lacks(&self) -> Result<Option<Lacks>> {
         Ok(self.state("list_lacks")?.and_then(|text| serde_json::from_str(&text).ok()))
     }

@@ -136,7 +136,9 @@ impl<'a> Merge<'a> {
             }
             Fate::NotLanded => {
                 // Nor has anything that left before.
-                self.plan.refuted.extend(self.dirty.attempts_of(three.field).map(|attempt| attempt.id));
+                if sent.base.modified.is_some() && sent.base.modified == self.modified_at() {
+                    self.plan.refuted.extend(self.dirty.attempts_of(three.field).map(|attempt| attempt.id));
+                }
                 self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
                 three.base = base;
                 false
@@ -202,8 +204,12 @@ impl<'a> Merge<'a> {
                 false => self.nobody_knows(three, &attempts[place..=place]),
             };
         }
+        let tells = |attempt: &Attempt| {
+            attempt.is_as_before(&three.remote, modified) && !(is_money && dirty.is_credit_undated)
+        };
+        let refuted = &self.plan.refuted;
         let is_doubtful =
-            |attempt: &&Attempt| !attempt.is_refuted && !attempt.is_as_before(&three.remote, modified);
+            |attempt: &&Attempt| !attempt.is_refuted && !refuted.contains(&attempt.id) && !tells(attempt);
         let doubtful: Vec<&Attempt> = attempts.into_iter().filter(is_doubtful).collect();
         is_money && self.nobody_knows(three, &doubtful)
     }
@@ -216,7 +222,7 @@ impl<'a> Merge<'a> {
     /// The newest of `landed` did; those before it count no more, and `newer` ones had not by now.
     fn landed_before(&mut self, three: &mut Three<'a>, newer: &[&Attempt], landed: &[&Attempt]) -> bool {
         let attempt = landed[0];
-        let is_covered = |op: &&Op| attempt.covers.contains(&op.seq) && op.outcome != Some(Outcome::Held);
+        let is_covered = |op: &&Op| attempt.covers.contains(&op.seq);
         let covered: Vec<&Op> = self.dirty.ops_of(three.field).filter(is_covered).collect();
         self.plan.void.extend(landed.iter().map(|attempt| attempt.id));
         self.plan.refuted.extend(newer.iter().map(|attempt| attempt.id));

@@ -43,7 +43,19 @@ impl Till {
     pub(super) fn of(record: &Record) -> Till {
         let row = Row::of(ID, &record.attributes().unwrap());
         let (base, ops, open) = (Some(record.clone()), Vec::new(), Vec::new());
-        Till(Dirty { id: ID, base, row, ops, open, attempts: Vec::new(), password: None }, Vec::new())
+        Till(
+            Dirty {
+                id: ID,
+                base,
+                row,
+                ops,
+                open,
+                attempts: Vec::new(),
+                is_credit_undated: false,
+                password: None,
+            },
+            Vec::new(),
+        )
     }
 
     /// As the triggers do: an attribute that has the value already is no edit.

@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::customer::CustomerId;
 use crate::flow::{Bases, Ticket};
 
+/// So often a look that is older than what is known is no look, and the pause before the next.
+const LAGS_AT_MOST: u32 = 3;
+const LAG_PAUSE_MS: u64 = 1_000;
 /// Customers asked for by id in one call.
 const AT_ONCE: usize = 100;
 
@@ -26,6 +29,8 @@ pub(super) struct Look {
     on_their_way: BTreeMap<Ticket, Asked>,
     /// Customers that a look did not show, and from when on they are looked for again.
     absent: BTreeMap<CustomerId, u64>,
+    /// How often a look showed a customer as it was before what is known of it.
+    lags: BTreeMap<CustomerId, u32>,
     /// No look before.
     not_before_ms: u64,
     /// Customers a call.
@@ -54,8 +59,16 @@ pub(super) struct Looked {
 
 impl Look {
     pub(super) fn new(fresh_ms: u64, apart_ms: u64, adjusting: BTreeSet<CustomerId>) -> Look {
-        let (on_their_way, absent) = (BTreeMap::new(), BTreeMap::new());
-        Look { fresh_ms, apart_ms, adjusting, on_their_way, absent, not_before_ms: 0, at_once: AT_ONCE }
+        Look {
+            fresh_ms,
+            apart_ms,
+            adjusting,
+            on_their_way: BTreeMap::new(),
+            absent: BTreeMap::new(),
+            lags: BTreeMap::new(),
+            not_before_ms: 0,
+            at_once: AT_ONCE,
+        }
     }
 
     /// These have adjustments after all: they were made since the plan.
@@ -120,6 +133,23 @@ impl Look {
             self.at_once = self.at_once.min(asked.div_ceil(2));
         }
         asked > 1
+    }
+
+    /// A look showed these as they were before what is known of them: its reads lag behind. Returns those that it has not made
+    /// any fresher; a store that goes on like that was set back, and there is nothing newer to wait for.
+    pub(super) fn lagging(&mut self, ids: &BTreeSet<CustomerId>, now_ms: u64) -> BTreeSet<CustomerId> {
+        let mut again = BTreeSet::new();
+        for id in ids {
+            let lags = self.lags.entry(*id).or_default();
+            *lags += 1;
+            if *lags <= LAGS_AT_MOST {
+                again.insert(*id);
+            }
+        }
+        if !again.is_empty() {
+            self.not_before_ms = self.not_before_ms.max(now_ms + LAG_PAUSE_MS);
+        }
+        again
     }
 
     /// A look brought nothing.

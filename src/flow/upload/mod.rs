@@ -394,6 +394,11 @@ impl Upload {
         self.doubts.lagging(ticket, ids, now_ms + self.options.grace_ms)
     }
 
+    /// The same of a `Look`. Returns those whose base is no fresher for it: they are looked at again.
+    pub fn lagging_look(&mut self, ids: &BTreeSet<CustomerId>, now_ms: u64) -> BTreeSet<CustomerId> {
+        self.look.lagging(ids, now_ms)
+    }
+
     /// Attributes that the store refused, or showed as they were before, when it answered the update that is now read back:
     /// what still is as it was did not land.
     pub fn denied(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
