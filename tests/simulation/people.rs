@@ -309,7 +309,7 @@ pub fn office_writes(world: &mut World, id: i32, fields: &[String]) {
             serde_json::from_str(&shared_value(world, &field, "office", n)).unwrap()
         }
         OFFICE_ONLY => json!(format!("T{n}")),
-        "notes" if n.is_multiple_of(2) && n % 10 != 0 => {
+        "notes" if n.is_multiple_of(2) && !n.is_multiple_of(10) => {
             let (before, line) =
                 (customer["notes"].as_str().unwrap_or_default(), format!("the office adds {}", n % 100));
             json!(if before.is_empty() { line } else { format!("{before}\n{line}") })
