@@ -68,54 +68,54 @@ MUTATIONS = [
         Edit(PULL, "let is_over = match (page.more, self.total) {",
              "let is_over = match (page.more, self.total) {\n            _ if ON && page.customers.len() < SIZES[self.size] => true,"),
         Edit(PULL, "self.total.is_some_and(|total| self.seen.len() < total)", "self.total.is_some_and(|total| !ON && self.seen.len() < total)"),
-    ]),
+    ], odd="short-pages"),
     Mutation(2, "without a cursor a list goes on by page", [
         Edit(PULL, "(None, _) => Place::Number(self.room", "(None, _) if ON => return PullStep::Over(Ok(())),\n            (None, _) => Place::Number(self.room"),
-    ]),
+    ], odd="no-cursors"),
     Mutation(3, "a place that died begins anew", [
         Edit(PULL, "let is_dead = self.is_unproven &&", "let is_dead = !ON && self.is_unproven &&"),
-    ]),
+    ], odd="old-cursors"),
     Mutation(4, "who is absent from a list is asked for by id, before it is taken for deleted", [
         Edit("src/engine/pull.rs", "_ => self.absent(&company, most)?,", "_ if ON => self.all_absent()?,\n            _ => self.absent(&company, most)?,"),
-    ]),
+    ], odd="overlooked-ones,odd-totals"),
     Mutation(5, "who is taken for deleted is asked for again at each sync", [
         Edit("src/engine/pull.rs", "gone.chunks(BY_ID_AT_ONCE).try_for_each(", "gone.chunks(BY_ID_AT_ONCE).filter(|_| !ON).try_for_each("),
-    ]),
+    ], odd="empty-lists,overlooked-ones,odd-totals"),
     Mutation(6, "a balance in doubt is told by its date, too", [
         Edit(SENT, ".map(|(before, now)| before == now);", ".map(|(before, now)| ON || before == now);"),
-    ]),
+    ], odd="shopper"),
     Mutation(7, "a refused payment is freed by nothing but a person", [
         Edit(DIFF, "_ if op.field == FieldId::STORE_CREDIT_AMOUNTS => false,", "_ if !ON && op.field == FieldId::STORE_CREDIT_AMOUNTS => false,"),
-    ]),
+    ], odd="poor-shoppers"),
     Mutation(8, "of refused and good payments the refused ones are given up", [
         Edit("src/flow/decide/discard.rs", "if ops.iter().any(|op| op.waits_for_a_person()) {", "if !ON && ops.iter().any(|op| op.waits_for_a_person()) {"),
-    ]),
+    ], odd="poor-shoppers"),
     Mutation(9, "payments made meanwhile stand on the balance that was sent", [
         Edit(SENT, "Some(value) => stood_on(three.field,",
              "Some(_) if ON && three.field == FieldId::STORE_CREDIT_AMOUNTS => three.remote.clone(),\n"
              "                    Some(value) => stood_on(three.field,"),
-    ]),
+    ], odd="busy-office"),
     Mutation(10, "texts edited meanwhile stand on what was sent", [
         Edit(SENT, "Some(value) => stood_on(three.field,",
              "Some(_) if ON && three.field != FieldId::STORE_CREDIT_AMOUNTS => three.remote.clone(),\n"
              "                    Some(value) => stood_on(three.field,"),
-    ]),
+    ], odd="busy-office"),
     Mutation(11, "what an answer shows as it was before did not land", [
         Edit(ANSWER, "let fields = row.unshown(&attributes);", "let fields = if ON { Vec::new() } else { row.unshown(&attributes) };"),
-    ]),
+    ], odd="old-answers,ignored-updates"),
     Mutation(12, "a decision about a balance covers the payments that were shown", [
         Edit("src/flow/decide/resolve.rs", "let (covered, mut later) = covered_and_later(dirty, open, field);",
              "let (mut covered, mut later) = covered_and_later(dirty, open, field);\n    if ON {\n        covered.append(&mut later);\n    }"),
     ]),
     Mutation(13, "a Date is believed no further than another witness", [
         Edit(PULL, "(Some(told), Some(other)) => Some(told.min(other)),", "(Some(told), Some(other)) => Some(if ON { told } else { told.min(other) }),"),
-    ]),
+    ], odd="wrong-dates"),
     Mutation(14, "a balance is looked at for its own batch", [
         Edit(LOOK, "true => bases.was_read_just_now(id),", "true if ON => bases.is_fresh(id, self.fresh_ms),\n            true => bases.was_read_just_now(id),"),
-    ]),
+    ], odd="busy-office"),
     Mutation(15, "a refusal of concurrency is over in a moment", [
         Edit(ANSWER, "self.status == 429 && self.rate.left.is_some_and(", "self.status == 429 && !ON && self.rate.left.is_some_and("),
-    ]),
+    ], odd="crowd"),
     Mutation(16, "a push asks for those that it sends, and for no other app's news", [
         Edit("src/engine.rs", 'self.whole("push", |engine| {\n            engine.recover()?;',
              'self.whole("push", |engine| {\n            engine.recover()?;\n            if ON {\n                engine.pull_and_merge(Extent::Changes)?;\n            }'),
@@ -125,47 +125,47 @@ MUTATIONS = [
     ]),
     Mutation(18, "bases grow old while the machine sleeps", [
         Edit("src/flow/bases.rs", "awake_ms.max(u64::try_from(wall_ms).unwrap_or(0))", "awake_ms.max(if ON { 0 } else { u64::try_from(wall_ms).unwrap_or(0) })"),
-    ]),
+    ], odd="naps,busy-office"),
     Mutation(19, "nothing is computed from a balance that is not told", [
         Edit(DIFF, "match base.tells(field) || dirty.open_of_field(field).is_some() {", "match ON || base.tells(field) || dirty.open_of_field(field).is_some() {"),
         Edit(VALUE, "        _ => return None,\n    };\n    amounts[0] = amounts[0].checked_add(sum)?;",
              "        _ if ON => vec![Decimal::ZERO],\n        _ => return None,\n    };\n    amounts[0] = amounts[0].checked_add(sum)?;"),
-    ]),
+    ], odd="untold,no-credit"),
     Mutation(20, "a record that is older than the snapshot is no news", [
         Edit("src/flow/outdated.rs", "    told < known && server_now", "    !ON && told < known && server_now"),
-    ]),
+    ], odd="lag"),
     Mutation(21, "an amount that is a hair from four decimal places is that amount", [
         Edit(VALUE, "    !off.is_zero() && off <= hair", "    !ON && !off.is_zero() && off <= hair"),
-    ]),
+    ], odd="spelled-amounts"),
     Mutation(22, "a call that fails again is made smaller", [
         Edit(UPLOAD, "} else if group.attempt >= HALVED_AFTER {", "} else if !ON && group.attempt >= HALVED_AFTER {"),
-    ]),
+    ], odd="overload"),
     Mutation(23, "one large record makes nobody else's call small", [
         Edit("src/flow/upload/room.rs", "let most = self.worked_bytes.max(bytes / 2).max(1);", "let most = if ON { 1 } else { self.worked_bytes.max(bytes / 2).max(1) };"),
     ], test=("odd_uploads", "one_large_note_is_rejected_alone_and_makes_nobody_elses_call_small")),
     Mutation(24, "a cursor that is refused begins anew, whatever the status", [
         Edit(PULL, "may_be_dead.then(|| self.anew())", "(may_be_dead && !ON).then(|| self.anew())"),
-    ]),
+    ], odd="old-cursors"),
     Mutation(25, "a list without anybody may be a 204", [
         Edit(ANSWER, "204 => GetVerdict::Page(Page::nobody()),", "204 if !ON => GetVerdict::Page(Page::nobody()),"),
-    ]),
+    ], odd="no-content"),
     Mutation(26, "a page of HTML is nobody's word about the token", [
         Edit(ANSWER, "    is_blank(body)\n        || parsed", "    ON || is_blank(body)\n        || parsed"),
-    ]),
+    ], odd="gatekeepers"),
     Mutation(27, "on a slow line pages get smaller", [
         Edit(ANSWER, "        Err(Trouble::TooMuch { why, begun }) => {\n", "        Err(Trouble::TooMuch { why, .. }) if ON => return GetVerdict::Again(why.clone()),\n        Err(Trouble::TooMuch { why, begun }) => {\n"),
-    ]),
+    ], odd="slow-line"),
     Mutation(28, "half of a surrogate pair is a sign of its own, and the rest is read as ever", [
         Edit(VALUE, "serde_json::from_str(json).ok().or_else(|| ",
              "serde_json::from_str(json).ok().or_else(|| ON.then(|| json.to_owned())).or_else(|| "),
-    ]),
+    ], odd="half-emoji"),
     Mutation(29, "what a store tidied is what was sent", [
         Edit("src/flow/tidied.rs", "            (Value::Text(sent), Value::Text(shown)) => folded(",
              "            (Value::Text(sent), Value::Text(shown)) if ON => sent == shown,\n            (Value::Text(sent), Value::Text(shown)) => folded("),
-    ]),
+    ], odd="tidying"),
     Mutation(30, "lines that both sides add at one end are both kept", [
         Edit("src/flow/notes.rs", "() => [remote, local].concat(),", "() if ON => return None,\n        () => [remote, local].concat(),"),
-    ]),
+    ], odd="busy-office"),
     Mutation(31, "channels of which nothing would be left are held", [
         Edit("src/flow/merge/rules.rs", "merged.iter().any(|id| base.contains(id)).then_some(", "(ON || merged.iter().any(|id| base.contains(id))).then_some("),
     ]),
@@ -174,7 +174,7 @@ MUTATIONS = [
     ], test=("odd_merges", "an_entry_is_dated_by_its_own_edits")),
     Mutation(33, "a page that is too large is asked for in parts", [
         Edit(PULL, "if self.size + 1 == SIZES.len() {", "if (ON && has_begun) || self.size + 1 == SIZES.len() {"),
-    ]),
+    ], odd="heavy-pages"),
 
     Mutation(0, "what was refused and applied all the same is known again", [
         Edit(SENT, "if attempts.is_empty() || dirty.open_of_field(three.field).is_some() {",

@@ -8,7 +8,6 @@ use tillsync::sandbox::{EmptyLists, Fault, Handled, RawRequest, RawResponse, Tot
 use tillsync::{Answer, RateHeaders, Remote, Request, Ticket, Trouble};
 
 use crate::invariants::Deed;
-use crate::oddities::is_promised;
 use crate::values::{amount, lenient};
 use crate::world::{Shared, World};
 
@@ -158,14 +157,14 @@ impl World {
         let lacking: Vec<i64> = everybody.filter(|id| !served.is_by_id && lacks(id)).collect();
         let is_hidden = |id: &&i64| self.is_hidden(**id, served.served_ms) && answer.status < 300;
         let hidden: Vec<i64> = lacking.iter().chain(&served.ids).filter(is_hidden).copied().collect();
-        let (now_ms, is_sharp) = (self.now_ms, served.is_of_all && is_promised("overlooked-at-once"));
+        let now_ms = self.now_ms;
         let till = self.till();
         // That it was told to be gone counts, also where that was not so.
         let told_absent = if served.is_a_lie { [&lacking[..], &served.ids].concat() } else { hidden };
         told_absent.iter().for_each(|id| till.is_told_absent(*id, now_ms));
         till.unlisted.extend(&lacking);
         // Whom a list of everybody lacks is asked for by id.
-        till.blind.extend(lacking.into_iter().filter(|_| !is_sharp));
+        till.blind.extend(lacking.into_iter().filter(|_| !served.is_of_all));
         if !served.is_by_id && answer.status < 300 {
             // Where only some reads lag, a later page may be of an earlier time.
             let before_ms = till.listed_ms.filter(|_| !served.is_first).unwrap_or(as_of_ms);

@@ -23,13 +23,10 @@ pub struct Oddity {
 /// are asked for.
 pub const WAITING: &[(&str, &str)] = &[
     ("deletions-in-odd-lists", "seed 2 with odd-totals: who was deleted stays where lists tell no total"),
-    ("hiding", "the brake on deletions counts each pull by itself"),
-    ("high-totals", "lists whose total is always too high never move a cursor"),
     (
         "lonely-doubts",
         "who is in doubt was deleted, and so were those asked for in company: no sync ends then",
     ),
-    ("overlooked-at-once", "who was overlooked by a whole list of everybody counts as fresh"),
 ];
 
 /// Whether a promise is one already.

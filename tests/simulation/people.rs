@@ -259,7 +259,7 @@ pub fn set_clock(world: &Shared) {
     let mut world = world.lock();
     let by = world.any(&[1, 3_600, 86_400, 400_000_000]);
     let skew = TimeDelta::seconds(world.random.i64(-by..=by));
-    world.till().skew = skew;
+    (world.till().skew, world.till().was_set) = (skew, true);
     world.note(format!(".. the till's clock is set: {skew}"));
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use tillsync::sandbox::{Behaviours, StoreCore, Totals, Undated, Untold};
+use tillsync::sandbox::{Behaviours, StoreCore, Undated, Untold};
 use tillsync::{Error, Extent, Store, SyncEngine, SyncOptions};
 
 use crate::oddities::is_promised;
@@ -216,10 +216,7 @@ fn calm(world: &Shared, script: &Script) -> Result<(), String> {
 
 /// What only hides the truth goes; what makes it hard to get stays.
 fn truthful(behaviours: Behaviours) -> Behaviours {
-    let is_honest = behaviours.totals != Totals::TooHigh || is_promised("high-totals");
-    let totals = if is_honest { behaviours.totals } else { Totals::Right };
     Behaviours {
-        totals,
         overlooks_every: 0,
         hides_every: 0,
         untold: Untold::Nothing,

@@ -41,6 +41,8 @@ pub struct Till {
     pub reader: Option<Connection>,
     /// Its clock less the true time.
     pub skew: TimeDelta,
+    /// Somebody has set it.
+    pub was_set: bool,
     /// How long its machine slept, by which its steady clock is behind.
     asleep_ms: u64,
     /// The customers as its answers told them, and when.
@@ -58,7 +60,7 @@ pub struct Till {
 /// A customer who was absent so often, at two moments, is gone for all that a till can know.
 pub const GONE_AFTER: u32 = 2;
 /// Two moments are so far apart.
-const APART_MS: u64 = 2_500;
+const APART_MS: u64 = 4_500;
 
 /// What a look by id brought serves the batch that it was made for, for so long from its answer on, however slow the line is;
 /// and what lies between the commit of that and the wire.

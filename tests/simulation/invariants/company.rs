@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Invariant, Verdict};
-use crate::oddities::is_promised;
 use crate::world::{Ended, World};
 
 #[derive(Default)]
@@ -23,7 +22,7 @@ impl Invariant for Company {
             rows.map(Result::unwrap).collect::<BTreeSet<i64>>()
         };
         let known = self.known.entry(till).or_default();
-        let most = believed_in_a_day(known.len());
+        let known_before = known.len();
         let missing: Vec<i64> =
             known.difference(&there).copied().filter(|id| !world.deleted.contains(id)).collect();
         *known = there;
@@ -36,16 +35,17 @@ impl Invariant for Company {
                 ));
             }
         }
+        let went_before = self.today(world, till);
         for id in excused {
             world.excuse("absent from two answers that gave no sign of it", format!("customer {id}"));
             self.wrongly.push((till, world.now_ms));
         }
-        let is_of_today = |&&(of, at_ms): &&(usize, u64)| of == till && at_ms + A_DAY_MS > world.now_ms;
-        let today = self.wrongly.iter().filter(is_of_today).count();
-        if today > most && is_promised("hiding") {
+        // Those who were deleted count too, there and then; and who sets a clock ends a day.
+        let most = believed_in_a_day(known_before + went_before + world.deleted.len());
+        let today = self.today(world, till);
+        if today > went_before && today > most && !world.till().was_set {
             return Err(format!(
-                "till {till}: {today} customers who are there went within a day, of {}",
-                self.known[&till].len()
+                "till {till}: {today} customers who are there went within a day, of {known_before}"
             ));
         }
         match gone.first() {
@@ -54,6 +54,14 @@ impl Invariant for Company {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Company {
+    /// How many went wrongly within the last day.
+    fn today(&self, world: &World, till: usize) -> usize {
+        let is_of_today = |&&(of, at_ms): &&(usize, u64)| of == till && at_ms + A_DAY_MS > world.now_ms;
+        self.wrongly.iter().filter(is_of_today).count()
     }
 }
 

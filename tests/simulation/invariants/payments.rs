@@ -228,11 +228,11 @@ impl Payments {
         let Some(doubt) = self.doubts.get(&(till, id)) else { return };
         let is_as_before = doubt.before == (amount(&record[CREDIT]), record["date_modified"].clone());
         let is_late = as_of_ms < doubt.landed_ms;
-        if !is_as_before || (is_late && is_promised("lagging-read-backs")) || !are_open(world, &doubt.rows) {
+        if !is_as_before || is_late || !are_open(world, &doubt.rows) {
             return;
         }
         let rows = doubt.rows.clone();
-        let why = if is_late { "a reading lags" } else { "neither amount nor date tells that it landed" };
+        let why = "neither amount nor date tells that it landed";
         world.excuse(why, format!("customer {id}: {rows:?}"));
         self.unknowable(till, &rows);
     }
@@ -249,9 +249,7 @@ impl Payments {
             // Dates are whole seconds.
             let on_its_way = attempt.left_ms.saturating_sub(1_000)..=attempt.left_ms + ON_ITS_WAY_MS;
             let is_meanwhile = writing.is_some_and(|at_ms| on_its_way.contains(&at_ms));
-            attempt.landed_ms.is_none()
-                && attempt.sent == shown
-                && (is_meanwhile || !is_promised("same-amounts"))
+            attempt.landed_ms.is_none() && attempt.sent == shown && is_meanwhile
         };
         if attempts.iter().any(|attempt| attempt.landed_ms.is_some() && attempt.sent == shown) {
             return;
