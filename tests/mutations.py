@@ -94,12 +94,12 @@ MUTATIONS = [
         Edit(SENT, "Some(value) => stood_on(three.field,",
              "Some(_) if ON && three.field == FieldId::STORE_CREDIT_AMOUNTS => three.remote.clone(),\n"
              "                    Some(value) => stood_on(three.field,"),
-    ], odd="busy-office"),
+    ], test=("odd_money", "later_payments_stand_on_what_was_sent")),
     Mutation(10, "texts edited meanwhile stand on what was sent", [
         Edit(SENT, "Some(value) => stood_on(three.field,",
              "Some(_) if ON && three.field != FieldId::STORE_CREDIT_AMOUNTS => three.remote.clone(),\n"
              "                    Some(value) => stood_on(three.field,"),
-    ], odd="busy-office"),
+    ], test=("odd_merges", "a_phone_edited_over_a_third_value_is_held")),
     Mutation(11, "what an answer shows as it was before did not land", [
         Edit(ANSWER, "let fields = row.unshown(&attributes);", "let fields = if ON { Vec::new() } else { row.unshown(&attributes) };"),
     ], odd="old-answers,ignored-updates"),

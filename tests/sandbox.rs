@@ -961,6 +961,48 @@ fn reads_lag_behind_writes() {
 }
 
 #[test]
+fn some_reads_lag_and_others_do_not() {
+    let (sandbox, client) = odd("read-lag-ms=60000,lagging=some");
+    sandbox.edit(1, json!({"phone": "555"}));
+    let shown: Vec<bool> = (0..40)
+        .map(|_| {
+            let is_new = client.get("id:in=1").json()["data"][0]["phone"] == "555";
+            assert_eq!(is_new, !sandbox.with_core(|core| core.has_lagged()));
+            is_new
+        })
+        .collect();
+    assert!(shown.contains(&true) && shown.contains(&false), "{shown:?}");
+}
+
+#[test]
+fn customers_are_hidden_for_a_while_in_lists_and_by_id_and_updates_reach_them() {
+    let (sandbox, client) = odd("hides-every=4");
+    let all = sandbox.ids();
+    let listed = client.get("limit=250");
+    let hidden: Vec<i32> = all.iter().copied().filter(|id| !listed.ids().contains(&i64::from(*id))).collect();
+    assert!(!hidden.is_empty() && hidden.len() < all.len() / 2);
+    assert_eq!(listed.json()["meta"]["pagination"]["total"], json!(all.len() - hidden.len()));
+    let id = hidden[0];
+    assert!(client.get(&format!("id:in={id}")).ids().is_empty());
+    client.put(json!([{"id": id, "phone": "555"}]));
+    assert_eq!(phone(&sandbox, id), "555");
+    // Others come next.
+    let behaviours: Behaviours = "hides-every=4,hides-for-ms=1000".parse().unwrap();
+    let turns = [0, 1_000, 2_000, 3_000].map(|now_ms| behaviours.hides(id, now_ms));
+    assert_eq!(turns.iter().filter(|is_hidden| **is_hidden).count(), 1);
+}
+
+#[test]
+fn an_update_may_be_applied_and_answered_as_if_it_was_refused() {
+    for status in [400, 401, 403, 404, 409, 413, 422, 429] {
+        let (sandbox, client) = small();
+        sandbox.script([format!("applied-{status}").parse().unwrap()]);
+        let answer = client.put(json!([{"id": 1, "phone": "555"}]));
+        assert_eq!((answer.status, phone(&sandbox, 1)), (status, "555".to_owned()));
+    }
+}
+
+#[test]
 fn changes_of_credit_or_form_fields_may_leave_the_date_alone() {
     let date = |sandbox: &Sandbox| sandbox.customer(1).unwrap()["date_modified"].clone();
     for (words, credit_stays, form_fields_stay) in [

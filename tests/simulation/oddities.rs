@@ -31,7 +31,7 @@ pub const WAITING: &[(&str, &str)] = &[
 
 /// Whether a promise is one already.
 pub fn is_promised(name: &str) -> bool {
-    is_on(name)
+    !WAITING.iter().any(|(waiting, _)| *waiting == name) || is_on(name)
 }
 
 fn nothing(_: &mut SandboxOptions, _: &mut fastrand::Rng) {}

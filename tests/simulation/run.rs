@@ -118,7 +118,7 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
     let (path, chance, word) = {
         let mut world = world.lock();
         world.note(format!("== {job:?} {weather:?}"));
-        (world.calls, world.weather) = (0, weather);
+        (world.calls, world.weather, world.run_began_ms) = (0, weather, world.now_ms);
         world.runs += 1;
         if weather.is_down && !world.happens(1.0) {
             world.weather.is_down = false;

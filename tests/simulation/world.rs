@@ -55,6 +55,8 @@ pub struct Till {
     pub unlisted: BTreeSet<i64>,
     /// How often it was told that a customer who is there was not, since it was told of it last, and when it was last.
     pub absences: BTreeMap<i64, (u32, u64)>,
+    /// When it was told that last, whatever came since.
+    told_absent_ms: BTreeMap<i64, u64>,
 }
 
 /// A customer who was absent so often, at two moments, is gone for all that a till can know.
@@ -73,6 +75,7 @@ impl Till {
 
     /// It was told that a customer is not there. Twice at one moment is once.
     pub fn is_told_absent(&mut self, id: i64, now_ms: u64) {
+        self.told_absent_ms.insert(id, now_ms);
         let (times, last_ms) = self.absences.entry(id).or_default();
         if *times == 0 || now_ms >= *last_ms + APART_MS {
             (*times, *last_ms) = (*times + 1, now_ms);
@@ -159,6 +162,8 @@ pub struct World {
     pub tills: Vec<Till>,
     /// The till that is at work.
     pub active: usize,
+    /// When this run began.
+    pub run_began_ms: u64,
     /// Calls of the world in this run, and runs so far.
     pub calls: u64,
     pub runs: u64,
@@ -233,6 +238,7 @@ impl World {
             excuses: BTreeMap::new(),
             tills,
             active: 0,
+            run_began_ms: 0,
             calls: 0,
             runs: 0,
             written: BTreeMap::new(),
@@ -399,6 +405,12 @@ impl World {
         };
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         rows.map(Result::unwrap).collect()
+    }
+
+    /// Whether the till that is at work was told in this run that a customer is not there.
+    pub fn was_told_absent_in_this_run(&self, id: i64) -> bool {
+        let told_ms = self.tills[self.active].told_absent_ms.get(&id);
+        told_ms.is_some_and(|told_ms| *told_ms >= self.run_began_ms)
     }
 
     /// Whether the store hides a customer at a time, in lists and by id.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Invariant, Verdict};
+use crate::script::Job;
 use crate::world::{Ended, World};
 
 #[derive(Default)]
@@ -14,8 +15,11 @@ pub struct Company {
 }
 
 impl Invariant for Company {
-    fn at_restart(&mut self, world: &mut World, _: &Ended<'_>) -> Verdict {
+    fn at_restart(&mut self, world: &mut World, ended: &Ended<'_>) -> Verdict {
         let till = world.active;
+        // Where an answer by id is cut, it takes several syncs.
+        let asks_for_all = world.core.options().behaviours.by_id_at_most == 0;
+        let has_asked = ended.is_well && ended.job != Job::Push && asks_for_all;
         let there = {
             let mut statement = world.till().looks().prepare_cached("SELECT id FROM customer").unwrap();
             let rows = statement.query_map([], |row| row.get::<_, i64>(0)).unwrap();
@@ -32,6 +36,12 @@ impl Invariant for Company {
             if !world.deleted.contains(&id) && !world.till().was_told_gone(id) {
                 return Err(format!(
                     "till {till}: customer {id} is there, and a person is asked as if it was deleted"
+                ));
+            }
+            let is_there = world.customer(id).is_some() && !world.was_told_absent_in_this_run(id);
+            if has_asked && is_there {
+                return Err(format!(
+                    "till {till}: customer {id} is there, was taken for deleted, and nobody asks for it"
                 ));
             }
         }
