@@ -35,7 +35,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::customer::CustomerId;
 use crate::error::{Failure, Result};
 use crate::flow::{Answer, Bases, Misses, Pacer, ServerClock, Ticket, Tickets, Trouble};
-use crate::store::{Store, SyncLock};
+use crate::store::{HeldUp, Store, SyncLock};
 use report::Counts;
 use spans::Spans;
 
@@ -274,6 +274,16 @@ impl<R: Remote> SyncEngine<R> {
         self.tell(held);
         self.wipe_log()?;
         Ok(lock)
+    }
+
+    /// Customers that something of the app's holds up, and did not before.
+    fn tell_of_held_up(&mut self, before: &[HeldUp]) -> Result<()> {
+        for HeldUp { customer_id, cause, .. } in self.store.held_up()? {
+            if !before.iter().any(|one| one.customer_id == customer_id) {
+                (self.on_event)(Event::HeldUp { customer_id, cause });
+            }
+        }
+        Ok(())
     }
 
     // ---- requests ----------------------------------------------------------------------------------------------------

@@ -122,6 +122,10 @@ pub enum Failure {
     NotBuiltIn { what: &'static str, feature: &'static str },
     #[error("the database {path}: {source}")]
     Database { path: PathBuf, source: rusqlite::Error },
+    #[error(
+        "customer {customer_id}: a trigger of the app ends the transaction of what came from the store: {words}"
+    )]
+    TornDown { customer_id: CustomerId, words: String },
     #[error("the system gives this process no thread: {0}")]
     NoThread(String),
     #[error("the store cannot be reached: {0}")]
@@ -183,6 +187,7 @@ impl Error {
                 | Linked(_)
                 | Moved(_)
                 | LockGone(_)
+                | TornDown { .. }
                 | TooManyFiles(_)
                 | NotJournaled { .. }
                 | Locked(_)
@@ -219,6 +224,14 @@ impl Error {
     /// Another program has upgraded the file: this one can do nothing more with it.
     pub(crate) fn is_newer_schema(&self) -> bool {
         matches!(*self.0, Failure::NewerSchema { .. })
+    }
+
+    /// The customer of which a trigger ended the engine's transaction, and what it said.
+    pub(crate) fn torn_down(&self) -> Option<(CustomerId, &str)> {
+        match &*self.0 {
+            Failure::TornDown { customer_id, words } => Some((*customer_id, words)),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_wrong_key(&self) -> bool {
@@ -284,6 +297,7 @@ impl Error {
             Failure::Keyring(_) => "keyring",
             Failure::NotBuiltIn { .. } => "not_built_in",
             Failure::Database { .. } => "database",
+            Failure::TornDown { .. } => "torn_down",
             Failure::NoThread(_) => "no_thread",
             Failure::Offline(_) => "offline",
             Failure::Unavailable { .. } => "unavailable",
@@ -388,6 +402,9 @@ impl Error {
             Failure::Key(_) => "see docs/operations.md for what may be a key, and where it may be kept",
             Failure::Keyring(_) => "unlock the keyring, or keep the key in a file or the environment",
             Failure::NotBuiltIn { .. } => "build tillsync with that feature; the file was not touched",
+            Failure::TornDown { .. } => {
+                "have the trigger raise ABORT, which holds up that customer only; every edit is kept"
+            }
             Failure::NoThread(_) => {
                 "too many run for this user or on this machine (ulimit -u); every edit is kept; try again"
             }

@@ -69,7 +69,7 @@ pub use rusqlite;
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
-    Conflict, DecisionRow, EditBuilder, Fate, Holder, JournalRow, LastError, LogState, PastSync, Receipt,
-    Rejected, Restored, Status, Store, StoreOptions, SyncState, SyncStatus, Unjournaled,
+    Conflict, DecisionRow, EditBuilder, Fate, HeldUp, Holder, JournalRow, LastError, LogState, PastSync,
+    Receipt, Rejected, Restored, Status, Store, StoreOptions, SyncState, SyncStatus, Unjournaled,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

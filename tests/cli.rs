@@ -351,6 +351,7 @@ fn every_document_has_the_keys_of_the_contract() {
         keys(&status),
         [
             "conflicts",
+            "held_up",
             "in_flight_batches",
             "last_pull_at",
             "last_push_at",

@@ -63,7 +63,7 @@ fn walks(connection: &Connection, statements: &[String]) -> BTreeSet<String> {
 }
 
 /// What may be walked through: it holds what is unsettled, open or on its way, and one row for each setting.
-const SMALL: [&str; 12] = [
+const SMALL: [&str; 14] = [
     "SCAN CONSTANT ROW",
     "SCAN journal USING INDEX journal_unsettled",
     "SCAN journal USING COVERING INDEX journal_unsettled",
@@ -76,6 +76,9 @@ const SMALL: [&str; 12] = [
     "SCAN pending_password",
     "SCAN engine_guard",
     "SCAN edit_context",
+    "SCAN held_up",
+    // Once for each change of it.
+    "SCAN sqlite_schema",
 ];
 
 fn assert_no_walk(till: &Till, statements: &[String]) {
@@ -90,7 +93,7 @@ fn a_first_pull_runs_four_statements_a_customer() {
     let (mut engine, watch) = watched(&till);
     engine.pull(Extent::Changes).unwrap();
     let count = watch.take().len();
-    assert!((3_960..4_120).contains(&count), "{count}");
+    assert!((3_960..4_180).contains(&count), "{count}");
     assert_eq!(till.gets(), 4);
 }
 
@@ -100,7 +103,7 @@ fn a_page_with_nothing_new_runs_two_statements_a_customer() {
     let (mut engine, watch) = watched(&till);
     engine.pull(Extent::Full).unwrap();
     let statements = watch.take();
-    assert!((2_000..2_150).contains(&statements.len()), "{}", statements.len());
+    assert!((2_000..2_200).contains(&statements.len()), "{}", statements.len());
 }
 
 #[test]
@@ -181,7 +184,7 @@ fn a_sync_with_nothing_to_do_makes_one_call_and_walks_through_nothing() {
     let report = engine.sync().unwrap();
     assert_eq!((report.requests.get, report.requests.put), (1, 0));
     let statements = watch.take();
-    assert!(statements.len() < 60, "{}\n{}", statements.len(), statements.join("\n"));
+    assert!(statements.len() < 65, "{}\n{}", statements.len(), statements.join("\n"));
     assert_no_walk(&till, &statements);
 }
 

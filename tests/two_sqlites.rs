@@ -237,7 +237,7 @@ impl Drop for Asker {
 type Call = (&'static str, fn(&Till, &mut Store));
 
 /// Every public function that has to do with the file; a test below holds the list against the sources.
-const CALLS: [Call; 41] = [
+const CALLS: [Call; 44] = [
     ("open", |till, _| _ = Store::open_with(&till.path, options(till))),
     ("open_existing", |till, _| _ = Store::open_existing(&till.path)),
     ("open_with", |till, _| assert!(Store::open_with(&till.path, wrong(till)).is_err())),
@@ -302,6 +302,16 @@ const CALLS: [Call; 41] = [
         store.try_to_write().unwrap();
         _ = store.room().unwrap();
     }),
+    ("report", |_, store| _ = store.report().unwrap()),
+    ("restore", |till, store| {
+        // In its place somebody has it open.
+        let copy = till.folder.path().join("to restore.db");
+        store.backup(&copy).unwrap();
+        assert!(Store::restore(&till.path, &copy, options(till).key).is_err());
+        assert!(store.get(1).unwrap().is_some());
+        std::fs::remove_file(copy).unwrap();
+    }),
+    ("held_up", |_, store| _ = store.held_up().unwrap()),
     ("data_version", |_, store| _ = store.data_version().unwrap()),
     ("store_hash bind_store", |_, store| {
         store.bind_store("mine").unwrap();

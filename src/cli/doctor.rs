@@ -117,6 +117,7 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     checks.push(integrity(&store));
     checks.push(tables(&store));
     checks.push(triggers(&store));
+    checks.push(held_up(&store));
     checks.push(permissions(till.path()));
     checks.push(writing(&mut store));
     checks.push(room(&store));
@@ -199,6 +200,28 @@ fn triggers(store: &Store) -> Check {
             Check::bad("triggers", Exit::Attention, advice)
         }
     }
+}
+
+/// What came from the store, and something of the app's refuses.
+fn held_up(store: &Store) -> Check {
+    let all = match store.held_up() {
+        Ok(all) => all,
+        Err(error) => return Check::bad("held_up", Exit::Database, error.to_string()),
+    };
+    let Some(first) = all.first() else {
+        return Check::good("held_up", "what comes from the store is taken in");
+    };
+    let ids: Vec<String> = all.iter().take(10).map(|one| one.customer_id.to_string()).collect();
+    let more = if all.len() > ids.len() { ", …" } else { "" };
+    let advice = format!(
+        "{} ({}{more}) kept from the store's news, and not sent, by {}: {}; since {}. Each sync tries again",
+        render::count(all.len() as u64, "customer"),
+        ids.join(", "),
+        first.cause.as_deref().unwrap_or("something of the app's"),
+        first.error,
+        render::time(Some(first.since))
+    );
+    Check::bad("held_up", Exit::Attention, advice)
 }
 
 fn integrity(store: &Store) -> Check {

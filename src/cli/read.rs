@@ -270,6 +270,9 @@ fn status_in_words(status: &tillsync::Status) -> String {
         ("sync", sync_in_words(&status.sync)),
         ("worker", if status.sync.worker_alive { "keeps the file in step" } else { "none" }.to_owned()),
     ];
+    if status.held_up > 0 {
+        lines.push(("held up", with_advice(status.held_up, "customer", "tillsync doctor")));
+    }
     if status.throttled_until.is_some() {
         lines.push((
             "throttled",

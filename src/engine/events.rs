@@ -75,6 +75,14 @@ pub enum Event {
         /// How many wait, old and new.
         edits: u64,
     },
+    /// Something of the app's (a trigger, a unique index) refuses what came from the store: the customer waits, and is not sent;
+    /// each sync tries again. See [`Store::held_up`](crate::Store::held_up).
+    HeldUp {
+        /// The customer.
+        customer_id: CustomerId,
+        /// The trigger or the index, where it can be told.
+        cause: Option<String>,
+    },
     /// Events came faster than they were read, and the oldest were dropped.
     Missed {
         /// How many.

@@ -298,9 +298,11 @@ impl<R: Remote> SyncEngine<R> {
 
     // ---- by id -------------------------------------------------------------------------------------------------------
 
-    /// Customers that were deleted remotely while they had edits: who is there again comes back.
+    /// Customers that were deleted remotely while they had edits: who is there again comes back. And those that something of the
+    /// app's held up: it may let them pass now.
     fn ask_for_the_gone(&mut self) -> Result<()> {
-        let gone = self.store.gone()?;
+        let mut gone = self.store.gone()?;
+        gone.extend(self.store.held_up_again()?);
         gone.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids))
     }
 

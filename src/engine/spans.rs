@@ -93,7 +93,9 @@ impl<R: Remote> SyncEngine<R> {
         self.counts = Counts::default();
         let done = self.traced(&span, |engine| {
             let alone = engine.begin()?;
+            let before = engine.store.held_up()?;
             let done = work(engine);
+            engine.tell_of_held_up(&before)?;
             let noted = engine.note_end(kind, done.as_ref().err());
             engine.remote.keep_while_updating(Box::new(alone));
             done.and_then(|done| noted.map(|()| done))

@@ -23,6 +23,7 @@ pub(super) fn apply(
         SnapshotPlan::Put(record) => {
             let attributes = record.attributes()?;
             if !update_snapshot(transaction, &attributes, record.body())? {
+                refuse_ignored(0, transaction, "snapshot", plan.id)?;
                 insert_snapshot(transaction, &attributes, record.body())?;
                 state::count_snapshot(transaction, 1)?;
             }
@@ -30,12 +31,16 @@ pub(super) fn apply(
         SnapshotPlan::Remove => remove_snapshot(transaction, plan.id)?,
     }
     let columns: Vec<_> = plan.columns.iter().map(|(field, value)| (*field, row::cell(value))).collect();
-    row::overwrite(transaction, plan.id, &columns)?;
+    let written = row::overwrite(transaction, plan.id, &columns)?;
+    refuse_ignored(written, transaction, "customer", plan.id)?;
     if plan.remove_row {
-        row::remove(transaction, "customer", plan.id)?;
+        let removed = row::remove(transaction, "customer", plan.id)?;
+        refuse_ignored(removed, transaction, "customer", plan.id)?;
     }
     for settlement in &plan.settle {
-        settle(transaction, settlement, now)?;
+        if settled(transaction, settlement, now)? == 0 {
+            return Err(Failed::Ignored);
+        }
         let is_settled = settlement.outcome.is_some_and(Outcome::is_settled);
         let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field == FieldId::NEW_PASSWORD);
         op.map(|op| wipe_password(transaction, op.seq, now)).transpose()?;
@@ -52,15 +57,15 @@ pub(super) fn insert_snapshot(
     transaction: &Connection,
     attributes: &Attributes<'_>,
     body: &str,
-) -> rusqlite::Result<()> {
-    transaction
+) -> Result<(), Failed> {
+    let inserted = transaction
         .prepare_cached("INSERT INTO snapshot (id, body, date_modified, engine_mark) VALUES (?1, ?2, ?3, 1)")?
         .execute(params![
             attributes.id().0,
             Record::without_secrets(body),
             RawCell::of(FieldId::DATE_MODIFIED, attributes)
         ])?;
-    Ok(())
+    if inserted == 0 { Err(Failed::Ignored) } else { Ok(()) }
 }
 
 /// The customer as the server describes it now. Returns false when it had no snapshot.
@@ -93,6 +98,11 @@ pub(super) fn settle(
     settlement: &Settlement,
     now: DateTime<Utc>,
 ) -> rusqlite::Result<()> {
+    settled(transaction, settlement, now).map(|_| ())
+}
+
+/// Returns how many rows that wrote: none where a trigger of the app's ignores it.
+fn settled(transaction: &Connection, settlement: &Settlement, now: DateTime<Utc>) -> rusqlite::Result<usize> {
     let settled_at = settlement.outcome.is_some_and(|outcome| outcome.is_settled()).then(|| stamp(now));
     transaction
         .prepare_cached(
@@ -110,8 +120,21 @@ pub(super) fn settle(
             ":reason": settlement.reason,
             ":reject_group": settlement.reject_group,
             ":settled_at": settled_at,
-        })?;
-    Ok(())
+        })
+}
+
+/// A row that is there and was not written has met a trigger that ignores it. Where none is, there was nothing to write.
+pub(super) fn refuse_ignored(
+    written: usize,
+    transaction: &Connection,
+    table: &str,
+    id: CustomerId,
+) -> Result<(), Failed> {
+    let is_there = format!("SELECT 1 FROM {table} WHERE id = ?1");
+    match written == 0 && transaction.prepare_cached(&is_there)?.exists([id.0])? {
+        true => Err(Failed::Ignored),
+        false => Ok(()),
+    }
 }
 
 /// A decision for a value is an edit: journaled by hand, since the working copy may have that value already.

@@ -6,8 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
 use super::apply::{apply, settle};
+use super::held_up::Apart;
 use super::life::Life;
-use super::{Failed, Store, attempt, dirty, state};
+use super::{Failed, Store, attempt, dirty, held_up, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
@@ -55,9 +56,12 @@ impl Store {
         most_bytes: Option<usize>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
-        let (prepared, life) = self.engine_write(|transaction| {
-            let batches = batches.into_iter().map(|ids| prepare(transaction, ids, most_bytes, now));
-            Ok((batches.collect::<Result<Vec<_>, Failed>>()?, Life::of(transaction)?))
+        let batches: Vec<&[CustomerId]> = batches.into_iter().collect();
+        let (prepared, life) = self.holding_up(|store, apart| {
+            store.engine_write(|transaction| {
+                let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, now));
+                Ok((prepared.collect::<Result<Vec<_>, Failed>>()?, Life::of(transaction)?))
+            })
         })?;
         if prepared.iter().any(|batch| !batch.payloads.is_empty()) {
             life.leave_beside(&self.path);
@@ -136,22 +140,25 @@ impl Store {
 
     /// The one customer of a batch was refused: what the refusal means waits for a person, the rest is pending again.
     pub(crate) fn reject(&mut self, rejection: &Rejection, now: DateTime<Utc>) -> Result<Vec<Notice>> {
-        self.engine_write(|transaction| {
-            let Some(InFlight { dirty, sent }) = on_its_way(transaction, rejection.customer_id)? else {
-                return Ok(Vec::new());
-            };
-            let flying = dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::InFlight));
-            let plan = CustomerPlan {
-                settle: flying.map(|op| Settlement::new(op.seq, None)).collect(),
-                ..CustomerPlan::nothing(dirty.id)
-            };
-            let mut recovered = Recovered { plan, is_pending: true };
-            recovered.reject(&dirty, rejection)?;
-            let notices = apply(transaction, &dirty, &recovered.plan, now)?;
-            keep_as_sent(transaction, dirty.id, &recovered.plan)?;
-            attempt::keep(transaction, &dirty, &sent, &recovered.plan, None)?;
-            remove_items(transaction, &[dirty.id])?;
-            Ok(notices)
+        self.holding_up(|store, apart| {
+            store.engine_write(|transaction| {
+                let Some(InFlight { dirty, sent }) = on_its_way(transaction, rejection.customer_id)? else {
+                    return Ok(Vec::new());
+                };
+                let flying = dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::InFlight));
+                let plan = CustomerPlan {
+                    settle: flying.map(|op| Settlement::new(op.seq, None)).collect(),
+                    ..CustomerPlan::nothing(dirty.id)
+                };
+                let mut recovered = Recovered { plan, is_pending: true };
+                recovered.reject(&dirty, rejection)?;
+                let written = write_answer(transaction, apart, &dirty, &recovered.plan, now)?;
+                let Some(notices) = written else { return Ok(Vec::new()) };
+                keep_as_sent(transaction, dirty.id, &recovered.plan)?;
+                attempt::keep(transaction, &dirty, &sent, &recovered.plan, None)?;
+                remove_items(transaction, &[dirty.id])?;
+                Ok(notices)
+            })
         })
     }
 
@@ -166,20 +173,24 @@ impl Store {
     ) -> Result<(usize, Uploaded)> {
         let most = answers.iter().map(Vec::len).sum();
         let count = if self.at_once(most)? < most { 1 } else { answers.len() };
-        let uploaded = self.engine_note(|transaction| {
-            let mut uploaded = Uploaded::default();
-            for (id, record) in answers[..count].iter().flatten() {
-                let Some(InFlight { dirty, sent }) = on_its_way(transaction, *id)? else { continue };
-                if is_undated(&sent, &record.attributes()?, policies.clock_offset) {
-                    state::note_credit_undated(transaction)?;
+        let uploaded = self.holding_up(|store, apart| {
+            store.engine_note(|transaction| {
+                let (mut uploaded, mut settled) = (Uploaded::default(), Vec::new());
+                for (id, record) in answers[..count].iter().flatten() {
+                    let Some(InFlight { dirty, sent }) = on_its_way(transaction, *id)? else { continue };
+                    if is_undated(&sent, &record.attributes()?, policies.clock_offset) {
+                        state::note_credit_undated(transaction)?;
+                    }
+                    let plan = reconcile(&dirty, &Sent { is_accepted: true, ..sent }, record, policies)?;
+                    let Some(notices) = write_answer(transaction, apart, &dirty, &plan, now)? else {
+                        continue;
+                    };
+                    uploaded.count(&dirty, &plan, notices);
+                    settled.push(*id);
                 }
-                let plan = reconcile(&dirty, &Sent { is_accepted: true, ..sent }, record, policies)?;
-                let notices = apply(transaction, &dirty, &plan, now)?;
-                uploaded.count(&dirty, &plan, notices);
-            }
-            let ids: Vec<CustomerId> = answers[..count].iter().flatten().map(|(id, _)| *id).collect();
-            remove_items(transaction, &ids)?;
-            Ok(uploaded)
+                remove_items(transaction, &settled)?;
+                Ok(uploaded)
+            })
         })?;
         self.make_room();
         Ok((count, uploaded))
@@ -197,32 +208,42 @@ impl Store {
         now: DateTime<Utc>,
         refuse: impl FnOnce(&[CustomerId]) -> Vec<Rejection>,
     ) -> Result<Uploaded> {
-        self.engine_write(|transaction| {
-            let mut uploaded = Uploaded::default();
-            let mut all: Vec<(InFlight, Recovered)> = Vec::new();
-            let is_credit_undated = state::is_credit_undated(transaction)?;
-            for id in ids {
-                let Some(mut item) = on_its_way(transaction, *id)? else { continue };
-                item.sent.denied = denied.get(id).cloned().unwrap_or_default();
-                item.sent.is_credit_undated = is_credit_undated;
-                let recovered = recover(&item.dirty, &item.sent, records.get(id), policies)?;
-                all.push((item, recovered));
-            }
-            let pending: Vec<CustomerId> =
-                all.iter().filter(|(_, r)| r.is_pending).map(|(item, _)| item.dirty.id).collect();
-            let rejections = refuse(&pending);
-            for (InFlight { dirty, sent }, mut recovered) in all {
-                for rejection in rejections.iter().filter(|rejection| rejection.customer_id == dirty.id) {
-                    recovered.reject(&dirty, rejection)?;
+        let (mut refuse, mut rejections) = (Some(refuse), Vec::new());
+        self.holding_up(|store, apart| {
+            store.engine_write(|transaction| {
+                let (mut uploaded, mut settled) = (Uploaded::default(), ids.to_vec());
+                let mut all: Vec<(InFlight, Recovered)> = Vec::new();
+                let is_credit_undated = state::is_credit_undated(transaction)?;
+                for id in ids {
+                    let Some(mut item) = on_its_way(transaction, *id)? else { continue };
+                    item.sent.denied = denied.get(id).cloned().unwrap_or_default();
+                    item.sent.is_credit_undated = is_credit_undated;
+                    let recovered = recover(&item.dirty, &item.sent, records.get(id), policies)?;
+                    all.push((item, recovered));
                 }
-                let notices = apply(transaction, &dirty, &recovered.plan, now)?;
-                keep_as_sent(transaction, dirty.id, &recovered.plan)?;
-                let told = records.get(&dirty.id).map(Record::attributes).transpose()?;
-                attempt::keep(transaction, &dirty, &sent, &recovered.plan, told.as_ref())?;
-                uploaded.count(&dirty, &recovered.plan, notices);
-            }
-            remove_items(transaction, ids)?;
-            Ok(uploaded)
+                let pending: Vec<CustomerId> =
+                    all.iter().filter(|(_, r)| r.is_pending).map(|(item, _)| item.dirty.id).collect();
+                // Asked once: whoever answers moves on.
+                if let Some(refuse) = refuse.take() {
+                    rejections = refuse(&pending);
+                }
+                for (InFlight { dirty, sent }, mut recovered) in all {
+                    for rejection in rejections.iter().filter(|rejection| rejection.customer_id == dirty.id) {
+                        recovered.reject(&dirty, rejection)?;
+                    }
+                    let written = write_answer(transaction, apart, &dirty, &recovered.plan, now)?;
+                    let Some(notices) = written else {
+                        settled.retain(|id| *id != dirty.id);
+                        continue;
+                    };
+                    keep_as_sent(transaction, dirty.id, &recovered.plan)?;
+                    let told = records.get(&dirty.id).map(Record::attributes).transpose()?;
+                    attempt::keep(transaction, &dirty, &sent, &recovered.plan, told.as_ref())?;
+                    uploaded.count(&dirty, &recovered.plan, notices);
+                }
+                remove_items(transaction, &settled)?;
+                Ok(uploaded)
+            })
         })
     }
 
@@ -265,14 +286,39 @@ impl Uploaded {
     }
 }
 
+/// What the store said of an update, into the file. Where something of the app's refuses the customer, what became of its edits
+/// all the same, so that nothing is sent twice; none: that is refused too, and the update stays in doubt.
+fn write_answer(
+    transaction: &Transaction<'_>,
+    apart: &Apart,
+    dirty: &Dirty,
+    plan: &CustomerPlan,
+    now: DateTime<Utc>,
+) -> Result<Option<Vec<Notice>>, Failed> {
+    if let Some(notices) = apart.all(transaction, dirty.id, now, || apply(transaction, dirty, plan, now))? {
+        return Ok(Some(notices));
+    }
+    let outcomes = CustomerPlan {
+        settle: plan.settle.clone(),
+        conflicts: plan.conflicts.clone(),
+        void: plan.void.clone(),
+        refuted: plan.refuted.clone(),
+        ..CustomerPlan::nothing(dirty.id)
+    };
+    apart.outcomes(transaction, dirty.id, now, || apply(transaction, dirty, &outcomes, now))
+}
+
 fn prepare(
     transaction: &Transaction<'_>,
+    apart: &Apart,
     ids: &[CustomerId],
     most_bytes: Option<usize>,
     now: DateTime<Utc>,
 ) -> Result<Prepared, Failed> {
     let (mut prepared, mut bytes) = (Prepared::default(), 1);
-    for (place, id) in ids.iter().enumerate() {
+    // What is known of them may be old.
+    let held_up = if apart.is_needed { held_up::ids(transaction)? } else { Vec::new() };
+    for (place, id) in ids.iter().enumerate().filter(|(_, id)| !held_up.contains(id)) {
         let Some(dirty) = dirty::load(transaction, *id)? else { continue };
         let diff = diff(&dirty)?;
         if let (Some(most), Some(payload)) = (most_bytes, &diff.payload) {
@@ -282,7 +328,9 @@ fn prepare(
                 break;
             }
         }
-        prepared.notices.extend(apply(transaction, &dirty, &diff.plan, now)?);
+        let planned = || apply(transaction, &dirty, &diff.plan, now);
+        let Some(notices) = apart.all(transaction, *id, now, planned)? else { continue };
+        prepared.notices.extend(notices);
         prepared.unchanged_customers += usize::from(diff.is_unchanged());
         if let Some(payload) = diff.payload {
             let base = dirty.base.as_ref().map(Record::attributes).transpose()?;

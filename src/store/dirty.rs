@@ -43,6 +43,7 @@ impl Store {
                 "SELECT customer_id
                  FROM journal
                  WHERE settled_at IS NULL AND outcome IS NULL
+                   AND customer_id NOT IN (SELECT customer_id FROM held_up)
                  GROUP BY customer_id
                  ORDER BY min(seq)",
             )?;
@@ -129,12 +130,16 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(usize, Vec<Notice>)> {
         let (mut unchanged, mut notices) = (0, Vec::new());
-        self.in_small_parts(ids, |transaction, id| {
-            let Some(dirty) = load(transaction, id)? else { return Ok(()) };
-            let diff = diff(&dirty)?;
-            notices.extend(apply(transaction, &dirty, &diff.plan, now)?);
-            unchanged += usize::from(diff.is_unchanged());
-            Ok(())
+        self.holding_up(|store, apart| {
+            store.in_small_parts(ids, |transaction, id| {
+                let Some(dirty) = load(transaction, id)? else { return Ok(()) };
+                let diff = diff(&dirty)?;
+                let settled = || apply(transaction, &dirty, &diff.plan, now);
+                let Some(settled) = apart.all(transaction, id, now, settled)? else { return Ok(()) };
+                notices.extend(settled);
+                unchanged += usize::from(diff.is_unchanged());
+                Ok(())
+            })
         })?;
         Ok((unchanged, notices))
     }

@@ -13,6 +13,7 @@
 //! | `mend` | edits that were made while our triggers were not there |
 //! | `backup`, `restore` | a copy of the file while it is in use; one that is put back |
 //! | `life` | whether the file is at home, or was set back or copied |
+//! | `held_up` | customers of whom something of the app's refuses what came from the store |
 //! | `unlock`, `rekey` | the key of an encrypted file; another one |
 //! | `query` | SQL of an app that has no SQLite of its own |
 //! | `decide` | what a person decides: conflicts and rejected edits |
@@ -33,6 +34,7 @@ mod batch;
 mod decide;
 mod dirty;
 mod edit;
+mod held_up;
 mod holder;
 mod life;
 mod lock;
@@ -59,6 +61,7 @@ mod support;
 mod syncs;
 mod unlock;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -69,6 +72,7 @@ pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
+pub use held_up::HeldUp;
 pub use holder::Holder;
 pub(crate) use lock::{Lock, SyncLock};
 pub use log::LogState;
@@ -83,7 +87,7 @@ pub(crate) use state::{FullPull, PullClock};
 pub(crate) use syncs::{Ended, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};
 
-use crate::customer::BadRecord;
+use crate::customer::{BadRecord, CustomerId};
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
 
@@ -109,6 +113,10 @@ pub struct Store {
     /// The schema as it was when our triggers were last looked for.
     schema_seen: Option<i64>,
     mended: Option<usize>,
+    /// Whether the app has triggers or unique indexes on our tables, as of which schema.
+    foreign: Option<(i64, bool)>,
+    /// Customers of which a trigger ended a transaction of this sync, and how often.
+    torn: BTreeMap<CustomerId, usize>,
 }
 
 /// How a file is opened.
@@ -284,6 +292,13 @@ fn believe_marks(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
 #[derive(Debug)]
 enum Failed {
     Sql(rusqlite::Error),
+    /// A trigger of the app's ignored what was to be written.
+    Ignored,
+    /// A trigger of the app's ended the transaction.
+    TornDown {
+        id: CustomerId,
+        words: String,
+    },
     Known(Error),
 }
 
@@ -291,6 +306,10 @@ impl Failed {
     fn at(self, path: &Path) -> Error {
         match self {
             Failed::Sql(error) => Error::sqlite(path, error),
+            Failed::Ignored => {
+                Failure::Unexpected("a trigger ignored what the engine wrote".to_owned()).into()
+            }
+            Failed::TornDown { id, words } => Failure::TornDown { customer_id: id, words }.into(),
             Failed::Known(error) => error,
         }
     }

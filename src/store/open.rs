@@ -1,5 +1,6 @@
 //! Opening a file: creating it, upgrading it, its settings, and the lock that one sync holds.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,9 +47,20 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     let connection = connect(path, key.as_ref())?;
     let place = Place::find(path)?.ok_or_else(|| Failure::Moved(path.to_owned()))?;
     let (others, log, open_pages) = (Others::default(), Log::default(), None);
-    let (schema_seen, mended) = (None, None);
-    let mut store =
-        Store { connection, path: path.to_owned(), place, key, others, log, open_pages, schema_seen, mended };
+    let (schema_seen, mended, foreign, torn) = (None, None, None, BTreeMap::new());
+    let mut store = Store {
+        connection,
+        path: path.to_owned(),
+        place,
+        key,
+        others,
+        log,
+        open_pages,
+        schema_seen,
+        mended,
+        foreign,
+        torn,
+    };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade(may_create)?;
     store.permissions().map_err(|e| store.error(e))?;
@@ -163,6 +175,7 @@ impl Store {
     /// From now on this connection is a sync's.
     pub(crate) fn begin_sync(&mut self) -> Result<()> {
         self.look_at_schema()?;
+        self.torn.clear();
         self.expect_nobody()?;
         self.expect_bulk(false).map_err(|e| self.error(e))
     }

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
-use super::apply::{apply, insert_snapshot, update_snapshot};
+use super::apply::{apply, insert_snapshot, refuse_ignored, update_snapshot};
+use super::held_up::Apart;
 use super::row::{self, RawCell};
 use super::{Failed, FullPull, PullClock, Store, attempt, dirty, state};
 use crate::clock::stamp;
@@ -66,7 +67,19 @@ impl Store {
             let most = if self.has_open_pages() { rest.len() } else { self.at_once(rest.len())? };
             let most = most.min(PART);
             let (part, later) = rest.split_at(most);
-            self.take_part(part, kind, later.is_empty(), judging, &mut taken)?;
+            let part = self.holding_up(|store, apart| {
+                // What a trigger ends is no more than this part then.
+                if apart.is_needed {
+                    store.commit_pages()?;
+                }
+                let taken = store.take_part(part, kind, later.is_empty(), judging, apart)?;
+                if apart.is_needed {
+                    store.commit_pages()?;
+                }
+                Ok(taken)
+            })?;
+            taken.changed.extend(part.changed);
+            taken.notices.extend(part.notices);
             rest = later;
             if self.pages_are_due() {
                 self.commit_pages()?;
@@ -83,14 +96,21 @@ impl Store {
         kind: &PageKind,
         is_last: bool,
         judging: Judging<'_>,
-        taken: &mut Taken,
-    ) -> Result<()> {
+        apart: &Apart,
+    ) -> Result<Taken> {
         self.in_open_pages(|transaction| {
             let edited = edited(transaction, part)?;
-            let mut new = 0;
+            let (mut taken, mut new) = (Taken::default(), 0);
             for (attributes, body) in part {
-                let is_edited = edited.contains(&attributes.id());
-                let news = take(transaction, attributes, body, is_edited, judging, &mut taken.notices)?;
+                // A trigger of the app may have edited it while others of the page came in.
+                let is_edited = edited.contains(&attributes.id())
+                    || apart.is_needed && is_edited(transaction, attributes.id())?;
+                let mut notices = Vec::new();
+                let take = || take(transaction, attributes, body, is_edited, judging, &mut notices);
+                let Some(news) = apart.all(transaction, attributes.id(), judging.now, take)? else {
+                    continue;
+                };
+                taken.notices.extend(notices);
                 if news != News::Nothing {
                     taken.changed.push(attributes.id());
                 }
@@ -103,7 +123,7 @@ impl Store {
                     state::note_full_pull(transaction, Some(full))?;
                 }
             }
-            Ok(())
+            Ok(taken)
         })
     }
 
@@ -260,12 +280,16 @@ impl Store {
     /// These customers are gone from the store.
     pub(crate) fn take_deletions(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Taken> {
         let mut taken = Taken::default();
-        self.in_small_parts(ids, |transaction, id| {
-            if let Some(dirty) = dirty::load(transaction, id)? {
-                taken.notices.extend(apply(transaction, &dirty, &gone(&dirty), now)?);
-                taken.changed.push(id);
-            }
-            Ok(())
+        self.holding_up(|store, apart| {
+            store.in_small_parts(ids, |transaction, id| {
+                let Some(dirty) = dirty::load(transaction, id)? else { return Ok(()) };
+                let gone = || apply(transaction, &dirty, &gone(&dirty), now);
+                if let Some(notices) = apart.all(transaction, id, now, gone)? {
+                    taken.notices.extend(notices);
+                    taken.changed.push(id);
+                }
+                Ok(())
+            })
         })?;
         Ok(taken)
     }
@@ -314,15 +338,17 @@ fn edited(
     if !transaction.prepare_cached(has_any)?.query_row([], |row| row.get::<_, bool>(0))? {
         return Ok(edited);
     }
-    let mut statement = transaction.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)",
-    )?;
     for (attributes, _) in page {
-        if statement.query_row([attributes.id().0], |row| row.get(0))? {
+        if is_edited(transaction, attributes.id())? {
             edited.insert(attributes.id());
         }
     }
     Ok(edited)
+}
+
+fn is_edited(transaction: &Connection, id: CustomerId) -> rusqlite::Result<bool> {
+    let any = "SELECT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)";
+    transaction.prepare_cached(any)?.query_row([id.0], |row| row.get(0))
 }
 
 /// What a customer of a page was to the file.
@@ -382,12 +408,15 @@ fn take(
     Ok(if says_the_same { News::Nothing } else { News::Change })
 }
 
-fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> rusqlite::Result<()> {
+fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> Result<(), Failed> {
     let id = RawCell::Integer(attributes.id().0);
     let cells = FieldId::columns().map(|field| RawCell::of(field, attributes));
     insert_snapshot(transaction, attributes, body)?;
-    transaction.prepare_cached(&row::INSERT)?.execute(params_from_iter(std::iter::once(id).chain(cells)))?;
-    Ok(())
+    let cells = params_from_iter(std::iter::once(id).chain(cells));
+    match transaction.prepare_cached(&row::INSERT)?.execute(cells)? {
+        0 => Err(Failed::Ignored),
+        _ => Ok(()),
+    }
 }
 
 /// The working copy follows the server in the columns that changed. What the server does not tell of money and form fields
@@ -397,13 +426,15 @@ fn follow(
     attributes: &Attributes<'_>,
     body: &str,
     old: &Attributes<'_>,
-) -> rusqlite::Result<()> {
+) -> Result<(), Failed> {
     let is_news = |field: &FieldId| attributes.text(*field) != old.text(*field) && attributes.tells(*field);
     let columns: Vec<_> =
         FieldId::columns().filter(is_news).map(|field| (field, RawCell::of(field, attributes))).collect();
-    update_snapshot(transaction, attributes, body)?;
-    row::overwrite(transaction, attributes.id(), &columns)?;
-    Ok(())
+    if !update_snapshot(transaction, attributes, body)? {
+        return Err(Failed::Ignored);
+    }
+    let written = row::overwrite(transaction, attributes.id(), &columns)?;
+    refuse_ignored(written, transaction, "customer", attributes.id())
 }
 
 fn see(transaction: &Connection, page: &[(Attributes<'_>, &str)]) -> rusqlite::Result<()> {

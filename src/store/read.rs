@@ -80,6 +80,8 @@ pub struct Status {
     /// Edits that are in this file alone: pending, on their way, refused, in conflict or held. While there are any, the file
     /// must not be thrown away.
     pub unsent: u64,
+    /// Customers of whom something of the app's refuses what came from the store: see [`Store::held_up`].
+    pub held_up: u64,
     /// Customers in the file, as the store has them.
     pub snapshot_customers: u64,
     /// When the last pull was complete, by the till's clock.
@@ -144,7 +146,8 @@ impl Store {
                         (SELECT count(*) FROM conflict WHERE resolution IS NULL),
                         coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0),
                         count(*),
-                        min(iif(outcome IS NULL OR outcome = 'in_flight', at, NULL))
+                        min(iif(outcome IS NULL OR outcome = 'in_flight', at, NULL)),
+                        (SELECT count(*) FROM held_up)
                  FROM journal
                  WHERE settled_at IS NULL",
             )
@@ -249,6 +252,7 @@ fn counts(row: &SqlRow<'_>) -> rusqlite::Result<Status> {
         snapshot_customers: row.get(5)?,
         unsent: row.get(6)?,
         oldest_pending_at: row.get::<_, Option<String>>(7)?.as_deref().and_then(time_of),
+        held_up: row.get(8)?,
         ..Status::default()
     })
 }

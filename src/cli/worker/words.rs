@@ -32,6 +32,10 @@ pub(super) fn of(event: &Event) -> Option<String> {
             },
             render::time(Some(*since))
         ),
+        Event::HeldUp { customer_id, cause } => format!(
+            "Customer {customer_id} is held up by {}: tillsync doctor",
+            cause.as_deref().map_or_else(|| "something of the app's".to_owned(), render::plain)
+        ),
         Event::Missed { count } => format!("{} came too fast to be told.", render::count(*count, "event")),
         _ => return None,
     };

@@ -17,7 +17,9 @@ mod render;
 mod shape;
 mod upgrade;
 
-pub(super) use upgrade::{MISSHAPEN, history, is_current, is_empty, newest, upgrade, was_current};
+pub(super) use upgrade::{
+    MISSHAPEN, foreign, has_foreign, history, is_current, is_empty, newest, upgrade, was_current,
+};
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

@@ -124,6 +124,24 @@ pub(super) fn tables_into(connection: &Connection) -> rusqlite::Result<()> {
     all.try_for_each(|migration| connection.execute_batch(migration.sql().unwrap_or_default()))
 }
 
+/// An app's triggers and unique indexes on our tables, which may refuse what the engine writes: the name, and the statement;
+/// without one where a mapper's `UNIQUE` made it.
+pub(in crate::store) fn foreign(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, coalesce(sql, '') FROM sqlite_schema
+         WHERE (type = 'trigger' OR type = 'index' AND coalesce(upper(sql) LIKE 'CREATE UNIQUE%', 1))
+           AND lower(tbl_name) IN ('customer', 'snapshot', 'journal', 'conflict', 'batch', 'batch_item')
+         ORDER BY rowid",
+    )?;
+    let all = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let all: Vec<(String, String)> = all.collect::<rusqlite::Result<_>>()?;
+    Ok(all.into_iter().filter(|(name, _)| !is_ours(name) && !is_our_index(name)).collect())
+}
+
+pub(in crate::store) fn has_foreign(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(!foreign(connection)?.is_empty())
+}
+
 pub(super) fn is_our_index(name: &str) -> bool {
     INDEXES.iter().any(|(ours, _)| ours == name)
 }

@@ -1,0 +1,253 @@
+//! Customers of whom something of the app's refuses what came from the store: a trigger that raises, or calls a function that
+//! this SQLite lacks; a unique index.
+//!
+//! It holds up that customer and nobody else. Where the file has such triggers or indexes on our tables (else it costs
+//! nothing), what the engine writes of a customer stands in a savepoint of its own. What is refused is taken back whole, so that
+//! snapshot and working copy do not part, and the customer is noted in the table `held_up`: it is not sent, for its snapshot may be
+//! old, and each sync reads it again by id. A row that a trigger ignored is a refusal too. What the store said of an
+//! update is written all the same: only the journal then, so that nothing is sent twice; where that is refused too, the
+//! update stays in doubt.
+//!
+//! `RAISE(ROLLBACK)` ends the engine's whole transaction. It is done once more without that customer.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, Error as SqlError, ErrorCode, named_params};
+use serde::Serialize;
+
+use super::{Failed, Store, schema};
+use crate::clock::stamp;
+use crate::customer::CustomerId;
+use crate::error::Result;
+
+/// Customers that are read again in one sync: ten calls.
+const AGAIN_AT_ONCE: usize = 1_000;
+
+/// A customer that something of the app's holds up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldUp {
+    /// The customer.
+    pub customer_id: CustomerId,
+    /// Since when, by the till's clock.
+    pub since: DateTime<Utc>,
+    /// SQLite's words, or those of the trigger.
+    pub error: String,
+    /// The trigger or the index, where it can be told.
+    pub cause: Option<String>,
+}
+
+/// How customers are written: together, or each in a savepoint of its own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Apart {
+    pub(super) is_needed: bool,
+    /// Customers that ended a transaction of this sync, and how often.
+    torn: BTreeMap<CustomerId, usize>,
+}
+
+/// What of a customer is written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    All,
+    /// What became of its edits.
+    Outcomes,
+}
+
+impl Store {
+    /// Customers of whom something of the app's refuses what came from the store, the longest held up first. They are not sent, and
+    /// each sync tries again.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn held_up(&self) -> Result<Vec<HeldUp>> {
+        self.engine_read(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT customer_id, since, error, cause FROM held_up ORDER BY since, customer_id",
+            )?;
+            let all = statement.query_map([], |row| {
+                Ok(HeldUp {
+                    customer_id: CustomerId(row.get(0)?),
+                    since: super::attempt::moment(&row.get::<_, String>(1)?).unwrap_or_default(),
+                    error: row.get(2)?,
+                    cause: row.get(3)?,
+                })
+            })?;
+            Ok(all.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Those that a sync reads again.
+    pub(crate) fn held_up_again(&self) -> Result<Vec<CustomerId>> {
+        self.engine_read(|transaction| {
+            // Whoever is tried waits longest for the next turn.
+            let again = "SELECT customer_id FROM held_up ORDER BY random() LIMIT ?1";
+            let mut statement = transaction.prepare_cached(again)?;
+            let ids = statement.query_map([AGAIN_AT_ONCE], |row| Ok(CustomerId(row.get(0)?)))?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// How customers are to be written now.
+    pub(super) fn apart(&mut self) -> Result<Apart> {
+        let version = self.schema_changes()?;
+        if self.foreign.is_none_or(|(seen, _)| seen != version) {
+            let has_any = schema::has_foreign(&self.connection).map_err(|e| self.error(e))?;
+            self.foreign = Some((version, has_any));
+        }
+        let has_any = self.foreign.is_some_and(|(_, has_any)| has_any);
+        Ok(Apart { is_needed: has_any || self.has_held_up()?, torn: self.torn.clone() })
+    }
+
+    fn has_held_up(&self) -> Result<bool> {
+        let any = "SELECT EXISTS (SELECT 1 FROM held_up)";
+        let asked =
+            self.connection.prepare_cached(any).and_then(|mut any| any.query_row([], |row| row.get(0)));
+        asked.map_err(|e| self.error(e))
+    }
+
+    /// Does work of which a trigger may end the transaction, and then once more without that customer.
+    pub(super) fn holding_up<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Store, &Apart) -> Result<T>,
+    ) -> Result<T> {
+        loop {
+            let apart = self.apart()?;
+            let failed = match work(self, &apart) {
+                Err(error) => error,
+                done => return done,
+            };
+            let Some((id, words)) = failed.torn_down() else { return Err(failed) };
+            let times = self.torn.entry(id).or_default();
+            *times += 1;
+            if *times > 2 {
+                return Err(failed);
+            }
+            let words = words.to_owned();
+            self.engine_note(|transaction| Ok(note(transaction, id, &words, Utc::now())?))?;
+        }
+    }
+}
+
+impl Apart {
+    /// Writes all of a customer, or nothing; none: it is held up.
+    pub(super) fn all<T>(
+        &self,
+        connection: &Connection,
+        id: CustomerId,
+        now: DateTime<Utc>,
+        work: impl FnOnce() -> Result<T, Failed>,
+    ) -> Result<Option<T>, Failed> {
+        if !self.is_needed {
+            return work().map(Some);
+        }
+        let done = self.part(connection, id, now, Part::All, work)?;
+        if done.is_some() {
+            connection.prepare_cached("DELETE FROM held_up WHERE customer_id = ?1")?.execute([id.0])?;
+        }
+        Ok(done)
+    }
+
+    /// Writes what became of the edits of a customer that is held up; none: that is refused too.
+    pub(super) fn outcomes<T>(
+        &self,
+        connection: &Connection,
+        id: CustomerId,
+        now: DateTime<Utc>,
+        work: impl FnOnce() -> Result<T, Failed>,
+    ) -> Result<Option<T>, Failed> {
+        self.part(connection, id, now, Part::Outcomes, work)
+    }
+
+    fn part<T>(
+        &self,
+        connection: &Connection,
+        id: CustomerId,
+        now: DateTime<Utc>,
+        part: Part,
+        work: impl FnOnce() -> Result<T, Failed>,
+    ) -> Result<Option<T>, Failed> {
+        if self.torn.get(&id).is_some_and(|times| *times > part as usize) {
+            return Ok(None);
+        }
+        connection.prepare_cached("SAVEPOINT apart")?.execute([])?;
+        let words = match work() {
+            Ok(done) => {
+                connection.prepare_cached("RELEASE apart")?.execute([])?;
+                return Ok(Some(done));
+            }
+            Err(Failed::Ignored) => IGNORED.to_owned(),
+            Err(Failed::Sql(error)) if is_refusal(&error) => words(&error),
+            Err(error) => return Err(error),
+        };
+        if connection.is_autocommit() {
+            return Err(Failed::TornDown { id, words });
+        }
+        connection.execute_batch("ROLLBACK TO apart; RELEASE apart")?;
+        tracing::warn!(
+            customer = id.0,
+            error = words,
+            "something of the app's holds up what came from the store"
+        );
+        note(connection, id, &words, now)?;
+        Ok(None)
+    }
+}
+
+const IGNORED: &str = "a trigger ignored what came from the store";
+
+/// Customers that are held up.
+pub(super) fn ids(connection: &Connection) -> rusqlite::Result<Vec<CustomerId>> {
+    let mut statement = connection.prepare_cached("SELECT customer_id FROM held_up")?;
+    statement.query_map([], |row| Ok(CustomerId(row.get(0)?)))?.collect()
+}
+
+/// Not the file, the disk or another program: the statement itself was refused. A foreign key is told by its own error.
+fn is_refusal(error: &SqlError) -> bool {
+    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch, Unknown};
+    let is_reference = error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY);
+    !is_reference
+        && matches!(error.sqlite_error_code(), Some(ConstraintViolation | TooBig | TypeMismatch | Unknown))
+}
+
+fn words(error: &SqlError) -> String {
+    match error {
+        SqlError::SqliteFailure(_, Some(words)) => words.clone(),
+        SqlError::SqlInputError { msg, .. } => msg.clone(),
+        error => error.to_string(),
+    }
+}
+
+fn note(connection: &Connection, id: CustomerId, words: &str, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    let cause = schema::foreign(connection)?
+        .into_iter()
+        .find_map(|(name, sql)| is_cause(words, &name, &sql).then_some(name));
+    connection
+        .prepare_cached(
+            "INSERT INTO held_up (customer_id, since, error, cause)
+             VALUES (:id, :now, :error, :cause)
+             ON CONFLICT (customer_id) DO UPDATE SET error = excluded.error, cause = excluded.cause
+             WHERE error IS NOT excluded.error OR cause IS NOT excluded.cause",
+        )?
+        .execute(named_params! { ":id": id.0, ":now": stamp(now), ":error": words, ":cause": cause })?;
+    Ok(())
+}
+
+/// Whether these words come from this trigger or index, as far as they tell.
+fn is_cause(words: &str, name: &str, sql: &str) -> bool {
+    if let Some(column) = words.strip_prefix("UNIQUE constraint failed: ") {
+        let column = column.rsplit('.').next().unwrap_or(column);
+        return sql.to_uppercase().starts_with("CREATE UNIQUE") && sql.contains(column);
+    }
+    if let Some(index) = words.strip_prefix("UNIQUE constraint failed: index ") {
+        return index.trim_matches('\'') == name;
+    }
+    match words.split_once("no such ") {
+        Some((_, missing)) => {
+            missing.split(": ").nth(1).is_some_and(|what| sql.contains(what.trim_start_matches("main.")))
+        }
+        None if words == IGNORED => sql.to_uppercase().contains("IGNORE"),
+        None => sql.contains(words),
+    }
+}

@@ -1,0 +1,271 @@
+//! What something of the app's refuses holds up that customer and nobody else, is told, and is tried again; and nothing is sent
+//! twice because of it.
+#![cfg(all(feature = "cli", feature = "sandbox"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use common::{Till, till};
+use rusqlite::Connection;
+use serde_json::json;
+use tillsync::{CustomerId, Event};
+
+/// The four ways in which a trigger refuses, and where it fires.
+const RAISES: [&str; 4] = [
+    "RAISE(ABORT, 'not this one')",
+    "RAISE(FAIL, 'not this one')",
+    "RAISE(ROLLBACK, 'not this one')",
+    "RAISE(IGNORE)",
+];
+
+fn app(till: &Till, sql: &str) {
+    Connection::open(&till.path).unwrap().execute_batch(sql).unwrap();
+}
+
+fn snapshot(till: &Till, id: i64, field: &str) -> String {
+    let record = till.store().snapshot(id).unwrap().unwrap();
+    serde_json::from_str::<serde_json::Value>(record.body()).unwrap()[field].to_string()
+}
+
+fn number(text: &str) -> f64 {
+    text.split(':').nth(1).unwrap().trim_end_matches(['}', ']']).parse().unwrap()
+}
+
+/// One sync with news of customers 1, 2 and 3, an edit of 4 and one of 2; of these, 2 is held up.
+fn holds_up_the_second_only(trigger: &str, cause: Option<&str>) {
+    let till = till(5);
+    till.office(5, json!({"company": "news"}));
+    till.engine().pull(tillsync::Extent::Changes).unwrap();
+    let before = (till.local(2, "company"), snapshot(&till, 2, "company"));
+    app(&till, trigger);
+    [1, 2, 3].into_iter().for_each(|id| till.office(id, json!({"company": "news"})));
+    till.set(4, "phone", "mine");
+    till.set(2, "phone", "waits");
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let keep = told.clone();
+    let mut engine = till.engine().on_event(move |event| {
+        if let Event::HeldUp { customer_id, cause } = event {
+            keep.lock().unwrap().push((customer_id, cause));
+        }
+    });
+    for round in 0..3 {
+        let report = engine.sync().unwrap_or_else(|e| panic!("{trigger}: {e}"));
+        assert_eq!(report.uploaded_fields, u64::from(round == 0), "{trigger}");
+        assert_eq!(
+            (till.local(1, "company"), till.local(3, "company")),
+            ("\"news\"".into(), "\"news\"".into())
+        );
+        assert_eq!(till.remote_value(4, "phone"), "\"mine\"");
+        assert_eq!(
+            (till.local(2, "company"), snapshot(&till, 2, "company")),
+            before,
+            "{trigger}: both, or neither"
+        );
+        assert_eq!(till.outcomes(2, "phone"), ["pending"], "{trigger}");
+        assert_eq!(till.puts().len(), 1, "{trigger}: what is held up is not sent");
+    }
+    assert_eq!(*told.lock().unwrap(), [(CustomerId(2), cause.map(str::to_owned))], "{trigger}");
+    let held_up = till.store().held_up().unwrap();
+    assert_eq!((held_up.len(), held_up[0].cause.as_deref()), (1, cause), "{trigger}");
+    assert_eq!((till.store().status().unwrap().held_up, till.store().status().unwrap().unsent), (1, 1));
+    let doctor = till.run(["doctor"]);
+    let check = doctor.json["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == "held_up")
+        .unwrap()
+        .clone();
+    assert_eq!((doctor.exit, &check["ok"]), (Some(3), &json!(false)), "{check}");
+    assert!(check["detail"].as_str().unwrap().contains("(2)"), "{check}");
+
+    app(&till, "DROP TRIGGER IF EXISTS mine; DROP INDEX IF EXISTS mine");
+    engine.sync().unwrap();
+    assert_eq!(
+        (till.local(2, "company"), till.remote_value(2, "phone")),
+        ("\"news\"".into(), "\"waits\"".into()),
+        "{trigger}"
+    );
+    assert_eq!(till.store().held_up().unwrap(), []);
+    assert_eq!(
+        till.run(["doctor"]).json["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|check| check["ok"] == false)
+            .count(),
+        0
+    );
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
+    till.assert_no_violations();
+}
+
+#[test]
+fn a_trigger_that_refuses_what_a_pull_brings_holds_up_that_customer_only() {
+    for raise in RAISES {
+        for before in ["customer", "snapshot"] {
+            let when = if before == "customer" { "NEW.company = 'news'" } else { "NEW.body LIKE '%news%'" };
+            holds_up_the_second_only(
+                &format!(
+                    "CREATE TRIGGER mine BEFORE UPDATE ON {before} WHEN NEW.id = 2 AND {when} BEGIN SELECT {raise}; END"
+                ),
+                Some("mine"),
+            );
+        }
+    }
+    for raise in &RAISES[..3] {
+        holds_up_the_second_only(
+            &format!(
+                "CREATE TABLE my_log (id INTEGER);
+                 CREATE TRIGGER mine AFTER UPDATE OF company ON customer WHEN NEW.company = 'news'
+                 BEGIN INSERT INTO my_log VALUES (NEW.id); SELECT {raise} WHERE NEW.id = 2; END"
+            ),
+            Some("mine"),
+        );
+    }
+}
+
+#[test]
+fn so_does_a_unique_index() {
+    let index = "CREATE UNIQUE INDEX mine ON customer (company) WHERE company = 'news' AND id IN (2, 5)";
+    holds_up_the_second_only(index, Some("mine"));
+}
+
+#[test]
+fn a_trigger_that_calls_what_this_sqlite_lacks_holds_up_whom_it_fires_for() {
+    let till = till(5);
+    app(
+        &till,
+        "CREATE TRIGGER mine BEFORE UPDATE OF company ON customer BEGIN SELECT my_function(NEW.id); END",
+    );
+    [1, 2].into_iter().for_each(|id| till.office(id, json!({"company": "news"})));
+    till.office(3, json!({"phone": "other columns"}));
+    let report = till.engine().sync().unwrap();
+    assert_eq!((report.pulled, till.local(3, "phone")), (1, "\"other columns\"".into()));
+    let held_up = till.store().held_up().unwrap();
+    let all: Vec<_> = held_up.iter().map(|one| (one.customer_id.0, one.cause.as_deref())).collect();
+    assert_eq!(all, [(1, Some("mine")), (2, Some("mine"))]);
+    assert!(held_up[0].error.contains("no such function: my_function"), "{held_up:?}");
+    app(&till, "DROP TRIGGER mine");
+    till.engine().sync().unwrap();
+    assert_eq!((till.local(2, "company"), till.store().held_up().unwrap()), ("\"news\"".into(), vec![]));
+}
+
+#[test]
+fn a_deletion_and_a_new_customer_are_held_up_alike() {
+    for raise in RAISES {
+        let till = till(30);
+        app(&till, &format!("CREATE TRIGGER mine BEFORE DELETE ON customer WHEN OLD.id = 2 BEGIN SELECT {raise}; END;
+                             CREATE TRIGGER mine_too BEFORE INSERT ON customer WHEN NEW.email = 'new@example.com' BEGIN SELECT {raise}; END"));
+        assert!(till.sandbox.delete(2) && till.sandbox.delete(3));
+        let new = till
+            .sandbox
+            .add(&json!({"email": "new@example.com", "first_name": "N", "last_name": "N"}).to_string())
+            .unwrap();
+        let report = till.engine().pull(tillsync::Extent::Full).unwrap();
+        assert!(report.complete, "{raise}");
+        let store = till.store();
+        assert!(store.get(3).unwrap().is_none(), "{raise}");
+        assert!(store.get(2).unwrap().is_some() && store.snapshot(2).unwrap().is_some(), "{raise}");
+        assert!(
+            store.get(i64::from(new)).unwrap().is_none() && store.snapshot(i64::from(new)).unwrap().is_none(),
+            "{raise}"
+        );
+        assert_eq!(store.held_up().unwrap().len(), 2, "{raise}");
+        app(&till, "DROP TRIGGER mine; DROP TRIGGER mine_too");
+        till.engine().pull(tillsync::Extent::Full).unwrap();
+        assert!(store.get(2).unwrap().is_none() && store.get(i64::from(new)).unwrap().is_some(), "{raise}");
+        assert_eq!(store.held_up().unwrap(), [], "{raise}");
+    }
+}
+
+/// A payment that the store took, whose answer the app's trigger does not let in.
+#[test]
+fn what_was_answered_is_not_sent_again() {
+    for raise in RAISES {
+        let till = till(3);
+        let before = number(&till.remote_value(2, "store_credit_amounts"));
+        app(
+            &till,
+            &format!(
+                "CREATE TRIGGER mine BEFORE UPDATE OF date_modified ON customer WHEN NEW.id = 2 BEGIN SELECT {raise}; END"
+            ),
+        );
+        till.adjust(2, "5");
+        till.set(3, "phone", "beside it");
+        for _ in 0..3 {
+            till.engine().sync().unwrap_or_else(|e| panic!("{raise}: {e}"));
+            assert_eq!(till.puts().len(), 1, "{raise}");
+            assert_eq!(number(&till.remote_value(2, "store_credit_amounts")), before + 5.0, "{raise}: once");
+            assert_eq!(till.outcomes(2, "store_credit_amounts"), ["uploaded"], "{raise}");
+            assert_eq!(till.outcomes(3, "phone"), ["uploaded"], "{raise}");
+        }
+        assert_eq!(till.store().held_up().unwrap()[0].customer_id, CustomerId(2));
+        till.adjust(2, "1");
+        till.engine().sync().unwrap();
+        assert_eq!(till.puts().len(), 1, "{raise}: what is known of its balance is old");
+        app(&till, "DROP TRIGGER mine");
+        till.engine().sync().unwrap();
+        assert_eq!(number(&till.remote_value(2, "store_credit_amounts")), before + 6.0, "{raise}");
+        assert_eq!(number(&till.local(2, "store_credit_amounts")), before + 6.0, "{raise}");
+        assert_eq!((till.puts().len(), till.store().held_up().unwrap()), (2, vec![]), "{raise}");
+        till.assert_no_violations();
+    }
+}
+
+/// Not even what became of it can be written: it stays in doubt, and is read back.
+#[test]
+fn nor_is_it_when_the_journal_itself_is_refused() {
+    for raise in RAISES {
+        let till = till(3);
+        let before = number(&till.remote_value(2, "store_credit_amounts"));
+        app(
+            &till,
+            &format!(
+                "CREATE TRIGGER mine BEFORE UPDATE ON journal WHEN NEW.outcome = 'uploaded' AND NEW.customer_id = 2 BEGIN SELECT {raise}; END"
+            ),
+        );
+        till.adjust(2, "5");
+        till.set(3, "phone", "beside it");
+        for _ in 0..3 {
+            till.engine().sync().unwrap_or_else(|e| panic!("{raise}: {e}"));
+            assert_eq!(till.puts().len(), 1, "{raise}");
+            assert_eq!(number(&till.remote_value(2, "store_credit_amounts")), before + 5.0, "{raise}: once");
+            assert_eq!(till.outcomes(3, "phone"), ["uploaded"], "{raise}");
+        }
+        app(&till, "DROP TRIGGER mine");
+        till.engine().sync().unwrap();
+        assert_eq!(till.outcomes(2, "store_credit_amounts"), ["uploaded"], "{raise}");
+        assert_eq!(till.puts().len(), 1, "{raise}");
+        assert_eq!(till.store().status().unwrap().in_flight_batches, 0, "{raise}");
+    }
+}
+
+// ---- a trigger that edits another customer -----------------------------------------------------------------------
+
+#[test]
+fn what_a_trigger_edits_of_a_customer_later_in_the_page_is_an_edit_like_any_other() {
+    let till = till(3);
+    app(
+        &till,
+        "CREATE TRIGGER mine AFTER UPDATE OF company ON customer WHEN NEW.id = 1 BEGIN
+                    UPDATE customer SET phone = 'by the trigger', notes = 'too' WHERE id = 3; END",
+    );
+    let was = till.local(3, "phone");
+    till.office(1, json!({"company": "news"}));
+    till.office(3, json!({"phone": "by the office", "company": "untouched"}));
+    till.engine().sync().unwrap();
+    let conflict = &till.store().conflicts().unwrap()[0];
+    assert_eq!(
+        (conflict.customer_id, conflict.field.as_str(), &conflict.base),
+        (CustomerId(3), "phone", &was)
+    );
+    assert_eq!(till.local(3, "phone"), "\"by the trigger\"");
+    assert_eq!(
+        (till.local(3, "company"), till.remote_value(3, "notes")),
+        ("\"untouched\"".into(), "\"too\"".into())
+    );
+    assert_eq!(till.outcomes(3, "notes"), ["uploaded"]);
+}
