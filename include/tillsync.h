@@ -94,7 +94,7 @@ const void *tillsync_sqlite(void);
 /*
  Starts the till's background worker: it syncs soon after an edit, on a schedule, and when the network is back.
 
- `options` is a JSON object, or null: `every_ms`, `latest_ms`, `debounce_ms`, `patience_ms`, `retry_base_ms`,
+ `options` is a JSON object, or null: `every_ms`, `latest_ms`, `full_every_ms`, `debounce_ms`, `patience_ms`, `retry_base_ms`,
  `retry_cap_ms`, `look_ms`, `waiting_long_ms`, `events`. The answer is `{"running":true}` or an error; give it back with `tillsync_free_string`.
 
  # Safety

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use events::{EditEvent, Event};
-pub use options::SyncOptions;
+pub use options::{RETENTION_DAYS, SyncOptions};
 pub use report::{Progress, PullReport, Requests, SyncReport};
 
 use crate::api::{Remote, Request};
@@ -198,6 +198,20 @@ impl<R: Remote> SyncEngine<R> {
         })
     }
 
+    /// A part of a pull of everything, which finds customers that were deleted: at most so many pages of the store's list. The
+    /// next part goes on there, also when other syncs ran in between; [`PullReport::complete`](crate::PullReport::complete)
+    /// is true at the last one. [The worker](crate::Syncer) does it by itself.
+    ///
+    /// # Errors
+    /// As [`SyncEngine::sync`].
+    pub fn pull_some(&mut self, pages: u32) -> Result<PullReport> {
+        self.whole("pull", |engine| {
+            engine.recover()?;
+            engine.pull_pages(Extent::Full, Some(pages.max(1)))?;
+            engine.pull_report()
+        })
+    }
+
     /// A person's word that so many customers may be gone from the store. The next pull of everything takes it up; without
     /// it, no more deletions are believed than [`SyncOptions::deletions`](crate::SyncOptions::deletions) says.
     pub fn allow_deletions(&mut self, at_most: u64) {
@@ -233,11 +247,12 @@ impl<R: Remote> SyncEngine<R> {
         self.or_fail("push", SyncEngine::push)
     }
 
-    fn or_fail(
-        &mut self,
-        kind: &'static str,
-        work: impl FnOnce(&mut Self) -> Result<SyncReport>,
-    ) -> Result<SyncReport> {
+    /// The same for a part of a pull of everything.
+    pub(crate) fn pull_some_or_fail(&mut self, pages: u32) -> Result<PullReport> {
+        self.or_fail("pull", |engine| engine.pull_some(pages))
+    }
+
+    fn or_fail<T>(&mut self, kind: &'static str, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let done = catch_unwind(AssertUnwindSafe(|| work(self)));
         done.unwrap_or_else(|_| {
             self.untold.clear();

@@ -54,7 +54,8 @@ pub use customer::{
     FormValue, Kind, MergeRule, Record, Row, Value, parse_adjustment, parse_argument, parse_object,
 };
 pub use engine::{
-    EditEvent, Event, Extent, Progress, PullReport, Requests, Stopper, SyncEngine, SyncOptions, SyncReport,
+    EditEvent, Event, Extent, Progress, PullReport, RETENTION_DAYS, Requests, Stopper, SyncEngine,
+    SyncOptions, SyncReport,
 };
 pub use error::{About, Error, Result};
 pub use flow::{

@@ -19,6 +19,12 @@ pub(super) struct Conflicts {
     /// That of this attribute, or form_fields.NAME for one form field
     #[arg(requires = "id")]
     field: Option<String>,
+    /// The most conflicts to list; default: 100, with --json 1,000
+    #[arg(long, value_name = "N", conflicts_with = "id")]
+    limit: Option<usize>,
+    /// Only conflicts after this one, by its number: `id` in --json
+    #[arg(long, value_name = "ID", conflicts_with = "id", default_value_t = 0, hide_default_value = true)]
+    after: i64,
 }
 
 impl Conflicts {
@@ -31,11 +37,13 @@ impl Conflicts {
             self.id.is_none_or(|id| conflict.customer_id == CustomerId(id))
                 && self.field.as_ref().is_none_or(|field| conflict.field == *field)
         };
-        let mut conflicts = store.conflicts()?;
+        let limit = self.id.map_or_else(|| read::at_most(self.limit, till), |_| usize::MAX);
+        let mut conflicts = store.conflicts_page(self.after, limit)?;
+        let last = conflicts.last().filter(|_| conflicts.len() == limit).map(|conflict| conflict.id);
         conflicts.retain(is_asked_for);
         till.out.answer(&conflicts, || match (&self.field, conflicts.first()) {
             (Some(_), Some(conflict)) => whole(conflict) + &hints(&conflicts),
-            _ => conflicts_in_words(&conflicts),
+            _ => conflicts_in_words(&conflicts) + &more(last),
         })?;
         Ok(Exit::Done)
     }
@@ -53,6 +61,11 @@ fn whole(conflict: &Conflict) -> String {
         text += &format!("\n\n{side}\n{}", lines.join("\n"));
     }
     text + "\n"
+}
+
+/// How the list goes on behind the last that is shown.
+fn more(last: Option<i64>) -> String {
+    last.map_or_else(String::new, |last| format!("\nMore: --after {last}"))
 }
 
 /// The open conflicts as a table, with what to do about them.
@@ -195,12 +208,21 @@ fn answer(till: &Till, id: Option<i64>, fields: usize, text: impl FnOnce() -> St
 /// List what the store refused, and why
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync rejected")]
-pub(super) struct Rejected {}
+pub(super) struct Rejected {
+    /// The most edits to list; default: 100, with --json 1,000
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Only edits after this one, by its place in the journal
+    #[arg(long, value_name = "SEQ", default_value_t = 0, hide_default_value = true)]
+    after: i64,
+}
 
 impl Rejected {
     pub(super) fn run(self, till: &Till) -> Done {
-        let rejected = till.store()?.rejected()?;
-        till.out.answer(&rejected, || rejected_in_words(&rejected))?;
+        let limit = read::at_most(self.limit, till);
+        let rejected = till.store()?.rejected_page(EditSeq(self.after), limit)?;
+        let last = rejected.last().filter(|_| rejected.len() == limit).map(|edit| edit.seq.0);
+        till.out.answer(&rejected, || rejected_in_words(&rejected) + &more(last))?;
         Ok(Exit::Done)
     }
 }

@@ -14,6 +14,7 @@
 //! | `worker` | the background worker as a process; commands in, events out |
 //! | `policies` | who decides when both sides changed an attribute |
 //! | `edit`, `read`, `decide` | `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
+//! | `prune` | `prune`, `forget` |
 //! | `backup`, `restore`, `rekey`, `doctor`, `report`, `sandbox`, `demo` | the commands of those names |
 
 mod backup;
@@ -27,6 +28,7 @@ mod help;
 mod out;
 mod policies;
 mod progress;
+mod prune;
 mod read;
 mod rekey;
 mod render;
@@ -108,6 +110,8 @@ enum Command {
     Backup(backup::Backup),
     Restore(backup::Restore),
     Rekey(rekey::Rekey),
+    Prune(prune::Prune),
+    Forget(prune::Forget),
     Doctor(doctor::Doctor),
     Report(report::Report),
     Completions(Completions),
@@ -144,6 +148,8 @@ impl Command {
             Command::Backup(command) => command.run(till),
             Command::Restore(command) => command.run(till),
             Command::Rekey(command) => command.run(till),
+            Command::Prune(command) => command.run(till),
+            Command::Forget(command) => command.run(till),
             Command::Doctor(command) => command.run(till),
             Command::Report(command) => command.run(till),
             Command::Completions(command) => command.run(till),

@@ -6,8 +6,8 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tillsync::{
-    Attributes, CustomerId, DecisionRow, FieldId, FormValue, JournalRow, Record, Row, Store, SyncState,
-    SyncStatus, Value,
+    Attributes, CustomerId, DecisionRow, EditSeq, FieldId, FormValue, JournalRow, Record, Row, Store,
+    SyncState, SyncStatus, Value,
 };
 
 use super::exit::{Exit, Failed};
@@ -315,25 +315,47 @@ fn with_advice(number: u64, what: &str, advice: &str) -> String {
 
 // ---- log ---------------------------------------------------------------------------------------------------------
 
-/// Show every edit, and what became of it
+/// Show the edits, and what became of them
+///
+/// The newest come first; with --json the oldest of those that are shown.
 #[derive(Args)]
-#[command(after_help = "Example:\n  tillsync log 42")]
+#[command(after_help = "Examples:
+  tillsync log 42
+  tillsync log --limit 20 --before 1042")]
 pub(super) struct Log {
     /// This customer; default: all
     id: Option<i64>,
+    /// The most edits to list; default: 100, with --json 1,000
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Only edits before this one, as the last one listed is called
+    #[arg(long, value_name = "SEQ")]
+    before: Option<i64>,
+}
+
+/// How many are listed when nobody says how many.
+pub(super) fn at_most(limit: Option<usize>, till: &Till) -> usize {
+    limit.unwrap_or(if till.out.is_json() { 1_000 } else { 100 })
 }
 
 impl Log {
     pub(super) fn run(self, till: &Till) -> Done {
         let store = till.store()?;
-        let rows = store.journal(self.id.map(CustomerId))?;
+        let limit = at_most(self.limit, till);
+        let mut rows = store.journal_page(self.id.map(CustomerId), self.before.map(EditSeq), limit)?;
         match self.id {
-            Some(id) if rows.is_empty() => _ = known(&store, id)?,
+            Some(id) if rows.is_empty() && self.before.is_none() && limit > 0 => _ = known(&store, id)?,
             _ => {}
         }
-        till.out.answer(&rows, || match rows.is_empty() {
-            true => "No edits.".to_owned(),
-            false => journal_in_words(&rows),
+        if till.out.is_json() {
+            rows.reverse();
+        }
+        till.out.answer(&rows, || match rows.last() {
+            None => "No edits.".to_owned(),
+            Some(last) if rows.len() == limit => {
+                format!("{}\nOlder ones: --before {}", journal_in_words(&rows), last.seq)
+            }
+            Some(_) => journal_in_words(&rows),
         })?;
         Ok(Exit::Done)
     }

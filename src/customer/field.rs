@@ -188,6 +188,11 @@ impl FieldId {
         usize::from(self.0)
     }
 
+    /// Whether its value may be of any length.
+    pub fn is_unbounded(self) -> bool {
+        matches!(self.kind(), Kind::Text | Kind::Forms) && self.spec().limit_chars.1 == usize::MAX
+    }
+
     /// Whether an edit may set it.
     pub fn is_editable(self) -> bool {
         self.spec().access == Access::Editable

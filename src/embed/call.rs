@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use rust_decimal::Decimal;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use serde_json::value::RawValue;
 use super::Refusal;
 use super::till::Till;
 use crate::customer::{CustomerId, EditSeq, FieldId, Row, Value, parse_adjustment, parse_object};
-use crate::engine::Extent;
+use crate::engine::{Extent, RETENTION_DAYS};
 use crate::error::{Error, Failure};
 use crate::flow::Keep;
 use crate::store::{Fate, JournalRow, Receipt, Store};
@@ -25,6 +26,8 @@ use crate::words;
 /// What one call to the store carries at most.
 const BATCH: usize = 10;
 const FIND_AT_MOST: usize = 100;
+/// Rows of a list when nobody says how many.
+const LIST_AT_MOST: usize = 1_000;
 
 type Answer = Result<String, Refusal>;
 
@@ -47,10 +50,10 @@ pub(crate) fn answer(till: &Till, request: &str) -> Answer {
         "report" => bare(request).and_then(|()| json(&till.store().report()?)),
         "status" => bare(request).and_then(|()| json(&till.store().status()?)),
         "log" => log(till, &read(request)?),
-        "conflicts" => bare(request).and_then(|()| json(&till.store().conflicts()?)),
+        "conflicts" => conflicts(till, &read(request)?),
         "resolve" => resolve(till, read(request)?),
         "undo" => undo(till, &read(request)?),
-        "rejected" => bare(request).and_then(|()| json(&till.store().rejected()?)),
+        "rejected" => rejected(till, &read(request)?),
         "retry" => retry(till, &read(request)?),
         "discard" => discard(till, read(request)?),
         "pull" => pull(till, &read(request)?),
@@ -58,6 +61,8 @@ pub(crate) fn answer(till: &Till, request: &str) -> Answer {
         "sync" => bare(request).and_then(|()| json(&till.with_engine(|engine| engine.sync())?)),
         "wait" => wait(till, &read(request)?),
         "backup" => backup(till, &read(request)?),
+        "prune" => prune(till, &read(request)?),
+        "forget" => forget(till, &read(request)?),
         "sync_now" => bare(request).and_then(|()| tell(till, Syncer::sync_now)),
         "pause" => bare(request).and_then(|()| tell(till, Syncer::pause)),
         "resume" => bare(request).and_then(|()| tell(till, Syncer::resume)),
@@ -67,7 +72,7 @@ pub(crate) fn answer(till: &Till, request: &str) -> Answer {
 }
 
 const COMMANDS: &str = "edit, credit, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, \
-                        pull, push, sync, wait, backup, sync_now, pause, resume, worker";
+                        pull, push, sync, wait, backup, prune, forget, sync_now, pause, resume, worker";
 
 fn read<T: DeserializeOwned>(request: &str) -> Result<T, Refusal> {
     serde_json::from_str(request).map_err(|e| Refusal::json("the request", &e))
@@ -226,15 +231,29 @@ fn payloads(store: &Store, ids: &[CustomerId]) -> Result<Vec<Box<RawValue>>, Ref
     store.diff(ids)?.into_iter().map(raw).collect()
 }
 
-request! { LogRequest { id: Option<i64> } }
+request! { LogRequest { id: Option<i64>, limit: Option<usize>, before: Option<i64> } }
 
+/// The newest, or those before a row; in the order in which they were made.
 fn log(till: &Till, request: &LogRequest) -> Answer {
-    let store = till.store();
-    let rows = store.journal(request.id.map(CustomerId))?;
-    if let Some(id) = request.id.filter(|_| rows.is_empty()) {
+    let (store, limit) = (till.store(), request.limit.unwrap_or(LIST_AT_MOST));
+    let mut rows = store.journal_page(request.id.map(CustomerId), request.before.map(EditSeq), limit)?;
+    if let Some(id) = request.id.filter(|_| rows.is_empty() && request.before.is_none()) {
         known(&store, id)?;
     }
+    rows.reverse();
     json(&rows)
+}
+
+request! { ListRequest { limit: Option<usize>, after: Option<i64> } }
+
+fn conflicts(till: &Till, request: &ListRequest) -> Answer {
+    let (after, limit) = (request.after.unwrap_or(0), request.limit.unwrap_or(LIST_AT_MOST));
+    json(&till.store().conflicts_page(after, limit)?)
+}
+
+fn rejected(till: &Till, request: &ListRequest) -> Answer {
+    let (after, limit) = (request.after.unwrap_or(0), request.limit.unwrap_or(LIST_AT_MOST));
+    json(&till.store().rejected_page(EditSeq(after), limit)?)
 }
 
 // ---- decisions ---------------------------------------------------------------------------------------------------
@@ -386,6 +405,27 @@ struct BackedUp<'a> {
 fn backup(till: &Till, request: &BackupRequest) -> Answer {
     let bytes = till.another_store()?.backup(&request.path)?;
     json(&BackedUp { path: &request.path, bytes })
+}
+
+request! { PruneRequest { older_than_days: Option<u32> } }
+
+#[derive(Serialize)]
+struct Removed {
+    removed: u64,
+}
+
+fn prune(till: &Till, request: &PruneRequest) -> Answer {
+    let days = request.older_than_days.unwrap_or(RETENTION_DAYS);
+    let before = Utc::now() - TimeDelta::days(days.into());
+    let removed = till.another_store()?.prune(before)?;
+    json(&Removed { removed })
+}
+
+request! { ForgetRequest { id: i64 } }
+
+fn forget(till: &Till, request: &ForgetRequest) -> Answer {
+    let removed = till.store().forget(request.id)?;
+    json(&Removed { removed })
 }
 
 // ---- the worker --------------------------------------------------------------------------------------------------

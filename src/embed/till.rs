@@ -53,6 +53,7 @@ struct Options {
 struct WorkerOptions {
     every_ms: Option<u64>,
     latest_ms: Option<u64>,
+    full_every_ms: Option<u64>,
     debounce_ms: Option<u64>,
     patience_ms: Option<u64>,
     retry_base_ms: Option<u64>,
@@ -357,6 +358,9 @@ impl From<WorkerOptions> for SyncerOptions {
         SyncerOptions {
             every: or(options.every_ms, usual.every),
             latest: or(options.latest_ms, usual.latest),
+            full_every: options
+                .full_every_ms
+                .map_or(usual.full_every, |ms| (ms > 0).then(|| Duration::from_millis(ms))),
             debounce: or(options.debounce_ms, usual.debounce),
             patience: or(options.patience_ms, usual.patience),
             retry_base: or(options.retry_base_ms, usual.retry_base),

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::flow::{DeletionBrake, Policies, UploadOptions};
 
+/// So long the journal keeps what has settled, unless it is told otherwise.
+pub const RETENTION_DAYS: u32 = 400;
+
 /// How a sync is done.
 #[derive(Clone, Debug)]
 pub struct SyncOptions {
@@ -22,6 +25,9 @@ pub struct SyncOptions {
     pub deletions: DeletionBrake,
     /// The share of the store's request quota that is left to its other apps, in percent. Default: 10.
     pub reserve_percent: u8,
+    /// How long the journal keeps an edit that has settled, and a conflict that was decided; syncs remove what is older, a little
+    /// each. What waits is kept however old it is. Default: 400 days; `None`: for ever.
+    pub retention: Option<Duration>,
     /// How long to wait for another sync of the same file to end. Default: not at all.
     pub wait: Duration,
 }
@@ -35,6 +41,7 @@ impl Default for SyncOptions {
             second_look: Duration::from_secs(5),
             deletions: DeletionBrake::default(),
             reserve_percent: 10,
+            retention: Some(Duration::from_secs(RETENTION_DAYS as u64 * 86_400)),
             wait: Duration::ZERO,
         }
     }

@@ -18,7 +18,7 @@ use super::{Event, Extent, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Error, Result};
-use crate::flow::{Page, PageAsk, Pull, PullStep, Silence, Witnesses, silence};
+use crate::flow::{Page, PageAsk, Place, Pull, PullStep, Silence, Witnesses, silence};
 use crate::store::{FullPull, Judging, PageKind, PullClock, Taken};
 
 /// Customers asked for by id in one call, with their company.
@@ -36,11 +36,21 @@ struct Pulling {
     expected: Option<DateTime<Utc>>,
     /// What the newest page told of the server's clock, and the till's at that moment.
     clock: Option<PullClock>,
+    /// So many pages are taken in, and then it is enough for now; `None`: all.
+    pages_left: Option<u32>,
 }
 
 impl Pulling {
     fn full_pull(&self) -> FullPull {
         FullPull { how_far: self.machine.how_far(), expected: self.expected }
+    }
+
+    /// After a page: whether the step that follows is for another time.
+    fn is_enough(&mut self, step: &PullStep) -> bool {
+        let Some(left) = &mut self.pages_left else { return false };
+        *left = left.saturating_sub(1);
+        // Only at a place of the list can it go on.
+        *left == 0 && matches!(step, PullStep::Ask(ask) if ask.place != Place::Start)
     }
 
     fn witnesses(&self) -> Witnesses {
@@ -62,6 +72,8 @@ enum Listed {
     NotOfNow,
     /// Not whole, and why.
     NotWhole(String),
+    /// It goes on from here another time.
+    Part,
 }
 
 /// What is done about a step of the machine.
@@ -70,10 +82,17 @@ enum Going {
     /// The list begins anew with this page.
     Anew(Asked),
     Over(Result<(), String>),
+    /// The next page is for another time.
+    Enough,
 }
 
 impl<R: Remote> SyncEngine<R> {
     pub(super) fn pull_and_merge(&mut self, extent: Extent) -> Result<()> {
+        self.pull_pages(extent, None)
+    }
+
+    /// The same, or a part of a pull of everything that nobody has asked for: so many pages.
+    pub(super) fn pull_pages(&mut self, extent: Extent, pages: Option<u32>) -> Result<()> {
         let cursor = self.store.pull_cursor()?;
         let began = self.tick();
         let is_full = extent == Extent::Full || cursor.is_none();
@@ -81,14 +100,17 @@ impl<R: Remote> SyncEngine<R> {
         let listed = self.traced(&span, |engine| {
             engine.ask_for_the_gone()?;
             let mut pulling = engine.begin_pull(extent, cursor.filter(|_| !is_full))?;
+            pulling.pages_left = pages;
+            pulling.believes_older &= pages.is_none();
             let listed = engine.list(&mut pulling, cursor)?;
             engine.store.end_bulk()?;
             Ok(listed)
         })?;
         self.counts.incomplete = None;
+        self.counts.is_part = matches!(listed, Listed::Part);
         match listed {
             Listed::Whole => self.bases.pulled(began),
-            Listed::NotOfNow => {}
+            Listed::NotOfNow | Listed::Part => {}
             Listed::NotWhole(why) => {
                 tracing::warn!(why, "the store's list was not whole");
                 self.counts.incomplete = Some(why);
@@ -112,6 +134,7 @@ impl<R: Remote> SyncEngine<R> {
             believes_older: extent == Extent::Full,
             expected,
             clock: None,
+            pages_left: None,
         })
     }
 
@@ -120,7 +143,7 @@ impl<R: Remote> SyncEngine<R> {
         let read = self.page_by_page(pulling);
         // Also after a failure: what was taken in stays.
         self.commit_pages()?;
-        let read = read?;
+        let Some(read) = read? else { return Ok(Listed::Part) };
         let lacked = self.store.lacks()?;
         let lacks = match (pulling.is_full, pulling.machine.lacks()) {
             (true, lacks) => lacks.map(|lacks| lacked.unwrap_or_default().again(lacks)),
@@ -155,7 +178,8 @@ impl<R: Remote> SyncEngine<R> {
         Ok(if is_of_now { Listed::Whole } else { Listed::NotOfNow })
     }
 
-    fn page_by_page(&mut self, pulling: &mut Pulling) -> Result<Result<(), String>> {
+    /// None: it is enough for now.
+    fn page_by_page(&mut self, pulling: &mut Pulling) -> Result<Option<Result<(), String>>> {
         let mut patience = Patience::default();
         let mut going = Going::On(self.ask_page(pulling.machine.first())?);
         // Why the list is tried anew, until it has begun.
@@ -164,7 +188,8 @@ impl<R: Remote> SyncEngine<R> {
             let (asked, is_anew) = match going {
                 Going::On(asked) => (asked, false),
                 Going::Anew(asked) => (asked, true),
-                Going::Over(whole) => return Ok(whole),
+                Going::Over(whole) => return Ok(Some(whole)),
+                Going::Enough => return Ok(None),
             };
             let read = self.answered(asked, &mut patience, |engine, page, answer| {
                 engine.page(pulling, page, answer.date, is_anew)
@@ -224,7 +249,7 @@ impl<R: Remote> SyncEngine<R> {
         if pulling.expected.is_none() {
             pulling.expected = Some(self.expected_date()?);
         }
-        let going = self.go(step)?;
+        let going = if pulling.is_enough(&step) { Going::Enough } else { self.go(step)? };
         let kind = match pulling.is_full {
             true => PageKind::Full(pulling.full_pull()),
             false => PageKind::Changes,

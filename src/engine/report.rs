@@ -9,6 +9,12 @@ use crate::clock::stamp;
 use crate::error::{Error, Result};
 use crate::store::{Ended, Uploaded};
 
+/// Transactions, of a hundred rows at most, in which a sync removes what is past its retention: a file that was never pruned
+/// gets there in some hundred syncs, none of which takes a second more.
+const PARTS_PRUNED: usize = 20;
+/// The till's clock is believed for that while it is no further from the store's.
+const CLOCKS_AGREE: TimeDelta = TimeDelta::days(1);
+
 /// How long a reader may hold up a long log before that is told, and how often it is.
 const HELD_UP_FOR: TimeDelta = TimeDelta::minutes(1);
 const TOLD_AGAIN_MS: u64 = 3_600_000;
@@ -115,6 +121,8 @@ pub(super) struct Counts {
     pub(super) unbelieved: u64,
     /// Why the last pull was not whole.
     pub(super) incomplete: Option<String>,
+    /// It was a part of a pull of everything, which goes on another time.
+    pub(super) is_part: bool,
     pub(super) unchanged_customers: u64,
     pub(super) uploaded: Uploaded,
     /// The server's clock less the till's, as last seen.
@@ -148,6 +156,7 @@ impl Counts {
 
 impl<R: Remote> SyncEngine<R> {
     pub(super) fn report(&mut self) -> Result<SyncReport> {
+        self.prune()?;
         self.wipe_log()?;
         let (rejected, conflicts) = self.store.waiting()?;
         spans::waiting(rejected, conflicts);
@@ -177,7 +186,7 @@ impl<R: Remote> SyncEngine<R> {
             pulled: counts.pulled,
             deleted: counts.deleted,
             unbelieved: counts.unbelieved,
-            complete: counts.incomplete.is_none(),
+            complete: counts.incomplete.is_none() && !counts.is_part,
             incomplete: counts.incomplete.clone(),
             conflicts,
             requests: counts.requests(),
@@ -221,6 +230,21 @@ impl<R: Remote> SyncEngine<R> {
             tracing::warn!("another program reads the file: passwords leave its log with the next sync");
         }
         self.tend_long_log()
+    }
+
+    /// What settled long ago goes, a little with each sync; not while the till's clock and the store's disagree.
+    fn prune(&mut self) -> Result<()> {
+        let retention = self.options.retention.and_then(|it| TimeDelta::from_std(it).ok());
+        let offset = self.counts.offset.filter(|offset| offset.abs() < CLOCKS_AGREE);
+        let (Some(retention), Some(offset), now) = (retention, offset, self.clock.utc()) else {
+            return Ok(());
+        };
+        let up_to = self.store.there_before(now + offset, retention)?;
+        if let Some((up_to, before)) = up_to.zip(now.checked_sub_signed(retention)) {
+            let removed = self.store.prune_some(before, up_to, PARTS_PRUNED)?;
+            tracing::debug!(removed, "pruned");
+        }
+        Ok(())
     }
 
     /// A reader that stays makes the log grow for ever: told when it has been there for a while, and not at every sync.

@@ -9,7 +9,8 @@ use super::{Failed, attempt, row, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Record};
 use crate::flow::{
-    ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Outcome, Settlement, SnapshotPlan, Verdict, notices,
+    ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Op, Outcome, Settlement, SnapshotPlan, Verdict,
+    in_brief, notices,
 };
 
 pub(super) fn apply(
@@ -44,6 +45,8 @@ pub(super) fn apply(
         let is_settled = settlement.outcome.is_some_and(Outcome::is_settled);
         let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field == FieldId::NEW_PASSWORD);
         op.map(|op| wipe_password(transaction, op.seq, now)).transpose()?;
+        let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field.is_unbounded());
+        op.map(|op| shorten(transaction, op)).transpose()?;
     }
     for conflict in &plan.conflicts {
         write_conflict(transaction, plan.id, conflict, now)?;
@@ -192,6 +195,21 @@ fn write_conflict(
             .prepare_cached("UPDATE conflict SET resolution = :resolution, resolved_at = :now WHERE id = :id")?
             .execute(named_params! { ":id": id, ":resolution": resolution, ":now": stamp(now) })?,
     };
+    Ok(())
+}
+
+/// Of a long value, what is history is kept in brief.
+fn shorten(transaction: &Connection, op: &Op) -> rusqlite::Result<()> {
+    let (value, was): (String, String) = transaction
+        .prepare_cached("SELECT value, was FROM journal WHERE seq = ?1")?
+        .query_row([op.seq.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if let Some((value, was)) = in_brief(op.field.kind(), &value, &was) {
+        transaction
+            .prepare_cached(
+                "UPDATE journal SET value = ?2, was = ?3, engine_mark = NOT engine_mark WHERE seq = ?1",
+            )?
+            .execute(params![op.seq.0, value, was])?;
+    }
     Ok(())
 }
 

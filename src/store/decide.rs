@@ -94,14 +94,24 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn conflicts(&self) -> Result<Vec<Conflict>> {
+        self.conflicts_page(0, usize::MAX)
+    }
+
+    /// At most `limit` of them, those behind the one whose [`Conflict::id`] is `after`; 0: from the first on.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn conflicts_page(&self, after: i64, limit: usize) -> Result<Vec<Conflict>> {
         self.engine_read(|transaction| {
             let mut statement = transaction.prepare_cached(
                 "SELECT id, customer_id, field, base, local, remote, detected_at, author
                  FROM conflict INDEXED BY conflict_open
-                 WHERE resolution IS NULL
-                 ORDER BY id",
+                 WHERE resolution IS NULL AND id > ?1
+                 ORDER BY +id
+                 LIMIT ?2",
             )?;
-            let found = statement.query_map([], conflict)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let page = (after, i64::try_from(limit).unwrap_or(i64::MAX));
+            let found = statement.query_map(page, conflict)?.collect::<rusqlite::Result<Vec<_>>>()?;
             let mut reasons = transaction.prepare_cached("SELECT reason FROM journal WHERE seq = ?1")?;
             let mut all = Vec::with_capacity(found.len());
             let mut ops = BTreeMap::new();
@@ -128,13 +138,25 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn rejected(&self) -> Result<Vec<Rejected>> {
+        self.rejected_page(EditSeq(0), usize::MAX)
+    }
+
+    /// At most `limit` of them, those behind the edit `after`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn rejected_page(&self, after: EditSeq, limit: usize) -> Result<Vec<Rejected>> {
         let read = || {
+            // Sorted by no index: by the order of the journal SQLite would walk through all of it.
             let mut statement = self.connection.prepare_cached(
                 "SELECT seq, customer_id, field, value, coalesce(reason, ''), sent
                  FROM journal INDEXED BY journal_unsettled
-                 WHERE settled_at IS NULL AND outcome = 'rejected'",
+                 WHERE settled_at IS NULL AND outcome = 'rejected' AND seq > ?1
+                 ORDER BY +seq
+                 LIMIT ?2",
             )?;
-            let rows = statement.query_map([], |row| {
+            let page = (after.0, i64::try_from(limit).unwrap_or(i64::MAX));
+            let rows = statement.query_map(page, |row| {
                 Ok(Rejected {
                     seq: EditSeq(row.get(0)?),
                     customer_id: CustomerId(row.get(1)?),
@@ -144,10 +166,7 @@ impl Store {
                     sent: row.get(5)?,
                 })
             })?;
-            let mut rejected = rows.collect::<rusqlite::Result<Vec<Rejected>>>()?;
-            // Sorted here: by the order of the journal SQLite would walk through all of it.
-            rejected.sort_by_key(|edit| edit.seq);
-            Ok(rejected)
+            rows.collect::<rusqlite::Result<Vec<Rejected>>>()
         };
         read().map_err(|e| self.error(e))
     }
@@ -431,7 +450,13 @@ fn past_decision(transaction: &Transaction<'_>, conflict: i64) -> Result<(Custom
     let subject = subject(id, &field)?;
     let attribute = subject.field().map_or("", FieldId::name);
     let is_edited_since = transaction
-        .prepare_cached("SELECT 1 FROM journal WHERE customer_id = ?1 AND field = ?2 AND seq > ?3")?
+        .prepare_cached(
+            "SELECT 1 FROM journal INDEXED BY journal_unsettled
+             WHERE customer_id = ?1 AND field = ?2 AND seq > ?3 AND settled_at IS NULL
+             UNION ALL
+             SELECT 1 FROM journal INDEXED BY journal_settled
+             WHERE customer_id = ?1 AND field = ?2 AND seq > ?3 AND settled_at IS NOT NULL",
+        )?
         .exists((id.0, attribute, seq.0))?;
     Ok((id, PastDecision { subject, is_edited_since, ..past }))
 }

@@ -250,7 +250,7 @@ pub(super) fn load_open(connection: &Connection, id: CustomerId) -> rusqlite::Re
     let mut open: Vec<OpenConflict> = connection
         .prepare_cached(
             "SELECT id, field, base, local, remote
-             FROM conflict
+             FROM conflict INDEXED BY conflict_open
              WHERE customer_id = ?1 AND resolution IS NULL",
         )?
         .query_map([id.0], |row| {

@@ -9,7 +9,8 @@
 //! | `open` | creates and upgrades the file, its settings |
 //! | `place`, `stray` | whether it is what it was, where it was; whether a log beside it is its own |
 //! | `lock` | the right to sync a file, or to be its worker |
-//! | `edit`, `read` | what an app does |
+//! | `edit`, `read`, `history` | what an app does |
+//! | `prune` | what settled long ago goes, and what is personal of customers that are gone |
 //! | `mend` | edits that were made while our triggers were not there |
 //! | `backup`, `restore` | a copy of the file while it is in use; one that is put back |
 //! | `life` | whether the file is at home, or was set back or copied |
@@ -35,6 +36,7 @@ mod decide;
 mod dirty;
 mod edit;
 mod held_up;
+mod history;
 mod holder;
 mod life;
 mod lock;
@@ -44,6 +46,7 @@ mod open;
 mod pages;
 mod place;
 mod polite;
+mod prune;
 mod pull;
 #[cfg(feature = "ffi")]
 mod query;
@@ -77,7 +80,7 @@ pub use holder::Holder;
 pub(crate) use lock::{Lock, SyncLock};
 pub use log::LogState;
 pub use mend::Unjournaled;
-pub(crate) use pull::{Judging, PageKind, Taken};
+pub(crate) use pull::{Judging, LAST_FULL_PULL, PageKind, Taken};
 #[cfg(feature = "ffi")]
 pub(crate) use query::{Found, Parameters};
 pub use read::{DecisionRow, JournalRow, Status};

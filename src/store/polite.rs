@@ -21,7 +21,7 @@ const SHARE: u32 = 12;
 const LEAST_GAP: Duration = Duration::from_micros(200);
 const MOST_GAP: Duration = Duration::from_millis(20);
 /// Nothing more is begun in a transaction that has gone on for so long, whoever waits.
-const LONG: Duration = Duration::from_millis(5);
+pub(super) const LONG: Duration = Duration::from_millis(5);
 /// For so many transactions after another connection has committed, others are expected to go on: a few seconds.
 const REMEMBERED: u32 = 500;
 

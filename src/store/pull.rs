@@ -18,6 +18,8 @@ use crate::customer::{Attributes, CustomerId, FieldId, Record, Subject};
 use crate::error::Result;
 use crate::flow::{Ids, Notice, Policies, gone, has_moved_undated, is_outdated, may_not_show_yet, merge};
 
+/// When a pull of everything last came to its end, a key of `state`.
+pub(crate) const LAST_FULL_PULL: &str = "last_full_pull_at";
 /// Customers that are taken in before it is looked how long that has gone on.
 const PART: usize = 100;
 /// Ids that are forgotten in one transaction: a few pages of the file.
@@ -305,6 +307,7 @@ impl Store {
         self.engine_note(|transaction| {
             if is_full {
                 state::note_full_pull(transaction, None)?;
+                state::write(transaction, LAST_FULL_PULL, Some(&stamp(now)))?;
             }
             if let Some(cursor) = cursor {
                 state::write(transaction, "pull_cursor", Some(&stamp(cursor)))?;

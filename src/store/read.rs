@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Row as SqlRow, named_params, params};
+use rusqlite::{Connection, Row as SqlRow, params};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Store, SyncStatus, dirty};
+use super::{Store, SyncStatus, dirty, history};
 use crate::customer::{CustomerId, EditSeq, Record, Row};
 use crate::error::{Error, Result};
 use crate::flow::Outcome;
@@ -191,22 +191,6 @@ impl Store {
         Ok(at.as_deref().and_then(time_of).map(|at| (at, count)))
     }
 
-    /// The journal, of one customer or of all, oldest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn journal(&self, id: Option<CustomerId>) -> Result<Vec<JournalRow>> {
-        journal(&self.connection, id, false).map_err(|e| self.error(e))
-    }
-
-    /// The edits of a customer that have not settled, oldest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn pending(&self, id: impl Into<CustomerId>) -> Result<Vec<JournalRow>> {
-        journal(&self.connection, Some(id.into()), true).map_err(|e| self.error(e))
-    }
-
     /// Whether the file is whole, by SQLite's own check; and whether the triggers are awake. Empty: nothing is wrong.
     /// Reads the whole file.
     ///
@@ -261,65 +245,6 @@ fn time_of(text: &str) -> Option<DateTime<Utc>> {
     Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
 }
 
-fn journal(
-    connection: &Connection,
-    id: Option<CustomerId>,
-    unsettled: bool,
-) -> rusqlite::Result<Vec<JournalRow>> {
-    let mut statement = connection.prepare_cached(if unsettled { UNSETTLED } else { JOURNAL })?;
-    let rows = statement.query_map(named_params! { ":id": id.map(|id| id.0) }, journal_row)?;
-    let mut rows: Vec<JournalRow> = rows.collect::<rusqlite::Result<_>>()?;
-    let mut decisions = connection.prepare_cached(
-        "SELECT seq, field, local, remote, policy, resolution, id
-         FROM conflict
-         WHERE seq IS NOT NULL AND (:id IS NULL OR customer_id = :id)
-         ORDER BY id",
-    )?;
-    let mut decided = decisions.query(named_params! { ":id": id.map(|id| id.0) })?;
-    while let Some(row) = decided.next()? {
-        let seq = EditSeq(row.get(0)?);
-        if let Ok(place) = rows.binary_search_by_key(&seq, |row| row.seq) {
-            rows[place].decisions.push(DecisionRow {
-                field: row.get(1)?,
-                local: row.get(2)?,
-                remote: row.get(3)?,
-                policy: row.get(4)?,
-                resolution: row.get(5)?,
-                id: row.get(6)?,
-            });
-        }
-    }
-    Ok(rows)
-}
-
-const JOURNAL: &str = "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason
-     FROM journal
-     WHERE :id IS NULL OR customer_id = :id
-     ORDER BY seq";
-
-/// Of one customer; the index of unsettled edits finds them.
-const UNSETTLED: &str = "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason
-     FROM journal
-     WHERE customer_id = :id AND settled_at IS NULL
-     ORDER BY seq";
-
-fn journal_row(row: &SqlRow<'_>) -> rusqlite::Result<JournalRow> {
-    Ok(JournalRow {
-        seq: EditSeq(row.get(0)?),
-        customer_id: CustomerId(row.get(1)?),
-        field: row.get(2)?,
-        op: row.get(3)?,
-        value: row.get(4)?,
-        was: row.get(5)?,
-        at: row.get(6)?,
-        author: row.get(7)?,
-        label: row.get(8)?,
-        outcome: row.get::<_, Option<String>>(9)?.as_deref().and_then(Outcome::named),
-        reason: row.get(10)?,
-        decisions: Vec::new(),
-    })
-}
-
 // ---- find --------------------------------------------------------------------------------------------------------
 
 /// The columns that are searched; each has an index that ignores the case of ASCII letters.
@@ -345,8 +270,9 @@ fn find(connection: &Connection, text: &str, limit: usize) -> rusqlite::Result<V
 /// What is asked most, by names of its own; a question of each kind of search.
 pub(super) fn questions() -> Vec<(&'static str, String)> {
     let mut questions = vec![
-        ("pending", UNSETTLED.to_owned()),
-        ("log", JOURNAL.to_owned()),
+        ("pending", history::UNSETTLED.to_owned()),
+        ("log", history::OF_ALL.to_owned()),
+        ("log of a customer", history::OF_ONE.to_owned()),
         ("find a full name", BY_FULL_NAME.to_owned()),
     ];
     questions.extend(SEARCHED.map(|column| (column, by_prefix(column))));

@@ -29,13 +29,15 @@ use crate::clock::Clock;
 use crate::customer::EditSeq;
 use crate::engine::{Event, Stopper, SyncEngine};
 use crate::error::{Error, Failure, Result};
-use crate::store::{FREED_AT, Lock, NEXT_TRY, Store};
+use crate::store::{FREED_AT, LAST_FULL_PULL, Lock, NEXT_TRY, Store};
 use crate::threads;
 use events::Queue;
 
 /// How often a worker says that it lives, and looks whether an edit has waited for long.
 const LIVES_EVERY: Duration = Duration::from_secs(10);
 const LOOK_FOR_OLD_EVERY: Duration = Duration::from_secs(60);
+/// Pages of the list of everybody that are asked for after a sync.
+const PAGES_AT_ONCE: u32 = 4;
 
 /// A background worker; dropping it stops it.
 ///
@@ -403,6 +405,9 @@ impl<R: Remote> Worker<R> {
                 self.queue.push(Event::SyncFinished(report));
                 self.schedule.went_well(job, self.clock.now_ms(), is_short, fastrand::f64());
                 self.remember_the_next_try(None);
+                if job == Job::Sync && !is_short {
+                    self.look_for_deletions();
+                }
             }
             Err(error) => {
                 if error.is_offline() && !std::mem::replace(&mut self.is_offline, true) {
@@ -416,6 +421,24 @@ impl<R: Remote> Worker<R> {
                 }
                 self.remember_the_next_try(Some(self.schedule.due_ms()));
             }
+        }
+    }
+
+    /// A deletion shows in no list of changes: once in a while everybody is asked for, a few pages with each sync, so that
+    /// nobody waits for it. When that fails, the next sync says why.
+    fn look_for_deletions(&mut self) {
+        let Some(every) = self.options.full_every else { return };
+        let is_due = match self.watch.time(LAST_FULL_PULL) {
+            Ok(Some(at)) => (self.clock.utc() - at).abs().to_std().is_ok_and(|since| since >= every),
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        if !is_due {
+            return;
+        }
+        match self.engine.pull_some_or_fail(PAGES_AT_ONCE) {
+            Ok(report) => tracing::debug!(report.deleted, report.complete, "everybody is asked for"),
+            Err(error) => tracing::debug!(code = error.code(), "everybody is asked for another time"),
         }
     }
 

@@ -15,6 +15,9 @@ pub struct SyncerOptions {
     /// While the store says that its quota is used up, what changed there is asked for less often: never later than this.
     /// Edits go up all the same. Default: 15 min.
     pub latest: Duration,
+    /// This often everybody is asked for, to find customers that were deleted: a few pages with each sync for news, until the
+    /// list is through. `None`: never; a pull of everything finds them. Default: a week.
+    pub full_every: Option<Duration>,
     /// This long after an edit, so that edits made together go up together. Default: 2 s.
     pub debounce: Duration,
     /// Never later than this after the first edit that waits, however many follow it. Default: 10 s.
@@ -53,6 +56,7 @@ impl Default for SyncerOptions {
         SyncerOptions {
             every: Duration::from_secs(60),
             latest: Duration::from_secs(15 * 60),
+            full_every: Some(Duration::from_secs(7 * 86_400)),
             debounce: Duration::from_secs(2),
             patience: Duration::from_secs(10),
             retry_base: Duration::from_secs(1),

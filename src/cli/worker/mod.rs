@@ -75,6 +75,9 @@ pub(super) struct Worker {
     /// Never later than this, when the store's quota is short; default: 900000
     #[arg(long, value_name = "N")]
     latest_ms: Option<u32>,
+    /// Ask for everybody this often, a little with each sync, to find deletions; 0: never; default: 604800000, a week
+    #[arg(long, value_name = "N")]
+    full_every_ms: Option<u32>,
     /// Sync this long after an edit; default: 2000
     #[arg(long, value_name = "N")]
     debounce_ms: Option<u32>,
@@ -178,6 +181,9 @@ impl Worker {
         SyncerOptions {
             every: or(self.every_ms, usual.every),
             latest: or(self.latest_ms, usual.latest),
+            full_every: self
+                .full_every_ms
+                .map_or(usual.full_every, |ms| (ms > 0).then(|| Duration::from_millis(ms.into()))),
             debounce: or(self.debounce_ms, usual.debounce),
             patience: or(self.patience_ms, usual.patience),
             retry_base: or(self.retry_base_ms, usual.retry_base),

@@ -56,6 +56,7 @@ pub(super) fn script() -> String {
             ("fraction", &CREDIT_DIGITS.1.to_string()),
         ],
     ));
+    parts.push(include_str!("sql/state.sql").to_owned());
     let now_and_who = format!("{NOW}, {WHO}, 1");
     fill(
         &parts.join("\n"),

@@ -1,0 +1,386 @@
+//! A file grows old: what settled long ago goes, what is asked of one customer walks through nobody else's edits, and what is
+//! personal of a customer that is gone goes when it is said.
+
+#![cfg(all(feature = "cli", feature = "sandbox"))]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::{TimeDelta, Utc};
+use common::{Till, till};
+use serde_json::json;
+use tillsync::rusqlite::Connection;
+use tillsync::{CustomerId, EditSeq, Extent, Store, SyncOptions, Syncer, SyncerOptions};
+
+/// So many settled edits, the first of them years ago and one an hour since; of customers 1 to 50 in turn.
+fn age(till: &Till, edits: i64) {
+    let mut store = till.store();
+    let file = store.connection();
+    file.execute(
+        "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < ?1 - 1)
+         INSERT INTO journal (customer_id, field, op, value, was, at, author, outcome, settled_at, engine_mark)
+         SELECT 1 + n % 50, 'phone', 'set', '\"' || n || '\"', '\"' || (n - 50) || '\"', at, 'ana', 'uploaded', at, 1
+         FROM (SELECT n, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-' || (?1 - n) || ' hours') AS at FROM n)",
+        [edits],
+    )
+    .unwrap();
+    let now = Utc::now();
+    let noted = (0..edits).step_by(24).map(|n| (now - TimeDelta::hours(edits - n), n));
+    let noted = serde_json::to_string(&noted.collect::<Vec<_>>()).unwrap();
+    file.execute("INSERT OR REPLACE INTO state (key, value) VALUES ('newest_rows', ?1)", [noted]).unwrap();
+}
+
+fn rows(till: &Till, table: &str) -> i64 {
+    let count = format!("SELECT count(*) FROM {table}");
+    till.store().connection().query_row(&count, [], |row| row.get(0)).unwrap()
+}
+
+/// Steps of SQLite's machine that something takes.
+fn steps<T>(store: &mut Store, work: impl Fn(&Store) -> T) -> u64 {
+    let steps = Arc::new(AtomicU64::new(0));
+    let count = steps.clone();
+    let counting = move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        false
+    };
+    store.connection().progress_handler(1, Some(counting)).unwrap();
+    work(store);
+    store.connection().progress_handler(0, None::<fn() -> bool>).unwrap();
+    steps.load(Ordering::Relaxed)
+}
+
+// ---- retention ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_sync_removes_a_little_of_what_is_past_its_retention_and_nothing_that_waits() {
+    let till = till(60);
+    age(&till, 24 * 500);
+    till.set(1, "phone", "waits");
+    let long_ago = "UPDATE journal SET at = '2001-01-01T00:00:00.000Z', engine_mark = NOT engine_mark WHERE settled_at IS NULL";
+    till.store().connection().execute(long_ago, []).unwrap();
+    let before = rows(&till, "journal");
+    till.engine().sync().unwrap();
+    let after = rows(&till, "journal");
+    assert!((1_000..=2_400).contains(&(before - after)), "{before}, then {after}");
+    while rows(&till, "journal") > 24 * 401 + 1 {
+        till.engine().sync().unwrap();
+    }
+    till.engine().sync().unwrap();
+    assert!(rows(&till, "journal") >= 24 * 400, "the rest is younger");
+    assert_eq!(till.outcomes(1, "phone").last().unwrap(), "uploaded");
+}
+
+#[test]
+fn how_long_is_an_option_and_for_ever_too() {
+    let mut till = till(3);
+    age(&till, 1_000);
+    till.options = SyncOptions { retention: None, ..till.options.clone() };
+    till.engine().sync().unwrap();
+    assert_eq!(rows(&till, "journal"), 1_000);
+    till.options = SyncOptions { retention: Some(Duration::from_secs(3_600 * 100)), ..till.options.clone() };
+    till.engine().sync().unwrap();
+    assert!((99..=125).contains(&rows(&till, "journal")));
+}
+
+/// What a clock says that was years off when an edit settled, or is so now, makes no edit old.
+#[test]
+fn a_clock_that_was_years_off_makes_nothing_old() {
+    let till = till(3);
+    till.set(1, "phone", "yesterday");
+    till.engine().sync().unwrap();
+    let off = "UPDATE journal SET settled_at = '2001-01-01T00:00:00.000Z', engine_mark = NOT engine_mark";
+    assert_eq!(till.store().connection().execute(off, []).unwrap(), 1);
+    till.engine().sync().unwrap();
+    assert_eq!(rows(&till, "journal"), 1, "it was not there 400 days ago");
+    let noted = format!("[[\"{}\",1]]", (Utc::now() - TimeDelta::days(401)).to_rfc3339());
+    let note = "UPDATE state SET value = ?1 WHERE key = 'newest_rows'";
+    assert_eq!(till.store().connection().execute(note, [noted]).unwrap(), 1);
+    till.engine().sync().unwrap();
+    assert_eq!(rows(&till, "journal"), 0, "now it was");
+}
+
+#[test]
+fn prune_removes_all_of_it_at_once_and_decided_conflicts_too() {
+    let till = till(60);
+    age(&till, 3_000);
+    let [first, second] = [0, 1].map(|nth| i64::from(till.sandbox.ids()[nth]));
+    till.set(first, "phone", "ours");
+    till.office(first, json!({"phone": "theirs"}));
+    till.engine().sync().unwrap();
+    till.set(second, "phone", "pending");
+    till.store().resolve(first, "phone", &tillsync::Keep::Remote, None).unwrap();
+    let ran = till.run(["prune", "--older-than", "90"]);
+    let old = ran.json["removed"].as_u64().unwrap();
+    assert!(ran.exit == Some(0) && (840..=841).contains(&old), "{ran:?}");
+    assert_eq!(rows(&till, "conflict"), 1);
+    let removed = till.run(["prune", "--older-than", "0"]).json["removed"].as_u64();
+    assert_eq!(removed, Some(3_002 - old), "the conflict and its edit are settled as well");
+    assert_eq!((rows(&till, "conflict"), rows(&till, "journal")), (0, 1), "what is pending waits on");
+}
+
+// ---- forgotten ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn what_is_personal_of_a_customer_that_is_gone_leaves_the_file_and_its_log() {
+    let till = till(30);
+    let secret = "Rua das Flores 77";
+    till.set(7, "company", secret);
+    till.engine().sync().unwrap();
+    let ran = till.run(["forget", "7"]);
+    assert_eq!(ran.exit, Some(2));
+    assert!(ran.json["error"]["message"].as_str().unwrap().contains("is in the store"), "{ran:?}");
+    assert!(till.sandbox.delete(7));
+    till.engine().pull(Extent::Full).unwrap();
+    let removed = till.run(["forget", "7"]);
+    assert_eq!((removed.exit, removed.json["removed"].as_u64()), (Some(0), Some(1)));
+    for entry in std::fs::read_dir(till.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{}", path.display());
+    }
+    assert_eq!(till.run(["forget", "7"]).exit, Some(2), "nobody knows it any more");
+}
+
+#[test]
+fn nobody_is_forgotten_of_whom_something_waits() {
+    let till = till(30);
+    till.set(7, "company", "not sent yet");
+    assert!(till.sandbox.delete(7));
+    till.engine().pull(Extent::Full).unwrap();
+    let refused = till.store().forget(7).unwrap_err();
+    assert!(refused.to_string().contains("edits that wait"), "{refused}");
+    till.store().discard(7, None, None).unwrap();
+    assert_eq!(till.store().forget(7).unwrap(), 2, "the edit and the conflict");
+}
+
+// ---- deletions ---------------------------------------------------------------------------------------------------
+
+/// Whoever was deleted shows in no list of changes: the worker asks for everybody now and then, a little with each sync.
+#[test]
+fn the_worker_finds_a_deletion_by_itself_a_few_pages_at_a_time() {
+    let till = till(1_600);
+    let gone = i64::from(till.sandbox.ids()[1_500]);
+    assert!(till.sandbox.delete(i32::try_from(gone).unwrap()));
+    let options = SyncerOptions {
+        every: Duration::from_millis(100),
+        full_every: Some(Duration::from_secs(3_600)),
+        look: Duration::from_millis(20),
+        ..SyncerOptions::default()
+    };
+    let (syncer, _events) = Syncer::start(till.engine(), options.clone()).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(till.store().get(gone).unwrap().is_some(), "the last time was just now");
+    assert!(syncer.stop(Duration::from_secs(5)));
+    let long_ago = "UPDATE state SET value = '2026-01-01T00:00:00Z' WHERE key = 'last_full_pull_at'";
+    assert_eq!(till.store().connection().execute(long_ago, []).unwrap(), 1);
+    till.sandbox.clear_requests();
+    let (_syncer, _events) = Syncer::start(till.engine(), options).unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while till.store().get(gone).unwrap().is_some() {
+        assert!(Instant::now() < until, "it was not found");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let asked: Vec<bool> = till
+        .sandbox
+        .requests()
+        .iter()
+        .map(|request| format!("{request:?}").contains("date_modified"))
+        .collect();
+    let in_a_row = asked.split(|for_news| *for_news).map(<[bool]>::len).max().unwrap();
+    assert!(asked.iter().filter(|for_news| !**for_news).count() >= 7, "{asked:?}");
+    assert!(in_a_row <= 6, "other syncs come in between: {asked:?}");
+}
+
+// ---- pages -------------------------------------------------------------------------------------------------------
+
+#[test]
+fn the_log_is_read_page_by_page_newest_first() {
+    let till = till(60);
+    age(&till, 1_000);
+    till.set(7, "phone", "newest");
+    let store = till.store();
+    for id in [None, Some(CustomerId(7))] {
+        let all = store.journal(id).unwrap();
+        let (mut paged, mut before) = (Vec::new(), None);
+        loop {
+            let page = store.journal_page(id, before, 7).unwrap();
+            let Some(last) = page.last() else { break };
+            before = Some(last.seq);
+            paged.extend(page);
+        }
+        paged.reverse();
+        assert_eq!(paged, all);
+    }
+    let seqs = |arguments: &[&str]| -> Vec<i64> {
+        let ran = till.run(arguments.iter().copied());
+        ran.json.as_array().unwrap().iter().map(|row| row["seq"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(seqs(&["log", "--limit", "2"]), [1_000, 1_001]);
+    assert_eq!(seqs(&["log", "7", "--limit", "2", "--before", "1001"]), [907, 957]);
+    assert_eq!(seqs(&["log"]).len(), 1_000);
+}
+
+#[test]
+fn lists_of_what_waits_are_read_page_by_page() {
+    let till = till(12);
+    let ids: Vec<i64> = till.sandbox.ids().into_iter().map(i64::from).collect();
+    for id in ids.iter().copied() {
+        till.set(id, "phone", "ours");
+        till.office(id, json!({"phone": "theirs"}));
+    }
+    till.engine().sync().unwrap();
+    let store = till.store();
+    let all = store.conflicts().unwrap();
+    assert_eq!(all.len(), 12);
+    assert_eq!(store.conflicts_page(0, 5).unwrap(), all[..5]);
+    assert_eq!(store.conflicts_page(all[4].id, 100).unwrap(), all[5..]);
+    let after = all[9].id.to_string();
+    let ran = till.run(["conflicts", "--after", &after, "--limit", "1"]);
+    assert_eq!(ran.json[0]["id"], all[10].id);
+    assert_eq!(ran.json.as_array().unwrap().len(), 1);
+    let taken = till.local(ids[0], "email");
+    for id in &ids[1..5] {
+        till.set(*id, "email", taken.trim_matches('"'));
+    }
+    till.engine().sync().unwrap();
+    let all = store.rejected().unwrap();
+    assert_eq!(all.len(), 4);
+    assert_eq!(store.rejected_page(EditSeq(0), 3).unwrap(), all[..3]);
+    let (after, limit) = (all[2].seq.to_string(), "5");
+    assert_eq!(till.run(["rejected", "--after", &after, "--limit", limit]).json[0]["seq"], all[3].seq.0);
+}
+
+#[test]
+fn what_is_asked_of_one_customer_costs_the_same_in_an_old_file() {
+    let (young, old) = (till(60), till(60));
+    age(&young, 2_000);
+    age(&old, 40_000);
+    let costs = [&young, &old].map(|till| {
+        till.set(7, "phone", "newest");
+        let (mut store, id) = (till.store(), Some(CustomerId(7)));
+        [
+            steps(&mut store, |store| store.journal_page(id, None, 20).unwrap()),
+            steps(&mut store, |store| store.journal_page(None, None, 20).unwrap()),
+            steps(&mut store, |store| store.pending(7).unwrap()),
+            steps(&mut store, |store| store.status().unwrap()),
+            steps(&mut store, |store| store.conflicts().unwrap()),
+            steps(&mut store, |store| store.rejected().unwrap()),
+            steps(&mut store, |store| store.diff(&[]).unwrap()),
+        ]
+    });
+    for (few, many) in costs[0].iter().zip(&costs[1]) {
+        assert!(many * 10 <= few * 11 + 100, "{costs:?}");
+    }
+}
+
+// ---- what a long text costs ----------------------------------------------------------------------------------------
+
+#[test]
+fn a_line_added_to_a_long_note_at_every_sale_costs_a_line() {
+    let till = till(1);
+    let mut note = "a line of a customer's note\n".repeat(400);
+    for sale in 0..20 {
+        note += &format!("sale {sale}\n");
+        till.set(1, "notes", &note);
+        till.engine().push().unwrap();
+    }
+    let (bytes, value): (i64, String) = till
+        .store()
+        .connection()
+        .query_row(
+            "SELECT sum(length(value) + length(was)), max(value) FROM journal WHERE seq > 1",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert!(bytes < 20 * 500, "{bytes} bytes of twenty lines that were added to {}", note.len());
+    assert!(value.starts_with("\"…") && value.ends_with("\\n\""), "{value}");
+}
+
+// ---- an app's screens ----------------------------------------------------------------------------------------------
+
+#[test]
+fn an_app_sees_of_each_customer_what_waits() {
+    let till = till(20);
+    for id in [1, 2] {
+        till.set(id, "phone", "ours");
+    }
+    till.set(2, "email", "customer1@example.com");
+    let taken = till.local(1, "email");
+    till.set(2, "email", taken.trim_matches('"'));
+    till.office(1, json!({"phone": "theirs"}));
+    till.engine().sync().unwrap();
+    till.set(1, "company", "Lima");
+    till.set(3, "company", "Okafor");
+    till.set(3, "notes", "two fields");
+    let seen = till.run(["status"]);
+    assert_eq!(seen.json["pending_fields"], 3);
+    let mut store = till.store();
+    let app = store.connection();
+    let mut statement = app
+        .prepare(
+            "SELECT id, state, pending_fields, rejected, in_conflict, since FROM customer_state ORDER BY id",
+        )
+        .unwrap();
+    let states = statement
+        .query_map([], |row| {
+            assert!(row.get::<_, String>(5)?.starts_with("20"));
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        })
+        .unwrap();
+    let states: Vec<(i64, String, i64, i64, i64)> = states.map(Result::unwrap).collect();
+    assert_eq!(
+        states,
+        [
+            (1, "conflict".to_owned(), 1, 0, 1),
+            (2, "rejected".to_owned(), 0, 1, 0),
+            (3, "pending".to_owned(), 2, 0, 0)
+        ]
+    );
+    let (pulled, waiting, oldest): (String, i64, String) = app
+        .query_row("SELECT last_pull_at, waiting, oldest_at FROM sync_state", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .unwrap();
+    assert_eq!((waiting, &pulled[..2], &oldest[..2]), (3, "20", "20"));
+}
+
+/// The views follow what is unsettled: no walk through customers, settled edits or decided conflicts.
+#[test]
+fn the_views_of_an_app_walk_through_nothing_that_grows() {
+    let till = till(1);
+    let mut store = till.store();
+    let app = store.connection();
+    for query in [
+        "SELECT * FROM sync_state",
+        "SELECT * FROM customer_state",
+        "SELECT * FROM customer_state WHERE id = 42",
+        "SELECT customer.id, state FROM customer LEFT JOIN customer_state USING (id) WHERE customer.email = 'a' COLLATE NOCASE",
+    ] {
+        let plan = plan(app, query);
+        let large = ["SCAN customer", "SCAN snapshot", "SCAN journal", "SCAN conflict", "SCAN j", "SCAN c"];
+        let is_walk = |step: &str| {
+            large.iter().any(|large| {
+                step.strip_prefix(large).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            })
+        };
+        let walks = plan.iter().filter(|step| is_walk(step));
+        let walks: Vec<&String> = walks
+            .filter(|step| !step.contains("journal_unsettled") && !step.contains("conflict_open"))
+            .collect();
+        assert!(walks.is_empty(), "{query}: {plan:?}");
+    }
+    let one = plan(app, "SELECT * FROM customer_state WHERE id = 42");
+    assert!(one.iter().any(|step| step.contains("journal_unsettled (customer_id=?)")), "{one:?}");
+    assert!(one.iter().any(|step| step.contains("conflict_open (customer_id=?)")), "{one:?}");
+}
+
+fn plan(app: &Connection, query: &str) -> Vec<String> {
+    let mut statement = app.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+    let steps = statement.query_map([], |row| row.get(3)).unwrap();
+    steps.map(Result::unwrap).collect()
+}
