@@ -51,6 +51,14 @@ impl HttpOptions {
         }
     }
 
+    /// Whether URL and store hash can be what they should, without asking the store.
+    ///
+    /// # Errors
+    /// When the URL is none, would send the token in the clear, or the store hash is none.
+    pub fn check(&self) -> Result<()> {
+        url(&self.clone().settled()?).map(|_| ())
+    }
+
     /// The same with URL and store hash taken apart, where one of them is what was copied from the control panel:
     /// `https://api.bigcommerce.com/stores/abc123/v3/`. [`HttpRemote::new`] does that by itself; this is for whoever
     /// needs the hash before.

@@ -75,7 +75,7 @@ const COMMANDS: &str = "edit, credit, show, find, diff, status, report, log, con
                         pull, push, sync, wait, backup, prune, forget, sync_now, pause, resume, worker";
 
 fn read<T: DeserializeOwned>(request: &str) -> Result<T, Refusal> {
-    serde_json::from_str(request).map_err(|e| Refusal::json("the request", &e))
+    serde_json::from_str(request).map_err(|e| Refusal::object::<T>("the request", request, &e))
 }
 
 fn json(document: &impl Serialize) -> Answer {

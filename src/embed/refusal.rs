@@ -2,9 +2,12 @@
 //! `limit` where it is about such. The last one of each thread is kept.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::error::{About, Error};
 
@@ -76,17 +79,30 @@ impl Refusal {
         Refusal::told("unexpected", message, Some("standard error says where; every edit is kept"))
     }
 
-    /// What is wrong with JSON that came in. The value itself is left out: it may be a password in the wrong place.
+    /// What is wrong with JSON that came in, of which no name can be made out. The value itself is left out: it may be a
+    /// password in the wrong place.
     pub(crate) fn json(what: &str, error: &serde_json::Error) -> Refusal {
+        Refusal::usage(format!("{what}: {}", expected(&error.to_string())))
+    }
+
+    /// What is wrong with an object that came in, by the name of what is: which, what it should be, and of which kind it is.
+    pub(crate) fn object<T: DeserializeOwned>(what: &str, json: &str, error: &serde_json::Error) -> Refusal {
+        let Some((name, given, error)) = culprit::<T>(json) else { return Refusal::json(what, error) };
         let words = error.to_string();
-        let told = words.rsplit_once(", expected ").and_then(|(before, expected)| {
-            let kind = ["invalid type", "invalid value", "invalid length", "unknown variant"]
-                .into_iter()
-                .find(|kind| before.starts_with(kind))?;
-            Some(format!("{kind}, expected {expected}"))
-        });
-        let words = told.unwrap_or(words);
-        Refusal::usage(format!("{what}: {words}"))
+        let message =
+            match words.strip_prefix("unknown field ").and_then(|words| words.split_once(", expected ")) {
+                Some((_, known)) => {
+                    let known = known.split(" at line ").next().unwrap_or(known).replace("one of ", "");
+                    format!("{what}: {name}: is none that is known; known: {}", known.replace('`', ""))
+                }
+                None => {
+                    let expected = expected(&words);
+                    let expected = expected.split(" at line ").next().unwrap_or(&expected);
+                    format!("{what}: {name}: {}, and {} was given", in_words(expected), kind(&name, &given))
+                }
+            };
+        let about = About { field: Some(name), ..About::default() };
+        Refusal { about, ..Refusal::usage(message) }
     }
 
     /// As JSON; remembered as the last of this thread.
@@ -95,6 +111,58 @@ impl Refusal {
         // A thread that is just ending has nobody who could ask.
         _ = LAST.try_with(|last| *last.borrow_mut() = Some(json.clone()));
         json
+    }
+}
+
+/// What was expected, without what was there.
+fn expected(words: &str) -> String {
+    let told = words.rsplit_once(", expected ").and_then(|(before, expected)| {
+        let kind = ["invalid type", "invalid value", "invalid length", "unknown variant"]
+            .into_iter()
+            .find(|kind| before.starts_with(kind))?;
+        Some(format!("{kind}, expected {expected}"))
+    });
+    told.unwrap_or_else(|| words.to_owned())
+}
+
+/// The name whose value alone is refused too, and its JSON.
+fn culprit<T: DeserializeOwned>(json: &str) -> Option<(String, String, serde_json::Error)> {
+    let names: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json).ok()?;
+    names.into_iter().find_map(|(name, value)| {
+        let alone = serde_json::to_string(&BTreeMap::from([(&name, &value)])).ok()?;
+        let error = serde_json::from_str::<T>(&alone).err()?;
+        let is_it = error.is_data() && !error.to_string().starts_with("missing field");
+        is_it.then(|| (name, value.get().to_owned(), error))
+    })
+}
+
+/// What a type of Rust is to people.
+fn in_words(expected: &str) -> String {
+    let expected = expected.split(", expected ").last().unwrap_or(expected);
+    let is_whole = ["u8", "u16", "u32", "u64", "usize"].contains(&expected);
+    match expected {
+        _ if is_whole => "must be a whole number from 0 on".to_owned(),
+        "i64" | "i32" => "must be a whole number".to_owned(),
+        "a boolean" => "must be true or false".to_owned(),
+        "a string" | "path string" => "must be text".to_owned(),
+        "a sequence" => "must be a list".to_owned(),
+        "a map" => "must be an object".to_owned(),
+        other if other.starts_with("struct ") => "must be an object".to_owned(),
+        other => format!("must be {}", other.replace('`', "")),
+    }
+}
+
+/// Of which kind a value is. Numbers are told, but for those that may be a secret; texts are not.
+fn kind(name: &str, json: &str) -> String {
+    let may_be_secret = ["token", "key", "password"].iter().any(|word| name.contains(word));
+    match json.trim_start().as_bytes().first() {
+        Some(b'"') => "text".to_owned(),
+        Some(b'[') => "a list".to_owned(),
+        Some(b'{') => "an object".to_owned(),
+        Some(b'n') => "null".to_owned(),
+        Some(b't' | b'f') => json.trim().to_owned(),
+        _ if may_be_secret => "a number".to_owned(),
+        _ => json.trim().to_owned(),
     }
 }
 
@@ -131,6 +199,36 @@ mod tests {
         let error = serde_json::from_str::<Side>("\"hunter2, expected x\"").unwrap_err();
         let said = Refusal::json("the request", &error).message;
         assert!(said.starts_with("the request: unknown variant, expected `Local` or `Remote` at"), "{said}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_object_is_told_by_its_name() {
+        #[derive(Debug, Default, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        #[allow(dead_code, reason = "they are only read")]
+        struct Options {
+            timeout_ms: Option<u64>,
+            create: Option<bool>,
+            author: Option<String>,
+            pin_key: Option<u64>,
+        }
+        let wrong = |json: &str| {
+            let error = serde_json::from_str::<Options>(json).unwrap_err();
+            let refusal = Refusal::object::<Options>("the options", json, &error);
+            (refusal.message, refusal.about.field.unwrap_or_default())
+        };
+        let check = |json: &str, name: &str, words: &str| {
+            assert_eq!(wrong(json), (format!("the options: {name}: {words}"), name.to_owned()), "{json}");
+        };
+        let whole = "must be a whole number from 0 on, and";
+        check(r#"{"author":"ana","timeout_ms":"hunter2"}"#, "timeout_ms", &format!("{whole} text was given"));
+        check(r#"{"timeout_ms":-5}"#, "timeout_ms", &format!("{whole} -5 was given"));
+        check(r#"{"pin_key":-1234}"#, "pin_key", &format!("{whole} a number was given"));
+        check(r#"{"create":"yes"}"#, "create", "must be true or false, and text was given");
+        check(r#"{"author":[1]}"#, "author", "must be text, and a list was given");
+        let known = "is none that is known; known: timeout_ms, create, author, pin_key";
+        check(r#"{"api_uri":"hunter2"}"#, "api_uri", known);
+        assert!(wrong("[").0.starts_with("the options: "));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::{Refusal, policies};
 use crate::api::{HttpOptions, HttpRemote};
@@ -107,10 +108,10 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn parse<'j, T: Default + Deserialize<'j>>(what: &str, json: Option<&'j str>) -> Result<T, Refusal> {
+fn parse<T: Default + DeserializeOwned>(what: &str, json: Option<&str>) -> Result<T, Refusal> {
     match json.map(str::trim).filter(|json| !json.is_empty()) {
         None => Ok(T::default()),
-        Some(json) => serde_json::from_str(json).map_err(|e| Refusal::json(what, &e)),
+        Some(json) => serde_json::from_str(json).map_err(|e| Refusal::object::<T>(what, json, &e)),
     }
 }
 
@@ -122,13 +123,19 @@ impl Till {
         }
         let key = key(&mut options)?;
         let create = options.create.unwrap_or(true);
+        let (author, policies) = (options.author.take(), std::mem::take(&mut options.policies).into());
+        let way = Way::of(options);
+        let named = way.check()?;
         let store = Store::open_with(path, StoreOptions { create, key: key.clone() })?;
+        if let Some(store_hash) = named {
+            store.refuse_other_store(&store_hash)?;
+        }
         Ok(Till {
             path: PathBuf::from(path),
             key,
-            author: options.author.clone(),
-            policies: std::mem::take(&mut options.policies).into(),
-            way: Way::of(options),
+            author,
+            policies,
+            way,
             store: Mutex::new(store),
             engine: Mutex::default(),
             stopper: OnceLock::new(),
@@ -299,6 +306,18 @@ impl Way {
         }
     }
 
+    /// Whether what was given of the way to the store can be one: found out before the file is made, and not by the first sync.
+    /// Returns the store hash, if one is named. The token is asked for when it is needed.
+    fn check(&self) -> Result<Option<String>, Refusal> {
+        let usual = HttpOptions::new(self.store_hash.clone().unwrap_or_default(), "not asked for yet");
+        let given = HttpOptions { api_url: self.api_url.clone().unwrap_or(usual.api_url), ..usual };
+        let settled = given.settled()?;
+        let named = Some(settled.store_hash.clone()).filter(|hash| !hash.is_empty());
+        let whole = HttpOptions { store_hash: named.clone().unwrap_or_else(|| "any".to_owned()), ..settled };
+        whole.check()?;
+        Ok(named)
+    }
+
     fn http(&self, store: &Store) -> Result<HttpOptions, Refusal> {
         let recorded = store.store_hash()?;
         let usual = HttpOptions::new(self.store_hash.clone().unwrap_or_default(), self.token()?);
@@ -370,5 +389,39 @@ impl From<WorkerOptions> for SyncerOptions {
             events: options.events.unwrap_or(usual.events),
             ..usual
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_the_way_to_the_store_is_refused_when_the_till_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        let open = |options: &str| Till::open(path.to_str().unwrap(), Some(options)).map(|_| ());
+        let refused = |options: &str| open(options).err().unwrap().tell();
+        for options in [
+            r#"{"api_url":"http://example.com"}"#,
+            r#"{"api_url":"example"}"#,
+            r#"{"store_hash":"a b"}"#,
+            r#"{"api_url":"https://api.bigcommerce.com/stores/abc123/v3","store_hash":"other1"}"#,
+            r#"{"timeout_ms":"long"}"#,
+        ] {
+            assert!(refused(options).contains(r#""code":"usage""#), "{options}");
+            assert!(!path.exists(), "{options}: nothing is made");
+        }
+        open(r#"{"store_hash":"abc123"}"#).unwrap();
+        let mut store = Store::open(&path).unwrap();
+        store.bind_store("abc123").unwrap();
+        open(r#"{"store_hash":"mistyped1"}"#).unwrap();
+        store.set_state("last_pull_at", Some("2026-01-01T00:00:00.000Z")).unwrap();
+        let said = refused(r#"{"store_hash":"other1"}"#);
+        assert!(said.contains("wrong_store") && said.contains("abc123") && said.contains("other1"), "{said}");
+        open(r#"{"api_url":"https://api.bigcommerce.com/stores/abc123/v3/"}"#).unwrap();
+        open("{}").unwrap();
     }
 }

@@ -125,6 +125,21 @@ impl Store {
         self.state("store_hash")
     }
 
+    /// Refuses a store that is not the one of this file. A file into which nothing was pulled yet is of none.
+    ///
+    /// # Errors
+    /// When the file belongs to another store.
+    #[cfg(any(feature = "ffi", feature = "extension"))]
+    pub(crate) fn refuse_other_store(&self, given: &str) -> Result<()> {
+        let path = self.path.clone();
+        self.engine_read(|transaction| match recorded_store(transaction)? {
+            Some(recorded) if recorded != given => {
+                Err(Error::from(Failure::WrongStore { path, recorded, given: given.to_owned() }).into())
+            }
+            _ => Ok(()),
+        })
+    }
+
     /// Binds the file to a store, for good once anything was pulled: a mistyped hash must not spoil a fresh file. An API
     /// path stands for the hash in it.
     ///
