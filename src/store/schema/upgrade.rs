@@ -39,6 +39,13 @@ const TRIGGERS: &str = "triggers";
 /// The key of `state` under which stand the tables that are not as they should be, and cannot be built anew.
 pub(in crate::store) const MISSHAPEN: &str = "tables_misshapen";
 
+/// The migrations by their numbers: by the names of their files the tenth comes before the second.
+fn in_order() -> Vec<refinery::Migration> {
+    let mut all = embedded::migrations::runner().get_migrations().clone();
+    all.sort_by_key(refinery::Migration::version);
+    all
+}
+
 /// The newest migration of this build.
 pub(in crate::store) fn newest() -> i64 {
     embedded::migrations::runner().get_migrations().iter().map(|m| i64::from(m.version())).max().unwrap_or(0)
@@ -119,9 +126,8 @@ fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// The tables of this build, into an empty database.
 pub(super) fn tables_into(connection: &Connection) -> rusqlite::Result<()> {
-    let runner = embedded::migrations::runner();
-    let mut all = runner.get_migrations().iter();
-    all.try_for_each(|migration| connection.execute_batch(migration.sql().unwrap_or_default()))
+    let all = in_order();
+    all.iter().try_for_each(|migration| connection.execute_batch(migration.sql().unwrap_or_default()))
 }
 
 /// An app's triggers and unique indexes on our tables, which may refuse what the engine writes: the name, and the statement;
@@ -214,8 +220,7 @@ fn migrate(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     move_history(transaction)?;
     let mut seen = transaction.prepare("SELECT version FROM tillsync_schema_history")?;
     let seen: BTreeSet<i64> = seen.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let runner = embedded::migrations::runner();
-    for migration in runner.get_migrations().iter().filter(|m| !seen.contains(&i64::from(m.version()))) {
+    for migration in in_order().iter().filter(|m| !seen.contains(&i64::from(m.version()))) {
         transaction.execute_batch(migration.sql().unwrap_or_default())?;
         transaction.execute(
             "INSERT INTO tillsync_schema_history (version, name, applied_on, checksum)
