@@ -130,6 +130,8 @@ pub enum Failure {
     NoThread(String),
     #[error("the store cannot be reached: {0}")]
     Offline(String),
+    #[error("whoever answers in the place of the store cannot show that it is the store: {0}")]
+    Certificate(String),
     #[error("the store did not do its part, {tries} times: {last}")]
     Unavailable { tries: u32, last: String },
     #[error("the store refused the {what} ({status}): {words}")]
@@ -300,6 +302,7 @@ impl Error {
             Failure::TornDown { .. } => "torn_down",
             Failure::NoThread(_) => "no_thread",
             Failure::Offline(_) => "offline",
+            Failure::Certificate(_) => "certificate",
             Failure::Unavailable { .. } => "unavailable",
             Failure::Auth { .. } => "auth",
             Failure::Protocol(_) => "protocol",
@@ -409,6 +412,10 @@ impl Error {
                 "too many run for this user or on this machine (ulimit -u); every edit is kept; try again"
             }
             Failure::Offline(_) => "every edit is kept; sync again when the network is back",
+            Failure::Certificate(_) => {
+                "every edit is kept. Look at the clock of this till first; then at what stands in between: a proxy or a network that signs \
+                 by itself, whose authority is to be trusted (--roots PEM), or is not"
+            }
             Failure::Unavailable { .. } => "every edit is kept; sync again later",
             Failure::Auth { .. } => "every edit is kept; correct it and sync again",
             Failure::Stopped => "every edit is kept; the next sync goes on from there",

@@ -47,7 +47,7 @@ pub mod extension {
     pub use crate::embed::by_file::{Session, in_transaction, not_usable};
 }
 
-pub use api::{HttpOptions, HttpRemote, Remote, Request};
+pub use api::{HttpOptions, HttpProxy, HttpRemote, Remote, Request, Roots};
 pub use clock::{Clock, SystemClock};
 pub use customer::{
     Access, Attributes, BadRecord, BatchId, CustomerId, Edit, EditError, EditSeq, FIELDS, Field, FieldId,

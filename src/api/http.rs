@@ -2,9 +2,12 @@
 //! at once: three updates, and two reads beside them.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +15,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::{HeaderMap, Response, Uri};
-use ureq::{Agent, Body};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body, Proxy};
 
 use super::{Remote, Request};
 use crate::error::{Error, Result};
@@ -38,6 +42,62 @@ pub struct HttpOptions {
     pub access_token: SecretString,
     /// For one request, in all; connecting may take a third of it. Default: 30 s.
     pub timeout: Duration,
+    /// What stands between this till and the store by the till's own will. Never for loopback addresses: a request in the clear
+    /// would show the token to it. Default: what the environment says.
+    pub proxy: HttpProxy,
+    /// Whose word is believed on who the store is. Default: that of the system's authorities.
+    pub roots: Roots,
+}
+
+/// A proxy for requests.
+#[derive(Clone, Debug, Default)]
+pub enum HttpProxy {
+    /// As `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY` say, but for what `NO_PROXY` names.
+    #[default]
+    Environment,
+    /// None, whatever the environment says.
+    None,
+    /// This one: `http://user:password@host:port`.
+    Url(SecretString),
+}
+
+impl FromStr for HttpProxy {
+    type Err = Infallible;
+
+    /// `none`, or the URL of one.
+    fn from_str(text: &str) -> Result<HttpProxy, Infallible> {
+        Ok(match text.trim() {
+            "" => HttpProxy::Environment,
+            "none" => HttpProxy::None,
+            url => HttpProxy::Url(url.into()),
+        })
+    }
+}
+
+/// Who may sign the certificate of the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// The authorities that the system trusts, a shop's own among them; those that are built in where the system has none.
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded.
+    #[default]
+    System,
+    /// Those of Mozilla's list, as it was when this library was built.
+    BuiltIn,
+    /// Those in a file of PEM, and no others.
+    Pem(PathBuf),
+}
+
+impl FromStr for Roots {
+    type Err = Infallible;
+
+    /// `system`, `built-in`, or a file.
+    fn from_str(text: &str) -> Result<Roots, Infallible> {
+        Ok(match text.trim() {
+            "" | "system" => Roots::System,
+            "built-in" => Roots::BuiltIn,
+            path => Roots::Pem(path.into()),
+        })
+    }
 }
 
 impl HttpOptions {
@@ -48,6 +108,8 @@ impl HttpOptions {
             store_hash: store_hash.into(),
             access_token: access_token.into(),
             timeout: Duration::from_secs(30),
+            proxy: HttpProxy::default(),
+            roots: Roots::default(),
         }
     }
 
@@ -143,7 +205,8 @@ impl HttpRemote {
     fn calling(options: &HttpOptions, call: Call) -> Result<HttpRemote> {
         let options = &options.clone().settled()?;
         let updates = Arc::<Mutex<Updates>>::default();
-        let (agent, url, token) = (agent(options.timeout), url(options)?, token(options)?);
+        let (url, token) = (url(options)?, token(options)?);
+        let agent = agent(options, &url)?;
         let caller = Caller { agent, url, token, updates: updates.clone() };
         let (jobs, inbox) = mpsc::channel();
         let inbox = Arc::new(Mutex::new(inbox));
@@ -239,8 +302,9 @@ impl Caller {
     }
 }
 
-fn agent(timeout: Duration) -> Agent {
-    Agent::config_builder()
+fn agent(options: &HttpOptions, url: &str) -> Result<Agent> {
+    let timeout = options.timeout;
+    let config = Agent::config_builder()
         .user_agent(concat!("tillsync/", env!("CARGO_PKG_VERSION")))
         .http_status_as_error(false)
         .max_redirects(0)
@@ -249,8 +313,56 @@ fn agent(timeout: Duration) -> Agent {
         .timeout_connect(Some(timeout / 3))
         .timeout_resolve(Some(timeout / 3))
         .max_idle_connections_per_host(THREADS)
-        .build()
-        .new_agent()
+        .proxy(proxy(options, url)?);
+    let config = match url.starts_with("https:") {
+        true => config.tls_config(TlsConfig::builder().root_certs(roots(&options.roots)?).build()),
+        false => config,
+    };
+    Ok(config.build().new_agent())
+}
+
+/// None for this very machine: what is sent in the clear is sent nowhere else.
+fn proxy(options: &HttpOptions, url: &str) -> Result<Option<Proxy>> {
+    let host = url.parse::<Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default();
+    match &options.proxy {
+        _ if is_loopback(&host) => Ok(None),
+        HttpProxy::None => Ok(None),
+        HttpProxy::Environment => Ok(Proxy::try_from_env()),
+        // What is wrong with it is not repeated: it may hold a password.
+        HttpProxy::Url(text) => Proxy::new(text.expose_secret())
+            .map(Some)
+            .map_err(|_| Error::usage("the proxy is no URL such as http://proxy.example.com:8080")),
+    }
+}
+
+fn roots(roots: &Roots) -> Result<RootCerts> {
+    let certificates = match roots {
+        Roots::BuiltIn => return Ok(RootCerts::WebPki),
+        Roots::System => rustls_native_certs::load_native_certs().certs,
+        Roots::Pem(path) => {
+            let named = |why: String| Error::usage(format!("the authorities in {}: {why}", path.display()));
+            let text = std::fs::read(path).map_err(|e| named(e.to_string()))?;
+            let found: Vec<Certificate<'static>> = parse_pem(&text)
+                .filter_map(|item| match item {
+                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                    _ => None,
+                })
+                .collect();
+            return match found.is_empty() {
+                true => Err(named("there is no certificate in it, in PEM".to_owned())),
+                false => Ok(RootCerts::new_with_certs(&found)),
+            };
+        }
+    };
+    if certificates.is_empty() {
+        tracing::info!("the system trusts no authority, or does not tell: those that are built in are taken");
+        return Ok(RootCerts::WebPki);
+    }
+    let certificates: Vec<_> = certificates
+        .iter()
+        .map(|certificate| Certificate::from_der(certificate.as_ref()).to_owned())
+        .collect();
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 fn url(options: &HttpOptions) -> Result<String> {
@@ -345,11 +457,41 @@ fn trouble(error: &ureq::Error, is_update: bool) -> Trouble {
         ureq::Error::Io(e) => !is_update && matches!(e.kind(), HostUnreachable | NetworkUnreachable),
         _ => false,
     };
+    if let Some(problem) = certificate_problem(error) {
+        return Trouble::Certificate(problem);
+    }
     match error {
         _ if is_offline => Trouble::Offline(words),
         ureq::Error::Timeout(_) => Trouble::TooMuch { why: words, begun: Vec::new() },
         _ => Trouble::Broken(words),
     }
+}
+
+/// What is wrong with the certificate, if that is what it was: the connection never stood.
+fn certificate_problem(error: &ureq::Error) -> Option<String> {
+    use rustls::CertificateError::*;
+    let refused = match error {
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
+        _ => return None,
+    };
+    let rustls::Error::InvalidCertificate(why) = refused else { return None };
+    let now = Utc::now().format("%Y-%m-%d %H:%M");
+    Some(match why {
+        Expired | ExpiredContext { .. } => {
+            format!("its certificate has expired, if it is {now} as the clock of this till says")
+        }
+        NotValidYet | NotValidYetContext { .. } => {
+            format!("its certificate is not valid yet, if it is {now} as the clock of this till says")
+        }
+        UnknownIssuer | BadSignature => {
+            "its certificate is signed by an authority that this till does not know".to_owned()
+        }
+        NotValidForName | NotValidForNameContext { .. } => {
+            "its certificate is that of another host".to_owned()
+        }
+        other => format!("its certificate is not trusted ({other})"),
+    })
 }
 
 /// Whether a name was not found, which is how most tills without a network find out. The standard library has no kind for

@@ -347,7 +347,7 @@ fn remote(till: &Till, store: Option<&Store>, checks: &mut Vec<Check>) {
         return checks.push(wrong);
     }
     match ask(remote, options.timeout) {
-        Err(why) => checks.push(Check::bad("store", Exit::Offline, why)),
+        Err(check) => checks.push(check),
         Ok(answer) => {
             checks.push(Check::good("store", format!("{} answers", options.api_url)));
             checks.push(token(&answer, &options.store_hash));
@@ -366,14 +366,19 @@ fn other_store(store: Option<&Store>, given: &str) -> Option<Check> {
 }
 
 /// One small read.
-fn ask(mut remote: HttpRemote, timeout: Duration) -> Result<Answer, String> {
+fn ask(mut remote: HttpRemote, timeout: Duration) -> Result<Answer, Check> {
+    let silent = |why: &str| Check::bad("store", Exit::Offline, why);
     remote.start(Ticket(0), Request::ByIds(vec![CustomerId(1)]));
     match remote.next(Some(timeout + Duration::from_secs(1))) {
         Some((_, Ok(answer))) => Ok(answer),
         Some((_, Err(Trouble::Offline(why) | Trouble::Broken(why) | Trouble::TooMuch { why, .. }))) => {
-            Err(why)
+            Err(silent(&why))
         }
-        None => Err("no answer in time".to_owned()),
+        Some((_, Err(Trouble::Certificate(why)))) => {
+            let advice = "the clock of this till may be wrong, or what stands in between signs by itself (see --roots)";
+            Err(Check::bad("certificate", Exit::Offline, format!("{why}: {advice}")))
+        }
+        None => Err(silent("no answer in time")),
     }
 }
 

@@ -89,6 +89,7 @@ impl Failed {
     pub(super) fn of_event(code: &'static str, message: String, hint: Option<&'static str>) -> Failed {
         let (exit, passes) = match code {
             "offline" | "unavailable" => (Exit::Offline, true),
+            "certificate" => (Exit::Offline, false),
             "busy" | "locked" | "disk_full" => (Exit::Database, true),
             "protocol" | "stopped" | "unexpected" => (Exit::Unexpected, true),
             "auth" => (Exit::Refused, false),
@@ -214,7 +215,7 @@ impl From<tillsync::Error> for Failed {
 fn class(error: &tillsync::Error) -> Exit {
     match error {
         error if error.is_usage() => Exit::Usage,
-        error if error.is_offline() => Exit::Offline,
+        error if error.is_offline() || error.code() == "certificate" => Exit::Offline,
         error if error.is_auth() => Exit::Refused,
         error if error.is_database() => Exit::Database,
         _ => Exit::Unexpected,

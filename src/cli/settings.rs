@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use clap::Args;
 use tillsync::{
-    HttpOptions, HttpRemote, Key, Policies, SecretString, Store, StoreOptions, SyncEngine, SyncOptions,
+    HttpOptions, HttpProxy, HttpRemote, Key, Policies, Roots, SecretString, Store, StoreOptions, SyncEngine,
+    SyncOptions,
 };
 
 use super::exit::Failed;
@@ -62,6 +63,22 @@ pub(super) struct Settings {
     #[arg(long, global = true, value_name = "SECONDS", env = "TILLSYNC_TIMEOUT", hide_env_values = true)]
     #[arg(default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=MOST_SECONDS))]
     timeout: u64,
+
+    /// A proxy, or none; default: as the environment says (ALL_PROXY, HTTPS_PROXY, NO_PROXY). Never for loopback addresses.
+    /// One with a password belongs into TILLSYNC_PROXY
+    #[arg(long, global = true, value_name = "URL|none", env = "TILLSYNC_PROXY", hide_env_values = true)]
+    proxy: Option<HttpProxy>,
+
+    /// Who may sign the certificate of the store: the authorities of the system, those that are built in, or those in a file of
+    /// PEM
+    #[arg(
+        long,
+        global = true,
+        value_name = "system|built-in|PATH",
+        env = "TILLSYNC_ROOTS",
+        hide_env_values = true
+    )]
+    roots: Option<Roots>,
 
     /// How long to wait for another sync, or worker, of the same file to end
     #[arg(long, global = true, value_name = "SECONDS")]
@@ -250,6 +267,8 @@ impl Till {
         let options = HttpOptions {
             api_url: self.settings.api_url.clone(),
             timeout: Duration::from_secs(self.settings.timeout),
+            proxy: self.settings.proxy.clone().unwrap_or_default(),
+            roots: self.settings.roots.clone().unwrap_or_default(),
             ..HttpOptions::new(given.unwrap_or_default(), self.token()?)
         };
         let mut options = options.settled()?;

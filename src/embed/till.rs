@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Refusal, policies};
-use crate::api::{HttpOptions, HttpRemote};
+use crate::api::{HttpOptions, HttpProxy, HttpRemote, Roots};
 use crate::engine::{Event, Stopper, SyncEngine, SyncOptions};
 use crate::error::{Failure, Result};
 use crate::flow::Policies;
@@ -39,6 +39,8 @@ struct Options {
     access_token_file: Option<PathBuf>,
     author: Option<String>,
     timeout_ms: Option<u64>,
+    proxy: Option<String>,
+    roots: Option<String>,
     wait_ms: Option<u64>,
     create: Option<bool>,
     policies: policies::Words,
@@ -70,6 +72,8 @@ struct Way {
     store_hash: Option<String>,
     token: Token,
     timeout: Option<Duration>,
+    proxy: HttpProxy,
+    roots: Roots,
     wait: Duration,
 }
 
@@ -302,6 +306,8 @@ impl Way {
             store_hash: options.store_hash,
             token,
             timeout: options.timeout_ms.map(Duration::from_millis),
+            proxy: options.proxy.map_or(HttpProxy::default(), |text| text.parse().unwrap_or_default()),
+            roots: options.roots.map_or(Roots::default(), |text| text.parse().unwrap_or_default()),
             wait: Duration::from_millis(options.wait_ms.unwrap_or(0)),
         }
     }
@@ -324,6 +330,8 @@ impl Way {
         let options = HttpOptions {
             api_url: self.api_url.clone().unwrap_or(usual.api_url),
             timeout: self.timeout.unwrap_or(usual.timeout),
+            proxy: self.proxy.clone(),
+            roots: self.roots.clone(),
             ..usual
         };
         let mut options = options.settled()?;

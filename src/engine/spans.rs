@@ -195,6 +195,7 @@ impl Spans {
                 span.record("bytes_received", answer.body.len());
             }
             Err(Trouble::Offline(_)) => _ = span.record("trouble", "offline"),
+            Err(Trouble::Certificate(_)) => _ = span.record("trouble", "certificate"),
             Err(Trouble::Broken(_)) => _ = span.record("trouble", "broken"),
             Err(Trouble::TooMuch { .. }) => _ = span.record("trouble", "too much"),
         }

@@ -52,6 +52,8 @@ impl Answer {
 pub enum Trouble {
     /// The request never left: no route, no name, refused.
     Offline(String),
+    /// The request never left: who answered could not show that it is the store. What is wrong with its certificate.
+    Certificate(String),
     /// It may have arrived: broken connection, an answer that cannot be read.
     Broken(String),
     /// More than could be taken in: it did not come within the time that a request has, or was larger than an answer may be.
@@ -187,6 +189,7 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
     let answer = match answer {
         Ok(answer) => answer,
         Err(Trouble::Offline(why)) => return GetVerdict::Stop(Failure::Offline(why.clone())),
+        Err(Trouble::Certificate(why)) => return GetVerdict::Stop(Failure::Certificate(why.clone())),
         Err(Trouble::Broken(why)) => return GetVerdict::Again(why.clone()),
         Err(Trouble::TooMuch { why, begun }) => {
             let (has_begun, first) = (!begun.is_empty(), first_of(begun));
@@ -217,6 +220,7 @@ pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerdi
     let answer = match answer {
         Ok(answer) => answer,
         Err(Trouble::Offline(why)) => return PutVerdict::NotSent(Failure::Offline(why.clone())),
+        Err(Trouble::Certificate(why)) => return PutVerdict::NotSent(Failure::Certificate(why.clone())),
         Err(Trouble::Broken(why) | Trouble::TooMuch { why, .. }) => return PutVerdict::InDoubt(why.clone()),
     };
     let secrets = &Secrets::of(sent);

@@ -1,0 +1,198 @@
+//! Who the store is, and what stands in between: certificates that are not to be trusted, authorities, proxies. Over real TLS.
+#![cfg(all(feature = "cli", feature = "sandbox"))]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use common::{Till, till};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tillsync::{HttpOptions, HttpRemote, Roots, SyncEngine};
+
+/// A shop's own authority.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Authority {
+        let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::default());
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "the shop's own");
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A server with a certificate for `host`, good in these years; answers every request with an empty list. Returns its URL.
+    fn serve(&self, host: &str, years: (i32, i32)) -> String {
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            )
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("localhost:0").unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let connection = ServerConnection::new(config.clone()).unwrap();
+                std::thread::spawn(move || answer(&mut StreamOwned::new(connection, stream)));
+            }
+        });
+        url
+    }
+}
+
+/// Until the other side has had enough.
+fn answer(stream: &mut (impl Read + Write)) {
+    const EMPTY: &str = r#"{"data":[],"meta":{"pagination":{"total":0}}}"#;
+    let (mut asked, mut byte) = (Vec::new(), [0]);
+    while stream.read_exact(&mut byte).is_ok() {
+        asked.push(byte[0]);
+        if asked.ends_with(b"\r\n\r\n") {
+            asked.clear();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{EMPTY}", EMPTY.len());
+            if stream.write_all(head.as_bytes()).and_then(|()| stream.flush()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn pem(till: &Till, authority: &Authority) -> PathBuf {
+    let path = till.folder.path().join("shop.pem");
+    std::fs::write(&path, &authority.pem).unwrap();
+    path
+}
+
+#[test]
+fn a_certificate_that_is_not_to_be_trusted_stops_at_once_and_says_which() {
+    let till = till(3);
+    till.set(1, "phone", "555-0142");
+    let (shop, stranger) = (Authority::new(), Authority::new());
+    for (url, words) in [
+        (shop.serve("localhost", (2001, 2002)), "has expired"),
+        (shop.serve("localhost", (2090, 2091)), "not valid yet"),
+        (shop.serve("store.example.com", (2001, 2090)), "of another host"),
+        (stranger.serve("localhost", (2001, 2090)), "that this till does not know"),
+    ] {
+        let options = HttpOptions {
+            api_url: url.clone(),
+            roots: Roots::Pem(pem(&till, &shop)),
+            ..HttpOptions::new(till.sandbox.store_hash(), "token")
+        };
+        let remote = HttpRemote::new(&options).unwrap();
+        let began = std::time::Instant::now();
+        let error = SyncEngine::new(till.store(), remote, till.options.clone()).sync().unwrap_err();
+        assert_eq!(error.code(), "certificate", "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.hint().unwrap().contains("clock"));
+        assert!(began.elapsed() < Duration::from_secs(3), "it was tried again");
+        assert_eq!(till.store().status().unwrap().pending_fields, 1);
+
+        let roots = pem(&till, &shop);
+        let flags = ["--api-url", &url, "--roots", roots.to_str().unwrap()];
+        let ran = till.run(["sync"].into_iter().chain(flags));
+        assert_eq!((ran.exit, ran.code()), (Some(4), "certificate"), "{ran:?}");
+        let doctor = till.run(["doctor"].into_iter().chain(flags));
+        let checks = doctor.json["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == "certificate").unwrap();
+        assert!(check["ok"] == false && check["detail"].as_str().unwrap().contains(words), "{check}");
+    }
+}
+
+#[test]
+fn an_authority_that_is_named_is_believed_and_the_others_are_not() {
+    let till = till(3);
+    let shop = Authority::new();
+    let (url, pem) = (shop.serve("localhost", (2001, 2090)), pem(&till, &shop));
+    let pull = |roots: &str| till.run(["pull", "--api-url", &url, "--roots", roots]);
+    assert_eq!(pull("system").code(), "certificate");
+    assert_eq!(pull("built-in").code(), "certificate");
+    assert_eq!(pull(pem.to_str().unwrap()).code(), "");
+    // As a system has it that trusts the shop's own.
+    let mut command = till.command(["pull", "--api-url", &url]);
+    assert_eq!(command.env("SSL_CERT_FILE", &pem).output().unwrap().status.code(), Some(0));
+    for (wrong, words) in [("/nowhere.pem", "/nowhere.pem"), (till.path.to_str().unwrap(), "no certificate")]
+    {
+        let refused = pull(wrong);
+        assert_eq!(refused.exit, Some(2));
+        assert!(refused.json["error"]["message"].as_str().unwrap().contains(words), "{refused:?}");
+    }
+}
+
+// ---- proxies -------------------------------------------------------------------------------------------------------
+
+/// Something that hears what is asked of a proxy, and hangs up.
+fn proxy() -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let (heard, asked) = mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
+            let mut line = [0; 512];
+            let read = TcpStream::read(&mut stream, &mut line).unwrap_or(0);
+            _ = heard.send(String::from_utf8_lossy(&line[..read]).into_owned());
+        }
+    });
+    (url, asked)
+}
+
+const VARIABLES: [&str; 6] =
+    ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+
+#[test]
+fn no_proxy_is_asked_for_this_very_machine() {
+    let till = till(3);
+    let (url, asked) = proxy();
+    let command = |arguments: &[&str]| {
+        let mut command = till.command(arguments.iter().copied());
+        VARIABLES.iter().for_each(|name| _ = command.env(name, &url));
+        command.output().unwrap().status.code()
+    };
+    assert_eq!(command(&["pull"]), Some(0));
+    assert_eq!(command(&["pull", "--proxy", &url]), Some(0));
+    assert!(asked.try_recv().is_err(), "the token went to a proxy in the clear");
+}
+
+#[test]
+fn a_proxy_is_that_of_the_environment_or_the_one_that_is_named_or_none() {
+    let till = till(3);
+    let ((environments, of_environment), (named, of_named)) = (proxy(), proxy());
+    let command = |flags: &[&str]| {
+        let far_away = ["pull", "--api-url", "https://api.example.invalid", "--timeout", "3"];
+        let mut command = till.command(far_away.into_iter().chain(flags.iter().copied()));
+        VARIABLES.iter().for_each(|name| _ = command.env(name, &environments));
+        command.env_remove("NO_PROXY").env_remove("no_proxy").output().unwrap();
+    };
+    let heard = |asked: &Receiver<String>| {
+        asked.try_iter().any(|line| line.starts_with("CONNECT api.example.invalid:443"))
+    };
+    command(&["--proxy", "none"]);
+    assert!(!heard(&of_environment) && !heard(&of_named));
+    command(&["--proxy", &named]);
+    assert!(heard(&of_named) && !heard(&of_environment));
+    command(&[]);
+    assert!(heard(&of_environment));
+    let refused = till.run(["pull", "--proxy", "ana:hunter2@"]);
+    assert!(refused.exit != Some(2) || !refused.json.to_string().contains("hunter2"), "{refused:?}");
+}
