@@ -82,9 +82,10 @@ impl LogFile {
         let mut bytes = [0; BYTES];
         let (length, from) = (i32::try_from(BYTES).ok()?, i64::try_from(from).ok()?);
         let file = self.memory.as_mut_ptr().cast::<sqlite3_file>();
-        // SAFETY: it is open, and reads no more than there is room for.
-        let read =
-            unsafe { (*file).pMethods.as_ref()?.xRead?(file, bytes.as_mut_ptr().cast(), length, from) };
+        // SAFETY: it is open.
+        let read = unsafe { (*file).pMethods.as_ref()?.xRead? };
+        // SAFETY: the file's own method, which reads no more than there is room for.
+        let read = unsafe { read(file, bytes.as_mut_ptr().cast(), length, from) };
         (read == SQLITE_OK).then_some(bytes)
     }
 }
