@@ -2,7 +2,7 @@
 //! personal of a customer that is gone goes when it is said.
 
 #![cfg(all(feature = "cli", feature = "sandbox"))]
-#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the helpers of a test fail as a test does")]
 
 mod common;
 
@@ -16,22 +16,28 @@ use serde_json::json;
 use tillsync::rusqlite::Connection;
 use tillsync::{CustomerId, EditSeq, Extent, Store, SyncOptions, Syncer, SyncerOptions};
 
-/// So many settled edits, the first of them years ago and one an hour since; of customers 1 to 50 in turn.
+/// So many settled edits, one an hour until now; of customers 1 to 50 in turn.
 fn age(till: &Till, edits: i64) {
+    settle(till, edits, 3_600);
+    let now = Utc::now();
+    let noted = (0..edits).step_by(24).map(|n| (now - TimeDelta::hours(edits - n), n));
+    let noted = serde_json::to_string(&noted.collect::<Vec<_>>()).unwrap();
+    let note = "INSERT OR REPLACE INTO state (key, value) VALUES ('newest_rows', ?1)";
+    till.store().connection().execute(note, [noted]).unwrap();
+}
+
+/// The same, one in so many seconds; when they came, no sync has noted.
+fn settle(till: &Till, edits: i64, apart_s: i64) {
     let mut store = till.store();
     let file = store.connection();
     file.execute(
         "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < ?1 - 1)
          INSERT INTO journal (customer_id, field, op, value, was, at, author, outcome, settled_at, engine_mark)
          SELECT 1 + n % 50, 'phone', 'set', '\"' || n || '\"', '\"' || (n - 50) || '\"', at, 'ana', 'uploaded', at, 1
-         FROM (SELECT n, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-' || (?1 - n) || ' hours') AS at FROM n)",
-        [edits],
+         FROM (SELECT n, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-' || ((?1 - n) * ?2) || ' seconds') AS at FROM n)",
+        [edits, apart_s],
     )
     .unwrap();
-    let now = Utc::now();
-    let noted = (0..edits).step_by(24).map(|n| (now - TimeDelta::hours(edits - n), n));
-    let noted = serde_json::to_string(&noted.collect::<Vec<_>>()).unwrap();
-    file.execute("INSERT OR REPLACE INTO state (key, value) VALUES ('newest_rows', ?1)", [noted]).unwrap();
 }
 
 fn rows(till: &Till, table: &str) -> i64 {
@@ -383,4 +389,43 @@ fn plan(app: &Connection, query: &str) -> Vec<String> {
     let mut statement = app.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
     let steps = statement.query_map([], |row| row.get(3)).unwrap();
     steps.map(Result::unwrap).collect()
+}
+
+/// `cargo test --test years ten_years -- --ignored --nocapture`: some minutes, 600 MB of disk.
+#[test]
+#[ignore = "makes a file of 1,800,000 settled edits"]
+fn ten_years_of_edits_make_no_command_slower() {
+    let (young, old) = (till(200), till(200));
+    settle(&old, 1_800_000, 175);
+    for till in [&young, &old] {
+        till.set(7, "phone", "pending");
+        till.set(9, "notes", "a note that waits");
+    }
+    let asked: [&[&str]; 9] = [
+        &["status"],
+        &["log", "--limit", "20"],
+        &["log", "7", "--limit", "20"],
+        &["show", "7"],
+        &["find", "a"],
+        &["diff"],
+        &["conflicts"],
+        &["rejected"],
+        &["push", "--dry-run"],
+    ];
+    let time = |till: &Till, arguments: &[&str]| {
+        let began = Instant::now();
+        assert_eq!(till.run(arguments.iter().copied()).exit, Some(0), "{arguments:?}");
+        began.elapsed()
+    };
+    let mut slow = Vec::new();
+    for arguments in asked {
+        let mut ratios: Vec<f64> = (0..21)
+            .map(|_| time(&old, arguments).as_secs_f64() / time(&young, arguments).as_secs_f64())
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios[ratios.len() / 2];
+        println!("{:<24} {ratio:.2}", arguments.join(" "));
+        slow.extend((ratio > 1.2).then_some((arguments, ratio)));
+    }
+    assert!(slow.is_empty(), "{slow:?}");
 }

@@ -22,6 +22,7 @@ mod read;
 mod size;
 mod upload;
 mod versus;
+mod wait;
 
 use data::World;
 use harness::Table;
@@ -37,7 +38,9 @@ fn main() {
     let wanted: Vec<String> = args.into_iter().filter(|arg| !arg.starts_with("--")).collect();
     let world = World::new(is_quick);
     let mut table = Table::new(wanted);
-    for station in [edit::run, pull::run, plan::run, upload::run, read::run, size::run, versus::run] {
+    for station in
+        [edit::run, pull::run, plan::run, upload::run, read::run, size::run, versus::run, wait::run]
+    {
         station(&world, &mut table);
     }
     table.finish();
