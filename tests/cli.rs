@@ -575,6 +575,43 @@ fn offline_everything_is_kept_and_later_it_arrives() {
     assert_eq!(till.sandbox.violations(), Vec::<String>::new());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_token_that_others_may_read_is_told_by_doctor() {
+    use std::os::unix::fs::PermissionsExt;
+    let till = till();
+    let token = till.folder.path().join("token.txt");
+    std::fs::write(&token, till.sandbox.token()).unwrap();
+    let doctor = |mode: u32| {
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(mode)).unwrap();
+        till.json(&["doctor", "--token-file", token.to_str().unwrap()])
+    };
+    let (status, told) = doctor(0o644);
+    let checks = told["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == "secrets").unwrap();
+    assert!(status == 3 && check["detail"].as_str().unwrap().contains("token.txt"), "{told}");
+    assert_eq!(doctor(0o600).0, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lock_that_is_a_link_is_not_followed() {
+    let till = till();
+    for lock in ["-sync", "-worker"] {
+        let (link, target) =
+            (till.folder.path().join(format!("till.db{lock}")), till.folder.path().join("target"));
+        std::fs::remove_file(&link).ok();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let command: &[&str] = if lock == "-sync" { &["sync"] } else { &["worker"] };
+        let ran = till.run(command);
+        assert_eq!(ran.status, 6, "{ran:?}");
+        assert!(ran.err.contains("symbolic link"), "{ran:?}");
+        assert!(!target.exists(), "what the link names was made");
+        std::fs::remove_file(&link).unwrap();
+    }
+    till.ok(&["sync"]);
+}
+
 #[test]
 fn a_file_belongs_to_one_store() {
     let till = till();

@@ -71,6 +71,7 @@ impl Doctor {
             checks.push(unsent(store, self.safe_to_remove));
         }
         if !self.safe_to_remove {
+            checks.extend(till.exposed().into_iter().map(exposed));
             remote(till, store.as_ref(), &mut checks);
         }
         let worst = worst(&checks);
@@ -78,6 +79,11 @@ impl Doctor {
         till.out.answer(&document, || in_words(&document.checks))?;
         Ok(worst)
     }
+}
+
+fn exposed(path: &Path) -> Check {
+    let detail = format!("{} is open to others than its owner: chmod 600", path.display());
+    Check::bad("secrets", Exit::Attention, detail)
 }
 
 /// The checks of the file for somebody who helps: which were good, without their words.

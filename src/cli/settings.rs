@@ -278,6 +278,12 @@ impl Till {
         Ok(options)
     }
 
+    /// Files with a secret that others than their owner may read, or write.
+    pub(super) fn exposed(&self) -> Vec<&Path> {
+        let named = [&self.settings.token_file, &self.settings.key_file];
+        named.into_iter().flatten().map(PathBuf::as_path).filter(|path| is_open_to_others(path)).collect()
+    }
+
     fn token(&self) -> Result<SecretString, Failed> {
         if let Some(path) = &self.settings.token_file {
             let text = std::fs::read_to_string(path);
@@ -287,6 +293,18 @@ impl Till {
         let given = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
         given.map(SecretString::from).ok_or_else(no_token)
     }
+}
+
+#[cfg(unix)]
+fn is_open_to_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o077 != 0)
+}
+
+/// Who may read it is told by lists that the standard library does not know.
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Path) -> bool {
+    false
 }
 
 fn no_store_hash() -> Failed {

@@ -165,6 +165,9 @@ impl Life {
     }
 
     fn write(self, path: &Path) -> std::io::Result<()> {
+        if path.symlink_metadata().is_ok_and(|found| found.file_type().is_symlink()) {
+            return Err(std::io::Error::other("it is a symbolic link"));
+        }
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         owner_only(&mut options);

@@ -58,7 +58,7 @@ impl Lock {
 
     /// Whether it is still the lock that others find.
     pub(crate) fn is_there(&self) -> bool {
-        match (self.path.metadata(), self.file.metadata()) {
+        match (self.path.symlink_metadata(), self.file.metadata()) {
             (Ok(found), Ok(held)) => file_id(&found) == file_id(&held),
             (Err(e), _) => e.kind() != std::io::ErrorKind::NotFound,
             (_, Err(_)) => true,
@@ -82,7 +82,12 @@ impl Drop for Lock {
     }
 }
 
+/// A link is not followed: its target is no lock, and would be made and written. One that appears between the look and the
+/// opening is found by [`Lock::is_there`], before anything is written.
 fn open(path: &Path) -> std::io::Result<File> {
+    if path.symlink_metadata().is_ok_and(|found| found.file_type().is_symlink()) {
+        return Err(std::io::Error::other("it is a symbolic link, and no lock: remove it"));
+    }
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     owner_only(&mut options);

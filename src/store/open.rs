@@ -1,5 +1,6 @@
 //! Opening a file: creating it, upgrading it, its settings, and the lock that one sync holds.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -150,12 +151,22 @@ pub(super) fn owner_only(_: &mut OpenOptions) {}
 
 /// Waits for another connection's transaction. SQLite's own waits double up to a tenth of a second, by which an edit
 /// would miss every gap between the pages of a pull; these stay short.
+/// What counts is time, not tries: where a sleep of a millisecond takes fifteen, ten seconds are ten all the same.
 pub(super) fn look_again(tries: i32) -> bool {
     const SHORT: Duration = Duration::from_micros(100);
     const LONG: Duration = Duration::from_millis(1);
     const SHORT_TRIES: i32 = 50;
+    thread_local! {
+        static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    if tries == 0 || BEGAN.get().is_none() {
+        BEGAN.set(Some(Instant::now()));
+    }
+    if BEGAN.get().is_some_and(|began| began.elapsed() >= BUSY_TIMEOUT) {
+        return false;
+    }
     std::thread::sleep(if tries < SHORT_TRIES { SHORT } else { LONG });
-    u128::try_from(tries).is_ok_and(|tries| tries < BUSY_TIMEOUT.as_millis())
+    true
 }
 
 impl Store {
