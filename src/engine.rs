@@ -192,7 +192,13 @@ impl<R: Remote> SyncEngine<R> {
     /// As [`SyncEngine::sync`].
     pub fn pull(&mut self, extent: Extent) -> Result<PullReport> {
         self.whole("pull", |engine| {
-            engine.recover()?;
+            match engine.recover() {
+                // Of a store that answers, and shows none of those in doubt, a list of everybody tells more.
+                Err(error) if extent == Extent::Full && error.code() == "unavailable" => {
+                    tracing::warn!(%error, "what is in doubt stays so for now");
+                }
+                recovered => recovered?,
+            }
             engine.pull_and_merge(extent)?;
             engine.pull_report()
         })

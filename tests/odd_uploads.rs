@@ -157,6 +157,39 @@ fn who_only_kept_others_company_is_news_too() {
     assert_eq!(till.local(1, "company"), r#""new""#);
 }
 
+#[test]
+fn who_is_in_doubt_and_was_deleted_along_with_its_company_holds_up_no_sync() {
+    let till = till(12);
+    let store = Arc::clone(&till.sandbox);
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, move |told| {
+        told.drop();
+        [5, 1, 2, 11, 12].iter().for_each(|id| assert!(store.delete(*id)));
+    });
+    till.set(5, "phone", "555");
+    let mut through = over(&till, &odd);
+    through.options.upload.retry.tries = 2;
+    _ = through.engine().sync();
+    let report = sync(&over(&till, &odd));
+    assert_eq!((report.conflicts, till.store().status().unwrap().in_flight_batches), (1, 0));
+    assert_eq!(till.store().conflicts().unwrap()[0].field, "*");
+}
+
+#[test]
+fn an_answer_by_id_that_shows_fewer_than_it_says_is_no_word_about_the_others() {
+    let till = till(1);
+    let mut times = 0;
+    let odd = Odd::before(&till.sandbox).every(Kind::ById, move |told| {
+        times += 1;
+        // They say that there is one, and show none.
+        if times <= 2 {
+            told.customers(Vec::clear);
+        }
+    });
+    till.set(1, "phone", "555");
+    let report = over(&till, &odd).engine().push().unwrap();
+    assert_eq!((report.uploaded_customers, report.conflicts), (1, 0), "{report:?}");
+}
+
 // ---- form fields that move without a newer date ------------------------------------------------------------------
 
 #[test]

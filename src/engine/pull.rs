@@ -154,8 +154,8 @@ impl<R: Remote> SyncEngine<R> {
         }
         match read {
             Ok(()) if pulling.is_full => {
-                self.find_deletions(pulling.machine.total() == Some(0))?;
-                self.bases.overlooked(self.store.all_unseen()?);
+                let has_unseen = self.find_deletions(pulling.machine.total() == Some(0))?;
+                self.bases.overlooked(if has_unseen { self.store.all_unseen()? } else { BTreeSet::new() });
             }
             Ok(()) => {}
             Err(why) if lacks.is_some_and(|lacks| lacks.times > 1) => {
@@ -282,8 +282,7 @@ impl<R: Remote> SyncEngine<R> {
         progress: Option<Event>,
     ) -> Result<()> {
         let (policies, now) = (&self.options.policies, self.clock.utc());
-        let cursor = self.store.pull_cursor()?;
-        let judging = Judging { policies, believes_older, cursor, server_now, now };
+        let judging = Judging { policies, believes_older, server_now, now };
         let taken = match self.store.take_page(&page.customers, kind, judging) {
             Ok(taken) => taken,
             Err(failed) => {
@@ -364,11 +363,12 @@ impl<R: Remote> SyncEngine<R> {
     /// Customers of the file that a whole list did not show are asked for by id, before they are taken for deleted. Those
     /// that are there were only overlooked, and what was read of them is taken in.
     /// `says_nobody`: the list told, in a number, that there is nobody.
-    fn find_deletions(&mut self, says_nobody: bool) -> Result<()> {
+    /// Returns whether there were any.
+    fn find_deletions(&mut self, says_nobody: bool) -> Result<bool> {
         let word = self.allowed_deletions.take();
         let unseen = self.store.count_unseen()?;
         if unseen == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let (customers, now) = (self.store.status()?.snapshot_customers, self.clock.utc());
         let most = self.options.deletions.most(customers, self.store.gone_lately(now)?, word);
@@ -389,7 +389,7 @@ impl<R: Remote> SyncEngine<R> {
             self.take_gone(ids)?;
         }
         self.counts.unbelieved = unseen.saturating_sub(gone.len() as u64 + looked.there);
-        Ok(())
+        Ok(true)
     }
 
     /// Nobody at all is in the list, and a person said that it may be so.

@@ -126,19 +126,15 @@ pub fn is_undated(sent: &Sent, told: &Attributes<'_>, ahead: TimeDelta) -> bool 
         && before.zip(sent.flight).is_some_and(|(at, flight)| flight.would_show(at, ahead))
 }
 
-/// The same of what a reading shows beside the snapshot, which a pull has confirmed long after that time: one that asked from
-/// `cursor` on.
-pub fn has_moved_undated(
-    known: &Attributes<'_>,
-    told: &Attributes<'_>,
-    cursor: Option<DateTime<Utc>>,
-) -> bool {
-    known.text(CREDIT) != told.text(CREDIT)
+/// The time of a reading that shows another balance than the snapshot, and the same time: if a pull has confirmed the snapshot long
+/// after that, the store does not date credit.
+pub fn has_moved_undated(known: &Attributes<'_>, told: &Attributes<'_>) -> Option<DateTime<Utc>> {
+    let has_moved = known.text(CREDIT) != told.text(CREDIT)
         && known.text(FieldId::DATE_MODIFIED) == told.text(FieldId::DATE_MODIFIED)
         && known.tells(CREDIT)
         && told.tells(CREDIT)
-        && known.get(CREDIT) != told.get(CREDIT)
-        && modified_at(told).zip(cursor).is_some_and(|(at, cursor)| at < cursor)
+        && known.get(CREDIT) != told.get(CREDIT);
+    modified_at(told).filter(|_| has_moved)
 }
 
 const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;

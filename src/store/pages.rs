@@ -125,7 +125,6 @@ mod tests {
     fn take(store: &mut Store, bodies: &[&str]) -> crate::error::Result<usize> {
         let page: Vec<_> = bodies.iter().map(|body| (Attributes::parse(body).unwrap(), *body)).collect();
         let judging = Judging {
-            cursor: None,
             policies: &Policies::default(),
             believes_older: false,
             server_now: None,

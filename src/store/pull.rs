@@ -49,8 +49,6 @@ pub(crate) struct Judging<'p> {
     /// Whether a record is news although it bears an older time than the snapshot: only a person who asks for everything
     /// knows that the store was set back.
     pub(crate) believes_older: bool,
-    /// From when on the last pull that was whole asked.
-    pub(crate) cursor: Option<DateTime<Utc>>,
     /// The server's clock, as it told with these.
     pub(crate) server_now: Option<DateTime<Utc>>,
     pub(crate) now: DateTime<Utc>,
@@ -231,13 +229,14 @@ impl Store {
         )
     }
 
-    /// Some customers of the file, so that a question about others is answered by somebody.
-    pub(crate) fn company(&self) -> Result<Vec<CustomerId>> {
+    /// Some customers of the file, so that a question about others is answered by somebody; others each time that it is
+    /// asked: they may be gone as well.
+    pub(crate) fn company(&self, nth: u32) -> Result<Vec<CustomerId>> {
         self.ids(
-            "SELECT id FROM (SELECT id FROM snapshot ORDER BY id LIMIT 2)
+            "SELECT id FROM (SELECT id FROM snapshot ORDER BY id LIMIT 2 OFFSET 2 * ?1)
              UNION
-             SELECT id FROM (SELECT id FROM snapshot ORDER BY id DESC LIMIT 2)",
-            [],
+             SELECT id FROM (SELECT id FROM snapshot ORDER BY id DESC LIMIT 2 OFFSET 2 * ?1)",
+            [nth],
         )
     }
 
@@ -373,7 +372,7 @@ fn take(
     judging: Judging<'_>,
     notices: &mut Vec<Notice>,
 ) -> Result<News, Failed> {
-    let (id, Judging { policies, believes_older, server_now, now, .. }) = (attributes.id(), judging);
+    let (id, Judging { policies, believes_older, server_now, now }) = (attributes.id(), judging);
     let old: Option<String> = transaction
         .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
         .query_row([id.0], |row| row.get(0))
@@ -390,7 +389,8 @@ fn take(
         return Ok(News::Nothing);
     }
     if let Some(known) = &known
-        && has_moved_undated(known, attributes, judging.cursor)
+        && let Some(modified) = has_moved_undated(known, attributes)
+        && state::pull_cursor(transaction)?.is_some_and(|cursor| modified < cursor)
     {
         state::note_credit_undated(transaction)?;
     }

@@ -224,6 +224,15 @@ impl Store {
     }
 }
 
+/// From when on the next incremental pull asks.
+pub(super) fn pull_cursor(connection: &Connection) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    let text: Option<String> = connection
+        .prepare_cached("SELECT value FROM state WHERE key = 'pull_cursor'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(text.and_then(|text| Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc())))
+}
+
 /// The store moves balances without a newer `date_modified`: from now on an old time proves nothing of money.
 pub(super) fn note_credit_undated(connection: &Connection) -> rusqlite::Result<()> {
     write(connection, "credit_undated", Some("1"))
