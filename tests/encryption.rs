@@ -261,6 +261,12 @@ fn the_command_takes_a_key_from_the_environment_or_a_file_and_makes_no_plain_fil
             .exit,
         Some(0)
     );
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let theirs_alone = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(till.folder.path().join("key"), theirs_alone).unwrap();
+    }
     let ran = with(&till, &["doctor", "--key-file", "key"], &[]);
     assert!(ran.exit == Some(0) && ran.json.to_string().contains("encrypted"), "{ran:?}");
 }
