@@ -435,3 +435,87 @@ fn what_the_store_said_is_there_when_the_edit_waits_for_another_reason() {
     sync(&till);
     check(&till, "phone", json!("555"));
 }
+
+// ---- not told ------------------------------------------------------------------------------------------------------
+
+/// Answers of this kind leave an attribute of customer 2 out, so often.
+fn leaves_out(till: &Till, kind: Kind, field: &'static str, times: usize) -> Odd {
+    let mut left = times;
+    Odd::before(&till.sandbox).answer(move |asked, told| {
+        if asked.kind == kind && left > 0 {
+            left -= 1;
+            told.customer(2, |customer| _ = customer.as_object_mut().unwrap().remove(field));
+        }
+    })
+}
+
+#[test]
+fn what_a_list_leaves_out_is_no_news_and_stays_as_it_was() {
+    let till =
+        till_with(json!({"phone": "111", "notes": "a\nb\nc", "company": "Acme", "channel_ids": [1, 2]}));
+    for field in ["phone", "notes", "company", "email", "channel_ids", "authentication", "address_count"] {
+        let column = if field == "authentication" { "force_password_reset" } else { field };
+        let was = till.local(2, column);
+        till.office(2, json!({"last_name": format!("without {field}")}));
+        let odd = leaves_out(&till, Kind::List, field, 1);
+        till.through(&odd).engine().pull(Extent::Changes).unwrap();
+        assert_eq!(till.local(2, column), was, "{field}");
+        assert_eq!(till.local(2, "last_name"), format!("\"without {field}\""));
+    }
+}
+
+#[test]
+fn notes_that_a_list_or_a_look_leaves_out_are_not_emptied_in_the_store() {
+    for kind in [Kind::List, Kind::ById] {
+        let till =
+            till_with(json!({"phone": "111", "notes": "a\nb\nc", "company": "Acme", "channel_ids": [1, 2]}));
+        till.office(2, json!({"notes": "a\nb\nc"}));
+        till.engine().pull(Extent::Changes).unwrap();
+        till.set(2, "notes", "a\nb\nc\ntill");
+        till.office(2, json!({"notes": "office\na\nb\nc"}));
+        let odd = leaves_out(&till, kind, "notes", 1);
+        let through = till.through(&odd);
+        match kind {
+            Kind::List => _ = through.engine().sync().unwrap(),
+            _ => _ = through.engine().push().unwrap(),
+        }
+        through.engine().sync().unwrap();
+        assert_eq!(till.remote_value(2, "notes"), r#""office\na\nb\nc\ntill""#, "{kind:?}");
+        assert_eq!(till.store().status().unwrap().conflicts, 0, "{kind:?}");
+    }
+}
+
+#[test]
+fn nothing_is_sent_over_what_the_store_never_tells() {
+    let till =
+        till_with(json!({"phone": "111", "notes": "a\nb\nc", "company": "Acme", "channel_ids": [1, 2]}));
+    till.set(2, "phone", "999");
+    till.office(2, json!({"phone": "777"}));
+    let both = Odd::before(&till.sandbox).answer(|asked, told| {
+        if !asked.is_put() {
+            told.customer(2, |customer| _ = customer.as_object_mut().unwrap().remove("phone"));
+        }
+    });
+    let through = till.through(&both);
+    through.engine().sync().unwrap();
+    through.engine().sync().unwrap();
+    assert_eq!(till.remote_value(2, "phone"), r#""777""#);
+    assert_eq!(till.outcomes(2, "phone"), ["rejected"]);
+    assert!(till.store().rejected().unwrap()[0].reason.contains("does not tell"));
+}
+
+#[test]
+fn an_update_in_doubt_that_is_read_back_without_its_attribute_is_asked_for_again() {
+    let till =
+        till_with(json!({"phone": "111", "notes": "a\nb\nc", "company": "Acme", "channel_ids": [1, 2]}));
+    let odd = leaves_out(&till, Kind::ById, "phone", 1).nth(Kind::Put, 1, Told::drop);
+    till.set(2, "phone", "999");
+    let through = till.through(&odd);
+    through.engine().sync().unwrap();
+    through.engine().sync().unwrap();
+    assert_eq!(
+        (till.local(2, "phone"), till.remote_value(2, "phone")),
+        (r#""999""#.into(), r#""999""#.into())
+    );
+    assert_eq!(till.outcomes(2, "phone"), ["uploaded"]);
+}

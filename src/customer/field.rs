@@ -177,12 +177,6 @@ impl FieldId {
         self.spec().kind
     }
 
-    /// Whether a record that does not hold it says nothing about it: the API shows it only where it is asked for, and
-    /// what is not told is not nothing. No update is computed from it.
-    pub fn must_be_told(self) -> bool {
-        matches!(self.kind(), Kind::Credit | Kind::Forms)
-    }
-
     /// Its place in [`FIELDS`].
     pub fn index(self) -> usize {
         usize::from(self.0)

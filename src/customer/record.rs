@@ -8,7 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CustomerId, FIELDS, FieldId, Kind, Value};
+use super::{CustomerId, FIELDS, FieldId, Kind, Value, first_credit};
 
 /// A customer's JSON object, verbatim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,12 @@ pub struct BadRecord(#[from] serde_json::Error);
 pub struct Attributes<'a> {
     id: CustomerId,
     raw: [Option<&'a RawValue>; FIELDS.len()],
+    /// Those that are here from an earlier record, a bit each: see [`Record::completed`].
+    kept: u32,
 }
+
+/// The key under which a snapshot names the attributes that the newest record of the customer did not tell.
+const UNTOLD: &str = "tillsync_untold";
 
 impl Record {
     /// Takes JSON text that [`Record::attributes`] has accepted, or that a snapshot holds.
@@ -59,12 +64,49 @@ impl Record {
         for (key, value) in Keys::parse(&newer.body)?.0 {
             keys.put(key, value);
         }
+        let told = newer.attributes()?;
+        keys.tell(|field| told.tells(field));
         Ok(Record { body: keys.print() })
+    }
+
+    /// This record with what `known` tells and it does not, where a record comes in: absent is "not told", never null. What
+    /// was kept so is shown, is what a merge starts from, and is noted: no update is computed from it before it is told again.
+    /// When the customer was changed is kept by nobody. `empties_credit`: a balance of nothing may be an empty list here.
+    pub fn completed(&self, known: &Record, empties_credit: bool) -> Result<Cow<'_, Record>, BadRecord> {
+        let (told, was) = (self.attributes()?, known.attributes()?);
+        let lacks = |field: &FieldId| {
+            *field != FieldId::DATE_MODIFIED
+                && was.knows(*field)
+                && (!told.knows(*field) || (!empties_credit && told.hides(*field, &was)))
+        };
+        let lacking: Vec<FieldId> = FieldId::columns().filter(lacks).collect();
+        if lacking.is_empty() {
+            return Ok(Cow::Borrowed(self));
+        }
+        let (mut keys, known_keys) = (Keys::parse(&self.body)?, Keys::parse(&known.body)?);
+        let is_top =
+            |name: &str| lacking.iter().any(|field| field.name() == name && field.spec().parent.is_none());
+        let is_kept = |name: &str| name != UNTOLD && name != FieldId::DATE_MODIFIED.name();
+        for (name, value) in known_keys.0 {
+            if is_kept(&name) && (keys.get(&name).is_none() || is_top(&name)) {
+                keys.put(name, value);
+            }
+        }
+        let mut all = Record { body: keys.print() };
+        for field in lacking.iter().filter(|field| field.spec().parent.is_some()) {
+            all = all.with(*field, &was.get(*field))?;
+        }
+        let names: Vec<&str> =
+            lacking.iter().filter(|field| field.is_editable()).map(|field| field.name()).collect();
+        let mut keys = Keys::parse(&all.body)?;
+        keys.put(UNTOLD.into(), serde_json::Value::from(names).to_string().into());
+        Ok(Cow::Owned(Record { body: keys.print() }))
     }
 
     /// This record with one attribute set, where the API has it.
     pub fn with(&self, field: FieldId, value: &Value) -> Result<Record, BadRecord> {
         let mut keys = Keys::parse(&self.body)?;
+        keys.tell(|told| told == field);
         match field.spec().parent {
             None => keys.put(field.name().into(), value.to_json().into()),
             Some(parent) => {
@@ -73,6 +115,13 @@ impl Record {
                 keys.put(parent.into(), inner.body.into());
             }
         }
+        Ok(Record { body: keys.print() })
+    }
+
+    /// This record with one attribute as it was: what it says of it itself is nothing.
+    pub fn keeping(&self, field: FieldId, value: &Value) -> Result<Record, BadRecord> {
+        let mut keys = Keys::parse(&self.body)?;
+        keys.put(field.name().into(), value.to_json().into());
         Ok(Record { body: keys.print() })
     }
 
@@ -148,11 +197,21 @@ impl<'a> Attributes<'a> {
         self.text(field).is_some()
     }
 
-    /// Whether an update can be computed from what the record says of an attribute: see [`FieldId::must_be_told`]. For
-    /// money, null is no amount.
+    /// Whether an update can be computed from what the record says of an attribute: it is there, and not only kept from an
+    /// earlier record. For money, null is no amount.
     pub fn tells(&self, field: FieldId) -> bool {
-        let is_told = |json: &str| field.kind() != Kind::Credit || json != "null";
-        !field.must_be_told() || self.text(field).is_some_and(is_told)
+        self.kept & (1 << field.index()) == 0 && self.knows(field)
+    }
+
+    /// Whether the record has a value of an attribute, be it one that was kept. For money, null is no amount.
+    pub fn knows(&self, field: FieldId) -> bool {
+        self.text(field).is_some_and(|json| field.kind() != Kind::Credit || json != "null")
+    }
+
+    /// Whether it shows no amounts at all where there was one: a balance of nothing is an amount of zero.
+    pub fn hides(&self, field: FieldId, was: &Attributes<'_>) -> bool {
+        let is_none = |value: &Value| matches!(value, Value::Credit(amounts) if amounts.is_empty());
+        field.kind() == Kind::Credit && is_none(&self.get(field)) && !first_credit(&was.get(field)).is_zero()
     }
 
     /// The value of an attribute; null when the record does not hold it.
@@ -184,13 +243,17 @@ impl<'de> Visitor<'de> for AttributesVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut id: Option<i32> = None;
         let mut raw = [None; FIELDS.len()];
-        let mut expected = 0;
+        let (mut expected, mut kept) = (0, 0);
         while let Some(key) = map.next_key::<Key<'de>>()? {
             match key.0.as_ref() {
                 "id" => id = Some(map.next_value()?),
                 "authentication" => {
                     let inner: &RawValue = map.next_value()?;
                     nested(inner, "authentication", &mut raw);
+                }
+                UNTOLD => {
+                    let names: &RawValue = map.next_value()?;
+                    kept = untold(names.get()).iter().fold(0, |kept, field| kept | 1 << field.index());
                 }
                 name => match place_of(name, expected) {
                     Some(place) => {
@@ -202,7 +265,7 @@ impl<'de> Visitor<'de> for AttributesVisitor {
             }
         }
         let id = id.ok_or_else(|| serde::de::Error::missing_field("id"))?;
-        Ok(Attributes { id: CustomerId(id.into()), raw })
+        Ok(Attributes { id: CustomerId(id.into()), raw, kept })
     }
 }
 
@@ -210,6 +273,12 @@ impl<'de> Visitor<'de> for AttributesVisitor {
 fn place_of(name: &str, expected: usize) -> Option<usize> {
     let at = |place: usize| FIELDS[place].name == name && FIELDS[place].parent.is_none();
     (expected..FIELDS.len()).chain(0..expected).find(|place| at(*place))
+}
+
+/// The attributes of a list of names.
+fn untold(json: &str) -> Vec<FieldId> {
+    let names: Vec<String> = serde_json::from_str(json).unwrap_or_default();
+    names.iter().filter_map(|name| FieldId::named(name)).collect()
 }
 
 fn nested<'a>(inner: &'a RawValue, parent: &str, raw: &mut [Option<&'a RawValue>; FIELDS.len()]) {
@@ -257,8 +326,9 @@ impl<'a> Keys<'a> {
 
     /// The keys that the field table does not know, by name.
     fn unknown(&self) -> impl Iterator<Item = (&str, &str)> {
-        let is_known =
-            |name: &str| FIELDS.iter().any(|field| field.name == name || field.parent == Some(name));
+        let is_known = |name: &str| {
+            name == UNTOLD || FIELDS.iter().any(|field| field.name == name || field.parent == Some(name))
+        };
         let unknown = self.0.iter().filter(|(name, _)| !is_known(name));
         unknown
             .map(|(name, value)| (name.as_ref(), value_text(value)))
@@ -270,6 +340,17 @@ impl<'a> Keys<'a> {
         match self.0.iter_mut().find(|(key, _)| *key == name) {
             Some((_, old)) => *old = value,
             None => self.0.push((Cow::Owned(name.into_owned()), value)),
+        }
+    }
+
+    /// These attributes are told now.
+    fn tell(&mut self, is_told: impl Fn(FieldId) -> bool) {
+        let Some(names) = self.get(UNTOLD) else { return };
+        let rest: Vec<&str> =
+            untold(names).into_iter().filter(|field| !is_told(*field)).map(FieldId::name).collect();
+        match rest.is_empty() {
+            true => self.0.retain(|(name, _)| name != UNTOLD),
+            false => self.put(UNTOLD.into(), serde_json::Value::from(rest).to_string().into()),
         }
     }
 

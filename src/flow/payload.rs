@@ -52,7 +52,7 @@ impl SentRow {
     /// The attributes that an answer shows as they were before they were sent, and that is no tidied form of it.
     pub fn unshown(&self, told: &Attributes<'_>) -> Vec<FieldId> {
         let is_unshown = |field: FieldId, was: &Value, sent: &Value| {
-            let is_as_before = told.has(field) && told.tells(field) && told.get(field) == *was;
+            let is_as_before = told.tells(field) && told.get(field) == *was;
             is_as_before && written_over(was, sent) != *was && !is_tidied(field, sent, was)
         };
         let fields = self.fields.iter().filter(|(field, was, sent)| is_unshown(*field, was, sent));

@@ -2,7 +2,7 @@
 
 use super::merge::{Sent, merge, written_over};
 use super::{CustomerPlan, Dirty, Policies, is_outdated};
-use crate::customer::{Attributes, BadRecord, FieldId, Record, Value};
+use crate::customer::{Attributes, BadRecord, FieldId, Record, Value, first_credit};
 
 /// Decides what becomes of a customer whose update was accepted with the record `answer`.
 ///
@@ -28,11 +28,16 @@ pub fn reconcile(
     }
     let base = dirty.base.as_ref().map(Record::attributes).transpose()?;
     let before = |field| base.as_ref().map_or(Value::Null, |base| base.get(field));
-    for field in FieldId::columns().filter(|field| !told.has(*field) || !told.tells(*field)) {
+    let is_zero = |value: &Value| first_credit(value).is_zero();
+    let lacks = |field: &FieldId| {
+        let hides = base.as_ref().is_some_and(|base| told.hides(*field, base));
+        !told.tells(*field) || (hides && !sent.value(*field).is_some_and(is_zero))
+    };
+    for field in FieldId::columns().filter(lacks) {
         if let Some((_, value)) = sent.fields.iter().find(|(sent, _)| *sent == field) {
             now = now.with(field, &written_over(&before(field), value))?;
-        } else if told.has(field) && base.as_ref().is_some_and(|base| base.tells(field)) {
-            now = now.with(field, &before(field))?;
+        } else if told.has(field) && base.as_ref().is_some_and(|base| base.knows(field)) {
+            now = now.keeping(field, &before(field))?;
         }
     }
     if !told.has(FieldId::DATE_MODIFIED) && base.is_some_and(|base| base.has(FieldId::DATE_MODIFIED)) {
@@ -48,7 +53,7 @@ fn accepted_only(dirty: &Dirty, sent: &Sent, told: &Attributes<'_>) -> Result<Re
     let Some(mut now) = dirty.base.clone() else { return Ok(Record::new("{}")) };
     for (field, value) in &sent.fields {
         let before = now.attributes()?.get(*field);
-        let is_told = told.has(*field) && told.tells(*field);
+        let is_told = told.tells(*field);
         let value = if is_told { told.get(*field) } else { written_over(&before, value) };
         now = now.with(*field, &value)?;
     }

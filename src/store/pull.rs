@@ -4,6 +4,7 @@
 //! A customer without unsettled edits follows the server column by column, without the merge: a first pull is mostly
 //! that. Every other one goes through the pure merge.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -383,7 +384,15 @@ fn take(
     }
     let record = Record::new(body);
     let old = old.map(Record::new);
-    let known = old.as_ref().map(Record::attributes).transpose()?;
+    let record = match &old {
+        Some(old) => record.completed(old, false)?,
+        None => Cow::Borrowed(&record),
+    };
+    let (body, known) = (record.body(), old.as_ref().map(Record::attributes).transpose()?);
+    if !is_edited && old.as_ref().is_some_and(|old| old.body() == body) {
+        return Ok(News::Nothing);
+    }
+    let attributes = &record.attributes()?;
     let is_old = known.as_ref().filter(|known| is_outdated(known, attributes, server_now));
     if is_old.is_some_and(|known| !believes_older || (is_edited && may_not_show_yet(known, server_now))) {
         return Ok(News::Nothing);
@@ -422,8 +431,7 @@ fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> 
     }
 }
 
-/// The working copy follows the server in the columns that changed. What the server does not tell of money and form fields
-/// is no news of them.
+/// The working copy follows the server in the columns that changed. What the server does not tell is no news.
 fn follow(
     transaction: &Connection,
     attributes: &Attributes<'_>,

@@ -22,6 +22,7 @@ mod forms;
 mod rules;
 mod sent;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -30,7 +31,9 @@ use super::{
     ConflictPlan, Contest, CustomerPlan, Decision, Dirty, Op, OpenConflict, Outcome, Policies, Settlement,
     SnapshotPlan,
 };
-use crate::customer::{Attributes, BadRecord, EditSeq, FieldId, MergeRule, Record, Subject, Value};
+use crate::customer::{
+    Attributes, BadRecord, EditSeq, FieldId, MergeRule, Record, Subject, Value, first_credit,
+};
 
 use forms::Touching;
 pub(super) use forms::{entries, form_json};
@@ -41,8 +44,8 @@ pub use sent::{Sent, SentBase};
 
 /// Decides what becomes of a customer of which the server says `remote`.
 ///
-/// What the server does not tell of money and form fields is no news of them. Attributes that are on their way are judged
-/// by their own answer, or when they are read back.
+/// What the server does not tell is no news: what was known of it stays, in the snapshot too, and nothing is computed from it
+/// before it is told again. Attributes that are on their way are judged by their own answer, or when they are read back.
 ///
 /// # Errors
 /// When a record is no customer.
@@ -54,6 +57,10 @@ pub fn merge(
 ) -> Result<CustomerPlan, BadRecord> {
     let known = known_base(dirty);
     let base_record = dirty.base.as_ref().or(known.as_ref());
+    let remote = match base_record {
+        Some(base) => remote.completed(base, empties_credit(dirty, sent))?,
+        None => Cow::Borrowed(remote),
+    };
     let mut merge = Merge {
         dirty,
         open: dirty.open.iter().map(|open| (&open.subject, open)).collect(),
@@ -71,9 +78,18 @@ pub fn merge(
     let mut plan = merge.plan;
     plan.settle = last_words(plan.settle);
     if dirty.base.as_ref().is_none_or(|base| base.body() != remote.body()) {
-        plan.snapshot = SnapshotPlan::Put(remote.clone());
+        plan.snapshot = SnapshotPlan::Put(remote.into_owned());
     }
     Ok(plan)
+}
+
+/// Whether this till has brought the balance to nothing, or may have: some stores show that as a list of no amounts.
+fn empties_credit(dirty: &Dirty, sent: Option<&Sent>) -> bool {
+    const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
+    let sent = sent.and_then(|sent| sent.value(CREDIT));
+    sent.into_iter()
+        .chain(dirty.attempts_of(CREDIT).map(|attempt| &attempt.value))
+        .any(|value| first_credit(value).is_zero())
 }
 
 /// Decides what becomes of a customer that the server no longer has. `values` of the conflict are the edited
@@ -237,7 +253,7 @@ impl<'a> Merge<'a> {
     /// What both sides started from. Where that was never told, form fields that nobody edited here are no change of the till's.
     fn base_of(&self, field: FieldId) -> Value {
         match &self.base {
-            Some(base) if base.tells(field) => base.get(field),
+            Some(base) if base.knows(field) => base.get(field),
             _ => match self.dirty.row.get(field) {
                 Value::Forms(entries) => {
                     let edited = Touching::of(self.dirty.ops_of(field));

@@ -300,19 +300,19 @@ pub(super) fn value(field: FieldId) -> BoxedStrategy<Value> {
     }
 }
 
-/// What the server says of an attribute: nothing, null, or a value. What must be told is: see [`untold`].
+/// What the server says of an attribute: null, or a value. What is not told is no news: see [`untold`].
 pub(super) fn said(field: FieldId) -> BoxedStrategy<Option<String>> {
     let told = value(field).prop_map(|value| Some(value.to_json()));
-    match field.must_be_told() {
-        true => told.boxed(),
-        false => prop_oneof![1 => Just(None), 1 => Just(Some("null".to_owned())), 6 => told].boxed(),
+    match field.kind() {
+        Kind::Credit | Kind::Forms => told.boxed(),
+        _ => prop_oneof![1 => Just(Some("null".to_owned())), 6 => told].boxed(),
     }
 }
 
-/// The record as a list may have it: money and form fields are left out.
+/// The record as a list may have it: whatever an edit may set is left out.
 pub(super) fn untold(record: &Record) -> Record {
     let nothing = Record::new(format!("{{\"id\":{ID}}}"));
-    let told = |field: &FieldId| !field.must_be_told() && record.attributes().unwrap().has(*field);
+    let told = |field: &FieldId| !field.is_editable() && record.attributes().unwrap().has(*field);
     let fields = FieldId::columns().filter(told);
     fields.fold(nothing, |less, field| less.with(field, &at(record, field)).unwrap())
 }
