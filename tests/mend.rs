@@ -313,3 +313,86 @@ fn a_worker_finds_out_at_once_that_triggers_were_taken_out() {
     }
     assert_eq!(till.outcomes(1, "phone"), ["uploaded"]);
 }
+
+/// Without triggers, and then as the store or a person left it.
+fn without_triggers(till: &Till, sql: &str) {
+    let app = Connection::open(&till.path).unwrap();
+    rebuild(&app);
+    app.execute_batch(sql).unwrap();
+}
+
+#[test]
+fn a_change_without_triggers_to_what_waits_already_is_an_edit_of_its_own() {
+    let till = till(3);
+    till.set(1, "phone", "A");
+    till.adjust(1, "5");
+    let balance: f64 = credit(&till.local(1, "store_credit_amounts"));
+    let more = format!(
+        "UPDATE customer SET phone = 'B', store_credit_amounts = '[{{\"amount\":{}}}]' WHERE id = 1",
+        balance + 20.0
+    );
+    without_triggers(&till, &more);
+    assert_eq!(till.store().mended(), Some(2));
+    let rows = till.store().journal(Some(tillsync::CustomerId(1))).unwrap();
+    let authors: Vec<_> = rows.iter().map(|row| (row.field.as_str(), row.author.as_deref())).collect();
+    assert_eq!(authors.iter().filter(|(_, author)| *author == Some("tillsync")).count(), 2, "{authors:?}");
+    assert_eq!(till.engine().sync().unwrap().rejected, 0);
+    assert_eq!(credit(&till.local(1, "store_credit_amounts")), balance + 20.0);
+    assert_eq!(credit(&till.remote_value(1, "store_credit_amounts")), balance + 20.0);
+    assert_eq!(till.remote_value(1, "phone"), "\"B\"");
+}
+
+fn credit(json: &str) -> f64 {
+    let amounts: serde_json::Value = serde_json::from_str(json).unwrap();
+    amounts[0]["amount"].as_f64().unwrap_or(0.0)
+}
+
+#[test]
+fn what_waits_and_was_not_touched_is_found_by_nobody() {
+    let till = till(4);
+    till.set(1, "phone", "A");
+    till.set(1, "phone", "A2");
+    till.adjust(1, "5");
+    till.adjust(1, "-2.5");
+    till.set(2, "form_fields", r#"[{"name":"Color","value":"red"}]"#);
+    till.set(2, "channel_ids", "[1]");
+    till.set(2, "notes", "a note");
+    till.set(2, "customer_group_id", "1");
+    till.adjust(3, "-999999");
+    till.set(4, "phone", "mine");
+    till.office(4, serde_json::json!({ "phone": "theirs" }));
+    till.engine().sync().unwrap();
+    till.set(1, "company", "waits");
+    till.adjust(1, "1");
+    till.set(2, "form_fields", r#"[{"name":"Color","value":"blue"}]"#);
+    till.adjust(3, "2");
+    let before: Vec<String> = (1..5).map(|id| till.store().get(id).unwrap().unwrap().to_json()).collect();
+    without_triggers(&till, "");
+    assert_eq!(till.store().mended(), Some(0));
+    let after: Vec<String> = (1..5).map(|id| till.store().get(id).unwrap().unwrap().to_json()).collect();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_held_and_a_refused_value_that_were_changed_without_triggers_are_newer_edits() {
+    let till = till(3);
+    till.set(1, "phone", "L");
+    till.office(1, serde_json::json!({ "phone": "R" }));
+    till.set(2, "email", &till.local(3, "email").replace('"', ""));
+    till.engine().sync().unwrap();
+    assert_eq!(till.outcomes(1, "phone"), ["held"]);
+    assert_eq!(till.outcomes(2, "email"), ["rejected"]);
+    let shown = till.store().conflicts().unwrap();
+    without_triggers(
+        &till,
+        "UPDATE customer SET phone = 'Z' WHERE id = 1; UPDATE customer SET email = 'z@example.com' WHERE id = 2",
+    );
+    assert_eq!(till.store().mended(), Some(2));
+    assert_eq!(till.outcomes(1, "phone").len(), 2);
+    let mut engine = till.engine();
+    engine.sync().unwrap();
+    assert_eq!(till.remote_value(2, "email"), "\"z@example.com\"");
+    let now = till.store().conflicts().unwrap();
+    assert_eq!((shown[0].local.as_str(), now[0].local.as_str()), ("\"L\"", "\"Z\""));
+    assert_eq!(till.remote_value(1, "phone"), "\"R\"");
+}

@@ -52,6 +52,7 @@ pub use decide::{CannotDecide, Discarded, Keep, PastDecision, discard, resolve, 
 pub use diff::{Diff, diff, give_up_untold};
 pub use dirty::{Change, Dirty, Op, OpenConflict};
 pub use merge::{Sent, SentBase, gone, merge};
+pub use money::balance_by_journal;
 pub use notice::{Notice, notices};
 pub use outdated::{is_outdated, may_not_show_yet};
 pub use payload::{Credit, Payload, SentRow};

@@ -23,6 +23,18 @@ pub(super) fn balance<'o>(from: &Value, ops: impl IntoIterator<Item = &'o Op>) -
     })
 }
 
+/// What the working copy's balance must be by the journal, on top of what the snapshot has. A balance that is held stands on what
+/// the person was shown. `None`: it cannot be held exactly.
+pub fn balance_by_journal(dirty: &Dirty, base: &Value) -> Option<Value> {
+    let ops = dirty.ops_of(CREDIT);
+    match dirty.open_of_field(CREDIT) {
+        Some(open) => {
+            balance(&Value::from_json(CREDIT.kind(), &open.local), ops.filter(|op| op.is_pending()))
+        }
+        None => balance(base, ops.filter(|op| op.is_counted())),
+    }
+}
+
 /// The edits up to the newest balance that was set, and the adjustments since.
 pub(super) fn on_top_of_set<'o>(ops: &[&'o Op]) -> (Vec<&'o Op>, Vec<&'o Op>) {
     let set = ops.iter().rposition(|op| op.adjustment().is_none()).map_or(0, |place| place + 1);

@@ -1,17 +1,20 @@
 //! What was edited while our triggers were not there: a mapper's migration, or a database tool, that builds the table
 //! `customer` anew takes them out with the old one.
 //!
-//! Opening makes them again. Where they had been there before, each working copy is then held against its snapshot, and a
-//! difference that no entry of the journal tells of becomes an edit: by the triggers themselves, as if it were made now. This
-//! walks through all customers, and so is done then only; a note in the file keeps it due until it is done.
+//! Opening makes them again. Where they had been there before, each working copy is then held against what it must be: its
+//! snapshot, and on top of that what the journal has that is not settled. A difference becomes an edit of its own, by the
+//! triggers themselves, as if it were made now: whatever waited there goes on beneath it. A customer that was deleted comes back.
+//! This walks through all customers, and so is done then only; a note in the file keeps it due until it is done.
 
-use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::{Failed, Store, dirty, edit, row, schema};
 use crate::customer::{CustomerId, FieldId, Row, Value};
 use crate::error::Result;
-use crate::flow::Dirty;
+use crate::flow::{Change, Dirty, balance_by_journal};
 
 /// The key of `state` under which it is noted that this is to be done.
 pub(super) const DUE: &str = "edits_to_be_found";
@@ -50,7 +53,7 @@ impl Store {
             let mut still = Vec::new();
             for one in noted {
                 let Some(dirty) = dirty::load(transaction, one.customer_id)? else { continue };
-                if untold(&dirty)?.iter().any(|(field, _)| field.name() == one.field) {
+                if untold(transaction, &dirty)?.iter().any(|(field, _)| field.name() == one.field) {
                     still.push(one);
                 }
             }
@@ -107,8 +110,8 @@ fn mend_some(
     let mut found = 0;
     for id in &ids {
         let Some(dirty) = dirty::load(connection, CustomerId(*id))? else { continue };
-        for (field, base) in untold(&dirty)? {
-            match journal(connection, &dirty, field, &base)? {
+        for (field, expected) in untold(connection, &dirty)? {
+            match journal(connection, &dirty, field, &expected)? {
                 None => found += 1,
                 Some(problem) => {
                     refused.retain(|one| (one.customer_id, one.field.as_str()) != (dirty.id, field.name()));
@@ -124,31 +127,86 @@ fn mend_some(
     Ok(ids.last().map(|last| (found, *last)))
 }
 
-/// Attributes that differ from the snapshot, although nothing in the journal says so.
-fn untold(dirty: &Dirty) -> Result<Vec<(FieldId, Value)>, Failed> {
+/// Attributes that are not what the journal makes of the snapshot, and what that would be.
+fn untold(connection: &Connection, dirty: &Dirty) -> Result<Vec<(FieldId, Value)>, Failed> {
     let Some(base) = &dirty.base else { return Ok(Vec::new()) };
     let attributes = base.attributes()?;
     let theirs = Row::of(dirty.id, &attributes);
-    let is_untold = |field: &FieldId| {
-        attributes.tells(*field)
-            && dirty.row.get(*field) != theirs.get(*field)
-            && dirty.ops_of(*field).next().is_none()
-            && dirty.open_of_field(*field).is_none()
-    };
-    Ok(FieldId::columns().filter(is_untold).map(|field| (field, theirs.get(field).clone())).collect())
+    let mut untold = Vec::new();
+    for field in FieldId::columns() {
+        let Some(expected) = expected(connection, dirty, field, theirs.get(field), attributes.tells(field))?
+        else {
+            continue;
+        };
+        if expected != *dirty.row.get(field) {
+            untold.push((field, expected));
+        }
+    }
+    Ok(untold)
 }
 
-/// Goes back to the snapshot's value unseen, and from there to the working copy's as an app would. What the triggers refuse
+/// What an attribute of the working copy must be. `None`: nobody can know.
+fn expected(
+    connection: &Connection,
+    dirty: &Dirty,
+    field: FieldId,
+    theirs: &Value,
+    is_told: bool,
+) -> rusqlite::Result<Option<Value>> {
+    let is_edited = dirty.ops_of(field).next().is_some();
+    Ok(match field {
+        _ if !is_edited => (is_told && dirty.open_of_field(field).is_none()).then(|| theirs.clone()),
+        FieldId::STORE_CREDIT_AMOUNTS => balance_by_journal(dirty, theirs),
+        FieldId::FORM_FIELDS => forms_by_journal(dirty, theirs),
+        _ => newest_value(connection, dirty.id, field)?,
+    })
+}
+
+/// The entries of form fields that were edited, on top of what the store has of the others.
+fn forms_by_journal(dirty: &Dirty, theirs: &Value) -> Option<Value> {
+    let mut forms = match theirs {
+        Value::Forms(forms) => forms.clone(),
+        Value::Null => BTreeMap::new(),
+        _ => return None,
+    };
+    for op in dirty.ops_of(FieldId::FORM_FIELDS) {
+        let Change::Entries(entries) = &op.change else { return None };
+        for (name, entry) in entries {
+            match entry {
+                Some(value) => _ = forms.insert(name.clone(), value.clone()),
+                None => _ = forms.remove(name),
+            }
+        }
+    }
+    Some(Value::Forms(forms))
+}
+
+/// What the newest edit set that is not settled.
+fn newest_value(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::Result<Option<Value>> {
+    let newest = connection
+        .prepare_cached(
+            "SELECT value
+             FROM journal
+             WHERE customer_id = ?1 AND settled_at IS NULL AND field = ?2
+             ORDER BY seq DESC
+             LIMIT 1",
+        )?
+        .query_row(params![id.0, field.name()], |row| row.get::<_, Option<String>>(0))
+        .optional()?;
+    Ok(newest.map(|json| json.map_or(Value::Null, |json| Value::from_json(field.kind(), &json))))
+}
+
+/// Goes back unseen to what the value must be, and from there to the working copy's as an app would. What the triggers refuse
 /// stays as it is: its words are returned.
 fn journal(
     connection: &Connection,
     dirty: &Dirty,
     field: FieldId,
-    base: &Value,
+    expected: &Value,
 ) -> rusqlite::Result<Option<String>> {
     connection.execute_batch("SAVEPOINT mend")?;
     let edited = || {
-        row::overwrite(connection, dirty.id, &[(field, row::cell(base))])?;
+        row::overwrite(connection, dirty.id, &[(field, row::cell(expected))])?;
         edit::set_context(connection, Some("tillsync"), Some(LABEL))?;
         let local = row::cell(dirty.row.get(field));
         connection.prepare_cached(row::update(field))?.execute(params![dirty.id.0, local])?;
