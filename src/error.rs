@@ -89,6 +89,12 @@ pub enum Failure {
         "customer {customer_id}: {field}: was not journaled, and so not edited: the triggers of {path} are not there"
     )]
     NotJournaled { customer_id: CustomerId, field: String, path: PathBuf },
+    #[error("another program has built {tables} of the database {path} otherwise than it should be")]
+    Misshapen { path: PathBuf, tables: String },
+    #[error("{path} is called as what belongs to another file: {suffix}")]
+    BesideAnother { path: PathBuf, suffix: &'static str },
+    #[error("{0} is in the place of a lock, and holds what no lock holds")]
+    NoLock(PathBuf),
     #[error("the database {0} is locked by another program")]
     Locked(PathBuf),
     #[error("the database {path} is damaged: {cause}")]
@@ -192,6 +198,9 @@ impl Error {
                 | TornDown { .. }
                 | TooManyFiles(_)
                 | NotJournaled { .. }
+                | Misshapen { .. }
+                | BesideAnother { .. }
+                | NoLock(_)
                 | Locked(_)
                 | Corrupt { .. }
                 | NewerSchema { .. }
@@ -283,6 +292,9 @@ impl Error {
             Failure::LockGone(_) => "lock_gone",
             Failure::TooManyFiles(_) => "too_many_files",
             Failure::NotJournaled { .. } => "not_journaled",
+            Failure::Misshapen { .. } => "misshapen",
+            Failure::BesideAnother { .. } => "beside_another",
+            Failure::NoLock(_) => "no_lock",
             Failure::Locked(_) => "locked",
             Failure::Corrupt { .. } => "corrupt",
             Failure::NewerSchema { .. } => "newer_schema",
@@ -373,6 +385,16 @@ impl Error {
             }
             Failure::NotATill(_) => {
                 "name a file of its own for the till; this one was not touched. An app's tables may join it once it is a till"
+            }
+            Failure::Misshapen { .. } => {
+                "rows in it do not fit (an id twice, or none), or a view is in its place; nothing is edited or sent until it is right again: \
+                 doctor names it; restore a backup, or pull into a new file"
+            }
+            Failure::BesideAnother { .. } => {
+                "SQLite and tillsync keep such files beside a database, and empty or delete what is called so: give the till another name"
+            }
+            Failure::NoLock(_) => {
+                "it was not touched: move it away, it is no file of the till's; then try again"
             }
             Failure::NotJournaled { .. } => {
                 "open the file anew: that makes them again, and journals what changed without them; something rebuilds the table customer"

@@ -71,6 +71,6 @@ pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
     Conflict, DecisionRow, EditBuilder, Fate, HeldUp, Holder, JournalRow, LastError, LogState, PastSync,
-    Receipt, Rejected, Restored, Status, Store, StoreOptions, SyncState, SyncStatus, Unjournaled,
+    Receipt, Rejected, Restored, SetAside, Status, Store, StoreOptions, SyncState, SyncStatus, Unjournaled,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

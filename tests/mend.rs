@@ -271,8 +271,8 @@ fn a_table_that_was_dropped_is_made_again_and_one_with_rows_that_do_not_fit_is_t
     .unwrap();
     till.set(1, "phone", "after");
     assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
-    rebuild_as(&app, "customer", |sql| sql.replace("INTEGER PRIMARY KEY", "INTEGER"));
-    app.execute_batch("INSERT INTO customer SELECT * FROM customer WHERE id = 1").unwrap();
+    rebuild_as(&app, "customer", |sql| sql.replace("INTEGER PRIMARY KEY", "TEXT"));
+    app.execute_batch("INSERT INTO customer (id) VALUES ('none')").unwrap();
     for _ in 0..2 {
         assert_eq!(till.store().misshapen().unwrap().as_deref(), Some("customer"));
     }
@@ -286,8 +286,140 @@ fn a_table_that_was_dropped_is_made_again_and_one_with_rows_that_do_not_fit_is_t
         .clone();
     assert_eq!((said.exit, check["ok"].as_bool()), (Some(3), Some(false)), "{check}");
     assert!(check["detail"].as_str().unwrap().contains("customer"));
-    app.execute_batch("DELETE FROM customer WHERE rowid = (SELECT max(rowid) FROM customer WHERE id = 1)")
-        .unwrap_err();
+    assert_eq!(till.engine().sync().unwrap_err().code(), "misshapen", "nothing is sent from it");
+}
+
+/// The table without its key, and a row saved once more: each edit would be two.
+#[test]
+fn a_customer_that_is_in_the_table_twice_is_there_once_and_a_payment_is_one() {
+    let till = till(5);
+    till.adjust(3, "1");
+    let app = Connection::open(&till.path).unwrap();
+    let before = credit(&till.remote_value(2, "store_credit_amounts"));
+    app.execute_batch(
+        "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON; BEGIN; CREATE TABLE c2 AS SELECT * FROM customer; DROP TABLE customer;
+         ALTER TABLE c2 RENAME TO customer; COMMIT; PRAGMA legacy_alter_table = OFF;
+         UPDATE customer SET company = 'first' WHERE id = 3;
+         INSERT OR REPLACE INTO customer SELECT * FROM customer WHERE id IN (2, 3);
+         UPDATE customer SET company = 'second' WHERE id = 3 AND rowid > 5;
+         INSERT INTO customer (id, phone) VALUES (NULL, 'nobody''s')",
+    )
+    .unwrap();
+    drop(app);
+    till.adjust(2, "10");
+    let mut store = till.store();
+    let rows = store.journal(Some(tillsync::CustomerId(2))).unwrap();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(store.misshapen().unwrap(), None);
+    let aside = store.set_aside().unwrap();
+    let values: Vec<_> = aside.iter().map(|one| (one.customer_id.0, one.values.len())).collect();
+    assert_eq!(values, [(3, 1), (0, 1)]);
+    assert_eq!(aside[0].values["company"], "\"first\"");
+    assert_eq!(store.status().unwrap().unsent, 5, "a payment, an edit, a payment, and what is set aside");
+    let said = till.run(["doctor"]);
+    let check = said.json["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == "tables")
+        .unwrap()
+        .clone();
+    assert!(
+        check["detail"].as_str().unwrap().contains("a second row of customer 3 had company \"first\""),
+        "{check}"
+    );
+    assert_eq!(store.discard(0, None, None).unwrap() + store.check().unwrap().len(), 1);
+    drop(store);
+    till.engine().sync().unwrap();
+    assert_eq!(credit(&till.remote_value(2, "store_credit_amounts")), before + 10.0);
+    assert_eq!(till.remote_value(3, "company"), "\"second\"");
+    assert_eq!(till.store().discard(3, None, None).unwrap(), 1);
+    assert!(till.store().set_aside().unwrap().is_empty());
+}
+
+/// In a file that is open: the guard of the library, before our next look.
+#[test]
+fn an_edit_that_meets_a_customer_twice_is_rolled_back() {
+    let till = till(3);
+    let mut store = till.store();
+    let app = Connection::open(&till.path).unwrap();
+    rebuild_as(&app, "customer", |sql| sql.replace("INTEGER PRIMARY KEY", "INTEGER"));
+    app.execute_batch("INSERT INTO customer SELECT * FROM customer WHERE id = 1").unwrap();
+    let phone = store.edit(1).set("phone", "twice").commit().unwrap_err();
+    let credit = store.edit(1).adjust_credit("1".parse().unwrap()).commit().unwrap_err();
+    assert_eq!((phone.code(), credit.code()), ("misshapen", "misshapen"));
+    assert!(till.store().journal(None).unwrap().is_empty());
+}
+
+#[test]
+fn a_customer_that_was_deleted_without_triggers_comes_back_with_what_waits_of_it() {
+    let till = till(5);
+    let balance = credit(&till.local(2, "store_credit_amounts"));
+    till.adjust(2, "5");
+    till.set(2, "phone", "waits");
+    without_triggers(&till, "DELETE FROM customer WHERE id IN (1, 2)");
+    let store = till.store();
+    assert_eq!((store.mended(), store.brought_back()), (Some(0), 2));
+    drop(store);
+    assert_eq!(credit(&till.local(2, "store_credit_amounts")), balance + 5.0);
+    assert_eq!(till.local(2, "phone"), "\"waits\"");
+    assert_eq!(till.engine().sync().unwrap().uploaded_customers, 1);
+    assert_eq!(credit(&till.remote_value(2, "store_credit_amounts")), balance + 5.0);
+}
+
+#[test]
+fn a_table_of_customers_that_is_gone_and_a_column_that_was_renamed_are_filled_again_and_nothing_is_sent() {
+    let till = till(5);
+    till.set(2, "company", "waits");
+    let before: Vec<String> = (1..6).map(|id| till.store().get(id).unwrap().unwrap().to_json()).collect();
+    for sql in ["ALTER TABLE customer RENAME COLUMN phone TO telephone", "DROP TABLE customer"] {
+        without_triggers(&till, sql);
+        let after: Vec<String> = (1..6).map(|id| till.store().get(id).unwrap().unwrap().to_json()).collect();
+        assert_eq!(after, before, "{sql}");
+    }
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+}
+
+#[test]
+fn a_row_that_came_by_no_pull_is_told_and_gives_way_to_the_stores() {
+    let till = till(3);
+    without_triggers(&till, "INSERT INTO customer (id, phone) VALUES (4, 'here'), (77, 'alone')");
+    assert_eq!(till.store().strangers().unwrap(), [tillsync::CustomerId(4), tillsync::CustomerId(77)]);
+    assert_eq!(till.store().status().unwrap().unsent, 2);
+    assert_eq!(
+        till.sandbox.add(r#"{"email":"new@example.com","first_name":"N","last_name":"N"}"#).unwrap(),
+        4
+    );
+    till.engine().sync().unwrap();
+    assert_eq!(till.local(4, "phone"), till.remote_value(4, "phone"));
+    assert_eq!(till.store().set_aside().unwrap()[0].values["phone"], "\"here\"");
+    assert_eq!(till.store().discard(77, None, None).unwrap(), 1);
+    assert!(till.store().strangers().unwrap().is_empty());
+    assert!(till.store().get(77).unwrap().is_none());
+}
+
+#[test]
+fn what_lies_in_the_place_of_a_lock_is_not_emptied_and_a_till_is_not_called_as_what_lies_beside_one() {
+    let till = till(1);
+    for suffix in ["-sync", "-worker"] {
+        let path = std::path::PathBuf::from(format!("{}{suffix}", till.path.display()));
+        std::fs::write(&path, "a letter").unwrap();
+    }
+    assert_eq!(till.engine().sync().unwrap_err().code(), "no_lock");
+    let worker = till.run(["worker"]);
+    assert_ne!(worker.exit, Some(0));
+    for suffix in ["-sync", "-worker"] {
+        let path = std::path::PathBuf::from(format!("{}{suffix}", till.path.display()));
+        assert_eq!(std::fs::read(&path).unwrap(), b"a letter");
+    }
+    for suffix in ["-wal", "-shm", "-journal", "-sync", "-worker", "-upgrade", "-life", "-SYNC", ".part"] {
+        let path = till.folder.path().join(format!("other.db{suffix}"));
+        std::fs::copy(&till.path, &path).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(Store::open(&path).unwrap_err().code(), "beside_another", "{suffix}");
+        assert_eq!(till.store().backup(&path).unwrap_err().code(), "beside_another", "{suffix}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
 }
 
 /// While a worker runs: an edit that nobody journaled shows in nothing but the schema.

@@ -169,7 +169,7 @@ fn encryption(store: &Store) -> Check {
 /// Opening has built anew what can be.
 fn tables(store: &Store) -> Check {
     match store.misshapen() {
-        Ok(None) => Check::good("tables", "they are as they should be"),
+        Ok(None) => rows(store),
         Ok(Some(tables)) => {
             let advice = format!(
                 "another program has built {tables} otherwise than it should be, with rows that do not fit: an id twice, or none; \
@@ -178,6 +178,34 @@ fn tables(store: &Store) -> Check {
             Check::bad("tables", Exit::Attention, advice)
         }
         Err(error) => Check::bad("tables", Exit::Database, error.to_string()),
+    }
+}
+
+/// Rows that are of no pull, and what a second row of a customer had.
+fn rows(store: &Store) -> Check {
+    let found = || Ok((store.set_aside()?, store.strangers()?));
+    let (aside, strangers) = match found() {
+        Ok(found) => found,
+        Err(error) => return Check::bad("tables", Exit::Database, tillsync::Error::to_string(&error)),
+    };
+    let mut said = Vec::new();
+    if !strangers.is_empty() {
+        let ids = strangers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        said.push(format!(
+            "customers that came by no pull, and that the store does not know: {ids}: create them in the store and pull, then discard each"
+        ));
+    }
+    for one in aside {
+        let values =
+            one.values.iter().map(|(field, value)| format!("{field} {value}")).collect::<Vec<_>>().join(", ");
+        let id = one.customer_id;
+        said.push(format!(
+            "a second row of customer {id} had {values}: edit in again what is wanted, then discard {id}"
+        ));
+    }
+    match said.is_empty() {
+        true => Check::good("tables", "they are as they should be"),
+        false => Check::bad("tables", Exit::Attention, said.join("; ")),
     }
 }
 
@@ -198,7 +226,11 @@ fn triggers(store: &Store) -> Check {
     match store.mended() {
         None => Check::good("triggers", "they are all there"),
         Some(found) => {
-            let found = render::count(found as u64, "edit");
+            let mut found = render::count(found as u64, "edit");
+            if store.brought_back() > 0 {
+                let customers = render::count(store.brought_back() as u64, "customer");
+                found = format!("{customers} that somebody had deleted are there again, and {found}");
+            }
             let advice = format!(
                 "were missing and are there again; {found} without an entry in the journal: look at them with diff, and find out \
                  which program builds the table customer anew"

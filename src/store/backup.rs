@@ -84,25 +84,10 @@ fn into_wal(path: &Path, key: Option<&Key>) -> Result<()> {
     copy.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(|e| Error::sqlite(path, e))
 }
 
-/// What SQLite and we keep beside a file, and whatever is called so is taken for.
-const BESIDE: [&str; 9] =
-    ["-wal", "-shm", "-journal", "-sync", "-worker", "-upgrade", "-life", "-mj", ".part"];
-
-/// A disk may not tell great letters from small ones.
-fn is_beside(path: &Path, suffix: &str) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().to_lowercase().ends_with(suffix))
-}
-
 /// Makes the copy, whole and on the disk, or nothing: under another name, `NAME.part`, until it is both. Whoever is killed
 /// on the way leaves that; nobody can tell whose it is, and so it is in the way until a person removes it.
 fn make(path: &Path, copy: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
     let path = &open::plain_path(path)?;
-    if let Some(suffix) = BESIDE.iter().find(|suffix| is_beside(path, suffix)) {
-        let name = path.display();
-        return Err(Error::usage(format!(
-            "{name} is no name for a backup: a file with {suffix} is part of another one"
-        )));
-    }
     if path.symlink_metadata().is_ok() {
         return Err(is_there(path));
     }

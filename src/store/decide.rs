@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 use super::apply::{apply, journal_decision};
 use super::read::verbatim;
-use super::{Failed, Store, dirty, state};
+use super::{Failed, Store, aside, dirty, state};
 use crate::clock::stamp;
 use crate::customer::{CustomerId, EditError, EditSeq, FieldId, Subject, Value};
 use crate::error::{Error, Failure, Result};
@@ -325,7 +325,12 @@ impl Store {
         author: Option<&str>,
     ) -> Result<usize> {
         self.engine_write(|transaction| {
-            let dirty = dirty::load(transaction, id)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
+            let aside = if matches!(what, Discarded::All) { aside::discard(transaction, id)? } else { 0 };
+            let dirty = match dirty::load(transaction, id)? {
+                Some(dirty) if aside == 0 || !dirty.ops.is_empty() => dirty,
+                _ if aside > 0 => return Ok(aside),
+                _ => return Err(Error::from(Failure::UnknownCustomer(id)).into()),
+            };
             let plan = discard(&dirty, what, seen)?;
             carry_out(transaction, &dirty, &plan, author, "discard")?;
             Ok(fields_of(&dirty, &plan))

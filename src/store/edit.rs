@@ -69,6 +69,9 @@ impl Store {
             match write_all(&transaction, *id, edits, &mut after).map_err(failed)? {
                 Written::Journaled => {}
                 Written::NoSuchCustomer => return Err(Failure::UnknownCustomer(*id).into()),
+                Written::Twice => {
+                    return Err(Failure::Misshapen { path, tables: "customer".to_owned() }.into());
+                }
                 Written::Unseen(field) => {
                     let (customer_id, field) = (*id, field.name().to_owned());
                     return Err(Failure::NotJournaled { customer_id, field, path }.into());
@@ -138,6 +141,8 @@ impl EditBuilder<'_> {
 enum Written {
     Journaled,
     NoSuchCustomer,
+    /// The table holds the customer twice.
+    Twice,
     /// The journal does not tell of it, and our triggers are not there.
     Unseen(FieldId),
 }
@@ -150,12 +155,18 @@ fn write_all(
     newest: &mut i64,
 ) -> rusqlite::Result<Written> {
     let is_update = |edit: &Edit| matches!(edit, Edit::Set(field, _) if *field != FieldId::NEW_PASSWORD);
-    if !edits.first().is_some_and(is_update) && !exists(transaction, id)? {
-        return Ok(Written::NoSuchCustomer);
+    if !edits.first().is_some_and(is_update) {
+        match rows_of(transaction, id)? {
+            0 => return Ok(Written::NoSuchCustomer),
+            1 => {}
+            _ => return Ok(Written::Twice),
+        }
     }
     for edit in edits {
-        if write(transaction, id, edit)? == 0 && is_update(edit) {
-            return Ok(Written::NoSuchCustomer);
+        match write(transaction, id, edit)? {
+            0 if is_update(edit) => return Ok(Written::NoSuchCustomer),
+            0 | 1 => {}
+            _ => return Ok(Written::Twice),
         }
         let is_journaled;
         (*newest, is_journaled) = journaled_since(transaction, *newest, id, field_of(edit))?;
@@ -205,8 +216,9 @@ fn write(transaction: &Transaction<'_>, id: CustomerId, edit: &Edit) -> rusqlite
     }
 }
 
-fn exists(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<bool> {
-    transaction.prepare_cached("SELECT 1 FROM customer WHERE id = ?1")?.exists([id.0])
+fn rows_of(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<i64> {
+    let count = "SELECT count(*) FROM customer WHERE id = ?1";
+    transaction.prepare_cached(count)?.query_row([id.0], |row| row.get(0))
 }
 
 pub(super) fn newest_edit(transaction: &Transaction<'_>) -> rusqlite::Result<i64> {

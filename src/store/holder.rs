@@ -23,6 +23,9 @@ const HANGS_AFTER: Duration = Duration::from_secs(60);
 #[cfg(target_os = "linux")]
 const RIGHT_TO_WRITE: u64 = 120;
 
+/// What the file of a lock begins with.
+const BEGINNING: &[u8] = br#"{"pid":"#;
+
 /// A program that holds a lock, as far as it and the system tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Holder {
@@ -88,6 +91,19 @@ impl Holder {
     fn process(pid: u32) -> Holder {
         let (program, is_stopped) = (system::program(pid), system::is_stopped(pid));
         Holder { pid: Some(pid), program, is_stopped, ..Holder::default() }
+    }
+}
+
+/// Whether a file holds what a lock does: nothing, or whose it is, or was. A crash may have cut that short.
+pub(super) fn is_lock(mut file: &File) -> bool {
+    const MOST_BYTES: u64 = 256;
+    let mut text = Vec::new();
+    match file.rewind().and_then(|()| file.take(MOST_BYTES).read_to_end(&mut text)) {
+        Ok(_) => {
+            let begins = text.iter().zip(BEGINNING).all(|(byte, ours)| byte == ours);
+            begins || text.iter().all(|byte| *byte == 0)
+        }
+        Err(_) => true,
     }
 }
 

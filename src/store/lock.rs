@@ -38,6 +38,7 @@ impl Lock {
         for _ in 0..TRIES {
             let file = open(&path).map_err(|e| Error::file(&path, &e))?;
             match file.try_lock() {
+                Ok(()) if !holder::is_lock(&file) => return Err(Failure::NoLock(path).into()),
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) if looks < LOOKS => {
                     looks += 1;

@@ -6,14 +6,14 @@
 //! triggers themselves, as if it were made now: whatever waited there goes on beneath it. A customer that was deleted comes back.
 //! This walks through all customers, and so is done then only; a note in the file keeps it due until it is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Failed, Store, dirty, edit, row, schema};
+use super::{Failed, Store, aside, dirty, edit, pull, row, schema, state};
 use crate::customer::{CustomerId, FieldId, Row, Value};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::flow::{Change, Dirty, balance_by_journal};
 
 /// The key of `state` under which it is noted that this is to be done.
@@ -30,6 +30,22 @@ impl Store {
     /// none: they were all there.
     pub fn mended(&self) -> Option<usize> {
         self.mended
+    }
+
+    /// How many customers that somebody deleted while our triggers were missing were made again, with what waits of them.
+    pub fn brought_back(&self) -> usize {
+        self.brought_back
+    }
+
+    /// Nothing is sent from a table of customers, or a journal, in which a row may be there twice.
+    pub(super) fn refuse_misshapen(&self) -> Result<()> {
+        let of_edits = |table: &&str| ["customer", "journal", "snapshot"].contains(table);
+        match self.misshapen()? {
+            Some(tables) if tables.split(", ").any(|table| of_edits(&table)) => {
+                Err(Failure::Misshapen { path: self.path.clone(), tables }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Tables of ours that some program built otherwise than they should be, and that cannot be built anew; with commas between
@@ -63,18 +79,25 @@ impl Store {
 
     /// Journals what was edited while our triggers were not there.
     pub(super) fn mend(&mut self) -> Result<()> {
-        if self.state(DUE)?.is_none() {
+        // In a table that does not fit nobody can tell what was edited: it stays due.
+        if self.state(DUE)?.is_none() || self.refuse_misshapen().is_err() {
             return Ok(());
         }
+        self.bring_back()?;
+        let lost = self.lost_columns()?;
         let (mut found, mut after, mut refused) = (0, i64::MIN, self.unjournaled()?);
         while let Some((edits, last)) =
-            self.engine_write(|transaction| mend_some(transaction, after, &mut refused))?
+            self.engine_write(|transaction| mend_some(transaction, after, &lost, &mut refused))?
         {
             (found, after) = (found + edits, last);
         }
         let refused = (!refused.is_empty()).then(|| serde_json::to_string(&refused)).transpose();
         self.set_state(REFUSED, refused.unwrap_or_default().as_deref())?;
-        self.set_state(DUE, None)?;
+        self.engine_write(|transaction| {
+            aside::note_strangers(transaction)?;
+            state::write(transaction, schema::LOST_COLUMNS, None)?;
+            Ok(state::write(transaction, DUE, None)?)
+        })?;
         if found > 0 {
             tracing::warn!(
                 edits = found,
@@ -84,6 +107,46 @@ impl Store {
         self.mended = Some(found);
         Ok(())
     }
+
+    /// Columns that somebody renamed or dropped, and that are there again, empty.
+    fn lost_columns(&self) -> Result<BTreeSet<FieldId>> {
+        let noted = self.state(schema::LOST_COLUMNS)?.unwrap_or_default();
+        Ok(noted.split(' ').filter_map(FieldId::named).collect())
+    }
+
+    /// Customers that the store has and the table has not: made again.
+    fn bring_back(&mut self) -> Result<()> {
+        let (mut brought, mut after) = (0, i64::MIN);
+        while let Some((some, last)) = self.engine_write(|transaction| bring_some_back(transaction, after))? {
+            (brought, after) = (brought + some, last);
+        }
+        if brought > 0 {
+            tracing::warn!(
+                customers = brought,
+                "customers were deleted while triggers of the file were missing; they are there again"
+            );
+        }
+        self.brought_back = brought;
+        Ok(())
+    }
+}
+
+/// Returns how many that were, and the last of them; none: there are no more.
+fn bring_some_back(connection: &Connection, after: i64) -> Result<Option<(usize, i64)>, Failed> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM snapshot WHERE id > ?1 AND id NOT IN (SELECT id FROM customer) ORDER BY id LIMIT ?2",
+    )?;
+    let ids = statement.query_map(params![after, CHUNK], |row| row.get(0))?;
+    let ids: Vec<i64> = ids.collect::<rusqlite::Result<_>>()?;
+    for id in ids.iter().copied().map(CustomerId) {
+        let Some(base) = dirty::load_snapshot(connection, id)? else { continue };
+        pull::insert_row(connection, &base.attributes()?)?;
+        let Some(dirty) = dirty::load(connection, id)? else { continue };
+        for (field, expected) in untold(connection, &dirty)? {
+            row::overwrite(connection, id, &[(field, row::cell(&expected))])?;
+        }
+    }
+    Ok(ids.last().map(|last| (ids.len(), *last)))
 }
 
 /// A value of the working copy that nothing in the journal tells of, and that the triggers refuse to journal.
@@ -101,6 +164,7 @@ pub struct Unjournaled {
 fn mend_some(
     connection: &Connection,
     after: i64,
+    lost: &BTreeSet<FieldId>,
     refused: &mut Vec<Unjournaled>,
 ) -> Result<Option<(usize, i64)>, Failed> {
     let mut statement =
@@ -111,6 +175,10 @@ fn mend_some(
     for id in &ids {
         let Some(dirty) = dirty::load(connection, CustomerId(*id))? else { continue };
         for (field, expected) in untold(connection, &dirty)? {
+            if lost.contains(&field) {
+                row::overwrite(connection, dirty.id, &[(field, row::cell(&expected))])?;
+                continue;
+            }
             match journal(connection, &dirty, field, &expected)? {
                 None => found += 1,
                 Some(problem) => {

@@ -29,6 +29,7 @@
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
 mod apply;
+mod aside;
 mod attempt;
 mod backup;
 mod batch;
@@ -70,6 +71,7 @@ use std::time::Instant;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use aside::SetAside;
 pub(crate) use batch::{Prepared, Uploaded};
 pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};
@@ -120,6 +122,7 @@ pub struct Store {
     foreign: Option<(i64, bool)>,
     /// Customers of which a trigger ended a transaction of this sync, and how often.
     torn: BTreeMap<CustomerId, usize>,
+    brought_back: usize,
 }
 
 /// How a file is opened.

@@ -48,7 +48,8 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     let connection = connect(path, key.as_ref())?;
     let place = Place::find(path)?.ok_or_else(|| Failure::Moved(path.to_owned()))?;
     let (others, log, open_pages) = (Others::default(), Log::default(), None);
-    let (schema_seen, mended, foreign, torn) = (None, None, None, BTreeMap::new());
+    let (schema_seen, mended, brought_back) = (None, None, 0);
+    let (foreign, torn) = (None, BTreeMap::new());
     let mut store = Store {
         connection,
         path: path.to_owned(),
@@ -61,6 +62,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         mended,
         foreign,
         torn,
+        brought_back,
     };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade(may_create)?;
@@ -113,7 +115,19 @@ pub(super) fn plain_path(path: &Path) -> Result<PathBuf> {
     if text.trim().is_empty() || text.starts_with(':') || text.starts_with("file:") {
         return Err(Error::usage(format!("{text:?} names no file: give its path")));
     }
-    std::path::absolute(path).map_err(|e| Error::file(path, &e))
+    match BESIDE.iter().find(|suffix| is_beside(path, suffix)) {
+        Some(suffix) => Err(Failure::BesideAnother { path: path.to_owned(), suffix }.into()),
+        None => std::path::absolute(path).map_err(|e| Error::file(path, &e)),
+    }
+}
+
+/// What SQLite and we keep beside a file, and whatever is called so is taken for.
+const BESIDE: [&str; 9] =
+    ["-wal", "-shm", "-journal", "-sync", "-worker", "-upgrade", "-life", "-mj", ".part"];
+
+/// A disk may not tell great letters from small ones.
+fn is_beside(path: &Path, suffix: &str) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().to_lowercase().ends_with(suffix))
 }
 
 /// One at a time: nobody in this process opens a file by SQLite while another one has just made it, and closes it.
@@ -187,6 +201,7 @@ impl Store {
     pub(crate) fn begin_sync(&mut self) -> Result<()> {
         self.look_at_schema()?;
         self.torn.clear();
+        self.refuse_misshapen()?;
         self.expect_nobody()?;
         self.expect_bulk(false).map_err(|e| self.error(e))
     }

@@ -8,14 +8,14 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_iter};
 
 use super::apply::{apply, insert_snapshot, refuse_ignored, update_snapshot};
 use super::held_up::Apart;
 use super::row::{self, RawCell};
-use super::{Failed, FullPull, PullClock, Store, attempt, dirty, state};
+use super::{Failed, FullPull, PullClock, Store, aside, attempt, dirty, state};
 use crate::clock::stamp;
-use crate::customer::{Attributes, CustomerId, FieldId, Record, Subject};
+use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject};
 use crate::error::Result;
 use crate::flow::{Ids, Notice, Policies, gone, has_moved_undated, is_outdated, may_not_show_yet, merge};
 
@@ -421,9 +421,22 @@ fn take(
 }
 
 fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> Result<(), Failed> {
+    insert_snapshot(transaction, attributes, body)?;
+    match insert_row(transaction, attributes) {
+        Err(Failed::Sql(e)) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            if !aside::make_way(transaction, &Row::of(attributes.id(), attributes))? {
+                return Err(e.into());
+            }
+            insert_row(transaction, attributes)
+        }
+        done => done,
+    }
+}
+
+/// The working copy of a customer, as the store describes it.
+pub(super) fn insert_row(transaction: &Connection, attributes: &Attributes<'_>) -> Result<(), Failed> {
     let id = RawCell::Integer(attributes.id().0);
     let cells = FieldId::columns().map(|field| RawCell::of(field, attributes));
-    insert_snapshot(transaction, attributes, body)?;
     let cells = params_from_iter(std::iter::once(id).chain(cells));
     match transaction.prepare_cached(&row::INSERT)?.execute(cells)? {
         0 => Err(Failed::Ignored),

@@ -157,7 +157,8 @@ impl Store {
             last_pull_at: self.time("last_pull_at")?,
             last_push_at: self.time("last_push_at")?,
             throttled_until: self.time("throttled_until")?.filter(|until| *until > Utc::now()),
-            unsent: counts.unsent + self.unjournaled()?.len() as u64,
+            unsent: counts.unsent
+                + (self.unjournaled()?.len() + self.set_aside()?.len() + self.strangers()?.len()) as u64,
             store_hash: self.store_hash()?,
             sync: self.sync_status()?,
             ..counts

@@ -65,7 +65,12 @@ pub(super) fn update(field: FieldId) -> &'static str {
 
 /// Reads a row that was selected with [`COLUMNS`].
 pub(super) fn read(sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
-    let mut row = Row::empty(CustomerId(sql.get(0)?));
+    read_of(CustomerId(sql.get(0)?), sql)
+}
+
+/// The same of a row that may not tell its id.
+pub(super) fn read_of(id: CustomerId, sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
+    let mut row = Row::empty(id);
     for (place, field) in FieldId::columns().enumerate() {
         row.set(field, value(field.kind(), sql.get_ref(place + 1)?));
     }

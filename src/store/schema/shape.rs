@@ -9,11 +9,13 @@ use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::store::{aside, state};
+
 /// What a table is called while its successor is filled.
 const OLD: &str = "tillsync_old";
 
 /// Tables whose rows cannot be had again.
-const PRECIOUS: [&str; 3] = ["customer", "snapshot", "journal"];
+const PRECIOUS: [&str; 2] = ["snapshot", "journal"];
 
 /// A table as it should be.
 #[derive(Debug)]
@@ -195,13 +197,24 @@ fn rebuild(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
             connection.execute_batch(&added)?;
         }
     }
+    let is_customer = name == "customer";
+    if is_customer {
+        note_lost(connection, &found, &traits.columns)?;
+        aside::note_doubles(connection, OLD)?;
+    }
     let copied: Vec<(String, String)> = found.iter().map(|column| copied(column, &traits.columns)).collect();
     let into: Vec<&str> = copied.iter().map(|(name, _)| name.as_str()).collect();
     let from: Vec<&str> = copied.iter().map(|(_, value)| value.as_str()).collect();
     connection.execute_batch(&format!(
-        "INSERT INTO {name} ({}) SELECT {} FROM {OLD}",
+        "INSERT INTO {name} ({}) SELECT {} FROM {OLD}{}",
         into.join(", "),
-        from.join(", ")
+        from.join(", "),
+        // The newest of two with one id.
+        if is_customer {
+            " WHERE rowid IN (SELECT max(rowid) FROM tillsync_old WHERE id IS NOT NULL GROUP BY id)"
+        } else {
+            ""
+        }
     ))?;
     if traits.counts_on {
         // Where the old one did not count, on from the newest row.
@@ -215,6 +228,16 @@ fn rebuild(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("DROP TABLE {OLD}"))?;
     first_row(connection, name)?;
     theirs.iter().try_for_each(|sql| connection.execute_batch(sql))
+}
+
+/// Our columns that are not there get their values back when the edits are looked for.
+fn note_lost(connection: &Connection, found: &[Column], ours: &[Column]) -> rusqlite::Result<()> {
+    let is_lost = |ours: &&Column| !found.iter().any(|column| ours.is(column));
+    let lost: Vec<&str> = ours.iter().filter(is_lost).map(|column| column.name.as_str()).collect();
+    match lost.is_empty() {
+        true => Ok(()),
+        false => state::write(connection, super::LOST_COLUMNS, Some(&lost.join(" "))),
+    }
 }
 
 /// A column and what it gets: where a value must be, and there is none, what stands for that.

@@ -45,6 +45,8 @@ fn in_order() -> Vec<refinery::Migration> {
     all.sort_by_key(refinery::Migration::version);
     all
 }
+/// The key of `state` under which stand the columns of `customer` that were not there and are made again, until they are filled.
+pub(in crate::store) const LOST_COLUMNS: &str = "columns_lost";
 
 /// The newest migration of this build.
 pub(in crate::store) fn newest() -> i64 {

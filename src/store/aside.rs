@@ -1,0 +1,168 @@
+//! What stands in the file and is of no edit: values of a customer that was in the table twice, and rows that the store
+//! knows nothing of. Both come about where a program builds the table `customer` anew, or writes it without our triggers.
+//!
+//! Neither is sent, and neither is lost: they are told until somebody discards that customer's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+use super::row::{self, COLUMNS};
+use super::{Failed, Store, dirty, state};
+use crate::customer::{CustomerId, FieldId, Row};
+use crate::error::Result;
+
+/// The keys of `state` under which they stand.
+const ASIDE: &str = "values_set_aside";
+const STRANGERS: &str = "customers_unknown";
+
+/// Values that a second row of a customer had, and the one that was kept has not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// The customer; 0: the row named none.
+    pub customer_id: CustomerId,
+    /// The values as JSON text, by attribute.
+    pub values: BTreeMap<String, String>,
+}
+
+impl Store {
+    /// Values that were found beside those of a customer: in a second row of it. They are not sent. Edit them in again where they
+    /// are wanted; then [`Store::discard`] all of that customer.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn set_aside(&self) -> Result<Vec<SetAside>> {
+        Ok(self.state(ASIDE)?.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+    }
+
+    /// Customers of the table that came there by no pull, and that the store does not know. Create them in the store and pull;
+    /// then [`Store::discard`] all of each.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn strangers(&self) -> Result<Vec<CustomerId>> {
+        let Some(json) = self.state(STRANGERS)? else { return Ok(Vec::new()) };
+        let noted: Vec<CustomerId> = serde_json::from_str(&json).unwrap_or_default();
+        self.engine_read(|transaction| {
+            let mut still = Vec::new();
+            for id in noted {
+                if is_stranger(transaction, id)? {
+                    still.push(id);
+                }
+            }
+            Ok(still)
+        })
+    }
+}
+
+/// Notes who is in the table and was never pulled, nor waits for a person because the store has lost it.
+pub(super) fn note_strangers(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(
+        "SELECT id
+         FROM customer
+         WHERE id NOT IN (SELECT id FROM snapshot) AND id NOT IN (SELECT customer_id FROM conflict WHERE resolution IS NULL)
+         ORDER BY id",
+    )?;
+    let ids = statement.query_map([], |row| Ok(CustomerId(row.get(0)?)))?;
+    let ids: BTreeSet<CustomerId> = ids.collect::<rusqlite::Result<_>>()?;
+    let json = (!ids.is_empty()).then(|| serde_json::to_string(&ids).unwrap_or_default());
+    state::write(connection, STRANGERS, json.as_deref())
+}
+
+fn is_stranger(connection: &Connection, id: CustomerId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM customer WHERE id = ?1) AND NOT EXISTS (SELECT 1 FROM snapshot WHERE id = ?1)
+                    AND NOT EXISTS (SELECT 1 FROM conflict WHERE customer_id = ?1 AND resolution IS NULL)
+                    AND NOT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)",
+        )?
+        .query_row([id.0], |row| row.get(0))
+}
+
+/// Notes what each row of `table` that shares its id with a later one, or has none, has and that one has not.
+pub(super) fn note_doubles(connection: &Connection, table: &str) -> rusqlite::Result<()> {
+    let columns = there(connection, table)?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT {columns} FROM {table} WHERE id IS NULL OR rowid NOT IN (SELECT max(rowid) FROM {table} GROUP BY id) ORDER BY rowid"
+    ))?;
+    let mut kept =
+        connection.prepare(&format!("SELECT {columns} FROM {table} WHERE id = ?1 ORDER BY rowid DESC"))?;
+    let mut doubles = statement.query([])?;
+    while let Some(double) = doubles.next()? {
+        let id = double.get::<_, Option<i64>>(0)?;
+        let double = values(double)?;
+        let kept = id.map(|id| kept.query_row([id], values).optional()).transpose()?.flatten();
+        let others = FieldId::columns()
+            .filter(|field| {
+                kept.as_ref()
+                    .map_or(!double.get(*field).is_null(), |kept| kept.get(*field) != double.get(*field))
+            })
+            .map(|field| (field.name().to_owned(), double.get(field).to_json()))
+            .collect();
+        note(connection, SetAside { customer_id: CustomerId(id.unwrap_or(0)), values: others })?;
+    }
+    Ok(())
+}
+
+/// A row whose id may be none.
+fn values(sql: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    match sql.get::<_, Option<i64>>(0)? {
+        Some(_) => row::read(sql),
+        None => row::read_of(CustomerId(0), sql),
+    }
+}
+
+/// Our columns, and nothing in the place of one that is not there.
+fn there(connection: &Connection, table: &str) -> rusqlite::Result<String> {
+    let mut statement = connection.prepare("SELECT lower(name) FROM pragma_table_info(?1)")?;
+    let there =
+        statement.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<BTreeSet<String>>>()?;
+    let column = |name: &str| if there.contains(name) { name.to_owned() } else { format!("NULL AS {name}") };
+    Ok(COLUMNS.split(", ").map(column).collect::<Vec<_>>().join(", "))
+}
+
+/// A customer comes from the store, of whom a row is here that never did: the store's values take their place, and the others are
+/// noted. Returns whether there was one.
+pub(super) fn make_way(connection: &Connection, theirs: &Row) -> rusqlite::Result<bool> {
+    let Some(ours) = dirty::load_row(connection, theirs.id())? else { return Ok(false) };
+    let others = FieldId::columns()
+        .filter(|field| !ours.get(*field).is_null() && ours.get(*field) != theirs.get(*field));
+    let values = others.map(|field| (field.name().to_owned(), ours.get(field).to_json())).collect();
+    note(connection, SetAside { customer_id: theirs.id(), values })?;
+    row::remove(connection, "customer", theirs.id())?;
+    Ok(true)
+}
+
+fn note(connection: &Connection, one: SetAside) -> rusqlite::Result<()> {
+    let mut all = noted(connection)?;
+    if one.values.is_empty() || all.contains(&one) {
+        return Ok(());
+    }
+    tracing::warn!(customer = one.customer_id.0, "values of a second row of the customer are set aside");
+    all.push(one);
+    state::write(connection, ASIDE, Some(&serde_json::to_string(&all).unwrap_or_default()))
+}
+
+fn noted(connection: &Connection) -> rusqlite::Result<Vec<SetAside>> {
+    let json: Option<String> = connection
+        .prepare_cached("SELECT value FROM state WHERE key = ?1")?
+        .query_row(params![ASIDE], |row| row.get(0))
+        .optional()?;
+    Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+}
+
+/// Gives up what is noted of a customer, and its row if the store never had it. Returns how much that was.
+pub(super) fn discard(connection: &Connection, id: CustomerId) -> Result<usize, Failed> {
+    let all = noted(connection)?;
+    let left: Vec<&SetAside> = all.iter().filter(|one| one.customer_id != id).collect();
+    let mut given_up = all.len() - left.len();
+    if given_up > 0 {
+        let json = (!left.is_empty()).then(|| serde_json::to_string(&left).unwrap_or_default());
+        state::write(connection, ASIDE, json.as_deref())?;
+    }
+    if is_stranger(connection, id)? {
+        given_up += row::remove(connection, "customer", id)?;
+    }
+    Ok(given_up)
+}
