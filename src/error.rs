@@ -91,8 +91,6 @@ pub enum Failure {
     NotJournaled { customer_id: CustomerId, field: String, path: PathBuf },
     #[error("another program has built {tables} of the database {path} otherwise than it should be")]
     Misshapen { path: PathBuf, tables: String },
-    #[error("{path} is called as what belongs to another file: {suffix}")]
-    BesideAnother { path: PathBuf, suffix: &'static str },
     #[error("{0} is in the place of a lock, and holds what no lock holds")]
     NoLock(PathBuf),
     #[error("the database {0} is locked by another program")]
@@ -199,7 +197,6 @@ impl Error {
                 | TooManyFiles(_)
                 | NotJournaled { .. }
                 | Misshapen { .. }
-                | BesideAnother { .. }
                 | NoLock(_)
                 | Locked(_)
                 | Corrupt { .. }
@@ -293,7 +290,6 @@ impl Error {
             Failure::TooManyFiles(_) => "too_many_files",
             Failure::NotJournaled { .. } => "not_journaled",
             Failure::Misshapen { .. } => "misshapen",
-            Failure::BesideAnother { .. } => "beside_another",
             Failure::NoLock(_) => "no_lock",
             Failure::Locked(_) => "locked",
             Failure::Corrupt { .. } => "corrupt",
@@ -389,9 +385,6 @@ impl Error {
             Failure::Misshapen { .. } => {
                 "rows in it do not fit (an id twice, or none), or a view is in its place; nothing is edited or sent until it is right again: \
                  doctor names it; restore a backup, or pull into a new file"
-            }
-            Failure::BesideAnother { .. } => {
-                "SQLite and tillsync keep such files beside a database, and empty or delete what is called so: give the till another name"
             }
             Failure::NoLock(_) => {
                 "it was not touched: move it away, it is no file of the till's; then try again"

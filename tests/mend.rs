@@ -416,8 +416,8 @@ fn what_lies_in_the_place_of_a_lock_is_not_emptied_and_a_till_is_not_called_as_w
         let path = till.folder.path().join(format!("other.db{suffix}"));
         std::fs::copy(&till.path, &path).unwrap();
         let before = std::fs::read(&path).unwrap();
-        assert_eq!(Store::open(&path).unwrap_err().code(), "beside_another", "{suffix}");
-        assert_eq!(till.store().backup(&path).unwrap_err().code(), "beside_another", "{suffix}");
+        assert_eq!(Store::open(&path).unwrap_err().code(), "usage", "{suffix}");
+        assert_eq!(till.store().backup(&path).unwrap_err().code(), "usage", "{suffix}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 }

@@ -116,7 +116,9 @@ pub(super) fn plain_path(path: &Path) -> Result<PathBuf> {
         return Err(Error::usage(format!("{text:?} names no file: give its path")));
     }
     match BESIDE.iter().find(|suffix| is_beside(path, suffix)) {
-        Some(suffix) => Err(Failure::BesideAnother { path: path.to_owned(), suffix }.into()),
+        Some(suffix) => Err(Error::usage(format!(
+            "{text} is no name for a till or a backup: a file with {suffix} is part of another one, which empties or deletes it"
+        ))),
         None => std::path::absolute(path).map_err(|e| Error::file(path, &e)),
     }
 }
