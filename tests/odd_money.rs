@@ -312,19 +312,78 @@ fn a_payment_that_was_refused_and_applied_and_whose_customer_was_hidden_meanwhil
 }
 
 #[test]
-fn a_refused_payment_that_was_applied_and_spent_is_held_when_a_person_sends_it_again() {
+fn a_payment_that_was_refused_or_shown_as_before_and_was_applied_and_spent_is_never_rejected() {
+    let named = json!({ (format!("0.{MONEY}")): "no" });
+    for (status, errors) in
+        [(400, json!({})), (409, json!({})), (422, json!({})), (422, named), (200, json!({}))]
+    {
+        let till = with_balance("50");
+        let store = Arc::clone(&till.sandbox);
+        let old = till.sandbox.customer(ANA as i32).unwrap();
+        let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, move |told| {
+            *told = match status {
+                200 => Told::page(std::slice::from_ref(&old)),
+                _ => Told::json_of(status, &json!({"status": status, "title": "no", "errors": errors})),
+            };
+            assert!(store.edit(ANA as i32, json!({ MONEY: [{"amount": 50}] })));
+        });
+        till.adjust(ANA, "10");
+        let through = till.through(&odd);
+        sync(&through);
+        assert_eq!(outcomes(&till), ["held"], "{status}");
+        assert_eq!(till.store().retry(None).unwrap(), 0, "there is nothing to retry");
+        sync(&through);
+        assert_eq!((outcomes(&till), odd.count(Kind::Put)), (vec!["held".to_owned()], 1), "{status}");
+    }
+}
+
+#[test]
+fn a_payment_that_a_person_sends_again_and_that_had_landed_after_all_is_not_sent_on_top() {
+    for is_seen in [true, false] {
+        let till = with_balance("50");
+        let store = Arc::clone(&till.sandbox);
+        let mut is_first = true;
+        let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+            (asked.is_put() && std::mem::take(&mut is_first)).then(|| {
+                assert!(store.edit(ANA as i32, json!({"phone": "777"})));
+                Told::dropped()
+            })
+        });
+        till.adjust(ANA, "10");
+        let through = till.through(&odd);
+        sync(&through);
+        let open = conflict(&till);
+        assert_eq!((outcomes(&till), open.remote.as_str()), (vec!["held".to_owned()], r#"[{"amount":50}]"#));
+        // It is applied only now.
+        office(&till, "60");
+        match is_seen {
+            true => till.store().resolve_seen(ANA, MONEY, &Keep::Local, &open.stamp, Some("bo")).unwrap(),
+            false => till.store().resolve(ANA, MONEY, &Keep::Local, Some("bo")).unwrap(),
+        };
+        till.adjust(ANA, "-4");
+        sync(&through);
+        check(&till, 56.0, 56.0);
+        assert_eq!(till.puts().len(), 1, "what is sent is the payment made since");
+    }
+}
+
+#[test]
+fn a_payment_that_a_person_sends_again_and_that_had_not_landed_is_sent_once() {
     let till = with_balance("50");
     let store = Arc::clone(&till.sandbox);
-    let odd = lies(&till, 422).nth(Kind::Put, 1, move |_| {
-        assert!(store.edit(ANA as i32, json!({ MONEY: [{"amount": 50}] })));
+    let mut is_first = true;
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        (asked.is_put() && std::mem::take(&mut is_first)).then(|| {
+            assert!(store.edit(ANA as i32, json!({"phone": "777"})));
+            Told::dropped()
+        })
     });
     till.adjust(ANA, "10");
     let through = till.through(&odd);
     sync(&through);
-    assert_eq!(outcomes(&till), ["rejected"]);
-    till.store().retry(None).unwrap();
+    till.store().resolve(ANA, MONEY, &Keep::Local, Some("bo")).unwrap();
     sync(&through);
-    assert_eq!((outcomes(&till), odd.count(Kind::Put)), (vec!["held".to_owned()], 1));
+    check(&till, 60.0, 60.0);
 }
 
 #[test]
@@ -503,7 +562,7 @@ fn refused_payments_are_retried_and_given_up_row_by_row() {
 }
 
 #[test]
-fn a_refused_payment_of_somebody_whom_others_edit_meanwhile_is_refused_and_not_in_doubt() {
+fn a_refused_payment_of_somebody_who_was_changed_meanwhile_is_held() {
     let till = with_balance("50");
     let (odd, strict) = no_debts(&till);
     let store = Arc::clone(&till.sandbox);
@@ -514,8 +573,9 @@ fn a_refused_payment_of_somebody_whom_others_edit_meanwhile_is_refused_and_not_i
     });
     till.adjust(ANA, "-100");
     sync(&strict);
-    assert_eq!((outcomes(&till), refused(&till).len()), (vec!["rejected".to_owned()], 1));
-    check(&till, 50.0, 50.0);
+    // The store may have applied it, and somebody have taken it back: the amount is as before, its time is not.
+    assert_eq!((outcomes(&till), refused(&till).len()), (vec!["held".to_owned()], 0));
+    assert_eq!(conflict(&till).remote, r#"[{"amount":50}]"#);
 }
 
 #[test]

@@ -98,6 +98,17 @@ impl Dirty {
         self.attempts.iter().rev().filter(move |attempt| attempt.field == field)
     }
 
+    /// The attempts whose edits a person's decision replaces, as they are on record of it: refuted, since the person saw what the
+    /// store has. Should it show what was sent all the same, that has landed, and the decision is not sent on top of it.
+    pub fn decided_attempts(&self, plan: &CustomerPlan, decision: EditSeq) -> Vec<Attempt> {
+        let is_decided = |seq: &EditSeq| plan.settle.iter().any(|settlement| settlement.seq == *seq);
+        let attempts = self.attempts.iter().filter(|attempt| attempt.field == CREDIT);
+        attempts
+            .filter(|attempt| attempt.covers.iter().any(is_decided))
+            .map(|attempt| Attempt { covers: vec![decision], is_refuted: true, ..attempt.clone() })
+            .collect()
+    }
+
     /// The attempts that are of no use any more once the plan is carried out: each edit of theirs has settled.
     pub fn spent_attempts(&self, plan: &CustomerPlan) -> Vec<i64> {
         let after = |op: &Op| {
@@ -148,12 +159,17 @@ pub fn on_record(
     told: Option<&Attributes<'_>>,
 ) -> Vec<Attempt> {
     let Some(flight) = sent.flight else { return Vec::new() };
-    let waits = |seq: EditSeq| {
-        let said = plan.settle.iter().rev().find(|settlement| settlement.seq == seq);
-        said.is_some_and(|settlement| matches!(settlement.outcome, None | Some(Outcome::Rejected)))
+    // A payment that is held may yet turn out to have landed, also when a person has decided.
+    let waits = |op: &Op| {
+        let said = plan.settle.iter().rev().find(|settlement| settlement.seq == op.seq);
+        said.is_some_and(|settlement| match settlement.outcome {
+            None | Some(Outcome::Rejected) => true,
+            Some(Outcome::Held) => op.field == CREDIT,
+            _ => false,
+        })
     };
     let of_field = |(field, value): &(FieldId, Value)| {
-        let flying = dirty.ops_of(*field).filter(|op| sent.covers(op) && waits(op.seq));
+        let flying = dirty.ops_of(*field).filter(|op| sent.covers(op) && waits(op));
         let covers: Vec<EditSeq> = flying.map(|op| op.seq).collect();
         let base = sent.base.value(*field).cloned().unwrap_or_default();
         let (field, value, modified) = (*field, value.clone(), sent.base.modified);

@@ -82,6 +82,15 @@ pub(super) fn keep(
     Ok(())
 }
 
+/// The edits that these were made of are decided: what was sent stays on record of the decision.
+pub(super) fn keep_decided(
+    connection: &Connection,
+    id: CustomerId,
+    attempts: &[Attempt],
+) -> rusqlite::Result<()> {
+    attempts.iter().try_for_each(|attempt| insert(connection, id, attempt))
+}
+
 /// The update of a customer left, and a refusal ended it: its edits are pending again.
 pub(super) fn end(transaction: &Transaction<'_>, id: CustomerId, now: DateTime<Utc>) -> Result<(), Failed> {
     let Some(InFlight { dirty, sent }) = on_its_way(transaction, id)? else { return Ok(()) };

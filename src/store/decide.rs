@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 use super::apply::{apply, journal_decision};
 use super::read::verbatim;
-use super::{Failed, Store, aside, dirty, state};
+use super::{Failed, Store, aside, attempt, dirty, state};
 use crate::clock::stamp;
 use crate::customer::{CustomerId, EditError, EditSeq, FieldId, Subject, Value};
 use crate::error::{Error, Failure, Result};
@@ -357,6 +357,10 @@ fn carry_out(
     apply(transaction, dirty, plan, now)?;
     if let Some(decided) = &plan.decided {
         journal_decision(transaction, dirty.id, decided, author, label, now)?;
+        if decided.field == FieldId::STORE_CREDIT_AMOUNTS {
+            let seq = EditSeq(transaction.last_insert_rowid());
+            attempt::keep_decided(transaction, dirty.id, &dirty.decided_attempts(plan, seq))?;
+        }
     }
     for conflict in &plan.conflicts {
         if let ConflictPlan::Close { id, .. } = conflict {

@@ -248,7 +248,6 @@ impl<'a> Merge<'a> {
         let ops: Vec<&Op> = three.ops.iter().filter(is_of).copied().collect();
         let Some(newest) = attempts.first().filter(|_| !ops.is_empty()) else { return false };
         self.plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
-        self.plan.void.extend(attempts.iter().map(|attempt| attempt.id));
         let (base, local) = (newest.base.clone(), newest.value.clone());
         self.record(
             &Three { field: three.field, base, local, remote: three.remote.clone(), ops },
@@ -286,6 +285,8 @@ impl<'a> Merge<'a> {
                     .flight
                     .zip(sent.base.modified)
                     .is_none_or(|(flight, at)| flight.would_show(at, ahead)));
+        // A payment that was refused may have been applied, and spent, all the same: only the time of before says that it was not.
+        let is_denied = is_denied && (!is_payment || is_untouched == Some(true));
         match *base == three.remote {
             true if is_denied || (is_untouched == Some(true) && would_show) => Fate::NotLanded,
             _ if is_payment => match has_landed(three.field, base, value, &three.remote) && may_be_ours() {
