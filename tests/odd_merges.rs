@@ -519,3 +519,35 @@ fn an_update_in_doubt_that_is_read_back_without_its_attribute_is_asked_for_again
     );
     assert_eq!(till.outcomes(2, "phone"), ["uploaded"]);
 }
+
+// ---- older ---------------------------------------------------------------------------------------------------------
+
+/// A node of the store whose clock is half a minute fast has changed Ana's company; then the office changed her phone.
+fn after_a_fast_node() -> Till {
+    let till = till_with(json!({"phone": "111", "company": "Acme"}));
+    edit_at(&till, 30, &json!({"company": "Fast"}));
+    till.engine().pull(Extent::Changes).unwrap();
+    edit_at(&till, 0, &json!({"phone": "777"}));
+    till
+}
+
+#[test]
+fn a_true_change_that_looks_older_because_a_node_was_fast_comes_in_when_it_stays() {
+    let till = after_a_fast_node();
+    till.engine().pull(Extent::Changes).unwrap();
+    assert_eq!(till.local(ANA, "phone"), r#""111""#, "reads may lag");
+    std::thread::sleep(std::time::Duration::from_millis(5_100));
+    till.engine().pull(Extent::Changes).unwrap();
+    assert_eq!(till.local(ANA, "phone"), r#""777""#);
+    sync(&till);
+    assert_eq!(sync(&till).requests.get, 1, "nobody is asked for any more");
+}
+
+#[test]
+fn nothing_is_sent_over_a_change_that_looks_older() {
+    let till = after_a_fast_node();
+    till.set(ANA, "phone", "999");
+    sync(&till);
+    assert_eq!(till.remote_value(ANA, "phone"), r#""777""#);
+    assert_eq!(open(&till), ["phone"]);
+}

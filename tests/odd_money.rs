@@ -795,3 +795,22 @@ fn a_store_that_tidies_makes_no_money_of_it() {
     check(&till, 0.0, 0.0);
     assert_eq!(outcomes(&till), ["uploaded"]);
 }
+
+#[test]
+fn a_balance_that_is_shown_as_an_empty_list_once_is_not_zero() {
+    for kind in [Kind::List, Kind::ById] {
+        let till = with_balance("50");
+        till.office(ANA, json!({"company": "New"}));
+        till.adjust(ANA, "10");
+        let mut is_first = true;
+        let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+            if asked.kind == kind && std::mem::take(&mut is_first) {
+                told.customer(ANA, |ana| ana[MONEY] = json!([]));
+            }
+        });
+        let through = till.through(&odd);
+        sync(&through);
+        sync(&through);
+        check(&till, 60.0, 60.0);
+    }
+}

@@ -108,6 +108,7 @@ impl<R: Remote> SyncEngine<R> {
         })?;
         self.counts.incomplete = None;
         self.counts.is_part = matches!(listed, Listed::Part);
+        self.bases.doubted(self.store.doubted()?);
         match listed {
             Listed::Whole => self.bases.pulled(began),
             Listed::NotOfNow | Listed::Part => {}
@@ -323,10 +324,11 @@ impl<R: Remote> SyncEngine<R> {
     // ---- by id -------------------------------------------------------------------------------------------------------
 
     /// Customers that were deleted remotely while they had edits: who is there again comes back. And those that something of the
-    /// app's held up: it may let them pass now.
+    /// app's held up: it may let them pass now. And those of whom a reading was older than what is known: it may be the truth.
     fn ask_for_the_gone(&mut self) -> Result<()> {
         let mut gone = self.store.gone()?;
         gone.extend(self.store.held_up_again()?);
+        gone.extend(self.store.doubted()?);
         gone.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids))
     }
 

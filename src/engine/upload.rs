@@ -476,10 +476,10 @@ impl<R: Remote> SyncEngine<R> {
         if self.is_silent(run, ticket, ids, &page, |ids| Errand::Look { ids, asked })? {
             return Ok(());
         }
+        // Who only kept others company is news too. What is older and stays so becomes what is known.
+        self.take_looked(&page, server_now)?;
         let lagging = self.store.outdated(&page.customers, server_now)?;
         let lagging = run.machine.lagging_look(&lagging, self.clock.now_ms());
-        // Who only kept others company is news too.
-        self.take_looked(&page, server_now)?;
         let shown: BTreeSet<CustomerId> = page.ids().into_iter().filter(|id| ids.contains(id)).collect();
         self.tick();
         self.bases.read(shown.difference(&lagging).copied(), asked);

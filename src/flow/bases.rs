@@ -29,6 +29,8 @@ pub struct Bases {
     pulled_ms: Option<u64>,
     /// Customers that the last list of everybody lacked, although they are there: no pull says anything of them.
     overlooked: BTreeSet<CustomerId>,
+    /// Customers of whom an older reading was seen: what is known of them may not be the truth.
+    doubted: BTreeSet<CustomerId>,
     /// Customers that were read by id since.
     read: BTreeMap<CustomerId, Read>,
 }
@@ -67,6 +69,11 @@ impl Bases {
         self.overlooked = ids;
     }
 
+    /// Of these an older reading was seen than what is known, and which is the truth is not known yet.
+    pub fn doubted(&mut self, ids: BTreeSet<CustomerId>) {
+        self.doubted = ids;
+    }
+
     /// These customers were asked for by id then, and the answer is here.
     pub fn read(&mut self, ids: impl IntoIterator<Item = CustomerId>, asked: BaseTime) {
         let read = Read { asked_ms: asked.0, answered_ms: self.passed_ms };
@@ -77,7 +84,8 @@ impl Bases {
     /// slow that the way there and back takes longer, that is the best there is.
     pub fn is_fresh(&self, id: CustomerId, fresh_ms: u64) -> bool {
         let asked_ms = self.read.get(&id).map(|read| read.asked_ms);
-        let newest_ms = asked_ms.max(self.pulled_ms.filter(|_| !self.overlooked.contains(&id)));
+        let is_pulled = !self.overlooked.contains(&id) && !self.doubted.contains(&id);
+        let newest_ms = asked_ms.max(self.pulled_ms.filter(|_| is_pulled));
         let age_ms = newest_ms.map_or(u64::MAX, |at_ms| self.passed_ms - at_ms);
         age_ms <= fresh_ms || self.was_read_just_now(id)
     }

@@ -54,7 +54,7 @@ pub use dirty::{Change, Dirty, Op, OpenConflict};
 pub use merge::{Sent, SentBase, gone, merge};
 pub use money::balance_by_journal;
 pub use notice::{Notice, notices};
-pub use outdated::{is_outdated, may_not_show_yet};
+pub use outdated::{OlderReadings, is_outdated, may_not_show_yet};
 pub use payload::{Credit, Payload, SentRow};
 pub use plan::{ConflictPlan, CustomerPlan, Decided, Outcome, Settlement, SnapshotPlan, Verdict};
 pub use policy::{Contest, Decision, Policies, Policy, Resolver};

@@ -1,9 +1,12 @@
 //! A record that is older than what is known of its customer is no news: reads may lag behind writes, and a page may have
 //! been on its way while an update was answered.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeMap;
 
-use crate::customer::{Attributes, FieldId};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::customer::{Attributes, CustomerId, FieldId};
 
 /// By how much the server's clock and a `date_modified` of the same moment may differ.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
@@ -27,6 +30,44 @@ pub fn is_outdated(known: &Attributes<'_>, told: &Attributes<'_>, server_now: Op
 pub fn may_not_show_yet(known: &Attributes<'_>, server_now: Option<DateTime<Utc>>) -> bool {
     let known = known.text(FieldId::DATE_MODIFIED).and_then(moment);
     known.zip(server_now).is_some_and(|(known, now)| known + LAGS_AT_MOST >= now)
+}
+
+/// Two readings that are apart by this much and show the same are no lag: what was known bears the time of a clock that was fast.
+const APART: TimeDelta = TimeDelta::seconds(5);
+/// Customers of whom an older reading is remembered; a replica that lags shows more, and needs no memory.
+const REMEMBERED: usize = 1_000;
+
+/// Customers of whom a reading was older than what is known, what it showed and when that was first seen. Whether it lags, or is
+/// the truth, only another moment tells; until then what is known of them counts as old.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OlderReadings(BTreeMap<i64, (String, DateTime<Utc>)>);
+
+impl OlderReadings {
+    /// An older record came in. True: it has been so for long enough, and is the truth.
+    pub fn is_truth(&mut self, id: CustomerId, body: &str, now: DateTime<Utc>) -> bool {
+        // FNV-1a: the same in every build, and nobody's secret.
+        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        let shown = format!("{:016x}", body.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step));
+        match self.0.get(&id.0) {
+            // A clock that was set back begins anew.
+            Some((before, since)) if *before == shown && *since <= now => now - *since >= APART,
+            None if self.0.len() >= REMEMBERED => false,
+            _ => {
+                self.0.insert(id.0, (shown, now));
+                false
+            }
+        }
+    }
+
+    /// What is known of this customer is the newest.
+    pub fn forget(&mut self, id: CustomerId) {
+        self.0.remove(&id.0);
+    }
+
+    /// Those that are to be read again.
+    pub fn ids(&self) -> impl Iterator<Item = CustomerId> {
+        self.0.keys().map(|id| CustomerId(*id))
+    }
 }
 
 fn moment(json: &str) -> Option<DateTime<Utc>> {

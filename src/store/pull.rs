@@ -5,6 +5,7 @@
 //! that. Every other one goes through the pure merge.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -17,10 +18,14 @@ use super::{Failed, FullPull, PullClock, Store, aside, attempt, dirty, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject};
 use crate::error::Result;
-use crate::flow::{Ids, Notice, Policies, gone, has_moved_undated, is_outdated, may_not_show_yet, merge};
+use crate::flow::{
+    Ids, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated, may_not_show_yet, merge,
+};
 
 /// When a pull of everything last came to its end, a key of `state`.
 pub(crate) const LAST_FULL_PULL: &str = "last_full_pull_at";
+/// Readings that were older than what is known, a key of `state`.
+const OLDER: &str = "older_readings";
 /// Customers that are taken in before it is looked how long that has gone on.
 const PART: usize = 100;
 /// Ids that are forgotten in one transaction: a few pages of the file.
@@ -102,12 +107,14 @@ impl Store {
         self.in_open_pages(|transaction| {
             let edited = edited(transaction, part)?;
             let (mut taken, mut new) = (Taken::default(), 0);
+            let known_older = older_readings(transaction)?;
+            let older = RefCell::new(known_older.clone());
             for (attributes, body) in part {
                 // A trigger of the app may have edited it while others of the page came in.
                 let is_edited = edited.contains(&attributes.id())
                     || apart.is_needed && is_edited(transaction, attributes.id())?;
                 let mut notices = Vec::new();
-                let take = || take(transaction, attributes, body, is_edited, judging, &mut notices);
+                let take = || take(transaction, attributes, body, is_edited, judging, &older, &mut notices);
                 let Some(news) = apart.all(transaction, attributes.id(), judging.now, take)? else {
                     continue;
                 };
@@ -118,6 +125,15 @@ impl Store {
                 new += i64::from(news == News::Customer);
             }
             state::count_snapshot(transaction, new)?;
+            let older = older.into_inner();
+            if older != known_older {
+                let json = serde_json::to_string(&older).unwrap_or_default();
+                state::write(
+                    transaction,
+                    OLDER,
+                    Some(&json).filter(|_| older.ids().next().is_some()).map(String::as_str),
+                )?;
+            }
             if let PageKind::Full(full) = kind {
                 see(transaction, part)?;
                 if is_last {
@@ -261,6 +277,11 @@ impl Store {
         })
     }
 
+    /// Customers of whom a reading was older than what is known, and which is the truth is not known yet.
+    pub(crate) fn doubted(&self) -> Result<BTreeSet<CustomerId>> {
+        self.engine_read(|transaction| Ok(older_readings(transaction)?.ids().collect()))
+    }
+
     /// Those of these records that are older than what is known of their customers.
     pub(crate) fn outdated(
         &self,
@@ -331,6 +352,14 @@ impl Store {
     }
 }
 
+fn older_readings(connection: &Connection) -> rusqlite::Result<OlderReadings> {
+    let noted: Option<String> = connection
+        .prepare_cached("SELECT value FROM state WHERE key = ?1")?
+        .query_row([OLDER], |row| row.get(0))
+        .optional()?;
+    Ok(noted.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+}
+
 /// The customers of a page that have unsettled edits.
 fn edited(
     transaction: &Connection,
@@ -371,6 +400,7 @@ fn take(
     body: &str,
     is_edited: bool,
     judging: Judging<'_>,
+    older: &RefCell<OlderReadings>,
     notices: &mut Vec<Notice>,
 ) -> Result<News, Failed> {
     let (id, Judging { policies, believes_older, server_now, now }) = (attributes.id(), judging);
@@ -379,6 +409,9 @@ fn take(
         .query_row([id.0], |row| row.get(0))
         .optional()?;
     // A reading that is no news may be one of something that was sent, and refused.
+    if old.as_deref() == Some(body) {
+        older.borrow_mut().forget(id);
+    }
     if old.as_deref() == Some(body) && !(is_edited && attempt::has_any(transaction, id)?) {
         return Ok(News::Nothing);
     }
@@ -394,9 +427,12 @@ fn take(
     }
     let attributes = &record.attributes()?;
     let is_old = known.as_ref().filter(|known| is_outdated(known, attributes, server_now));
-    if is_old.is_some_and(|known| !believes_older || (is_edited && may_not_show_yet(known, server_now))) {
+    let lags =
+        is_old.is_some_and(|known| !believes_older || (is_edited && may_not_show_yet(known, server_now)));
+    if lags && !older.borrow_mut().is_truth(id, body, now) {
         return Ok(News::Nothing);
     }
+    older.borrow_mut().forget(id);
     if let Some(known) = &known
         && let Some(modified) = has_moved_undated(known, attributes)
         && state::pull_cursor(transaction)?.is_some_and(|cursor| modified < cursor)

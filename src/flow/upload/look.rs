@@ -14,7 +14,7 @@ use crate::flow::{Bases, Ticket};
 
 /// So often a look that is older than what is known is no look, and the pause before the next.
 const LAGS_AT_MOST: u32 = 3;
-const LAG_PAUSE_MS: u64 = 1_000;
+const LAG_PAUSE_MS: u64 = 2_500;
 /// Customers asked for by id in one call.
 const AT_ONCE: usize = 100;
 
