@@ -88,19 +88,7 @@ impl Refusal {
     /// What is wrong with an object that came in, by the name of what is: which, what it should be, and of which kind it is.
     pub(crate) fn object<T: DeserializeOwned>(what: &str, json: &str, error: &serde_json::Error) -> Refusal {
         let Some((name, given, error)) = culprit::<T>(json) else { return Refusal::json(what, error) };
-        let words = error.to_string();
-        let message =
-            match words.strip_prefix("unknown field ").and_then(|words| words.split_once(", expected ")) {
-                Some((_, known)) => {
-                    let known = known.split(" at line ").next().unwrap_or(known).replace("one of ", "");
-                    format!("{what}: {name}: is none that is known; known: {}", known.replace('`', ""))
-                }
-                None => {
-                    let expected = expected(&words);
-                    let expected = expected.split(" at line ").next().unwrap_or(&expected);
-                    format!("{what}: {name}: {}, and {} was given", in_words(expected), kind(&name, &given))
-                }
-            };
+        let message = format!("{what}: {name}: {}", what_is_wrong(&name, &given, &error.to_string()));
         let about = About { field: Some(name), ..About::default() };
         Refusal { about, ..Refusal::usage(message) }
     }
@@ -111,6 +99,35 @@ impl Refusal {
         // A thread that is just ending has nobody who could ask.
         _ = LAST.try_with(|last| *last.borrow_mut() = Some(json.clone()));
         json
+    }
+}
+
+/// The same of one name's value, which is wrong itself or has something wrong in it.
+fn what_is_wrong(name: &str, given: &str, words: &str) -> String {
+    let words = words.split(" at line ").next().unwrap_or(words);
+    let is_whole = given.trim_start().starts_with('{');
+    if let Some((unknown, known)) =
+        words.strip_prefix("unknown field ").and_then(|w| w.split_once(", expected "))
+    {
+        let known = known.replace("one of ", "").replace('`', "");
+        let is_inside = is_whole && unknown.trim_matches('`') != name;
+        return if is_inside {
+            format!("knows only {known}")
+        } else {
+            format!("is none that is known; known: {known}")
+        };
+    }
+    let told = expected(words);
+    if told == words && !words.starts_with("invalid ") {
+        // In words of our own already.
+        return words.replace('`', "");
+    }
+    let should = in_words(&told);
+    let is_inside = is_whole && should != "must be an object";
+    if is_inside {
+        format!("a value in it {should}")
+    } else {
+        format!("{should}, and {} was given", kind(name, given))
     }
 }
 
@@ -211,6 +228,23 @@ mod tests {
             create: Option<bool>,
             author: Option<String>,
             pin_key: Option<u64>,
+            side: Option<Nested>,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[allow(dead_code, reason = "they are only read")]
+        struct Nested {
+            #[serde(default)]
+            of: Option<Side>,
+            #[serde(default)]
+            at: Option<u64>,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Side {
+            Local,
+            Remote,
+            Here,
         }
         let wrong = |json: &str| {
             let error = serde_json::from_str::<Options>(json).unwrap_err();
@@ -226,7 +260,9 @@ mod tests {
         check(r#"{"pin_key":-1234}"#, "pin_key", &format!("{whole} a number was given"));
         check(r#"{"create":"yes"}"#, "create", "must be true or false, and text was given");
         check(r#"{"author":[1]}"#, "author", "must be text, and a list was given");
-        let known = "is none that is known; known: timeout_ms, create, author, pin_key";
+        check(r#"{"side":{"of":"hunter2"}}"#, "side", "a value in it must be one of local, remote, here");
+        check(r#"{"side":{"off":"local"}}"#, "side", "knows only of or at");
+        let known = "is none that is known; known: timeout_ms, create, author, pin_key, side";
         check(r#"{"api_uri":"hunter2"}"#, "api_uri", known);
         assert!(wrong("[").0.starts_with("the options: "));
     }

@@ -124,12 +124,12 @@ int main(int count, char **arguments) {
     not_opened("an option of another type", path, "{\"timeout_ms\":\"hunter2\"}", "usage");
     not_opened("policies of another type", path, "{\"policies\":\"hunter2\"}", "usage");
     not_opened("an unknown policy", path, "{\"policies\":{\"default\":\"hunter2\"}}", "usage");
-    last_names("`hold`, `local`, `remote`, `latest`");
+    last_names("a value in it must be one of hold, local, remote, latest");
     not_opened("a policy for no attribute", path, "{\"policies\":{\"fields\":{\"phon\":\"local\"}}}", "usage");
-    last_names("`phon`");
+    last_names("no policy is asked about phon, only about email");
     last_names("email, first_name, last_name, company, phone, notes");
     not_opened("policies at the wrong depth", path, "{\"policies\":{\"phone\":\"local\"}}", "usage");
-    last_names("`default` or `fields`");
+    last_names("policies: knows only default or fields");
     not_opened("a file that must be there", no_folder, "{\"create\":false}", "not_there");
 
     /* While another till is open, which none of these is. */
