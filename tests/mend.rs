@@ -141,6 +141,32 @@ fn a_database_of_another_program_is_refused_as_it_is() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
+/// Nor is what lies beside it brought in: its own log, which its program left, or one that is not of it.
+#[test]
+fn a_database_of_another_program_keeps_what_lies_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, alive] = ["other.db", "alive.db"].map(|name| folder.path().join(name));
+    let program = Connection::open(&alive).unwrap();
+    program
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE theirs (id)")
+        .unwrap();
+    program.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO theirs VALUES (1)").unwrap();
+    // As if it had been killed: the file, and the log with what was written last.
+    std::fs::copy(&alive, &path).unwrap();
+    let log = folder.path().join("other.db-wal");
+    std::fs::copy(folder.path().join("alive.db-wal"), &log).unwrap();
+    let before = [&path, &log].map(|file| std::fs::read(file).unwrap());
+    assert!(before[1].len() > 1_000);
+    for refused in [Store::open(&path).unwrap_err(), Store::open_existing(&path).unwrap_err()] {
+        assert_eq!(refused.code(), "not_a_till");
+    }
+    assert_eq!([&path, &log].map(|file| std::fs::read(file).unwrap()), before);
+    let beside = folder.path().join("other.db-journal");
+    std::fs::rename(&log, &beside).unwrap();
+    assert_eq!(Store::open(&path).unwrap_err().code(), "not_a_till");
+    assert_eq!([&path, &beside].map(|file| std::fs::read(file).unwrap()), before);
+}
+
 #[test]
 fn a_till_says_of_itself_that_it_is_one_and_an_old_one_does_after_its_upgrade() {
     let id = |path: &std::path::Path| -> i64 {

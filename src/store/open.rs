@@ -72,6 +72,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
 
 /// A connection that can read the file: every one is made here, so that none goes without the key.
 pub(super) fn connect(path: &Path, key: Option<&Key>) -> Result<Connection> {
+    stray::refuse_foreign(path, key)?;
     let connection = raw(path)?;
     stray::refuse_journal(&connection, path)?;
     unlock::give(&connection, path, key)?;

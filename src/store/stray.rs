@@ -22,7 +22,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::open::{LOOK_AGAIN, real, with_suffix};
-use super::unlock;
+use super::{schema, unlock};
 use crate::descriptors::{self, LogFile};
 use crate::error::{Failure, Result};
 use crate::key::Key;
@@ -41,6 +41,21 @@ const OTHER: &str = "it is of another database, or of the file in whose place th
 const OLDER: &str = "it is older than the file";
 const NO_LOG: &str = "it is no log of SQLite, or one with pages of another size";
 const UNSOUND: &str = "with it the file would be damaged";
+
+/// Refuses a database of another program before SQLite brings in what lies beside it, be it of that database or not. Where
+/// nothing lies there, reading writes nothing.
+pub(super) fn refuse_foreign(path: &Path, key: Option<&Key>) -> Result<()> {
+    let file = real(path);
+    let lies_beside = ["-wal", "-journal"]
+        .iter()
+        .any(|suffix| with_suffix(&file, suffix).metadata().is_ok_and(|beside| beside.len() > 0));
+    if !lies_beside || key.is_some() {
+        return Ok(());
+    }
+    // What cannot be read alone is for the looks that follow.
+    let is_foreign = without_log(&file, None).is_ok_and(|alone| schema::is_foreign(&alone).unwrap_or(false));
+    if is_foreign { Err(Failure::NotATill(path.to_owned()).into()) } else { Ok(()) }
+}
 
 /// A till is in write-ahead mode from its first page on and keeps no rollback journal. SQLite would take one that lies beside
 /// it for its own, and write back what was in another file: also that there was nothing.

@@ -18,8 +18,8 @@ mod shape;
 mod upgrade;
 
 pub(super) use upgrade::{
-    LOST_COLUMNS, MISSHAPEN, foreign, has_foreign, history, is_current, is_empty, newest, upgrade,
-    was_current,
+    LOST_COLUMNS, MISSHAPEN, foreign, has_foreign, history, is_current, is_empty, is_foreign, newest,
+    upgrade, was_current,
 };
 
 use std::collections::BTreeSet;

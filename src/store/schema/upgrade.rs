@@ -183,6 +183,12 @@ pub(in crate::store) fn is_empty(connection: &Connection) -> rusqlite::Result<bo
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
 
+/// Whether it holds something, and nothing of a till.
+pub(in crate::store) fn is_foreign(connection: &Connection) -> rusqlite::Result<bool> {
+    let id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    Ok(id != APPLICATION_ID && history(connection)? == 0 && !is_empty(connection)?)
+}
+
 /// All of it or nothing, with the notes that it was done: a till that lost power in between opens as it was. Between the
 /// tables of one build and the triggers of another, an edit could go unseen.
 pub(in crate::store) fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
