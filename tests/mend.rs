@@ -141,6 +141,25 @@ fn a_database_of_another_program_is_refused_as_it_is() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
+#[test]
+fn a_view_in_the_place_of_a_table_of_ours_is_told_and_nothing_is_touched() {
+    let till = till(2);
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(
+        "PRAGMA legacy_alter_table = ON; PRAGMA foreign_keys = OFF;
+         ALTER TABLE customer RENAME TO moved; CREATE VIEW customer AS SELECT * FROM moved",
+    )
+    .unwrap();
+    let refused = Store::open(&till.path).unwrap_err();
+    assert_eq!(refused.code(), "misshapen");
+    assert!(
+        refused.to_string().contains("customer") && refused.hint().unwrap().contains("a view"),
+        "{refused}"
+    );
+    app.execute_batch("DROP VIEW customer; ALTER TABLE moved RENAME TO customer").unwrap();
+    assert_eq!(Store::open(&till.path).unwrap().status().unwrap().snapshot_customers, 2);
+}
+
 /// Nor is what lies beside it brought in: its own log, which its program left, or one that is not of it.
 #[test]
 fn a_database_of_another_program_keeps_what_lies_beside_it() {

@@ -267,6 +267,10 @@ impl Store {
                     _ => continue,
                 }
             }
+            let views = schema::replaced_by_views(&self.connection).map_err(|e| self.error(e))?;
+            if !views.is_empty() {
+                return Err(Failure::Misshapen { path: self.path.clone(), tables: views.join(", ") }.into());
+            }
             if found == 0 && !may_create {
                 return Err(Failure::NotThere(self.path.clone()).into());
             }

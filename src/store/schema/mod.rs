@@ -17,6 +17,7 @@ mod render;
 mod shape;
 mod upgrade;
 
+pub(super) use shape::replaced_by_views;
 pub(super) use upgrade::{
     LOST_COLUMNS, MISSHAPEN, foreign, has_foreign, history, is_current, is_empty, is_foreign, newest,
     upgrade, was_current,

@@ -55,6 +55,14 @@ impl Column {
 /// Made once, in memory.
 static TABLES: LazyLock<Vec<Table>> = LazyLock::new(|| made().unwrap_or_default());
 
+/// Our tables in whose place somebody has put a view: nothing can be built on it, nor taken out of it without loss.
+pub(in crate::store) fn replaced_by_views(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut views = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'")?;
+    let views: Vec<String> = views.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let is_ours = |view: &String| TABLES.iter().any(|table| table.name.eq_ignore_ascii_case(view));
+    Ok(views.into_iter().filter(is_ours).collect())
+}
+
 fn made() -> rusqlite::Result<Vec<Table>> {
     let memory = Connection::open_in_memory()?;
     super::upgrade::tables_into(&memory)?;
