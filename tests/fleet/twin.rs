@@ -202,8 +202,9 @@ fn answer(reply: Reply) -> Answer {
 }
 
 fn list(count: usize) -> String {
-    let customer =
-        |id| format!(r#"{{"id":{id},"email":"c{id}@example.com","first_name":"A","last_name":"B"}}"#);
+    let customer = |id| {
+        format!(r#"{{"id":{id},"email":"c{id}@example.com","first_name":"A","last_name":"B","notes":""}}"#)
+    };
     let customers: Vec<String> = (1..=count).map(customer).collect();
     format!(r#"{{"data":[{}],"meta":{{"cursor_pagination":{{"end_cursor":null}}}}}}"#, customers.join(","))
 }

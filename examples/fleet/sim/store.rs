@@ -86,7 +86,7 @@ impl Store {
             (true, Call::Page { modified_min_s, after }) => {
                 (200, self.page(*modified_min_s, after.as_deref()))
             }
-            (true, Call::ByIds(ids)) => (200, list(ids)),
+            (true, Call::ByIds(ids)) => (200, described(ids)),
             (true, Call::Update(ids)) => (200, self.update(ids, now_ms / 1_000)),
         };
         let reset_ms = self.quota.reset_ms(now_ms);
@@ -118,7 +118,17 @@ impl Store {
     }
 }
 
+/// An answer to an update: what was sent is accepted, and not repeated.
 fn list(ids: &[i64]) -> String {
-    let customers: Vec<String> = ids.iter().map(|id| format!("{{\"id\":{id}}}")).collect();
+    records(ids, "")
+}
+
+/// An answer to a look tells what is edited: nothing is sent over what a store does not tell.
+fn described(ids: &[i64]) -> String {
+    records(ids, ",\"notes\":\"\"")
+}
+
+fn records(ids: &[i64], more: &str) -> String {
+    let customers: Vec<String> = ids.iter().map(|id| format!("{{\"id\":{id}{more}}}")).collect();
     format!("{{\"data\":[{}],\"meta\":{{}}}}", customers.join(","))
 }
