@@ -28,7 +28,7 @@ use common::{Till, number, sandbox, sandbox_with};
 use disk::{Event, lose_power, read_log};
 use tempfile::TempDir;
 use tillsync::sandbox::{Fault, Faults, SandboxOptions};
-use tillsync::{Extent, HttpOptions, HttpRemote, RetryOptions, Store, SyncEngine, SyncOptions};
+use tillsync::{Extent, HttpOptions, HttpRemote, Keep, RetryOptions, Store, SyncEngine, SyncOptions};
 
 /// Lives in a run of the test suite, and points in each at which the power fails.
 const LIVES: u64 = 10;
@@ -157,10 +157,27 @@ impl Life {
         ledger
     }
 
+    /// Dates are whole seconds: a payment to a customer who was changed in the very second before is held when its update is in
+    /// doubt and the balance is as it was. A person sees that nobody spent it in this store.
+    fn decide_what_nobody_can_know(&self, left: &Till) -> Result<(), String> {
+        let mut store = left.store();
+        for held in store.conflicts().map_err(|e| e.to_string())? {
+            if held.field != "store_credit_amounts" || held.base != held.remote {
+                return Err(format!("no such thing may be held: {held:?}"));
+            }
+            store
+                .resolve_seen(held.customer_id, &held.field, &Keep::Local, &held.stamp, None)
+                .map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
     /// The network is calm; one sync repairs everything, and the next has nothing to do.
     fn sync(&self, left: &Till) -> Result<(), String> {
         left.sandbox.set_faults(Faults::none());
         let mut engine = SyncEngine::new(left.store(), left.remote(), options());
+        engine.sync().map_err(|e| e.to_string())?;
+        self.decide_what_nobody_can_know(left)?;
         engine.sync().map_err(|e| e.to_string())?;
         self.ledger_at(self.log.len()).check_all(left)?;
         let again = engine.sync().map_err(|e| e.to_string())?;

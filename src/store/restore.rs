@@ -62,7 +62,7 @@ impl Store {
         let _no_sync = Lock::take(path, SYNC)?.ok_or_else(in_use)?;
         let _no_worker = Lock::take(path, WORKER)?.ok_or_else(in_use)?;
         refuse_use(path, key.as_ref())?;
-        let part = &with_suffix(path, ".part");
+        let part = &with_suffix(path, ".restored");
         let copied = copy(backup, part).and_then(|()| look(part, key.clone()));
         let replaced = match copied.and_then(|()| put_aside(path)) {
             Ok(replaced) => replaced,

@@ -123,6 +123,8 @@ impl Ledger {
         for row in &journal {
             by_label.entry(row.label.as_deref().unwrap_or_default()).or_default().push(row);
         }
+        // What a person decided is no edit of the till's; whether the sum is right is seen in the store.
+        by_label.remove("resolve");
         for (intent, is_acknowledged) in self.intents.iter().zip(&self.acknowledged) {
             let rows = by_label.remove(intent.label.as_str()).unwrap_or_default();
             let is_whole = intent.changes.len() == rows.len()
@@ -202,7 +204,7 @@ fn landed(row: &JournalRow, theirs: &Value) -> Result<(), String> {
 
 /// P5: the balance is what it was, and every adjustment once.
 fn money(till: &Till, id: i32, rows: &[&JournalRow]) -> Result<(), String> {
-    let adjustments = rows.iter().filter(|row| row.op == "adjust");
+    let adjustments = rows.iter().filter(|row| row.op == "adjust" && row.label.as_deref() != Some("resolve"));
     let expected = Decimal::from(OPENING) + adjustments.map(|row| amount_of(row)).sum::<Decimal>();
     let has = balance(till, id);
     match has == expected {
