@@ -237,7 +237,7 @@ impl Drop for Asker {
 type Call = (&'static str, fn(&Till, &mut Store));
 
 /// Every public function that has to do with the file; a test below holds the list against the sources.
-const CALLS: [Call; 47] = [
+const CALLS: [Call; 48] = [
     ("open", |till, _| _ = Store::open_with(&till.path, options(till))),
     ("open_existing", |till, _| _ = Store::open_existing(&till.path)),
     ("open_with", |till, _| assert!(Store::open_with(&till.path, wrong(till)).is_err())),
@@ -322,6 +322,9 @@ const CALLS: [Call; 47] = [
     }),
     ("pull_some", |till, _| _ = till.engine().pull_some(1).unwrap()),
     ("held_up", |_, store| _ = store.held_up().unwrap()),
+    ("set_aside strangers brought_back", |_, store| {
+        _ = (store.set_aside().unwrap(), store.strangers().unwrap(), store.brought_back());
+    }),
     ("data_version", |_, store| _ = store.data_version().unwrap()),
     ("store_hash bind_store", |_, store| {
         store.bind_store("mine").unwrap();
@@ -562,6 +565,7 @@ commands = [
     {'command': 'resolve', 'id': 1, 'field': 'phone', 'keep': 'local'}, {'command': 'undo', 'conflict': 9}, {'command': 'rejected'},
     {'command': 'retry', 'all': True}, {'command': 'discard', 'id': 1, 'field': 'phone'}, {'command': 'pull'}, {'command': 'push'},
     {'command': 'sync'}, {'command': 'wait', 'receipt': {'after': 0, 'up_to': 1}}, {'command': 'backup', 'path': path + '.copy'},
+    {'command': 'report', 'path': path + '.report'}, {'command': 'prune'}, {'command': 'forget', 'id': 99},
     {'command': 'sync_now'}, {'command': 'pause'}, {'command': 'resume'}, {'command': 'worker'}, {'command': 'none'}]
 calls = [(request['command'], lambda request=request: call(till, **request)) for request in commands]
 calls += [
@@ -580,8 +584,8 @@ known = call(keeper, command='none')
 c.tillsync_close(keeper)
 print(json.dumps([gave_up, os.path.exists(path + '-shm'), sorted({request['command'] for request in commands} - {'none'})]))",
         );
-        let named = "edit, credit, show, find, diff, status, log, conflicts, resolve, undo, rejected, retry, discard, pull, push, \
-                     sync, wait, backup, sync_now, pause, resume, worker";
+        let named = "edit, credit, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, pull, \
+                     push, sync, wait, backup, prune, forget, sync_now, pause, resume, worker";
         let mut named: Vec<&str> = named.split(", ").map(str::trim).collect();
         named.sort_unstable();
         assert_eq!(said, serde_json::json!([[], false, named]));
