@@ -193,6 +193,14 @@ fn a_proxy_is_that_of_the_environment_or_the_one_that_is_named_or_none() {
     assert!(heard(&of_named) && !heard(&of_environment));
     command(&[]);
     assert!(heard(&of_environment));
-    let refused = till.run(["pull", "--proxy", "ana:hunter2@"]);
-    assert!(refused.exit != Some(2) || !refused.json.to_string().contains("hunter2"), "{refused:?}");
+    let far_away = ["pull", "--api-url", "https://api.example.invalid"];
+    let refused = till.run([far_away.as_slice(), &["--proxy", "ana:hunter2@"]].concat());
+    assert!(refused.exit == Some(2) && !refused.json.to_string().contains("hunter2"), "{refused:?}");
+    for socks in ["socks5://127.0.0.1:9", "socks5h://127.0.0.1:9"] {
+        let named = till.run([far_away.as_slice(), &["--proxy", socks]].concat());
+        assert!(named.exit == Some(2) && named.json.to_string().contains("SOCKS"), "{named:?}");
+        let mut command = till.command(far_away);
+        let environments = command.env("ALL_PROXY", socks).env_remove("HTTPS_PROXY").output().unwrap();
+        assert_eq!(environments.status.code(), Some(2), "{environments:?}");
+    }
 }

@@ -74,11 +74,16 @@ fn a_store_that_quotes_a_password_is_not_quoted() {
         };
         for status in [422, 400, 409, 200, 500, 503, 413, 403] {
             let (till, text) = (till(3), body(status));
+            let (met, seen) = std::sync::mpsc::channel();
             let odd = Odd::before(&till.sandbox).before_store(move |asked| {
                 let has_password = asked.json().to_string().contains("new_password");
-                (asked.is_put() && has_password).then(|| Told::text(status, "application/json", &text))
+                (asked.is_put() && has_password).then(|| {
+                    _ = met.send(());
+                    Told::text(status, "application/json", &text)
+                })
             });
             let kept = after_sync(&till, &odd);
+            assert!(seen.try_recv().is_ok(), "{status}, {spelled}: the password never left");
             assert!(!kept.contains(TRACE), "{status}, {spelled}: {kept}");
         }
     }

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use super::{Remote, Request};
 use crate::error::{Error, Result};
@@ -324,21 +324,44 @@ fn agent(options: &HttpOptions, url: &str) -> Result<Agent> {
 /// None for this very machine: what is sent in the clear is sent nowhere else.
 fn proxy(options: &HttpOptions, url: &str) -> Result<Option<Proxy>> {
     let host = url.parse::<Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default();
-    match &options.proxy {
-        _ if is_loopback(&host) => Ok(None),
-        HttpProxy::None => Ok(None),
-        HttpProxy::Environment => Ok(Proxy::try_from_env()),
+    let proxy = match &options.proxy {
+        _ if is_loopback(&host) => None,
+        HttpProxy::None => None,
+        HttpProxy::Environment => Proxy::try_from_env(),
         // What is wrong with it is not repeated: it may hold a password.
-        HttpProxy::Url(text) => Proxy::new(text.expose_secret())
-            .map(Some)
-            .map_err(|_| Error::usage("the proxy is no URL such as http://proxy.example.com:8080")),
+        HttpProxy::Url(text) => Some(
+            Proxy::new(text.expose_secret())
+                .map_err(|_| Error::usage("the proxy is no URL such as http://proxy.example.com:8080"))?,
+        ),
+    };
+    // The client would go around one that it does not speak to, or fail in the middle of a request.
+    match proxy.as_ref().map(Proxy::protocol) {
+        None | Some(ProxyProtocol::Http | ProxyProtocol::Https) => Ok(proxy),
+        Some(_) => Err(Error::usage(
+            "the proxy speaks SOCKS, which is not spoken here: name one by http:// or https://, or none (--proxy none)",
+        )),
     }
 }
 
 fn roots(roots: &Roots) -> Result<RootCerts> {
     let certificates = match roots {
         Roots::BuiltIn => return Ok(RootCerts::WebPki),
-        Roots::System => rustls_native_certs::load_native_certs().certs,
+        Roots::System => {
+            let found = rustls_native_certs::load_native_certs();
+            let is_named =
+                ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
+            match found.errors.first() {
+                // Whoever names authorities trusts those, and not the usual ones in their place.
+                Some(why) if found.certs.is_empty() && is_named => {
+                    return Err(Error::usage(format!(
+                        "the authorities that SSL_CERT_FILE or SSL_CERT_DIR names: {why}"
+                    )));
+                }
+                Some(why) => tracing::warn!(%why, "some of the system's authorities cannot be read"),
+                None => {}
+            }
+            found.certs
+        }
         Roots::Pem(path) => {
             let named = |why: String| Error::usage(format!("the authorities in {}: {why}", path.display()));
             let text = std::fs::read(path).map_err(|e| named(e.to_string()))?;
@@ -452,6 +475,8 @@ fn trouble(error: &ureq::Error, is_update: bool) -> Trouble {
     let words = error.to_string();
     let is_offline = match error {
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
+        // What it refused to connect went nowhere.
+        ureq::Error::ConnectProxyFailed(_) => true,
         ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => true,
         ureq::Error::Io(e) if e.kind() == ConnectionRefused || is_lookup(e) => true,
         ureq::Error::Io(e) => !is_update && matches!(e.kind(), HostUnreachable | NetworkUnreachable),

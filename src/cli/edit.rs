@@ -223,8 +223,14 @@ impl Credit {
             amount: amount.normalize().to_string(),
             balance: balance.normalize().to_string(),
         };
-        let text =
-            || format!("customer {}: {amount:+}; store credit is {} now.", self.id, render::money(balance));
+        let text = || {
+            format!(
+                "customer {}: {:+}; store credit is {} now.",
+                self.id,
+                amount.normalize(),
+                render::money(balance)
+            )
+        };
         till.out.answer(&credited, text)?;
         Ok(Exit::Done)
     }

@@ -88,10 +88,10 @@ impl Failed {
     /// Why a sync of a worker failed, as its event tells.
     pub(super) fn of_event(code: &'static str, message: String, hint: Option<&'static str>) -> Failed {
         let (exit, passes) = match code {
-            "offline" | "unavailable" => (Exit::Offline, true),
-            "certificate" => (Exit::Offline, false),
-            "busy" | "locked" | "disk_full" => (Exit::Database, true),
-            "protocol" | "stopped" | "unexpected" => (Exit::Unexpected, true),
+            // A certificate too: behind the page of a guest network, or until a clock is set.
+            "offline" | "unavailable" | "certificate" => (Exit::Offline, true),
+            "busy" | "locked" | "lock_gone" | "too_many_files" | "disk_full" => (Exit::Database, true),
+            "protocol" | "stopped" | "no_thread" | "unexpected" => (Exit::Unexpected, true),
             "auth" => (Exit::Refused, false),
             "wrong_store" | "usage" | "refused" => (Exit::Usage, false),
             _ => (Exit::Database, false),

@@ -13,6 +13,9 @@ struct Removed {
     removed: u64,
 }
 
+/// A century.
+const MOST_DAYS: i64 = 36_500;
+
 /// Remove edits that settled long ago
 ///
 /// And conflicts that were decided as long ago. What waits is kept, however old it is. A sync does the same by itself, a little
@@ -22,6 +25,7 @@ struct Removed {
 pub(super) struct Prune {
     /// What settled more than so many days ago
     #[arg(long, value_name = "DAYS", default_value_t = tillsync::RETENTION_DAYS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(..=MOST_DAYS))]
     older_than: u32,
 }
 

@@ -43,12 +43,14 @@ impl Report {
 
 /// What can be had: a file that does not open is told by the word for that.
 fn report(till: &Till) -> Value {
+    // First, since opening the file mends what a check finds.
+    let checks = doctor::of_the_file(till);
     let whole = till.store().and_then(|store| Ok(store.report()?));
     let mut report = whole.unwrap_or_else(|failed| {
         json!({ "versions": { "tillsync": env!("CARGO_PKG_VERSION") }, "file": { "error": failed.code() } })
     });
     report["settings"] = till.told();
-    report["checks"] = doctor::of_the_file(till);
+    report["checks"] = checks;
     report
 }
 

@@ -139,7 +139,7 @@ fn batches_in_words(document: &DryRun) -> String {
 pub(super) struct Sync {
     /// Sync again and again: so many seconds after the last sync to see what changed in the store, and soon after an edit.
     /// What fails is told, and tried again within a second, later and later up to half a minute; until interrupted, or
-    /// until the store refuses the token
+    /// until something is wrong that only a person can mend, such as the token
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch: Option<u64>,
 }

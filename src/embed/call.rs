@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -416,7 +416,8 @@ struct Removed {
 
 fn prune(till: &Till, request: &PruneRequest) -> Answer {
     let days = request.older_than_days.unwrap_or(RETENTION_DAYS);
-    let before = Utc::now() - TimeDelta::days(days.into());
+    let before = Utc::now().checked_sub_signed(TimeDelta::days(days.into()));
+    let before = before.filter(|at| *at > DateTime::UNIX_EPOCH).unwrap_or(DateTime::UNIX_EPOCH);
     let removed = till.another_store()?.prune(before)?;
     json(&Removed { removed })
 }

@@ -9,7 +9,6 @@ use tempfile::TempDir;
 use tillsync::sandbox::{Behaviours, StoreCore, Undated, Untold};
 use tillsync::{Error, Extent, Store, SyncEngine, SyncOptions};
 
-use crate::oddities::is_promised;
 use crate::people;
 use crate::script::{Item, Job, Script, Step, Weather, What, Without};
 use crate::world::{Ended, Shared, World, is_crash};
@@ -79,10 +78,6 @@ fn live(world: &Shared, script: &Script, without: &Without) -> Result<(), String
     }
     calm(world, script)?;
     let mut world = world.lock();
-    if world.is_lonely && !is_promised("lonely-doubts") {
-        world.excuse("nobody whom the till knows is there", "an update in doubt is not read back".to_owned());
-        return Ok(());
-    }
     world.ask(|invariant, world| invariant.at_last(world));
     world.problems.first().cloned().map_or(Ok(()), Err)
 }
@@ -164,16 +159,12 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
         Some(Err(error)) => world.note(format!("== {error}")),
         None => {}
     }
-    world.is_lonely |= ended.error.is_some_and(|error| error.to_string().contains(LONELY));
     match ended.error {
         Some(error) if !is_expected(error) => return Err(format!("{job:?} failed: {error}")),
         _ => world.ask(|invariant, world| invariant.at_restart(world, &ended)),
     }
     world.problems.first().cloned().map_or(Ok(()), Err)
 }
-
-/// What a till says that asked for customers whom it knows to be there, and was shown none of them.
-const LONELY: &str = "the answer shows nobody, not even customers that nobody is to update";
 
 fn is_expected(error: &Error) -> bool {
     error.is_offline() || error.is_auth() || ["protocol", "incomplete"].contains(&error.code())

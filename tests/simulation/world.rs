@@ -173,8 +173,6 @@ pub struct World {
     pub is_calm: bool,
     /// Customers that the back office deleted.
     pub deleted: BTreeSet<i64>,
-    /// A till asked for those whom it knows to be there, in vain.
-    pub is_lonely: bool,
     pub(crate) now_ms: u64,
     pub(crate) events: BTreeMap<(u64, u64), Event>,
     next_event: u64,
@@ -244,7 +242,6 @@ impl World {
             written: BTreeMap::new(),
             is_calm: false,
             deleted: BTreeSet::new(),
-            is_lonely: false,
             now_ms: 0,
             events: BTreeMap::new(),
             next_event: 0,
