@@ -53,6 +53,30 @@ fn waits_once(till: &Till, sent_before: &str) {
     till.assert_no_violations();
 }
 
+/// What a person decides in it moves the file on, and tells nothing of what was sent.
+#[test]
+fn a_copy_in_which_much_was_decided_before_its_first_sync_is_a_copy_all_the_same() {
+    for decisions in [1, 40] {
+        let till = with_a_payment();
+        let copy = till.folder.path().join("by hand.db");
+        till.store().backup(&till.folder.path().join("unused.db")).unwrap();
+        // Everything into the file itself, so that a plain copy is whole.
+        rusqlite::Connection::open(&till.path)
+            .unwrap()
+            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+            .unwrap();
+        std::fs::copy(&till.path, &copy).unwrap();
+        till.engine().sync().unwrap();
+        assert_eq!(balance(&till), r#"[{"amount":40}]"#);
+        put_in_place(&till, &copy);
+        for nth in 0..decisions {
+            till.set(2, "company", &format!("decided {nth}"));
+            till.store().discard(2, Some("company"), None).unwrap();
+        }
+        waits_once(&till, r#"[{"amount":40}]"#);
+    }
+}
+
 #[test]
 fn a_payment_that_waited_in_a_backup_and_was_sent_since_is_not_sent_again() {
     let till = with_a_payment();
@@ -152,6 +176,17 @@ fn restore_puts_a_backup_back_whatever_log_lies_there() {
     assert!(!till.local(2, "company").contains("after the backup"));
     assert_eq!(till.run(["pull", "--full"]).exit, Some(0));
     waits_once(&till, r#"[{"amount":40}]"#);
+}
+
+#[test]
+fn a_restore_removes_nothing_that_it_did_not_make() {
+    let till = with_a_payment();
+    let copy = beside(&till.path, ".restored");
+    till.store().backup(&copy).unwrap();
+    let refused = till.run(["restore", copy.to_str().unwrap()]);
+    assert_eq!((refused.exit, refused.code()), (Some(2), "usage"), "{refused:?}");
+    assert!(Store::open_existing(&copy).unwrap().check().unwrap().is_empty(), "the only backup");
+    assert_eq!(till.store().status().unwrap().pending_fields, 2);
 }
 
 #[test]

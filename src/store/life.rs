@@ -6,10 +6,10 @@
 //! | what | where | says |
 //! |---|---|---|
 //! | home | `state`, key `home` | which file it is (its identity, see `stray`), and on which machine it was last synced |
-//! | life | `NAME-life`, beside the file | how far that file had come (the engine's transactions) when it last sent something |
+//! | life | `NAME-life`, beside the file | how many batches that file had had when it last sent something |
 //!
 //! A backup has an identity of its own, so it is not at home wherever it is put; nor is any copy on another machine. A copy by
-//! other means that is put back in the file's place has come less far than the life beside it. Before the first sync of such a file
+//! other means that is put back in the file's place has had fewer than the life beside it tells of, whatever was decided in it since. Before the first sync of such a file
 //! the payments that wait in it are refused in the till's own words, each for itself: a person says `retry` or `discard`. Attributes
 //! need nobody: they are held against what the store has. If the life shows that nothing was sent since the copy was made, nothing
 //! happens twice, and nothing waits for anybody.
@@ -44,7 +44,8 @@ const PERHAPS_SENT: &str = "this file was set back, or is a copy: the payment ma
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
     identity: i64,
-    turn: i64,
+    /// How many batches it has ever had.
+    sent: i64,
 }
 
 /// Where it was last synced.
@@ -70,7 +71,7 @@ fn find(now: Life, machine: Option<u64>, home: Option<Home>, beside: Option<Life
     let is_of_it = |life: &Life| life.identity == home.identity || life.identity == now.identity;
     let beside = beside.filter(is_of_it);
     let is_other_machine = matches!((machine, home.machine), (Some(here), Some(there)) if here != there);
-    let is_behind = beside.is_some_and(|life| life.turn > now.turn);
+    let is_behind = beside.is_some_and(|life| life.sent > now.sent);
     match () {
         () if is_other_machine || is_behind => Found::SetBack,
         () if home.identity == now.identity && home.machine == machine => Found::AtHome,
@@ -143,8 +144,9 @@ impl Life {
     /// Of a file, in the transaction of which it is told: only what is on the disk for good is noted beside it.
     pub(super) fn of(connection: &Connection) -> rusqlite::Result<Life> {
         connection
-            .prepare_cached("SELECT coalesce(identity, 0), turn FROM engine_guard")?
-            .query_row([], |row| Ok(Life { identity: row.get(0)?, turn: row.get(1)? }))
+            .prepare_cached("SELECT coalesce(identity, 0), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'batch'), 0)
+                 FROM engine_guard")?
+            .query_row([], |row| Ok(Life { identity: row.get(0)?, sent: row.get(1)? }))
     }
 
     /// Before what was committed leaves: from now on, what is older was set back. A disk that does not take it loses only that
@@ -159,9 +161,9 @@ impl Life {
     fn beside(path: &Path) -> Option<Life> {
         let text = std::fs::read_to_string(beside(path, LIFE)).ok()?;
         let mut words = text.split_whitespace();
-        let life = Life { identity: words.next()?.parse().ok()?, turn: words.next()?.parse().ok()? };
+        let life = Life { identity: words.next()?.parse().ok()?, sent: words.next()?.parse().ok()? };
         // One that was not written to its end.
-        (words.next() == Some("till")).then_some(life)
+        (words.next() == Some("batches")).then_some(life)
     }
 
     fn write(self, path: &Path) -> std::io::Result<()> {
@@ -173,7 +175,7 @@ impl Life {
         owner_only(&mut options);
         let mut file = options.open(path)?;
         // Always as long, so that one writes over the other.
-        file.write_all(format!("{:>20} {:>20} till\n", self.identity, self.turn).as_bytes())
+        file.write_all(format!("{:>20} {:>20} batches\n", self.identity, self.sent).as_bytes())
     }
 }
 
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_file_is_known_by_its_home_and_the_life_beside_it() {
-        let file = |identity, turn| Life { identity, turn };
+        let file = |identity, sent| Life { identity, sent };
         let home = |identity, machine| Some(Home { identity, machine: Some(machine) });
         let found = |now, home, beside| find(now, Some(1), home, beside);
         assert_eq!(found(file(7, 50), None, None), Found::Moved, "a new file, or one of an older version");
@@ -218,7 +220,7 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("till.db");
-        for life in [Life { identity: i64::MIN, turn: i64::MAX }, Life { identity: 1, turn: 2 }] {
+        for life in [Life { identity: i64::MIN, sent: i64::MAX }, Life { identity: 1, sent: 2 }] {
             life.leave_beside(&path);
             assert_eq!(Life::beside(&path), Some(life));
         }

@@ -63,15 +63,15 @@ impl Store {
         let _no_worker = Lock::take(path, WORKER)?.ok_or_else(in_use)?;
         refuse_use(path, key.as_ref())?;
         let part = &with_suffix(path, ".restored");
+        reserve(part)?;
         let copied = copy(backup, part).and_then(|()| look(part, key.clone()));
-        let replaced = match copied.and_then(|()| put_aside(path)) {
+        let replaced = match copied.and_then(|()| put_in_place(part, path)) {
             Ok(replaced) => replaced,
             Err(error) => {
                 _ = std::fs::remove_file(part);
                 return Err(error);
             }
         };
-        std::fs::rename(part, path).map_err(|e| Error::file(path, &e))?;
         let mut store = Store::open_with(path, StoreOptions { create: false, key })?;
         let held = store.come_home(Utc::now())?.len() as u64;
         let bytes = path.metadata().map_err(|e| Error::file(path, &e))?.len();
@@ -120,10 +120,7 @@ fn refuse_use(path: &Path, key: Option<&Key>) -> Result<()> {
 fn copy(backup: &Path, part: &Path) -> Result<()> {
     let copy = || {
         let mut from = File::open(backup)?;
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        owner_only(&mut options);
-        let mut to = options.open(part)?;
+        let mut to = std::fs::OpenOptions::new().write(true).open(part)?;
         std::io::copy(&mut from, &mut to)?;
         to.sync_all()
     };
@@ -143,19 +140,49 @@ fn look(part: &Path, key: Option<Key>) -> Result<()> {
     }
 }
 
-/// The file and its log under another name, under which they are still a file and its log.
-fn put_aside(path: &Path) -> Result<Option<PathBuf>> {
+/// Ours from now on: what lies there already is somebody else's, and stays.
+fn reserve(part: &Path) -> Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    owner_only(&mut options);
+    match options.open(part) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::usage(format!(
+            "{} is there already: another restore goes on, or one was killed; then move it away",
+            part.display()
+        ))),
+        Err(e) => Err(Error::file(part, &e)),
+    }
+}
+
+/// The file and what lies beside it get a second name, and then the backup takes the first one: there is a file at every instant,
+/// and nothing that was in it is without a name.
+fn put_in_place(part: &Path, path: &Path) -> Result<Option<PathBuf>> {
     let is_there = |path: &Path| path.symlink_metadata().is_ok();
-    let names = (1..).map(|number| with_suffix(path, &format!(".replaced-{number}")));
-    let aside = names
-        .into_iter()
+    let aside = (1..)
+        .map(|number| with_suffix(path, &format!(".replaced-{number}")))
         .find(|name| ["", "-wal", "-journal"].iter().all(|suffix| !is_there(&with_suffix(name, suffix))));
     let Some(aside) = aside else { return Ok(None) };
-    _ = std::fs::remove_file(with_suffix(path, "-shm"));
-    for suffix in ["-wal", "-journal", ""] {
-        let from = with_suffix(path, suffix);
-        if is_there(&from) {
-            std::fs::rename(&from, with_suffix(&aside, suffix)).map_err(|e| Error::file(&from, &e))?;
+    let put = || {
+        for suffix in ["-wal", "-journal", ""] {
+            let (from, to) = (with_suffix(path, suffix), with_suffix(&aside, suffix));
+            if is_there(&from) {
+                // A disk without second names gets a copy.
+                std::fs::hard_link(&from, &to).or_else(|_| std::fs::copy(&from, &to).map(drop))?;
+            }
+        }
+        std::fs::rename(part, path)
+    };
+    if let Err(error) = put() {
+        for suffix in ["", "-wal", "-journal"] {
+            _ = std::fs::remove_file(with_suffix(&aside, suffix));
+        }
+        return Err(Error::file(path, &error));
+    }
+    for suffix in ["-wal", "-journal", "-shm"] {
+        let old = with_suffix(path, suffix);
+        if is_there(&old) {
+            std::fs::remove_file(&old).map_err(|e| Error::file(&old, &e))?;
         }
     }
     Ok(is_there(&aside).then_some(aside))
