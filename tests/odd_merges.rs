@@ -548,6 +548,25 @@ fn nothing_is_sent_over_a_change_that_looks_older() {
     let till = after_a_fast_node();
     till.set(ANA, "phone", "999");
     sync(&till);
+    // Within a minute of it the reading may lag: the edit waits, and so would a payment.
     assert_eq!(till.remote_value(ANA, "phone"), r#""777""#);
-    assert_eq!(open(&till), ["phone"]);
+    assert_eq!((open(&till).len(), till.store().status().unwrap().pending_fields), (0, 1));
+}
+
+/// Reads that lag by more than any sync waits: what was sent last is not taken back for them, and no payment stands on them.
+#[test]
+fn a_payment_is_not_lost_to_reads_that_lag_for_long() {
+    let till = till_with(json!({"store_credit_amounts": [{"amount": 50}]}));
+    let mut behaviours = Behaviours::default();
+    behaviours.read_lag_ms = 12_000;
+    till.sandbox.with_core(|core| core.set_behaviours(behaviours));
+    till.adjust(ANA, "10");
+    assert_eq!(till.engine().sync().unwrap().uploaded_customers, 1);
+    till.adjust(ANA, "5");
+    let report = till.engine().sync().unwrap();
+    assert_eq!((report.uploaded_customers, report.conflicts), (0, 0), "it waits");
+    till.sandbox.with_core(|core| core.set_behaviours(Behaviours::default()));
+    assert_eq!(till.engine().sync().unwrap().uploaded_customers, 1);
+    assert_eq!(till.remote_value(ANA, "store_credit_amounts"), r#"[{"amount":65}]"#);
+    till.assert_no_violations();
 }

@@ -153,6 +153,7 @@ impl<R: Remote> SyncEngine<R> {
         if pulling.is_full && lacks != lacked {
             self.store.note_lacks(lacks.as_ref())?;
         }
+        let mut is_whole = true;
         match read {
             Ok(()) if pulling.is_full => {
                 let has_unseen = self.find_deletions(pulling.machine.total() == Some(0))?;
@@ -164,6 +165,8 @@ impl<R: Remote> SyncEngine<R> {
                     why,
                     "so it was the last time: its total is taken for wrong, and nobody for deleted"
                 );
+                // Nor is anybody fresh by it: somebody may be missing all the same.
+                is_whole = false;
             }
             Err(why) => {
                 if pulling.is_full && pulling.machine.lacks().is_some() {
@@ -175,7 +178,7 @@ impl<R: Remote> SyncEngine<R> {
         let has_news = pulling.machine.seen() > 0;
         let cursor = pulling.witnesses().next_cursor(cursor, self.overlap(), has_news);
         self.store.end_pull(pulling.is_full, cursor, pulling.clock, self.clock.utc())?;
-        let is_of_now = pulling.machine.is_told() && !pulling.is_resumed;
+        let is_of_now = is_whole && pulling.machine.is_told() && !pulling.is_resumed;
         Ok(if is_of_now { Listed::Whole } else { Listed::NotOfNow })
     }
 

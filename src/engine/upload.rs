@@ -479,7 +479,7 @@ impl<R: Remote> SyncEngine<R> {
         // Who only kept others company is news too. What is older and stays so becomes what is known.
         self.take_looked(&page, server_now)?;
         let lagging = self.store.outdated(&page.customers, server_now)?;
-        let lagging = run.machine.lagging_look(&lagging, self.clock.now_ms());
+        run.machine.lagging_look(&lagging, self.clock.now_ms());
         let shown: BTreeSet<CustomerId> = page.ids().into_iter().filter(|id| ids.contains(id)).collect();
         self.tick();
         self.bases.read(shown.difference(&lagging).copied(), asked);

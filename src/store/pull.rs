@@ -427,9 +427,10 @@ fn take(
     }
     let attributes = &record.attributes()?;
     let is_old = known.as_ref().filter(|known| is_outdated(known, attributes, server_now));
-    let lags =
-        is_old.is_some_and(|known| !believes_older || (is_edited && may_not_show_yet(known, server_now)));
-    if lags && !older.borrow_mut().is_truth(id, body, now) {
+    // What stands on an update of a moment ago is not given up for a reading that may only lag, however often it comes.
+    let may_lag = is_old.is_some_and(|known| is_edited && may_not_show_yet(known, server_now));
+    let lags = is_old.is_some() && (may_lag || !believes_older);
+    if lags && (!older.borrow_mut().is_truth(id, body, now) || may_lag) {
         return Ok(News::Nothing);
     }
     older.borrow_mut().forget(id);

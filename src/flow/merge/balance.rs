@@ -14,7 +14,7 @@ impl<'a> Merge<'a> {
             return self.balance_still_held(open, three);
         }
         if three.base == three.remote {
-            return;
+            return self.told_again(three);
         }
         if three.ops.iter().all(|op| op.adjustment().is_some()) {
             // What cannot be added is refused when it is to be sent, with the reason.
@@ -31,6 +31,16 @@ impl<'a> Merge<'a> {
             return self.rebase(three, &three.remote.clone(), &later);
         }
         self.contested_balance(three, covered, &later);
+    }
+
+    /// While the store did not tell the balance, what a person gave up was taken out of what was shown; now it is counted.
+    fn told_again(&mut self, three: &Three<'a>) {
+        let is_first_word = self.base.as_ref().is_some_and(|base| !base.tells(three.field));
+        if is_first_word && three.ops.iter().all(|op| op.adjustment().is_some()) {
+            let counted = balance(&three.remote, three.ops.iter().copied());
+            let counted = counted.filter(|value| *value != three.local);
+            self.plan.columns.extend(counted.map(|value| (three.field, value)));
+        }
     }
 
     /// The `covered` edits are decided together; the `later` ones are payments on top.

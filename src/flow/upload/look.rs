@@ -135,8 +135,8 @@ impl Look {
         asked > 1
     }
 
-    /// A look showed these as they were before what is known of them: its reads lag behind. Returns those that it has not made
-    /// any fresher; a store that goes on like that was set back, and there is nothing newer to wait for.
+    /// A look showed these as they were before what is known of them: its reads lag behind. Returns those that are
+    /// worth another look in this upload.
     pub(super) fn lagging(&mut self, ids: &BTreeSet<CustomerId>, now_ms: u64) -> BTreeSet<CustomerId> {
         let mut again = BTreeSet::new();
         for id in ids {

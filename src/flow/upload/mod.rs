@@ -394,9 +394,13 @@ impl Upload {
         self.doubts.lagging(ticket, ids, now_ms + self.options.grace_ms)
     }
 
-    /// The same of a `Look`. Returns those whose base is no fresher for it: they are looked at again.
-    pub fn lagging_look(&mut self, ids: &BTreeSet<CustomerId>, now_ms: u64) -> BTreeSet<CustomerId> {
-        self.look.lagging(ids, now_ms)
+    /// The same of a `Look`: no base is fresher for it. They are looked at again; of those that go on like that nobody knows which
+    /// is the truth, and their edits wait for another sync.
+    pub fn lagging_look(&mut self, ids: &BTreeSet<CustomerId>, now_ms: u64) {
+        let again = self.look.lagging(ids, now_ms);
+        let left: BTreeSet<CustomerId> = ids.difference(&again).copied().collect();
+        self.lanes.take_out(&left);
+        left.iter().for_each(|id| self.lanes.done_with(*id));
     }
 
     /// Attributes that the store refused, or showed as they were before, when it answered the update that is now read back:
