@@ -796,6 +796,29 @@ fn a_store_that_tidies_makes_no_money_of_it() {
     assert_eq!(outcomes(&till), ["uploaded"]);
 }
 
+/// A store may show a balance of nothing as no amounts: what it shows again at another moment is so.
+#[test]
+fn a_balance_that_is_shown_as_an_empty_list_again_is_zero() {
+    let till = with_balance("50");
+    till.office(ANA, json!({MONEY: [{"amount": 0}]}));
+    let odd = Odd::before(&till.sandbox).answer(|_, told| {
+        told.customer(ANA, |ana| {
+            if ana[MONEY] == json!([{"amount": 0}]) || ana[MONEY] == json!([{"amount": 0.0}]) {
+                ana[MONEY] = json!([]);
+            }
+        });
+    });
+    let through = till.through(&odd);
+    sync(&through);
+    assert_eq!(till.local(ANA, MONEY), r#"[{"amount":50}]"#, "one look is none");
+    std::thread::sleep(std::time::Duration::from_millis(5_100));
+    sync(&through);
+    assert!(["[]", r#"[{"amount":0}]"#].contains(&till.local(ANA, MONEY).as_str()));
+    till.adjust(ANA, "7");
+    sync(&through);
+    check(&till, 7.0, 7.0);
+}
+
 #[test]
 fn a_balance_that_is_shown_as_an_empty_list_once_is_not_zero() {
     for kind in [Kind::List, Kind::ById] {

@@ -95,10 +95,11 @@ impl<R: Remote> SyncEngine<R> {
             let alone = engine.begin()?;
             let before = engine.store.held_up()?;
             let done = work(engine);
-            engine.tell_of_held_up(&before)?;
+            // Whatever goes wrong from here on: the lock outlives what is on its way, and the sync's own error is the one to tell.
+            let told = engine.tell_of_held_up(&before);
             let noted = engine.note_end(kind, done.as_ref().err());
             engine.remote.keep_while_updating(Box::new(alone));
-            done.and_then(|done| noted.map(|()| done))
+            done.and_then(|done| told.and(noted).map(|()| done))
         });
         self.spans.abandon();
         span.in_scope(|| info!("ended"));

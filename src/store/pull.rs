@@ -16,7 +16,7 @@ use super::held_up::Apart;
 use super::row::{self, RawCell};
 use super::{Failed, FullPull, PullClock, Store, aside, attempt, dirty, state};
 use crate::clock::stamp;
-use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject};
+use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
     Ids, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated, may_not_show_yet, merge,
@@ -417,12 +417,19 @@ fn take(
     }
     let record = Record::new(body);
     let old = old.map(Record::new);
+    // No amounts where there was one: at another moment again, it is how this store shows a balance of nothing.
+    let hides = match &old {
+        Some(old) => attributes.hides(FieldId::STORE_CREDIT_AMOUNTS, &old.attributes()?),
+        None => false,
+    };
+    let is_nothing = hides && older.borrow_mut().is_truth(id, body, now);
+    let record = if is_nothing { record.with(FieldId::STORE_CREDIT_AMOUNTS, &nothing())? } else { record };
     let record = match &old {
         Some(old) => record.completed(old, false)?,
         None => Cow::Borrowed(&record),
     };
     let (body, known) = (record.body(), old.as_ref().map(Record::attributes).transpose()?);
-    if !is_edited && old.as_ref().is_some_and(|old| old.body() == body) {
+    if !is_edited && !is_nothing && old.as_ref().is_some_and(|old| old.body() == body) {
         return Ok(News::Nothing);
     }
     let attributes = &record.attributes()?;
@@ -433,7 +440,9 @@ fn take(
     if lags && (!older.borrow_mut().is_truth(id, body, now) || may_lag) {
         return Ok(News::Nothing);
     }
-    older.borrow_mut().forget(id);
+    if !hides || is_nothing {
+        older.borrow_mut().forget(id);
+    }
     if let Some(known) = &known
         && let Some(modified) = has_moved_undated(known, attributes)
         && state::pull_cursor(transaction)?.is_some_and(|cursor| modified < cursor)
@@ -455,6 +464,11 @@ fn take(
     // What this till uploaded comes back in the server's own spelling: that is no news.
     let says_the_same = old.as_ref().map_or(Ok(false), |old| old.says_the_same(&record))?;
     Ok(if says_the_same { News::Nothing } else { News::Change })
+}
+
+/// A balance of nothing, as amounts.
+fn nothing() -> Value {
+    Value::from_json(FieldId::STORE_CREDIT_AMOUNTS.kind(), r#"[{"amount":0}]"#)
 }
 
 fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> Result<(), Failed> {
