@@ -364,8 +364,11 @@ fn each_attribute_may_have_a_policy_of_its_own() {
 /// till's. Returns who won.
 fn latest(server_ahead: TimeDelta, office_after: TimeDelta, is_set_after_the_pull: bool) -> Json {
     let mut till = Till::new(sandbox(5));
-    till.office(ANA, json!({"phone": "0"}));
-    till.options.overlap = Duration::from_secs(60);
+    let office = |till: &Till, after, record: &str| {
+        till.sandbox.with_core(|core| core.edit_text(Utc::now() + after, ANA as i32, record)).unwrap();
+    };
+    office(&till, TimeDelta::minutes(-5), r#"{"phone":"0"}"#);
+    till.options.overlap = Duration::from_secs(600);
     till.options.policies = Policies::all(Policy::Latest);
     if !is_set_after_the_pull {
         till.sandbox.set_clock_offset(server_ahead);
@@ -373,8 +376,7 @@ fn latest(server_ahead: TimeDelta, office_after: TimeDelta, is_set_after_the_pul
     till.engine().pull(Extent::Changes).unwrap();
     till.sandbox.set_clock_offset(server_ahead);
     till.set(ANA, "phone", "1");
-    let at = Utc::now() + office_after;
-    till.sandbox.with_core(|core| core.edit_text(at, ANA as i32, r#"{"phone":"2"}"#)).unwrap();
+    office(&till, office_after, r#"{"phone":"2"}"#);
     sync(&till);
     assert_eq!(till.local(ANA, "phone"), till.remote_value(ANA, "phone"));
     serde_json::from_str(&till.local(ANA, "phone")).unwrap()
