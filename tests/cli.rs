@@ -325,6 +325,7 @@ fn every_document_has_the_keys_of_the_contract() {
         "requests",
         "retries",
         "slots_refused",
+        "unbelieved",
         "unchanged_customers",
         "uploaded_customers",
         "uploaded_fields",

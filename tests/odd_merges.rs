@@ -557,8 +557,7 @@ fn nothing_is_sent_over_a_change_that_looks_older() {
 #[test]
 fn a_payment_is_not_lost_to_reads_that_lag_for_long() {
     let till = till_with(json!({"store_credit_amounts": [{"amount": 50}]}));
-    let mut behaviours = Behaviours::default();
-    behaviours.read_lag_ms = 12_000;
+    let behaviours = Behaviours { read_lag_ms: 12_000, ..Behaviours::default() };
     till.sandbox.with_core(|core| core.set_behaviours(behaviours));
     till.adjust(ANA, "10");
     assert_eq!(till.engine().sync().unwrap().uploaded_customers, 1);

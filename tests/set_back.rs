@@ -59,7 +59,7 @@ fn a_copy_in_which_much_was_decided_before_its_first_sync_is_a_copy_all_the_same
     for decisions in [1, 40] {
         let till = with_a_payment();
         let copy = till.folder.path().join("by hand.db");
-        till.store().backup(&till.folder.path().join("unused.db")).unwrap();
+        till.store().backup(till.folder.path().join("unused.db")).unwrap();
         // Everything into the file itself, so that a plain copy is whole.
         rusqlite::Connection::open(&till.path)
             .unwrap()

@@ -10,10 +10,11 @@ mod common;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::odd::{Odd, Told};
 use common::{Till, till};
 use serde_json::json;
 use tillsync::sandbox::{Fault, FaultRate, Faults};
-use tillsync::{EditEvent, Event, Events, Fate, FieldId, Receipt, Store, Syncer, SyncerOptions};
+use tillsync::{EditEvent, Event, Events, Extent, Fate, FieldId, Receipt, Store, Syncer, SyncerOptions};
 
 /// Long enough for anything that is bound to happen.
 const SOON: Duration = Duration::from_secs(20);
@@ -93,6 +94,14 @@ fn finished(events: &[Event]) -> usize {
 /// What has been said so far, without waiting.
 fn said(events: &Events) -> Vec<Event> {
     std::iter::from_fn(|| events.next(Duration::ZERO)).collect()
+}
+
+/// A worker of which everybody is due to be asked for, and news often.
+fn asks_for_everybody(till: &Till) -> (Syncer, Events) {
+    let long_ago = "UPDATE state SET value = '2026-01-01T00:00:00Z' WHERE key = 'last_full_pull_at'";
+    assert_eq!(till.store().connection().execute(long_ago, []).unwrap(), 1);
+    let options = SyncerOptions { every: Duration::from_millis(100), ..options() };
+    Syncer::start(till.engine(), options).unwrap()
 }
 
 // ---- when it syncs -----------------------------------------------------------------------------------------------
@@ -585,4 +594,62 @@ fn a_sync_that_panics_has_failed_is_told_and_tried_again() {
     assert!(syncer.is_at_work());
     assert!(syncer.stop(std::time::Duration::from_secs(5)));
     assert_eq!(till.remote_value(1, "phone"), "\"here\"");
+}
+
+// ---- everybody ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn deletions_that_it_does_not_believe_by_itself_are_told_until_somebody_decides() {
+    let till = quick(500);
+    till.engine().pull(Extent::Full).unwrap();
+    till.sandbox.ids().iter().take(26).for_each(|id| assert!(till.sandbox.delete(*id)));
+    let (syncer, events) = asks_for_everybody(&till);
+    let told = until(&events, |event| matches!(event, Event::PullFinished(_)));
+    let Some(Event::PullFinished(report)) = told.last() else { unreachable!() };
+    assert_eq!((report.unbelieved, report.deleted, report.complete), (26, 0, true));
+    until(&events, is_finished);
+    until(&events, is_finished);
+    assert!(syncer.stop(SOON));
+    let error = till.store().status().unwrap().sync.last_error.expect("later syncs do not hide it");
+    assert_eq!(error.code, "unbelieved");
+    assert!(error.hint.unwrap().contains("--allow-deletions 26"));
+    let mut engine = till.engine();
+    engine.allow_deletions(26);
+    assert_eq!(engine.pull(Extent::Full).unwrap().deleted, 26);
+    assert_eq!(till.store().status().unwrap().sync.last_error, None);
+}
+
+#[test]
+fn a_list_of_everybody_that_fails_is_told_and_not_asked_for_with_each_sync() {
+    let till = quick(30);
+    till.engine().pull(Extent::Full).unwrap();
+    for is_down in [true, false] {
+        let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+            let is_of_everybody = asked.is_list() && asked.parameter("date_modified:min").is_none();
+            match is_down {
+                true if is_of_everybody => *told = Told::html(403),
+                false if is_of_everybody => told.customers(|all| all.truncate(20)),
+                _ => {}
+            }
+        });
+        let till = till.through(&odd);
+        let (syncer, events) = asks_for_everybody(&till);
+        let told = until(&events, |event| matches!(event, Event::PullFailed { .. } | Event::PullFinished(_)));
+        match told.last() {
+            Some(Event::PullFailed { code, .. }) => assert_eq!((*code, is_down), ("offline", true)),
+            Some(Event::PullFinished(report)) => assert!(report.incomplete.is_some() && !is_down),
+            _ => unreachable!(),
+        }
+        let deadline = Instant::now() + SOON;
+        let mut syncs = 0;
+        while syncs < 30 && Instant::now() < deadline {
+            syncs += usize::from(events.next(Duration::from_millis(50)).as_ref().is_some_and(is_finished));
+        }
+        assert!(syncer.stop(SOON));
+        let code = till.store().status().unwrap().sync.last_error.map(|error| error.code);
+        assert_eq!(code.as_deref(), Some(if is_down { "offline" } else { "incomplete" }));
+        let lists = odd.asked().into_iter().filter(|(asked, _)| asked.is_list());
+        let of_everybody = lists.filter(|(asked, _)| asked.parameter("date_modified:min").is_none()).count();
+        assert!((1..=24).contains(&of_everybody), "{of_everybody} in {syncs} syncs");
+    }
 }

@@ -50,7 +50,8 @@ impl Pull {
     }
 }
 
-fn pulled(report: &PullReport) -> String {
+/// How a pull went, for people.
+pub(super) fn pulled(report: &PullReport) -> String {
     let mut text = format!(
         "Pulled {} in {}",
         render::count(report.pulled, "customer"),
@@ -63,15 +64,18 @@ fn pulled(report: &PullReport) -> String {
         text += &format!("; {} to decide: tillsync conflicts", render::count(report.conflicts, "conflict"));
     }
     text += ".";
-    if report.unbelieved > 0 {
-        text += &format!(
-            "\n\n{} in the file that the store's list lacks, and that were not taken for deleted: if that many were, say so \
-             with --full --allow-deletions {}",
-            render::count(report.unbelieved, "customer"),
-            report.unbelieved
-        );
+    text + &not_believed(report.unbelieved) + &not_whole(report.incomplete.as_deref())
+}
+
+fn not_believed(unbelieved: u64) -> String {
+    match unbelieved {
+        0 => String::new(),
+        count => format!(
+            "\n\n{} in the file that the store does not show, and that were not taken for deleted: if that many were, say so \
+             with pull --full --allow-deletions {count}",
+            render::count(count, "customer")
+        ),
     }
-    text + &not_whole(report.incomplete.as_deref())
 }
 
 fn not_whole(why: Option<&str>) -> String {
@@ -172,6 +176,12 @@ fn again_and_again(till: &Till, every: Duration) -> Done {
     while !events.have_ended() {
         match events.next(LOOK_AGAIN) {
             Some(Event::SyncFinished(report)) => _ = told(till, &store, &report)?,
+            Some(Event::PullFinished(report)) if report.unbelieved > 0 || !report.complete => {
+                till.out.answer(&report, || pulled(&report))?;
+            }
+            Some(Event::PullFailed { code, message, hint }) => {
+                Failed::of_event(code, message, hint).tell(&till.out);
+            }
             Some(Event::SyncFailed { code, message, hint }) => {
                 let failed = Failed::of_event(code, message, hint);
                 if !failed.passes() {
@@ -219,7 +229,7 @@ pub(super) fn synced(report: &SyncReport) -> String {
             render::count(waits, "wait")
         );
     }
-    text + &not_whole(report.incomplete.as_deref())
+    text + &not_believed(report.unbelieved) + &not_whole(report.incomplete.as_deref())
 }
 
 /// What wants a person, after a sync.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Progress, SyncReport};
+use super::{Progress, PullReport, SyncReport};
 use crate::customer::{CustomerId, EditSeq, FieldId};
 use crate::flow::{Notice, Outcome};
 
@@ -20,6 +20,18 @@ pub enum Event {
     SyncFinished(SyncReport),
     /// It ended early; every edit is kept.
     SyncFailed {
+        /// As [`Error::code`](crate::Error::code).
+        code: &'static str,
+        /// What happened, for a person.
+        message: String,
+        /// What to do next, where there is something to say: as [`Error::hint`](crate::Error::hint).
+        hint: Option<&'static str>,
+    },
+    /// A pull of everybody that the worker makes by itself, to find deletions, came to the end of the list: what it did, also
+    /// that the list was not whole, or that more customers are absent than are believed to be gone.
+    PullFinished(PullReport),
+    /// Such a pull ended early. It goes on where it is, later and later while it fails; edits and news do not wait for it.
+    PullFailed {
         /// As [`Error::code`](crate::Error::code).
         code: &'static str,
         /// What happened, for a person.

@@ -96,6 +96,7 @@ impl<R: Remote> SyncEngine<R> {
         let cursor = self.store.pull_cursor()?;
         let began = self.tick();
         let is_full = extent == Extent::Full || cursor.is_none();
+        self.counts.is_of_everybody |= is_full;
         let span = spans::pull(if is_full { Extent::Full } else { extent });
         let listed = self.traced(&span, |engine| {
             engine.ask_for_the_gone()?;

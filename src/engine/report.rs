@@ -58,6 +58,9 @@ pub struct SyncReport {
     pub bytes_sent: u64,
     /// How long it took.
     pub elapsed_ms: u64,
+    /// Customers that the store did not show, and that are not taken for deleted: too many to be believed without a word
+    /// ([`SyncEngine::allow_deletions`]). Their edits wait.
+    pub unbelieved: u64,
     /// Why the list of what changed in the store was not whole, in words: the next sync asks from the same moment again.
     /// `None`: it was.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +124,8 @@ pub(super) struct Counts {
     pub(super) unbelieved: u64,
     /// Why the last pull was not whole.
     pub(super) incomplete: Option<String>,
+    /// Everybody was asked for.
+    pub(super) is_of_everybody: bool,
     /// It was a part of a pull of everything, which goes on another time.
     pub(super) is_part: bool,
     pub(super) unchanged_customers: u64,
@@ -175,6 +180,7 @@ impl<R: Remote> SyncEngine<R> {
             slots_refused: counts.slots_refused,
             bytes_sent: counts.bytes_sent,
             elapsed_ms: self.clock.now_ms() - counts.began_ms,
+            unbelieved: counts.unbelieved,
             incomplete: counts.incomplete.clone(),
         })
     }
@@ -208,6 +214,7 @@ impl<R: Remote> SyncEngine<R> {
         let pushed = pushed.then(|| ("last_push_at", stamp(ended)));
         let counts = self.counts.since(&Counts::default());
         let incomplete = self.counts.incomplete.clone();
+        let is_through = failure.is_some() || !self.counts.is_part;
         self.store.note_sync(&Ended {
             kind,
             began: ended - ago,
@@ -216,6 +223,8 @@ impl<R: Remote> SyncEngine<R> {
             has_asked: self.counts.get + self.counts.put > 0,
             failure,
             incomplete: incomplete.as_deref(),
+            unbelieved: self.counts.unbelieved,
+            is_of_everybody: self.counts.is_of_everybody && is_through,
             counts: counts
                 .into_iter()
                 .map(|(name, count)| (name.to_owned(), serde_json::Value::from(count)))

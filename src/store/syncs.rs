@@ -17,6 +17,8 @@ pub(crate) const NEXT_TRY: &str = "next_try_at";
 const STATE: &str = "sync_state";
 const SINCE: &str = "sync_since";
 const LAST_ERROR: &str = "last_error";
+/// What is to be said of the last pull of everybody, until one ends of which nothing is.
+const OF_EVERYBODY: &str = "last_full_pull_error";
 const LAST_SUCCESS: &str = "last_success_at";
 /// So many rows are kept.
 const MOST: i64 = 100;
@@ -24,6 +26,8 @@ const MOST: i64 = 100;
 const DONE: &str = "done";
 /// The same, but the store's list was not whole.
 const INCOMPLETE: &str = "incomplete";
+/// What is said where customers are absent that are not believed to be gone.
+const UNBELIEVED: &str = "unbelieved";
 
 /// What a file's syncs are at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -71,7 +75,8 @@ impl SyncState {
 /// Why the last sync failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {
-    /// As [`Error::code`]; `incomplete`: all was done, but the store's list of what changed was not whole.
+    /// As [`Error::code`]; `incomplete`: all was done, but the store's list of what changed was not whole; `unbelieved`: so
+    /// many customers are absent from the store that they are not taken for deleted without a person's word.
     pub code: String,
     /// What happened, for a person.
     pub message: String,
@@ -92,7 +97,7 @@ pub struct SyncStatus {
     pub next_try_at: Option<DateTime<Utc>>,
     /// When the last one that went well ended, by the till's clock.
     pub last_success_at: Option<DateTime<Utc>>,
-    /// Why the last one failed; none: it did not.
+    /// Why the last one failed; else what is to be said of the last one that asked for everybody. None: all went well.
     pub last_error: Option<LastError>,
     /// Whether a worker keeps the file in step, in whatever process: one that was stopped from outside does not.
     pub worker_alive: bool,
@@ -129,6 +134,10 @@ pub(crate) struct Ended<'a> {
     pub(crate) failure: Option<&'a Error>,
     /// Why the store's list was not whole.
     pub(crate) incomplete: Option<&'a str>,
+    /// Customers that are absent from the store, and not believed to be gone.
+    pub(crate) unbelieved: u64,
+    /// Everybody was asked for, and that is over.
+    pub(crate) is_of_everybody: bool,
     pub(crate) counts: Value,
     /// What else is to be remembered, under keys of `state`.
     pub(crate) facts: Vec<(&'static str, String)>,
@@ -144,15 +153,31 @@ impl Ended<'_> {
     }
 
     fn last_error(&self) -> Option<LastError> {
-        let (code, message, hint) = match (self.failure, self.incomplete) {
-            (Some(error), _) => (error.code(), error.to_string(), error.hint().map(str::to_owned)),
-            (None, Some(why)) => {
+        let (code, message, hint) = match (self.failure, self.incomplete, self.unbelieved) {
+            (Some(error), ..) => (error.code(), error.to_string(), error.hint().map(str::to_owned)),
+            (None, Some(why), _) => {
                 let hint = "what came is in the file, and the next pull asks for all of it again";
                 (INCOMPLETE, format!("the store's list was not whole: {why}"), Some(hint.to_owned()))
             }
-            (None, None) => return None,
+            (None, None, 0) => return None,
+            (None, None, count) => {
+                let hint = format!(
+                    "look into the store; if they were deleted: tillsync pull --full --allow-deletions {count}"
+                );
+                (UNBELIEVED, unbelieved(count), Some(hint))
+            }
         };
         Some(LastError { code: code.to_owned(), message, hint, at: self.ended })
+    }
+
+    /// What is said of it for as long as no other pull of everybody has ended.
+    fn of_everybody(&self) -> Option<Option<LastError>> {
+        let error = self.is_of_everybody.then(|| self.last_error())?;
+        let of_everybody = |error: LastError| {
+            let message = format!("the last pull of everybody: {}", error.message);
+            LastError { message, ..error }
+        };
+        Some(error.map(of_everybody))
     }
 
     /// One that was stopped, or had nothing to ask, says nothing about the store.
@@ -169,7 +194,12 @@ impl Store {
     pub(crate) fn note_sync(&mut self, ended: &Ended<'_>) -> Result<()> {
         let now = SyncState::after(ended.failure);
         let before = self.state(STATE)?;
-        let error = ended.last_error().map(|error| serde_json::to_string(&error).unwrap_or_default());
+        let json = |error: LastError| serde_json::to_string(&error).unwrap_or_default();
+        let error = ended.last_error().map(json);
+        let of_everybody = match ended.of_everybody() {
+            Some(error) => error.map(json),
+            None => self.state(OF_EVERYBODY)?,
+        };
         self.engine_note(|transaction| {
             for (key, value) in &ended.facts {
                 state::write(transaction, key, Some(value))?;
@@ -180,7 +210,14 @@ impl Store {
                     state::write(transaction, STATE, Some(now.word()))?;
                     state::write(transaction, SINCE, Some(&at))?;
                 }
-                state::write(transaction, LAST_ERROR, error.as_deref())?;
+                if ended.is_of_everybody {
+                    state::write(transaction, OF_EVERYBODY, of_everybody.as_deref())?;
+                }
+                state::write(
+                    transaction,
+                    LAST_ERROR,
+                    error.as_ref().or(of_everybody.as_ref()).map(|json| &**json),
+                )?;
                 if ended.failure.is_none() {
                     state::write(transaction, LAST_SUCCESS, Some(&at))?;
                 }
@@ -224,6 +261,16 @@ impl Store {
         };
         read().map_err(|e| self.error(e))
     }
+}
+
+fn unbelieved(count: u64) -> String {
+    let (customers, are, they) = match count {
+        1 => ("customer", "is", "it is"),
+        _ => ("customers", "are", "they are"),
+    };
+    format!(
+        "{count} {customers} of the file {are} absent from the store, and {they} not taken for deleted: too many for one day"
+    )
 }
 
 fn past_sync(row: &SqlRow<'_>) -> rusqlite::Result<PastSync> {
@@ -289,7 +336,20 @@ mod tests {
         let at = DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minute);
         let (counts, facts) = (serde_json::json!({ "put": minute }), Vec::new());
         let (kind, has_asked, incomplete) = ("sync", true, None);
-        Ended { kind, began: at, ended: at, elapsed_ms: 5, has_asked, failure, incomplete, counts, facts }
+        let (unbelieved, is_of_everybody) = (0, false);
+        Ended {
+            kind,
+            began: at,
+            ended: at,
+            elapsed_ms: 5,
+            has_asked,
+            failure,
+            incomplete,
+            unbelieved,
+            is_of_everybody,
+            counts,
+            facts,
+        }
     }
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -346,5 +406,24 @@ mod tests {
         store.note_sync(&ended(None, 5)).unwrap();
         let idle = sync(&store);
         assert_eq!((idle.state, idle.since, idle.last_error), (SyncState::Idle, at(5), None));
+    }
+
+    #[test]
+    fn what_a_pull_of_everybody_left_open_is_told_until_another_one_has_ended() {
+        let (_folder, mut store) = store();
+        let code = |store: &Store| store.status().unwrap().sync.last_error.map(|error| error.code);
+        let of_everybody =
+            |unbelieved, minute| Ended { unbelieved, is_of_everybody: true, ..ended(None, minute) };
+        store.note_sync(&of_everybody(30, 1)).unwrap();
+        store.note_sync(&ended(None, 2)).unwrap();
+        assert_eq!(code(&store).as_deref(), Some("unbelieved"));
+        let offline = Error::from(Failure::Offline("no route".to_owned()));
+        store.note_sync(&ended(Some(&offline), 3)).unwrap();
+        assert_eq!(code(&store).as_deref(), Some("offline"));
+        store.note_sync(&ended(None, 4)).unwrap();
+        let error = store.status().unwrap().sync.last_error.unwrap();
+        assert!(error.hint.is_some_and(|hint| hint.contains("--allow-deletions 30")), "{}", error.message);
+        store.note_sync(&of_everybody(0, 5)).unwrap();
+        assert_eq!(code(&store), None);
     }
 }

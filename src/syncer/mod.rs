@@ -425,7 +425,7 @@ impl<R: Remote> Worker<R> {
     }
 
     /// A deletion shows in no list of changes: once in a while everybody is asked for, a few pages with each sync, so that
-    /// nobody waits for it. When that fails, the next sync says why.
+    /// nobody waits for it.
     fn look_for_deletions(&mut self) {
         let Some(every) = self.options.full_every else { return };
         let is_due = match self.watch.time(LAST_FULL_PULL) {
@@ -433,12 +433,25 @@ impl<R: Remote> Worker<R> {
             Ok(None) => true,
             Err(_) => false,
         };
-        if !is_due {
+        if !is_due || !self.schedule.may_ask_for_everybody(self.clock.now_ms()) {
             return;
         }
         match self.engine.pull_some_or_fail(PAGES_AT_ONCE) {
-            Ok(report) => tracing::debug!(report.deleted, report.complete, "everybody is asked for"),
-            Err(error) => tracing::debug!(code = error.code(), "everybody is asked for another time"),
+            Ok(report) => {
+                match report.incomplete {
+                    Some(_) => self.schedule.everybody_failed(self.clock.now_ms(), fastrand::f64()),
+                    None => self.schedule.asked_for_everybody(),
+                }
+                if report.complete || report.incomplete.is_some() {
+                    self.queue.push(Event::PullFinished(report));
+                }
+            }
+            Err(error) => {
+                let (code, message, hint) = (error.code(), error.to_string(), error.hint());
+                self.queue.push(Event::PullFailed { code, message, hint });
+                self.schedule.everybody_failed(self.clock.now_ms(), fastrand::f64());
+                self.is_outdated = error.is_newer_schema();
+            }
         }
     }
 

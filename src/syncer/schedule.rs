@@ -16,7 +16,8 @@ pub struct SyncerOptions {
     /// Edits go up all the same. Default: 15 min.
     pub latest: Duration,
     /// This often everybody is asked for, to find customers that were deleted: a few pages with each sync for news, until the
-    /// list is through. `None`: never; a pull of everything finds them. Default: a week.
+    /// list is through; later and later while that fails ([`Event::PullFailed`](crate::Event::PullFailed)). `None`: never; a pull
+    /// of everything finds them. Default: a week.
     pub full_every: Option<Duration>,
     /// This long after an edit, so that edits made together go up together. Default: 2 s.
     pub debounce: Duration,
@@ -38,6 +39,8 @@ pub struct SyncerOptions {
     /// What becomes of this worker while another one works on the file. Default: it stands by.
     pub when_taken: WhenTaken,
 }
+
+const DAY_MS: u64 = 86_400_000;
 
 /// What becomes of a worker while another one, in whatever process, works on its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +101,9 @@ pub struct Schedule {
     /// When it is tried again after a failure.
     retry_due_ms: u64,
     failures: u32,
+    /// When everybody may be asked for again after that failed, and how often it has, one after the other.
+    everybody_due_ms: u64,
+    everybody_failures: u32,
     is_paused: bool,
     is_asked: bool,
 }
@@ -120,6 +126,8 @@ impl Schedule {
             first_edit_ms: None,
             retry_due_ms: now_ms,
             failures: 0,
+            everybody_due_ms: now_ms,
+            everybody_failures: 0,
             is_paused: false,
             is_asked: false,
         }
@@ -191,6 +199,24 @@ impl Schedule {
         let full_ms = self.retry_base_ms.saturating_mul(1 << self.failures.min(20)).min(self.retry_cap_ms);
         self.failures += 1;
         self.retry_due_ms = now_ms + half_by_chance(full_ms, chance);
+    }
+
+    /// Whether everybody may be asked for, as far as failures go.
+    pub fn may_ask_for_everybody(&self, now_ms: u64) -> bool {
+        self.everybody_due_ms <= now_ms
+    }
+
+    /// Everybody was asked for, and a part of the list came, or all of it.
+    pub fn asked_for_everybody(&mut self) {
+        self.everybody_failures = 0;
+    }
+
+    /// A pull of everybody failed, or its list was not whole: the next one waits as long as syncs are apart, doubled with each,
+    /// a day at most. Half of that is chance, drawn from `0.0..1.0`.
+    pub fn everybody_failed(&mut self, now_ms: u64, chance: f64) {
+        let full_ms = self.every_ms.saturating_mul(2 << self.everybody_failures.min(20)).min(DAY_MS);
+        self.everybody_failures += 1;
+        self.everybody_due_ms = now_ms.saturating_add(half_by_chance(full_ms, chance));
     }
 
     /// Nothing is due by itself.
@@ -309,6 +335,23 @@ mod tests {
         assert_eq!(schedule.due(500), Some(Job::Sync));
         schedule.taken_up(500, Some(1_000), true);
         assert_eq!((schedule.due(1_499), schedule.due(1_500)), (None, Some(Job::Push)), "edits go first");
+    }
+
+    #[test]
+    fn everybody_is_asked_for_later_and_later_while_that_fails() {
+        let (mut schedule, mut now_ms) = (schedule(), 0);
+        let mut waits = |schedule: &mut Schedule| {
+            schedule.everybody_failed(now_ms, 1.0);
+            let wait_ms = schedule.everybody_due_ms - now_ms;
+            assert!(!schedule.may_ask_for_everybody(now_ms + wait_ms - 1));
+            now_ms += wait_ms;
+            assert!(schedule.may_ask_for_everybody(now_ms));
+            wait_ms / 60_000
+        };
+        let first: Vec<u64> = (0..12).map(|_| waits(&mut schedule)).collect();
+        assert_eq!(first, [2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 1_440, 1_440]);
+        schedule.asked_for_everybody();
+        assert_eq!(waits(&mut schedule), 2);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use tillsync::{EditEvent, Event};
 
 use crate::cli::render;
-use crate::cli::sync::synced;
+use crate::cli::sync::{pulled, synced};
 
 /// None: nobody wants to read it.
 pub(super) fn of(event: &Event) -> Option<String> {
@@ -13,6 +13,10 @@ pub(super) fn of(event: &Event) -> Option<String> {
         // Told once, when it began.
         Event::SyncFailed { code: "offline" | "unavailable", .. } => return None,
         Event::SyncFailed { message, .. } => format!("The sync ended early: {}", render::plain(message)),
+        Event::PullFinished(report) => pulled(report),
+        Event::PullFailed { message, .. } => {
+            format!("Asking for everybody ended early, and goes on later: {}", render::plain(message))
+        }
         Event::Offline { message } => format!("Edits wait, and are tried again: {}", render::plain(message)),
         Event::EditUploaded(edit) => format!("{} is in the store.", subject(edit)),
         Event::EditRejected { edit, reason } => {
