@@ -543,6 +543,23 @@ fn a_true_change_that_looks_older_because_a_node_was_fast_comes_in_when_it_stays
     assert_eq!(sync(&till).requests.get, 1, "nobody is asked for any more");
 }
 
+/// The same of a reading that shows no amounts besides: what else it says comes in, and the balance stays as it was known.
+#[test]
+fn a_true_change_that_looks_older_and_hides_the_balance_comes_in_too() {
+    let till = till_with(json!({"phone": "111", "store_credit_amounts": [{"amount": 50}]}));
+    edit_at(&till, 30, &json!({"company": "Fast"}));
+    till.engine().pull(Extent::Changes).unwrap();
+    edit_at(&till, 0, &json!({"phone": "777", "store_credit_amounts": [{"amount": 0}]}));
+    let odd = Odd::before(&till.sandbox)
+        .answer(|_, told| told.customer(ANA, |ana| ana["store_credit_amounts"] = json!([])));
+    let through = till.through(&odd);
+    through.engine().pull(Extent::Changes).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(5_100));
+    through.engine().pull(Extent::Changes).unwrap();
+    assert_eq!(till.local(ANA, "phone"), r#""777""#);
+    assert_eq!(till.local(ANA, "store_credit_amounts"), r#"[{"amount":50}]"#);
+}
+
 #[test]
 fn nothing_is_sent_over_a_change_that_looks_older() {
     let till = after_a_fast_node();

@@ -796,27 +796,54 @@ fn a_store_that_tidies_makes_no_money_of_it() {
     assert_eq!(outcomes(&till), ["uploaded"]);
 }
 
-/// A store may show a balance of nothing as no amounts: what it shows again at another moment is so.
-#[test]
-fn a_balance_that_is_shown_as_an_empty_list_again_is_zero() {
-    let till = with_balance("50");
-    till.office(ANA, json!({MONEY: [{"amount": 0}]}));
-    let odd = Odd::before(&till.sandbox).answer(|_, told| {
+/// A store that shows a balance of nothing as no amounts.
+fn empty_when_zero(till: &Till) -> Odd {
+    Odd::before(&till.sandbox).answer(|_, told| {
         told.customer(ANA, |ana| {
             if ana[MONEY] == json!([{"amount": 0}]) || ana[MONEY] == json!([{"amount": 0.0}]) {
                 ana[MONEY] = json!([]);
             }
         });
-    });
+    })
+}
+
+/// Of a customer that was changed, what such a store shows again at another moment is so; and it does date credit.
+#[test]
+fn a_balance_that_is_shown_as_an_empty_list_again_is_zero() {
+    let till = with_balance("50");
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    till.office(ANA, json!({MONEY: [{"amount": 0}]}));
+    let odd = empty_when_zero(&till);
     let through = till.through(&odd);
     sync(&through);
     assert_eq!(till.local(ANA, MONEY), r#"[{"amount":50}]"#, "one look is none");
     std::thread::sleep(std::time::Duration::from_millis(5_100));
     sync(&through);
     assert!(["[]", r#"[{"amount":0}]"#].contains(&till.local(ANA, MONEY).as_str()));
+    sync(&through);
     till.adjust(ANA, "7");
     sync(&through);
     check(&till, 7.0, 7.0);
+    let made_up =
+        "SELECT (SELECT count(*) FROM state WHERE key = 'credit_undated') + (SELECT count(*) FROM conflict)";
+    let made_up: i64 = till.store().connection().query_row(made_up, [], |row| row.get(0)).unwrap();
+    assert_eq!(made_up, 0, "nothing moved without a date, and nothing was merged");
+}
+
+/// Of one that was not, it is a part of the store that fails: nothing is paid on top of it, and nothing is lost.
+#[test]
+fn no_amounts_of_a_customer_that_nobody_changed_are_no_balance_however_often() {
+    let till = with_balance("50");
+    let odd = Odd::before(&till.sandbox).answer(|_, told| told.customer(ANA, |ana| ana[MONEY] = json!([])));
+    let through = till.through(&odd);
+    through.engine().pull(Extent::Full).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(5_100));
+    through.engine().pull(Extent::Full).unwrap();
+    till.adjust(ANA, "7");
+    sync(&through);
+    assert_eq!(till.remote_value(ANA, MONEY), r#"[{"amount":50}]"#);
+    let snapshot = till.store().snapshot(ANA).unwrap().unwrap();
+    assert!(snapshot.body().contains(r#""store_credit_amounts":[{"amount":50"#), "{}", snapshot.body());
 }
 
 #[test]

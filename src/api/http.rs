@@ -323,11 +323,11 @@ fn agent(options: &HttpOptions, url: &str) -> Result<Agent> {
 
 /// None for this very machine: what is sent in the clear is sent nowhere else.
 fn proxy(options: &HttpOptions, url: &str) -> Result<Option<Proxy>> {
-    let host = url.parse::<Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default();
+    let url = url.parse::<Uri>().unwrap_or_default();
     let proxy = match &options.proxy {
-        _ if is_loopback(&host) => None,
+        _ if is_loopback(url.host().unwrap_or_default()) => None,
         HttpProxy::None => None,
-        HttpProxy::Environment => Proxy::try_from_env(),
+        HttpProxy::Environment => Proxy::try_from_env().filter(|proxy| !proxy.is_no_proxy(&url)),
         // What is wrong with it is not repeated: it may hold a password.
         HttpProxy::Url(text) => Some(
             Proxy::new(text.expose_secret())

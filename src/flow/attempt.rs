@@ -17,6 +17,7 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::merge::{Sent, modified_at};
+use super::money::same_balance;
 use super::tidied::has_landed;
 use super::{CustomerPlan, Dirty, Op, Outcome};
 use crate::customer::{Attributes, EditSeq, FieldId, Value};
@@ -144,7 +145,7 @@ pub fn has_moved_undated(known: &Attributes<'_>, told: &Attributes<'_>) -> Optio
         && known.text(FieldId::DATE_MODIFIED) == told.text(FieldId::DATE_MODIFIED)
         && known.tells(CREDIT)
         && told.tells(CREDIT)
-        && known.get(CREDIT) != told.get(CREDIT);
+        && !same_balance(&known.get(CREDIT), &told.get(CREDIT));
     modified_at(told).filter(|_| has_moved)
 }
 

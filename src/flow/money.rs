@@ -23,6 +23,13 @@ pub(super) fn balance<'o>(from: &Value, ops: impl IntoIterator<Item = &'o Op>) -
     })
 }
 
+/// Whether two balances are the same: no amounts are nothing, as one of nothing is.
+pub(super) fn same_balance(one: &Value, other: &Value) -> bool {
+    let is_nothing =
+        |value: &Value| matches!(value, Value::Credit(amounts) if amounts.iter().all(Decimal::is_zero));
+    one == other || is_nothing(one) && is_nothing(other)
+}
+
 /// What the working copy's balance must be by the journal, on top of what the snapshot has. A balance that is held stands on what
 /// the person was shown. `None`: it cannot be held exactly.
 pub fn balance_by_journal(dirty: &Dirty, base: &Value) -> Option<Value> {

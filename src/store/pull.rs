@@ -403,7 +403,7 @@ fn take(
     older: &RefCell<OlderReadings>,
     notices: &mut Vec<Notice>,
 ) -> Result<News, Failed> {
-    let (id, Judging { policies, believes_older, server_now, now }) = (attributes.id(), judging);
+    let (id, Judging { policies, now, .. }) = (attributes.id(), judging);
     let old: Option<String> = transaction
         .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
         .query_row([id.0], |row| row.get(0))
@@ -417,12 +417,15 @@ fn take(
     }
     let record = Record::new(body);
     let old = old.map(Record::new);
-    // No amounts where there was one: at another moment again, it is how this store shows a balance of nothing.
-    let hides = match &old {
-        Some(old) => attributes.hides(FieldId::STORE_CREDIT_AMOUNTS, &old.attributes()?),
-        None => false,
+    let reading = match &old {
+        Some(old) => Reading::of(attributes, &old.attributes()?, is_edited, judging),
+        None => Reading::default(),
     };
-    let is_nothing = hides && older.borrow_mut().is_truth(id, body, now);
+    let is_confirmed = reading.is_doubtful(id, &older.borrow()) && older.borrow_mut().is_truth(id, body, now);
+    if reading.lags && (!is_confirmed || reading.may_lag) {
+        return Ok(News::Nothing);
+    }
+    let is_nothing = reading.hides && is_confirmed && !reading.lags;
     let record = if is_nothing { record.with(FieldId::STORE_CREDIT_AMOUNTS, &nothing())? } else { record };
     let record = match &old {
         Some(old) => record.completed(old, false)?,
@@ -433,14 +436,7 @@ fn take(
         return Ok(News::Nothing);
     }
     let attributes = &record.attributes()?;
-    let is_old = known.as_ref().filter(|known| is_outdated(known, attributes, server_now));
-    // What stands on an update of a moment ago is not given up for a reading that may only lag, however often it comes.
-    let may_lag = is_old.is_some_and(|known| is_edited && may_not_show_yet(known, server_now));
-    let lags = is_old.is_some() && (may_lag || !believes_older);
-    if lags && (!older.borrow_mut().is_truth(id, body, now) || may_lag) {
-        return Ok(News::Nothing);
-    }
-    if !hides || is_nothing {
+    if !reading.hides || is_confirmed {
         older.borrow_mut().forget(id);
     }
     if let Some(known) = &known
@@ -464,6 +460,38 @@ fn take(
     // What this till uploaded comes back in the server's own spelling: that is no news.
     let says_the_same = old.as_ref().map_or(Ok(false), |old| old.says_the_same(&record))?;
     Ok(if says_the_same { News::Nothing } else { News::Change })
+}
+
+/// What a reading leaves in doubt until another moment shows the same.
+#[derive(Clone, Copy, Default)]
+struct Reading {
+    /// It is older than what is known, and that is not to be believed at once.
+    lags: bool,
+    /// However often it comes: what stands on an update of a moment ago is not given up for it.
+    may_lag: bool,
+    /// It shows no amounts where there was one.
+    hides: bool,
+    /// Since what is known, the customer was changed.
+    is_newer: bool,
+}
+
+impl Reading {
+    fn of(told: &Attributes<'_>, known: &Attributes<'_>, is_edited: bool, judging: Judging<'_>) -> Reading {
+        let is_old = is_outdated(known, told, judging.server_now);
+        let may_lag = is_old && is_edited && may_not_show_yet(known, judging.server_now);
+        Reading {
+            lags: is_old && (may_lag || !judging.believes_older),
+            may_lag,
+            hides: told.hides(FieldId::STORE_CREDIT_AMOUNTS, known),
+            is_newer: is_outdated(told, known, None),
+        }
+    }
+
+    /// No amounts, of a customer who was changed, may be how this store shows a balance of nothing. Of one who was not they are a
+    /// part of the store that fails, however often they come.
+    fn is_doubtful(self, id: CustomerId, older: &OlderReadings) -> bool {
+        self.lags || self.hides && (self.is_newer || older.ids().any(|one| one == id))
+    }
 }
 
 /// A balance of nothing, as amounts.

@@ -3,7 +3,7 @@
 
 use super::{Merge, Three, outcomes};
 use crate::customer::Value;
-use crate::flow::money::{balance, on_top_of_set, without};
+use crate::flow::money::{balance, on_top_of_set, same_balance, without};
 use crate::flow::{ConflictPlan, Decision, Op, OpenConflict, Outcome, Settlement};
 
 impl<'a> Merge<'a> {
@@ -13,7 +13,7 @@ impl<'a> Merge<'a> {
         if let Some(open) = self.dirty.open_of_field(three.field) {
             return self.balance_still_held(open, three);
         }
-        if three.base == three.remote {
+        if same_balance(&three.base, &three.remote) {
             return self.told_again(three);
         }
         if three.ops.iter().all(|op| op.adjustment().is_some()) {
@@ -26,7 +26,7 @@ impl<'a> Merge<'a> {
         }
         let (covered, later) = on_top_of_set(&three.ops);
         let Some(set) = without(&three.local, &later) else { return self.contested(three) };
-        if set == three.remote || set == three.base {
+        if same_balance(&set, &three.remote) || set == three.base {
             self.plan.settle.extend(outcomes(&covered, Outcome::Unchanged));
             return self.rebase(three, &three.remote.clone(), &later);
         }

@@ -170,6 +170,17 @@ impl Lanes {
         groups.chain(&self.queue.ready).copied()
     }
 
+    /// These customers, and those who wait for an address of theirs, are for another sync.
+    pub(super) fn put_off(&mut self, ids: BTreeSet<CustomerId>) {
+        let mut left: Vec<CustomerId> = ids.iter().copied().collect();
+        let mut out = ids;
+        while let Some(giver) = left.pop() {
+            let takers = self.queue.blocked.remove(&giver).unwrap_or_default();
+            left.extend(takers.into_iter().filter(|taker| out.insert(*taker)));
+        }
+        self.take_out(&out);
+    }
+
     /// Takes customers out, wherever they stand.
     pub(super) fn take_out(&mut self, ids: &BTreeSet<CustomerId>) {
         self.groups.iter_mut().for_each(|group| group.ids.retain(|id| !ids.contains(id)));
@@ -244,6 +255,19 @@ mod tests {
         assert_eq!(swap.rings, BTreeSet::from([CustomerId(1), CustomerId(2)]));
         assert!(swap.after.is_empty());
         assert_eq!(order_emails(&[edit(1, "a@x", "A@x")]), EmailOrder::default());
+    }
+
+    #[test]
+    fn who_waits_for_somebody_that_is_put_off_waits_too() {
+        let ids = |list: &[i64]| list.iter().copied().map(CustomerId).collect::<Vec<_>>();
+        let after =
+            [(CustomerId(2), CustomerId(1)), (CustomerId(3), CustomerId(2)), (CustomerId(5), CustomerId(4))];
+        let order = EmailOrder { after: BTreeMap::from(after), ..EmailOrder::default() };
+        let mut lanes = Lanes::new(ids(&[1, 2, 3, 4, 5]), &order);
+        lanes.put_off(BTreeSet::from([CustomerId(1)]));
+        assert_eq!(lanes.draw(10, false).unwrap().ids, ids(&[4]));
+        assert_eq!(lanes.draw(10, false).unwrap().ids, ids(&[5]));
+        assert!(lanes.is_empty());
     }
 
     #[test]

@@ -399,8 +399,7 @@ impl Upload {
     pub fn lagging_look(&mut self, ids: &BTreeSet<CustomerId>, now_ms: u64) {
         let again = self.look.lagging(ids, now_ms);
         let left: BTreeSet<CustomerId> = ids.difference(&again).copied().collect();
-        self.lanes.take_out(&left);
-        left.iter().for_each(|id| self.lanes.done_with(*id));
+        self.lanes.put_off(left);
     }
 
     /// Attributes that the store refused, or showed as they were before, when it answered the update that is now read back:
