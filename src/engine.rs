@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use events::{EditEvent, Event};
-pub use options::{RETENTION_DAYS, SyncOptions};
+pub use options::{RETENTION_DAYS, SyncOptions, retention};
 pub use report::{Progress, PullReport, Requests, SyncReport};
 
 use crate::api::{Remote, Request};

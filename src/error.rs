@@ -83,6 +83,8 @@ pub enum Failure {
     LockGone(PathBuf),
     #[error("this process may open no more files, so that {0} could not be opened")]
     TooManyFiles(PathBuf),
+    #[error("this process may open no more files, so that no connection to the store could be made: {0}")]
+    NoSocket(String),
     #[error("{0} is a database of another program, and no till")]
     NotATill(PathBuf),
     #[error(
@@ -130,6 +132,8 @@ pub enum Failure {
         "customer {customer_id}: a trigger of the app ends the transaction of what came from the store: {words}"
     )]
     TornDown { customer_id: CustomerId, words: String },
+    #[error("a trigger of the app's in the database {path} does not end, and was stopped: {triggers}")]
+    Unending { path: PathBuf, triggers: String },
     #[error("the system gives this process no thread: {0}")]
     NoThread(String),
     #[error("the store cannot be reached: {0}")]
@@ -178,7 +182,7 @@ impl Error {
     }
 
     /// The database file: not there, locked, damaged, of a newer schema, not writable, its disk is full, or it does not
-    /// open with the key.
+    /// open with the key. And a process that may open no more files, neither this one nor a connection to the store.
     pub fn is_database(&self) -> bool {
         use Failure::*;
         matches!(
@@ -194,7 +198,9 @@ impl Error {
                 | Moved(_)
                 | LockGone(_)
                 | TornDown { .. }
+                | Unending { .. }
                 | TooManyFiles(_)
+                | NoSocket(_)
                 | NotJournaled { .. }
                 | Misshapen { .. }
                 | NoLock(_)
@@ -242,6 +248,11 @@ impl Error {
         }
     }
 
+    /// A trigger of the app's went on and on.
+    pub(crate) fn is_unending(&self) -> bool {
+        matches!(*self.0, Failure::Unending { .. })
+    }
+
     pub(crate) fn is_wrong_key(&self) -> bool {
         matches!(*self.0, Failure::WrongKey(_))
     }
@@ -266,6 +277,8 @@ impl Error {
                     | Failure::Locked(_)
                     | Failure::LockGone(_)
                     | Failure::NoThread(_)
+                    | Failure::TooManyFiles(_)
+                    | Failure::NoSocket(_)
                     | Failure::Stopped
             )
     }
@@ -287,7 +300,7 @@ impl Error {
             Failure::Linked(_) => "hard_link",
             Failure::Moved(_) => "moved",
             Failure::LockGone(_) => "lock_gone",
-            Failure::TooManyFiles(_) => "too_many_files",
+            Failure::TooManyFiles(_) | Failure::NoSocket(_) => "too_many_files",
             Failure::NotJournaled { .. } => "not_journaled",
             Failure::Misshapen { .. } => "misshapen",
             Failure::NoLock(_) => "no_lock",
@@ -308,6 +321,7 @@ impl Error {
             Failure::NotBuiltIn { .. } => "not_built_in",
             Failure::Database { .. } => "database",
             Failure::TornDown { .. } => "torn_down",
+            Failure::Unending { .. } => "unending",
             Failure::NoThread(_) => "no_thread",
             Failure::Offline(_) => "offline",
             Failure::Certificate(_) => "certificate",
@@ -379,6 +393,9 @@ impl Error {
             Failure::TooManyFiles(_) => {
                 "close some, or raise the limit (ulimit -n), then try again; nothing was touched"
             }
+            Failure::NoSocket(_) => {
+                "close some, or raise the limit (ulimit -n); every edit is kept; it is tried again"
+            }
             Failure::NotATill(_) => {
                 "name a file of its own for the till; this one was not touched. An app's tables may join it once it is a till"
             }
@@ -422,6 +439,9 @@ impl Error {
             Failure::NotBuiltIn { .. } => "build tillsync with that feature; the file was not touched",
             Failure::TornDown { .. } => {
                 "have the trigger raise ABORT, which holds up that customer only; every edit is kept"
+            }
+            Failure::Unending { .. } => {
+                "nothing was written: mend that trigger, or drop it; fifty million steps for one customer are enough for any"
             }
             Failure::NoThread(_) => {
                 "too many run for this user or on this machine (ulimit -u); every edit is kept; try again"
@@ -467,6 +487,9 @@ impl Error {
         match code {
             _ if extended == Some(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => Failure::Referenced(path),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::Locked(path),
+            Some(ErrorCode::OperationInterrupted) => {
+                Failure::Unending { path, triggers: "which, is not known".to_owned() }
+            }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Failure::Corrupt { path, cause },
             Some(ErrorCode::DiskFull) => Failure::DiskFull(path),
             _ if source.sqlite_error().is_some_and(|e| e.extended_code == SQLITE_IOERR_SHMSIZE) => {
@@ -486,14 +509,15 @@ impl Error {
 }
 
 /// The process, or the whole system, has as many files open as it may.
-fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+pub(crate) fn is_out_of_descriptors(error: &std::io::Error) -> bool {
     const SYSTEM_HAS_NONE: i32 = 23;
     const PROCESS_HAS_NONE: i32 = 24;
     cfg!(unix) && matches!(error.raw_os_error(), Some(SYSTEM_HAS_NONE | PROCESS_HAS_NONE))
 }
 
-/// SQLite says no more than that it could not open a file. One that always can be opened tells why.
-fn has_no_descriptor_left() -> bool {
+/// SQLite says no more than that it could not open a file, and whoever looks up a name that it was not found. A file that always
+/// can be opened tells why.
+pub(crate) fn has_no_descriptor_left() -> bool {
     cfg!(unix) && std::fs::File::open("/").is_err_and(|error| is_out_of_descriptors(&error))
 }
 

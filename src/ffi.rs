@@ -25,6 +25,7 @@ use crate::words;
 /// `options` is a JSON object, or null: `store_hash`, one of `access_token`, `access_token_env` (the name of an
 /// environment variable) and `access_token_file`, `api_url`, `author` (who edits, for the journal), `timeout_ms` (of one
 /// request; default 30000), `wait_ms` (for another sync of the same file to end; default 0), `create` (default true),
+/// `retention_days` (how long the journal keeps what has settled; default 400, 0: for ever),
 /// `policies` (who decides when both sides changed an attribute: `{"default":"hold","fields":{"notes":"local"}}`, each
 /// `hold`, `local`, `remote` or `latest`). Reading and editing needs none of them. A file that is encrypted, or is to be,
 /// needs its key: one of `key`, `key_env` (the name of an environment variable), `key_file` and `key_keyring`

@@ -55,7 +55,7 @@ pub use customer::{
 };
 pub use engine::{
     EditEvent, Event, Extent, Progress, PullReport, RETENTION_DAYS, Requests, Stopper, SyncEngine,
-    SyncOptions, SyncReport,
+    SyncOptions, SyncReport, retention,
 };
 pub use error::{About, Error, Result};
 pub use flow::{

@@ -269,3 +269,59 @@ fn what_a_trigger_edits_of_a_customer_later_in_the_page_is_an_edit_like_any_othe
     );
     assert_eq!(till.outcomes(3, "notes"), ["uploaded"]);
 }
+
+// ---- a trigger that never ends -----------------------------------------------------------------------------------
+
+const FOR_EVER: &str =
+    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT max(n) FROM n";
+
+#[test]
+fn an_edit_of_which_a_trigger_never_ends_is_undone_and_names_it() {
+    let till = till(3);
+    app(&till, "CREATE TABLE mine (id); CREATE TRIGGER count_up AFTER INSERT ON mine BEGIN SELECT 1; END;");
+    app(&till, &format!("CREATE TRIGGER for_ever AFTER UPDATE OF phone ON customer BEGIN {FOR_EVER}; END"));
+    let edited = till.run(["edit", "2", "company=Lima", "phone=1"]);
+    assert_eq!((edited.exit, edited.code()), (Some(6), "unending"), "{}", edited.json);
+    let message = edited.json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("for_ever") && !message.contains("count_up"), "{message}");
+    assert_eq!(till.store().status().unwrap().pending_fields, 0, "nothing is half written");
+    let mut store = till.store();
+    assert_eq!(store.edit(2).set("phone", "2").commit().unwrap_err().code(), "unending");
+    store.edit(2).set("company", "Lima").commit().unwrap();
+    // What an app's own statements take is the app's business.
+    let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000000) SELECT max(n) FROM n";
+    assert_eq!(store.connection().query_row(many, [], |row| row.get(0)), Ok(20_000_000));
+}
+
+#[test]
+fn a_customer_for_whom_a_trigger_never_ends_is_held_up_and_the_others_go_on() {
+    let till = till(4);
+    app(
+        &till,
+        &format!("CREATE TRIGGER for_ever AFTER UPDATE ON customer WHEN NEW.id = 2 BEGIN {FOR_EVER}; END"),
+    );
+    (1..=4).for_each(|id| till.office(id, json!({"company": "news"})));
+    till.engine().sync().unwrap();
+    assert_eq!((till.local(1, "company"), till.local(4, "company")), ("\"news\"".into(), "\"news\"".into()));
+    let held_up = till.store().held_up().unwrap();
+    let told: Vec<_> = held_up.iter().map(|one| (one.customer_id, one.cause.as_deref())).collect();
+    assert_eq!(told, [(CustomerId(2), Some("for_ever"))]);
+    assert!(held_up[0].error.contains("does not end"), "{held_up:?}");
+    // An app's screen shows it.
+    let state = "SELECT state || held_up FROM customer_state WHERE id = 2";
+    assert_eq!(till.store().connection().query_row(state, [], |row| row.get(0)), Ok("held_up1".to_owned()));
+    app(&till, "DROP TRIGGER for_ever");
+    till.engine().sync().unwrap();
+    assert_eq!((till.local(2, "company"), till.store().held_up().unwrap()), ("\"news\"".into(), vec![]));
+}
+
+/// Each keeps everybody from writing for a while: not one after the other, for as many as there are.
+#[test]
+fn a_trigger_that_ends_for_nobody_ends_the_sync() {
+    let till = till(20);
+    app(&till, &format!("CREATE TRIGGER for_ever AFTER UPDATE ON snapshot BEGIN {FOR_EVER}; END"));
+    (1..=8).for_each(|id| till.office(id, json!({"company": "news"})));
+    let failed = till.engine().sync().unwrap_err();
+    assert!(failed.to_string().contains("does not end"), "{failed}");
+    assert!(till.store().held_up().unwrap().len() <= 5);
+}

@@ -8,7 +8,7 @@ mod common;
 mod worker;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::command::Ran;
@@ -357,6 +357,39 @@ fn a_process_that_may_open_no_more_files_is_told_that_and_nothing_else() {
     assert!(said.iter().all(|code| code == "too_many_files" || code == "fine"), "{said:?}");
     assert!(said.contains(&"too_many_files".to_owned()), "{said:?}");
     assert_eq!(said.last().map(String::as_str), Some("fine"));
+}
+
+/// Whether no descriptor is left for the file, for what lies beside it, or for a connection to the store: it is never the network.
+#[test]
+fn a_sync_for_whose_connections_no_descriptor_is_left_is_told_that() {
+    let till = till(60);
+    let with = |most: u32, arguments: &str| {
+        let line = format!("ulimit -n {most}; exec \"$0\" {arguments} --json");
+        let mut command = till.command([]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line, env!("CARGO_BIN_EXE_tillsync")]);
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        _ = command.stdin(Stdio::null());
+        Ran::of(&shell.output().unwrap())
+    };
+    let mut said = Vec::new();
+    for most in 4..30 {
+        (1..=10).for_each(|id| till.set(id, "phone", &format!("{most}")));
+        let ran = with(most, "sync");
+        said.push(match ran.exit {
+            Some(0) => "fine".to_owned(),
+            _ => format!("{} {}", ran.code(), ran.json["error"]["message"]),
+        });
+    }
+    let is_told = |said: &String| said == "fine" || said.starts_with("too_many_files ");
+    assert!(said.iter().all(is_told), "{said:#?}");
+    assert!(said.iter().any(|said| said.contains("no connection to the store")), "{said:#?}");
+    assert_eq!(said.last().map(String::as_str), Some("fine"));
+    let lacks = |ran: &Ran| {
+        let checks = ran.json["checks"].as_array().cloned().unwrap_or_default();
+        checks.iter().any(|check| check["detail"].as_str().unwrap().contains("may open no more files"))
+    };
+    assert!((4..8).any(|most| lacks(&with(most, "doctor"))));
 }
 
 // ---- the locks ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 //! A store that repeats a new password, in whatever place and spelling: it is in nothing that is kept, and told to nobody.
 #![cfg(all(feature = "cli", feature = "sandbox"))]
-#![allow(clippy::unwrap_used)] // helpers of tests fail the test
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests fail the test
 
 mod common;
 
@@ -107,4 +107,34 @@ fn a_store_that_echoes_a_password_leaves_none_in_the_file() {
     assert_eq!(till.outcomes(1, "new_password"), ["uploaded"]);
     let shown = String::from_utf8(till.command(["show", "1"]).output().unwrap().stdout).unwrap();
     assert!(shown.contains("force_password_reset") && !shown.contains(TRACE), "{shown}");
+}
+
+/// A worker holds the token for as long as it runs.
+#[cfg(unix)]
+#[test]
+fn the_command_leaves_no_core_dump_whatever_its_surroundings_allow() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Stdio};
+    let till = till(1);
+    let dumps = |program: &str, arguments: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        let line = "ulimit -c unlimited; exec \"$0\" \"$@\"";
+        command.args(["-c", line, program]).args(arguments).current_dir(folder.path());
+        let like = till.command([]);
+        command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let out = child.stdout.as_mut().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
+        let killed = Command::new("kill").args(["-ABRT", &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let ended = child.wait().unwrap();
+        assert_eq!(ended.signal(), Some(6));
+        ended.core_dumped()
+    };
+    if !dumps("sh", &["-c", "echo ready; read line"]) {
+        return println!("this system makes no core dumps");
+    }
+    assert!(!dumps(env!("CARGO_BIN_EXE_tillsync"), &["worker", "--json"]));
 }

@@ -92,6 +92,17 @@ fn how_long_is_an_option_and_for_ever_too() {
     assert!((99..=125).contains(&rows(&till, "journal")));
 }
 
+#[test]
+fn how_long_is_a_setting_of_the_command() {
+    let till = till(3);
+    age(&till, 1_000);
+    assert_eq!(till.run(["sync", "--retention", "0"]).exit, Some(0));
+    assert_eq!(rows(&till, "journal"), 1_000);
+    assert_eq!(till.run(["sync", "--retention", "5"]).exit, Some(0));
+    assert!((119..=145).contains(&rows(&till, "journal")));
+    assert_eq!(till.run(["sync", "--retention", "-1"]).exit, Some(2));
+}
+
 /// What a clock says that was years off when an edit settled, or is so now, makes no edit old.
 #[test]
 fn a_clock_that_was_years_off_makes_nothing_old() {

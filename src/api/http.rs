@@ -19,7 +19,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use super::{Remote, Request};
-use crate::error::{Error, Result};
+use crate::error::{Error, Failure, Result, has_no_descriptor_left, is_out_of_descriptors};
 use crate::flow::{Answer, RateHeaders, Ticket, Trouble, is_store_hash, store_address};
 use crate::threads;
 
@@ -348,6 +348,9 @@ fn roots(roots: &Roots) -> Result<RootCerts> {
         Roots::BuiltIn => return Ok(RootCerts::WebPki),
         Roots::System => {
             let found = rustls_native_certs::load_native_certs();
+            if let Some(none) = found.errors.iter().find_map(no_descriptor) {
+                return Err(none);
+            }
             let is_named =
                 ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
             match found.errors.first() {
@@ -364,7 +367,10 @@ fn roots(roots: &Roots) -> Result<RootCerts> {
         }
         Roots::Pem(path) => {
             let named = |why: String| Error::usage(format!("the authorities in {}: {why}", path.display()));
-            let text = std::fs::read(path).map_err(|e| named(e.to_string()))?;
+            let text = std::fs::read(path).map_err(|e| match is_out_of_descriptors(&e) {
+                true => Failure::TooManyFiles(path.clone()).into(),
+                false => named(e.to_string()),
+            })?;
             let found: Vec<Certificate<'static>> = parse_pem(&text)
                 .filter_map(|item| match item {
                     Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -386,6 +392,16 @@ fn roots(roots: &Roots) -> Result<RootCerts> {
         .map(|certificate| Certificate::from_der(certificate.as_ref()).to_owned())
         .collect();
     Ok(RootCerts::new_with_certs(&certificates))
+}
+
+/// Authorities that cannot be read for lack of descriptors are not none: others would be believed in their place.
+fn no_descriptor(error: &rustls_native_certs::Error) -> Option<Error> {
+    match &error.kind {
+        rustls_native_certs::ErrorKind::Io { inner, path } if is_out_of_descriptors(inner) => {
+            Some(Failure::TooManyFiles(path.clone()).into())
+        }
+        _ => None,
+    }
 }
 
 fn url(options: &HttpOptions) -> Result<String> {
@@ -486,6 +502,9 @@ fn trouble(error: &ureq::Error, is_update: bool) -> Trouble {
         return Trouble::Certificate(problem);
     }
     match error {
+        ureq::Error::Io(e) if is_out_of_descriptors(e) => Trouble::NoSocket(words),
+        // Who asks for a name needs a connection too, and says no more than that none was found.
+        ureq::Error::Io(e) if is_lookup(e) && has_no_descriptor_left() => Trouble::NoSocket(words),
         _ if is_offline => Trouble::Offline(words),
         ureq::Error::Timeout(_) => Trouble::TooMuch { why: words, begun: Vec::new() },
         _ => Trouble::Broken(words),

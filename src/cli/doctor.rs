@@ -412,6 +412,12 @@ fn ask(mut remote: HttpRemote, timeout: Duration) -> Result<Answer, Check> {
         Some((_, Err(Trouble::Offline(why) | Trouble::Broken(why) | Trouble::TooMuch { why, .. }))) => {
             Err(silent(&why))
         }
+        Some((_, Err(Trouble::NoSocket(why)))) => {
+            let detail = format!(
+                "this process may open no more files ({why}): close some, or raise the limit (ulimit -n)"
+            );
+            Err(Check::bad("files", Exit::Database, detail))
+        }
         Some((_, Err(Trouble::Certificate(why)))) => {
             let advice = "the clock of this till may be wrong, or what stands in between signs by itself (see --roots)";
             Err(Check::bad("certificate", Exit::Offline, format!("{why}: {advice}")))

@@ -9,6 +9,7 @@
 //! | `settings` | flags, environment and defaults; opens the file and the way to the store |
 //! | `out`, `render`, `sides` | standard output; values, times and tables for people; values beside each other |
 //! | `exit` | exit statuses and how a failure is told |
+//! | `dump` | that no core dump is left
 //! | `help` | what `--help` says |
 //! | `sync`, `progress` | `pull`, `push`, `sync`; their bar |
 //! | `worker` | the background worker as a process; commands in, events out |
@@ -22,6 +23,7 @@ mod create;
 mod decide;
 mod demo;
 mod doctor;
+mod dump;
 mod edit;
 mod exit;
 mod help;
@@ -159,6 +161,7 @@ impl Command {
 
 /// Reads the arguments, runs the command, and says how it went.
 pub(crate) fn run() -> ExitCode {
+    dump::forbid();
     let arguments = help::shown(Cli::command()).try_get_matches();
     let cli = match arguments.and_then(|given| Cli::from_arg_matches(&given)) {
         Ok(cli) => cli,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::Args;
 use tillsync::{
-    HttpOptions, HttpProxy, HttpRemote, Key, Policies, Roots, SecretString, Store, StoreOptions, SyncEngine,
-    SyncOptions,
+    HttpOptions, HttpProxy, HttpRemote, Key, Policies, RETENTION_DAYS, Roots, SecretString, Store,
+    StoreOptions, SyncEngine, SyncOptions, retention,
 };
 
 use super::exit::Failed;
@@ -19,6 +19,8 @@ use super::progress::Bar;
 
 /// The longest that a flag of seconds may say: a day.
 const MOST_SECONDS: u64 = 86_400;
+/// The longest retention: more than anybody will live to see.
+const MOST_DAYS: i64 = 100_000;
 const TOKEN: &str = "BIGCOMMERCE_ACCESS_TOKEN";
 const KEY: &str = "TILLSYNC_KEY";
 
@@ -84,6 +86,11 @@ pub(super) struct Settings {
     #[arg(long, global = true, value_name = "SECONDS")]
     #[arg(default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MOST_SECONDS))]
     wait: u64,
+
+    /// How long the journal keeps what has settled; 0: for ever. A sync removes what is older, a little each
+    #[arg(long, global = true, value_name = "DAYS", env = "TILLSYNC_RETENTION", hide_env_values = true)]
+    #[arg(default_value_t = RETENTION_DAYS, value_parser = clap::value_parser!(u32).range(..=MOST_DAYS))]
+    retention: u32,
 
     /// Print one JSON document on standard output, and nothing else there
     #[arg(long, global = true)]
@@ -200,7 +207,8 @@ impl Till {
 
     /// The settings as somebody who helps may know them: none that says who or where, and no secret.
     pub(super) fn told(&self) -> serde_json::Value {
-        let Settings { key_env, key_file, key_keyring, token_file, timeout, wait, json, .. } = &self.settings;
+        let Settings { key_env, key_file, key_keyring, token_file, timeout, wait, retention, json, .. } =
+            &self.settings;
         let is_usual = self.settings.api_url == HttpOptions::new("", SecretString::from("")).api_url;
         let token = match token_file {
             Some(_) => "a file",
@@ -221,6 +229,7 @@ impl Till {
             "key_from": key,
             "timeout_s": timeout,
             "wait_s": wait,
+            "retention_days": retention,
             "json": json,
         })
     }
@@ -256,7 +265,8 @@ impl Till {
         let remote = HttpRemote::new(&options)?;
         let mut store = there.map_or_else(|| self.open(missing), Ok)?;
         store.bind_store(&options.store_hash)?;
-        let options = SyncOptions { policies, wait: self.wait(), ..SyncOptions::default() };
+        let retention = retention(self.settings.retention);
+        let options = SyncOptions { policies, wait: self.wait(), retention, ..SyncOptions::default() };
         Ok(SyncEngine::new(store, remote, options))
     }
 

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Refusal, policies};
 use crate::api::{HttpOptions, HttpProxy, HttpRemote, Roots};
-use crate::engine::{Event, Stopper, SyncEngine, SyncOptions};
+use crate::engine::{Event, RETENTION_DAYS, Stopper, SyncEngine, SyncOptions, retention};
 use crate::error::{Failure, Result};
 use crate::flow::Policies;
 use crate::key::Key;
@@ -42,6 +42,7 @@ struct Options {
     proxy: Option<String>,
     roots: Option<String>,
     wait_ms: Option<u64>,
+    retention_days: Option<u32>,
     create: Option<bool>,
     policies: policies::Words,
     key: Option<String>,
@@ -75,6 +76,7 @@ struct Way {
     proxy: HttpProxy,
     roots: Roots,
     wait: Duration,
+    retention: Option<Duration>,
 }
 
 enum Token {
@@ -220,8 +222,9 @@ impl Till {
         let options = self.way.http(&store)?;
         let remote = HttpRemote::new(&options)?;
         store.bind_store(&options.store_hash)?;
-        let (policies, wait) = (self.policies.clone(), self.way.wait);
-        Ok(SyncEngine::new(store, remote, SyncOptions { policies, wait, ..SyncOptions::default() }))
+        let (policies, wait, retention) = (self.policies.clone(), self.way.wait, self.way.retention);
+        let options = SyncOptions { policies, wait, retention, ..SyncOptions::default() };
+        Ok(SyncEngine::new(store, remote, options))
     }
 
     /// What became of the edits of a receipt, at most `timeout` later.
@@ -309,6 +312,7 @@ impl Way {
             proxy: options.proxy.map_or(HttpProxy::default(), |text| text.parse().unwrap_or_default()),
             roots: options.roots.map_or(Roots::default(), |text| text.parse().unwrap_or_default()),
             wait: Duration::from_millis(options.wait_ms.unwrap_or(0)),
+            retention: retention(options.retention_days.unwrap_or(RETENTION_DAYS)),
         }
     }
 

@@ -7,6 +7,16 @@ use crate::flow::{DeletionBrake, Policies, UploadOptions};
 /// So long the journal keeps what has settled, unless it is told otherwise.
 pub const RETENTION_DAYS: u32 = 400;
 
+/// A retention of so many days, as a setting says it; 0: for ever.
+///
+/// ```
+/// assert_eq!(tillsync::retention(0), None);
+/// assert_eq!(tillsync::retention(tillsync::RETENTION_DAYS), tillsync::SyncOptions::default().retention);
+/// ```
+pub fn retention(days: u32) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400))
+}
+
 /// How a sync is done.
 #[derive(Clone, Debug)]
 pub struct SyncOptions {
@@ -41,7 +51,7 @@ impl Default for SyncOptions {
             second_look: Duration::from_secs(5),
             deletions: DeletionBrake::default(),
             reserve_percent: 10,
-            retention: Some(Duration::from_secs(RETENTION_DAYS as u64 * 86_400)),
+            retention: retention(RETENTION_DAYS),
             wait: Duration::ZERO,
         }
     }

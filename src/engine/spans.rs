@@ -197,6 +197,7 @@ impl Spans {
             }
             Err(Trouble::Offline(_)) => _ = span.record("trouble", "offline"),
             Err(Trouble::Certificate(_)) => _ = span.record("trouble", "certificate"),
+            Err(Trouble::NoSocket(_)) => _ = span.record("trouble", "too many files"),
             Err(Trouble::Broken(_)) => _ = span.record("trouble", "broken"),
             Err(Trouble::TooMuch { .. }) => _ = span.record("trouble", "too much"),
         }

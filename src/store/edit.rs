@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior, named_params, params};
 use rust_decimal::Decimal;
 
+use super::steps::Bound;
 use super::{Receipt, Store, row, schema};
 use crate::customer::{CustomerId, Edit, EditError, EditSeq, FieldId, parse_argument};
 use crate::error::{Error, Failure, Result};
@@ -55,6 +56,19 @@ impl Store {
         label: Option<&str>,
     ) -> Result<Receipt> {
         self.place.look()?;
+        let bound = self.steps.bound();
+        let done = self.journal_all(edits, author, label, &bound);
+        drop(bound);
+        done.map_err(|error| self.naming_triggers(error))
+    }
+
+    fn journal_all(
+        &mut self,
+        edits: &[(CustomerId, Vec<Edit>)],
+        author: Option<&str>,
+        label: Option<&str>,
+        bound: &Bound,
+    ) -> Result<Receipt> {
         let path = self.path.clone();
         let failed = |e| Error::sqlite(&path, e);
         let transaction =
@@ -66,6 +80,7 @@ impl Store {
             set_context(&transaction, author, label).map_err(failed)?;
         }
         for (id, edits) in edits {
+            bound.anew();
             match write_all(&transaction, *id, edits, &mut after).map_err(failed)? {
                 Written::Journaled => {}
                 Written::NoSuchCustomer => return Err(Failure::UnknownCustomer(*id).into()),

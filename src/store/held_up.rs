@@ -16,6 +16,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Error as SqlError, ErrorCode, named_params};
 use serde::Serialize;
 
+use super::steps::{Steps, UNENDING, went_too_far};
 use super::{Failed, Store, schema};
 use crate::clock::stamp;
 use crate::customer::CustomerId;
@@ -23,6 +24,9 @@ use crate::error::Result;
 
 /// Customers that are read again in one sync: ten calls.
 const AGAIN_AT_ONCE: usize = 1_000;
+
+/// Customers for which a trigger did not end, before a sync ends: each keeps everybody from writing for a second or two.
+const MOST_UNENDING: usize = 5;
 
 /// A customer that something of the app's holds up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -43,6 +47,8 @@ pub(super) struct Apart {
     pub(super) is_needed: bool,
     /// Customers that ended a transaction of this sync, and how often.
     torn: BTreeMap<CustomerId, usize>,
+    /// What a trigger of the app's may go on for, with each customer anew.
+    steps: Option<Steps>,
 }
 
 /// What of a customer is written.
@@ -95,7 +101,11 @@ impl Store {
             self.foreign = Some((version, has_any));
         }
         let has_any = self.foreign.is_some_and(|(_, has_any)| has_any);
-        Ok(Apart { is_needed: has_any || self.has_held_up()?, torn: self.torn.clone() })
+        Ok(Apart {
+            is_needed: has_any || self.has_held_up()?,
+            torn: self.torn.clone(),
+            steps: Some(self.steps.clone()),
+        })
     }
 
     fn has_held_up(&self) -> Result<bool> {
@@ -123,6 +133,12 @@ impl Store {
                 return Err(failed);
             }
             let words = words.to_owned();
+            if words == UNENDING {
+                self.unending += 1;
+                if self.unending > MOST_UNENDING {
+                    return Err(failed);
+                }
+            }
             self.engine_note(|transaction| Ok(note(transaction, id, &words, Utc::now())?))?;
         }
     }
@@ -169,6 +185,7 @@ impl Apart {
         if self.torn.get(&id).is_some_and(|times| *times > part as usize) {
             return Ok(None);
         }
+        self.steps.iter().for_each(Steps::anew);
         connection.prepare_cached("SAVEPOINT apart")?.execute([])?;
         let words = match work() {
             Ok(done) => {
@@ -176,6 +193,7 @@ impl Apart {
                 return Ok(Some(done));
             }
             Err(Failed::Ignored) => IGNORED.to_owned(),
+            Err(Failed::Sql(error)) if went_too_far(&error) => UNENDING.to_owned(),
             Err(Failed::Sql(error)) if is_refusal(&error) => words(&error),
             Err(error) => return Err(error),
         };
@@ -219,10 +237,28 @@ fn words(error: &SqlError) -> String {
     }
 }
 
+/// The triggers of the app's of which one may be the one that does not end: those that walk in circles by their own text, or all.
+pub(super) fn unending(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let all = schema::foreign_triggers(connection)?;
+    let walks = |(_, sql): &&(String, String)| sql.to_uppercase().contains("RECURSIVE");
+    let named = |some: Vec<&(String, String)>| {
+        some.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let walking: Vec<_> = all.iter().filter(walks).collect();
+    Ok(match (walking.is_empty(), all.is_empty()) {
+        (_, true) => None,
+        (false, _) => Some(named(walking)),
+        (true, _) => Some(named(all.iter().collect())),
+    })
+}
+
 fn note(connection: &Connection, id: CustomerId, words: &str, now: DateTime<Utc>) -> rusqlite::Result<()> {
-    let cause = schema::foreign(connection)?
-        .into_iter()
-        .find_map(|(name, sql)| is_cause(words, &name, &sql).then_some(name));
+    let cause = match words == UNENDING {
+        true => unending(connection)?,
+        false => schema::foreign(connection)?
+            .into_iter()
+            .find_map(|(name, sql)| is_cause(words, &name, &sql).then_some(name)),
+    };
     connection
         .prepare_cached(
             "INSERT INTO held_up (customer_id, since, error, cause)

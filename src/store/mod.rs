@@ -15,6 +15,7 @@
 //! | `backup`, `restore` | a copy of the file while it is in use; one that is put back |
 //! | `life` | whether the file is at home, or was set back or copied |
 //! | `held_up` | customers of whom something of the app's refuses what came from the store |
+//! | `steps` | a bound on what a trigger of the app's may go on for |
 //! | `unlock`, `rekey` | the key of an encrypted file; another one |
 //! | `query` | SQL of an app that has no SQLite of its own |
 //! | `decide` | what a person decides: conflicts and rejected edits |
@@ -60,6 +61,7 @@ mod room;
 mod row;
 mod schema;
 mod state;
+mod steps;
 mod stray;
 mod support;
 mod syncs;
@@ -113,6 +115,7 @@ pub struct Store {
     place: place::Place,
     key: Option<Key>,
     others: polite::Others,
+    steps: steps::Steps,
     log: log::Log,
     open_pages: Option<pages::OpenPages>,
     /// The schema as it was when our triggers were last looked for.
@@ -123,6 +126,8 @@ pub struct Store {
     /// Customers of which a trigger ended a transaction of this sync, and how often.
     torn: BTreeMap<CustomerId, usize>,
     brought_back: usize,
+    /// Customers of this sync for which a trigger did not end.
+    unending: usize,
 }
 
 /// How a file is opened.
@@ -221,6 +226,7 @@ impl Store {
         self.commit_pages()?;
         self.refuse_company()?;
         let (path, place, mut began) = (&self.path, &self.place, None);
+        let bound = self.steps.bound();
         let run = || {
             let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
             self.refuse_newer()?;
@@ -232,9 +238,21 @@ impl Store {
             transaction.commit()?;
             Ok(done)
         };
-        let done = run().map_err(|failed: Failed| failed.at(path))?;
+        let done = run().map_err(|failed: Failed| failed.at(path));
+        drop(bound);
+        let done = done.map_err(|error| self.naming_triggers(error))?;
         self.has_written(began.unwrap_or_else(Instant::now));
         Ok(done)
+    }
+
+    /// Of a trigger that does not end: which that may be.
+    fn naming_triggers(&self, error: Error) -> Error {
+        let named = || held_up::unending(&self.connection).ok().flatten();
+        if error.is_unending() {
+            named().map_or(error, |triggers| Failure::Unending { path: self.path.clone(), triggers }.into())
+        } else {
+            error
+        }
     }
 
     /// The same, for what the next sync would find out again: the commit is whole and in order with all others, but

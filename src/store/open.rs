@@ -13,6 +13,7 @@ use super::lock::{Lock, SyncLock};
 use super::log::Log;
 use super::place::Place;
 use super::polite::Others;
+use super::steps::Steps;
 use super::{Store, StoreOptions, mend, schema, stray, unlock};
 use crate::descriptors;
 use crate::error::{Error, Failure, Result};
@@ -45,7 +46,8 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     refuse_loss(path)?;
     refuse_company(path)?;
     find_or_create(path, may_create)?;
-    let connection = connect(path, key.as_ref())?;
+    let mut connection = connect(path, key.as_ref())?;
+    let steps = Steps::watch(&mut connection).map_err(|e| Error::sqlite(path, e))?;
     let place = Place::find(path)?.ok_or_else(|| Failure::Moved(path.to_owned()))?;
     let (others, log, open_pages) = (Others::default(), Log::default(), None);
     let (schema_seen, mended, brought_back) = (None, None, 0);
@@ -56,6 +58,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         place,
         key,
         others,
+        steps,
         log,
         open_pages,
         schema_seen,
@@ -63,6 +66,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         foreign,
         torn,
         brought_back,
+        unending: 0,
     };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade(may_create)?;
@@ -204,6 +208,7 @@ impl Store {
     pub(crate) fn begin_sync(&mut self) -> Result<()> {
         self.look_at_schema()?;
         self.torn.clear();
+        self.unending = 0;
         self.refuse_misshapen()?;
         self.expect_nobody()?;
         self.expect_bulk(false).map_err(|e| self.error(e))

@@ -41,11 +41,13 @@ impl Store {
         if self.open_pages.is_none() {
             self.begin_pages()?;
         }
+        let bound = self.steps.bound();
         let done = work(&self.connection);
+        drop(bound);
         if done.is_err() {
             self.take_back_pages();
         }
-        done.map_err(|failed| failed.at(&self.path))
+        done.map_err(|failed| self.naming_triggers(failed.at(&self.path)))
     }
 
     fn begin_pages(&mut self) -> Result<()> {

@@ -146,6 +146,15 @@ pub(in crate::store) fn foreign(connection: &Connection) -> rusqlite::Result<Vec
     Ok(all.into_iter().filter(|(name, _)| !is_ours(name) && !is_our_index(name)).collect())
 }
 
+/// The app's triggers, on whatever table of the file: one that is fired by an edit may fire another.
+pub(in crate::store) fn foreign_triggers(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let sql = "SELECT name, coalesce(sql, '') FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid";
+    let mut statement = connection.prepare_cached(sql)?;
+    let all = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let all: Vec<(String, String)> = all.collect::<rusqlite::Result<_>>()?;
+    Ok(all.into_iter().filter(|(name, _)| !is_ours(name)).collect())
+}
+
 pub(in crate::store) fn has_foreign(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(!foreign(connection)?.is_empty())
 }
