@@ -88,6 +88,39 @@ fn a_payment_that_waited_in_a_backup_and_was_sent_since_is_not_sent_again() {
     waits_once(&till, r#"[{"amount":40}]"#);
 }
 
+/// What SQLite counts by itself, a tool may empty: that sets no file back, and hides none that was.
+#[test]
+fn a_tool_that_empties_the_counters_of_sqlite_sets_nothing_back() {
+    let till = with_a_payment();
+    till.engine().sync().unwrap();
+    for nth in 0..3 {
+        till.set(2, "company", &format!("sent {nth}"));
+        till.engine().sync().unwrap();
+    }
+    till.adjust(1, "-10");
+    let copy = till.folder.path().join("copy.db");
+    std::fs::copy(&till.path, &copy).unwrap();
+    rusqlite::Connection::open(&till.path).unwrap().execute_batch("DELETE FROM sqlite_sequence").unwrap();
+    let report = till.engine().sync().unwrap();
+    assert_eq!((report.rejected, balance(&till).as_str()), (0, r#"[{"amount":30}]"#));
+    put_in_place(&till, &copy);
+    waits_once(&till, r#"[{"amount":30}]"#);
+}
+
+/// The file and its copies are of one line: whichever of them comes back is behind the others.
+#[test]
+fn nor_does_the_file_itself_when_its_backup_has_lived_in_its_place() {
+    let till = with_a_payment();
+    let copy = till.folder.path().join("monday.db");
+    till.store().backup(&copy).unwrap();
+    let restored = Store::restore(&till.path, &copy, None).unwrap();
+    assert_eq!(restored.held, 0, "nothing was sent since");
+    till.engine().sync().unwrap();
+    assert_eq!(balance(&till), r#"[{"amount":40}]"#);
+    put_in_place(&till, &restored.replaced.unwrap());
+    waits_once(&till, r#"[{"amount":40}]"#);
+}
+
 #[test]
 fn nor_is_one_in_a_copy_by_other_means() {
     let till = with_a_payment();

@@ -60,10 +60,13 @@ impl Store {
         let (prepared, life) = self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
                 let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, now));
-                Ok((prepared.collect::<Result<Vec<_>, Failed>>()?, Life::of(transaction)?))
+                let prepared = prepared.collect::<Result<Vec<_>, Failed>>()?;
+                let leaves = prepared.iter().any(|batch| !batch.payloads.is_empty());
+                let life = leaves.then(|| Life::move_on(transaction)).transpose()?;
+                Ok((prepared, life))
             })
         })?;
-        if prepared.iter().any(|batch| !batch.payloads.is_empty()) {
+        if let Some(life) = life {
             life.leave_beside(&self.path);
         }
         self.make_room();

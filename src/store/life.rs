@@ -6,13 +6,16 @@
 //! | what | where | says |
 //! |---|---|---|
 //! | home | `state`, key `home` | which file it is (its identity, see `stray`), and on which machine it was last synced |
-//! | life | `NAME-life`, beside the file | how many batches that file had had when it last sent something |
+//! | life | `state`, key `life`, and `NAME-life`, beside the file | of which line it is, and how often something has left it |
 //!
-//! A backup has an identity of its own, so it is not at home wherever it is put; nor is any copy on another machine. A copy by
-//! other means that is put back in the file's place has had fewer than the life beside it tells of, whatever was decided in it since. Before the first sync of such a file
-//! the payments that wait in it are refused in the till's own words, each for itself: a person says `retry` or `discard`. Attributes
-//! need nobody: they are held against what the store has. If the life shows that nothing was sent since the copy was made, nothing
-//! happens twice, and nothing waits for anybody.
+//! A backup has an identity of its own, so it is not at home wherever it is put; nor is any copy on another machine. A file and all
+//! its copies are of one line, and whichever of them lives in a place moves the count beside it on. So a copy by other means that is
+//! put back, or the file itself after a backup has sent something in its place, has sent less often than the life beside it tells
+//! of, whatever was decided in it since. The count is a row of our own: what SQLite counts by itself, tools empty.
+//!
+//! Before the first sync of such a file the payments that wait in it are refused in the till's own words, each for itself: a person
+//! says `retry` or `discard`. Attributes need nobody: they are held against what the store has. If the life shows that nothing was
+//! sent since the copy was made, nothing happens twice, and nothing waits for anybody.
 //!
 //! Not seen: a copy by other means than ours that is used under another name on the same machine, a copy of a whole machine, and
 //! a file on a machine that has no identity of its own. See docs/operations.md.
@@ -31,8 +34,9 @@ use crate::customer::{CustomerId, FieldId};
 use crate::error::Result;
 use crate::flow::{CustomerPlan, Notice, Recovered, Rejection, Settlement};
 
-/// Where a file lived, in `state`.
+/// Where a file lived, and how far it has come, in `state`.
 const HOME: &str = "home";
+const SO_FAR: &str = "life";
 /// Behind the name of the file.
 pub(super) const LIFE: &str = "-life";
 
@@ -44,7 +48,9 @@ const PERHAPS_SENT: &str = "this file was set back, or is a copy: the payment ma
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
     identity: i64,
-    /// How many batches it has ever had.
+    /// The identity of the first of the files that are copies of each other.
+    line: i64,
+    /// How often something has left it, or the files of which it is a copy.
     sent: i64,
 }
 
@@ -68,16 +74,16 @@ enum Found {
 
 fn find(now: Life, machine: Option<u64>, home: Option<Home>, beside: Option<Life>) -> Found {
     let Some(home) = home else { return Found::Moved };
-    let is_of_it = |life: &Life| life.identity == home.identity || life.identity == now.identity;
-    let beside = beside.filter(is_of_it);
+    let beside = beside.filter(|life| life.line == now.line);
     let is_other_machine = matches!((machine, home.machine), (Some(here), Some(there)) if here != there);
     let is_behind = beside.is_some_and(|life| life.sent > now.sent);
+    let is_of_it = |life: Life| life.identity == home.identity || life.identity == now.identity;
     match () {
         () if is_other_machine || is_behind => Found::SetBack,
         () if home.identity == now.identity && home.machine == machine => Found::AtHome,
         () if home.identity == now.identity => Found::Moved,
         // A backup in the file's place, which has sent nothing since.
-        () if beside.is_some_and(|life| life.identity == home.identity) => Found::Moved,
+        () if beside.is_some_and(is_of_it) => Found::Moved,
         () => Found::SetBack,
     }
 }
@@ -88,16 +94,21 @@ impl Store {
         let machine = machine();
         let home = self.state(HOME)?.and_then(|text| Home::read(&text));
         let file = Life::of(&self.connection).map_err(|e| self.error(e))?;
-        let found = find(file, machine, home, Life::beside(&self.path));
+        let beside = Life::beside(&self.path);
+        let found = find(file, machine, home, beside);
         if found == Found::AtHome {
             return Ok(Vec::new());
         }
         let here = Home { identity: file.identity, machine };
         let (notices, life) = self.engine_write(|transaction| {
             state::write(transaction, HOME, Some(&here.text()))?;
-            let is_set_back = found == Found::SetBack;
-            let notices = if is_set_back { hold_payments(transaction, now)? } else { Vec::new() };
-            Ok((notices, Life::of(transaction)?))
+            if found == Found::Moved {
+                return Ok((Vec::new(), file.note(transaction)?));
+            }
+            // Whatever was in this place before is behind from now on.
+            let ahead = beside.filter(|life| life.line == file.line).map_or(0, |life| life.sent);
+            let life = Life { sent: file.sent.max(ahead), ..file }.moved_on();
+            Ok((hold_payments(transaction, now)?, life.note(transaction)?))
         })?;
         life.leave_beside(&self.path);
         Ok(notices)
@@ -141,12 +152,31 @@ impl Home {
 }
 
 impl Life {
-    /// Of a file, in the transaction of which it is told: only what is on the disk for good is noted beside it.
-    pub(super) fn of(connection: &Connection) -> rusqlite::Result<Life> {
-        connection
-            .prepare_cached("SELECT coalesce(identity, 0), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'batch'), 0)
-                 FROM engine_guard")?
-            .query_row([], |row| Ok(Life { identity: row.get(0)?, sent: row.get(1)? }))
+    fn of(connection: &Connection) -> rusqlite::Result<Life> {
+        let (identity, so_far): (i64, Option<String>) = connection
+            .prepare_cached(
+                "SELECT coalesce(identity, 0), (SELECT value FROM state WHERE key = ?1) FROM engine_guard",
+            )?
+            .query_row([SO_FAR], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let so_far = so_far.as_deref().and_then(|text| {
+            let (line, sent) = text.split_once(' ')?;
+            Some(Life { identity, line: line.parse().ok()?, sent: sent.parse().ok()? })
+        });
+        Ok(so_far.unwrap_or(Life { identity, line: identity, sent: 0 }))
+    }
+
+    /// Something leaves the file once this transaction is on the disk; only then it is noted beside it.
+    pub(super) fn move_on(transaction: &Transaction<'_>) -> rusqlite::Result<Life> {
+        Life::of(transaction)?.moved_on().note(transaction)
+    }
+
+    fn moved_on(self) -> Life {
+        Life { sent: self.sent.saturating_add(1), ..self }
+    }
+
+    fn note(self, transaction: &Transaction<'_>) -> rusqlite::Result<Life> {
+        state::write(transaction, SO_FAR, Some(&format!("{} {}", self.line, self.sent)))?;
+        Ok(self)
     }
 
     /// Before what was committed leaves: from now on, what is older was set back. A disk that does not take it loses only that
@@ -161,9 +191,10 @@ impl Life {
     fn beside(path: &Path) -> Option<Life> {
         let text = std::fs::read_to_string(beside(path, LIFE)).ok()?;
         let mut words = text.split_whitespace();
-        let life = Life { identity: words.next()?.parse().ok()?, sent: words.next()?.parse().ok()? };
+        let mut number = || words.next()?.parse().ok();
+        let life = Life { identity: number()?, line: number()?, sent: number()? };
         // One that was not written to its end.
-        (words.next() == Some("batches")).then_some(life)
+        (words.next() == Some("sent")).then_some(life)
     }
 
     fn write(self, path: &Path) -> std::io::Result<()> {
@@ -175,7 +206,7 @@ impl Life {
         owner_only(&mut options);
         let mut file = options.open(path)?;
         // Always as long, so that one writes over the other.
-        file.write_all(format!("{:>20} {:>20} batches\n", self.identity, self.sent).as_bytes())
+        file.write_all(format!("{:>20} {:>20} {:>20} sent\n", self.identity, self.line, self.sent).as_bytes())
     }
 }
 
@@ -195,19 +226,29 @@ mod tests {
 
     #[test]
     fn a_file_is_known_by_its_home_and_the_life_beside_it() {
-        let file = |identity, sent| Life { identity, sent };
+        // Of one line, unless it says otherwise.
+        let file = |identity, sent| Life { identity, line: 7, sent };
+        let other = |sent| Life { identity: 9, line: 9, sent };
         let home = |identity, machine| Some(Home { identity, machine: Some(machine) });
         let found = |now, home, beside| find(now, Some(1), home, beside);
         assert_eq!(found(file(7, 50), None, None), Found::Moved, "a new file, or one of an older version");
         assert_eq!(found(file(7, 50), home(7, 1), None), Found::AtHome, "the life was lost");
         assert_eq!(found(file(7, 50), home(7, 1), Some(file(7, 40))), Found::AtHome);
         assert_eq!(found(file(7, 50), home(7, 1), Some(file(7, 51))), Found::SetBack, "a copy put back");
+        assert_eq!(found(file(7, 50), home(7, 1), Some(file(8, 51))), Found::SetBack, "a backup lived here");
+        assert_eq!(found(file(7, 50), home(7, 1), Some(file(8, 50))), Found::AtHome, "and sent nothing");
         assert_eq!(found(file(7, 50), home(7, 2), Some(file(7, 40))), Found::SetBack, "a second till");
         assert_eq!(found(file(8, 50), home(7, 1), None), Found::SetBack, "a backup");
         assert_eq!(found(file(8, 50), home(7, 1), Some(file(7, 51))), Found::SetBack, "a backup put back");
         assert_eq!(found(file(8, 50), home(7, 1), Some(file(7, 50))), Found::Moved, "nothing was sent since");
-        assert_eq!(found(file(8, 50), home(7, 1), Some(file(9, 10))), Found::SetBack, "of another file");
-        assert_eq!(found(file(7, 50), home(7, 1), Some(file(9, 99))), Found::AtHome, "of another file");
+        assert_eq!(found(file(8, 50), home(7, 1), Some(file(8, 50))), Found::Moved, "it was put back before");
+        assert_eq!(
+            found(file(8, 50), home(7, 1), Some(file(6, 50))),
+            Found::SetBack,
+            "in another copy's place"
+        );
+        assert_eq!(found(file(8, 50), home(7, 1), Some(other(10))), Found::SetBack, "of another file");
+        assert_eq!(found(file(7, 50), home(7, 1), Some(other(99))), Found::AtHome, "of another file");
         assert_eq!(find(file(7, 50), None, home(7, 1), None), Found::Moved, "no identity any more");
     }
 
@@ -220,11 +261,12 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("till.db");
-        for life in [Life { identity: i64::MIN, sent: i64::MAX }, Life { identity: 1, sent: 2 }] {
+        let longest = Life { identity: i64::MIN, line: i64::MIN, sent: i64::MAX };
+        for life in [longest, Life { identity: 1, line: 2, sent: 3 }] {
             life.leave_beside(&path);
             assert_eq!(Life::beside(&path), Some(life));
         }
-        std::fs::write(folder.path().join("till.db-life"), "1 2").unwrap();
+        std::fs::write(folder.path().join("till.db-life"), "1 2 3").unwrap();
         assert_eq!(Life::beside(&path), None);
     }
 }
