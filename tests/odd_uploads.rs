@@ -101,6 +101,32 @@ fn an_answer_that_is_older_than_what_is_known_settles_what_was_sent_and_is_no_ot
     assert_eq!(till.local(1, "company"), r#""new""#);
 }
 
+/// Neither what was sent nor what is known is given up for it, and the customer is read again.
+#[test]
+fn an_answer_that_is_older_than_what_is_known_takes_nothing_back() {
+    let till = till(1);
+    let old = till.sandbox.customer(1).unwrap();
+    till.office(1, json!({"phone": "new"}));
+    till.engine().pull(Extent::Full).unwrap();
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, move |told| {
+        let old = old.clone();
+        told.customer(1, |customer| *customer = old);
+    });
+    till.set(1, "phone", "555");
+    let report = sync(&over(&till, &odd));
+    assert_eq!(
+        (report.uploaded_customers, report.conflicts, till.local(1, "phone").as_str()),
+        (1, 0, r#""555""#)
+    );
+    let asked = odd.count(Kind::ById);
+    let report = sync(&over(&till, &odd));
+    assert_eq!((report.requests.put, odd.count(Kind::ById) - asked), (0, 1), "{report:?}");
+    assert_eq!(
+        (till.local(1, "phone").as_str(), till.remote_value(1, "phone").as_str()),
+        (r#""555""#, r#""555""#)
+    );
+}
+
 #[test]
 fn a_reading_back_that_is_older_than_what_is_known_is_asked_again() {
     let till = till(1);

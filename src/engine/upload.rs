@@ -495,6 +495,9 @@ impl<R: Remote> SyncEngine<R> {
         while !rest.is_empty() {
             let (settled, uploaded) =
                 self.store.settle_some(rest, &self.options.policies, self.clock.utc())?;
+            if uploaded.is_outdated {
+                self.bases.doubted(self.store.doubted()?);
+            }
             let through = rest[..settled].iter().flatten().map(|(id, _)| *id);
             self.progress(run, through, uploaded);
             rest = &rest[settled..];

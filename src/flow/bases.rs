@@ -71,6 +71,7 @@ impl Bases {
 
     /// Of these an older reading was seen than what is known, and which is the truth is not known yet.
     pub fn doubted(&mut self, ids: BTreeSet<CustomerId>) {
+        self.read.retain(|id, _| !ids.contains(id));
         self.doubted = ids;
     }
 
@@ -143,6 +144,17 @@ mod tests {
         bases.overlooked([BO].into());
         assert!(bases.is_fresh(ANA, 10_000) && !bases.is_fresh(BO, 10_000));
         let asked = bases.tick(100, noon(100));
+        bases.read([BO], asked);
+        assert!(bases.is_fresh(BO, 10_000));
+    }
+
+    #[test]
+    fn of_whom_something_older_was_seen_is_no_fresher_for_what_was_read_before() {
+        let mut bases = pulled();
+        let asked = bases.tick(100, noon(100));
+        bases.read([BO], asked);
+        bases.doubted([BO].into());
+        assert!(bases.is_fresh(ANA, 10_000) && !bases.is_fresh(BO, 10_000));
         bases.read([BO], asked);
         assert!(bases.is_fresh(BO, 10_000));
     }

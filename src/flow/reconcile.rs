@@ -1,6 +1,7 @@
 //! The answer to an update: what the server confirms becomes the snapshot, and the edits that it covers settle.
 
 use super::merge::{Sent, merge, written_over};
+use super::tidied::has_landed;
 use super::{CustomerPlan, Dirty, Policies, is_outdated};
 use crate::customer::{Attributes, BadRecord, FieldId, Record, Value, first_credit};
 
@@ -48,14 +49,79 @@ pub fn reconcile(
     merge(dirty, &now, Some(sent), policies)
 }
 
-/// An answer that is older than what is known tells what became of the attributes that were sent, and no news of any other.
+/// An answer that is older than what is known is no news: of what was sent it tells that it landed, and how the store tidied it;
+/// anything else in it is of before. Where what is known of an attribute is not what the update was computed from, somebody
+/// wrote over it since, or the update is in there already: that stands.
 fn accepted_only(dirty: &Dirty, sent: &Sent, told: &Attributes<'_>) -> Result<Record, BadRecord> {
     let Some(mut now) = dirty.base.clone() else { return Ok(Record::new("{}")) };
     for (field, value) in &sent.fields {
-        let before = now.attributes()?.get(*field);
-        let is_told = told.tells(*field);
-        let value = if is_told { told.get(*field) } else { written_over(&before, value) };
-        now = now.with(*field, &value)?;
+        let known = now.attributes()?.get(*field);
+        if sent.base.value(*field).is_some_and(|base| *base != known) {
+            continue;
+        }
+        let shown = told.get(*field);
+        let is_shown = told.tells(*field) && has_landed(*field, &known, value, &shown);
+        now = now.with(*field, &if is_shown { shown } else { written_over(&known, value) })?;
     }
     Ok(now)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+    use crate::customer::{CustomerId, EditSeq, Row};
+    use crate::flow::merge::SentBase;
+    use crate::flow::{Change, Op, Outcome, SnapshotPlan};
+
+    fn at(phone: &str, second: u32) -> Record {
+        Record::new(format!(
+            r#"{{"id":1,"phone":"{phone}","date_modified":"2026-01-01T00:00:{second:02}Z"}}"#
+        ))
+    }
+
+    /// `phone` in the snapshot when an update to "sent", computed from "before", is answered by a record of second 6.
+    fn after_an_older_answer(known: &Record, answered: &str) -> String {
+        let phone = FieldId::named("phone").unwrap();
+        let (base, sent) = (at("before", 5), Value::Text("sent".to_owned()));
+        let mut row = Row::of(CustomerId(1), &known.attributes().unwrap());
+        row.set(phone, sent.clone());
+        let (seq, change) = (EditSeq(1), Change::Set);
+        let outcome = Some(Outcome::InFlight);
+        let op = Op { seq, field: phone, change, outcome, reject_group: None, at: None, author: None };
+        let dirty = Dirty {
+            id: CustomerId(1),
+            base: Some(known.clone()),
+            row,
+            ops: vec![op],
+            open: Vec::new(),
+            attempts: Vec::new(),
+            is_credit_undated: false,
+            password: None,
+        };
+        let base = SentBase::of(&base.attributes().unwrap(), [phone]);
+        let sent =
+            Sent { up_to: seq, fields: vec![(phone, sent)], base, is_accepted: true, ..Sent::default() };
+        let plan = reconcile(&dirty, &sent, &at(answered, 6), &Policies::default()).unwrap();
+        assert_eq!(plan.settle[0].outcome, Some(Outcome::Uploaded));
+        let SnapshotPlan::Put(snapshot) = plan.snapshot else {
+            return known.attributes().unwrap().get(phone).to_json();
+        };
+        snapshot.attributes().unwrap().get(phone).to_json()
+    }
+
+    #[test]
+    fn what_is_known_is_not_taken_back_by_an_answer_that_is_older() {
+        for (known, answered, becomes, why) in [
+            ("theirs", "sent", "\"theirs\"", "they wrote over what landed, and that was read since"),
+            ("sent", "sent", "\"sent\"", "it was read since"),
+            ("before", "sent", "\"sent\"", "what was known bears the time of a clock that is fast"),
+            ("before", "Sent ", "\"sent\"", "that is no form of it"),
+            ("before", " sent ", "\" sent \"", "the store tidied it"),
+            ("before", "long ago", "\"sent\"", "a reading of before: what was accepted stands"),
+        ] {
+            assert_eq!(after_an_older_answer(&at(known, 9), answered), becomes, "{why}");
+        }
+    }
 }

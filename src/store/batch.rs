@@ -8,13 +8,14 @@ use rusqlite::{OptionalExtension, Transaction, named_params, params};
 use super::apply::{apply, settle};
 use super::held_up::Apart;
 use super::life::Life;
+use super::pull::note_older;
 use super::{Failed, Store, attempt, dirty, held_up, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
 use crate::flow::{
     Credit, CustomerPlan, Dirty, Flight, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent,
-    SentBase, SentRow, Settlement, SnapshotPlan, diff, is_undated, reconcile, recover,
+    SentBase, SentRow, Settlement, SnapshotPlan, diff, is_outdated, is_undated, reconcile, recover,
 };
 
 /// A batch that was committed and may leave now.
@@ -45,6 +46,8 @@ pub(crate) struct Uploaded {
     pub(crate) customers: usize,
     pub(crate) fields: usize,
     pub(crate) notices: Vec<Notice>,
+    /// An answer was older than what is known: that customer is read again.
+    pub(crate) is_outdated: bool,
 }
 
 impl Store {
@@ -189,6 +192,12 @@ impl Store {
                         continue;
                     };
                     uploaded.count(&dirty, &plan, notices);
+                    let known = dirty.base.as_ref().map(Record::attributes).transpose()?;
+                    let told = record.attributes()?;
+                    if known.is_some_and(|known| is_outdated(&known, &told, None)) {
+                        note_older(transaction, *id, record.body(), now)?;
+                        uploaded.is_outdated = true;
+                    }
                     settled.push(*id);
                 }
                 remove_items(transaction, &settled)?;

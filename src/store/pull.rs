@@ -127,12 +127,7 @@ impl Store {
             state::count_snapshot(transaction, new)?;
             let older = older.into_inner();
             if older != known_older {
-                let json = serde_json::to_string(&older).unwrap_or_default();
-                state::write(
-                    transaction,
-                    OLDER,
-                    Some(&json).filter(|_| older.ids().next().is_some()).map(String::as_str),
-                )?;
+                note_older_readings(transaction, &older)?;
             }
             if let PageKind::Full(full) = kind {
                 see(transaction, part)?;
@@ -358,6 +353,23 @@ fn older_readings(connection: &Connection) -> rusqlite::Result<OlderReadings> {
         .query_row([OLDER], |row| row.get(0))
         .optional()?;
     Ok(noted.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+}
+
+fn note_older_readings(connection: &Connection, older: &OlderReadings) -> rusqlite::Result<()> {
+    let json = older.ids().next().map(|_| serde_json::to_string(older).unwrap_or_default());
+    state::write(connection, OLDER, json.as_deref())
+}
+
+/// The answer to an update was older than what is known of the customer: which is the truth, another reading tells.
+pub(super) fn note_older(
+    connection: &Connection,
+    id: CustomerId,
+    body: &str,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    let mut older = older_readings(connection)?;
+    older.is_truth(id, body, now);
+    note_older_readings(connection, &older)
 }
 
 /// The customers of a page that have unsettled edits.
