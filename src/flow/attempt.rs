@@ -14,12 +14,14 @@
 //! An attempt is **refuted** by a reading back after the latest moment at which the store may have applied it: from then on only
 //! what was sent itself is evidence that it landed after all.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::merge::{Sent, modified_at};
 use super::money::same_balance;
 use super::tidied::has_landed;
-use super::{CustomerPlan, Dirty, Op, Outcome};
+use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
 use crate::customer::{Attributes, EditSeq, FieldId, Value};
 
 /// When an update may have been applied, by the till's clock.
@@ -56,6 +58,11 @@ pub struct Attempt {
 const CLOCK_IS_SURE_TO: TimeDelta = TimeDelta::seconds(2);
 
 impl Flight {
+    /// When one of two that sent the same may have been applied.
+    fn or_later(self, later: Flight) -> Flight {
+        Flight { left: self.left.min(later.left), applied_by: self.applied_by.max(later.applied_by) }
+    }
+
     /// Whether a change that the server dates `modified` can be this update. `ahead`: the server's clock less the till's.
     pub fn may_have_made(&self, modified: Option<DateTime<Utc>>, ahead: TimeDelta) -> bool {
         let first = self.left_there(ahead) - TimeDelta::seconds(1);
@@ -100,31 +107,42 @@ impl Dirty {
     }
 
     /// The attempts whose edits a person's decision replaces, as they are on record of it: refuted, since the person saw what the
-    /// store has. Should it show what was sent all the same, that has landed, and the decision is not sent on top of it.
+    /// store has. Should it show what was sent all the same, that has landed, and the decision is not sent on top of it. Those that
+    /// sent the same are one, which may have been applied by any of them.
     pub fn decided_attempts(&self, plan: &CustomerPlan, decision: EditSeq) -> Vec<Attempt> {
-        let is_decided = |seq: &EditSeq| plan.settle.iter().any(|settlement| settlement.seq == *seq);
+        let decided: BTreeSet<EditSeq> = plan.settle.iter().map(|settlement| settlement.seq).collect();
         let attempts = self.attempts.iter().filter(|attempt| attempt.field == CREDIT);
+        let mut alike: BTreeMap<_, Attempt> = BTreeMap::new();
+        for attempt in attempts.filter(|attempt| attempt.covers.iter().any(|seq| decided.contains(seq))) {
+            let flight = attempt.flight;
+            alike
+                .entry((attempt.value.to_json(), attempt.base.to_json(), attempt.modified))
+                .and_modify(|one| one.flight = one.flight.or_later(flight))
+                .or_insert_with(|| Attempt { covers: vec![decision], is_refuted: true, ..attempt.clone() });
+        }
+        let mut attempts: Vec<Attempt> = alike.into_values().collect();
+        attempts.sort_by_key(|attempt| attempt.id);
         attempts
-            .filter(|attempt| attempt.covers.iter().any(is_decided))
-            .map(|attempt| Attempt { covers: vec![decision], is_refuted: true, ..attempt.clone() })
-            .collect()
     }
 
     /// The attempts that are of no use any more once the plan is carried out: each edit of theirs has settled.
     pub fn spent_attempts(&self, plan: &CustomerPlan) -> Vec<i64> {
-        let after = |op: &Op| {
-            let said = plan.settle.iter().rev().find(|settlement| settlement.seq == op.seq);
-            said.map_or(op.outcome, |settlement| settlement.outcome)
-        };
-        let is_open = |seq: &EditSeq| {
-            let op = self.ops.iter().find(|op| op.seq == *seq);
-            op.is_some_and(|op| after(op).is_none_or(|outcome| !outcome.is_settled()))
+        let said = last_said(plan);
+        let is_open = |op: &Op| {
+            let outcome = said.get(&op.seq).map_or(op.outcome, |settlement| settlement.outcome);
+            outcome.is_none_or(|outcome| !outcome.is_settled())
         };
         let is_spent = |attempt: &&Attempt| {
-            plan.void.contains(&attempt.id) || !attempt.covers.iter().any(&is_open) || plan.remove_row
+            let is_in_use = || attempt.covers.iter().any(|seq| self.op(*seq).is_some_and(is_open));
+            plan.remove_row || plan.void.contains(&attempt.id) || !is_in_use()
         };
         self.attempts.iter().filter(is_spent).map(|attempt| attempt.id).collect()
     }
+}
+
+/// What a plan says of each edit: the last word.
+fn last_said(plan: &CustomerPlan) -> BTreeMap<EditSeq, &Settlement> {
+    plan.settle.iter().map(|settlement| (settlement.seq, settlement)).collect()
 }
 
 /// Whether the answer to an update of a balance shows that it moved, and that its `date_modified` did not, although it would
@@ -160,10 +178,10 @@ pub fn on_record(
     told: Option<&Attributes<'_>>,
 ) -> Vec<Attempt> {
     let Some(flight) = sent.flight else { return Vec::new() };
+    let said = last_said(plan);
     // A payment that is held may yet turn out to have landed, also when a person has decided.
     let waits = |op: &Op| {
-        let said = plan.settle.iter().rev().find(|settlement| settlement.seq == op.seq);
-        said.is_some_and(|settlement| match settlement.outcome {
+        said.get(&op.seq).is_some_and(|settlement| match settlement.outcome {
             None | Some(Outcome::Rejected) => true,
             Some(Outcome::Held) => op.field == CREDIT,
             _ => false,

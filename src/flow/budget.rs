@@ -7,6 +7,7 @@
 
 use std::hint::black_box;
 
+use chrono::DateTime;
 use rust_decimal::Decimal;
 
 use super::*;
@@ -126,6 +127,83 @@ fn very_many_payments_of_one_customer() {
     };
     check("tried again", payments, |dirty| retry(dirty, None).unwrap());
     check("given up", payments, |dirty| discard(dirty, &Discarded::All, None).unwrap());
+}
+
+/// Each payment sent by itself, refused by something in front of the store, and on record.
+fn attempts(count: usize, of_each: Option<Outcome>) -> Dirty {
+    let balance = |cents: usize| {
+        let json = format!("[{{\"amount\":{cents}}}]");
+        Value::from_json(FieldId::STORE_CREDIT_AMOUNTS.kind(), &json)
+    };
+    let left = DateTime::UNIX_EPOCH;
+    let attempt = |n: usize| Attempt {
+        id: i64::try_from(n).unwrap(),
+        field: FieldId::STORE_CREDIT_AMOUNTS,
+        value: balance(5 + n),
+        base: balance(5),
+        modified: Some(left),
+        covers: (1..=n).rev().take(2).map(|seq| EditSeq(i64::try_from(seq).unwrap())).collect(),
+        flight: Flight { left, applied_by: left },
+        is_refuted: false,
+    };
+    let payment = |seq| op(seq, FieldId::STORE_CREDIT_AMOUNTS, Change::Adjust(Decimal::ONE), of_each, None);
+    let mut dirty = till(
+        r#"{"id":42,"store_credit_amounts":[{"amount":5}],"date_modified":"1970-01-01T00:00:00Z"}"#,
+        (1..=count).map(payment).collect(),
+    );
+    dirty.attempts = (1..=count).map(attempt).collect();
+    dirty
+}
+
+#[test]
+fn very_many_attempts_of_one_customer() {
+    let reading = |amount: usize, second: u32| {
+        let date = format!("1970-01-01T00:00:{second:02}Z");
+        Record::new(format!(
+            r#"{{"id":42,"store_credit_amounts":[{{"amount":{amount}}}],"date_modified":"{date}"}}"#
+        ))
+    };
+    for (what, record) in [
+        ("as before", reading(5, 0)),
+        ("the first of them landed", reading(6, 0)),
+        ("nobody knows which", reading(3, 9)),
+    ] {
+        for outcome in [None, Some(Outcome::Rejected)] {
+            check(
+                what,
+                |count| attempts(count, outcome),
+                |dirty| {
+                    let plan = merge(dirty, &record, None, &Policies::default()).unwrap();
+                    dirty.spent_attempts(&plan)
+                },
+            );
+        }
+    }
+    let flying = |count| attempts(count, Some(Outcome::InFlight));
+    let sent = |dirty: &Dirty| {
+        let last = dirty.attempts.last().unwrap();
+        Sent {
+            up_to: dirty.ops.last().unwrap().seq,
+            fields: vec![(last.field, last.value.clone())],
+            flight: Some(last.flight),
+            base: SentBase { modified: last.modified, fields: vec![(last.field, last.base.clone())] },
+            ..Sent::default()
+        }
+    };
+    check("one more", flying, |dirty| {
+        let (sent, record) = (sent(dirty), reading(5, 0));
+        let recovered = recover(dirty, &sent, Some(&record), &Policies::default()).unwrap();
+        let told = record.attributes().unwrap();
+        (on_record(dirty, &sent, &recovered.plan, Some(&told)), dirty.spent_attempts(&recovered.plan))
+    });
+    check(
+        "decided",
+        |count| attempts(count, Some(Outcome::Rejected)),
+        |dirty| {
+            let plan = discard(dirty, &Discarded::All, None).unwrap();
+            (dirty.decided_attempts(&plan, EditSeq(i64::MAX)), dirty.spent_attempts(&plan))
+        },
+    );
 }
 
 /// Each form field edited by itself.

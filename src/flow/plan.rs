@@ -1,5 +1,7 @@
 //! What one transaction is to do with one customer.
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 
 use crate::customer::{CustomerId, EditSeq, FieldId, Record, Subject, Value};
@@ -169,9 +171,9 @@ pub struct CustomerPlan {
     /// What a person decided, as an edit.
     pub decided: Option<Decided>,
     /// Attempts that are proven to have landed, or to be void: they go from the record.
-    pub void: Vec<i64>,
+    pub void: BTreeSet<i64>,
     /// Attempts that a reading has shown not to have landed by then.
-    pub refuted: Vec<i64>,
+    pub refuted: BTreeSet<i64>,
 }
 
 impl CustomerPlan {
@@ -185,8 +187,8 @@ impl CustomerPlan {
             settle: Vec::new(),
             conflicts: Vec::new(),
             decided: None,
-            void: Vec::new(),
-            refuted: Vec::new(),
+            void: BTreeSet::new(),
+            refuted: BTreeSet::new(),
         }
     }
 

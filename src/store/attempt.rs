@@ -77,7 +77,9 @@ pub(super) fn keep(
     told: Option<&Attributes<'_>>,
 ) -> rusqlite::Result<()> {
     for attempt in on_record(dirty, sent, plan, told) {
-        insert(connection, dirty.id, &attempt)?;
+        if !again(connection, dirty.id, &attempt)? {
+            add(connection, dirty.id, &attempt)?;
+        }
     }
     Ok(())
 }
@@ -88,7 +90,7 @@ pub(super) fn keep_decided(
     id: CustomerId,
     attempts: &[Attempt],
 ) -> rusqlite::Result<()> {
-    attempts.iter().try_for_each(|attempt| insert(connection, id, attempt))
+    attempts.iter().try_for_each(|attempt| add(connection, id, attempt))
 }
 
 /// The update of a customer left, and a refusal ended it: its edits are pending again.
@@ -101,11 +103,8 @@ pub(super) fn end(transaction: &Transaction<'_>, id: CustomerId, now: DateTime<U
     Ok(plan.settle.iter().try_for_each(|one| super::apply::settle(transaction, one, now))?)
 }
 
-fn insert(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite::Result<()> {
-    let Attempt { field, value, base, modified, covers, flight, is_refuted, .. } = attempt;
-    let covers: Vec<i64> = covers.iter().map(|seq| seq.0).collect();
-    let covers = serde_json::to_string(&covers).unwrap_or_default();
-    // The same once more, as after one 429 and another: it may have been applied by any of them.
+/// The same once more, as after one 429 and another: it may have been applied by any of them.
+fn again(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite::Result<bool> {
     let again = connection
         .prepare_cached(
             "UPDATE attempt
@@ -115,17 +114,18 @@ fn insert(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlit
         )?
         .execute(named_params! {
             ":customer_id": id.0,
-            ":field": field.name(),
-            ":value": value.to_json(),
-            ":base": base.to_json(),
-            ":modified": modified.map(stamp),
-            ":covers": covers,
-            ":applied_by": stamp(flight.applied_by),
-            ":is_refuted": is_refuted,
+            ":field": attempt.field.name(),
+            ":value": attempt.value.to_json(),
+            ":base": attempt.base.to_json(),
+            ":modified": attempt.modified.map(stamp),
+            ":covers": covers(attempt),
+            ":applied_by": stamp(attempt.flight.applied_by),
+            ":is_refuted": attempt.is_refuted,
         })?;
-    if again > 0 {
-        return Ok(());
-    }
+    Ok(again > 0)
+}
+
+fn add(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO attempt (customer_id, field, value, base, modified, covers, left_at, applied_by, is_refuted)
@@ -133,14 +133,19 @@ fn insert(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlit
         )?
         .execute(named_params! {
             ":customer_id": id.0,
-            ":field": field.name(),
-            ":value": value.to_json(),
-            ":base": base.to_json(),
-            ":modified": modified.map(stamp),
-            ":covers": covers,
-            ":left_at": stamp(flight.left),
-            ":applied_by": stamp(flight.applied_by),
-            ":is_refuted": is_refuted,
+            ":field": attempt.field.name(),
+            ":value": attempt.value.to_json(),
+            ":base": attempt.base.to_json(),
+            ":modified": attempt.modified.map(stamp),
+            ":covers": covers(attempt),
+            ":left_at": stamp(attempt.flight.left),
+            ":applied_by": stamp(attempt.flight.applied_by),
+            ":is_refuted": attempt.is_refuted,
         })?;
     Ok(())
+}
+
+fn covers(attempt: &Attempt) -> String {
+    let seqs: Vec<i64> = attempt.covers.iter().map(|seq| seq.0).collect();
+    serde_json::to_string(&seqs).unwrap_or_default()
 }

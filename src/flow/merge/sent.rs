@@ -1,6 +1,6 @@
 //! An update that was on its way, held against what the server says now: did it land?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -222,7 +222,8 @@ impl<'a> Merge<'a> {
     /// The newest of `landed` did; those before it count no more, and `newer` ones had not by now.
     fn landed_before(&mut self, three: &mut Three<'a>, newer: &[&Attempt], landed: &[&Attempt]) -> bool {
         let attempt = landed[0];
-        let is_covered = |op: &&Op| attempt.covers.contains(&op.seq);
+        let covers: BTreeSet<&EditSeq> = attempt.covers.iter().collect();
+        let is_covered = |op: &&Op| covers.contains(&op.seq);
         let covered: Vec<&Op> = self.dirty.ops_of(three.field).filter(is_covered).collect();
         self.plan.void.extend(landed.iter().map(|attempt| attempt.id));
         self.plan.refuted.extend(newer.iter().map(|attempt| attempt.id));
@@ -230,7 +231,7 @@ impl<'a> Merge<'a> {
         self.plan.settle.extend(outcomes(&covered, if held { Outcome::Held } else { Outcome::Uploaded }));
         three.base = stood_on(three.field, &attempt.value, &three.remote);
         if !held {
-            three.ops.retain(|op| !attempt.covers.contains(&op.seq));
+            three.ops.retain(|op| !covers.contains(&op.seq));
         }
         let was_refused = covered.iter().any(|op| !op.is_counted());
         if was_refused && three.field == FieldId::STORE_CREDIT_AMOUNTS {
@@ -244,7 +245,8 @@ impl<'a> Merge<'a> {
     /// Payments of these attempts, of which nobody can know whether they are in what the store shows, wait for a person. True
     /// if there are any: refused ones do that already.
     fn nobody_knows(&mut self, three: &Three<'a>, attempts: &[&Attempt]) -> bool {
-        let is_of = |op: &&&Op| attempts.iter().any(|attempt| attempt.covers.contains(&op.seq));
+        let covered: BTreeSet<&EditSeq> = attempts.iter().flat_map(|attempt| &attempt.covers).collect();
+        let is_of = |op: &&&Op| covered.contains(&op.seq);
         let ops: Vec<&Op> = three.ops.iter().filter(is_of).copied().collect();
         let Some(newest) = attempts.first().filter(|_| !ops.is_empty()) else { return false };
         self.plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
