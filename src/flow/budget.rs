@@ -10,6 +10,7 @@ use std::hint::black_box;
 use chrono::DateTime;
 use rust_decimal::Decimal;
 
+use super::secrets::Secrets;
 use super::*;
 use crate::customer::{CustomerId, EditSeq, FieldId, FormValue, Record, Row, Subject, Value};
 
@@ -248,6 +249,24 @@ fn very_many_form_fields_that_both_sides_changed() {
     check("one given up", forms, |dirty| {
         discard(dirty, &Discarded::Row { seq: one, before: None }, None).unwrap()
     });
+}
+
+/// Bodies that were made to be searched for long, and passwords that all but stand in them.
+#[test]
+fn a_large_body_in_which_passwords_are_looked_for() {
+    let almost = |count: usize| {
+        let secrets: Vec<String> = (0..10).map(|n| format!("{}{n}", "a".repeat(count / 200))).collect();
+        (Secrets::these(&secrets), "a".repeat(4 * count))
+    };
+    let nested = |sign: &'static str| {
+        move |count: usize| (Secrets::these(&["\\\\ & secret".to_owned()]), sign.repeat(4 * count))
+    };
+    check("one that almost stands there", almost, |(secrets, text)| secrets.masked(&**text).len());
+    for sign in ["\\", "&", "%", "\\u", "&#x", "+"] {
+        check(sign, nested(sign), |(secrets, text)| secrets.masked(&**text).len());
+    }
+    let found = |count: usize| (Secrets::these(&["anana".to_owned()]), "an".repeat(2 * count));
+    check("one that stands there often", found, |(secrets, text)| secrets.masked(&**text).len());
 }
 
 #[test]
