@@ -210,9 +210,12 @@ fn rebuild_as(app: &Connection, table: &str, change: fn(String) -> String) {
         .unwrap()
         .map(Result::unwrap)
         .collect();
+    let columns = shape(app, table);
+    let columns: Vec<&str> = columns.iter().filter_map(|column| column.split(' ').next()).collect();
+    let columns = columns.join(", ");
     let script = format!(
         "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON; BEGIN; {built};
-         INSERT INTO built SELECT * FROM {table}; DROP TABLE {table}; ALTER TABLE built RENAME TO {table}; {}; COMMIT;
+         INSERT INTO built ({columns}) SELECT {columns} FROM {table}; DROP TABLE {table}; ALTER TABLE built RENAME TO {table}; {}; COMMIT;
          PRAGMA legacy_alter_table = OFF",
         indexes.join(";")
     );
@@ -304,6 +307,107 @@ fn what_a_mapper_makes_of_our_tables_is_taken_back_with_every_row_and_what_an_ap
         assert_eq!((report.uploaded_customers, report.rejected), (3, 0), "{table}");
         assert_eq!(till.remote_value(3, "phone"), "\"0123\"");
     }
+}
+
+/// What an app has put into our tables, with everything that SQL has for it.
+const APPS_OWN: &str = "ALTER TABLE customer ADD COLUMN card TEXT NOT NULL DEFAULT '' COLLATE NOCASE CHECK (length(card) < 20);
+     ALTER TABLE customer ADD COLUMN folded TEXT COLLATE NOCASE GENERATED ALWAYS AS (lower(last_name)) VIRTUAL;
+     CREATE INDEX my_folded ON customer (folded);
+     CREATE UNIQUE INDEX my_card ON customer (card) WHERE card <> '';
+     UPDATE customer SET card = 'A1' WHERE id = 1";
+
+fn text(connection: &Connection, table: &str) -> String {
+    connection.query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [table], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn an_apps_own_columns_are_judged_by_nobody() {
+    let till = till(3);
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(APPS_OWN).unwrap();
+    let before = text(&app, "customer");
+    assert_eq!(till.store().misshapen().unwrap(), None);
+    till.set(1, "phone", "555");
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+    assert_eq!(text(&app, "customer"), before, "nothing was built anew");
+}
+
+#[test]
+fn an_apps_own_columns_are_carried_over_by_their_own_text_when_a_table_is_built_anew() {
+    let till = till(3);
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(APPS_OWN).unwrap();
+    // A mapper that folds our emails, and has a check over its own column and one of ours.
+    rebuild_as(&app, "customer", |sql| {
+        let sql =
+            sql.replacen("email                                        TEXT", "email TEXT COLLATE NOCASE", 1);
+        let end = sql.rfind(')').unwrap();
+        format!("{}, CONSTRAINT my_check CHECK (card <> email))", &sql[..end])
+    });
+    assert_eq!(till.store().misshapen().unwrap(), None);
+    let now = text(&app, "customer");
+    assert!(!now.contains("email TEXT COLLATE"), "ours is as it was: {now}");
+    for theirs in [
+        "card TEXT NOT NULL DEFAULT '' COLLATE NOCASE CHECK (length(card) < 20)",
+        "folded TEXT COLLATE NOCASE GENERATED ALWAYS AS (lower(last_name)) VIRTUAL",
+        "CONSTRAINT my_check CHECK (card <> email)",
+    ] {
+        assert!(now.contains(theirs), "{theirs}: {now}");
+    }
+    let card = "SELECT id FROM customer INDEXED BY my_card WHERE card = 'a1' AND card <> ''";
+    assert_eq!(app.query_row(card, [], |row| row.get::<_, i64>(0)), Ok(1));
+    app.query_row("SELECT count(*) FROM customer INDEXED BY my_folded WHERE folded = 'x'", [], |_| Ok(()))
+        .unwrap();
+    till.set(1, "phone", "555");
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+}
+
+/// A type that a STRICT table of ours does not know, a second key, and a generated column of such a type with an index.
+#[test]
+fn what_cannot_be_carried_over_keeps_its_values_and_stops_no_sync() {
+    let till = till(3);
+    till.set(1, "company", "waits");
+    let app = Connection::open(&till.path).unwrap();
+    rebuild_as(&app, "journal", |sql| {
+        let sql = sql
+            .replace("STRICT", "")
+            .replace("seq          INTEGER PRIMARY KEY AUTOINCREMENT", "seq INTEGER");
+        let end = sql.rfind(')').unwrap();
+        format!("{}, my_no INTEGER PRIMARY KEY, my_shop VARCHAR(10) DEFAULT 'here')", &sql[..end])
+    });
+    app.execute_batch(
+        "ALTER TABLE journal ADD COLUMN my_op VARCHAR(10) AS (upper(op));
+         CREATE INDEX my_index ON journal (my_op)",
+    )
+    .unwrap();
+    assert_eq!(till.store().misshapen().unwrap(), None);
+    let kept: (i64, String) = app
+        .query_row("SELECT my_no, my_shop FROM journal", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!(kept, (1, "here".to_owned()));
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+}
+
+/// Its own columns may refuse a customer as its triggers may.
+#[test]
+fn a_customer_that_an_apps_own_column_refuses_is_held_up_alone() {
+    let till = till(3);
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(
+        "ALTER TABLE customer ADD COLUMN mine TEXT CHECK (coalesce(phone, '') <> 'never');
+         CREATE INDEX my_notes ON customer (json_extract(company, '$.a'))",
+    )
+    .unwrap_err();
+    app.execute_batch("UPDATE customer SET company = '{}'").unwrap();
+    till.engine().sync().unwrap();
+    app.execute_batch("CREATE INDEX my_notes ON customer (json_extract(company, '$.a'))").unwrap();
+    till.office(1, serde_json::json!({"phone": "never"}));
+    till.office(2, serde_json::json!({"company": "no JSON"}));
+    till.office(3, serde_json::json!({"phone": "555"}));
+    till.engine().sync().unwrap();
+    assert_eq!(till.local(3, "phone"), "\"555\"");
+    let held: Vec<_> = till.store().held_up().unwrap().iter().map(|one| one.customer_id.0).collect();
+    assert_eq!(held, [1, 2]);
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! out. `meaning` says when two spellings are one value. `upgrade` puts it into the file: with the migrations, in their transaction, or alone when a file holds other
 //! triggers than this build makes.
 
+mod definition;
 mod meaning;
 mod render;
 mod shape;

@@ -3,16 +3,23 @@
 //! A mapper's migration, or a database tool, builds a table anew as it understands it: without `NOT NULL`, `CHECK` and defaults, with
 //! a collation by which two spellings are one value, with other types, in which `0123` becomes 123. So each table is held against
 //! the one that the migrations of this build make in memory. One that differs is built anew, with every row, and with the
-//! columns, indexes and triggers that an app has put on it. What cannot be (two customers with one id) stays as it is, and is told.
+//! columns, constraints, indexes and triggers that an app has put on it: an app's column is judged by nobody, and goes over by its
+//! own text. Where that does not fit our table (a type that STRICT does not know) its values go over, and what has none (an index, a
+//! generated column) is left out and logged: it never stands in the way. What cannot be built (two customers with one id) stays as
+//! it is, and is told.
 
+use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::definition::{self, Definition};
 use crate::store::{aside, state};
 
 /// What a table is called while its successor is filled.
 const OLD: &str = "tillsync_old";
+/// A table in which it is tried what fits, and which is never seen.
+const TRIED: &str = "tillsync_tried";
 
 /// Tables whose rows cannot be had again.
 const PRECIOUS: [&str; 2] = ["snapshot", "journal"];
@@ -25,7 +32,7 @@ struct Table {
     traits: Traits,
 }
 
-/// What is relied on besides the columns: STRICT, without row ids, and how many checks and collations stand in its text.
+/// What is relied on besides our columns: STRICT, without row ids, and how many checks and collations stand in the text of ours.
 #[derive(Debug, PartialEq, Eq)]
 struct Traits {
     columns: Vec<Column>,
@@ -34,6 +41,12 @@ struct Traits {
     checks: usize,
     collations: usize,
     counts_on: bool,
+}
+
+impl Table {
+    fn has(&self, column: &str) -> bool {
+        self.traits.columns.iter().any(|ours| ours.name.eq_ignore_ascii_case(column))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +62,18 @@ struct Column {
 impl Column {
     fn is(&self, other: &Column) -> bool {
         self.name.eq_ignore_ascii_case(&other.name)
+    }
+
+    /// Texts of a column that takes its values, the best first: with its default, without.
+    fn for_its_values(&self, is_strict: bool) -> Vec<String> {
+        let kind = if is_strict { "ANY" } else { self.affinity };
+        let bare = format!("{} {kind}", quoted(&self.name));
+        let with_default = self.default.as_ref().map(|default| format!("{bare} DEFAULT ({default})"));
+        with_default.into_iter().chain([bare]).collect()
+    }
+
+    fn is_generated(&self) -> bool {
+        self.hidden != 0
     }
 }
 
@@ -73,7 +98,7 @@ fn made() -> rusqlite::Result<Vec<Table>> {
     let tables = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let tables: Vec<(String, String)> = tables.collect::<rusqlite::Result<_>>()?;
     let table = |(name, sql): (String, String)| {
-        let traits = traits(&memory, &name, &sql)?;
+        let traits = traits(&memory, &name, &sql, |_| true)?;
         Ok(Table { name, sql, traits })
     };
     tables.into_iter().map(table).collect()
@@ -95,10 +120,9 @@ fn is_fine(connection: &Connection, table: &Table) -> rusqlite::Result<bool> {
     if sql == table.sql {
         return Ok(true);
     }
-    let mut found = traits(connection, &table.name, &sql)?;
-    // What an app has added is its own; and nobody relies on their order.
+    let mut found = traits(connection, &table.name, &sql, |column| table.has(column))?;
+    // Nobody relies on their order.
     let place = |column: &Column| table.traits.columns.iter().position(|ours| ours.is(column));
-    found.columns.retain(|column| place(column).is_some());
     found.columns.sort_by_key(place);
     found.columns.iter_mut().for_each(|column| column.name.make_ascii_lowercase());
     Ok(found == table.traits)
@@ -111,16 +135,28 @@ fn sql_of(connection: &Connection, table: &str) -> rusqlite::Result<Option<Strin
         .optional()
 }
 
-fn traits(connection: &Connection, table: &str, sql: &str) -> rusqlite::Result<Traits> {
+/// Of the columns that are ours; what an app has added is its own.
+fn traits(
+    connection: &Connection,
+    table: &str,
+    sql: &str,
+    is_ours: impl Fn(&str) -> bool,
+) -> rusqlite::Result<Traits> {
     let (is_strict, has_no_rowid) = connection.query_row(
         "SELECT strict, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
         [table],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    let words = in_words(sql);
+    let definition = Definition::of(sql);
+    let theirs = theirs_in(&definition, &is_ours);
+    let all = definition.columns.iter().map(|(_, text)| text).chain(&definition.constraints);
+    let ours = all.filter(|text| !theirs.contains(text));
+    let words: Vec<String> = ours.flat_map(|text| definition::words(text)).collect();
     let count = |word: &str| words.iter().filter(|one| *one == word).count();
+    let mut columns = columns(connection, table)?;
+    columns.retain(|column| is_ours(&column.name));
     Ok(Traits {
-        columns: columns(connection, table)?,
+        columns,
         is_strict,
         has_no_rowid,
         checks: count("CHECK"),
@@ -129,11 +165,32 @@ fn traits(connection: &Connection, table: &str, sql: &str) -> rusqlite::Result<T
     })
 }
 
-/// The words of a statement, in capitals, without its comments.
-fn in_words(sql: &str) -> Vec<String> {
-    let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
-    let text: String = lines.collect::<Vec<_>>().join(" ").to_uppercase();
-    text.split(|sign: char| !sign.is_alphanumeric() && sign != '_').map(str::to_owned).collect()
+/// The texts of an app's columns, and of the constraints that name one.
+fn theirs_in<'a>(definition: &Definition<'a>, is_ours: impl Fn(&str) -> bool) -> Vec<&'a str> {
+    let columns: Vec<_> = definition.columns.iter().filter(|(name, _)| !is_ours(name)).collect();
+    let names_one = |text: &&&str| {
+        let names = definition::names(text);
+        columns.iter().any(|(name, _)| names.contains(&name.to_lowercase()))
+    };
+    let constraints = definition.constraints.iter().filter(names_one);
+    columns.iter().map(|(_, text)| text).chain(constraints).copied().collect()
+}
+
+/// Whether an app's columns or constraints in one of our tables may refuse what the engine writes of a customer.
+pub(super) fn may_refuse(connection: &Connection) -> rusqlite::Result<bool> {
+    const REFUSE: [&str; 6] = ["NOT", "CHECK", "UNIQUE", "PRIMARY", "REFERENCES", "AS"];
+    for table in TABLES.iter() {
+        let Some(sql) = sql_of(connection, &table.name)? else { continue };
+        if sql == table.sql {
+            continue;
+        }
+        let theirs = theirs_in(&Definition::of(&sql), |column| table.has(column));
+        let mut words = theirs.iter().flat_map(|text| definition::words(text));
+        if words.any(|word| REFUSE.contains(&word.as_str())) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
@@ -186,44 +243,23 @@ pub(super) fn mend(connection: &Connection) -> rusqlite::Result<()> {
 
 fn rebuild(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
     let Table { name, sql, traits } = table;
-    if sql_of(connection, name)?.is_none() {
+    let Some(found) = sql_of(connection, name)? else {
         connection.execute_batch(sql)?;
         return first_row(connection, name);
-    }
+    };
     let theirs = theirs_on(connection, name)?;
-    connection.execute_batch(&format!("ALTER TABLE {name} RENAME TO {OLD}; {sql}"))?;
-    let found: Vec<Column> =
-        columns(connection, OLD)?.into_iter().filter(|column| column.hidden == 0).collect();
-    for column in &found {
-        if !traits.columns.iter().any(|ours| ours.is(column)) {
-            let default = column.default.as_ref().map_or(String::new(), |value| format!(" DEFAULT {value}"));
-            let added = format!(
-                "ALTER TABLE {name} ADD COLUMN {} {}{default}",
-                quoted(&column.name),
-                column.affinity
-            );
-            connection.execute_batch(&added)?;
-        }
-    }
-    let is_customer = name == "customer";
-    if is_customer {
-        note_lost(connection, &found, &traits.columns)?;
+    connection.execute_batch(&format!("ALTER TABLE {name} RENAME TO {OLD}"))?;
+    if name == "customer" {
+        note_lost(connection, &columns(connection, OLD)?, &traits.columns)?;
         aside::note_doubles(connection, OLD)?;
     }
-    let copied: Vec<(String, String)> = found.iter().map(|column| copied(column, &traits.columns)).collect();
-    let into: Vec<&str> = copied.iter().map(|(name, _)| name.as_str()).collect();
-    let from: Vec<&str> = copied.iter().map(|(_, value)| value.as_str()).collect();
-    connection.execute_batch(&format!(
-        "INSERT INTO {name} ({}) SELECT {} FROM {OLD}{}",
-        into.join(", "),
-        from.join(", "),
-        // The newest of two with one id.
-        if is_customer {
-            " WHERE rowid IN (SELECT max(rowid) FROM tillsync_old WHERE id IS NOT NULL GROUP BY id)"
-        } else {
-            ""
-        }
-    ))?;
+    connection.execute_batch("SAVEPOINT filled")?;
+    if let Err(error) = fill(connection, table, &carried(connection, table, &found, true)?) {
+        tracing::warn!(table = name, %error, "its rows do not fit what an app demands of its own columns");
+        connection.execute_batch("ROLLBACK TO filled")?;
+        fill(connection, table, &carried(connection, table, &found, false)?)?;
+    }
+    connection.execute_batch("RELEASE filled")?;
     if traits.counts_on {
         // Where the old one did not count, on from the newest row.
         connection.execute(
@@ -235,7 +271,133 @@ fn rebuild(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
     }
     connection.execute_batch(&format!("DROP TABLE {OLD}"))?;
     first_row(connection, name)?;
-    theirs.iter().try_for_each(|sql| connection.execute_batch(sql))
+    for sql in theirs {
+        let what = sql.lines().next().unwrap_or_default();
+        if !stands(connection, &sql)? {
+            tracing::warn!(table = name, what, "cannot be made again on the table, which was built anew");
+        }
+    }
+    Ok(())
+}
+
+/// Runs it, or leaves everything as it was.
+fn stands(connection: &Connection, sql: &str) -> rusqlite::Result<bool> {
+    connection.execute_batch("SAVEPOINT stands")?;
+    let done = connection.execute_batch(sql);
+    if done.is_err() {
+        connection.execute_batch("ROLLBACK TO stands")?;
+    }
+    connection.execute_batch("RELEASE stands")?;
+    Ok(done.is_ok())
+}
+
+/// What an app has added to a table, as our table takes it.
+#[derive(Debug, Default)]
+struct Carried {
+    columns: Vec<String>,
+    constraints: Vec<String>,
+}
+
+impl Carried {
+    fn into(&self, sql: &str) -> String {
+        Definition::of(sql).with(&self.columns, &self.constraints)
+    }
+
+    /// Whether our table can be made so: under a name of its own, and gone again.
+    fn fits(&self, connection: &Connection, table: &Table) -> rusqlite::Result<bool> {
+        let sql = self.into(&table.sql).replacen(&table.name, TRIED, 1);
+        stands(connection, &format!("{sql}; DROP TABLE {TRIED}"))
+    }
+
+    /// Takes the first of these that fits; whether one did.
+    fn take(
+        &mut self,
+        connection: &Connection,
+        table: &Table,
+        texts: impl IntoIterator<Item = String>,
+    ) -> rusqlite::Result<bool> {
+        for text in texts {
+            self.columns.push(text);
+            if self.fits(connection, table)? {
+                return Ok(true);
+            }
+            self.columns.pop();
+        }
+        Ok(false)
+    }
+}
+
+/// Each by its own text; a column that does not fit so, for its values only. Nothing but values where not even the rows fit.
+fn carried(
+    connection: &Connection,
+    table: &Table,
+    found: &str,
+    by_their_text: bool,
+) -> rusqlite::Result<Carried> {
+    let found = Definition::of(found);
+    let text_of = |column: &Column| {
+        let text = found.columns.iter().find(|(name, _)| name.eq_ignore_ascii_case(&column.name));
+        text.map(|(_, text)| (*text).to_owned()).filter(|_| by_their_text)
+    };
+    let mut columns = columns(connection, OLD)?;
+    columns.retain(|column| !table.has(&column.name));
+    let (left, values): (Vec<Column>, Vec<Column>) =
+        columns.into_iter().partition(|column| column.is_generated());
+    let mut left = VecDeque::from(left);
+    let mut carried = Carried::default();
+    for column in values {
+        let texts = text_of(&column).into_iter().chain(column.for_its_values(table.traits.is_strict));
+        carried.take(connection, table, texts)?;
+    }
+    // A generated one may be made from another that stands behind it.
+    let mut in_vain = 0;
+    while in_vain < left.len()
+        && let Some(column) = left.pop_front()
+    {
+        if carried.take(connection, table, text_of(&column))? {
+            in_vain = 0;
+        } else {
+            left.push_back(column);
+            in_vain += 1;
+        }
+    }
+    for column in left {
+        tracing::warn!(
+            table = table.name,
+            column = column.name,
+            "is generated, does not fit, and is left out"
+        );
+    }
+    let theirs = theirs_in(&found, |column| table.has(column));
+    for constraint in found.constraints.iter().filter(|one| by_their_text && theirs.contains(one)) {
+        carried.constraints.push((*constraint).to_owned());
+        if !carried.fits(connection, table)? {
+            carried.constraints.pop();
+        }
+    }
+    Ok(carried)
+}
+
+/// Makes our table, with what is carried, and fills it from the old one.
+fn fill(connection: &Connection, table: &Table, carried: &Carried) -> rusqlite::Result<()> {
+    let Table { name, sql, traits } = table;
+    connection.execute_batch(&carried.into(sql))?;
+    let into: Vec<Column> = columns(connection, name)?;
+    let is_filled = |column: &Column| into.iter().any(|one| !one.is_generated() && one.is(column));
+    let found = columns(connection, OLD)?.into_iter().filter(is_filled);
+    let (into, from): (Vec<String>, Vec<String>) =
+        found.map(|column| copied(&column, &traits.columns)).unzip();
+    connection.execute_batch(&format!(
+        "INSERT INTO {name} ({}) SELECT {} FROM {OLD}{}",
+        into.join(", "),
+        from.join(", "),
+        // The newest of two with one id.
+        if name == "customer" {
+            " WHERE rowid IN (SELECT max(rowid) FROM tillsync_old WHERE id IS NOT NULL GROUP BY id)"
+        } else {
+            ""
+        }
+    ))
 }
 
 /// Our columns that are not there get their values back when the edits are looked for.

@@ -132,12 +132,14 @@ pub(super) fn tables_into(connection: &Connection) -> rusqlite::Result<()> {
     all.iter().try_for_each(|migration| connection.execute_batch(migration.sql().unwrap_or_default()))
 }
 
-/// An app's triggers and unique indexes on our tables, which may refuse what the engine writes: the name, and the statement;
-/// without one where a mapper's `UNIQUE` made it.
+/// An app's triggers on our tables, and its indexes that are unique or of an expression, which may refuse what the engine writes:
+/// the name, and the statement; without one where a mapper's `UNIQUE` made it.
 pub(in crate::store) fn foreign(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     let mut statement = connection.prepare_cached(
         "SELECT name, coalesce(sql, '') FROM sqlite_schema
-         WHERE (type = 'trigger' OR type = 'index' AND coalesce(upper(sql) LIKE 'CREATE UNIQUE%', 1))
+         WHERE (type = 'trigger'
+                OR type = 'index' AND (coalesce(upper(sql) LIKE 'CREATE UNIQUE%', 1) OR upper(sql) LIKE '%WHERE%'
+                                       OR EXISTS (SELECT 1 FROM pragma_index_info(sqlite_schema.name) WHERE cid = -2)))
            AND lower(tbl_name) IN ('customer', 'snapshot', 'journal', 'conflict', 'batch', 'batch_item')
          ORDER BY rowid",
     )?;
@@ -155,8 +157,9 @@ pub(in crate::store) fn foreign_triggers(connection: &Connection) -> rusqlite::R
     Ok(all.into_iter().filter(|(name, _)| !is_ours(name)).collect())
 }
 
+/// Whether anything of an app's may refuse what the engine writes.
 pub(in crate::store) fn has_foreign(connection: &Connection) -> rusqlite::Result<bool> {
-    Ok(!foreign(connection)?.is_empty())
+    Ok(!foreign(connection)?.is_empty() || shape::may_refuse(connection)?)
 }
 
 pub(super) fn is_our_index(name: &str) -> bool {
