@@ -93,6 +93,11 @@ pub enum Failure {
     NotJournaled { customer_id: CustomerId, field: String, path: PathBuf },
     #[error("another program has built {tables} of the database {path} otherwise than it should be")]
     Misshapen { path: PathBuf, tables: String },
+    #[error(
+        "{removed} removed, and {rows} kept in {path} by {}, which did not let go: {error}",
+        cause.as_deref().unwrap_or("something of the app's")
+    )]
+    Kept { path: PathBuf, removed: u64, rows: usize, cause: Option<String>, error: String },
     #[error("{0} is in the place of a lock, and holds what no lock holds")]
     NoLock(PathBuf),
     #[error("the database {0} is locked by another program")]
@@ -203,6 +208,7 @@ impl Error {
                 | NoSocket(_)
                 | NotJournaled { .. }
                 | Misshapen { .. }
+                | Kept { .. }
                 | NoLock(_)
                 | Locked(_)
                 | Corrupt { .. }
@@ -303,6 +309,7 @@ impl Error {
             Failure::TooManyFiles(_) | Failure::NoSocket(_) => "too_many_files",
             Failure::NotJournaled { .. } => "not_journaled",
             Failure::Misshapen { .. } => "misshapen",
+            Failure::Kept { .. } => "kept",
             Failure::NoLock(_) => "no_lock",
             Failure::Locked(_) => "locked",
             Failure::Corrupt { .. } => "corrupt",
@@ -402,6 +409,9 @@ impl Error {
             Failure::Misshapen { .. } => {
                 "rows in it do not fit (an id twice, or none), or a view is in its place; nothing is edited or sent until it is right again: \
                  doctor names it; restore a backup, or pull into a new file"
+            }
+            Failure::Kept { .. } => {
+                "what it lets go is removed: mend or drop the trigger, then do it again; see docs/sql.md"
             }
             Failure::NoLock(_) => {
                 "it was not touched: move it away, it is no file of the till's; then try again"

@@ -242,8 +242,9 @@ const CALLS: [Call; 48] = [
     ("open_existing", |till, _| _ = Store::open_existing(&till.path)),
     ("open_with", |till, _| assert!(Store::open_with(&till.path, wrong(till)).is_err())),
     ("reopen", |_, store| drop(store.reopen().unwrap())),
-    ("is_encrypted path mended misshapen", |_, store| {
-        _ = (store.is_encrypted(), store.path().exists(), store.mended(), store.misshapen());
+    ("is_encrypted path mended misshapen history_kept", |_, store| {
+        _ = (store.is_encrypted(), store.path().exists(), store.mended());
+        _ = (store.misshapen().unwrap(), store.history_kept().unwrap());
     }),
     ("connection", |_, store| store.connection().execute_batch("SELECT count(*) FROM customer").unwrap()),
     ("edit commit set author label with", |_, store| {

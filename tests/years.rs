@@ -174,6 +174,112 @@ fn nobody_is_forgotten_of_whom_something_waits() {
     assert_eq!(till.store().forget(7).unwrap(), 2, "the edit and the conflict");
 }
 
+#[test]
+fn nobody_is_forgotten_of_whom_values_are_set_aside() {
+    let till = till(10);
+    let aside = r#"[{"customer_id":7,"values":{"company":"\"Rua das Flores 77\""}},{"customer_id":8,"values":{"phone":"\"1\""}}]"#;
+    let note = "INSERT INTO state (key, value) VALUES ('values_set_aside', ?1)";
+    till.store().connection().execute(note, [aside]).unwrap();
+    till.set(7, "phone", "555");
+    till.engine().sync().unwrap();
+    assert!(till.sandbox.delete(7));
+    till.engine().pull(Extent::Full).unwrap();
+    let refused = till.store().forget(7).unwrap_err();
+    assert!(refused.to_string().contains("set aside"), "{refused}");
+    assert_eq!(till.store().discard(7, None, None).unwrap(), 1);
+    assert_eq!(till.store().forget(7).unwrap(), 1);
+    assert_eq!(till.store().set_aside().unwrap().len(), 1, "of another customer");
+}
+
+/// What is pruned takes no place in the journal with it.
+#[test]
+fn a_receipt_counts_its_own_edits_after_the_journal_was_pruned() {
+    let till = till(3);
+    for n in 0..10 {
+        till.set(1, "phone", &format!("55{n}"));
+    }
+    till.engine().sync().unwrap();
+    let mut store = till.store();
+    assert_eq!(store.prune(Utc::now() + TimeDelta::days(1)).unwrap(), 10);
+    let receipt = store.edit(1).set("phone", "1").set("company", "2").commit().unwrap();
+    assert_eq!(receipt.fields(), 2);
+    assert_eq!(store.edit(1).set("phone", "1").commit().unwrap().fields(), 0);
+    till.engine().sync().unwrap();
+    store.prune(Utc::now() + TimeDelta::days(1)).unwrap();
+    let sale = store.connection().transaction().unwrap();
+    let phone = "UPDATE customer SET phone = '3' WHERE id = 1";
+    let ((), receipt) = tillsync::Receipt::around(&sale, |sale| sale.execute_batch(phone)).unwrap();
+    sale.commit().unwrap();
+    assert_eq!(receipt.fields(), 1);
+}
+
+// ---- what an app keeps -------------------------------------------------------------------------------------------
+
+fn keeper(till: &Till, sql: &str) {
+    till.store().connection().execute_batch(&format!("CREATE TRIGGER my_keeper {sql} END")).unwrap();
+}
+
+/// What `doctor` says of the history.
+fn history(till: &Till) -> (bool, String) {
+    let said = till.run(["doctor"]).json;
+    let check = said["checks"].as_array().unwrap().iter().find(|check| check["name"] == "history").unwrap();
+    (check["ok"].as_bool().unwrap(), check["detail"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn what_a_trigger_does_not_let_go_stays_and_a_sync_goes_on() {
+    for says in ["IGNORE", "ABORT, 'kept'", "FAIL, 'kept'", "ROLLBACK, 'kept'"] {
+        let till = till(60);
+        age(&till, 24 * 500);
+        keeper(&till, &format!("BEFORE DELETE ON journal BEGIN SELECT RAISE({says});"));
+        till.set(1, "phone", "sent");
+        assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1, "{says}");
+        assert_eq!(rows(&till, "journal"), 24 * 500 + 1, "{says}");
+        let (ok, detail) = history(&till);
+        assert!(!ok && detail.contains("my_keeper"), "{says}: {detail}");
+        let kept = till.run(["prune", "--older-than", "0"]);
+        assert_eq!((kept.exit, kept.json["error"]["code"].as_str()), (Some(6), Some("kept")), "{says}");
+        assert!(kept.json["error"]["message"].as_str().unwrap().contains("my_keeper"), "{kept:?}");
+        let marked = "SELECT count(*) FROM journal WHERE engine_mark = 2";
+        let marked: i64 = till.store().connection().query_row(marked, [], |row| row.get(0)).unwrap();
+        assert_eq!(marked, 0, "nothing is left that anybody may delete");
+        till.store().connection().execute_batch("DROP TRIGGER my_keeper").unwrap();
+        till.engine().sync().unwrap();
+        assert!(rows(&till, "journal") < 24 * 500, "{says}");
+        assert!(history(&till).0, "{says}");
+    }
+}
+
+#[test]
+fn what_a_trigger_keeps_of_some_is_passed_over() {
+    let till = till(60);
+    age(&till, 3_000);
+    keeper(&till, "BEFORE DELETE ON journal WHEN OLD.customer_id <= 20 BEGIN SELECT RAISE(IGNORE);");
+    let kept = till.store().prune(Utc::now() + TimeDelta::days(1)).unwrap_err();
+    assert!(kept.to_string().starts_with("1800 removed, and 1200 kept"), "{kept}");
+    assert_eq!(rows(&till, "journal"), 1_200);
+}
+
+#[test]
+fn whoever_is_to_be_forgotten_and_is_kept_is_told() {
+    for (table, left) in [("journal", 1), ("conflict", 0), ("customer", 0)] {
+        let till = till(10);
+        till.set(7, "phone", "ours");
+        assert!(till.sandbox.delete(7));
+        till.engine().pull(Extent::Full).unwrap();
+        till.store().discard(7, None, None).unwrap();
+        let sql = "BEGIN; UPDATE engine_guard SET writing = 1; INSERT OR IGNORE INTO customer (id, engine_mark) VALUES (7, 1);
+                   UPDATE engine_guard SET writing = 0; COMMIT";
+        till.store().connection().execute_batch(sql).unwrap();
+        keeper(&till, &format!("BEFORE DELETE ON {table} BEGIN SELECT RAISE(IGNORE);"));
+        let kept = till.store().forget(7).unwrap_err();
+        assert_eq!(kept.code(), "kept", "{table}: {kept}");
+        assert_eq!(rows(&till, "journal"), left, "{table}");
+        till.store().connection().execute_batch("DROP TRIGGER my_keeper").unwrap();
+        assert!(till.store().forget(7).unwrap() > 0);
+    }
+}
+
 // ---- deletions ---------------------------------------------------------------------------------------------------
 
 /// Whoever was deleted shows in no list of changes: the worker asks for everybody now and then, a little with each sync.

@@ -124,6 +124,7 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     checks.push(tables(&store));
     checks.push(triggers(&store));
     checks.push(held_up(&store));
+    checks.push(history(&store));
     checks.push(permissions(till.path()));
     checks.push(writing(&mut store));
     checks.push(room(&store));
@@ -237,6 +238,22 @@ fn triggers(store: &Store) -> Check {
             );
             Check::bad("triggers", Exit::Attention, advice)
         }
+    }
+}
+
+/// What is past its retention, and something of the app's keeps.
+fn history(store: &Store) -> Check {
+    match store.history_kept() {
+        Ok(None) => Check::good("history", "what is past its retention goes"),
+        Ok(Some(kept)) => {
+            let advice = format!(
+                "what is past its retention is kept by {}: {}: mend or drop it",
+                kept.cause.as_deref().unwrap_or("something of the app's"),
+                kept.error
+            );
+            Check::bad("history", Exit::Attention, advice)
+        }
+        Err(error) => Check::bad("history", Exit::Database, error.to_string()),
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Event, SyncEngine, spans};
 use crate::api::Remote;
 use crate::clock::stamp;
 use crate::error::{Error, Result};
-use crate::store::{Ended, Uploaded};
+use crate::store::{Ended, Kept, Uploaded};
 
 /// Transactions, of a hundred rows at most, in which a sync removes what is past its retention: a file that was never pruned
 /// gets there in some hundred syncs, none of which takes a second more.
@@ -250,8 +250,12 @@ impl<R: Remote> SyncEngine<R> {
         };
         let up_to = self.store.there_before(now + offset, retention)?;
         if let Some((up_to, before)) = up_to.zip(now.checked_sub_signed(retention)) {
-            let removed = self.store.prune_some(before, up_to, PARTS_PRUNED)?;
-            tracing::debug!(removed, "pruned");
+            let pruned = self.store.prune_some(before, up_to, PARTS_PRUNED)?;
+            tracing::debug!(removed = pruned.removed, "pruned");
+            if let Some(Kept { error, cause }) = pruned.kept {
+                let cause = cause.unwrap_or_default();
+                tracing::warn!(cause, error, "something of the app's keeps what is past its retention");
+            }
         }
         Ok(())
     }

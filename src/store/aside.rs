@@ -152,6 +152,11 @@ fn noted(connection: &Connection) -> rusqlite::Result<Vec<SetAside>> {
     Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
 }
 
+/// Whether anything is noted of a customer.
+pub(super) fn is_any_of(connection: &Connection, id: CustomerId) -> rusqlite::Result<bool> {
+    Ok(noted(connection)?.iter().any(|one| one.customer_id == id))
+}
+
 /// Gives up what is noted of a customer, and its row if the store never had it. Returns how much that was.
 pub(super) fn discard(connection: &Connection, id: CustomerId) -> Result<usize, Failed> {
     let all = noted(connection)?;

@@ -236,8 +236,15 @@ fn rows_of(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<i6
     transaction.prepare_cached(count)?.query_row([id.0], |row| row.get(0))
 }
 
-pub(super) fn newest_edit(transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
-    transaction.prepare_cached("SELECT coalesce(max(seq), 0) FROM journal")?.query_row([], |row| row.get(0))
+/// The newest place in the journal that was ever given: its row may have been pruned. Where the table does not count, because
+/// somebody built it anew, its newest row.
+pub(super) fn newest_edit(transaction: &Connection) -> rusqlite::Result<i64> {
+    transaction
+        .prepare_cached(
+            "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0),
+                        coalesce((SELECT max(seq) FROM journal), 0))",
+        )?
+        .query_row([], |row| row.get(0))
 }
 
 pub(super) fn set_context(

@@ -212,6 +212,8 @@ impl Apart {
 }
 
 const IGNORED: &str = "a trigger ignored what came from the store";
+/// The same of what was to be removed.
+pub(super) const KEPT: &str = "a trigger ignored that it was to go";
 
 /// Customers that are held up.
 pub(super) fn ids(connection: &Connection) -> rusqlite::Result<Vec<CustomerId>> {
@@ -220,7 +222,7 @@ pub(super) fn ids(connection: &Connection) -> rusqlite::Result<Vec<CustomerId>> 
 }
 
 /// Not the file, the disk or another program: the statement itself was refused. A foreign key is told by its own error.
-fn is_refusal(error: &SqlError) -> bool {
+pub(super) fn is_refusal(error: &SqlError) -> bool {
     use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch, Unknown};
     let is_reference = error
         .sqlite_error()
@@ -229,7 +231,7 @@ fn is_refusal(error: &SqlError) -> bool {
         && matches!(error.sqlite_error_code(), Some(ConstraintViolation | TooBig | TypeMismatch | Unknown))
 }
 
-fn words(error: &SqlError) -> String {
+pub(super) fn words(error: &SqlError) -> String {
     match error {
         SqlError::SqliteFailure(_, Some(words)) => words.clone(),
         SqlError::SqlInputError { msg, .. } => msg.clone(),
@@ -253,12 +255,7 @@ pub(super) fn unending(connection: &Connection) -> rusqlite::Result<Option<Strin
 }
 
 fn note(connection: &Connection, id: CustomerId, words: &str, now: DateTime<Utc>) -> rusqlite::Result<()> {
-    let cause = match words == UNENDING {
-        true => unending(connection)?,
-        false => schema::foreign(connection)?
-            .into_iter()
-            .find_map(|(name, sql)| is_cause(words, &name, &sql).then_some(name)),
-    };
+    let cause = cause(connection, words)?;
     connection
         .prepare_cached(
             "INSERT INTO held_up (customer_id, since, error, cause)
@@ -268,6 +265,15 @@ fn note(connection: &Connection, id: CustomerId, words: &str, now: DateTime<Utc>
         )?
         .execute(named_params! { ":id": id.0, ":now": stamp(now), ":error": words, ":cause": cause })?;
     Ok(())
+}
+
+/// The trigger or the index that said these words, where it can be told.
+pub(super) fn cause(connection: &Connection, words: &str) -> rusqlite::Result<Option<String>> {
+    if words == UNENDING {
+        return unending(connection);
+    }
+    let all = schema::foreign(connection)?.into_iter();
+    Ok(all.filter(|(name, sql)| is_cause(words, name, sql)).map(|(name, _)| name).next())
 }
 
 /// Whether these words come from this trigger or index, as far as they tell.
@@ -284,6 +290,10 @@ fn is_cause(words: &str, name: &str, sql: &str) -> bool {
             missing.split(": ").nth(1).is_some_and(|what| sql.contains(what.trim_start_matches("main.")))
         }
         None if words == IGNORED => sql.to_uppercase().contains("IGNORE"),
+        None if words == KEPT => {
+            let sql = sql.to_uppercase();
+            sql.contains("IGNORE") && sql.contains("DELETE")
+        }
         None => sql.contains(words),
     }
 }

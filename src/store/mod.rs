@@ -84,6 +84,7 @@ pub use holder::Holder;
 pub(crate) use lock::{Lock, SyncLock};
 pub use log::LogState;
 pub use mend::Unjournaled;
+pub use prune::Kept;
 pub(crate) use pull::{Judging, LAST_FULL_PULL, PageKind, Taken};
 #[cfg(feature = "ffi")]
 pub(crate) use query::{Found, Parameters};

@@ -7,15 +7,19 @@
 //! A sync removes a little of what is past its retention, in small parts between which others write; `prune` removes all of it. What
 //! waits, in whatever way, is never removed. What was removed is overwritten (`secure_delete`), and the log is emptied of what was
 //! forgotten as it is of passwords.
+//!
+//! A trigger of the app's may not let a row go. Then the row stays as it was and is passed over: whoever asked for it to go gets an
+//! error, and a sync notes what it met, for `doctor`, and goes on.
 
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Params, params};
+use serde::{Deserialize, Serialize};
 
 use super::log::WIPE_DUE;
 use super::polite::LONG;
-use super::{Failed, Store, row};
+use super::{Failed, Store, aside, held_up, row};
 use crate::clock::stamp;
 use crate::customer::{CustomerId, EditError, EditSeq};
 use crate::error::{Error, Failure, Result};
@@ -27,24 +31,80 @@ const AT_ONCE: usize = 100;
 const NEWEST_ROWS: &str = "newest_rows";
 /// It is noted so many times within the retention.
 const NOTES: i32 = 40;
+/// The key of `state` under which stands what does not let go of rows that are past their retention.
+const KEPT: &str = "history_kept";
 
 const OLD_EDITS: &str = "SELECT seq FROM journal INDEXED BY journal_settled_at
-     WHERE settled_at < ?1 AND seq <= ?3 LIMIT ?2";
+     WHERE settled_at < ?1 AND seq <= ?3 LIMIT ?2 OFFSET ?4";
 const OLD_CONFLICTS: &str = "SELECT id FROM conflict INDEXED BY conflict_resolved_at
-     WHERE resolved_at < ?1 AND coalesce(seq, 0) <= ?3 LIMIT ?2";
+     WHERE resolved_at < ?1 AND coalesce(seq, 0) <= ?3 LIMIT ?2 OFFSET ?4";
 const EDITS_OF: &str = "SELECT seq FROM journal INDEXED BY journal_settled
-     WHERE customer_id = ?1 AND settled_at IS NOT NULL LIMIT ?2";
+     WHERE customer_id = ?1 AND settled_at IS NOT NULL LIMIT ?2 OFFSET ?3";
 const CONFLICTS_OF: &str = "SELECT id FROM conflict INDEXED BY conflict_decided
-     WHERE customer_id = ?1 AND resolution IS NOT NULL LIMIT ?2";
+     WHERE customer_id = ?1 AND resolution IS NOT NULL LIMIT ?2 OFFSET ?3";
+
+const ROW_OF: &str = "SELECT 1 FROM customer WHERE id = ?1";
+
+/// Something of the app's that does not let go what is to be removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// SQLite's words, or those of the trigger.
+    pub error: String,
+    /// The trigger, where it can be told.
+    pub cause: Option<String>,
+}
+
+/// How far a removal has come.
+#[derive(Default)]
+pub(crate) struct Pruned {
+    pub(crate) removed: u64,
+    /// Rows that something of the app's keeps: they are passed over from then on.
+    edits_kept: usize,
+    conflicts_kept: usize,
+    pub(crate) kept: Option<Kept>,
+}
+
+/// What became of a part of it.
+#[derive(Default)]
+struct Part {
+    looked_at: usize,
+    removed: u64,
+    kept: usize,
+    words: Option<String>,
+}
 
 impl Store {
     /// Removes what settled before that time: rows of the journal, and conflicts that were decided. In small parts, so that
     /// edits and syncs go on meanwhile. Returns how many rows those were.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file cannot be written; when something of the app's keeps rows: all others are removed.
     pub fn prune(&mut self, before: DateTime<Utc>) -> Result<u64> {
-        self.prune_some(before, EditSeq(i64::MAX), usize::MAX)
+        let pruned = self.prune_some(before, EditSeq(i64::MAX), usize::MAX)?;
+        self.unless_kept(pruned)
+    }
+
+    /// What of the app's keeps rows that are past their retention, as the last sync that met it has noted.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn history_kept(&self) -> Result<Option<Kept>> {
+        Ok(self.state(KEPT)?.and_then(|json| serde_json::from_str(&json).ok()))
+    }
+
+    fn unless_kept(&self, pruned: Pruned) -> Result<u64> {
+        let Pruned { removed, kept, edits_kept, conflicts_kept } = pruned;
+        let Some(Kept { error, cause }) = kept else { return Ok(removed) };
+        let rows = (edits_kept + conflicts_kept).max(1);
+        Err(Failure::Kept { path: self.path.clone(), removed, rows, cause, error }.into())
+    }
+
+    fn note_kept(&mut self, kept: Option<&Kept>) -> Result<()> {
+        if self.history_kept()?.as_ref() == kept {
+            return Ok(());
+        }
+        let json = kept.map(|kept| serde_json::to_string(kept).unwrap_or_default());
+        self.set_state(KEPT, json.as_deref())
     }
 
     /// The newest row that was there so long ago, by the store's clock, which says that it is `now`; none: that is not known yet.
@@ -68,33 +128,46 @@ impl Store {
     }
 
     /// The same of the rows up to one, in at most so many parts: a sync goes on with it next time.
-    pub(crate) fn prune_some(&mut self, before: DateTime<Utc>, up_to: EditSeq, parts: usize) -> Result<u64> {
-        let (before, mut removed) = (stamp(before), 0);
+    pub(crate) fn prune_some(
+        &mut self,
+        before: DateTime<Utc>,
+        up_to: EditSeq,
+        parts: usize,
+    ) -> Result<Pruned> {
+        let (before, mut pruned) = (stamp(before), Pruned::default());
         for _ in 0..parts {
-            if !self.has_old(&before, up_to)? {
+            if !self.has_old(&before, up_to, &pruned)? {
                 break;
             }
-            removed += self.engine_note(|transaction| {
+            let Pruned { removed, edits_kept, conflicts_kept, .. } = pruned;
+            let done = self.engine_note(|transaction| {
                 let began = Instant::now();
-                let edits = ids(transaction, OLD_EDITS, params![before, AT_ONCE, up_to.0])?;
-                let removed = remove(transaction, &edits, began, remove_edit)?;
-                if removed < AT_ONCE as u64 {
-                    let conflicts = ids(transaction, OLD_CONFLICTS, params![before, AT_ONCE, up_to.0])?;
-                    return Ok(removed + remove(transaction, &conflicts, began, remove_conflict)?);
+                let old = ids(transaction, OLD_EDITS, params![before, AT_ONCE, up_to.0, edits_kept])?;
+                let edits = remove(transaction, &old, began, remove_edit)?;
+                if edits.looked_at == AT_ONCE || edits.looked_at < old.len() {
+                    return Ok((edits, Part::default()));
                 }
-                Ok(removed)
-            })?;
+                let old = ids(transaction, OLD_CONFLICTS, params![before, AT_ONCE, up_to.0, conflicts_kept])?;
+                Ok((edits, remove(transaction, &old, began, remove_conflict)?))
+            });
+            let goes_on = pruned.goes_on(&self.connection, done).map_err(|failed| failed.at(&self.path))?;
+            // A sync does not look for what goes behind all that is kept.
+            if !goes_on || pruned.removed == removed && parts < usize::MAX {
+                break;
+            }
             self.others_write()?;
             self.make_room();
         }
-        Ok(removed)
+        self.note_kept(pruned.kept.as_ref())?;
+        Ok(pruned)
     }
 
     /// Looked for without the right to write: at most syncs there is nothing.
-    fn has_old(&self, before: &str, up_to: EditSeq) -> Result<bool> {
+    fn has_old(&self, before: &str, up_to: EditSeq, pruned: &Pruned) -> Result<bool> {
         self.engine_read(|transaction| {
-            let is_any = |sql| transaction.prepare_cached(sql)?.exists(params![before, 1, up_to.0]);
-            Ok(is_any(OLD_EDITS)? || is_any(OLD_CONFLICTS)?)
+            let is_any =
+                |sql, kept: usize| transaction.prepare_cached(sql)?.exists(params![before, 1, up_to.0, kept]);
+            Ok(is_any(OLD_EDITS, pruned.edits_kept)? || is_any(OLD_CONFLICTS, pruned.conflicts_kept)?)
         })
     }
 
@@ -102,36 +175,73 @@ impl Store {
     /// left of it besides; from the log too, as soon as nobody reads it. Returns how many rows those were.
     ///
     /// # Errors
-    /// When the customer is in the store, as far as this file knows, something of it waits, or nothing is known of it.
+    /// When the customer is in the store, as far as this file knows, something of it waits, or nothing is known of it; when
+    /// something of the app's keeps rows of it: all others are removed.
     pub fn forget(&mut self, id: impl Into<CustomerId>) -> Result<u64> {
         let id = id.into();
-        let mut forgotten = 0;
+        let mut forgotten = Pruned::default();
         loop {
-            let removed = self.engine_write(|transaction| {
-                refuse_to_forget(transaction, id, forgotten)?;
+            let Pruned { removed, edits_kept, conflicts_kept, .. } = forgotten;
+            let done = self.engine_write(|transaction| {
+                refuse_to_forget(transaction, id, removed)?;
                 transaction
                     .prepare_cached("INSERT OR IGNORE INTO state (key, value) VALUES (?1, ?2)")?
                     .execute([WIPE_DUE, &stamp(Utc::now())])?;
                 let began = Instant::now();
-                let edits = ids(transaction, EDITS_OF, params![id.0, AT_ONCE])?;
-                let mut removed = remove(transaction, &edits, began, remove_edit)?;
-                if removed == edits.len() as u64 && edits.len() < AT_ONCE {
-                    let conflicts = ids(transaction, CONFLICTS_OF, params![id.0, AT_ONCE])?;
-                    removed += remove(transaction, &conflicts, began, remove_conflict)?;
-                    if conflicts.len() < AT_ONCE {
-                        removed += row::remove(transaction, "customer", id)? as u64;
-                    }
+                let of = ids(transaction, EDITS_OF, params![id.0, AT_ONCE, edits_kept])?;
+                let edits = remove(transaction, &of, began, remove_edit)?;
+                let of = ids(transaction, CONFLICTS_OF, params![id.0, AT_ONCE, conflicts_kept])?;
+                let mut others = remove(transaction, &of, began, remove_conflict)?;
+                if edits.looked_at + others.looked_at == 0 {
+                    // Nothing else is left, but for what is kept.
+                    let is_there = transaction.prepare_cached(ROW_OF)?.exists([id.0])?;
+                    let rows: &[i64] = if is_there { &[id.0] } else { &[] };
+                    others = remove(transaction, rows, began, |transaction, _| {
+                        row::remove(transaction, "customer", id)
+                    })?;
+                    // It was the last.
+                    others.looked_at = 0;
                 }
-                Ok(removed)
-            })?;
+                Ok((edits, others))
+            });
+            let goes_on =
+                forgotten.goes_on(&self.connection, done).map_err(|failed| failed.at(&self.path))?;
             self.make_room();
-            forgotten += removed;
-            if removed == 0 {
+            if !goes_on {
                 break;
             }
         }
         self.wipe_log()?;
-        Ok(forgotten)
+        self.unless_kept(forgotten)
+    }
+}
+
+impl Pruned {
+    /// Takes in what became of a part; whether there may be more.
+    fn goes_on(
+        &mut self,
+        connection: &Connection,
+        done: Result<(Part, Part)>,
+    ) -> std::result::Result<bool, Failed> {
+        let (edits, conflicts) = match done {
+            Ok(parts) => parts,
+            // That part is as it was, and would end so again.
+            Err(error) => match error.torn_down() {
+                Some((_, words)) => {
+                    self.kept =
+                        Some(Kept { error: words.to_owned(), cause: held_up::cause(connection, words)? });
+                    return Ok(false);
+                }
+                None => return Err(error.into()),
+            },
+        };
+        self.removed += edits.removed + conflicts.removed;
+        self.edits_kept += edits.kept;
+        self.conflicts_kept += conflicts.kept;
+        if let (None, Some(words)) = (&self.kept, edits.words.or(conflicts.words)) {
+            self.kept = Some(Kept { cause: held_up::cause(connection, &words)?, error: words });
+        }
+        Ok(edits.looked_at + conflicts.looked_at > 0)
     }
 }
 
@@ -145,28 +255,54 @@ fn remove(
     connection: &Connection,
     ids: &[i64],
     began: Instant,
-    one: impl Fn(&Connection, i64) -> rusqlite::Result<()>,
-) -> rusqlite::Result<u64> {
-    let mut removed = 0;
+    one: impl Fn(&Connection, i64) -> rusqlite::Result<usize>,
+) -> Result<Part, Failed> {
+    let mut part = Part::default();
     for id in ids {
-        one(connection, *id)?;
-        removed += 1;
+        part.looked_at += 1;
+        match let_go(connection, || one(connection, *id))? {
+            None => part.removed += 1,
+            Some(words) => {
+                part.kept += 1;
+                part.words = Some(words);
+            }
+        }
         if began.elapsed() >= LONG {
             break;
         }
     }
-    Ok(removed)
+    Ok(part)
 }
 
-fn remove_edit(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
+/// Removes a row, or leaves it as it was, its mark too, where something of the app's keeps it: what that said.
+fn let_go(
+    connection: &Connection,
+    remove: impl FnOnce() -> rusqlite::Result<usize>,
+) -> Result<Option<String>, Failed> {
+    connection.prepare_cached("SAVEPOINT let_go")?.execute([])?;
+    let words = match remove() {
+        Ok(0) => held_up::KEPT.to_owned(),
+        Ok(_) => {
+            connection.prepare_cached("RELEASE let_go")?.execute([])?;
+            return Ok(None);
+        }
+        Err(error) if held_up::is_refusal(&error) => held_up::words(&error),
+        Err(error) => return Err(error.into()),
+    };
+    if connection.is_autocommit() {
+        return Err(Failed::TornDown { id: CustomerId(0), words });
+    }
+    connection.execute_batch("ROLLBACK TO let_go; RELEASE let_go")?;
+    Ok(Some(words))
+}
+
+fn remove_edit(connection: &Connection, seq: i64) -> rusqlite::Result<usize> {
     connection.prepare_cached("UPDATE journal SET engine_mark = 2 WHERE seq = ?1")?.execute([seq])?;
-    connection.prepare_cached("DELETE FROM journal WHERE seq = ?1")?.execute([seq])?;
-    Ok(())
+    connection.prepare_cached("DELETE FROM journal WHERE seq = ?1")?.execute([seq])
 }
 
-fn remove_conflict(connection: &Connection, id: i64) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM conflict WHERE id = ?1")?.execute([id])?;
-    Ok(())
+fn remove_conflict(connection: &Connection, id: i64) -> rusqlite::Result<usize> {
+    connection.prepare_cached("DELETE FROM conflict WHERE id = ?1")?.execute([id])
 }
 
 /// Nobody is forgotten who would come back with the next pull, or of whom anything is not done.
@@ -195,8 +331,13 @@ fn refuse_to_forget(connection: &Connection, id: CustomerId, forgotten: u64) -> 
     if waits {
         return Err(refuse("has edits that wait: sync, or discard them, then forget"));
     }
+    if aside::is_any_of(connection, id)? {
+        return Err(refuse(
+            "has values of a second row that are set aside: doctor shows them; discard them, then forget",
+        ));
+    }
     let is_known = forgotten > 0
-        || is_any("SELECT 1 FROM customer WHERE id = ?1")?
+        || is_any(ROW_OF)?
         || is_any(
             "SELECT 1 FROM conflict INDEXED BY conflict_decided WHERE customer_id = ?1 AND resolution IS NOT NULL",
         )?

@@ -47,11 +47,7 @@ impl Receipt {
         transaction: &Connection,
         edits: impl FnOnce(&Connection) -> std::result::Result<T, E>,
     ) -> std::result::Result<(T, Receipt), E> {
-        let newest = || {
-            transaction
-                .query_row("SELECT coalesce(max(seq), 0) FROM journal", [], |row| row.get(0))
-                .map(EditSeq)
-        };
+        let newest = || super::edit::newest_edit(transaction).map(EditSeq);
         let after = newest()?;
         let done = edits(transaction)?;
         Ok((done, Receipt { after, up_to: newest()? }))
