@@ -197,6 +197,76 @@ fn later_payments_stand_on_what_was_sent() {
     assert_eq!(outcomes(&till), ["uploaded", "uploaded"]);
 }
 
+// ---- accepted, and another sum -------------------------------------------------------------------------------------
+
+/// The store makes `kept` of the first balance that it is sent, and says so.
+fn makes(till: &Till, status: u16, kept: f64) -> Odd {
+    let store = Arc::clone(&till.sandbox);
+    Odd::before(&till.sandbox).nth(Kind::Put, 1, move |told| {
+        assert!(store.edit(ANA as i32, json!({ MONEY: [{"amount": kept}] })));
+        told.customer(ANA, |ana| *ana = store.customer(ANA as i32).unwrap());
+        told.status = status;
+    })
+}
+
+#[test]
+fn a_payment_of_which_a_yes_shows_another_sum_is_held() {
+    for (change, sent, kept, why) in [
+        ("100", 150.0, 120.0, "the store knows no balance above that"),
+        ("5.0049", 55.0049, 55.0, "it keeps cents"),
+        ("5.9", 55.9, 55.0, "it keeps whole units"),
+        ("-60", -10.0, 0.0, "it stops at nothing"),
+        ("10", 60.0, 35.0, "it did not apply it, and somebody spent 15"),
+    ] {
+        for status in [200, 207] {
+            let till = with_balance("50");
+            till.store()
+                .edit(ANA)
+                .set("phone", "555")
+                .adjust_credit(change.parse().unwrap())
+                .commit()
+                .unwrap();
+            let odd = makes(&till, status, kept);
+            let through = till.through(&odd);
+            let report = sync(&through);
+            assert_eq!((outcomes(&till), report.conflicts), (vec!["held".to_owned()], 1), "{why}");
+            assert_eq!(till.outcomes(ANA, "phone"), ["uploaded"], "what else was sent has landed");
+            assert_eq!((odd.count(Kind::Put), odd.count(Kind::ById)), (1, 1), "no call but the look before");
+            let open = conflict(&till);
+            assert_eq!((amount(&open.local), amount(&open.remote)), (sent, kept), "{why}");
+            check(&till, sent, kept);
+            // A payment that is made after it is on top of whatever is decided.
+            till.adjust(ANA, "-3");
+            sync(&through);
+            assert_eq!((outcomes(&till), odd.count(Kind::Put)), (vec!["held".into(), "pending".into()], 1));
+            till.store().resolve(ANA, MONEY, &Keep::Remote, Some("bo")).unwrap();
+            sync(&through);
+            check(&till, kept - 3.0, kept - 3.0);
+        }
+    }
+}
+
+#[test]
+fn a_payment_that_a_yes_shows_as_it_was_sent_needs_nobody() {
+    let till = with_balance("50");
+    till.adjust(ANA, "0.1");
+    let odd = Odd::before(&till.sandbox).every(Kind::Put, |told| {
+        told.customer(ANA, |ana| ana[MONEY] = json!([{"amount": "here"}]));
+        told.replace(r#""here""#, "50.100000000000001");
+    });
+    let report = sync(&till.through(&odd));
+    assert_eq!((outcomes(&till), report.conflicts), (vec!["uploaded".to_owned()], 0));
+}
+
+#[test]
+fn a_balance_that_was_set_and_is_shown_as_another_has_landed_and_was_changed() {
+    let till = with_balance("50");
+    till.set(ANA, MONEY, r#"[{"amount":150}]"#);
+    let report = sync(&till.through(&makes(&till, 200, 120.0)));
+    check(&till, 120.0, 120.0);
+    assert_eq!((outcomes(&till), report.conflicts), (vec!["uploaded".to_owned()], 0));
+}
+
 // ---- refused, and applied all the same -----------------------------------------------------------------------------
 
 /// The first update is applied, and answered so.

@@ -365,7 +365,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever order two tills and the back office adjust and sync in, no cent is lost or made.
+    /// Whatever order two tills and the back office adjust and sync in, no cent is lost or made. Of a payment that an answer shows
+    /// as another sum a person says that it is in there.
     #[test]
     fn money_is_conserved(begin in amount(), steps in steps()) {
         let balance = Value::Credit(vec![begin]);
@@ -398,6 +399,7 @@ proptest! {
                     let accepted = Sent { is_accepted: true, ..sent };
                     let plan = reconcile(&tills[till].0, &accepted, &server, &hold()).unwrap();
                     tills[till].apply(&plan);
+                    tills[till].is_in_there();
                 }
                 Step::Lossy(till, landed) => {
                     tills[till].pull(&server, &hold());

@@ -187,10 +187,12 @@ impl Store {
                     if is_undated(&sent, &record.attributes()?, policies.clock_offset) {
                         state::note_credit_undated(transaction)?;
                     }
-                    let plan = reconcile(&dirty, &Sent { is_accepted: true, ..sent }, record, policies)?;
+                    let sent = Sent { is_accepted: true, ..sent };
+                    let plan = reconcile(&dirty, &sent, record, policies)?;
                     let Some(notices) = write_answer(transaction, apart, &dirty, &plan, now)? else {
                         continue;
                     };
+                    attempt::keep(transaction, &dirty, &sent, &plan, None)?;
                     uploaded.count(&dirty, &plan, notices);
                     let known = dirty.base.as_ref().map(Record::attributes).transpose()?;
                     let told = record.attributes()?;

@@ -263,9 +263,15 @@ impl<'a> Merge<'a> {
         let is_money = three.field == FieldId::STORE_CREDIT_AMOUNTS;
         // What leaves beside a payment is none.
         let is_payment = is_money && sent.credit.is_some();
-        let Some(value) = value.filter(|_| !sent.is_accepted) else {
+        let Some(value) = value else {
             return if sent.is_accepted { Fate::Landed } else { Fate::NotLanded };
         };
+        if sent.is_accepted {
+            // The yes of the store is believed of anything but of money that it shows to be another sum: a cap, cents that it
+            // does not keep, or no payment at all and somebody else's meanwhile.
+            let is_another = is_payment && !has_landed(three.field, base, value, &three.remote);
+            return if is_another { Fate::InDoubt } else { Fate::Landed };
+        }
         if !self.remote.tells(three.field) {
             return if is_money { Fate::InDoubt } else { Fate::NotLanded };
         }

@@ -7,12 +7,12 @@ use proptest::sample::{select, subsequence};
 use rust_decimal::Decimal;
 
 use crate::customer::{
-    Attributes, CustomerId, EditSeq, FieldId, FormValue, Kind, Record, Row, Value, add_credit,
+    Attributes, CustomerId, EditSeq, FieldId, FormValue, Kind, Record, Row, Subject, Value, add_credit,
 };
 use crate::flow::merge::{editable_columns, merge};
 use crate::flow::{
-    Change, ConflictPlan, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Payload, Policies, Policy, Sent,
-    SnapshotPlan, Verdict, diff, reconcile,
+    Change, ConflictPlan, CustomerPlan, Dirty, Keep, Op, OpenConflict, Outcome, Payload, Policies, Policy,
+    Sent, SnapshotPlan, Verdict, diff, reconcile, resolve,
 };
 
 // ---- a till and a server -----------------------------------------------------------------------------------------
@@ -175,6 +175,15 @@ impl Till {
         let (fields, credit, base) = (payload.fields.clone(), payload.credit, payload.base.clone());
         let sent = Sent { up_to: payload.up_to(), fields, credit, base, ..Sent::default() };
         Some((payload, sent))
+    }
+
+    /// A person says of a balance that is held: what the store has is right.
+    pub(super) fn is_in_there(&mut self) {
+        let money = Subject::Field(FieldId::STORE_CREDIT_AMOUNTS);
+        if self.0.open_of(&money).is_some() {
+            let plan = resolve(&self.0, &money, &Keep::Remote, None).unwrap();
+            self.apply(&plan);
+        }
     }
 
     pub(super) fn sync(&mut self, server: &mut Record, policies: &Policies) {
