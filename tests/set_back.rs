@@ -1,6 +1,6 @@
 //! A file that was set back, or copied: what waits in it may have been sent already, and is sent once all the same.
 #![cfg(all(feature = "cli", feature = "sandbox"))]
-#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
 
 mod common;
 
@@ -214,12 +214,74 @@ fn restore_puts_a_backup_back_whatever_log_lies_there() {
 #[test]
 fn a_restore_removes_nothing_that_it_did_not_make() {
     let till = with_a_payment();
-    let copy = beside(&till.path, ".restored");
+    for suffix in [".restored", ".restored-monday", ".restored-0123456789abcdef.db"] {
+        let copy = beside(&till.path, suffix);
+        till.store().backup(&copy).unwrap();
+        let kept = std::fs::read(&copy).unwrap();
+        let restored = till.run(["restore", copy.to_str().unwrap()]);
+        assert_eq!((restored.exit, &restored.json["held"]), (Some(0), &0.into()), "{restored:?}");
+        assert!(std::fs::read(&copy).unwrap() == kept, "{suffix}: the only backup");
+        assert_eq!(till.store().status().unwrap().pending_fields, 2);
+    }
+}
+
+/// SQLite and our locks follow links, and so does a restore: whoever comes by the link, or by the name behind it, finds one till.
+#[cfg(unix)]
+#[test]
+fn a_restore_by_a_link_replaces_what_is_behind_it() {
+    let till = with_a_payment();
+    let (copy, link) = (till.folder.path().join("monday.db"), till.folder.path().join("link.db"));
     till.store().backup(&copy).unwrap();
-    let refused = till.run(["restore", copy.to_str().unwrap()]);
-    assert_eq!((refused.exit, refused.code()), (Some(2), "usage"), "{refused:?}");
-    assert!(Store::open_existing(&copy).unwrap().check().unwrap().is_empty(), "the only backup");
-    assert_eq!(till.store().status().unwrap().pending_fields, 2);
+    till.set(2, "company", "after the backup");
+    std::os::unix::fs::symlink(&till.path, &link).unwrap();
+    let restored = Store::restore(&link, &copy, None).unwrap();
+    assert!(link.is_symlink());
+    assert!(!till.local(2, "company").contains("after the backup"));
+    assert!(restored.replaced.unwrap().to_str().unwrap().contains("till.db.replaced-1"));
+}
+
+/// A program that was killed left a log that the key of the backup does not open.
+#[cfg(feature = "sqlcipher")]
+#[test]
+fn a_log_that_the_key_does_not_open_stays_where_it_is() {
+    use tillsync::{Key, StoreOptions};
+    let key = |text: &str| Some(Key::passphrase(text).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let [living, copy, path] = ["living.db", "copy.db", "till.db"].map(|name| folder.path().join(name));
+    let mut store =
+        Store::open_with(&living, StoreOptions { key: key("the key of today"), ..StoreOptions::default() })
+            .unwrap();
+    store.backup_with_key(&copy, key("the key of monday").as_ref()).unwrap();
+    store.connection().execute_batch("CREATE TABLE mine (x); INSERT INTO mine VALUES (1)").unwrap();
+    for suffix in ["", "-wal"] {
+        std::fs::copy(beside(&living, suffix), beside(&path, suffix)).unwrap();
+    }
+    let log = std::fs::read(beside(&path, "-wal")).unwrap();
+    let refused = Store::restore(&path, &copy, key("the key of monday")).unwrap_err();
+    assert_eq!(refused.code(), "usage");
+    assert!(refused.to_string().contains("till.db-wal"), "{refused}");
+    assert!(std::fs::read(beside(&path, "-wal")).unwrap() == log);
+    let today = StoreOptions { key: key("the key of today"), ..StoreOptions::default() };
+    let mut store = Store::open_with(&path, today).unwrap();
+    store.connection().query_row("SELECT x FROM mine", [], |_| Ok(())).unwrap();
+    let refused = Store::restore(&path, &copy, key("the key of monday")).unwrap_err();
+    assert_eq!(refused.code(), "in_use");
+    drop(store);
+    assert!(Store::restore(&path, &copy, key("the key of monday")).unwrap().replaced.is_some());
+}
+
+/// The backup is encrypted, the file is not: it is asked all the same whether anybody has it open.
+#[cfg(feature = "sqlcipher")]
+#[test]
+fn a_plain_file_that_is_open_is_in_use_whatever_key_the_backup_has() {
+    let till = with_a_payment();
+    let copy = till.folder.path().join("monday.db");
+    let key = tillsync::Key::passphrase("the key of monday").unwrap();
+    till.store().backup_with_key(&copy, Some(&key)).unwrap();
+    let open = till.store();
+    assert_eq!(Store::restore(&till.path, &copy, Some(key.clone())).unwrap_err().code(), "in_use");
+    drop(open);
+    Store::restore(&till.path, &copy, Some(key)).unwrap();
 }
 
 #[test]
@@ -240,4 +302,146 @@ fn what_is_no_backup_is_not_put_back() {
     }
     assert_eq!(till.engine().sync().unwrap().rejected, 0);
     assert_eq!(balance(&till), r#"[{"amount":40}]"#);
+}
+
+// ---- a restore that ends in the middle -----------------------------------------------------------------------------
+
+/// A restore of which each step is seen (`power/steps.c`).
+#[cfg(target_os = "linux")]
+struct Steps(tempfile::TempDir);
+
+#[cfg(target_os = "linux")]
+impl Steps {
+    fn build() -> Steps {
+        let folder = tempfile::tempdir().unwrap();
+        let built = std::process::Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-Wall", "-o"])
+            .arg(folder.path().join("steps.so"))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/power/steps.c"))
+            .status();
+        assert!(built.expect("a C compiler is needed: cc").success());
+        Steps(folder)
+    }
+
+    fn restore(&self, till: &Till, copy: &Path, how: &[(&str, &str)]) -> common::command::Ran {
+        let mut command = till.command(["restore", copy.to_str().unwrap()]);
+        command.env("LD_PRELOAD", self.0.path().join("steps.so")).env("STEPS_OF", &till.path);
+        common::command::Ran::of(&command.envs(how.iter().copied()).output().unwrap())
+    }
+
+    /// What was done, with the names of files alone.
+    fn of(&self, till: &Till, copy: &Path, how: &[(&str, &str)]) -> Vec<String> {
+        let log = self.0.path().join("log");
+        let how = [how, &[("STEPS_LOG", log.to_str().unwrap())]].concat();
+        assert_eq!(self.restore(till, copy, &how).exit, Some(0));
+        let folder = format!("{}/", till.folder.path().display());
+        let steps = std::fs::read_to_string(log).unwrap().replace(&folder, "");
+        steps.lines().map(|step| step.trim_end().replace(folder.trim_end_matches('/'), ".")).collect()
+    }
+}
+
+/// Everything that begins with the name of the file.
+#[cfg(target_os = "linux")]
+fn all_of_it(till: &Till) -> Vec<(PathBuf, Vec<u8>)> {
+    let all = std::fs::read_dir(till.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<_> = all
+        .filter(|path| path.to_str().unwrap().starts_with(till.path.to_str().unwrap()))
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    all.sort();
+    all
+}
+
+/// Between any two of its steps: then the file is the old one, to the byte and with its log, or the new one; nothing of it has two
+/// names; and the next restore goes on as if there had been none.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_restore_that_is_killed_at_any_step_leaves_the_old_file_or_the_new_one() {
+    let steps = Steps::build();
+    let till = with_a_payment();
+    let copy = till.folder.path().join("monday.db");
+    till.store().backup(&copy).unwrap();
+    till.set(2, "company", "after the backup");
+    drop(till.store());
+    let other = rusqlite::Connection::open(till.folder.path().join("other.db")).unwrap();
+    other.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+    let strange = std::fs::read(till.folder.path().join("other.db-wal")).unwrap();
+    let (whole, before) = (std::fs::read(&till.path).unwrap(), all_of_it(&till));
+    let is_old = |path: &Path| {
+        let customer = Store::open_existing(path).unwrap().get(2).unwrap().unwrap().to_json();
+        customer.contains("after the backup")
+    };
+    let disks = [&[][..], &[("STEPS_COPY", "1")]];
+    let cases = [
+        ("nothing", None, disks[0]),
+        ("a log of another file", Some(&strange), disks[0]),
+        ("no links", None, disks[1]),
+    ];
+    for (lies_beside, log, disk) in cases {
+        let (mut old, mut new) = (0, 0);
+        for step in 1.. {
+            all_of_it(&till).iter().for_each(|(path, _)| std::fs::remove_file(path).unwrap());
+            before.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+            if let Some(log) = log {
+                std::fs::write(beside(&till.path, "-wal"), log).unwrap();
+            }
+            let step = step.to_string();
+            let how = [disk, &[("STEPS_KILL", step.as_str())]].concat();
+            if steps.restore(&till, &copy, &how).exit.is_some() {
+                break;
+            }
+            let when = format!("beside it {lies_beside}, killed before step {step}");
+            let opened = Store::open_existing(&till.path).map(drop).map_err(|error| error.code());
+            match (opened, log) {
+                (Ok(()), _) if !is_old(&till.path) => new += 1,
+                (Ok(()), None) | (Err("stray_log"), Some(_)) => {
+                    old += 1;
+                    assert!(std::fs::read(&till.path).unwrap() == whole, "{when}");
+                    assert_eq!(std::fs::read(beside(&till.path, "-wal")).ok().as_ref(), log, "{when}");
+                }
+                (opened, _) => panic!("{when}: {opened:?}"),
+            }
+            use std::os::unix::fs::MetadataExt as _;
+            assert_eq!(till.path.metadata().unwrap().nlink(), 1, "{when}");
+            let again = till.run(["restore", copy.to_str().unwrap()]);
+            assert_eq!(again.exit, Some(0), "{when}: {again:?}");
+            assert!(!is_old(&till.path), "{when}");
+            let aside = beside(&till.path, ".replaced-1");
+            assert_eq!(std::fs::read(beside(&aside, "-wal")).ok().as_ref(), log, "{when}");
+            _ = std::fs::remove_file(beside(&aside, "-wal"));
+            assert!(is_old(&aside), "{when}: what was edited after the backup is there");
+            let left = all_of_it(&till);
+            assert!(!left.iter().any(|(path, _)| path.to_str().unwrap().contains(".restored")), "{when}");
+        }
+        assert!(old > 3 && new > 0, "beside it {lies_beside}: {old} old, {new} new");
+    }
+}
+
+/// What goes aside is on the disk, under its new name, before the old name is the backup's; also where that takes a copy.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_went_aside_is_on_the_disk_before_its_name_goes() {
+    let steps = Steps::build();
+    for how in [&[][..], &[("STEPS_COPY", "1")]] {
+        let till = with_a_payment();
+        let copy = till.folder.path().join("monday.db");
+        till.store().backup(&copy).unwrap();
+        let done = steps.of(&till, &copy, how);
+        let named = |step: &String| step.starts_with("rename") && step.ends_with(" till.db");
+        let named = done.iter().position(named).unwrap();
+        let (before, after) = done.split_at(named);
+        let is_aside = |step: &String| !step.starts_with("sync") && step.ends_with(" till.db.replaced-1");
+        let aside = before.iter().position(is_aside).unwrap_or_else(|| panic!("{done:?}"));
+        if let Some(copied) = before[aside].strip_prefix("rename ").filter(|_| !how.is_empty()) {
+            let copied = format!("sync {}", copied.split(' ').next().unwrap());
+            assert_eq!(before[aside - 1], copied, "{done:?}");
+        }
+        assert_eq!(before[aside].starts_with("link "), how.is_empty(), "{done:?}");
+        assert!(before[aside..].iter().any(|step| step == "sync ."), "{done:?}");
+        assert!(after.iter().any(|step| step == "sync ."), "{done:?}");
+        let logs = ["unlink till.db-wal", "unlink till.db-journal"];
+        assert!(!after.iter().any(|step| logs.contains(&step.as_str())), "{done:?}");
+        let replaced = beside(&till.path, ".replaced-1");
+        assert_eq!(Store::open_existing(replaced).unwrap().status().unwrap().pending_fields, 2);
+    }
 }

@@ -91,27 +91,38 @@ fn find(now: Life, machine: Option<u64>, home: Option<Home>, beside: Option<Life
 impl Store {
     /// Before anything is sent: refuses the payments that wait in a file that was set back or copied, once.
     pub(crate) fn come_home(&mut self, now: DateTime<Utc>) -> Result<Vec<Notice>> {
+        let (notices, life) = self.come_home_to(&self.path.clone(), now)?;
+        if let Some(life) = life {
+            life.leave_beside(&self.path);
+        }
+        Ok(notices)
+    }
+
+    /// The same of a file that will be at `path`; what is to be noted beside it once it is there.
+    pub(super) fn come_home_to(
+        &mut self,
+        path: &Path,
+        now: DateTime<Utc>,
+    ) -> Result<(Vec<Notice>, Option<Life>)> {
         let machine = machine();
         let home = self.state(HOME)?.and_then(|text| Home::read(&text));
         let file = Life::of(&self.connection).map_err(|e| self.error(e))?;
-        let beside = Life::beside(&self.path);
+        let beside = Life::beside(path);
         let found = find(file, machine, home, beside);
         if found == Found::AtHome {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         let here = Home { identity: file.identity, machine };
-        let (notices, life) = self.engine_write(|transaction| {
+        self.engine_write(|transaction| {
             state::write(transaction, HOME, Some(&here.text()))?;
             if found == Found::Moved {
-                return Ok((Vec::new(), file.note(transaction)?));
+                return Ok((Vec::new(), Some(file.note(transaction)?)));
             }
             // Whatever was in this place before is behind from now on.
             let ahead = beside.filter(|life| life.line == file.line).map_or(0, |life| life.sent);
             let life = Life { sent: file.sent.max(ahead), ..file }.moved_on();
-            Ok((hold_payments(transaction, now)?, life.note(transaction)?))
-        })?;
-        life.leave_beside(&self.path);
-        Ok(notices)
+            Ok((hold_payments(transaction, now)?, Some(life.note(transaction)?)))
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::Weak;
 
 use super::lock::Lock;
 use super::open::{refuse_company, refuse_loss, with_suffix};
+use super::restore;
 use crate::descriptors::{FileId, file_id, names};
 use crate::error::{Error, Failure, Result};
 
@@ -28,11 +29,12 @@ pub(super) struct Place {
 impl Place {
     /// Refuses what cannot be a till, before anything of it is opened. None: there is nothing yet.
     pub(super) fn find(path: &Path) -> Result<Option<Place>> {
-        let file = match path.metadata() {
-            Ok(file) => file,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::file(path, &e)),
-        };
+        let Some(mut file) = metadata(path)? else { return Ok(None) };
+        if names(&file) > 1 && restore::end_begun(path)? {
+            // Perhaps another one by now.
+            let Some(now) = metadata(path)? else { return Ok(None) };
+            file = now;
+        }
         if let Some(what) = oddity(&file) {
             return Err(Failure::NotAFile { path: path.to_owned(), what }.into());
         }
@@ -65,6 +67,15 @@ impl Place {
         }
         refuse_loss(&self.path)?;
         refuse_company(&self.path)
+    }
+}
+
+/// None: there is nothing.
+fn metadata(path: &Path) -> Result<Option<Metadata>> {
+    match path.metadata() {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::file(path, &e)),
     }
 }
 
