@@ -5,6 +5,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use common::odd::{Kind, Odd, Told};
@@ -522,21 +523,31 @@ fn an_update_in_doubt_that_is_read_back_without_its_attribute_is_asked_for_again
 
 // ---- older ---------------------------------------------------------------------------------------------------------
 
-/// A node of the store whose clock is half a minute fast has changed Ana's company; then the office changed her phone.
-fn after_a_fast_node() -> Till {
+/// A node of the store whose clock is half a minute fast has changed Ana's company so many seconds ago; then the office changed
+/// her phone.
+fn after_a_fast_node(seconds_ago: i64) -> Till {
     let till = till_with(json!({"phone": "111", "company": "Acme"}));
-    edit_at(&till, 30, &json!({"company": "Fast"}));
-    till.engine().pull(Extent::Changes).unwrap();
-    edit_at(&till, 0, &json!({"phone": "777"}));
+    then_looks_older(&till, seconds_ago, &json!({"phone": "777"}));
     till
+}
+
+/// The next pull asks from an hour ago, so that what happened in between need not be waited for.
+fn then_looks_older(till: &Till, seconds_ago: i64, attributes: &Json) {
+    edit_at(till, 30 - seconds_ago, &json!({"company": "Fast"}));
+    till.engine().pull(Extent::Full).unwrap();
+    assert_eq!(till.local(ANA, "company"), r#""Fast""#);
+    edit_at(till, -seconds_ago, attributes);
+    let connection = rusqlite::Connection::open(&till.path).unwrap();
+    let hour_ago = (Utc::now() - TimeDelta::hours(1)).to_rfc3339();
+    connection.execute("UPDATE state SET value = ?1 WHERE key = 'pull_cursor'", [hour_ago]).unwrap();
 }
 
 #[test]
 fn a_true_change_that_looks_older_because_a_node_was_fast_comes_in_when_it_stays() {
-    let till = after_a_fast_node();
+    let till = after_a_fast_node(100);
     till.engine().pull(Extent::Changes).unwrap();
     assert_eq!(till.local(ANA, "phone"), r#""111""#, "reads may lag");
-    std::thread::sleep(std::time::Duration::from_millis(5_100));
+    std::thread::sleep(Duration::from_millis(5_100));
     till.engine().pull(Extent::Changes).unwrap();
     assert_eq!(till.local(ANA, "phone"), r#""777""#);
     sync(&till);
@@ -547,14 +558,12 @@ fn a_true_change_that_looks_older_because_a_node_was_fast_comes_in_when_it_stays
 #[test]
 fn a_true_change_that_looks_older_and_hides_the_balance_comes_in_too() {
     let till = till_with(json!({"phone": "111", "store_credit_amounts": [{"amount": 50}]}));
-    edit_at(&till, 30, &json!({"company": "Fast"}));
-    till.engine().pull(Extent::Changes).unwrap();
-    edit_at(&till, 0, &json!({"phone": "777", "store_credit_amounts": [{"amount": 0}]}));
+    then_looks_older(&till, 100, &json!({"phone": "777", "store_credit_amounts": [{"amount": 0}]}));
     let odd = Odd::before(&till.sandbox)
         .answer(|_, told| told.customer(ANA, |ana| ana["store_credit_amounts"] = json!([])));
     let through = till.through(&odd);
     through.engine().pull(Extent::Changes).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(5_100));
+    std::thread::sleep(Duration::from_millis(5_100));
     through.engine().pull(Extent::Changes).unwrap();
     assert_eq!(till.local(ANA, "phone"), r#""777""#);
     assert_eq!(till.local(ANA, "store_credit_amounts"), r#"[{"amount":50}]"#);
@@ -562,7 +571,7 @@ fn a_true_change_that_looks_older_and_hides_the_balance_comes_in_too() {
 
 #[test]
 fn nothing_is_sent_over_a_change_that_looks_older() {
-    let till = after_a_fast_node();
+    let till = after_a_fast_node(0);
     till.set(ANA, "phone", "999");
     sync(&till);
     // Within a minute of it the reading may lag: the edit waits, and so would a payment.
@@ -584,5 +593,47 @@ fn a_payment_is_not_lost_to_reads_that_lag_for_long() {
     till.sandbox.with_core(|core| core.set_behaviours(Behaviours::default()));
     assert_eq!(till.engine().sync().unwrap().uploaded_customers, 1);
     assert_eq!(till.remote_value(ANA, "store_credit_amounts"), r#"[{"amount":65}]"#);
+    till.assert_no_violations();
+}
+
+/// The same without an edit that would wait for them: within a minute of a change nothing older becomes the truth, whoever made
+/// the change and whoever asks. A payment made then would stand on what is no more.
+#[test]
+fn what_was_changed_a_moment_ago_is_not_given_up_for_reads_that_lag() {
+    std::thread::scope(|at_once| {
+        at_once.spawn(|| is_not_given_up(Extent::Changes, true));
+        at_once.spawn(|| is_not_given_up(Extent::Full, true));
+        at_once.spawn(|| is_not_given_up(Extent::Changes, false));
+    });
+}
+
+fn is_not_given_up(extent: Extent, is_ours: bool) {
+    let till = till_with(json!({"phone": "111", "store_credit_amounts": [{"amount": 50}]}));
+    let pay = |amount: &str| {
+        till.adjust(ANA, amount);
+        till.engine().sync().unwrap().uploaded_customers
+    };
+    assert_eq!(pay("10"), 1);
+    let before = till.sandbox.customer(ANA as i32).unwrap();
+    std::thread::sleep(Duration::from_millis(1_100));
+    match is_ours {
+        true => assert_eq!(pay("7"), 1),
+        false => {
+            till.office(ANA, json!({"phone": "777", "store_credit_amounts": [{"amount": 67}]}));
+            sync(&till);
+        }
+    }
+    let odd = Odd::before(&till.sandbox)
+        .answer(move |_, told| told.customer(ANA, |customer| *customer = before.clone()));
+    let lagging = till.through(&odd);
+    lagging.engine().pull(extent).unwrap();
+    std::thread::sleep(Duration::from_millis(5_100));
+    lagging.engine().pull(extent).unwrap();
+    assert_eq!(till.local(ANA, "store_credit_amounts"), r#"[{"amount":67}]"#, "{extent:?} {is_ours}");
+    till.adjust(ANA, "5");
+    assert_eq!(lagging.engine().sync().unwrap().uploaded_customers, 0, "it waits");
+    odd.calm();
+    sync(&till);
+    assert_eq!(till.remote_value(ANA, "store_credit_amounts"), r#"[{"amount":72}]"#);
     till.assert_no_violations();
 }

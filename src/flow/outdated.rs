@@ -25,8 +25,9 @@ pub fn is_outdated(known: &Attributes<'_>, told: &Attributes<'_>, server_now: Op
     told < known && server_now.is_none_or(|now| known <= now + CLOCKS_DIFFER)
 }
 
-/// Whether what is `known` of a customer is so new that a reading which lags may not show it yet. Who asks for everything
-/// believes what is older, for a store that was set back; not at the cost of edits that stand on an update of a moment ago.
+/// Whether what is `known` of a customer is so new that a reading which lags may not show it yet. Then an older one is not the
+/// truth however often it comes, whoever asks and whether there are edits or not: what is edited next would stand on it. Who asks
+/// for everything, for a store that was set back, is believed a minute later, by itself: it is remembered, and asked for again.
 pub fn may_not_show_yet(known: &Attributes<'_>, server_now: Option<DateTime<Utc>>) -> bool {
     let known = known.text(FieldId::DATE_MODIFIED).and_then(moment);
     known.zip(server_now).is_some_and(|(known, now)| known + LAGS_AT_MOST >= now)

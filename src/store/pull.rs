@@ -430,7 +430,7 @@ fn take(
     let record = Record::new(body);
     let old = old.map(Record::new);
     let reading = match &old {
-        Some(old) => Reading::of(attributes, &old.attributes()?, is_edited, judging),
+        Some(old) => Reading::of(attributes, &old.attributes()?, judging),
         None => Reading::default(),
     };
     let is_confirmed = reading.is_doubtful(id, &older.borrow()) && older.borrow_mut().is_truth(id, body, now);
@@ -479,7 +479,7 @@ fn take(
 struct Reading {
     /// It is older than what is known, and that is not to be believed at once.
     lags: bool,
-    /// However often it comes: what stands on an update of a moment ago is not given up for it.
+    /// However often it comes: what was written a moment ago is not given up for it, whoever wrote it.
     may_lag: bool,
     /// It shows no amounts where there was one.
     hides: bool,
@@ -488,9 +488,9 @@ struct Reading {
 }
 
 impl Reading {
-    fn of(told: &Attributes<'_>, known: &Attributes<'_>, is_edited: bool, judging: Judging<'_>) -> Reading {
+    fn of(told: &Attributes<'_>, known: &Attributes<'_>, judging: Judging<'_>) -> Reading {
         let is_old = is_outdated(known, told, judging.server_now);
-        let may_lag = is_old && is_edited && may_not_show_yet(known, judging.server_now);
+        let may_lag = is_old && may_not_show_yet(known, judging.server_now);
         Reading {
             lags: is_old && (may_lag || !judging.believes_older),
             may_lag,
