@@ -70,7 +70,7 @@ pub use rusqlite;
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
-    Conflict, DecisionRow, EditBuilder, Fate, HeldUp, Holder, JournalRow, Kept, LastError, LogState,
+    Conflict, DecisionRow, EditBuilder, Fate, Found, HeldUp, Holder, JournalRow, Kept, LastError, LogState,
     PastSync, Receipt, Rejected, Restored, SetAside, Status, Store, StoreOptions, SyncState, SyncStatus,
     Unjournaled,
 };

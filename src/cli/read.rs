@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tillsync::{
-    Attributes, CustomerId, DecisionRow, EditSeq, FieldId, FormValue, JournalRow, Record, Row, Store,
+    Attributes, CustomerId, DecisionRow, EditSeq, FieldId, FormValue, Found, JournalRow, Record, Row, Store,
     SyncState, SyncStatus, Value,
 };
 
@@ -81,11 +81,12 @@ fn with_store(field: FieldId, row: &Row, theirs: Option<&Attributes<'_>>) -> Str
 
 /// Find customers by name, email, phone, company
 ///
-/// Those of which one of these begins with the text.
+/// Those in which there are words that begin with the words given, in any order, without regard to case and accents. A phone is
+/// found by the beginning of its number, with or without the country's. Names come first, and edits are found at once.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync find 'ana li' --limit 5")]
 pub(super) struct Find {
-    /// How the name, email, phone or company begins
+    /// Words, or their beginnings
     text: String,
     /// The most customers to list
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -94,14 +95,14 @@ pub(super) struct Find {
 
 impl Find {
     pub(super) fn run(self, till: &Till) -> Done {
-        let rows = till.store()?.find(&self.text, self.limit)?;
-        let found = rows.iter().map(|row| render::raw(row.to_json())).collect::<Result<Vec<_>, _>>()?;
-        till.out.answer(&found, || found_in_words(&rows))?;
+        let Found { customers, more } = till.store()?.find(&self.text, self.limit)?;
+        let found = customers.iter().map(|row| render::raw(row.to_json())).collect::<Result<Vec<_>, _>>()?;
+        till.out.answer(&found, || found_in_words(&customers, more))?;
         Ok(Exit::Done)
     }
 }
 
-fn found_in_words(rows: &[Row]) -> String {
+fn found_in_words(rows: &[Row], more: bool) -> String {
     if rows.is_empty() {
         return "Nobody was found.".to_owned();
     }
@@ -115,7 +116,12 @@ fn found_in_words(rows: &[Row]) -> String {
         let [email, phone, company] = ["email", "phone", "company"].map(|name| cell(row, name));
         [row.id().to_string(), render::name(row), email, phone, company]
     });
-    render::table(["customer", "name", "email", "phone", "company"], lines)
+    let table = render::table(["customer", "name", "email", "phone", "company"], lines);
+    if more {
+        format!("{table}\n\nThere are more: another word finds fewer, --limit shows more.")
+    } else {
+        table
+    }
 }
 
 // ---- diff --------------------------------------------------------------------------------------------------------

@@ -209,11 +209,21 @@ fn show(till: &Till, request: &ShowRequest) -> Answer {
     json(&Shown { customer, snapshot, pending: store.pending(request.id)? })
 }
 
-request! { FindRequest { text: String, limit: Option<usize> } }
+request! { FindRequest { text: String, limit: Option<usize>, with_more: Option<bool> } }
+
+#[derive(Serialize)]
+struct FoundWithMore {
+    customers: Vec<Box<RawValue>>,
+    more: bool,
+}
 
 fn find(till: &Till, request: &FindRequest) -> Answer {
-    let rows = till.store().find(&request.text, request.limit.unwrap_or(FIND_AT_MOST))?;
-    json(&rows.iter().map(|row| raw(row.to_json())).collect::<Result<Vec<_>, _>>()?)
+    let found = till.store().find(&request.text, request.limit.unwrap_or(FIND_AT_MOST))?;
+    let customers = found.customers.iter().map(|row| raw(row.to_json())).collect::<Result<Vec<_>, _>>()?;
+    match request.with_more {
+        Some(true) => json(&FoundWithMore { customers, more: found.more }),
+        _ => json(&customers),
+    }
 }
 
 request! { DiffRequest { ids: Option<Vec<i64>> } }

@@ -26,7 +26,7 @@ use serde_json::value::RawValue;
 use super::Refusal;
 use super::till::{Till, lock};
 use crate::error::{Error, Failure, Result};
-use crate::store::{Found, Parameters, Store};
+use crate::store::{Parameters, Store, Table};
 
 /// For so long a statement waits for another thread's transaction.
 const WAIT: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ pub(crate) fn query(till: &Till, sql: &str, parameters: Option<&str>) -> Result<
     let parameters = parse(parameters.map_or("", str::trim))?;
     till.refuse_company()?;
     let (found, in_transaction) = till.desk().query(till, sql, &parameters)?;
-    let Found { columns, rows, changes } = &found;
+    let Table { columns, rows, changes } = &found;
     let rows = rows.iter().map(|row| row.iter().map(Shown).collect()).collect();
     let answer = Answer { columns, rows, changes: *changes, in_transaction };
     serde_json::to_string(&answer).map_err(|e| Error::from(Failure::Unexpected(format!("JSON: {e}"))).into())
@@ -68,7 +68,7 @@ impl Desk {
         self.is_free.notify_all();
     }
 
-    fn query(&self, till: &Till, sql: &str, parameters: &Parameters) -> Result<(Found, bool)> {
+    fn query(&self, till: &Till, sql: &str, parameters: &Parameters) -> Result<(Table, bool)> {
         self.take_turn(till)?;
         // Given on whatever happens, a panic too.
         let _turn = Given(self);

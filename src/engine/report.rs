@@ -162,6 +162,7 @@ impl Counts {
 impl<R: Remote> SyncEngine<R> {
     pub(super) fn report(&mut self) -> Result<SyncReport> {
         self.prune()?;
+        self.index_for_search()?;
         self.wipe_log()?;
         let (rejected, conflicts) = self.store.waiting()?;
         spans::waiting(rejected, conflicts);
@@ -186,6 +187,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     pub(super) fn pull_report(&mut self) -> Result<PullReport> {
+        self.index_for_search()?;
         let (_, conflicts) = self.store.waiting()?;
         let counts = &self.counts;
         Ok(PullReport {
@@ -258,6 +260,12 @@ impl<R: Remote> SyncEngine<R> {
             }
         }
         Ok(())
+    }
+
+    /// Once somebody has searched, everybody is found by words. Whoever stops a sync does not wait for that.
+    fn index_for_search(&mut self) -> Result<()> {
+        let stopper = self.stopper.clone().unwrap_or_default();
+        self.store.index_for_search(|| !stopper.is_stopped())
     }
 
     /// A reader that stays makes the log grow for ever: told when it has been there for a while, and not at every sync.

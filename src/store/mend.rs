@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Failed, Store, aside, dirty, edit, pull, row, schema, state};
+use super::{Failed, Store, aside, dirty, edit, pull, row, schema, search, state};
 use crate::customer::{CustomerId, FieldId, Row, Value};
 use crate::error::{Failure, Result};
 use crate::flow::{Change, Dirty, balance_by_journal};
@@ -141,6 +141,7 @@ fn bring_some_back(connection: &Connection, after: i64) -> Result<Option<(usize,
     for id in ids.iter().copied().map(CustomerId) {
         let Some(base) = dirty::load_snapshot(connection, id)? else { continue };
         pull::insert_row(connection, &base.attributes()?)?;
+        search::note_rows(connection, [id])?;
         let Some(dirty) = dirty::load(connection, id)? else { continue };
         for (field, expected) in untold(connection, &dirty)? {
             row::overwrite(connection, id, &[(field, row::cell(&expected))])?;

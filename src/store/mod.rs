@@ -10,6 +10,7 @@
 //! | `place`, `stray` | whether it is what it was, where it was; whether a log beside it is its own |
 //! | `lock` | the right to sync a file, or to be its worker |
 //! | `edit`, `read`, `history` | what an app does |
+//! | `search` | customers by words, as one types |
 //! | `prune` | what settled long ago goes, and what is personal of customers that are gone |
 //! | `mend` | edits that were made while our triggers were not there |
 //! | `backup`, `restore` | a copy of the file while it is in use; one that is put back |
@@ -60,6 +61,7 @@ mod restore;
 mod room;
 mod row;
 mod schema;
+mod search;
 mod state;
 mod steps;
 mod stray;
@@ -87,10 +89,11 @@ pub use mend::Unjournaled;
 pub use prune::Kept;
 pub(crate) use pull::{Judging, LAST_FULL_PULL, PageKind, Taken};
 #[cfg(feature = "ffi")]
-pub(crate) use query::{Found, Parameters};
+pub(crate) use query::{Parameters, Table};
 pub use read::{DecisionRow, JournalRow, Status};
 pub use receipt::{Fate, Receipt};
 pub use restore::Restored;
+pub use search::Found;
 pub(crate) use state::{FullPull, PullClock};
 pub(crate) use syncs::{Ended, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::log::WIPE_DUE;
 use super::polite::LONG;
-use super::{Failed, Store, aside, held_up, row};
+use super::{Failed, Store, aside, held_up, row, search};
 use crate::clock::stamp;
 use crate::customer::{CustomerId, EditError, EditSeq};
 use crate::error::{Error, Failure, Result};
@@ -199,6 +199,7 @@ impl Store {
                     others = remove(transaction, rows, began, |transaction, _| {
                         row::remove(transaction, "customer", id)
                     })?;
+                    search::forget(transaction, id)?;
                     // It was the last.
                     others.looked_at = 0;
                 }

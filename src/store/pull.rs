@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_ite
 use super::apply::{apply, insert_snapshot, refuse_ignored, update_snapshot};
 use super::held_up::Apart;
 use super::row::{self, RawCell};
-use super::{Failed, FullPull, PullClock, Store, aside, attempt, dirty, state};
+use super::{Failed, FullPull, PullClock, Store, aside, attempt, dirty, search, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
@@ -106,7 +106,7 @@ impl Store {
     ) -> Result<Taken> {
         self.in_open_pages(|transaction| {
             let edited = edited(transaction, part)?;
-            let (mut taken, mut new) = (Taken::default(), 0);
+            let (mut taken, mut new) = (Taken::default(), Vec::new());
             let known_older = older_readings(transaction)?;
             let older = RefCell::new(known_older.clone());
             for (attributes, body) in part {
@@ -122,9 +122,12 @@ impl Store {
                 if news != News::Nothing {
                     taken.changed.push(attributes.id());
                 }
-                new += i64::from(news == News::Customer);
+                if news == News::Customer {
+                    new.push(attributes.id());
+                }
             }
-            state::count_snapshot(transaction, new)?;
+            state::count_snapshot(transaction, i64::try_from(new.len()).unwrap_or(i64::MAX))?;
+            search::note_rows(transaction, new)?;
             let older = older.into_inner();
             if older != known_older {
                 note_older_readings(transaction, &older)?;

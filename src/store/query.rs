@@ -21,7 +21,7 @@ pub(crate) enum Parameters {
 
 /// What a statement answered.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct Table {
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Vec<Cell>>,
     /// Rows that it inserted, changed or deleted itself; not those of triggers.
@@ -42,7 +42,7 @@ impl Store {
     }
 
     /// Carries out one statement to its end.
-    pub(crate) fn query(&mut self, sql: &str, parameters: &Parameters) -> Result<Found> {
+    pub(crate) fn query(&mut self, sql: &str, parameters: &Parameters) -> Result<Table> {
         let before = self.connection.total_changes();
         let run = || {
             let mut statement = self.connection.prepare_cached(sql)?;
@@ -58,7 +58,7 @@ impl Store {
         let (columns, rows) = run().map_err(|failed| self.query_error(failed))?;
         let has_changed = self.connection.total_changes() != before;
         let changes = if has_changed { self.connection.changes() } else { 0 };
-        Ok(Found { columns, rows, changes })
+        Ok(Table { columns, rows, changes })
     }
 
     fn query_error(&self, failed: Misfit) -> Error {

@@ -1,15 +1,13 @@
 //! What an app reads: customers, the journal, and how things stand. Never waits for the network.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Row as SqlRow, params};
+use rusqlite::Row as SqlRow;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Store, SyncStatus, dirty, history};
+use super::{Store, SyncStatus, dirty, history, search};
 use crate::customer::{CustomerId, EditSeq, Record, Row};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::flow::Outcome;
 
 /// A row of the journal.
@@ -116,19 +114,6 @@ impl Store {
     /// When the file cannot be read.
     pub fn snapshot(&self, id: impl Into<CustomerId>) -> Result<Option<Record>> {
         dirty::load_snapshot(&self.connection, id.into()).map_err(|e| self.error(e))
-    }
-
-    /// At most `limit` customers whose email, phone, first name, last name or company begins with `text`, or whose
-    /// first name is its first word and whose last name begins with the rest. Case does not matter for ASCII letters;
-    /// of others it is tried as given, in small and in capital letters, and capitalised.
-    ///
-    /// # Errors
-    /// When the file cannot be read; usage, when the limit is more than SQLite can count to.
-    pub fn find(&self, text: &str, limit: usize) -> Result<Vec<Row>> {
-        if i64::try_from(limit).is_err() {
-            return Err(Error::usage(format!("the limit {limit} is more than {}", i64::MAX)));
-        }
-        find(&self.connection, text.trim(), limit).map_err(|e| self.error(e))
     }
 
     /// How things stand.
@@ -246,80 +231,13 @@ fn time_of(text: &str) -> Option<DateTime<Utc>> {
     Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
 }
 
-// ---- find --------------------------------------------------------------------------------------------------------
-
-/// The columns that are searched; each has an index that ignores the case of ASCII letters.
-const SEARCHED: [&str; 5] = ["email", "phone", "last_name", "first_name", "company"];
-
-fn find(connection: &Connection, text: &str, limit: usize) -> rusqlite::Result<Vec<Row>> {
-    let mut ids = BTreeSet::new();
-    if text.is_empty() || limit == 0 {
-        return Ok(Vec::new());
-    }
-    for spelling in spellings(text) {
-        for column in SEARCHED {
-            collect(connection, &by_prefix(column), params![spelling, end_of(&spelling), limit], &mut ids)?;
-        }
-        if let Some((first, last)) = spelling.split_once(' ') {
-            collect(connection, BY_FULL_NAME, params![first, last, end_of(last), limit], &mut ids)?;
-        }
-    }
-    let rows = ids.into_iter().take(limit).map(|id| dirty::load_row(connection, id));
-    rows.filter_map(Result::transpose).collect()
-}
-
-/// What is asked most, by names of its own; a question of each kind of search.
+/// What is asked most, by names of its own.
 pub(super) fn questions() -> Vec<(&'static str, String)> {
     let mut questions = vec![
         ("pending", history::UNSETTLED.to_owned()),
         ("log", history::OF_ALL.to_owned()),
         ("log of a customer", history::OF_ONE.to_owned()),
-        ("find a full name", BY_FULL_NAME.to_owned()),
     ];
-    questions.extend(SEARCHED.map(|column| (column, by_prefix(column))));
+    questions.extend(search::asked_most());
     questions
-}
-
-fn by_prefix(column: &str) -> String {
-    format!(
-        "SELECT id FROM customer
-         WHERE {column} >= ?1 COLLATE NOCASE AND {column} < ?2 COLLATE NOCASE
-         LIMIT ?3"
-    )
-}
-
-const BY_FULL_NAME: &str = "SELECT id FROM customer
-     WHERE first_name = ?1 COLLATE NOCASE
-       AND last_name >= ?2 COLLATE NOCASE AND last_name < ?3 COLLATE NOCASE
-     LIMIT ?4";
-
-/// No text that begins with `prefix` comes after this one.
-fn end_of(prefix: &str) -> String {
-    format!("{prefix}\u{10ffff}")
-}
-
-fn spellings(text: &str) -> BTreeSet<String> {
-    let mut spellings = BTreeSet::from([text.to_owned()]);
-    if !text.is_ascii() {
-        let capitalised = |word: &str| {
-            let mut letters = word.chars();
-            letters.next().map_or_else(String::new, |first| {
-                first.to_uppercase().chain(letters.flat_map(char::to_lowercase)).collect()
-            })
-        };
-        let words: Vec<String> = text.split(' ').map(capitalised).collect();
-        spellings.extend([text.to_lowercase(), text.to_uppercase(), words.join(" ")]);
-    }
-    spellings
-}
-
-fn collect(
-    connection: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-    ids: &mut BTreeSet<CustomerId>,
-) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut found = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?)))?;
-    found.try_for_each(|id| id.map(|id| _ = ids.insert(id)))
 }
