@@ -63,7 +63,7 @@ fn walks(connection: &Connection, statements: &[String]) -> BTreeSet<String> {
 }
 
 /// What may be walked through: it holds what is unsettled, open or on its way, and one row for each setting.
-const SMALL: [&str; 18] = [
+const SMALL: [&str; 19] = [
     "SCAN CONSTANT ROW",
     "SCAN journal USING INDEX journal_unsettled",
     "SCAN journal USING COVERING INDEX journal_unsettled",
@@ -85,6 +85,7 @@ const SMALL: [&str; 18] = [
     "SCAN customer_search VIRTUAL TABLE INDEX 0:M5",
     // Once for each change of it.
     "SCAN sqlite_schema",
+    "SCAN pragma_index_info VIRTUAL TABLE INDEX 0:",
 ];
 
 fn assert_no_walk(till: &Till, statements: &[String]) {
@@ -99,7 +100,7 @@ fn a_first_pull_runs_four_statements_a_customer() {
     let (mut engine, watch) = watched(&till);
     engine.pull(Extent::Changes).unwrap();
     let count = watch.take().len();
-    assert!((3_960..4_220).contains(&count), "{count}");
+    assert!((3_960..4_260).contains(&count), "{count}");
     assert_eq!(till.gets(), 4);
 }
 
@@ -109,7 +110,7 @@ fn a_page_with_nothing_new_runs_two_statements_a_customer() {
     let (mut engine, watch) = watched(&till);
     engine.pull(Extent::Full).unwrap();
     let statements = watch.take();
-    assert!((2_000..2_200).contains(&statements.len()), "{}", statements.len());
+    assert!((2_000..2_260).contains(&statements.len()), "{}", statements.len());
 }
 
 #[test]
