@@ -631,6 +631,83 @@ fn refused_payments_are_retried_and_given_up_row_by_row() {
     }
 }
 
+/// The balance is set to 20, over 50, and refused.
+fn set_and_refused() -> (Odd, Till) {
+    let till = with_balance("50");
+    let mut is_first = true;
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        let no = json!({"status": 422, "title": "no", "errors": {}});
+        (asked.is_put() && std::mem::take(&mut is_first)).then(|| Told::json_of(422, &no))
+    });
+    till.set(ANA, MONEY, r#"[{"amount":20}]"#);
+    let through = till.through(&odd);
+    sync(&through);
+    assert_eq!(outcomes(&till), ["rejected"]);
+    (odd, through)
+}
+
+#[test]
+fn a_balance_that_was_set_and_refused_is_held_when_it_is_retried_over_another() {
+    for (keep, balance) in [(Keep::Local, 16.0), (Keep::Remote, 296.0)] {
+        let (_odd, till) = set_and_refused();
+        office(&till, "300");
+        sync(&till);
+        check(&till, 300.0, 300.0);
+        till.store().retry(Some(ANA.into())).unwrap();
+        let open = conflict(&till);
+        assert_eq!([amount(&open.base), amount(&open.local), amount(&open.remote)], [50.0, 20.0, 300.0]);
+        check(&till, 20.0, 300.0);
+        till.adjust(ANA, "-4");
+        sync(&till);
+        assert_eq!(outcomes(&till), ["held", "pending"]);
+        till.store().resolve_seen(ANA, MONEY, &keep, &conflict(&till).stamp, Some("bo")).unwrap();
+        sync(&till);
+        check(&till, balance, balance);
+    }
+}
+
+#[test]
+fn a_payment_that_landed_since_a_balance_was_refused_is_not_undone_by_a_retry() {
+    let (_odd, till) = set_and_refused();
+    let refused = refused(&till)[0].seq;
+    till.adjust(ANA, "2");
+    sync(&till);
+    check(&till, 52.0, 52.0);
+    till.adjust(ANA, "-1");
+    till.store().retry_row(refused).unwrap();
+    check(&till, 19.0, 52.0);
+    sync(&till);
+    assert_eq!(outcomes(&till), ["held", "uploaded", "pending"]);
+    till.store().discard_row(refused, Some("bo")).unwrap();
+    sync(&till);
+    check(&till, 51.0, 51.0);
+    assert_eq!(till.store().status().unwrap().conflicts, 0);
+}
+
+#[test]
+fn a_balance_that_was_set_and_refused_is_sent_when_it_is_retried_over_the_same() {
+    for before in ["", "5"] {
+        let till = with_balance("50");
+        let mut is_first = true;
+        let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+            let no = json!({"status": 422, "title": "no", "errors": {}});
+            (asked.is_put() && std::mem::take(&mut is_first)).then(|| Told::json_of(422, &no))
+        });
+        // Perhaps over a payment that had not arrived.
+        if !before.is_empty() {
+            till.adjust(ANA, before);
+        }
+        till.set(ANA, MONEY, r#"[{"amount":20}]"#);
+        let through = till.through(&odd);
+        sync(&through);
+        till.adjust(ANA, "2");
+        till.store().retry_row(refused(&till).last().unwrap().seq).unwrap();
+        let report = sync(&through);
+        check(&till, 22.0, 22.0);
+        assert_eq!(report.conflicts, 0, "{before}");
+    }
+}
+
 #[test]
 fn a_refused_payment_of_somebody_who_was_changed_meanwhile_is_held() {
     let till = with_balance("50");

@@ -5,6 +5,7 @@
 //! system's own count, and only how it grows: eight times the input costs about eight times as much, and sixty-four
 //! times where somebody looks through everything for each part of it.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use chrono::DateTime;
@@ -126,7 +127,7 @@ fn very_many_payments_of_one_customer() {
         let ops = (1..=count).map(|seq| op(seq, FieldId::STORE_CREDIT_AMOUNTS, change(), refused, None));
         till(r#"{"id":42,"store_credit_amounts":[{"amount":5}]}"#, ops.collect())
     };
-    check("tried again", payments, |dirty| retry(dirty, None).unwrap());
+    check("tried again", payments, |dirty| retry(dirty, None, &BTreeMap::new()).unwrap());
     check("given up", payments, |dirty| discard(dirty, &Discarded::All, None).unwrap());
 }
 

@@ -237,7 +237,8 @@ impl Store {
     }
 
     /// Sends rejected edits again with the next sync: of one customer, or of all. Payments count again in the working
-    /// copy. Returns how many fields those were.
+    /// copy. A balance that was set is in conflict instead where the store has moved on from what it was set over. Returns how
+    /// many fields those were.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -259,7 +260,8 @@ impl Store {
         })
     }
 
-    /// Sends one rejected edit again with the next sync, by its place in the journal. Returns how many fields that were: 1.
+    /// Sends one rejected edit again with the next sync, by its place in the journal, as [`Store::retry`] does. Returns how many
+    /// fields that were: 1.
     ///
     /// # Errors
     /// When that edit is not rejected.
@@ -503,10 +505,26 @@ fn value_before(connection: &Connection, seq: EditSeq) -> rusqlite::Result<Optio
         .map(Option::flatten)
 }
 
+/// What the working copy had before each balance that was set, and refused.
+fn balances_before(connection: &Connection, id: CustomerId) -> rusqlite::Result<BTreeMap<EditSeq, Value>> {
+    let kind = FieldId::STORE_CREDIT_AMOUNTS.kind();
+    connection
+        .prepare_cached(
+            "SELECT seq, was
+             FROM journal INDEXED BY journal_unsettled
+             WHERE customer_id = ?1 AND settled_at IS NULL AND outcome = 'rejected'
+               AND field = 'store_credit_amounts' AND op = 'set'",
+        )?
+        .query_map([id.0], |row| {
+            Ok((EditSeq(row.get(0)?), Value::from_json(kind, &row.get::<_, String>(1)?)))
+        })?
+        .collect()
+}
+
 /// Frees refused edits of a customer. Returns how many fields those were.
 fn free(transaction: &Transaction<'_>, id: CustomerId, only: Option<EditSeq>) -> Result<usize, Failed> {
     let Some(dirty) = dirty::load(transaction, id)? else { return Ok(0) };
-    let plan = retry(&dirty, only)?;
+    let plan = retry(&dirty, only, &balances_before(transaction, id)?)?;
     let fields = fields_of(&dirty, &plan);
     apply(transaction, &dirty, &plan, Utc::now())?;
     if fields > 0 {

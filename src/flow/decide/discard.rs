@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Plan, as_seen, covered_and_later, put, refuse, refuse_in_flight, settle, stored};
 use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Record, Subject, Value};
 use crate::flow::merge::{brought_together, edited_as, entries};
-use crate::flow::money::{balance, recount};
+use crate::flow::money::{balance, on_top_of_set, recount, same_balance, without};
 use crate::flow::{
     CannotDecide, Change, ConflictPlan, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement,
     SnapshotPlan,
@@ -27,16 +27,68 @@ pub enum Discarded {
     },
 }
 
-/// Sends refused edits again: all of a customer, or one. A payment counts again in the working copy.
+/// Sends refused edits again: all of a customer, or one. A payment counts again in the working copy. A balance that was set is
+/// held where the store has moved on from what it stood on; `stood_on`: what the working copy had before each of those.
 ///
 /// # Errors
 /// When the snapshot is no customer.
-pub fn retry(dirty: &Dirty, only: Option<EditSeq>) -> Result<CustomerPlan, BadRecord> {
+pub fn retry(
+    dirty: &Dirty,
+    only: Option<EditSeq>,
+    stood_on: &BTreeMap<EditSeq, Value>,
+) -> Result<CustomerPlan, BadRecord> {
     let mut plan = CustomerPlan::nothing(dirty.id);
     let is_meant = |op: &&Op| op.outcome == Some(Outcome::Rejected) && only.is_none_or(|only| only == op.seq);
     plan.settle = dirty.ops.iter().filter(is_meant).map(|op| Settlement::new(op.seq, None)).collect();
     recount(dirty, &mut plan)?;
+    hold_set(dirty, stood_on, &mut plan)?;
     Ok(plan)
+}
+
+/// A balance that was set and refused has left the working copy, so no pull brought it together with what the store has now:
+/// that is done when it comes back. What moved in between, a payment of this till's too, is not overwritten unseen; what was
+/// adjusted since goes on top of whatever is decided.
+fn hold_set(
+    dirty: &Dirty,
+    stood_on: &BTreeMap<EditSeq, Value>,
+    plan: &mut CustomerPlan,
+) -> Result<(), BadRecord> {
+    const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
+    let returning: BTreeSet<EditSeq> = plan.settle.iter().map(|settlement| settlement.seq).collect();
+    let counted: Vec<&Op> =
+        dirty.ops_of(CREDIT).filter(|op| op.is_counted() || returning.contains(&op.seq)).collect();
+    let (covered, later) = on_top_of_set(&counted);
+    let set = covered.last().filter(|set| returning.contains(&set.seq));
+    let was = set.and_then(|set| stood_on.get(&set.seq));
+    let (Some((set, was)), Some(theirs), None) =
+        (set.zip(was), stored(dirty, CREDIT)?, dirty.open_of_field(CREDIT))
+    else {
+        return Ok(());
+    };
+    let Change::Balance(value) = &set.change else { return Ok(()) };
+    // It was made over payments that had not arrived.
+    let unsettled: Vec<&Op> = dirty.ops_of(CREDIT).filter(|op| op.seq < set.seq).collect();
+    let as_it_was = [Some(was.clone()), without(was, &unsettled), Some(value.clone())];
+    if as_it_was.iter().flatten().any(|was| same_balance(was, &theirs)) {
+        return Ok(());
+    }
+    plan.settle.retain(|settlement| covered.iter().all(|op| op.seq != settlement.seq));
+    settle(plan, &covered, Outcome::Held);
+    plan.conflicts.push(ConflictPlan::Record {
+        subject: Subject::Field(CREDIT),
+        base: was.to_json(),
+        local: value.to_json(),
+        remote: theirs.to_json(),
+        policy: "hold",
+        resolution: None,
+        result: None,
+        author: set.author.clone(),
+        seq: Some(set.seq),
+    });
+    let total = balance(value, later);
+    plan.columns.retain(|(field, _)| *field != CREDIT);
+    plan.columns.extend(total.filter(|total| total != dirty.row.get(CREDIT)).map(|total| (CREDIT, total)));
+    Ok(())
 }
 
 /// Gives edits up: the working copy goes back to what the store has, but for what was edited since a conflict was shown.
