@@ -79,6 +79,36 @@ fn a_200_that_shows_the_values_of_before_and_did_it_is_read_back_and_has_landed(
     assert_arrived(&till, ids);
 }
 
+// ---- 422, and whom it means ---------------------------------------------------------------------------------------
+
+/// One of ten is bad, and the refusal names nobody. Only a payment that may have landed, or a refusal that is not the API's, is left
+/// alone for the grace first; the rest is split at once.
+#[test]
+fn a_refusal_is_split_at_once_unless_something_may_have_landed_that_must_not_be_sent_twice() {
+    let nameless =
+        || Told::json_of(422, &json!({"status": 422, "title": "one of these is bad", "errors": {}}));
+    for (pays, is_html, waits) in [(false, false, false), (true, false, true), (false, true, true)] {
+        let till = till(10);
+        let mut is_first = true;
+        let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+            let is_refused = asked.is_put() && asked.ids().contains(&7);
+            let is_first = is_refused && std::mem::take(&mut is_first);
+            is_refused.then(|| if is_first && is_html { Told::html(422) } else { nameless() })
+        });
+        let mut through = over(&till, &odd);
+        through.options.upload.grace_ms = 1_500;
+        edit_all(&till);
+        if pays {
+            till.adjust(2, "10");
+        }
+        let began = Instant::now();
+        let report = sync(&through);
+        let took = began.elapsed();
+        assert_eq!((report.uploaded_customers, report.rejected), (9, 1), "{report:?}");
+        assert_eq!(took >= Duration::from_millis(1_500), waits, "{took:?}, {pays} {is_html}");
+    }
+}
+
 // ---- records that are older than what is known -------------------------------------------------------------------
 
 #[test]

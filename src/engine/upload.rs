@@ -10,8 +10,8 @@ use crate::api::{Remote, Request};
 use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
-    Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, ReadFailure, SentRow, Step, Ticket,
-    ToSend, Trouble, Upload, Write, judge_get, judge_put, order_emails,
+    Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
+    Ticket, ToSend, Trouble, Upload, Write, judge_get, judge_put, order_emails,
 };
 use crate::store::{Planned, Prepared, Uploaded};
 
@@ -299,6 +299,7 @@ impl<R: Remote> SyncEngine<R> {
         let committed = Committed {
             customers: payloads.iter().map(|payload| (payload.id, payload.to_json().len())).collect(),
             adjusting: adjusts.map(|payload| payload.id).collect(),
+            pays: payloads.iter().any(Payload::is_of_money),
             left: prepared.left,
         };
         if !payloads.is_empty() {

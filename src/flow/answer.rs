@@ -157,6 +157,8 @@ pub enum PutVerdict {
         rejections: Vec<Rejection>,
         /// The server's words, for what it does not name.
         words: String,
+        /// It speaks as the API does, which has judged the content then, and is done with it.
+        is_the_apis: bool,
     },
     /// More than one call may carry.
     TooLarge {
@@ -269,7 +271,11 @@ fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict
 
 fn refused(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict {
     let errors = parsed::<Refusal<'_>>(&answer.body).map(|refusal| refusal.errors).unwrap_or_default();
-    PutVerdict::Refused { rejections: rejections(&errors, sent, secrets), words: words(answer, secrets) }
+    PutVerdict::Refused {
+        rejections: rejections(&errors, sent, secrets),
+        words: words(answer, secrets),
+        is_the_apis: is_the_apis(&answer.body),
+    }
 }
 
 // ---- the server's words ------------------------------------------------------------------------------------------
@@ -544,7 +550,7 @@ mod tests {
             (".customer_update", None),
             ("5.email", None),
         ] {
-            let PutVerdict::Refused { rejections, words } =
+            let PutVerdict::Refused { rejections, words, .. } =
                 put(422, &format!(r#"{{"status":422,"errors":{{"{key}":"no"}}}}"#))
             else {
                 panic!("{key}")
@@ -571,7 +577,9 @@ mod tests {
         }
         assert!(matches!(put(415, ""), PutVerdict::Stop(Failure::Protocol(_))));
         for status in [400, 409, 422] {
-            assert!(matches!(put(status, "{}"), PutVerdict::Refused { .. }), "{status}");
+            assert!(matches!(put(status, "{}"), PutVerdict::Refused { is_the_apis: false, .. }), "{status}");
+            let said = r#"{"status":422}"#;
+            assert!(matches!(put(status, said), PutVerdict::Refused { is_the_apis: true, .. }), "{status}");
         }
     }
 

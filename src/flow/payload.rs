@@ -89,6 +89,11 @@ impl Payload {
         [FieldId::STORE_CREDIT_AMOUNTS, FieldId::FORM_FIELDS].iter().any(|field| self.value(*field).is_some())
     }
 
+    /// Whether it changes a balance.
+    pub fn is_of_money(&self) -> bool {
+        self.value(FieldId::STORE_CREDIT_AMOUNTS).is_some()
+    }
+
     /// The newest journal row that is covered.
     pub fn up_to(&self) -> EditSeq {
         self.covers.iter().copied().max().unwrap_or(EditSeq(0))

@@ -58,9 +58,9 @@ pub struct UploadOptions {
     /// No update leaves whose customers were last read longer ago, in milliseconds; they are read by id first. An
     /// adjustment of store credit is always read for its own update. `u64::MAX`: any age will do. Default: 10,000.
     pub fresh_ms: u64,
-    /// A batch of which anything was not confirmed, whatever the answer was, is not read back before this much time has
-    /// passed since it was sent, in milliseconds: the server may still be busy with it, and its reads may lag behind its
-    /// writes. Others go on meanwhile. As much lies between the two looks after which a customer counts as gone. Default:
+    /// A batch of which anything was not confirmed is not read back before this much time has passed since it was sent, in
+    /// milliseconds: the server may still be busy with it, and its reads may lag behind its writes. Others go on meanwhile. Only
+    /// what the API itself refuses, and moves no balance, is read back and split at once. As much lies between the two looks after which a customer counts as gone. Default:
     /// 5,000.
     pub grace_ms: u64,
     /// How a failed call is tried again.
@@ -143,6 +143,8 @@ pub struct Committed {
     pub customers: Vec<(CustomerId, usize)>,
     /// Those of them whose store credit is adjusted or set.
     pub adjusting: Vec<CustomerId>,
+    /// A balance is among what is sent.
+    pub pays: bool,
     /// Customers that did not fit in; those in neither list had nothing to send.
     pub left: Vec<CustomerId>,
 }
@@ -271,13 +273,16 @@ impl Upload {
                 }
                 Write::Settle(records)
             }
-            PutVerdict::Refused { rejections, words } => {
+            PutVerdict::Refused { rejections, words, is_the_apis } => {
                 if let ([id], true) = (&batch.group.ids[..], batch.group.is_checked) {
                     let rejection = rejections.into_iter().next();
                     let rejection = rejection.unwrap_or(Rejection { customer_id: *id, field: None, words });
                     return self.refused_alone(batch.group, rejection);
                 }
-                self.read_back_at(batch.group, Doubt::Refused { rejections, words }, after_grace_ms);
+                // What was refused is split at once. Only a payment must not be sent again on a reading that lags; and who is no
+                // API may have passed on what it refuses.
+                let at_ms = if batch.pays || !is_the_apis { after_grace_ms } else { now_ms };
+                self.read_back_at(batch.group, Doubt::Refused { rejections, words }, at_ms);
                 Write::Nothing
             }
             PutVerdict::TooLarge { words } => self.too_large(batch, &words),
@@ -347,11 +352,11 @@ impl Upload {
 
     /// What became of a `Prepare`.
     pub fn prepared(&mut self, ticket: Ticket, committed: Committed) {
-        let Committed { customers, adjusting, left } = committed;
+        let Committed { customers, adjusting, pays, left } = committed;
         let Some(batch) = self.ready.get(ticket) else { return };
         let (ids, bytes): (Vec<CustomerId>, Vec<usize>) = customers.into_iter().unzip();
         let was = std::mem::replace(&mut batch.group.ids, ids);
-        batch.bytes = Some(bytes);
+        (batch.bytes, batch.pays) = (Some(bytes), pays);
         let through = was.into_iter().filter(|id| !batch.group.ids.contains(id) && !left.contains(id));
         through.for_each(|id| self.lanes.done_with(id));
         self.look.adjust_too(adjusting);

@@ -15,6 +15,8 @@ pub(super) struct Batch {
     pub(super) group: Group,
     /// Bytes of each customer; none: it is not committed yet.
     pub(super) bytes: Option<Vec<usize>>,
+    /// A balance is among what is sent.
+    pub(super) pays: bool,
 }
 
 impl Batch {
@@ -32,7 +34,7 @@ pub(super) struct Ready(VecDeque<Batch>);
 impl Ready {
     /// A batch was handed out to be committed.
     pub(super) fn add(&mut self, ticket: Ticket, group: Group) {
-        self.0.push_back(Batch { ticket, group, bytes: None });
+        self.0.push_back(Batch { ticket, group, bytes: None, pays: false });
     }
 
     /// The batch of this ticket.

@@ -112,7 +112,7 @@ impl Shell {
         let customers = ids[..fits].iter().map(|id| (*id, (self.bytes)(*id))).collect();
         self.committed.insert(ticket, ids[..fits].to_vec());
         let left = ids[fits..].to_vec();
-        self.machine.prepared(ticket, Committed { customers, adjusting: Vec::new(), left });
+        self.machine.prepared(ticket, Committed { customers, adjusting: Vec::new(), pays: false, left });
     }
 
     fn answer(&mut self, ticket: Ticket, verdict: PutVerdict) -> Write {
@@ -270,7 +270,9 @@ fn an_adjustment_made_since_the_plan_has_its_batch_retracted_for_a_look() {
     let mut shell = pulled(1..=10, &[]);
     let Step::Prepare(ticket, prepared) = shell.machine.next(0, &shell.pacer, &shell.bases) else { panic!() };
     let customers = prepared.iter().map(|id| (*id, 100)).collect();
-    shell.machine.prepared(ticket, Committed { customers, adjusting: ids([4]), left: Vec::new() });
+    shell
+        .machine
+        .prepared(ticket, Committed { customers, adjusting: ids([4]), pays: true, left: Vec::new() });
     assert_eq!(shell.machine.next(0, &shell.pacer, &shell.bases), Step::Retract(ticket, prepared));
     assert!(matches!(&shell.leaves()[..], [Leaves::Look(_, asked)] if *asked == ids([4])));
 }
