@@ -285,6 +285,7 @@ impl<R: Remote> SyncEngine<R> {
         self.store.begin_sync()?;
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.options.policies.clock_offset = self.store.clock_offset()?;
+        self.server_clock.knows(self.options.policies.clock_offset);
         let held = self.store.come_home(self.clock.utc())?;
         if !held.is_empty() {
             tracing::warn!(

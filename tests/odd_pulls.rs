@@ -516,6 +516,32 @@ fn one_wrong_date_makes_no_hole() {
     }
 }
 
+/// A `Date` that is wrong in each process, with nothing to compare it with but what is in the file.
+#[test]
+fn a_first_date_that_is_wrong_again_and_again_moves_neither_the_cursor_nor_the_clock() {
+    let till = fresh(20);
+    for (nth, by) in [36_525, 36_525, -36_525].map(TimeDelta::days).into_iter().enumerate() {
+        let odd = Odd::before(&till.sandbox).nth(Kind::List, 1, move |told| ahead(told, by));
+        assert!(changes(&till.through(&odd)).complete);
+        let (cursor, tomorrow) = (cursor(&till).unwrap(), Utc::now() + TimeDelta::days(1));
+        assert!(cursor < tomorrow.to_rfc3339(), "{cursor}");
+        let offset: i64 = till
+            .store()
+            .connection()
+            .query_row(
+                "SELECT coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'clock_offset_ms'), 0)",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert!(offset.abs() < 60_000, "{offset}");
+        company(&till, 3, &nth.to_string());
+        changes(&till);
+        assert_eq!(till.local(3, "company"), format!("\"{nth}\""));
+        company(&till, 4, &nth.to_string());
+    }
+}
+
 #[test]
 fn a_cursor_that_ran_ahead_of_the_servers_clock_is_brought_back_and_nothing_is_lost() {
     let till = filled(20);
@@ -663,4 +689,72 @@ fn a_page_that_is_too_large_is_asked_for_in_parts_and_a_customer_that_is_is_name
     odd.calm();
     assert!(changes(&till).complete);
     assert_eq!(customers_of(&till), 8);
+}
+
+// ---- answers that contradict themselves --------------------------------------------------------------------------
+
+/// Tells another company, and another balance, of this customer too, in the same second.
+fn two_things(told: &mut Told, id: i64) {
+    told.customers(|all| {
+        if let Some(mut other) = all.iter().find(|customer| customer["id"] == id).cloned() {
+            other["company"] = json!("the other one");
+            other["store_credit_amounts"] = json!([{ "amount": 999 }]);
+            all.push(other);
+        }
+    });
+}
+
+#[test]
+fn of_whom_a_list_tells_two_things_nothing_is_taken_and_it_is_asked_for_by_id() {
+    let till = filled(20);
+    let was = till.local(3, "company");
+    company(&till, 3, "theirs");
+    company(&till, 4, "theirs");
+    let odd = Odd::before(&till.sandbox).every(Kind::List, |told| two_things(told, 3));
+    let report = changes(&till.through(&odd));
+    assert_eq!((report.pulled, report.complete, till.local(3, "company")), (1, true, was));
+    assert_eq!((odd.count(Kind::ById), till.local(4, "company").as_str()), (0, r#""theirs""#));
+    changes(&till.through(&odd));
+    assert_eq!((odd.count(Kind::ById), till.local(3, "company").as_str()), (1, r#""theirs""#));
+    let report = full(&till.through(&odd));
+    assert_eq!((report.complete, report.deleted, report.unbelieved), (true, 0, 0), "it is there");
+    odd.calm();
+    changes(&till.through(&odd));
+    let asked = odd.count(Kind::ById);
+    changes(&till.through(&odd));
+    assert_eq!(odd.count(Kind::ById), asked, "it is known, and asked for no more");
+}
+
+#[test]
+fn no_payment_is_computed_from_an_answer_that_contradicts_itself() {
+    let till = filled(20);
+    let before = till.remote_value(3, "store_credit_amounts");
+    let odd = Odd::before(&till.sandbox).every(Kind::ById, |told| two_things(told, 3));
+    let mut through = till.through(&odd);
+    through.options.upload.grace_ms = 50;
+    till.adjust(3, "10");
+    till.set(5, "phone", "555");
+    let report = through.engine().sync().unwrap();
+    assert_eq!((report.uploaded_customers, till.remote_value(3, "store_credit_amounts")), (1, before));
+    odd.calm();
+    assert_eq!(through.engine().sync().unwrap().uploaded_customers, 1);
+    assert_eq!(till.local(3, "store_credit_amounts"), till.remote_value(3, "store_credit_amounts"));
+    // The answer to an update is read back; and where that tells two things too, it stays in doubt and holds up nobody.
+    let odd =
+        Odd::before(&till.sandbox).every(Kind::Put, |told| two_things(told, 3)).answer(|asked, told| {
+            if asked.is_by_id() && asked.nth > 1 {
+                two_things(told, 3);
+            }
+        });
+    let mut through = till.through(&odd);
+    through.options.upload.grace_ms = 50;
+    till.adjust(3, "5");
+    till.set(6, "phone", "666");
+    assert_eq!(through.engine().sync().unwrap().uploaded_customers, 1);
+    assert_eq!(till.outcomes(3, "store_credit_amounts").last().unwrap(), "in_flight");
+    odd.calm();
+    through.engine().sync().unwrap();
+    assert_eq!(till.outcomes(3, "store_credit_amounts").last().unwrap(), "uploaded");
+    assert_eq!(till.local(3, "store_credit_amounts"), till.remote_value(3, "store_credit_amounts"));
+    assert_eq!(odd.count(Kind::Put), 1);
 }

@@ -34,7 +34,7 @@ struct Pulling {
     believes_older: bool,
     /// What the server's clock should have been when it began.
     expected: Option<DateTime<Utc>>,
-    /// What the newest page told of the server's clock, and the till's at that moment.
+    /// What is known of the server's clock by the newest page, and the till's at that moment.
     clock: Option<PullClock>,
     /// So many pages are taken in, and then it is enough for now; `None`: all.
     pages_left: Option<u32>,
@@ -249,7 +249,10 @@ impl<R: Remote> SyncEngine<R> {
             }
         }
         let here = self.clock.utc();
-        pulling.clock = date.map(|told| PullClock { told, here }).or(pulling.clock);
+        // One `Date` that nobody else bears out is no witness for the next pull.
+        let ahead = date.and(self.server_clock.ahead());
+        let told = ahead.and_then(|ahead| here.checked_add_signed(ahead));
+        pulling.clock = told.map(|told| PullClock { told, here }).or(pulling.clock);
         let step = pulling.machine.page(page, date);
         if pulling.expected.is_none() {
             pulling.expected = Some(self.expected_date()?);
@@ -288,6 +291,13 @@ impl<R: Remote> SyncEngine<R> {
     ) -> Result<()> {
         let (policies, now) = (&self.options.policies, self.clock.utc());
         let judging = Judging { policies, believes_older, server_now, now };
+        if !page.contradicted.is_empty() {
+            tracing::warn!(
+                customers = page.contradicted.len(),
+                "an answer tells two things at once of a customer"
+            );
+            self.store.note_contradicted(&page.contradicted, kind, now)?;
+        }
         let taken = match self.store.take_page(&page.customers, kind, judging) {
             Ok(taken) => taken,
             Err(failed) => {

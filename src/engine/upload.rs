@@ -227,7 +227,7 @@ impl<R: Remote> SyncEngine<R> {
             run.machine.read_failed(ticket, ReadFailure::Again(why), now_ms, chance);
             return Ok(true);
         }
-        if !page.customers.is_empty() {
+        if !page.is_empty() {
             return Ok(false);
         }
         if run.accompanied.remove(&ticket) {
@@ -446,8 +446,13 @@ impl<R: Remote> SyncEngine<R> {
         let meant: Vec<_> = meant.collect();
         // Who only kept others company is news like any other.
         self.take_looked(&page, server_now)?;
-        let lagging = self.store.outdated(&meant, server_now)?;
-        let lagging = run.machine.lagging(ticket, &lagging, self.clock.now_ms());
+        let mut lagging = self.store.outdated(&meant, server_now)?;
+        // Of whom an answer tells two things at once it tells nothing: in doubt they stay.
+        let contradicted: BTreeSet<CustomerId> =
+            page.contradicted.iter().copied().filter(|id| ids.contains(id)).collect();
+        lagging.extend(&contradicted);
+        let mut lagging = run.machine.lagging(ticket, &lagging, self.clock.now_ms());
+        lagging.extend(contradicted);
         let records = meant.iter().map(|(attributes, body)| (attributes.id(), Record::new(*body)));
         let records: BTreeMap<CustomerId, Record> = records.filter(|(id, _)| !lagging.contains(id)).collect();
         let mut shown: BTreeSet<CustomerId> = records.keys().copied().collect();
@@ -479,7 +484,8 @@ impl<R: Remote> SyncEngine<R> {
         }
         // Who only kept others company is news too. What is older and stays so becomes what is known.
         self.take_looked(&page, server_now)?;
-        let lagging = self.store.outdated(&page.customers, server_now)?;
+        let mut lagging = self.store.outdated(&page.customers, server_now)?;
+        lagging.extend(page.contradicted.iter().copied().filter(|id| ids.contains(id)));
         run.machine.lagging_look(&lagging, self.clock.now_ms());
         let shown: BTreeSet<CustomerId> = page.ids().into_iter().filter(|id| ids.contains(id)).collect();
         self.tick();

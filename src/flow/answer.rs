@@ -4,12 +4,14 @@
 //! nowhere else; what is then done about it is decided by [`Upload`](super::Upload) and by the pull.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::merge::modified_at;
 use super::secrets::Secrets;
 use super::{RateHeaders, SentRow};
 use crate::customer::{Attributes, CustomerId, FieldId, Record};
@@ -70,8 +72,10 @@ pub enum Trouble {
 /// One page of a list.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// The customers, each with its own JSON text.
+    /// The customers, each once, with its own JSON text.
     pub customers: Vec<(Attributes<'a>, &'a str)>,
+    /// Customers of whom it tells two things at once, and so nothing but that they are there.
+    pub contradicted: BTreeSet<CustomerId>,
     /// The cursor behind the page, if the server tells one. Some tell it of the last page too.
     pub cursor: Option<String>,
     /// Whether there is a page after it, as far as this one says.
@@ -95,18 +99,35 @@ pub enum More {
 impl Page<'_> {
     /// A page with nobody in it, which says nothing else either.
     pub fn nobody() -> Page<'static> {
-        Page { customers: Vec::new(), cursor: None, more: More::Untold, total: None }
+        Page {
+            customers: Vec::new(),
+            contradicted: BTreeSet::new(),
+            cursor: None,
+            more: More::Untold,
+            total: None,
+        }
     }
 
     /// Where the next page begins, unless this one says that it is the last, or nobody is in it.
     pub fn next(&self) -> Option<&str> {
-        let is_last = self.more == More::No || self.customers.is_empty();
+        let is_last = self.more == More::No || self.is_empty();
         self.cursor.as_deref().filter(|_| !is_last)
     }
 
-    /// The customers in it, each once.
+    /// Who is in it.
     pub fn ids(&self) -> BTreeSet<CustomerId> {
-        self.customers.iter().map(|(attributes, _)| attributes.id()).collect()
+        let told = self.customers.iter().map(|(attributes, _)| attributes.id());
+        told.chain(self.contradicted.iter().copied()).collect()
+    }
+
+    /// How many are in it.
+    pub fn len(&self) -> usize {
+        self.customers.len() + self.contradicted.len()
+    }
+
+    /// Whether nobody is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -254,12 +275,14 @@ fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict
         Err(why) => return PutVerdict::InDoubt(why),
     };
     let (mut records, mut unshown) = (BTreeMap::new(), BTreeMap::new());
-    for raw in body.data {
-        let Ok(attributes) = Attributes::parse(raw.get()) else { continue };
+    let shown = body.data.iter().filter_map(|raw| Some((Attributes::parse(raw.get()).ok()?, raw.get())));
+    // Of whom it tells two things at once is read back, as who is missing.
+    let (shown, _) = each_once(shown.collect());
+    for (attributes, raw) in shown {
         let Some(row) = sent.iter().find(|row| row.id == attributes.id()) else { continue };
         let fields = row.unshown(&attributes);
         match fields.is_empty() {
-            true => _ = records.insert(row.id, Record::new(raw.get())),
+            true => _ = records.insert(row.id, Record::new(raw)),
             false => _ = unshown.insert(row.id, fields),
         }
     }
@@ -361,7 +384,39 @@ fn page(body: &[u8]) -> Result<Page<'_>, String> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| format!("the answer lists something that is no customer ({e})"))?;
     let meta = Meta::read(listed.meta);
-    Ok(Page { customers, cursor: meta.cursor(), more: meta.more(), total: meta.total() })
+    let (customers, contradicted) = each_once(customers);
+    Ok(Page { customers, contradicted, cursor: meta.cursor(), more: meta.more(), total: meta.total() })
+}
+
+/// Of a customer that is listed twice the newer record is news. Two of the same time that say different things are no evidence
+/// of either: nothing is computed from them.
+fn each_once<'a>(
+    listed: Vec<(Attributes<'a>, &'a str)>,
+) -> (Vec<(Attributes<'a>, &'a str)>, BTreeSet<CustomerId>) {
+    let (mut place_of, mut contradicted) = (BTreeMap::new(), BTreeSet::new());
+    let mut once: Vec<(Attributes<'a>, &'a str)> = Vec::with_capacity(listed.len());
+    for (told, body) in listed {
+        let place = *place_of.entry(told.id()).or_insert(once.len());
+        let Some((before, was)) = once.get_mut(place) else {
+            once.push((told, body));
+            continue;
+        };
+        match modified_at(&told).cmp(&modified_at(before)) {
+            Ordering::Greater => {
+                contradicted.remove(&told.id());
+                (*before, *was) = (told, body);
+            }
+            Ordering::Equal if !says_the_same(body, was) => _ = contradicted.insert(told.id()),
+            Ordering::Equal | Ordering::Less => {}
+        }
+    }
+    once.retain(|(told, _)| !contradicted.contains(&told.id()));
+    (once, contradicted)
+}
+
+fn says_the_same(one: &str, other: &str) -> bool {
+    let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).ok();
+    one == other || read(one) == read(other)
 }
 
 fn is_blank(body: &[u8]) -> bool {

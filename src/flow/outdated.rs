@@ -60,6 +60,11 @@ impl OlderReadings {
         }
     }
 
+    /// One answer told two things at once of this customer: which is the truth, another reading tells.
+    pub fn contradicted(&mut self, id: CustomerId, now: DateTime<Utc>) {
+        self.0.insert(id.0, (String::new(), now));
+    }
+
     /// What is known of this customer is the newest.
     pub fn forget(&mut self, id: CustomerId) {
         self.0.remove(&id.0);

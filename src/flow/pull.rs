@@ -262,7 +262,8 @@ impl Pull {
             self.seen.insert(attributes.id());
             self.newest.see(attributes.text(FieldId::DATE_MODIFIED));
         }
-        if page.customers.is_empty() {
+        page.contradicted.iter().for_each(|id| _ = self.seen.insert(*id));
+        if page.is_empty() {
             return self.at_the_end();
         }
         self.is_unproven = false;
@@ -277,7 +278,7 @@ impl Pull {
         }
         // A total below what was seen is no word about the end: as long as there is a cursor, it is followed.
         let is_disproved = page.cursor.is_some() && self.total.is_some_and(|total| self.seen.len() > total);
-        let is_full_first = self.place == Place::Start && page.customers.len() >= SIZES[self.size];
+        let is_full_first = self.place == Place::Start && page.len() >= SIZES[self.size];
         let is_over = match (page.more, self.total) {
             (More::Yes, _) => false,
             _ if is_disproved => false,
@@ -529,7 +530,7 @@ mod tests {
         };
         let customers =
             ids.map(|id| &*body(id)).map(|body| (Attributes::parse(body).unwrap(), body)).collect();
-        Page { customers, cursor: cursor.map(str::to_owned), more, total }
+        Page { customers, cursor: cursor.map(str::to_owned), more, total, ..Page::nobody() }
     }
 
     const NOBODY: std::ops::RangeInclusive<i64> = std::ops::RangeInclusive::new(1, 0);

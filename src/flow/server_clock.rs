@@ -3,19 +3,35 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// What an engine has heard of the server's clock.
+/// What an engine has heard of the server's clock. The first `Date` of a process is held against what an earlier one knew: the till's
+/// clock may have been set by a person since, but not by days.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServerClock {
     /// The last answer: the server's time less the till's, and the till's two clocks then.
     last: Option<(TimeDelta, u64, DateTime<Utc>)>,
     /// What is believed.
     believed: Option<TimeDelta>,
+    /// What an earlier process believed; nothing: the till's own clock.
+    known: TimeDelta,
 }
 
 /// Answers that differ by no more are of one clock: its times are whole seconds, and were on their way for a while.
 const OF_ONE_CLOCK: TimeDelta = TimeDelta::seconds(30);
 
+/// A first answer that differs by more stands alone.
+const SET_BY_A_PERSON: TimeDelta = TimeDelta::days(1);
+
 impl ServerClock {
+    /// By how much the server's clock was ahead when it was last believed.
+    pub fn knows(&mut self, ahead: TimeDelta) {
+        self.known = ahead;
+    }
+
+    /// By how much it is ahead, as far as an answer of this process is believed.
+    pub fn ahead(&self) -> Option<TimeDelta> {
+        self.believed
+    }
+
     /// An answer bore this `date`, when the till's clocks were `now_ms` and `utc`. Returns by how much the server's is ahead,
     /// when this answer is believed.
     pub fn hear(&mut self, date: DateTime<Utc>, now_ms: u64, utc: DateTime<Utc>) -> Option<TimeDelta> {
@@ -29,8 +45,11 @@ impl ServerClock {
             );
             (utc - then).checked_sub(&ran.unwrap_or(TimeDelta::MAX)).unwrap_or(TimeDelta::zero())
         });
-        let is_believed = believed.is_none_or(|believed| is_like(believed) || is_like(believed - set_by))
-            || last.is_some_and(|(last, ..)| is_like(last));
+        let is_plausible = match believed {
+            Some(believed) => is_like(believed) || is_like(believed - set_by),
+            None => (ahead - self.known).abs() <= SET_BY_A_PERSON,
+        };
+        let is_believed = is_plausible || last.is_some_and(|(last, ..)| is_like(last));
         if is_believed {
             self.believed = Some(ahead);
         }
@@ -54,6 +73,21 @@ mod tests {
         assert_eq!(clock.hear(at(102), 2_000, at(2)), Some(TimeDelta::seconds(100)));
         assert_eq!(clock.hear(at(9_003), 3_000, at(3)), None);
         assert_eq!(clock.hear(at(9_004), 4_000, at(4)), Some(TimeDelta::seconds(9_000)));
+    }
+
+    #[test]
+    fn the_first_date_is_held_against_what_was_known() {
+        let century = 36_525 * 86_400;
+        let mut clock = ServerClock::default();
+        assert_eq!(clock.hear(at(century), 0, at(0)), None);
+        assert_eq!(clock.hear(at(1), 1_000, at(1)), Some(TimeDelta::zero()), "it stood alone");
+        // The battery of the till was empty: it begins in 1970.
+        let mut clock = ServerClock::default();
+        assert_eq!(clock.hear(at(century), 0, at(0)), None);
+        assert_eq!(clock.hear(at(century + 1), 1_000, at(1)), Some(TimeDelta::seconds(century)));
+        let mut clock = ServerClock::default();
+        clock.knows(TimeDelta::seconds(century));
+        assert!(clock.hear(at(century + 3_600), 0, at(0)).is_some(), "somebody set it by an hour");
     }
 
     #[test]

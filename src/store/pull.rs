@@ -95,6 +95,24 @@ impl Store {
         Ok(taken)
     }
 
+    /// Of these a page told two things at once: they are there, and asked for by id.
+    pub(crate) fn note_contradicted(
+        &mut self,
+        ids: &BTreeSet<CustomerId>,
+        kind: &PageKind,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        self.in_open_pages(|transaction| {
+            let mut older = older_readings(transaction)?;
+            ids.iter().for_each(|id| older.contradicted(*id, now));
+            note_older_readings(transaction, &older)?;
+            if let PageKind::Full(_) = kind {
+                see(transaction, ids.iter().copied())?;
+            }
+            Ok(())
+        })
+    }
+
     /// Takes in a part of a page; with the last one, the place behind the page.
     fn take_part(
         &mut self,
@@ -133,7 +151,7 @@ impl Store {
                 note_older_readings(transaction, &older)?;
             }
             if let PageKind::Full(full) = kind {
-                see(transaction, part)?;
+                see(transaction, part.iter().map(|(attributes, _)| attributes.id()))?;
                 if is_last {
                     state::note_full_pull(transaction, Some(full))?;
                 }
@@ -555,10 +573,10 @@ fn follow(
     refuse_ignored(written, transaction, "customer", attributes.id())
 }
 
-fn see(transaction: &Connection, page: &[(Attributes<'_>, &str)]) -> rusqlite::Result<()> {
+fn see(transaction: &Connection, ids: impl Iterator<Item = CustomerId>) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached("INSERT OR IGNORE INTO pull_seen (id) VALUES (?1)")?;
-    for (attributes, _) in page {
-        statement.execute([attributes.id().0])?;
+    for id in ids {
+        statement.execute([id.0])?;
     }
     Ok(())
 }

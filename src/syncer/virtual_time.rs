@@ -34,6 +34,10 @@ enum Away {
     Refused,
     Unavailable,
     Silent,
+    /// It answers with nothing but a bare `429`.
+    Limited,
+    /// The same, to updates alone.
+    UpdatesLimited,
 }
 
 struct World {
@@ -93,11 +97,15 @@ impl World {
     }
 
     fn answer(&mut self, request: &Request) -> (u64, Result<Answer, Trouble>) {
-        if self.now_ms < self.back_ms {
+        let is_update = request.method() == "PUT";
+        if self.now_ms < self.back_ms && (is_update || self.away != Away::UpdatesLimited) {
             self.tries_ms.push(self.now_ms);
             return match self.away {
                 Away::Refused => (3, Err(Trouble::Offline("connection refused".to_owned()))),
                 Away::Unavailable => (LATENCY_MS, Ok(Answer { status: 503, ..Answer::default() })),
+                Away::Limited | Away::UpdatesLimited => {
+                    (LATENCY_MS, Ok(Answer { status: 429, ..Answer::default() }))
+                }
                 Away::Silent => (TIMEOUT_MS, Err(Trouble::Broken("timed out".to_owned()))),
             };
         }
@@ -109,7 +117,7 @@ impl World {
         let token = self.core.token().to_owned();
         let raw = raw.with_header("X-Auth-Token", &token).with_header("User-Agent", "tillsync/virtual");
         let response = self.core.handle(self.utc(), &raw);
-        if request.method() == "PUT" && response.status == 200 {
+        if is_update && response.status == 200 {
             self.arrived_ms.push(self.now_ms);
         }
         let (date, status) = (Some(self.utc()), response.status);
@@ -184,16 +192,49 @@ fn what_could_not_be_sent_arrives_in_time_however_long_the_store_was_away_and_wh
     }
 }
 
-fn outage(seed: u64) {
-    let mut random = fastrand::Rng::with_seed(seed);
-    // The worker draws the chance in its waits from the thread.
-    fastrand::seed(random.u64(..));
-    let (folder, options) = (folder(), SyncerOptions::default());
-    let path = folder.path().join("till.db");
-    let core =
-        StoreCore::new(&SandboxOptions { customers: 3, quota: 1_000_000, ..SandboxOptions::default() });
-    let away = [Away::Refused, Away::Unavailable, Away::Silent][random.usize(..3)];
-    let world = Shared(Arc::new(Mutex::new(World {
+/// A bare `429` for ever uses up no try, and ends all the same: some half a minute each, thirty in a row.
+#[test]
+fn a_bare_429_for_ever_ends_within_a_quarter_of_an_hour_and_says_what_it_is() {
+    for (away, seed) in
+        [Away::Limited, Away::UpdatesLimited].into_iter().flat_map(|away| [(away, 1), (away, 2)])
+    {
+        let folder = folder();
+        let path = folder.path().join("till.db");
+        let core =
+            StoreCore::new(&SandboxOptions { customers: 40, quota: 1_000_000, ..SandboxOptions::default() });
+        let world = world(core, away);
+        let mut engine = engine(&world, &path, seed);
+        engine.pull(Extent::Changes).unwrap();
+        let mut store = Store::open(&path).unwrap();
+        let ids: Vec<i64> = {
+            let mut statement = store.connection().prepare("SELECT id FROM customer").unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().map(std::result::Result::unwrap).collect()
+        };
+        for id in ids {
+            store.edit(id).set("phone", "kept").adjust_credit(1.into()).commit().unwrap();
+        }
+        world.lock().back_ms = u64::MAX;
+        let began_ms = world.lock().now_ms;
+        let error = engine.sync().unwrap_err();
+        assert!(error.code() == "unavailable" && error.to_string().contains("429"), "{error}");
+        let (took_ms, tries) = {
+            let world = world.lock();
+            (world.now_ms - began_ms, world.tries_ms.len())
+        };
+        assert!((120_000..=15 * 60_000).contains(&took_ms), "{away:?}: {took_ms} ms");
+        assert!(tries <= 120, "{away:?}: {tries}");
+        let status = store.status().unwrap();
+        assert_eq!((status.unsent, status.rejected, status.conflicts), (80, 0, 0), "every edit is kept");
+        // The updates had not been applied, and the first calm sync sends them, once.
+        world.lock().back_ms = 0;
+        world.pass(Duration::from_secs(60));
+        assert_eq!(engine.sync().unwrap().uploaded_customers, 40);
+        assert_eq!(store.status().unwrap().unsent, 0);
+    }
+}
+
+fn world(core: StoreCore, away: Away) -> Shared {
+    Shared(Arc::new(Mutex::new(World {
         now_ms: 0,
         core,
         away,
@@ -203,7 +244,19 @@ fn outage(seed: u64) {
         tries_ms: Vec::new(),
         skew: TimeDelta::zero(),
         set_ms: 0,
-    })));
+    })))
+}
+
+fn outage(seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    // The worker draws the chance in its waits from the thread.
+    fastrand::seed(random.u64(..));
+    let (folder, options) = (folder(), SyncerOptions::default());
+    let path = folder.path().join("till.db");
+    let core =
+        StoreCore::new(&SandboxOptions { customers: 3, quota: 1_000_000, ..SandboxOptions::default() });
+    let away = [Away::Refused, Away::Unavailable, Away::Silent][random.usize(..3)];
+    let world = world(core, away);
     engine(&world, &path, seed).pull(Extent::Changes).unwrap();
 
     let back_ms = world.lock().now_ms + length_ms(&mut random);
