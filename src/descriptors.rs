@@ -19,7 +19,9 @@
 #![allow(unsafe_code, reason = "the functions of SQLite's file system are pointers of C")]
 
 #[cfg(unix)]
-pub(crate) use unix::{FileId, file_id, is_deleted, is_held_by_others, is_open_more_than_once, names};
+pub(crate) use unix::{
+    FileId, file_id, is_deleted, is_held_by_others, is_open_here, is_open_more_than_once, names,
+};
 
 use std::ffi::{CString, c_void};
 use std::path::Path;
@@ -115,6 +117,12 @@ pub(crate) fn is_open_more_than_once(_: &Path) -> bool {
     false
 }
 
+/// Locks belong to handles here.
+#[cfg(not(unix))]
+pub(crate) fn is_open_here(_: &Path) -> bool {
+    false
+}
+
 #[cfg(not(unix))]
 pub(crate) fn names(_: &std::fs::Metadata) -> u64 {
     1
@@ -182,8 +190,18 @@ mod unix {
 
     /// Whether our SQLite has this file open twice at least: whoever came first has judged what lies beside it.
     pub(crate) fn is_open_more_than_once(file: &Path) -> bool {
+        times_open(file) > 1
+    }
+
+    /// Whether our SQLite has this file open: then nobody else may open it in this process, for closing it again would give
+    /// up its locks.
+    pub(crate) fn is_open_here(file: &Path) -> bool {
+        times_open(file) > 0
+    }
+
+    fn times_open(file: &Path) -> usize {
         let file = file.metadata().ok().map(|of| file_id(&of));
-        ours().values().filter(|one| Some(**one) == file).count() > 1
+        ours().values().filter(|one| Some(**one) == file).count()
     }
 
     /// Whether our SQLite has this file open although it was deleted. Known on Linux only, where a descriptor tells its name.

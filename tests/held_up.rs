@@ -325,3 +325,47 @@ fn a_trigger_that_ends_for_nobody_ends_the_sync() {
     assert!(failed.to_string().contains("does not end"), "{failed}");
     assert!(till.store().held_up().unwrap().len() <= 5);
 }
+
+/// Nobody knows it here, and no list shows it any more.
+#[test]
+fn a_new_customer_that_was_refused_and_is_then_deleted_in_the_store_is_held_up_no_longer() {
+    let till = till(5);
+    app(
+        &till,
+        "CREATE TRIGGER mine BEFORE INSERT ON customer WHEN NEW.company = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    let new = r#"{"email":"new@example.com","first_name":"N","last_name":"N","company":"no"}"#;
+    let id = till.sandbox.add(new).unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(till.store().held_up().unwrap()[0].customer_id, CustomerId(id.into()));
+    till.engine().pull(tillsync::Extent::Full).unwrap();
+    assert_eq!(till.store().held_up().unwrap().len(), 1, "it is there");
+    assert!(till.sandbox.delete(id));
+    till.engine().sync().unwrap();
+    assert_eq!(till.store().held_up().unwrap().len(), 1, "one look is not enough");
+    till.engine().pull(tillsync::Extent::Full).unwrap();
+    assert_eq!(till.store().held_up().unwrap(), []);
+    assert_eq!(till.store().status().unwrap().snapshot_customers, 5);
+}
+
+#[test]
+fn what_is_done_once_more_because_a_trigger_ended_it_is_told_once() {
+    let till = till(30);
+    for id in 1..=3 {
+        till.set(id, "phone", "mine");
+        assert!(till.sandbox.delete(i32::try_from(id).unwrap()));
+    }
+    app(
+        &till,
+        "CREATE TRIGGER mine AFTER INSERT ON conflict WHEN NEW.customer_id = 3 BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
+    );
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let keep = told.clone();
+    let mut engine = till.engine().on_event(move |event| keep.lock().unwrap().push(format!("{event:?}")));
+    let report = engine.pull(tillsync::Extent::Full).unwrap();
+    assert_eq!(report.deleted, 3, "{report:?}");
+    let told = told.lock().unwrap();
+    let once = told.iter().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(once.len(), told.len(), "{told:?}");
+    assert!(told.iter().any(|event| event.contains("EditInConflict")), "{told:?}");
+}

@@ -80,20 +80,24 @@ fn what_the_store_would_not_take_of_it_is_shown_until_it_is_edited() {
     let app = Connection::open(&till.path).unwrap();
     rebuild(&app);
     let long = "x".repeat(60);
-    app.execute("UPDATE customer SET phone = ?1 WHERE id = 2", [&long]).unwrap();
+    app.execute("UPDATE customer SET phone = ?1 WHERE id IN (2, 3)", [&long]).unwrap();
     drop(app);
 
     for _ in 0..2 {
         let told = doctor(&till);
         assert_eq!(told["ok"], false);
         let detail = told["detail"].as_str().unwrap();
-        assert!(detail.contains("customer 2: phone: has 60 characters, at most 50 are allowed"), "{detail}");
+        for id in [2, 3] {
+            let problem = format!("customer {id}: phone: has 60 characters, at most 50 are allowed");
+            assert!(detail.contains(&problem), "{detail}");
+        }
     }
     assert_eq!(till.engine().sync().unwrap().uploaded_fields, 0);
     assert_eq!(till.local(2, "phone"), format!("\"{long}\""), "it is not lost");
     till.set(2, "phone", "555");
+    till.set(3, "phone", "555");
     assert_eq!(doctor(&till)["ok"], true);
-    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 2);
     assert_eq!(till.remote_value(2, "phone"), "\"555\"");
 }
 
@@ -278,13 +282,11 @@ fn what_a_mapper_makes_of_our_tables_is_taken_back_with_every_row_and_what_an_ap
              CREATE TRIGGER my_trigger AFTER UPDATE OF phone ON customer BEGIN INSERT INTO my_log VALUES (NEW.id); END",
         )
         .unwrap();
-        let ours = shape(&app, table);
+        let (ours, sql) = (shape(&app, table), text(&app, table));
         let before = rows(&app, table);
         rebuild_as(&app, table, change);
-        assert!(
-            ours != shape(&app, table) || table == "customer" || table == "journal",
-            "{table}: the mapper changed nothing"
-        );
+        let built = text(&app, table).replacen(&format!("\"{table}\""), table, 1);
+        assert_ne!(built, sql, "{table}: the mapper changed nothing");
         let store = till.store();
         assert_eq!(store.mended(), Some(0), "{table}: nothing was edited meanwhile");
         assert_eq!(store.misshapen().unwrap(), None);
@@ -462,8 +464,8 @@ fn a_customer_that_is_in_the_table_twice_is_there_once_and_a_payment_is_one() {
     assert_eq!(store.misshapen().unwrap(), None);
     let aside = store.set_aside().unwrap();
     let values: Vec<_> = aside.iter().map(|one| (one.customer_id.0, one.values.len())).collect();
-    assert_eq!(values, [(3, 1), (0, 1)]);
-    assert_eq!(aside[0].values["company"], "\"first\"");
+    assert_eq!(values, [(0, 1), (3, 1)]);
+    assert_eq!(aside[1].values["company"], "\"first\"");
     assert_eq!(store.status().unwrap().unsent, 5, "a payment, an edit, a payment, and what is set aside");
     let said = till.run(["doctor"]);
     let check = said.json["checks"]
@@ -484,6 +486,29 @@ fn a_customer_that_is_in_the_table_twice_is_there_once_and_a_payment_is_one() {
     assert_eq!(till.remote_value(3, "company"), "\"second\"");
     assert_eq!(till.store().discard(3, None, None).unwrap(), 1);
     assert!(till.store().set_aside().unwrap().is_empty());
+}
+
+/// So many that it would take minutes, were all of them gone through for each.
+#[test]
+fn a_table_in_which_everybody_is_twice_is_mended_in_the_time_that_it_takes_to_read_it() {
+    let till = till(3);
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(
+        "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON; BEGIN; CREATE TABLE c2 AS SELECT * FROM customer; DROP TABLE customer;
+         ALTER TABLE c2 RENAME TO customer; PRAGMA legacy_alter_table = OFF;
+         WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 12000)
+         INSERT INTO customer (id, phone) SELECT 10 + n % 6000, n FROM n; COMMIT",
+    )
+    .unwrap();
+    drop(app);
+    let began = std::time::Instant::now();
+    let store = till.store();
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+    assert_eq!((store.set_aside().unwrap().len(), store.strangers().unwrap().len()), (6_000, 6_000));
+    let said = till.run(["doctor"]);
+    let checks = said.json["checks"].as_array().unwrap();
+    let detail = checks.iter().find(|check| check["name"] == "tables").unwrap()["detail"].to_string();
+    assert_eq!(detail.matches("and 5990 more").count(), 2, "{detail}");
 }
 
 /// In a file that is open: the guard of the library, before our next look.

@@ -145,10 +145,57 @@ fn nor_in_a_copy_on_another_machine() {
     let till = with_a_payment();
     let home = "UPDATE state SET value = substr(value, 1, instr(value, ' ')) || '00000000000000aa' WHERE key = 'home'";
     assert_eq!(rusqlite::Connection::open(&till.path).unwrap().execute(home, []), Ok(1));
-    if !std::fs::read_to_string("/etc/machine-id").is_ok_and(|id| id.trim().len() >= 32) {
-        return; // A machine without an identity.
+    let has_identity = ["/etc/machine-id", "/var/lib/dbus/machine-id"]
+        .iter()
+        .any(|path| std::fs::read_to_string(path).is_ok_and(|id| id.trim().len() >= 32));
+    if has_identity {
+        return waits_once(&till, r#"[{"amount":50}]"#);
     }
-    waits_once(&till, r#"[{"amount":50}]"#);
+    // A machine without an identity cannot tell, as docs/operations.md says.
+    assert_eq!(till.engine().sync().unwrap().rejected, 0);
+    assert_eq!(balance(&till), r#"[{"amount":40}]"#);
+}
+
+/// What is to be held of one customer, and something of the app's does not let be, waits with that customer until it does; nobody
+/// else does, and it is not sent.
+#[test]
+fn a_payment_that_a_trigger_does_not_let_be_held_waits_alone() {
+    for raise in ["ABORT, 'no'", "ROLLBACK, 'no'", "IGNORE"] {
+        let till = with_a_payment();
+        till.adjust(2, "5");
+        till.adjust(3, "7");
+        let before = [2, 3].map(|id| till.remote_value(id, "store_credit_amounts"));
+        let copy = till.folder.path().join("monday.db");
+        till.store().backup(&copy).unwrap();
+        till.engine().sync().unwrap();
+        let sent = [2, 3].map(|id| till.remote_value(id, "store_credit_amounts"));
+        assert_ne!(sent, before);
+        put_in_place(&till, &copy);
+        let app = rusqlite::Connection::open(&till.path).unwrap();
+        app.execute_batch(&format!(
+            "CREATE TRIGGER mine BEFORE UPDATE ON journal WHEN NEW.customer_id = 2 AND NEW.outcome = 'rejected'
+             BEGIN SELECT RAISE({raise}); END"
+        ))
+        .unwrap();
+        till.set(2, "phone", "555");
+        for _ in 0..2 {
+            assert_eq!(till.engine().sync().unwrap().rejected, 2, "{raise}: of customers 1 and 3");
+            assert_eq!(till.outcomes(2, "store_credit_amounts"), ["pending"], "{raise}");
+            assert_eq!([2, 3].map(|id| till.remote_value(id, "store_credit_amounts")), sent, "{raise}");
+        }
+        assert_eq!(till.store().held_up().unwrap()[0].cause.as_deref(), Some("mine"), "{raise}");
+        till.adjust(3, "1");
+        app.execute_batch("DROP TRIGGER mine").unwrap();
+        let report = till.engine().sync().unwrap();
+        assert_eq!(report.rejected, 3, "{raise}");
+        assert_eq!(till.remote_value(2, "store_credit_amounts"), sent[0], "{raise}");
+        assert_eq!(till.remote_value(2, "phone"), "\"555\"", "{raise}");
+        assert_ne!(
+            till.remote_value(3, "store_credit_amounts"),
+            sent[1],
+            "{raise}: what is paid later goes its way"
+        );
+    }
 }
 
 #[test]
@@ -444,4 +491,17 @@ fn what_went_aside_is_on_the_disk_before_its_name_goes() {
         let replaced = beside(&till.path, ".replaced-1");
         assert_eq!(Store::open_existing(replaced).unwrap().status().unwrap().pending_fields, 2);
     }
+}
+
+/// As a plain file it is opened and closed again, by which the process loses all its locks on it.
+#[test]
+fn a_backup_that_is_open_in_this_process_is_not_restored() {
+    let till = with_a_payment();
+    let copy = till.folder.path().join("monday.db");
+    till.store().backup(&copy).unwrap();
+    let open = Store::open(&copy).unwrap();
+    assert_eq!(Store::restore(&till.path, &copy, None).unwrap_err().code(), "in_use");
+    drop(open);
+    assert_eq!(till.outcomes(1, "phone"), ["pending"], "the till is as it was");
+    assert!(Store::restore(&till.path, &copy, None).unwrap().replaced.is_some());
 }

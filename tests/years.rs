@@ -177,9 +177,11 @@ fn nobody_is_forgotten_of_whom_something_waits() {
 #[test]
 fn nobody_is_forgotten_of_whom_values_are_set_aside() {
     let till = till(10);
-    let aside = r#"[{"customer_id":7,"values":{"company":"\"Rua das Flores 77\""}},{"customer_id":8,"values":{"phone":"\"1\""}}]"#;
-    let note = "INSERT INTO state (key, value) VALUES ('values_set_aside', ?1)";
-    till.store().connection().execute(note, [aside]).unwrap();
+    for id in [7, 77] {
+        let aside = format!(r#"values_set_aside:{id}:{{"customer_id":{id},"values":{{"phone":"\"1\""}}}}"#);
+        let note = "INSERT INTO state (key, value) VALUES (?1, '')";
+        till.store().connection().execute(note, [aside]).unwrap();
+    }
     till.set(7, "phone", "555");
     till.engine().sync().unwrap();
     assert!(till.sandbox.delete(7));

@@ -191,23 +191,33 @@ fn rows(store: &Store) -> Check {
     };
     let mut said = Vec::new();
     if !strangers.is_empty() {
-        let ids = strangers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let ids = some_of(strangers.iter().map(ToString::to_string), ", ");
         said.push(format!(
             "customers that came by no pull, and that the store does not know: {ids}: create them in the store and pull, then discard each"
         ));
     }
-    for one in aside {
-        let values =
-            one.values.iter().map(|(field, value)| format!("{field} {value}")).collect::<Vec<_>>().join(", ");
-        let id = one.customer_id;
-        said.push(format!(
-            "a second row of customer {id} had {values}: edit in again what is wanted, then discard {id}"
-        ));
+    if !aside.is_empty() {
+        let each = aside.iter().map(|one| {
+            let values = one.values.iter().map(|(field, value)| format!("{field} {value}"));
+            let (id, values) = (one.customer_id, values.collect::<Vec<_>>().join(", "));
+            format!(
+                "a second row of customer {id} had {values}: edit in again what is wanted, then discard {id}"
+            )
+        });
+        said.push(some_of(each, "; "));
     }
     match said.is_empty() {
         true => Check::good("tables", "they are as they should be"),
         false => Check::bad("tables", Exit::Attention, said.join("; ")),
     }
+}
+
+/// The first ten of them, and how many more there are.
+fn some_of(all: impl ExactSizeIterator<Item = String>, between: &str) -> String {
+    const MOST: usize = 10;
+    let more = all.len().saturating_sub(MOST);
+    let some = all.take(MOST).collect::<Vec<_>>().join(between);
+    if more == 0 { some } else { format!("{some}{between}and {more} more") }
 }
 
 /// Opening has made them again.
@@ -216,11 +226,11 @@ fn triggers(store: &Store) -> Check {
         Ok(unjournaled) => unjournaled,
         Err(error) => return Check::bad("triggers", Exit::Database, error.to_string()),
     };
-    if let Some(first) = unjournaled.first() {
+    if !unjournaled.is_empty() {
         let advice = format!(
             "{} made while they were missing is not sent, because the store would not take it; {}: edit it to a valid value",
             render::count(unjournaled.len() as u64, "edit"),
-            first.problem
+            some_of(unjournaled.iter().map(|one| one.problem.clone()), "; ")
         );
         return Check::bad("triggers", Exit::Attention, advice);
     }
@@ -266,12 +276,10 @@ fn held_up(store: &Store) -> Check {
     let Some(first) = all.first() else {
         return Check::good("held_up", "what comes from the store is taken in");
     };
-    let ids: Vec<String> = all.iter().take(10).map(|one| one.customer_id.to_string()).collect();
-    let more = if all.len() > ids.len() { ", …" } else { "" };
+    let ids = some_of(all.iter().map(|one| one.customer_id.to_string()), ", ");
     let advice = format!(
-        "{} ({}{more}) kept from the store's news, and not sent, by {}: {}; since {}. Each sync tries again",
+        "{} ({ids}) kept from the store's news, and not sent, by {}: {}; since {}. Each sync tries again",
         render::count(all.len() as u64, "customer"),
-        ids.join(", "),
         first.cause.as_deref().unwrap_or("something of the app's"),
         first.error,
         render::time(Some(first.since))

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::row::{self, COLUMNS};
@@ -13,8 +13,11 @@ use super::{Failed, Store, dirty, state};
 use crate::customer::{CustomerId, FieldId, Row};
 use crate::error::Result;
 
-/// The keys of `state` under which they stand.
-const ASIDE: &str = "values_set_aside";
+/// The keys of `state` under which they stand: each row's values in a key of their own, behind the customer; so that however many
+/// there are, one more costs no more.
+const ASIDE: &str = "values_set_aside:";
+/// What is behind all of those.
+const BEHIND: &str = "values_set_aside;";
 const STRANGERS: &str = "customers_unknown";
 
 /// Values that a second row of a customer had, and the one that was kept has not.
@@ -33,7 +36,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn set_aside(&self) -> Result<Vec<SetAside>> {
-        Ok(self.state(ASIDE)?.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+        self.engine_read(|transaction| Ok(noted(transaction, ASIDE, BEHIND)?))
     }
 
     /// Customers of the table that came there by no pull, and that the store does not know. Create them in the store and pull;
@@ -83,6 +86,8 @@ fn is_stranger(connection: &Connection, id: CustomerId) -> rusqlite::Result<bool
 /// Notes what each row of `table` that shares its id with a later one, or has none, has and that one has not.
 pub(super) fn note_doubles(connection: &Connection, table: &str) -> rusqlite::Result<()> {
     let columns = there(connection, table)?;
+    // It goes with the table.
+    connection.execute_batch(&format!("CREATE INDEX tillsync_old_id ON {table} (id)"))?;
     let mut statement = connection.prepare(&format!(
         "SELECT {columns} FROM {table} WHERE id IS NULL OR rowid NOT IN (SELECT max(rowid) FROM {table} GROUP BY id) ORDER BY rowid"
     ))?;
@@ -100,7 +105,7 @@ pub(super) fn note_doubles(connection: &Connection, table: &str) -> rusqlite::Re
             })
             .map(|field| (field.name().to_owned(), double.get(field).to_json()))
             .collect();
-        note(connection, SetAside { customer_id: CustomerId(id.unwrap_or(0)), values: others })?;
+        note(connection, &SetAside { customer_id: CustomerId(id.unwrap_or(0)), values: others })?;
     }
     Ok(())
 }
@@ -129,43 +134,57 @@ pub(super) fn make_way(connection: &Connection, theirs: &Row) -> rusqlite::Resul
     let others = FieldId::columns()
         .filter(|field| !ours.get(*field).is_null() && ours.get(*field) != theirs.get(*field));
     let values = others.map(|field| (field.name().to_owned(), ours.get(field).to_json())).collect();
-    note(connection, SetAside { customer_id: theirs.id(), values })?;
+    note(connection, &SetAside { customer_id: theirs.id(), values })?;
     row::remove(connection, "customer", theirs.id())?;
     Ok(true)
 }
 
-fn note(connection: &Connection, one: SetAside) -> rusqlite::Result<()> {
-    let mut all = noted(connection)?;
-    if one.values.is_empty() || all.contains(&one) {
+/// The same once.
+fn note(connection: &Connection, one: &SetAside) -> rusqlite::Result<()> {
+    if one.values.is_empty() {
         return Ok(());
     }
-    tracing::warn!(customer = one.customer_id.0, "values of a second row of the customer are set aside");
-    all.push(one);
-    state::write(connection, ASIDE, Some(&serde_json::to_string(&all).unwrap_or_default()))
+    let json = serde_json::to_string(one).unwrap_or_default();
+    let noted = connection
+        .prepare_cached("INSERT OR IGNORE INTO state (key, value) VALUES (?1, '')")?
+        .execute([format!("{}{json}", of(one.customer_id))])?;
+    if noted > 0 {
+        tracing::warn!(customer = one.customer_id.0, "values of a second row of the customer are set aside");
+    }
+    Ok(())
 }
 
-fn noted(connection: &Connection) -> rusqlite::Result<Vec<SetAside>> {
-    let json: Option<String> = connection
-        .prepare_cached("SELECT value FROM state WHERE key = ?1")?
-        .query_row(params![ASIDE], |row| row.get(0))
-        .optional()?;
-    Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+/// How the keys of a customer begin.
+fn of(id: CustomerId) -> String {
+    format!("{ASIDE}{id}:")
+}
+
+/// What is behind all of those.
+fn behind(id: CustomerId) -> String {
+    format!("{ASIDE}{id};")
+}
+
+fn noted(connection: &Connection, from: &str, to: &str) -> rusqlite::Result<Vec<SetAside>> {
+    let mut keys =
+        connection.prepare_cached("SELECT key FROM state WHERE key >= ?1 AND key < ?2 ORDER BY key")?;
+    let keys = keys.query_map([from, to], |row| row.get::<_, String>(0))?;
+    let keys: Vec<String> = keys.collect::<rusqlite::Result<_>>()?;
+    let one = |key: &String| serde_json::from_str(key.strip_prefix(ASIDE)?.split_once(':')?.1).ok();
+    Ok(keys.iter().filter_map(one).collect())
 }
 
 /// Whether anything is noted of a customer.
 pub(super) fn is_any_of(connection: &Connection, id: CustomerId) -> rusqlite::Result<bool> {
-    Ok(noted(connection)?.iter().any(|one| one.customer_id == id))
+    connection
+        .prepare_cached("SELECT 1 FROM state WHERE key >= ?1 AND key < ?2")?
+        .exists([of(id), behind(id)])
 }
 
 /// Gives up what is noted of a customer, and its row if the store never had it. Returns how much that was.
 pub(super) fn discard(connection: &Connection, id: CustomerId) -> Result<usize, Failed> {
-    let all = noted(connection)?;
-    let left: Vec<&SetAside> = all.iter().filter(|one| one.customer_id != id).collect();
-    let mut given_up = all.len() - left.len();
-    if given_up > 0 {
-        let json = (!left.is_empty()).then(|| serde_json::to_string(&left).unwrap_or_default());
-        state::write(connection, ASIDE, json.as_deref())?;
-    }
+    let mut given_up = connection
+        .prepare_cached("DELETE FROM state WHERE key >= ?1 AND key < ?2")?
+        .execute([of(id), behind(id)])?;
     if is_stranger(connection, id)? {
         given_up += row::remove(connection, "customer", id)?;
     }

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
 use super::apply::{apply, settle};
 use super::held_up::Apart;
-use super::life::Life;
+use super::life::{self, Life};
 use super::pull::note_older;
 use super::{Failed, Store, attempt, dirty, held_up, state};
 use crate::clock::stamp;
@@ -270,15 +270,20 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<()> {
         let ids: Vec<CustomerId> = ids.iter().copied().collect();
-        self.in_small_parts(&ids, |transaction, id| {
+        self.in_small_parts(&ids, |transaction, apart, id, (): &mut ()| {
             let Some(dirty) = dirty::load(transaction, id)? else { return Ok(()) };
-            for op in dirty.ops_of(field).filter(|op| op.is_pending()) {
-                let reason = Some(reason.to_owned());
-                let rejected = Settlement { reason, ..Settlement::new(op.seq, Outcome::Rejected) };
-                settle(transaction, &rejected, now)?;
-            }
+            let reject = || {
+                for op in dirty.ops_of(field).filter(|op| op.is_pending()) {
+                    let reason = Some(reason.to_owned());
+                    let rejected = Settlement { reason, ..Settlement::new(op.seq, Outcome::Rejected) };
+                    settle(transaction, &rejected, now)?;
+                }
+                Ok(())
+            };
+            apart.outcomes(transaction, id, now, reject)?;
             Ok(())
-        })
+        })?;
+        Ok(())
     }
 }
 
@@ -331,7 +336,8 @@ fn prepare(
 ) -> Result<Prepared, Failed> {
     let (mut prepared, mut bytes) = (Prepared::default(), 1);
     // What is known of them may be old.
-    let held_up = if apart.is_needed { held_up::ids(transaction)? } else { Vec::new() };
+    let mut held_up = if apart.is_needed { held_up::ids(transaction)? } else { Vec::new() };
+    held_up.extend(life::to_hold(transaction)?);
     for (place, id) in ids.iter().enumerate().filter(|(_, id)| !held_up.contains(id)) {
         let Some(dirty) = dirty::load(transaction, *id)? else { continue };
         let diff = diff(&dirty)?;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use secrecy::SecretString;
 
 use super::apply::apply;
-use super::{Failed, Store, attempt, row, state};
+use super::{Failed, Store, attempt, life, row, state};
 use crate::customer::{BadRecord, CustomerId, EditSeq, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
@@ -48,7 +48,10 @@ impl Store {
                  ORDER BY min(seq)",
             )?;
             let ids = statement.query_map([], |row| Ok(CustomerId(row.get(0)?)))?;
-            Ok(ids.collect::<rusqlite::Result<_>>()?)
+            let mut ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;
+            let to_hold = life::to_hold(transaction)?;
+            ids.retain(|id| !to_hold.contains(id));
+            Ok(ids)
         })
     }
 
@@ -101,14 +104,14 @@ impl Store {
 
     /// The store was asked for these customers by id: edits of what it does not tell then either wait for a person.
     pub(crate) fn give_up_untold(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Vec<Notice>> {
-        let mut notices = Vec::new();
-        self.in_small_parts(ids, |transaction, id| {
-            if let Some(dirty) = load(transaction, id)? {
-                notices.extend(apply(transaction, &dirty, &give_up_untold(&dirty)?, now)?);
-            }
+        let parts = self.in_small_parts(ids, |transaction, apart, id, notices: &mut Vec<Notice>| {
+            let Some(dirty) = load(transaction, id)? else { return Ok(()) };
+            let plan = give_up_untold(&dirty)?;
+            let given_up = apart.outcomes(transaction, id, now, || apply(transaction, &dirty, &plan, now))?;
+            notices.extend(given_up.into_iter().flatten());
             Ok(())
         })?;
-        Ok(notices)
+        Ok(parts.into_iter().flatten().collect())
     }
 
     fn diffs(&self, ids: &[CustomerId]) -> Result<Vec<(Dirty, Diff)>> {
@@ -129,19 +132,18 @@ impl Store {
         ids: &[CustomerId],
         now: DateTime<Utc>,
     ) -> Result<(usize, Vec<Notice>)> {
-        let (mut unchanged, mut notices) = (0, Vec::new());
-        self.holding_up(|store, apart| {
-            store.in_small_parts(ids, |transaction, id| {
-                let Some(dirty) = load(transaction, id)? else { return Ok(()) };
-                let diff = diff(&dirty)?;
-                let settled = || apply(transaction, &dirty, &diff.plan, now);
-                let Some(settled) = apart.all(transaction, id, now, settled)? else { return Ok(()) };
-                notices.extend(settled);
-                unchanged += usize::from(diff.is_unchanged());
-                Ok(())
-            })
+        type Part = (usize, Vec<Notice>);
+        let parts = self.in_small_parts(ids, |transaction, apart, id, (unchanged, notices): &mut Part| {
+            let Some(dirty) = load(transaction, id)? else { return Ok(()) };
+            let diff = diff(&dirty)?;
+            let settled = || apply(transaction, &dirty, &diff.plan, now);
+            let Some(settled) = apart.all(transaction, id, now, settled)? else { return Ok(()) };
+            notices.extend(settled);
+            *unchanged += usize::from(diff.is_unchanged());
+            Ok(())
         })?;
-        Ok((unchanged, notices))
+        let (unchanged, notices): (Vec<usize>, Vec<Vec<Notice>>) = parts.into_iter().unzip();
+        Ok((unchanged.into_iter().sum(), notices.into_iter().flatten().collect()))
     }
 }
 

@@ -17,7 +17,7 @@ use rusqlite::{Connection, Error as SqlError, ErrorCode, named_params};
 use serde::Serialize;
 
 use super::steps::{Steps, UNENDING, went_too_far};
-use super::{Failed, Store, schema};
+use super::{Failed, Store, life, schema};
 use crate::clock::stamp;
 use crate::customer::CustomerId;
 use crate::error::Result;
@@ -158,7 +158,7 @@ impl Apart {
         }
         let done = self.part(connection, id, now, Part::All, work)?;
         if done.is_some() {
-            connection.prepare_cached("DELETE FROM held_up WHERE customer_id = ?1")?.execute([id.0])?;
+            release(connection, id)?;
         }
         Ok(done)
     }
@@ -214,6 +214,15 @@ impl Apart {
 const IGNORED: &str = "a trigger ignored what came from the store";
 /// The same of what was to be removed.
 pub(super) const KEPT: &str = "a trigger ignored that it was to go";
+
+/// It is held up no longer; unless it waits for a payment of it to be held.
+pub(super) fn release(connection: &Connection, id: CustomerId) -> rusqlite::Result<()> {
+    if life::to_hold(connection)?.contains(&id) {
+        return Ok(());
+    }
+    connection.prepare_cached("DELETE FROM held_up WHERE customer_id = ?1")?.execute([id.0])?;
+    Ok(())
+}
 
 /// Customers that are held up.
 pub(super) fn ids(connection: &Connection) -> rusqlite::Result<Vec<CustomerId>> {

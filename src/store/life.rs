@@ -25,18 +25,20 @@ use std::io::Write as _;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::apply::apply;
 use super::open::{beside, owner_only};
-use super::{Failed, Store, dirty, state};
-use crate::customer::{CustomerId, FieldId};
+use super::{Failed, Store, dirty, edit, state};
+use crate::customer::{CustomerId, EditSeq, FieldId};
 use crate::error::Result;
-use crate::flow::{CustomerPlan, Notice, Recovered, Rejection, Settlement};
+use crate::flow::{CustomerPlan, Notice, Op, Recovered, Rejection, Settlement};
 
 /// Where a file lived, and how far it has come, in `state`.
 const HOME: &str = "home";
 const SO_FAR: &str = "life";
+/// Up to which row of the journal payments are to be held, of a file that was set back: until all of them are.
+const TO_HOLD: &str = "payments_to_hold";
 /// Behind the name of the file.
 pub(super) const LIFE: &str = "-life";
 
@@ -91,11 +93,10 @@ fn find(now: Life, machine: Option<u64>, home: Option<Home>, beside: Option<Life
 impl Store {
     /// Before anything is sent: refuses the payments that wait in a file that was set back or copied, once.
     pub(crate) fn come_home(&mut self, now: DateTime<Utc>) -> Result<Vec<Notice>> {
-        let (notices, life) = self.come_home_to(&self.path.clone(), now)?;
-        if let Some(life) = life {
+        if let Some(life) = self.settle_at(&self.path.clone())? {
             life.leave_beside(&self.path);
         }
-        Ok(notices)
+        self.hold_what_is_due(now)
     }
 
     /// The same of a file that will be at `path`; what is to be noted beside it once it is there.
@@ -104,47 +105,94 @@ impl Store {
         path: &Path,
         now: DateTime<Utc>,
     ) -> Result<(Vec<Notice>, Option<Life>)> {
+        let life = self.settle_at(path)?;
+        Ok((self.hold_what_is_due(now)?, life))
+    }
+
+    /// From now on it is at home there; where it was set back, what waits in it is to be held, and nothing of it sent before.
+    fn settle_at(&mut self, path: &Path) -> Result<Option<Life>> {
         let machine = machine();
         let home = self.state(HOME)?.and_then(|text| Home::read(&text));
         let file = Life::of(&self.connection).map_err(|e| self.error(e))?;
         let beside = Life::beside(path);
         let found = find(file, machine, home, beside);
         if found == Found::AtHome {
-            return Ok((Vec::new(), None));
+            return Ok(None);
         }
         let here = Home { identity: file.identity, machine };
         self.engine_write(|transaction| {
             state::write(transaction, HOME, Some(&here.text()))?;
             if found == Found::Moved {
-                return Ok((Vec::new(), Some(file.note(transaction)?)));
+                return Ok(Some(file.note(transaction)?));
             }
+            state::write(transaction, TO_HOLD, Some(&edit::newest_edit(transaction)?.to_string()))?;
             // Whatever was in this place before is behind from now on.
             let ahead = beside.filter(|life| life.line == file.line).map_or(0, |life| life.sent);
             let life = Life { sent: file.sent.max(ahead), ..file }.moved_on();
-            Ok((hold_payments(transaction, now)?, Some(life.note(transaction)?)))
+            Ok(Some(life.note(transaction)?))
         })
+    }
+
+    /// What something of the app's refused last time too.
+    fn hold_what_is_due(&mut self, now: DateTime<Utc>) -> Result<Vec<Notice>> {
+        match self.state(TO_HOLD)?.and_then(|up_to| up_to.parse().ok()) {
+            Some(up_to) => self.hold_payments(EditSeq(up_to), now),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Each payment up to there that waits is refused for itself, as the store refuses one. A customer of whom something of the app's
+    /// does not let that be is not sent until it does.
+    fn hold_payments(&mut self, up_to: EditSeq, now: DateTime<Utc>) -> Result<Vec<Notice>> {
+        let ids = self.engine_read(|transaction| Ok(with_payments(transaction, up_to)?))?;
+        let held = self.in_small_parts(&ids, |transaction, apart, id, notices: &mut Vec<Notice>| {
+            let hold = || hold_payments_of(transaction, id, up_to, now);
+            notices.extend(apart.outcomes(transaction, id, now, hold)?.into_iter().flatten());
+            Ok(())
+        })?;
+        self.engine_write(|transaction| {
+            if with_payments(transaction, up_to)?.is_empty() {
+                state::write(transaction, TO_HOLD, None)?;
+            }
+            Ok(())
+        })?;
+        Ok(held.into_iter().flatten().collect())
     }
 }
 
-/// Each payment that waits is refused for itself, as the store refuses one.
-fn hold_payments(transaction: &Transaction<'_>, now: DateTime<Utc>) -> Result<Vec<Notice>, Failed> {
-    let mut customers = transaction.prepare_cached(
-        "SELECT DISTINCT customer_id FROM journal WHERE settled_at IS NULL AND outcome IS NULL AND op = 'adjust'",
+/// Customers with payments that wait, up to there.
+fn with_payments(connection: &Connection, up_to: EditSeq) -> rusqlite::Result<Vec<CustomerId>> {
+    let mut customers = connection.prepare_cached(
+        "SELECT DISTINCT customer_id
+         FROM journal
+         WHERE settled_at IS NULL AND outcome IS NULL AND op = 'adjust' AND seq <= ?1",
     )?;
-    let customers: Vec<i64> = customers.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let mut notices = Vec::new();
-    for id in customers.into_iter().map(CustomerId) {
-        let Some(dirty) = dirty::load(transaction, id)? else { continue };
-        let payments = dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS);
-        let payments = payments.filter(|op| op.is_pending() && op.adjustment().is_some());
-        let settle = payments.map(|op| Settlement::new(op.seq, None)).collect();
-        let mut held =
-            Recovered { plan: CustomerPlan { settle, ..CustomerPlan::nothing(id) }, is_pending: true };
-        let field = Some(FieldId::STORE_CREDIT_AMOUNTS);
-        held.reject(&dirty, &Rejection { customer_id: id, field, words: PERHAPS_SENT.to_owned() })?;
-        notices.extend(apply(transaction, &dirty, &held.plan, now)?);
-    }
-    Ok(notices)
+    customers.query_map([up_to.0], |row| Ok(CustomerId(row.get(0)?)))?.collect()
+}
+
+/// Customers of whom nothing is sent yet, because payments of theirs are to be held, and are not.
+pub(super) fn to_hold(connection: &Connection) -> rusqlite::Result<Vec<CustomerId>> {
+    let up_to: Option<i64> = connection
+        .prepare_cached("SELECT CAST(value AS INTEGER) FROM state WHERE key = ?1")?
+        .query_row([TO_HOLD], |row| row.get(0))
+        .optional()?;
+    up_to.map_or(Ok(Vec::new()), |up_to| with_payments(connection, EditSeq(up_to)))
+}
+
+fn hold_payments_of(
+    transaction: &Transaction<'_>,
+    id: CustomerId,
+    up_to: EditSeq,
+    now: DateTime<Utc>,
+) -> Result<Vec<Notice>, Failed> {
+    let Some(dirty) = dirty::load(transaction, id)? else { return Ok(Vec::new()) };
+    let payments = dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS);
+    let is_meant = |op: &&Op| op.seq <= up_to && op.is_pending() && op.adjustment().is_some();
+    let settle = payments.filter(is_meant).map(|op| Settlement::new(op.seq, None)).collect();
+    let mut held = Recovered { plan: CustomerPlan { settle, ..CustomerPlan::nothing(id) }, is_pending: true };
+    let field = Some(FieldId::STORE_CREDIT_AMOUNTS);
+    held.reject(&dirty, &Rejection { customer_id: id, field, words: PERHAPS_SENT.to_owned() })?;
+    apply(transaction, &dirty, &held.plan, now)
 }
 
 impl Home {

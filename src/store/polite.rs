@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Transaction;
 
+use super::held_up::Apart;
 use super::{Failed, Store};
 use crate::customer::CustomerId;
 use crate::error::Result;
@@ -62,30 +63,33 @@ impl Store {
         Ok(if self.others_write()? { most.min(SMALL) } else { most }.max(1))
     }
 
-    /// Does the same with each of these customers, in as many transactions as it takes: none goes on for long, and each is
-    /// whole by itself.
-    pub(super) fn in_small_parts(
+    /// Does the same with each of these customers, in as many transactions as it takes: none goes on for long, each is whole by
+    /// itself, and is done once more where a trigger ended it. Returns what each came to.
+    pub(super) fn in_small_parts<T: Default>(
         &mut self,
         ids: &[CustomerId],
-        mut work: impl FnMut(&Transaction<'_>, CustomerId) -> Result<(), Failed>,
-    ) -> Result<()> {
-        let mut rest = ids;
+        mut work: impl FnMut(&Transaction<'_>, &Apart, CustomerId, &mut T) -> Result<(), Failed>,
+    ) -> Result<Vec<T>> {
+        let (mut rest, mut parts) = (ids, Vec::new());
         while !rest.is_empty() {
             let part = &rest[..self.at_once(rest.len())?];
-            let done = self.engine_write(|transaction| {
-                let began = Instant::now();
-                for (place, id) in part.iter().enumerate() {
-                    work(transaction, *id)?;
-                    if began.elapsed() >= LONG {
-                        return Ok(place + 1);
+            let (done, came_to) = self.holding_up(|store, apart| {
+                store.engine_write(|transaction| {
+                    let (began, mut came_to) = (Instant::now(), T::default());
+                    for (place, id) in part.iter().enumerate() {
+                        work(transaction, apart, *id, &mut came_to)?;
+                        if began.elapsed() >= LONG {
+                            return Ok((place + 1, came_to));
+                        }
                     }
-                }
-                Ok(part.len())
+                    Ok((part.len(), came_to))
+                })
             })?;
+            parts.push(came_to);
             self.make_room();
             rest = &rest[done..];
         }
-        Ok(())
+        Ok(parts)
     }
 
     /// Whether they did a moment ago.

@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_ite
 use super::apply::{apply, insert_snapshot, refuse_ignored, update_snapshot};
 use super::held_up::Apart;
 use super::row::{self, RawCell};
-use super::{Failed, FullPull, PullClock, Store, aside, attempt, dirty, search, state};
+use super::{Failed, FullPull, PullClock, Store, aside, attempt, dirty, held_up, search, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
@@ -215,10 +215,12 @@ impl Store {
         })
     }
 
-    /// How many customers of the file a full pull did not see.
+    /// How many customers of the file a full pull did not see; of those too that something of the app's never let in.
     pub(crate) fn count_unseen(&self) -> Result<u64> {
         self.engine_read(|transaction| {
-            let count = "SELECT count(*) FROM snapshot WHERE id NOT IN (SELECT id FROM pull_seen)";
+            let count = "SELECT (SELECT count(*) FROM snapshot WHERE id NOT IN (SELECT id FROM pull_seen))
+                              + (SELECT count(*) FROM held_up WHERE customer_id NOT IN (SELECT id FROM snapshot)
+                                                                AND customer_id NOT IN (SELECT id FROM pull_seen))";
             Ok(transaction.prepare_cached(count)?.query_row([], |row| row.get(0))?)
         })
     }
@@ -226,9 +228,12 @@ impl Store {
     /// Those customers, at most `limit` with an id above `above`.
     pub(crate) fn unseen(&self, above: CustomerId, limit: usize) -> Result<Vec<CustomerId>> {
         self.ids(
-            "SELECT id
-             FROM snapshot
-             WHERE id > ?1 AND id NOT IN (SELECT id FROM pull_seen)
+            "SELECT id FROM (SELECT id FROM snapshot WHERE id > ?1 AND id NOT IN (SELECT id FROM pull_seen)
+                             ORDER BY id LIMIT ?2)
+             UNION
+             SELECT id FROM (SELECT customer_id AS id FROM held_up
+                             WHERE customer_id > ?1 AND customer_id NOT IN (SELECT id FROM pull_seen)
+                             ORDER BY customer_id LIMIT ?2)
              ORDER BY id
              LIMIT ?2",
             params![above.0, limit],
@@ -237,7 +242,8 @@ impl Store {
 
     /// All of those.
     pub(crate) fn all_unseen(&self) -> Result<BTreeSet<CustomerId>> {
-        let all = "SELECT id FROM snapshot WHERE id NOT IN (SELECT id FROM pull_seen)";
+        let all = "SELECT id FROM snapshot WHERE id NOT IN (SELECT id FROM pull_seen)
+                   UNION SELECT customer_id FROM held_up WHERE customer_id NOT IN (SELECT id FROM pull_seen)";
         Ok(self.ids(all, [])?.into_iter().collect())
     }
 
@@ -318,18 +324,23 @@ impl Store {
 
     /// These customers are gone from the store.
     pub(crate) fn take_deletions(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Taken> {
-        let mut taken = Taken::default();
-        self.holding_up(|store, apart| {
-            store.in_small_parts(ids, |transaction, id| {
-                let Some(dirty) = dirty::load(transaction, id)? else { return Ok(()) };
-                let gone = || apply(transaction, &dirty, &gone(&dirty), now);
-                if let Some(notices) = apart.all(transaction, id, now, gone)? {
-                    taken.notices.extend(notices);
-                    taken.changed.push(id);
-                }
-                Ok(())
-            })
+        let parts = self.in_small_parts(ids, |transaction, apart, id, taken: &mut Taken| {
+            let Some(dirty) = dirty::load(transaction, id)? else {
+                // One that something of the app's never let in.
+                return Ok(held_up::release(transaction, id)?);
+            };
+            let gone = || apply(transaction, &dirty, &gone(&dirty), now);
+            if let Some(notices) = apart.all(transaction, id, now, gone)? {
+                taken.notices.extend(notices);
+                taken.changed.push(id);
+            }
+            Ok(())
         })?;
+        let mut taken = Taken::default();
+        for part in parts {
+            taken.notices.extend(part.notices);
+            taken.changed.extend(part.changed);
+        }
         Ok(taken)
     }
 

@@ -31,7 +31,7 @@ use super::life::Life;
 use super::lock::Lock;
 use super::open::{LOOK_AGAIN, SYNC, WORKER, owner_only, plain_path, raw, real, with_suffix};
 use super::{Store, StoreOptions, stray, unlock};
-use crate::descriptors::file_id;
+use crate::descriptors::{self, file_id};
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
 
@@ -179,6 +179,10 @@ fn copy(backup: &Path, part: &Path) -> Result<()> {
         to.sync_all()
     };
     super::open::refuse_company(backup)?;
+    // It is read as a plain file, and that would give up the locks of whoever has it open here.
+    if descriptors::is_open_here(backup) {
+        return Err(Failure::InUse(backup.to_owned()).into());
+    }
     if with_suffix(backup, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
         return Err(Failure::InUse(backup.to_owned()).into());
     }

@@ -230,9 +230,20 @@ fn plans(connection: &Connection) -> rusqlite::Result<Value> {
 fn without_names(step: &str) -> String {
     let Some((before, rest)) = step.split_once("INDEX ") else { return step.to_owned() };
     let (index, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-    let is_ours = ["customer_", "journal_", "conflict_", "sqlite_autoindex_"].iter().any(|ours| {
-        index.starts_with(ours) && index.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-    });
-    let index = if is_ours { index } else { "of the app" };
+    let index = if schema::is_our_index(index) { index } else { "of the app" };
     format!("{before}INDEX {index} {rest}").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_of_the_apps_is_not_named_whatever_its_name_begins_with() {
+        let step = |index: &str| without_names(&format!("SEARCH customer USING INDEX {index} (phone=?)"));
+        assert_eq!(step("customer_phone"), "SEARCH customer USING INDEX customer_phone (phone=?)");
+        for theirs in ["customer_garcia", "journal_of_ana", "sqlite_autoindex_garcia_1"] {
+            assert_eq!(step(theirs), "SEARCH customer USING INDEX of the app (phone=?)");
+        }
+    }
 }

@@ -162,7 +162,7 @@ pub(in crate::store) fn has_foreign(connection: &Connection) -> rusqlite::Result
     Ok(!foreign(connection)?.is_empty() || shape::may_refuse(connection)?)
 }
 
-pub(super) fn is_our_index(name: &str) -> bool {
+pub(in crate::store) fn is_our_index(name: &str) -> bool {
     INDEXES.iter().any(|(ours, _)| ours == name)
 }
 
