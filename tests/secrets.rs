@@ -138,3 +138,28 @@ fn the_command_leaves_no_core_dump_whatever_its_surroundings_allow() {
     }
     assert!(!dumps(env!("CARGO_BIN_EXE_tillsync"), &["worker", "--json"]));
 }
+
+/// A store, or what stands before it, that repeats the token in whatever it answers, to a look or to an update.
+#[test]
+fn the_token_is_in_nothing_that_is_kept_or_told() {
+    for is_update in [false, true] {
+        for status in [200, 400, 401, 403, 404, 409, 413, 422, 423, 500, 503] {
+            let till = till(3);
+            let token = till.sandbox.token().to_owned();
+            assert!(token.len() >= 8);
+            let text = match status {
+                422 => {
+                    json!({"title": format!("not for {token}"), "errors": {"0.phone": token.to_uppercase()}})
+                        .to_string()
+                }
+                _ => format!("<html>X-Auth-Token: {token} is {}", token.replace('-', "%2D")),
+            };
+            let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+                (asked.is_put() == is_update).then(|| Told::text(status, "text/html", &text))
+            });
+            let kept = after_sync(&till, &odd);
+            let status = format!("{status} to an update: {is_update}");
+            assert!(!kept.to_lowercase().contains(&token.to_lowercase()), "{status}: {kept}");
+        }
+    }
+}

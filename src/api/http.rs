@@ -20,7 +20,7 @@ use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use super::{Remote, Request};
 use crate::error::{Error, Failure, Result, has_no_descriptor_left, is_out_of_descriptors};
-use crate::flow::{Answer, RateHeaders, Ticket, Trouble, is_store_hash, store_address};
+use crate::flow::{Answer, RateHeaders, Ticket, Trouble, is_store_hash, masked, store_address};
 use crate::threads;
 
 /// Calls at once: three updates and two reads.
@@ -298,8 +298,42 @@ impl Caller {
                 get.header("Accept", "application/json").call()
             }
         };
-        answer.map_err(|e| trouble(&e, request.is_update())).and_then(read)
+        let answer = answer.map_err(|e| trouble(&e, request.is_update())).and_then(read);
+        match answer {
+            Ok(Answer { body, status, rate, date }) => {
+                let body = without_token(body, (200..300).contains(&status), token);
+                Ok(Answer { body, status, rate, date })
+            }
+            Err(Trouble::TooMuch { why, begun }) => {
+                Err(Trouble::TooMuch { why, begun: without_token(begun, true, token) })
+            }
+            trouble => trouble,
+        }
     }
+}
+
+/// A store, or what stands before it, that repeats the token tells it to nobody: before anybody else has read the answer, `***` is
+/// in its place, in whatever spelling.
+fn without_token(body: Vec<u8>, is_page: bool, token: &str) -> Vec<u8> {
+    // A part of any word.
+    const SHORTEST: usize = 8;
+    let is_in_there = || body.windows(token.len()).any(|part| part.eq_ignore_ascii_case(token.as_bytes()));
+    // A page of customers is large, and spells letters and digits as they are.
+    if token.len() < SHORTEST || is_page && !is_in_there() {
+        return body;
+    }
+    let text = String::from_utf8_lossy(&body);
+    let text = masked(&text, &SecretString::from(token)).unwrap_or_else(|| text.into_owned());
+    // Both are ASCII: what is found in the small letters stands at the same place.
+    let (small, looked_for) = (text.to_ascii_lowercase(), token.to_ascii_lowercase());
+    let mut told = String::new();
+    let mut from = 0;
+    for (at, _) in small.match_indices(&looked_for) {
+        told += &text[from..at];
+        told += "***";
+        from = at + token.len();
+    }
+    (told + &text[from..]).into_bytes()
 }
 
 fn agent(options: &HttpOptions, url: &str) -> Result<Agent> {

@@ -63,6 +63,7 @@ pub use rate::{Pacer, RateHeaders};
 pub use reconcile::reconcile;
 pub use recover::{Recovered, recover};
 pub use retry::{Misses, RetryOptions, crowd_wait_ms};
+pub use secrets::masked;
 pub use server_clock::ServerClock;
 pub use ticket::{Ticket, Tickets};
 pub use upload::{

@@ -47,6 +47,12 @@ impl Secrets {
     }
 }
 
+/// Words without a secret, however it is spelled in them; `None`: it is not in there.
+pub fn masked(text: &str, secret: &SecretString) -> Option<String> {
+    let secret: Vec<char> = secret.expose_secret().chars().collect();
+    without(text, &secret[..secret.len().min(LONGEST)])
+}
+
 /// `None`: it is not in there.
 fn without(text: &str, secret: &[char]) -> Option<String> {
     let (mut out, mut from) = (String::new(), 0);
