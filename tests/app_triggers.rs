@@ -214,7 +214,12 @@ fn a_trigger_that_rounds_the_balance_makes_an_edit_of_its_own() {
 // ---- mappers -----------------------------------------------------------------------------------------------------
 
 /// What stores have, and what a mapper makes of it when it saves a customer of whom it changed nothing.
-const RESPELLED: [(&str, &str, &str); 14] = [
+const RESPELLED: [(&str, &str, &str); 19] = [
+    ("date_created", "2026-01-02T03:04:05Z", "2026-01-02T04:04:05+0100"),
+    ("date_created", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.000+00"),
+    ("date_modified", "2026-01-02T03:04:05Z", "2026-01-02 03:04:05 UTC"),
+    ("date_modified", "2026-01-02T03:04:05Z", "2026-01-02t03:04:05z"),
+    ("date_modified", "2026-01-02T03:04:05-0230", "2026-01-02T05:34:05Z"),
     ("date_created", "2026-01-02T03:04:05Z", "2026-01-02 03:04:05.000000"),
     ("date_modified", "2026-01-02T03:04:05Z", "2026-01-02T04:04:05+01:00"),
     ("registration_ip_address", "", ""),
@@ -271,6 +276,9 @@ fn a_value_that_means_what_it_was_is_no_edit_and_is_never_refused() {
             .unwrap();
         app.execute_batch("UPDATE engine_guard SET writing = 0; COMMIT").unwrap();
         app.execute("UPDATE customer SET force_password_reset = ?1", [word]).unwrap();
+        let stands: rusqlite::types::Value =
+            app.query_row("SELECT force_password_reset FROM customer", [], |row| row.get(0)).unwrap();
+        assert_eq!(stands, rusqlite::types::Value::Integer(now), "{word}");
     }
     app.execute("UPDATE customer SET registration_ip_address = coalesce(registration_ip_address, '')", [])
         .unwrap();

@@ -149,3 +149,25 @@ fn it_edits_while_the_engine_syncs() {
     }
     till.assert_no_violations();
 }
+
+/// An app may have given `LIKE` a meaning of its own, and so `lower` and `upper`: what is paid is what was typed.
+#[test]
+fn a_payment_has_the_sign_that_was_typed_whatever_like_means() {
+    for answer in ["True", "False"] {
+        let till = common::till(20);
+        let said = python(
+            &till,
+            &format!(
+                r#"
+till.create_function("like", 2, lambda pattern, text: {answer})
+before = till.execute("SELECT json_extract(store_credit_amounts, '$[0].amount') FROM customer WHERE id = 1").fetchone()[0]
+for amount in ("+10", "-0.3", "2.25"):
+    till.execute("INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (1, ?)", (amount,))
+after = till.execute("SELECT json_extract(store_credit_amounts, '$[0].amount') FROM customer WHERE id = 1").fetchone()[0]
+print(round(after - before, 4), *[row[0] for row in till.execute("SELECT value FROM journal ORDER BY seq")])
+"#
+            ),
+        );
+        assert_eq!(said, "11.95 \"10\" \"-0.3\" \"2.25\"\n");
+    }
+}

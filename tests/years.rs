@@ -548,3 +548,21 @@ fn ten_years_of_edits_make_no_command_slower() {
     }
     assert!(slow.is_empty(), "{slow:?}");
 }
+
+/// Who was deleted in the store is in no page of the file after the pull that found it, also while an app has the file open.
+#[test]
+fn who_is_gone_is_not_left_in_the_log_while_an_app_idles() {
+    let till = till(30);
+    let ids = till.sandbox.ids();
+    till.office(i64::from(ids[3]), json!({"last_name": "Quagga", "notes": "QUAGGA ".repeat(40)}));
+    till.engine().pull(Extent::Changes).unwrap();
+    let mut app = till.store();
+    app.connection().query_row("SELECT count(*) FROM customer", [], |_| Ok(())).unwrap();
+    till.sandbox.delete(ids[3]);
+    let mut engine = till.engine();
+    engine.pull(Extent::Full).unwrap();
+    for suffix in ["", "-wal"] {
+        let bytes = std::fs::read(format!("{}{suffix}", till.path.display())).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&bytes).to_lowercase().contains("quagga"), "{suffix}");
+    }
+}

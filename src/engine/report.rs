@@ -188,6 +188,7 @@ impl<R: Remote> SyncEngine<R> {
 
     pub(super) fn pull_report(&mut self) -> Result<PullReport> {
         self.index_for_search()?;
+        self.wipe_log()?;
         let (_, conflicts) = self.store.waiting()?;
         let counts = &self.counts;
         Ok(PullReport {
@@ -238,7 +239,9 @@ impl<R: Remote> SyncEngine<R> {
     /// A password that has settled leaves the write-ahead log too; after a sync that failed, with the next one.
     pub(super) fn wipe_log(&mut self) -> Result<()> {
         if !self.store.wipe_log()? {
-            tracing::warn!("another program reads the file: passwords leave its log with the next sync");
+            tracing::warn!(
+                "another program reads the file: what was removed leaves its log with the next sync"
+            );
         }
         self.tend_long_log()
     }

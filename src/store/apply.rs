@@ -29,7 +29,10 @@ pub(super) fn apply(
                 state::count_snapshot(transaction, 1)?;
             }
         }
-        SnapshotPlan::Remove => remove_snapshot(transaction, plan.id)?,
+        SnapshotPlan::Remove => {
+            remove_snapshot(transaction, plan.id)?;
+            note_wipe(transaction, now)?;
+        }
     }
     let columns: Vec<_> = plan.columns.iter().map(|(field, value)| (*field, row::cell(value))).collect();
     let written = row::overwrite(transaction, plan.id, &columns)?;
@@ -217,10 +220,13 @@ fn shorten(transaction: &Connection, op: &Op) -> rusqlite::Result<()> {
 fn wipe_password(transaction: &Connection, seq: EditSeq, now: DateTime<Utc>) -> rusqlite::Result<()> {
     let wiped =
         transaction.prepare_cached("DELETE FROM pending_password WHERE seq = ?1")?.execute([seq.0])?;
-    if wiped > 0 {
-        transaction
-            .prepare_cached("INSERT OR IGNORE INTO state (key, value) VALUES (?1, ?2)")?
-            .execute([WIPE_DUE, &stamp(now)])?;
-    }
+    if wiped > 0 { note_wipe(transaction, now) } else { Ok(()) }
+}
+
+/// Something was removed that shall not stay in the log either.
+fn note_wipe(transaction: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO state (key, value) VALUES (?1, ?2)")?
+        .execute([WIPE_DUE, &stamp(now)])?;
     Ok(())
 }

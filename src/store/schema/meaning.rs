@@ -50,14 +50,26 @@ pub(super) fn same(field: &Field) -> Option<String> {
             )
         })),
         Kind::Date => {
-            let name = field.name;
-            Some(format!("coalesce(julianday(NEW.{name}) = julianday(OLD.{name}), 0)"))
+            let (new, old) =
+                (instant(&format!("NEW.{}", field.name)), instant(&format!("OLD.{}", field.name)));
+            Some(format!("coalesce({new} = {old}, 0)"))
         }
         Kind::Text if field.access != Access::Editable => {
             Some(format!("({})", both(&|x| format!("coalesce({x}, '')"))))
         }
         Kind::Text | Kind::Integer | Kind::Password => None,
     }
+}
+
+/// An instant, also with a zone as `+0200`, `+02` or `UTC`, which SQLite does not read, and in small letters.
+fn instant(text: &str) -> String {
+    format!(
+        "(SELECT julianday(CASE
+            WHEN substr(at, 11) GLOB '*[-+][0-9][0-9][0-9][0-9]' THEN substr(at, 1, length(at) - 2) || ':' || substr(at, -2)
+            WHEN substr(at, 11) GLOB '*[-+][0-9][0-9]' THEN at || ':00'
+            WHEN substr(at, -4) = ' UTC' THEN substr(at, 1, length(at) - 4) || 'Z'
+            ELSE at END) FROM (SELECT upper({text}) AS at))"
+    )
 }
 
 /// One form field, from a row `entry` of `json_each`: its name, and its value by its type. With a NUL in it, the text as it

@@ -29,7 +29,7 @@ BEGIN
           FROM (SELECT iif(typeof(NEW.amount) = 'real', printf('%.15g', NEW.amount), NEW.amount) AS amount));
     INSERT INTO store_credit_change (customer_id, amount, balance)
     SELECT credit.customer_id,
-           CASE WHEN NEW.amount LIKE '-%' THEN -1 ELSE 1 END
+           CASE WHEN substr(NEW.amount, 1, 1) = '-' THEN -1 ELSE 1 END
            * CAST(substr(digits, 1, instr(digits || '.', '.') - 1)
                   || substr(substr(digits, instr(digits || '.', '.') + 1) || '0000', 1, 4) AS INTEGER),
            credit.balance
@@ -46,7 +46,7 @@ CREATE VIEW store_credit_scaled (customer_id, balance) AS
         WHEN coalesce(json_type(store_credit_amounts), 'null') = 'null' THEN 0
         WHEN json_type(store_credit_amounts) = 'array' AND json_array_length(store_credit_amounts) = 0 THEN 0
         WHEN digits GLOB '*[^0-9.]*' OR length(fraction) > 4 OR length(whole) > 14 THEN NULL
-        ELSE CASE WHEN amount LIKE '-%' THEN -1 ELSE 1 END * CAST(whole || substr(fraction || '0000', 1, 4) AS INTEGER)
+        ELSE CASE WHEN substr(amount, 1, 1) = '-' THEN -1 ELSE 1 END * CAST(whole || substr(fraction || '0000', 1, 4) AS INTEGER)
     END
     FROM (SELECT id, store_credit_amounts, amount, digits,
                  substr(digits, 1, instr(digits || '.', '.') - 1) AS whole,

@@ -11,3 +11,10 @@ BEGIN
     {journal}
     VALUES (OLD.id, '{field}', 'set', {value}, {was}, {now_and_who});
 END;
+
+-- What means the same is no edit, and stands there as the number all the same.
+CREATE TRIGGER customer_{field}_number AFTER UPDATE OF {field} ON customer
+WHEN typeof(NEW.{field}) = 'text' AND lower(NEW.{field}) IN ('true', 'false')
+BEGIN
+    UPDATE customer SET {field} = lower(NEW.{field}) = 'true' WHERE id = NEW.id;
+END;
