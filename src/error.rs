@@ -139,6 +139,8 @@ pub enum Failure {
     TornDown { customer_id: CustomerId, words: String },
     #[error("a trigger of the app's in the database {path} does not end, and was stopped: {triggers}")]
     Unending { path: PathBuf, triggers: String },
+    #[error("what was to be written to the database {path} is ignored by a trigger of the app's: {triggers}")]
+    Ignored { path: PathBuf, triggers: String },
     #[error("the system gives this process no thread: {0}")]
     NoThread(String),
     #[error("the store cannot be reached: {0}")]
@@ -204,6 +206,7 @@ impl Error {
                 | LockGone(_)
                 | TornDown { .. }
                 | Unending { .. }
+                | Ignored { .. }
                 | TooManyFiles(_)
                 | NoSocket(_)
                 | NotJournaled { .. }
@@ -257,6 +260,10 @@ impl Error {
     /// A trigger of the app's went on and on.
     pub(crate) fn is_unending(&self) -> bool {
         matches!(*self.0, Failure::Unending { .. })
+    }
+
+    pub(crate) fn is_ignored(&self) -> bool {
+        matches!(*self.0, Failure::Ignored { .. })
     }
 
     pub(crate) fn is_wrong_key(&self) -> bool {
@@ -329,6 +336,7 @@ impl Error {
             Failure::Database { .. } => "database",
             Failure::TornDown { .. } => "torn_down",
             Failure::Unending { .. } => "unending",
+            Failure::Ignored { .. } => "ignored",
             Failure::NoThread(_) => "no_thread",
             Failure::Offline(_) => "offline",
             Failure::Certificate(_) => "certificate",
@@ -452,6 +460,9 @@ impl Error {
             }
             Failure::Unending { .. } => {
                 "nothing was written: mend that trigger, or drop it; fifty million steps for one customer are enough for any"
+            }
+            Failure::Ignored { .. } => {
+                "nothing was written: let that trigger raise ABORT where it must refuse, which is told, or drop it"
             }
             Failure::NoThread(_) => {
                 "too many run for this user or on this machine (ulimit -u); every edit is kept; try again"

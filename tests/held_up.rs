@@ -33,6 +33,10 @@ fn number(text: &str) -> f64 {
     text.split(':').nth(1).unwrap().trim_end_matches(['}', ']']).parse().unwrap()
 }
 
+fn who_is_held_up(till: &Till) -> Vec<(i64, Option<String>)> {
+    till.store().held_up().unwrap().into_iter().map(|one| (one.customer_id.0, one.cause)).collect()
+}
+
 /// One sync with news of customers 1, 2 and 3, an edit of 4 and one of 2; of these, 2 is held up.
 fn holds_up_the_second_only(trigger: &str, cause: Option<&str>) {
     let till = till(5);
@@ -234,13 +238,126 @@ fn nor_is_it_when_the_journal_itself_is_refused() {
             assert_eq!(till.puts().len(), 1, "{raise}");
             assert_eq!(number(&till.remote_value(2, "store_credit_amounts")), before + 5.0, "{raise}: once");
             assert_eq!(till.outcomes(3, "phone"), ["uploaded"], "{raise}");
+            assert_eq!(
+                who_is_held_up(&till),
+                [(2, Some("mine".to_owned()))],
+                "{raise}: told, sync after sync"
+            );
         }
+        assert_eq!(till.run(["doctor"]).exit, Some(3), "{raise}");
         app(&till, "DROP TRIGGER mine");
         till.engine().sync().unwrap();
+        assert_eq!(who_is_held_up(&till), [], "{raise}");
         assert_eq!(till.outcomes(2, "store_credit_amounts"), ["uploaded"], "{raise}");
         assert_eq!(till.puts().len(), 1, "{raise}");
         assert_eq!(till.store().status().unwrap().in_flight_batches, 0, "{raise}");
     }
+}
+
+/// Before it leaves, an update is marked as on its way: one that cannot be would leave with every sync.
+#[test]
+fn what_cannot_be_marked_as_on_its_way_does_not_leave() {
+    for raise in RAISES {
+        for when in ["NEW.customer_id = 2", "NEW.customer_id = 2 AND NEW.outcome = 'in_flight'"] {
+            let (till, event) = (till(3), "UPDATE OF outcome ON journal");
+            refuses_the_payment_of_the_second(&till, event, when, raise);
+        }
+        let event = "INSERT ON batch_item";
+        refuses_the_payment_of_the_second(&till(3), event, "NEW.customer_id = 2", raise);
+    }
+}
+
+fn refuses_the_payment_of_the_second(till: &Till, event: &str, when: &str, raise: &str) {
+    let before = number(&till.remote_value(2, "store_credit_amounts"));
+    let what = format!("{event} WHEN {when}: {raise}");
+    app(till, &format!("CREATE TRIGGER mine BEFORE {event} WHEN {when} BEGIN SELECT {raise}; END"));
+    till.adjust(2, "5");
+    till.set(3, "phone", "beside it");
+    for _ in 0..3 {
+        till.engine().sync().unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(till.puts().len(), 1, "{what}");
+        assert_eq!(number(&till.remote_value(2, "store_credit_amounts")), before, "{what}");
+        assert_eq!(till.outcomes(2, "store_credit_amounts"), ["pending"], "{what}");
+        assert_eq!(till.outcomes(3, "phone"), ["uploaded"], "{what}");
+        assert_eq!(who_is_held_up(till), [(2, Some("mine".to_owned()))], "{what}");
+    }
+    app(till, "DROP TRIGGER mine");
+    till.engine().sync().unwrap();
+    assert_eq!(number(&till.remote_value(2, "store_credit_amounts")), before + 5.0, "{what}: once");
+    assert_eq!((who_is_held_up(till), till.puts().len()), (vec![], 2), "{what}");
+    till.assert_no_violations();
+}
+
+/// A table that is gone from beneath a trigger refuses everybody's edits, and nobody's news.
+#[test]
+fn a_trigger_that_calls_what_is_gone_stops_no_sync() {
+    let till = till(4);
+    app(
+        &till,
+        "CREATE TABLE my_log (id INTEGER);
+         CREATE TRIGGER mine AFTER UPDATE ON journal BEGIN INSERT INTO my_log VALUES (NEW.seq); END",
+    );
+    till.set(2, "phone", "waits");
+    app(&till, "PRAGMA legacy_alter_table = ON; DROP TABLE my_log");
+    till.office(3, json!({"company": "news"}));
+    till.engine().sync().unwrap();
+    assert_eq!(till.local(3, "company"), "\"news\"");
+    assert_eq!((who_is_held_up(&till), till.puts().len()), (vec![(2, Some("mine".to_owned()))], 0));
+}
+
+/// A field that both sides changed waits for a person, who must find it: where the conflict cannot be written, nothing is.
+#[test]
+fn a_conflict_that_cannot_be_written_holds_up_its_customer() {
+    for raise in RAISES {
+        let till = till(3);
+        app(
+            &till,
+            &format!(
+                "CREATE TRIGGER mine BEFORE INSERT ON conflict WHEN NEW.customer_id = 2 BEGIN SELECT {raise}; END"
+            ),
+        );
+        [1, 2].into_iter().for_each(|id| till.set(id, "phone", "mine"));
+        [1, 2].into_iter().for_each(|id| till.office(id, json!({"phone": "theirs"})));
+        for _ in 0..2 {
+            till.engine().sync().unwrap_or_else(|e| panic!("{raise}: {e}"));
+            assert_eq!(
+                (till.outcomes(1, "phone"), till.outcomes(2, "phone")),
+                (vec!["held".to_owned()], vec!["pending".to_owned()]),
+                "{raise}"
+            );
+            assert_eq!(who_is_held_up(&till), [(2, Some("mine".to_owned()))], "{raise}");
+        }
+        app(&till, "DROP TRIGGER mine");
+        till.engine().sync().unwrap();
+        assert_eq!(
+            (till.outcomes(2, "phone"), who_is_held_up(&till)),
+            (vec!["held".to_owned()], vec![]),
+            "{raise}"
+        );
+        assert_eq!(till.store().conflicts().unwrap().len(), 2, "{raise}");
+    }
+}
+
+#[test]
+fn a_decision_that_a_trigger_ignores_is_refused_and_not_said_to_be_made() {
+    let till = till(3);
+    till.set(1, "phone", "mine");
+    till.office(1, json!({"phone": "theirs"}));
+    till.engine().sync().unwrap();
+    app(&till, "CREATE TRIGGER mine BEFORE UPDATE ON conflict BEGIN SELECT RAISE(IGNORE); END");
+    for decide in [&["resolve", "1", "phone", "--keep", "local"][..], &["discard", "1", "phone"]] {
+        let refused = till.run(decide.iter().copied());
+        assert_eq!((refused.exit, refused.code()), (Some(6), "ignored"), "{}", refused.json);
+        assert!(refused.json["error"]["message"].as_str().unwrap().contains("mine"), "{}", refused.json);
+        assert_eq!(
+            (till.outcomes(1, "phone"), till.local(1, "phone")),
+            (vec!["held".to_owned()], "\"mine\"".to_owned())
+        );
+    }
+    app(&till, "DROP TRIGGER mine");
+    assert_eq!(till.run(["resolve", "1", "phone", "--keep", "local"]).exit, Some(0));
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(1, "phone"), "\"mine\"");
 }
 
 // ---- a trigger that edits another customer -----------------------------------------------------------------------

@@ -24,7 +24,7 @@ pub(super) fn apply(
         SnapshotPlan::Put(record) => {
             let attributes = record.attributes()?;
             if !update_snapshot(transaction, &attributes, record.body())? {
-                refuse_ignored(0, transaction, "snapshot", plan.id)?;
+                refuse_ignored(0, transaction, "snapshot WHERE id", plan.id)?;
                 insert_snapshot(transaction, &attributes, record.body())?;
                 state::count_snapshot(transaction, 1)?;
             }
@@ -36,15 +36,13 @@ pub(super) fn apply(
     }
     let columns: Vec<_> = plan.columns.iter().map(|(field, value)| (*field, row::cell(value))).collect();
     let written = row::overwrite(transaction, plan.id, &columns)?;
-    refuse_ignored(written, transaction, "customer", plan.id)?;
+    refuse_ignored(written, transaction, "customer WHERE id", plan.id)?;
     if plan.remove_row {
         let removed = row::remove(transaction, "customer", plan.id)?;
-        refuse_ignored(removed, transaction, "customer", plan.id)?;
+        refuse_ignored(removed, transaction, "customer WHERE id", plan.id)?;
     }
     for settlement in &plan.settle {
-        if settled(transaction, settlement, now)? == 0 {
-            return Err(Failed::Ignored);
-        }
+        settle(transaction, settlement, now)?;
         let is_settled = settlement.outcome.is_some_and(Outcome::is_settled);
         let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field == FieldId::NEW_PASSWORD);
         op.map(|op| wipe_password(transaction, op.seq, now)).transpose()?;
@@ -71,7 +69,7 @@ pub(super) fn insert_snapshot(
             Record::without_secrets(body),
             RawCell::of(FieldId::DATE_MODIFIED, attributes)
         ])?;
-    if inserted == 0 { Err(Failed::Ignored) } else { Ok(()) }
+    is_written(inserted)
 }
 
 /// The customer as the server describes it now. Returns false when it had no snapshot.
@@ -92,9 +90,10 @@ pub(super) fn update_snapshot(
     Ok(updated > 0)
 }
 
-fn remove_snapshot(transaction: &Connection, id: CustomerId) -> rusqlite::Result<()> {
+fn remove_snapshot(transaction: &Connection, id: CustomerId) -> Result<(), Failed> {
     let removed = row::remove(transaction, "snapshot", id)?;
-    state::count_snapshot(transaction, -i64::from(removed > 0))
+    refuse_ignored(removed, transaction, "snapshot WHERE id", id)?;
+    Ok(state::count_snapshot(transaction, -i64::from(removed > 0))?)
 }
 
 /// What the store said when it refused an edit stays beside whatever else waits for a person, and beside what was given up;
@@ -103,14 +102,9 @@ pub(super) fn settle(
     transaction: &Connection,
     settlement: &Settlement,
     now: DateTime<Utc>,
-) -> rusqlite::Result<()> {
-    settled(transaction, settlement, now).map(|_| ())
-}
-
-/// Returns how many rows that wrote: none where a trigger of the app's ignores it.
-fn settled(transaction: &Connection, settlement: &Settlement, now: DateTime<Utc>) -> rusqlite::Result<usize> {
+) -> Result<(), Failed> {
     let settled_at = settlement.outcome.is_some_and(|outcome| outcome.is_settled()).then(|| stamp(now));
-    transaction
+    let settled = transaction
         .prepare_cached(
             "UPDATE journal
              SET outcome = :outcome, reject_group = :reject_group, settled_at = :settled_at,
@@ -126,17 +120,23 @@ fn settled(transaction: &Connection, settlement: &Settlement, now: DateTime<Utc>
             ":reason": settlement.reason,
             ":reject_group": settlement.reject_group,
             ":settled_at": settled_at,
-        })
+        })?;
+    is_written(settled)
 }
 
-/// A row that is there and was not written has met a trigger that ignores it. Where none is, there was nothing to write.
+/// A row that is to be written is: one that is not has met a trigger that ignores it, and what stands on it would go on without.
+pub(super) fn is_written(rows: usize) -> Result<(), Failed> {
+    if rows == 0 { Err(Failed::Ignored) } else { Ok(()) }
+}
+
+/// The same of a row that may not be there, as `table WHERE column`: then there was nothing to write.
 pub(super) fn refuse_ignored(
     written: usize,
     transaction: &Connection,
-    table: &str,
+    place: &str,
     id: CustomerId,
 ) -> Result<(), Failed> {
-    let is_there = format!("SELECT 1 FROM {table} WHERE id = ?1");
+    let is_there = format!("SELECT 1 FROM {place} = ?1");
     match written == 0 && transaction.prepare_cached(&is_there)?.exists([id.0])? {
         true => Err(Failed::Ignored),
         false => Ok(()),
@@ -151,12 +151,12 @@ pub(super) fn journal_decision(
     author: Option<&str>,
     label: &str,
     now: DateTime<Utc>,
-) -> rusqlite::Result<()> {
+) -> Result<(), Failed> {
     let (op, value) = match &decided.value {
         Verdict::Set(value) => ("set", value.to_json()),
         Verdict::Adjust(amount) => ("adjust", format!("\"{}\"", amount.normalize())),
     };
-    transaction
+    let journaled = transaction
         .prepare_cached(
             "INSERT INTO journal (customer_id, field, op, value, was, at, author, label, engine_mark)
              VALUES (:customer_id, :field, :op, :value, :was, :now, :author, :label, 1)",
@@ -165,7 +165,7 @@ pub(super) fn journal_decision(
             ":customer_id": id.0, ":field": decided.field.name(), ":op": op, ":value": value,
             ":was": decided.was.to_json(), ":now": stamp(now), ":author": author, ":label": label,
         })?;
-    Ok(())
+    is_written(journaled)
 }
 
 fn write_conflict(
@@ -173,8 +173,8 @@ fn write_conflict(
     id: CustomerId,
     conflict: &ConflictPlan,
     now: DateTime<Utc>,
-) -> rusqlite::Result<()> {
-    match conflict {
+) -> Result<(), Failed> {
+    let written = match conflict {
         ConflictPlan::Record { subject, base, local, remote, policy, resolution, result, author, seq } => transaction
             .prepare_cached(
                 "INSERT INTO conflict (customer_id, field, base, local, remote, policy, resolution, result, author,
@@ -198,20 +198,21 @@ fn write_conflict(
             .prepare_cached("UPDATE conflict SET resolution = :resolution, resolved_at = :now WHERE id = :id")?
             .execute(named_params! { ":id": id, ":resolution": resolution, ":now": stamp(now) })?,
     };
-    Ok(())
+    is_written(written)
 }
 
 /// Of a long value, what is history is kept in brief.
-fn shorten(transaction: &Connection, op: &Op) -> rusqlite::Result<()> {
+fn shorten(transaction: &Connection, op: &Op) -> Result<(), Failed> {
     let (value, was): (String, String) = transaction
         .prepare_cached("SELECT value, was FROM journal WHERE seq = ?1")?
         .query_row([op.seq.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if let Some((value, was)) = in_brief(op.field.kind(), &value, &was) {
-        transaction
+        let shortened = transaction
             .prepare_cached(
                 "UPDATE journal SET value = ?2, was = ?3, engine_mark = NOT engine_mark WHERE seq = ?1",
             )?
             .execute(params![op.seq.0, value, was])?;
+        is_written(shortened)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Row as SqlRow, Transaction, named_params};
 
 use super::Failed;
+use super::apply::is_written;
 use super::batch::{InFlight, on_its_way};
 use super::dirty::malformed;
 use crate::clock::stamp;
@@ -55,15 +56,16 @@ pub(super) fn has_any(connection: &Connection, id: CustomerId) -> rusqlite::Resu
 }
 
 /// What a plan, once it is carried out, says of the attempts on record.
-pub(super) fn note(connection: &Connection, dirty: &Dirty, plan: &CustomerPlan) -> rusqlite::Result<()> {
+pub(super) fn note(connection: &Connection, dirty: &Dirty, plan: &CustomerPlan) -> Result<(), Failed> {
     if dirty.attempts.is_empty() {
         return Ok(());
     }
     for id in dirty.spent_attempts(plan) {
-        connection.prepare_cached("DELETE FROM attempt WHERE id = ?1")?.execute([id])?;
+        is_written(connection.prepare_cached("DELETE FROM attempt WHERE id = ?1")?.execute([id])?)?;
     }
     for id in &plan.refuted {
-        connection.prepare_cached("UPDATE attempt SET is_refuted = 1 WHERE id = ?1")?.execute([id])?;
+        let refute = "UPDATE attempt SET is_refuted = 1 WHERE id = ?1";
+        is_written(connection.prepare_cached(refute)?.execute([id])?)?;
     }
     Ok(())
 }
@@ -75,7 +77,7 @@ pub(super) fn keep(
     sent: &Sent,
     plan: &CustomerPlan,
     told: Option<&Attributes<'_>>,
-) -> rusqlite::Result<()> {
+) -> Result<(), Failed> {
     for attempt in on_record(dirty, sent, plan, told) {
         if !again(connection, dirty.id, &attempt)? {
             add(connection, dirty.id, &attempt)?;
@@ -89,7 +91,7 @@ pub(super) fn keep_decided(
     connection: &Connection,
     id: CustomerId,
     attempts: &[Attempt],
-) -> rusqlite::Result<()> {
+) -> Result<(), Failed> {
     attempts.iter().try_for_each(|attempt| add(connection, id, attempt))
 }
 
@@ -100,7 +102,7 @@ pub(super) fn end(transaction: &Transaction<'_>, id: CustomerId, now: DateTime<U
     let settle = flying.map(|op| Settlement::new(op.seq, None)).collect();
     let plan = CustomerPlan { settle, ..CustomerPlan::nothing(id) };
     keep(transaction, &dirty, &sent, &plan, None)?;
-    Ok(plan.settle.iter().try_for_each(|one| super::apply::settle(transaction, one, now))?)
+    plan.settle.iter().try_for_each(|one| super::apply::settle(transaction, one, now))
 }
 
 /// The same once more, as after one 429 and another: it may have been applied by any of them.
@@ -125,8 +127,8 @@ fn again(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite
     Ok(again > 0)
 }
 
-fn add(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite::Result<()> {
-    connection
+fn add(connection: &Connection, id: CustomerId, attempt: &Attempt) -> Result<(), Failed> {
+    let inserted = connection
         .prepare_cached(
             "INSERT INTO attempt (customer_id, field, value, base, modified, covers, left_at, applied_by, is_refuted)
              VALUES (:customer_id, :field, :value, :base, :modified, :covers, :left_at, :applied_by, :is_refuted)",
@@ -142,7 +144,7 @@ fn add(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite::
             ":applied_by": stamp(attempt.flight.applied_by),
             ":is_refuted": attempt.is_refuted,
         })?;
-    Ok(())
+    is_written(inserted)
 }
 
 fn covers(attempt: &Attempt) -> String {

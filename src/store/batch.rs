@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{OptionalExtension, Transaction, named_params, params};
+use rusqlite::{OptionalExtension, Transaction, named_params};
 
-use super::apply::{apply, settle};
+use super::apply::{apply, is_written, refuse_ignored, settle};
 use super::held_up::Apart;
 use super::life::{self, Life};
 use super::pull::note_older;
@@ -98,14 +98,14 @@ impl Store {
     /// The batch of this customer was committed a while ago, and leaves only now.
     pub(crate) fn leaves_now(&mut self, id: CustomerId, now: DateTime<Utc>) -> Result<()> {
         self.engine_write(|transaction| {
-            transaction
+            let written = transaction
                 .prepare_cached(
                     "UPDATE batch
                      SET sent_at = :now
                      WHERE id = (SELECT batch_id FROM batch_item WHERE customer_id = :customer_id)",
                 )?
                 .execute(named_params! { ":now": stamp(now), ":customer_id": id.0 })?;
-            Ok(())
+            refuse_ignored(written, transaction, "batch_item WHERE customer_id", id)
         })
     }
 
@@ -113,34 +113,48 @@ impl Store {
     /// its batch is not confirmed stays in doubt.
     pub(crate) fn note_applied_by(&mut self, id: CustomerId, applied_by: DateTime<Utc>) -> Result<()> {
         self.engine_write(|transaction| {
-            transaction
+            let written = transaction
                 .prepare_cached(
                     "UPDATE batch
                      SET applied_by = :applied_by
                      WHERE id = (SELECT batch_id FROM batch_item WHERE customer_id = :customer_id)",
                 )?
                 .execute(named_params! { ":applied_by": stamp(applied_by), ":customer_id": id.0 })?;
-            Ok(())
+            refuse_ignored(written, transaction, "batch_item WHERE customer_id", id)
         })
     }
 
     /// A batch left and was refused as a whole: its edits are pending again, and what was sent stays on record.
     pub(crate) fn end_refused(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<()> {
-        self.engine_write(|transaction| {
-            ids.iter().try_for_each(|id| attempt::end(transaction, *id, now))?;
-            remove_items(transaction, ids)
-        })
+        self.end_each(ids, now, |transaction, id| attempt::end(transaction, id, now))
     }
 
     /// A batch never left: its edits are pending again.
     pub(crate) fn release(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<()> {
-        self.engine_write(|transaction| {
-            for id in ids {
-                for (seq, _) in in_flight(transaction, *id)? {
-                    settle(transaction, &Settlement::new(seq, None), now)?;
+        self.end_each(ids, now, |transaction, id| {
+            in_flight(transaction, id)?
+                .into_iter()
+                .try_for_each(|(seq, _)| settle(transaction, &Settlement::new(seq, None), now))
+        })
+    }
+
+    /// What was to be sent of these customers ends. One of whom that cannot be written stays in doubt, and is read back.
+    fn end_each(
+        &mut self,
+        ids: &[CustomerId],
+        now: DateTime<Utc>,
+        end: impl Fn(&Transaction<'_>, CustomerId) -> Result<(), Failed>,
+    ) -> Result<()> {
+        self.holding_up(|store, apart| {
+            store.engine_write(|transaction| {
+                for id in ids {
+                    apart.outcomes(transaction, *id, now, || {
+                        end(transaction, *id)?;
+                        remove_item(transaction, *id)
+                    })?;
                 }
-            }
-            remove_items(transaction, ids)
+                Ok(remove_batches(transaction)?)
+            })
         })
     }
 
@@ -158,12 +172,13 @@ impl Store {
                 };
                 let mut recovered = Recovered { plan, is_pending: true };
                 recovered.reject(&dirty, rejection)?;
-                let written = write_answer(transaction, apart, &dirty, &recovered.plan, now)?;
-                let Some(notices) = written else { return Ok(Vec::new()) };
-                keep_as_sent(transaction, dirty.id, &recovered.plan)?;
-                attempt::keep(transaction, &dirty, &sent, &recovered.plan, None)?;
-                remove_items(transaction, &[dirty.id])?;
-                Ok(notices)
+                let record = || {
+                    keep_as_sent(transaction, dirty.id, &recovered.plan)?;
+                    attempt::keep(transaction, &dirty, &sent, &recovered.plan, None)
+                };
+                let notices = write_answer(transaction, apart, &dirty, &recovered.plan, now, record)?;
+                remove_batches(transaction)?;
+                Ok(notices.unwrap_or_default())
             })
         })
     }
@@ -181,7 +196,7 @@ impl Store {
         let count = if self.at_once(most)? < most { 1 } else { answers.len() };
         let uploaded = self.holding_up(|store, apart| {
             store.engine_note(|transaction| {
-                let (mut uploaded, mut settled) = (Uploaded::default(), Vec::new());
+                let mut uploaded = Uploaded::default();
                 for (id, record) in answers[..count].iter().flatten() {
                     let Some(InFlight { dirty, sent }) = on_its_way(transaction, *id)? else { continue };
                     if is_undated(&sent, &record.attributes()?, policies.clock_offset) {
@@ -189,10 +204,9 @@ impl Store {
                     }
                     let sent = Sent { is_accepted: true, ..sent };
                     let plan = reconcile(&dirty, &sent, record, policies)?;
-                    let Some(notices) = write_answer(transaction, apart, &dirty, &plan, now)? else {
-                        continue;
-                    };
-                    attempt::keep(transaction, &dirty, &sent, &plan, None)?;
+                    let record_of = || attempt::keep(transaction, &dirty, &sent, &plan, None);
+                    let written = write_answer(transaction, apart, &dirty, &plan, now, record_of)?;
+                    let Some(notices) = written else { continue };
                     uploaded.count(&dirty, &plan, notices);
                     let known = dirty.base.as_ref().map(Record::attributes).transpose()?;
                     let told = record.attributes()?;
@@ -200,9 +214,8 @@ impl Store {
                         note_older(transaction, *id, record.body(), now)?;
                         uploaded.is_outdated = true;
                     }
-                    settled.push(*id);
                 }
-                remove_items(transaction, &settled)?;
+                remove_batches(transaction)?;
                 Ok(uploaded)
             })
         })?;
@@ -225,11 +238,14 @@ impl Store {
         let (mut refuse, mut rejections) = (Some(refuse), Vec::new());
         self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
-                let (mut uploaded, mut settled) = (Uploaded::default(), ids.to_vec());
+                let mut uploaded = Uploaded::default();
                 let mut all: Vec<(InFlight, Recovered)> = Vec::new();
                 let is_credit_undated = state::is_credit_undated(transaction)?;
                 for id in ids {
-                    let Some(mut item) = on_its_way(transaction, *id)? else { continue };
+                    let Some(mut item) = on_its_way(transaction, *id)? else {
+                        remove_item(transaction, *id)?;
+                        continue;
+                    };
                     item.sent.denied = denied.get(id).cloned().unwrap_or_default();
                     item.sent.is_credit_undated = is_credit_undated;
                     let recovered = recover(&item.dirty, &item.sent, records.get(id), policies)?;
@@ -245,17 +261,15 @@ impl Store {
                     for rejection in rejections.iter().filter(|rejection| rejection.customer_id == dirty.id) {
                         recovered.reject(&dirty, rejection)?;
                     }
-                    let written = write_answer(transaction, apart, &dirty, &recovered.plan, now)?;
-                    let Some(notices) = written else {
-                        settled.retain(|id| *id != dirty.id);
-                        continue;
-                    };
-                    keep_as_sent(transaction, dirty.id, &recovered.plan)?;
                     let told = records.get(&dirty.id).map(Record::attributes).transpose()?;
-                    attempt::keep(transaction, &dirty, &sent, &recovered.plan, told.as_ref())?;
-                    uploaded.count(&dirty, &recovered.plan, notices);
+                    let record = || {
+                        keep_as_sent(transaction, dirty.id, &recovered.plan)?;
+                        attempt::keep(transaction, &dirty, &sent, &recovered.plan, told.as_ref())
+                    };
+                    let written = write_answer(transaction, apart, &dirty, &recovered.plan, now, record)?;
+                    written.into_iter().for_each(|notices| uploaded.count(&dirty, &recovered.plan, notices));
                 }
-                remove_items(transaction, &settled)?;
+                remove_batches(transaction)?;
                 Ok(uploaded)
             })
         })
@@ -306,15 +320,23 @@ impl Uploaded {
 }
 
 /// What the store said of an update, into the file. Where something of the app's refuses the customer, what became of its edits
-/// all the same, so that nothing is sent twice; none: that is refused too, and the update stays in doubt.
+/// all the same, so that nothing is sent twice; none: that is refused too, and the update stays in doubt. `record`: what stays
+/// on record of the update, while it is there.
 fn write_answer(
     transaction: &Transaction<'_>,
     apart: &Apart,
     dirty: &Dirty,
     plan: &CustomerPlan,
     now: DateTime<Utc>,
+    record: impl Fn() -> Result<(), Failed>,
 ) -> Result<Option<Vec<Notice>>, Failed> {
-    if let Some(notices) = apart.all(transaction, dirty.id, now, || apply(transaction, dirty, plan, now))? {
+    let write = |plan: &CustomerPlan| {
+        let notices = apply(transaction, dirty, plan, now)?;
+        record()?;
+        remove_item(transaction, dirty.id)?;
+        Ok(notices)
+    };
+    if let Some(notices) = apart.all(transaction, dirty.id, now, || write(plan))? {
         return Ok(Some(notices));
     }
     let outcomes = CustomerPlan {
@@ -324,7 +346,7 @@ fn write_answer(
         refuted: plan.refuted.clone(),
         ..CustomerPlan::nothing(dirty.id)
     };
-    apart.outcomes(transaction, dirty.id, now, || apply(transaction, dirty, &outcomes, now))
+    apart.outcomes(transaction, dirty.id, now, || write(&outcomes))
 }
 
 fn prepare(
@@ -334,7 +356,7 @@ fn prepare(
     most_bytes: Option<usize>,
     now: DateTime<Utc>,
 ) -> Result<Prepared, Failed> {
-    let (mut prepared, mut bytes) = (Prepared::default(), 1);
+    let (mut prepared, mut bytes, mut batch) = (Prepared::default(), 1, None);
     // What is known of them may be old.
     let mut held_up = if apart.is_needed { held_up::ids(transaction)? } else { Vec::new() };
     held_up.extend(life::to_hold(transaction)?);
@@ -348,7 +370,18 @@ fn prepare(
                 break;
             }
         }
-        let planned = || apply(transaction, &dirty, &diff.plan, now);
+        let leaving = diff
+            .payload
+            .as_ref()
+            .map(|payload| Ok::<_, Failed>((begin(transaction, &mut batch, now)?, payload)));
+        let leaving = leaving.transpose()?;
+        let planned = || {
+            let notices = apply(transaction, &dirty, &diff.plan, now)?;
+            leaving.map_or(Ok(()), |(batch, payload)| {
+                leave(transaction, batch, prepared.payloads.len(), payload, now)
+            })?;
+            Ok(notices)
+        };
         let Some(notices) = apart.all(transaction, *id, now, planned)? else { continue };
         prepared.notices.extend(notices);
         prepared.unchanged_customers += usize::from(diff.is_unchanged());
@@ -358,8 +391,8 @@ fn prepare(
             prepared.payloads.push(payload);
         }
     }
-    if !prepared.payloads.is_empty() {
-        insert(transaction, &prepared.payloads, now)?;
+    if batch.is_some() && prepared.payloads.is_empty() {
+        remove_batches(transaction)?;
     }
     Ok(prepared)
 }
@@ -372,16 +405,31 @@ fn is_beside_held(dirty: &Dirty, plan: &CustomerPlan, op: &Op, outcome: Option<O
         && plan.snapshot != SnapshotPlan::Remove
 }
 
-fn insert(transaction: &Transaction<'_>, payloads: &[Payload], now: DateTime<Utc>) -> rusqlite::Result<()> {
-    transaction.prepare_cached("INSERT INTO batch (sent_at) VALUES (?1)")?.execute([stamp(now)])?;
-    let batch = BatchId(transaction.last_insert_rowid());
-    for (position, payload) in payloads.iter().enumerate() {
-        insert_item(transaction, batch, position, payload)?;
-        for seq in &payload.covers {
-            settle(transaction, &Settlement::new(*seq, Outcome::InFlight), now)?;
-        }
+/// The batch that is being filled: the first customer who has something to send begins it.
+fn begin(
+    transaction: &Transaction<'_>,
+    batch: &mut Option<BatchId>,
+    now: DateTime<Utc>,
+) -> Result<BatchId, Failed> {
+    if let Some(batch) = *batch {
+        return Ok(batch);
     }
-    Ok(())
+    let begin = "INSERT INTO batch (sent_at) VALUES (?1)";
+    is_written(transaction.prepare_cached(begin)?.execute([stamp(now)])?)?;
+    Ok(*batch.insert(BatchId(transaction.last_insert_rowid())))
+}
+
+/// An update goes into its batch, and the edits that it covers are on their way.
+fn leave(
+    transaction: &Transaction<'_>,
+    batch: BatchId,
+    position: usize,
+    payload: &Payload,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    insert_item(transaction, batch, position, payload)?;
+    let mut covers = payload.covers.iter();
+    covers.try_for_each(|seq| settle(transaction, &Settlement::new(*seq, Outcome::InFlight), now))
 }
 
 fn insert_item(
@@ -389,8 +437,8 @@ fn insert_item(
     batch: BatchId,
     position: usize,
     payload: &Payload,
-) -> rusqlite::Result<()> {
-    transaction
+) -> Result<(), Failed> {
+    let inserted = transaction
         .prepare_cached(
             "INSERT INTO batch_item (batch_id, position, customer_id, up_to_seq, payload, base, credit_before, credit_sent)
              VALUES (:batch_id, :position, :customer_id, :up_to_seq, :payload, :base, :credit_before, :credit_sent)",
@@ -405,7 +453,7 @@ fn insert_item(
             ":credit_before": payload.credit.map(|credit| credit.before.to_string()),
             ":credit_sent": payload.credit.map(|credit| credit.sent.to_string()),
         })?;
-    Ok(())
+    is_written(inserted)
 }
 
 /// A customer whose update is on its way, and what was sent.
@@ -458,10 +506,10 @@ pub(super) fn on_its_way(transaction: &Transaction<'_>, id: CustomerId) -> Resul
 }
 
 /// Edits that were refused keep the update that they were part of, as it was sent.
-fn keep_as_sent(transaction: &Transaction<'_>, id: CustomerId, plan: &CustomerPlan) -> rusqlite::Result<()> {
+fn keep_as_sent(transaction: &Transaction<'_>, id: CustomerId, plan: &CustomerPlan) -> Result<(), Failed> {
     let refused = plan.settle.iter().filter(|settlement| settlement.outcome == Some(Outcome::Rejected));
     for settlement in refused {
-        transaction
+        let kept = transaction
             .prepare_cached(
                 "UPDATE journal
                  SET sent = (SELECT payload FROM batch_item WHERE customer_id = :customer_id),
@@ -469,6 +517,7 @@ fn keep_as_sent(transaction: &Transaction<'_>, id: CustomerId, plan: &CustomerPl
                  WHERE seq = :seq",
             )?
             .execute(named_params! { ":customer_id": id.0, ":seq": settlement.seq.0 })?;
+        is_written(kept)?;
     }
     Ok(())
 }
@@ -479,14 +528,15 @@ fn in_flight(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<
     Ok(ops.filter(|op| op.outcome == Some(Outcome::InFlight)).map(|op| (op.seq, op.field)).collect())
 }
 
-fn remove_items(transaction: &Transaction<'_>, ids: &[CustomerId]) -> Result<(), Failed> {
-    for id in ids {
-        transaction
-            .prepare_cached("DELETE FROM batch_item WHERE customer_id = ?1")?
-            .execute(params![id.0])?;
-    }
-    transaction
-        .prepare_cached("DELETE FROM batch WHERE id NOT IN (SELECT batch_id FROM batch_item)")?
-        .execute([])?;
+fn remove_item(transaction: &Transaction<'_>, id: CustomerId) -> Result<(), Failed> {
+    let remove = "DELETE FROM batch_item WHERE customer_id = ?1";
+    let removed = transaction.prepare_cached(remove)?.execute([id.0])?;
+    refuse_ignored(removed, transaction, "batch_item WHERE customer_id", id)
+}
+
+/// Batches of which nothing is left.
+fn remove_batches(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let remove = "DELETE FROM batch WHERE id NOT IN (SELECT batch_id FROM batch_item)";
+    transaction.prepare_cached(remove)?.execute([])?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
 use serde::{Serialize, Serializer};
 
-use super::apply::{apply, journal_decision};
+use super::apply::{apply, is_written, journal_decision};
 use super::read::verbatim;
 use super::{Failed, Store, aside, attempt, dirty, state};
 use crate::clock::stamp;
@@ -378,11 +378,11 @@ fn fields_of(dirty: &Dirty, plan: &CustomerPlan) -> usize {
     plan.settle.iter().filter_map(|settlement| field_of(settlement.seq)).collect::<BTreeSet<_>>().len()
 }
 
-fn decided_by(transaction: &Connection, conflict: i64, author: Option<&str>) -> rusqlite::Result<()> {
-    transaction
+fn decided_by(transaction: &Connection, conflict: i64, author: Option<&str>) -> Result<(), Failed> {
+    let written = transaction
         .prepare_cached("UPDATE conflict SET resolved_by = :author WHERE id = :id")?
         .execute(named_params! { ":id": conflict, ":author": author })?;
-    Ok(())
+    is_written(written)
 }
 
 // ---- conflicts ---------------------------------------------------------------------------------------------------

@@ -153,11 +153,8 @@ impl Apart {
         now: DateTime<Utc>,
         work: impl FnOnce() -> Result<T, Failed>,
     ) -> Result<Option<T>, Failed> {
-        if !self.is_needed {
-            return work().map(Some);
-        }
         let done = self.part(connection, id, now, Part::All, work)?;
-        if done.is_some() {
+        if done.is_some() && self.is_needed {
             release(connection, id)?;
         }
         Ok(done)
@@ -182,6 +179,9 @@ impl Apart {
         part: Part,
         work: impl FnOnce() -> Result<T, Failed>,
     ) -> Result<Option<T>, Failed> {
+        if !self.is_needed {
+            return work().map(Some);
+        }
         if self.torn.get(&id).is_some_and(|times| *times > part as usize) {
             return Ok(None);
         }
@@ -215,12 +215,15 @@ const IGNORED: &str = "a trigger ignored what came from the store";
 /// The same of what was to be removed.
 pub(super) const KEPT: &str = "a trigger ignored that it was to go";
 
-/// It is held up no longer; unless it waits for a payment of it to be held.
+/// It is held up no longer; unless it waits for a payment of it to be held, or an update of it is in doubt: what became of that could
+/// not be written.
 pub(super) fn release(connection: &Connection, id: CustomerId) -> rusqlite::Result<()> {
     if life::to_hold(connection)?.contains(&id) {
         return Ok(());
     }
-    connection.prepare_cached("DELETE FROM held_up WHERE customer_id = ?1")?.execute([id.0])?;
+    let free = "DELETE FROM held_up
+                WHERE customer_id = ?1 AND customer_id NOT IN (SELECT customer_id FROM batch_item)";
+    connection.prepare_cached(free)?.execute([id.0])?;
     Ok(())
 }
 
@@ -250,15 +253,24 @@ pub(super) fn words(error: &SqlError) -> String {
 
 /// The triggers of the app's of which one may be the one that does not end: those that walk in circles by their own text, or all.
 pub(super) fn unending(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    suspects(connection, "RECURSIVE")
+}
+
+/// Those of which one may be the one that ignores what is written.
+pub(super) fn ignoring(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    suspects(connection, "IGNORE")
+}
+
+/// The triggers of the app's with this word in their text, or all; none: it has none.
+fn suspects(connection: &Connection, word: &str) -> rusqlite::Result<Option<String>> {
     let all = schema::foreign_triggers(connection)?;
-    let walks = |(_, sql): &&(String, String)| sql.to_uppercase().contains("RECURSIVE");
     let named = |some: Vec<&(String, String)>| {
         some.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
     };
-    let walking: Vec<_> = all.iter().filter(walks).collect();
-    Ok(match (walking.is_empty(), all.is_empty()) {
+    let suspects: Vec<_> = all.iter().filter(|(_, sql)| sql.to_uppercase().contains(word)).collect();
+    Ok(match (suspects.is_empty(), all.is_empty()) {
         (_, true) => None,
-        (false, _) => Some(named(walking)),
+        (false, _) => Some(named(suspects)),
         (true, _) => Some(named(all.iter().collect())),
     })
 }

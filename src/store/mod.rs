@@ -249,14 +249,21 @@ impl Store {
         Ok(done)
     }
 
-    /// Of a trigger that does not end: which that may be.
+    /// Of a trigger that does not end, or ignores what is written: which that may be.
     fn naming_triggers(&self, error: Error) -> Error {
-        let named = || held_up::unending(&self.connection).ok().flatten();
-        if error.is_unending() {
-            named().map_or(error, |triggers| Failure::Unending { path: self.path.clone(), triggers }.into())
-        } else {
-            error
-        }
+        let path = self.path.clone();
+        let named = match (error.is_unending(), error.is_ignored()) {
+            (true, _) => held_up::unending(&self.connection)
+                .ok()
+                .flatten()
+                .map(|triggers| Failure::Unending { path, triggers }),
+            (_, true) => held_up::ignoring(&self.connection)
+                .ok()
+                .flatten()
+                .map(|triggers| Failure::Ignored { path, triggers }),
+            _ => None,
+        };
+        named.map_or(error, Error::from)
     }
 
     /// The same, for what the next sync would find out again: the commit is whole and in order with all others, but
@@ -335,7 +342,7 @@ impl Failed {
         match self {
             Failed::Sql(error) => Error::sqlite(path, error),
             Failed::Ignored => {
-                Failure::Unexpected("a trigger ignored what the engine wrote".to_owned()).into()
+                Failure::Ignored { path: path.to_owned(), triggers: "which, is not known".to_owned() }.into()
             }
             Failed::TornDown { id, words } => Failure::TornDown { customer_id: id, words }.into(),
             Failed::Known(error) => error,

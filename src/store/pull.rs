@@ -581,7 +581,7 @@ fn follow(
         return Err(Failed::Ignored);
     }
     let written = row::overwrite(transaction, attributes.id(), &columns)?;
-    refuse_ignored(written, transaction, "customer", attributes.id())
+    refuse_ignored(written, transaction, "customer WHERE id", attributes.id())
 }
 
 fn see(transaction: &Connection, ids: impl Iterator<Item = CustomerId>) -> rusqlite::Result<()> {
