@@ -8,7 +8,7 @@ mod common;
 use common::{Till, sandbox, till};
 use rusqlite::{Connection, params};
 use serde_json::json;
-use tillsync::{CustomerId, Extent};
+use tillsync::{CustomerId, Extent, Keep};
 
 /// An app's connection, which knows nothing of tillsync.
 fn app(till: &Till) -> Connection {
@@ -95,6 +95,201 @@ fn a_trigger_finds_all_that_came_in_and_what_it_edits_stays() {
     till.engine().pull(Extent::Changes).unwrap();
     assert_eq!(edits(&till, 1), [edit("company", "set", r#""Ana Gil""#)]);
     assert_eq!(till.local(1, "company"), "\"Ana Gil\"");
+}
+
+// ---- where the engine writes -------------------------------------------------------------------------------------
+
+/// Where a trigger edits a customer that the engine is about to write over.
+const BEFORE_THE_WRITE: [&str; 3] = [
+    "BEFORE UPDATE OF customer_group_id ON customer WHEN NEW.customer_group_id = 7",
+    "BEFORE UPDATE ON snapshot WHEN json_extract(NEW.body, '$.customer_group_id') = 7",
+    "AFTER UPDATE ON snapshot WHEN json_extract(NEW.body, '$.customer_group_id') = 7",
+];
+
+#[test]
+fn what_a_trigger_edits_where_the_engine_writes_is_in_conflict_with_what_came_in() {
+    for event in BEFORE_THE_WRITE {
+        for is_edited in [false, true] {
+            let till = till(2);
+            let was = till.local(1, "company");
+            with_triggers(
+                &till,
+                &format!(
+                    "CREATE TRIGGER vip {event} BEGIN UPDATE customer SET company = 'VIP' WHERE id = NEW.id; END"
+                ),
+            );
+            if is_edited {
+                till.set(1, "tax_exempt_category", "mine");
+            }
+            till.office(1, json!({"customer_group_id": 7, "company": "by the office", "phone": "555"}));
+            till.engine().sync().unwrap();
+            let conflicts = till.store().conflicts().unwrap();
+            let told =
+                (conflicts[0].base.as_str(), conflicts[0].local.as_str(), conflicts[0].remote.as_str());
+            assert_eq!(
+                (conflicts.len(), told),
+                (1, (was.as_str(), "\"VIP\"", "\"by the office\"")),
+                "{event}"
+            );
+            assert_eq!(
+                (till.local(1, "company"), till.local(1, "phone")),
+                ("\"VIP\"".into(), "\"555\"".into())
+            );
+            assert_eq!(till.outcomes(1, "company"), ["held"], "{event}");
+            assert_eq!(till.store().check().unwrap(), Vec::<String>::new(), "{event}");
+            till.store().resolve(1, "company", &Keep::Local, None).unwrap();
+            till.engine().sync().unwrap();
+            assert_eq!(till.remote_value(1, "company"), "\"VIP\"", "{event}");
+            assert_eq!(till.local(1, "company"), "\"VIP\"", "{event}");
+        }
+    }
+}
+
+#[test]
+fn what_can_be_brought_together_is() {
+    for event in BEFORE_THE_WRITE {
+        let till = till(2);
+        let size = r#"[{"name":"size","value":"M"},{"name":"color","value":"red"}]"#;
+        till.office(1, json!({"channel_ids": [1], "form_fields": serde_json::from_str::<serde_json::Value>(size).unwrap(),
+                              "store_credit_amounts": [{"amount": 50}]}));
+        till.engine().pull(Extent::Changes).unwrap();
+        with_triggers(
+            &till,
+            &format!(
+                r#"CREATE TRIGGER vip {event} BEGIN
+                     UPDATE customer SET channel_ids = '[1,3]',
+                       form_fields = '[{{"name":"size","value":"L"}},{{"name":"color","value":"red"}}]' WHERE id = NEW.id;
+                     INSERT INTO store_credit_adjustment VALUES (NEW.id, '10'); END"#
+            ),
+        );
+        till.office(1, json!({"customer_group_id": 7, "channel_ids": [1, 2], "store_credit_amounts": [{"amount": 70}],
+                              "form_fields": [{"name": "size", "value": "M"}, {"name": "color", "value": "blue"}]}));
+        till.engine().pull(Extent::Changes).unwrap();
+        assert_eq!(till.local(1, "store_credit_amounts"), r#"[{"amount":80}]"#, "{event}");
+        till.engine().sync().unwrap();
+        assert_eq!(till.remote_value(1, "channel_ids"), "[1,2,3]", "{event}");
+        assert_eq!(till.remote_value(1, "store_credit_amounts"), r#"[{"amount":80}]"#, "{event}");
+        let forms = till.remote_value(1, "form_fields");
+        assert!(forms.contains(r#""L""#) && forms.contains(r#""blue""#), "{event}: {forms}");
+        assert_eq!(
+            (till.store().conflicts().unwrap(), till.store().check().unwrap()),
+            (vec![], vec![]),
+            "{event}"
+        );
+    }
+}
+
+#[test]
+fn a_balance_that_a_trigger_sets_where_another_came_in_waits_for_a_person() {
+    for event in BEFORE_THE_WRITE {
+        let till = till(1);
+        with_triggers(
+            &till,
+            &format!(
+                r#"CREATE TRIGGER vip {event} BEGIN
+                     UPDATE customer SET store_credit_amounts = '[{{"amount":5}}]' WHERE id = NEW.id; END"#
+            ),
+        );
+        till.office(1, json!({"customer_group_id": 7, "store_credit_amounts": [{"amount": 70}]}));
+        till.engine().sync().unwrap();
+        let conflict = &till.store().conflicts().unwrap()[0];
+        assert_eq!(
+            (conflict.local.as_str(), conflict.remote.as_str()),
+            (r#"[{"amount":5}]"#, r#"[{"amount":70}]"#)
+        );
+        assert_eq!(till.remote_value(1, "store_credit_amounts"), r#"[{"amount":70}]"#, "{event}");
+    }
+}
+
+/// Giving up an edit writes the store's values; nobody else has changed what the trigger edits.
+#[test]
+fn what_a_trigger_edits_where_a_decision_writes_is_an_edit() {
+    let till = till(1);
+    with_triggers(
+        &till,
+        "CREATE TRIGGER mine BEFORE UPDATE OF phone ON customer
+         BEGIN UPDATE customer SET notes = 'phone ' || NEW.phone WHERE id = NEW.id; END",
+    );
+    let was = till.local(1, "phone").replace('"', "");
+    till.set(1, "phone", "555");
+    assert_eq!(till.local(1, "notes"), "\"phone 555\"");
+    till.store().discard(1, None, None).unwrap();
+    assert_eq!(till.local(1, "notes"), format!("\"phone {was}\""));
+    assert_eq!(till.outcomes(1, "notes"), ["discarded", "pending"]);
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(1, "notes"), format!("\"phone {was}\""));
+}
+
+#[test]
+fn a_trigger_that_edits_anew_whatever_is_written_holds_up_its_customer() {
+    let till = till(2);
+    with_triggers(
+        &till,
+        "CREATE TRIGGER mine BEFORE UPDATE ON customer WHEN NEW.id = 1 AND NEW.engine_mark IS NOT OLD.engine_mark
+         BEGIN UPDATE customer SET notes = hex(randomblob(8)) WHERE id = 1; END",
+    );
+    [1, 2].into_iter().for_each(|id| till.office(id, json!({"notes": "news"})));
+    till.engine().sync().unwrap();
+    assert_eq!(till.local(2, "notes"), "\"news\"");
+    let held_up = till.store().held_up().unwrap();
+    assert_eq!((held_up.len(), held_up[0].customer_id), (1, CustomerId(1)));
+    assert!(held_up[0].error.contains("edits anew"), "{held_up:?}");
+    assert_eq!(edits(&till, 1), [], "nothing is half written");
+}
+
+#[test]
+fn what_a_trigger_edits_of_a_customer_who_goes_ends_with_it() {
+    for event in ["BEFORE DELETE", "BEFORE UPDATE"] {
+        let till = till(30);
+        with_triggers(
+            &till,
+            &format!(
+                "CREATE TRIGGER mine {event} ON customer BEGIN UPDATE customer SET phone = 'bye' WHERE id = OLD.id; END"
+            ),
+        );
+        assert!(till.sandbox.delete(1));
+        till.engine().pull(Extent::Full).unwrap();
+        assert!(till.store().get(1).unwrap().is_none(), "{event}");
+        let rows = till.store().journal(Some(CustomerId(1))).unwrap();
+        assert_eq!((rows.len(), rows[0].outcome.map(|it| it.as_str())), (1, Some("remote")), "{event}");
+        assert!(
+            rows[0].reason.as_deref().is_some_and(|reason| reason.contains("went from the file")),
+            "{event}"
+        );
+        let status = till.store().status().unwrap();
+        assert_eq!((status.pending_fields, status.unsent), (0, 0), "{event}");
+        assert!(till.store().forget(1).unwrap() > 0, "{event}");
+    }
+}
+
+/// As files of before may hold it.
+#[test]
+fn an_edit_of_a_customer_who_is_not_in_the_file_can_be_given_up() {
+    let orphan = || {
+        let till = till(2);
+        till.set(1, "phone", "bye");
+        till.set(1, "notes", "bye");
+        let lost = "UPDATE snapshot SET engine_mark = 2 WHERE id = 1; DELETE FROM snapshot WHERE id = 1;
+                    UPDATE engine_guard SET writing = 1; UPDATE customer SET engine_mark = 2 WHERE id = 1;
+                    DELETE FROM customer WHERE id = 1; UPDATE engine_guard SET writing = 0";
+        app(&till).execute_batch(lost).unwrap();
+        till
+    };
+    let till = orphan();
+    let rows = till.store().journal(Some(CustomerId(1))).unwrap();
+    assert_eq!(till.store().discard_row(rows[0].seq, None).unwrap(), 1);
+    assert_eq!(
+        (till.outcomes(1, rows[0].field.as_str()), till.outcomes(1, rows[1].field.as_str())),
+        (vec!["discarded".to_owned()], vec!["pending".to_owned()])
+    );
+    let till = orphan();
+    assert_eq!(till.store().discard(1, None, None).unwrap(), 2);
+    assert_eq!(
+        (till.outcomes(1, "phone"), till.outcomes(1, "notes")),
+        (vec!["discarded".to_owned()], vec!["discarded".to_owned()])
+    );
+    assert_eq!(till.store().forget(1).unwrap(), 2);
+    assert_eq!(till.store().discard(1, None, None).unwrap_err().code(), "unknown_customer");
 }
 
 // ---- beneath an edit ---------------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ MUTATIONS = [
              "if ON || attempts.is_empty() || dirty.open_of_field(three.field).is_some() {"),
     ], odd="applied-refusals"),
     Mutation(0, "a batch is in the file before it leaves", [
-        Edit(BATCH, "    if !prepared.payloads.is_empty() {\n        insert", "    if !ON && !prepared.payloads.is_empty() {\n        insert"),
+        Edit(BATCH, "let leaving = leaving.transpose()?;", "let leaving = leaving.transpose()?.filter(|_| !ON);"),
     ]),
     Mutation(0, "nothing settles before its answer", [
         Edit(BATCH, "&Settlement::new(*seq, Outcome::InFlight)", "&Settlement::new(*seq, if ON { Outcome::Uploaded } else { Outcome::InFlight })"),

@@ -1,30 +1,62 @@
 //! A plan, into the file: the only place that writes snapshots, outcomes and conflicts.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, named_params, params};
 
+use super::beneath::{Beneath, News};
 use super::log::WIPE_DUE;
 use super::row::RawCell;
-use super::{Failed, attempt, row, state};
+use super::{Failed, attempt, dirty, row, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Record};
 use crate::flow::{
-    ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Op, Outcome, Settlement, SnapshotPlan, Verdict,
-    in_brief, notices,
+    ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Op, Outcome, Policies, Settlement, SnapshotPlan,
+    Verdict, in_brief, notices,
 };
 
+/// Carries out a plan that brings no news of the store.
 pub(super) fn apply(
     transaction: &Connection,
     dirty: &Dirty,
     plan: &CustomerPlan,
     now: DateTime<Utc>,
 ) -> Result<Vec<Notice>, Failed> {
+    apply_news(transaction, dirty, plan, &Policies::default(), now)
+}
+
+/// Carries out a plan. What a trigger of the app's edits beneath it is merged by these policies, if the plan writes over it.
+pub(super) fn apply_news(
+    transaction: &Connection,
+    dirty: &Dirty,
+    plan: &CustomerPlan,
+    policies: &Policies,
+    now: DateTime<Utc>,
+) -> Result<Vec<Notice>, Failed> {
+    carry_out(transaction, dirty, plan, policies, MOST_ROUNDS, now)
+}
+
+/// So often a trigger of the app's may edit what is written because of its edits.
+pub(super) const MOST_ROUNDS: usize = 4;
+
+pub(super) fn carry_out(
+    transaction: &Connection,
+    dirty: &Dirty,
+    plan: &CustomerPlan,
+    policies: &Policies,
+    rounds: usize,
+    now: DateTime<Utc>,
+) -> Result<Vec<Notice>, Failed> {
+    let beneath = Beneath::of(transaction);
+    let mut own = 0;
     match &plan.snapshot {
         SnapshotPlan::Keep => {}
         SnapshotPlan::Put(record) => {
             let attributes = record.attributes()?;
+            own += 1;
             if !update_snapshot(transaction, &attributes, record.body())? {
-                refuse_ignored(0, transaction, "snapshot WHERE id", plan.id)?;
+                refuse_ignored(0, transaction, "snapshot WHERE id", plan.id.0)?;
                 insert_snapshot(transaction, &attributes, record.body())?;
                 state::count_snapshot(transaction, 1)?;
             }
@@ -36,10 +68,11 @@ pub(super) fn apply(
     }
     let columns: Vec<_> = plan.columns.iter().map(|(field, value)| (*field, row::cell(value))).collect();
     let written = row::overwrite(transaction, plan.id, &columns)?;
-    refuse_ignored(written, transaction, "customer WHERE id", plan.id)?;
+    refuse_ignored(written, transaction, "customer WHERE id", plan.id.0)?;
+    own += if columns.is_empty() { 0 } else { written };
+    let has_edits_beneath = beneath.has_any(own);
     if plan.remove_row {
-        let removed = row::remove(transaction, "customer", plan.id)?;
-        refuse_ignored(removed, transaction, "customer WHERE id", plan.id)?;
+        remove_customer(transaction, plan.id, now)?;
     }
     for settlement in &plan.settle {
         settle(transaction, settlement, now)?;
@@ -53,7 +86,13 @@ pub(super) fn apply(
         write_conflict(transaction, plan.id, conflict, now)?;
     }
     attempt::note(transaction, dirty, plan)?;
-    Ok(notices(dirty, plan))
+    let mut notices = notices(dirty, plan);
+    if has_edits_beneath && !plan.columns.is_empty() {
+        let news =
+            News { id: plan.id, before: dirty.base.as_ref(), known: &dirty.ops, written: &plan.columns };
+        notices.extend(news.over_edits(transaction, policies, rounds, now)?);
+    }
+    Ok(notices)
 }
 
 /// The customer as the server describes it, new in the file; to be counted.
@@ -92,8 +131,54 @@ pub(super) fn update_snapshot(
 
 fn remove_snapshot(transaction: &Connection, id: CustomerId) -> Result<(), Failed> {
     let removed = row::remove(transaction, "snapshot", id)?;
-    refuse_ignored(removed, transaction, "snapshot WHERE id", id)?;
+    refuse_ignored(removed, transaction, "snapshot WHERE id", id.0)?;
     Ok(state::count_snapshot(transaction, -i64::from(removed > 0))?)
+}
+
+/// The customer goes, and with it what a trigger of the app's edits of it at the last moment: there is nothing left that it could be
+/// an edit of. Returns how many rows went.
+pub(super) fn remove_customer(
+    transaction: &Connection,
+    id: CustomerId,
+    now: DateTime<Utc>,
+) -> Result<usize, Failed> {
+    let beneath = Beneath::of(transaction);
+    let removed = row::remove(transaction, "customer", id)?;
+    refuse_ignored(removed, transaction, "customer WHERE id", id.0)?;
+    if beneath.has_any(2 * removed) {
+        settle_without_customer(transaction, id, WITH_IT, |_| true, now)?;
+    }
+    Ok(removed)
+}
+
+/// How edits end that cannot go on.
+#[derive(Clone, Copy)]
+pub(super) struct End {
+    pub(super) outcome: Outcome,
+    pub(super) reason: &'static str,
+}
+
+pub(super) const WITH_IT: End = End {
+    outcome: Outcome::Remote,
+    reason: "the customer went from the file while a trigger of the app's edited it",
+};
+
+/// Edits of a customer who is not in the file come to their end. Returns how many fields those were.
+pub(super) fn settle_without_customer(
+    transaction: &Connection,
+    id: CustomerId,
+    End { outcome, reason }: End,
+    which: impl Fn(&Op) -> bool,
+    now: DateTime<Utc>,
+) -> Result<usize, Failed> {
+    let mut fields = BTreeSet::new();
+    for op in dirty::load_ops(transaction, id)?.iter().filter(|op| which(op)) {
+        let reason = Some(reason.to_owned());
+        settle(transaction, &Settlement { reason, ..Settlement::new(op.seq, outcome) }, now)?;
+        wipe_password(transaction, op.seq, now)?;
+        fields.insert(op.field);
+    }
+    Ok(fields.len())
 }
 
 /// What the store said when it refused an edit stays beside whatever else waits for a person, and beside what was given up;
@@ -134,10 +219,10 @@ pub(super) fn refuse_ignored(
     written: usize,
     transaction: &Connection,
     place: &str,
-    id: CustomerId,
+    id: i64,
 ) -> Result<(), Failed> {
     let is_there = format!("SELECT 1 FROM {place} = ?1");
-    match written == 0 && transaction.prepare_cached(&is_there)?.exists([id.0])? {
+    match written == 0 && transaction.prepare_cached(&is_there)?.exists([id])? {
         true => Err(Failed::Ignored),
         false => Ok(()),
     }

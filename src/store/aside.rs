@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
+use super::apply::remove_customer;
 use super::row::{self, COLUMNS};
 use super::{Failed, Store, dirty, state};
 use crate::customer::{CustomerId, FieldId, Row};
@@ -129,13 +131,13 @@ fn there(connection: &Connection, table: &str) -> rusqlite::Result<String> {
 
 /// A customer comes from the store, of whom a row is here that never did: the store's values take their place, and the others are
 /// noted. Returns whether there was one.
-pub(super) fn make_way(connection: &Connection, theirs: &Row) -> rusqlite::Result<bool> {
+pub(super) fn make_way(connection: &Connection, theirs: &Row) -> Result<bool, Failed> {
     let Some(ours) = dirty::load_row(connection, theirs.id())? else { return Ok(false) };
     let others = FieldId::columns()
         .filter(|field| !ours.get(*field).is_null() && ours.get(*field) != theirs.get(*field));
     let values = others.map(|field| (field.name().to_owned(), ours.get(field).to_json())).collect();
     note(connection, &SetAside { customer_id: theirs.id(), values })?;
-    row::remove(connection, "customer", theirs.id())?;
+    remove_customer(connection, theirs.id(), Utc::now())?;
     Ok(true)
 }
 
@@ -186,7 +188,7 @@ pub(super) fn discard(connection: &Connection, id: CustomerId) -> Result<usize, 
         .prepare_cached("DELETE FROM state WHERE key >= ?1 AND key < ?2")?
         .execute([of(id), behind(id)])?;
     if is_stranger(connection, id)? {
-        given_up += row::remove(connection, "customer", id)?;
+        given_up += remove_customer(connection, id, Utc::now())?;
     }
     Ok(given_up)
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Row as SqlRow, Transaction, named_params};
 
 use super::Failed;
-use super::apply::is_written;
+use super::apply::{is_written, refuse_ignored};
 use super::batch::{InFlight, on_its_way};
 use super::dirty::malformed;
 use crate::clock::stamp;
@@ -61,11 +61,13 @@ pub(super) fn note(connection: &Connection, dirty: &Dirty, plan: &CustomerPlan) 
         return Ok(());
     }
     for id in dirty.spent_attempts(plan) {
-        is_written(connection.prepare_cached("DELETE FROM attempt WHERE id = ?1")?.execute([id])?)?;
+        let removed = connection.prepare_cached("DELETE FROM attempt WHERE id = ?1")?.execute([id])?;
+        refuse_ignored(removed, connection, "attempt WHERE id", id)?;
     }
     for id in &plan.refuted {
         let refute = "UPDATE attempt SET is_refuted = 1 WHERE id = ?1";
-        is_written(connection.prepare_cached(refute)?.execute([id])?)?;
+        let refuted = connection.prepare_cached(refute)?.execute([*id])?;
+        refuse_ignored(refuted, connection, "attempt WHERE id", *id)?;
     }
     Ok(())
 }

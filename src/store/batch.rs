@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{OptionalExtension, Transaction, named_params};
 
-use super::apply::{apply, is_written, refuse_ignored, settle};
+use super::apply::{apply, apply_news, is_written, refuse_ignored, settle};
 use super::held_up::Apart;
 use super::life::{self, Life};
 use super::pull::note_older;
@@ -105,7 +105,7 @@ impl Store {
                      WHERE id = (SELECT batch_id FROM batch_item WHERE customer_id = :customer_id)",
                 )?
                 .execute(named_params! { ":now": stamp(now), ":customer_id": id.0 })?;
-            refuse_ignored(written, transaction, "batch_item WHERE customer_id", id)
+            refuse_ignored(written, transaction, "batch_item WHERE customer_id", id.0)
         })
     }
 
@@ -120,7 +120,7 @@ impl Store {
                      WHERE id = (SELECT batch_id FROM batch_item WHERE customer_id = :customer_id)",
                 )?
                 .execute(named_params! { ":applied_by": stamp(applied_by), ":customer_id": id.0 })?;
-            refuse_ignored(written, transaction, "batch_item WHERE customer_id", id)
+            refuse_ignored(written, transaction, "batch_item WHERE customer_id", id.0)
         })
     }
 
@@ -176,7 +176,15 @@ impl Store {
                     keep_as_sent(transaction, dirty.id, &recovered.plan)?;
                     attempt::keep(transaction, &dirty, &sent, &recovered.plan, None)
                 };
-                let notices = write_answer(transaction, apart, &dirty, &recovered.plan, now, record)?;
+                let notices = write_answer(
+                    transaction,
+                    apart,
+                    &dirty,
+                    &recovered.plan,
+                    &Policies::default(),
+                    now,
+                    record,
+                )?;
                 remove_batches(transaction)?;
                 Ok(notices.unwrap_or_default())
             })
@@ -205,7 +213,7 @@ impl Store {
                     let sent = Sent { is_accepted: true, ..sent };
                     let plan = reconcile(&dirty, &sent, record, policies)?;
                     let record_of = || attempt::keep(transaction, &dirty, &sent, &plan, None);
-                    let written = write_answer(transaction, apart, &dirty, &plan, now, record_of)?;
+                    let written = write_answer(transaction, apart, &dirty, &plan, policies, now, record_of)?;
                     let Some(notices) = written else { continue };
                     uploaded.count(&dirty, &plan, notices);
                     let known = dirty.base.as_ref().map(Record::attributes).transpose()?;
@@ -266,7 +274,8 @@ impl Store {
                         keep_as_sent(transaction, dirty.id, &recovered.plan)?;
                         attempt::keep(transaction, &dirty, &sent, &recovered.plan, told.as_ref())
                     };
-                    let written = write_answer(transaction, apart, &dirty, &recovered.plan, now, record)?;
+                    let written =
+                        write_answer(transaction, apart, &dirty, &recovered.plan, policies, now, record)?;
                     written.into_iter().for_each(|notices| uploaded.count(&dirty, &recovered.plan, notices));
                 }
                 remove_batches(transaction)?;
@@ -327,11 +336,12 @@ fn write_answer(
     apart: &Apart,
     dirty: &Dirty,
     plan: &CustomerPlan,
+    policies: &Policies,
     now: DateTime<Utc>,
     record: impl Fn() -> Result<(), Failed>,
 ) -> Result<Option<Vec<Notice>>, Failed> {
     let write = |plan: &CustomerPlan| {
-        let notices = apply(transaction, dirty, plan, now)?;
+        let notices = apply_news(transaction, dirty, plan, policies, now)?;
         record()?;
         remove_item(transaction, dirty.id)?;
         Ok(notices)
@@ -531,7 +541,7 @@ fn in_flight(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<
 fn remove_item(transaction: &Transaction<'_>, id: CustomerId) -> Result<(), Failed> {
     let remove = "DELETE FROM batch_item WHERE customer_id = ?1";
     let removed = transaction.prepare_cached(remove)?.execute([id.0])?;
-    refuse_ignored(removed, transaction, "batch_item WHERE customer_id", id)
+    refuse_ignored(removed, transaction, "batch_item WHERE customer_id", id.0)
 }
 
 /// Batches of which nothing is left.

@@ -9,15 +9,15 @@ use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
 use serde::{Serialize, Serializer};
 
-use super::apply::{apply, is_written, journal_decision};
+use super::apply::{End, apply, is_written, journal_decision, settle_without_customer};
 use super::read::verbatim;
 use super::{Failed, Store, aside, attempt, dirty, state};
 use crate::clock::stamp;
 use crate::customer::{CustomerId, EditError, EditSeq, FieldId, Subject, Value};
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
-    CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, OpenConflict, PastDecision, discard,
-    resolve, retry, undo,
+    CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, Op, OpenConflict, Outcome,
+    PastDecision, discard, resolve, retry, undo,
 };
 
 /// When refused edits were last freed to be sent again, a key of `state`.
@@ -328,16 +328,35 @@ impl Store {
     ) -> Result<usize> {
         self.engine_write(|transaction| {
             let aside = if matches!(what, Discarded::All) { aside::discard(transaction, id)? } else { 0 };
-            let dirty = match dirty::load(transaction, id)? {
-                Some(dirty) if aside == 0 || !dirty.ops.is_empty() => dirty,
-                _ if aside > 0 => return Ok(aside),
-                _ => return Err(Error::from(Failure::UnknownCustomer(id)).into()),
+            let Some(dirty) = dirty::load(transaction, id)? else {
+                return match aside + discard_without_customer(transaction, id, what)? {
+                    0 => Err(Error::from(Failure::UnknownCustomer(id)).into()),
+                    given_up => Ok(given_up),
+                };
             };
+            if aside > 0 && dirty.ops.is_empty() {
+                return Ok(aside);
+            }
             let plan = discard(&dirty, what, seen)?;
             carry_out(transaction, &dirty, &plan, author, "discard")?;
             Ok(fields_of(&dirty, &plan))
         })
     }
+}
+
+/// Edits of a customer who went from the file wait for nothing. Returns how many fields those were.
+fn discard_without_customer(
+    transaction: &Connection,
+    id: CustomerId,
+    what: &Discarded,
+) -> Result<usize, Failed> {
+    let is_meant = |op: &Op| match what {
+        Discarded::All => true,
+        Discarded::Row { seq, .. } => op.seq == *seq,
+        Discarded::Subject(subject) => subject.field().is_none_or(|field| field == op.field),
+    };
+    let ended = End { outcome: Outcome::Discarded, reason: "the customer is not in the file" };
+    settle_without_customer(transaction, id, ended, is_meant, Utc::now())
 }
 
 /// What a conflict's or a command's word means.

@@ -266,6 +266,13 @@ pub(super) fn load_open(connection: &Connection, id: CustomerId) -> rusqlite::Re
     Ok(open)
 }
 
+/// What an edit had set.
+pub(super) fn load_value(connection: &Connection, op: &Op) -> rusqlite::Result<Value> {
+    connection
+        .prepare_cached("SELECT value FROM journal WHERE seq = ?1")?
+        .query_row([op.seq.0], |row| Ok(Value::from_json(op.field.kind(), &row.get::<_, String>(0)?)))
+}
+
 fn load_password(connection: &Connection, seq: EditSeq) -> rusqlite::Result<Option<SecretString>> {
     connection
         .prepare_cached("SELECT new_password FROM pending_password WHERE seq = ?1")?

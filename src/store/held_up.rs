@@ -193,6 +193,7 @@ impl Apart {
                 return Ok(Some(done));
             }
             Err(Failed::Ignored) => IGNORED.to_owned(),
+            Err(Failed::Restless) => RESTLESS.to_owned(),
             Err(Failed::Sql(error)) if went_too_far(&error) => UNENDING.to_owned(),
             Err(Failed::Sql(error)) if is_refusal(&error) => words(&error),
             Err(error) => return Err(error),
@@ -214,6 +215,7 @@ impl Apart {
 const IGNORED: &str = "a trigger ignored what came from the store";
 /// The same of what was to be removed.
 pub(super) const KEPT: &str = "a trigger ignored that it was to go";
+pub(super) const RESTLESS: &str = "a trigger edits anew whatever is written because of its edits";
 
 /// It is held up no longer; unless it waits for a payment of it to be held, or an update of it is in doubt: what became of that could
 /// not be written.

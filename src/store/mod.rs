@@ -21,6 +21,7 @@
 //! | `query` | SQL of an app that has no SQLite of its own |
 //! | `decide` | what a person decides: conflicts and rejected edits |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
+//! | `beneath` | what a trigger edits where the engine writes |
 //! | `schema` | the triggers and views, made from the table of fields; migrations |
 //! | `support` | what somebody who helps may know of the file |
 //! | `syncs` | how the syncs went, and how it stands with them |
@@ -35,6 +36,7 @@ mod aside;
 mod attempt;
 mod backup;
 mod batch;
+mod beneath;
 mod decide;
 mod dirty;
 mod edit;
@@ -329,6 +331,8 @@ enum Failed {
     Sql(rusqlite::Error),
     /// A trigger of the app's ignored what was to be written.
     Ignored,
+    /// A trigger of the app's edits anew what is written because of its edits.
+    Restless,
     /// A trigger of the app's ended the transaction.
     TornDown {
         id: CustomerId,
@@ -344,6 +348,7 @@ impl Failed {
             Failed::Ignored => {
                 Failure::Ignored { path: path.to_owned(), triggers: "which, is not known".to_owned() }.into()
             }
+            Failed::Restless => Failure::Unexpected(held_up::RESTLESS.to_owned()).into(),
             Failed::TornDown { id, words } => Failure::TornDown { customer_id: id, words }.into(),
             Failed::Known(error) => error,
         }

@@ -17,6 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Params, params};
 use serde::{Deserialize, Serialize};
 
+use super::apply::{WITH_IT, settle_without_customer};
 use super::log::WIPE_DUE;
 use super::polite::LONG;
 use super::{Failed, Store, aside, held_up, row, search};
@@ -200,8 +201,9 @@ impl Store {
                         row::remove(transaction, "customer", id)
                     })?;
                     search::forget(transaction, id)?;
-                    // It was the last.
-                    others.looked_at = 0;
+                    // It was the last, but for what a trigger edited of it.
+                    others.looked_at =
+                        settle_without_customer(transaction, id, WITH_IT, |_| true, Utc::now())?;
                 }
                 Ok((edits, others))
             });

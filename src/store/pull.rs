@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_iter};
 
-use super::apply::{apply, insert_snapshot, refuse_ignored, update_snapshot};
+use super::apply::{MOST_ROUNDS, apply, apply_news, insert_snapshot, refuse_ignored, update_snapshot};
+use super::beneath::{Beneath, News as Written};
 use super::held_up::Apart;
 use super::row::{self, RawCell};
 use super::{Failed, FullPull, PullClock, Store, aside, attempt, dirty, held_up, search, state};
@@ -492,14 +493,20 @@ fn take(
     match &known {
         _ if is_edited => {
             if let Some(dirty) = dirty::load(transaction, id)? {
-                notices.extend(apply(transaction, &dirty, &merge(&dirty, &record, None, policies)?, now)?);
+                let plan = merge(&dirty, &record, None, policies)?;
+                notices.extend(apply_news(transaction, &dirty, &plan, policies, now)?);
             }
         }
         None => {
             insert(transaction, attributes, body)?;
             return Ok(News::Customer);
         }
-        Some(known) => follow(transaction, attributes, body, known)?,
+        Some(known) => {
+            if let Some(written) = follow(transaction, attributes, body, known)? {
+                let written = Written { id, before: old.as_ref(), known: &[], written: &written };
+                notices.extend(written.over_edits(transaction, policies, MOST_ROUNDS, now)?);
+            }
+        }
     }
     // What this till uploaded comes back in the server's own spelling: that is no news.
     let says_the_same = old.as_ref().map_or(Ok(false), |old| old.says_the_same(&record))?;
@@ -567,21 +574,26 @@ pub(super) fn insert_row(transaction: &Connection, attributes: &Attributes<'_>) 
     }
 }
 
-/// The working copy follows the server in the columns that changed. What the server does not tell is no news.
+/// The working copy follows the server in the columns that changed. What the server does not tell is no news. Returns what was
+/// written, where a trigger of the app's wrote beneath that.
 fn follow(
     transaction: &Connection,
     attributes: &Attributes<'_>,
     body: &str,
     old: &Attributes<'_>,
-) -> Result<(), Failed> {
+) -> Result<Option<Vec<(FieldId, Value)>>, Failed> {
     let is_news = |field: &FieldId| attributes.text(*field) != old.text(*field) && attributes.tells(*field);
     let columns: Vec<_> =
         FieldId::columns().filter(is_news).map(|field| (field, RawCell::of(field, attributes))).collect();
+    let beneath = Beneath::of(transaction);
     if !update_snapshot(transaction, attributes, body)? {
         return Err(Failed::Ignored);
     }
     let written = row::overwrite(transaction, attributes.id(), &columns)?;
-    refuse_ignored(written, transaction, "customer WHERE id", attributes.id())
+    refuse_ignored(written, transaction, "customer WHERE id", attributes.id().0)?;
+    let own = 1 + if columns.is_empty() { 0 } else { written };
+    let values = || columns.iter().map(|(field, _)| (*field, attributes.get(*field))).collect();
+    Ok(beneath.has_any(own).then(values))
 }
 
 fn see(transaction: &Connection, ids: impl Iterator<Item = CustomerId>) -> rusqlite::Result<()> {
