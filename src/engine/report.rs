@@ -298,5 +298,7 @@ impl<R: Remote> SyncEngine<R> {
         if let Err(error) = self.store.note_facts(&[("throttled_until", stamp(until))]) {
             tracing::warn!(%error, "the wait could not be noted");
         }
+        // While a sync runs, edits leave the log to it; it may be still for as long as the store says.
+        _ = self.store.tend_log_of_others();
     }
 }

@@ -57,6 +57,12 @@ impl Lock {
         Err(Failure::LockGone(path).into())
     }
 
+    /// Whether somebody has the lock of this file, whoever that is. What cannot be told is no.
+    pub(super) fn is_taken(path: &Path) -> bool {
+        let file = File::open(path);
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Whether it is still the lock that others find.
     pub(crate) fn is_there(&self) -> bool {
         match (self.path.symlink_metadata(), self.file.metadata()) {

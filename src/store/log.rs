@@ -5,6 +5,10 @@
 //! the file. So a sync does that in two steps: the bulk, in which nobody is kept waiting, and at once the little that came
 //! in meanwhile, with the right to write, so that the log is empty and begins anew.
 //!
+//! Where no sync runs, edits make the log long by themselves: a till that is offline for weeks. Whoever looks after the file (a worker)
+//! moves it into the file every few seconds, off the path of edits; a connection of the library does so by itself whenever
+//! another thousand pages have come, and leaves it to a sync while one runs. So an edit never pays for more than that.
+//!
 //! For the second step nobody may read the log either. SQLite would wait for such a reader *with* the right to write, and
 //! every edit with it: for as long as its busy handler is patient. So it has none here. It is tried at once or not at all,
 //! a few times with pauses in which nothing is held; when a reader stays in the way, the log stays, and is tended later.
@@ -17,7 +21,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode};
 
-use super::open::{beside, look_again};
+use super::lock::Lock;
+use super::open::{SYNC, beside, look_again};
 use super::{Store, readers};
 use crate::error::Result;
 
@@ -30,6 +35,14 @@ pub(super) const WIPE_DUE: &str = "wipe_log";
 
 /// Since when a reader holds up a log that is longer than a sync ever makes it, a key of `state`.
 const HELD_UP: &str = "log_held_up";
+/// Pages that edits may add to the log before one of them moves them into the file: 4 MiB, of which most are the same few pages
+/// again and again.
+pub(super) const EDITS_PAGES: usize = 1_000;
+/// Whatever else runs: what nobody has tended by then, an edit does.
+const MOST_PAGES: usize = 20_000;
+/// Bytes of a log that is worth tending where nobody edits through this connection.
+const EDITS_BYTES: u64 = EDITS_PAGES as u64 * 4_096;
+
 /// Bytes of such a log: an app's connection lets it become 80 MiB where there are no syncs.
 const LONG: u64 = 96 << 20;
 /// Bytes of a log that is worth a word to a person when a reader holds it up.
@@ -71,7 +84,42 @@ impl Default for Log {
     }
 }
 
+/// When a connection of the library, of which nobody knows what it is for, moves the log into the file.
+fn is_due(pages: usize, due_at: usize, is_syncing: impl FnOnce() -> bool) -> bool {
+    pages >= due_at && (pages >= MOST_PAGES || !is_syncing())
+}
+
 impl Store {
+    /// From now on this connection moves what edits add to the log into the file, a little each time. The same is done by SQLite
+    /// itself (`wal_autocheckpoint`), but for the sync that would rather do it.
+    pub(super) fn tend_log_of_edits(&mut self) -> rusqlite::Result<()> {
+        let (pages, lock) = (self.log.pages.clone(), beside(&self.path, SYNC));
+        let mut due_at = EDITS_PAGES;
+        let tend = move |log: &mut Wal, length| {
+            let length = usize::try_from(length).unwrap_or(0);
+            pages.store(length, Ordering::Relaxed);
+            // It has begun anew.
+            if length < EDITS_PAGES {
+                due_at = EDITS_PAGES;
+            }
+            if !is_due(length, due_at, || Lock::is_taken(&lock)) {
+                return Ok(());
+            }
+            // Somebody may read what was there before, or move it just now: not tried again at every commit.
+            due_at = length + EDITS_PAGES;
+            log.checkpoint().or(Ok(()))
+        };
+        self.connection.wal_hook(Some(tend))
+    }
+
+    /// Moves into the file what others have added to the log, off their path, if it may be much. Nobody waits for it.
+    pub(crate) fn tend_log_of_others(&self) -> Result<()> {
+        if self.log_bytes() < EDITS_BYTES {
+            return Ok(());
+        }
+        checkpoint(&self.connection, "PASSIVE").map(|_| ()).map_err(|e| self.error(e))
+    }
+
     /// From now on this connection keeps the log at about so many pages.
     pub(super) fn keep_log_within(&mut self, limit: usize) -> rusqlite::Result<()> {
         let pages = self.log.pages.clone();
@@ -130,6 +178,10 @@ impl Store {
 
     /// Makes a long log short again, with its file, or notes since when a reader is in the way: that is returned.
     pub(crate) fn tend_long_log(&mut self, now: DateTime<Utc>) -> Result<Option<LogState>> {
+        // What this sync leaves, the next edit would move.
+        if self.log.pages.load(Ordering::Relaxed) >= EDITS_PAGES {
+            checkpoint(&self.connection, "PASSIVE").map_err(|e| self.error(e))?;
+        }
         let since = self.time(HELD_UP)?;
         if self.log_bytes() < if since.is_none() { LONG } else { WORTH_A_WORD } {
             if since.is_some() {
@@ -287,5 +339,70 @@ mod tests {
         // That it is done is noted behind it.
         assert!(folder.path().join("till.db-wal").metadata().unwrap().len() < 2 * PAGE);
         assert_eq!(engine.state(WIPE_DUE).unwrap(), None);
+    }
+
+    /// A thousand times as much as an edit, by a till that never syncs.
+    #[test]
+    fn no_edit_moves_more_than_a_thousand_pages_while_nobody_syncs() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path().join("till.db")).unwrap();
+        store.connection.pragma_update(None, "synchronous", "OFF").unwrap();
+        let mut longest = 0;
+        for round in 0..2_000 {
+            let edit = format!("INSERT OR REPLACE INTO state (key, value) VALUES ('a{}', ?1)", round % 7);
+            store.connection.execute(&edit, [format!("{round:04}").repeat(2_000)]).unwrap();
+            longest = longest.max(store.log.pages.load(Ordering::Relaxed));
+        }
+        // With SQLite's own way, as it was set, it was 8,000.
+        assert!((super::EDITS_PAGES..super::EDITS_PAGES + 20).contains(&longest), "{longest} pages");
+    }
+
+    #[test]
+    fn a_sync_that_runs_is_left_to_keep_the_log_short_but_not_for_ever() {
+        use super::{EDITS_PAGES, MOST_PAGES, is_due};
+        assert!(!is_due(EDITS_PAGES - 1, EDITS_PAGES, || false));
+        assert!(is_due(EDITS_PAGES, EDITS_PAGES, || false) && !is_due(EDITS_PAGES, EDITS_PAGES, || true));
+        assert!(is_due(MOST_PAGES, EDITS_PAGES, || true));
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        let (mut engine, mut app) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
+        let lock = engine.lock_sync(Duration::ZERO).unwrap();
+        let edits = |app: &mut Store, edits| {
+            for round in 0..edits {
+                app.note_facts(&[("a", format!("{round:04}").repeat(3_000))]).unwrap();
+            }
+            app.log.pages.load(Ordering::Relaxed)
+        };
+        let left = edits(&mut app, 400);
+        assert!(left > EDITS_PAGES, "{left} pages");
+        // What the sync leaves, it moves at its end.
+        engine.note_facts(&[("b", "the end".to_owned())]).unwrap();
+        engine.keep_log_within(usize::MAX).unwrap();
+        engine.note_facts(&[("b", "the end".to_owned())]).unwrap();
+        engine.tend_long_log(chrono::Utc::now()).unwrap();
+        drop(lock);
+        assert!(edits(&mut app, 1) < 20, "it has begun anew");
+    }
+
+    /// An app edits through a SQLite of its own, which leaves the log to others.
+    #[test]
+    fn a_worker_moves_what_an_app_adds_to_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        let worker = Store::open(&path).unwrap();
+        let app = rusqlite::Connection::open(&path).unwrap();
+        app.execute_batch(
+            "PRAGMA wal_autocheckpoint = 20000; PRAGMA synchronous = OFF; CREATE TABLE mine (a)",
+        )
+        .unwrap();
+        for round in 0..2_000 {
+            app.execute("INSERT INTO mine VALUES (?1)", ["x".repeat(9_000)]).unwrap();
+            if round % 100 == 0 {
+                worker.tend_log_of_others().unwrap();
+            }
+        }
+        let log = folder.path().join("till.db-wal").metadata().unwrap().len();
+        assert!(log < 2_000 * PAGE, "{} pages", log / PAGE);
     }
 }

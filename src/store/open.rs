@@ -25,8 +25,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Pages of the write-ahead log before they are moved into the file, which takes longer than a commit and slows the disk
 /// for everybody. In a pull of everything the same pages of the indexes are written again and again: more of them wait.
-/// An app's connection leaves that to the engine's, as long as there are syncs.
-const APP_CHECKPOINT_PAGES: i64 = 20_000;
+/// An app's connection leaves that to the engine's, as long as there are syncs: see `log`.
 const CHECKPOINT_PAGES: usize = 8_000;
 const BULK_CHECKPOINT_PAGES: usize = 16_000;
 /// Memory for pages of the file, in KiB: a page of customers touches a leaf of an index for almost each of them.
@@ -191,7 +190,7 @@ pub(super) fn look_again(tries: i32) -> bool {
 }
 
 impl Store {
-    fn settings(&self) -> rusqlite::Result<()> {
+    fn settings(&mut self) -> rusqlite::Result<()> {
         let connection = &self.connection;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "foreign_keys", true)?;
@@ -201,7 +200,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        connection.pragma_update_and_check(None, "wal_autocheckpoint", APP_CHECKPOINT_PAGES, |_| Ok(()))
+        self.tend_log_of_edits()
     }
 
     /// From now on this connection is a sync's.

@@ -36,6 +36,8 @@ use events::Queue;
 /// How often a worker says that it lives, and looks whether an edit has waited for long.
 const LIVES_EVERY: Duration = Duration::from_secs(10);
 const LOOK_FOR_OLD_EVERY: Duration = Duration::from_secs(60);
+/// How often what edits add to the log is moved into the file, while there are edits.
+const TEND_LOG_EVERY: Duration = Duration::from_secs(5);
 /// Pages of the list of everybody that are asked for after a sync.
 const PAGES_AT_ONCE: u32 = 4;
 
@@ -184,6 +186,7 @@ struct Worker<R> {
     is_outdated: bool,
     said_alive_ms: Option<u64>,
     looked_for_old_ms: Option<u64>,
+    tended_log_ms: Option<u64>,
     told_of_old: Option<DateTime<Utc>>,
 }
 
@@ -242,6 +245,7 @@ impl<R: Remote> Worker<R> {
             is_outdated: false,
             said_alive_ms: None,
             looked_for_old_ms: None,
+            tended_log_ms: None,
             told_of_old: None,
         })
     }
@@ -351,6 +355,9 @@ impl<R: Remote> Worker<R> {
         }
         self.watch.refuse_newer()?;
         self.seen_version = version;
+        if is_time(&mut self.tended_log_ms, self.clock.now_ms(), TEND_LOG_EVERY) {
+            self.watch.tend_log_of_others()?;
+        }
         let seen = self.see()?;
         if seen != self.seen {
             self.seen = seen;
