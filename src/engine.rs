@@ -294,6 +294,7 @@ impl<R: Remote> SyncEngine<R> {
             );
         }
         self.tell(held);
+        self.store.carry_out_decisions()?;
         self.wipe_log()?;
         Ok(lock)
     }

@@ -51,7 +51,7 @@ pub use api::{HttpOptions, HttpProxy, HttpRemote, Remote, Request, Roots};
 pub use clock::{Clock, SystemClock};
 pub use customer::{
     Access, Attributes, BadRecord, BatchId, CustomerId, Edit, EditError, EditSeq, FIELDS, Field, FieldId,
-    FormValue, Kind, MergeRule, Record, Row, Value, parse_adjustment, parse_argument, parse_object,
+    FormValue, Kind, MergeRule, Record, Row, Value, money, parse_adjustment, parse_argument, parse_object,
 };
 pub use engine::{
     EditEvent, Event, Extent, Progress, PullReport, RETENTION_DAYS, Requests, Stopper, SyncEngine,

@@ -331,6 +331,7 @@ fn every_document_has_the_keys_of_the_contract() {
         "uploaded_fields",
     ];
     let log = [
+        "allowed_by",
         "at",
         "author",
         "customer_id",
@@ -352,6 +353,7 @@ fn every_document_has_the_keys_of_the_contract() {
         keys(&status),
         [
             "conflicts",
+            "held_alone",
             "held_up",
             "in_flight_batches",
             "last_pull_at",

@@ -287,7 +287,7 @@ fn full_of_canaries() -> Till {
     sync.wait().unwrap();
     till.sandbox.cut();
     assert_eq!(till.run(["sync"]).exit, Some(4));
-    app.execute("INSERT INTO store_credit_adjustment VALUES (3, '-1.25')", []).unwrap();
+    app.execute("INSERT INTO store_credit_override VALUES (3, '-1.25', 'ana')", []).unwrap();
     till
 }
 

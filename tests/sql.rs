@@ -698,6 +698,7 @@ fn an_adjustment_takes_the_spellings_of_an_amount() {
         ("'999999999.99'", "999999999.99", "1000000009.99"),
     ] {
         let (rows, credit) = app.undone(|| {
+            app.run(NO_FLOOR).unwrap();
             app.run(&format!("INSERT INTO store_credit_adjustment VALUES (1, {amount})")).unwrap();
             (app.journal(), app.text("SELECT store_credit_amounts FROM customer WHERE id = 1"))
         });
@@ -735,6 +736,8 @@ fn an_adjustment_after_a_set_and_a_set_after_an_adjustment_are_told_apart() {
     );
 }
 
+const NO_FLOOR: &str = "INSERT INTO state (key, value) VALUES ('credit_floor', 'none')";
+
 #[test]
 fn the_triggers_add_as_decimals_do() {
     let app = app();
@@ -742,6 +745,7 @@ fn the_triggers_add_as_decimals_do() {
     let small = -30_000_i64..=30_000;
     let amount = || prop_oneof![scaled.clone(), small.clone()].prop_map(|n| Decimal::new(n, 4));
     app.sql.execute_batch("BEGIN").unwrap();
+    app.run(NO_FLOOR).unwrap();
     cases(3_000)
         .run(&(amount(), amount(), 0..3_u32), |(balance, change, places)| {
             let balance = balance.round_dp(places + 2);

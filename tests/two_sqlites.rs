@@ -237,7 +237,7 @@ impl Drop for Asker {
 type Call = (&'static str, fn(&Till, &mut Store));
 
 /// Every public function that has to do with the file; a test below holds the list against the sources.
-const CALLS: [Call; 48] = [
+const CALLS: [Call; 50] = [
     ("open", |till, _| _ = Store::open_with(&till.path, options(till))),
     ("open_existing", |till, _| _ = Store::open_existing(&till.path)),
     ("open_with", |till, _| assert!(Store::open_with(&till.path, wrong(till)).is_err())),
@@ -254,7 +254,15 @@ const CALLS: [Call; 48] = [
         );
         _ = store.edit(1).set("phone", "1").with(edit).author("a").label("l").commit().unwrap();
     }),
-    ("adjust_credit", |_, store| _ = store.edit(1).adjust_credit("1".parse().unwrap()).commit().unwrap()),
+    ("adjust_credit override_floor", |_, store| {
+        let edit = store.edit(1).adjust_credit("1".parse().unwrap());
+        _ = edit.author("ana").override_floor().commit().unwrap();
+    }),
+    ("credit_floor set_credit_floor", |_, store| {
+        store.set_credit_floor(Some(0.into())).unwrap();
+        _ = store.credit_floor().unwrap();
+    }),
+    ("carry_out_decisions", |_, store| assert_eq!(store.carry_out_decisions().unwrap(), 0)),
     ("edit_all", |_, store| {
         assert!(store.edit_all(&[(tillsync::CustomerId(99), vec![])], None, None).is_err())
     }),
@@ -562,6 +570,7 @@ c.tillsync_sqlite.restype = ctypes.c_void_p
 nothing = {'command': 'status'}
 commands = [
     {'command': 'edit', 'id': 1, 'fields': {'phone': '1'}}, {'command': 'credit', 'id': 1, 'amount': 1}, {'command': 'show', 'id': 1},
+    {'command': 'floor'},
     {'command': 'find', 'text': 'a'}, {'command': 'diff'}, nothing, {'command': 'log'}, {'command': 'conflicts'},
     {'command': 'resolve', 'id': 1, 'field': 'phone', 'keep': 'local'}, {'command': 'undo', 'conflict': 9}, {'command': 'rejected'},
     {'command': 'retry', 'all': True}, {'command': 'discard', 'id': 1, 'field': 'phone'}, {'command': 'pull'}, {'command': 'push'},
@@ -585,7 +594,7 @@ known = call(keeper, command='none')
 c.tillsync_close(keeper)
 print(json.dumps([gave_up, os.path.exists(path + '-shm'), sorted({request['command'] for request in commands} - {'none'})]))",
         );
-        let named = "edit, credit, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, pull, \
+        let named = "edit, credit, floor, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, pull, \
                      push, sync, wait, backup, prune, forget, sync_now, pause, resume, worker";
         let mut named: Vec<&str> = named.split(", ").map(str::trim).collect();
         named.sort_unstable();

@@ -71,7 +71,9 @@ fn edit(till: &Till, random: &mut fastrand::Rng, ids: &[i32], ledger: &mut Ledge
         };
         edits.push((CustomerId(id), vec![one]));
     }
-    till.store().edit_all(&edits, Some("till"), None).unwrap().fields()
+    let mut store = till.store();
+    store.set_credit_floor(None).unwrap();
+    store.edit_all(&edits, Some("till"), None).unwrap().fields()
 }
 
 fn office(store: &Sandbox, random: &mut fastrand::Rng, ids: &[i32], ledger: &mut Ledger) {

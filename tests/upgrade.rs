@@ -188,7 +188,7 @@ fn an_apps_own_triggers_outlive_those_of_another_build() {
     .unwrap();
     let (store, before) = (till.store(), till.local(1, "store_credit_amounts"));
     drop(store);
-    till.adjust(1, "5");
+    till.store().edit(1).adjust_credit(5.into()).commit().unwrap();
     till.set(1, "phone", "555");
     assert_ne!(till.local(1, "store_credit_amounts"), before);
     let mut lines = file.prepare("SELECT line FROM my_log").unwrap();

@@ -125,6 +125,7 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     checks.push(triggers(&store));
     checks.push(held_up(&store));
     checks.push(history(&store));
+    checks.extend(held_alone(&store));
     checks.push(permissions(till.path()));
     checks.push(writing(&mut store));
     checks.push(room(&store));
@@ -285,6 +286,16 @@ fn held_up(store: &Store) -> Check {
         render::time(Some(first.since))
     );
     Check::bad("held_up", Exit::Attention, advice)
+}
+
+/// Edits that wait for a decision which nobody is asked for.
+fn held_alone(store: &Store) -> Option<Check> {
+    let edits = store.status().ok()?.held_alone;
+    let detail = format!(
+        "{} held, and no conflict of it is open: the view to_decide names it; edit it anew, or tillsync discard ID FIELD",
+        render::count(edits, "edit")
+    );
+    (edits > 0).then(|| Check::bad("held", Exit::Attention, detail))
 }
 
 fn integrity(store: &Store) -> Check {

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use chrono::{SecondsFormat, Utc};
 use clap::Args;
 use serde::Serialize;
-use tillsync::{CustomerId, Decimal, FieldId, Store, Value, parse_adjustment, parse_argument, parse_object};
+use tillsync::{
+    CustomerId, Decimal, FieldId, Store, Value, money, parse_adjustment, parse_argument, parse_object,
+};
 
 use super::exit::{Exit, Failed};
 use super::settings::Till;
@@ -198,6 +200,9 @@ pub(super) struct Credit {
     /// For what, such as "return 77"
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
+    /// Allow the balance to fall below the floor; the journal says that the author did (--author)
+    #[arg(long = "override")]
+    overrides: bool,
 }
 
 /// Amounts as decimal strings: exact for any reader.
@@ -213,23 +218,18 @@ impl Credit {
         let amount = parse_adjustment(CustomerId(self.id), &self.amount).map_err(tillsync::Error::from)?;
         let mut store = till.store()?;
         let edit = store.edit(self.id).adjust_credit(amount).author(till.author());
+        let edit = if self.overrides { edit.override_floor() } else { edit };
         match self.label {
             Some(label) => edit.label(label).commit()?,
             None => edit.commit()?,
         };
         let balance = balance(&store, self.id)?;
-        let credited = Credited {
-            customer_id: CustomerId(self.id),
-            amount: amount.normalize().to_string(),
-            balance: balance.normalize().to_string(),
-        };
+        let credited =
+            Credited { customer_id: CustomerId(self.id), amount: money(amount), balance: money(balance) };
         let text = || {
-            format!(
-                "customer {}: {:+}; store credit is {} now.",
-                self.id,
-                amount.normalize(),
-                render::money(balance)
-            )
+            let sign = if amount.is_sign_negative() { "" } else { "+" };
+            let (amount, balance) = (money(amount), money(balance));
+            format!("customer {}: {sign}{amount}; store credit is {balance} now.", self.id)
         };
         till.out.answer(&credited, text)?;
         Ok(Exit::Done)

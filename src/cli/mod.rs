@@ -15,7 +15,7 @@
 //! | `worker` | the background worker as a process; commands in, events out |
 //! | `policies` | who decides when both sides changed an attribute |
 //! | `edit`, `read`, `decide` | `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
-//! | `prune` | `prune`, `forget` |
+//! | `prune`, `floor` | `prune`, `forget`; `floor` |
 //! | `backup`, `restore`, `rekey`, `doctor`, `report`, `sandbox`, `demo` | the commands of those names |
 
 mod backup;
@@ -26,6 +26,7 @@ mod doctor;
 mod dump;
 mod edit;
 mod exit;
+mod floor;
 mod help;
 mod out;
 mod policies;
@@ -95,6 +96,7 @@ enum Command {
     Pull(sync::Pull),
     Edit(edit::Edit),
     Credit(edit::Credit),
+    Floor(floor::Floor),
     Show(read::Show),
     Find(read::Find),
     Diff(read::Diff),
@@ -133,6 +135,7 @@ impl Command {
             Command::Pull(command) => command.run(till),
             Command::Edit(command) => command.run(till),
             Command::Credit(command) => command.run(till),
+            Command::Floor(command) => command.run(till),
             Command::Show(command) => command.run(till),
             Command::Find(command) => command.run(till),
             Command::Diff(command) => command.run(till),

@@ -279,6 +279,9 @@ fn status_in_words(status: &tillsync::Status) -> String {
     if status.held_up > 0 {
         lines.push(("held up", with_advice(status.held_up, "customer", "tillsync doctor")));
     }
+    if status.held_alone > 0 {
+        lines.push(("held", with_advice(status.held_alone, "edit", "tillsync doctor")));
+    }
     if status.throttled_until.is_some() {
         lines.push((
             "throttled",

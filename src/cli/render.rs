@@ -7,7 +7,7 @@
 use chrono::{DateTime, Local};
 use comfy_table::{ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 use serde_json::value::RawValue;
-use tillsync::{Decimal, FieldId, FormValue, Kind, Row, Value, words};
+use tillsync::{FieldId, FormValue, Kind, Row, Value, words};
 
 use super::exit::Failed;
 
@@ -158,11 +158,7 @@ pub(super) fn in_full(value: &Value, field: FieldId) -> String {
     }
 }
 
-/// An amount with all its digits, two after the point at least.
-pub(super) fn money(amount: Decimal) -> String {
-    let amount = amount.normalize();
-    format!("{amount:.*}", usize::try_from(amount.scale()).map_or(2, |scale| scale.max(2)))
-}
+pub(super) use tillsync::money;
 
 /// The value of one form field.
 pub(super) fn form_value(value: &FormValue) -> String {

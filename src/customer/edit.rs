@@ -184,7 +184,20 @@ pub fn parse_adjustment(customer_id: CustomerId, text: &str) -> Result<Decimal, 
     adjustment(text).map_err(refuse)
 }
 
-/// See `store/schema/sql/adjustment.sql`: the words are the same, a test holds them against each other.
+/// An amount as a person writes it: all its digits, two after the point at least.
+///
+/// ```
+/// use tillsync::{Decimal, money};
+///
+/// assert_eq!(money(Decimal::new(-125, 1)), "-12.50");
+/// assert_eq!(money(Decimal::new(43_1234, 4)), "43.1234");
+/// ```
+pub fn money(amount: Decimal) -> String {
+    let amount = amount.normalize();
+    format!("{amount:.*}", usize::try_from(amount.scale()).map_or(2, |scale| scale.max(2)))
+}
+
+/// See `store/schema/sql/payment.sql`: the words are the same, a test holds them against each other.
 fn adjustment(text: &str) -> Result<Decimal, String> {
     let typed = || {
         let short: String = text.chars().take(40).collect();

@@ -11,7 +11,7 @@ mod row;
 mod subject;
 mod value;
 
-pub use edit::{Edit, EditError, parse_adjustment, parse_argument, parse_object};
+pub use edit::{Edit, EditError, money, parse_adjustment, parse_argument, parse_object};
 pub use field::{Access, FIELDS, Field, FieldId, Kind, MergeRule};
 pub(crate) use field::{CHANNEL_IDS, CREDIT_DIGITS, GROUP_IDS};
 pub use ids::{BatchId, CustomerId, EditSeq};

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::Refusal;
 use super::till::Till;
-use crate::customer::{CustomerId, EditSeq, FieldId, Row, Value, parse_adjustment, parse_object};
+use crate::customer::{CustomerId, EditSeq, FieldId, Row, Value, money, parse_adjustment, parse_object};
 use crate::engine::{Extent, RETENTION_DAYS};
 use crate::error::{Error, Failure};
 use crate::flow::Keep;
@@ -44,6 +44,7 @@ pub(crate) fn answer(till: &Till, request: &str) -> Answer {
     match command.as_str() {
         "edit" => edit(till, read(request)?),
         "credit" => credit(till, read(request)?),
+        "floor" => floor(till, &read(request)?),
         "show" => show(till, &read(request)?),
         "find" => find(till, &read(request)?),
         "diff" => diff(till, read(request)?),
@@ -71,7 +72,7 @@ pub(crate) fn answer(till: &Till, request: &str) -> Answer {
     }
 }
 
-const COMMANDS: &str = "edit, credit, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, \
+const COMMANDS: &str = "edit, credit, floor, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, \
                         pull, push, sync, wait, backup, prune, forget, sync_now, pause, resume, worker";
 
 fn read<T: DeserializeOwned>(request: &str) -> Result<T, Refusal> {
@@ -156,7 +157,9 @@ fn with_id(id: i64, fields: &RawValue) -> Result<String, Refusal> {
     json(&object)
 }
 
-request! { CreditRequest { id: i64, amount: Box<RawValue>, author: Option<String>, label: Option<String> } }
+request! { CreditRequest {
+    id: i64, amount: Box<RawValue>, author: Option<String>, label: Option<String>, r#override: Option<bool>
+} }
 
 #[derive(Serialize)]
 struct Credited {
@@ -177,18 +180,39 @@ fn credit(till: &Till, request: CreditRequest) -> Answer {
     if let Some(label) = request.label {
         edit = edit.label(label);
     }
+    if request.r#override == Some(true) {
+        edit = edit.override_floor();
+    }
     let receipt = edit.commit()?;
     let balance = match known(&store, request.id)?.get(FieldId::STORE_CREDIT_AMOUNTS) {
         Value::Credit(amounts) => amounts.first().copied().unwrap_or_default(),
         _ => Decimal::ZERO,
     };
-    let [amount, balance] = [amount, balance].map(|amount| amount.normalize().to_string());
+    let [amount, balance] = [amount, balance].map(money);
     json(&Credited { customer_id: CustomerId(request.id), amount, balance, receipt })
 }
 
 /// Of a JSON string or number, which is never a float.
 fn digits(json: &str) -> String {
     serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())
+}
+
+request! { FloorRequest { amount: Option<Box<RawValue>> } }
+
+/// `{}` shows it, an amount or `none` sets it.
+fn floor(till: &Till, request: &FloorRequest) -> Answer {
+    let mut store = till.store();
+    match request.amount.as_ref().map(|amount| digits(amount.get())).as_deref() {
+        None => {}
+        Some("none") => store.set_credit_floor(None)?,
+        Some(text) => {
+            let amount = parse_adjustment(CustomerId(0), text);
+            store.set_credit_floor(Some(
+                amount.map_err(|_| Refusal::usage("amount is a decimal, or none"))?,
+            ))?;
+        }
+    }
+    json(&serde_json::json!({ "floor": store.credit_floor()?.map(money) }))
 }
 
 // ---- reads -------------------------------------------------------------------------------------------------------

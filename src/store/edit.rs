@@ -18,6 +18,7 @@ pub struct EditBuilder<'s> {
     refused: Option<EditError>,
     author: Option<String>,
     label: Option<String>,
+    overrides_floor: bool,
 }
 
 impl Store {
@@ -42,6 +43,7 @@ impl Store {
             refused: None,
             author: None,
             label: None,
+            overrides_floor: false,
         }
     }
 
@@ -55,9 +57,19 @@ impl Store {
         author: Option<&str>,
         label: Option<&str>,
     ) -> Result<Receipt> {
+        self.edit_as(edits, author, label, None)
+    }
+
+    fn edit_as(
+        &mut self,
+        edits: &[(CustomerId, Vec<Edit>)],
+        author: Option<&str>,
+        label: Option<&str>,
+        allowed_by: Option<&str>,
+    ) -> Result<Receipt> {
         self.place.look()?;
         let bound = self.steps.bound();
-        let done = self.journal_all(edits, author, label, &bound);
+        let done = self.journal_all(edits, author, label, allowed_by, &bound);
         drop(bound);
         done.map_err(|error| self.naming_triggers(error))
     }
@@ -67,6 +79,7 @@ impl Store {
         edits: &[(CustomerId, Vec<Edit>)],
         author: Option<&str>,
         label: Option<&str>,
+        allowed_by: Option<&str>,
         bound: &Bound,
     ) -> Result<Receipt> {
         let path = self.path.clone();
@@ -81,7 +94,7 @@ impl Store {
         }
         for (id, edits) in edits {
             bound.anew();
-            match write_all(&transaction, *id, edits, &mut after).map_err(failed)? {
+            match write_all(&transaction, *id, edits, allowed_by, &mut after).map_err(failed)? {
                 Written::Journaled => {}
                 Written::NoSuchCustomer => return Err(Failure::UnknownCustomer(*id).into()),
                 Written::Twice => {
@@ -139,16 +152,29 @@ impl EditBuilder<'_> {
         self
     }
 
+    /// A payment may take the balance below the floor ([`Store::set_credit_floor`]): the author allows it, and the journal says so
+    /// (`allowed_by`). Default: it is refused.
+    pub fn override_floor(mut self) -> Self {
+        self.overrides_floor = true;
+        self
+    }
+
     /// Journals the edits in one durable transaction: they are on the disk when it returns. The receipt tells what
     /// becomes of them, see [`Store::wait`].
     ///
     /// # Errors
-    /// When the customer is not in the file, or an edit is refused; nothing is journaled then.
+    /// When the customer is not in the file, an edit is refused, or a payment would take the balance below the floor; nothing is
+    /// journaled then.
     pub fn commit(self) -> Result<Receipt> {
         if let Some(refused) = self.refused {
             return Err(refused.into());
         }
-        self.store.edit_all(&[(self.id, self.edits)], self.author.as_deref(), self.label.as_deref())
+        let author = self.author.as_deref();
+        if self.overrides_floor && author.is_none() {
+            return Err(Error::usage("an override says who allows it: give an author"));
+        }
+        let allowed_by = author.filter(|_| self.overrides_floor);
+        self.store.edit_as(&[(self.id, self.edits)], author, self.label.as_deref(), allowed_by)
     }
 }
 
@@ -167,6 +193,7 @@ fn write_all(
     transaction: &Transaction<'_>,
     id: CustomerId,
     edits: &[Edit],
+    allowed_by: Option<&str>,
     newest: &mut i64,
 ) -> rusqlite::Result<Written> {
     let is_update = |edit: &Edit| matches!(edit, Edit::Set(field, _) if *field != FieldId::NEW_PASSWORD);
@@ -178,7 +205,7 @@ fn write_all(
         }
     }
     for edit in edits {
-        match write(transaction, id, edit)? {
+        match write(transaction, id, edit, allowed_by)? {
             0 if is_update(edit) => return Ok(Written::NoSuchCustomer),
             0 | 1 => {}
             _ => return Ok(Written::Twice),
@@ -217,7 +244,12 @@ fn journaled_since(
 }
 
 /// Returns how many rows an update met.
-fn write(transaction: &Transaction<'_>, id: CustomerId, edit: &Edit) -> rusqlite::Result<usize> {
+fn write(
+    transaction: &Transaction<'_>,
+    id: CustomerId,
+    edit: &Edit,
+    allowed_by: Option<&str>,
+) -> rusqlite::Result<usize> {
     match edit {
         Edit::Set(FieldId::NEW_PASSWORD, value) => transaction
             .prepare_cached("INSERT INTO password_change (customer_id, new_password) VALUES (?1, ?2)")?
@@ -225,6 +257,11 @@ fn write(transaction: &Transaction<'_>, id: CustomerId, edit: &Edit) -> rusqlite
         Edit::Set(field, value) => {
             transaction.prepare_cached(row::update(*field))?.execute(params![id.0, row::cell(value)])
         }
+        Edit::Adjust(amount) if allowed_by.is_some() => transaction
+            .prepare_cached(
+                "INSERT INTO store_credit_override (customer_id, amount, allowed_by) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![id.0, amount.to_string(), allowed_by]),
         Edit::Adjust(amount) => transaction
             .prepare_cached("INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (?1, ?2)")?
             .execute(params![id.0, amount.to_string()]),

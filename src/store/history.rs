@@ -14,7 +14,7 @@ use crate::flow::Outcome;
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason FROM journal ",
+            "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason, allowed_by FROM journal ",
             $rest
         )
     };
@@ -128,6 +128,7 @@ fn journal_row(row: &SqlRow<'_>) -> rusqlite::Result<JournalRow> {
         label: row.get(8)?,
         outcome: row.get::<_, Option<String>>(9)?.as_deref().and_then(Outcome::named),
         reason: row.get(10)?,
+        allowed_by: row.get(11)?,
         decisions: Vec::new(),
     })
 }

@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn no_edit_moves_more_than_a_thousand_pages_while_nobody_syncs() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(folder.path().join("till.db")).unwrap();
+        let store = Store::open(folder.path().join("till.db")).unwrap();
         store.connection.pragma_update(None, "synchronous", "OFF").unwrap();
         let mut longest = 0;
         for round in 0..2_000 {

@@ -11,6 +11,7 @@
 //! | `lock` | the right to sync a file, or to be its worker |
 //! | `edit`, `read`, `history` | what an app does |
 //! | `search` | customers by words, as one types |
+//! | `floor` | below what a payment may not take a balance |
 //! | `prune` | what settled long ago goes, and what is personal of customers that are gone |
 //! | `mend` | edits that were made while our triggers were not there |
 //! | `backup`, `restore` | a copy of the file while it is in use; one that is put back |
@@ -40,6 +41,7 @@ mod beneath;
 mod decide;
 mod dirty;
 mod edit;
+mod floor;
 mod held_up;
 mod history;
 mod holder;

@@ -39,6 +39,8 @@ const OLD_EDITS: &str = "SELECT seq FROM journal INDEXED BY journal_settled_at
      WHERE settled_at < ?1 AND seq <= ?3 LIMIT ?2 OFFSET ?4";
 const OLD_CONFLICTS: &str = "SELECT id FROM conflict INDEXED BY conflict_resolved_at
      WHERE resolved_at < ?1 AND coalesce(seq, 0) <= ?3 LIMIT ?2 OFFSET ?4";
+const OLD_DECISIONS: &str = "DELETE FROM decision WHERE id IN (
+         SELECT id FROM decision INDEXED BY decision_decided_at WHERE decided_at < ?1 LIMIT ?2)";
 const EDITS_OF: &str = "SELECT seq FROM journal INDEXED BY journal_settled
      WHERE customer_id = ?1 AND settled_at IS NOT NULL LIMIT ?2 OFFSET ?3";
 const CONFLICTS_OF: &str = "SELECT id FROM conflict INDEXED BY conflict_decided
@@ -143,6 +145,7 @@ impl Store {
             let Pruned { removed, edits_kept, conflicts_kept, .. } = pruned;
             let done = self.engine_note(|transaction| {
                 let began = Instant::now();
+                transaction.prepare_cached(OLD_DECISIONS)?.execute(params![before, AT_ONCE])?;
                 let old = ids(transaction, OLD_EDITS, params![before, AT_ONCE, up_to.0, edits_kept])?;
                 let edits = remove(transaction, &old, began, remove_edit)?;
                 if edits.looked_at == AT_ONCE || edits.looked_at < old.len() {

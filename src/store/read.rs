@@ -33,6 +33,8 @@ pub struct JournalRow {
     pub author: Option<String>,
     /// For what; edits made together share it.
     pub label: Option<String>,
+    /// Who allowed a payment to take the balance below the floor; none: nobody had to.
+    pub allowed_by: Option<String>,
     /// What became of it; none: pending.
     pub outcome: Option<Outcome>,
     /// Why it was rejected, in the server's words. They stay when it waits for another reason by now, or was given up.
@@ -80,6 +82,8 @@ pub struct Status {
     pub unsent: u64,
     /// Customers of whom something of the app's refuses what came from the store: see [`Store::held_up`].
     pub held_up: u64,
+    /// Edits that are held although no conflict of them is open: `discard` gives them up.
+    pub held_alone: u64,
     /// Customers in the file, as the store has them.
     pub snapshot_customers: u64,
     /// When the last pull was complete, by the till's clock.
@@ -132,7 +136,13 @@ impl Store {
                         coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0),
                         count(*),
                         min(iif(outcome IS NULL OR outcome = 'in_flight', at, NULL)),
-                        (SELECT count(*) FROM held_up)
+                        (SELECT count(*) FROM held_up),
+                        (SELECT count(*)
+                         FROM journal AS j INDEXED BY journal_unsettled
+                         WHERE settled_at IS NULL AND outcome = 'held'
+                           AND NOT EXISTS (SELECT 1 FROM conflict AS c
+                                           WHERE c.customer_id = j.customer_id AND c.resolution IS NULL
+                                             AND (c.field = '*' OR j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1))))
                  FROM journal
                  WHERE settled_at IS NULL",
             )
@@ -223,6 +233,7 @@ fn counts(row: &SqlRow<'_>) -> rusqlite::Result<Status> {
         unsent: row.get(6)?,
         oldest_pending_at: row.get::<_, Option<String>>(7)?.as_deref().and_then(time_of),
         held_up: row.get(8)?,
+        held_alone: row.get(9)?,
         ..Status::default()
     })
 }

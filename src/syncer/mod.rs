@@ -358,8 +358,9 @@ impl<R: Remote> Worker<R> {
         if is_time(&mut self.tended_log_ms, self.clock.now_ms(), TEND_LOG_EVERY) {
             self.watch.tend_log_of_others()?;
         }
+        let decided = self.watch.carry_out_decisions()?;
         let seen = self.see()?;
-        if seen != self.seen {
+        if seen != self.seen || decided > 0 {
             self.seen = seen;
             self.schedule.edited(self.clock.now_ms());
         }

@@ -82,7 +82,8 @@ impl Change {
                 store.edit(*id).set(field, value).label(label).commit().map(|receipt| receipt.fields())
             }
             Change::Adjust { id, amount } => {
-                store.edit(*id).adjust_credit(*amount).label(label).commit().map(|receipt| receipt.fields())
+                let edit = store.edit(*id).adjust_credit(*amount).author("ana").override_floor();
+                edit.label(label).commit().map(|receipt| receipt.fields())
             }
         }
     }

@@ -78,7 +78,8 @@ pub fn edit(world: &Shared) {
     let mut store = app.unwrap_or_else(|| Store::open(&path).unwrap());
     let done = match &draw {
         Draw::Adjust(amount) => {
-            store.edit(id).adjust_credit(*amount).author("ana").commit().map(|receipt| receipt.fields())
+            let edit = store.edit(id).adjust_credit(*amount).author("ana").override_floor();
+            edit.commit().map(|receipt| receipt.fields())
         }
         Draw::Set(field, value) => {
             store.edit(id).set(field, value).label("simulated").commit().map(|receipt| receipt.fields())

@@ -121,7 +121,7 @@ fn through_sql(path: &Path, ids: &[i64]) -> rusqlite::Result<()> {
         [reviews],
     )?;
     connection.execute(
-        "INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (?1, '-12.50')",
+        "INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (?1, '12.50')",
         [refund],
     )?;
     connection.execute(

@@ -46,8 +46,12 @@ pub(super) fn script() -> String {
     ];
     parts.extend(FIELDS.iter().filter(|field| field.access == Access::Editable).map(field));
     parts.push(fill(
-        include_str!("sql/adjustment.sql"),
+        &include_str!("sql/adjustment.sql").replace("{payments}", &payments()),
         &[
+            ("money of NEW.balance", &money("NEW.balance")),
+            ("money of balance", &money("balance")),
+            ("money of after", &money("after")),
+            ("money of floor", &money("floor")),
             ("first_amount", &meaning::first_amount("store_credit_amounts")),
             ("sum of store_credit_amounts", &sum("store_credit_amounts")),
             ("sum of was", &sum("was")),
@@ -57,6 +61,7 @@ pub(super) fn script() -> String {
         ],
     ));
     parts.push(include_str!("sql/state.sql").to_owned());
+    parts.push(include_str!("sql/decisions.sql").to_owned());
     let now_and_who = format!("{NOW}, {WHO}, 1");
     fill(
         &parts.join("\n"),
@@ -158,6 +163,39 @@ fn sum(amounts: &str) -> String {
                || coalesce((SELECT group_concat(',' || value, '') FROM json_each({amounts}) WHERE key > 0), '')
                || ']'
         FROM (SELECT NEW.balance + NEW.amount AS total))"
+    )
+}
+
+/// Both ways to pay: as anybody may, and as somebody allows by name.
+fn payments() -> String {
+    let way = |view, columns, nulls, and_who, allowed_by| {
+        let places = [
+            ("view", view),
+            ("columns", columns),
+            ("nulls", nulls),
+            ("and_who", and_who),
+            ("allowed_by", allowed_by),
+        ];
+        fill(include_str!("sql/payment.sql").trim_end(), &places)
+    };
+    let usual = way("store_credit_adjustment", "customer_id, amount", "NULL, NULL", "", "NULL");
+    let allowed = way(
+        "store_credit_override",
+        "customer_id, amount, allowed_by",
+        "NULL, NULL, NULL",
+        "
+        WHEN typeof(NEW.allowed_by) <> 'text' OR trim(NEW.allowed_by) = '' OR length(NEW.allowed_by) > 255
+            THEN 'an override says who allows it: allowed_by, at most 255 characters'",
+        "NEW.allowed_by",
+    );
+    format!("{usual}\n\n{allowed}")
+}
+
+/// An amount that is scaled by 10,000, with all its digits, two after the point at least.
+fn money(scaled: &str) -> String {
+    format!(
+        "iif({scaled} < 0, '-', '') || iif(abs({scaled}) % 100, rtrim(printf('%d.%04d', abs({scaled}) / 10000, abs({scaled}) % 10000), '0'), \
+         printf('%d.%02d', abs({scaled}) / 10000, abs({scaled}) % 10000 / 100))"
     )
 }
 

@@ -25,7 +25,7 @@ const HISTORY: &str = "CREATE TABLE IF NOT EXISTS tillsync_schema_history(
 const OLD_HISTORY: &str = "refinery_schema_history";
 
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
-const REVISION: i64 = 4;
+const REVISION: i64 = 5;
 
 /// What says of a file that it is a till: `till`.
 const APPLICATION_ID: i64 = 0x7469_6c6c;

@@ -1,0 +1,118 @@
+-- What waits for a person, a row for each thing that can be decided: fields that both sides changed (`conflict`), edits that the store
+-- refused (`rejected`), and edits that are held without any conflict (`held`). `seen` names it as it is shown, to the last sign: what
+-- moves on has another name.
+CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason, since, author, seen) AS
+    SELECT 'conflict', id, customer_id, field, base, local, remote,
+           (SELECT max(reason) FROM journal AS j
+            WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL AND j.outcome = 'held' AND c.field <> '*'
+              AND j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1)),
+           detected_at, author,
+           json_array('conflict', id, base, local, remote,
+                      (SELECT json_group_array(seq)
+                       FROM (SELECT seq FROM journal AS j
+                             WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL AND j.outcome = 'held'
+                               AND (c.field = '*' OR j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1))
+                             ORDER BY seq)))
+    FROM conflict AS c
+    WHERE resolution IS NULL
+    UNION ALL
+    SELECT iif(outcome = 'held', 'held', 'rejected'), seq, customer_id, field, was, value, NULL, reason, at, author,
+           json_array(iif(outcome = 'held', 'held', 'rejected'), seq)
+    FROM journal AS j
+    WHERE settled_at IS NULL
+      AND (outcome = 'rejected'
+           OR outcome = 'held' AND NOT EXISTS (
+               SELECT 1 FROM conflict AS c
+               WHERE c.customer_id = j.customer_id AND c.resolution IS NULL
+                 AND (c.field = '*' OR j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1))));
+
+CREATE TRIGGER decision_insert BEFORE INSERT ON decision
+BEGIN
+    INSERT INTO refusal
+    SELECT 'decision', CASE
+        WHEN NEW.outcome IS NOT NULL OR NEW.reason IS NOT NULL OR NEW.decided_at IS NOT NULL
+            THEN 'what becomes of it is the library''s to say: give seen, keep, value and author'
+        WHEN NOT json_valid(NEW.seen) THEN 'seen is what to_decide shows'
+        WHEN NOT EXISTS (SELECT 1 FROM to_decide
+                         WHERE kind IS json_extract(NEW.seen, '$[0]') AND id IS json_extract(NEW.seen, '$[1]') AND seen IS NEW.seen)
+            THEN 'what was seen has moved on, or is decided: look at to_decide again'
+        WHEN NEW.keep NOT IN ('local', 'remote', 'value', 'retry', 'discard')
+            THEN 'keep is one of local, remote, value, retry and discard'
+        WHEN json_extract(NEW.seen, '$[0]') = 'conflict' AND NEW.keep = 'retry'
+            THEN 'a conflict is decided by local, remote, value or discard'
+        WHEN json_extract(NEW.seen, '$[0]') = 'rejected' AND NEW.keep NOT IN ('retry', 'discard')
+            THEN 'a refused edit is decided by retry or discard'
+        WHEN json_extract(NEW.seen, '$[0]') = 'held' AND NEW.keep <> 'discard'
+            THEN 'an edit that is held without a conflict is decided by discard'
+        WHEN (NEW.keep = 'value') <> (NEW.value IS NOT NULL) THEN 'a value belongs to keep = ''value'', and to nothing else'
+        WHEN EXISTS (SELECT 1 FROM decision WHERE seen = NEW.seen AND outcome IS NULL)
+            THEN 'there is a decision of it that waits: delete that one first'
+    END;
+END;
+CREATE TRIGGER decision_update BEFORE UPDATE ON decision WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: decision: is not changed: delete one that waits, and decide anew');
+END;
+CREATE TRIGGER decision_delete BEFORE DELETE ON decision
+WHEN OLD.outcome IS NOT NULL AND (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: decision: has been carried out');
+END;
+
+-- What is the engine's alone, and would be lost: conflicts, what is on its way, what may have arrived, new passwords.
+CREATE TRIGGER conflict_insert BEFORE INSERT ON conflict WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: conflict: is decided through the table decision, or by resolve and discard');
+END;
+CREATE TRIGGER conflict_update BEFORE UPDATE ON conflict WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: conflict: is decided through the table decision, or by resolve and discard');
+END;
+CREATE TRIGGER conflict_delete BEFORE DELETE ON conflict WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: conflict: is decided through the table decision, or by resolve and discard');
+END;
+CREATE TRIGGER batch_insert BEFORE INSERT ON batch WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: batch: is the engine''s alone');
+END;
+CREATE TRIGGER batch_update BEFORE UPDATE ON batch WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: batch: is the engine''s alone');
+END;
+CREATE TRIGGER batch_delete BEFORE DELETE ON batch WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: batch: is the engine''s alone');
+END;
+CREATE TRIGGER batch_item_insert BEFORE INSERT ON batch_item WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: batch_item: is the engine''s alone');
+END;
+CREATE TRIGGER batch_item_update BEFORE UPDATE ON batch_item WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: batch_item: is the engine''s alone');
+END;
+CREATE TRIGGER batch_item_delete BEFORE DELETE ON batch_item WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: batch_item: is the engine''s alone');
+END;
+CREATE TRIGGER attempt_insert BEFORE INSERT ON attempt WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: attempt: is the engine''s alone');
+END;
+CREATE TRIGGER attempt_update BEFORE UPDATE ON attempt WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: attempt: is the engine''s alone');
+END;
+CREATE TRIGGER attempt_delete BEFORE DELETE ON attempt WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: attempt: is the engine''s alone');
+END;
+CREATE TRIGGER pending_password_update BEFORE UPDATE ON pending_password WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: pending_password: is the engine''s alone: use password_change, or discard');
+END;
+CREATE TRIGGER pending_password_delete BEFORE DELETE ON pending_password WHEN (SELECT writing FROM engine_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: pending_password: is the engine''s alone: use password_change, or discard');
+END;

@@ -1,0 +1,187 @@
+//! A till that has nothing but SQL decides what waits for a person: it writes what it decides, and the library carries it out when it
+//! next looks, without a network.
+#![cfg(feature = "sandbox")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Till, till};
+use rusqlite::Connection;
+use serde_json::json;
+use tillsync::{Syncer, SyncerOptions};
+
+fn app(till: &Till) -> Connection {
+    Connection::open(&till.path).unwrap()
+}
+
+/// The name of what waits of a customer, and what it is.
+fn shown(app: &Connection, id: i64) -> (String, String) {
+    let sql = "SELECT seen, kind || ' ' || field || ' ' || coalesce(local, '') || ' ' || coalesce(remote, '') FROM to_decide
+               WHERE customer_id = ?1 ORDER BY id DESC LIMIT 1";
+    app.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+}
+
+fn decides(app: &Connection, seen: &str, keep: &str, value: Option<&str>) -> rusqlite::Result<usize> {
+    let decide = "INSERT INTO decision (seen, keep, value, author) VALUES (?1, ?2, ?3, 'ana')";
+    app.execute(decide, (seen, keep, value))
+}
+
+fn came_of_it(app: &Connection) -> Vec<String> {
+    let mut all = app.prepare("SELECT coalesce(outcome, 'waits') FROM decision ORDER BY id").unwrap();
+    all.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// Customers 1 to `count` have a phone that both sides changed.
+fn in_conflict(count: i64) -> Till {
+    let till = till(8);
+    for id in 1..=count {
+        till.set(id, "phone", "ours");
+        till.office(id, json!({"phone": "theirs"}));
+    }
+    till.engine().sync().unwrap();
+    assert_eq!(till.store().status().unwrap().conflicts, count as u64);
+    till
+}
+
+#[test]
+fn every_way_to_decide_a_conflict_is_there_in_sql() {
+    let till = in_conflict(4);
+    let app = app(&till);
+    for (id, keep, value) in
+        [(1, "local", None), (2, "remote", None), (3, "value", Some("555-0142")), (4, "discard", None)]
+    {
+        let (seen, what) = shown(&app, id);
+        assert_eq!(what, "conflict phone \"ours\" \"theirs\"");
+        decides(&app, &seen, keep, value).unwrap();
+    }
+    assert_eq!(till.store().carry_out_decisions().unwrap(), 4);
+    assert_eq!(came_of_it(&app), ["done"; 4]);
+    assert_eq!(till.store().status().unwrap().conflicts, 0);
+    let phones: Vec<_> = (1..=4).map(|id| till.local(id, "phone")).collect();
+    assert_eq!(phones, ["\"ours\"", "\"theirs\"", "\"555-0142\"", "\"theirs\""]);
+    let by: String = app.query_row("SELECT min(resolved_by) FROM conflict", [], |row| row.get(0)).unwrap();
+    assert_eq!(by, "ana");
+    till.engine().sync().unwrap();
+    let phones: Vec<_> = (1..=4).map(|id| till.remote_value(id, "phone")).collect();
+    assert_eq!(phones, ["\"ours\"", "\"theirs\"", "\"555-0142\"", "\"theirs\""]);
+}
+
+#[test]
+fn a_refused_edit_is_sent_again_or_given_up() {
+    let till = till(8);
+    let taken = till.local(5, "email");
+    for id in [1, 2] {
+        till.set(id, "email", taken.trim_matches('"'));
+    }
+    till.engine().sync().unwrap();
+    let app = app(&till);
+    assert_eq!(shown(&app, 1).1.split(' ').next(), Some("rejected"));
+    decides(&app, &shown(&app, 1).0, "retry", None).unwrap();
+    decides(&app, &shown(&app, 2).0, "discard", None).unwrap();
+    // A sync looks too, before it begins: the address is free by then.
+    till.office(5, json!({"email": "elsewhere@example.com"}));
+    till.engine().sync().unwrap();
+    assert_eq!(came_of_it(&app), ["done", "done"]);
+    assert_eq!(till.remote_value(1, "email"), taken);
+    assert_eq!(till.outcomes(2, "email"), ["discarded"]);
+}
+
+#[test]
+fn what_has_moved_on_since_it_was_seen_is_not_decided() {
+    let till = in_conflict(2);
+    let app = app(&till);
+    let (seen, _) = shown(&app, 1);
+    // Before it is written.
+    till.office(1, json!({"phone": "theirs, once more"}));
+    till.engine().sync().unwrap();
+    let refused = decides(&app, &seen, "local", None).unwrap_err().to_string();
+    assert!(refused.contains("what was seen has moved on"), "{refused}");
+    // And after that.
+    decides(&app, &shown(&app, 2).0, "local", None).unwrap();
+    till.store().resolve(2, "phone", &tillsync::Keep::Remote, None).unwrap();
+    assert_eq!(till.store().carry_out_decisions().unwrap(), 0);
+    assert_eq!(came_of_it(&app), ["refused"]);
+    assert_eq!(till.local(2, "phone"), "\"theirs\"");
+    // An edit that is newer than what was seen stands.
+    decides(&app, &shown(&app, 1).0, "remote", None).unwrap();
+    till.set(1, "company", "Lima");
+    till.store().carry_out_decisions().unwrap();
+    assert_eq!(till.local(1, "company"), "\"Lima\"");
+}
+
+#[test]
+fn a_worker_carries_it_out_without_a_network() {
+    let till = in_conflict(1);
+    till.sandbox.cut();
+    let (_syncer, _events) = Syncer::start(till.engine(), SyncerOptions::default()).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let app = app(&till);
+    decides(&app, &shown(&app, 1).0, "remote", None).unwrap();
+    let began = Instant::now();
+    while came_of_it(&app) != ["done"] {
+        assert!(began.elapsed() < Duration::from_secs(10), "nobody looked");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(till.local(1, "phone"), "\"theirs\"");
+}
+
+#[test]
+fn a_decision_that_waits_can_be_taken_back_and_nothing_else_is_changed() {
+    let till = in_conflict(1);
+    let app = app(&till);
+    let (seen, _) = shown(&app, 1);
+    for (keep, value) in [("retry", None), ("mine", None), ("local", Some("5")), ("value", None)] {
+        assert!(decides(&app, &seen, keep, value).is_err(), "{keep}");
+    }
+    decides(&app, &seen, "local", None).unwrap();
+    assert!(decides(&app, &seen, "remote", None).is_err(), "there is one");
+    assert!(app.execute("UPDATE decision SET keep = 'remote'", []).is_err());
+    app.execute("DELETE FROM decision", []).unwrap();
+    assert_eq!(till.store().carry_out_decisions().unwrap(), 0);
+    decides(&app, &seen, "value", Some(&"5".repeat(51))).unwrap();
+    till.store().carry_out_decisions().unwrap();
+    assert_eq!(came_of_it(&app), ["refused"]);
+    assert!(app.execute("DELETE FROM decision", []).is_err());
+    assert_eq!(till.store().status().unwrap().conflicts, 1);
+}
+
+/// What would be lost with them: an edit that waits for nobody, an update that is not known to have arrived, a new password.
+#[test]
+fn private_tables_take_nothing_from_an_app() {
+    let till = in_conflict(1);
+    till.store().edit(2).set("new_password", "a new secret").commit().unwrap();
+    let app = app(&till);
+    for sql in [
+        "UPDATE conflict SET resolution = 'local'",
+        "DELETE FROM conflict",
+        "INSERT INTO conflict SELECT * FROM conflict",
+        "DELETE FROM pending_password",
+        "UPDATE pending_password SET new_password = ''",
+        "INSERT INTO batch (sent_at) VALUES ('now')",
+    ] {
+        let refused = app.execute(sql, []).unwrap_err().to_string();
+        assert!(refused.contains("tillsync refused: "), "{sql}: {refused}");
+    }
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn an_edit_that_is_held_without_a_conflict_is_counted_and_can_be_given_up() {
+    let till = in_conflict(1);
+    let app = app(&till);
+    // As a file may be that was written to before its tables were guarded.
+    app.execute_batch(
+        "UPDATE engine_guard SET writing = 1; UPDATE conflict SET resolution = 'local'; UPDATE engine_guard SET writing = 0",
+    )
+    .unwrap();
+    assert_eq!(till.store().status().unwrap().held_alone, 1);
+    let (seen, what) = shown(&app, 1);
+    assert!(what.starts_with("held phone"), "{what}");
+    assert!(decides(&app, &seen, "retry", None).is_err());
+    decides(&app, &seen, "discard", None).unwrap();
+    till.store().carry_out_decisions().unwrap();
+    assert_eq!((came_of_it(&app), till.store().status().unwrap().held_alone), (vec!["done".to_owned()], 0));
+    assert_eq!(till.local(1, "phone"), "\"theirs\"");
+}
