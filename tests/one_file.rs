@@ -425,3 +425,35 @@ fn a_sync_whose_lock_was_removed_writes_nothing_more() {
     drop(engine);
     assert!(till.engine().pull(Extent::Full).unwrap().complete);
 }
+
+#[cfg(unix)]
+#[test]
+fn an_empty_file_that_becomes_a_till_is_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("till.db");
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let _store = tillsync::Store::open(&path).unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+    }
+}
+
+/// SQLite would say so only after the file was made.
+#[test]
+fn a_name_to_which_what_lies_beside_does_not_fit_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = (0..4).fold(folder.path().to_owned(), |path, _| path.join("d".repeat(120)));
+    std::fs::create_dir_all(&deep).unwrap();
+    for path in
+        [folder.path().join("n".repeat(250)), folder.path().join("n".repeat(248)), deep.join("till.db")]
+    {
+        let refused = tillsync::Store::open(&path).unwrap_err();
+        assert_eq!(refused.code(), "usage", "{refused}");
+        assert!(!path.exists());
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert!(tillsync::Store::open(folder.path().join("n".repeat(247))).is_ok());
+}

@@ -123,8 +123,32 @@ pub(super) fn plain_path(path: &Path) -> Result<PathBuf> {
         Some(suffix) => Err(Error::usage(format!(
             "{text} is no name for a till or a backup: a file with {suffix} is part of another one, which empties or deletes it"
         ))),
-        None => std::path::absolute(path).map_err(|e| Error::file(path, &e)),
+        None => {
+            let path = std::path::absolute(path).map_err(|e| Error::file(path, &e))?;
+            refuse_long(&path)?;
+            Ok(path)
+        }
     }
+}
+
+/// What lies beside a file is called as it is, with more behind: where that does not fit, SQLite would find out after we have made the
+/// file.
+fn refuse_long(path: &Path) -> Result<()> {
+    /// The longest of what is behind: `-journal`, `-upgrade`.
+    const BEHIND_BYTES: usize = 8;
+    /// What disks take for a name, and SQLite for a path.
+    const NAME_BYTES: usize = 255 - BEHIND_BYTES;
+    const PATH_BYTES: usize = 512 - BEHIND_BYTES;
+    let name_bytes = path.file_name().map_or(0, |name| name.len());
+    let path_bytes = path.as_os_str().len();
+    if name_bytes <= NAME_BYTES && path_bytes <= PATH_BYTES {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{} is too long: the name of a till has at most {NAME_BYTES} bytes, not {name_bytes}, and its path {PATH_BYTES}, not \
+         {path_bytes}: what lies beside it has longer ones",
+        path.display()
+    )))
 }
 
 /// What SQLite and we keep beside a file, and whatever is called so is taken for.
@@ -155,10 +179,29 @@ fn create(path: &Path) -> Result<()> {
     owner_only(&mut options);
     match options.open(path) {
         Ok(_) => Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            close_to_others(path);
+            Ok(())
+        }
         Err(e) => Err(Error::file(path, &e)),
     }
 }
+
+/// An empty file that somebody made is to become a till. Where its rights cannot be changed it is said; `doctor` says it too.
+#[cfg(unix)]
+fn close_to_others(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let is_empty = path.metadata().is_ok_and(|file| file.is_file() && file.len() == 0);
+    if !is_empty {
+        return;
+    }
+    if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
+        tracing::warn!(path = %path.display(), %error, "others may open the file: its rights could not be changed");
+    }
+}
+
+#[cfg(not(unix))]
+fn close_to_others(_: &Path) {}
 
 #[cfg(unix)]
 pub(super) fn owner_only(options: &mut OpenOptions) {
