@@ -318,6 +318,7 @@ fn every_document_has_the_keys_of_the_contract() {
         "bytes_sent",
         "conflicts",
         "elapsed_ms",
+        "held_up",
         "looks",
         "pulled",
         "rate_limited",
@@ -346,7 +347,10 @@ fn every_document_has_the_keys_of_the_contract() {
         "was",
     ];
     let (_, pull) = till.json(&["pull"]);
-    assert_eq!(keys(&pull), ["complete", "conflicts", "deleted", "pulled", "requests", "unbelieved"]);
+    assert_eq!(
+        keys(&pull),
+        ["complete", "conflicts", "deleted", "held_up", "pulled", "requests", "unbelieved"]
+    );
     assert_eq!(keys(&pull["requests"]), requests);
     let (_, status) = till.json(&["status"]);
     assert_eq!(

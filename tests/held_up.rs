@@ -185,6 +185,49 @@ fn a_deletion_and_a_new_customer_are_held_up_alike() {
     }
 }
 
+/// What refuses is a trigger of a table that refers to customers, or what that table demands.
+#[test]
+fn what_a_table_refuses_that_refers_to_a_customer_holds_up_that_customer_only() {
+    for (table, trigger, cause) in [
+        (
+            "c INTEGER REFERENCES customer (id) ON UPDATE CASCADE ON DELETE CASCADE",
+            "CREATE TRIGGER mine BEFORE DELETE ON sale BEGIN SELECT RAISE(ABORT, 'books must stay'); END",
+            Some("mine"),
+        ),
+        ("c INTEGER NOT NULL REFERENCES customer (id) ON UPDATE CASCADE ON DELETE SET NULL", "", None),
+    ] {
+        let till = till(30);
+        app(
+            &till,
+            &format!(
+                "CREATE TABLE sale (id INTEGER PRIMARY KEY, {table}); {trigger}; INSERT INTO sale VALUES (1, 2)"
+            ),
+        );
+        assert!(till.sandbox.delete(2) && till.sandbox.delete(3));
+        till.office(4, json!({"company": "news"}));
+        till.set(5, "phone", "mine");
+        for _ in 0..2 {
+            till.engine().pull(tillsync::Extent::Full).unwrap_or_else(|e| panic!("{table}: {e}"));
+            assert!(
+                till.store().get(3).unwrap().is_none() && till.store().get(2).unwrap().is_some(),
+                "{table}"
+            );
+            assert_eq!(who_is_held_up(&till), [(2, cause.map(str::to_owned))], "{table}");
+        }
+        till.engine().sync().unwrap();
+        assert_eq!(
+            (till.local(4, "company"), till.remote_value(5, "phone")),
+            ("\"news\"".into(), "\"mine\"".into())
+        );
+        let synced = till.run(["sync"]);
+        assert_eq!((synced.exit, &synced.json["held_up"]), (Some(3), &json!(1)), "a person must act");
+        app(&till, "DROP TABLE sale");
+        till.engine().pull(tillsync::Extent::Full).unwrap();
+        assert!(till.store().get(2).unwrap().is_none(), "{table}");
+        assert_eq!((who_is_held_up(&till), till.run(["sync"]).exit), (vec![], Some(0)), "{table}");
+    }
+}
+
 /// A payment that the store took, whose answer the app's trigger does not let in.
 #[test]
 fn what_was_answered_is_not_sent_again() {

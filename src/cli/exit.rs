@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::json;
-use tillsync::{About, CustomerId, EditError, words};
+use tillsync::{About, CustomerId, EditError, SyncReport, words};
 
 use super::out::{Out, complain};
 
@@ -20,7 +20,7 @@ pub(super) enum Exit {
     Unexpected = 1,
     /// An unknown command, field or value; nothing was journaled.
     Usage = 2,
-    /// Finished, but rejected edits or conflicts want a person.
+    /// Finished, but rejected edits, conflicts, or customers that are held up want a person.
     Attention = 3,
     /// The store could not be reached; every edit is kept.
     Offline = 4,
@@ -38,8 +38,8 @@ impl From<Exit> for ExitCode {
 
 impl Exit {
     /// Success, unless something waits for a person.
-    pub(super) fn unless_waiting(rejected: u64, conflicts: u64) -> Exit {
-        if rejected + conflicts > 0 { Exit::Attention } else { Exit::Done }
+    pub(super) fn unless_waiting(report: &SyncReport) -> Exit {
+        if report.rejected + report.conflicts + report.held_up > 0 { Exit::Attention } else { Exit::Done }
     }
 }
 

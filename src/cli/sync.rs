@@ -64,7 +64,19 @@ pub(super) fn pulled(report: &PullReport) -> String {
         text += &format!("; {} to decide: tillsync conflicts", render::count(report.conflicts, "conflict"));
     }
     text += ".";
-    text + &not_believed(report.unbelieved) + &not_whole(report.incomplete.as_deref())
+    text + &held_up(report.held_up)
+        + &not_believed(report.unbelieved)
+        + &not_whole(report.incomplete.as_deref())
+}
+
+fn held_up(customers: u64) -> String {
+    match customers {
+        0 => String::new(),
+        count => format!(
+            "\n\n{} held up by a trigger, an index or a column of the app, and nothing of them is sent: tillsync doctor names it",
+            render::count(count, "customer")
+        ),
+    }
 }
 
 fn not_believed(unbelieved: u64) -> String {
@@ -198,7 +210,7 @@ fn again_and_again(till: &Till, every: Duration) -> Done {
 fn told(till: &Till, store: &Store, report: &SyncReport) -> Done {
     let text = if till.out.is_json() { String::new() } else { synced(report) + &waiting(store, report)? };
     till.out.answer(report, || text)?;
-    Ok(match Exit::unless_waiting(report.rejected, report.conflicts) {
+    Ok(match Exit::unless_waiting(report) {
         Exit::Done if report.incomplete.is_some() => Exit::Offline,
         exit => exit,
     })
@@ -229,7 +241,9 @@ pub(super) fn synced(report: &SyncReport) -> String {
             render::count(waits, "wait")
         );
     }
-    text + &not_believed(report.unbelieved) + &not_whole(report.incomplete.as_deref())
+    text + &held_up(report.held_up)
+        + &not_believed(report.unbelieved)
+        + &not_whole(report.incomplete.as_deref())
 }
 
 /// What wants a person, after a sync.

@@ -44,6 +44,8 @@ pub struct SyncReport {
     pub rejected: u64,
     /// Attributes that wait for a decision, open when the sync ended.
     pub conflicts: u64,
+    /// Customers that something of the app's held up when it ended ([`Store::held_up`](crate::Store::held_up)): nothing of them is sent.
+    pub held_up: u64,
     /// Requests that were sent.
     pub requests: Requests,
     /// Reads by id among them, before updates of customers that had last been read too long ago.
@@ -84,6 +86,8 @@ pub struct PullReport {
     pub incomplete: Option<String>,
     /// Attributes that wait for a decision, open when the pull ended.
     pub conflicts: u64,
+    /// Customers that something of the app's held up when it ended ([`Store::held_up`](crate::Store::held_up)): nothing of them is sent.
+    pub held_up: u64,
     /// Requests that were sent.
     pub requests: Requests,
 }
@@ -164,7 +168,7 @@ impl<R: Remote> SyncEngine<R> {
         self.prune()?;
         self.index_for_search()?;
         self.wipe_log()?;
-        let (rejected, conflicts) = self.store.waiting()?;
+        let (rejected, conflicts, held_up) = self.store.waiting()?;
         spans::waiting(rejected, conflicts);
         let counts = &self.counts;
         Ok(SyncReport {
@@ -174,6 +178,7 @@ impl<R: Remote> SyncEngine<R> {
             unchanged_customers: counts.unchanged_customers,
             rejected,
             conflicts,
+            held_up,
             requests: counts.requests(),
             looks: counts.looks,
             retries: counts.retries,
@@ -189,7 +194,7 @@ impl<R: Remote> SyncEngine<R> {
     pub(super) fn pull_report(&mut self) -> Result<PullReport> {
         self.index_for_search()?;
         self.wipe_log()?;
-        let (_, conflicts) = self.store.waiting()?;
+        let (_, conflicts, held_up) = self.store.waiting()?;
         let counts = &self.counts;
         Ok(PullReport {
             pulled: counts.pulled,
@@ -198,6 +203,7 @@ impl<R: Remote> SyncEngine<R> {
             complete: counts.incomplete.is_none() && !counts.is_part,
             incomplete: counts.incomplete.clone(),
             conflicts,
+            held_up,
             requests: counts.requests(),
         })
     }

@@ -295,7 +295,8 @@ pub(super) fn cause(connection: &Connection, words: &str) -> rusqlite::Result<Op
     if words == UNENDING {
         return unending(connection);
     }
-    let all = schema::foreign(connection)?.into_iter();
+    // One on a table that refers to ours, or that one of ours leads to, is as good.
+    let all = schema::foreign(connection)?.into_iter().chain(schema::foreign_triggers(connection)?);
     Ok(all.filter(|(name, sql)| is_cause(words, name, sql)).map(|(name, _)| name).next())
 }
 

@@ -161,15 +161,18 @@ impl Store {
     }
 
     /// How many edits the store has refused, and how many attributes wait for a decision.
-    pub(crate) fn waiting(&self) -> Result<(u64, u64)> {
+    pub(crate) fn waiting(&self) -> Result<(u64, u64, u64)> {
         self.connection
             .prepare_cached(
                 "SELECT (SELECT count(*)
                          FROM journal INDEXED BY journal_unsettled
                          WHERE settled_at IS NULL AND outcome = 'rejected'),
-                        (SELECT count(*) FROM conflict INDEXED BY conflict_open WHERE resolution IS NULL)",
+                        (SELECT count(*) FROM conflict INDEXED BY conflict_open WHERE resolution IS NULL),
+                        (SELECT count(*) FROM held_up)",
             )
-            .and_then(|mut statement| statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
+            .and_then(|mut statement| {
+                statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            })
             .map_err(|e| self.error(e))
     }
 

@@ -159,7 +159,14 @@ pub(in crate::store) fn foreign_triggers(connection: &Connection) -> rusqlite::R
 
 /// Whether anything of an app's may refuse what the engine writes.
 pub(in crate::store) fn has_foreign(connection: &Connection) -> rusqlite::Result<bool> {
-    Ok(!foreign(connection)?.is_empty() || shape::may_refuse(connection)?)
+    Ok(!foreign(connection)?.is_empty() || shape::may_refuse(connection)? || is_referred_to(connection)?)
+}
+
+/// Whether a table of the app's may refer to customers: what goes with one, or is set to nothing, something there may refuse.
+fn is_referred_to(connection: &Connection) -> rusqlite::Result<bool> {
+    let refers = "SELECT EXISTS (SELECT 1 FROM sqlite_schema
+                                 WHERE type = 'table' AND upper(sql) LIKE '%REFERENCES%CUSTOMER%')";
+    connection.prepare_cached(refers)?.query_row([], |row| row.get(0))
 }
 
 pub(in crate::store) fn is_our_index(name: &str) -> bool {
