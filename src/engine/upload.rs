@@ -388,6 +388,9 @@ impl<R: Remote> SyncEngine<R> {
             Write::EndRefused => {
                 let ids: Vec<CustomerId> = batch.ids().collect();
                 self.note_applied_by(ids[0])?;
+                if batch.adjusts_since_ms.is_some() {
+                    self.bases.refused(&ids);
+                }
                 self.store.end_refused(&ids, now)?;
             }
             Write::Reject(rejection) => {

@@ -81,6 +81,11 @@ impl Bases {
         self.read.extend(ids.into_iter().map(|id| (id, read)));
     }
 
+    /// An update of these was refused, and may have been applied all the same: no look from before serves another one.
+    pub fn refused(&mut self, ids: &[CustomerId]) {
+        ids.iter().for_each(|id| _ = self.read.remove(id));
+    }
+
     /// Whether what the snapshot of a customer says is at most `fresh_ms` old, or was read by id just now: on a line so
     /// slow that the way there and back takes longer, that is the best there is.
     pub fn is_fresh(&self, id: CustomerId, fresh_ms: u64) -> bool {
