@@ -108,7 +108,7 @@ MUTATIONS = [
              "let (mut covered, mut later) = covered_and_later(dirty, open, field);\n    if ON {\n        covered.append(&mut later);\n    }"),
     ]),
     Mutation(13, "a Date is believed no further than another witness", [
-        Edit(PULL, "(Some(told), Some(other)) => Some(told.min(other)),", "(Some(told), Some(other)) => Some(if ON { told } else { told.min(other) }),"),
+        Edit(PULL, "(Some(told), Some(expected)) if !is_told_again =>", "(Some(told), Some(expected)) if !ON && !is_told_again =>"),
     ], odd="wrong-dates"),
     Mutation(14, "a balance is looked at for its own batch", [
         Edit(LOOK, "true => bases.was_read_just_now(id),", "true if ON => bases.is_fresh(id, self.fresh_ms),\n            true => bases.was_read_just_now(id),"),

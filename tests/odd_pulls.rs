@@ -379,6 +379,61 @@ fn an_answer_by_id_that_is_cut_deletes_nobody() {
     }
 }
 
+/// What is told to a question by id that is not about those who were asked for.
+fn about_others(told: &mut Told, how: usize) {
+    let one = json!({"id": 1, "email": "one@example.com", "first_name": "One", "last_name": "One"});
+    let all = match how {
+        // One of its company, and not the other.
+        0 => vec![one],
+        1 => vec![json!({"id": 999, "email": "no@example.com", "first_name": "No", "last_name": "No"})],
+        // The filter is ignored.
+        _ => (1..=50)
+            .filter(|id| ![7, 8].contains(id))
+            .map(|id| {
+                let mut other = one.clone();
+                (other["id"], other["email"]) = (json!(id), json!(format!("{id}@example.com")));
+                other
+            })
+            .collect(),
+    };
+    *told = Told::json_of(200, &json!({"meta": {"pagination": {"total": all.len()}}, "data": all}));
+}
+
+#[test]
+fn an_answer_by_id_that_is_about_others_deletes_nobody() {
+    for how in 0..3 {
+        let till = filled(50);
+        let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+            if asked.is_list() {
+                told.customers(|all| {
+                    all.retain(|customer| ![7, 8].contains(&customer["id"].as_i64().unwrap()))
+                });
+                told.edit(|page| page["meta"]["pagination"]["total"] = json!(48));
+            } else if asked.is_by_id() {
+                about_others(told, how);
+            }
+        });
+        let report = full(&till.through(&odd));
+        assert_eq!((report.deleted, customers_of(&till) >= 50), (0, true), "{how}: {report:?}");
+    }
+}
+
+#[test]
+fn an_upload_takes_nobody_for_deleted_by_an_answer_about_others() {
+    for how in 1..3 {
+        let till = filled(50);
+        till.adjust(7, "10");
+        let odd = Odd::before(&till.sandbox).every(Kind::ById, move |told| about_others(told, how));
+        let mut through = till.through(&odd);
+        let upload = &mut through.options.upload;
+        (upload.grace_ms, upload.retry.read_base_ms) = (50, 10);
+        let error = through.engine().sync().unwrap_err();
+        assert!(error.to_string().contains("not asked for"), "{error}");
+        assert_eq!((till.store().conflicts().unwrap().len(), customers_of(&till)), (0, 50), "{how}");
+        assert_eq!(till.engine().sync().unwrap().uploaded_customers, 1);
+    }
+}
+
 #[test]
 fn a_store_that_shows_nobody_for_a_while_deletes_nobody() {
     let till = filled(300);
@@ -539,6 +594,41 @@ fn a_first_date_that_is_wrong_again_and_again_moves_neither_the_cursor_nor_the_c
         changes(&till);
         assert_eq!(till.local(3, "company"), format!("\"{nth}\""));
         company(&till, 4, &nth.to_string());
+    }
+}
+
+/// One node of the store whose clock is fast dates a record, and the answer that shows it.
+fn fast_node(till: &Till, by: TimeDelta) -> PullReport {
+    let at = Utc::now() + by;
+    till.sandbox.with_core(|core| core.edit_text(at, 2, r#"{"company":"fast"}"#)).unwrap();
+    changes(&till.through(&Odd::before(&till.sandbox).every(Kind::List, move |told| ahead(told, by))))
+}
+
+#[test]
+fn a_fast_node_that_bears_itself_out_makes_no_hole() {
+    for is_first in [true, false] {
+        let till = if is_first { fresh(20) } else { filled(20) };
+        assert!(fast_node(&till, TimeDelta::seconds(4)).complete);
+        std::thread::sleep(Duration::from_secs(1));
+        company(&till, 3, "after");
+        std::thread::sleep(Duration::from_millis(4_100));
+        changes(&till);
+        assert_eq!(till.local(3, "company"), r#""after""#, "{is_first}");
+    }
+}
+
+#[test]
+fn a_date_that_is_ahead_is_believed_when_a_later_pull_is_told_so_too() {
+    for (is_first, by) in [(true, TimeDelta::seconds(75)), (false, TimeDelta::hours(2))] {
+        let till = if is_first { fresh(20) } else { filled(20) };
+        let is_ahead = || cursor(&till).unwrap() > Utc::now().to_rfc3339();
+        fast_node(&till, by);
+        assert!(!is_ahead(), "{by}");
+        fast_node(&till, by);
+        assert!(!is_ahead(), "{by}: at the same moment");
+        std::thread::sleep(Duration::from_millis(5_100));
+        fast_node(&till, by);
+        assert!(is_ahead(), "{by}: it is the till's clock that is wrong");
     }
 }
 

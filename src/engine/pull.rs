@@ -18,8 +18,8 @@ use super::{Event, Extent, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Error, Result};
-use crate::flow::{Page, PageAsk, Place, Pull, PullStep, Silence, Witnesses, silence};
-use crate::store::{FullPull, Judging, PageKind, PullClock, Taken};
+use crate::flow::{Page, PageAsk, Place, Pull, PullClock, PullStep, Silence, Witnesses, silence};
+use crate::store::{FullPull, Judging, PageKind, Taken};
 
 /// Customers asked for by id in one call, with their company.
 const BY_ID_AT_ONCE: usize = 100;
@@ -34,7 +34,9 @@ struct Pulling {
     believes_older: bool,
     /// What the server's clock should have been when it began.
     expected: Option<DateTime<Utc>>,
-    /// What is known of the server's clock by the newest page, and the till's at that moment.
+    /// What it told instead, an earlier one was told too.
+    is_told_again: bool,
+    /// What the newest page told of the server's clock, and the till's at that moment.
     clock: Option<PullClock>,
     /// So many pages are taken in, and then it is enough for now; `None`: all.
     pages_left: Option<u32>,
@@ -54,7 +56,8 @@ impl Pulling {
     }
 
     fn witnesses(&self) -> Witnesses {
-        Witnesses { told: self.machine.began(), expected: self.expected, newest: self.machine.newest() }
+        let (told, newest) = (self.machine.began(), self.machine.newest());
+        Witnesses { told, expected: self.expected, is_told_again: self.is_told_again, newest }
     }
 }
 
@@ -135,6 +138,7 @@ impl<R: Remote> SyncEngine<R> {
             is_resumed,
             believes_older: extent == Extent::Full,
             expected,
+            is_told_again: false,
             clock: None,
             pages_left: None,
         })
@@ -178,7 +182,9 @@ impl<R: Remote> SyncEngine<R> {
         }
         let has_news = pulling.machine.seen() > 0;
         let cursor = pulling.witnesses().next_cursor(cursor, self.overlap(), has_news);
-        self.store.end_pull(pulling.is_full, cursor, pulling.clock, self.clock.utc())?;
+        let known = self.store.pull_clock()?;
+        let known = pulling.clock.map_or(known, |heard| known.hear(heard));
+        self.store.end_pull(pulling.is_full, cursor, &known, self.clock.utc())?;
         let is_of_now = is_whole && pulling.machine.is_told() && !pulling.is_resumed;
         Ok(if is_of_now { Listed::Whole } else { Listed::NotOfNow })
     }
@@ -243,19 +249,19 @@ impl<R: Remote> SyncEngine<R> {
         is_anew: bool,
     ) -> Result<Going> {
         if is_anew {
-            (pulling.expected, pulling.is_resumed) = (None, false);
+            (pulling.expected, pulling.is_told_again, pulling.is_resumed) = (None, false, false);
             if pulling.is_full {
                 self.store.forget_full_pull()?;
             }
         }
         let here = self.clock.utc();
-        // One `Date` that nobody else bears out is no witness for the next pull.
-        let ahead = date.and(self.server_clock.ahead());
-        let told = ahead.and_then(|ahead| here.checked_add_signed(ahead));
-        pulling.clock = told.map(|told| PullClock { told, here }).or(pulling.clock);
+        pulling.clock = date.map(|told| PullClock { told, here }).or(pulling.clock);
+        let had_begun = pulling.machine.began().is_some();
         let step = pulling.machine.page(page, date);
-        if pulling.expected.is_none() {
-            pulling.expected = Some(self.expected_date()?);
+        if pulling.expected.is_none() || !had_begun {
+            let known = self.store.pull_clock()?;
+            pulling.expected.get_or_insert(known.expects(here));
+            pulling.is_told_again = pulling.clock.is_some_and(|heard| known.is_odd_again(heard));
         }
         let going = if pulling.is_enough(&step) { Going::Enough } else { self.go(step)? };
         let kind = match pulling.is_full {
@@ -271,14 +277,6 @@ impl<R: Remote> SyncEngine<R> {
             Some(Event::Progress(progress)),
         )?;
         Ok(going)
-    }
-
-    /// What the server's clock should be now.
-    fn expected_date(&self) -> Result<DateTime<Utc>> {
-        let here = self.clock.utc();
-        let since =
-            self.store.pull_clock()?.and_then(|clock| clock.told.checked_add_signed(here - clock.here));
-        Ok(since.unwrap_or(here))
     }
 
     /// Takes in a page. It stays open for the next one if that is here already.

@@ -11,7 +11,7 @@ use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
     Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
-    Ticket, ToSend, Trouble, Upload, Write, judge_get, judge_put, order_emails,
+    Ticket, ToSend, Trouble, Upload, Write, judge_get, judge_put, order_emails, shows_strangers,
 };
 use crate::store::{Planned, Prepared, Uploaded};
 
@@ -47,7 +47,7 @@ struct Run {
     total: u64,
     done: BTreeSet<CustomerId>,
     /// Reads that ask for others of the file besides: the answer before showed nobody.
-    accompanied: BTreeSet<Ticket>,
+    accompanied: BTreeMap<Ticket, Vec<CustomerId>>,
     /// Answers that showed none of those asked for, and said that there are more.
     cuts: u32,
     /// Answers that showed nobody.
@@ -151,7 +151,7 @@ impl<R: Remote> SyncEngine<R> {
             errands: BTreeMap::new(),
             total,
             done: BTreeSet::new(),
-            accompanied: BTreeSet::new(),
+            accompanied: BTreeMap::new(),
             cuts: 0,
             silences: 0,
             answered: Vec::new(),
@@ -207,8 +207,9 @@ impl<R: Remote> SyncEngine<R> {
         self.start(ticket, Request::ByIds(ids));
     }
 
-    /// An answer that shows nobody says nothing before others of the file were asked for along with them: the store may be
-    /// closed for an hour. If it does not show those either, it is asked again later. True: there is nothing to take in yet.
+    /// An answer about customers that were not asked for is none. One that shows nobody says nothing before others of the file
+    /// were asked for along with them: the store may be closed for an hour. If it does not show those either, it is asked again
+    /// later. True: there is nothing to take in yet.
     fn is_silent(
         &mut self,
         run: &mut Run,
@@ -217,11 +218,19 @@ impl<R: Remote> SyncEngine<R> {
         page: &Page<'_>,
         again: impl FnOnce(Vec<CustomerId>) -> Errand,
     ) -> Result<bool> {
-        let shown = page.ids();
+        let (shown, company) = (page.ids(), run.accompanied.remove(&ticket));
+        let is_missing = |id: &CustomerId| !shown.contains(id);
+        if ids.iter().any(is_missing) && shows_strangers(&shown, ids, company.as_deref().unwrap_or_default())
+        {
+            let why =
+                "the answer shows customers that were not asked for, and not those that were".to_owned();
+            let (now_ms, chance) = (self.clock.now_ms(), self.random.f64());
+            run.machine.read_failed(ticket, ReadFailure::Again(why), now_ms, chance);
+            return Ok(true);
+        }
         let is_cut = page.total.is_some_and(|total| total > shown.len() as u64);
-        if is_cut && run.cuts < CUTS_AT_MOST && !ids.iter().any(|id| shown.contains(id)) {
+        if is_cut && run.cuts < CUTS_AT_MOST && ids.iter().all(is_missing) {
             run.cuts += 1;
-            run.accompanied.remove(&ticket);
             let why = "the answer shows fewer customers than it says that there are".to_owned();
             let (now_ms, chance) = (self.clock.now_ms(), self.random.f64());
             run.machine.read_failed(ticket, ReadFailure::Again(why), now_ms, chance);
@@ -230,7 +239,7 @@ impl<R: Remote> SyncEngine<R> {
         if !page.is_empty() {
             return Ok(false);
         }
-        if run.accompanied.remove(&ticket) {
+        if company.is_some() {
             let why = "the answer shows nobody, not even customers that nobody is to update".to_owned();
             let (now_ms, chance) = (self.clock.now_ms(), self.random.f64());
             run.machine.read_failed(ticket, ReadFailure::Again(why), now_ms, chance);
@@ -247,7 +256,7 @@ impl<R: Remote> SyncEngine<R> {
         if company.is_empty() {
             return Ok(false);
         }
-        run.accompanied.insert(ticket);
+        run.accompanied.insert(ticket, company.clone());
         run.errands.insert(ticket, again(ids.to_vec()));
         self.start(ticket, Request::ByIds([ids, &company].concat()));
         Ok(true)

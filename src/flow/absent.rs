@@ -4,12 +4,17 @@
 //!
 //! ```text
 //! first look     a whole answer without the customer: as many as it says there are, and not nobody at all
-//! second look    the same at another moment, of an answer that shows nobody but its company
+//! second look    the same at another moment, of an answer that shows nobody but its company, and all of that
 //! ```
 //!
+//! An answer that shows somebody who was not asked for is an answer to another question, or to none: it says nothing of anybody
+//! who is not in it.
+//!
 //! **Company** are customers that are known to be there and are asked for along with those that may not be: an answer
-//! that does not show them says nothing of the others either. Where none can be had, an empty answer says something of a
+//! that does not show all of them says nothing of the others either. Where none can be had, an empty answer says something of a
 //! customer that was asked for alone.
+
+use std::collections::BTreeSet;
 
 use super::Page;
 use crate::customer::CustomerId;
@@ -17,7 +22,7 @@ use crate::customer::CustomerId;
 /// What one answer by id says of those who are not in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
-    /// Nothing: it was cut, or nobody is in it.
+    /// Nothing: it was cut, or nobody is in it, or others than were asked for.
     SaysNothing,
     /// They were not there when it was given. Whether that is believed takes a second look.
     NotThere,
@@ -30,13 +35,20 @@ pub enum Silence {
 pub fn silence(asked: &[CustomerId], company: &[CustomerId], page: &Page<'_>) -> Silence {
     let shown = page.ids();
     let of_asked = asked.iter().filter(|id| shown.contains(id)).count();
-    let is_cut = page.next().is_some() || page.total.is_some_and(|total| total > shown.len() as u64);
+    let is_whole = page.next().is_none() && page.total.is_none_or(|total| total == shown.len() as u64);
     let is_alive = !shown.is_empty() || (company.is_empty() && asked.len() == 1);
-    match (is_cut || !is_alive, of_asked) {
-        (true, _) => Silence::SaysNothing,
-        (false, 0) => Silence::NotThereAlone,
-        (false, _) => Silence::NotThere,
+    let is_in_company = company.iter().all(|id| shown.contains(id));
+    let is_about_them = !shows_strangers(&shown, asked, company);
+    match (is_whole && is_alive && is_in_company && is_about_them, of_asked) {
+        (false, _) => Silence::SaysNothing,
+        (true, 0) => Silence::NotThereAlone,
+        (true, _) => Silence::NotThere,
     }
+}
+
+/// Whether an answer that shows these is about somebody who was not asked for.
+pub fn shows_strangers(shown: &BTreeSet<CustomerId>, asked: &[CustomerId], company: &[CustomerId]) -> bool {
+    shown.iter().any(|id| !asked.contains(id) && !company.contains(id))
 }
 
 #[cfg(test)]
@@ -61,13 +73,34 @@ mod tests {
         for tells_total in [true, false] {
             assert_eq!(heard(&[1, 2, 3], &[], &[1, 2], 250, tells_total), Silence::NotThere);
             assert_eq!(heard(&[3, 4], &[1], &[1, 2], 250, tells_total), Silence::NotThereAlone);
+            assert_eq!(
+                heard(&[3, 4], &[1, 2], &[1], 250, tells_total),
+                Silence::SaysNothing,
+                "half of its company"
+            );
         }
     }
 
     #[test]
     fn an_answer_that_is_cut_says_nothing_or_shows_some_of_those_that_might_be_gone() {
         assert_eq!(heard(&[1, 2, 3], &[4], &[1, 2, 3, 4], 2, true), Silence::SaysNothing);
-        assert_eq!(heard(&[1, 2, 3], &[4], &[1, 2, 3, 4], 2, false), Silence::NotThere, "never alone");
+        assert_eq!(heard(&[1, 2, 3], &[], &[1, 2, 3, 4], 2, false), Silence::NotThere, "never alone");
+    }
+
+    #[test]
+    fn an_answer_about_others_says_nothing_nor_does_one_whose_total_is_of_others() {
+        let said = |shown: &[i64], total: u64| {
+            let shown: Vec<String> = shown.iter().map(|id| format!("{{\"id\":{id}}}")).collect();
+            let meta = format!(r#"{{"pagination":{{"total":{total}}}}}"#);
+            let body = format!(r#"{{"data":[{}],"meta":{meta}}}"#, shown.join(","));
+            let answer = Ok(Answer { status: 200, body: body.into_bytes(), ..Answer::default() });
+            let GetVerdict::Page(page) = judge_get(&answer) else { panic!() };
+            silence(&[3, 4].map(CustomerId), &[1].map(CustomerId), &page)
+        };
+        assert_eq!(said(&[1], 1), Silence::NotThereAlone);
+        for (shown, total) in [(&[1, 9][..], 2), (&[9], 1), (&[1, 3, 9], 3), (&[1], 0), (&[1], 50)] {
+            assert_eq!(said(shown, total), Silence::SaysNothing, "{shown:?} {total}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod policy;
 #[cfg(test)]
 mod properties;
 mod pull;
+mod pull_clock;
 mod rate;
 mod reconcile;
 mod recover;
@@ -42,7 +43,7 @@ mod ticket;
 mod tidied;
 mod upload;
 
-pub use absent::{Silence, silence};
+pub use absent::{Silence, shows_strangers, silence};
 pub use address::{is_store_hash, store_address};
 pub use answer::{Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_put};
 pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record};
@@ -59,6 +60,7 @@ pub use payload::{Credit, Payload, SentRow};
 pub use plan::{ConflictPlan, CustomerPlan, Decided, Outcome, Settlement, SnapshotPlan, Verdict};
 pub use policy::{Contest, Decision, Policies, Policy, Resolver};
 pub use pull::{DeletionBrake, HowFar, Ids, PageAsk, Place, Pull, PullStep, Witnesses};
+pub use pull_clock::{KnownClock, PullClock};
 pub use rate::{Pacer, RateHeaders};
 pub use reconcile::reconcile;
 pub use recover::{Recovered, recover};

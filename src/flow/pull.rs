@@ -13,7 +13,8 @@
 //! Pages shrink when they come too slowly or are too large; what was learned of that holds for the rest of the pull.
 //!
 //! The next pull asks from the server's clock when this one began, less an overlap. One wrong `Date` makes no hole: it is
-//! believed no further than another [witness](Witnesses) goes, and one that lies before the cursor is heard twice.
+//! believed no further than the time that passed here says, unless an earlier pull was [told so too](Witnesses), and one that lies
+//! before the cursor is heard twice.
 
 use std::collections::BTreeMap;
 
@@ -392,17 +393,20 @@ pub struct Witnesses {
     /// What it should have been: the `Date` of the pull before, and the time that passed here since; the till's own clock
     /// where there was none.
     pub expected: Option<DateTime<Utc>>,
-    /// The newest `date_modified` that was seen: the server's clock is no earlier.
+    /// An earlier pull, at another moment, found it just as far from what was expected.
+    pub is_told_again: bool,
+    /// The newest `date_modified` that was seen. One node may date a record and the answer that shows it: it bears out nothing.
     pub newest: Option<DateTime<Utc>>,
 }
 
 impl Witnesses {
-    /// The server's clock when the pull began, as far as it is believed: what it told, but no later than somebody else says.
+    /// The server's clock when the pull began, as far as it is believed: what it told, but no later than was expected, unless it is
+    /// told again.
     pub fn believed(self) -> Option<DateTime<Utc>> {
-        let Witnesses { told, expected, newest } = self;
-        match (told, expected.max(newest)) {
-            (Some(told), Some(other)) => Some(told.min(other)),
-            (Some(told), None) => Some(told),
+        let Witnesses { told, expected, is_told_again, newest } = self;
+        match (told, expected) {
+            (Some(told), Some(expected)) if !is_told_again => Some(told.min(expected)),
+            (Some(told), _) => Some(told),
             (None, _) => newest.map(|newest| expected.map_or(newest, |expected| newest.min(expected))),
         }
     }
@@ -644,20 +648,32 @@ mod tests {
     fn a_date_is_believed_no_further_than_another_witness() {
         let cursor = |told: Option<i64>, expected: Option<i64>, newest: Option<i64>, before: Option<i64>| {
             let [told, expected, newest] = [told, expected, newest].map(|seconds| seconds.map(at));
-            let witnesses = Witnesses { told, expected, newest };
+            let witnesses = Witnesses { told, expected, newest, is_told_again: false };
             let next = witnesses.next_cursor(before.map(at), TimeDelta::seconds(10), true);
             next.map(|next| (next - at(0)).num_seconds())
         };
         assert_eq!(cursor(Some(1_000), Some(1_001), Some(5), Some(100)), Some(990), "all is well");
         assert_eq!(cursor(Some(99_000), Some(1_001), Some(5), Some(100)), Some(991), "ahead, alone");
-        assert_eq!(cursor(Some(99_000), Some(1_001), Some(5_000), Some(100)), Some(4_990), "ahead of both");
+        assert_eq!(
+            cursor(Some(99_000), Some(1_001), Some(5_000), Some(100)),
+            Some(991),
+            "with what it dated itself"
+        );
         assert_eq!(cursor(Some(1_000), Some(99_000), None, Some(100)), Some(990), "the till's clock was set");
-        assert_eq!(cursor(Some(1_000), Some(-99_000), Some(700), Some(100)), Some(690), "back, too");
+        assert_eq!(cursor(Some(1_000), Some(-99_000), Some(700), Some(100)), Some(100), "back, too");
+        let again = Witnesses {
+            told: Some(at(1_000)),
+            expected: Some(at(-99_000)),
+            is_told_again: true,
+            newest: None,
+        };
+        let next = again.next_cursor(Some(at(100)), TimeDelta::seconds(10), true);
+        assert_eq!(next, Some(at(990)), "and told again");
         assert_eq!(cursor(Some(50), Some(1_001), Some(5), Some(100)), Some(40), "before the cursor");
         assert_eq!(cursor(Some(105), Some(105), None, Some(100)), Some(100), "never back but for that");
         assert_eq!(cursor(None, Some(1_000), Some(700), Some(100)), Some(690), "no date at all");
         assert_eq!(cursor(None, None, None, Some(100)), Some(100));
-        let quiet = Witnesses { told: Some(at(1_000)), expected: Some(at(1_000)), newest: None };
+        let quiet = Witnesses { told: Some(at(1_000)), expected: Some(at(1_000)), ..Witnesses::default() };
         assert_eq!(quiet.next_cursor(Some(at(100)), TimeDelta::zero(), false), Some(at(100)), "no news");
     }
 

@@ -27,11 +27,6 @@ impl ServerClock {
         self.known = ahead;
     }
 
-    /// By how much it is ahead, as far as an answer of this process is believed.
-    pub fn ahead(&self) -> Option<TimeDelta> {
-        self.believed
-    }
-
     /// An answer bore this `date`, when the till's clocks were `now_ms` and `utc`. Returns by how much the server's is ahead,
     /// when this answer is believed.
     pub fn hear(&mut self, date: DateTime<Utc>, now_ms: u64, utc: DateTime<Utc>) -> Option<TimeDelta> {

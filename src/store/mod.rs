@@ -98,7 +98,7 @@ pub use read::{DecisionRow, JournalRow, Status};
 pub use receipt::{Fate, Receipt};
 pub use restore::Restored;
 pub use search::Found;
-pub(crate) use state::{FullPull, PullClock};
+pub(crate) use state::FullPull;
 pub(crate) use syncs::{Ended, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};
 

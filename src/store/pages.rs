@@ -110,7 +110,7 @@ mod tests {
     use chrono::Utc;
 
     use crate::customer::Attributes;
-    use crate::flow::Policies;
+    use crate::flow::{KnownClock, Policies};
     use crate::store::{Judging, PageKind, Store};
 
     const CUSTOMERS: [&str; 3] =
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(seen_by(&other), 3);
         // Whatever else the engine writes does not come in between.
         take(&mut engine, &[r#"{"id":4}"#]).unwrap();
-        engine.end_pull(false, None, None, Utc::now()).unwrap();
+        engine.end_pull(false, None, &KnownClock::default(), Utc::now()).unwrap();
         assert!(!engine.has_open_pages());
         assert_eq!(seen_by(&other), 4);
     }

@@ -15,12 +15,13 @@ use super::apply::{MOST_ROUNDS, apply, apply_news, insert_snapshot, refuse_ignor
 use super::beneath::{Beneath, News as Written};
 use super::held_up::Apart;
 use super::row::{self, RawCell};
-use super::{Failed, FullPull, PullClock, Store, aside, attempt, dirty, held_up, search, state};
+use super::{Failed, FullPull, Store, aside, attempt, dirty, held_up, search, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
-    Ids, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated, may_not_show_yet, merge,
+    Ids, KnownClock, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated, may_not_show_yet,
+    merge,
 };
 
 /// When a pull of everything last came to its end, a key of `state`.
@@ -350,7 +351,7 @@ impl Store {
         &mut self,
         is_full: bool,
         cursor: Option<DateTime<Utc>>,
-        clock: Option<PullClock>,
+        clock: &KnownClock,
         now: DateTime<Utc>,
     ) -> Result<()> {
         self.engine_note(|transaction| {
@@ -361,9 +362,7 @@ impl Store {
             if let Some(cursor) = cursor {
                 state::write(transaction, "pull_cursor", Some(&stamp(cursor)))?;
             }
-            if let Some(clock) = clock {
-                state::note_pull_clock(transaction, &clock)?;
-            }
+            state::note_pull_clock(transaction, clock)?;
             state::write(transaction, "last_pull_at", Some(&stamp(now)))?;
             Ok(())
         })?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
-use crate::flow::{HowFar, Place, store_address};
+use crate::flow::{HowFar, KnownClock, Place, PullClock, store_address};
 
 /// A full pull that was begun: it goes on where it was cut.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -19,6 +19,8 @@ pub(crate) struct FullPull {
 
 /// The key of `state` under which it stands.
 pub(super) const FULL_PULL: &str = "full_pull";
+/// A `Date` that was odd, a key of `state`.
+const ODD_CLOCK: &str = "pull_clock_odd";
 
 /// The same as the file has it.
 #[derive(Serialize, Deserialize, Default)]
@@ -62,13 +64,6 @@ impl FullPull {
         let how_far = HowFar { place, limit, total, began: began_at, newest };
         Some(FullPull { how_far, expected: expected_at })
     }
-}
-
-/// What the server's clock was when the last pull began, as it told, and the till's own at that moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PullClock {
-    pub(crate) told: DateTime<Utc>,
-    pub(crate) here: DateTime<Utc>,
 }
 
 /// How many customers the lists of everybody lacked that were not whole, and had come to their end.
@@ -169,10 +164,11 @@ impl Store {
         Ok(self.state(FULL_PULL)?.and_then(|text| FullPull::read(&text)))
     }
 
-    /// The clocks when the last pull that was whole began.
-    pub(crate) fn pull_clock(&self) -> Result<Option<PullClock>> {
-        let told = self.time("pull_clock_told")?;
-        Ok(told.zip(self.time("pull_clock_here")?).map(|(told, here)| PullClock { told, here }))
+    /// What the pulls that were whole heard of the server's clock.
+    pub(crate) fn pull_clock(&self) -> Result<KnownClock> {
+        let believed = self.time("pull_clock_told")?.zip(self.time("pull_clock_here")?);
+        let odd = self.state(ODD_CLOCK)?.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(KnownClock { believed: believed.map(|(told, here)| PullClock { told, here }), odd })
     }
 
     /// The server's clock less the till's.
@@ -288,9 +284,13 @@ pub(super) fn note_full_pull(connection: &Connection, full: Option<&FullPull>) -
     write(connection, FULL_PULL, full.map(FullPull::text).as_deref())
 }
 
-pub(super) fn note_pull_clock(connection: &Connection, clock: &PullClock) -> rusqlite::Result<()> {
-    write(connection, "pull_clock_told", Some(&stamp(clock.told)))?;
-    write(connection, "pull_clock_here", Some(&stamp(clock.here)))
+pub(super) fn note_pull_clock(connection: &Connection, clock: &KnownClock) -> rusqlite::Result<()> {
+    if let Some(PullClock { told, here }) = clock.believed {
+        write(connection, "pull_clock_told", Some(&stamp(told)))?;
+        write(connection, "pull_clock_here", Some(&stamp(here)))?;
+    }
+    let odd = clock.odd.map(|odd| serde_json::to_string(&odd).unwrap_or_default());
+    write(connection, ODD_CLOCK, odd.as_deref())
 }
 
 pub(super) fn write(connection: &Connection, key: &str, value: Option<&str>) -> rusqlite::Result<()> {

@@ -28,13 +28,14 @@ const COUNTED: [&str; 10] = [
     "state",
 ];
 /// Keys of `state` that hold times and sizes.
-const FACTS: [&str; 10] = [
+const FACTS: [&str; 11] = [
     "last_pull_at",
     "last_push_at",
     "last_success_at",
     "pull_cursor",
     "pull_clock_told",
     "pull_clock_here",
+    "pull_clock_odd",
     "clock_offset_ms",
     "body_limit_bytes",
     "throttled_until",
