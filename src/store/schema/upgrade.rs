@@ -165,7 +165,7 @@ pub(in crate::store) fn has_foreign(connection: &Connection) -> rusqlite::Result
 /// Whether a table of the app's may refer to customers: what goes with one, or is set to nothing, something there may refuse.
 fn is_referred_to(connection: &Connection) -> rusqlite::Result<bool> {
     let refers = "SELECT EXISTS (SELECT 1 FROM sqlite_schema
-                                 WHERE type = 'table' AND upper(sql) LIKE '%REFERENCES%CUSTOMER%')";
+                                 WHERE type = 'table' AND name <> 'batch_item' AND upper(sql) LIKE '%REFERENCES%CUSTOMER%')";
     connection.prepare_cached(refers)?.query_row([], |row| row.get(0))
 }
 
