@@ -1202,6 +1202,30 @@ fn an_update_is_answered_with_values_that_are_not_the_ones_sent() {
 }
 
 #[test]
+fn an_answer_tells_a_customer_twice_once_as_it_was_earlier() {
+    let (sandbox, client) = small();
+    let twice = |told: &Value, before: &str, now: &str| {
+        let ones = told["data"].as_array().unwrap().iter().filter(|one| one["id"] == json!(1));
+        let mut phones: Vec<&str> = ones.map(|one| one["phone"].as_str().unwrap()).collect();
+        phones.sort_unstable();
+        let mut expected = [before, now];
+        expected.sort_unstable();
+        assert_eq!(phones, expected);
+    };
+    let before = phone(&sandbox, 1);
+    sandbox.script([Fault::ToldTwice]);
+    twice(&client.put(json!([{"id": 1, "phone": "12"}])).json(), &before, "12");
+    sandbox.script([Fault::ToldTwice]);
+    twice(&client.get("limit=10").json(), &before, "12");
+    sandbox.script([Fault::ToldTwice]);
+    assert_eq!(
+        client.get("limit=10&id:in=2,3").ids(),
+        [2, 3],
+        "of those who never changed there is nothing earlier"
+    );
+}
+
+#[test]
 fn something_in_between_forbids_with_a_page_of_html() {
     let (sandbox, client) = small();
     sandbox.script([Fault::HtmlForbidden]);

@@ -15,6 +15,8 @@ use crate::customer::CustomerId;
 /// For so long what a look by id brought serves an adjustment, and any batch that it was made for, counted from its answer:
 /// time to commit the batches of a look and to let them leave.
 pub(super) const FOR_THIS_BATCH_MS: u64 = 2_000;
+/// No line is as slow as that: whose answer took longer slept meanwhile, and the answer is as old as the sleep was long.
+const SLOWEST_LINE_MS: u64 = 600_000;
 /// A wall clock that lags behind the other one by more than this was set back. Clocks are corrected by less all day.
 const SET_BACK_MS: i64 = 1_000;
 
@@ -77,6 +79,9 @@ impl Bases {
 
     /// These customers were asked for by id then, and the answer is here.
     pub fn read(&mut self, ids: impl IntoIterator<Item = CustomerId>, asked: BaseTime) {
+        if self.passed_ms.saturating_sub(asked.0) > SLOWEST_LINE_MS {
+            return;
+        }
         let read = Read { asked_ms: asked.0, answered_ms: self.passed_ms };
         self.read.extend(ids.into_iter().map(|id| (id, read)));
     }
@@ -172,6 +177,15 @@ mod tests {
         let mut bases = pulled();
         bases.tick(11_000, noon(10_500));
         assert!(!bases.is_fresh(ANA, 10_000), "the other one is believed as well");
+    }
+
+    #[test]
+    fn an_answer_that_a_night_lay_on_the_wire_is_as_old_as_the_night() {
+        let mut bases = pulled();
+        let asked = bases.tick(1_000, noon(1_000));
+        bases.tick(1_100, noon(8 * 3_600_000));
+        bases.read([ANA], asked);
+        assert!(!bases.is_fresh(ANA, 10_000) && !bases.was_read_just_now(ANA));
     }
 
     #[test]

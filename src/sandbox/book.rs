@@ -20,6 +20,8 @@ pub(super) struct Book {
     /// The lower-cased addresses of the customers that are kept in full.
     kept_emails: HashMap<String, i32>,
     passwords: HashMap<i32, Password>,
+    /// What those who were changed were until then.
+    earlier: HashMap<i32, Record>,
     /// Who was changed or deleted since this was asked last; kept for a replica only.
     touched: Option<Vec<i32>>,
 }
@@ -51,6 +53,7 @@ impl Book {
             by_modified,
             kept_emails: HashMap::new(),
             passwords: HashMap::new(),
+            earlier: HashMap::new(),
             touched: None,
         }
     }
@@ -112,6 +115,7 @@ impl Book {
     pub fn store(&mut self, id: i32, mut record: Record, modified: i64) {
         record.set("date_modified", &super::http::quoted(&data::date_text(modified)));
         self.touch(id);
+        self.keep_earlier(id, modified);
         self.forget(id);
         self.by_modified.insert((modified, id));
         self.kept_emails.insert(record.text("email").to_lowercase(), id);
@@ -125,7 +129,22 @@ impl Book {
         self.forget(id);
         self.rows.remove(&id);
         self.passwords.remove(&id);
+        self.earlier.remove(&id);
         existed
+    }
+
+    /// A customer as it was until it was last changed, if its date tells the two apart.
+    pub fn earlier(&self, id: i32) -> Option<&Record> {
+        self.earlier.get(&id)
+    }
+
+    fn keep_earlier(&mut self, id: i32, modified: i64) {
+        let is_older = self.modified(id).is_some_and(|before| before < modified);
+        let before = self.record(id).filter(|_| is_older).map(Cow::into_owned);
+        match before {
+            Some(before) => _ = self.earlier.insert(id, before),
+            None => _ = self.earlier.remove(&id),
+        }
     }
 
     /// Has changes remembered from now on, or no more.

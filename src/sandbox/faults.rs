@@ -62,6 +62,8 @@ pub enum Fault {
     CutList,
     /// A list does not tell store credit. `no-credit`
     NoCredit,
+    /// An answer holds one of its customers twice, before or after itself as it was until it was last changed. `told-twice`
+    ToldTwice,
     /// The body of the answer comes slowly. `slow` (1,000 bytes a second), `slow:250`
     Slow {
         /// Bytes a second.
@@ -87,7 +89,7 @@ const STATUSES_AFTER_APPLYING: [u16; 14] =
 /// How slow and how wrong one is when its name does not say.
 const DEFAULT_BYTES_PER_SECOND: u32 = 1_000;
 const A_CENTURY_SECONDS: i64 = 3_155_760_000;
-const PLAIN: [(&str, Fault); 25] = [
+const PLAIN: [(&str, Fault); 26] = [
     ("none", Fault::None),
     ("lost-request", Fault::LostRequest),
     ("reset", Fault::Reset),
@@ -111,6 +113,7 @@ const PLAIN: [(&str, Fault); 25] = [
     ("one-overlooked", Fault::OneOverlooked),
     ("cut-list", Fault::CutList),
     ("no-credit", Fault::NoCredit),
+    ("told-twice", Fault::ToldTwice),
     ("slow", Fault::Slow { bytes_per_second: DEFAULT_BYTES_PER_SECOND }),
     ("wrong-date", Fault::WrongDate { seconds: A_CENTURY_SECONDS }),
 ];

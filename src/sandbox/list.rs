@@ -7,6 +7,7 @@
 //! Lists in the order of an index (by id, by date of modification) walk the index from the cursor on; only other
 //! orders gather and sort.
 
+use std::borrow::Cow;
 use std::ops::Bound;
 
 use super::behaviours::{Behaviours, Cursors, EmptyLists, ExpiredCursors, Pages, Totals};
@@ -51,19 +52,39 @@ impl Listing<'_> {
         Ok(RawResponse::json(200, body))
     }
 
-    fn write_customers(&self, page: &Page, query: &ListQuery, body: &mut String) {
+    fn write_customers(&mut self, page: &Page, query: &ListQuery, body: &mut String) {
         let face = Face {
             include: &query.include,
             is_by_id: query.ids.is_some(),
             hides_credit: self.fault == Some(Fault::NoCredit),
             behaviours: self.behaviours,
         };
-        for (nth, place) in page.places.iter().enumerate() {
-            body.push_str(if nth == 0 { "" } else { "," });
-            if let Some(record) = self.book.record(place.id) {
+        let twice = self.told_twice(page);
+        for id in page.places.iter().map(|place| place.id) {
+            let mut told: Vec<Cow<'_, Record>> = self.book.record(id).into_iter().collect();
+            if let Some((_, is_first)) = twice.filter(|(of, _)| *of == id) {
+                let place = if is_first { 0 } else { told.len() };
+                self.book
+                    .earlier(id)
+                    .into_iter()
+                    .for_each(|earlier| told.insert(place, Cow::Borrowed(earlier)));
+            }
+            for record in told {
+                body.push_str(if body.ends_with('[') { "" } else { "," });
                 face.write(&record, body);
             }
         }
+    }
+
+    /// Who is told as it was earlier, too, and whether that comes first.
+    fn told_twice(&mut self, page: &Page) -> Option<(i32, bool)> {
+        if self.fault != Some(Fault::ToldTwice) {
+            return None;
+        }
+        let all: Vec<i32> =
+            page.places.iter().map(|place| place.id).filter(|id| self.book.earlier(*id).is_some()).collect();
+        let id = self.rng.choice(&all).copied()?;
+        Some((id, self.rng.bool()))
     }
 
     fn has_expired(&self, query: &ListQuery) -> bool {

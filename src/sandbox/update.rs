@@ -47,6 +47,8 @@ pub(super) struct Update<'a> {
     pub now: i64,
     /// The customers as they were, when the answer is to show that.
     pub before: Vec<(i32, Option<Record>)>,
+    /// Who is told as it was earlier, too, and whether that comes first.
+    pub twice: Option<(i32, bool)>,
 }
 
 impl Update<'_> {
@@ -66,6 +68,10 @@ impl Update<'_> {
         }
         if fault == Some(Fault::ThirdValue) {
             landed.iter().for_each(|item| self.meddle(item));
+        }
+        if fault == Some(Fault::ToldTwice) {
+            let earlier = landed.iter().map(|item| item.id).find(|id| self.book.earlier(*id).is_some());
+            self.twice = earlier.map(|id| (id, self.rng.bool()));
         }
         let problem = problem(&items, self.behaviours().error_keys);
         let is_multi_status = problem.is_none() && self.behaviours().success == Success::MultiStatus;
@@ -265,8 +271,16 @@ impl Update<'_> {
             if self.behaviours().echoes_authentication {
                 item.authentication().map(|sent| record.set("authentication", sent));
             }
-            out.push_str(if out.is_empty() { "" } else { "," });
-            self.write(item, &record, &mut out);
+            let twice = self.twice.filter(|(of, _)| *of == item.id);
+            let twice = twice.zip(self.book.earlier(item.id));
+            let mut told = vec![&record];
+            if let Some(((_, is_first), earlier)) = twice {
+                told.insert(usize::from(!is_first), earlier);
+            }
+            for record in told {
+                out.push_str(if out.is_empty() { "" } else { "," });
+                self.write(item, record, &mut out);
+            }
         }
         out
     }

@@ -8,6 +8,8 @@
 //!
 //! ```text
 //! TILLSYNC_SEEDS=20000 cargo test --release --test simulation     a long hunt
+//! TILLSYNC_FIRST_SEED=8000 TILLSYNC_SEEDS=500 …                   a part of one
+//! TILLSYNC_GO_ON=1 …                                              does not stop at a seed that fails: names it, and goes on
 //! TILLSYNC_SEED=4711 cargo test --test simulation                 replays one seed, with its trace
 //! TILLSYNC_SEED=4711 TILLSYNC_WITHOUT=0-12,14.3,lag …             without these steps, chances and oddities
 //! TILLSYNC_ODD=lag,naps …                                         with these oddities only; all: with those that wait, too
@@ -52,7 +54,9 @@ fn whatever_happens_nothing_is_lost_and_nothing_is_done_twice() {
     }
     let first = number("TILLSYNC_FIRST_SEED").unwrap_or(0);
     let seeds = number("TILLSYNC_SEEDS").unwrap_or(SEEDS);
+    let goes_on = number("TILLSYNC_GO_ON").is_some();
     let tried = AtomicUsize::new(0);
+    let failed = AtomicUsize::new(0);
     let excuses = Mutex::new(BTreeMap::<&str, u32>::new());
     let failure = (first..first + seeds).into_par_iter().find_map_any(|seed| {
         let played = play(seed, &Without::default());
@@ -60,9 +64,16 @@ fn whatever_happens_nothing_is_lost_and_nothing_is_done_twice() {
         for (why, times) in &played.excuses {
             *excuses.lock().unwrap().entry(*why).or_default() += times;
         }
-        played.outcome.is_err().then_some((seed, played))
+        let problem = played.outcome.as_ref().err()?;
+        if goes_on {
+            failed.fetch_add(1, Ordering::Relaxed);
+            println!("seed {seed}: {problem}");
+            return None;
+        }
+        Some((seed, played))
     });
-    let tried = tried.into_inner();
+    let (tried, failed) = (tried.into_inner(), failed.into_inner());
+    assert!(failed == 0, "{failed} of {tried} seeds failed");
     match failure {
         Some((seed, played)) => fail(seed, played, tried),
         None => println!("{tried} seeds; let pass: {:?}", excuses.into_inner().unwrap()),

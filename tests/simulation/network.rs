@@ -8,7 +8,7 @@ use tillsync::sandbox::{EmptyLists, Fault, Handled, RawRequest, RawResponse, Tot
 use tillsync::{Answer, RateHeaders, Remote, Request, Ticket, Trouble};
 
 use crate::invariants::Deed;
-use crate::values::{amount, lenient};
+use crate::values::{amount, lenient, newest};
 use crate::world::{Shared, World};
 
 /// A request that takes longer is given up by the client.
@@ -59,6 +59,20 @@ impl World {
             self.events.retain(|_, event| !matches!(event, Event::Deliver(..)));
         }
         self.on_its_way.clear();
+    }
+
+    /// What left before the machine fell asleep is with the store long before it wakes; what it hears of that waits.
+    pub fn arrive_until(&mut self, until_ms: u64) {
+        let is_due = |((at_ms, nth), event): (&(u64, u64), &Event)| {
+            (*at_ms <= until_ms && !matches!(event, Event::Deliver(..))).then_some((*at_ms, *nth))
+        };
+        while let Some(due) = self.events.iter().find_map(is_due) {
+            self.now_ms = self.now_ms.max(due.0);
+            if let Some(event) = self.events.remove(&due) {
+                self.happen(event);
+            }
+        }
+        self.now_ms = self.now_ms.max(until_ms);
     }
 
     fn start(&mut self, ticket: Ticket, request: &Request) {
@@ -150,7 +164,7 @@ impl World {
     fn told(&mut self, answer: &Answer, served: &Served) {
         let (run, as_of_ms) = (self.runs, served.as_of_ms);
         let body = lenient(&String::from_utf8_lossy(&answer.body));
-        let records = body["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let records = newest(&body["data"]);
         let everybody = self.core.ids().into_iter().map(i64::from);
         let lacks =
             |id: &i64| served.is_a_lie || self.is_overlooked(*id) || self.is_hidden(*id, served.served_ms);
@@ -158,7 +172,7 @@ impl World {
         let is_hidden = |id: &&i64| self.is_hidden(**id, served.served_ms) && answer.status < 300;
         let hidden: Vec<i64> = lacking.iter().chain(&served.ids).filter(is_hidden).copied().collect();
         let now_ms = self.now_ms;
-        let till = self.till();
+        let till = &mut self.till().told;
         // That it was told to be gone counts, also where that was not so.
         let told_absent = if served.is_a_lie { [&lacking[..], &served.ids].concat() } else { hidden };
         told_absent.iter().for_each(|id| till.is_told_absent(*id, now_ms));
@@ -310,11 +324,22 @@ impl World {
     }
 
     fn fault(&mut self, raw: &RawRequest) -> Option<Fault> {
+        let is_put = raw.method == "PUT";
+        let is_first = !is_put && self.till().told.reads.is_empty();
+        if is_first && self.odd.has("wrong-first-date") && self.happens(1.0) {
+            let seconds = self.any(&[-86_400, -600, 5, 600, 86_400, 3_155_760_000]);
+            return Some(Fault::WrongDate { seconds });
+        }
+        if let Some(seconds) = self.wrong_date(raw) {
+            return Some(Fault::WrongDate { seconds });
+        }
+        if self.odd.has("told-twice") && !self.is_calm && self.happens(0.2) {
+            return Some(Fault::ToldTwice);
+        }
         let chance = self.weather.faults;
         if !self.happens(chance) {
             return None;
         }
-        let is_put = raw.method == "PUT";
         let mut faults = self.usual_faults();
         if is_put {
             let applied = self.any(&[500, 502, 503, 504]);
@@ -325,12 +350,29 @@ impl World {
                 Fault::AppliedThenStatus(applied),
             ]);
             if String::from_utf8_lossy(&raw.body).contains("store_credit_amounts") {
-                let ms = self.random.u64(0..APPLY_WITHIN_MS - self.lag_ms());
+                let ms = self.random.u64(0..APPLY_WITHIN_MS.saturating_sub(self.lag_ms()).max(1));
                 faults.push(Fault::DelayedApply { ms });
             }
         }
         faults.extend(self.odd_faults(is_put));
         Some(faults[self.random.usize(..faults.len())])
+    }
+
+    /// By how much the `Date` at the beginning of a list is off. Not of two in a row: the one before is a witness.
+    fn wrong_date(&mut self, raw: &RawRequest) -> Option<i64> {
+        let is_behind = ["after=", "&page="].iter().any(|word| raw.query.contains(word));
+        if raw.method != "GET" || is_behind || !self.odd.has("wrong-dates") || self.is_calm {
+            return None;
+        }
+        let is_wrong = if raw.query.contains("id:in=") {
+            self.happens(0.1)
+        } else {
+            let right = self.till().told.right_dates;
+            let is_wrong = right.is_none_or(|right| right > 1) && self.happens(0.3);
+            self.till().told.right_dates = if is_wrong { Some(0) } else { right.map(|right| right + 1) };
+            is_wrong
+        };
+        is_wrong.then(|| self.any(&[-600, -5, 5, 20, 90, 600, 86_400, 3_155_760_000]))
     }
 
     fn usual_faults(&mut self) -> Vec<Fault> {
@@ -350,14 +392,12 @@ impl World {
 
     /// Those that an oddity brings, twice as likely as any other.
     fn odd_faults(&mut self, is_put: bool) -> Vec<Fault> {
-        let ahead = self.any(&[-600, -5, 5, 90, 600, 86_400, 3_155_760_000]);
-        let of_lists: [(&'static str, Fault); 6] = [
+        let of_lists: [(&'static str, Fault); 5] = [
             ("overlooked-ones", Fault::OneOverlooked),
             ("overlooked-ones", Fault::CutList),
             ("empty-lists", Fault::EmptyList),
             ("empty-lists", Fault::NoContent),
             ("no-credit", Fault::NoCredit),
-            ("wrong-dates", Fault::WrongDate { seconds: ahead }),
         ];
         let refusal = self.any(&[400, 401, 403, 404, 409, 413, 422, 429]);
         let of_updates = [
@@ -412,7 +452,7 @@ impl Remote for Shared {
         // Who only has a look holds pages open, for no time at all: on one thread, an edit would wait for it for ever.
         let takes_time = wait != Some(Duration::ZERO);
         if takes_time {
-            self.call();
+            self.wait();
         }
         let delivered = self.lock().next(wait);
         if takes_time {

@@ -162,7 +162,11 @@ fn plain_sql(store: &mut Store, id: i64, sql: &str, value: &str) -> tillsync::Re
     let count =
         || connection.query_row("SELECT count(*) FROM journal", [], |row| row.get::<_, i64>(0)).unwrap();
     let before = count();
-    connection.execute(sql, (id, value)).unwrap();
+    match connection.execute(sql, (id, value)) {
+        // The app's own trigger refuses it.
+        Err(error) if error.to_string().contains("no such company") => {}
+        done => _ = done.unwrap(),
+    }
     Ok((count() - before) as usize)
 }
 
@@ -171,6 +175,10 @@ pub fn install_app(world: &Shared) -> Result<(), String> {
     let mut world = world.lock();
     let (has_triggers, has_reader) = (world.odd.has("app-triggers"), world.odd.has("readers"));
     let path = world.till().path.clone();
+    if world.odd.has("refusing-triggers") && !world.is_calm && path.exists() {
+        let connection = rusqlite::Connection::open(&path).map_err(|e| e.to_string())?;
+        connection.execute_batch(&refusals()).map_err(|e| e.to_string())?;
+    }
     if has_triggers && path.exists() {
         let connection = rusqlite::Connection::open(&path).map_err(|e| e.to_string())?;
         connection.execute_batch(TRIGGERS).map_err(|e| e.to_string())?;
@@ -204,6 +212,108 @@ const TRIGGERS: &str = "
         INSERT INTO app_edit SELECT id, 'store_credit_amounts' FROM customer WHERE id = new.id + 1;
         INSERT INTO store_credit_adjustment (customer_id, amount) SELECT id, '0.25' FROM customer WHERE id = new.id + 1;
     END;";
+
+/// Ways of refusing, each for some customers.
+const WAYS: [&str; 4] =
+    ["ABORT, 'no such company'", "FAIL, 'no such company'", "ROLLBACK, 'no such company'", "IGNORE"];
+
+/// The app refuses what the office calls the companies of some customers.
+fn refusals() -> String {
+    let of = |(nth, way): (usize, &&str)| {
+        let when = format!("new.id % 16 = {} AND new.company LIKE 'office %'", nth * 4);
+        format!(
+            "CREATE TRIGGER IF NOT EXISTS app_refuses_{nth} BEFORE UPDATE OF company ON customer
+             WHEN {when} AND new.company IS NOT old.company BEGIN SELECT RAISE({way}); END;
+             CREATE TRIGGER IF NOT EXISTS app_refuses_new_{nth} BEFORE INSERT ON customer
+             WHEN {when} BEGIN SELECT RAISE({way}); END;"
+        )
+    };
+    WAYS.iter().enumerate().map(of).collect()
+}
+
+/// Whether the app may refuse a customer: the office has named its company.
+pub fn may_be_refused(world: &World, id: i64) -> bool {
+    let named = world.written.get(&(id, "company".to_owned()));
+    let is_offices = named.is_some_and(|all| {
+        all.iter().any(|written| written.value.as_str().is_some_and(|name| name.starts_with("office ")))
+    });
+    world.odd.has("refusing-triggers") && id % 4 == 0 && is_offices
+}
+
+/// The app has learned to live with them.
+pub fn drop_refusals(world: &Shared) -> Result<(), String> {
+    let mut world = world.lock();
+    if !world.odd.has("refusing-triggers") {
+        return Ok(());
+    }
+    let drops: String = (0..WAYS.len())
+        .map(|nth| {
+            format!("DROP TRIGGER IF EXISTS app_refuses_{nth}; DROP TRIGGER IF EXISTS app_refuses_new_{nth};")
+        })
+        .collect();
+    world.note(".. the app refuses nobody any more");
+    world.till().looks().execute_batch(&drops).map_err(|e| e.to_string())
+}
+
+// ---- backups -----------------------------------------------------------------------------------------------------
+
+/// A backup of the file, by our means or by the system's, with every program stopped.
+pub fn back_up(world: &Shared) -> Result<(), String> {
+    {
+        let mut world = world.lock();
+        let (path, copy) = (world.till().path.clone(), world.till().path.with_extension("backup"));
+        if !path.exists() {
+            return Ok(());
+        }
+        if copy.exists() {
+            std::fs::remove_file(&copy).map_err(|e| e.to_string())?;
+        }
+        world.till().close();
+        let is_ours = world.random.bool();
+        world.note(format!(".. a backup is made, {}", if is_ours { "by our means" } else { "by hand" }));
+        // Who closes it last leaves no log.
+        let store = Store::open(&path).map_err(|e| e.to_string())?;
+        let made = if is_ours { store.backup(&copy).map_err(|e| e.to_string()) } else { Ok(0) };
+        drop(store);
+        made?;
+        if !is_ours {
+            std::fs::copy(&path, &copy).map_err(|e| e.to_string())?;
+        }
+        world.is_backed_up(copy);
+        world.tell(&Deed::BackedUp);
+    }
+    install_app(world)
+}
+
+/// The file is set back to its backup, by our means or by hand.
+pub fn set_back(world: &Shared) -> Result<(), String> {
+    {
+        let mut world = world.lock();
+        let path = world.till().path.clone();
+        let Some(copied) = world.till().copy.clone() else { return Ok(()) };
+        world.till().close();
+        let is_ours = world.random.bool();
+        world.note(format!(".. the file is set back, {}", if is_ours { "by our means" } else { "by hand" }));
+        if is_ours {
+            Store::restore(&path, &copied.path, None).map_err(|e| e.to_string())?;
+        } else {
+            for suffix in ["db-wal", "db-shm"] {
+                _ = std::fs::remove_file(path.with_extension(suffix));
+            }
+            std::fs::copy(&copied.path, &path).map_err(|e| e.to_string())?;
+        }
+        world.is_set_back(copied);
+        let numbers = |world: &mut World, sql: &str| -> Vec<i64> {
+            let mut statement = world.till().looks().prepare_cached(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        let up_to = numbers(&mut world, "SELECT coalesce(max(seq), 0) FROM journal")[0];
+        let open = numbers(&mut world, "SELECT seq FROM journal WHERE settled_at IS NULL");
+        world.tell(&Deed::SetBack { up_to, open: &open });
+    }
+    install_app(world)
+}
 
 fn draw_edit(world: &mut World) -> Draw {
     let n = world.random.u32(..1_000);
@@ -289,6 +399,21 @@ pub fn office(world: &mut World) {
     world.pass(1_000);
 }
 
+/// While a till sleeps, the office works on those whose edits wait there.
+pub fn office_at_night(world: &mut World) {
+    let sql = "SELECT customer_id, field FROM journal WHERE settled_at IS NULL ORDER BY seq DESC LIMIT 10";
+    let waiting: Vec<(i32, String)> = {
+        let mut statement = world.till().looks().prepare_cached(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    for (id, field) in waiting.into_iter().filter(|(_, field)| field != "authentication") {
+        if world.random.bool() {
+            office_writes(world, id, &[field]);
+        }
+    }
+}
+
 /// The back office writes one of these attributes; those that are the till's alone it leaves.
 pub fn office_writes(world: &mut World, id: i32, fields: &[String]) {
     let own = |field: &&String| !TILL_ONLY.contains(&field.as_str()) && *field != "authentication";
@@ -365,6 +490,10 @@ pub fn decide(world: &Shared) {
             match store.resolve(id, &field, &keep, Some("bo")) {
                 Ok(_) => world.note(format!(".. resolves {id} {field}: {keep:?}")),
                 Err(error) if error.is_usage() => world.note(format!(".. cannot resolve {id}: {error}")),
+                Err(error) if may_be_refused(&world, id.0) => {
+                    world.note(format!(".. the app lets nobody resolve {id}: {error}"));
+                    continue;
+                }
                 Err(error) => world.problems.push(error.to_string()),
             }
         }
@@ -402,6 +531,9 @@ pub fn decide(world: &Shared) {
             Ok(()) => {
                 world.note(format!(".. discards {id} {field}: {shown:?}"));
                 world.tell(&Deed::Decided { till, shown: &shown, journaled });
+            }
+            Err(error) if may_be_refused(&world, id.0) => {
+                world.note(format!(".. the app lets nobody decide about {id}: {error}"));
             }
             // Freed or discarded with another a moment ago.
             Err(error) => assert!(error.is_usage(), "{error}"),

@@ -66,7 +66,8 @@ fn folder() -> TempDir {
 fn live(world: &Shared, script: &Script, without: &Without) -> Result<(), String> {
     world.lock().begin_step(0, script.seed);
     people::open_accounts(world);
-    world.lock().pass(5_000);
+    // No reading lags by more.
+    world.lock().pass(10_000);
     let first = |world: &Shared| perform(world, &script.options, Job::Pull, Weather::default());
     each_till(world, first)?;
     each_till(world, people::install_app)?;
@@ -93,6 +94,8 @@ fn play_step(world: &Shared, options: &SyncOptions, place: usize, step: &Step) -
         What::Office => people::office(&mut world.lock()),
         What::Clock => people::set_clock(world),
         What::Decide => people::decide(world),
+        What::BackUp => people::back_up(world)?,
+        What::SetBack => people::set_back(world)?,
         What::Pass { ms } => world.lock().pass(ms),
         What::Run(job, weather) => perform(world, options, job, weather)?,
     }
@@ -197,6 +200,10 @@ fn calm(world: &Shared, script: &Script) -> Result<(), String> {
     for _ in 0..3 {
         all(Job::Sync)?;
         each_till(world, people::retry_all)?;
+    }
+    // Where the app's triggers stay, those whom they refuse wait for ever, and nobody else.
+    if script.seed.is_multiple_of(2) {
+        each_till(world, people::drop_refusals)?;
     }
     // One that goes on where it was cut before the store told the truth may lack somebody, and says so.
     for job in [Job::FullPull, Job::FullPull, Job::Sync, Job::Sync, Job::Sync] {

@@ -48,6 +48,10 @@ pub enum What {
     Clock,
     /// A person decides what waits.
     Decide,
+    /// A backup is made of the file.
+    BackUp,
+    /// The file is set back to its backup.
+    SetBack,
     /// Nothing happens for so long.
     Pass { ms: u64 },
     /// The engine is asked for something.
@@ -75,7 +79,7 @@ pub struct Weather {
     pub edits: f64,
     /// Chance that the office writes at a call of the world, or that somebody is faster than an update.
     pub office: f64,
-    /// Chance that the machine sleeps at a call of the world.
+    /// Chance that the machine sleeps while the engine waits.
     pub naps: f64,
     /// Chance that a person decides at a call of the world.
     pub decisions: f64,
@@ -122,6 +126,13 @@ fn steps(tills: usize, random: &mut fastrand::Rng, odd: &Odd) -> Vec<Step> {
         };
         steps.extend((0..times).map(|_| Step { till, seed: random.u64(..), what }));
     }
+    for _ in 0..if odd.has("set-back") { random.usize(1..3) } else { 0 } {
+        let (till, copied) = (random.usize(..tills), random.usize(..steps.len()));
+        let mut step = |what| Step { till, seed: random.u64(..), what };
+        let (back_up, set_back) = (step(What::BackUp), step(What::SetBack));
+        steps.insert(random.usize(copied..=steps.len()), set_back);
+        steps.insert(copied, back_up);
+    }
     steps
 }
 
@@ -137,7 +148,7 @@ fn weather(random: &mut fastrand::Rng, odd: &Odd) -> Weather {
         dies_at: (random.u8(..3) == 0).then(|| random.u64(1..120)),
         edits: [0.0, 0.0, 0.05][random.usize(..3)],
         office: [0.02, 0.1][random.usize(..2)],
-        naps: [0.0, 0.03][random.usize(..2)],
+        naps: [0.0, 0.1][random.usize(..2)],
         decisions: [0.0, 0.05][random.usize(..2)],
     };
     if odd.has("second-thoughts") {

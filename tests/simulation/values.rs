@@ -56,6 +56,16 @@ pub fn amount(value: &Value) -> Option<Decimal> {
     Some(amount.round_dp(4))
 }
 
+/// The records of an answer; of two of one customer, the one with the later date.
+pub fn newest(data: &Value) -> Vec<&Value> {
+    let records = data.as_array().map(Vec::as_slice).unwrap_or_default();
+    // All dates are spelled alike.
+    let is_older = |one: &Value, other: &Value| {
+        one["id"] == other["id"] && one["date_modified"].as_str() < other["date_modified"].as_str()
+    };
+    records.iter().filter(|one| !records.iter().any(|other| is_older(one, other))).collect()
+}
+
 /// JSON that may hold half of a surrogate pair, as text with a mark in its place.
 pub fn lenient(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|_| {

@@ -45,6 +45,24 @@ pub struct Till {
     pub was_set: bool,
     /// How long its machine slept, by which its steady clock is behind.
     asleep_ms: u64,
+    /// What it was told.
+    pub told: Told,
+    /// A backup of its file, if one was made.
+    pub copy: Option<Copied>,
+}
+
+/// A backup of a till's file.
+#[derive(Clone)]
+pub struct Copied {
+    pub path: PathBuf,
+    /// What the till was told by then.
+    told: Told,
+    made_ms: u64,
+}
+
+/// What a till was told by the store, and when.
+#[derive(Clone, Default)]
+pub struct Told {
     /// The customers as its answers told them, and when.
     pub reads: BTreeMap<i64, Read>,
     /// When the list of its last pull was begun; what lists lack is in `blind`.
@@ -57,6 +75,8 @@ pub struct Till {
     pub absences: BTreeMap<i64, (u32, u64)>,
     /// When it was told that last, whatever came since.
     told_absent_ms: BTreeMap<i64, u64>,
+    /// Lists that it was told the beginning of since one of them bore a wrong `Date`; none: none did.
+    pub right_dates: Option<u32>,
 }
 
 /// A customer who was absent so often, at two moments, is gone for all that a till can know.
@@ -67,8 +87,10 @@ const APART_MS: u64 = 4_500;
 /// What a look by id brought serves the batch that it was made for, for so long from its answer on, however slow the line is;
 /// and what lies between the commit of that and the wire.
 const FOR_THIS_BATCH_MS: u64 = 2_000 + 500;
+/// No line is as slow as that.
+const SLOWEST_LINE_MS: u64 = 600_000;
 
-impl Till {
+impl Told {
     pub fn was_told_gone(&self, id: i64) -> bool {
         self.absences.get(&id).is_some_and(|(times, _)| *times >= GONE_AFTER)
     }
@@ -93,7 +115,7 @@ pub struct Read {
     forms_ms: Option<u64>,
     /// Of the balance by the customer's id: the number of the run, and when.
     credit_by_id: Option<(u64, u64)>,
-    /// When an answer by the customer's id was here.
+    /// When an answer by the customer's id was here, if it was not as old as a night.
     answered_ms: Option<u64>,
 }
 
@@ -101,7 +123,8 @@ impl Read {
     pub fn enter(&mut self, record: &Value, as_of_ms: u64, now_ms: u64, by_id_in_run: Option<u64>) {
         let is_told = |field: &str| record[field].as_array().is_some();
         self.rest_ms = self.rest_ms.max(Some(as_of_ms));
-        self.answered_ms = by_id_in_run.map(|_| now_ms).or(self.answered_ms);
+        let has_lain = as_of_ms + SLOWEST_LINE_MS < now_ms;
+        self.answered_ms = by_id_in_run.filter(|_| !has_lain).map(|_| now_ms).or(self.answered_ms);
         if is_told("form_fields") {
             self.forms_ms = self.forms_ms.max(Some(as_of_ms));
         }
@@ -135,6 +158,27 @@ impl Till {
     /// The file, to look into.
     pub fn looks(&mut self) -> &Connection {
         self.looks.get_or_insert_with(|| Connection::open(&self.path).unwrap())
+    }
+
+    /// Nobody has its file open any more.
+    pub fn close(&mut self) {
+        (self.app, self.looks, self.reader) = (None, None, None);
+    }
+}
+
+impl World {
+    /// A backup was made of the file of the till that is at work.
+    pub fn is_backed_up(&mut self, path: PathBuf) {
+        let made_ms = self.now_ms;
+        let told = self.till().told.clone();
+        self.till().copy = Some(Copied { path, told, made_ms });
+    }
+
+    /// Its file is that of the backup: what it was told since is not in it, and what it sent since is somebody else's.
+    pub fn is_set_back(&mut self, to: Copied) {
+        let all = self.written.values_mut().flatten();
+        all.filter(|written| written.at_ms >= to.made_ms).for_each(|written| written.is_till = false);
+        self.till().told = to.told;
     }
 }
 
@@ -406,7 +450,7 @@ impl World {
 
     /// Whether the till that is at work was told in this run that a customer is not there.
     pub fn was_told_absent_in_this_run(&self, id: i64) -> bool {
-        let told_ms = self.tills[self.active].told_absent_ms.get(&id);
+        let told_ms = self.tills[self.active].told.told_absent_ms.get(&id);
         told_ms.is_some_and(|told_ms| *told_ms >= self.run_began_ms)
     }
 
@@ -422,8 +466,18 @@ impl Shared {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// A call of the world: the process may die here, the machine may sleep, the app and the office may edit.
+    /// A call of the world: the process may die here, the app and the office may edit.
     pub fn call(&self) {
+        self.call_in(false);
+    }
+
+    /// The same where the engine waits, and the machine may sleep. Between a look at the clock and the wire it does not: nobody can
+    /// know of that.
+    pub fn wait(&self) {
+        self.call_in(true);
+    }
+
+    fn call_in(&self, may_sleep: bool) {
         let (dies, edits, office, decides) = {
             let mut world = self.lock();
             world.calls += 1;
@@ -436,7 +490,7 @@ impl Shared {
             let edits = world.happens(weather.edits);
             let office = world.happens(weather.office / 4.0);
             let decides = world.happens(weather.decisions);
-            if world.happens(weather.naps) {
+            if may_sleep && world.happens(weather.naps) {
                 world.nap();
             }
             (dies, edits, office, decides)
@@ -461,8 +515,13 @@ impl World {
     fn nap(&mut self) {
         let ms = self.any(&[20_000, 3_600_000, 30_000_000]);
         self.note(format!("!! the machine sleeps for {} s", ms / 1_000));
-        self.now_ms += ms;
         self.till().asleep_ms += ms;
+        let (midnight_ms, morning_ms) = (self.now_ms + ms / 2, self.now_ms + ms);
+        self.arrive_until(midnight_ms);
+        if self.odd.has("busy-office") {
+            crate::people::office_at_night(self);
+        }
+        self.now_ms = morning_ms.max(self.now_ms);
     }
 }
 

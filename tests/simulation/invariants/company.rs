@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Invariant, Verdict};
+use super::held_up::is_held_up;
+use super::{Deed, Invariant, Verdict};
 use crate::script::Job;
 use crate::world::{Ended, World};
 
@@ -15,6 +16,14 @@ pub struct Company {
 }
 
 impl Invariant for Company {
+    fn saw(&mut self, world: &mut World, deed: &Deed<'_>) -> Verdict {
+        if let Deed::SetBack { .. } = deed {
+            self.known.remove(&world.active);
+            self.wrongly.retain(|(till, _)| *till != world.active);
+        }
+        Ok(())
+    }
+
     fn at_restart(&mut self, world: &mut World, ended: &Ended<'_>) -> Verdict {
         let till = world.active;
         // Where an answer by id is cut, it takes several syncs.
@@ -31,15 +40,15 @@ impl Invariant for Company {
             known.difference(&there).copied().filter(|id| !world.deleted.contains(id)).collect();
         *known = there;
         let (excused, gone): (Vec<i64>, Vec<i64>) =
-            missing.into_iter().partition(|id| world.till().was_told_gone(*id));
+            missing.into_iter().partition(|id| world.till().told.was_told_gone(*id));
         for id in asked_about(world) {
-            if !world.deleted.contains(&id) && !world.till().was_told_gone(id) {
+            if !world.deleted.contains(&id) && !world.till().told.was_told_gone(id) {
                 return Err(format!(
                     "till {till}: customer {id} is there, and a person is asked as if it was deleted"
                 ));
             }
             let is_there = world.customer(id).is_some() && !world.was_told_absent_in_this_run(id);
-            if has_asked && is_there {
+            if has_asked && is_there && !is_held_up(world, id) {
                 return Err(format!(
                     "till {till}: customer {id} is there, was taken for deleted, and nobody asks for it"
                 ));

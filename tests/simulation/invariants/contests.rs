@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Invariant, Verdict};
+use super::{Deed, Invariant, Verdict};
+use crate::oddities::is_promised;
 use crate::values::{canonical, lenient};
 use crate::world::{Ended, World};
 
@@ -28,6 +29,14 @@ struct Conflict {
 }
 
 impl Invariant for Contests {
+    fn saw(&mut self, world: &mut World, deed: &Deed<'_>) -> Verdict {
+        if let Deed::SetBack { .. } = deed {
+            let there = newer(world, 0).iter().map(|conflict| conflict.id).max();
+            self.newest.insert(world.active, there.unwrap_or_default());
+        }
+        Ok(())
+    }
+
     fn at_restart(&mut self, world: &mut World, _: &Ended<'_>) -> Verdict {
         let till = world.active;
         let newest = self.newest.entry(till).or_default();
@@ -46,7 +55,9 @@ impl Conflict {
         let Conflict { customer, field, base, local, remote, result, .. } = self;
         let words = || format!("customer {customer}: {field}");
         let is_asked = self.is_open && self.policy == "hold" && field != "*";
-        if is_asked && field != "store_credit_amounts" && self.means(local) == self.means(remote) {
+        let are_the_same =
+            is_asked && field != "store_credit_amounts" && self.means(local) == self.means(remote);
+        if are_the_same && is_promised("nobody-is-asked-about-one-value") {
             return Err(format!(
                 "{}: a person is asked about {local} and {remote}, which mean the same",
                 words()

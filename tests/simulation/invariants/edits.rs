@@ -11,14 +11,24 @@ use crate::world::World;
 pub struct Edits {
     /// Rows that were acknowledged, by till.
     acknowledged: BTreeMap<usize, u64>,
+    /// The same when its backup was made.
+    backed_up: BTreeMap<usize, u64>,
 }
 
 impl Invariant for Edits {
-    fn saw(&mut self, _: &mut World, deed: &Deed<'_>) -> Verdict {
+    fn saw(&mut self, world: &mut World, deed: &Deed<'_>) -> Verdict {
         match deed {
             Deed::Edited(edited) => *self.acknowledged.entry(edited.till).or_default() += edited.rows as u64,
             Deed::Decided { till, journaled, .. } => {
                 *self.acknowledged.entry(*till).or_default() += journaled;
+            }
+            Deed::BackedUp => {
+                let by_then = self.acknowledged.get(&world.active).copied().unwrap_or_default();
+                self.backed_up.insert(world.active, by_then);
+            }
+            Deed::SetBack { .. } => {
+                let by_then = self.backed_up.get(&world.active).copied().unwrap_or_default();
+                self.acknowledged.insert(world.active, by_then);
             }
             _ => {}
         }
@@ -48,7 +58,9 @@ fn all_are_seen(store: &Store, journal: &[JournalRow]) -> Verdict {
         return Err("a batch is still in flight".to_owned());
     }
     let (conflicts, rejected) = (store.conflicts().unwrap(), store.rejected().unwrap());
-    match journal.iter().find(|row| !is_seen(row, &conflicts, &rejected)) {
+    let held_up: Vec<_> = store.held_up().unwrap().iter().map(|one| one.customer_id).collect();
+    let is_held_up = |row: &JournalRow| row.outcome.is_none() && held_up.contains(&row.customer_id);
+    match journal.iter().find(|row| !is_held_up(row) && !is_seen(row, &conflicts, &rejected)) {
         Some(row) => Err(format!("an edit is in nobody's sight: {row:?}")),
         None => Ok(()),
     }

@@ -8,6 +8,7 @@ mod agreement;
 mod company;
 mod contests;
 mod edits;
+mod held_up;
 mod patience;
 mod payloads;
 mod payments;
@@ -54,6 +55,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(contests::Contests::default()),
         Box::new(refusals::Refusals::default()),
         Box::new(thrift::Thrift::default()),
+        Box::new(held_up::HeldUp),
         Box::new(agreement::Agreement),
     ]
 }
@@ -75,6 +77,10 @@ pub enum Deed<'a> {
     Decided { till: usize, shown: &'a [i64], journaled: u64 },
     /// A person had these edits sent again.
     Retried { till: usize, rows: &'a [i64] },
+    /// A backup was made of the file of the till that is at work.
+    BackedUp,
+    /// That file was set back to the backup: what was journaled after this row is gone, and these rows wait or are in doubt again.
+    SetBack { up_to: i64, open: &'a [i64] },
 }
 
 /// An edit that was acknowledged.

@@ -14,7 +14,7 @@ use tillsync::{Decimal, Outcome, Store, Ticket};
 
 use super::{Deed, Invariant, Verdict};
 use crate::oddities::is_promised;
-use crate::values::{amount, canonical, lenient};
+use crate::values::{amount, canonical, lenient, newest};
 use crate::world::{Ended, World};
 
 const CREDIT: &str = "store_credit_amounts";
@@ -22,6 +22,9 @@ const CREDIT: &str = "store_credit_amounts";
 /// An update that was lost may have been applied until so long after it left: the time of a request, and what the clocks of
 /// a till and a store may be apart.
 const ON_ITS_WAY_MS: u64 = 40_000;
+
+/// What an answer left open is read back no earlier than so long after it left.
+pub const GRACE_MS: u64 = 5_000;
 
 /// A payment by its till and its row of the journal there.
 type Name = (usize, i64);
@@ -35,6 +38,10 @@ pub struct Payments {
     refused: BTreeSet<Name>,
     /// By till and customer.
     attempts: BTreeMap<(usize, i64), Vec<Attempt>>,
+    /// The payments of a till when its backup was made.
+    backed_up: BTreeMap<usize, BTreeMap<Name, Payment>>,
+    /// Payments that waited in a file that was set back, and that no person has had sent again.
+    set_back: BTreeSet<Name>,
     /// The balance and the date of a customer before an update landed whose answer the till has not had.
     doubts: BTreeMap<(usize, i64), Doubt>,
 }
@@ -100,7 +107,7 @@ impl Invariant for Payments {
             }
             Deed::Answered { answer: Ok(answer), as_of_ms: Some(as_of_ms), .. } => {
                 let body = lenient(&String::from_utf8_lossy(&answer.body));
-                for record in body["data"].as_array().map(Vec::as_slice).unwrap_or_default() {
+                for record in newest(&body["data"]) {
                     self.read_back(world, record, *as_of_ms);
                     self.by_another_hand(world, record);
                 }
@@ -116,7 +123,24 @@ impl Invariant for Payments {
                 Ok(())
             }
             Deed::Retried { till, rows } => {
-                rows.iter().for_each(|seq| _ = self.refused.remove(&(*till, *seq)));
+                for name in rows.iter().map(|seq| (*till, *seq)) {
+                    self.refused.remove(&name);
+                    // Whether it was sent before the file was set back, the person knows.
+                    if let (true, Some(payment)) = (self.set_back.remove(&name), self.book.get_mut(&name)) {
+                        payment.is_unknowable = true;
+                    }
+                }
+                Ok(())
+            }
+            Deed::BackedUp => {
+                let till = world.active;
+                let of_it = self.book.iter().filter(|((of, _), _)| *of == till);
+                let of_it = of_it.map(|(name, payment)| (*name, payment.clone())).collect();
+                self.backed_up.insert(till, of_it);
+                Ok(())
+            }
+            Deed::SetBack { up_to, open } => {
+                self.is_set_back(world, *up_to, open);
                 Ok(())
             }
             _ => Ok(()),
@@ -153,6 +177,26 @@ impl Invariant for Payments {
 }
 
 impl Payments {
+    /// What came after the backup is gone with the file. What is in it is as it was then, but for what has landed since.
+    fn is_set_back(&mut self, world: &mut World, up_to: i64, open: &[i64]) {
+        let till = world.active;
+        let was = self.backed_up.get(&till).cloned().unwrap_or_default();
+        let is_gone = |(of, seq): &Name| *of == till && *seq > up_to;
+        self.book.retain(|name, _| !is_gone(name));
+        self.refused.retain(|name| !is_gone(name));
+        for (name, payment) in self.book.iter_mut().filter(|((of, _), _)| *of == till) {
+            payment.is_decided = was.get(name).is_some_and(|was| was.is_decided);
+        }
+        self.set_back.retain(|(of, _)| *of != till);
+        self.set_back.extend(open.iter().map(|seq| (till, *seq)));
+        for (_, attempts) in self.attempts.iter_mut().filter(|((of, _), _)| *of == till) {
+            attempts.iter_mut().for_each(|attempt| attempt.rows.retain(|seq| *seq <= up_to));
+        }
+        for (_, doubt) in self.doubts.iter_mut().filter(|((of, _), _)| *of == till) {
+            doubt.rows.retain(|seq| *seq <= up_to);
+        }
+    }
+
     fn enter_those_of_nobody(&mut self, world: &mut World) {
         for (seq, id, amount) in by_nobody(world) {
             let payment = Payment { id, amount, times: 0, is_decided: false, is_unknowable: false };
@@ -181,7 +225,7 @@ impl Payments {
             let newest_set = rows.iter().rposition(|(_, set, _)| set.is_some());
             let counted = &rows[newest_set.map_or(0, |place| place + 1)..];
             let counted = counted.iter().map(|(seq, ..)| *seq).collect();
-            let (left_ms, read) = (world.now_ms, world.till().reads.get(&id).copied());
+            let (left_ms, read) = (world.now_ms, world.till().told.reads.get(&id).copied());
             let read_ms = read.and_then(|read| read.of(CREDIT));
             let attempts = self.attempts.entry((world.active, id)).or_default();
             let (attempt, is_absolute) = (attempts.len(), newest_set.is_some());
@@ -228,11 +272,15 @@ impl Payments {
         let Some(doubt) = self.doubts.get(&(till, id)) else { return };
         let is_as_before = doubt.before == (amount(&record[CREDIT]), record["date_modified"].clone());
         let is_late = as_of_ms < doubt.landed_ms;
-        if !is_as_before || is_late || !are_open(world, &doubt.rows) {
+        let lags_too_far = is_late && world.lag_ms() > GRACE_MS;
+        if !is_as_before || (is_late && !lags_too_far) || !are_open(world, &doubt.rows) {
             return;
         }
         let rows = doubt.rows.clone();
-        let why = "neither amount nor date tells that it landed";
+        let why = match lags_too_far {
+            true => "reads lag by more than the grace",
+            false => "neither amount nor date tells that it landed",
+        };
         world.excuse(why, format!("customer {id}: {rows:?}"));
         self.unknowable(till, &rows);
     }
@@ -295,7 +343,9 @@ impl Payments {
                 }
                 Some(Outcome::Superseded) if newest_set(*id) > Some(*seq) => {}
                 Some(Outcome::Remote) if world.policy == tillsync::Policy::Remote => {}
-                Some(Outcome::Rejected) if *times > 0 && !is_decided => {
+                Some(Outcome::Rejected)
+                    if *times > 0 && !is_decided && !self.set_back.contains(&(till, *seq)) =>
+                {
                     return Err(format!("{} is refused, and in the balance", words()));
                 }
                 // Where these are, a person sees them: `edits` looks that they do.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Invariant, Verdict};
+use super::held_up::is_held_up;
+use super::{Deed, Invariant, Verdict};
 use crate::script::Job;
 use crate::values::lenient;
 use crate::world::{Ended, World};
@@ -19,14 +20,21 @@ pub struct Pulls {
 }
 
 impl Invariant for Pulls {
+    fn saw(&mut self, world: &mut World, deed: &Deed<'_>) -> Verdict {
+        if let Deed::SetBack { .. } = deed {
+            self.dates.retain(|(till, _), _| *till != world.active);
+        }
+        Ok(())
+    }
+
     fn at_restart(&mut self, world: &mut World, ended: &Ended<'_>) -> Verdict {
         self.nothing_older(world, ended.job == Job::FullPull)?;
         if !ended.is_well || ended.job == Job::Push {
             return Ok(());
         }
-        let Some(listed_ms) = world.till().listed_ms else { return Ok(()) };
+        let Some(listed_ms) = world.till().told.listed_ms else { return Ok(()) };
         let all: Vec<i64> = world.core.ids().into_iter().map(i64::from).collect();
-        let unlisted = world.till().unlisted.clone();
+        let unlisted = world.till().told.unlisted.clone();
         for id in all.into_iter().filter(|id| !unlisted.contains(id)) {
             self.brought(world, id, listed_ms)?;
         }
@@ -57,12 +65,12 @@ impl Pulls {
             .max();
         let till = world.active;
         let snapshot = snapshot(world, id);
-        if snapshot.is_none() && is_asked(world, id) {
+        if (snapshot.is_none() && is_asked(world, id)) || is_held_up(world, id) {
             return Ok(());
         }
         let Some((at_ms, field)) = newest else {
             return match snapshot {
-                None if world.till().was_told_gone(id) => Ok(()),
+                None if world.till().told.was_told_gone(id) => Ok(()),
                 None => Err(format!("till {till}: a pull ended well, and customer {id} is not in the file")),
                 Some(_) => Ok(()),
             };
@@ -73,7 +81,7 @@ impl Pulls {
         .unwrap();
         let date = snapshot.as_ref().and_then(|body| body["date_modified"].as_str()).unwrap_or_default();
         let told = chrono::DateTime::parse_from_rfc3339(date).map(|date| date.timestamp()).unwrap_or(0);
-        let is_gone = snapshot.is_none() && world.till().was_told_gone(id);
+        let is_gone = snapshot.is_none() && world.till().told.was_told_gone(id);
         // After an update whose answer had no date, nobody knows it until the customer is told again.
         let is_undated = snapshot.as_ref().is_some_and(|body| body["date_modified"].is_null());
         match told >= at.timestamp() || is_gone || is_undated {

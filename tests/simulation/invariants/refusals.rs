@@ -10,8 +10,13 @@ use super::{Deed, Invariant, Verdict};
 use crate::values::lenient;
 use crate::world::{Ended, World};
 
-/// Why a till itself refuses: a ring of addresses; a balance or form fields that the store does not tell.
-const OWN_REASONS: [&str; 2] = ["its address goes to a customer", "the store does not tell what it has of"];
+/// Why a till itself refuses: a ring of addresses; a balance or form fields that the store does not tell; a payment in a file that
+/// was set back.
+const OWN_REASONS: [&str; 3] = [
+    "its address goes to a customer",
+    "the store does not tell what it has of",
+    "this file was set back, or is a copy",
+];
 
 #[derive(Default)]
 pub struct Refusals {

@@ -16,7 +16,10 @@ pub struct Thrift {
 }
 
 impl Invariant for Thrift {
-    fn saw(&mut self, _: &mut World, deed: &Deed<'_>) -> Verdict {
+    fn saw(&mut self, world: &mut World, deed: &Deed<'_>) -> Verdict {
+        if let Deed::SetBack { .. } = deed {
+            self.cut.remove(&world.active);
+        }
         if let Deed::Leaves { query, body: "", .. } = deed
             && !query.contains("id:in=")
         {

@@ -163,7 +163,7 @@ impl Departure {
         let written = world.writing_of(id, field, now)?.clone();
         let (lag_ms, run) = (world.lag_ms(), self.run);
         let is_untold = world.is_untold(field);
-        let till = world.till();
+        let till = &world.till().told;
         let is_blind = till.blind.contains(&id);
         let is_listed = !is_blind && !till.unlisted.contains(&id);
         let listed_ms = till.listed_ms.filter(|_| is_listed && !is_untold && !written.is_undated);

@@ -1,0 +1,44 @@
+//! Where a trigger of the app refuses a customer, that customer waits and is named, and nobody else: others go on as if it was not
+//! there. What becomes of those that go on is for the other promises.
+
+use super::{Invariant, Verdict};
+use crate::people::may_be_refused;
+use crate::world::{Ended, World};
+
+pub struct HeldUp;
+
+impl Invariant for HeldUp {
+    fn at_restart(&mut self, world: &mut World, _: &Ended<'_>) -> Verdict {
+        let till = world.active;
+        match held_up(world).into_iter().find(|id| !may_be_refused(world, *id)) {
+            Some(id) => Err(format!("till {till}: customer {id} is held up, and nobody refuses it")),
+            None => Ok(()),
+        }
+    }
+
+    fn at_last(&mut self, world: &mut World) -> Verdict {
+        for till in 0..world.tills.len() {
+            world.active = till;
+            let sql = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'app_refuses%'";
+            let looks = world.till().looks();
+            let refuses: i64 = looks.query_row(sql, [], |row| row.get(0)).map_err(|e| e.to_string())?;
+            if let (0, Some(id)) = (refuses, held_up(world).first()) {
+                return Err(format!(
+                    "till {till}: customer {id} is held up still, and nobody refuses it any more"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a customer waits in the file of the till that is at work, and is named.
+pub fn is_held_up(world: &mut World, id: i64) -> bool {
+    held_up(world).contains(&id)
+}
+
+fn held_up(world: &mut World) -> Vec<i64> {
+    let mut statement = world.till().looks().prepare_cached("SELECT customer_id FROM held_up").unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
