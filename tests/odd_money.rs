@@ -325,6 +325,41 @@ fn a_payment_that_was_refused_and_applied_and_spent_is_held() {
 }
 
 #[test]
+fn a_payment_that_was_too_large_and_applied_all_the_same_is_not_sent_with_a_part_of_the_call() {
+    let till = with_balance("50");
+    let store = Arc::clone(&till.sandbox);
+    let odd = lies(&till, 413).nth(Kind::Put, 1, move |_| {
+        // It is spent before anybody looks.
+        assert!(store.edit(ANA as i32, json!({ MONEY: [{"amount": 50}] })));
+    });
+    till.adjust(ANA, "10");
+    till.set(1, "phone", "555");
+    till.set(3, "phone", "555");
+    let through = till.through(&odd);
+    sync(&through);
+    assert_eq!((outcomes(&till), odd.count(Kind::Put)), (vec!["held".to_owned()], 1));
+    assert_eq!([1, 3].map(|id| till.outcomes(id, "phone").concat()), ["uploaded"; 2]);
+}
+
+#[test]
+fn what_was_too_large_alone_and_applied_all_the_same_is_not_rejected() {
+    for is_money in [true, false] {
+        let till = with_balance("50");
+        match is_money {
+            true => till.adjust(ANA, "10"),
+            false => till.set(ANA, "phone", "555"),
+        }
+        let odd = lies(&till, 413);
+        let report = sync(&till.through(&odd));
+        assert_eq!(
+            (report.uploaded_customers, report.rejected, odd.count(Kind::Put)),
+            (1, 0, 1),
+            "{is_money}"
+        );
+    }
+}
+
+#[test]
 fn a_payment_that_was_refused_and_not_applied_is_sent_again_once() {
     for status in [429, 401, 403, 404] {
         let till = with_balance("50");

@@ -410,6 +410,49 @@ fn a_store_that_fails_every_update_is_not_asked_hundreds_of_times() {
     assert!(odd.count(Kind::Put) <= 60, "{} updates", odd.count(Kind::Put));
 }
 
+// ---- waits -------------------------------------------------------------------------------------------------------
+
+fn too_many(headers: &[(&str, &str)]) -> Told {
+    let mut told = Told::json_of(429, &json!({"status": 429, "title": "too many requests"}));
+    headers.iter().for_each(|(name, value)| told.header(name, Some(value)));
+    told
+}
+
+#[test]
+fn a_wait_that_nobody_means_stops_no_till() {
+    for headers in [
+        &[("X-Retry-After", "999999999")][..],
+        &[("X-Rate-Limit-Time-Reset-Ms", "99999999999"), ("X-Rate-Limit-Requests-Left", "0")],
+    ] {
+        let till = till(3);
+        let mut is_first = true;
+        let odd = Odd::before(&till.sandbox)
+            .before_store(move |asked| {
+                (asked.is_put() && std::mem::take(&mut is_first)).then(|| too_many(headers))
+            })
+            .every(Kind::Put, |told| told.header("X-Rate-Limit-Time-Window-Ms", Some("99999999999")));
+        till.set(1, "phone", "555");
+        assert_eq!(sync(&over(&till, &odd)).uploaded_customers, 1);
+    }
+}
+
+#[test]
+fn a_wait_that_is_longer_than_a_sync_may_last_ends_it_and_holds_for_the_next_process() {
+    let till = till(3);
+    let odd = Odd::before(&till.sandbox)
+        .before_store(|asked| asked.is_put().then(|| too_many(&[("X-Retry-After", "200")])));
+    till.set(1, "phone", "555");
+    let through = over(&till, &odd);
+    let error = through.engine().sync().unwrap_err();
+    assert!(error.is_offline() && error.to_string().contains("asks to wait for 2"), "{error}");
+    let status = till.store().status().unwrap();
+    let wait = status.throttled_until.unwrap() - chrono::Utc::now();
+    assert!(wait > chrono::TimeDelta::seconds(150) && status.pending_fields == 1, "{wait}");
+    let asked = odd.asked().len();
+    assert!(through.engine().sync().unwrap_err().is_offline());
+    assert_eq!(odd.asked().len(), asked, "nothing is asked before");
+}
+
 // ---- 413 ---------------------------------------------------------------------------------------------------------
 
 #[test]

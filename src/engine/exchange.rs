@@ -48,7 +48,11 @@ pub(super) enum Read<T> {
 impl<R: Remote> SyncEngine<R> {
     /// Starts a read when the pacer lets it.
     pub(super) fn ask(&mut self, request: Request) -> Result<Asked> {
-        self.sleep_until(self.pacer.ready_at_ms(self.clock.now_ms()))?;
+        let ready_ms = self.pacer.ready_at_ms(self.clock.now_ms());
+        if let Some(failure) = self.options.upload.retry.refuse_wait(ready_ms, self.clock.now_ms()) {
+            return Err(failure.into());
+        }
+        self.sleep_until(ready_ms)?;
         let ticket = self.tickets().take();
         self.start(ticket, request.clone());
         Ok(Asked { ticket, request, sent_ms: self.clock.now_ms() })

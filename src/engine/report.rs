@@ -296,6 +296,18 @@ impl<R: Remote> SyncEngine<R> {
         self.counts.offset.map(|offset| ("clock_offset_ms", offset.num_milliseconds().to_string()))
     }
 
+    /// An earlier process, or another one beside this, was told to wait: it holds for whoever asks the same store.
+    pub(super) fn honour_throttle(&mut self) -> Result<()> {
+        let told = self.store.state("throttled_until")?;
+        let until = told.and_then(|told| chrono::DateTime::parse_from_rfc3339(&told).ok());
+        let wait = until.map(|until| (until.to_utc() - self.clock.utc()).num_milliseconds());
+        if let Some(wait_ms) = wait.and_then(|wait| u64::try_from(wait).ok()) {
+            let now_ms = self.clock.now_ms();
+            self.pacer.wait_until(now_ms.saturating_add(wait_ms), now_ms);
+        }
+        Ok(())
+    }
+
     /// For `status`, while this process waits. That it cannot be written is no reason to end the sync.
     pub(super) fn note_throttle(&mut self, until_ms: u64) {
         let wait_ms = i64::try_from(until_ms.saturating_sub(self.clock.now_ms())).unwrap_or(i64::MAX);

@@ -93,6 +93,7 @@ impl<R: Remote> SyncEngine<R> {
         self.counts = Counts::default();
         let done = self.traced(&span, |engine| {
             let alone = engine.begin()?;
+            engine.honour_throttle()?;
             let before = engine.store.held_up()?;
             let done = work(engine);
             // Whatever goes wrong from here on: the lock outlives what is on its way, and the sync's own error is the one to tell.

@@ -48,8 +48,8 @@ const JITTER_MS: u64 = 250;
 const CROWD_AFTER: u32 = 2;
 /// Two ends of one window, as told by two answers, differ by no more than the time on the wire.
 const SAME_WINDOW_MS: u64 = 1_000;
-/// No window of the API is longer: whoever tells of more is not believed.
-const LONGEST_WINDOW_MS: u64 = 3_600_000;
+/// No window of the API is longer, by far: theirs are of thirty seconds. Who tells of more tells nothing.
+const LONGEST_WINDOW_MS: u64 = 300_000;
 /// No quota is larger.
 const LARGEST_QUOTA: u64 = u32::MAX as u64;
 
@@ -76,6 +76,13 @@ impl Pacer {
         let used_up = now_ms < self.window_ends_ms && self.left <= kept;
         let window = if used_up { self.window_ends_ms } else { now_ms };
         window.max(self.blocked_until_ms)
+    }
+
+    /// An earlier process was told to wait until then.
+    pub fn wait_until(&mut self, until_ms: u64, now_ms: u64) {
+        if until_ms <= now_ms + LONGEST_WINDOW_MS {
+            self.blocked_until_ms = self.blocked_until_ms.max(until_ms);
+        }
     }
 
     /// A request leaves.
@@ -149,14 +156,15 @@ impl Pacer {
 }
 
 impl RateHeaders {
-    /// The headers within what can be true: no wait for years because a number is wrong.
+    /// The headers within what can be true: no wait for an hour because a number is wrong.
     fn believable(self) -> RateHeaders {
         let at_most = |most: u64| move |told: u64| told.min(most);
+        let is_a_window = |told_ms: &u64| *told_ms <= LONGEST_WINDOW_MS;
         RateHeaders {
-            reset_ms: self.reset_ms.map(at_most(LONGEST_WINDOW_MS)),
+            reset_ms: self.reset_ms.filter(is_a_window),
             quota: self.quota.map(at_most(LARGEST_QUOTA)),
             left: self.left.map(at_most(LARGEST_QUOTA)),
-            retry_after_ms: self.retry_after_ms.map(at_most(LONGEST_WINDOW_MS)),
+            retry_after_ms: self.retry_after_ms.filter(is_a_window),
         }
     }
 }
@@ -250,13 +258,19 @@ mod tests {
     }
 
     #[test]
-    fn headers_beyond_belief_are_cut_down() {
+    fn headers_beyond_belief_tell_nothing() {
         let all = Some(u64::MAX);
         let mad = RateHeaders { reset_ms: all, quota: all, left: all, retry_after_ms: all };
         let mut pacer = Pacer::new(10);
         pacer.sent();
         pacer.returned(&mad, 5);
         assert_eq!(pacer.ready_at_ms(5), 5);
-        assert_eq!(pacer.limited(&mad, true, 5, 0.0), 5 + LONGEST_WINDOW_MS);
+        assert_eq!(pacer.limited(&mad, true, 5, 0.0), 5 + BLIND_WAIT_MS / 2);
+        let half_mad = RateHeaders { retry_after_ms: Some(7_000), ..mad };
+        assert_eq!(Pacer::new(10).limited(&half_mad, true, 5, 0.0), 7_005, "what can be true is");
+        let mut pacer = Pacer::new(10);
+        pacer.wait_until(9_000, 5);
+        pacer.wait_until(u64::MAX, 5);
+        assert_eq!(pacer.ready_at_ms(5), 9_000, "as an earlier process was told");
     }
 }

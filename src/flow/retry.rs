@@ -1,5 +1,7 @@
 //! How long to wait before trying again: exponential backoff with full jitter, bounded in tries and in time.
 
+use crate::error::Failure;
+
 /// How a request that failed is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryOptions {
@@ -11,7 +13,8 @@ pub struct RetryOptions {
     pub write_base_ms: u64,
     /// No wait is longer, in milliseconds. Default: 30,000.
     pub cap_ms: u64,
-    /// Nothing is tried again when this much time has passed without any success, in milliseconds. Default: 120,000.
+    /// Nothing is tried again when this much time has passed without any success, in milliseconds, nor waited for if the store
+    /// asks to wait longer. Default: 120,000.
     pub total_ms: u64,
     /// A store that answers, but only with `429`, is not down: others are using up its quota, and whoever gives up has to
     /// begin anew. It takes this many in a row, besides the time, until it is as good as down. Default: 30.
@@ -32,6 +35,13 @@ impl Default for RetryOptions {
 }
 
 impl RetryOptions {
+    /// Why it is enough, if the next request may leave only after more than the time that nothing need go well.
+    pub(crate) fn refuse_wait(&self, ready_ms: u64, now_ms: u64) -> Option<Failure> {
+        let wait_ms = ready_ms.saturating_sub(now_ms);
+        let last = format!("status 429: the store asks to wait for {} s", wait_ms.div_ceil(1_000));
+        (wait_ms > self.total_ms).then_some(Failure::Unavailable { tries: 1, last })
+    }
+
     /// The wait after `failures` failures (1 for the first), with `chance` drawn from `0.0..1.0`.
     pub(crate) fn wait_ms(&self, base_ms: u64, failures: u32, chance: f64) -> u64 {
         let most = base_ms.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(self.cap_ms);

@@ -15,6 +15,8 @@ pub(super) enum Doubt {
     Unconfirmed,
     /// The store took it, and shows these attributes as they were before.
     Unshown(BTreeMap<CustomerId, Vec<FieldId>>),
+    /// The store says that it was too large; so many bytes were of each customer.
+    TooLarge { words: String, bytes: Vec<(CustomerId, usize)> },
     /// The store refused it, or a part of it.
     Refused { rejections: Vec<Rejection>, words: String },
 }
@@ -95,6 +97,7 @@ impl Doubts {
         };
         match (doubt, &group.ids[..]) {
             (Doubt::Unshown(fields), _) => fields.clone(),
+            (Doubt::TooLarge { .. }, ids) => ids.iter().map(|id| (*id, FieldId::all().collect())).collect(),
             (Doubt::Refused { rejections, .. }, [id]) if rejections.is_empty() => {
                 [(*id, FieldId::all().collect())].into()
             }

@@ -76,6 +76,11 @@ impl Look {
         self.adjusting.extend(ids);
     }
 
+    /// Whether an update of this customer moves what a store need not date.
+    pub(super) fn adjusts(&self, id: CustomerId) -> bool {
+        self.adjusting.contains(&id)
+    }
+
     /// Whether an update of this customer may be built on what its snapshot says.
     pub(super) fn is_fresh(&self, id: CustomerId, bases: &Bases) -> bool {
         match self.adjusting.contains(&id) {

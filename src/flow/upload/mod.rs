@@ -238,6 +238,11 @@ impl Upload {
         if self.failure.is_some() {
             return if self.in_flight() == 0 { Step::Done } else { Step::Wait(None) };
         }
+        let is_too_long = self.options.retry.refuse_wait(pacer.ready_at_ms(now_ms), now_ms);
+        if let Some(failure) = is_too_long.filter(|_| !self.is_over()) {
+            self.failure = Some(failure);
+            return self.next(now_ms, pacer, bases);
+        }
         let ready_ms = pacer.ready_at_ms(now_ms).max(self.patience.paused_until_ms());
         if ready_ms <= now_ms {
             let leaves = self.leave(now_ms).or_else(|| self.read_back(now_ms));
@@ -285,7 +290,7 @@ impl Upload {
                 self.read_back_at(batch.group, Doubt::Refused { rejections, words }, at_ms);
                 Write::Nothing
             }
-            PutVerdict::TooLarge { words } => self.too_large(batch, &words),
+            PutVerdict::TooLarge { words } => self.too_large(batch, words, after_grace_ms),
             PutVerdict::Limited | PutVerdict::Crowded => {
                 self.failure = self.failure.take().or(self.patience.limited(true, sent_ms, now_ms));
                 self.lanes.first(batch.group);
@@ -433,6 +438,7 @@ impl Upload {
             Doubt::Lost(why) => self.again(group, why),
             Doubt::Unconfirmed => self.again_or_reject(group),
             Doubt::Unshown(fields) => self.not_shown(group, &fields),
+            Doubt::TooLarge { words, bytes } => self.smaller_again(group, was_alone, words, &bytes),
             Doubt::Refused { rejections, words } => self.isolate(group, was_alone, rejections, words),
         }
     }
@@ -739,12 +745,26 @@ impl Upload {
         Vec::new()
     }
 
-    /// Nothing was applied. A record that is too large on its own is for a person to see.
-    fn too_large(&mut self, batch: Batch, words: &str) -> Write {
+    /// It says that nothing was applied, and something in front of the store may have said it: what holds payments is read back
+    /// before a part of it is sent again, as is what is to be rejected. A record that is too large on its own is for a person to
+    /// see.
+    fn too_large(&mut self, batch: Batch, words: String, after_grace_ms: u64) -> Write {
         let (bytes, mut group) = (batch.body_bytes(), batch.group);
         self.room.refused(group.ids.len(), bytes);
+        let is_alone = group.ids.len() == 1;
+        let words = match is_alone {
+            true => format!("too large for the store, alone in its call ({bytes} bytes): {words}"),
+            false => words,
+        };
+        let adjusts = group.ids.iter().any(|id| self.look.adjusts(*id));
+        if adjusts || (is_alone && !group.is_checked) {
+            let bytes = group.ids.iter().copied().zip(batch.bytes.unwrap_or_default()).collect();
+            self.acquit(&mut group);
+            self.leaves_family(&mut group);
+            self.read_back_at(group, Doubt::TooLarge { words, bytes }, after_grace_ms);
+            return Write::Nothing;
+        }
         if let [customer_id] = group.ids[..] {
-            let words = format!("too large for the store, alone in its call ({bytes} bytes): {words}");
             return self.refused_alone(group, Rejection { customer_id, field: None, words });
         }
         self.patience.note_retry();
@@ -755,6 +775,28 @@ impl Upload {
             .rev()
             .for_each(|part| self.lanes.first(part));
         Write::EndRefused
+    }
+
+    /// What was too large was read back, and did not land: in smaller parts, and what was alone waits for a person.
+    fn smaller_again(
+        &mut self,
+        group: Group,
+        was_alone: bool,
+        words: String,
+        bytes: &[(CustomerId, usize)],
+    ) -> Vec<Rejection> {
+        if let ([customer_id], true) = (&group.ids[..], was_alone) {
+            self.lanes.done_with(*customer_id);
+            return vec![Rejection { customer_id: *customer_id, field: None, words }];
+        }
+        if group.ids.len() == 1 {
+            self.lanes.first(group);
+            return Vec::new();
+        }
+        let of_these = bytes.iter().filter(|(id, _)| group.ids.contains(id));
+        let bytes: Vec<usize> = of_these.map(|(_, bytes)| *bytes).collect();
+        smaller(&group, &bytes).into_iter().rev().for_each(|part| self.lanes.first(part));
+        Vec::new()
     }
 
     /// Nothing more is sent; what is in doubt stays so in the file.
