@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use serde_json::json;
-use tillsync::{Extent, SyncReport};
+use tillsync::sandbox::Sandbox;
+use tillsync::{Extent, Keep, SyncReport};
 
 /// A till over a line, with waits that are short.
 fn over(till: &Till, odd: &Odd) -> Till {
@@ -408,6 +409,133 @@ fn a_store_that_fails_every_update_is_not_asked_hundreds_of_times() {
     edit_all(&till);
     assert!(over(&till, &odd).engine().sync().unwrap_err().is_offline());
     assert!(odd.count(Kind::Put) <= 60, "{} updates", odd.count(Kind::Put));
+}
+
+// ---- 200, and not shown ------------------------------------------------------------------------------------------
+
+/// Updates are answered with yes and the phone alone, which is all that the store takes of them if `takes` says nothing else.
+fn tells_the_phone(till: &Till, takes: impl Fn(&Sandbox, i32) + Send + 'static) -> Odd {
+    let sandbox = Arc::clone(&till.sandbox);
+    Odd::before(&till.sandbox).before_store(move |asked| {
+        asked.is_put().then(|| {
+            let id = asked.ids()[0] as i32;
+            let phone = asked.json()[0]["phone"].clone();
+            assert!(sandbox.edit(id, json!({ "phone": phone })));
+            takes(&sandbox, id);
+            let there = sandbox.customer(id).unwrap();
+            Told::page(&[json!({"id": id, "phone": phone, "date_modified": there["date_modified"]})])
+        })
+    })
+}
+
+fn form(size: &str) -> String {
+    json!([{"name": "size", "value": size}]).to_string()
+}
+
+/// What the store has.
+fn size(till: &Till) -> String {
+    let there: serde_json::Value = serde_json::from_str(&till.remote_value(1, "form_fields")).unwrap();
+    there[0]["value"].as_str().unwrap().to_owned()
+}
+
+/// Ana's size was M.
+fn with_a_size() -> Till {
+    let till = till(3);
+    till.office(1, json!({"form_fields": [{"name": "size", "value": "M"}]}));
+    till.engine().pull(Extent::Full).unwrap();
+    till.store().edit(1).set("phone", "555").set("form_fields", &form("L")).commit().unwrap();
+    till
+}
+
+fn on_record(till: &Till) -> i64 {
+    let sql = rusqlite::Connection::open(&till.path).unwrap();
+    sql.query_row("SELECT count(*) FROM attempt", [], |row| row.get(0)).unwrap()
+}
+
+const AT_ANOTHER_MOMENT: Duration = Duration::from_millis(5_200);
+
+#[test]
+fn what_the_store_said_yes_to_and_does_not_have_waits_for_a_person() {
+    let till = with_a_size();
+    let odd = tells_the_phone(&till, |_, _| {});
+    let through = over(&till, &odd);
+    sync(&through);
+    assert_eq!((till.outcomes(1, "form_fields"), on_record(&till)), (vec!["uploaded".to_owned()], 1));
+    // A reading so soon may lag.
+    sync(&till);
+    assert_eq!(till.outcomes(1, "form_fields"), ["uploaded"]);
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    let report = sync(&till);
+    assert_eq!((report.rejected, till.local(1, "form_fields")), (1, form("L")), "nothing is gone from sight");
+    let rejected = till.store().rejected().unwrap();
+    assert_eq!(rejected[0].reason, "the store accepted the update and does not show it");
+    assert_eq!(till.outcomes(1, "phone"), ["uploaded"]);
+    till.store().retry(None).unwrap();
+    sync(&till);
+    assert_eq!((size(&till).as_str(), on_record(&till)), ("L", 1));
+    sync(&till);
+    assert_eq!((till.outcomes(1, "form_fields"), on_record(&till)), (vec!["uploaded".to_owned()], 0));
+}
+
+#[test]
+fn a_newer_edit_of_what_was_not_shown_and_did_not_land_is_sent() {
+    let till = with_a_size();
+    sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    till.set(1, "form_fields", &form("XL"));
+    let report = sync(&till);
+    assert_eq!((report.rejected, report.conflicts), (0, 0));
+    assert_eq!(size(&till), "XL");
+}
+
+#[test]
+fn what_the_store_said_yes_to_and_shows_later_is_proven_without_a_call() {
+    for (there, why) in [("L", "as it was sent"), ("S", "somebody changed it since")] {
+        let till = with_a_size();
+        let size = json!({"form_fields": [{"name": "size", "value": there}]});
+        sync(&over(&till, &tells_the_phone(&till, move |store, id| assert!(store.edit(id, size.clone())))));
+        assert_eq!(on_record(&till), 1);
+        let report = sync(&till);
+        assert_eq!((report.requests.get, report.rejected, report.conflicts), (1, 0, 0), "{why}");
+        assert_eq!((till.local(1, "form_fields"), on_record(&till)), (form(there), 0), "{why}");
+        assert_eq!(till.outcomes(1, "form_fields"), ["uploaded"], "{why}");
+    }
+}
+
+#[test]
+fn an_update_that_was_not_applied_at_all_and_answered_by_its_id_is_asked_for() {
+    let till = till(3);
+    let odd = Odd::before(&till.sandbox)
+        .before_store(|asked| asked.is_put().then(|| Told::page(&[json!({"id": asked.ids()[0]})])));
+    till.set(1, "phone", "555");
+    sync(&over(&till, &odd));
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    assert_eq!(sync(&till).rejected, 1);
+    assert_eq!(
+        (till.local(1, "phone"), till.outcomes(1, "phone")),
+        ("\"555\"".into(), vec!["rejected".into()])
+    );
+    assert_eq!(sync(&till).requests.get, 1, "and not once more");
+}
+
+#[test]
+fn a_payment_that_the_store_said_yes_to_and_does_not_have_is_held() {
+    let till = till(3);
+    let money = "store_credit_amounts";
+    till.office(1, json!({ money: [{"amount": 50}] }));
+    till.engine().pull(Extent::Full).unwrap();
+    till.store().edit(1).set("phone", "555").adjust_credit(10.into()).commit().unwrap();
+    let odd = tells_the_phone(&till, |_, _| {});
+    let through = over(&till, &odd);
+    sync(&through);
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    let report = sync(&through);
+    assert_eq!((report.conflicts, till.outcomes(1, money)), (1, vec!["held".to_owned()]));
+    let open = till.store().conflicts().unwrap().remove(0);
+    assert_eq!([open.local, open.remote], [r#"[{"amount":60}]"#, r#"[{"amount":50}]"#]);
+    till.store().resolve(1, money, &Keep::Local, Some("bo")).unwrap();
+    sync(&till);
+    assert_eq!(till.remote_value(1, money), r#"[{"amount":60}]"#);
 }
 
 // ---- waits -------------------------------------------------------------------------------------------------------

@@ -108,6 +108,7 @@ impl<R: Remote> SyncEngine<R> {
             pulling.believes_older &= pages.is_none();
             let listed = engine.list(&mut pulling, cursor)?;
             engine.store.end_bulk()?;
+            engine.ask_for_the_unshown()?;
             Ok(listed)
         })?;
         self.counts.incomplete = None;
@@ -342,6 +343,13 @@ impl<R: Remote> SyncEngine<R> {
         gone.extend(self.store.held_up_again()?);
         gone.extend(self.store.doubted()?);
         gone.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids))
+    }
+
+    /// Customers of whom the store said yes to something that its answer did not tell, and no list since. Where updates land,
+    /// that is nobody: lists show who was changed.
+    fn ask_for_the_unshown(&mut self) -> Result<()> {
+        let unshown = self.store.unshown(self.clock.utc())?;
+        unshown.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids))
     }
 
     /// Asks for customers by id, and takes in whom the answers show; in several if one cannot bring all.

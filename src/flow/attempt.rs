@@ -13,6 +13,10 @@
 //!
 //! An attempt is **refuted** by a reading back after the latest moment at which the store may have applied it: from then on only
 //! what was sent itself is evidence that it landed after all.
+//!
+//! An attempt may be **accepted**: the store said yes, and its answer did not tell the attribute. What was sent stands then, and
+//! its edits have settled; it stays on record until a reading tells. As it was sent, or anything else: it landed. As the base was,
+//! and not so soon that reads may lag: it did not; its edits wait for a person.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +26,7 @@ use super::merge::{Sent, modified_at};
 use super::money::same_balance;
 use super::tidied::has_landed;
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
-use crate::customer::{Attributes, EditSeq, FieldId, Value};
+use crate::customer::{Attributes, EditSeq, FieldId, Value, first_credit};
 
 /// When an update may have been applied, by the till's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +56,12 @@ pub struct Attempt {
     pub flight: Flight,
     /// A reading after that showed that it had not landed by then.
     pub is_refuted: bool,
+    /// The store said yes to it, and did not show it: its edits have settled.
+    pub is_accepted: bool,
 }
+
+/// So soon after an answer reads may lag behind it.
+const MAY_LAG: TimeDelta = TimeDelta::seconds(5);
 
 /// The server's clock is known to about a second: its times are whole ones, and an answer takes a while to come.
 const CLOCK_IS_SURE_TO: TimeDelta = TimeDelta::seconds(2);
@@ -106,6 +115,16 @@ impl Dirty {
         self.attempts.iter().rev().filter(move |attempt| attempt.field == field)
     }
 
+    /// Whether a reading shows what the store said yes to a moment ago as it was before: it lags, or nothing landed. Another
+    /// moment tells.
+    pub fn may_show_too_little(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> bool {
+        let accepted = self.attempts.iter().filter(|attempt| attempt.is_accepted);
+        accepted.into_iter().any(|attempt| {
+            let is_young = (now - attempt.flight.applied_by).abs() < MAY_LAG;
+            is_young && told.tells(attempt.field) && told.get(attempt.field) == attempt.base
+        })
+    }
+
     /// The attempts whose edits a person's decision replaces, as they are on record of it: refuted, since the person saw what the
     /// store has. Should it show what was sent all the same, that has landed, and the decision is not sent on top of it. Those that
     /// sent the same are one, which may have been applied by any of them.
@@ -134,7 +153,7 @@ impl Dirty {
         };
         let is_spent = |attempt: &&Attempt| {
             let is_in_use = || attempt.covers.iter().any(|seq| self.op(*seq).is_some_and(is_open));
-            plan.remove_row || plan.void.contains(&attempt.id) || !is_in_use()
+            plan.remove_row || plan.void.contains(&attempt.id) || !(attempt.is_accepted || is_in_use())
         };
         self.attempts.iter().filter(is_spent).map(|attempt| attempt.id).collect()
     }
@@ -192,9 +211,56 @@ pub fn on_record(
         let covers: Vec<EditSeq> = flying.map(|op| op.seq).collect();
         let base = sent.base.value(*field).cloned().unwrap_or_default();
         let (field, value, modified) = (*field, value.clone(), sent.base.modified);
-        let attempt = Attempt { id: 0, field, value, base, modified, covers, flight, is_refuted: false };
+        let (is_refuted, is_accepted) = (false, false);
+        let attempt =
+            Attempt { id: 0, field, value, base, modified, covers, flight, is_refuted, is_accepted };
         let is_refuted = told.is_some_and(|told| attempt.is_as_before(&told.get(field), modified_at(told)));
         (!attempt.covers.is_empty()).then_some(Attempt { is_refuted, ..attempt })
     };
     sent.fields.iter().filter_map(of_field).collect()
+}
+
+/// What stays on record of an update that the store said yes to `now`: each attribute that its answer does not tell.
+pub fn unshown_on_record(
+    dirty: &Dirty,
+    sent: &Sent,
+    plan: &CustomerPlan,
+    answer: &Attributes<'_>,
+    now: DateTime<Utc>,
+) -> Vec<Attempt> {
+    let Some(flight) = sent.flight.map(|flight| Flight { applied_by: now, ..flight }) else {
+        return Vec::new();
+    };
+    // An empty list where there was an amount tells nothing.
+    let hides = |field: FieldId, value: &Value| {
+        let is_empty = matches!(answer.get(field), Value::Credit(amounts) if amounts.is_empty());
+        is_empty && !first_credit(value).is_zero()
+    };
+    let untold: Vec<&(FieldId, Value)> =
+        sent.fields.iter().filter(|(field, value)| !answer.tells(*field) || hides(*field, value)).collect();
+    if untold.is_empty() {
+        return Vec::new();
+    }
+    let said = last_said(plan);
+    let has_landed = |op: &Op| said.get(&op.seq).is_some_and(|one| one.outcome == Some(Outcome::Uploaded));
+    let of_field = |(field, value): &(FieldId, Value)| {
+        let base = sent.base.value(*field)?.clone();
+        let covers: Vec<EditSeq> =
+            dirty.ops_of(*field).filter(|op| sent.covers(op) && has_landed(op)).map(|op| op.seq).collect();
+        let (field, value, modified) = (*field, value.clone(), sent.base.modified);
+        let is_told_by_either = value == base || covers.is_empty();
+        let attempt = Attempt {
+            id: 0,
+            field,
+            value,
+            base,
+            modified,
+            covers,
+            flight,
+            is_refuted: false,
+            is_accepted: true,
+        };
+        (!is_told_by_either).then_some(attempt)
+    };
+    untold.into_iter().filter_map(of_field).collect()
 }

@@ -46,7 +46,7 @@ mod upload;
 pub use absent::{Silence, shows_strangers, silence};
 pub use address::{is_store_hash, store_address};
 pub use answer::{Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_put};
-pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record};
+pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record, unshown_on_record};
 pub use bases::{BaseTime, Bases};
 pub use brief::in_brief;
 pub use decide::{CannotDecide, Discarded, Keep, PastDecision, discard, resolve, retry, undo};
@@ -57,7 +57,7 @@ pub use money::balance_by_journal;
 pub use notice::{Notice, notices};
 pub use outdated::{OlderReadings, is_outdated, may_not_show_yet};
 pub use payload::{Credit, Payload, SentRow};
-pub use plan::{ConflictPlan, CustomerPlan, Decided, Outcome, Settlement, SnapshotPlan, Verdict};
+pub use plan::{ConflictPlan, CustomerPlan, Decided, Outcome, Revived, Settlement, SnapshotPlan, Verdict};
 pub use policy::{Contest, Decision, Policies, Policy, Resolver};
 pub use pull::{DeletionBrake, HowFar, Ids, PageAsk, Place, Pull, PullStep, Witnesses};
 pub use pull_clock::{KnownClock, PullClock};
@@ -68,6 +68,7 @@ pub use retry::{Misses, RetryOptions, crowd_wait_ms};
 pub use secrets::masked;
 pub use server_clock::ServerClock;
 pub use ticket::{Ticket, Tickets};
+use upload::NOT_SHOWN;
 pub use upload::{
     Committed, EmailEdit, EmailOrder, ReadFailure, Step, ToSend, Upload, UploadOptions, Write, order_emails,
 };

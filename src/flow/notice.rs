@@ -20,6 +20,17 @@ pub struct Notice {
 
 /// The notices of a plan: only of outcomes that are new.
 pub fn notices(dirty: &Dirty, plan: &CustomerPlan) -> Vec<Notice> {
+    let revived = plan.revived.iter().flat_map(|revived| {
+        revived.settle.iter().filter_map(|one| {
+            Some(Notice {
+                customer_id: dirty.id,
+                field: revived.field,
+                seq: one.seq,
+                outcome: one.outcome?,
+                reason: one.reason.clone(),
+            })
+        })
+    });
     plan.settle
         .iter()
         .filter_map(|settlement| {
@@ -34,5 +45,6 @@ pub fn notices(dirty: &Dirty, plan: &CustomerPlan) -> Vec<Notice> {
                 reason: settlement.reason.clone(),
             })
         })
+        .chain(revived)
         .collect()
 }

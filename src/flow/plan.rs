@@ -153,6 +153,17 @@ pub enum Verdict {
     Adjust(Decimal),
 }
 
+/// Edits that the store said yes to, and that it does not have: they had settled, and wait for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revived {
+    /// The attempt that tells of it.
+    pub attempt: i64,
+    /// The attribute.
+    pub field: FieldId,
+    /// Its rows, with what becomes of them. History may be gone.
+    pub settle: Vec<Settlement>,
+}
+
 /// Everything that one transaction is to do with one customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomerPlan {
@@ -174,6 +185,8 @@ pub struct CustomerPlan {
     pub void: BTreeSet<i64>,
     /// Attempts that a reading has shown not to have landed by then.
     pub refuted: BTreeSet<i64>,
+    /// Edits that had settled, and have not landed.
+    pub revived: Vec<Revived>,
 }
 
 impl CustomerPlan {
@@ -189,6 +202,7 @@ impl CustomerPlan {
             decided: None,
             void: BTreeSet::new(),
             refuted: BTreeSet::new(),
+            revived: Vec::new(),
         }
     }
 

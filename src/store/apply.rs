@@ -82,6 +82,9 @@ pub(super) fn carry_out(
         let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field.is_unbounded());
         op.map(|op| shorten(transaction, op)).transpose()?;
     }
+    for settlement in plan.revived.iter().flat_map(|revived| &revived.settle) {
+        settle(transaction, settlement, now)?;
+    }
     for conflict in &plan.conflicts {
         write_conflict(transaction, plan.id, conflict, now)?;
     }

@@ -1,21 +1,45 @@
 //! Attempts: updates that left and were not confirmed, on record until it is proven what became of them; see `flow/attempt.rs`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Row as SqlRow, Transaction, named_params};
 
-use super::Failed;
 use super::apply::{is_written, refuse_ignored};
 use super::batch::{InFlight, on_its_way};
 use super::dirty::malformed;
+use super::{Failed, Store};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
-use crate::flow::{Attempt, CustomerPlan, Dirty, Flight, Outcome, Sent, Settlement, on_record};
+use crate::error::Result;
+use crate::flow::{
+    Attempt, CustomerPlan, Dirty, Flight, Outcome, Sent, Settlement, on_record, unshown_on_record,
+};
+
+/// For so long the store is asked for what it said yes to and does not show.
+const ASKED_FOR: TimeDelta = TimeDelta::days(1);
+/// So soon after the answer reads may lag, and a list may be on its way that tells.
+const ASKED_AFTER: TimeDelta = TimeDelta::seconds(5);
+
+impl Store {
+    /// Customers of whom the store said yes to something that no reading has told since.
+    pub(crate) fn unshown(&self, now: DateTime<Utc>) -> Result<Vec<CustomerId>> {
+        self.engine_read(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT DISTINCT customer_id
+                 FROM attempt
+                 WHERE is_accepted = 1 AND applied_by > ?1 AND applied_by < ?2",
+            )?;
+            let times = [now - ASKED_FOR, now - ASKED_AFTER].map(stamp);
+            let ids = statement.query_map(times, |row| Ok(CustomerId(row.get(0)?)))?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+}
 
 /// The attempts of a customer, oldest first.
 pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<Attempt>> {
     connection
         .prepare_cached(
-            "SELECT id, field, value, base, modified, covers, left_at, applied_by, is_refuted
+            "SELECT id, field, value, base, modified, covers, left_at, applied_by, is_refuted, is_accepted
              FROM attempt
              WHERE customer_id = ?1
              ORDER BY id",
@@ -42,6 +66,7 @@ fn attempt(row: &SqlRow<'_>) -> rusqlite::Result<Attempt> {
             applied_by: time(7, &row.get::<_, String>(7)?)?,
         },
         is_refuted: row.get(8)?,
+        is_accepted: row.get(9)?,
     })
 }
 
@@ -63,6 +88,10 @@ pub(super) fn note(connection: &Connection, dirty: &Dirty, plan: &CustomerPlan) 
     for id in dirty.spent_attempts(plan) {
         let removed = connection.prepare_cached("DELETE FROM attempt WHERE id = ?1")?.execute([id])?;
         refuse_ignored(removed, connection, "attempt WHERE id", id)?;
+    }
+    for revived in &plan.revived {
+        let revive = "UPDATE attempt SET is_accepted = 0 WHERE id = ?1";
+        connection.prepare_cached(revive)?.execute([revived.attempt])?;
     }
     for id in &plan.refuted {
         let refute = "UPDATE attempt SET is_refuted = 1 WHERE id = ?1";
@@ -86,6 +115,19 @@ pub(super) fn keep(
         }
     }
     Ok(())
+}
+
+/// The store said yes to what was sent of a customer: what its answer does not tell stays on record.
+pub(super) fn keep_unshown(
+    connection: &Connection,
+    dirty: &Dirty,
+    sent: &Sent,
+    plan: &CustomerPlan,
+    answer: &Attributes<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let unshown = unshown_on_record(dirty, sent, plan, answer, now);
+    unshown.iter().try_for_each(|attempt| add(connection, dirty.id, attempt))
 }
 
 /// The edits that these were made of are decided: what was sent stays on record of the decision.
@@ -132,8 +174,10 @@ fn again(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite
 fn add(connection: &Connection, id: CustomerId, attempt: &Attempt) -> Result<(), Failed> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO attempt (customer_id, field, value, base, modified, covers, left_at, applied_by, is_refuted)
-             VALUES (:customer_id, :field, :value, :base, :modified, :covers, :left_at, :applied_by, :is_refuted)",
+            "INSERT INTO attempt (customer_id, field, value, base, modified, covers, left_at, applied_by, is_refuted,
+                                  is_accepted)
+             VALUES (:customer_id, :field, :value, :base, :modified, :covers, :left_at, :applied_by, :is_refuted,
+                     :is_accepted)",
         )?
         .execute(named_params! {
             ":customer_id": id.0,
@@ -145,6 +189,7 @@ fn add(connection: &Connection, id: CustomerId, attempt: &Attempt) -> Result<(),
             ":left_at": stamp(attempt.flight.left),
             ":applied_by": stamp(attempt.flight.applied_by),
             ":is_refuted": attempt.is_refuted,
+            ":is_accepted": attempt.is_accepted,
         })?;
     is_written(inserted)
 }

@@ -212,7 +212,10 @@ impl Store {
                     }
                     let sent = Sent { is_accepted: true, ..sent };
                     let plan = reconcile(&dirty, &sent, record, policies)?;
-                    let record_of = || attempt::keep(transaction, &dirty, &sent, &plan, None);
+                    let record_of = || {
+                        attempt::keep(transaction, &dirty, &sent, &plan, None)?;
+                        attempt::keep_unshown(transaction, &dirty, &sent, &plan, &record.attributes()?, now)
+                    };
                     let written = write_answer(transaction, apart, &dirty, &plan, policies, now, record_of)?;
                     let Some(notices) = written else { continue };
                     uploaded.count(&dirty, &plan, notices);
@@ -354,6 +357,7 @@ fn write_answer(
         conflicts: plan.conflicts.clone(),
         void: plan.void.clone(),
         refuted: plan.refuted.clone(),
+        revived: plan.revived.clone(),
         ..CustomerPlan::nothing(dirty.id)
     };
     apart.outcomes(transaction, dirty.id, now, || write(&outcomes))

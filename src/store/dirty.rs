@@ -167,9 +167,9 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
         id,
         base,
         row,
-        open: if ops.is_empty() { Vec::new() } else { load_open(connection, id)? },
+        open: if ops.is_empty() && !has_attempts { Vec::new() } else { load_open(connection, id)? },
         is_credit_undated: has_attempts && state::is_credit_undated(connection)?,
-        attempts: if has_attempts && !ops.is_empty() { attempt::load(connection, id)? } else { Vec::new() },
+        attempts: if has_attempts { attempt::load(connection, id)? } else { Vec::new() },
         password: password.map(|op| load_password(connection, op.seq)).transpose()?.flatten(),
         ops,
     }))

@@ -404,13 +404,14 @@ pub(super) fn note_older(
     note_older_readings(connection, &older)
 }
 
-/// The customers of a page that have unsettled edits.
+/// The customers of a page that have unsettled edits, or something that was sent of them on record.
 fn edited(
     transaction: &Connection,
     page: &[(Attributes<'_>, &str)],
 ) -> rusqlite::Result<BTreeSet<CustomerId>> {
     let mut edited = BTreeSet::new();
-    let has_any = "SELECT EXISTS (SELECT 1 FROM journal WHERE settled_at IS NULL)";
+    let has_any =
+        "SELECT EXISTS (SELECT 1 FROM journal WHERE settled_at IS NULL) OR EXISTS (SELECT 1 FROM attempt)";
     if !transaction.prepare_cached(has_any)?.query_row([], |row| row.get::<_, bool>(0))? {
         return Ok(edited);
     }
@@ -423,7 +424,8 @@ fn edited(
 }
 
 fn is_edited(transaction: &Connection, id: CustomerId) -> rusqlite::Result<bool> {
-    let any = "SELECT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)";
+    let any = "SELECT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)
+                   OR EXISTS (SELECT 1 FROM attempt WHERE customer_id = ?1)";
     transaction.prepare_cached(any)?.query_row([id.0], |row| row.get(0))
 }
 
@@ -492,6 +494,10 @@ fn take(
     match &known {
         _ if is_edited => {
             if let Some(dirty) = dirty::load(transaction, id)? {
+                if dirty.may_show_too_little(attributes, now) {
+                    older.borrow_mut().is_truth(id, body, now);
+                    return Ok(News::Nothing);
+                }
                 let plan = merge(&dirty, &record, None, policies)?;
                 notices.extend(apply_news(transaction, &dirty, &plan, policies, now)?);
             }

@@ -229,7 +229,11 @@ impl<'a> Merge<'a> {
             Some(sent) => self.landed(sent, &mut three),
             None => three.ops.iter().any(|op| op.outcome == Some(Outcome::InFlight)),
         };
-        if is_judged_later || !self.remote.tells(field) || self.earlier(&mut three) {
+        if is_judged_later
+            || !self.remote.tells(field)
+            || self.unshown(&mut three)
+            || self.earlier(&mut three)
+        {
             return;
         }
         if three.ops.is_empty() || !field.is_editable() {

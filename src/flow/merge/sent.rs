@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Merge, Three, outcomes};
-use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
+use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Subject, Value};
 use crate::flow::tidied::{has_landed, stood_on};
-use crate::flow::{Attempt, Credit, Flight, Op, Outcome, Settlement};
+use crate::flow::{Attempt, ConflictPlan, Credit, Flight, NOT_SHOWN, Op, Outcome, Revived, Settlement};
 
 /// An update that was sent, as it is held against what the server says now.
 #[derive(Clone, Debug, Default)]
@@ -191,7 +191,7 @@ impl<'a> Merge<'a> {
     /// else is to be said of the attribute.
     pub(super) fn earlier(&mut self, three: &mut Three<'a>) -> bool {
         let dirty = self.dirty;
-        let is_open = |attempt: &&Attempt| !self.plan.void.contains(&attempt.id);
+        let is_open = |attempt: &&Attempt| !attempt.is_accepted && !self.plan.void.contains(&attempt.id);
         let attempts: Vec<&Attempt> = dirty.attempts_of(three.field).filter(is_open).collect();
         if attempts.is_empty() || dirty.open_of_field(three.field).is_some() {
             return false;
@@ -212,6 +212,50 @@ impl<'a> Merge<'a> {
             |attempt: &&Attempt| !attempt.is_refuted && !refuted.contains(&attempt.id) && !tells(attempt);
         let doubtful: Vec<&Attempt> = attempts.into_iter().filter(is_doubtful).collect();
         is_money && self.nobody_knows(three, &doubtful)
+    }
+
+    /// What the store said yes to and did not show is held against a reading that tells it. True: nothing else is to be said of
+    /// the attribute.
+    pub(super) fn unshown(&mut self, three: &mut Three<'a>) -> bool {
+        let dirty = self.dirty;
+        let is_open = |attempt: &&Attempt| attempt.is_accepted && !self.plan.void.contains(&attempt.id);
+        let attempts: Vec<&Attempt> = dirty.attempts_of(three.field).filter(is_open).collect();
+        let is_answer = self.sent.is_some_and(|sent| sent.is_accepted);
+        let Some(newest) = attempts.first().filter(|_| !is_answer) else { return false };
+        if newest.base != three.remote || newest.is_shown(&three.remote) {
+            // It landed, and what else there is somebody else changed.
+            self.plan.void.extend(attempts.iter().map(|attempt| attempt.id));
+            return false;
+        }
+        if dirty.open_of_field(three.field).is_some() {
+            return false;
+        }
+        self.plan.void.extend(attempts[1..].iter().map(|attempt| attempt.id));
+        // Money may have landed, and been spent.
+        let is_money = three.field == FieldId::STORE_CREDIT_AMOUNTS;
+        let outcome = if is_money { Outcome::Held } else { Outcome::Rejected };
+        let waits = |seq: &EditSeq| {
+            let reason = Some(NOT_SHOWN.to_owned());
+            Settlement { reason, ..Settlement::new(*seq, outcome) }
+        };
+        let settle = newest.covers.iter().map(waits).collect();
+        self.plan.revived.push(Revived { attempt: newest.id, field: three.field, settle });
+        three.base = newest.base.clone();
+        if is_money {
+            self.conflict(ConflictPlan::Record {
+                subject: Subject::Field(three.field),
+                base: newest.base.to_json(),
+                local: newest.value.to_json(),
+                remote: three.remote.to_json(),
+                policy: "hold",
+                resolution: None,
+                result: None,
+                author: None,
+                seq: newest.covers.last().copied(),
+            });
+        }
+        // The working copy goes on showing what was edited.
+        is_money || three.ops.is_empty()
     }
 
     fn may_be_of(&self, attempt: &Attempt, field: FieldId, modified: Option<DateTime<Utc>>) -> bool {

@@ -807,4 +807,4 @@ impl Upload {
 }
 
 /// Why an edit that the store said yes to waits for a person.
-const NOT_SHOWN: &str = "the store accepted the update and does not show it";
+pub(super) const NOT_SHOWN: &str = "the store accepted the update and does not show it";
