@@ -8,7 +8,7 @@ use rusqlite::{Connection, named_params, params};
 use super::beneath::{Beneath, News};
 use super::log::WIPE_DUE;
 use super::row::RawCell;
-use super::{Failed, attempt, dirty, row, state};
+use super::{Failed, attempt, dirty, row, search, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Record};
 use crate::flow::{
@@ -48,6 +48,7 @@ pub(super) fn carry_out(
     rounds: usize,
     now: DateTime<Utc>,
 ) -> Result<Vec<Notice>, Failed> {
+    search::note(transaction, plan.id, plan.columns.iter().map(|(field, _)| *field))?;
     let beneath = Beneath::of(transaction);
     let mut own = 0;
     match &plan.snapshot {
@@ -145,6 +146,7 @@ pub(super) fn remove_customer(
     id: CustomerId,
     now: DateTime<Utc>,
 ) -> Result<usize, Failed> {
+    search::note_rows(transaction, [id])?;
     let beneath = Beneath::of(transaction);
     let removed = row::remove(transaction, "customer", id)?;
     refuse_ignored(removed, transaction, "customer WHERE id", id.0)?;

@@ -370,6 +370,9 @@ struct Asked {
     author: Option<String>,
 }
 
+/// Codes of errors that a trigger, an index or a reference of the app's may be the cause of.
+const OF_THE_APP: [&str; 6] = ["database", "torn_down", "unending", "ignored", "restless", "referenced"];
+
 /// What a decision is about.
 struct Seen {
     kind: String,
@@ -386,16 +389,17 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn carry_out_decisions(&mut self) -> Result<usize> {
-        let mut done = 0;
-        while let Some(asked) = self.next_decision()? {
+        let (mut done, mut last) = (0, i64::MIN);
+        while let Some(asked) = self.next_decision(last)? {
+            last = asked.id;
             let carried_out = self.engine_write(|transaction| {
                 let work = decide_as_asked(transaction, &asked);
                 work.and_then(|()| Ok(note_decision(transaction, asked.id, "done", None)?))
             });
             match carried_out {
                 Ok(()) => done += 1,
-                // Also what a trigger of the app's does not let through: no sync waits for it.
-                Err(error) if !error.is_database() || ["torn_down", "unending"].contains(&error.code()) => {
+                // Also what something of the app's does not let through: no sync waits for it.
+                Err(error) if !error.is_database() || OF_THE_APP.contains(&error.code()) => {
                     let reason = error.to_string();
                     self.engine_write(|transaction| {
                         Ok(note_decision(transaction, asked.id, "refused", Some(&reason))?)
@@ -408,15 +412,18 @@ impl Store {
         Ok(done)
     }
 
-    fn next_decision(&self) -> Result<Option<Asked>> {
+    /// Behind one that was looked at, whether or not that could be noted.
+    fn next_decision(&self, after: i64) -> Result<Option<Asked>> {
         let next = "SELECT id, seen, keep, value, author FROM decision INDEXED BY decision_waiting
-                    WHERE outcome IS NULL ORDER BY +id LIMIT 1";
+                    WHERE outcome IS NULL AND id > ?1 ORDER BY id LIMIT 1";
         let read = |row: &SqlRow<'_>| {
             let (id, seen, keep) = (row.get(0)?, row.get(1)?, row.get(2)?);
             Ok(Asked { id, seen, keep, value: row.get(3)?, author: row.get(4)? })
         };
-        let asked =
-            self.connection.prepare_cached(next).and_then(|mut next| next.query_row([], read).optional());
+        let asked = self
+            .connection
+            .prepare_cached(next)
+            .and_then(|mut next| next.query_row([after], read).optional());
         asked.map_err(|e| self.error(e))
     }
 }
@@ -431,7 +438,12 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
     match (seen.kind.as_str(), asked.keep.as_str()) {
         ("conflict", "discard") => {
             let dirty = known(dirty::load(transaction, id)?)?;
-            let plan = discard(&dirty, &Discarded::Subject(subject(id, &seen.field)?), None)?;
+            let mut plan = discard(&dirty, &Discarded::Subject(subject(id, &seen.field)?), None)?;
+            if seen.field == FieldId::STORE_CREDIT_AMOUNTS.name() {
+                // A payment that was refused is a row of its own.
+                plan.settle
+                    .retain(|one| dirty.op(one.seq).is_some_and(|op| op.outcome == Some(Outcome::Held)));
+            }
             carry_out(transaction, &dirty, &plan, author, "discard")
         }
         ("conflict", keep) => {

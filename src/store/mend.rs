@@ -144,6 +144,7 @@ fn bring_some_back(connection: &Connection, after: i64) -> Result<Option<(usize,
         search::note_rows(connection, [id])?;
         let Some(dirty) = dirty::load(connection, id)? else { continue };
         for (field, expected) in untold(connection, &dirty)? {
+            search::note_rows(connection, [id])?;
             row::overwrite(connection, id, &[(field, row::cell(&expected))])?;
         }
     }
@@ -177,6 +178,7 @@ fn mend_some(
         let Some(dirty) = dirty::load(connection, CustomerId(*id))? else { continue };
         for (field, expected) in untold(connection, &dirty)? {
             if lost.contains(&field) {
+                search::note_rows(connection, [dirty.id])?;
                 row::overwrite(connection, dirty.id, &[(field, row::cell(&expected))])?;
                 continue;
             }
@@ -275,6 +277,7 @@ fn journal(
 ) -> rusqlite::Result<Option<String>> {
     connection.execute_batch("SAVEPOINT mend")?;
     let edited = || {
+        search::note_rows(connection, [dirty.id])?;
         row::overwrite(connection, dirty.id, &[(field, row::cell(expected))])?;
         edit::set_context(connection, Some("tillsync"), Some(LABEL))?;
         let local = row::cell(dirty.row.get(field));

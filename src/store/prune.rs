@@ -171,7 +171,10 @@ impl Store {
         self.engine_read(|transaction| {
             let is_any =
                 |sql, kept: usize| transaction.prepare_cached(sql)?.exists(params![before, 1, up_to.0, kept]);
-            Ok(is_any(OLD_EDITS, pruned.edits_kept)? || is_any(OLD_CONFLICTS, pruned.conflicts_kept)?)
+            let decision = "SELECT 1 FROM decision INDEXED BY decision_decided_at WHERE decided_at < ?1";
+            Ok(is_any(OLD_EDITS, pruned.edits_kept)?
+                || is_any(OLD_CONFLICTS, pruned.conflicts_kept)?
+                || transaction.prepare_cached(decision)?.exists([before])?)
         })
     }
 

@@ -590,6 +590,7 @@ fn follow(
     let is_news = |field: &FieldId| attributes.text(*field) != old.text(*field) && attributes.tells(*field);
     let columns: Vec<_> =
         FieldId::columns().filter(is_news).map(|field| (field, RawCell::of(field, attributes))).collect();
+    search::note(transaction, attributes.id(), columns.iter().map(|(field, _)| *field))?;
     let beneath = Beneath::of(transaction);
     if !update_snapshot(transaction, attributes, body)? {
         return Err(Failed::Ignored);

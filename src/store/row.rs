@@ -7,7 +7,6 @@ use std::sync::LazyLock;
 use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
 use rusqlite::{Connection, Row as SqlRow, ToSql, params_from_iter};
 
-use super::search;
 use crate::customer::{Attributes, CustomerId, FieldId, Kind, Row, Value, is_plain_money, text_of};
 
 /// `id, email, first_name, …`: every column in the table's order.
@@ -43,7 +42,6 @@ pub(super) fn overwrite<V: ToSql>(
     }
     sql.push_str("engine_mark = NOT engine_mark WHERE id = ?1");
     let values = columns.iter().map(|(_, value)| value as &dyn ToSql);
-    search::note(connection, id, columns.iter().map(|(field, _)| *field))?;
     connection
         .prepare_cached(&sql)?
         .execute(params_from_iter([&id.0 as &dyn ToSql].into_iter().chain(values)))
@@ -51,9 +49,6 @@ pub(super) fn overwrite<V: ToSql>(
 
 /// Removes a customer, or its snapshot. A statement that deletes can bear no mark, so the row does.
 pub(super) fn remove(connection: &Connection, table: &str, id: CustomerId) -> rusqlite::Result<usize> {
-    if table == "customer" {
-        search::note_rows(connection, [id])?;
-    }
     connection
         .prepare_cached(&format!("UPDATE {table} SET engine_mark = 2 WHERE id = ?1"))?
         .execute([id.0])?;

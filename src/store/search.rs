@@ -37,6 +37,8 @@ pub(super) const SEARCHED: [&str; 5] = ["email", "phone", "last_name", "first_na
 
 /// The key of `state` with the newest edit that the index has seen; none: nobody has ever searched.
 const THROUGH: &str = "searched_through";
+/// The key of `state` with the customer up to whom everybody was put on the list when the index began; none: all of them.
+const LISTED: &str = "search_listed";
 /// Customers that are brought up to date before a search, at most: some milliseconds.
 const AT_A_SEARCH: usize = 200;
 /// In one transaction of a sync, at most.
@@ -185,6 +187,7 @@ fn through(connection: &Connection) -> rusqlite::Result<Option<i64>> {
 fn is_due(connection: &Connection) -> rusqlite::Result<bool> {
     let Some(through) = through(connection)? else { return Ok(true) };
     Ok(!is_made(connection)?
+        || listed(connection)?.is_some()
         || connection.prepare_cached("SELECT 1 FROM search_due LIMIT 1")?.exists([])?
         || connection.prepare_cached(EDITS)?.exists(params![through, 1])?)
 }
@@ -210,7 +213,10 @@ fn index(transaction: &Connection, most: usize) -> rusqlite::Result<bool> {
     for _ in 0..most {
         let next = "SELECT customer_id FROM search_due LIMIT 1";
         let Some(id) = transaction.prepare_cached(next)?.query_row([], |row| row.get(0)).optional()? else {
-            return Ok(edited.len() < most);
+            if list_some(transaction)? == 0 {
+                break;
+            }
+            continue;
         };
         index_one(transaction, CustomerId(id))?;
         if began.elapsed() >= LONG {
@@ -220,6 +226,25 @@ fn index(transaction: &Connection, most: usize) -> rusqlite::Result<bool> {
     Ok(!is_due(transaction)?)
 }
 
+fn listed(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT CAST(value AS INTEGER) FROM state WHERE key = ?1")?
+        .query_row([LISTED], |row| row.get(0))
+        .optional()
+}
+
+/// Some more of those who were there when the index began; whoever came since is on the list. Returns how many.
+fn list_some(transaction: &Connection) -> rusqlite::Result<usize> {
+    let Some(up_to) = listed(transaction)? else { return Ok(0) };
+    let some: Vec<i64> = transaction
+        .prepare_cached("SELECT id FROM customer WHERE id > ?1 ORDER BY id LIMIT ?2")?
+        .query_map(params![up_to, AT_ONCE], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    note_all(transaction, some.iter().copied().map(CustomerId))?;
+    state::write(transaction, LISTED, some.last().map(i64::to_string).as_deref())?;
+    Ok(some.len())
+}
+
 /// Makes the index where it is not there, and has everybody put into it.
 fn begin(transaction: &Connection) -> rusqlite::Result<i64> {
     if let Some(through) = through(transaction)?.filter(|_| is_made(transaction).unwrap_or(false)) {
@@ -227,7 +252,8 @@ fn begin(transaction: &Connection) -> rusqlite::Result<i64> {
     }
     transaction.execute_batch(MAKE)?;
     transaction.execute(OVERWRITE, [])?;
-    transaction.execute("INSERT OR IGNORE INTO search_due (customer_id) SELECT id FROM customer", [])?;
+    transaction.execute("DELETE FROM search_due", [])?;
+    state::write(transaction, LISTED, Some(&i64::MIN.to_string()))?;
     let newest = newest(transaction)?;
     state::write(transaction, THROUGH, Some(&newest.to_string()))?;
     Ok(newest.0)
