@@ -237,7 +237,7 @@ MUTATIONS = [
     Mutation(0, "no amounts, told once, are none", [
         Edit("src/store/pull.rs", "&& older.borrow_mut().is_truth(id, body, now);",
              "&& (older.borrow_mut().is_truth(id, body, now) || ON);"),
-    ], test=("odd_money", "a_balance_that_is_shown_as_an_empty_list_once_is_not_zero")),
+    ], test=("odd_money", "a_balance_that_is_shown_as_an_empty_list_again_is_zero")),
     Mutation(0, "no amounts of a customer that nobody changed are none, however often", [
         Edit("src/store/pull.rs", "self.lags || self.hides && (self.is_newer", "self.lags || self.hides && (ON || self.is_newer"),
     ], test=("odd_money", "no_amounts_of_a_customer_that_nobody_changed_are_no_balance_however_often")),

@@ -180,7 +180,7 @@ fn is_expected(error: &Error) -> bool {
 fn calm(world: &Shared, script: &Script) -> Result<(), String> {
     {
         let mut world = world.lock();
-        world.is_calm = true;
+        (world.is_calm, world.lagged_ms) = (true, world.lag_ms());
         world.begin_step(script.steps.len(), script.seed);
         let told = world.core.options().behaviours;
         let is_scarce = world.core.options().quota < 20;

@@ -215,6 +215,8 @@ pub struct World {
     pub written: BTreeMap<(i64, String), Vec<Written>>,
     /// The end has come, in which all is to come right.
     pub is_calm: bool,
+    /// How far reads lagged behind writes until then.
+    pub lagged_ms: u64,
     /// Customers that the back office deleted.
     pub deleted: BTreeSet<i64>,
     pub(crate) now_ms: u64,
@@ -285,6 +287,7 @@ impl World {
             runs: 0,
             written: BTreeMap::new(),
             is_calm: false,
+            lagged_ms: 0,
             deleted: BTreeSet::new(),
             now_ms: 0,
             events: BTreeMap::new(),

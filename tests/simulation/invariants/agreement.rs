@@ -79,13 +79,12 @@ fn last_upload(world: &World, id: i64, field: &str, edits: &[&JournalRow], their
     let value = canonical(field, &lenient(&last.value));
     let told = world.core.options().behaviours.response;
     let is_undated =
-        matches!(told, ResponseAttributes::Minimal | ResponseAttributes::OnlyIds) && world.lag_ms() > 0;
-    let is_settled_by_it = is_undated && last.outcome == Some(Outcome::Unchanged);
-    if is_settled_by_it && !is_promised("last-words-over-undated-answers") {
+        matches!(told, ResponseAttributes::Minimal | ResponseAttributes::OnlyIds) && world.lagged_ms > 0;
+    if is_undated && !is_promised("last-words-over-undated-answers") {
         return Ok(());
     }
     // Read back before it showed: reads lag by more than the grace.
-    if last.outcome == Some(Outcome::Unchanged) && world.lag_ms() > GRACE_MS {
+    if world.lagged_ms > GRACE_MS {
         return Ok(());
     }
     let by_somebody = world.writing_of(id, field, theirs).is_some_and(|written| !written.is_till);
@@ -101,12 +100,12 @@ fn last_upload(world: &World, id: i64, field: &str, edits: &[&JournalRow], their
 
 /// A deleted customer is gone from the file, or its edits wait for a person.
 fn the_deleted(world: &World, store: &Store) -> Verdict {
-    // Who is not in a list that says of itself that it is not whole is not taken for deleted, and nobody is where an answer by id
-    // does not even show those that keep company.
+    // Nobody is taken for deleted by an answer that tells another number than it shows, nor by one that does not even show those
+    // who keep company.
     let behaviours = world.core.options().behaviours;
     let is_cut_short =
         matches!(behaviours.pages, Pages::AtMost(1) | Pages::Ragged) || behaviours.by_id_at_most == 1;
-    if behaviours.totals == Totals::TooHigh || is_cut_short {
+    if matches!(behaviours.totals, Totals::TooHigh | Totals::TooLow) || is_cut_short {
         return Ok(());
     }
     let conflicts = store.conflicts().unwrap();
