@@ -281,7 +281,10 @@ impl Retry {
         };
         answer(till, self.id, fields, || match fields {
             0 => "No rejected edits.".to_owned(),
-            fields => format!("{} will be sent with the next sync.", render::count(fields as u64, "field")),
+            fields => format!(
+                "{} will be sent with the next sync, unless conflicts lists it now.",
+                render::count(fields as u64, "field")
+            ),
         })
     }
 }

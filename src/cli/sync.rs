@@ -188,10 +188,11 @@ fn again_and_again(till: &Till, every: Duration) -> Done {
     while !events.have_ended() {
         match events.next(LOOK_AGAIN) {
             Some(Event::SyncFinished(report)) => _ = told(till, &store, &report)?,
+            // For programs there is one line a sync; `status` tells them the rest.
             Some(Event::PullFinished(report)) if report.unbelieved > 0 || !report.complete => {
-                till.out.answer(&report, || pulled(&report))?;
+                till.out.text(&pulled(&report))?;
             }
-            Some(Event::PullFailed { code, message, hint }) => {
+            Some(Event::PullFailed { code, message, hint }) if !till.out.is_json() => {
                 Failed::of_event(code, message, hint).tell(&till.out);
             }
             Some(Event::SyncFailed { code, message, hint }) => {

@@ -16,7 +16,7 @@ const MASK: &str = "***";
 const SHORTEST: usize = 4;
 /// Of one that is longer so much is looked for, and where that stands nothing is kept: the search stays linear in the text.
 const LONGEST: usize = 127;
-const WITHHELD: &str = "(words that quote the new password, and are not kept)";
+const WITHHELD: &str = "(words that quote what is secret, and are not kept)";
 
 /// What may be in no words of the store.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +50,8 @@ impl Secrets {
 /// Words without a secret, however it is spelled in them; `None`: it is not in there.
 pub fn masked(text: &str, secret: &SecretString) -> Option<String> {
     let secret: Vec<char> = secret.expose_secret().chars().collect();
-    without(text, &secret[..secret.len().min(LONGEST)])
+    let masked = without(text, &secret[..secret.len().min(LONGEST)])?;
+    Some(if secret.len() > LONGEST { WITHHELD.to_owned() } else { masked })
 }
 
 /// `None`: it is not in there.

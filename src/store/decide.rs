@@ -485,6 +485,15 @@ fn still_seen(transaction: &Transaction<'_>, seen: &str) -> rusqlite::Result<Opt
         .optional()
 }
 
+/// Nothing of what was decided by SQL and waits is carried out.
+pub(super) fn refuse_all(transaction: &Transaction<'_>, reason: &str) -> rusqlite::Result<()> {
+    let waiting: Vec<i64> = transaction
+        .prepare_cached("SELECT id FROM decision WHERE outcome IS NULL")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    waiting.into_iter().try_for_each(|id| note_decision(transaction, id, "refused", Some(reason)))
+}
+
 /// What was seen is a customer's: of it stays only which it was.
 fn note_decision(
     transaction: &Transaction<'_>,

@@ -355,13 +355,17 @@ impl<R: Remote> Worker<R> {
         }
         self.watch.refuse_newer()?;
         self.seen_version = version;
+        let seen = self.see()?;
+        if seen != self.seen {
+            self.seen = seen;
+            self.schedule.edited(self.clock.now_ms());
+        }
+        // Whatever becomes of these, the edits are seen.
         if is_time(&mut self.tended_log_ms, self.clock.now_ms(), TEND_LOG_EVERY) {
             self.watch.tend_log_of_others()?;
         }
-        let decided = self.watch.carry_out_decisions()?;
-        let seen = self.see()?;
-        if seen != self.seen || decided > 0 {
-            self.seen = seen;
+        if self.watch.carry_out_decisions()? > 0 {
+            self.seen = self.see()?;
             self.schedule.edited(self.clock.now_ms());
         }
         Ok(())
@@ -448,7 +452,9 @@ impl<R: Remote> Worker<R> {
             Ok(report) => {
                 match report.incomplete {
                     Some(_) => self.schedule.everybody_failed(self.clock.now_ms(), fastrand::f64()),
-                    None => self.schedule.asked_for_everybody(),
+                    // Of a part nobody knows yet whether the whole comes to a good end.
+                    None if report.complete => self.schedule.asked_for_everybody(),
+                    None => {}
                 }
                 if report.complete || report.incomplete.is_some() {
                     self.queue.push(Event::PullFinished(report));

@@ -136,10 +136,10 @@ pub(super) fn tables_into(connection: &Connection) -> rusqlite::Result<()> {
 /// the name, and the statement; without one where a mapper's `UNIQUE` made it.
 pub(in crate::store) fn foreign(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT name, coalesce(sql, '') FROM sqlite_schema
+        "SELECT name, coalesce(sql, '') FROM sqlite_schema AS object
          WHERE (type = 'trigger'
                 OR type = 'index' AND (coalesce(upper(sql) LIKE 'CREATE UNIQUE%', 1) OR upper(sql) LIKE '%WHERE%'
-                                       OR EXISTS (SELECT 1 FROM pragma_index_info(sqlite_schema.name) WHERE cid = -2)))
+                                       OR EXISTS (SELECT 1 FROM pragma_index_info(object.name) WHERE cid = -2)))
            AND lower(tbl_name) IN ('customer', 'snapshot', 'journal', 'conflict', 'batch', 'batch_item', 'attempt', 'pending_password')
          ORDER BY rowid",
     )?;
