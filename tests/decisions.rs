@@ -185,3 +185,48 @@ fn an_edit_that_is_held_without_a_conflict_is_counted_and_can_be_given_up() {
     assert_eq!((came_of_it(&app), till.store().status().unwrap().held_alone), (vec!["done".to_owned()], 0));
     assert_eq!(till.local(1, "phone"), "\"theirs\"");
 }
+
+/// A trigger of the app's refuses what was decided, or ignores that it was: no sync waits for it, and every other edit goes up.
+#[test]
+fn a_decision_that_the_app_itself_refuses_stops_no_sync() {
+    for (trigger, becomes) in [
+        (
+            "BEFORE UPDATE OF phone ON customer WHEN NEW.phone = 'theirs' BEGIN SELECT RAISE(ABORT, 'no'); END",
+            "refused",
+        ),
+        ("BEFORE UPDATE ON conflict BEGIN SELECT RAISE(ABORT, 'no'); END", "refused"),
+        ("BEFORE UPDATE ON conflict BEGIN SELECT RAISE(IGNORE); END", "refused"),
+        ("BEFORE UPDATE ON decision BEGIN SELECT RAISE(IGNORE); END", "waits"),
+    ] {
+        let till = in_conflict(1);
+        let app = app(&till);
+        app.execute_batch(&format!("CREATE TRIGGER of_the_app {trigger}")).unwrap();
+        let (seen, _) = shown(&app, 1);
+        decides(&app, &seen, "remote", None).unwrap();
+        till.set(3, "company", "Acme");
+        till.engine().sync().unwrap();
+        assert_eq!(till.remote_value(3, "company"), "\"Acme\"", "{trigger}");
+        assert_eq!(came_of_it(&app), [becomes], "{trigger}");
+    }
+}
+
+/// What was decided in a copy may have been carried out, and sent, by the till that it is a copy of.
+#[test]
+fn a_decision_that_waits_in_a_file_that_was_set_back_is_not_carried_out() {
+    let till = in_conflict(1);
+    let app = app(&till);
+    let (seen, _) = shown(&app, 1);
+    decides(&app, &seen, "local", None).unwrap();
+    let copy = till.folder.path().join("copy.db");
+    till.store().backup(&copy).unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(1, "phone"), "\"ours\"");
+    drop(app);
+    for suffix in ["-wal", "-shm"] {
+        _ = std::fs::remove_file(format!("{}{suffix}", till.path.display()));
+    }
+    std::fs::copy(&copy, &till.path).unwrap();
+    till.engine().sync().unwrap();
+    let app = self::app(&till);
+    assert_eq!(came_of_it(&app), ["refused"]);
+}
