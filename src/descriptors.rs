@@ -20,7 +20,7 @@
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    FileId, file_id, is_deleted, is_held_by_others, is_open_here, is_open_more_than_once, names,
+    FileId, file_id, is_any_deleted, is_held_by_others, is_open_here, is_open_more_than_once, names,
 };
 
 use std::ffi::{CString, c_void};
@@ -130,7 +130,7 @@ pub(crate) fn names(_: &std::fs::Metadata) -> u64 {
 
 /// A file that is open cannot be deleted here.
 #[cfg(not(unix))]
-pub(crate) fn is_deleted(_: &std::path::Path) -> bool {
+pub(crate) fn is_any_deleted(_: &[std::path::PathBuf]) -> bool {
     false
 }
 
@@ -205,11 +205,11 @@ mod unix {
     }
 
     /// Whether our SQLite has this file open although it was deleted. Known on Linux only, where a descriptor tells its name.
-    pub(crate) fn is_deleted(file: &Path) -> bool {
-        let name = format!("{} (deleted)", file.display());
+    pub(crate) fn is_any_deleted(files: &[PathBuf]) -> bool {
+        let names: Vec<String> = files.iter().map(|file| format!("{} (deleted)", file.display())).collect();
         ours().keys().any(|fd| {
             std::fs::read_link(format!("/proc/self/fd/{fd}"))
-                .is_ok_and(|to| to.as_os_str().as_encoded_bytes() == name.as_bytes())
+                .is_ok_and(|to| names.iter().any(|name| to.as_os_str().as_encoded_bytes() == name.as_bytes()))
         })
     }
 

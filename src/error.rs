@@ -450,7 +450,7 @@ impl Error {
             }
             Failure::LogGone(_) => {
                 "a second SQLite of this process has opened and closed the file (see docs/embedding.md), or somebody has deleted the \
-                 log by hand. Nothing is written any more: end this program and start it again"
+                 log or its index (-wal, -shm) by hand. Nothing is written any more: end this program and start it again"
             }
             Failure::Key(_) => "see docs/operations.md for what may be a key, and where it may be kept",
             Failure::Keyring(_) => "unlock the keyring, or keep the key in a file or the environment",

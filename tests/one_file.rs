@@ -457,3 +457,56 @@ fn a_name_to_which_what_lies_beside_does_not_fit_leaves_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     assert!(tillsync::Store::open(folder.path().join("n".repeat(247))).is_ok());
 }
+
+/// Somebody deletes the index of the log under a worker: who opens the file next makes another one, and neither sees the other's locks.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_index_of_the_log_that_was_deleted_is_found_out_and_what_was_edited_is_there() {
+    let till = common::till(20);
+    let mut engine = till.engine();
+    engine.sync().unwrap();
+    std::fs::remove_file(format!("{}-shm", till.path.display())).unwrap();
+    let edited = till.command(["edit", "3", "phone=555-0142"]).output().unwrap();
+    assert!(edited.status.success());
+    assert_eq!(engine.sync().unwrap_err().code(), "log_gone");
+    drop(engine);
+    let there = till.command(["show", "3"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&there.stdout).contains("555-0142"), "{there:?}");
+}
+
+/// A worker goes on with the file that it opened: of the one that took its place it is none, and a log that lies at a backup's name is not its own.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_worker_of_the_file_that_was_here_before_keeps_this_one_in_no_step() {
+    let till = common::till(20);
+    let other = till.folder.path().join("other.db");
+    till.store().backup(&other).unwrap();
+    let engine = till.engine();
+    let options = tillsync::SyncerOptions { full_every: None, ..tillsync::SyncerOptions::default() };
+    let (syncer, _events) = tillsync::Syncer::start(engine, options).unwrap();
+    let doctor = || {
+        let checks: serde_json::Value =
+            serde_json::from_slice(&till.command(["doctor"]).output().unwrap().stdout).unwrap();
+        let worker = checks["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|check| check["name"] == "worker")
+            .unwrap()
+            .clone();
+        worker["ok"].as_bool().unwrap_or_else(|| panic!("{worker}"))
+    };
+    assert!(doctor());
+    std::fs::rename(&other, &till.path).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        _ = std::fs::rename(
+            format!("{}{suffix}", till.path.display()),
+            format!("{}{suffix}", other.display()),
+        );
+    }
+    let by = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while doctor() {
+        assert!(std::time::Instant::now() < by, "nobody finds out");
+    }
+    drop(syncer);
+}

@@ -365,6 +365,12 @@ fn holds(name: &'static str, holder: tillsync::Result<Option<Holder>>, nobody: &
             format!("{detail}, and was stopped from outside: nothing is sent until it goes on or ends");
         return Check::bad(name, Exit::Attention, advice);
     }
+    if holder.is_elsewhere {
+        let advice = format!(
+            "{detail}, and works on another file, which was at this path before: end it, and another takes over"
+        );
+        return Check::bad(name, Exit::Attention, advice);
+    }
     match holder.is_working() {
         true => Check::good(name, detail),
         false => {

@@ -88,8 +88,11 @@ fn into_wal(path: &Path, key: Option<&Key>) -> Result<()> {
 /// on the way leaves that; nobody can tell whose it is, and so it is in the way until a person removes it.
 fn make(path: &Path, copy: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
     let path = &open::plain_path(path)?;
-    if path.symlink_metadata().is_ok() {
-        return Err(is_there(path));
+    // A log that lies there would be taken for the copy's.
+    for name in ["", "-journal", "-wal", "-shm"].map(|suffix| open::with_suffix(path, suffix)) {
+        if name.symlink_metadata().is_ok() {
+            return Err(is_there(&name));
+        }
     }
     let part = &open::with_suffix(path, ".part");
     if let Some(left) = ["", "-journal", "-wal", "-shm"]

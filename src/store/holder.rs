@@ -41,6 +41,8 @@ pub struct Holder {
     pub seen_at: Option<DateTime<Utc>>,
     /// Whether it holds the right to sync besides, or may: then it says nothing meanwhile.
     is_busy: bool,
+    /// It has another file open than the one that is at this path now. False where the system does not tell.
+    pub is_elsewhere: bool,
 }
 
 /// What the file of a lock says.
@@ -51,9 +53,9 @@ struct Written {
 }
 
 impl Holder {
-    /// Whether it goes on: it was not stopped, and does not hang.
+    /// Whether it goes on: it was not stopped, does not hang, and has this very file open.
     pub fn is_working(&self) -> bool {
-        !self.is_stopped && (self.is_busy || !self.is_silent())
+        !self.is_stopped && !self.is_elsewhere && (self.is_busy || !self.is_silent())
     }
 
     fn is_silent(&self) -> bool {
@@ -143,7 +145,8 @@ impl Store {
         let Some(worker) = Holder::of(&beside(&self.path, WORKER))? else { return Ok(None) };
         let syncs = self.sync_holder()?;
         let is_busy = syncs.is_some_and(|syncs| syncs.pid.is_none() || syncs.pid == worker.pid);
-        Ok(Some(Holder { is_busy, ..worker }))
+        let is_elsewhere = worker.pid.is_some_and(|pid| system::has_another(pid, &self.path));
+        Ok(Some(Holder { is_busy, is_elsewhere, ..worker }))
     }
 
     /// Who holds SQLite's right to write at this moment, where the system tells; none: nobody, or it does not.
@@ -198,6 +201,16 @@ mod system {
             Err(_) => true,
             Ok(list) => list.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == file)),
         }
+    }
+
+    /// Whether none of its descriptors leads to this file. Not by name: a process may see another tree of folders.
+    pub(super) fn has_another(pid: u32, file: &Path) -> bool {
+        let Ok(file) = file.metadata() else { return false };
+        let is_it = |fd: &std::fs::DirEntry| {
+            std::fs::metadata(fd.path())
+                .is_ok_and(|open| (open.dev(), open.ino()) == (file.dev(), file.ino()))
+        };
+        std::fs::read_dir(format!("/proc/{pid}/fd")).is_ok_and(|list| !list.flatten().any(|fd| is_it(&fd)))
     }
 
     /// A line of `/proc/locks`: `1: POSIX  ADVISORY  WRITE 3568 fd:00:2531452 120 120`.
@@ -263,6 +276,10 @@ mod system {
 
     pub(super) fn program(_: u32) -> Option<String> {
         None
+    }
+
+    pub(super) fn has_another(_: u32, _: &Path) -> bool {
+        false
     }
 
     pub(super) fn is_stopped(_: u32) -> bool {
