@@ -38,6 +38,11 @@ impl Steps {
                 false
             }
         };
+        // An app's own SQLite may be built without it; the call would be none.
+        let is_left_out = "SELECT sqlite_compileoption_used('OMIT_PROGRESS_CALLBACK')";
+        if connection.query_row(is_left_out, [], |row| row.get(0)).unwrap_or(false) {
+            return Ok(Steps(left));
+        }
         connection.progress_handler(i32::try_from(EVERY).unwrap_or(i32::MAX), Some(goes_too_far))?;
         Ok(Steps(left))
     }
