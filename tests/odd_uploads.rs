@@ -478,6 +478,18 @@ fn what_the_store_said_yes_to_and_does_not_have_waits_for_a_person() {
 }
 
 #[test]
+fn a_reading_that_is_newer_than_the_yes_is_news_however_soon_it_comes() {
+    let till = with_a_size();
+    let odd = tells_the_phone(&till, |_, _| {});
+    sync(&over(&till, &odd));
+    // The store's times are whole seconds.
+    std::thread::sleep(Duration::from_millis(1_100));
+    till.office(1, json!({"company": "New"}));
+    assert_eq!(sync(&till).rejected, 1);
+    assert_eq!((till.local(1, "company"), till.local(1, "form_fields")), ("\"New\"".into(), form("L")));
+}
+
+#[test]
 fn a_newer_edit_of_what_was_not_shown_and_did_not_land_is_sent() {
     let till = with_a_size();
     sync(&over(&till, &tells_the_phone(&till, |_, _| {})));

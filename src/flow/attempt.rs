@@ -116,12 +116,15 @@ impl Dirty {
     }
 
     /// Whether a reading shows what the store said yes to a moment ago as it was before: it lags, or nothing landed. Another
-    /// moment tells.
+    /// moment tells. One that bears a newer time than what is known does not lag behind it, and is news.
     pub fn may_show_too_little(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> bool {
-        let accepted = self.attempts.iter().filter(|attempt| attempt.is_accepted);
-        accepted.into_iter().any(|attempt| {
+        let known = self.base.as_ref().and_then(|base| modified_at(&base.attributes().ok()?));
+        let read = modified_at(told);
+        self.attempts.iter().filter(|attempt| attempt.is_accepted).any(|attempt| {
             let is_young = (now - attempt.flight.applied_by).abs() < MAY_LAG;
-            is_young && told.tells(attempt.field) && told.get(attempt.field) == attempt.base
+            let is_newer = read.is_some() && read > known.or(attempt.modified);
+            let is_as_before = told.tells(attempt.field) && told.get(attempt.field) == attempt.base;
+            is_young && !is_newer && is_as_before
         })
     }
 

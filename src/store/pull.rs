@@ -494,8 +494,7 @@ fn take(
     match &known {
         _ if is_edited => {
             if let Some(dirty) = dirty::load(transaction, id)? {
-                // One that is newer than that answer does not lag.
-                if !reading.is_newer && dirty.may_show_too_little(attributes, now) {
+                if dirty.may_show_too_little(attributes, now) {
                     older.borrow_mut().is_truth(id, body, now);
                     return Ok(News::Nothing);
                 }
