@@ -412,7 +412,7 @@ fn two_workers_are_never_both_at_work_also_when_their_lock_was_removed() {
 
 #[test]
 fn a_sync_whose_lock_was_removed_writes_nothing_more() {
-    let till = Till::new(sandbox(600));
+    let till = Till::new(sandbox(5_000));
     let lock = beside(&till.path, "-sync");
     let mut engine = till.engine().on_event(move |event| {
         if matches!(event, Event::Progress(_)) {
@@ -421,7 +421,7 @@ fn a_sync_whose_lock_was_removed_writes_nothing_more() {
     });
     let failed = engine.pull(Extent::Full).unwrap_err();
     assert_eq!((failed.code(), failed.is_database(), failed.can_retry()), ("lock_gone", true, true));
-    assert!(till.store().status().unwrap().snapshot_customers < 600);
+    assert!(till.store().status().unwrap().snapshot_customers < 5_000);
     drop(engine);
     assert!(till.engine().pull(Extent::Full).unwrap().complete);
 }
