@@ -27,7 +27,7 @@ till.execute("CREATE TABLE IF NOT EXISTS my_sale (id INTEGER PRIMARY KEY, custom
 till.execute("BEGIN")
 till.execute("UPDATE edit_context SET author = 'ana', label = 'sale 1042'")
 till.execute("UPDATE customer SET phone = ?, notes = ? WHERE id = ?", ("+34 600 100 200", "paga en efectivo, señor 日本", 1))
-till.execute("INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (?, ?)", (1, "-12.50"))
+till.execute("INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (?, ?)", (1, "12.50"))
 till.execute("INSERT INTO my_sale (customer_id, total) VALUES (1, '12.50')")
 till.execute("UPDATE edit_context SET author = NULL, label = NULL")
 "#;
@@ -51,7 +51,7 @@ fn a_sale_and_its_edits_are_there_together_or_not_at_all() {
         edits,
         [["notes", "set", "ana"], ["phone", "set", "ana"], ["store_credit_amounts", "adjust", "ana"]]
     );
-    assert_eq!(rows[2].value, "\"-12.5\"");
+    assert_eq!(rows[2].value, "\"12.5\"");
 
     till.engine().sync().unwrap();
     assert_eq!(till.remote_value(1, "phone"), "\"+34 600 100 200\"");

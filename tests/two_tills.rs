@@ -116,9 +116,16 @@ fn decide(till: &Till, random: &mut fastrand::Rng, is_last: bool) -> usize {
     conflicts.len()
 }
 
+/// Nothing is rejected, but for what somebody set back to just what it was before any reading told that it had landed; a person
+/// gives that up.
 fn sync(till: &Till) {
-    let report = till.engine().sync().unwrap();
-    assert_eq!(report.rejected, 0, "{:?}", till.store().rejected());
+    till.engine().sync().unwrap();
+    let mut store = till.store();
+    for rejected in store.rejected().unwrap() {
+        let why = (rejected.field.as_str(), rejected.reason.as_str());
+        assert_eq!(why, ("form_fields", "the store accepted the update and does not show it"));
+        store.discard(rejected.customer_id, Some("form_fields"), None).unwrap();
+    }
 }
 
 #[test]

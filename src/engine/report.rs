@@ -144,11 +144,12 @@ impl Counts {
     }
 
     /// What was counted since then, by the names of the report.
-    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 12] {
+    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 13] {
         let of = |count: fn(&Counts) -> u64| count(self).saturating_sub(count(before));
         [
             ("pulled", of(|counts| counts.pulled)),
             ("deleted", of(|counts| counts.deleted)),
+            ("unbelieved", of(|counts| counts.unbelieved)),
             ("uploaded_customers", of(|counts| counts.uploaded.customers as u64)),
             ("uploaded_fields", of(|counts| counts.uploaded.fields as u64)),
             ("unchanged_customers", of(|counts| counts.unchanged_customers)),
@@ -169,7 +170,7 @@ impl<R: Remote> SyncEngine<R> {
         self.index_for_search()?;
         self.wipe_log()?;
         let (rejected, conflicts, held_up) = self.store.waiting()?;
-        spans::waiting(rejected, conflicts);
+        spans::waiting(rejected, conflicts, held_up);
         let counts = &self.counts;
         Ok(SyncReport {
             pulled: counts.pulled,

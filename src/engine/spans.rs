@@ -29,6 +29,8 @@ fn sync(kind: &'static str) -> Span {
         unchanged_customers = Empty,
         rejected = Empty,
         conflicts = Empty,
+        held_up = Empty,
+        unbelieved = Empty,
         get = Empty,
         put = Empty,
         looks = Empty,
@@ -78,8 +80,9 @@ pub(super) fn upload(customers: u64) -> Span {
 }
 
 /// What waits for a person when the sync of the span at hand ends.
-pub(super) fn waiting(rejected: u64, conflicts: u64) {
-    Span::current().record("rejected", rejected).record("conflicts", conflicts);
+pub(super) fn waiting(rejected: u64, conflicts: u64, held_up: u64) {
+    let span = Span::current();
+    span.record("rejected", rejected).record("conflicts", conflicts).record("held_up", held_up);
 }
 
 impl<R: Remote> SyncEngine<R> {
