@@ -359,170 +359,15 @@ fn discard_without_customer(
     settle_without_customer(transaction, id, ended, is_meant, Utc::now())
 }
 
-// ---- decisions by SQL --------------------------------------------------------------------------------------------
-
-/// A decision that somebody wrote into the table.
-struct Asked {
-    id: i64,
-    seen: String,
-    keep: String,
-    value: Option<String>,
-    author: Option<String>,
-}
-
-/// Codes of errors that a trigger, an index or a reference of the app's may be the cause of.
-const OF_THE_APP: [&str; 6] = ["database", "torn_down", "unending", "ignored", "restless", "referenced"];
-
-/// What a decision is about.
-struct Seen {
-    kind: String,
-    id: i64,
-    customer_id: CustomerId,
-    field: String,
-}
-
-impl Store {
-    /// Carries out what was decided by SQL, through the table `decision`: a worker does so by itself as soon as it sees it, and
-    /// every sync before it begins. What has moved on since it was seen, or cannot be, is refused there, with the reason. Returns
-    /// how many were carried out.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn carry_out_decisions(&mut self) -> Result<usize> {
-        let (mut done, mut last) = (0, i64::MIN);
-        while let Some(asked) = self.next_decision(last)? {
-            last = asked.id;
-            let carried_out = self.engine_write(|transaction| {
-                let work = decide_as_asked(transaction, &asked);
-                work.and_then(|()| Ok(note_decision(transaction, asked.id, "done", None)?))
-            });
-            match carried_out {
-                Ok(()) => done += 1,
-                // Also what something of the app's does not let through: no sync waits for it.
-                Err(error) if !error.is_database() || OF_THE_APP.contains(&error.code()) => {
-                    let reason = error.to_string();
-                    self.engine_write(|transaction| {
-                        Ok(note_decision(transaction, asked.id, "refused", Some(&reason))?)
-                    })?;
-                }
-                Err(error) => return Err(error),
-            }
-            self.make_room();
-        }
-        Ok(done)
-    }
-
-    /// Behind one that was looked at, whether or not that could be noted.
-    fn next_decision(&self, after: i64) -> Result<Option<Asked>> {
-        let next = "SELECT id, seen, keep, value, author FROM decision INDEXED BY decision_waiting
-                    WHERE outcome IS NULL AND id > ?1 ORDER BY id LIMIT 1";
-        let read = |row: &SqlRow<'_>| {
-            let (id, seen, keep) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(Asked { id, seen, keep, value: row.get(3)?, author: row.get(4)? })
-        };
-        let asked = self
-            .connection
-            .prepare_cached(next)
-            .and_then(|mut next| next.query_row([after], read).optional());
-        asked.map_err(|e| self.error(e))
-    }
-}
-
-fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), Failed> {
-    let author = asked.author.as_deref();
-    let Some(seen) = still_seen(transaction, &asked.seen)? else {
-        return Err(Error::usage("what was seen had moved on, or was decided, by then").into());
-    };
-    let id = seen.customer_id;
-    let known = |dirty: Option<Dirty>| dirty.ok_or(Error::from(Failure::UnknownCustomer(id)));
-    match (seen.kind.as_str(), asked.keep.as_str()) {
-        ("conflict", "discard") => {
-            let dirty = known(dirty::load(transaction, id)?)?;
-            let mut plan = discard(&dirty, &Discarded::Subject(subject(id, &seen.field)?), None)?;
-            if seen.field == FieldId::STORE_CREDIT_AMOUNTS.name() {
-                // A payment that was refused is a row of its own.
-                plan.settle
-                    .retain(|one| dirty.op(one.seq).is_some_and(|op| op.outcome == Some(Outcome::Held)));
-            }
-            carry_out(transaction, &dirty, &plan, author, "discard")
-        }
-        ("conflict", keep) => {
-            let keep = match (keep, &asked.value) {
-                ("local", _) => Keep::Local,
-                ("remote", _) => Keep::Remote,
-                (_, value) => Keep::Value(value.clone().unwrap_or_default()),
-            };
-            let dirty = known(dirty::load_whole(transaction, id)?)?;
-            let plan = resolve(&dirty, &subject(id, &seen.field)?, &keep, None)?;
-            carry_out(transaction, &dirty, &plan, author, "resolve")
-        }
-        (_, "retry") => match free(transaction, id, Some(EditSeq(seen.id)))? {
-            0 => Err(no_row(EditSeq(seen.id), "was not refused, or has settled since").into()),
-            _ => Ok(()),
-        },
-        _ => {
-            let seq = EditSeq(seen.id);
-            let before = value_before(transaction, seq)?;
-            let dirty = known(dirty::load(transaction, id)?)?;
-            let plan = discard(&dirty, &Discarded::Row { seq, before }, None)?;
-            carry_out(transaction, &dirty, &plan, author, "discard")
-        }
-    }
-}
-
-/// What was seen, if it still is so.
-fn still_seen(transaction: &Transaction<'_>, seen: &str) -> rusqlite::Result<Option<Seen>> {
-    transaction
-        .prepare_cached(
-            "SELECT kind, id, customer_id, field
-             FROM to_decide
-             WHERE kind IS json_extract(?1, '$[0]') AND id IS json_extract(?1, '$[1]') AND seen IS ?1",
-        )?
-        .query_row([seen], |row| {
-            let (kind, id, customer) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(Seen { kind, id, customer_id: CustomerId(customer), field: row.get(3)? })
-        })
-        .optional()
-}
-
-/// Nothing of what was decided by SQL and waits is carried out.
-pub(super) fn refuse_all(transaction: &Transaction<'_>, reason: &str) -> rusqlite::Result<()> {
-    let waiting: Vec<i64> = transaction
-        .prepare_cached("SELECT id FROM decision WHERE outcome IS NULL")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    waiting.into_iter().try_for_each(|id| note_decision(transaction, id, "refused", Some(reason)))
-}
-
-/// What was seen is a customer's: of it stays only which it was.
-fn note_decision(
-    transaction: &Transaction<'_>,
-    id: i64,
-    outcome: &str,
-    reason: Option<&str>,
-) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached(
-            "UPDATE decision
-             SET outcome = :outcome, reason = :reason, decided_at = :now, value = NULL,
-                 seen = json_array(json_extract(seen, '$[0]'), json_extract(seen, '$[1]'))
-             WHERE id = :id",
-        )?
-        .execute(
-            named_params! { ":id": id, ":outcome": outcome, ":reason": reason, ":now": stamp(Utc::now()) },
-        )?;
-    Ok(())
-}
-
 /// What a conflict's or a command's word means.
-fn subject(id: CustomerId, word: &str) -> Result<Subject> {
+pub(super) fn subject(id: CustomerId, word: &str) -> Result<Subject> {
     Subject::named(word).ok_or_else(|| {
         let problem = "is no attribute of a customer; one form field is named form_fields.NAME".to_owned();
         Failure::Undecidable(EditError { customer_id: id, field: word.to_owned(), problem }).into()
     })
 }
 
-fn carry_out(
+pub(super) fn carry_out(
     transaction: &Connection,
     dirty: &Dirty,
     plan: &CustomerPlan,
@@ -648,7 +493,7 @@ fn past_decision(transaction: &Transaction<'_>, conflict: i64) -> Result<(Custom
 
 // ---- rows --------------------------------------------------------------------------------------------------------
 
-fn no_row(seq: EditSeq, problem: &str) -> Error {
+pub(super) fn no_row(seq: EditSeq, problem: &str) -> Error {
     Error::usage(format!("the edit {seq} {problem}"))
 }
 
@@ -661,7 +506,7 @@ fn customer_of(connection: &Connection, seq: EditSeq) -> Result<CustomerId, Fail
 }
 
 /// What the unsettled edit of the same attribute before this one had set.
-fn value_before(connection: &Connection, seq: EditSeq) -> rusqlite::Result<Option<Value>> {
+pub(super) fn value_before(connection: &Connection, seq: EditSeq) -> rusqlite::Result<Option<Value>> {
     connection
         .prepare_cached(
             "SELECT field, value
@@ -696,7 +541,11 @@ fn balances_before(connection: &Connection, id: CustomerId) -> rusqlite::Result<
 }
 
 /// Frees refused edits of a customer. Returns how many fields those were.
-fn free(transaction: &Transaction<'_>, id: CustomerId, only: Option<EditSeq>) -> Result<usize, Failed> {
+pub(super) fn free(
+    transaction: &Transaction<'_>,
+    id: CustomerId,
+    only: Option<EditSeq>,
+) -> Result<usize, Failed> {
     let Some(dirty) = dirty::load(transaction, id)? else { return Ok(0) };
     let plan = retry(&dirty, only, &balances_before(transaction, id)?)?;
     let fields = fields_of(&dirty, &plan);

@@ -29,7 +29,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::apply::apply;
 use super::open::{beside, owner_only};
-use super::{Failed, Store, decide, dirty, edit, state};
+use super::{Failed, Store, decisions, dirty, edit, state};
 use crate::customer::{CustomerId, EditSeq, FieldId};
 use crate::error::Result;
 use crate::flow::{CustomerPlan, Notice, Op, Recovered, Rejection, Settlement};
@@ -127,7 +127,7 @@ impl Store {
             }
             state::write(transaction, TO_HOLD, Some(&edit::newest_edit(transaction)?.to_string()))?;
             // What was decided in it may have been carried out, and sent, since.
-            decide::refuse_all(transaction, PERHAPS_SENT)?;
+            decisions::refuse_all(transaction, PERHAPS_SENT)?;
             // Whatever was in this place before is behind from now on.
             let ahead = beside.filter(|life| life.line == file.line).map_or(0, |life| life.sent);
             let life = Life { sent: file.sent.max(ahead), ..file }.moved_on();

@@ -20,7 +20,7 @@
 //! | `steps` | a bound on what a trigger of the app's may go on for |
 //! | `unlock`, `rekey` | the key of an encrypted file; another one |
 //! | `query` | SQL of an app that has no SQLite of its own |
-//! | `decide` | what a person decides: conflicts and rejected edits |
+//! | `decide`, `decisions` | what a person decides: conflicts and rejected edits; by SQL |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
 //! | `beneath` | what a trigger edits where the engine writes |
 //! | `schema` | the triggers and views, made from the table of fields; migrations |
@@ -39,6 +39,7 @@ mod backup;
 mod batch;
 mod beneath;
 mod decide;
+mod decisions;
 mod dirty;
 mod edit;
 mod floor;
