@@ -55,7 +55,14 @@ fn remove_what_was_begun(copy: &std::path::Path) {
 fn what_lies_where_a_backup_would_be_made_is_somebody_s_and_stays() {
     let till = till(3);
     let copy = till.folder.path().join("copy.db");
-    for left in ["copy.db.part", "copy.db.part-journal", "copy.db.part-wal"] {
+    for left in [
+        "copy.db.part",
+        "copy.db.part-journal",
+        "copy.db.part-wal",
+        "copy.db-journal",
+        "copy.db-wal",
+        "copy.db-shm",
+    ] {
         let left = till.folder.path().join(left);
         std::fs::write(&left, "mine").unwrap();
         let refused = till.store().backup(&copy).unwrap_err();

@@ -106,9 +106,10 @@ fn what_has_moved_on_since_it_was_seen_is_not_decided() {
     assert_eq!(till.local(2, "phone"), "\"theirs\"");
     // An edit that is newer than what was seen stands.
     decides(&app, &shown(&app, 1).0, "remote", None).unwrap();
-    till.set(1, "company", "Lima");
+    till.set(1, "phone", "newer");
     till.store().carry_out_decisions().unwrap();
-    assert_eq!(till.local(1, "company"), "\"Lima\"");
+    assert_eq!(till.local(1, "phone"), "\"newer\"");
+    assert_eq!(came_of_it(&app), ["refused", "done"]);
 }
 
 #[test]
@@ -197,6 +198,8 @@ fn a_decision_that_the_app_itself_refuses_stops_no_sync() {
         ("BEFORE UPDATE ON conflict BEGIN SELECT RAISE(ABORT, 'no'); END", "refused"),
         ("BEFORE UPDATE ON conflict BEGIN SELECT RAISE(IGNORE); END", "refused"),
         ("BEFORE UPDATE ON decision BEGIN SELECT RAISE(IGNORE); END", "waits"),
+        ("BEFORE UPDATE ON decision BEGIN SELECT RAISE(ABORT, 'no'); END", "waits"),
+        ("AFTER UPDATE ON decision BEGIN SELECT tell_the_screen(NEW.id); END", "waits"),
     ] {
         let till = in_conflict(1);
         let app = app(&till);
@@ -229,4 +232,43 @@ fn a_decision_that_waits_in_a_file_that_was_set_back_is_not_carried_out() {
     till.engine().sync().unwrap();
     let app = self::app(&till);
     assert_eq!(came_of_it(&app), ["refused"]);
+}
+
+/// A binding may write any bytes as text; nobody could read them afterwards.
+#[test]
+fn a_decision_is_text_and_so_is_the_name_of_who_allows_a_payment() {
+    let till = in_conflict(1);
+    let app = app(&till);
+    let (seen, _) = shown(&app, 1);
+    for (columns, values) in [
+        ("seen, keep, author", "?1, 'remote', CAST(x'416e64e9' AS TEXT)"),
+        ("seen, keep, value", "?1, 'value', CAST(x'ff' AS TEXT)"),
+    ] {
+        let refused =
+            app.execute(&format!("INSERT INTO decision ({columns}) VALUES ({values})"), [&seen]).unwrap_err();
+        assert!(refused.to_string().contains("tillsync refused: decision: "), "{refused}");
+    }
+    let allow = "INSERT INTO store_credit_override VALUES (1, '-100', CAST(x'ff' AS TEXT))";
+    let refused = app.execute(allow, []).unwrap_err().to_string();
+    assert!(refused.contains("allowed_by"), "{refused}");
+    assert!(till.store().carry_out_decisions().is_ok() && till.store().journal(None).is_ok());
+}
+
+#[test]
+fn old_decisions_go_with_the_rest_of_the_history() {
+    let till = in_conflict(1);
+    let app = app(&till);
+    let old = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 350)
+               INSERT INTO decision (seen, keep, outcome, decided_at)
+               SELECT json_array('conflict', i + 1000), 'remote', 'done', '2020-01-01T00:00:00.000Z' FROM n";
+    app.execute_batch("BEGIN; UPDATE engine_guard SET writing = 1; DROP TRIGGER decision_insert").unwrap();
+    app.execute(old, []).unwrap();
+    app.execute_batch("UPDATE engine_guard SET writing = 0; COMMIT").unwrap();
+    let keeps = "CREATE TRIGGER keeps BEFORE DELETE ON decision WHEN OLD.id = 7 BEGIN SELECT RAISE(ABORT, 'audit'); END";
+    app.execute_batch(keeps).unwrap();
+    let mut store = till.store();
+    assert_eq!(store.prune(chrono::Utc::now()).unwrap_err().code(), "kept");
+    assert_eq!(came_of_it(&app).len(), 1);
+    app.execute_batch("DROP TRIGGER keeps").unwrap();
+    assert_eq!(store.prune(chrono::Utc::now()).unwrap(), 1);
 }

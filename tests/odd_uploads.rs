@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use serde_json::json;
-use tillsync::sandbox::Sandbox;
+use tillsync::sandbox::{Behaviours, Sandbox, Undated};
 use tillsync::{Extent, Keep, SyncReport};
 
 /// A till over a line, with waits that are short.
@@ -97,7 +97,7 @@ fn a_refusal_is_split_at_once_unless_something_may_have_landed_that_must_not_be_
             is_refused.then(|| if is_first && is_html { Told::html(422) } else { nameless() })
         });
         let mut through = over(&till, &odd);
-        through.options.upload.grace_ms = 1_500;
+        through.options.upload.grace_ms = 5_000;
         edit_all(&till);
         if pays {
             till.adjust(2, "10");
@@ -106,7 +106,7 @@ fn a_refusal_is_split_at_once_unless_something_may_have_landed_that_must_not_be_
         let report = sync(&through);
         let took = began.elapsed();
         assert_eq!((report.uploaded_customers, report.rejected), (9, 1), "{report:?}");
-        assert_eq!(took >= Duration::from_millis(1_500), waits, "{took:?}, {pays} {is_html}");
+        assert_eq!(took >= Duration::from_millis(5_000), waits, "{took:?}, {pays} {is_html}");
     }
 }
 
@@ -548,6 +548,64 @@ fn a_payment_that_the_store_said_yes_to_and_does_not_have_is_held() {
     till.store().resolve(1, money, &Keep::Local, Some("bo")).unwrap();
     sync(&till);
     assert_eq!(till.remote_value(1, money), r#"[{"amount":60}]"#);
+}
+
+/// The history of what was sent may be gone when a reading tells that it did not land: what is on record waits all the same.
+#[test]
+fn what_did_not_land_is_told_also_when_its_history_was_pruned() {
+    let till = with_a_size();
+    sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
+    till.store().prune(chrono::Utc::now()).unwrap();
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    assert_eq!(sync(&till).rejected, 1);
+    // A row that somebody took out by other means stops nobody.
+    let till = with_a_size();
+    sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
+    till.store()
+        .connection()
+        .execute_batch("BEGIN; UPDATE engine_guard SET writing = 1; UPDATE journal SET engine_mark = 2; DELETE FROM journal; UPDATE engine_guard SET writing = 0; COMMIT")
+        .unwrap();
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    sync(&till);
+}
+
+/// Where nothing is dated, a look that shows what was there before a yes is no base, however soon it comes.
+#[test]
+fn no_payment_stands_on_a_look_that_is_not_believed() {
+    let till = till(3);
+    let money = "store_credit_amounts";
+    let behaviours = Behaviours { undated: Undated::StoreCredit, ..Behaviours::default() };
+    till.office(1, json!({money: [{"amount": 10}]}));
+    till.engine().pull(Extent::Full).unwrap();
+    till.sandbox.with_core(|core| core.set_behaviours(behaviours));
+    let odd = Odd::before(&till.sandbox).every(Kind::Put, |told| {
+        told.customer(1, |ana| _ = ana.as_object_mut().unwrap().remove(money));
+    });
+    let through = over(&till, &odd);
+    till.adjust(1, "5");
+    through.engine().push().unwrap();
+    till.office(1, json!({money: [{"amount": 10}]}));
+    till.adjust(1, "5");
+    _ = through.engine().push();
+    assert_ne!(till.remote_value(1, money), r#"[{"amount":20}]"#, "what was spent is given back");
+}
+
+/// A quota that is used up for long, told with an answer that went well, is a wait like any other.
+#[test]
+fn a_quota_that_is_used_up_for_long_is_told_as_that_and_waited_for() {
+    let till = till(3);
+    let odd = Odd::before(&till.sandbox).every(Kind::List, |told| {
+        told.header("X-Rate-Limit-Requests-Left", Some("0"));
+        told.header("X-Rate-Limit-Time-Reset-Ms", Some("200000"));
+        told.header("X-Rate-Limit-Time-Window-Ms", Some("200000"));
+    });
+    till.set(1, "phone", "555");
+    let through = over(&till, &odd);
+    let error = through.engine().sync().unwrap_err();
+    assert!(!error.to_string().contains("429") && error.to_string().contains("asks to wait for"), "{error}");
+    let asked = odd.asked().len();
+    assert!(through.engine().sync().is_err());
+    assert_eq!((odd.asked().len(), till.store().status().unwrap().throttled_until.is_some()), (asked, true));
 }
 
 // ---- waits -------------------------------------------------------------------------------------------------------

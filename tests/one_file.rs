@@ -474,16 +474,20 @@ fn an_index_of_the_log_that_was_deleted_is_found_out_and_what_was_edited_is_ther
     assert!(String::from_utf8_lossy(&there.stdout).contains("555-0142"), "{there:?}");
 }
 
-/// A worker goes on with the file that it opened: of the one that took its place it is none, and a log that lies at a backup's name is not its own.
+/// A worker goes on with the file that it opened: of the one that took its place it is none.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_worker_of_the_file_that_was_here_before_keeps_this_one_in_no_step() {
     let till = common::till(20);
     let other = till.folder.path().join("other.db");
     till.store().backup(&other).unwrap();
-    let engine = till.engine();
-    let options = tillsync::SyncerOptions { full_every: None, ..tillsync::SyncerOptions::default() };
-    let (syncer, _events) = tillsync::Syncer::start(engine, options).unwrap();
+    let mut command = till.command(["worker"]);
+    let mut worker =
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(worker.stdout.as_mut().unwrap()), &mut ready)
+        .unwrap();
+    assert!(ready.contains("ready"), "{ready}");
     let doctor = || {
         let checks: serde_json::Value =
             serde_json::from_slice(&till.command(["doctor"]).output().unwrap().stdout).unwrap();
@@ -508,5 +512,6 @@ fn a_worker_of_the_file_that_was_here_before_keeps_this_one_in_no_step() {
     while doctor() {
         assert!(std::time::Instant::now() < by, "nobody finds out");
     }
-    drop(syncer);
+    worker.kill().unwrap();
+    worker.wait().unwrap();
 }

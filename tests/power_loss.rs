@@ -201,7 +201,7 @@ fn left_within_the_second(store: &mut Store, customer_id: i64) -> bool {
                   WHERE customer_id = ?1 AND field = 'store_credit_amounts'
                   ORDER BY id DESC";
     let apart_s = store.connection().query_row(newest, [customer_id], |row| row.get::<_, f64>(0));
-    apart_s.is_ok_and(|apart_s| apart_s < 2.1)
+    apart_s.is_ok_and(|apart_s| (-2.1..2.1).contains(&apart_s))
 }
 
 fn options() -> SyncOptions {

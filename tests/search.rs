@@ -194,3 +194,20 @@ fn who_is_forgotten_is_not_left_in_the_index() {
         assert!(!text.contains("kanarien"), "{}", file.display());
     }
 }
+
+/// A tool may empty SQLite's own counters: the index goes by the journal then.
+#[test]
+fn an_index_comes_to_its_end_where_sqlite_does_not_count() {
+    for is_searched_before in [true, false] {
+        let till = till(60);
+        if is_searched_before {
+            find(&till, "x");
+            till.engine().sync().unwrap();
+        }
+        till.set(1, "last_name", "Quagga");
+        till.store().connection().execute_batch("DELETE FROM sqlite_sequence").unwrap();
+        check(&till, "quagga", &[1]);
+        till.engine().sync().unwrap();
+        check(&till, "quagga", &[1]);
+    }
+}

@@ -154,12 +154,18 @@ fn the_token_is_in_nothing_that_is_kept_or_told() {
                 }
                 _ => format!("<html>X-Auth-Token: {token} is {}", token.replace('-', "%2D")),
             };
+            let (met, seen) = std::sync::mpsc::channel();
             let odd = Odd::before(&till.sandbox).before_store(move |asked| {
-                (asked.is_put() == is_update).then(|| Told::text(status, "text/html", &text))
+                (asked.is_put() == is_update).then(|| {
+                    _ = met.send(());
+                    Told::text(status, "text/html", &text)
+                })
             });
             let kept = after_sync(&till, &odd);
             let status = format!("{status} to an update: {is_update}");
-            assert!(!kept.to_lowercase().contains(&token.to_lowercase()), "{status}: {kept}");
+            let kept = kept.to_lowercase();
+            assert!(!kept.contains(&token.to_lowercase()) && !kept.contains("%2dtoken"), "{status}: {kept}");
+            assert!(seen.try_recv().is_ok(), "{status}: nothing was told");
         }
     }
 }

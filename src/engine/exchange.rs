@@ -50,6 +50,7 @@ impl<R: Remote> SyncEngine<R> {
     pub(super) fn ask(&mut self, request: Request) -> Result<Asked> {
         let ready_ms = self.pacer.ready_at_ms(self.clock.now_ms());
         if let Some(failure) = self.options.upload.retry.refuse_wait(ready_ms, self.clock.now_ms()) {
+            self.note_throttle(ready_ms);
             return Err(failure.into());
         }
         self.sleep_until(ready_ms)?;

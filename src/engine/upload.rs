@@ -188,6 +188,10 @@ impl<R: Remote> SyncEngine<R> {
         if let Some(bytes) = run.machine.learned_bytes() {
             self.store.set_body_limit(bytes, self.clock.utc())?;
         }
+        let (ready_ms, now_ms) = (self.pacer.ready_at_ms(self.clock.now_ms()), self.clock.now_ms());
+        if self.options.upload.retry.refuse_wait(ready_ms, now_ms).is_some() {
+            self.note_throttle(ready_ms);
+        }
         run.machine.failure().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
@@ -498,6 +502,8 @@ impl<R: Remote> SyncEngine<R> {
         self.take_looked(&page, server_now)?;
         let mut lagging = self.store.outdated(&page.customers, server_now)?;
         lagging.extend(page.contradicted.iter().copied().filter(|id| ids.contains(id)));
+        // What was not believed is nobody's base, whatever its date.
+        lagging.extend(self.store.doubted()?.into_iter().filter(|id| ids.contains(id)));
         run.machine.lagging_look(&lagging, self.clock.now_ms());
         let shown: BTreeSet<CustomerId> = page.ids().into_iter().filter(|id| ids.contains(id)).collect();
         self.tick();

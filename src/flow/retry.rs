@@ -38,7 +38,7 @@ impl RetryOptions {
     /// Why it is enough, if the next request may leave only after more than the time that nothing need go well.
     pub(crate) fn refuse_wait(&self, ready_ms: u64, now_ms: u64) -> Option<Failure> {
         let wait_ms = ready_ms.saturating_sub(now_ms);
-        let last = format!("status 429: the store asks to wait for {} s", wait_ms.div_ceil(1_000));
+        let last = format!("its quota is used up, it asks to wait for {} s", wait_ms.div_ceil(1_000));
         (wait_ms > self.total_ms).then_some(Failure::Unavailable { tries: 1, last })
     }
 

@@ -84,7 +84,11 @@ pub(super) fn carry_out(
         op.map(|op| shorten(transaction, op)).transpose()?;
     }
     for settlement in plan.revived.iter().flat_map(|revived| &revived.settle) {
-        settle(transaction, settlement, now)?;
+        match settle(transaction, settlement, now) {
+            // Its row may be gone with its retention.
+            Err(Failed::Ignored) => refuse_ignored(0, transaction, "journal WHERE seq", settlement.seq.0)?,
+            settled => settled?,
+        }
     }
     for conflict in &plan.conflicts {
         write_conflict(transaction, plan.id, conflict, now)?;

@@ -6,7 +6,7 @@ use chrono::Utc;
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, named_params};
 
 use super::decide::{carry_out, free, no_row, subject, value_before};
-use super::{Failed, Store, dirty};
+use super::{Failed, Store, dirty, state};
 use crate::clock::stamp;
 use crate::customer::{CustomerId, EditSeq, FieldId};
 use crate::error::{Error, Failure, Result};
@@ -20,6 +20,11 @@ struct Asked {
     value: Option<String>,
     author: Option<String>,
 }
+
+/// The key of `state` with the newest decision of a file that was set back, or is a copy.
+const OF_BEFORE: &str = "decisions_of_before";
+const PERHAPS_DONE: &str = "this file was set back, or is a copy: it may have been carried out since, by it or by the other one. Look \
+                            again, and decide anew";
 
 /// Codes of errors that a trigger, an index or a reference of the app's may be the cause of.
 const OF_THE_APP: [&str; 6] = ["database", "torn_down", "unending", "ignored", "restless", "referenced"];
@@ -43,8 +48,13 @@ impl Store {
         let (mut done, mut last) = (0, i64::MIN);
         while let Some(asked) = self.next_decision(last)? {
             last = asked.id;
+            let of_before: Option<i64> = self.state(OF_BEFORE)?.and_then(|id| id.parse().ok());
+            let is_of_before = of_before.is_some_and(|newest| asked.id <= newest);
             let carried_out = self.engine_write(|transaction| {
-                let work = decide_as_asked(transaction, &asked);
+                let work = match is_of_before {
+                    true => Err(Error::usage(PERHAPS_DONE).into()),
+                    false => decide_as_asked(transaction, &asked),
+                };
                 work.and_then(|()| Ok(note_decision(transaction, asked.id, "done", None)?))
             });
             match carried_out {
@@ -52,9 +62,16 @@ impl Store {
                 // Also what something of the app's does not let through: no sync waits for it.
                 Err(error) if !error.is_database() || OF_THE_APP.contains(&error.code()) => {
                     let reason = error.to_string();
-                    self.engine_write(|transaction| {
+                    let noted = self.engine_write(|transaction| {
                         Ok(note_decision(transaction, asked.id, "refused", Some(&reason))?)
-                    })?;
+                    });
+                    match noted {
+                        // It waits, and is looked at again.
+                        Err(error) if OF_THE_APP.contains(&error.code()) => {
+                            tracing::warn!(%error, decision = asked.id, "what became of a decision cannot be noted");
+                        }
+                        noted => noted?,
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -68,8 +85,13 @@ impl Store {
         let next = "SELECT id, seen, keep, value, author FROM decision INDEXED BY decision_waiting
                     WHERE outcome IS NULL AND id > ?1 ORDER BY id LIMIT 1";
         let read = |row: &SqlRow<'_>| {
-            let (id, seen, keep) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(Asked { id, seen, keep, value: row.get(3)?, author: row.get(4)? })
+            // Whatever bytes somebody wrote: a decision that cannot be read is refused like one that says nothing.
+            let text = |place: usize| -> rusqlite::Result<Option<String>> {
+                let text = row.get_ref(place)?.as_bytes_or_null();
+                Ok(text.ok().flatten().map(|text| String::from_utf8_lossy(text).into_owned()))
+            };
+            let (seen, keep) = (text(1)?.unwrap_or_default(), text(2)?.unwrap_or_default());
+            Ok(Asked { id: row.get(0)?, seen, keep, value: text(3)?, author: text(4)? })
         };
         let asked = self
             .connection
@@ -136,13 +158,12 @@ fn still_seen(transaction: &Transaction<'_>, seen: &str) -> rusqlite::Result<Opt
         .optional()
 }
 
-/// Nothing of what was decided by SQL and waits is carried out.
-pub(super) fn refuse_all(transaction: &Transaction<'_>, reason: &str) -> rusqlite::Result<()> {
-    let waiting: Vec<i64> = transaction
-        .prepare_cached("SELECT id FROM decision WHERE outcome IS NULL")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    waiting.into_iter().try_for_each(|id| note_decision(transaction, id, "refused", Some(reason)))
+/// Nothing of what was decided by SQL until now, and waits, is carried out any more.
+pub(super) fn forget_waiting(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let newest: i64 = transaction
+        .prepare_cached("SELECT coalesce(max(id), 0) FROM decision")?
+        .query_row([], |row| row.get(0))?;
+    state::write(transaction, OF_BEFORE, Some(&newest.to_string()))
 }
 
 /// What was seen is a customer's: of it stays only which it was.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use super::open::{SYNC, WORKER, beside};
 use crate::clock::stamp;
+use crate::descriptors::file_id;
 use crate::error::{Error, Result};
 
 /// A worker that has not looked at the file for so long, and does not sync, hangs.
@@ -41,7 +42,7 @@ pub struct Holder {
     pub seen_at: Option<DateTime<Utc>>,
     /// Whether it holds the right to sync besides, or may: then it says nothing meanwhile.
     is_busy: bool,
-    /// It has another file open than the one that is at this path now. False where the system does not tell.
+    /// It took that for another file than the one that is at this path now. False where the system does not tell files apart.
     pub is_elsewhere: bool,
 }
 
@@ -50,6 +51,9 @@ pub struct Holder {
 struct Written {
     pid: u32,
     since: String,
+    /// The file that it is about: see [`identity`].
+    #[serde(default)]
+    file: Option<String>,
 }
 
 impl Holder {
@@ -64,7 +68,8 @@ impl Holder {
     }
 
     /// Whoever holds the lock of this file now.
-    fn of(path: &Path) -> Result<Option<Holder>> {
+    fn of(database: &Path, suffix: &str) -> Result<Option<Holder>> {
+        let path = &beside(database, suffix);
         let mut file = match File::open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -83,7 +88,10 @@ impl Holder {
         let seen_at = file.metadata().and_then(|file| file.modified()).ok().map(DateTime::<Utc>::from);
         let holder = match written.filter(|written| system::is_alive(written.pid)) {
             Some(written) => {
-                Holder { since: since.map(|at| at.to_utc()), seen_at, ..Holder::process(written.pid) }
+                let now = identity(database);
+                let is_elsewhere = now.is_some() && written.file.is_some() && now != written.file;
+                let since = since.map(|at| at.to_utc());
+                Holder { since, seen_at, is_elsewhere, ..Holder::process(written.pid) }
             }
             None => system::flock(path).map(Holder::process).unwrap_or_default(),
         };
@@ -110,8 +118,8 @@ pub(super) fn is_lock(mut file: &File) -> bool {
 }
 
 /// Says in the file of a lock that this process has it. A lock is as good without.
-pub(super) fn sign(mut file: &File) {
-    let written = Written { pid: std::process::id(), since: stamp(Utc::now()) };
+pub(super) fn sign(mut file: &File, database: &Path) {
+    let written = Written { pid: std::process::id(), since: stamp(Utc::now()), file: identity(database) };
     let json = serde_json::to_string(&written).unwrap_or_default();
     let mut write = || {
         file.set_len(0)?;
@@ -121,6 +129,11 @@ pub(super) fn sign(mut file: &File) {
     if let Err(error) = write() {
         tracing::debug!(%error, "the lock does not say whose it is");
     }
+}
+
+/// Which file is at this path: by device and inode, where there are such.
+fn identity(database: &Path) -> Option<String> {
+    database.metadata().ok().map(|file| format!("{:?}", file_id(&file)))
 }
 
 /// Says in the file of a lock that its holder lives.
@@ -134,7 +147,7 @@ impl Store {
     /// # Errors
     /// When the lock's file cannot be read.
     pub fn sync_holder(&self) -> Result<Option<Holder>> {
-        Holder::of(&beside(&self.path, SYNC))
+        Holder::of(&self.path, SYNC)
     }
 
     /// Whose worker keeps this file in step; none: nobody's.
@@ -142,11 +155,10 @@ impl Store {
     /// # Errors
     /// When the lock's file cannot be read.
     pub fn worker_holder(&self) -> Result<Option<Holder>> {
-        let Some(worker) = Holder::of(&beside(&self.path, WORKER))? else { return Ok(None) };
+        let Some(worker) = Holder::of(&self.path, WORKER)? else { return Ok(None) };
         let syncs = self.sync_holder()?;
         let is_busy = syncs.is_some_and(|syncs| syncs.pid.is_none() || syncs.pid == worker.pid);
-        let is_elsewhere = worker.pid.is_some_and(|pid| system::has_another(pid, &self.path));
-        Ok(Some(Holder { is_busy, is_elsewhere, ..worker }))
+        Ok(Some(Holder { is_busy, ..worker }))
     }
 
     /// Who holds SQLite's right to write at this moment, where the system tells; none: nobody, or it does not.
@@ -201,16 +213,6 @@ mod system {
             Err(_) => true,
             Ok(list) => list.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == file)),
         }
-    }
-
-    /// Whether none of its descriptors leads to this file. Not by name: a process may see another tree of folders.
-    pub(super) fn has_another(pid: u32, file: &Path) -> bool {
-        let Ok(file) = file.metadata() else { return false };
-        let is_it = |fd: &std::fs::DirEntry| {
-            std::fs::metadata(fd.path())
-                .is_ok_and(|open| (open.dev(), open.ino()) == (file.dev(), file.ino()))
-        };
-        std::fs::read_dir(format!("/proc/{pid}/fd")).is_ok_and(|list| !list.flatten().any(|fd| is_it(&fd)))
     }
 
     /// A line of `/proc/locks`: `1: POSIX  ADVISORY  WRITE 3568 fd:00:2531452 120 120`.
@@ -276,10 +278,6 @@ mod system {
 
     pub(super) fn program(_: u32) -> Option<String> {
         None
-    }
-
-    pub(super) fn has_another(_: u32, _: &Path) -> bool {
-        false
     }
 
     pub(super) fn is_stopped(_: u32) -> bool {

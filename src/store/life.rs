@@ -25,20 +25,22 @@ use std::io::Write as _;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, Transaction};
 
 use super::apply::apply;
 use super::open::{beside, owner_only};
-use super::{Failed, Store, decisions, dirty, edit, state};
-use crate::customer::{CustomerId, EditSeq, FieldId};
+use super::{Failed, Store, decisions, dirty, state};
+use crate::customer::{CustomerId, FieldId};
 use crate::error::Result;
 use crate::flow::{CustomerPlan, Notice, Op, Recovered, Rejection, Settlement};
 
 /// Where a file lived, and how far it has come, in `state`.
 const HOME: &str = "home";
 const SO_FAR: &str = "life";
-/// Up to which row of the journal payments are to be held, of a file that was set back: until all of them are.
-const TO_HOLD: &str = "payments_to_hold";
+/// Before the number of a payment that is to be held, of a file that was set back: a key of `state` each, until it is.
+const TO_HOLD: &str = "payment_to_hold.";
+/// No key of those comes after this one.
+const BEHIND_TO_HOLD: &str = "payment_to_hold/";
 /// Behind the name of the file.
 pub(super) const LIFE: &str = "-life";
 
@@ -125,9 +127,9 @@ impl Store {
             if found == Found::Moved {
                 return Ok(Some(file.note(transaction)?));
             }
-            state::write(transaction, TO_HOLD, Some(&edit::newest_edit(transaction)?.to_string()))?;
+            note_to_hold(transaction)?;
             // What was decided in it may have been carried out, and sent, since.
-            decisions::refuse_all(transaction, PERHAPS_SENT)?;
+            decisions::forget_waiting(transaction)?;
             // Whatever was in this place before is behind from now on.
             let ahead = beside.filter(|life| life.line == file.line).map_or(0, |life| life.sent);
             let life = Life { sent: file.sent.max(ahead), ..file }.moved_on();
@@ -135,62 +137,59 @@ impl Store {
         })
     }
 
-    /// What something of the app's refused last time too.
+    /// Each payment that was waiting then is refused for itself, as the store refuses one; what something of the app's refused last
+    /// time too. A customer of whom that is not let be is not sent until it is.
     fn hold_what_is_due(&mut self, now: DateTime<Utc>) -> Result<Vec<Notice>> {
-        match self.state(TO_HOLD)?.and_then(|up_to| up_to.parse().ok()) {
-            Some(up_to) => self.hold_payments(EditSeq(up_to), now),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// Each payment up to there that waits is refused for itself, as the store refuses one. A customer of whom something of the app's
-    /// does not let that be is not sent until it does.
-    fn hold_payments(&mut self, up_to: EditSeq, now: DateTime<Utc>) -> Result<Vec<Notice>> {
-        let ids = self.engine_read(|transaction| Ok(with_payments(transaction, up_to)?))?;
+        let ids = self.engine_read(|transaction| Ok(to_hold(transaction)?))?;
         let held = self.in_small_parts(&ids, |transaction, apart, id, notices: &mut Vec<Notice>| {
-            let hold = || hold_payments_of(transaction, id, up_to, now);
+            let hold = || hold_payments_of(transaction, id, now);
             notices.extend(apart.outcomes(transaction, id, now, hold)?.into_iter().flatten());
-            Ok(())
-        })?;
-        self.engine_write(|transaction| {
-            if with_payments(transaction, up_to)?.is_empty() {
-                state::write(transaction, TO_HOLD, None)?;
-            }
             Ok(())
         })?;
         Ok(held.into_iter().flatten().collect())
     }
 }
 
-/// Customers with payments that wait, up to there.
-fn with_payments(connection: &Connection, up_to: EditSeq) -> rusqlite::Result<Vec<CustomerId>> {
-    let mut customers = connection.prepare_cached(
-        "SELECT DISTINCT customer_id
-         FROM journal
-         WHERE settled_at IS NULL AND outcome IS NULL AND op = 'adjust' AND seq <= ?1",
+/// Every payment that waits, whoever's.
+fn note_to_hold(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO state (key, value)
+         SELECT ?1 || seq, 'yes' FROM journal WHERE settled_at IS NULL AND outcome IS NULL AND op = 'adjust'",
+        [TO_HOLD],
     )?;
-    customers.query_map([up_to.0], |row| Ok(CustomerId(row.get(0)?)))?.collect()
+    Ok(())
 }
+
+/// Payments that are to be held, and their customers.
+const PAYMENTS_TO_HOLD: &str = "SELECT journal.customer_id, journal.seq
+     FROM state CROSS JOIN journal ON journal.seq = CAST(substr(state.key, length(?1) + 1) AS INTEGER)
+     WHERE state.key >= ?1 AND state.key < ?2 AND journal.settled_at IS NULL AND journal.outcome IS NULL";
 
 /// Customers of whom nothing is sent yet, because payments of theirs are to be held, and are not.
 pub(super) fn to_hold(connection: &Connection) -> rusqlite::Result<Vec<CustomerId>> {
-    let up_to: Option<i64> = connection
-        .prepare_cached("SELECT CAST(value AS INTEGER) FROM state WHERE key = ?1")?
-        .query_row([TO_HOLD], |row| row.get(0))
-        .optional()?;
-    up_to.map_or(Ok(Vec::new()), |up_to| with_payments(connection, EditSeq(up_to)))
+    let customers = format!("SELECT DISTINCT customer_id FROM ({PAYMENTS_TO_HOLD})");
+    let mut customers = connection.prepare_cached(&customers)?;
+    customers.query_map([TO_HOLD, BEHIND_TO_HOLD], |row| Ok(CustomerId(row.get(0)?)))?.collect()
 }
 
 fn hold_payments_of(
     transaction: &Transaction<'_>,
     id: CustomerId,
-    up_to: EditSeq,
     now: DateTime<Utc>,
 ) -> Result<Vec<Notice>, Failed> {
     let Some(dirty) = dirty::load(transaction, id)? else { return Ok(Vec::new()) };
-    let payments = dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS);
-    let is_meant = |op: &&Op| op.seq <= up_to && op.is_pending() && op.adjustment().is_some();
-    let settle = payments.filter(is_meant).map(|op| Settlement::new(op.seq, None)).collect();
+    let is_due = |op: &&Op| -> rusqlite::Result<bool> {
+        let key = format!("{TO_HOLD}{}", op.seq);
+        transaction.prepare_cached("SELECT 1 FROM state WHERE key = ?1")?.exists([key])
+    };
+    let mut settle = Vec::new();
+    let waits = |op: &&Op| op.is_pending() && op.adjustment().is_some();
+    for op in dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS).filter(waits) {
+        if is_due(&op)? {
+            settle.push(Settlement::new(op.seq, None));
+            state::write(transaction, &format!("{TO_HOLD}{}", op.seq), None)?;
+        }
+    }
     let mut held = Recovered { plan: CustomerPlan { settle, ..CustomerPlan::nothing(id) }, is_pending: true };
     let field = Some(FieldId::STORE_CREDIT_AMOUNTS);
     held.reject(&dirty, &Rejection { customer_id: id, field, words: PERHAPS_SENT.to_owned() })?;

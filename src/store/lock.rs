@@ -50,7 +50,7 @@ impl Lock {
             }
             let lock = Lock { file, path: path.clone() };
             if lock.is_there() {
-                holder::sign(&lock.file);
+                holder::sign(&lock.file, database);
                 return Ok(Some(lock));
             }
         }

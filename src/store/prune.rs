@@ -36,11 +36,13 @@ const NOTES: i32 = 40;
 const KEPT: &str = "history_kept";
 
 const OLD_EDITS: &str = "SELECT seq FROM journal INDEXED BY journal_settled_at
-     WHERE settled_at < ?1 AND seq <= ?3 LIMIT ?2 OFFSET ?4";
+     WHERE settled_at < ?1 AND seq <= ?3
+       AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.customer_id = journal.customer_id)
+     LIMIT ?2 OFFSET ?4";
 const OLD_CONFLICTS: &str = "SELECT id FROM conflict INDEXED BY conflict_resolved_at
      WHERE resolved_at < ?1 AND coalesce(seq, 0) <= ?3 LIMIT ?2 OFFSET ?4";
-const OLD_DECISIONS: &str = "DELETE FROM decision WHERE id IN (
-         SELECT id FROM decision INDEXED BY decision_decided_at WHERE decided_at < ?1 LIMIT ?2)";
+const OLD_DECISIONS: &str = "SELECT id FROM decision INDEXED BY decision_decided_at
+     WHERE decided_at < ?1 LIMIT ?2 OFFSET ?3";
 const EDITS_OF: &str = "SELECT seq FROM journal INDEXED BY journal_settled
      WHERE customer_id = ?1 AND settled_at IS NOT NULL LIMIT ?2 OFFSET ?3";
 const CONFLICTS_OF: &str = "SELECT id FROM conflict INDEXED BY conflict_decided
@@ -64,6 +66,7 @@ pub(crate) struct Pruned {
     /// Rows that something of the app's keeps: they are passed over from then on.
     edits_kept: usize,
     conflicts_kept: usize,
+    decisions_kept: usize,
     pub(crate) kept: Option<Kept>,
 }
 
@@ -96,9 +99,9 @@ impl Store {
     }
 
     fn unless_kept(&self, pruned: Pruned) -> Result<u64> {
-        let Pruned { removed, kept, edits_kept, conflicts_kept } = pruned;
+        let Pruned { removed, kept, edits_kept, conflicts_kept, decisions_kept } = pruned;
         let Some(Kept { error, cause }) = kept else { return Ok(removed) };
-        let rows = (edits_kept + conflicts_kept).max(1);
+        let rows = (edits_kept + conflicts_kept + decisions_kept).max(1);
         Err(Failure::Kept { path: self.path.clone(), removed, rows, cause, error }.into())
     }
 
@@ -142,17 +145,18 @@ impl Store {
             if !self.has_old(&before, up_to, &pruned)? {
                 break;
             }
-            let Pruned { removed, edits_kept, conflicts_kept, .. } = pruned;
+            let Pruned { removed, edits_kept, conflicts_kept, decisions_kept, .. } = pruned;
             let done = self.engine_note(|transaction| {
                 let began = Instant::now();
-                transaction.prepare_cached(OLD_DECISIONS)?.execute(params![before, AT_ONCE])?;
                 let old = ids(transaction, OLD_EDITS, params![before, AT_ONCE, up_to.0, edits_kept])?;
                 let edits = remove(transaction, &old, began, remove_edit)?;
                 if edits.looked_at == AT_ONCE || edits.looked_at < old.len() {
-                    return Ok((edits, Part::default()));
+                    return Ok([edits, Part::default(), Part::default()]);
                 }
                 let old = ids(transaction, OLD_CONFLICTS, params![before, AT_ONCE, up_to.0, conflicts_kept])?;
-                Ok((edits, remove(transaction, &old, began, remove_conflict)?))
+                let conflicts = remove(transaction, &old, began, remove_conflict)?;
+                let old = ids(transaction, OLD_DECISIONS, params![before, AT_ONCE, decisions_kept])?;
+                Ok([edits, conflicts, remove(transaction, &old, began, remove_decision)?])
             });
             let goes_on = pruned.goes_on(&self.connection, done).map_err(|failed| failed.at(&self.path))?;
             // A sync does not look for what goes behind all that is kept.
@@ -171,10 +175,13 @@ impl Store {
         self.engine_read(|transaction| {
             let is_any =
                 |sql, kept: usize| transaction.prepare_cached(sql)?.exists(params![before, 1, up_to.0, kept]);
-            let decision = "SELECT 1 FROM decision INDEXED BY decision_decided_at WHERE decided_at < ?1";
             Ok(is_any(OLD_EDITS, pruned.edits_kept)?
                 || is_any(OLD_CONFLICTS, pruned.conflicts_kept)?
-                || transaction.prepare_cached(decision)?.exists([before])?)
+                || transaction.prepare_cached(OLD_DECISIONS)?.exists(params![
+                    before,
+                    1,
+                    pruned.decisions_kept
+                ])?)
         })
     }
 
@@ -211,7 +218,7 @@ impl Store {
                     others.looked_at =
                         settle_without_customer(transaction, id, WITH_IT, |_| true, Utc::now())?;
                 }
-                Ok((edits, others))
+                Ok([edits, others, Part::default()])
             });
             let goes_on =
                 forgotten.goes_on(&self.connection, done).map_err(|failed| failed.at(&self.path))?;
@@ -230,9 +237,9 @@ impl Pruned {
     fn goes_on(
         &mut self,
         connection: &Connection,
-        done: Result<(Part, Part)>,
+        done: Result<[Part; 3]>,
     ) -> std::result::Result<bool, Failed> {
-        let (edits, conflicts) = match done {
+        let [edits, conflicts, decisions] = match done {
             Ok(parts) => parts,
             // That part is as it was, and would end so again.
             Err(error) => match error.torn_down() {
@@ -244,13 +251,15 @@ impl Pruned {
                 None => return Err(error.into()),
             },
         };
-        self.removed += edits.removed + conflicts.removed;
+        self.removed += edits.removed + conflicts.removed + decisions.removed;
         self.edits_kept += edits.kept;
         self.conflicts_kept += conflicts.kept;
-        if let (None, Some(words)) = (&self.kept, edits.words.or(conflicts.words)) {
+        self.decisions_kept += decisions.kept;
+        let looked_at = edits.looked_at + conflicts.looked_at + decisions.looked_at;
+        if let (None, Some(words)) = (&self.kept, edits.words.or(conflicts.words).or(decisions.words)) {
             self.kept = Some(Kept { cause: held_up::cause(connection, &words)?, error: words });
         }
-        Ok(edits.looked_at + conflicts.looked_at > 0)
+        Ok(looked_at > 0)
     }
 }
 
@@ -312,6 +321,10 @@ fn remove_edit(connection: &Connection, seq: i64) -> rusqlite::Result<usize> {
 
 fn remove_conflict(connection: &Connection, id: i64) -> rusqlite::Result<usize> {
     connection.prepare_cached("DELETE FROM conflict WHERE id = ?1")?.execute([id])
+}
+
+fn remove_decision(connection: &Connection, id: i64) -> rusqlite::Result<usize> {
+    connection.prepare_cached("DELETE FROM decision WHERE id = ?1")?.execute([id])
 }
 
 /// Nobody is forgotten who would come back with the next pull, or of whom anything is not done.

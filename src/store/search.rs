@@ -19,8 +19,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::open::look_again;
 use super::polite::LONG;
-use super::{Store, dirty, state};
-use crate::customer::{CustomerId, EditSeq, FieldId, Row, Value};
+use super::{Store, dirty, edit, state};
+use crate::customer::{CustomerId, FieldId, Row, Value};
 use crate::error::{Error, Result};
 
 /// Customers that were found.
@@ -203,9 +203,9 @@ fn index(transaction: &Connection, most: usize) -> rusqlite::Result<bool> {
     let seen = match last {
         Some((seq, id)) => {
             edited.push((seq, id));
-            EditSeq(seq)
+            seq
         }
-        None => newest(transaction)?,
+        None => edit::newest_edit(transaction)?,
     };
     note_all(transaction, edited.iter().map(|(_, id)| *id))?;
     state::write(transaction, THROUGH, Some(&seen.to_string()))?;
@@ -254,14 +254,9 @@ fn begin(transaction: &Connection) -> rusqlite::Result<i64> {
     transaction.execute(OVERWRITE, [])?;
     transaction.execute("DELETE FROM search_due", [])?;
     state::write(transaction, LISTED, Some(&i64::MIN.to_string()))?;
-    let newest = newest(transaction)?;
+    let newest = edit::newest_edit(transaction)?;
     state::write(transaction, THROUGH, Some(&newest.to_string()))?;
-    Ok(newest.0)
-}
-
-fn newest(connection: &Connection) -> rusqlite::Result<EditSeq> {
-    let newest = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0)";
-    connection.prepare_cached(newest)?.query_row([], |row| row.get(0)).map(EditSeq)
+    Ok(newest)
 }
 
 fn index_one(transaction: &Connection, id: CustomerId) -> rusqlite::Result<()> {

@@ -168,24 +168,30 @@ fn sum(amounts: &str) -> String {
 
 /// Both ways to pay: as anybody may, and as somebody allows by name.
 fn payments() -> String {
-    let way = |view, columns, nulls, and_who, allowed_by| {
+    let way = |view, columns, nulls, (who_is_text, and_who), allowed_by| {
         let places = [
             ("view", view),
             ("columns", columns),
             ("nulls", nulls),
+            ("who_is_text", who_is_text),
             ("and_who", and_who),
             ("allowed_by", allowed_by),
         ];
         fill(include_str!("sql/payment.sql").trim_end(), &places)
     };
-    let usual = way("store_credit_adjustment", "customer_id, amount", "NULL, NULL", "", "NULL");
+    let usual = way("store_credit_adjustment", "customer_id, amount", "NULL, NULL", ("", ""), "NULL");
     let allowed = way(
         "store_credit_override",
         "customer_id, amount, allowed_by",
         "NULL, NULL, NULL",
-        "
+        (
+            "
+    INSERT INTO check_text
+    SELECT NEW.customer_id, 'store_credit_override: allowed_by', 0, NULL, NEW.allowed_by WHERE NEW.allowed_by IS NOT NULL;",
+            "
         WHEN typeof(NEW.allowed_by) <> 'text' OR trim(NEW.allowed_by) = '' OR length(NEW.allowed_by) > 255
             THEN 'an override says who allows it: allowed_by, at most 255 characters'",
+        ),
         "NEW.allowed_by",
     );
     format!("{usual}\n\n{allowed}")

@@ -140,7 +140,7 @@ pub(in crate::store) fn foreign(connection: &Connection) -> rusqlite::Result<Vec
          WHERE (type = 'trigger'
                 OR type = 'index' AND (coalesce(upper(sql) LIKE 'CREATE UNIQUE%', 1) OR upper(sql) LIKE '%WHERE%'
                                        OR EXISTS (SELECT 1 FROM pragma_index_info(object.name) WHERE cid = -2)))
-           AND lower(tbl_name) IN ('customer', 'snapshot', 'journal', 'conflict', 'batch', 'batch_item', 'attempt', 'pending_password')
+           AND lower(tbl_name) IN ('customer', 'snapshot', 'journal', 'conflict', 'batch', 'batch_item', 'attempt', 'pending_password', 'decision')
          ORDER BY rowid",
     )?;
     let all = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -28,6 +28,8 @@ CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason
 
 CREATE TRIGGER decision_insert BEFORE INSERT ON decision
 BEGIN
+    INSERT INTO check_text SELECT NULL, 'decision: author', 0, NULL, NEW.author WHERE NEW.author IS NOT NULL;
+    INSERT INTO check_text SELECT NULL, 'decision: value', 0, NULL, NEW.value WHERE NEW.value IS NOT NULL;
     INSERT INTO refusal
     SELECT 'decision', CASE
         WHEN NEW.outcome IS NOT NULL OR NEW.reason IS NOT NULL OR NEW.decided_at IS NOT NULL

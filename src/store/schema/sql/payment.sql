@@ -6,7 +6,7 @@ BEGIN
     VALUES ('customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts', {not_journaled});
 END;
 CREATE TRIGGER {view}_insert INSTEAD OF INSERT ON {view}
-BEGIN
+BEGIN{who_is_text}
     INSERT INTO refusal
     SELECT 'customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts', CASE
         WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS NEW.customer_id) THEN 'no such customer in this file'{and_who}
