@@ -33,7 +33,8 @@ extern "C" {
  `options` is a JSON object, or null: `store_hash`, one of `access_token`, `access_token_env` (the name of an
  environment variable) and `access_token_file`, `api_url`, `author` (who edits, for the journal), `timeout_ms` (of one
  request; default 30000), `wait_ms` (for another sync of the same file to end; default 0), `create` (default true),
- `retention_days` (how long the journal keeps what has settled; default 400, 0: for ever),
+ `retention_days` (how long the journal keeps what has settled; default 400, 0: for ever), `proxy` (a URL, or `none`), `roots`
+ (`system`, `built-in`, or a file of PEM),
  `policies` (who decides when both sides changed an attribute: `{"default":"hold","fields":{"notes":"local"}}`, each
  `hold`, `local`, `remote` or `latest`). Reading and editing needs none of them. A file that is encrypted, or is to be,
  needs its key: one of `key`, `key_env` (the name of an environment variable), `key_file` and `key_keyring`
@@ -42,13 +43,14 @@ extern "C" {
  # Safety
  `path` and `options` are null, or point to a string that ends with a NUL.
  */
-uint64_t tillsync_open(const char *path, const char *options);
+uint64_t tillsync_open(const char *path,
+                       const char *options);
 
 /*
  Carries out a request and returns the answer, both JSON: `{"command":"edit","id":42,"fields":{"phone":"555"}}`.
 
- Commands and shapes are those of the command line's `--json`: edit, credit, show, find, diff, status, report, log, conflicts,
- resolve, undo, rejected, retry, discard, pull, push, sync, backup; and wait, sync_now, pause, resume, worker. See
+ Commands and shapes are those of the command line's `--json`: edit, credit, floor, show, find, diff, status, report, log,
+ conflicts, resolve, undo, rejected, retry, discard, pull, push, sync, backup, prune, forget; and wait, sync_now, pause, resume, worker. See
  docs/embedding.md. A failure is `{"error":{"code":…,"message":…,"hint":…}}`. Never null; give the answer back with
  `tillsync_free_string`.
 
