@@ -848,3 +848,61 @@ fn no_payment_is_computed_from_an_answer_that_contradicts_itself() {
     assert_eq!(till.local(3, "store_credit_amounts"), till.remote_value(3, "store_credit_amounts"));
     assert_eq!(odd.count(Kind::Put), 1);
 }
+
+// ---- a record that is no customer ----------------------------------------------------------------------------------
+
+/// The store tells another id of customer 7.
+fn of_seven(told: &mut Told, id: &Value) {
+    told.customer(7, |customer| customer["id"] = id.clone());
+}
+
+#[test]
+fn one_record_that_is_no_customer_is_named_and_stops_nobody_else() {
+    for id in [json!(7.0), json!("7"), json!(1_i64 << 40), json!(null)] {
+        let shown = id.clone();
+        let till = fresh(30);
+        let odd = Odd::before(&till.sandbox).answer(move |_, told| of_seven(told, &shown));
+        let through = till.through(&odd);
+        let report = changes(&through);
+        let why = report.incomplete.unwrap();
+        assert!(why.contains(&format!("has the id {id}")) && why.contains("number 7"), "{why}");
+        assert_eq!((report.pulled, cursor(&till)), (29, None), "{id}");
+        // The edits of others go out all the same.
+        till.set(3, "phone", "333");
+        let report = through.engine().sync().unwrap();
+        assert_eq!((report.uploaded_customers, report.incomplete.is_some()), (1, true), "{id}");
+        // It is as good as it gets: later pulls ask for what changed, and it is still said of a list of everybody.
+        assert!(cursor(&till).is_some(), "{id}");
+        assert_eq!((changes(&through).incomplete, full(&through).incomplete.is_some()), (None, true), "{id}");
+        odd.calm();
+        assert!(full(&till).complete);
+        assert_eq!(customers_of(&till), 30);
+    }
+}
+
+#[test]
+fn who_is_told_as_no_customer_is_neither_deleted_nor_sent_over() {
+    for id in [json!(7.0), json!(1_i64 << 40)] {
+        let till = filled(30);
+        company(&till, 7, "theirs");
+        let mut before = cursor(&till);
+        let odd = Odd::before(&till.sandbox).answer(move |_, told| of_seven(told, &id));
+        let mut through = till.through(&odd);
+        through.options.upload.grace_ms = 50;
+        assert!(changes(&through).incomplete.is_some());
+        assert_eq!(cursor(&till), before.take(), "what changed of it is not passed over");
+        till.adjust(7, "5");
+        till.adjust(3, "5");
+        let report = through.engine().sync().unwrap();
+        assert_eq!((report.uploaded_customers, report.conflicts), (1, 0));
+        for _ in 0..2 {
+            let report = full(&through);
+            assert_eq!((report.deleted, report.incomplete.is_some()), (0, true));
+        }
+        odd.calm();
+        assert_eq!(till.engine().sync().unwrap().uploaded_customers, 1);
+        assert_eq!(till.local(7, "store_credit_amounts"), till.remote_value(7, "store_credit_amounts"));
+        till.engine().pull(Extent::Full).unwrap();
+        assert_eq!(till.local(7, "company"), r#""theirs""#);
+    }
+}

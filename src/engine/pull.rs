@@ -72,7 +72,8 @@ struct Trust {
 enum Listed {
     Whole,
     /// Without a word: that is an empty list; or whole with what an earlier pull had read of it. It makes no snapshot fresh.
-    NotOfNow,
+    /// Or it lists what is no customer, as the one before did.
+    NotOfNow(Option<String>),
     /// Not whole, and why.
     NotWhole(String),
     /// It goes on from here another time.
@@ -116,7 +117,8 @@ impl<R: Remote> SyncEngine<R> {
         self.bases.doubted(self.store.doubted()?);
         match listed {
             Listed::Whole => self.bases.pulled(began),
-            Listed::NotOfNow | Listed::Part => {}
+            Listed::NotOfNow(unread) => self.counts.incomplete = unread,
+            Listed::Part => {}
             Listed::NotWhole(why) => {
                 tracing::warn!(why, "the store's list was not whole");
                 self.counts.incomplete = Some(why);
@@ -187,7 +189,7 @@ impl<R: Remote> SyncEngine<R> {
         let known = pulling.clock.map_or(known, |heard| known.hear(heard));
         self.store.end_pull(pulling.is_full, cursor, &known, self.clock.utc())?;
         let is_of_now = is_whole && pulling.machine.is_told() && !pulling.is_resumed;
-        Ok(if is_of_now { Listed::Whole } else { Listed::NotOfNow })
+        Ok(if is_of_now { Listed::Whole } else { Listed::NotOfNow(pulling.machine.unread()) })
     }
 
     /// None: it is enough for now.

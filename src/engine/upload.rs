@@ -455,6 +455,7 @@ impl<R: Remote> SyncEngine<R> {
         mut page: Page<'_>,
         server_now: Option<DateTime<Utc>>,
     ) -> Result<()> {
+        page.leave_open(ids);
         if self.is_silent(run, ticket, ids, &page, |ids| Errand::ReadBack { ids, asked })? {
             return Ok(());
         }
@@ -492,9 +493,10 @@ impl<R: Remote> SyncEngine<R> {
         run: &mut Run,
         ticket: Ticket,
         (ids, asked): (&[CustomerId], BaseTime),
-        page: Page<'_>,
+        mut page: Page<'_>,
         server_now: Option<DateTime<Utc>>,
     ) -> Result<()> {
+        page.leave_open(ids);
         if self.is_silent(run, ticket, ids, &page, |ids| Errand::Look { ids, asked })? {
             return Ok(());
         }

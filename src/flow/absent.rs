@@ -35,7 +35,9 @@ pub enum Silence {
 pub fn silence(asked: &[CustomerId], company: &[CustomerId], page: &Page<'_>) -> Silence {
     let shown = page.ids();
     let of_asked = asked.iter().filter(|id| shown.contains(id)).count();
-    let is_whole = page.next().is_none() && page.total.is_none_or(|total| total == shown.len() as u64);
+    let is_whole = page.unread.is_empty()
+        && page.next().is_none()
+        && page.total.is_none_or(|total| total == shown.len() as u64);
     let is_alive = !shown.is_empty() || (company.is_empty() && asked.len() == 1);
     let is_in_company = company.iter().all(|id| shown.contains(id));
     let is_about_them = !shows_strangers(&shown, asked, company);

@@ -76,6 +76,8 @@ pub struct Page<'a> {
     pub customers: Vec<(Attributes<'a>, &'a str)>,
     /// Customers of whom it tells two things at once, and so nothing but that they are there.
     pub contradicted: BTreeSet<CustomerId>,
+    /// What in it is no customer: its id as told, its place on the page, and why.
+    pub unread: Vec<String>,
     /// The cursor behind the page, if the server tells one. Some tell it of the last page too.
     pub cursor: Option<String>,
     /// Whether there is a page after it, as far as this one says.
@@ -102,6 +104,7 @@ impl Page<'_> {
         Page {
             customers: Vec::new(),
             contradicted: BTreeSet::new(),
+            unread: Vec::new(),
             cursor: None,
             more: More::Untold,
             total: None,
@@ -122,7 +125,15 @@ impl Page<'_> {
 
     /// How many are in it.
     pub fn len(&self) -> usize {
-        self.customers.len() + self.contradicted.len()
+        self.customers.len() + self.contradicted.len() + self.unread.len()
+    }
+
+    /// What cannot be read in an answer by id may be any of those `asked` for whom it does not show: of them it tells nothing.
+    pub fn leave_open(&mut self, asked: &[CustomerId]) {
+        if !self.unread.is_empty() {
+            let shown = self.ids();
+            self.contradicted.extend(asked.iter().filter(|id| !shown.contains(id)));
+        }
     }
 
     /// Whether nobody is.
@@ -303,6 +314,9 @@ fn refused(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict {
 
 // ---- the server's words ------------------------------------------------------------------------------------------
 
+/// The first characters of an id that is none.
+const ID_CHARS: usize = 40;
+
 /// The first bytes of a body that go into an error.
 const EXCERPT_CHARS: usize = 120;
 
@@ -377,15 +391,28 @@ fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
 fn page(body: &[u8]) -> Result<Page<'_>, String> {
     let listed: Listed<'_> =
         serde_json::from_slice(body).map_err(|e| unreadable(body, &e, &Secrets::default()))?;
-    let customers = listed
-        .data
-        .iter()
-        .map(|raw| Attributes::parse(raw.get()).map(|attributes| (attributes, raw.get())))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| format!("the answer lists something that is no customer ({e})"))?;
+    let (mut customers, mut unread) = (Vec::with_capacity(listed.data.len()), Vec::new());
+    for (place, raw) in listed.data.iter().enumerate() {
+        match Attributes::parse(raw.get()) {
+            Ok(attributes) => customers.push((attributes, raw.get())),
+            Err(_) => unread.push(no_customer(place + 1, raw.get())),
+        }
+    }
     let meta = Meta::read(listed.meta);
     let (customers, contradicted) = each_once(customers);
-    Ok(Page { customers, contradicted, cursor: meta.cursor(), more: meta.more(), total: meta.total() })
+    let (cursor, more, total) = (meta.cursor(), meta.more(), meta.total());
+    Ok(Page { customers, contradicted, unread, cursor, more, total })
+}
+
+/// One record that is no customer is nobody else's matter: it is named, by its id as far as it tells one, and passed over.
+fn no_customer(place: usize, raw: &str) -> String {
+    let told = serde_json::from_str::<serde_json::Value>(raw).ok();
+    let id = told.as_ref().and_then(|told| told.get("id")).map(serde_json::Value::to_string);
+    let id: Option<String> = id.map(|id| id.chars().filter(|c| !c.is_control()).take(ID_CHARS).collect());
+    match id {
+        Some(id) => format!("number {place} of a page has the id {id}, which is no whole number of 32 bits"),
+        None => format!("number {place} of a page has no id"),
+    }
 }
 
 /// Of a customer that is listed twice the newer record is news. Two of the same time that say different things are no evidence

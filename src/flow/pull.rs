@@ -10,6 +10,8 @@
 //! ```
 //!
 //! A list is over when it says so: no cursor, no next page, nobody on a page, all pages counted. A short page says nothing.
+//! A record that is no customer is passed over and named, and the list is not whole for it.
+//!
 //! Pages shrink when they come too slowly or are too large; what was learned of that holds for the rest of the pull.
 //!
 //! The next pull asks from the server's clock when this one began, less an overlap. One wrong `Date` makes no hole: it is
@@ -121,6 +123,8 @@ pub struct Pull {
     was_set_back: bool,
     /// The newest page told something of the list.
     is_told: bool,
+    /// Records that are no customers, and the first of them.
+    unread: (u64, Option<String>),
     /// Customers that the list lacked at its end, of those that there were said to be.
     lacks: Option<u64>,
 }
@@ -145,6 +149,7 @@ impl Pull {
             newest: Newest::default(),
             was_set_back: false,
             is_told: false,
+            unread: (0, None),
             lacks: None,
         }
     }
@@ -199,6 +204,13 @@ impl Pull {
     pub fn lacks(&self) -> Option<u64> {
         let is_of_changes = self.modified_min.is_some();
         self.lacks.filter(|lacks| is_of_changes || lacks * LACKS_ONE_OF <= self.seen.len())
+    }
+
+    /// What it lists that is no customer, in words.
+    pub fn unread(&self) -> Option<String> {
+        let (count, first) = (self.unread.0, self.unread.1.as_ref()?);
+        let more = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
+        Some(format!("it lists what is no customer: {first}{more}; the others are taken in"))
     }
 
     /// Whether a record may be news although it bears an older time than what is known: the server's clock was set back.
@@ -264,6 +276,8 @@ impl Pull {
             self.newest.see(attributes.text(FieldId::DATE_MODIFIED));
         }
         page.contradicted.iter().for_each(|id| _ = self.seen.insert(*id));
+        self.unread.0 += page.unread.len() as u64;
+        self.unread.1 = self.unread.1.take().or(page.unread.first().cloned());
         if page.is_empty() {
             return self.at_the_end();
         }
@@ -317,7 +331,7 @@ impl Pull {
             return PullStep::Over(Err("customers left it while it was read page by page".to_owned()));
         }
         if !self.is_short() {
-            return PullStep::Over(Ok(()));
+            return self.all_seen();
         }
         self.asking = Asking::Total;
         PullStep::Ask(PageAsk { place: Place::Start, limit: 1, ..self.ask() })
@@ -328,15 +342,24 @@ impl Pull {
         self.asking = Asking::List;
         self.total = total.or(self.total);
         if !self.is_short() {
-            return PullStep::Over(Ok(()));
+            return self.all_seen();
         }
         let (seen, total) = (self.seen.len(), self.total.unwrap_or_default());
         self.lacks = Some(total - seen);
-        PullStep::Over(Err(format!("it showed {seen} of {total} customers")))
+        let unread = self.unread().map(|unread| format!("; {unread}")).unwrap_or_default();
+        PullStep::Over(Err(format!("it showed {seen} of {total} customers{unread}")))
+    }
+
+    /// As many came as there were said to be. What of them is no customer is lacking all the same, and a list that lacks as many
+    /// the next time is as good as it gets.
+    fn all_seen(&mut self) -> PullStep {
+        let unread = self.unread();
+        self.lacks = unread.as_ref().map(|_| self.unread.0);
+        PullStep::Over(unread.map_or(Ok(()), Err))
     }
 
     fn is_short(&self) -> bool {
-        self.total.is_some_and(|total| self.seen.len() < total)
+        self.total.is_some_and(|total| self.seen.len() + self.unread.0 < total)
     }
 
     /// The question that will be noted as asked; a place that was refused stays, until it is known that the list begins.
