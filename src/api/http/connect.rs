@@ -1,0 +1,112 @@
+//! The client: through which proxy it goes, and whose word it believes on who the store is.
+
+use secrecy::ExposeSecret;
+use ureq::http::Uri;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Proxy, ProxyProtocol};
+
+use super::THREADS;
+use super::options::{HttpOptions, HttpProxy, Roots, is_loopback};
+use crate::error::{Error, Failure, Result, is_out_of_descriptors};
+
+pub(super) fn agent(options: &HttpOptions, url: &str) -> Result<Agent> {
+    let timeout = options.timeout;
+    let config = Agent::config_builder()
+        .user_agent(concat!("tillsync/", env!("CARGO_PKG_VERSION")))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_global(Some(timeout))
+        .timeout_connect(Some(timeout / 3))
+        .timeout_resolve(Some(timeout / 3))
+        .max_idle_connections_per_host(THREADS)
+        .proxy(proxy(options, url)?);
+    let config = match url.starts_with("https:") {
+        true => config.tls_config(TlsConfig::builder().root_certs(roots(&options.roots)?).build()),
+        false => config,
+    };
+    Ok(config.build().new_agent())
+}
+
+/// None for this very machine: what is sent in the clear is sent nowhere else.
+fn proxy(options: &HttpOptions, url: &str) -> Result<Option<Proxy>> {
+    let url = url.parse::<Uri>().unwrap_or_default();
+    let proxy = match &options.proxy {
+        _ if is_loopback(url.host().unwrap_or_default()) => None,
+        HttpProxy::None => None,
+        HttpProxy::Environment => Proxy::try_from_env().filter(|proxy| !proxy.is_no_proxy(&url)),
+        // What is wrong with it is not repeated: it may hold a password.
+        HttpProxy::Url(text) => Some(
+            Proxy::new(text.expose_secret())
+                .map_err(|_| Error::usage("the proxy is no URL such as http://proxy.example.com:8080"))?,
+        ),
+    };
+    // The client would go around one that it does not speak to, or fail in the middle of a request.
+    match proxy.as_ref().map(Proxy::protocol) {
+        None | Some(ProxyProtocol::Http | ProxyProtocol::Https) => Ok(proxy),
+        Some(_) => Err(Error::usage(
+            "the proxy speaks SOCKS, which is not spoken here: name one by http:// or https://, or none (--proxy none)",
+        )),
+    }
+}
+
+fn roots(roots: &Roots) -> Result<RootCerts> {
+    let certificates = match roots {
+        Roots::BuiltIn => return Ok(RootCerts::WebPki),
+        Roots::System => {
+            let found = rustls_native_certs::load_native_certs();
+            if let Some(none) = found.errors.iter().find_map(no_descriptor) {
+                return Err(none);
+            }
+            let is_named =
+                ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
+            match found.errors.first() {
+                // Whoever names authorities trusts those, and not the usual ones in their place.
+                Some(why) if found.certs.is_empty() && is_named => {
+                    return Err(Error::usage(format!(
+                        "the authorities that SSL_CERT_FILE or SSL_CERT_DIR names: {why}"
+                    )));
+                }
+                Some(why) => tracing::warn!(%why, "some of the system's authorities cannot be read"),
+                None => {}
+            }
+            found.certs
+        }
+        Roots::Pem(path) => {
+            let named = |why: String| Error::usage(format!("the authorities in {}: {why}", path.display()));
+            let text = std::fs::read(path).map_err(|e| match is_out_of_descriptors(&e) {
+                true => Failure::TooManyFiles(path.clone()).into(),
+                false => named(e.to_string()),
+            })?;
+            let found: Vec<Certificate<'static>> = parse_pem(&text)
+                .filter_map(|item| match item {
+                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                    _ => None,
+                })
+                .collect();
+            return match found.is_empty() {
+                true => Err(named("there is no certificate in it, in PEM".to_owned())),
+                false => Ok(RootCerts::new_with_certs(&found)),
+            };
+        }
+    };
+    if certificates.is_empty() {
+        tracing::info!("the system trusts no authority, or does not tell: those that are built in are taken");
+        return Ok(RootCerts::WebPki);
+    }
+    let certificates: Vec<_> = certificates
+        .iter()
+        .map(|certificate| Certificate::from_der(certificate.as_ref()).to_owned())
+        .collect();
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
+/// Authorities that cannot be read for lack of descriptors are not none: others would be believed in their place.
+fn no_descriptor(error: &rustls_native_certs::Error) -> Option<Error> {
+    match &error.kind {
+        rustls_native_certs::ErrorKind::Io { inner, path } if is_out_of_descriptors(inner) => {
+            Some(Failure::TooManyFiles(path.clone()).into())
+        }
+        _ => None,
+    }
+}

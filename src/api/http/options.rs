@@ -1,0 +1,247 @@
+//! Where the store is, and how it is spoken to: read from what people paste, and checked before anything is sent.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use ureq::http::Uri;
+
+use crate::error::{Error, Result};
+use crate::flow::{is_store_hash, store_address};
+
+const API_URL: &str = "https://api.bigcommerce.com";
+
+/// Where the store is, and how it is spoken to.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Default: `https://api.bigcommerce.com`. Plain `http` is accepted for loopback addresses only. It may be a whole API
+    /// path, as the control panel shows it: see [`HttpOptions::settled`].
+    pub api_url: String,
+    /// The store: the part behind `stores/` in the API path, or that path.
+    pub store_hash: String,
+    /// The API account's access token, with the scope `store_v2_customers`.
+    pub access_token: SecretString,
+    /// For one request, in all; connecting may take a third of it. Default: 30 s.
+    pub timeout: Duration,
+    /// What stands between this till and the store by the till's own will. Never for loopback addresses: a request in the clear
+    /// would show the token to it. Default: what the environment says.
+    pub proxy: HttpProxy,
+    /// Whose word is believed on who the store is. Default: that of the system's authorities.
+    pub roots: Roots,
+}
+
+/// A proxy for requests.
+#[derive(Clone, Debug, Default)]
+pub enum HttpProxy {
+    /// As `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY` say, but for what `NO_PROXY` names.
+    #[default]
+    Environment,
+    /// None, whatever the environment says.
+    None,
+    /// This one: `http://user:password@host:port`.
+    Url(SecretString),
+}
+
+impl FromStr for HttpProxy {
+    type Err = Infallible;
+
+    /// `none`, or the URL of one.
+    fn from_str(text: &str) -> Result<HttpProxy, Infallible> {
+        Ok(match text.trim() {
+            "" => HttpProxy::Environment,
+            "none" => HttpProxy::None,
+            url => HttpProxy::Url(url.into()),
+        })
+    }
+}
+
+/// Who may sign the certificate of the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// The authorities that the system trusts, a shop's own among them; those that are built in where the system has none.
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded.
+    #[default]
+    System,
+    /// Those of Mozilla's list, as it was when this library was built.
+    BuiltIn,
+    /// Those in a file of PEM, and no others.
+    Pem(PathBuf),
+}
+
+impl FromStr for Roots {
+    type Err = Infallible;
+
+    /// `system`, `built-in`, or a file.
+    fn from_str(text: &str) -> Result<Roots, Infallible> {
+        Ok(match text.trim() {
+            "" | "system" => Roots::System,
+            "built-in" => Roots::BuiltIn,
+            path => Roots::Pem(path.into()),
+        })
+    }
+}
+
+impl HttpOptions {
+    /// The public API, with the default timeout.
+    pub fn new(store_hash: impl Into<String>, access_token: impl Into<SecretString>) -> HttpOptions {
+        HttpOptions {
+            api_url: API_URL.to_owned(),
+            store_hash: store_hash.into(),
+            access_token: access_token.into(),
+            timeout: Duration::from_secs(30),
+            proxy: HttpProxy::default(),
+            roots: Roots::default(),
+        }
+    }
+
+    /// Whether URL and store hash can be what they should, without asking the store.
+    ///
+    /// # Errors
+    /// When the URL is none, would send the token in the clear, or the store hash is none.
+    pub fn check(&self) -> Result<()> {
+        url(&self.clone().settled()?).map(|_| ())
+    }
+
+    /// The same with URL and store hash taken apart, where one of them is what was copied from the control panel:
+    /// `https://api.bigcommerce.com/stores/abc123/v3/`. [`HttpRemote::new`] does that by itself; this is for whoever
+    /// needs the hash before.
+    ///
+    /// ```
+    /// use tillsync::HttpOptions;
+    ///
+    /// let pasted = HttpOptions::new("https://api.bigcommerce.com/stores/abc123/v3/", "token");
+    /// assert_eq!(pasted.settled()?.store_hash, "abc123");
+    /// # Ok::<(), tillsync::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the two name different stores, or different places.
+    pub fn settled(mut self) -> Result<HttpOptions> {
+        let (url, hash) = (self.api_url.trim().to_owned(), self.store_hash.trim().to_owned());
+        let (in_url, in_hash) = (store_address(&url), store_address(&hash));
+        let store_hash = in_hash.as_ref().map_or(hash.as_str(), |address| address.store_hash);
+        match &in_url {
+            Some(address) if store_hash.is_empty() => self.store_hash = address.store_hash.to_owned(),
+            Some(address) if address.store_hash != store_hash => {
+                let other = address.store_hash;
+                return Err(Error::usage(format!(
+                    "the API URL {url} names the store {other}, and the store hash is {store_hash}"
+                )));
+            }
+            _ => self.store_hash = store_hash.to_owned(),
+        }
+        let base = in_url.map_or(Some(url.clone()), |address| address.api_url.map(with_scheme));
+        let beside_hash = in_hash.and_then(|address| address.api_url).map(with_scheme);
+        self.api_url = match (base.unwrap_or_else(|| API_URL.to_owned()), beside_hash) {
+            (base, Some(other)) if base.trim_end_matches('/') == API_URL => other,
+            (base, Some(other)) if base.trim_end_matches('/') != other => {
+                return Err(Error::usage(format!(
+                    "the store hash was given as {hash}, which is at {other}, and the API URL is {base}"
+                )));
+            }
+            (base, _) => base,
+        };
+        Ok(self)
+    }
+}
+
+pub(super) fn url(options: &HttpOptions) -> Result<String> {
+    let HttpOptions { api_url, store_hash, .. } = options;
+    let base: Uri =
+        api_url.parse().map_err(|e| Error::usage(format!("the API URL {api_url} is none: {e}")))?;
+    let host = base.host().unwrap_or_default();
+    match base.scheme_str() {
+        Some("https") if !host.is_empty() => {}
+        Some("http") if is_loopback(host) => {}
+        Some("http") => {
+            let text = format!("the API URL {api_url} would send the token in the clear: use https");
+            return Err(Error::usage(text));
+        }
+        _ => return Err(Error::usage(format!("the API URL {api_url} must begin with https://"))),
+    }
+    if !is_store_hash(store_hash) {
+        return Err(Error::usage(format!(
+            "the store hash {store_hash:?} must be letters and digits: the part behind stores/ in the API path, \
+             {API_URL}/stores/abc123/v3/"
+        )));
+    }
+    Ok(format!("{}/stores/{store_hash}/v3/customers", api_url.trim_end_matches('/')))
+}
+
+/// An address that was copied without its beginning.
+fn with_scheme(url: &str) -> String {
+    let has_one = url.is_empty() || url.contains("://") || !url.starts_with("api.");
+    if has_one { url.to_owned() } else { format!("https://{url}") }
+}
+
+pub(super) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+pub(super) fn token(options: &HttpOptions) -> Result<SecretString> {
+    let token = options.access_token.expose_secret().trim();
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Error::usage("the access token is empty, or has characters that no token has"));
+    }
+    Ok(SecretString::from(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(api_url: &str) -> Option<String> {
+        let options = HttpOptions { api_url: api_url.into(), ..HttpOptions::new("abc", "token") };
+        url(&options.settled().ok()?).err().map(|e| e.to_string())
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for fine in
+            ["https://api.bigcommerce.com", "http://127.0.0.1:8080", "http://localhost:1/", "http://[::1]:2"]
+        {
+            assert_eq!(refused(fine), None, "{fine}");
+        }
+        for bad in [
+            "http://api.bigcommerce.com",
+            "http://127.0.0.1.example.com",
+            "ftp://x",
+            "api.bigcommerce.com",
+            "",
+        ] {
+            assert!(refused(bad).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_was_copied_from_the_control_panel_is_taken_apart() {
+        let settled = |api_url: &str, hash: &str| {
+            let options = HttpOptions { api_url: api_url.into(), ..HttpOptions::new(hash, "token") };
+            options.settled().map(|options| (options.api_url, options.store_hash)).map_err(|e| e.to_string())
+        };
+        let there = Ok((API_URL.to_owned(), "abc123".to_owned()));
+        let path = "https://api.bigcommerce.com/stores/abc123/v3/";
+        for (api_url, hash) in [
+            (API_URL, "abc123"),
+            (API_URL, path),
+            (API_URL, " api.bigcommerce.com/stores/abc123/v3\n"),
+            (API_URL, "stores/abc123"),
+            (API_URL, "https://store-abc123.mybigcommerce.com/manage"),
+            (path, ""),
+            (path, "abc123"),
+            (path, path),
+            ("https://store-abc123.mybigcommerce.com", ""),
+        ] {
+            assert_eq!(settled(api_url, hash), there, "{api_url}, {hash}");
+        }
+        let local = settled("http://127.0.0.1:1", "http://127.0.0.1:1/stores/abc123/v3");
+        assert_eq!(local, Ok(("http://127.0.0.1:1".to_owned(), "abc123".to_owned())));
+        let other = settled(path, "xyz").unwrap_err();
+        assert!(other.contains("names the store abc123") && other.contains("xyz"), "{other}");
+        assert!(settled("https://other.example.com", path).is_err());
+    }
+}

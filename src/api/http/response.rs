@@ -1,0 +1,137 @@
+//! What came back: an answer, or why there is none, and whether the request may have arrived all the same.
+
+use std::io::{self, Read as _};
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use ureq::Body;
+use ureq::http::{HeaderMap, Response};
+
+use crate::error::{has_no_descriptor_left, is_out_of_descriptors};
+use crate::flow::{Answer, RateHeaders, Trouble, masked};
+
+/// The largest answer that is read: 250 customers with all that the contract allows are far below it.
+const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
+
+/// What had come of an answer that is too much: its first customer is named by it.
+const KEPT_OF_TOO_MUCH: usize = 4 * 1024;
+
+pub(super) fn read(mut response: Response<Body>) -> std::result::Result<Answer, Trouble> {
+    let mut body = Vec::new();
+    let mut reader = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).reader();
+    if let Err(error) = reader.read_to_end(&mut body) {
+        body.truncate(KEPT_OF_TOO_MUCH);
+        return Err(cut_off(&error, body));
+    }
+    let headers = response.headers();
+    Ok(Answer { status: response.status().as_u16(), rate: rate(headers), date: date(headers), body })
+}
+
+/// An answer that began to come and did not end.
+fn cut_off(error: &io::Error, begun: Vec<u8>) -> Trouble {
+    use ureq::Error::{BodyExceedsLimit, Timeout};
+    let source = error.get_ref().and_then(|source| source.downcast_ref::<ureq::Error>());
+    let is_too_much =
+        matches!(source, Some(BodyExceedsLimit(_) | Timeout(_))) || error.kind() == io::ErrorKind::TimedOut;
+    let why = format!("the answer was cut off: {error}");
+    if is_too_much { Trouble::TooMuch { why, begun } } else { Trouble::Broken(why) }
+}
+
+fn rate(headers: &HeaderMap) -> RateHeaders {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    RateHeaders {
+        reset_ms: number("x-rate-limit-time-reset-ms"),
+        quota: number("x-rate-limit-requests-quota"),
+        left: number("x-rate-limit-requests-left"),
+        retry_after_ms: number("x-retry-after").map(|seconds| seconds.saturating_mul(1_000)),
+    }
+}
+
+fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc2822(headers.get("date")?.to_str().ok()?).ok()?.to_utc())
+}
+
+/// Whether a request never left, or may have arrived. An update that failed on a broken route may have arrived before
+/// it broke, so for an update only what fails before the connection stands counts as never sent.
+pub(super) fn trouble(error: &ureq::Error, is_update: bool) -> Trouble {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    let words = error.to_string();
+    let is_offline = match error {
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
+        // What it refused to connect went nowhere.
+        ureq::Error::ConnectProxyFailed(_) => true,
+        ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => true,
+        ureq::Error::Io(e) if e.kind() == ConnectionRefused || is_lookup(e) => true,
+        ureq::Error::Io(e) => !is_update && matches!(e.kind(), HostUnreachable | NetworkUnreachable),
+        _ => false,
+    };
+    if let Some(problem) = certificate_problem(error) {
+        return Trouble::Certificate(problem);
+    }
+    match error {
+        ureq::Error::Io(e) if is_out_of_descriptors(e) => Trouble::NoSocket(words),
+        // Who asks for a name needs a connection too, and says no more than that none was found.
+        ureq::Error::Io(e) if is_lookup(e) && has_no_descriptor_left() => Trouble::NoSocket(words),
+        _ if is_offline => Trouble::Offline(words),
+        ureq::Error::Timeout(_) => Trouble::TooMuch { why: words, begun: Vec::new() },
+        _ => Trouble::Broken(words),
+    }
+}
+
+/// What is wrong with the certificate, if that is what it was: the connection never stood.
+fn certificate_problem(error: &ureq::Error) -> Option<String> {
+    use rustls::CertificateError::*;
+    let refused = match error {
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
+        _ => return None,
+    };
+    let rustls::Error::InvalidCertificate(why) = refused else { return None };
+    let now = Utc::now().format("%Y-%m-%d %H:%M");
+    Some(match why {
+        Expired | ExpiredContext { .. } => {
+            format!("its certificate has expired, if it is {now} as the clock of this till says")
+        }
+        NotValidYet | NotValidYetContext { .. } => {
+            format!("its certificate is not valid yet, if it is {now} as the clock of this till says")
+        }
+        UnknownIssuer | BadSignature => {
+            "its certificate is signed by an authority that this till does not know".to_owned()
+        }
+        NotValidForName | NotValidForNameContext { .. } => {
+            "its certificate is that of another host".to_owned()
+        }
+        other => format!("its certificate is not trusted ({other})"),
+    })
+}
+
+/// Whether a name was not found, which is how most tills without a network find out. The standard library has no kind for
+/// it: on Unix it says so in words, on Windows by the codes from `WSAHOST_NOT_FOUND` to `WSANO_DATA`.
+fn is_lookup(error: &io::Error) -> bool {
+    let is_code = cfg!(windows) && error.raw_os_error().is_some_and(|code| (11_001..=11_004).contains(&code));
+    is_code || error.to_string().starts_with("failed to lookup address information")
+}
+
+/// A store, or what stands before it, that repeats the token tells it to nobody: before anybody else has read the answer, `***` is
+/// in its place, in whatever spelling.
+pub(super) fn without_token(body: Vec<u8>, is_page: bool, token: &str) -> Vec<u8> {
+    // A part of any word.
+    const SHORTEST: usize = 8;
+    let is_in_there = || body.windows(token.len()).any(|part| part.eq_ignore_ascii_case(token.as_bytes()));
+    // A page of customers is large, and spells letters and digits as they are.
+    if token.len() < SHORTEST || is_page && !is_in_there() {
+        return body;
+    }
+    let text = String::from_utf8_lossy(&body);
+    let text = masked(&text, &SecretString::from(token)).unwrap_or_else(|| text.into_owned());
+    // Both are ASCII: what is found in the small letters stands at the same place.
+    let (small, looked_for) = (text.to_ascii_lowercase(), token.to_ascii_lowercase());
+    let mut told = String::new();
+    let mut from = 0;
+    for (at, _) in small.match_indices(&looked_for) {
+        told += &text[from..at];
+        told += "***";
+        from = at + token.len();
+    }
+    (told + &text[from..]).into_bytes()
+}
