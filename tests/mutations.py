@@ -68,7 +68,7 @@ MUTATIONS = [
     Mutation(1, "a list is followed until it said that it is over, and held against its total", [
         Edit(PULL, "let is_over = match (page.more, self.total) {",
              "let is_over = match (page.more, self.total) {\n            _ if ON && page.customers.len() < SIZES[self.size] => true,"),
-        Edit(PULL, "self.total.is_some_and(|total| self.seen.len() < total)", "self.total.is_some_and(|total| !ON && self.seen.len() < total)"),
+        Edit(PULL, "self.seen.len() + self.unread.0 < total)", "!ON && self.seen.len() + self.unread.0 < total)"),
     ], odd="short-pages"),
     Mutation(2, "without a cursor a list goes on by page", [
         Edit(PULL, "(None, _) => Place::Number(self.room", "(None, _) if ON => return PullStep::Over(Ok(())),\n            (None, _) => Place::Number(self.room"),
