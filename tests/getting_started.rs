@@ -23,13 +23,13 @@ struct Sandbox(Child);
 
 impl Sandbox {
     /// By the guide's own line; on a port that is free, since the tests of a machine run side by side.
-    fn start(line: &str) -> (Sandbox, String) {
+    fn start(line: &str, folder: &Path) -> (Sandbox, String) {
         let mut words: Vec<&str> = line.split_whitespace().collect();
         let port = words.iter().position(|word| *word == "4010").unwrap();
         words[port] = "0";
         assert_eq!(words.remove(0), "tillsync");
-        let mut child =
-            Command::new(env!("CARGO_BIN_EXE_tillsync")).args(words).stdout(Stdio::piped()).spawn().unwrap();
+        let mut sandbox = Command::new(env!("CARGO_BIN_EXE_tillsync"));
+        let mut child = sandbox.args(words).current_dir(folder).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -103,11 +103,12 @@ impl Reader {
 fn a_reader_of_the_guide_gets_where_it_leads() {
     let blocks = guide::blocks(&std::fs::read_to_string(root().join(GUIDE)).unwrap());
     let named = |name: &str| blocks.iter().find(|block| block.name == name).unwrap();
-    let (_sandbox, url) = Sandbox::start(named("sandbox").text.trim());
+    let folder = tempfile::tempdir().unwrap();
+    let (_sandbox, url) = Sandbox::start(named("sandbox").text.trim(), folder.path());
     let scripts: Vec<&Block> =
         blocks.iter().filter(|block| block.language == "sh" && block.name.is_empty()).collect();
     let [variables, rest @ ..] = scripts.as_slice() else { panic!("no variables") };
-    let reader = Reader { folder: tempfile::tempdir().unwrap(), url, variables: variables.text.clone() };
+    let reader = Reader { folder, url, variables: variables.text.clone() };
 
     let said: Vec<String> = rest.iter().map(|block| reader.types(&block.text)).collect();
     let [by_hand, offline, conflict] = said.as_slice() else { panic!("three scripts by hand: {said:?}") };

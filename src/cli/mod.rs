@@ -124,7 +124,11 @@ enum Command {
 impl Command {
     /// Whether all that went wrong stands in its answer, as it does but for what runs on and on.
     fn tells_by_itself(&self) -> bool {
-        !matches!(self, Command::Worker(_) | Command::Sandbox(_))
+        match self {
+            Command::Worker(_) => false,
+            Command::Sandbox(command) => !command.serves(),
+            _ => true,
+        }
     }
 
     fn run(self, till: &Till) -> Done {

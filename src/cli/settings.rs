@@ -181,6 +181,11 @@ impl Till {
         &self.settings.db
     }
 
+    /// What stands for the API.
+    pub(super) fn api_url(&self) -> &str {
+        &self.settings.api_url
+    }
+
     /// The till's file, which must be there.
     pub(super) fn store(&self) -> Result<Store, Failed> {
         self.open(Missing::Refuse)

@@ -3,11 +3,13 @@
 //! Nothing here is limited or noted; a back office may do what a client may not.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rust_decimal::Decimal;
+use serde_json::value::RawValue;
 
 use super::behaviours::Behaviours;
 use super::core::{Scope, StoreCore};
 use super::data::date_text;
-use super::faults::{Fault, Faults};
+use super::faults::{Fault, FaultRate, Faults};
 use super::http::PATH_HALVES;
 use super::log::{RequestLog, Stats};
 use super::options::SandboxOptions;
@@ -82,9 +84,28 @@ impl StoreCore {
         Ok(true)
     }
 
+    /// Adds to a customer's store credit in the back office, or takes from it, without any limit. Says what it is then; none
+    /// when there is no such customer, or no sum.
+    pub fn adjust_credit(&mut self, now: DateTime<Utc>, id: i32, amount: Decimal) -> Option<Decimal> {
+        let balance = credit(&*self.book.record(id)?)?.checked_add(amount)?;
+        let amounts = format!(r#"{{"store_credit_amounts":[{{"amount":{balance}}}]}}"#);
+        self.edit_text(now, id, &amounts).ok()?.then_some(balance)
+    }
+
     /// Deletes a customer in the back office, and says whether there was one.
     pub fn delete(&mut self, id: i32) -> bool {
         self.book.delete(id)
+    }
+
+    /// The faults that wait for the next requests, and whether each is for updates only.
+    pub fn scripted(&self) -> impl Iterator<Item = (Fault, bool)> {
+        self.script.iter().map(|(fault, scope)| (*fault, *scope == Scope::Updates))
+    }
+
+    /// Has nothing go wrong any more, by chance or by the script.
+    pub fn clear_faults(&mut self) {
+        self.script.clear();
+        self.options.faults = Faults::none();
     }
 
     /// Whether the last read lagged behind what was written; see [`Behaviours::lagging`].
@@ -142,6 +163,11 @@ impl StoreCore {
         self.options.faults = faults;
     }
 
+    /// Sets the rate of one fault; the others keep theirs.
+    pub fn set_fault(&mut self, rate: FaultRate) {
+        self.options.faults.set(rate);
+    }
+
     /// Has these faults happen to the next requests, one each; the rates hold again after them.
     pub fn script(&mut self, faults: impl IntoIterator<Item = Fault>) {
         self.script.extend(faults.into_iter().map(|fault| (fault, Scope::Any)));
@@ -161,4 +187,20 @@ impl StoreCore {
     pub fn server_clock(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         now + self.clock_offset
     }
+}
+
+/// What a record has of store credit, digit by digit.
+fn credit(record: &Record) -> Option<Decimal> {
+    #[derive(serde::Deserialize)]
+    struct Credit<'a> {
+        #[serde(borrow)]
+        amount: &'a RawValue,
+    }
+    let Some(json) = record.get("store_credit_amounts") else { return Some(Decimal::ZERO) };
+    let amounts: Vec<Credit<'_>> = serde_json::from_str(json).ok()?;
+    let amount = |credit: &Credit<'_>| {
+        let text = credit.amount.get();
+        text.parse().or_else(|_| Decimal::from_scientific(text)).ok()
+    };
+    amounts.first().map_or(Some(Decimal::ZERO), amount)
 }

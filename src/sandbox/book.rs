@@ -24,6 +24,8 @@ pub(super) struct Book {
     earlier: HashMap<i32, Record>,
     /// Who was changed or deleted since this was asked last; kept for a replica only.
     touched: Option<Vec<i32>>,
+    /// How often anything was changed, by which a keeper knows that there is news.
+    changes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +57,49 @@ impl Book {
             passwords: HashMap::new(),
             earlier: HashMap::new(),
             touched: None,
+            changes: 0,
         }
+    }
+
+    /// As it was kept: so many customers of a seed, without these, with those as they are since, and how often passwords were
+    /// changed.
+    pub fn resume(
+        seed: u64,
+        count: usize,
+        deleted: &[i32],
+        changed: Vec<(i32, i64, Record)>,
+        passwords: HashMap<i32, u32>,
+    ) -> Self {
+        let mut book = Self::generate(seed, count);
+        for id in deleted {
+            book.delete(*id);
+        }
+        for (id, modified, record) in changed {
+            book.store(id, record, modified);
+        }
+        let known = |(id, changes)| (id, Password { changes, last: String::new() });
+        let passwords = passwords.into_iter().map(known).collect();
+        Self { passwords, earlier: HashMap::new(), changes: 0, ..book }
+    }
+
+    /// How often anything was changed.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The customers that are not as the seed makes them, by id.
+    pub fn changed(&self) -> impl Iterator<Item = &Record> {
+        self.rows.values().filter_map(|row| row.kept.as_deref())
+    }
+
+    /// Who of so many customers of the seed is there no more.
+    pub fn deleted(&self, count: usize) -> Vec<i32> {
+        data::ids(self.seed, count).filter(|id| !self.contains(*id)).collect()
+    }
+
+    /// Whose password was changed, and how often.
+    pub fn password_changes(&self) -> impl Iterator<Item = (i32, u32)> {
+        self.passwords.iter().map(|(id, password)| (*id, password.changes))
     }
 
     pub fn len(&self) -> usize {
@@ -158,6 +202,7 @@ impl Book {
     }
 
     fn touch(&mut self, id: i32) {
+        self.changes += 1;
         if let Some(touched) = &mut self.touched {
             touched.push(id);
         }
@@ -177,6 +222,7 @@ impl Book {
 
     /// Gives a customer a new password.
     pub fn set_password(&mut self, id: i32, password: String) {
+        self.changes += 1;
         let entry = self.passwords.entry(id).or_default();
         entry.changes += 1;
         entry.last = password;

@@ -76,8 +76,13 @@ pub enum Place {
 impl StoreCore {
     /// A store with its first customers.
     pub fn new(options: &SandboxOptions) -> Self {
+        Self::with_book(options, Book::generate(options.seed, options.customers))
+    }
+
+    /// A store with the customers of another run.
+    pub(super) fn with_book(options: &SandboxOptions, book: Book) -> Self {
         let mut store = Self {
-            book: Book::generate(options.seed, options.customers),
+            book,
             replica: None,
             has_lagged: false,
             window: RateWindow::new(options),

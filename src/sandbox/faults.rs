@@ -89,42 +89,73 @@ const STATUSES_AFTER_APPLYING: [u16; 14] =
 /// How slow and how wrong one is when its name does not say.
 const DEFAULT_BYTES_PER_SECOND: u32 = 1_000;
 const A_CENTURY_SECONDS: i64 = 3_155_760_000;
-const PLAIN: [(&str, Fault); 26] = [
-    ("none", Fault::None),
-    ("lost-request", Fault::LostRequest),
-    ("reset", Fault::Reset),
-    ("lost-answer", Fault::LostAnswer),
-    ("delayed-answer", Fault::DelayedAnswer { ms: DEFAULT_DELAY_MS }),
-    ("delayed-apply", Fault::DelayedApply { ms: DEFAULT_DELAY_MS }),
-    ("truncated", Fault::Truncated),
-    ("html", Fault::Html),
-    ("html-503", Fault::HtmlUnavailable),
-    ("empty-body", Fault::EmptyBody),
-    ("missing-ids", Fault::MissingIds),
-    ("skipped-ids", Fault::SkippedIds),
-    ("multi-status", Fault::MultiStatus),
-    ("stale-answer", Fault::StaleAnswer),
-    ("ignored", Fault::Ignored),
-    ("third-value", Fault::ThirdValue),
-    ("crowded", Fault::Crowded),
-    ("html-403", Fault::HtmlForbidden),
-    ("empty-list", Fault::EmptyList),
-    ("no-content", Fault::NoContent),
-    ("one-overlooked", Fault::OneOverlooked),
-    ("cut-list", Fault::CutList),
-    ("no-credit", Fault::NoCredit),
-    ("told-twice", Fault::ToldTwice),
-    ("slow", Fault::Slow { bytes_per_second: DEFAULT_BYTES_PER_SECOND }),
-    ("wrong-date", Fault::WrongDate { seconds: A_CENTURY_SECONDS }),
+/// The faults that have a name of their own, and what each is in a line.
+const PLAIN: [(&str, Fault, &str); 26] = [
+    ("none", Fault::None, "nothing; of use in a script"),
+    ("lost-request", Fault::LostRequest, "the connection is dropped before the request is looked at"),
+    ("reset", Fault::Reset, "the same, by a TCP reset"),
+    ("lost-answer", Fault::LostAnswer, "the request is applied, then the connection is dropped"),
+    (
+        "delayed-answer",
+        Fault::DelayedAnswer { ms: DEFAULT_DELAY_MS },
+        "applied at once and answered late: 1 s, or delayed-answer:MS",
+    ),
+    (
+        "delayed-apply",
+        Fault::DelayedApply { ms: DEFAULT_DELAY_MS },
+        "the connection is dropped, and it is applied later: 1 s, or delayed-apply:MS",
+    ),
+    ("truncated", Fault::Truncated, "applied; the connection ends in the middle of the body"),
+    ("html", Fault::Html, "a page of HTML with status 200, as of a guest network; nothing is applied"),
+    ("html-503", Fault::HtmlUnavailable, "a page of HTML with status 503, as of a proxy; nothing is applied"),
+    ("empty-body", Fault::EmptyBody, "applied and answered without a body"),
+    ("missing-ids", Fault::MissingIds, "an update is applied, and its answer leaves some customers out"),
+    (
+        "skipped-ids",
+        Fault::SkippedIds,
+        "an update passes some customers over, and its answer leaves those out",
+    ),
+    ("multi-status", Fault::MultiStatus, "an update is answered 207, with the good and the bad"),
+    ("stale-answer", Fault::StaleAnswer, "an update is applied, and answered with the values of before"),
+    ("ignored", Fault::Ignored, "an update is not applied, and answered 200"),
+    ("third-value", Fault::ThirdValue, "somebody changes what an update wrote before it is answered"),
+    ("crowded", Fault::Crowded, "429 with much of the quota left: too many calls at once"),
+    ("html-403", Fault::HtmlForbidden, "a page of HTML with status 403; nothing is applied"),
+    ("empty-list", Fault::EmptyList, "a list is answered as if there was nobody"),
+    ("no-content", Fault::NoContent, "a list is answered 204"),
+    ("one-overlooked", Fault::OneOverlooked, "a list leaves out one of its customers, and counts it"),
+    ("cut-list", Fault::CutList, "a list ends in its middle, and says nothing of it"),
+    ("no-credit", Fault::NoCredit, "a list does not tell store credit"),
+    ("told-twice", Fault::ToldTwice, "an answer holds a customer twice, once as it was earlier"),
+    (
+        "slow",
+        Fault::Slow { bytes_per_second: DEFAULT_BYTES_PER_SECOND },
+        "the answer comes slowly: 1,000 bytes a second, or slow:BYTES_PER_SECOND",
+    ),
+    (
+        "wrong-date",
+        Fault::WrongDate { seconds: A_CENTURY_SECONDS },
+        "the header Date is a century ahead, or wrong-date:SECONDS",
+    ),
 ];
 
 impl Fault {
     /// The names of all faults, as the command line takes them.
     pub fn names() -> Vec<String> {
-        let plain = PLAIN.iter().map(|(name, _)| (*name).to_owned());
+        let plain = PLAIN.iter().map(|(name, ..)| (*name).to_owned());
         let refused = STATUSES.iter().map(|status| format!("status-{status}"));
         let applied = STATUSES_AFTER_APPLYING.iter().map(|status| format!("applied-{status}"));
         plain.chain(refused).chain(applied).collect()
+    }
+
+    /// Every fault with what it is in a line, the statuses together.
+    pub fn abouts() -> Vec<(String, String)> {
+        let told = |(name, about): (&str, &str)| (name.to_owned(), about.to_owned());
+        let list = |statuses: &[u16]| statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        let refused = format!("that status, and nothing is applied: {}", list(&STATUSES));
+        let applied = format!("applied, then answered with that status: {}", list(&STATUSES_AFTER_APPLYING));
+        let plain = PLAIN.iter().map(|(name, _, about)| (*name, *about));
+        plain.chain([("status-N", refused.as_str()), ("applied-N", applied.as_str())]).map(told).collect()
     }
 
     /// It is about lists alone, and leaves updates as they are.
@@ -143,7 +174,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((name, _)) = PLAIN.iter().find(|(_, fault)| fault == self) {
+        if let Some((name, ..)) = PLAIN.iter().find(|(_, fault, _)| fault == self) {
             return formatter.write_str(name);
         }
         match self {
@@ -173,7 +204,7 @@ impl FromStr for Fault {
     type Err = FaultError;
 
     fn from_str(name: &str) -> Result<Self, FaultError> {
-        let plain = PLAIN.iter().find(|(known, _)| *known == name).map(|(_, fault)| *fault);
+        let plain = PLAIN.iter().find(|(known, ..)| *known == name).map(|(_, fault, _)| *fault);
         plain
             .or_else(|| measured(name))
             .or_else(|| status(name))
@@ -262,6 +293,14 @@ impl Faults {
     pub fn with(mut self, fault: Fault, rate: f64) -> Self {
         self.rates.push(FaultRate { fault, rate });
         self
+    }
+
+    /// Has a fault happen at this rate in the place of the one it had; never at 0.
+    pub fn set(&mut self, FaultRate { fault, rate }: FaultRate) {
+        self.rates.retain(|each| each.fault != fault);
+        if rate > 0.0 {
+            self.rates.push(FaultRate { fault, rate });
+        }
     }
 
     /// The faults and their rates.

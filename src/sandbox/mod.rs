@@ -33,12 +33,14 @@ mod back_office;
 mod behaviours;
 mod book;
 mod connection;
+mod control;
 mod core;
 mod data;
 mod face;
 mod faults;
 mod handled;
 mod http;
+mod kept;
 mod list;
 mod log;
 mod options;
@@ -56,6 +58,7 @@ use std::borrow::Borrow;
 use std::io;
 
 use chrono::{TimeDelta, Utc};
+use rust_decimal::Decimal;
 use serde_json::Value;
 
 pub use self::behaviours::{
@@ -63,6 +66,7 @@ pub use self::behaviours::{
     FormFieldWrites, Knob, Lagging, Overload, Pages, Partial, ResponseAttributes, Success, Tidying,
     TooManyRequests, Totals, Undated, UnknownIds, Untold,
 };
+pub use self::control::{Control, ControlError};
 pub use self::core::{Place, StoreCore};
 pub use self::faults::{Fault, FaultError, FaultRate, Faults};
 pub use self::handled::Handled;
@@ -100,7 +104,8 @@ impl Sandbox {
     /// Makes the customers, listens, and returns once requests are taken.
     ///
     /// # Errors
-    /// When the port is taken, or the system gives no threads.
+    /// When the port is taken, the system gives no threads, or the file of [`state`](SandboxOptions::state) cannot be written or
+    /// is no store of a sandbox; it is left as it is then.
     pub fn start(options: SandboxOptions) -> io::Result<Self> {
         let server = Server::start(&options)?;
         Ok(Self { server, store_hash: options.store_hash, token: options.token })
@@ -108,12 +113,18 @@ impl Sandbox {
 
     /// What stands in for `https://api.bigcommerce.com`, such as `http://127.0.0.1:4010`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.server.address)
+        format!("http://{}", self.server.line.address)
+    }
+
+    /// Where it is controlled from outside: the port 10,000 above that of the store, or below it, from 55,536 on. None unless
+    /// [`control`](SandboxOptions::control) asked for it. [`Control`] speaks to it; docs/sandbox.md tells how others do.
+    pub fn control_url(&self) -> Option<String> {
+        self.server.control.map(|address| format!("http://{address}"))
     }
 
     /// The port.
     pub fn port(&self) -> u16 {
-        self.server.address.port()
+        self.server.line.address.port()
     }
 
     /// The store hash in the path.
@@ -128,7 +139,7 @@ impl Sandbox {
 
     /// Looks at or changes the store itself; no request is served meanwhile.
     pub fn with_core<T>(&self, act: impl FnOnce(&mut StoreCore) -> T) -> T {
-        self.server.shared.with_core(act)
+        self.server.line.shared.with_core(act)
     }
 
     /// A customer with every attribute, store credit and form fields too. Amounts are floats here; see
@@ -164,6 +175,12 @@ impl Sandbox {
     /// When the text is not a JSON object.
     pub fn edit_text(&self, id: i32, json: &str) -> serde_json::Result<bool> {
         self.with_core(|core| core.edit_text(Utc::now(), id, json))
+    }
+
+    /// Adds to a customer's store credit in the back office, or takes from it, without any limit. Says what it is then; none
+    /// when there is no such customer.
+    pub fn adjust_credit(&self, id: i32, amount: Decimal) -> Option<Decimal> {
+        self.with_core(|core| core.adjust_credit(Utc::now(), id, amount))
     }
 
     /// Deletes a customer in the back office, and says whether there was one.
@@ -236,17 +253,17 @@ impl Sandbox {
 
     /// Sets how long the network takes before a request is looked at, in milliseconds.
     pub fn set_latency_ms(&self, latency_ms: u64) {
-        self.server.shared.set_latency_ms(latency_ms);
+        self.server.line.shared.set_latency_ms(latency_ms);
     }
 
     /// Sets how fast the bodies of answers come, in bytes a second; 0: as fast as it goes.
     pub fn set_bytes_per_second(&self, bytes_per_second: u32) {
-        self.server.shared.set_bytes_per_second(bytes_per_second);
+        self.server.line.shared.set_bytes_per_second(bytes_per_second);
     }
 
     /// Takes the network away: new connections are refused, existing ones dropped. Returns when that is so.
     pub fn cut(&self) {
-        self.server.cut();
+        self.server.line.cut();
     }
 
     /// Brings the network back, on the same port.
@@ -254,7 +271,7 @@ impl Sandbox {
     /// # Errors
     /// When something else has taken the port meanwhile.
     pub fn heal(&self) -> io::Result<()> {
-        self.server.heal()
+        self.server.line.heal()
     }
 
     /// Serves for as long as the process lives, as the command `sandbox` does.

@@ -1,5 +1,7 @@
 //! How a store is set up.
 
+use std::path::PathBuf;
+
 use super::behaviours::Behaviours;
 use super::faults::Faults;
 
@@ -51,6 +53,11 @@ pub struct SandboxOptions {
     pub log_capacity: usize,
     /// The readings of whatever the public description leaves open, and ways in which stores were seen to differ from it.
     pub behaviours: Behaviours,
+    /// A file that keeps the store between runs; none, the default: it is gone with the process. Where there is one already,
+    /// it says how many customers there are and of which seed. A change is in it, whole, before it is answered.
+    pub state: Option<PathBuf>,
+    /// Whether it is controlled from outside too, at [`Sandbox::control_url`](super::Sandbox::control_url). Default `false`.
+    pub control: bool,
 }
 
 impl Default for SandboxOptions {
@@ -74,6 +81,8 @@ impl Default for SandboxOptions {
             max_customers_per_update: 10,
             log_capacity: 10_000,
             behaviours: Behaviours::default(),
+            state: None,
+            control: false,
         }
     }
 }

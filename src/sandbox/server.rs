@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -17,13 +17,15 @@ use axum::response::Response;
 use chrono::Utc;
 use flate2::{Compression, write::GzEncoder};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
 use super::connection::{Connection, Connections, End, Gate};
+use super::control;
 use super::core::{Place, StoreCore};
 use super::handled::Handled;
 use super::http::{RawRequest, RawResponse};
+use super::kept::{self, Keeper};
 use super::options::SandboxOptions;
 
 /// The largest body that is read; far more than ten customers need.
@@ -35,14 +37,37 @@ const BACKLOG: u32 = 1_024;
 /// What the server's threads and its owner share.
 pub(super) struct Shared {
     core: Mutex<StoreCore>,
+    keeper: Option<Keeper>,
     latency_ms: AtomicU64,
     bytes_per_second: AtomicU32,
 }
 
 impl Shared {
-    /// Looks at or changes the store, between two requests.
+    fn new(options: &SandboxOptions) -> io::Result<Self> {
+        let (core, keeper) = match &options.state {
+            None => (StoreCore::new(options), None),
+            Some(path) => kept::open(path, options).map(|(core, keeper)| (core, Some(keeper)))?,
+        };
+        Ok(Self {
+            core: Mutex::new(core),
+            keeper,
+            latency_ms: AtomicU64::new(options.latency_ms),
+            bytes_per_second: AtomicU32::new(options.bytes_per_second),
+        })
+    }
+
+    /// Looks at or changes the store, between two requests. What it changed is kept, where it is to be, when this returns.
     pub fn with_core<T>(&self, act: impl FnOnce(&mut StoreCore) -> T) -> T {
-        act(&mut self.core.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = act(&mut core);
+        if let Some(keeper) = &self.keeper {
+            keeper.keep(&core);
+        }
+        said
+    }
+
+    pub fn keeper(&self) -> Option<&Keeper> {
+        self.keeper.as_ref()
     }
 
     pub fn set_latency_ms(&self, latency_ms: u64) {
@@ -60,11 +85,10 @@ impl Shared {
 
 /// A running server.
 pub(super) struct Server {
-    pub shared: Arc<Shared>,
-    pub address: SocketAddr,
+    pub line: Arc<Line>,
+    /// Where it is controlled from, where it is to be.
+    pub control: Option<SocketAddr>,
     runtime: Option<Runtime>,
-    connections: Connections,
-    listening: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Server {
@@ -76,30 +100,51 @@ impl Server {
             .enable_io()
             .enable_time()
             .build()?;
-        let listener = bind(&runtime, SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)))?;
-        let shared = Arc::new(Shared {
-            core: Mutex::new(StoreCore::new(options)),
-            latency_ms: AtomicU64::new(options.latency_ms),
-            bytes_per_second: AtomicU32::new(options.bytes_per_second),
-        });
-        let server = Self {
-            shared,
+        let (listener, control) = listeners(runtime.handle(), options)?;
+        let line = Arc::new(Line {
+            shared: Arc::new(Shared::new(options)?),
             address: listener.local_addr()?,
-            runtime: Some(runtime),
+            runtime: runtime.handle().clone(),
             connections: Connections::default(),
             listening: Mutex::new(None),
-        };
-        server.listen(listener);
-        Ok(server)
+        });
+        *line.listening() = Some(line.listen(listener));
+        let address = control.as_ref().map(TcpListener::local_addr).transpose()?;
+        if let Some(listener) = control {
+            runtime.spawn(control::serve(Arc::clone(&line), listener));
+        }
+        Ok(Self { line, control: address, runtime: Some(runtime) })
     }
+}
 
-    /// Takes the network away: nobody listens, and every connection is dropped. Returns when that is so.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.line.cut();
+        if let Some(runtime) = self.runtime.take() {
+            // Not a plain drop: that would panic where the owner runs inside a runtime of its own.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The store and the line to it, which can be cut and healed.
+pub(super) struct Line {
+    pub shared: Arc<Shared>,
+    pub address: SocketAddr,
+    runtime: Handle,
+    connections: Connections,
+    listening: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Line {
+    /// Takes the network away: nobody listens, and every connection is dropped. Returns when that is so; it waits for a thread
+    /// of the server, and so is not to be called on one.
     pub fn cut(&self) {
-        let task = self.listening().take();
-        if let (Some(task), Some(runtime)) = (task, &self.runtime) {
+        let mut listening = self.listening();
+        if let Some(task) = listening.take() {
             let (ended, wait) = std::sync::mpsc::channel();
             task.abort();
-            runtime.spawn(async move {
+            self.runtime.spawn(async move {
                 let _ = task.await;
                 let _ = ended.send(());
             });
@@ -110,41 +155,59 @@ impl Server {
 
     /// Listens again on the same port.
     pub fn heal(&self) -> io::Result<()> {
-        let Some(runtime) = &self.runtime else { return Ok(()) };
-        if self.listening().is_none() {
-            self.listen(bind(runtime, self.address)?);
+        let mut listening = self.listening();
+        if listening.is_none() {
+            *listening = Some(self.listen(bind(&self.runtime, self.address)?));
         }
         Ok(())
     }
 
-    fn listen(&self, listener: TcpListener) {
-        let Some(runtime) = &self.runtime else { return };
+    pub fn is_cut(&self) -> bool {
+        self.listening().is_none()
+    }
+
+    fn listen(&self, listener: TcpListener) -> JoinHandle<()> {
         let gate = Gate { listener, connections: self.connections.clone() };
         let service = Router::new()
             .fallback(serve_one)
             .with_state(Arc::clone(&self.shared))
             .into_make_service_with_connect_info::<Connection>();
-        *self.listening() = Some(runtime.spawn(async move {
+        self.runtime.spawn(async move {
             let _ = axum::serve(gate, service).await;
-        }));
+        })
     }
 
-    fn listening(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
+    fn listening(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.cut();
-        if let Some(runtime) = self.runtime.take() {
-            // Not a plain drop: that would panic where the owner runs inside a runtime of its own.
-            runtime.shutdown_background();
+/// How often a pair of free ports is looked for.
+const TRIES: u32 = 50;
+
+/// A listener for the store, and one for control where that is wanted. A port that was asked for is taken or refused.
+fn listeners(runtime: &Handle, options: &SandboxOptions) -> io::Result<(TcpListener, Option<TcpListener>)> {
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    for tried in 1.. {
+        let listener = bind(runtime, at(options.port)).map_err(|error| named(options.port, "", &error))?;
+        if !options.control {
+            return Ok((listener, None));
+        }
+        let port = control::port(listener.local_addr()?.port());
+        match bind(runtime, at(port)) {
+            Ok(control) => return Ok((listener, Some(control))),
+            Err(_) if options.port == 0 && tried < TRIES => {}
+            Err(error) => return Err(named(port, ", where it is controlled", &error)),
         }
     }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
-fn bind(runtime: &Runtime, address: SocketAddr) -> io::Result<TcpListener> {
+fn named(port: u16, what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("port {port} of 127.0.0.1{what}: {error}"))
+}
+
+fn bind(runtime: &Handle, address: SocketAddr) -> io::Result<TcpListener> {
     let _inside = runtime.enter();
     let socket = TcpSocket::new_v4()?;
     // The port must be free again at once after a cut, in spite of connections that linger.
@@ -223,7 +286,7 @@ async fn pause(ms: u64) {
     }
 }
 
-async fn read(request: Request) -> Option<RawRequest> {
+pub(super) async fn read(request: Request) -> Option<RawRequest> {
     let (head, body) = request.into_parts();
     let headers = head.headers.iter().map(|(name, value)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -262,7 +325,7 @@ fn takes_gzip(request: &Request) -> bool {
     accepted.and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("gzip"))
 }
 
-fn encode(mut response: RawResponse, takes_gzip: bool) -> Response {
+pub(super) fn encode(mut response: RawResponse, takes_gzip: bool) -> Response {
     let packed = (takes_gzip && response.body.len() >= MIN_GZIP_BYTES).then(|| gzip(&response.body));
     if let Some(Ok(packed)) = packed {
         response.body = packed;
