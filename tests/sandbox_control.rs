@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -185,6 +185,19 @@ fn faults_are_set_and_ended_while_it_runs() {
     assert!(refused["error"]["message"].as_str().unwrap().contains("lost-answer"), "{refused}");
 }
 
+/// Its end, which a sandbox that serves does not come to.
+fn ends_soon(mut child: Child) -> Output {
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+            panic!("it serves: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().unwrap()
+}
+
 fn state_in(folder: &Path) -> (PathBuf, String) {
     let path = folder.join("store.json");
     let text = path.to_str().unwrap().to_owned();
@@ -223,7 +236,9 @@ fn a_file_that_is_no_store_is_refused_and_never_written_over() {
     let folder = tempfile::tempdir().unwrap();
     let (path, state) = state_in(folder.path());
     let refused = |arguments: &[&str], words: &str| {
-        let ran = tillsync().arg("sandbox").args(arguments).arg("--json").output().unwrap();
+        let ran =
+            tillsync().arg("sandbox").args(arguments).arg("--json").stdout(Stdio::piped()).spawn().unwrap();
+        let ran = ends_soon(ran);
         let json: Value = serde_json::from_slice(&ran.stdout).unwrap();
         let message = json["error"]["message"].as_str().unwrap();
         assert!(message.contains(words), "{message}");
