@@ -12,6 +12,8 @@
 )]
 
 mod common;
+#[path = "common/guide.rs"]
+mod guide;
 #[path = "common/library.rs"]
 mod library;
 
@@ -236,6 +238,33 @@ fn garbage_is_answered_with_errors() {
             assert!(said.starts_with("{\"error\":{\"code\":\""), "{asked}: {said}");
         }
     }
+}
+
+/// The lines that docs/embedding.md prints, typed into SQLite's shell beside a till that has pulled.
+#[test]
+fn the_lines_of_the_documents_load_it_and_sync() {
+    let till = till();
+    till.engine().pull(tillsync::Extent::Changes).unwrap();
+    let printed = guide::blocks(&std::fs::read_to_string(root().join("docs/embedding.md")).unwrap());
+    let printed =
+        printed.iter().find(|block| block.text.starts_with("SELECT load_extension('./tillsync')")).unwrap();
+    let library = extension().with_extension(std::env::consts::DLL_EXTENSION);
+    let here = till.folder.path().join(format!("tillsync.{}", std::env::consts::DLL_EXTENSION));
+    std::fs::copy(library, here).unwrap();
+    let store =
+        format!("\"store_hash\":\"{}\",\"api_url\":\"{}\"", till.sandbox.store_hash(), till.sandbox.url());
+    let mut shell = Command::new("sqlite3");
+    shell
+        .arg("till.db")
+        .current_dir(till.folder.path())
+        .env("BIGCOMMERCE_ACCESS_TOKEN", till.sandbox.token());
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let typed = printed.text.replace("\"store_hash\":\"abc123\"", &store);
+    shell.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let said = shell.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&said.stdout);
+    assert_eq!(said.lines().count(), 5, "{said}");
+    assert!(!said.contains("\"error\"") && said.contains("\"event\""), "{said}");
 }
 
 /// What is loaded lives in one copy of SQLite: a second one of the same process would lock past the first.

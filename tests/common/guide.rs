@@ -1,5 +1,7 @@
 //! The pieces of code in a document.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 /// What stands between two fences.
 #[derive(Clone, Debug)]
 pub struct Block {
