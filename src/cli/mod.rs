@@ -227,7 +227,11 @@ mod tests {
 
     #[test]
     fn every_command_has_an_example_and_describes_all_it_takes() {
-        for command in Cli::command().get_subcommands() {
+        let root = Cli::command();
+        let all = root
+            .get_subcommands()
+            .flat_map(|command| std::iter::once(command).chain(command.get_subcommands()));
+        for command in all {
             let name = command.get_name();
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(example.contains("Example"), "{name} has no example");

@@ -16,16 +16,20 @@ use super::super::exit::{Exit, Failed};
 use super::super::render;
 use super::super::settings::Till;
 
-const ELSEWHERE: &str = "The sandbox is the one of TILLSYNC_API_URL, or --api-url.";
+/// What stands below the help of each: its examples, and which sandbox it is about.
+macro_rules! examples {
+    ($examples:literal) => {
+        concat!($examples, "\n\nThe sandbox is the one of TILLSYNC_API_URL, or --api-url.")
+    };
+}
 
 #[derive(Subcommand)]
-#[command(after_help = ELSEWHERE)]
 pub(super) enum Command {
     /// Take the network away: nobody reaches the store
-    #[command(after_help = "Example:\n  tillsync sandbox cut")]
+    #[command(after_help = examples!("Example:\n  tillsync sandbox cut"))]
     Cut,
     /// Bring the network back
-    #[command(after_help = "Example:\n  tillsync sandbox heal")]
+    #[command(after_help = examples!("Example:\n  tillsync sandbox heal"))]
     Heal,
     Fault(Faulty),
     Edit(OfficeEdit),
@@ -102,14 +106,14 @@ fn failed(error: ControlError) -> Failed {
 
 /// Have something go wrong: once, or at a rate from now on
 #[derive(Args)]
-#[command(after_help = "\
+#[command(after_help = examples!("\
 A name alone is for the next request; NAME=RATE, from 0 to 1, for each from now on, and 0 ends it. `tillsync sandbox --help` lists \
 the names.
 
 Examples:
   tillsync sandbox fault lost-answer --updates
   tillsync sandbox fault status-503=0.2 slow:250=0.1
-  tillsync sandbox fault --none")]
+  tillsync sandbox fault --none"))]
 pub(super) struct Faulty {
     /// What goes wrong, and how often
     #[arg(value_name = "NAME[=RATE]", required_unless_present = "none")]
@@ -173,11 +177,11 @@ fn said_of_faults(standing: &Value) -> String {
 
 /// Edit a customer in the store, as somebody at the office does
 #[derive(Args)]
-#[command(after_help = "\
+#[command(after_help = examples!("\
 A value is read by the attribute's type, as `tillsync edit` does; no limit holds here.
 
 Example:
-  tillsync sandbox edit 42 phone=555-0199 notes='Called on Monday'")]
+  tillsync sandbox edit 42 phone=555-0199 notes='Called on Monday'"))]
 pub(super) struct OfficeEdit {
     /// The customer
     id: i32,
@@ -194,7 +198,7 @@ impl OfficeEdit {
 
 /// Add to a customer's store credit in the store, or take from it
 #[derive(Args)]
-#[command(after_help = "Example:\n  tillsync sandbox credit 42 -12.50")]
+#[command(after_help = examples!("Example:\n  tillsync sandbox credit 42 -12.50"))]
 pub(super) struct OfficeCredit {
     /// The customer
     id: i32,
@@ -214,9 +218,9 @@ impl OfficeCredit {
 
 /// Add a customer to the store
 #[derive(Args)]
-#[command(
-    after_help = "Example:\n  tillsync sandbox add first_name=Ana last_name=Lima email=ana.lima@example.com"
-)]
+#[command(after_help = examples!("\
+Example:
+  tillsync sandbox add first_name=Ana last_name=Lima email=ana.lima@example.com"))]
 pub(super) struct OfficeAdd {
     /// What is known of the customer; the rest is filled in
     #[arg(value_name = "FIELD=VALUE")]
@@ -231,7 +235,7 @@ impl OfficeAdd {
 
 /// Delete a customer in the store
 #[derive(Args)]
-#[command(after_help = "Example:\n  tillsync sandbox delete 42")]
+#[command(after_help = examples!("Example:\n  tillsync sandbox delete 42"))]
 pub(super) struct OfficeDelete {
     /// The customer
     id: i32,
@@ -245,7 +249,7 @@ impl OfficeDelete {
 
 /// Show a customer as the store has it, or how the sandbox stands
 #[derive(Args)]
-#[command(after_help = "Examples:\n  tillsync sandbox show\n  tillsync sandbox show 42")]
+#[command(after_help = examples!("Examples:\n  tillsync sandbox show\n  tillsync sandbox show 42"))]
 pub(super) struct OfficeShow {
     /// The customer; without one: what was asked, what goes wrong, and what no correct till would have sent
     id: Option<i32>,
