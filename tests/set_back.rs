@@ -234,6 +234,29 @@ fn what_was_held_is_sent_by_a_persons_word() {
     assert_eq!(balance(&second), r#"[{"amount":40}]"#);
 }
 
+/// The store tells no password: nothing shows that the customer has chosen another one since.
+#[test]
+fn a_password_that_waited_in_a_backup_waits_for_a_person() {
+    let till = till(3);
+    let password = |words: &str| till.store().edit(2).set("new_password", words).commit().unwrap();
+    password("of the backup");
+    till.set(2, "phone", "555-0142");
+    let copy = till.folder.path().join("monday.db");
+    till.store().backup(&copy).unwrap();
+    till.engine().sync().unwrap();
+    password("chosen since");
+    till.engine().sync().unwrap();
+    put_in_place(&till, &copy);
+    assert_eq!(till.engine().sync().unwrap().rejected, 1);
+    assert_eq!(till.sandbox.last_password(2).as_deref(), Some("chosen since"));
+    assert_eq!(till.outcomes(2, "new_password"), ["rejected"]);
+    assert!(till.store().rejected().unwrap()[0].reason.contains("password may have been sent since"));
+    assert_eq!(till.run(["retry", "2"]).exit, Some(0));
+    till.engine().sync().unwrap();
+    assert_eq!(till.sandbox.last_password(2).as_deref(), Some("of the backup"));
+    till.assert_no_violations();
+}
+
 // ---- the command ---------------------------------------------------------------------------------------------------
 
 #[test]

@@ -84,9 +84,8 @@ impl Restore {
             text += &format!(" What was there is {}.", render::plain(replaced));
         }
         if restored.held > 0 {
-            let payments = render::count(restored.held, "payment");
-            text +=
-                &format!("\n\n{payments} may have been sent already, and wait for you: tillsync rejected");
+            let edits = render::count(restored.held, "edit");
+            text += &format!("\n\n{edits} may have been sent already, and wait for you: tillsync rejected");
         }
         text += "\n\nNext: tillsync pull --full";
         let (bytes, held) = (restored.bytes, restored.held);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use tillsync::{
-    Answer, Clock, CustomerId, Holder, HttpRemote, Remote, Request, Store, SystemClock, Ticket, Trouble,
+    Answer, Clock, CustomerId, Holder, HttpRemote, Remote, Request, Soundness, Store, SystemClock, Ticket,
+    Trouble,
 };
 
 use super::exit::Exit;
@@ -299,9 +300,20 @@ fn held_alone(store: &Store) -> Option<Check> {
 }
 
 fn integrity(store: &Store) -> Check {
-    match store.check() {
-        Ok(problems) if problems.is_empty() => Check::good("integrity", "the file is whole"),
-        Ok(problems) => Check::bad("integrity", Exit::Database, problems.join("; ")),
+    match store.soundness() {
+        Ok(Soundness { problems, .. }) if !problems.is_empty() => {
+            Check::bad("integrity", Exit::Database, problems.join("; "))
+        }
+        Ok(Soundness { unchecked, .. }) if unchecked.is_empty() => {
+            Check::good("integrity", "the file is whole")
+        }
+        Ok(Soundness { unchecked, .. }) => Check::good(
+            "integrity",
+            format!(
+                "the file is whole; what only the app's own SQLite can follow was not checked: {}",
+                unchecked.join(", ")
+            ),
+        ),
         Err(error) => Check::bad("integrity", Exit::Database, error.to_string()),
     }
 }

@@ -3,12 +3,17 @@
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::backup::Backup;
 
-use super::{Store, open, stray, unlock};
+use super::{Store, open, sound, stray, unlock};
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
+
+/// All: in parts, it would begin anew with each edit.
+const PAGES_AT_ONCE: i32 = i32::MAX;
 
 impl Store {
     /// Copies the file to `path`, as it is at one instant: edits and syncs go on meanwhile. The copy is one file, for
@@ -51,8 +56,23 @@ impl Store {
 
     fn copy_to(&self, path: &Path) -> Result<()> {
         let to = path.to_str().ok_or_else(|| Error::usage("the path of a backup must be UTF-8"))?;
-        self.connection.execute("VACUUM INTO ?1", [to]).map_err(|e| Error::sqlite(path, e))?;
+        match self.connection.execute("VACUUM INTO ?1", [to]) {
+            // An index of the app's that only its own SQLite could build anew.
+            Err(e) if sound::is_lack(&e) => self.copy_pages_to(path)?,
+            copied => _ = copied.map_err(|e| Error::sqlite(path, e))?,
+        }
         into_wal(path, self.key.as_ref())
+    }
+
+    /// Page by page, what was deleted and not written over among them.
+    fn copy_pages_to(&self, path: &Path) -> Result<()> {
+        // What was begun.
+        File::create(path).map_err(|e| not_written(path, &e))?;
+        let mut copy = open::raw(path)?;
+        unlock::give(&copy, path, self.key.as_ref())?;
+        let copied = Backup::new(&self.connection, &mut copy)
+            .and_then(|copying| copying.run_to_completion(PAGES_AT_ONCE, Duration::ZERO, None));
+        copied.map_err(|e| Error::sqlite(path, e))
     }
 
     /// On a connection of its own, which the other file is attached to.

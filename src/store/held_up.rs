@@ -17,7 +17,7 @@ use rusqlite::{Connection, Error as SqlError, ErrorCode, named_params};
 use serde::Serialize;
 
 use super::steps::{Steps, UNENDING, went_too_far};
-use super::{Failed, Store, life, schema};
+use super::{Failed, Store, life, schema, sound};
 use crate::clock::stamp;
 use crate::customer::CustomerId;
 use crate::error::Result;
@@ -241,8 +241,7 @@ pub(super) fn is_refusal(error: &SqlError) -> bool {
     let is_reference = error
         .sqlite_error()
         .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY);
-    !is_reference
-        && matches!(error.sqlite_error_code(), Some(ConstraintViolation | TooBig | TypeMismatch | Unknown))
+    !is_reference && matches!(sound::code(error), Some(ConstraintViolation | TooBig | TypeMismatch | Unknown))
 }
 
 pub(super) fn words(error: &SqlError) -> String {
@@ -308,6 +307,9 @@ fn is_cause(words: &str, name: &str, sql: &str) -> bool {
     }
     if let Some(index) = words.strip_prefix("UNIQUE constraint failed: index ") {
         return index.trim_matches('\'') == name;
+    }
+    if let Some(function) = words.strip_prefix("unknown function: ") {
+        return sql.contains(function.split('(').next().unwrap_or(function));
     }
     match words.split_once("no such ") {
         Some((_, missing)) => {

@@ -44,10 +44,6 @@ const BEHIND_TO_HOLD: &str = "payment_to_hold/";
 /// Behind the name of the file.
 pub(super) const LIFE: &str = "-life";
 
-/// Why a payment waits for a person, in the place of the store's words.
-const PERHAPS_SENT: &str = "this file was set back, or is a copy: the payment may have been sent since, by it or by the other one. \
-                            Look at the balance in the store: it is in there: discard; it is not: retry";
-
 /// Which file it is, and how far it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
@@ -137,12 +133,12 @@ impl Store {
         })
     }
 
-    /// Each payment that was waiting then is refused for itself, as the store refuses one; what something of the app's refused last
-    /// time too. A customer of whom that is not let be is not sent until it is.
+    /// Each payment and each password that was waiting then is refused for itself, as the store refuses one; what something of the app's
+    /// refused last time too. A customer of whom that is not let be is not sent until it is.
     fn hold_what_is_due(&mut self, now: DateTime<Utc>) -> Result<Vec<Notice>> {
         let ids = self.engine_read(|transaction| Ok(to_hold(transaction)?))?;
         let held = self.in_small_parts(&ids, |transaction, apart, id, notices: &mut Vec<Notice>| {
-            let hold = || hold_payments_of(transaction, id, now);
+            let hold = || hold_edits_of(transaction, id, now);
             notices.extend(apart.outcomes(transaction, id, now, hold)?.into_iter().flatten());
             Ok(())
         })?;
@@ -150,29 +146,45 @@ impl Store {
     }
 }
 
-/// Every payment that waits, whoever's.
+/// What no merge holds against the store, and why it waits for a person: a payment comes on top of what is there, and a password
+/// is not told.
+const PERHAPS_SENT: [(FieldId, &str); 2] = [
+    (
+        FieldId::STORE_CREDIT_AMOUNTS,
+        "this file was set back, or is a copy: the payment may have been sent since, by it or by the other one. \
+         Look at the balance in the store: it is in there: discard; it is not: retry",
+    ),
+    (
+        FieldId::NEW_PASSWORD,
+        "this file was set back, or is a copy: the password may have been sent since, by it or by the other one, and may have been \
+         changed by the customer after that: discard, unless it is to be set now: retry",
+    ),
+];
+
+/// Every one that waits, whoever's.
 fn note_to_hold(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute(
         "INSERT OR REPLACE INTO state (key, value)
-         SELECT ?1 || seq, 'yes' FROM journal WHERE settled_at IS NULL AND outcome IS NULL AND op = 'adjust'",
-        [TO_HOLD],
+         SELECT ?1 || seq, 'yes' FROM journal
+         WHERE settled_at IS NULL AND outcome IS NULL AND (op = 'adjust' OR field = ?2)",
+        (TO_HOLD, FieldId::NEW_PASSWORD.name()),
     )?;
     Ok(())
 }
 
-/// Payments that are to be held, and their customers.
-const PAYMENTS_TO_HOLD: &str = "SELECT journal.customer_id, journal.seq
+/// Edits that are to be held, and their customers.
+const EDITS_TO_HOLD: &str = "SELECT journal.customer_id, journal.seq
      FROM state CROSS JOIN journal ON journal.seq = CAST(substr(state.key, length(?1) + 1) AS INTEGER)
      WHERE state.key >= ?1 AND state.key < ?2 AND journal.settled_at IS NULL AND journal.outcome IS NULL";
 
-/// Customers of whom nothing is sent yet, because payments of theirs are to be held, and are not.
+/// Customers of whom nothing is sent yet, because edits of theirs are to be held, and are not.
 pub(super) fn to_hold(connection: &Connection) -> rusqlite::Result<Vec<CustomerId>> {
-    let customers = format!("SELECT DISTINCT customer_id FROM ({PAYMENTS_TO_HOLD})");
+    let customers = format!("SELECT DISTINCT customer_id FROM ({EDITS_TO_HOLD})");
     let mut customers = connection.prepare_cached(&customers)?;
     customers.query_map([TO_HOLD, BEHIND_TO_HOLD], |row| Ok(CustomerId(row.get(0)?)))?.collect()
 }
 
-fn hold_payments_of(
+fn hold_edits_of(
     transaction: &Transaction<'_>,
     id: CustomerId,
     now: DateTime<Utc>,
@@ -183,16 +195,16 @@ fn hold_payments_of(
         transaction.prepare_cached("SELECT 1 FROM state WHERE key = ?1")?.exists([key])
     };
     let mut settle = Vec::new();
-    let waits = |op: &&Op| op.is_pending() && op.adjustment().is_some();
-    for op in dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS).filter(waits) {
+    for op in dirty.ops.iter().filter(|op| op.is_pending()) {
         if is_due(&op)? {
             settle.push(Settlement::new(op.seq, None));
             state::write(transaction, &format!("{TO_HOLD}{}", op.seq), None)?;
         }
     }
     let mut held = Recovered { plan: CustomerPlan { settle, ..CustomerPlan::nothing(id) }, is_pending: true };
-    let field = Some(FieldId::STORE_CREDIT_AMOUNTS);
-    held.reject(&dirty, &Rejection { customer_id: id, field, words: PERHAPS_SENT.to_owned() })?;
+    for (field, words) in PERHAPS_SENT {
+        held.reject(&dirty, &Rejection { customer_id: id, field: Some(field), words: words.to_owned() })?;
+    }
     apply(transaction, &dirty, &held.plan, now)
 }
 

@@ -5,6 +5,7 @@ use rusqlite::Row as SqlRow;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::sound::{self, Depth, Soundness};
 use super::{Store, SyncStatus, dirty, history, search};
 use crate::customer::{CustomerId, EditSeq, Record, Row};
 use crate::error::Result;
@@ -191,20 +192,26 @@ impl Store {
     }
 
     /// Whether the file is whole, by SQLite's own check; and whether the triggers are awake. Empty: nothing is wrong.
-    /// Reads the whole file.
+    /// Reads the whole file. What only the app's own SQLite can check (an index with a function or a collation of its own) is
+    /// left out.
     ///
     /// # Errors
     /// When the file cannot be read at all.
     pub fn check(&self) -> Result<Vec<String>> {
+        Ok(self.soundness()?.problems)
+    }
+
+    /// As [`Store::check`], and names what could not be checked here.
+    ///
+    /// # Errors
+    /// When the file cannot be read at all.
+    pub fn soundness(&self) -> Result<Soundness> {
         let check = || {
-            let mut statement = self.connection.prepare("PRAGMA integrity_check")?;
-            let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
-            let mut problems: Vec<String> = lines.collect::<rusqlite::Result<_>>()?;
-            problems.retain(|line| line != "ok");
+            let mut found = sound::check(&self.connection, Depth::Whole)?;
             let guard: i64 =
                 self.connection.query_row("SELECT writing FROM engine_guard", [], |row| row.get(0))?;
             if guard != 0 {
-                problems.push(
+                found.problems.push(
                     "engine_guard is set outside a transaction: a mark passes for the engine's".to_owned(),
                 );
             }
@@ -215,11 +222,11 @@ impl Store {
                 |row| Ok([row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or_default()]),
             )?;
             if counted != kept {
-                problems.push(format!(
+                found.problems.push(format!(
                     "the snapshot holds {counted} customers, and {kept} were counted: a pull of everything counts them anew"
                 ));
             }
-            Ok(problems)
+            Ok(found)
         };
         check().map_err(|e| self.error(e))
     }

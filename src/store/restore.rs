@@ -49,7 +49,7 @@ const LOGS: [&str; 2] = ["-journal", "-wal"];
 pub struct Restored {
     /// The size of the file now, in bytes.
     pub bytes: u64,
-    /// Payments that wait for a person, since they may have been sent after the backup was made.
+    /// Payments and passwords that wait for a person, since they may have been sent after the backup was made.
     pub held: u64,
     /// Where the file is that was there before; none: there was none.
     pub replaced: Option<PathBuf>,

@@ -22,6 +22,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::open::{LOOK_AGAIN, real, with_suffix};
+use super::sound::{self, Depth};
 use super::{schema, unlock};
 use crate::descriptors::{self, LogFile};
 use crate::error::{Failure, Result};
@@ -172,9 +173,8 @@ fn is_passing(error: &rusqlite::Error) -> bool {
 }
 
 fn is_sound(connection: &Connection) -> bool {
-    let check = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
-    match check {
-        Ok(said) => said == "ok",
+    match sound::check(connection, Depth::Quick) {
+        Ok(found) => found.problems.is_empty(),
         Err(e) => is_passing(&e),
     }
 }

@@ -132,14 +132,15 @@ pub(super) fn tables_into(connection: &Connection) -> rusqlite::Result<()> {
     all.iter().try_for_each(|migration| connection.execute_batch(migration.sql().unwrap_or_default()))
 }
 
-/// An app's triggers on our tables, and its indexes that are unique or of an expression, which may refuse what the engine writes:
-/// the name, and the statement; without one where a mapper's `UNIQUE` made it.
+/// An app's triggers on our tables, and its indexes that are unique, of an expression, or in an order of the app's own, which may
+/// refuse what the engine writes: the name, and the statement; without one where a mapper's `UNIQUE` made it.
 pub(in crate::store) fn foreign(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     let mut statement = connection.prepare_cached(
         "SELECT name, coalesce(sql, '') FROM sqlite_schema AS object
          WHERE (type = 'trigger'
                 OR type = 'index' AND (coalesce(upper(sql) LIKE 'CREATE UNIQUE%', 1) OR upper(sql) LIKE '%WHERE%'
-                                       OR EXISTS (SELECT 1 FROM pragma_index_info(object.name) WHERE cid = -2)))
+                                       OR EXISTS (SELECT 1 FROM pragma_index_xinfo(object.name)
+                                                  WHERE cid = -2 OR upper(coll) NOT IN ('BINARY', 'NOCASE', 'RTRIM'))))
            AND lower(tbl_name) IN ('customer', 'snapshot', 'journal', 'conflict', 'batch', 'batch_item', 'attempt', 'pending_password', 'decision')
          ORDER BY rowid",
     )?;

@@ -1,0 +1,71 @@
+//! Whether a file is whole, by SQLite's own check.
+//!
+//! The check holds each index against its table. One that an app has made with a function, a collation or a module of its own cannot be
+//! followed here: that is no damage, and says nothing of the rest. Then each table is checked for itself, and those that cannot be
+//! are named.
+
+use rusqlite::{Connection, Error as SqlError, ErrorCode};
+
+/// How much is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Depth {
+    /// Each page and each row, and each entry of an index.
+    Whole,
+    /// What an index holds is not held against its table.
+    Quick,
+}
+
+/// Whether a file is whole, as far as this SQLite can tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Soundness {
+    /// What is damaged, in SQLite's words; empty: nothing that was looked at.
+    pub problems: Vec<String>,
+    /// Tables that only the app's own SQLite can check, each with what is missing here.
+    pub unchecked: Vec<String>,
+}
+
+/// Checks the whole file.
+pub(super) fn check(connection: &Connection, depth: Depth) -> rusqlite::Result<Soundness> {
+    match problems(connection, depth, None) {
+        Err(error) if is_lack(&error) => {}
+        checked => return Ok(Soundness { problems: checked?, ..Soundness::default() }),
+    }
+    let mut found = Soundness::default();
+    let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+    let names = tables.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    for table in names.iter().map(String::as_str).chain(["sqlite_schema"]) {
+        match problems(connection, depth, Some(table)) {
+            Err(error) if is_lack(&error) => {
+                found.unchecked.push(format!("{table} ({})", super::held_up::words(&error)));
+            }
+            checked => found.problems.extend(checked?),
+        }
+    }
+    Ok(found)
+}
+
+fn problems(connection: &Connection, depth: Depth, table: Option<&str>) -> rusqlite::Result<Vec<String>> {
+    let name = match depth {
+        Depth::Whole => "integrity_check",
+        Depth::Quick => "quick_check",
+    };
+    let of = table.map(|table| format!("(\"{}\")", table.replace('"', "\"\""))).unwrap_or_default();
+    let mut check = connection.prepare(&format!("PRAGMA {name}{of}"))?;
+    let lines = check.query_map([], |row| row.get::<_, String>(0))?;
+    let mut problems: Vec<String> = lines.collect::<rusqlite::Result<_>>()?;
+    problems.retain(|line| line != "ok");
+    Ok(problems)
+}
+
+/// SQLite cannot make sense of the statement: what it would call is not there.
+pub(super) fn is_lack(error: &SqlError) -> bool {
+    code(error) == Some(ErrorCode::Unknown)
+}
+
+/// SQLite's code, also where the error names the place in the statement.
+pub(super) fn code(error: &SqlError) -> Option<ErrorCode> {
+    match error {
+        SqlError::SqlInputError { error, .. } => Some(error.code),
+        error => error.sqlite_error_code(),
+    }
+}
