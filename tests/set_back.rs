@@ -6,7 +6,9 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
+use common::odd::{Odd, Told};
 use common::{Till, till};
+use serde_json::json;
 use tillsync::{Store, rusqlite};
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -255,6 +257,36 @@ fn a_password_that_waited_in_a_backup_waits_for_a_person() {
     till.engine().sync().unwrap();
     assert_eq!(till.sandbox.last_password(2).as_deref(), Some("of the backup"));
     till.assert_no_violations();
+}
+
+/// Whoever freed it since did so in the file that is gone: its old reason would invite to send it twice.
+#[test]
+fn a_payment_that_was_refused_before_the_backup_and_freed_since_is_told_as_one_that_may_have_been_sent() {
+    let till = till(3);
+    till.set(1, "store_credit_amounts", r#"[{"amount":50}]"#);
+    till.engine().sync().unwrap();
+    let mut is_first = true;
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        let no = json!({"status": 422, "title": "no", "errors": {"0.store_credit_amounts": "card blocked"}});
+        (asked.is_put() && std::mem::take(&mut is_first)).then(|| Told::json_of(422, &no))
+    });
+    till.adjust(1, "-10");
+    assert_eq!(till.through(&odd).engine().sync().unwrap().rejected, 1);
+    let copy = till.folder.path().join("monday.db");
+    till.store().backup(&copy).unwrap();
+    let retried = till.store().retry(None).unwrap();
+    assert_eq!((retried, till.engine().sync().unwrap().uploaded_fields), (1, 1));
+    // Else the balance alone would show that it has landed.
+    till.office(1, json!({"store_credit_amounts": [{"amount": 45}]}));
+    put_in_place(&till, &copy);
+    for _ in 0..2 {
+        assert_eq!(till.engine().sync().unwrap().rejected, 1);
+        let reason = &till.store().rejected().unwrap()[0].reason;
+        assert!(reason.starts_with("this file was set back") && reason.contains("card blocked"), "{reason}");
+        assert_eq!(reason.matches("set back").count(), 1);
+        assert_eq!(balance(&till), r#"[{"amount":45}]"#);
+        assert_eq!(till.local(1, "store_credit_amounts"), r#"[{"amount":45}]"#);
+    }
 }
 
 // ---- the command ---------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ use super::open::{beside, owner_only};
 use super::{Failed, Store, decisions, dirty, state};
 use crate::customer::{CustomerId, FieldId};
 use crate::error::Result;
-use crate::flow::{CustomerPlan, Notice, Op, Recovered, Rejection, Settlement};
+use crate::flow::{CustomerPlan, Notice, Op, Outcome, Recovered, Rejection, Settlement};
 
 /// Where a file lived, and how far it has come, in `state`.
 const HOME: &str = "home";
@@ -161,12 +161,12 @@ const PERHAPS_SENT: [(FieldId, &str); 2] = [
     ),
 ];
 
-/// Every one that waits, whoever's.
+/// Every one that waits, whoever's, and every one that was refused: it may have been freed since.
 fn note_to_hold(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute(
         "INSERT OR REPLACE INTO state (key, value)
          SELECT ?1 || seq, 'yes' FROM journal
-         WHERE settled_at IS NULL AND outcome IS NULL AND (op = 'adjust' OR field = ?2)",
+         WHERE settled_at IS NULL AND (outcome IS NULL OR outcome = 'rejected') AND (op = 'adjust' OR field = ?2)",
         (TO_HOLD, FieldId::NEW_PASSWORD.name()),
     )?;
     Ok(())
@@ -175,7 +175,8 @@ fn note_to_hold(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 /// Edits that are to be held, and their customers.
 const EDITS_TO_HOLD: &str = "SELECT journal.customer_id, journal.seq
      FROM state CROSS JOIN journal ON journal.seq = CAST(substr(state.key, length(?1) + 1) AS INTEGER)
-     WHERE state.key >= ?1 AND state.key < ?2 AND journal.settled_at IS NULL AND journal.outcome IS NULL";
+     WHERE state.key >= ?1 AND state.key < ?2 AND journal.settled_at IS NULL
+       AND (journal.outcome IS NULL OR journal.outcome = 'rejected')";
 
 /// Customers of whom nothing is sent yet, because edits of theirs are to be held, and are not.
 pub(super) fn to_hold(connection: &Connection) -> rusqlite::Result<Vec<CustomerId>> {
@@ -195,7 +196,8 @@ fn hold_edits_of(
         transaction.prepare_cached("SELECT 1 FROM state WHERE key = ?1")?.exists([key])
     };
     let mut settle = Vec::new();
-    for op in dirty.ops.iter().filter(|op| op.is_pending()) {
+    let waits = |op: &&Op| op.is_pending() || op.outcome == Some(Outcome::Rejected);
+    for op in dirty.ops.iter().filter(waits) {
         if is_due(&op)? {
             settle.push(Settlement::new(op.seq, None));
             state::write(transaction, &format!("{TO_HOLD}{}", op.seq), None)?;
@@ -204,6 +206,21 @@ fn hold_edits_of(
     let mut held = Recovered { plan: CustomerPlan { settle, ..CustomerPlan::nothing(id) }, is_pending: true };
     for (field, words) in PERHAPS_SENT {
         held.reject(&dirty, &Rejection { customer_id: id, field: Some(field), words: words.to_owned() })?;
+    }
+    let refused = |seq| dirty.op(seq).filter(|op| op.outcome == Some(Outcome::Rejected));
+    for settlement in &mut held.plan.settle {
+        let Some(op) = refused(settlement.seq) else { continue };
+        let before: Option<String> = transaction
+            .prepare_cached("SELECT reason FROM journal WHERE seq = ?1")?
+            .query_row([op.seq.0], |row| row.get(0))?;
+        let words = settlement.reason.take().unwrap_or_default();
+        settlement.reason = Some(match before {
+            Some(before) if !before.starts_with(&words) => {
+                format!("{words}. It was refused before: {before}")
+            }
+            before => before.unwrap_or(words),
+        });
+        settlement.reject_group = op.reject_group;
     }
     apply(transaction, &dirty, &held.plan, now)
 }
