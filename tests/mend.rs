@@ -541,6 +541,80 @@ fn a_customer_that_was_deleted_without_triggers_comes_back_with_what_waits_of_it
     assert_eq!(credit(&till.remote_value(2, "store_credit_amounts")), balance + 5.0);
 }
 
+/// SQLite runs no trigger for a row that `REPLACE` takes out, unless `recursive_triggers` is on.
+#[test]
+fn a_customer_that_another_replaced_over_a_column_of_the_apps_comes_back_with_what_waits() {
+    let till = till(5);
+    let mut engine = till.engine();
+    let balance = credit(&till.local(2, "store_credit_amounts"));
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(
+        "ALTER TABLE customer ADD COLUMN card TEXT; CREATE UNIQUE INDEX my_card ON customer (card);
+         CREATE TABLE sale (id INTEGER PRIMARY KEY, customer_id INTEGER, card TEXT);
+         CREATE TRIGGER sold AFTER INSERT ON sale BEGIN UPDATE customer SET card = NEW.card WHERE id = NEW.customer_id; END;
+         UPDATE customer SET card = 'A' WHERE id = 2; UPDATE customer SET card = 'C' WHERE id = 3",
+    )
+    .unwrap();
+    engine.sync().unwrap();
+    till.adjust(2, "5");
+    till.set(2, "phone", "waits");
+    app.execute_batch(
+        "UPDATE OR REPLACE customer SET card = 'A' WHERE id = 1;
+         REPLACE INTO sale (id, customer_id, card) VALUES (1, 4, 'C')",
+    )
+    .unwrap();
+    let there: i64 = app.query_row("SELECT count(*) FROM customer", [], |row| row.get(0)).unwrap();
+    assert_eq!(there, 3, "two were taken out, and nothing was told");
+
+    let told = doctor(&till);
+    assert_eq!(told["ok"], false);
+    assert!(told["detail"].as_str().unwrap().contains("2 customers"), "{told}");
+    assert_eq!(credit(&till.local(2, "store_credit_amounts")), balance + 5.0);
+    assert_eq!(till.local(2, "phone"), "\"waits\"");
+    assert_eq!(doctor(&till)["ok"], true, "it is told once");
+
+    // The file stays open: a sync finds out as well.
+    app.execute_batch("UPDATE OR REPLACE customer SET card = 'B' WHERE id IN (1, 2)").unwrap();
+    assert_eq!(engine.sync().unwrap().uploaded_customers, 1);
+    assert_eq!(credit(&till.remote_value(2, "store_credit_amounts")), balance + 5.0);
+    assert_eq!(till.remote_value(2, "phone"), "\"waits\"");
+    assert_eq!(till.store().status().unwrap().unsent, 0);
+    let cards = "SELECT group_concat(id || coalesce(card, '-'), ' ') FROM (SELECT id, card FROM customer ORDER BY id)";
+    let cards: String = app.query_row(cards, [], |row| row.get(0)).unwrap();
+    assert_eq!(cards, "1- 2B 3- 4C 5-");
+}
+
+/// What is unique and not free any more holds up that customer, and the file opens.
+#[test]
+fn one_whose_place_is_taken_is_held_up() {
+    let till = till(3);
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch("CREATE UNIQUE INDEX my_email ON customer (email)").unwrap();
+    app.execute_batch(
+        "UPDATE OR REPLACE customer SET email = (SELECT email FROM customer WHERE id = 2) WHERE id = 1",
+    )
+    .unwrap();
+    let store = till.store();
+    assert_eq!((store.brought_back(), store.held_up().unwrap().len()), (0, 1));
+    assert_eq!(store.held_up().unwrap()[0].customer_id.0, 2);
+    app.execute_batch("UPDATE customer SET email = 'another@example.com' WHERE id = 1").unwrap();
+    drop(store);
+    let store = till.store();
+    assert_eq!((store.brought_back(), store.held_up().unwrap().len()), (1, 0));
+}
+
+#[test]
+fn doctor_brings_back_whom_somebody_deleted_with_triggers_switched_off() {
+    use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;
+    let till = till(3);
+    till.set(2, "phone", "waits");
+    let app = Connection::open(&till.path).unwrap();
+    app.set_db_config(SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+    app.execute_batch("DELETE FROM customer WHERE id = 2").unwrap();
+    assert_eq!(doctor(&till)["ok"], false);
+    assert_eq!(till.local(2, "phone"), "\"waits\"");
+}
+
 #[test]
 fn a_table_of_customers_that_is_gone_and_a_column_that_was_renamed_are_filled_again_and_nothing_is_sent() {
     let till = till(5);

@@ -276,6 +276,7 @@ const CALLS: [Call; 51] = [
     ("soundness", |_, store| assert_eq!(store.soundness().unwrap(), tillsync::Soundness::default())),
     ("conflicts", |_, store| _ = store.conflicts().unwrap()),
     ("rejected", |_, store| _ = store.rejected().unwrap()),
+    ("bring_back_missing", |_, store| store.bring_back_missing().unwrap()),
     ("unjournaled", |_, store| _ = store.unjournaled().unwrap()),
     ("resolve resolve_seen", |_, store| {
         assert!(store.resolve(1, "phone", &tillsync::Keep::Local, None).is_err());

@@ -123,6 +123,10 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     checks.push(encryption(&store));
     checks.push(integrity(&store));
     checks.push(tables(&store));
+    // Triggers that were switched off leave no sign: it is looked for here.
+    if let Err(error) = store.bring_back_missing() {
+        checks.push(Check::bad("customers", Exit::Database, error.to_string()));
+    }
     checks.push(triggers(&store));
     checks.push(held_up(&store));
     checks.push(history(&store));
@@ -237,6 +241,14 @@ fn triggers(store: &Store) -> Check {
         return Check::bad("triggers", Exit::Attention, advice);
     }
     match store.mended() {
+        None if store.brought_back() > 0 => {
+            let advice = format!(
+                "they are all there; {} that somebody had deleted past them are there again, with what waited of them: find out \
+                 which program writes UPDATE OR REPLACE, REPLACE INTO a table whose triggers edit customers, or switches triggers off",
+                render::count(store.brought_back() as u64, "customer")
+            );
+            Check::bad("triggers", Exit::Attention, advice)
+        }
         None => Check::good("triggers", "they are all there"),
         Some(found) => {
             let mut found = render::count(found as u64, "edit");

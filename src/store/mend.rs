@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,8 @@ impl Store {
         self.mended
     }
 
-    /// How many customers that somebody deleted while our triggers were missing were made again, with what waits of them.
+    /// How many customers that somebody deleted past our triggers were made again, with what waits of them: while those were missing, or
+    /// by `UPDATE OR REPLACE` over a unique index of the app's.
     pub fn brought_back(&self) -> usize {
         self.brought_back
     }
@@ -114,41 +116,82 @@ impl Store {
         Ok(noted.split(' ').filter_map(FieldId::named).collect())
     }
 
-    /// Customers that the store has and the table has not: made again.
+    /// Brings back who is gone from the table, where an index of the app's lets `UPDATE OR REPLACE` take out a customer for
+    /// another: SQLite runs no trigger for that, and of no edit would anything be told. Elsewhere it costs nothing.
+    pub(super) fn look_for_replaced(&mut self) -> Result<()> {
+        match schema::may_replace(&self.connection).map_err(|e| self.error(e))? {
+            true => self.bring_back_missing(),
+            false => Ok(()),
+        }
+    }
+
+    /// Brings back who is gone from the table `customer`, however it was done, if there are fewer than there must be: that is a look
+    /// at an index. Where the app has a unique index there, opening and every sync do it by themselves.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn bring_back_missing(&mut self) -> Result<()> {
+        let strangers = self.strangers()?.len();
+        let is_any_missing = self.engine_read(|transaction| {
+            let fewer = "SELECT count(*) - ?1
+                         < coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0)
+                           + (SELECT count(*)
+                              FROM conflict AS c INDEXED BY conflict_open
+                              WHERE resolution IS NULL AND field = '*'
+                                AND EXISTS (SELECT 1 FROM customer WHERE id = c.customer_id)
+                                AND NOT EXISTS (SELECT 1 FROM snapshot WHERE id = c.customer_id))
+                         FROM customer";
+            Ok(transaction.prepare_cached(fewer)?.query_row([strangers], |row| row.get(0))?)
+        })?;
+        if is_any_missing && self.refuse_misshapen().is_ok() { self.bring_back() } else { Ok(()) }
+    }
+
+    /// Customers that the store has and the table has not: made again. One that something of the app's does not let in is held up.
     fn bring_back(&mut self) -> Result<()> {
         let (mut brought, mut after) = (0, i64::MIN);
-        while let Some((some, last)) = self.engine_write(|transaction| bring_some_back(transaction, after))? {
-            (brought, after) = (brought + some, last);
+        loop {
+            let missing = self.engine_read(|transaction| Ok(missing(transaction, after)?))?;
+            let Some(last) = missing.last() else { break };
+            after = last.0;
+            let parts = self.in_small_parts(&missing, |transaction, apart, id, some: &mut usize| {
+                let done = apart.all(transaction, id, Utc::now(), || bring_one_back(transaction, id))?;
+                *some += usize::from(done.is_some());
+                Ok(())
+            })?;
+            brought += parts.into_iter().sum::<usize>();
         }
         if brought > 0 {
             tracing::warn!(
                 customers = brought,
-                "customers were deleted while triggers of the file were missing; they are there again"
+                "customers were deleted without our triggers; they are there again, with what waits of them"
             );
         }
-        self.brought_back = brought;
+        self.brought_back += brought;
         Ok(())
     }
 }
 
-/// Returns how many that were, and the last of them; none: there are no more.
-fn bring_some_back(connection: &Connection, after: i64) -> Result<Option<(usize, i64)>, Failed> {
+/// Some of those that the store has and the table has not.
+fn missing(connection: &Connection, after: i64) -> rusqlite::Result<Vec<CustomerId>> {
     let mut statement = connection.prepare_cached(
         "SELECT id FROM snapshot WHERE id > ?1 AND id NOT IN (SELECT id FROM customer) ORDER BY id LIMIT ?2",
     )?;
-    let ids = statement.query_map(params![after, CHUNK], |row| row.get(0))?;
-    let ids: Vec<i64> = ids.collect::<rusqlite::Result<_>>()?;
-    for id in ids.iter().copied().map(CustomerId) {
-        let Some(base) = dirty::load_snapshot(connection, id)? else { continue };
-        pull::insert_row(connection, &base.attributes()?)?;
-        search::note_rows(connection, [id])?;
-        let Some(dirty) = dirty::load(connection, id)? else { continue };
-        for (field, expected) in untold(connection, &dirty)? {
-            search::note_rows(connection, [id])?;
-            row::overwrite(connection, id, &[(field, row::cell(&expected))])?;
-        }
+    statement.query_map(params![after, CHUNK], |row| Ok(CustomerId(row.get(0)?)))?.collect()
+}
+
+/// As the store has it, and on top of that what waits in the journal.
+fn bring_one_back(connection: &Connection, id: CustomerId) -> Result<(), Failed> {
+    let Some(base) = dirty::load_snapshot(connection, id)? else { return Ok(()) };
+    if dirty::load_row(connection, id)?.is_some() {
+        return Ok(());
     }
-    Ok(ids.last().map(|last| (ids.len(), *last)))
+    pull::insert_row(connection, &base.attributes()?)?;
+    search::note_rows(connection, [id])?;
+    let Some(dirty) = dirty::load(connection, id)? else { return Ok(()) };
+    for (field, expected) in untold(connection, &dirty)? {
+        row::overwrite(connection, id, &[(field, row::cell(&expected))])?;
+    }
+    Ok(())
 }
 
 /// A value of the working copy that nothing in the journal tells of, and that the triggers refuse to journal.

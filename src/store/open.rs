@@ -254,6 +254,7 @@ impl Store {
         self.torn.clear();
         self.unending = 0;
         self.refuse_misshapen()?;
+        self.look_for_replaced()?;
         self.expect_nobody()?;
         self.expect_bulk(false).map_err(|e| self.error(e))
     }
@@ -270,6 +271,10 @@ impl Store {
     fn upgrade(&mut self, may_create: bool) -> Result<()> {
         self.make_current(may_create)?;
         self.mend()?;
+        // Whoever has the right to write meanwhile keeps nobody from opening: the next sync looks again.
+        if let Err(error) = self.look_for_replaced() {
+            tracing::warn!(%error, "whether a customer was replaced by another could not be looked after");
+        }
         self.schema_seen = Some(self.schema_changes()?);
         Ok(())
     }

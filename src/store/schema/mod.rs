@@ -21,7 +21,7 @@ mod upgrade;
 pub(super) use shape::replaced_by_views;
 pub(super) use upgrade::{
     LOST_COLUMNS, MISSHAPEN, foreign, foreign_triggers, has_foreign, history, is_current, is_empty,
-    is_foreign, is_our_index, newest, upgrade, was_current,
+    is_foreign, is_our_index, may_replace, newest, upgrade, was_current,
 };
 
 use std::collections::BTreeSet;

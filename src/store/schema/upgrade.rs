@@ -163,6 +163,12 @@ pub(in crate::store) fn has_foreign(connection: &Connection) -> rusqlite::Result
     Ok(!foreign(connection)?.is_empty() || shape::may_refuse(connection)? || is_referred_to(connection)?)
 }
 
+/// Whether a statement of the app's may take out a customer for another (`OR REPLACE`): none of our indexes of customers is unique.
+pub(in crate::store) fn may_replace(connection: &Connection) -> rusqlite::Result<bool> {
+    let any = "SELECT EXISTS (SELECT 1 FROM pragma_index_list('customer') WHERE \"unique\")";
+    connection.prepare_cached(any)?.query_row([], |row| row.get(0))
+}
+
 /// Whether a table of the app's may refer to customers: what goes with one, or is set to nothing, something there may refuse.
 fn is_referred_to(connection: &Connection) -> rusqlite::Result<bool> {
     let refers = "SELECT EXISTS (SELECT 1 FROM sqlite_schema
