@@ -156,8 +156,8 @@ impl<R: Remote> SyncEngine<R> {
     /// One sync. It takes what was journaled when its plan was made; later edits wait for the next one.
     ///
     /// # Errors
-    /// When the store cannot be reached or refuses, another sync of the file runs, or the file fails. Whatever happens,
-    /// every edit is kept, and the next sync goes on from there.
+    /// When the store cannot be reached or refuses, the file belongs to another store, another sync of it runs, or it fails.
+    /// Whatever happens, every edit is kept, and the next sync goes on from there.
     pub fn sync(&mut self) -> Result<SyncReport> {
         self.whole("sync", |engine| {
             engine.recover()?;
@@ -283,6 +283,9 @@ impl<R: Remote> SyncEngine<R> {
         let lock = self.store.lock_sync(self.options.wait)?;
         self.store.refuse_company()?;
         self.store.begin_sync()?;
+        if let Some(store_hash) = self.remote.store_hash() {
+            self.store.bind_store(store_hash)?;
+        }
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.options.policies.clock_offset = self.store.clock_offset()?;
         self.server_clock.knows(self.options.policies.clock_offset);

@@ -447,3 +447,27 @@ fn a_sync_that_is_stopped_leaves_in_doubt_only_what_had_left() {
     assert_eq!(till.store().status().unwrap().pending_fields, 0);
     till.assert_no_violations();
 }
+
+/// The hash of another shop in the settings of an app: nobody of that store comes into this file, and no edit goes there.
+#[test]
+fn a_file_of_one_store_is_not_brought_in_step_with_another() {
+    let till = till(3);
+    let other = SandboxOptions { customers: 2, store_hash: "other1".to_owned(), ..SandboxOptions::default() };
+    let other = sandbox_with(other);
+    let there = Till { sandbox: other.clone(), api_url: other.url(), ..till.clone() };
+    till.set(1, "phone", "555");
+    let mut engine = there.engine();
+    for refused in
+        [engine.sync().unwrap_err(), engine.push().unwrap_err(), engine.pull(Extent::Full).unwrap_err()]
+    {
+        assert_eq!((refused.code(), refused.is_usage()), ("wrong_store", true), "{refused}");
+        assert!(
+            refused.to_string().contains("sandbox") && refused.to_string().contains("other1"),
+            "{refused}"
+        );
+    }
+    assert_eq!(other.requests(), [], "nothing was asked there");
+    assert_eq!(till.store().store_hash().unwrap().as_deref(), Some("sandbox"));
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(1, "phone"), "\"555\"");
+}

@@ -17,6 +17,12 @@ use crate::flow::{Answer, Ticket, Trouble};
 
 /// A store that answers requests.
 pub trait Remote: fmt::Debug {
+    /// The store that is behind it, to which a sync binds the file; see [`Store::bind_store`](crate::Store::bind_store). Default:
+    /// not known, and the file is bound to none.
+    fn store_hash(&self) -> Option<&str> {
+        None
+    }
+
     /// Starts a request; its answer comes out of [`Remote::next`] under the same ticket.
     fn start(&mut self, ticket: Ticket, request: Request);
 

@@ -30,6 +30,7 @@ const THREADS: usize = 3 + 2;
 /// The store, over HTTP.
 #[derive(Debug)]
 pub struct HttpRemote {
+    store_hash: String,
     jobs: Sender<(Ticket, Request)>,
     answers: Receiver<(Ticket, Result<Answer, Trouble>)>,
     in_flight: usize,
@@ -79,11 +80,15 @@ impl HttpRemote {
             // Those that were given end with the channel when one is not.
             threads::spawn("tillsync-http", move || caller.serve(call, &inbox, &outbox))?;
         }
-        Ok(HttpRemote { jobs, answers, in_flight: 0, updates })
+        Ok(HttpRemote { store_hash: options.store_hash.clone(), jobs, answers, in_flight: 0, updates })
     }
 }
 
 impl Remote for HttpRemote {
+    fn store_hash(&self) -> Option<&str> {
+        Some(&self.store_hash)
+    }
+
     fn start(&mut self, ticket: Ticket, request: Request) {
         self.in_flight += 1;
         lock(&self.updates).count += usize::from(request.is_update());
