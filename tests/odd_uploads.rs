@@ -670,3 +670,19 @@ fn one_large_note_is_rejected_alone_and_makes_nobody_elses_call_small() {
     ids.iter().skip(10).for_each(|id| till.set(*id, "company", "next"));
     assert_eq!(sync(&over(&till, &odd)).requests.put, 5);
 }
+
+/// As where other apps of the store use up each window: the look is old before the next one begins.
+#[test]
+fn where_nothing_is_left_of_any_window_what_was_looked_at_is_sent() {
+    let till = till(3);
+    till.adjust(1, "10");
+    till.set(2, "phone", "555-0142");
+    let odd = Odd::before(&till.sandbox).answer(|_, told| {
+        told.header("X-Rate-Limit-Requests-Left", Some("0"));
+        told.header("X-Rate-Limit-Time-Reset-Ms", Some("2600"));
+    });
+    let report = over(&till, &odd).engine().push().unwrap();
+    assert_eq!((report.uploaded_fields, report.looks), (2, 1));
+    assert_eq!((odd.count(Kind::ById), odd.count(Kind::Put)), (1, 1));
+    till.assert_no_violations();
+}

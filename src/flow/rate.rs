@@ -78,6 +78,12 @@ impl Pacer {
         window.max(self.blocked_until_ms)
     }
 
+    /// The same for an update that a look was just made for, whose base is too old by the end of the window: the share that is kept is
+    /// there for that, and where nothing is left the store says no, which moves nothing.
+    pub fn ready_after_look_at_ms(&self, now_ms: u64) -> u64 {
+        now_ms.max(self.blocked_until_ms)
+    }
+
     /// An earlier process was told to wait until then.
     pub fn wait_until(&mut self, until_ms: u64, now_ms: u64) {
         if until_ms <= now_ms + LONGEST_WINDOW_MS {

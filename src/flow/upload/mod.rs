@@ -184,6 +184,8 @@ pub struct Upload {
     room: Room,
     slots: Slots,
     patience: Patience,
+    /// Updates that a look was made for, and that have not left.
+    looked_for: usize,
     tickets: Tickets,
     /// Set when nothing more is to be sent.
     failure: Option<Failure>,
@@ -207,6 +209,7 @@ impl Upload {
             room: Room::new(options.batch_size.clamp(1, MAX_BATCH), work.most_bytes),
             slots: Slots::new(options.concurrency.clamp(1, MAX_CONCURRENT)),
             patience: Patience::new(options.retry),
+            looked_for: 0,
             tickets,
             failure: None,
             set_aside: None,
@@ -243,7 +246,14 @@ impl Upload {
             self.failure = Some(failure);
             return self.next(now_ms, pacer, bases);
         }
-        let ready_ms = pacer.ready_at_ms(now_ms).max(self.patience.paused_until_ms());
+        let paused_ms = self.patience.paused_until_ms();
+        let ready_ms = pacer.ready_at_ms(now_ms).max(paused_ms);
+        if self.looked_for > 0 && pacer.ready_after_look_at_ms(now_ms).max(paused_ms) <= now_ms {
+            // In the next window they would be looked at anew: where others use every window up, for ever.
+            if let Some(step) = self.leave(now_ms).or_else(|| self.prepare(bases)) {
+                return step;
+            }
+        }
         if ready_ms <= now_ms {
             let leaves = self.leave(now_ms).or_else(|| self.read_back(now_ms));
             let leaves = leaves.or_else(|| self.look(now_ms, bases));
@@ -320,6 +330,7 @@ impl Upload {
     /// they are gone from the store.
     pub fn looked(&mut self, ticket: Ticket, shown: &BTreeSet<CustomerId>, now_ms: u64) -> Vec<CustomerId> {
         self.patience.has_read();
+        self.looked_for = self.looked_for.max(shown.len().div_ceil(self.room.customers()));
         let looked = self.look.answered(ticket, shown, now_ms);
         self.lanes.take_out(&looked.missing);
         if !looked.back.is_empty() {
@@ -558,6 +569,7 @@ impl Upload {
             return None;
         }
         let batch = self.ready.leave()?;
+        self.looked_for = self.looked_for.saturating_sub(1);
         let ticket = batch.ticket;
         self.flights.insert(ticket, Flight { batch, sent_ms: now_ms });
         Some(Step::Send(ticket))

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::customer::{Attributes, Value};
-use crate::flow::SentRow;
+use crate::flow::{RateHeaders, SentRow};
 
 /// A machine with its clock, and a shell that does what it is told.
 struct Shell {
@@ -441,4 +441,40 @@ fn a_refusal_of_concurrency_rests_one_slot_for_tenths_of_a_second() {
     shell.confirm(second);
     let sent = shell.play(|_| Ok(()));
     assert!(sent.len() >= 4 && refused.len() == 10, "{sent:?}");
+}
+
+// ---- the budget ------------------------------------------------------------------------------------------------------
+
+/// Other apps use every window up: what was looked at leaves all the same, or it would be looked at for ever.
+#[test]
+fn updates_follow_their_look_though_the_budget_is_used_up() {
+    let used_up =
+        RateHeaders { left: Some(0), reset_ms: Some(12_000), quota: Some(150), retry_after_ms: None };
+    let mut shell = cold(1..=25, &[7]);
+    let left = shell.leaves();
+    let [Leaves::Look(look, _)] = left[..] else { panic!("{left:?}") };
+    shell.pacer.sent();
+    shell.pacer.returned(&used_up, shell.now_ms);
+    shell.look_shows(look, |_| true);
+    let puts = shell.leaves();
+    assert!(matches!(puts[..], [Leaves::Put(..), Leaves::Put(..), Leaves::Put(..)]), "{puts:?}");
+    let Leaves::Put(first, _) = puts[0] else { panic!() };
+    shell.pacer.limited(&used_up, true, shell.now_ms, 0.0);
+    shell.answer(first, PutVerdict::Limited);
+    assert_eq!(shell.leaves(), [], "the store said no");
+    shell.pass(12_000);
+    let again = shell.leaves();
+    assert!(matches!(again[..], [Leaves::Look(..)]), "{again:?}");
+}
+
+#[test]
+fn without_a_look_nothing_leaves_once_the_budget_is_used_up() {
+    let used_up =
+        RateHeaders { left: Some(0), reset_ms: Some(5_000), quota: Some(150), retry_after_ms: None };
+    let mut shell = pulled(1..=25, &[]);
+    shell.pacer.sent();
+    shell.pacer.returned(&used_up, shell.now_ms);
+    assert_eq!(shell.leaves(), []);
+    shell.pass(5_000);
+    assert_eq!(shell.leaves().len(), 3);
 }
