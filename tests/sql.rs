@@ -440,6 +440,31 @@ fn customers_are_neither_made_nor_deleted_here() {
 }
 
 #[test]
+fn a_password_goes_in_by_its_view_alone() {
+    let app = app();
+    app.run("INSERT INTO password_change VALUES (1, 'correct horse')").unwrap();
+    let seq: i64 = app.text("SELECT CAST(max(seq) AS TEXT) FROM journal").parse().unwrap();
+    let before = app.all();
+    for sql in [
+        format!(
+            "INSERT OR REPLACE INTO pending_password (seq, customer_id, new_password) VALUES ({seq}, 1, 'smuggled')"
+        ),
+        format!(
+            "INSERT INTO pending_password (seq, customer_id, new_password) VALUES ({}, 2, 'for later')",
+            seq + 1
+        ),
+        "INSERT INTO pending_password (customer_id, new_password) VALUES (1, 'no edit')".to_owned(),
+        "UPDATE pending_password SET new_password = 'another one'".to_owned(),
+        "DELETE FROM pending_password".to_owned(),
+    ] {
+        let words = "pending_password: is the engine's alone: use password_change, or discard";
+        assert_eq!(app.refusal(&sql), words, "{sql}");
+    }
+    assert_eq!(app.all(), before);
+    app.run("INSERT INTO password_change VALUES (2, 'staple battery')").unwrap();
+}
+
+#[test]
 fn the_engines_tables_are_the_engines() {
     let app = app();
     app.run("UPDATE customer SET phone = '2' WHERE id = 1").unwrap();
