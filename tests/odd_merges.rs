@@ -12,7 +12,7 @@ use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use serde_json::{Value as Json, json};
 use tillsync::sandbox::{Behaviours, Tidying};
-use tillsync::{Extent, Keep, Outcome, Policies, Policy, SyncReport};
+use tillsync::{Extent, Keep, Outcome, Policies, Policy, Store, SyncReport};
 
 /// The customer that both sides change.
 const ANA: i64 = 2;
@@ -187,6 +187,35 @@ fn what_left_beside_a_payment_in_doubt_is_merged_by_its_own_rule() {
     sync(&till.through(&odd));
     assert_eq!(open(&till), ["store_credit_amounts"]);
     assert_eq!(till.remote_value(ANA, "notes"), json!("theirs\na\nours").to_string());
+}
+
+#[test]
+fn what_both_sides_spell_in_their_own_way_is_asked_of_nobody() {
+    let till = till_with(json!({"first_name": "Ana"}));
+    till.set(ANA, "first_name", "Zoe\u{308}");
+    till.office(ANA, json!({"first_name": "Zo\u{eb}"}));
+    sync(&till);
+    assert_eq!(open(&till), Vec::<String>::new());
+    check(&till, "first_name", json!("Zo\u{eb}"));
+}
+
+#[test]
+fn an_edit_that_was_taken_back_while_it_was_in_doubt_is_asked_of_nobody() {
+    let till = till_with(json!({"phone": "1"}));
+    let (store, path) = (Arc::clone(&till.sandbox), till.path.clone());
+    let mut is_first = true;
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        (asked.is_put() && std::mem::take(&mut is_first)).then(|| {
+            // It is lost; the customer is changed meanwhile, and the edit is taken back.
+            assert!(store.edit(ANA as i32, json!({"company": "New"})));
+            Store::open(&path).unwrap().edit(ANA).set("phone", "1").commit().unwrap();
+            Told::dropped()
+        })
+    });
+    till.set(ANA, "phone", "555");
+    sync(&till.through(&odd));
+    assert_eq!(open(&till), Vec::<String>::new());
+    check(&till, "phone", json!("1"));
 }
 
 // ---- notes ---------------------------------------------------------------------------------------------------------

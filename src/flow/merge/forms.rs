@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Merge, Three, outcomes};
 use crate::customer::{FormValue, Subject, Value};
+use crate::flow::tidied::is_tidied_entry;
 use crate::flow::{Change, ConflictPlan, Decision, Op, OpenConflict, Outcome, Settlement};
 
 impl Merge<'_> {
@@ -19,10 +20,15 @@ impl Merge<'_> {
         let mut is_merged = false;
         for name in names {
             let [b, l, r] = [&base, &local, &remote].map(|side| side.get(name).cloned());
-            let decision = self.one_form(three, &touching, name, [b, l.clone(), r.clone()]);
-            is_merged |= decision.is_none() && l != r;
+            // Both made the same of it, in another spelling.
+            let are_alike = b != l && b != r && is_tidied_entry(l.as_ref(), r.as_ref());
+            let decision = match are_alike && !self.open.contains_key(&Subject::entry(name)) {
+                true => None,
+                false => self.one_form(three, &touching, name, [b, l.clone(), r.clone()]),
+            };
+            is_merged |= decision.is_none() && l != r && !are_alike;
             let kept = match &decision {
-                None if base.get(name) == l.as_ref() => r,
+                None if are_alike || base.get(name) == l.as_ref() => r,
                 None | Some(Decision::Hold | Decision::Local) => l,
                 Some(Decision::Remote) => r,
                 Some(Decision::Value(value)) => entries(value).and_then(|mut entries| entries.remove(name)),

@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::tidied::is_tidied;
 use super::{
     ConflictPlan, Contest, CustomerPlan, Decision, Dirty, Op, OpenConflict, Outcome, Policies, Settlement,
     SnapshotPlan,
@@ -301,6 +302,10 @@ impl<'a> Merge<'a> {
             Some(merged) => {
                 self.merged(three, &merged);
                 self.take(three, merged);
+            }
+            // Both made the same of it, in another spelling.
+            None if is_tidied(three.field, &three.local, &three.remote) => {
+                self.take(three, three.remote.clone());
             }
             None => self.contested(three),
         }

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Merge, Three, outcomes};
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Subject, Value};
-use crate::flow::tidied::{has_landed, stood_on};
+use crate::flow::tidied::{has_landed, is_tidied, stood_on};
 use crate::flow::{Attempt, ConflictPlan, Credit, Flight, NOT_SHOWN, Op, Outcome, Revived, Settlement};
 
 /// An update that was sent, as it is held against what the server says now.
@@ -160,7 +160,8 @@ impl<'a> Merge<'a> {
                 self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
                 three.base = base;
                 let is_taken_back = matches!(fate, Fate::TakenBack);
-                if is_taken_back {
+                // Taken back here too, meanwhile: nobody is asked about one value.
+                if is_taken_back && !is_tidied(three.field, &three.local, &three.remote) {
                     self.contested(three);
                 }
                 is_taken_back
