@@ -248,7 +248,13 @@ impl Pull {
         let was = SIZES[self.size];
         self.size += 1;
         if let Place::Number(number) = &mut self.place {
-            *number = (*number - 1) * (was / SIZES[self.size]) as u64 + 1;
+            // Pages that were shorter than asked for are numbered by a size of the store's own: what lies where is only known from
+            // the start.
+            let before = (*number - 1) * was as u64;
+            if self.asking == Asking::List && self.seen.len() + self.unread.0 < before {
+                return self.anew();
+            }
+            *number = before / SIZES[self.size] as u64 + 1;
         }
         self.again()
     }
@@ -622,6 +628,17 @@ mod tests {
         asks(pull.too_much("late", true, None), Place::Number(301), 1);
         let PullStep::Over(Err(why)) = pull.too_much("late", true, Some(CustomerId(301))) else { panic!() };
         assert_eq!(why, "customer 301 alone is more than one answer can bring: late");
+    }
+
+    #[test]
+    fn pages_by_number_that_were_shorter_than_asked_for_begin_anew_when_they_get_smaller() {
+        let mut pull = Pull::new(None);
+        asks(pull.page(&page(1..=20, None, More::Untold, None), None), Place::Number(2), 250);
+        let PullStep::Anew(ask) = pull.too_much("large", true, None) else { panic!() };
+        assert_eq!((ask.place, ask.limit), (Place::Start, 50));
+        asks(pull.page(&page(1..=20, None, More::Untold, None), None), Place::Number(2), 50);
+        assert_eq!(pull.seen(), 20);
+        asks(pull.page(&page(21..=40, None, More::Untold, None), None), Place::Number(3), 50);
     }
 
     #[test]
