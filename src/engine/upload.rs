@@ -70,6 +70,11 @@ const ASK_AT_ONCE: usize = 50;
 const RING: &str = "its address goes to a customer whose address it takes, directly or in a ring: no order of single \
                     updates can do that; give one of them another address first, sync, then go on";
 
+/// Whether an answer by id shows fewer customers than it says that there are.
+fn is_cut(page: &Page<'_>) -> bool {
+    page.total.is_some_and(|total| total > page.ids().len() as u64)
+}
+
 impl<R: Remote> SyncEngine<R> {
     /// Step 1. What an earlier sync left on its way is read back; what did not land is pending again.
     pub(super) fn recover(&mut self) -> Result<()> {
@@ -232,8 +237,7 @@ impl<R: Remote> SyncEngine<R> {
             run.machine.read_failed(ticket, ReadFailure::Again(why), now_ms, chance);
             return Ok(true);
         }
-        let is_cut = page.total.is_some_and(|total| total > shown.len() as u64);
-        if is_cut && run.cuts < CUTS_AT_MOST && ids.iter().all(is_missing) {
+        if is_cut(page) && run.cuts < CUTS_AT_MOST && ids.iter().all(is_missing) {
             run.cuts += 1;
             let why = "the answer shows fewer customers than it says that there are".to_owned();
             let (now_ms, chance) = (self.clock.now_ms(), self.random.f64());
@@ -459,6 +463,7 @@ impl<R: Remote> SyncEngine<R> {
         if self.is_silent(run, ticket, ids, &page, |ids| Errand::ReadBack { ids, asked })? {
             return Ok(());
         }
+        let is_cut = is_cut(&page);
         let meant = page.customers.extract_if(.., |(attributes, _)| ids.contains(&attributes.id()));
         let meant: Vec<_> = meant.collect();
         // Who only kept others company is news like any other.
@@ -476,6 +481,9 @@ impl<R: Remote> SyncEngine<R> {
         self.tick();
         self.bases.read(shown.iter().copied(), asked);
         shown.extend(lagging);
+        if is_cut {
+            run.machine.cut(ticket);
+        }
         let gone = run.machine.missing(ticket, &shown, self.clock.now_ms());
         let gone = self.believed(gone)?;
         let known: Vec<CustomerId> =
@@ -510,6 +518,9 @@ impl<R: Remote> SyncEngine<R> {
         let shown: BTreeSet<CustomerId> = page.ids().into_iter().filter(|id| ids.contains(id)).collect();
         self.tick();
         self.bases.read(shown.difference(&lagging).copied(), asked);
+        if is_cut(&page) {
+            run.machine.cut(ticket);
+        }
         let gone = run.machine.looked(ticket, &shown, self.clock.now_ms());
         let gone = self.believed(gone)?;
         self.take_gone(&gone)

@@ -41,6 +41,8 @@ const LAGS_AT_MOST: u32 = 3;
 pub(super) struct Reading {
     pub(super) read: ToRead,
     pub(super) sent_ms: u64,
+    /// Its answer was cut.
+    is_cut: bool,
 }
 
 /// Everything in doubt.
@@ -80,7 +82,7 @@ impl Doubts {
         let due = self.waiting.iter().position(|read| read.at_ms <= now_ms)?;
         let read = self.waiting.swap_remove(due);
         let ids = read.group.ids.clone();
-        self.reading.insert(ticket, Reading { read, sent_ms: now_ms });
+        self.reading.insert(ticket, Reading { read, sent_ms: now_ms, is_cut: false });
         Some(ids)
     }
 
@@ -115,6 +117,11 @@ impl Doubts {
         self.reading.remove(&ticket)
     }
 
+    /// The answer shows fewer than it says that there are.
+    pub(super) fn cut(&mut self, ticket: Ticket) {
+        self.reading.get_mut(&ticket).into_iter().for_each(|reading| reading.is_cut = true);
+    }
+
     /// The answer shows these customers. Who is missing is not gone after this one look: it is read back once more at
     /// `again_ms`. Returns those that two looks did not show.
     pub(super) fn missing(
@@ -131,11 +138,12 @@ impl Doubts {
         }
         reading.read.group.ids.retain(|id| shown.contains(id));
         let doubt = reading.read.doubt.clone();
+        let says_nothing = reading.is_cut && !reading.read.is_second && !reading.read.group.ids.is_empty();
         self.waiting.push(ToRead {
             group: Group::of(missing),
             doubt,
             at_ms: again_ms,
-            is_second: true,
+            is_second: !says_nothing,
             lags: 0,
         });
         Vec::new()
@@ -235,5 +243,18 @@ mod tests {
         doubts.take(Ticket(2));
         assert_eq!(doubts.leave(Ticket(3), 900), Some(ids(&[3])));
         assert_eq!(doubts.missing(Ticket(3), &set(&[]), 1_400), ids(&[3]));
+    }
+
+    #[test]
+    fn an_answer_that_says_that_it_was_cut_counts_as_no_look() {
+        let mut doubts = Doubts::default();
+        doubts.add(Group::of(ids(&[1, 2])), Doubt::Unconfirmed, 0);
+        doubts.leave(Ticket(1), 0);
+        doubts.cut(Ticket(1));
+        assert_eq!(doubts.missing(Ticket(1), &set(&[1]), 500), []);
+        doubts.leave(Ticket(2), 500);
+        assert_eq!(doubts.missing(Ticket(2), &set(&[]), 1_000), [], "the first look");
+        doubts.leave(Ticket(3), 1_000);
+        assert_eq!(doubts.missing(Ticket(3), &set(&[]), 1_500), ids(&[2]));
     }
 }

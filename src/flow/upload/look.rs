@@ -29,6 +29,8 @@ pub(super) struct Look {
     on_their_way: BTreeMap<Ticket, Asked>,
     /// Customers that a look did not show, and from when on they are looked for again.
     absent: BTreeMap<CustomerId, u64>,
+    /// Those of them whose look was cut: it says nothing of them.
+    uncounted: BTreeSet<CustomerId>,
     /// How often a look showed a customer as it was before what is known of it.
     lags: BTreeMap<CustomerId, u32>,
     /// No look before.
@@ -44,6 +46,8 @@ struct Asked {
     sent_ms: u64,
     /// It asks for those that were absent before.
     is_second: bool,
+    /// Its answer was cut.
+    is_cut: bool,
 }
 
 /// What a look came to.
@@ -65,6 +69,7 @@ impl Look {
             adjusting,
             on_their_way: BTreeMap::new(),
             absent: BTreeMap::new(),
+            uncounted: BTreeSet::new(),
             lags: BTreeMap::new(),
             not_before_ms: 0,
             at_once: AT_ONCE,
@@ -122,7 +127,7 @@ impl Look {
     /// A look leaves.
     pub(super) fn asked(&mut self, ticket: Ticket, ids: Vec<CustomerId>, now_ms: u64) {
         let is_second = ids.iter().all(|id| self.absent.remove(id).is_some());
-        self.on_their_way.insert(ticket, Asked { ids, sent_ms: now_ms, is_second });
+        self.on_their_way.insert(ticket, Asked { ids, sent_ms: now_ms, is_second, is_cut: false });
     }
 
     /// When a look left that is on its way.
@@ -166,15 +171,32 @@ impl Look {
         self.not_before_ms = self.not_before_ms.max(again_ms);
     }
 
+    /// Customers a call.
+    pub(super) fn at_once(&self) -> usize {
+        self.at_once
+    }
+
+    /// The answer shows fewer than it says that there are.
+    pub(super) fn cut(&mut self, ticket: Ticket) {
+        self.on_their_way.get_mut(&ticket).into_iter().for_each(|asked| asked.is_cut = true);
+    }
+
     /// The answer shows these customers.
     pub(super) fn answered(&mut self, ticket: Ticket, shown: &BTreeSet<CustomerId>, now_ms: u64) -> Looked {
         let Some(asked) = self.on_their_way.remove(&ticket) else { return Looked::default() };
         let (there, missing): (BTreeSet<_>, BTreeSet<_>) =
             asked.ids.into_iter().partition(|id| shown.contains(id));
-        if asked.is_second && there.is_empty() {
-            return Looked { gone: missing.into_iter().collect(), ..Looked::default() };
-        }
         let again_ms = now_ms + self.apart_ms;
+        if asked.is_second && there.is_empty() {
+            let (first, gone): (Vec<_>, Vec<_>) =
+                missing.into_iter().partition(|id| self.uncounted.remove(id));
+            self.absent.extend(first.into_iter().map(|id| (id, again_ms)));
+            return Looked { gone, ..Looked::default() };
+        }
+        if asked.is_cut && !asked.is_second && !there.is_empty() {
+            self.uncounted.extend(&missing);
+        }
+        self.uncounted.retain(|id| !there.contains(id));
         self.absent.extend(missing.iter().map(|id| (*id, again_ms)));
         let back = if asked.is_second { there.into_iter().collect() } else { Vec::new() };
         Looked { back, missing, gone: Vec::new() }
@@ -269,6 +291,19 @@ mod tests {
         let looked = look.answered(Ticket(2), &ids(3..=4).into_iter().collect(), 5_000);
         assert_eq!((looked.back, looked.gone), (ids(3..=4), vec![]));
         assert_eq!(look.due_ms().max(), Some(10_000), "the others are looked for again");
+    }
+
+    #[test]
+    fn an_answer_that_says_that_it_was_cut_counts_as_no_look() {
+        let mut look = look(&[]);
+        look.asked(Ticket(1), ids(1..=3), 0);
+        look.cut(Ticket(1));
+        let looked = look.answered(Ticket(1), &ids(1..=2).into_iter().collect(), 0);
+        assert_eq!((looked.gone, looked.missing), (vec![], ids([3]).into_iter().collect()));
+        look.asked(Ticket(2), ids([3]), 5_000);
+        assert_eq!(look.answered(Ticket(2), &BTreeSet::new(), 5_000), Looked::default(), "the first look");
+        look.asked(Ticket(3), ids([3]), 10_000);
+        assert_eq!(look.answered(Ticket(3), &BTreeSet::new(), 10_000).gone, ids([3]));
     }
 
     #[test]

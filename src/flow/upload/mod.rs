@@ -256,9 +256,9 @@ impl Upload {
         }
         if ready_ms <= now_ms {
             let leaves = self.leave(now_ms).or_else(|| self.read_back(now_ms));
-            let leaves = leaves.or_else(|| self.look(now_ms, bases));
+            // What a look has shown goes before the next look: where calls are few, there would be nothing but looks. And whoever
+            // waited for another one in vain is freed by it, and may have to be looked at.
             let prepares = leaves.or_else(|| self.prepare(bases));
-            // Whoever waited for another one in vain was freed just now, and may have to be looked at.
             if let Some(step) = prepares.or_else(|| self.look(now_ms, bases)) {
                 return step;
             }
@@ -358,12 +358,26 @@ impl Upload {
             self.lanes.first(Group::of(rest));
         }
         if !group.ids.iter().all(|id| self.look.is_fresh(*id, bases)) {
-            self.lanes.put_back(group);
-            return None;
+            let (looked_at, rest) = self.looked_at(group, bases);
+            self.lanes.put_back(rest);
+            group = looked_at?;
         }
         let (ticket, ids) = (self.tickets.take(), group.ids.clone());
         self.ready.add(ticket, group);
         Some((ticket, ids))
+    }
+
+    /// Of a group that is not fresh as a whole, those that a look has just shown, where looks show fewer than a call holds: they go
+    /// before the others, or they would be old again by the time that the last of those is fresh.
+    fn looked_at(&self, group: Group, bases: &Bases) -> (Option<Group>, Group) {
+        let at_once = self.look.at_once();
+        let is_whole = group.suspects.is_some() || group.part_of.is_some();
+        let (fresh, old): (Vec<CustomerId>, Vec<CustomerId>) =
+            group.ids.iter().copied().partition(|id| self.look.is_fresh(*id, bases));
+        match !is_whole && group.ids.len() > at_once && fresh.len() >= at_once {
+            true => (Some(Group { ids: fresh, ..group.clone() }), Group { ids: old, ..group }),
+            false => (None, group),
+        }
     }
 
     /// What became of a `Prepare`.
@@ -397,6 +411,13 @@ impl Upload {
     }
 
     // ---- reading back: what the shell tells ------------------------------------------------------------------------
+
+    /// The answer to a `Read` or a `Look` shows fewer than it says that there are. Of those that are not in it it says nothing: they
+    /// are asked for as if for the first time. Before [`Upload::missing`] and [`Upload::looked`].
+    pub fn cut(&mut self, ticket: Ticket) {
+        self.look.cut(ticket);
+        self.doubts.cut(ticket);
+    }
 
     /// The answer to a `Read` shows these customers. Returns those that two looks did not show: they are gone. Who is
     /// missing for the first time is not: it stays in doubt, and is read back once more.
