@@ -223,7 +223,8 @@ pub fn on_record(
     sent.fields.iter().filter_map(of_field).collect()
 }
 
-/// What stays on record of an update that the store said yes to `now`: each attribute that its answer does not tell.
+/// What stays on record of an update that the store said yes to `now`: each attribute that its answer does not tell; all of them
+/// where it bears no date, by which a reading that lags would be told from news.
 pub fn unshown_on_record(
     dirty: &Dirty,
     sent: &Sent,
@@ -234,13 +235,17 @@ pub fn unshown_on_record(
     let Some(flight) = sent.flight.map(|flight| Flight { applied_by: now, ..flight }) else {
         return Vec::new();
     };
+    let is_undated = !answer.has(FieldId::DATE_MODIFIED);
     // An empty list where there was an amount tells nothing.
     let hides = |field: FieldId, value: &Value| {
         let is_empty = matches!(answer.get(field), Value::Credit(amounts) if amounts.is_empty());
         is_empty && !first_credit(value).is_zero()
     };
-    let untold: Vec<&(FieldId, Value)> =
-        sent.fields.iter().filter(|(field, value)| !answer.tells(*field) || hides(*field, value)).collect();
+    let untold: Vec<&(FieldId, Value)> = sent
+        .fields
+        .iter()
+        .filter(|(field, value)| is_undated || !answer.tells(*field) || hides(*field, value))
+        .collect();
     if untold.is_empty() {
         return Vec::new();
     }
