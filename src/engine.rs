@@ -238,6 +238,11 @@ impl<R: Remote> SyncEngine<R> {
         &self.store
     }
 
+    /// Gives the file back, with its connection: what is next need not open it again.
+    pub fn into_store(self) -> Store {
+        self.store
+    }
+
     /// The store's stand-in or connection.
     pub fn remote(&mut self) -> &mut R {
         &mut self.remote

@@ -1187,7 +1187,7 @@ fn an_update_is_answered_with_values_that_are_not_the_ones_sent() {
     let before = phone(&sandbox, 1);
     let update =
         |phone: &str| client.put(json!([{"id": 1, "phone": phone}])).json()["data"][0]["phone"].clone();
-    sandbox.script_updates([Fault::StaleAnswer, Fault::Ignored, Fault::ThirdValue]);
+    sandbox.script_updates([Fault::StaleAnswer, Fault::Ignored, Fault::ThirdValue, Fault::Echoed]);
     assert_eq!(
         (update("12"), phone(&sandbox, 1).as_str()),
         (json!(before), "12"),
@@ -1199,6 +1199,7 @@ fn an_update_is_answered_with_values_that_are_not_the_ones_sent() {
         (json!("65"), "65"),
         "somebody was faster than the answer"
     );
+    assert_eq!((update("78"), phone(&sandbox, 1).as_str()), (json!("78"), "65"), "it is a lie");
 }
 
 #[test]

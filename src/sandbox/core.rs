@@ -239,7 +239,7 @@ impl StoreCore {
         }
         let now = self.server_clock(now).timestamp();
         let Self { book, ledger, rng, options, .. } = self;
-        Update { book, stats: &mut ledger.stats, rng, options, now, before: Vec::new(), twice: None }
+        Update { book, stats: &mut ledger.stats, rng, options, now, told: Vec::new(), twice: None }
             .serve(&request.body, fault)
     }
 

@@ -46,6 +46,8 @@ pub enum Fault {
     StaleAnswer,
     /// An update is not applied, and answered 200 with the values that are there. `ignored`
     Ignored,
+    /// An update is not applied, and answered 200 as if it was: with what was sent, and a new date. `echoed`
+    Echoed,
     /// Somebody changes what an update wrote between its landing and its answer, which tells that. `third-value`
     ThirdValue,
     /// A refusal of concurrency: 429 with much of the quota left. `crowded`
@@ -90,7 +92,7 @@ const STATUSES_AFTER_APPLYING: [u16; 14] =
 const DEFAULT_BYTES_PER_SECOND: u32 = 1_000;
 const A_CENTURY_SECONDS: i64 = 3_155_760_000;
 /// The faults that have a name of their own, and what each is in a line.
-const PLAIN: [(&str, Fault, &str); 26] = [
+const PLAIN: [(&str, Fault, &str); 27] = [
     ("none", Fault::None, "nothing; of use in a script"),
     ("lost-request", Fault::LostRequest, "the connection is dropped before the request is looked at"),
     ("reset", Fault::Reset, "the same, by a TCP reset"),
@@ -118,6 +120,7 @@ const PLAIN: [(&str, Fault, &str); 26] = [
     ("multi-status", Fault::MultiStatus, "an update is answered 207, with the good and the bad"),
     ("stale-answer", Fault::StaleAnswer, "an update is applied, and answered with the values of before"),
     ("ignored", Fault::Ignored, "an update is not applied, and answered 200"),
+    ("echoed", Fault::Echoed, "an update is not applied, and answered 200 as if it was, with what was sent"),
     ("third-value", Fault::ThirdValue, "somebody changes what an update wrote before it is answered"),
     ("crowded", Fault::Crowded, "429 with much of the quota left: too many calls at once"),
     ("html-403", Fault::HtmlForbidden, "a page of HTML with status 403; nothing is applied"),

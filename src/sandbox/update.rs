@@ -7,7 +7,7 @@ use super::behaviours::{
     Behaviours, ErrorKeys, FormFieldWrites, Partial, ResponseAttributes, Success, UnknownIds,
 };
 use super::book::Book;
-use super::data::form_field;
+use super::data::{date_text, form_field};
 use super::face::{self, Face};
 use super::faults::Fault;
 use super::http::{Problem, RawResponse, quoted};
@@ -45,8 +45,8 @@ pub(super) struct Update<'a> {
     pub options: &'a SandboxOptions,
     /// The server's clock, in seconds since 1970.
     pub now: i64,
-    /// The customers as they were, when the answer is to show that.
-    pub before: Vec<(i32, Option<Record>)>,
+    /// Customers as the answer tells them, where that is not as they are.
+    pub told: Vec<(i32, Option<Record>)>,
     /// Who is told as it was earlier, too, and whether that comes first.
     pub twice: Option<(i32, bool)>,
 }
@@ -61,10 +61,14 @@ impl Update<'_> {
         let landed: Vec<&Item> =
             landing.into_iter().map(|nth| &items[nth]).filter(|item| !skipped.contains(&item.id)).collect();
         if fault == Some(Fault::StaleAnswer) {
-            self.before = landed.iter().map(|item| (item.id, self.record(item.id))).collect();
+            self.told = landed.iter().map(|item| (item.id, self.record(item.id))).collect();
         }
-        if fault != Some(Fault::Ignored) {
-            landed.iter().for_each(|item| self.apply(item));
+        match fault {
+            Some(Fault::Ignored) => {}
+            Some(Fault::Echoed) => {
+                self.told = landed.iter().map(|item| (item.id, self.as_if_applied(item))).collect();
+            }
+            _ => landed.iter().for_each(|item| self.apply(item)),
         }
         if fault == Some(Fault::ThirdValue) {
             landed.iter().for_each(|item| self.meddle(item));
@@ -204,6 +208,16 @@ impl Update<'_> {
         }
     }
 
+    /// What a customer would be, if this was written.
+    fn as_if_applied(&mut self, item: &Item) -> Option<Record> {
+        let mut record = self.record(item.id)?;
+        for (name, change) in item.changes.iter().filter(|(name, _)| name != "authentication") {
+            self.change(&mut record, item.id, name, change);
+        }
+        record.set("date_modified", &quoted(&date_text(self.now)));
+        Some(record)
+    }
+
     fn record(&self, id: i32) -> Option<Record> {
         self.book.record(id).map(std::borrow::Cow::into_owned)
     }
@@ -266,8 +280,8 @@ impl Update<'_> {
     fn data<'a>(&self, items: impl Iterator<Item = &'a Item>) -> String {
         let mut out = String::new();
         for item in items.filter(|item| !item.is_passed_over) {
-            let before = self.before.iter().find(|(id, _)| *id == item.id).map(|(_, record)| record.clone());
-            let Some(mut record) = before.unwrap_or_else(|| self.record(item.id)) else { continue };
+            let told = self.told.iter().find(|(id, _)| *id == item.id).map(|(_, record)| record.clone());
+            let Some(mut record) = told.unwrap_or_else(|| self.record(item.id)) else { continue };
             if self.behaviours().echoes_authentication {
                 item.authentication().map(|sent| record.set("authentication", sent));
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use serde_json::{Map, Value};
 use tillsync::sandbox::{EmptyLists, Fault, Handled, RawRequest, RawResponse, Totals};
 use tillsync::{Answer, RateHeaders, Remote, Request, Ticket, Trouble};
@@ -172,7 +172,13 @@ impl World {
         let is_hidden = |id: &&i64| self.is_hidden(**id, served.served_ms) && answer.status < 300;
         let hidden: Vec<i64> = lacking.iter().chain(&served.ids).filter(is_hidden).copied().collect();
         let now_ms = self.now_ms;
+        let served = &served;
+        let is_right =
+            answer.date.is_some_and(|date| (date - self.at(served.served_ms)).abs() < TimeDelta::seconds(3));
         let till = &mut self.till().told;
+        if served.is_first && !served.is_by_id && answer.status < 300 && is_right {
+            till.right_dates = till.right_dates.map(|right| right + 1);
+        }
         // That it was told to be gone counts, also where that was not so.
         let told_absent = if served.is_a_lie { [&lacking[..], &served.ids].concat() } else { hidden };
         told_absent.iter().for_each(|id| till.is_told_absent(*id, now_ms));
@@ -204,6 +210,9 @@ impl World {
         if let Some(fault) = fault {
             self.note(format!("   fault {fault}"));
         }
+        if fault == Some(Fault::Echoed) {
+            self.echoes(ticket, raw);
+        }
         let handle = |world: &mut World| {
             let now = world.now();
             world.core.handle_with(now, raw, fault)
@@ -234,6 +243,17 @@ impl World {
                     self.later(back_ms, Event::Deliver(ticket, Ok(answer(&response, cut)), served));
                 }
             }
+        }
+    }
+
+    /// An update is going to be answered as if it was applied.
+    fn echoes(&mut self, ticket: Ticket, raw: &RawRequest) {
+        let objects: Vec<Map<String, Value>> = serde_json::from_slice(&raw.body).unwrap_or_default();
+        for object in objects {
+            let id = object["id"].as_i64().unwrap_or_default();
+            let fields = object.keys().filter(|name| *name != "id");
+            self.echoed.extend(fields.map(|field| (id, field.clone())));
+            self.tell(&Deed::MayHaveLanded { ticket, id });
         }
     }
 
@@ -331,6 +351,9 @@ impl World {
             return Some(Fault::WrongDate { seconds });
         }
         if let Some(seconds) = self.wrong_date(raw) {
+            if !raw.query.contains("id:in=") {
+                self.ahead_ms = u64::try_from(seconds).ok().filter(|s| *s <= 600).map(|s| s * 1_000);
+            }
             return Some(Fault::WrongDate { seconds });
         }
         if self.odd.has("told-twice") && !self.is_calm && self.happens(0.2) {
@@ -358,7 +381,8 @@ impl World {
         Some(faults[self.random.usize(..faults.len())])
     }
 
-    /// By how much the `Date` at the beginning of a list is off. Not of two in a row: the one before is a witness.
+    /// By how much the `Date` at the beginning of a list is off. Not of two in a row, nor soon after the till's clock was set: the
+    /// one before is a witness, by the time that passed here.
     fn wrong_date(&mut self, raw: &RawRequest) -> Option<i64> {
         let is_behind = ["after=", "&page="].iter().any(|word| raw.query.contains(word));
         if raw.method != "GET" || is_behind || !self.odd.has("wrong-dates") || self.is_calm {
@@ -369,7 +393,9 @@ impl World {
         } else {
             let right = self.till().told.right_dates;
             let is_wrong = right.is_none_or(|right| right > 1) && self.happens(0.3);
-            self.till().told.right_dates = if is_wrong { Some(0) } else { right.map(|right| right + 1) };
+            if is_wrong {
+                self.till().told.right_dates = Some(0);
+            }
             is_wrong
         };
         is_wrong.then(|| self.any(&[-600, -5, 5, 20, 90, 600, 86_400, 3_155_760_000]))
@@ -405,6 +431,7 @@ impl World {
             ("crowd", Fault::Crowded),
             ("old-answers", Fault::StaleAnswer),
             ("ignored-updates", Fault::Ignored),
+            ("echoes", Fault::Echoed),
             ("busy-office", Fault::ThirdValue),
         ];
         let mut some: Vec<(&'static str, Fault)> = vec![("gatekeepers", Fault::HtmlForbidden)];

@@ -60,9 +60,28 @@ impl Draw {
     }
 }
 
+/// Whose payment was refused pays again, before anybody has decided about the first one.
+pub fn pay_again(world: &Shared) {
+    let (id, draw) = {
+        let mut world = world.lock();
+        if !world.odd.has("poor-shoppers") || !world.happens(0.7) {
+            return;
+        }
+        let sql = "SELECT customer_id FROM journal WHERE field = ?1 AND outcome = 'rejected' ORDER BY seq";
+        let refused: Vec<i64> = {
+            let mut statement = world.till().looks().prepare_cached(sql).unwrap();
+            let rows = statement.query_map([CREDIT], |row| row.get(0)).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        let Some(id) = world.random.choice(&refused).copied() else { return };
+        (id, Draw::Adjust(Decimal::new(world.random.i64(1..300), 2)))
+    };
+    commit(world, id, &draw);
+}
+
 /// The app edits: through the library or through plain SQL.
 pub fn edit(world: &Shared) {
-    let (path, id, draw) = {
+    let (id, draw) = {
         let mut world = world.lock();
         let ids = world.core.ids();
         if ids.is_empty() {
@@ -72,11 +91,14 @@ pub fn edit(world: &Shared) {
         let draw = draw_edit(&mut world);
         let second = if world.odd.has("second-thoughts") { second_thought(&mut world) } else { None };
         let (id, draw) = second.unwrap_or((id, draw));
-        (world.till().path.clone(), id, draw)
+        (id, draw)
     };
-    let app = world.lock().till().app.take();
-    let mut store = app.unwrap_or_else(|| Store::open(&path).unwrap());
-    let done = match &draw {
+    commit(world, id, &draw);
+}
+
+fn commit(world: &Shared, id: i64, draw: &Draw) {
+    let mut store = world.lock().till().take_app();
+    let done = match draw {
         Draw::Adjust(amount) => {
             let edit = store.edit(id).adjust_credit(*amount).author("ana").override_floor();
             edit.commit().map(|receipt| receipt.fields())
@@ -108,7 +130,7 @@ pub fn edit(world: &Shared) {
                     .problems
                     .push(format!("customer {id}: what was written back as it was read is {rows} edits"));
             }
-            let amount = if let Draw::Adjust(amount) = draw { Some(amount) } else { None };
+            let amount = if let Draw::Adjust(amount) = draw { Some(*amount) } else { None };
             let seq = newest.filter(|_| rows > 0);
             let till = world.active;
             world.tell(&Deed::Edited(Edited { till, id, field: draw.field(), rows, seq, amount }));
@@ -371,6 +393,7 @@ pub fn set_clock(world: &Shared) {
     let by = world.any(&[1, 3_600, 86_400, 400_000_000]);
     let skew = TimeDelta::seconds(world.random.i64(-by..=by));
     (world.till().skew, world.till().was_set) = (skew, true);
+    world.till().told.right_dates = Some(0);
     world.note(format!(".. the till's clock is set: {skew}"));
 }
 
@@ -475,9 +498,8 @@ fn write_balance(world: &mut World, id: i32, balance: Decimal, who: &str) {
 
 /// A person decides what waits.
 pub fn decide(world: &Shared) {
-    let path = world.lock().till().path.clone();
-    let mut store = Store::open(&path).unwrap();
     let mut world = world.lock();
+    let mut store = world.till().take_app();
     for conflict in store.conflicts().unwrap() {
         let (id, field) = (conflict.customer_id, conflict.field.clone());
         let keep = [Keep::Local, Keep::Remote][world.random.usize(..2)].clone();
@@ -539,16 +561,17 @@ pub fn decide(world: &Shared) {
             Err(error) => assert!(error.is_usage(), "{error}"),
         }
     }
+    world.till().app = Some(store);
 }
 
 /// What was refused for a reason that may have passed is sent again.
 pub fn retry_all(world: &Shared) -> Result<(), String> {
-    let path = world.lock().till().path.clone();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = world.lock().till().take_app();
     let ids: Vec<CustomerId> = store.rejected().unwrap().iter().map(|one| one.customer_id).collect();
     let all: Vec<i64> = ids.into_iter().flat_map(|id| all_rejected(&mut store, id)).collect();
     store.retry(None).map_err(|e| e.to_string())?;
     let mut world = world.lock();
+    world.till().app = Some(store);
     let till = world.active;
     world.tell(&Deed::Retried { till, rows: &all });
     Ok(())

@@ -35,6 +35,8 @@ pub struct Till {
     pub path: PathBuf,
     /// The app's own way into the file, open all its life.
     pub app: Option<Store>,
+    /// The engine's, while its process lives.
+    pub engines: Option<Store>,
     /// The same for what is checked.
     looks: Option<Connection>,
     /// A reader who stays, in a transaction of its own.
@@ -75,9 +77,12 @@ pub struct Told {
     pub absences: BTreeMap<i64, (u32, u64)>,
     /// When it was told that last, whatever came since.
     told_absent_ms: BTreeMap<i64, u64>,
-    /// Lists that it was told the beginning of since one of them bore a wrong `Date`; none: none did.
+    /// Lists that it was told the beginning of since one of them bore a wrong `Date`, or its clock was set; none: neither was.
     pub right_dates: Option<u32>,
 }
+
+/// A run that makes more calls of the world than this goes round in circles.
+const MOST_CALLS: u64 = 20_000;
 
 /// A customer who was absent so often, at two moments, is gone for all that a till can know.
 pub const GONE_AFTER: u32 = 2;
@@ -93,6 +98,13 @@ const SLOWEST_LINE_MS: u64 = 600_000;
 impl Told {
     pub fn was_told_gone(&self, id: i64) -> bool {
         self.absences.get(&id).is_some_and(|(times, _)| *times >= GONE_AFTER)
+    }
+
+    /// A process that died may have had answers in its hands that are in no file: what they told is as if they had not.
+    pub fn forgets_what_came_since(&mut self, before: Told) {
+        self.blind.extend(before.blind);
+        self.unlisted.extend(before.unlisted);
+        (self.reads, self.listed_ms) = (before.reads, before.listed_ms);
     }
 
     /// It was told that a customer is not there. Twice at one moment is once.
@@ -160,9 +172,14 @@ impl Till {
         self.looks.get_or_insert_with(|| Connection::open(&self.path).unwrap())
     }
 
+    /// The app's way into the file, to be put back.
+    pub fn take_app(&mut self) -> Store {
+        self.app.take().unwrap_or_else(|| Store::open(&self.path).unwrap())
+    }
+
     /// Nobody has its file open any more.
     pub fn close(&mut self) {
-        (self.app, self.looks, self.reader) = (None, None, None);
+        (self.app, self.engines, self.looks, self.reader) = (None, None, None, None);
     }
 }
 
@@ -219,12 +236,17 @@ pub struct World {
     pub lagged_ms: u64,
     /// Customers that the back office deleted.
     pub deleted: BTreeSet<i64>,
+    /// Attributes of which an answer showed what was sent, and that were not written.
+    pub echoed: BTreeSet<(i64, String)>,
+    /// By how much a `Date` of this run was ahead, if that was not by a lifetime.
+    pub ahead_ms: Option<u64>,
     pub(crate) now_ms: u64,
     pub(crate) events: BTreeMap<(u64, u64), Event>,
     next_event: u64,
     pub(crate) on_its_way: BTreeMap<Ticket, bool>,
     /// The step that is played, what it goes without, and what has happened in it by chance.
     step: usize,
+    step_seed: u64,
     without: Without,
     happened: u32,
     pub chances: Vec<Item>,
@@ -289,11 +311,14 @@ impl World {
             is_calm: false,
             lagged_ms: 0,
             deleted: BTreeSet::new(),
+            echoed: BTreeSet::new(),
+            ahead_ms: None,
             now_ms: 0,
             events: BTreeMap::new(),
             next_event: 0,
             on_its_way: BTreeMap::new(),
             step: 0,
+            step_seed: 0,
             without,
             happened: 0,
             chances: Vec::new(),
@@ -316,6 +341,11 @@ impl World {
         start + TimeDelta::milliseconds(self.now_ms as i64)
     }
 
+    /// What time it was.
+    pub fn at(&self, at_ms: u64) -> DateTime<Utc> {
+        self.now() - TimeDelta::milliseconds((self.now_ms - at_ms) as i64)
+    }
+
     pub fn note(&mut self, line: impl Into<String>) {
         let line = format!("{:>9} {:>3} [{}] {}", self.now_ms, self.step, self.active, line.into());
         self.trace.push(line);
@@ -334,7 +364,7 @@ impl World {
 
     /// A step begins, with its own dice.
     pub fn begin_step(&mut self, step: usize, seed: u64) {
-        (self.step, self.happened) = (step, 0);
+        (self.step, self.step_seed, self.happened) = (step, seed, 0);
         self.random = fastrand::Rng::with_seed(seed);
     }
 
@@ -350,6 +380,11 @@ impl World {
         let is_muted = self.without.has(&item);
         self.chances.push(item);
         !is_muted
+    }
+
+    /// Whether the process that the engine lived in has ended since its last run, also without dying in one.
+    pub fn is_restarted(&self) -> bool {
+        !self.is_calm && self.step_seed.is_multiple_of(3)
     }
 
     /// One of some.
@@ -410,6 +445,11 @@ impl World {
         self.written.get(&(id, field.to_owned()))?.iter().rev().find(|written| written.value == *value)
     }
 
+    /// Whether an answer showed an attribute of a customer, or any, as it was sent, and it was not written.
+    pub fn is_echoed(&self, id: i64, field: Option<&str>) -> bool {
+        self.echoed.iter().any(|(of, name)| *of == id && field.is_none_or(|field| field == name))
+    }
+
     /// How far reads lag behind writes.
     pub fn lag_ms(&self) -> u64 {
         self.core.options().behaviours.read_lag_ms.into()
@@ -459,7 +499,7 @@ impl World {
 
     /// Whether the store hides a customer at a time, in lists and by id.
     pub fn is_hidden(&self, id: i64, at_ms: u64) -> bool {
-        let at = self.now() - TimeDelta::milliseconds((self.now_ms - at_ms) as i64);
+        let at = self.at(at_ms);
         i32::try_from(id).is_ok_and(|id| self.core.options().behaviours.hides(id, at.timestamp_millis()))
     }
 }
@@ -484,6 +524,7 @@ impl Shared {
         let (dies, edits, office, decides) = {
             let mut world = self.lock();
             world.calls += 1;
+            assert!(world.calls < MOST_CALLS, "a run does not end: {MOST_CALLS} calls of the world");
             let is_due = world.weather.dies_at.is_some_and(|at| world.calls == at);
             let dies = is_due && world.takes_place();
             if dies {

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{Deed, Invariant, Verdict};
-use crate::oddities::is_promised;
 use crate::values::{canonical, lenient};
 use crate::world::{Ended, World};
 
@@ -42,9 +41,14 @@ impl Invariant for Contests {
         let newest = self.newest.entry(till).or_default();
         let conflicts = newer(world, *newest);
         *newest = conflicts.iter().map(|conflict| conflict.id).max().unwrap_or(*newest);
-        let digits_only = world.core.options().behaviours.tidying.phones;
-        for conflict in conflicts.iter().filter(|conflict| !digits_only || conflict.field != "phone") {
-            conflict.check().map_err(|problem| format!("till {till}: {problem}"))?;
+        for conflict in conflicts {
+            match conflict.check() {
+                Err(problem) if conflict.is_by_digits(world) => {
+                    world.excuse("of a phone the store keeps the digits", problem);
+                }
+                Err(problem) => return Err(format!("till {till}: {problem}")),
+                Ok(()) => {}
+            }
         }
         Ok(())
     }
@@ -57,7 +61,7 @@ impl Conflict {
         let is_asked = self.is_open && self.policy == "hold" && field != "*";
         let are_the_same =
             is_asked && field != "store_credit_amounts" && self.means(local) == self.means(remote);
-        if are_the_same && is_promised("nobody-is-asked-about-one-value") {
+        if are_the_same {
             return Err(format!(
                 "{}: a person is asked about {local} and {remote}, which mean the same",
                 words()
@@ -74,6 +78,11 @@ impl Conflict {
             return Err(format!("{}: of {base}, {local} and {remote} it made {result}", words()));
         }
         Ok(())
+    }
+
+    /// What differs in other signs than digits is not known again where a store keeps only those: nobody would foresee that.
+    fn is_by_digits(&self, world: &World) -> bool {
+        self.field == "phone" && world.core.options().behaviours.tidying.phones && self.local != self.remote
     }
 
     fn means(&self, value: &Value) -> Value {

@@ -22,6 +22,9 @@ use tillsync::{Answer, Decimal, Ticket, Trouble};
 
 use crate::world::{Ended, World};
 
+/// Why what a store told of an update need not be so.
+pub const ECHOED: &str = "the store said yes, showed it, and did nothing";
+
 /// What an invariant thinks of the world.
 pub type Verdict = Result<(), String>;
 

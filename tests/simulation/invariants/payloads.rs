@@ -1,5 +1,5 @@
-//! P2 and P3: an update holds what somebody edited and nothing else, for at most ten customers; and where all is calm, there
-//! is none.
+//! P2 and P3: an update holds what somebody edited and nothing else, for at most ten customers, and nothing that waits for a
+//! person; and where all is calm, there is none.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Deed, Invariant, Verdict};
 use crate::script::Job;
+use crate::values::{canonical, lenient};
 use crate::world::{Ended, World};
 
 #[derive(Default)]
@@ -27,7 +28,7 @@ impl Invariant for Payloads {
             Deed::Leaves { body, .. } if !body.is_empty() => {
                 self.first.get_or_insert_with(|| (*body).to_owned());
                 self.edited.extend(world.app_edits(world.active));
-                return self.update(body);
+                return self.update(world, body);
             }
             _ => {}
         }
@@ -55,7 +56,7 @@ impl Invariant for Payloads {
 }
 
 impl Payloads {
-    fn update(&self, body: &str) -> Verdict {
+    fn update(&self, world: &mut World, body: &str) -> Verdict {
         let customers: Vec<Map<String, Value>> =
             serde_json::from_str(body).map_err(|_| "an update is no array of objects".to_owned())?;
         if customers.len() > 10 {
@@ -68,7 +69,32 @@ impl Payloads {
             if let Some(field) = unasked {
                 return Err(format!("customer {id}: {field} is written, and nobody edited it"));
             }
+            nothing_waits(world, id, customer)?;
         }
         Ok(())
     }
+}
+
+/// What waits for a person is not sent; an entry of form fields that waits goes along as the store has it.
+fn nothing_waits(world: &mut World, id: i64, sent: &Map<String, Value>) -> Verdict {
+    let looks = world.till().looks();
+    let sql = "SELECT field FROM conflict WHERE customer_id = ?1 AND resolution IS NULL";
+    let mut statement = looks.prepare_cached(sql).unwrap();
+    let rows = statement.query_map([id], |row| row.get::<_, String>(0)).unwrap();
+    let waiting: Vec<String> = rows.map(Result::unwrap).collect();
+    let body = looks.prepare_cached("SELECT body FROM snapshot WHERE id = ?1").unwrap();
+    let known = { body }.query_row([id], |row| row.get::<_, String>(0)).unwrap_or_default();
+    let known = forms(&lenient(&known)["form_fields"]);
+    let is_sent = |field: &&String| match field.strip_prefix("form_fields.") {
+        Some(name) => sent.get("form_fields").is_some_and(|value| forms(value).get(name) != known.get(name)),
+        None => sent.contains_key(field.as_str()) || *field == "*",
+    };
+    match waiting.iter().find(is_sent) {
+        Some(field) => Err(format!("customer {id}: {field} waits for a person, and is sent")),
+        None => Ok(()),
+    }
+}
+
+fn forms(value: &Value) -> Map<String, Value> {
+    canonical("form_fields", value).as_object().cloned().unwrap_or_default()
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tillsync::Ticket;
 use tillsync::sandbox::FormFieldWrites;
 
-use super::{Deed, Invariant, Verdict};
+use super::{Deed, ECHOED, Invariant, Verdict};
 use crate::values::{canonical, lenient};
 use crate::world::World;
 
@@ -33,7 +33,7 @@ struct Departure {
     snapshot: Value,
     /// By attribute or entry, the store's side of its conflicts.
     conflicts: Vec<(String, Value)>,
-    /// By attribute, what the working copy had when its oldest unsettled edit was made.
+    /// By attribute, what the working copy had when its unsettled edits were made.
     was: Vec<(String, Value)>,
     /// The same of edits that a person gave up: what they stood on, the next one does.
     was_given_up: Vec<(String, Value)>,
@@ -160,6 +160,9 @@ impl Departure {
 
     /// Why nobody could have seen a value.
     fn excuse(&self, world: &mut World, id: i64, field: &str, now: &Value) -> Option<&'static str> {
+        if world.is_echoed(id, Some(field)) {
+            return Some(ECHOED);
+        }
         let written = world.writing_of(id, field, now)?.clone();
         let (lag_ms, run) = (world.lag_ms(), self.run);
         let is_untold = world.is_untold(field);
@@ -190,7 +193,7 @@ impl Departure {
     fn was_decided(&self, id: i64, field: &str, now: &Value, sent: &Value) -> Verdict {
         let is_it = |(_, value): &&(String, Value)| canonical(field, value) == *now;
         let of_field = |(of, _): &&(String, Value)| of == field;
-        let was_there = self.was.iter().find(of_field).is_some_and(|pair| is_it(&pair))
+        let was_there = self.was.iter().filter(of_field).any(|pair| is_it(&pair))
             || self.was_given_up.iter().filter(of_field).any(|pair| is_it(&pair));
         let is_shown = self.conflicts.iter().filter(of_field).any(|pair| is_it(&pair));
         if !DECIDED.contains(&field) || was_there || is_shown {

@@ -1,0 +1,142 @@
+//! How long an upload takes where every call takes 50 ms: in virtual time, so what is counted is the calls, and that they go
+//! beside each other; what the machine itself needs is for `cargo bench`.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tillsync::sandbox::{RawRequest, SandboxOptions, StoreCore};
+use tillsync::{
+    Answer, Clock, Extent, RateHeaders, Remote, Request, Store, SyncEngine, SyncOptions, SyncReport, Ticket,
+    Trouble,
+};
+
+const CALL_MS: u64 = 50;
+const CUSTOMERS: usize = 2_000;
+
+/// A store behind a line on which each call takes as long, on a clock that moves only when the engine waits.
+#[derive(Clone)]
+struct Line(Arc<Mutex<World>>);
+
+struct World {
+    core: StoreCore,
+    now_ms: u64,
+    answers: VecDeque<(u64, Ticket, Answer)>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a line of 50 ms")
+    }
+}
+
+impl World {
+    fn utc(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(1_767_225_600_000 + self.now_ms as i64).unwrap()
+    }
+
+    fn answer(&mut self, request: &Request) -> Answer {
+        let path = self.core.customers_path();
+        let raw = match request.method() {
+            "PUT" => RawRequest::put(path, request.body()).with_header("Content-Type", "application/json"),
+            _ => RawRequest::get(path, request.query()),
+        };
+        let token = self.core.token().to_owned();
+        let raw = raw.with_header("X-Auth-Token", &token).with_header("User-Agent", "tillsync/virtual");
+        let response = self.core.handle(self.utc(), &raw);
+        let (date, rate) = (Some(self.utc()), RateHeaders::default());
+        Answer { status: response.status, date, rate, body: response.body }
+    }
+}
+
+impl Clock for Line {
+    fn now_ms(&self) -> u64 {
+        self.0.lock().unwrap().now_ms
+    }
+
+    fn utc(&self) -> DateTime<Utc> {
+        self.0.lock().unwrap().utc()
+    }
+}
+
+impl Remote for Line {
+    fn start(&mut self, ticket: Ticket, request: Request) {
+        let mut world = self.0.lock().unwrap();
+        let (at_ms, answer) = (world.now_ms + CALL_MS, world.answer(&request));
+        world.answers.push_back((at_ms, ticket, answer));
+    }
+
+    fn next(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)> {
+        let mut world = self.0.lock().unwrap();
+        let until_ms = wait.map(|wait| world.now_ms + wait.as_millis() as u64);
+        match world.answers.front() {
+            Some((at_ms, ..)) if until_ms.is_none_or(|until_ms| *at_ms <= until_ms) => {
+                let (at_ms, ticket, answer) = world.answers.pop_front()?;
+                world.now_ms = world.now_ms.max(at_ms);
+                Some((ticket, Ok(answer)))
+            }
+            _ => {
+                world.now_ms = world.now_ms.max(until_ms?);
+                None
+            }
+        }
+    }
+}
+
+/// An upload of everybody, by a process that has read nobody, and how long it takes.
+fn push(edit: impl Fn(&mut Store, i64)) -> (SyncReport, u64) {
+    let options =
+        SandboxOptions { customers: CUSTOMERS, seed: 7, quota: 1_000_000, ..SandboxOptions::default() };
+    let core = StoreCore::new(&options);
+    let ids = core.ids();
+    let line = Line(Arc::new(Mutex::new(World { core, now_ms: 0, answers: VecDeque::new() })));
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("till.db");
+    let engine = |line: &Line| {
+        let (store, clock) = (Store::open(&path).unwrap(), Arc::new(line.clone()));
+        SyncEngine::with_clock(
+            store,
+            line.clone(),
+            SyncOptions::default(),
+            clock,
+            fastrand::Rng::with_seed(7),
+        )
+    };
+    engine(&line).pull(Extent::Full).unwrap();
+    let mut store = Store::open(&path).unwrap();
+    ids.iter().for_each(|id| edit(&mut store, i64::from(*id)));
+    line.0.lock().unwrap().now_ms += 3_600_000;
+    let report = engine(&line).push().unwrap();
+    assert_eq!(report.uploaded_customers, CUSTOMERS as u64);
+    let elapsed_ms = report.elapsed_ms;
+    (report, elapsed_ms)
+}
+
+/// The time of two hundred updates, three at once.
+fn of_the_calls() -> u64 {
+    (CUSTOMERS as u64 / 10).div_ceil(3) * CALL_MS
+}
+
+#[track_caller]
+fn check(kind: &str, (report, elapsed_ms): (SyncReport, u64), looks: u64) {
+    let ratio = elapsed_ms as f64 / of_the_calls() as f64;
+    println!("{kind}: {elapsed_ms} ms, {ratio:.3} of the calls' time, {} looks", report.looks);
+    assert_eq!((report.requests.put, report.requests.get, report.looks), (200, looks, looks));
+    assert!(ratio <= 1.05, "{kind}: {elapsed_ms} ms are {ratio:.3} of the time of the calls");
+}
+
+#[test]
+fn two_thousand_customers_with_old_bases_take_the_time_of_their_updates_and_one_look() {
+    check("texts", push(|store, id| _ = store.edit(id).set("phone", "555-0199").commit().unwrap()), 20);
+}
+
+#[test]
+fn two_thousand_payments_take_as_long() {
+    let pay = |store: &mut Store, id| {
+        _ = store.edit(id).adjust_credit(1.into()).author("ana").commit().unwrap();
+    };
+    check("payments", push(pay), 20);
+}
