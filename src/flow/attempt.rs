@@ -50,7 +50,8 @@ pub struct Attempt {
     pub base: Value,
     /// The customer's `date_modified` then, if it was told.
     pub modified: Option<DateTime<Utc>>,
-    /// The rows of the journal that it was made of.
+    /// The rows of the journal that it was made of; none where it is known to have landed, and only what reads tell a moment later is
+    /// held against it.
     pub covers: Vec<EditSeq>,
     /// When it may have been applied.
     pub flight: Flight,
@@ -253,10 +254,13 @@ pub fn unshown_on_record(
     let has_landed = |op: &Op| said.get(&op.seq).is_some_and(|one| one.outcome == Some(Outcome::Uploaded));
     let of_field = |(field, value): &(FieldId, Value)| {
         let base = sent.base.value(*field)?.clone();
-        let covers: Vec<EditSeq> =
+        let mut covers: Vec<EditSeq> =
             dirty.ops_of(*field).filter(|op| sent.covers(op) && has_landed(op)).map(|op| op.seq).collect();
+        let is_told_by_either = *value == base || covers.is_empty();
+        if answer.tells(*field) && !hides(*field, value) {
+            covers.clear();
+        }
         let (field, value, modified) = (*field, value.clone(), sent.base.modified);
-        let is_told_by_either = value == base || covers.is_empty();
         let attempt = Attempt {
             id: 0,
             field,

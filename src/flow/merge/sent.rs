@@ -223,7 +223,7 @@ impl<'a> Merge<'a> {
         let attempts: Vec<&Attempt> = dirty.attempts_of(three.field).filter(is_open).collect();
         let is_answer = self.sent.is_some_and(|sent| sent.is_accepted);
         let Some(newest) = attempts.first().filter(|_| !is_answer) else { return false };
-        if newest.base != three.remote || newest.is_shown(&three.remote) {
+        if newest.base != three.remote || newest.is_shown(&three.remote) || newest.covers.is_empty() {
             // It landed, and what else there is somebody else changed.
             self.plan.void.extend(attempts.iter().map(|attempt| attempt.id));
             return false;
