@@ -2,6 +2,7 @@
 //! beside each other; what the machine itself needs is for `cargo bench`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -171,8 +171,7 @@ impl World {
         let lacking: Vec<i64> = everybody.filter(|id| !served.is_by_id && lacks(id)).collect();
         let is_hidden = |id: &&i64| self.is_hidden(**id, served.served_ms) && answer.status < 300;
         let hidden: Vec<i64> = lacking.iter().chain(&served.ids).filter(is_hidden).copied().collect();
-        let now_ms = self.now_ms;
-        let served = &served;
+        let (now_ms, run_began_ms) = (self.now_ms, self.run_began_ms);
         let is_right =
             answer.date.is_some_and(|date| (date - self.at(served.served_ms)).abs() < TimeDelta::seconds(3));
         let till = &mut self.till().told;
@@ -197,7 +196,10 @@ impl World {
             if !served.is_by_id {
                 till.unlisted.remove(&id);
             }
-            till.absences.remove(&id);
+            // What an answer did not show is remembered for as long as a run, whatever else shows it there.
+            if till.absences.get(&id).is_some_and(|(_, last_ms)| *last_ms < run_began_ms) {
+                till.absences.remove(&id);
+            }
         }
     }
 

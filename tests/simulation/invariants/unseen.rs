@@ -33,7 +33,7 @@ struct Departure {
     snapshot: Value,
     /// By attribute or entry, the store's side of its conflicts.
     conflicts: Vec<(String, Value)>,
-    /// By attribute, what the working copy had when its unsettled edits were made.
+    /// By attribute, what the working copy had when its unsettled edits were made, and those that they replaced.
     was: Vec<(String, Value)>,
     /// The same of edits that a person gave up: what they stood on, the next one does.
     was_given_up: Vec<(String, Value)>,
@@ -103,7 +103,8 @@ impl Departure {
         };
         let conflicts = pairs("SELECT field, remote FROM conflict WHERE customer_id = ?1");
         let was = pairs(
-            "SELECT field, was FROM journal WHERE customer_id = ?1 AND settled_at IS NULL ORDER BY seq",
+            "SELECT field, was FROM journal
+             WHERE customer_id = ?1 AND (settled_at IS NULL OR outcome = 'superseded') ORDER BY seq",
         );
         let was_given_up = pairs(
             "SELECT field, was FROM journal WHERE customer_id = ?1 AND outcome = 'discarded' ORDER BY seq",
