@@ -503,7 +503,11 @@ pub fn decide(world: &Shared) {
     for conflict in store.conflicts().unwrap() {
         let (id, field) = (conflict.customer_id, conflict.field.clone());
         let keep = [Keep::Local, Keep::Remote][world.random.usize(..2)].clone();
-        let shown = rows(&mut store, id, &field, "held");
+        let mut shown = rows(&mut store, id, &field, "held");
+        if field == "*" {
+            // What was refused goes with the customer.
+            shown.extend(all_rejected(&mut store, id));
+        }
         let before = count(&mut store);
         if field == "*" {
             store.discard(id, None, Some("bo")).unwrap();
