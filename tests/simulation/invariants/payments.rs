@@ -272,7 +272,9 @@ impl Payments {
         let is_as_before = doubt.before == (amount(&record[CREDIT]), record["date_modified"].clone());
         let is_late = as_of_ms < doubt.landed_ms;
         let lags_too_far = is_late && world.lag_ms() > GRACE_MS;
-        if !is_as_before || (is_late && !lags_too_far) || !are_open(world, &doubt.rows) {
+        // One that lags by more than the grace undoes a yes, too, that did not show the balance.
+        let is_open = lags_too_far || are_open(world, &doubt.rows);
+        if !is_as_before || (is_late && !lags_too_far) || !is_open {
             return;
         }
         let rows = doubt.rows.clone();
