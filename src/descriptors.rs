@@ -10,6 +10,11 @@
 //! through `rusqlite`. What was open already when the list began is ours only if this copy had been in use by then:
 //! a copy that was never initialized has opened nothing.
 //!
+//! An extension that is loaded into an app's SQLite finds descriptors that are open already, and they are the app's; but those of the
+//! library that has the file open in the same process would be among them. So on Linux whoever opens a till here leaves a mark that the
+//! whole process can see, a file in memory by the name of the file, among the descriptors ([`mark`]), and whoever finds one that is not
+//! its own is a second copy.
+//!
 //! On Windows nothing of this is needed: locks belong to handles there, two copies see each other's, and closing one
 //! handle leaves those of another alone.
 //!
@@ -20,7 +25,7 @@
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    FileId, file_id, is_any_deleted, is_held_by_others, is_open_here, is_open_more_than_once, names,
+    FileId, file_id, is_any_deleted, is_held_by_others, is_open_here, is_open_more_than_once, mark, names,
 };
 
 use std::ffi::{CString, c_void};
@@ -35,23 +40,41 @@ use rusqlite::ffi::{
 /// The first bytes of a connection's file as they stand there, read by SQLite through its own descriptor; none when there
 /// are fewer.
 pub(crate) fn read_start<const BYTES: usize>(connection: &Connection) -> Option<[u8; BYTES]> {
-    let mut file: *mut sqlite3_file = std::ptr::null_mut();
     let mut start = [0; BYTES];
-    let length = i32::try_from(BYTES).ok()?;
-    // SAFETY: the connection is open for as long as it is borrowed; this question is answered by writing a pointer to its
-    // file.
-    let asked = unsafe {
-        let answer = (&raw mut file).cast::<c_void>();
-        sqlite3_file_control(connection.handle(), c"main".as_ptr(), SQLITE_FCNTL_FILE_POINTER, answer)
-    };
-    if asked != SQLITE_OK || file.is_null() {
-        return None;
+    Beneath::of(connection)?.read(&mut start, 0).then_some(start)
+}
+
+/// A connection's file as it stands there, beneath its log and the pages that SQLite has in memory; read through SQLite's own
+/// descriptor.
+#[derive(Debug)]
+pub(crate) struct Beneath(*mut sqlite3_file);
+
+// SAFETY: it is the file of one connection, and goes with it from thread to thread: see `of`.
+unsafe impl Send for Beneath {}
+
+impl Beneath {
+    /// To be kept no longer than the connection: used at once, or by a hook of that very connection, which goes with it.
+    pub(crate) fn of(connection: &Connection) -> Option<Beneath> {
+        let mut file: *mut sqlite3_file = std::ptr::null_mut();
+        // SAFETY: the connection is open for as long as it is borrowed; this question is answered by writing a pointer to its
+        // file.
+        let asked = unsafe {
+            let answer = (&raw mut file).cast::<c_void>();
+            sqlite3_file_control(connection.handle(), c"main".as_ptr(), SQLITE_FCNTL_FILE_POINTER, answer)
+        };
+        (asked == SQLITE_OK && !file.is_null()).then_some(Beneath(file))
     }
-    // SAFETY: the file is there as long as the connection is.
-    let read = unsafe { (*file).pMethods.as_ref() }?.xRead?;
-    // SAFETY: the file's own method, which reads no more than there is room for.
-    let is_read = unsafe { read(file, start.as_mut_ptr().cast::<c_void>(), length, 0) } == SQLITE_OK;
-    is_read.then_some(start)
+
+    /// As many bytes as there is room for, from there on; false: there are fewer, or they cannot be read.
+    pub(crate) fn read(&self, bytes: &mut [u8], from: u64) -> bool {
+        let (Ok(length), Ok(from)) = (i32::try_from(bytes.len()), i64::try_from(from)) else { return false };
+        // SAFETY: the file is there as long as the connection is.
+        let Some(read) = (unsafe { (*self.0).pMethods.as_ref() }).and_then(|methods| methods.xRead) else {
+            return false;
+        };
+        // SAFETY: the file's own method, which reads no more than there is room for.
+        unsafe { read(self.0, bytes.as_mut_ptr().cast::<c_void>(), length, from) == SQLITE_OK }
+    }
 }
 
 /// A write-ahead log as it stands there, open for reading through SQLite's file system: so it is in the list of what is ours,
@@ -82,13 +105,13 @@ impl LogFile {
     /// So many bytes from there on; none: there are fewer.
     pub(crate) fn read<const BYTES: usize>(&mut self, from: u64) -> Option<[u8; BYTES]> {
         let mut bytes = [0; BYTES];
-        let (length, from) = (i32::try_from(BYTES).ok()?, i64::try_from(from).ok()?);
-        let file = self.memory.as_mut_ptr().cast::<sqlite3_file>();
-        // SAFETY: it is open.
-        let read = unsafe { (*file).pMethods.as_ref()?.xRead? };
-        // SAFETY: the file's own method, which reads no more than there is room for.
-        let read = unsafe { read(file, bytes.as_mut_ptr().cast(), length, from) };
-        (read == SQLITE_OK).then_some(bytes)
+        self.read_into(&mut bytes, from).then_some(bytes)
+    }
+
+    /// As many bytes as there is room for, from there on; false: there are fewer.
+    pub(crate) fn read_into(&mut self, bytes: &mut [u8], from: u64) -> bool {
+        // It is open as long as this is.
+        Beneath(self.memory.as_mut_ptr().cast::<sqlite3_file>()).read(bytes, from)
     }
 }
 
@@ -133,6 +156,10 @@ pub(crate) fn names(_: &std::fs::Metadata) -> u64 {
 pub(crate) fn is_any_deleted(_: &[std::path::PathBuf]) -> bool {
     false
 }
+
+/// Nobody asks for it.
+#[cfg(not(unix))]
+pub(crate) fn mark(_: &Path) {}
 
 /// Locks belong to handles here: others do no harm.
 #[cfg(not(unix))]
@@ -185,7 +212,16 @@ mod unix {
             return false;
         }
         let ours = ours();
-        open_descriptors().any(|(fd, file)| files.contains(&file) && ours.get(&fd) != Some(&file))
+        let open: Vec<(c_int, FileId)> = open_descriptors().collect();
+        open.iter().any(|(fd, file)| files.contains(file) && ours.get(fd) != Some(file))
+            || marks::is_others(&files, &open)
+    }
+
+    /// From now on other copies of this library in the process see that this one has the file open; until it has not.
+    pub(crate) fn mark(file: &Path) {
+        if let Ok(file) = file.metadata() {
+            marks::leave(file_id(&file));
+        }
     }
 
     /// Whether our SQLite has this file open twice at least: whoever came first has judged what lies beside it.
@@ -285,7 +321,9 @@ mod unix {
     unsafe extern "C" fn noted_close(fd: c_int) -> c_int {
         let Some(close) = CLOSE.get() else { return -1 };
         let mut ours = ours();
-        ours.remove(&fd);
+        if let Some(file) = ours.remove(&fd).filter(|file| !ours.values().any(|one| one == file)) {
+            marks::take_back(file);
+        }
         // SAFETY: SQLite's own argument, to the function that it would have called.
         unsafe { close(fd) }
     }
@@ -319,6 +357,72 @@ mod unix {
         match std::fs::read_dir(list) {
             Ok(list) => list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect(),
             Err(_) => (0..MOST).collect(),
+        }
+    }
+
+    /// Which files each copy of this library has open, for the others in the same process to see.
+    #[cfg(target_os = "linux")]
+    mod marks {
+        use std::collections::BTreeMap;
+        use std::os::fd::{AsRawFd as _, OwnedFd};
+        use std::sync::{Mutex, MutexGuard, PoisonError};
+
+        use rustix::fs::{MemfdFlags, memfd_create};
+
+        use super::{FileId, file_of};
+
+        static OWN: Mutex<BTreeMap<FileId, OwnedFd>> = Mutex::new(BTreeMap::new());
+
+        fn own() -> MutexGuard<'static, BTreeMap<FileId, OwnedFd>> {
+            OWN.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        fn name((device, inode): FileId) -> String {
+            format!("tillsync:{device:x}:{inode:x}")
+        }
+
+        /// A system without such files has no marks.
+        pub(super) fn leave(file: FileId) {
+            let mut own = own();
+            if own.contains_key(&file) {
+                return;
+            }
+            if let Ok(mark) = memfd_create(name(file), MemfdFlags::CLOEXEC) {
+                own.insert(file, mark);
+            }
+        }
+
+        pub(super) fn take_back(file: FileId) {
+            own().remove(&file);
+        }
+
+        /// Whether one of the open descriptors is a mark for one of these files that this copy has not left.
+        pub(super) fn is_others(files: &[FileId], open: &[(i32, FileId)]) -> bool {
+            let own = own();
+            let is_own = |fd: i32| own.values().any(|mark| mark.as_raw_fd() == fd);
+            // All such files are of one device.
+            let device = own.values().find_map(|mark| Some(file_of(mark.as_raw_fd())?.0));
+            let may_be_one =
+                |(fd, file): &&(i32, FileId)| !is_own(*fd) && device.is_none_or(|device| file.0 == device);
+            let links: Vec<String> =
+                files.iter().map(|file| format!("/memfd:{} (deleted)", name(*file))).collect();
+            open.iter().filter(may_be_one).any(|(fd, _)| {
+                std::fs::read_link(format!("/proc/self/fd/{fd}"))
+                    .is_ok_and(|to| links.iter().any(|link| to.as_os_str() == link.as_str()))
+            })
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    mod marks {
+        use super::FileId;
+
+        pub(super) fn leave(_: FileId) {}
+
+        pub(super) fn take_back(_: FileId) {}
+
+        pub(super) fn is_others(_: &[FileId], _: &[(i32, FileId)]) -> bool {
+            false
         }
     }
 }

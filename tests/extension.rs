@@ -314,3 +314,40 @@ status()";
     let (said, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(said.lines().collect::<Vec<_>>(), ["fine", "two_sqlites", "log_gone"], "{err}");
 }
+
+/// The library came first: its descriptors were open when the extension was loaded, as the app's may have been.
+#[test]
+#[cfg(target_os = "linux")]
+fn beside_the_library_that_has_the_file_open_it_is_refused_and_when_that_has_closed_it_goes_on() {
+    let Some(mut python) = python() else { return };
+    let till = common::till(3);
+    let script = r#"
+import ctypes, json, sqlite3, sys
+library, extension, path = sys.argv[1:]
+c = ctypes.CDLL(library)
+c.tillsync_open.restype, c.tillsync_open.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_char_p]
+c.tillsync_close.argtypes = [ctypes.c_uint64]
+till = c.tillsync_open(path.encode(), None)
+file = sqlite3.connect(':memory:', isolation_level=None)
+file.enable_load_extension(True)
+file.execute('SELECT load_extension(?)', (extension,))
+def call(function, request):
+    return json.loads(file.execute('SELECT %s(?)' % function, (json.dumps(request),)).fetchone()[0])
+def status():
+    answer = call('tillsync_call', {'command': 'status'})
+    return answer.get('error', {}).get('code', 'answered')
+opened = call('tillsync_open', {'path': path})
+first = opened.get('error', {}).get('code') or status()
+c.tillsync_close(till)
+call('tillsync_open', {'path': path})
+print(json.dumps([till > 0, first, status()]))
+"#;
+    let output = python
+        .args(["-c", script])
+        .args([library::shared_library().as_path(), extension(), till.path.as_path()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said, json!([true, "two_sqlites", "answered"]));
+}
