@@ -161,6 +161,23 @@ fn more_waits_than_there_may_be_are_refused_and_a_stop_answers_those_that_are_op
     assert!(stopped[0]["error"]["hint"].as_str().unwrap().contains("the same receipt"));
 }
 
+/// Which is no matter of the others that wait.
+#[test]
+fn a_receipt_of_edits_that_were_never_made_is_refused_alone() {
+    let till = till(2);
+    let mut worker = till.worker(&[]);
+    worker.until_event("sync_finished");
+    worker.call(json!({ "command": "pause" }));
+    let receipt = till.sell(1, "555");
+    let waits = worker.ask(json!({ "command": "wait", "receipt": receipt, "timeout_ms": 20_000 }));
+    let never = json!({ "after": receipt.up_to, "up_to": 999 });
+    let refused = worker.call(json!({ "command": "wait", "receipt": never, "timeout_ms": 20_000 }));
+    assert_eq!(refused["error"]["code"], "unknown_receipt", "{refused}");
+    worker.call(json!({ "command": "resume" }));
+    let answer = worker.until(|line| line["id"] == waits);
+    assert_eq!(answer["fate"], "uploaded", "{answer}");
+}
+
 #[test]
 fn a_bad_line_is_answered_by_an_error_and_ends_nothing() {
     let till = till(1);
@@ -448,4 +465,83 @@ fn people_are_told_in_words_and_it_works_without_an_input() {
     assert!(lines.next().unwrap().contains("Sent 1 field of 1 customer in 1 call"));
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+// ---- threads -----------------------------------------------------------------------------------------------------
+
+/// As a user of its own, who may have so many threads; root may have any number. None: this machine cannot.
+#[cfg(target_os = "linux")]
+fn as_a_user(till: &Till, threads: u32, arguments: &[&str]) -> Option<std::process::Command> {
+    use std::process::Command;
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    let has = |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|ran| ran.status.success());
+    if !is_root || !has("setpriv") || !has("prlimit") {
+        return None;
+    }
+    // Whoever else runs as this user counts too.
+    let user = (60_000 + std::process::id() % 5_000).to_string();
+    let folder = till.path.parent().unwrap();
+    assert!(Command::new("chown").args(["-R", &user]).arg(folder).status().unwrap().success());
+    let inner = till.command(arguments.iter().copied());
+    let mut command = Command::new("setpriv");
+    command
+        .args([format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()])
+        .args(["prlimit".to_owned(), format!("--nproc={threads}:{threads}")])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    Some(command)
+}
+
+#[cfg(target_os = "linux")]
+fn may_have(worker: &Worker, threads: u32) {
+    let pid = worker.child.id().to_string();
+    let limit = format!("--nproc={threads}:{threads}");
+    assert!(std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
+}
+
+/// Its own threads, and that of a name that is looked up for a request.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_worker_that_gets_no_thread_says_that_and_goes_on_when_there_are_some() {
+    let till = till(2);
+    let arguments = [
+        "worker",
+        "--debounce-ms",
+        "100",
+        "--retry-base-ms",
+        "50",
+        "--retry-cap-ms",
+        "300",
+        "--look-ms",
+        "20",
+    ];
+    let Some(mut command) = as_a_user(&till, 4, &arguments) else { return };
+    let mut worker = Worker::of(command.spawn().unwrap());
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(worker.child.try_wait().unwrap().is_none(), "it has ended");
+    may_have(&worker, 10);
+    assert_eq!(worker.line()["event"], "ready");
+    let failed = worker.until(|line| line["event"] == "sync_failed");
+    assert_eq!(failed["code"], "no_thread", "{failed}");
+    assert!(failed["hint"].as_str().unwrap().contains("ulimit -u"), "{failed}");
+    may_have(&worker, 100);
+    worker.until_event("sync_finished");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_command_that_gets_no_thread_says_that() {
+    let till = till(2);
+    till.set(1, "phone", "555");
+    for threads in [1, 3, 6] {
+        let Some(mut command) = as_a_user(&till, threads, &["sync"]) else { return };
+        let ran = Ran::of(&command.output().unwrap());
+        assert_eq!((ran.exit, ran.code()), (Some(1), "no_thread"), "{threads}: {ran:?}");
+    }
+    let mut command = as_a_user(&till, 1, &["status"]).unwrap();
+    assert_eq!(Ran::of(&command.output().unwrap()).exit, Some(0), "what needs none goes on");
 }

@@ -202,6 +202,7 @@ impl Spans {
             Err(Trouble::Offline(_)) => _ = span.record("trouble", "offline"),
             Err(Trouble::Certificate(_)) => _ = span.record("trouble", "certificate"),
             Err(Trouble::NoSocket(_)) => _ = span.record("trouble", "too many files"),
+            Err(Trouble::NoThread(_)) => _ = span.record("trouble", "no thread"),
             Err(Trouble::Broken(_)) => _ = span.record("trouble", "broken"),
             Err(Trouble::TooMuch { .. }) => _ = span.record("trouble", "too much"),
         }

@@ -58,6 +58,8 @@ pub enum Trouble {
     Certificate(String),
     /// The request never left: the process may open no more files, and so no connection.
     NoSocket(String),
+    /// The request never left: the system gives this process no thread, and so nobody to look up the store's name.
+    NoThread(String),
     /// It may have arrived: broken connection, an answer that cannot be read.
     Broken(String),
     /// More than could be taken in: it did not come within the time that a request has, or was larger than an answer may be.
@@ -227,6 +229,7 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
         Err(Trouble::Offline(why)) => return GetVerdict::Stop(Failure::Offline(why.clone())),
         Err(Trouble::Certificate(why)) => return GetVerdict::Stop(Failure::Certificate(why.clone())),
         Err(Trouble::NoSocket(why)) => return GetVerdict::Stop(Failure::NoSocket(why.clone())),
+        Err(Trouble::NoThread(why)) => return GetVerdict::Stop(Failure::NoThread(why.clone())),
         Err(Trouble::Broken(why)) => return GetVerdict::Again(why.clone()),
         Err(Trouble::TooMuch { why, begun }) => {
             let (has_begun, first) = (!begun.is_empty(), first_of(begun));
@@ -259,6 +262,7 @@ pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerdi
         Err(Trouble::Offline(why)) => return PutVerdict::NotSent(Failure::Offline(why.clone())),
         Err(Trouble::Certificate(why)) => return PutVerdict::NotSent(Failure::Certificate(why.clone())),
         Err(Trouble::NoSocket(why)) => return PutVerdict::NotSent(Failure::NoSocket(why.clone())),
+        Err(Trouble::NoThread(why)) => return PutVerdict::NotSent(Failure::NoThread(why.clone())),
         Err(Trouble::Broken(why) | Trouble::TooMuch { why, .. }) => return PutVerdict::InDoubt(why.clone()),
     };
     let secrets = &Secrets::of(sent);

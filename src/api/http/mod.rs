@@ -114,6 +114,15 @@ impl Remote for HttpRemote {
     }
 }
 
+/// The client starts a thread to look up a name, before anything leaves, and panics where the system gives none.
+fn panicked(panic: &(dyn Any + Send)) -> Trouble {
+    let words = panic.downcast_ref::<String>().map(String::as_str);
+    match words.and_then(|words| words.strip_prefix("failed to spawn thread: ")) {
+        Some(why) => Trouble::NoThread(why.to_owned()),
+        None => Trouble::Broken("the HTTP client has a defect".to_owned()),
+    }
+}
+
 /// A poisoned lock only means that another thread panicked between two requests.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -131,7 +140,7 @@ impl Caller {
             let Ok((ticket, request)) = job else { return };
             // A panic ends one request and not the thread: whoever waits for the answer would wait for ever.
             let answer = catch_unwind(AssertUnwindSafe(|| call(self, &request)))
-                .unwrap_or_else(|_| Err(Trouble::Broken("the HTTP client has a defect".to_owned())));
+                .unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
             if request.is_update() {
                 self.is_back();
             }
@@ -198,12 +207,11 @@ mod tests {
         }
     }
 
-    /// As in ureq's resolver, which starts a thread for each name and panics where the system gives none.
     #[test]
     fn a_panic_in_the_client_is_a_failed_request_and_the_next_one_is_answered() {
         let call: Call = |_, request| match request {
             Request::Update(_) => Ok(Answer { status: 200, ..Answer::default() }),
-            _ => panic!("no thread for the resolver"),
+            _ => panic!("a defect"),
         };
         let mut remote = HttpRemote::calling(&HttpOptions::new("abc", "token"), call).unwrap();
         for ticket in 0..2 * THREADS as u64 {

@@ -23,8 +23,8 @@ mod words;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,10 @@ use waits::{Wait, Waits};
 const INBOX: usize = 64;
 /// What a reader who is slow gets to read the rest.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Beside the main one: three of its own, the syncer's, and five for requests. And how long, and how often, they are asked for.
+const THREADS: usize = 3 + 1 + 5;
+const PATIENCE: Duration = Duration::from_secs(10);
+const THREADS_AGAIN: Duration = Duration::from_millis(200);
 /// How often the thread that takes the events looks whether there are to be any more.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -155,6 +159,7 @@ enum Incoming {
 
 impl Worker {
     pub(super) fn run(self, till: &Till) -> Done {
+        wait_for_threads()?;
         let missing = if self.create { Missing::Make } else { Missing::Refuse };
         let engine = till.engine_with(missing, policies(&self.policy))?;
         let store = engine.store().reopen()?;
@@ -196,6 +201,30 @@ impl Worker {
     }
 }
 
+/// Waits until the system gives all threads that it takes, so that none fails once it is ready: they are tried together.
+fn wait_for_threads() -> Result<(), Failed> {
+    let began = Instant::now();
+    loop {
+        let (hold, held) = mpsc::sync_channel::<()>(0);
+        let held = Arc::new(Mutex::new(held));
+        let started: Result<Vec<_>, _> = (0..THREADS)
+            .map(|_| {
+                let held = held.clone();
+                start("tried", move || _ = held.lock().map(|held| held.recv()))
+            })
+            .collect();
+        drop(hold);
+        match started {
+            Ok(threads) => {
+                threads.into_iter().for_each(|thread| _ = thread.join());
+                return Ok(());
+            }
+            Err(failed) if began.elapsed() >= PATIENCE => return Err(failed),
+            Err(_) => std::thread::sleep(THREADS_AGAIN),
+        }
+    }
+}
+
 /// Says that it is ready: from here on, events come.
 fn greet(till: &Till, store: &Store) -> Result<(), Failed> {
     let (version, hash) = (env!("CARGO_PKG_VERSION"), store.store_hash()?);
@@ -212,7 +241,11 @@ fn greet(till: &Till, store: &Store) -> Result<(), Failed> {
 
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failed> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map_err(|e| Failed::coded("no_thread", format!("the system gives this process no thread: {e}")))
+    thread.map_err(|e| {
+        Failed::coded("no_thread", format!("the system gives this process no thread: {e}")).hint(
+            "too many run for this user or on this machine (ulimit -u); every edit is kept; start it again",
+        )
+    })
 }
 
 /// Writes what is in the outbox, as slowly as it is read.
@@ -321,6 +354,8 @@ impl Desk {
     fn carry_out(&mut self, command: Command, id: Option<&Id>) -> Result<Option<String>, Failed> {
         let name = match command {
             Command::Wait { receipt, timeout } => {
+                // What is wrong with it is told at once, and is no matter of the others that wait.
+                self.store.fate(&receipt)?;
                 let wait = Wait { id: id.cloned(), receipt, deadline: Instant::now() + timeout };
                 return if self.waits.add(wait) { Ok(None) } else { Err(too_many_waits()) };
             }
