@@ -61,6 +61,8 @@ pub enum Failure {
     Undecidable(EditError),
     #[error("customer {0} is not in this file")]
     UnknownCustomer(CustomerId),
+    #[error("the journal of {path} {why}")]
+    UnknownReceipt { path: PathBuf, why: String },
     #[error("{path} belongs to the store {recorded}, not to {given}")]
     WrongStore { path: PathBuf, recorded: String, given: String },
     #[error("another sync of {0} is running")]
@@ -79,6 +81,10 @@ pub enum Failure {
     Linked(PathBuf),
     #[error("the database {0} was moved, deleted or replaced while it was open")]
     Moved(PathBuf),
+    #[error(
+        "something was copied into the database {0} while it was open: its pages are not those that were written to it"
+    )]
+    Overwritten(PathBuf),
     #[error("the lock {0} was removed while it was held")]
     LockGone(PathBuf),
     #[error("this process may open no more files, so that {0} could not be opened")]
@@ -93,6 +99,8 @@ pub enum Failure {
     NotJournaled { customer_id: CustomerId, field: String, path: PathBuf },
     #[error("another program has built {tables} of the database {path} otherwise than it should be")]
     Misshapen { path: PathBuf, tables: String },
+    #[error("another program has put {what} of the database {path}")]
+    Displaced { path: PathBuf, what: String },
     #[error(
         "{removed} removed, and {rows} kept in {path} by {}, which did not let go: {error}",
         cause.as_deref().unwrap_or("something of the app's")
@@ -181,6 +189,7 @@ impl Error {
                 | Usage(_)
                 | Undecidable(_)
                 | UnknownCustomer(_)
+                | UnknownReceipt { .. }
                 | WrongStore { .. }
                 | Key(_)
                 | Keyring(_)
@@ -203,6 +212,7 @@ impl Error {
                 | NotAFile { .. }
                 | Linked(_)
                 | Moved(_)
+                | Overwritten(_)
                 | LockGone(_)
                 | TornDown { .. }
                 | Unending { .. }
@@ -211,6 +221,7 @@ impl Error {
                 | NoSocket(_)
                 | NotJournaled { .. }
                 | Misshapen { .. }
+                | Displaced { .. }
                 | Kept { .. }
                 | NoLock(_)
                 | Locked(_)
@@ -240,7 +251,13 @@ impl Error {
         use Failure::*;
         matches!(
             *self.0,
-            TwoSqlites(_) | LogGone(_) | Moved(_) | Linked(_) | LockGone(_) | NewerSchema { .. }
+            TwoSqlites(_)
+                | LogGone(_)
+                | Moved(_)
+                | Overwritten(_)
+                | Linked(_)
+                | LockGone(_)
+                | NewerSchema { .. }
         )
     }
 
@@ -303,6 +320,7 @@ impl Error {
             Failure::Constraint(_) => "constraint",
             Failure::Usage(_) | Failure::Undecidable(_) => "usage",
             Failure::UnknownCustomer(_) => "unknown_customer",
+            Failure::UnknownReceipt { .. } => "unknown_receipt",
             Failure::WrongStore { .. } => "wrong_store",
             Failure::Busy(_) | Failure::WorkerBusy(_) => "busy",
             Failure::NotThere(_) => "not_there",
@@ -312,10 +330,11 @@ impl Error {
             Failure::NotAFile { .. } => "not_a_file",
             Failure::Linked(_) => "hard_link",
             Failure::Moved(_) => "moved",
+            Failure::Overwritten(_) => "overwritten",
             Failure::LockGone(_) => "lock_gone",
             Failure::TooManyFiles(_) | Failure::NoSocket(_) => "too_many_files",
             Failure::NotJournaled { .. } => "not_journaled",
-            Failure::Misshapen { .. } => "misshapen",
+            Failure::Misshapen { .. } | Failure::Displaced { .. } => "misshapen",
             Failure::Kept { .. } => "kept",
             Failure::NoLock(_) => "no_lock",
             Failure::Locked(_) => "locked",
@@ -380,6 +399,10 @@ impl Error {
             }
             Failure::Constraint(_) => "the statement changed nothing; a transaction that was open still is",
             Failure::UnknownCustomer(_) => "pull first, or look for the customer with find",
+            Failure::UnknownReceipt { .. } => {
+                "a receipt is for the file that its edits were made in: what was edited after a backup is not in what is restored from it, and \
+                 what settled long ago is not kept"
+            }
             Failure::WrongStore { .. } => "use one file for each store",
             Failure::Busy(_) => "wait for it to end, or give --wait SECONDS",
             Failure::WorkerBusy(_) => {
@@ -402,6 +425,10 @@ impl Error {
                 "nothing more is written. What was edited last is in the file, where it went, or in the log that stayed behind under its \
                  old name with -wal: stop every program on it, bring file and log together again, then start anew"
             }
+            Failure::Overwritten(_) => {
+                "nothing more is written, and its log (-wal) stays as it is, for it holds what was edited last: stop every program on it and \
+                 keep the file and its log; then restore a backup (tillsync restore), which puts both aside. Never copy into the file"
+            }
             Failure::LockGone(_) => {
                 "programs on a file know of each other by it, so nothing more was written; leave such files where they are, and sync again"
             }
@@ -415,8 +442,12 @@ impl Error {
                 "name a file of its own for the till; this one was not touched. An app's tables may join it once it is a till"
             }
             Failure::Misshapen { .. } => {
-                "rows in it do not fit (an id twice, or none), or a view is in its place; nothing is edited or sent until it is right again: \
-                 doctor names it; restore a backup, or pull into a new file"
+                "it is not there, or rows in it do not fit (an id twice, none, or no number): nothing is edited or sent until it is right \
+                 again, and what was edited in it by SQL shows nowhere: doctor names it; restore a backup, or pull into a new file"
+            }
+            Failure::Displaced { .. } => {
+                "nothing was touched. Give it another name, or remove it (ALTER TABLE … RENAME TO …, DROP VIEW …); what was there before may \
+                 have another name: give it back its own. Or restore a backup"
             }
             Failure::Kept { .. } => {
                 "what it lets go is removed: mend or drop the trigger, then do it again; see docs/sql.md"

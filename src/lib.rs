@@ -71,7 +71,7 @@ pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
     Conflict, DecisionRow, EditBuilder, Fate, Found, HeldUp, Holder, JournalRow, Kept, LastError, LogState,
-    PastSync, Receipt, Rejected, Restored, SetAside, Soundness, Status, Store, StoreOptions, SyncState,
-    SyncStatus, Unjournaled,
+    PastSync, Receipt, Rejected, Restored, Salvaged, SetAside, Soundness, Status, Store, StoreOptions,
+    SyncState, SyncStatus, Unjournaled,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

@@ -65,6 +65,82 @@ fn is_told_and_taken_in_by_nobody(till: &Till, log: &[u8], words: &str) {
     assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
 }
 
+/// A copy of the whole folder, made while nobody has it open.
+fn copy_of(till: &Till, name: &str) -> PathBuf {
+    let copy = till.folder.path().join(name);
+    std::fs::copy(&till.path, &copy).unwrap();
+    copy
+}
+
+/// Two files of one identity, each edited by itself: the log of the one has gone further than the other.
+#[test]
+fn so_is_the_log_of_a_copy_that_went_on_by_itself() {
+    let till = plain(3);
+    let copy = copy_of(&till, "copy.db");
+    for id in [1, 2] {
+        till.set(id, "phone", "555");
+    }
+    let edits = log_of(&copy, |app| {
+        for phone in ["1", "2", "3"] {
+            app.execute("UPDATE customer SET phone = ?1 WHERE id = 3", [phone]).unwrap();
+        }
+    });
+    is_told_and_taken_in_by_nobody(&till, &edits, "of a copy of this file");
+
+    // By syncs only.
+    let till = plain(3);
+    let copy = Till { path: copy_of(&till, "copy.db"), ..till.clone() };
+    till.engine().sync().unwrap();
+    let syncs = {
+        let open = Connection::open(&copy.path).unwrap();
+        open.query_row("SELECT count(*) FROM customer", [], |_| Ok(())).unwrap();
+        copy.engine().sync().unwrap();
+        copy.engine().sync().unwrap();
+        std::fs::read(beside(&copy.path, "-wal")).unwrap()
+    };
+    is_told_and_taken_in_by_nobody(&till, &syncs, "of a copy of this file");
+}
+
+#[test]
+fn so_is_one_that_is_newer_than_a_file_that_was_set_back() {
+    let till = plain(3);
+    let older = copy_of(&till, "older.db");
+    till.engine().sync().unwrap();
+    let log = {
+        let open = Connection::open(&till.path).unwrap();
+        open.query_row("SELECT count(*) FROM customer", [], |_| Ok(())).unwrap();
+        empty_log(&till);
+        till.engine().sync().unwrap();
+        std::fs::read(beside(&till.path, "-wal")).unwrap()
+    };
+    std::fs::copy(older, &till.path).unwrap();
+    is_told_and_taken_in_by_nobody(&till, &log, "was set back");
+}
+
+/// SQLite deletes a log beside a file that is empty.
+#[test]
+fn a_log_that_stayed_when_its_file_was_deleted_is_not_deleted_with_what_was_edited() {
+    let till = plain(2);
+    let log = log_of(&till.path, |app| phone(app, "555"));
+    let stayed = beside(&till.path, "-wal");
+    for is_empty in [false, true] {
+        _ = std::fs::remove_file(&till.path);
+        if is_empty {
+            std::fs::write(&till.path, "").unwrap();
+        }
+        std::fs::write(&stayed, &log).unwrap();
+        for command in ["pull", "status", "sync"] {
+            let ran = till.run([command]);
+            assert_eq!(ran.exit, Some(6), "{command}: {ran:?}");
+            assert!(["stray_log", "not_there"].contains(&ran.code()), "{command}: {ran:?}");
+        }
+        assert_eq!(Store::open(&till.path).unwrap_err().code(), "stray_log");
+        assert!(std::fs::read(&stayed).unwrap() == log);
+    }
+    std::fs::remove_file(&stayed).unwrap();
+    assert_eq!(till.run(["pull"]).exit, Some(0));
+}
+
 fn plain(customers: usize) -> Till {
     let mut till = Till::new(sandbox(customers));
     till.key = None;
@@ -514,4 +590,170 @@ fn a_worker_of_the_file_that_was_here_before_keeps_this_one_in_no_step() {
     }
     worker.kill().unwrap();
     worker.wait().unwrap();
+}
+
+// ---- pages of another file ---------------------------------------------------------------------------------------
+
+/// Into the file that is there, by another program.
+fn copy_into(till: &Till, from: &Path) {
+    assert!(Command::new("cp").arg(from).arg(&till.path).status().unwrap().success());
+}
+
+/// All that was written is in the file itself.
+fn empty_log(till: &Till) {
+    let log = Connection::open(&till.path).unwrap();
+    log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+}
+
+/// What somebody copies into the file, made before the last edits of it.
+fn what_is_copied(till: &Till) -> Vec<(&'static str, PathBuf)> {
+    let name = |name: &str| till.folder.path().join(name);
+    till.store().backup(name("backup.db")).unwrap();
+    std::fs::copy(&till.path, name("older.db")).unwrap();
+    let foreign = Connection::open(name("foreign.db")).unwrap();
+    foreign
+        .execute_batch("CREATE TABLE engine_guard (id INTEGER PRIMARY KEY, a, b, c); CREATE TABLE t (a)")
+        .unwrap();
+    drop(foreign);
+    std::fs::write(name("text.txt"), "no database".repeat(1_000)).unwrap();
+    std::fs::write(name("empty"), "").unwrap();
+    let half = std::fs::read(name("backup.db")).unwrap();
+    std::fs::write(name("half.db"), &half[..half.len() / 2]).unwrap();
+    let of = |file: &'static str| (file, name(file));
+    ["backup.db", "older.db", "foreign.db", "text.txt", "empty", "half.db"].map(of).into()
+}
+
+#[test]
+fn a_file_into_which_something_was_copied_while_it_was_open_is_told_and_written_to_no_more() {
+    for (what, _) in what_is_copied(&plain(3)) {
+        let till = plain(3);
+        till.engine().sync().unwrap();
+        let copied = what_is_copied(&till).into_iter().find(|(name, _)| *name == what).unwrap().1;
+        let (mut store, mut engine) = (till.store(), till.engine());
+        engine.sync().unwrap();
+        empty_log(&till);
+        // How far the file has come is known to whoever looked at it since.
+        engine.sync().unwrap();
+        store.edit(1).set("phone", "before").commit().unwrap();
+        let log = std::fs::read(beside(&till.path, "-wal")).unwrap();
+        copy_into(&till, &copied);
+        till.sandbox.clear_requests();
+
+        let refused = store.edit(1).set("phone", "after").commit().expect_err(what);
+        assert_eq!((refused.code(), refused.is_database()), ("overwritten", true), "{what}: {refused}");
+        let hint = refused.hint().unwrap();
+        assert!(hint.contains("-wal") && hint.contains("tillsync restore"), "{hint}");
+        assert_eq!(engine.sync().unwrap_err().code(), "overwritten", "{what}");
+        assert_eq!(store.status().unwrap_err().code(), "overwritten", "{what}: it cannot know what waits");
+        assert_eq!(store.log_state().unwrap_err().code(), "overwritten", "{what}");
+        assert!(till.puts().is_empty() && till.gets() == 0, "{what}");
+        drop((store, engine));
+        assert!(
+            std::fs::read(&till.path).unwrap() == std::fs::read(&copied).unwrap(),
+            "{what}: it was written to"
+        );
+        assert!(std::fs::read(beside(&till.path, "-wal")).unwrap() == log, "{what}: the log was written to");
+    }
+}
+
+#[test]
+fn a_worker_into_whose_file_something_was_copied_says_so_and_leaves_file_and_log_as_they_are() {
+    let till = plain(3);
+    let backup = other(&till);
+    let mut worker = till.worker(&[]);
+    worker.until_event("sync_finished");
+    till.sell(1, "555");
+    worker.until_event("sync_finished");
+    empty_log(&till);
+    till.sandbox.clear_requests();
+    // It lives in the log only, and nothing moves that now.
+    let edit = Connection::open(&till.path).unwrap();
+    copy_into(&till, &backup);
+    let failed = worker.until(|line| line["event"] == "sync_failed");
+    assert_eq!(failed["code"], "overwritten");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!((till.gets(), till.puts().len()), (0, 0), "the store is asked for nothing");
+    let answer = worker.call(serde_json::json!({ "command": "status" }));
+    drop(edit);
+    assert_eq!(answer["error"]["code"], "overwritten", "{answer}");
+    drop(worker);
+    assert!(std::fs::read(&till.path).unwrap() == std::fs::read(&backup).unwrap(), "the file was written to");
+}
+
+/// What was edited after the backup, and not sent, is told with all that it takes to edit it in anew.
+#[test]
+fn what_waited_in_the_log_of_a_file_that_was_overwritten_is_told_when_a_backup_is_restored() {
+    let till = plain(3);
+    till.set(1, "phone", "in the backup");
+    let backup = other(&till);
+    till.set(2, "phone", "moved into the file, and gone");
+    let mut store = till.store();
+    empty_log(&till);
+    store.edit(3).set("phone", "555-0142").author("ana").label("sale 1042").commit().unwrap();
+    store.edit(1).adjust_credit("12.50".parse().unwrap()).author("ben").commit().unwrap();
+    store.edit(2).set("notes", &"long".repeat(2_500)).commit().unwrap();
+    copy_into(&till, &backup);
+    assert_eq!(store.status().unwrap_err().code(), "overwritten");
+    drop(store);
+    let ran = till.run(["restore", backup.to_str().unwrap()]);
+    assert_eq!(ran.exit, Some(3), "{ran:?}");
+    let found = ran.json["found"].as_array().unwrap();
+    let of = |customer: u64, field: &str| {
+        let is_it = |one: &&serde_json::Value| one["customer_id"] == customer && one["field"] == field;
+        found.iter().find(is_it).unwrap_or_else(|| panic!("{customer} {field}: {found:?}"))
+    };
+    let phone = of(3, "phone");
+    assert_eq!((&phone["value"], &phone["op"]), (&"\"555-0142\"".into(), &"set".into()), "{phone}");
+    assert_eq!((&phone["author"], &phone["label"]), (&"ana".into(), &"sale 1042".into()));
+    let payment = of(1, "store_credit_amounts");
+    assert_eq!((&payment["value"], &payment["op"]), (&"\"12.5\"".into(), &"adjust".into()), "{payment}");
+    assert_eq!(
+        of(2, "notes")["value"],
+        serde_json::json!("long".repeat(2_500)).to_string(),
+        "longer than a page"
+    );
+    assert!(!found.iter().any(|one| one["value"] == "\"in the backup\""), "that is in the file: {found:?}");
+    // A healthy log goes into the file that goes aside.
+    till.set(3, "phone", "777");
+    let ran = till.run(["restore", backup.to_str().unwrap()]);
+    assert_eq!((ran.exit, &ran.json["found"]), (Some(0), &serde_json::json!([])), "{ran:?}");
+}
+
+/// Of an encrypted file its beginning tells.
+#[test]
+#[cfg(feature = "sqlcipher")]
+fn so_is_an_encrypted_one() {
+    let till = Till { key: Some("a passphrase".to_owned()), ..Till::new(sandbox(3)) };
+    till.engine().sync().unwrap();
+    let backup = other(&till);
+    let (mut store, mut engine) = (till.store(), till.engine());
+    engine.sync().unwrap();
+    store.edit(1).set("phone", "before").commit().unwrap();
+    copy_into(&till, &backup);
+    assert_eq!(store.edit(1).set("phone", "after").commit().unwrap_err().code(), "overwritten");
+    assert_eq!(engine.sync().unwrap_err().code(), "overwritten");
+    drop((store, engine));
+    assert!(std::fs::read(&till.path).unwrap() == std::fs::read(&backup).unwrap());
+}
+
+/// A program of the app's moves every page of the file about, and the log into the file, as it pleases.
+#[test]
+fn what_sqlite_does_with_the_pages_is_nobody_elses_doing() {
+    let till = plain(200);
+    let (mut store, mut engine) = (till.store(), till.engine());
+    let app = Connection::open(&till.path).unwrap();
+    for round in 0..6 {
+        app.execute_batch(
+            "CREATE TABLE IF NOT EXISTS mine (a); INSERT INTO mine VALUES (hex(randomblob(90000)))",
+        )
+        .unwrap();
+        store.edit(1).set("phone", &round.to_string()).commit().unwrap();
+        app.execute_batch(if round % 2 == 0 { "VACUUM" } else { "DROP TABLE mine; VACUUM" }).unwrap();
+        store.edit(2).set("phone", &round.to_string()).commit().unwrap();
+        if round > 1 {
+            app.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        }
+        engine.sync().unwrap();
+        assert_eq!(store.status().unwrap().pending_fields, 0);
+    }
 }

@@ -563,3 +563,37 @@ fn a_backup_that_is_open_in_this_process_is_not_restored() {
     assert_eq!(till.outcomes(1, "phone"), ["pending"], "the till is as it was");
     assert!(Store::restore(&till.path, &copy, None).unwrap().replaced.is_some());
 }
+
+/// What it is that lies there, and whose, and that it is not in the copy.
+#[test]
+fn a_log_beside_a_backup_is_told_as_what_it_is() {
+    let till = with_a_payment();
+    let [copy, other] = ["monday.db", "other.db"].map(|name| till.folder.path().join(name));
+    till.store().backup(&copy).unwrap();
+    till.store().backup(&other).unwrap();
+    let log_of = |path: &Path| {
+        let app = rusqlite::Connection::open(path).unwrap();
+        app.execute("UPDATE customer SET phone = '777' WHERE id = 1", []).unwrap();
+        std::fs::read(beside(path, "-wal")).unwrap()
+    };
+    let (own, others) = (log_of(&copy), log_of(&other));
+    let before = std::fs::read(&copy).unwrap();
+    let told = |log: &[u8]| {
+        std::fs::write(beside(&copy, "-wal"), log).unwrap();
+        let refused = Store::restore(&till.path, &copy, None).unwrap_err();
+        assert!(refused.to_string().contains("monday.db-wal"), "{refused}");
+        assert!(std::fs::read(&copy).unwrap() == before, "the backup was touched");
+        assert!(std::fs::read(beside(&copy, "-wal")).unwrap() == log, "its log was touched");
+        assert!(!beside(&copy, "-shm").exists());
+        refused
+    };
+    assert_eq!(told(&others).code(), "stray_log");
+    let refused = told(&own);
+    assert_eq!(refused.code(), "usage");
+    assert!(refused.to_string().contains("was written to it last"), "{refused}");
+    std::fs::remove_file(beside(&copy, "-wal")).unwrap();
+    let app = rusqlite::Connection::open(&copy).unwrap();
+    app.execute("UPDATE customer SET phone = '777' WHERE id = 1", []).unwrap();
+    drop(app);
+    assert!(Store::restore(&till.path, &copy, None).unwrap().replaced.is_some());
+}

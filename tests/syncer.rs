@@ -390,6 +390,36 @@ fn a_receipt_tells_what_took_an_edit_s_place_and_what_needed_no_call() {
 }
 
 #[test]
+fn of_edits_that_were_never_made_nobody_says_that_the_store_had_them() {
+    let till = common::till(2);
+    let made = till.store().edit(1).set("phone", "555").commit().unwrap();
+    let receipt = |after: i64, up_to: i64| -> Receipt {
+        serde_json::from_value(serde_json::json!({ "after": after, "up_to": up_to })).unwrap()
+    };
+    let newest = made.up_to.0;
+    for never in [
+        receipt(newest, newest + 1),
+        receipt(newest + 7, newest + 9),
+        receipt(newest + 7, newest + 7),
+        receipt(newest, newest - 1),
+        receipt(-3, newest),
+        receipt(i64::MAX, i64::MAX),
+    ] {
+        let refused = till.store().wait(&never, Duration::from_secs(5)).unwrap_err();
+        assert_eq!((refused.code(), refused.is_usage()), ("unknown_receipt", true), "{never:?}: {refused}");
+        assert!(refused.to_string().contains(&format!("ends with edit {newest}")), "{refused}");
+    }
+    // Nor of those that were removed since.
+    till.engine().sync().unwrap();
+    let fate = till.store().fate(&made).unwrap();
+    assert!(matches!(fate, Fate::Uploaded { .. }), "{fate:?}");
+    till.store().prune(chrono::Utc::now() + chrono::TimeDelta::days(1)).unwrap();
+    let refused = till.store().fate(&made).unwrap_err();
+    assert_eq!(refused.code(), "unknown_receipt");
+    assert!(refused.to_string().contains("any more"), "{refused}");
+}
+
+#[test]
 fn a_store_that_asks_to_wait_is_an_event() {
     let till = quick(3);
     let (syncer, events) = at_work(&till, options());

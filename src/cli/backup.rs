@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use tillsync::Store;
+use tillsync::{Salvaged, Store};
 
 use super::exit::Exit;
 use super::settings::{NewKey, Till};
@@ -71,6 +71,7 @@ struct PutBack {
     bytes: u64,
     held: u64,
     replaced: Option<String>,
+    found: Vec<Salvaged>,
 }
 
 impl Restore {
@@ -87,9 +88,29 @@ impl Restore {
             let edits = render::count(restored.held, "edit");
             text += &format!("\n\n{edits} may have been sent already, and wait for you: tillsync rejected");
         }
+        if !restored.found.is_empty() {
+            text += &found_in_words(&restored.found);
+        }
         text += "\n\nNext: tillsync pull --full";
-        let (bytes, held) = (restored.bytes, restored.held);
-        till.out.answer(&PutBack { path, bytes, held, replaced }, || text)?;
-        Ok(if held > 0 { Exit::Attention } else { Exit::Done })
+        let (bytes, held, found) = (restored.bytes, restored.held, restored.found);
+        let is_for_a_person = held > 0 || !found.is_empty();
+        till.out.answer(&PutBack { path, bytes, held, replaced, found }, || text)?;
+        Ok(if is_for_a_person { Exit::Attention } else { Exit::Done })
     }
+}
+
+/// Edits that are in no file any more.
+fn found_in_words(found: &[Salvaged]) -> String {
+    let edits = render::count(found.len() as u64, "edit");
+    let mut text = format!(
+        "\n\n{edits} waited in the log of the file that was there, and stand in no file: look at the store, and edit in anew what is not in it."
+    );
+    for one in found {
+        let signed = [Some(one.at.as_str()), one.author.as_deref(), one.label.as_deref()];
+        let signed: Vec<&str> = signed.into_iter().flatten().collect();
+        let line =
+            format!("{} {} {} {}  {}", one.customer_id, one.field, one.op, one.value, signed.join(", "));
+        text += &format!("\n  {}", render::plain(&line));
+    }
+    text
 }

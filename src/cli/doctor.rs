@@ -146,6 +146,10 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
 fn unsent(store: &Store, is_to_be_removed: bool) -> Check {
     let status = match store.status() {
         Ok(status) => status,
+        // What is wrong with a table is told where the tables are.
+        Err(error) if error.code() == "misshapen" => {
+            return Check::bad("unsent", Exit::Attention, "nobody can know what waits: see tables");
+        }
         Err(error) => return Check::bad("unsent", Exit::Database, error.to_string()),
     };
     if status.unsent == 0 {
@@ -179,8 +183,8 @@ fn tables(store: &Store) -> Check {
         Ok(None) => rows(store),
         Ok(Some(tables)) => {
             let advice = format!(
-                "another program has built {tables} otherwise than it should be, with rows that do not fit: an id twice, or none; \
-                 edits may go unseen: restore a backup, or pull into a new file"
+                "another program has built {tables} otherwise than it should be, with rows that do not fit (an id twice, none, or no number), \
+                 or removed it: nothing is sent, and edits may go unseen: restore a backup, or pull into a new file"
             );
             Check::bad("tables", Exit::Attention, advice)
         }
@@ -483,6 +487,10 @@ fn ask(mut remote: HttpRemote, timeout: Duration) -> Result<Answer, Check> {
                 "this process may open no more files ({why}): close some, or raise the limit (ulimit -n)"
             );
             Err(Check::bad("files", Exit::Database, detail))
+        }
+        Some((_, Err(Trouble::NoThread(why)))) => {
+            let detail = format!("the system gives this process no thread ({why}): too many run (ulimit -u)");
+            Err(Check::bad("threads", Exit::Unexpected, detail))
         }
         Some((_, Err(Trouble::Certificate(why)))) => {
             let advice = "the clock of this till may be wrong, or what stands in between signs by itself (see --roots)";

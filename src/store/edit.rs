@@ -68,6 +68,7 @@ impl Store {
         allowed_by: Option<&str>,
     ) -> Result<Receipt> {
         self.place.look()?;
+        self.refuse_overwritten()?;
         let bound = self.steps.bound();
         let done = self.journal_all(edits, author, label, allowed_by, &bound);
         drop(bound);

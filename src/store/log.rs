@@ -24,6 +24,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::lock::Lock;
 use super::open::{SYNC, beside, look_again};
 use super::{Store, readers};
+use crate::descriptors::Beneath;
 use crate::error::Result;
 
 /// How often it is tried to empty the log before that is put off, and the pause after each: some milliseconds in all.
@@ -94,6 +95,11 @@ impl Store {
     /// itself (`wal_autocheckpoint`), but for the sync that would rather do it.
     pub(super) fn tend_log_of_edits(&mut self) -> rusqlite::Result<()> {
         let (pages, lock) = (self.log.pages.clone(), beside(&self.path, SYNC));
+        let (intact, file) = (self.intact.clone(), Beneath::of(&self.connection));
+        let may_move = move || match (&intact, &file) {
+            (Some(intact), Some(file)) => intact.may_take_the_log(file),
+            _ => true,
+        };
         let mut due_at = EDITS_PAGES;
         let tend = move |log: &mut Wal, length| {
             let length = usize::try_from(length).unwrap_or(0);
@@ -107,14 +113,14 @@ impl Store {
             }
             // Somebody may read what was there before, or move it just now: not tried again at every commit.
             due_at = length + EDITS_PAGES;
-            log.checkpoint().or(Ok(()))
+            if may_move() { log.checkpoint().or(Ok(())) } else { Ok(()) }
         };
         self.connection.wal_hook(Some(tend))
     }
 
     /// Moves into the file what others have added to the log, off their path, if it may be much. Nobody waits for it.
     pub(crate) fn tend_log_of_others(&self) -> Result<()> {
-        if self.log_bytes() < EDITS_BYTES {
+        if self.log_bytes() < EDITS_BYTES || !self.may_move_the_log() {
             return Ok(());
         }
         checkpoint(&self.connection, "PASSIVE").map(|_| ()).map_err(|e| self.error(e))
@@ -164,6 +170,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read or written.
     pub fn log_state(&mut self) -> Result<LogState> {
+        self.refuse_overwritten()?;
         let is_wiped = self.wipe_log()?;
         let is_held_up = is_left(&self.connection).map_err(|e| self.error(e))?;
         let readers = if is_held_up || !is_wiped { self.who_reads() } else { Vec::new() };
@@ -178,6 +185,9 @@ impl Store {
 
     /// Makes a long log short again, with its file, or notes since when a reader is in the way: that is returned.
     pub(crate) fn tend_long_log(&mut self, now: DateTime<Utc>) -> Result<Option<LogState>> {
+        if !self.may_move_the_log() {
+            return Ok(None);
+        }
         // What this sync leaves, the next edit would move.
         if self.log.pages.load(Ordering::Relaxed) >= EDITS_PAGES {
             checkpoint(&self.connection, "PASSIVE").map_err(|e| self.error(e))?;
@@ -211,6 +221,9 @@ impl Store {
 
     /// Returns false when somebody was in the way. Whoever writes waits for no more than the work.
     fn empty_log(&mut self, mode: &str) -> rusqlite::Result<bool> {
+        if !self.may_move_the_log() {
+            return Ok(false);
+        }
         checkpoint(&self.connection, "PASSIVE")?;
         self.connection.busy_handler::<fn(i32) -> bool>(None)?;
         let is_empty = self.empty_at_once(mode);

@@ -7,7 +7,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `open` | creates and upgrades the file, its settings |
-//! | `place`, `stray` | whether it is what it was, where it was; whether a log beside it is its own |
+//! | `place`, `intact`, `stray` | whether it is what it was, where it was; whether a log beside it is its own |
 //! | `lock` | the right to sync a file, or to be its worker |
 //! | `edit`, `read`, `history` | what an app does |
 //! | `search` | customers by words, as one types |
@@ -15,6 +15,7 @@
 //! | `prune` | what settled long ago goes, and what is personal of customers that are gone |
 //! | `mend` | edits that were made while our triggers were not there |
 //! | `backup`, `restore` | a copy of the file while it is in use; one that is put back |
+//! | `leaf`, `salvage` | a page read without SQLite; edits in the log of a file that is no more |
 //! | `life` | whether the file is at home, or was set back or copied |
 //! | `held_up` | customers of whom something of the app's refuses what came from the store |
 //! | `steps` | a bound on what a trigger of the app's may go on for |
@@ -46,6 +47,8 @@ mod floor;
 mod held_up;
 mod history;
 mod holder;
+mod intact;
+mod leaf;
 mod life;
 mod lock;
 mod log;
@@ -65,6 +68,7 @@ mod rekey;
 mod restore;
 mod room;
 mod row;
+mod salvage;
 mod schema;
 mod search;
 mod sound;
@@ -77,6 +81,7 @@ mod unlock;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -99,6 +104,7 @@ pub(crate) use query::{Parameters, Table};
 pub use read::{DecisionRow, JournalRow, Status};
 pub use receipt::{Fate, Receipt};
 pub use restore::Restored;
+pub use salvage::Salvaged;
 pub use search::Found;
 pub use sound::Soundness;
 pub(crate) use state::FullPull;
@@ -124,6 +130,7 @@ pub struct Store {
     connection: Connection,
     path: PathBuf,
     place: place::Place,
+    intact: Option<Arc<intact::Intact>>,
     key: Option<Key>,
     others: polite::Others,
     steps: steps::Steps,
@@ -246,6 +253,7 @@ impl Store {
             let done = work(&transaction)?;
             believe_marks(&transaction, false)?;
             place.refuse_change()?;
+            self.refuse_overwritten()?;
             transaction.commit()?;
             Ok(done)
         };
@@ -297,6 +305,7 @@ impl Store {
 
     /// One reading transaction: what it sees belongs together.
     fn engine_read<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed>) -> Result<T> {
+        self.refuse_overwritten()?;
         let run = || {
             let transaction = self.connection.unchecked_transaction()?;
             work(&transaction)
@@ -307,8 +316,12 @@ impl Store {
 
 impl Drop for Store {
     /// A file that has come into other hands of this process stays open: closing it would give up their locks, and take
-    /// its log from under them, for SQLite believes itself to be the last one. The end of the process closes it.
+    /// its log from under them, for SQLite believes itself to be the last one. The end of the process closes it. And the log of a file
+    /// into which somebody has copied something is not moved into it.
     fn drop(&mut self) {
+        if !self.may_move_the_log() {
+            _ = open::keep_log(&self.connection, true);
+        }
         let is_ours_alone = || open::refuse_loss(&self.path).and_then(|()| open::refuse_company(&self.path));
         if is_ours_alone().is_ok() {
             return;

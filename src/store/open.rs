@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::intact::Intact;
 use super::lock::{Lock, SyncLock};
 use super::log::Log;
 use super::place::Place;
@@ -45,7 +47,10 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     refuse_loss(path)?;
     refuse_company(path)?;
     find_or_create(path, may_create)?;
+    let had_log = stray::has_log(path);
     let mut connection = connect(path, key.as_ref())?;
+    // Until it is known to be a till.
+    keep_log(&connection, had_log).map_err(|e| Error::sqlite(path, e))?;
     let steps = Steps::watch(&mut connection).map_err(|e| Error::sqlite(path, e))?;
     let place = Place::find(path)?.ok_or_else(|| Failure::Moved(path.to_owned()))?;
     let (others, log, open_pages) = (Others::default(), Log::default(), None);
@@ -55,6 +60,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         connection,
         path: path.to_owned(),
         place,
+        intact: None,
         key,
         others,
         steps,
@@ -69,19 +75,31 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade(may_create)?;
+    keep_log(&store.connection, false).map_err(|e| store.error(e))?;
     store.permissions().map_err(|e| store.error(e))?;
+    store.watch_pages()?;
+    descriptors::mark(path);
     Ok(store)
 }
 
 /// A connection that can read the file: every one is made here, so that none goes without the key.
 pub(super) fn connect(path: &Path, key: Option<&Key>) -> Result<Connection> {
-    stray::refuse_foreign(path, key)?;
+    let had_log = stray::has_log(path);
     let connection = raw(path)?;
+    stray::refuse_foreign(&connection, path, key)?;
     stray::refuse_journal(&connection, path)?;
     unlock::give(&connection, path, key)?;
     stray::refuse_log(&connection, path, key)?;
+    // What is refused from here on keeps its log.
+    keep_log(&connection, had_log).map_err(|e| Error::sqlite(path, e))?;
     unlock::look(&connection, path, key)?;
+    keep_log(&connection, false).map_err(|e| Error::sqlite(path, e))?;
     Ok(connection)
+}
+
+/// Whether the log stays as it is when the last connection is closed.
+pub(super) fn keep_log(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, yes).map(drop)
 }
 
 /// A connection before its key; it has read nothing yet.
@@ -162,12 +180,20 @@ fn is_beside(path: &Path, suffix: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().to_lowercase().ends_with(suffix))
 }
 
+/// The smallest page that a database of SQLite has.
+const LEAST_BYTES: u64 = 512;
+
 /// One at a time: nobody in this process opens a file by SQLite while another one has just made it, and closes it.
 fn find_or_create(path: &Path, may_create: bool) -> Result<()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if may_create {
+        stray::refuse_log_of_none(path)?;
         create(path)?;
+    }
+    // It is no database at all, and SQLite would take it for an empty one.
+    if path.metadata().is_ok_and(|file| (1..LEAST_BYTES).contains(&file.len())) {
+        return Err(Failure::NotATill(path.to_owned()).into());
     }
     // An empty file is what a download or a disk left that failed: no till was ever in it.
     let is_there = path.metadata().is_ok_and(|file| may_create || file.len() > 0);
@@ -235,6 +261,15 @@ pub(super) fn look_again(tries: i32) -> bool {
 }
 
 impl Store {
+    /// From now on it is noticed when somebody copies something into the file.
+    fn watch_pages(&mut self) -> Result<()> {
+        let intact =
+            Intact::of(&self.connection, &self.path, self.key.as_ref()).map_err(|e| self.error(e))?;
+        self.intact = Some(Arc::new(intact));
+        self.refuse_overwritten()?;
+        self.tend_log_of_edits().map_err(|e| self.error(e))
+    }
+
     fn settings(&mut self) -> rusqlite::Result<()> {
         let connection = &self.connection;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -250,6 +285,7 @@ impl Store {
 
     /// From now on this connection is a sync's.
     pub(crate) fn begin_sync(&mut self) -> Result<()> {
+        self.refuse_overwritten()?;
         self.look_at_schema()?;
         self.torn.clear();
         self.unending = 0;
@@ -279,9 +315,14 @@ impl Store {
         Ok(())
     }
 
+    /// Whether anybody has changed the schema since our triggers were last looked for.
+    pub(super) fn is_schema_new(&self) -> Result<bool> {
+        Ok(self.schema_seen != Some(self.schema_changes()?))
+    }
+
     /// Looks whether our triggers are still there, where anybody has changed the schema since.
     fn look_at_schema(&mut self) -> Result<()> {
-        if self.schema_seen == Some(self.schema_changes()?) { Ok(()) } else { self.upgrade(false) }
+        if self.is_schema_new()? { self.upgrade(false) } else { Ok(()) }
     }
 
     /// Refuses to go on when another program has upgraded the file meanwhile. It costs next to nothing while nobody has changed
@@ -311,6 +352,7 @@ impl Store {
             if found > known {
                 return Err(Failure::NewerSchema { path: self.path.clone(), found, known }.into());
             }
+            self.refuse_displaced()?;
             if found == known && schema::is_current(&self.connection).map_err(|e| self.error(e))? {
                 return Ok(());
             }
@@ -321,9 +363,8 @@ impl Store {
                     _ => continue,
                 }
             }
-            let views = schema::replaced_by_views(&self.connection).map_err(|e| self.error(e))?;
-            if !views.is_empty() {
-                return Err(Failure::Misshapen { path: self.path.clone(), tables: views.join(", ") }.into());
+            if found == 0 && schema::is_claimed(&self.connection).map_err(|e| self.error(e))? {
+                return Err(Failure::NotATill(self.path.clone()).into());
             }
             if found == 0 && !may_create {
                 return Err(Failure::NotThere(self.path.clone()).into());
@@ -338,6 +379,22 @@ impl Store {
                 return Err(Failure::Locked(self.path.clone()).into());
             }
             std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// What somebody has put in the place of something of ours, or has taken away with all that was in it, can be mended by nobody but
+    /// them.
+    fn refuse_displaced(&self) -> Result<()> {
+        let look = || match schema::is_till(&self.connection)? {
+            true => Ok((schema::displaced(&self.connection)?, schema::lost(&self.connection)?)),
+            false => Ok((Vec::new(), Vec::new())),
+        };
+        let (displaced, lost) = look().map_err(|e| self.error(e))?;
+        let path = self.path.clone();
+        match (displaced.is_empty(), lost.is_empty()) {
+            (true, true) => Ok(()),
+            (false, _) => Err(Failure::Displaced { path, what: displaced.join(", ") }.into()),
+            (true, false) => Err(Failure::Misshapen { path, tables: lost.join(", ") }.into()),
         }
     }
 
@@ -361,9 +418,10 @@ impl Store {
     }
 
     /// Refuses to go on when the file has come into other hands of this process since it was opened, or was in them: who
-    /// closes it takes itself for the last one, and deletes the log. And when it is another file by now.
+    /// closes it takes itself for the last one, and deletes the log. And when it is another file by now, or has pages of another one.
     pub(crate) fn refuse_company(&self) -> Result<()> {
-        self.place.refuse_change()
+        self.place.refuse_change()?;
+        self.refuse_overwritten()
     }
 
     /// Whether a sync of this file runs now, in whatever process.

@@ -126,6 +126,12 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn status(&self) -> Result<Status> {
+        self.refuse_overwritten()?;
+        // Where triggers were taken out, what waits is seen after they are there again.
+        if self.is_schema_new()? && self.connection.is_autocommit() {
+            return self.reopen()?.status();
+        }
+        self.refuse_misshapen()?;
         let counts = self
             .connection
             .prepare_cached(

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::customer::{CustomerId, EditSeq};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::flow::Outcome;
 
 /// How often a wait looks whether anybody has written to the file.
@@ -106,7 +106,7 @@ impl Store {
     /// What became of the edits of a receipt by now.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// When the file cannot be read; `unknown_receipt` when such edits were never made in it, or nothing of them is kept any more.
     pub fn fate(&self, receipt: &Receipt) -> Result<Fate> {
         self.engine_read(|transaction| {
             let mut statement = transaction.prepare_cached(
@@ -128,8 +128,23 @@ impl Store {
                     })
                 },
             )?;
-            Ok(fate(rows.collect::<rusqlite::Result<_>>()?))
+            let rows: Vec<Row> = rows.collect::<rusqlite::Result<_>>()?;
+            self.refuse_unknown(receipt, super::edit::newest_edit(transaction)?, rows.len())?;
+            Ok(fate(rows))
         })
+    }
+
+    /// Of edits that are not there nobody says what became of them.
+    fn refuse_unknown(&self, receipt: &Receipt, newest: i64, found: usize) -> Result<()> {
+        let (first, last) = (receipt.after.0.saturating_add(1), receipt.up_to.0);
+        let why = match () {
+            () if receipt.after.0 < 0 || last < receipt.after.0 || last > newest => {
+                format!("ends with edit {newest}: edits {first} to {last} were never made in it")
+            }
+            () if found == 0 && last >= first => format!("has nothing of edits {first} to {last} any more"),
+            () => return Ok(()),
+        };
+        Err(Failure::UnknownReceipt { path: self.path.clone(), why }.into())
     }
 
     /// Waits until the edits of a receipt have met their fate, at most `timeout`; [`Fate::Pending`] if they have not by
@@ -146,7 +161,7 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// As [`Store::fate`].
     pub fn wait(&self, receipt: &Receipt, timeout: Duration) -> Result<Fate> {
         let began = Instant::now();
         loop {

@@ -30,6 +30,7 @@ use rusqlite::config::DbConfig;
 use super::life::Life;
 use super::lock::Lock;
 use super::open::{LOOK_AGAIN, SYNC, WORKER, owner_only, plain_path, raw, real, with_suffix};
+use super::salvage::{self, Salvaged};
 use super::{Store, StoreOptions, stray, unlock};
 use crate::descriptors::{self, file_id};
 use crate::error::{Error, Failure, Result};
@@ -53,6 +54,9 @@ pub struct Restored {
     pub held: u64,
     /// Where the file is that was there before; none: there was none.
     pub replaced: Option<PathBuf>,
+    /// Edits that waited, out of the log of a file that was no more when this began: something was copied into it, or put in its place.
+    /// They are in no file: whoever wants them edits anew.
+    pub found: Vec<Salvaged>,
 }
 
 impl Store {
@@ -91,16 +95,19 @@ impl Store {
         let _no_sync = Lock::take(path, SYNC)?.ok_or_else(in_use)?;
         let _no_worker = Lock::take(path, WORKER)?.ok_or_else(in_use)?;
         clean_up(path).map_err(|e| Error::file(path, &e))?;
-        refuse_use(path, key.as_ref())?;
+        let found = match refuse_use(path, key.as_ref())? {
+            Beside::ItsOwn => Vec::new(),
+            Beside::OfNoFile => salvage::of_log(&with_suffix(path, "-wal")),
+        };
         let part = &reserve(path).map_err(|e| Error::file(path, &e))?;
-        let made = copy(backup, part).and_then(|()| make_ready(part, path, backup, key));
+        let made = copy(backup, part, key.as_ref()).and_then(|()| make_ready(part, path, backup, key, found));
         let put = made.and_then(|ready| Ok((ready, put_in_place(part, path)?)));
         remove_copy(part);
-        let (Ready { bytes, held, life }, replaced) = put?;
+        let (Ready { bytes, held, life, found }, replaced) = put?;
         if let Some(life) = life {
             life.leave_beside(path);
         }
-        Ok(Restored { bytes, held, replaced })
+        Ok(Restored { bytes, held, replaced, found })
     }
 }
 
@@ -115,20 +122,20 @@ fn same_file(one: &Path, other: &Path) -> bool {
 
 /// Whoever goes on with a file that went aside would edit what nobody syncs. A file that does not open is nobody's, unless it
 /// only wants another key.
-fn refuse_use(path: &Path, key: Option<&Key>) -> Result<()> {
+fn refuse_use(path: &Path, key: Option<&Key>) -> Result<Beside> {
     super::open::refuse_company(path)?;
     if !path.metadata().is_ok_and(|file| file.len() > 0) {
-        return Ok(());
+        return Ok(Beside::OfNoFile);
     }
     // What does not belong beside the file is not to be read into it.
     let connection = raw(path)?;
     if stray::refuse_journal(&connection, path).is_err() {
-        return Ok(());
+        return Ok(Beside::ItsOwn);
     }
     // The backup may be encrypted, and the file not.
     let key = key.filter(|key| unlock::give(&connection, path, Some(key)).is_ok());
     if stray::refuse_log(&connection, path, key).is_err() {
-        return Ok(());
+        return Ok(Beside::OfNoFile);
     }
     drop(connection);
     let connection = raw(path)?;
@@ -150,10 +157,20 @@ fn refuse_use(path: &Path, key: Option<&Key>) -> Result<()> {
             Err(Failure::InUse(path.to_owned()).into())
         }
         Err(_) if unlock::look(&connection, path, key).is_err_and(|error| error.is_key()) => {
-            refuse_unread_log(path)
+            refuse_unread_log(path).map(|()| Beside::OfNoFile)
         }
-        _ => Ok(()),
+        Err(_) => Ok(Beside::OfNoFile),
+        Ok(()) => Ok(Beside::ItsOwn),
     }
+}
+
+/// What lies beside the file that is to go aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    /// Nothing, or what is in the file by now.
+    ItsOwn,
+    /// A log of no file, or of one that does not open.
+    OfNoFile,
 }
 
 /// Edits may be in it, of a program that runs or of one that was killed.
@@ -170,8 +187,25 @@ fn refuse_unread_log(path: &Path) -> Result<()> {
     }
 }
 
+/// What lies in a log beside the backup is not in the copy, so that whose log it is must be seen to first.
+fn refuse_log_of(backup: &Path, key: Option<&Key>) -> Result<()> {
+    let log = with_suffix(backup, "-wal");
+    if !log.metadata().is_ok_and(|log| log.len() > 0) {
+        return Ok(());
+    }
+    if stray::judge_log(backup, key)? {
+        return Err(Failure::InUse(backup.to_owned()).into());
+    }
+    Err(Error::usage(format!(
+        "{} has a log, {}, with what was written to it last: open it once, by tillsync status --db, which brings the log into it, or move \
+         the log away; then restore",
+        backup.display(),
+        log.display()
+    )))
+}
+
 /// For its owner only, and on the disk.
-fn copy(backup: &Path, part: &Path) -> Result<()> {
+fn copy(backup: &Path, part: &Path, key: Option<&Key>) -> Result<()> {
     let copy = || {
         let mut from = File::open(backup)?;
         let mut to = std::fs::OpenOptions::new().write(true).open(part)?;
@@ -183,9 +217,7 @@ fn copy(backup: &Path, part: &Path) -> Result<()> {
     if descriptors::is_open_here(backup) {
         return Err(Failure::InUse(backup.to_owned()).into());
     }
-    if with_suffix(backup, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
-        return Err(Failure::InUse(backup.to_owned()).into());
-    }
+    refuse_log_of(backup, key)?;
     copy().map_err(|e| Error::file(part, &e))
 }
 
@@ -195,22 +227,31 @@ struct Ready {
     /// Payments that wait for a person.
     held: u64,
     life: Option<Life>,
+    /// What is not in it.
+    found: Vec<Salvaged>,
 }
 
 /// It is a till, and sound; brought to this version, and to what it may send from `path`, so that nothing is left to fail.
-fn make_ready(part: &Path, path: &Path, backup: &Path, key: Option<Key>) -> Result<Ready> {
+fn make_ready(
+    part: &Path,
+    path: &Path,
+    backup: &Path,
+    key: Option<Key>,
+    found: Vec<Salvaged>,
+) -> Result<Ready> {
     let mut store = Store::open_with(part, StoreOptions { create: false, key })?;
     if let Some(cause) = store.check()?.into_iter().next() {
         return Err(Failure::Corrupt { path: backup.to_owned(), cause }.into());
     }
     let (held, life) = store.come_home_to(path, Utc::now())?;
+    let found = store.without_its_own(found)?;
     drop(store);
     if with_suffix(part, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
         let cause = "its log could not be brought into it".to_owned();
         return Err(Failure::NotWritable { path: part.to_owned(), cause }.into());
     }
     let bytes = part.metadata().map_err(|e| Error::file(part, &e))?.len();
-    Ok(Ready { bytes, held: held.len() as u64, life })
+    Ok(Ready { bytes, held: held.len() as u64, life, found })
 }
 
 /// An empty file for its owner only, under a name that nobody has.

@@ -8,11 +8,14 @@
 //! Both stand in the row of `engine_guard`, which every transaction of the engine writes, and the identity also in
 //! `sqlite_sequence`, whose page every edit writes, of whatever program. Thus a log shows them. Whoever opens a file that has a log
 //! and that this process has not open asks twice: the file as if it had no log, and the file with it. Another identity, or
-//! fewer transactions or edits with the log than without, and the log is a stray one. A log that shows neither page,
+//! fewer transactions or edits with the log than without, and the log is a stray one. So it is when the newest edit or the newest sync of the
+//! file is another one with the log: that of a copy, which went on by itself. And when the log begins later than the file ends,
+//! which was set back then: each transaction of the engine counts one up, and the log shows each count that was made in it. A log that shows neither page,
 //! which an app's own tables may have made, is judged by whether the file is sound with it, where that does not take long.
 //!
-//! What is not found out: a log that is newer than the file, which was set back by copying it (a backup has an identity of
-//! its own and is found out); a log that another program's SQLite has written into the file before a till was opened.
+//! What is not found out: a log that is newer than a file which was set back by copying it (a backup has an identity of its own and is found
+//! out), where no transaction of the engine was in between, or the file is encrypted; a log that another program's SQLite has written into
+//! the file before a till was opened.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,13 +24,17 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
-use super::open::{LOOK_AGAIN, real, with_suffix};
+use super::intact::mark_on;
+use super::open::{LOOK_AGAIN, keep_log, raw, real, with_suffix};
 use super::sound::{self, Depth};
 use super::{schema, unlock};
 use crate::descriptors::{self, LogFile};
 use crate::error::{Failure, Result};
 use crate::key::Key;
 
+/// What a file begins with, and how many bytes of it tell what it is.
+const PLAIN: &[u8] = b"SQLite format 3\0";
+const HEAD: usize = 100;
 /// Bytes of a file's first page.
 const FIRST_PAGE: u64 = 4_096;
 /// Bytes that a log begins with, and that each page in it begins with.
@@ -39,23 +46,78 @@ const SEQUENCE: &str = "tillsync";
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 const OTHER: &str = "it is of another database, or of the file in whose place this one was put";
+const GONE: &str = "it is of a file that is not there any more";
 const OLDER: &str = "it is older than the file";
+const COPY: &str = "it is of a copy of this file that went on by itself";
+const LATER: &str =
+    "it begins after what the file holds, which was set back: an older copy was put in its place";
 const NO_LOG: &str = "it is no log of SQLite, or one with pages of another size";
 const UNSOUND: &str = "with it the file would be damaged";
 
-/// Refuses a database of another program before SQLite brings in what lies beside it, be it of that database or not. Where
-/// nothing lies there, reading writes nothing.
-pub(super) fn refuse_foreign(path: &Path, key: Option<&Key>) -> Result<()> {
-    let file = real(path);
-    let lies_beside = ["-wal", "-journal"]
-        .iter()
-        .any(|suffix| with_suffix(&file, suffix).metadata().is_ok_and(|beside| beside.len() > 0));
-    if !lies_beside || key.is_some() {
+/// Whether a log lies beside it.
+pub(super) fn has_log(path: &Path) -> bool {
+    with_suffix(&real(path), "-wal").metadata().is_ok_and(|log| log.len() > 0)
+}
+
+/// Refuses to make a file where a log lies already, in which edits of another one may be: SQLite would delete it.
+pub(super) fn refuse_log_of_none(path: &Path) -> Result<()> {
+    let is_there = path.metadata().is_ok_and(|file| file.len() > 0);
+    match !is_there && has_log(path) {
+        true => {
+            let log = with_suffix(&real(path), "-wal");
+            Err(Failure::StrayLog { path: path.to_owned(), log, why: GONE }.into())
+        }
+        false => Ok(()),
+    }
+}
+
+/// Refuses a database of another program before SQLite makes anything beside it, or brings in what lies there, be it of that database or
+/// not. The connection has read nothing yet.
+pub(super) fn refuse_foreign(connection: &Connection, path: &Path, key: Option<&Key>) -> Result<()> {
+    let is_plain = descriptors::read_start::<HEAD>(connection).filter(|head| head.starts_with(PLAIN));
+    let Some(head) = is_plain.filter(|_| key.is_none()) else { return Ok(()) };
+    if schema::says_that_it_is_a_till(&head) {
         return Ok(());
     }
+    let file = real(path);
     // What cannot be read alone is for the looks that follow.
-    let is_foreign = without_log(&file, None).is_ok_and(|alone| schema::is_foreign(&alone).unwrap_or(false));
-    if is_foreign { Err(Failure::NotATill(path.to_owned()).into()) } else { Ok(()) }
+    let is_foreign =
+        |of: &Connection| schema::is_foreign(of).unwrap_or(false) || schema::is_claimed(of).unwrap_or(false);
+    let has_nothing = |alone: &Connection| schema::history(alone).is_ok_and(|found| found == 0);
+    let is_others = without_log(&file, None).is_ok_and(|alone| {
+        let with_log = || leaving_all(&file, None).is_ok_and(|with_log| is_foreign(&with_log));
+        is_foreign(&alone) || (has_nothing(&alone) && has_log(&file) && with_log())
+    });
+    if is_others { Err(Failure::NotATill(path.to_owned()).into()) } else { Ok(()) }
+}
+
+/// The file with its log, of which nothing is moved into it; and with the index of that in memory, so that none is made beside it.
+/// Nobody else has it open, or reading it fails.
+fn leaving_all(file: &Path, key: Option<&Key>) -> Result<Connection> {
+    let connection = raw(file)?;
+    unlock::give(&connection, file, key)?;
+    let settings = || {
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.busy_timeout(Duration::ZERO)?;
+        // Before the first read: after one it would be too late to ask for it.
+        connection.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))
+    };
+    settings().map_err(|e| crate::error::Error::sqlite(file, e))?;
+    Ok(connection)
+}
+
+/// Refuses a log beside a file that nobody is to write to, such as a backup, when it is not of it; whether somebody has them open.
+pub(super) fn judge_log(path: &Path, key: Option<&Key>) -> Result<bool> {
+    let connection = leaving_all(path, key)?;
+    let seen = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+    if seen.is_err_and(|e| {
+        matches!(e.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+    }) {
+        return Ok(true);
+    }
+    let judged = refuse_log(&connection, path, key);
+    keep_log(&connection, true).map_err(|e| crate::error::Error::sqlite(path, e))?;
+    judged.map(|()| false)
 }
 
 /// A till is in write-ahead mode from its first page on and keeps no rollback journal. SQLite would take one that lies beside
@@ -117,19 +179,25 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
     // What does not open without its log, or is of an older schema, has nothing to hold the log against.
     let alone = without_log(file, key).ok()?;
     let before = Mark::of(&alone).ok().flatten()?;
+    let newest = Newest::of(&alone).ok()?;
     let pages = match Log::pages(log, page_bytes(&alone)?) {
         Log::Empty => return None,
         Log::None => return Some(NO_LOG),
         Log::Pages(pages) => pages,
     };
     drop(alone);
+    let first_turn =
+        Log::first_turn(log, page_bytes(connection).unwrap_or(0), &before).filter(|_| key.is_none());
+    if first_turn.is_some_and(|first| first > before.turn.saturating_add(1)) {
+        return Some(LATER);
+    }
     // From here on, SQLite has read the log, and would write it into the file when it closes the last connection.
     let keep = |yes| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, yes);
     keep(true).ok()?;
     let why = match Mark::of(connection) {
         Err(e) if is_passing(&e) => None,
         Err(_) | Ok(None) => Some(OTHER),
-        Ok(Some(with)) => before.misfit(&with).or_else(|| {
+        Ok(Some(with)) => before.misfit(&with).or_else(|| newest.misfit(connection)).or_else(|| {
             let is_shown = pages.iter().any(|page| before.pages.contains(page));
             let is_small = file.metadata().is_ok_and(|file| file.len() <= MOST_BYTES);
             (!is_shown && is_small && !is_sound(connection)).then_some(UNSOUND)
@@ -142,7 +210,7 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
 }
 
 /// SQLCipher answers in words.
-fn page_bytes(connection: &Connection) -> Option<u32> {
+pub(super) fn page_bytes(connection: &Connection) -> Option<u32> {
     let answer = connection.pragma_query_value(None, "page_size", |row| row.get(0)).ok()?;
     match answer {
         Value::Integer(bytes) => bytes.try_into().ok(),
@@ -180,7 +248,7 @@ fn is_sound(connection: &Connection) -> bool {
 }
 
 /// The file as it would be if it had no log. Nothing is written or locked.
-fn without_log(file: &Path, key: Option<&Key>) -> Result<Connection> {
+pub(super) fn without_log(file: &Path, key: Option<&Key>) -> Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let failed = |e| crate::error::Error::sqlite(file, e);
@@ -213,20 +281,20 @@ fn uri(file: &Path) -> String {
 
 /// Which file it is, and how far it has come.
 #[derive(Debug)]
-struct Mark {
-    identity: i64,
+pub(super) struct Mark {
+    pub(super) identity: i64,
     /// The same, as `sqlite_sequence` has it; none: somebody emptied that.
     sequence: Option<i64>,
-    turn: i64,
+    pub(super) turn: i64,
     /// The newest edit, by `sqlite_sequence` and by the journal itself.
     edits: (i64, i64),
     /// The pages on which this stands.
-    pages: [u32; 2],
+    pub(super) pages: [u32; 2],
 }
 
 impl Mark {
     /// None: it is no till, or of an older schema.
-    fn of(connection: &Connection) -> rusqlite::Result<Option<Mark>> {
+    pub(super) fn of(connection: &Connection) -> rusqlite::Result<Option<Mark>> {
         let has_it: bool = connection.query_row(
             "SELECT EXISTS (SELECT 1 FROM pragma_table_info('engine_guard') WHERE name = 'identity')",
             [],
@@ -271,6 +339,39 @@ impl Mark {
     }
 }
 
+/// The newest edit and the newest sync that stand in the file, each in a few words that never change.
+#[derive(Debug)]
+struct Newest([Option<(i64, String)>; 2]);
+
+/// What a row says once and for all.
+const EDIT: &str = "SELECT seq, customer_id || ' ' || field || ' ' || op || ' ' || at FROM journal";
+const PAST_SYNC: &str = "SELECT id, kind || ' ' || began_at FROM tillsync_syncs";
+
+impl Newest {
+    fn of(connection: &Connection) -> rusqlite::Result<Newest> {
+        let last = |rows: &str, key: &str| {
+            let newest = format!("{rows} ORDER BY {key} DESC LIMIT 1");
+            connection.query_row(&newest, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        };
+        let has_syncs = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'tillsync_syncs')";
+        let has_syncs: bool = connection.query_row(has_syncs, [], |row| row.get(0))?;
+        let sync = if has_syncs { last(PAST_SYNC, "id")? } else { None };
+        Ok(Newest([last(EDIT, "seq")?, sync]))
+    }
+
+    /// Whether one of them is another one with the log. What is not there any more was removed since.
+    fn misfit(&self, with_log: &Connection) -> Option<&'static str> {
+        let is_another = |rows: &str, key: &str, newest: &Option<(i64, String)>| {
+            let Some((number, words)) = newest else { return false };
+            let same = format!("{rows} WHERE {key} = ?1");
+            let found = with_log.query_row(&same, [number], |row| row.get::<_, String>(1)).optional();
+            found.is_ok_and(|found| found.is_some_and(|found| found != *words))
+        };
+        let [edit, sync] = &self.0;
+        (is_another(EDIT, "seq", edit) || is_another(PAST_SYNC, "id", sync)).then_some(COPY)
+    }
+}
+
 /// Whether the identity stands where edits leave it in a log.
 pub(super) fn is_marked(connection: &Connection) -> rusqlite::Result<bool> {
     connection
@@ -310,6 +411,24 @@ enum Log {
 }
 
 impl Log {
+    /// The smallest count of the engine's transactions that the log shows, in whatever pages; none: it shows none.
+    fn first_turn(path: &Path, page_bytes: u32, of: &Mark) -> Option<i64> {
+        let mut file = LogFile::open(path)?;
+        let salts = file.read::<32>(0)?[16..24].to_vec();
+        let (mut at, mut first) = (LOG_HEAD, None);
+        let mut page = vec![0; usize::try_from(page_bytes).ok().filter(|bytes| *bytes > 0)?];
+        while let Some(frame) = file.read::<16>(at).filter(|frame| frame[8..16] == salts[..]) {
+            let number = u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
+            if number == of.pages[0] && file.read_into(&mut page, at + FRAME_HEAD) {
+                let turn =
+                    mark_on(&page).filter(|(identity, _)| *identity == of.identity).map(|(_, turn)| turn);
+                first = first.into_iter().chain(turn).min();
+            }
+            at += FRAME_HEAD + u64::from(page_bytes);
+        }
+        first
+    }
+
     fn pages(path: &Path, page_bytes: u32) -> Log {
         const MAGIC: u32 = 0x377f_0682;
         let Some(mut file) = LogFile::open(path) else { return Log::Empty };

@@ -18,10 +18,10 @@ mod render;
 mod shape;
 mod upgrade;
 
-pub(super) use shape::replaced_by_views;
 pub(super) use upgrade::{
-    LOST_COLUMNS, MISSHAPEN, foreign, foreign_triggers, has_foreign, history, is_current, is_empty,
-    is_foreign, is_our_index, may_replace, newest, upgrade, was_current,
+    LOST_COLUMNS, MISSHAPEN, displaced, foreign, foreign_triggers, has_foreign, history, is_claimed,
+    is_current, is_empty, is_foreign, is_our_index, is_till, lost, may_replace, newest,
+    says_that_it_is_a_till, upgrade, was_current,
 };
 
 use std::collections::BTreeSet;

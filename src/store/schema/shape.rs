@@ -18,11 +18,13 @@ use crate::store::{aside, state};
 
 /// What a table is called while its successor is filled.
 const OLD: &str = "tillsync_old";
+/// The rows of an old one that has no row ids, with such.
+const ROWS: &str = "tillsync_rows";
 /// A table in which it is tried what fits, and which is never seen.
 const TRIED: &str = "tillsync_tried";
 
 /// Tables whose rows cannot be had again.
-const PRECIOUS: [&str; 2] = ["snapshot", "journal"];
+pub(super) const PRECIOUS: [&str; 2] = ["snapshot", "journal"];
 
 /// A table as it should be.
 #[derive(Debug)]
@@ -80,12 +82,9 @@ impl Column {
 /// Made once, in memory.
 static TABLES: LazyLock<Vec<Table>> = LazyLock::new(|| made().unwrap_or_default());
 
-/// Our tables in whose place somebody has put a view: nothing can be built on it, nor taken out of it without loss.
-pub(in crate::store) fn replaced_by_views(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut views = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'")?;
-    let views: Vec<String> = views.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let is_ours = |view: &String| TABLES.iter().any(|table| table.name.eq_ignore_ascii_case(view));
-    Ok(views.into_iter().filter(is_ours).collect())
+/// The names of our tables.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().map(|table| table.name.as_str())
 }
 
 fn made() -> rusqlite::Result<Vec<Table>> {
@@ -142,11 +141,7 @@ fn traits(
     sql: &str,
     is_ours: impl Fn(&str) -> bool,
 ) -> rusqlite::Result<Traits> {
-    let (is_strict, has_no_rowid) = connection.query_row(
-        "SELECT strict, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
-        [table],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
+    let (is_strict, has_no_rowid) = (is_strict(connection, table)?, has_no_rowid(connection, table)?);
     let definition = Definition::of(sql);
     let theirs = theirs_in(&definition, &is_ours);
     let all = definition.columns.iter().map(|(_, text)| text).chain(&definition.constraints);
@@ -163,6 +158,16 @@ fn traits(
         collations: count("COLLATE"),
         counts_on: count("AUTOINCREMENT") > 0,
     })
+}
+
+fn is_strict(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let strict = "SELECT strict FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE";
+    connection.query_row(strict, [table], |row| row.get(0))
+}
+
+fn has_no_rowid(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let wr = "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE";
+    connection.query_row(wr, [table], |row| row.get(0))
 }
 
 /// The texts of an app's columns, and of the constraints that name one.
@@ -249,15 +254,20 @@ fn rebuild(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
     };
     let theirs = theirs_on(connection, name)?;
     connection.execute_batch(&format!("ALTER TABLE {name} RENAME TO {OLD}"))?;
+    let mut rows = OLD;
     if name == "customer" {
+        if has_no_rowid(connection, OLD)? {
+            connection.execute_batch(&format!("CREATE TABLE {ROWS} AS SELECT * FROM {OLD}"))?;
+            rows = ROWS;
+        }
         note_lost(connection, &columns(connection, OLD)?, &traits.columns)?;
-        aside::note_doubles(connection, OLD)?;
+        aside::note_doubles(connection, rows)?;
     }
     connection.execute_batch("SAVEPOINT filled")?;
-    if let Err(error) = fill(connection, table, &carried(connection, table, &found, true)?) {
+    if let Err(error) = fill(connection, table, rows, &carried(connection, table, &found, true)?) {
         tracing::warn!(table = name, %error, "its rows do not fit what an app demands of its own columns");
         connection.execute_batch("ROLLBACK TO filled")?;
-        fill(connection, table, &carried(connection, table, &found, false)?)?;
+        fill(connection, table, rows, &carried(connection, table, &found, false)?)?;
     }
     connection.execute_batch("RELEASE filled")?;
     if traits.counts_on {
@@ -269,7 +279,7 @@ fn rebuild(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
             [name.as_str(), OLD],
         )?;
     }
-    connection.execute_batch(&format!("DROP TABLE {OLD}"))?;
+    connection.execute_batch(&format!("DROP TABLE {OLD}; DROP TABLE IF EXISTS {ROWS}"))?;
     first_row(connection, name)?;
     for sql in theirs {
         let what = sql.lines().next().unwrap_or_default();
@@ -378,8 +388,8 @@ fn carried(
     Ok(carried)
 }
 
-/// Makes our table, with what is carried, and fills it from the old one.
-fn fill(connection: &Connection, table: &Table, carried: &Carried) -> rusqlite::Result<()> {
+/// Makes our table, with what is carried, and fills it with the rows of the old one.
+fn fill(connection: &Connection, table: &Table, rows: &str, carried: &Carried) -> rusqlite::Result<()> {
     let Table { name, sql, traits } = table;
     connection.execute_batch(&carried.into(sql))?;
     let into: Vec<Column> = columns(connection, name)?;
@@ -387,16 +397,13 @@ fn fill(connection: &Connection, table: &Table, carried: &Carried) -> rusqlite::
     let found = columns(connection, OLD)?.into_iter().filter(is_filled);
     let (into, from): (Vec<String>, Vec<String>) =
         found.map(|column| copied(&column, &traits.columns)).unzip();
+    // The newest of two with one id.
+    let newest = format!(" WHERE rowid IN (SELECT max(rowid) FROM {rows} WHERE id IS NOT NULL GROUP BY id)");
     connection.execute_batch(&format!(
-        "INSERT INTO {name} ({}) SELECT {} FROM {OLD}{}",
+        "INSERT INTO {name} ({}) SELECT {} FROM {rows}{}",
         into.join(", "),
         from.join(", "),
-        // The newest of two with one id.
-        if name == "customer" {
-            " WHERE rowid IN (SELECT max(rowid) FROM tillsync_old WHERE id IS NOT NULL GROUP BY id)"
-        } else {
-            ""
-        }
+        if name == "customer" { &newest } else { "" }
     ))
 }
 

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use chrono::{SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
-use super::{is_ours, objects, shape};
-use crate::store::{state, stray};
+use super::{Object, is_ours, objects, shape};
+use crate::store::{mend, state, stray};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -23,6 +23,7 @@ const HISTORY: &str = "CREATE TABLE IF NOT EXISTS tillsync_schema_history(
 
 /// Where they were noted before: by version and name, for an app may have noted its own beside them.
 const OLD_HISTORY: &str = "refinery_schema_history";
+const NOTES: &str = "tillsync_schema_history";
 
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
 const REVISION: i64 = 5;
@@ -55,7 +56,7 @@ pub(in crate::store) fn newest() -> i64 {
 
 /// The newest migration that the file has seen; 0: none.
 pub(in crate::store) fn history(connection: &Connection) -> rusqlite::Result<i64> {
-    if has_table(connection, "tillsync_schema_history")? {
+    if has_columns(connection, NOTES, &["version"])? {
         let newest = "SELECT coalesce(max(version), 0) FROM tillsync_schema_history";
         return connection.query_row(newest, [], |row| row.get(0));
     }
@@ -79,8 +80,26 @@ fn old_history(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
 }
 
 fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
-    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+    let exists =
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE)";
     connection.query_row(exists, [name], |row| row.get(0))
+}
+
+/// Whether there is such a table, whoever made it, with these columns.
+fn has_columns(connection: &Connection, table: &str, columns: &[&str]) -> rusqlite::Result<bool> {
+    let there = "SELECT count(*) FROM pragma_table_info(?1) WHERE lower(name) = ?2";
+    let mut there = connection.prepare_cached(there)?;
+    for column in columns {
+        if there.query_row([table, column], |row| row.get::<_, i64>(0))? == 0 {
+            return Ok(false);
+        }
+    }
+    has_table(connection, table)
+}
+
+/// Whether anything can be noted in the file.
+fn has_state(connection: &Connection) -> rusqlite::Result<bool> {
+    has_columns(connection, "state", &["key", "value"])
 }
 
 /// Our notes, out of refinery's table, which goes where it held no others.
@@ -119,8 +138,58 @@ pub(in crate::store) fn is_current(connection: &Connection) -> rusqlite::Result<
     Ok(is_whole && has_indexes(connection)? && stray::is_marked(connection)? && has_tables(connection)?)
 }
 
+/// What somebody has put in the place of a table, a view or an index of ours, in words; taken away it would be lost. A table that
+/// is virtual is one of its own kind.
+pub(in crate::store) fn displaced(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut all = connection.prepare(
+        "SELECT CASE WHEN type = 'view' THEN type
+                     WHEN rootpage > 0 THEN 'table'
+                     WHEN lower(name) = 'customer_search' AND NOT instr(sql, 'last_name') THEN 'virtual table of other columns'
+                     ELSE 'virtual table' END, name
+         FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY rowid",
+    )?;
+    let all = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let all: Vec<(String, String)> = all.collect::<rusqlite::Result<_>>()?;
+    let misplaced = |(kind, name): &(String, String)| {
+        let ours = kind_of(name).filter(|ours| ours != kind)?;
+        Some(format!("a {kind} in the place of the {ours} {name}"))
+    };
+    Ok(all.iter().filter_map(misplaced).collect())
+}
+
+/// Tables of ours whose rows cannot be had again, and that are not there; of a file that has seen no migration, the notes of them.
+pub(in crate::store) fn lost(connection: &Connection) -> rusqlite::Result<Vec<&'static str>> {
+    let mut lost = Vec::new();
+    for table in [NOTES].into_iter().chain(shape::PRECIOUS) {
+        let is_there = match table {
+            NOTES => history(connection)? > 0,
+            _ => has_table(connection, table)?,
+        };
+        if !is_there {
+            lost.push(table);
+        }
+    }
+    Ok(lost)
+}
+
+/// What of ours has this name.
+fn kind_of(name: &str) -> Option<&'static str> {
+    let is_it = |one: &str| one.eq_ignore_ascii_case(name);
+    let is_view = |object: &Object| object.kind == "VIEW" && is_it(&object.name);
+    match () {
+        () if is_it("customer_search") => Some("virtual table"),
+        () if is_it(NOTES) || shape::names().any(is_it) => Some("table"),
+        () if objects().iter().any(is_view) => Some("view"),
+        () if INDEXES.iter().any(|index| is_it(&index.name)) => Some("index"),
+        () => None,
+    }
+}
+
 /// Whether our tables are as they should be, but for those of which it is noted that they cannot be.
 fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    if !has_state(connection)? {
+        return Ok(false);
+    }
     let noted = "SELECT value FROM state WHERE key = ?1";
     let noted: Option<String> = connection.query_row(noted, [MISSHAPEN], |row| row.get(0)).optional()?;
     Ok(shape::misshapen(connection)?.join(", ") == noted.unwrap_or_default())
@@ -177,26 +246,58 @@ fn is_referred_to(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 pub(in crate::store) fn is_our_index(name: &str) -> bool {
-    INDEXES.iter().any(|(ours, _)| ours == name)
+    INDEXES.iter().any(|index| index.name == name)
+}
+
+#[derive(Debug)]
+struct Index {
+    name: String,
+    /// The statement that makes it, as SQLite keeps it.
+    sql: String,
 }
 
 /// The indexes of the migrations, each by its name: a table that is built anew loses its own, and a sync names some of them.
-static INDEXES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+static INDEXES: LazyLock<Vec<Index>> = LazyLock::new(|| {
     let runner = embedded::migrations::runner();
     let lines = runner.get_migrations().iter().flat_map(|m| m.sql().unwrap_or_default().lines());
     let index = |line: &str| {
         let rest =
             line.strip_prefix("CREATE INDEX ").or_else(|| line.strip_prefix("CREATE UNIQUE INDEX "))?;
-        let sql = line.replacen("INDEX ", "INDEX IF NOT EXISTS ", 1);
-        Some((rest.split_whitespace().next()?.to_owned(), sql))
+        let name = rest.split_whitespace().next()?.to_owned();
+        Some(Index { name, sql: line.trim_end_matches(';').to_owned() })
     };
     lines.filter_map(index).collect()
 });
 
 fn has_indexes(connection: &Connection) -> rusqlite::Result<bool> {
-    let mut statement = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'index'")?;
-    let there = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<BTreeSet<String>>>()?;
-    Ok(INDEXES.iter().all(|(name, _)| there.contains(name)))
+    let there = indexes(connection)?;
+    Ok(INDEXES.iter().all(|index| there.iter().any(|(name, sql)| *name == index.name && *sql == index.sql))
+        && !there.iter().any(|(name, _)| is_misplaced(name)))
+}
+
+/// By their names, with their statements.
+fn indexes(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement =
+        connection.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")?;
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// An index that has the name of a table or a view of ours.
+fn is_misplaced(index: &str) -> bool {
+    kind_of(index).is_some_and(|kind| kind != "index")
+}
+
+/// Makes our indexes, and takes away what has the name of one, or of a table or a view of ours: nothing is in an index that is not
+/// in its table.
+fn mend_indexes(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let is_right = |name: &str, sql: &str| INDEXES.iter().any(|index| index.name == name && index.sql == sql);
+    for (name, sql) in indexes(transaction)? {
+        if kind_of(&name).is_some() && !is_right(&name, &sql) {
+            tracing::warn!(index = name, "it has the name of something of ours, and is taken away");
+            transaction.execute_batch(&format!("DROP INDEX \"{}\"", name.replace('"', "\"\"")))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the file had all of them already, so that one which is not there was taken out by somebody.
@@ -207,6 +308,25 @@ pub(in crate::store) fn was_current(connection: &Connection) -> rusqlite::Result
 /// Whether there is anything in the file at all.
 pub(in crate::store) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
+}
+
+/// By the first bytes of the file, before SQLite goes by them.
+pub(in crate::store) fn says_that_it_is_a_till(head: &[u8]) -> bool {
+    head.get(68..72)
+        .is_some_and(|id| i64::from_be_bytes([0, 0, 0, 0, id[0], id[1], id[2], id[3]]) == APPLICATION_ID)
+}
+
+/// Whether a database in which there is nothing yet says that it is another program's.
+pub(in crate::store) fn is_claimed(connection: &Connection) -> rusqlite::Result<bool> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (id, version) = (number("application_id")?, number("user_version")?);
+    Ok(is_empty(connection)? && (version != 0 || ![0, APPLICATION_ID].contains(&id)))
+}
+
+/// Whether it is one, or says so of itself.
+pub(in crate::store) fn is_till(connection: &Connection) -> rusqlite::Result<bool> {
+    let id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    Ok(id == APPLICATION_ID || history(connection)? > 0)
 }
 
 /// Whether it holds something, and nothing of a till.
@@ -230,6 +350,8 @@ pub(in crate::store) fn upgrade(connection: &mut Connection) -> rusqlite::Result
 fn in_one_transaction(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let theirs = take_out(&transaction)?;
+    let is_state_lost = history(&transaction)? == newest() && !has_state(&transaction)?;
+    mend_indexes(&transaction)?;
     migrate(&transaction)?;
     shape::mend(&transaction)?;
     let left = shape::misshapen(&transaction)?.join(", ");
@@ -237,12 +359,17 @@ fn in_one_transaction(connection: &mut Connection) -> rusqlite::Result<()> {
     for table in MARKED {
         keep_mark(&transaction, table)?;
     }
-    for sql in
-        INDEXES.iter().map(|(_, sql)| sql).chain(objects().iter().map(|object| &object.sql)).chain(&theirs)
-    {
+    let there = indexes(&transaction)?;
+    let missing = INDEXES.iter().filter(|index| !there.iter().any(|(name, _)| *name == index.name));
+    let ours = missing.map(|index| &index.sql).chain(objects().iter().map(|object| &object.sql));
+    for sql in ours.chain(&theirs) {
         transaction.execute_batch(sql)?;
     }
     stray::mark(&transaction)?;
+    if is_state_lost {
+        // Nobody knows since when.
+        state::write(&transaction, mend::DUE, Some("yes"))?;
+    }
     state::write(&transaction, TRIGGERS, Some(&REVISION.to_string()))?;
     if transaction.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0))? == 0 {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -301,7 +428,11 @@ fn take_out(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
     Ok(theirs.into_iter().map(|(_, sql)| sql).collect())
 }
 
+/// 0: it is not noted, or not to be had.
 fn revision(connection: &Connection) -> rusqlite::Result<i64> {
+    if !has_state(connection)? {
+        return Ok(0);
+    }
     let mut statement = connection.prepare("SELECT CAST(value AS INTEGER) FROM state WHERE key = ?1")?;
     Ok(statement.query_row([TRIGGERS], |row| row.get(0)).optional()?.unwrap_or(0))
 }

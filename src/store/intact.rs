@@ -1,0 +1,293 @@
+//! Whether the pages of the file are still those that SQLite has put there.
+//!
+//! Whoever copies something into the file (`cp backup.db till.db`) leaves it in its place, under its name, with the log of the file that
+//! it was before: SQLite, in whatever program, goes on with the pages that it has in memory and in the log, and the next time that the
+//! log is moved into the file, pages of the two are mixed. So before and after each transaction of the engine, before each edit
+//! through the library, before the log is moved and at each look of a worker, the file itself is asked who it is, beneath its log: by the
+//! row of `engine_guard` (see `stray`). Its identity never changes while it is open, and the count of the engine's transactions, which
+//! comes into the file with the log, only grows. What does not fit is never written to any more, and its log is neither moved into it nor
+//! removed, for it holds what was edited last.
+//!
+//! The row is looked for where it was last, in one page, which takes some microseconds. Where it is not, and that is not told by what is there
+//! instead (a program may have moved it, by `VACUUM`), the file is opened once more as if it had no log. Of an encrypted file the page
+//! tells only whether it was written since; if so, the file is opened that way too, and stays so: what its key costs is paid once.
+//!
+//! What is not found out: what is copied in and is this very file, as far as it had come when it was last looked at; and what another program's SQLite does between the
+//! copy and our next look. A file that is just being copied into is none at all, which is told too.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::leaf::{self, Cell};
+use super::{Store, stray};
+use crate::descriptors::Beneath;
+use crate::error::{Failure, Result};
+use crate::key::Key;
+
+/// What a file of SQLite begins with, and how many bytes of an encrypted one are drawn once and stay.
+const START: usize = 16;
+const PLAIN: &[u8; START] = b"SQLite format 3\0";
+/// What does not fit counts once the file has been at rest for so long: while the log is moved into it, it may be between two states.
+const AT_REST: Duration = Duration::from_millis(250);
+/// A file that never comes to rest is judged another time.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What is known of the file itself, beneath its log.
+#[derive(Debug)]
+pub(super) struct Intact {
+    path: PathBuf,
+    key: Option<Key>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    identity: i64,
+    /// None: what tells it is in the log only, so far.
+    turn: Option<i64>,
+    /// Where the row was last, and how large pages are.
+    page: u32,
+    page_bytes: u32,
+    /// Of an encrypted file.
+    encrypted: Option<Encrypted>,
+    is_lost: bool,
+}
+
+/// What stands in its place, where nothing can be read without the key.
+#[derive(Debug)]
+struct Encrypted {
+    /// It is drawn with the key, and a backup has the same.
+    start: [u8; START],
+    /// The page with the row, as it was when it fitted.
+    page: Vec<u8>,
+    /// As if it had no log, once that was needed.
+    alone: Option<Connection>,
+}
+
+/// What a look came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Of nobody else.
+    Fine,
+    /// It cannot be told just now.
+    Unknown,
+    /// It is no whole file as it is.
+    Damaged,
+    Lost,
+}
+
+impl Intact {
+    /// Of a file that was opened just now, and has the schema of this build.
+    pub(super) fn of(connection: &Connection, path: &Path, key: Option<&Key>) -> rusqlite::Result<Intact> {
+        let (identity, page): (i64, u32) = connection.query_row(
+            "SELECT coalesce(identity, 0), (SELECT rootpage FROM sqlite_schema WHERE name = 'engine_guard')
+             FROM engine_guard",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let page_bytes = stray::page_bytes(connection).unwrap_or(0);
+        let encrypted = key.and_then(|_| {
+            let (file, mut start) = (Beneath::of(connection)?, [0; START]);
+            // A file that is being made has nothing yet.
+            file.read(&mut start, 0);
+            Some(Encrypted { start, page: Vec::new(), alone: None })
+        });
+        let mut seen = Seen { identity, turn: None, page, page_bytes, encrypted, is_lost: false };
+        if let Some(file) = Beneath::of(connection) {
+            seen.note(&file);
+        }
+        Ok(Intact { path: path.to_owned(), key: key.cloned(), seen: Mutex::new(seen) })
+    }
+
+    /// Whether nothing speaks against writing.
+    fn may_be_written(&self, file: &Beneath) -> bool {
+        matches!(self.look(file), Look::Fine | Look::Unknown)
+    }
+
+    /// Whether the log may be moved into the file, which is not done by chance.
+    pub(super) fn may_take_the_log(&self, file: &Beneath) -> bool {
+        self.look(file) == Look::Fine
+    }
+
+    fn look(&self, file: &Beneath) -> Look {
+        let mut seen = self.seen();
+        if seen.is_lost {
+            return Look::Lost;
+        }
+        if seen.fits_at_once(file) {
+            return Look::Fine;
+        }
+        let look = self.look_closely(&mut seen, file);
+        seen.is_lost = look == Look::Lost;
+        look
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until it fits, or has not for so long that it never will.
+    fn look_closely(&self, seen: &mut Seen, file: &Beneath) -> Look {
+        let began = Instant::now();
+        let (mut rests, mut written) = (Instant::now(), self.written());
+        while began.elapsed() < PATIENCE {
+            let look = self.look_once(seen, file);
+            if matches!(look, Look::Fine | Look::Unknown) {
+                return look;
+            }
+            let now = self.written();
+            if now != written {
+                (rests, written) = (Instant::now(), now);
+            }
+            if rests.elapsed() >= AT_REST {
+                return look;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Look::Unknown
+    }
+
+    /// When somebody last wrote, and how long it is.
+    fn written(&self) -> Option<(SystemTime, u64)> {
+        let file = self.path.metadata().ok()?;
+        Some((file.modified().ok()?, file.len()))
+    }
+
+    fn look_once(&self, seen: &mut Seen, file: &Beneath) -> Look {
+        let begins = begin(file);
+        let is_one = match &seen.encrypted {
+            Some(it) => begins == Some(it.start),
+            None => begins.as_ref() == Some(PLAIN),
+        };
+        if !is_one {
+            return Look::Lost;
+        }
+        match self.mark(seen) {
+            Some(Ok(Some(mark))) if seen.fits(mark.identity, mark.turn) => {
+                seen.page = mark.pages[0];
+                seen.note(file);
+                Look::Fine
+            }
+            // The schema of this build is in the log only, so far.
+            Some(Ok(None)) if seen.turn.is_none() => Look::Fine,
+            Some(Ok(_)) => Look::Lost,
+            Some(Err(error)) if is_damage(&error) => Look::Damaged,
+            _ => Look::Unknown,
+        }
+    }
+
+    /// What the file says of itself without its log.
+    fn mark(&self, seen: &mut Seen) -> Option<rusqlite::Result<Option<stray::Mark>>> {
+        let open = || stray::without_log(&self.path, self.key.as_ref()).ok();
+        let Some(it) = &mut seen.encrypted else { return Some(stray::Mark::of(&open()?)) };
+        let alone = match it.alone.take() {
+            Some(alone) => alone,
+            None => open()?,
+        };
+        // What it has read before is read anew.
+        alone.execute_batch("PRAGMA shrink_memory").ok()?;
+        Some(stray::Mark::of(it.alone.insert(alone)))
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+fn begin(file: &Beneath) -> Option<[u8; START]> {
+    let mut start = [0; START];
+    file.read(&mut start, 0).then_some(start)
+}
+
+impl Seen {
+    fn fits_at_once(&mut self, file: &Beneath) -> bool {
+        let (begins, page) = (begin(file), self.read_page(file));
+        match &self.encrypted {
+            Some(it) => {
+                begins == Some(it.start) && !it.page.is_empty() && page.is_some_and(|page| page == it.page)
+            }
+            None => {
+                let mark = page.as_deref().and_then(mark_on);
+                begins.as_ref() == Some(PLAIN)
+                    && mark.is_some_and(|(identity, turn)| self.fits(identity, turn))
+            }
+        }
+    }
+
+    /// The page on which the row was last.
+    fn read_page(&self, file: &Beneath) -> Option<Vec<u8>> {
+        let mut page = vec![0; usize::try_from(self.page_bytes).ok()?];
+        let before = u64::from(self.page.checked_sub(1)?);
+        file.read(&mut page, before * u64::from(self.page_bytes)).then_some(page)
+    }
+
+    /// What stands on that page, where it fits.
+    fn note(&mut self, file: &Beneath) {
+        let page = self.read_page(file);
+        if let Some((it, page)) = self.encrypted.as_mut().zip(page) {
+            it.page = page;
+        }
+    }
+
+    fn fits(&mut self, identity: i64, turn: i64) -> bool {
+        let fits = identity == self.identity && self.turn.is_none_or(|seen| turn >= seen);
+        if fits {
+            self.turn = Some(turn);
+        }
+        fits
+    }
+}
+
+impl Store {
+    /// Refuses to go on with a file into which somebody has copied something.
+    pub(super) fn refuse_overwritten(&self) -> Result<()> {
+        let fits =
+            |intact: &Intact| Beneath::of(&self.connection).is_none_or(|file| intact.may_be_written(&file));
+        match self.intact.as_deref().is_none_or(fits) {
+            true => Ok(()),
+            false => Err(Failure::Overwritten(self.path.clone()).into()),
+        }
+    }
+
+    /// Whether the log may be moved into the file.
+    pub(super) fn may_move_the_log(&self) -> bool {
+        let may = |intact: &Intact| {
+            Beneath::of(&self.connection).is_some_and(|file| intact.may_take_the_log(&file))
+        };
+        self.intact.as_deref().is_none_or(may)
+    }
+}
+
+/// Which file it is and how far it has come, of the page with the row; none: it is another page.
+pub(super) fn mark_on(page: &[u8]) -> Option<(i64, i64)> {
+    let rows = leaf::rows(page, |_| None);
+    let [(1, row)] = rows.as_slice() else { return None };
+    let number = |place: usize| row.get(place).and_then(Cell::number);
+    Some((number(2)?, number(3)?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+
+    #[test]
+    fn a_look_costs_no_opening_once_the_row_was_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("till.db")).unwrap();
+        let (file, intact) = (Beneath::of(&store.connection).unwrap(), store.intact.clone().unwrap());
+        assert!(intact.may_take_the_log(&file), "all of it is in the log");
+        store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        assert!(intact.seen().fits_at_once(&file));
+        store
+            .connection
+            .execute_batch("CREATE TABLE mine (a); VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
+            .unwrap();
+        assert!(intact.may_take_the_log(&file) && intact.seen().fits_at_once(&file));
+    }
+}
