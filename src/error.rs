@@ -116,6 +116,8 @@ pub enum Failure {
     NewerSchema { path: PathBuf, found: i64, known: i64 },
     #[error("no space is left on the disk of {0}")]
     DiskFull(PathBuf),
+    #[error("there is no folder {folder} for {path}")]
+    NoFolder { path: PathBuf, folder: PathBuf },
     #[error("the database {path} cannot be written: {cause}")]
     NotWritable { path: PathBuf, cause: String },
     #[error("a row of another table in {0} refers to a customer that is gone from the store")]
@@ -228,6 +230,7 @@ impl Error {
                 | Corrupt { .. }
                 | NewerSchema { .. }
                 | DiskFull(_)
+                | NoFolder { .. }
                 | NotWritable { .. }
                 | Referenced(_)
                 | WrongKey(_)
@@ -341,6 +344,7 @@ impl Error {
             Failure::Corrupt { .. } => "corrupt",
             Failure::NewerSchema { .. } => "newer_schema",
             Failure::DiskFull(_) => "disk_full",
+            Failure::NoFolder { .. } => "no_folder",
             Failure::NotWritable { .. } => "not_writable",
             Failure::Referenced(_) => "referenced",
             Failure::WrongKey(_) => "wrong_key",
@@ -462,6 +466,7 @@ impl Error {
             Failure::Corrupt { .. } => "restore the file from a backup; see docs/operations.md",
             Failure::NewerSchema { .. } => "upgrade tillsync; the file was not touched",
             Failure::DiskFull(_) => "free some space, then try again; every acknowledged edit is kept",
+            Failure::NoFolder { .. } => "make the folder (mkdir -p), or name another one",
             Failure::NotWritable { .. } => "make the file and its folder writable for this user",
             Failure::Referenced(_) => {
                 "declare that table REFERENCES customer (id) ON DELETE SET NULL, or CASCADE; then sync again"
@@ -521,6 +526,10 @@ impl Error {
     /// What the system said of the file at `path`, which was to be made or opened.
     pub(crate) fn file(path: &Path, source: &std::io::Error) -> Error {
         let path = path.to_owned();
+        let missing = missing_folder(&path).filter(|_| source.kind() == std::io::ErrorKind::NotFound);
+        if let Some(folder) = missing {
+            return Failure::NoFolder { path, folder }.into();
+        }
         match source.kind() {
             std::io::ErrorKind::StorageFull => Failure::DiskFull(path),
             _ if is_out_of_descriptors(source) => Failure::TooManyFiles(path),
@@ -558,6 +567,11 @@ impl Error {
         }
         .into()
     }
+}
+
+/// The folder of a file, where it is not there.
+fn missing_folder(path: &Path) -> Option<PathBuf> {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()).map(Path::to_owned)
 }
 
 /// The process, or the whole system, has as many files open as it may.

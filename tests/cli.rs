@@ -818,14 +818,75 @@ fn mistakes_and_help_are_readable() {
         insta::assert_snapshot!("error_offline", till.seen(&["sync", "--api-url", "http://127.0.0.1:1"]));
         insta::assert_snapshot!("error_number", till.seen(&["show", "abc"]));
         insta::assert_snapshot!("error_argument", till.seen(&["credit", "1"]));
+        insta::assert_snapshot!("error_comma", till.seen(&["credit", "1", "12,50"]));
+        insta::assert_snapshot!("error_folder", till.seen(&["create", "--db", "no/folder/till.db"]));
         insta::assert_snapshot!("overview", till.seen(&[]));
         insta::assert_snapshot!("help", till.seen(&["--help"]));
         for columns in ["60", "100"] {
             let seen = |arguments| till.seen_at(columns, arguments);
             insta::assert_snapshot!(format!("help_edit_{columns}"), seen(&["edit", "--help"]));
             insta::assert_snapshot!(format!("help_worker_{columns}"), seen(&["help", "worker"]));
+            insta::assert_snapshot!(format!("overview_{columns}"), seen(&[]));
+            insta::assert_snapshot!(format!("help_{columns}"), seen(&["--help"]));
         }
     });
+}
+
+/// Tables and lists fold by themselves, and none is wider than the terminal.
+#[test]
+fn what_is_shown_fits_a_terminal_of_60_columns_and_of_100() {
+    let till = till();
+    till.conflict();
+    till.rejection();
+    till.ok(&["credit", "2", "-2.50"]);
+    with_filters(|| {
+        for columns in ["60", "100"] {
+            let seen = |name: &str, arguments: &[&str]| {
+                let text = till.seen_at(columns, arguments);
+                let most: usize = columns.parse().unwrap();
+                // A sentence is folded by the terminal, a table is not.
+                let has_rule = text.contains('─');
+                let tables = text.lines().filter(|line| !has_rule || line.starts_with('─'));
+                let widest = tables.map(|line| line.chars().count()).max().unwrap();
+                assert!(widest <= most, "{name}: {widest} columns\n{text}");
+                // A time that is folded is found by no filter.
+                if !["log", "conflicts", "show"].contains(&name) {
+                    insta::assert_snapshot!(format!("{name}_{columns}"), text);
+                }
+            };
+            seen("status", &["status"]);
+            seen("log", &["log"]);
+            seen("conflicts", &["conflicts"]);
+            seen("rejected", &["rejected"]);
+            seen("find", &["find", "ben ok"]);
+            seen("show", &["show", "2"]);
+        }
+    });
+}
+
+/// As cargo does it: on a terminal, unless somebody wants none; into a pipe only when asked for.
+#[test]
+fn colours_are_for_eyes_and_for_who_asks() {
+    let till = till();
+    let escapes = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let ran = ran(till.command(arguments).envs(environment.iter().copied()));
+        (ran.out.contains('\u{1b}'), ran.err.contains('\u{1b}'))
+    };
+    for arguments in [&["find", "ben"][..], &["show", "abc"], &["show", "999"], &["--help"]] {
+        let asked = |flag: &'static str| [arguments, &[flag]].concat();
+        assert_eq!(escapes(arguments, &[]), (false, false), "{arguments:?}");
+        let (out, err) = escapes(&asked("--color=always"), &[("NO_COLOR", "1")]);
+        assert!(out != err, "{arguments:?}: {out} {err}");
+        assert!(escapes(arguments, &[("CLICOLOR_FORCE", "1")]) == (out, err), "{arguments:?}");
+        assert_eq!(
+            escapes(&asked("--color=never"), &[("CLICOLOR_FORCE", "1")]),
+            (false, false),
+            "{arguments:?}"
+        );
+    }
+    let document = till.seen(&["find", "ben", "--json", "--color", "always"]);
+    assert!(!document.contains('\u{1b}'), "{document}");
+    assert_eq!(till.run(&["status", "--color", "sometimes"]).status, 2);
 }
 
 /// They stand once, at the top; every command takes them all the same, in front of it and behind it.

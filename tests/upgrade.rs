@@ -415,7 +415,7 @@ fn a_backup_is_for_its_owner_only_overwrites_nothing_and_leaves_nothing_when_it_
     assert_eq!(std::fs::read(&copy).unwrap(), before);
 
     let nowhere = till.folder.path().join("no folder/copy.db");
-    assert_eq!(till.store().backup(&nowhere).unwrap_err().code(), "not_writable");
+    assert_eq!(till.store().backup(&nowhere).unwrap_err().code(), "no_folder");
     // The connection is in a transaction, so SQLite refuses: what was reserved is gone again.
     let mut store = till.store();
     store.connection().execute_batch("BEGIN").unwrap();

@@ -34,7 +34,11 @@ impl Floor {
             Some("none") => store.set_credit_floor(None)?,
             Some(text) => {
                 let amount = parse_adjustment(CustomerId(0), text).map_err(|_| {
-                    Failed::usage(format!("a floor is an amount such as -50.00, or none, not {text:?}"))
+                    let comma =
+                        if text.contains(',') { ", which has a comma for a decimal point" } else { "" };
+                    Failed::usage(format!(
+                        "a floor is an amount such as -50.00, or none, not {text:?}{comma}"
+                    ))
                 })?;
                 store.set_credit_floor(Some(amount))?;
             }

@@ -42,7 +42,6 @@ mod sides;
 mod sync;
 mod worker;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -169,7 +168,9 @@ impl Command {
 /// Reads the arguments, runs the command, and says how it went.
 pub(crate) fn run() -> ExitCode {
     dump::forbid();
-    let arguments = help::shown(Cli::command()).try_get_matches();
+    let colour = out::Colour::asked_for(std::env::args_os());
+    colour.choose();
+    let arguments = help::shown(Cli::command()).color(colour.of_help()).try_get_matches();
     let cli = match arguments.and_then(|given| Cli::from_arg_matches(&given)) {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error).into(),
@@ -187,7 +188,7 @@ fn start_logs(answers: bool) {
     let wanted = EnvFilter::try_from_env("TILLSYNC_LOG")
         .or_else(|_| EnvFilter::try_from_default_env())
         .unwrap_or_else(|_| EnvFilter::new(usual));
-    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(|| out::LogLines);
+    let lines = fmt::layer().with_ansi(out::logs_in_colour()).with_writer(|| out::LogLines);
     tracing_subscriber::registry().with(wanted).with(filter_fn(is_discreet)).with(lines).init();
 }
 

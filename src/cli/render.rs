@@ -4,7 +4,7 @@
 //! Text of a store comes from anybody, so nothing of it may move the cursor of a terminal: control characters are shown
 //! as signs.
 
-use chrono::{DateTime, Local};
+use chrono::{DateTime, Local, Utc};
 use comfy_table::{ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 use serde_json::value::RawValue;
 use tillsync::{FieldId, FormValue, Kind, Row, Value, words};
@@ -44,11 +44,12 @@ pub(super) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> S
     trimmed(table)
 }
 
-/// On a terminal as wide as that, less what a text may be indented by.
+/// On a terminal as wide as that, or as `COLUMNS` says, less what a text may be indented by.
 fn calm() -> Table {
     let mut table = Table::new();
     table.load_style(CALM).set_content_arrangement(ContentArrangement::Dynamic);
-    if let Some(width) = table.width() {
+    let asked_for = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse::<u16>().ok());
+    if let Some(width) = asked_for.filter(|columns| *columns > 0).or_else(|| table.width()) {
         table.set_width(width.saturating_sub(INDENT));
     }
     table
@@ -89,7 +90,7 @@ pub(super) fn bytes(bytes: u64) -> String {
 }
 
 /// A log that a reader holds up, in words: how long it is, who reads, and what is to be done.
-pub(super) fn held_up(bytes: u64, since: Option<DateTime<chrono::Utc>>, readers: &[u32]) -> String {
+pub(super) fn held_up(bytes: u64, since: Option<DateTime<Utc>>, readers: &[u32]) -> String {
     let since = since.map_or_else(String::new, |since| format!(" since {}", time(Some(since))));
     format!(
         "the log beside the file has {} and cannot begin anew{since}, {}: end that transaction",
@@ -114,9 +115,30 @@ pub(super) fn read_by(readers: &[u32]) -> String {
     }
 }
 
-/// A time of the file by the clock on the wall; `–` when there is none.
-pub(super) fn time(at: Option<DateTime<chrono::Utc>>) -> String {
-    at.map_or_else(|| "–".to_owned(), |at| at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string())
+/// A time of the file by the clock on the wall, and how long ago that is; `–` when there is none.
+pub(super) fn time(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "–".to_owned(), |at| format!("{} ({})", clock(at), from_now(at, Utc::now())))
+}
+
+/// By the clock on the wall.
+pub(super) fn clock(at: DateTime<Utc>) -> String {
+    at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// `3 min ago`, `in 2 h`: the largest unit of which there are two, or one of the smallest.
+fn from_now(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    const DAY_MIN: i64 = 24 * 60;
+    let minutes = (now - at).num_minutes();
+    let long = match minutes.abs() {
+        0 if at > now => return "in a moment".to_owned(),
+        0 | 1 if at <= now => return "just now".to_owned(),
+        minutes @ 1..120 => format!("{minutes} min"),
+        minutes if minutes < 2 * DAY_MIN => format!("{} h", minutes / 60),
+        minutes if minutes < 60 * DAY_MIN => format!("{} days", minutes / DAY_MIN),
+        minutes if minutes < 730 * DAY_MIN => format!("{} months", minutes / (30 * DAY_MIN)),
+        minutes => format!("{} years", minutes / (365 * DAY_MIN)),
+    };
+    if minutes < 0 { format!("in {long}") } else { format!("{long} ago") }
 }
 
 /// A time as the tables have it.
@@ -219,6 +241,29 @@ mod tests {
         assert_eq!(value("notes", r#""a\u001b[2Jb\nc\u202ed""#), "a\u{fffd}[2Jb⏎c\u{fffd}d");
         assert_eq!(value("company", r#""""#), "\"\"");
         assert_eq!(value("company", r#"" x""#), "\" x\"");
+    }
+
+    #[test]
+    fn times_are_told_from_now() {
+        let now = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(10_000);
+        let told = |seconds| from_now(now - chrono::TimeDelta::seconds(seconds), now);
+        let past = [0, 59, 60, 3_600, 7_199, 7_200, 86_400, 172_800, 5_184_000, 63_072_000].map(told);
+        assert_eq!(
+            past,
+            [
+                "just now",
+                "just now",
+                "just now",
+                "60 min ago",
+                "119 min ago",
+                "2 h ago",
+                "24 h ago",
+                "2 days ago",
+                "2 months ago",
+                "2 years ago"
+            ]
+        );
+        assert_eq!([-1, -59, -90, -7_200].map(told), ["in a moment", "in a moment", "in 1 min", "in 2 h"]);
     }
 
     #[test]

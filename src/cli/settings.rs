@@ -14,7 +14,7 @@ use tillsync::{
 };
 
 use super::exit::Failed;
-use super::out::Out;
+use super::out::{Colour, Out};
 use super::progress::Bar;
 
 /// The longest that a flag of seconds may say: a day.
@@ -91,6 +91,11 @@ pub(super) struct Settings {
     #[arg(long, global = true, value_name = "DAYS", env = "TILLSYNC_RETENTION", hide_env_values = true)]
     #[arg(default_value_t = RETENTION_DAYS, value_parser = clap::value_parser!(u32).range(..=MOST_DAYS))]
     retention: u32,
+
+    /// When to use colours; auto: on a terminal, unless NO_COLOR or CLICOLOR=0 is set
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Colour::Auto)]
+    #[allow(dead_code, reason = "looked for before the arguments are read, whose mistakes are coloured too")]
+    color: Colour,
 
     /// Print one JSON document on standard output, and nothing else there
     #[arg(long, global = true)]

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use super::{Store, open, sound, stray, unlock};
-use crate::error::{Error, Failure, Result};
+use crate::error::{Error, Result};
 use crate::key::Key;
 
 /// All: in parts, it would begin anew with each edit.
@@ -67,7 +67,7 @@ impl Store {
     /// Page by page, what was deleted and not written over among them.
     fn copy_pages_to(&self, path: &Path) -> Result<()> {
         // What was begun.
-        File::create(path).map_err(|e| not_written(path, &e))?;
+        File::create(path).map_err(|e| Error::file(path, &e))?;
         let mut copy = open::raw(path)?;
         unlock::give(&copy, path, self.key.as_ref())?;
         let copied = Backup::new(&self.connection, &mut copy)
@@ -152,7 +152,7 @@ fn name(part: &Path, path: &Path) -> Result<()> {
         File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
         Ok(())
     };
-    named.and_then(|()| sync()).map_err(|e| not_written(path, &e))
+    named.and_then(|()| sync()).map_err(|e| Error::file(path, &e))
 }
 
 fn is_there(path: &Path) -> Error {
@@ -174,7 +174,7 @@ fn reserve(path: &Path) -> Result<()> {
     match options.open(path) {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(is_begun(path)),
-        Err(e) => Err(not_written(path, &e)),
+        Err(e) => Err(Error::file(path, &e)),
     }
 }
 
@@ -185,12 +185,5 @@ fn settled(path: &Path) -> Result<u64> {
         file.sync_all()?;
         Ok(file.metadata()?.len())
     };
-    sync().map_err(|e: std::io::Error| not_written(path, &e))
-}
-
-fn not_written(path: &Path, error: &std::io::Error) -> Error {
-    match error.kind() {
-        ErrorKind::StorageFull => Failure::DiskFull(path.to_owned()).into(),
-        _ => Failure::NotWritable { path: path.to_owned(), cause: error.to_string() }.into(),
-    }
+    sync().map_err(|e: std::io::Error| Error::file(path, &e))
 }

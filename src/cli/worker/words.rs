@@ -43,7 +43,7 @@ pub(super) fn of(event: &Event) -> Option<String> {
         Event::Missed { count } => format!("{} came too fast to be told.", render::count(*count, "event")),
         _ => return None,
     };
-    Some(format!("{}  {words}", render::time(Some(chrono::Utc::now()))))
+    Some(format!("{}  {words}", render::clock(chrono::Utc::now())))
 }
 
 fn subject(edit: &EditEvent) -> String {
