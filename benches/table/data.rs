@@ -35,14 +35,18 @@ pub struct Scale {
     pub small: usize,
     /// Customers of a first pull, and of a large edit.
     pub pull: usize,
+    /// Customers of a pull beside which somebody edits to its end.
+    pub many: usize,
     /// Customers of the upload without latency.
     pub upload: usize,
     /// Rounds of what takes long.
     pub rounds: usize,
 }
 
-const FULL: Scale = Scale { big: 1_000_000, small: 10_000, pull: 100_000, upload: 20_000, rounds: 5 };
-const QUICK: Scale = Scale { big: 60_000, small: 10_000, pull: 20_000, upload: 4_000, rounds: 3 };
+const FULL: Scale =
+    Scale { big: 1_000_000, small: 10_000, pull: 100_000, many: 300_000, upload: 20_000, rounds: 5 };
+const QUICK: Scale =
+    Scale { big: 60_000, small: 10_000, pull: 20_000, many: 60_000, upload: 4_000, rounds: 3 };
 
 /// The folder, the pages and the files of a run.
 #[derive(Debug)]
@@ -68,7 +72,8 @@ impl World {
 
     /// The file of ready-made pages, enough for `customers`.
     pub fn pages(&self, customers: usize) -> PathBuf {
-        let most = if customers > self.scale.pull { self.scale.big } else { self.scale.pull };
+        let Scale { pull, many, big, .. } = self.scale;
+        let most = [pull, many].into_iter().find(|most| customers <= *most).unwrap_or(big);
         let path = self.folder.path().join(format!("{most}.pages"));
         if !path.exists() {
             write_pages(&path, most);
