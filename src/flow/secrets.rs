@@ -2,11 +2,15 @@
 //!
 //! A store that refuses a password may quote it, and an error page may show all that was sent. What is kept of such words, or
 //! told to anybody, has `***` in its place. Whoever quotes it does so in the way of the text around it: as JSON, in a query, in
-//! HTML. So it is looked for sign by sign, each in any of its spellings.
+//! HTML; in capitals, with accents taken apart, broken over lines. So it is looked for sign by sign, each in any of its spellings,
+//! in either case, and blanks within it count for nothing. A credential that is repeated as it travelled is in base64, and a
+//! dump is in hexadecimal digits: those are looked for as well.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
+use icu_normalizer::DecomposingNormalizerBorrowed;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::SentRow;
@@ -35,38 +39,91 @@ impl Secrets {
 
     /// Words without any of them.
     pub(super) fn masked<'t>(&self, text: impl Into<Cow<'t, str>>) -> Cow<'t, str> {
-        self.0.iter().fold(text.into(), |text, secret| {
-            let secret: Vec<char> = secret.expose_secret().chars().collect();
-            let is_masked = (SHORTEST..=LONGEST).contains(&secret.len());
-            match without(&text, &secret[..secret.len().min(LONGEST)]) {
-                None => text,
-                Some(_) if !is_masked => WITHHELD.into(),
-                Some(masked) => masked.into(),
-            }
-        })
+        self.0.iter().fold(text.into(), |text, secret| masked(&text, secret).map_or(text, Cow::from))
     }
 }
 
 /// Words without a secret, however it is spelled in them; `None`: it is not in there.
 pub fn masked(text: &str, secret: &SecretString) -> Option<String> {
-    let secret: Vec<char> = secret.expose_secret().chars().collect();
-    let masked = without(text, &secret[..secret.len().min(LONGEST)])?;
-    Some(if secret.len() > LONGEST { WITHHELD.to_owned() } else { masked })
+    let secret = secret.expose_secret();
+    let letters = folded(secret);
+    let mut found = spelled(text, &letters);
+    if (SHORTEST..=LONGEST).contains(&letters.len()) {
+        found.extend(encoded(text, secret.as_bytes()));
+        return without(text, found);
+    }
+    (!found.is_empty()).then(|| WITHHELD.to_owned())
 }
 
-/// `None`: it is not in there.
-fn without(text: &str, secret: &[char]) -> Option<String> {
+/// Letters in one case, their accents as letters of their own, and all blanks alike: what is the same to a reader.
+fn folded(text: &str) -> Vec<char> {
+    let mut out = Vec::new();
+    text.chars().for_each(|letter| fold(letter, |letter| out.push(letter)));
+    out
+}
+
+fn fold(letter: char, mut tell: impl FnMut(char)) {
+    if letter.is_whitespace() {
+        return tell(' ');
+    }
+    if letter.is_ascii() {
+        return tell(letter.to_ascii_lowercase());
+    }
+    let apart = DecomposingNormalizerBorrowed::new_nfd().normalize_iter(std::iter::once(letter));
+    // By way of the capitals: two letters that share one are the same.
+    apart.flat_map(char::to_uppercase).flat_map(char::to_lowercase).for_each(&mut tell);
+}
+
+fn without(text: &str, mut found: Vec<Range<usize>>) -> Option<String> {
+    found.sort_by_key(|one| (one.start, std::cmp::Reverse(one.end)));
     let (mut out, mut from) = (String::new(), 0);
-    for at in beginnings(text, secret).into_iter().rev() {
+    for Range { start, end } in found {
         // One that begins within another is gone with that.
-        let end = if at < from { None } else { end_of(text, at, secret) };
-        if let Some(end) = end {
-            out.push_str(&text[from..at]);
+        if start >= from {
+            out.push_str(&text[from..start]);
             out.push_str(MASK);
+        }
+        from = from.max(end);
+    }
+    (from > 0).then(|| out + &text[from..])
+}
+
+/// Where the secret stands, from sign to sign; one that begins within another is left out.
+fn spelled(text: &str, secret: &[char]) -> Vec<Range<usize>> {
+    let secret = &secret[..secret.len().min(LONGEST)];
+    let (mut found, mut from) = (Vec::new(), 0);
+    for start in beginnings(text, secret).into_iter().rev().filter(|_| !secret.is_empty()) {
+        let end = if start < from { None } else { end_of(text, start, secret) };
+        if let Some(end) = end {
+            found.push(start..end);
             from = end;
         }
     }
-    (from > 0).then(|| out + &text[from..])
+    found
+}
+
+/// Where it stands in base64, alone or within what was encoded with it, or in hexadecimal digits: all of that then.
+fn encoded(text: &str, secret: &[u8]) -> Vec<Range<usize>> {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
+    let whole = |Range { start, end }: Range<usize>| {
+        let before = text[..start].bytes().rev().take_while(is_digit).count();
+        let behind = text[end..].bytes().take_while(|byte| is_digit(byte) || *byte == b'=').count();
+        start - before..end + behind
+    };
+    let in_query = |digits: &str| digits.replace('+', "-").replace('/', "_");
+    let of_place = |place| [base64(secret, place), in_query(&base64(secret, place))];
+    let hex = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let patterns = (0..3).flat_map(of_place).chain([hex]);
+    patterns.flat_map(|pattern| spelled(text, &folded(&pattern))).map(whole).collect()
+}
+
+/// Digits that are the same whatever stands before and behind, where the secret begins at such a place of three.
+fn base64(secret: &[u8], place: usize) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bytes = [&[0; 2][..place], secret].concat();
+    let bit = |at: usize| usize::from(bytes[at / 8] >> (7 - at % 8) & 1);
+    let digit = |at: usize| char::from(DIGITS[(6 * at..6 * at + 6).fold(0, |digit, at| 2 * digit + bit(at))]);
+    ((8 * place).div_ceil(6)..8 * bytes.len() / 6).map(digit).collect()
 }
 
 /// A set of places of a secret.
@@ -91,7 +148,15 @@ fn beginnings(text: &str, secret: &[char]) -> Vec<usize> {
         let mut here = nothing_left;
         each_spelled(&text[at..], |letter, length| {
             let behind = rest_stands[(at + length) % MOST_BYTES];
-            here |= (behind >> 1) & places_of.get(&letter).copied().unwrap_or(0);
+            let mut letters = [None; MOST_LETTERS];
+            let mut room = letters.iter_mut();
+            fold(letter, |letter| _ = room.next().map(|place| *place = Some(letter)));
+            let stands =
+                |places: Places, letter: &char| (places >> 1) & places_of.get(letter).copied().unwrap_or(0);
+            here |= letters.iter().flatten().rev().fold(behind, stands);
+            if is_blank(letter) {
+                here |= behind & !nothing_left & !1;
+            }
         });
         rest_stands[at % MOST_BYTES] = here;
         if here & 1 == 1 && !secret.is_empty() {
@@ -101,21 +166,33 @@ fn beginnings(text: &str, secret: &[char]) -> Vec<usize> {
     beginnings
 }
 
+/// One letter stands for no more of them.
+const MOST_LETTERS: usize = 8;
+
+/// Within a secret it counts for nothing: a line that was broken there.
+fn is_blank(letter: char) -> bool {
+    letter.is_whitespace() || ['\u{ad}', '\u{200b}', '\u{2060}', '\u{feff}'].contains(&letter)
+}
+
 /// Where the secret ends that begins at `at`: as late as may be.
 fn end_of(text: &str, at: usize, secret: &[char]) -> Option<usize> {
-    let mut ends = BTreeSet::from([at]);
-    for letter in secret {
-        let mut next = BTreeSet::new();
-        for end in ends {
-            each_spelled(&text[end..], |spelled, length| {
-                if spelled == *letter {
-                    next.insert(end + length);
-                }
-            });
+    // How much of it stands before which place of the text.
+    let (mut open, mut end) = (BTreeSet::from([(at, 0)]), None);
+    while let Some((at, before)) = open.pop_first() {
+        if before == secret.len() {
+            end = end.max(Some(at));
+            continue;
         }
-        ends = next;
+        each_spelled(&text[at..], |letter, length| {
+            let mut rest = Some(&secret[before..]);
+            fold(letter, |letter| rest = rest.and_then(|rest| rest.strip_prefix(&[letter])));
+            open.extend(rest.map(|rest| (at + length, secret.len() - rest.len())));
+            if is_blank(letter) && before > 0 {
+                open.insert((at + length, before));
+            }
+        });
     }
-    ends.last().copied()
+    end
 }
 
 /// The characters that may be meant by the beginning of `text`, and how many bytes each takes.
@@ -243,12 +320,52 @@ mod tests {
     }
 
     #[test]
+    fn a_password_is_found_in_either_case_with_accents_apart_and_broken_over_lines() {
+        let secret = "Grüße an Ä\u{301}nne";
+        for spelled in [
+            "GRÜSSE AN Ä\u{301}NNE",
+            "gru\u{308}ße an a\u{308}\u{301}nne",
+            "G R Ü ß e  a n Ä\u{301} n n e",
+            "Grüße\r\n  an Ä\u{301}nne",
+            "Gr\\u00fc\\n\\u00dfe an\\tA\\u0308\\u0301nne",
+            "gr%C3%9C%C3%9Fe%20an%0A%C3%84%CC%81nne",
+            "Grü\u{ad}ße an Ä\u{301}\u{200b}nne",
+        ] {
+            let said = format!("the password {spelled} , it says, {spelled}");
+            assert_eq!(masked(secret, &said), "the password *** , it says, ***", "{spelled}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_found_in_base64_and_in_hexadecimal_digits() {
+        let secret = "correct horse ü?>";
+        for spelled in [
+            "Y29ycmVjdCBob3JzZSDDvD8+",
+            // Behind `ana:` and `anna:`, and with more behind it, as a credential travels.
+            "YW5hOmNvcnJlY3QgaG9yc2Ugw7w/Pg==",
+            "YW5uYTpjb3JyZWN0IGhvcnNlIMO8Pz4sIGVuZA==",
+            "Y29ycmVjdCBob3Jz\r\nZSDDvD8+",
+            "636f727265637420686f72736520c3bc3f3e",
+            "636F727265637420686F72736520C3BC3F3E",
+        ] {
+            let said = format!("Basic {spelled}, it says");
+            assert_eq!(masked(secret, &said), "Basic ***, it says", "{spelled}");
+        }
+        // With two other digits, where it travels in a query.
+        assert_eq!(masked(">>>>???", "a Pj4-Pj8_Pw b"), "a *** b");
+    }
+
+    #[test]
     fn what_is_not_the_password_stays() {
         assert_eq!(masked("hunter2", "hunter is short, hunter3 too"), "hunter is short, hunter3 too");
         assert_eq!(masked("hunter2", "ends with hunter"), "ends with hunter");
         assert_eq!(masked("%2541", "100 % &amp; \\ %254"), "100 % &amp; \\ %254");
         assert_eq!(masked("100%", "it is 100%25 and 100%"), "it is *** and ***");
         assert_eq!(masked("", "nothing"), "nothing");
+        assert_eq!(
+            masked("hunter2", "a hunter\n of 2, and aHVudGVyOQ=="),
+            "a hunter\n of 2, and aHVudGVyOQ=="
+        );
     }
 
     #[test]
