@@ -18,6 +18,8 @@
 //! On Windows nothing of this is needed: locks belong to handles there, two copies see each other's, and closing one
 //! handle leaves those of another alone.
 //!
+//! What else SQLite tells in C alone is asked here too: whether a transaction has broken a foreign key.
+//!
 //! `unsafe` stands here, beside the C interface, because the functions of SQLite's file system are pointers of C; there is
 //! nothing safe around them in any crate.
 
@@ -33,8 +35,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::ffi::{
-    SQLITE_FCNTL_FILE_POINTER, SQLITE_OK, SQLITE_OPEN_READONLY, SQLITE_OPEN_WAL, sqlite3_file,
-    sqlite3_file_control, sqlite3_vfs_find,
+    SQLITE_DBSTATUS_DEFERRED_FKS, SQLITE_FCNTL_FILE_POINTER, SQLITE_OK, SQLITE_OPEN_READONLY,
+    SQLITE_OPEN_WAL, sqlite3_db_status, sqlite3_file, sqlite3_file_control, sqlite3_vfs_find,
 };
 
 /// The first bytes of a connection's file as they stand there, read by SQLite through its own descriptor; none when there
@@ -75,6 +77,23 @@ impl Beneath {
         // SAFETY: the file's own method, which reads no more than there is room for.
         unsafe { read(self.0, bytes.as_mut_ptr().cast::<c_void>(), length, from) == SQLITE_OK }
     }
+}
+
+/// Whether anything that was written in the transaction of this connection breaks a foreign key, be it one that is looked at only
+/// when the transaction is to be committed.
+pub(crate) fn has_broken_references(connection: &Connection) -> bool {
+    let (mut broken, mut most) = (0, 0);
+    // SAFETY: the connection is open for as long as it is borrowed; this question is answered by writing two numbers.
+    let asked = unsafe {
+        sqlite3_db_status(
+            connection.handle(),
+            SQLITE_DBSTATUS_DEFERRED_FKS,
+            &raw mut broken,
+            &raw mut most,
+            0,
+        )
+    };
+    asked == SQLITE_OK && broken != 0
 }
 
 /// A write-ahead log as it stands there, open for reading through SQLite's file system: so it is in the list of what is ours,

@@ -118,9 +118,11 @@ pub enum Failure {
     DiskFull(PathBuf),
     #[error("there is no folder {folder} for {path}")]
     NoFolder { path: PathBuf, folder: PathBuf },
+    #[error("this process gets no memory for what is to be read or written of {0}")]
+    NoMemory(PathBuf),
     #[error("the database {path} cannot be written: {cause}")]
     NotWritable { path: PathBuf, cause: String },
-    #[error("a row of another table in {0} refers to a customer that is gone from the store")]
+    #[error("what was to be written breaks a foreign key of the app's in {0}")]
     Referenced(PathBuf),
     #[error("the key does not open the database {0}")]
     WrongKey(PathBuf),
@@ -231,6 +233,7 @@ impl Error {
                 | NewerSchema { .. }
                 | DiskFull(_)
                 | NoFolder { .. }
+                | NoMemory(_)
                 | NotWritable { .. }
                 | Referenced(_)
                 | WrongKey(_)
@@ -310,6 +313,7 @@ impl Error {
                     | Failure::Locked(_)
                     | Failure::LockGone(_)
                     | Failure::NoThread(_)
+                    | Failure::NoMemory(_)
                     | Failure::TooManyFiles(_)
                     | Failure::NoSocket(_)
                     | Failure::Stopped
@@ -361,6 +365,7 @@ impl Error {
             Failure::Unending { .. } => "unending",
             Failure::Ignored { .. } => "ignored",
             Failure::NoThread(_) => "no_thread",
+            Failure::NoMemory(_) => "no_memory",
             Failure::Offline(_) => "offline",
             Failure::Certificate(_) => "certificate",
             Failure::Unavailable { .. } => "unavailable",
@@ -467,9 +472,13 @@ impl Error {
             Failure::NewerSchema { .. } => "upgrade tillsync; the file was not touched",
             Failure::DiskFull(_) => "free some space, then try again; every acknowledged edit is kept",
             Failure::NoFolder { .. } => "make the folder (mkdir -p), or name another one",
+            Failure::NoMemory(_) => {
+                "free some, or raise the limit (ulimit -v); nothing half-written is left, and every acknowledged edit is kept"
+            }
             Failure::NotWritable { .. } => "make the file and its folder writable for this user",
             Failure::Referenced(_) => {
-                "declare that table REFERENCES customer (id) ON DELETE SET NULL, or CASCADE; then sync again"
+                "where a table refers to a customer who goes, declare it REFERENCES customer (id) ON DELETE SET NULL, or CASCADE; else look at \
+                 what the app's triggers write; then try again"
             }
             Failure::WrongKey(_) => {
                 "give the key that the file was encrypted with; if this is it, the file is damaged: restore a backup"
@@ -532,6 +541,7 @@ impl Error {
         }
         match source.kind() {
             std::io::ErrorKind::StorageFull => Failure::DiskFull(path),
+            std::io::ErrorKind::OutOfMemory => Failure::NoMemory(path),
             _ if is_out_of_descriptors(source) => Failure::TooManyFiles(path),
             _ => Failure::NotWritable { path, cause: source.to_string() },
         }
@@ -553,6 +563,7 @@ impl Error {
             }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Failure::Corrupt { path, cause },
             Some(ErrorCode::DiskFull) => Failure::DiskFull(path),
+            Some(ErrorCode::OutOfMemory) => Failure::NoMemory(path),
             _ if source.sqlite_error().is_some_and(|e| e.extended_code == SQLITE_IOERR_SHMSIZE) => {
                 Failure::DiskFull(path)
             }

@@ -21,6 +21,7 @@ mod error;
 mod ffi;
 mod flow;
 mod key;
+mod memory;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod store;

@@ -185,7 +185,7 @@ fn a_deletion_and_a_new_customer_are_held_up_alike() {
     }
 }
 
-/// What refuses is a trigger of a table that refers to customers, or what that table demands.
+/// What refuses is a trigger of a table that refers to customers, what that table demands, or that a row of it is there at all.
 #[test]
 fn what_a_table_refuses_that_refers_to_a_customer_holds_up_that_customer_only() {
     for (table, trigger, cause) in [
@@ -195,6 +195,9 @@ fn what_a_table_refuses_that_refers_to_a_customer_holds_up_that_customer_only() 
             Some("mine"),
         ),
         ("c INTEGER NOT NULL REFERENCES customer (id) ON UPDATE CASCADE ON DELETE SET NULL", "", None),
+        ("c INTEGER REFERENCES customer (id)", "", Some("sale")),
+        ("c INTEGER REFERENCES customer", "", Some("sale")),
+        ("c INTEGER REFERENCES Customer (ID) DEFERRABLE INITIALLY DEFERRED", "", Some("sale")),
     ] {
         let till = till(30);
         app(
@@ -226,6 +229,18 @@ fn what_a_table_refuses_that_refers_to_a_customer_holds_up_that_customer_only() 
         assert!(till.store().get(2).unwrap().is_none(), "{table}");
         assert_eq!((who_is_held_up(&till), till.run(["sync"]).exit), (vec![], Some(0)), "{table}");
     }
+}
+
+/// SQLite finds it when all is to be committed.
+#[test]
+fn a_trigger_that_breaks_a_deferred_foreign_key_holds_up_whom_it_fires_for() {
+    holds_up_the_second_only(
+        "CREATE TABLE branch (id INTEGER PRIMARY KEY);
+         CREATE TABLE sale (branch INTEGER REFERENCES branch (id) DEFERRABLE INITIALLY DEFERRED);
+         CREATE TRIGGER mine AFTER UPDATE ON customer WHEN NEW.id = 2 AND NEW.company = 'news'
+         BEGIN INSERT INTO sale VALUES (999); END",
+        Some("mine"),
+    );
 }
 
 /// A payment that the store took, whose answer the app's trigger does not let in.

@@ -101,6 +101,41 @@ fn what_the_store_would_not_take_of_it_is_shown_until_it_is_edited() {
     assert_eq!(till.remote_value(2, "phone"), "\"555\"");
 }
 
+/// That leaves no sign: whoever looks after the file asks `doctor`.
+#[test]
+fn what_was_edited_with_triggers_switched_off_is_found_and_journaled() {
+    use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;
+    let till = till(2_100);
+    till.set(2, "phone", "journaled");
+    till.adjust(5, "2.50");
+    till.set(6, "phone", "held");
+    till.office(6, serde_json::json!({ "phone": "theirs" }));
+    till.engine().sync().unwrap();
+    till.set(2, "phone", "journaled again");
+    assert_eq!(doctor(&till)["ok"], true, "nothing was edited past the journal");
+    let app = Connection::open(&till.path).unwrap();
+    app.set_db_config(SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+    app.execute_batch(
+        "UPDATE customer SET company = 'unseen' WHERE id IN (1, 2, 2099);
+         UPDATE customer SET store_credit_amounts = '[{\"amount\":77}]' WHERE id = 3",
+    )
+    .unwrap();
+    app.execute("UPDATE customer SET phone = ?1 WHERE id = 4", ["x".repeat(60)]).unwrap();
+    drop(app);
+
+    let told = doctor(&till);
+    assert_eq!(told["ok"], false);
+    assert!(told["detail"].as_str().unwrap().contains("customer 4: phone: has 60 characters"), "{told}");
+    assert_eq!(till.store().find_unjournaled().unwrap(), 0, "each is journaled once");
+    assert_eq!(till.store().status().unwrap().pending_fields, 5);
+    till.set(4, "phone", "555");
+    assert_eq!(doctor(&till)["ok"], true);
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 6);
+    assert_eq!(till.remote_value(2099, "company"), "\"unseen\"");
+    assert_eq!(till.remote_value(2, "phone"), "\"journaled again\"");
+    assert!(till.remote_value(3, "store_credit_amounts").contains("77"));
+}
+
 #[test]
 fn an_index_that_was_dropped_is_made_again() {
     let till = till(3);

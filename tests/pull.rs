@@ -234,15 +234,24 @@ fn news_leaves_edits_alone_and_counts_as_news() {
 }
 
 #[test]
-fn a_row_of_the_app_that_refers_to_a_deleted_customer_stops_the_pull_with_a_word_for_it() {
-    let till = till(5);
+fn a_row_of_the_app_that_refers_to_a_deleted_customer_holds_up_that_one_with_a_word_for_it() {
+    let till = till(30);
     let mut store = till.store();
     store.connection().execute_batch("CREATE TABLE sale (id INTEGER, customer_id REFERENCES customer (id)); INSERT INTO sale VALUES (1, 2);").unwrap();
-    till.sandbox.delete(2);
-    let error = till.engine().pull(Extent::Full).unwrap_err();
-    assert_eq!(error.code(), "referenced", "{error}");
+    [2, 3].into_iter().for_each(|id| assert!(till.sandbox.delete(id)));
+    till.engine().pull(Extent::Full).unwrap();
+    assert!(store.get(2).unwrap().is_some() && store.get(3).unwrap().is_none());
+    let held_up = &store.held_up().unwrap()[0];
+    assert_eq!((held_up.customer_id.0, held_up.cause.as_deref()), (2, Some("sale")));
+    assert!(held_up.error.contains("ON DELETE SET NULL, or CASCADE"), "{held_up:?}");
+    // A person who gives it up is told as well.
+    till.set(2, "phone", "555");
     store.connection().execute_batch("DROP TABLE sale").unwrap();
-    assert_eq!(till.engine().pull(Extent::Full).unwrap().deleted, 1);
+    assert_eq!(till.engine().pull(Extent::Full).unwrap().conflicts, 1);
+    store.connection().execute_batch("CREATE TABLE sale (id INTEGER, customer_id REFERENCES customer (id)); INSERT INTO sale VALUES (1, 2);").unwrap();
+    assert_eq!(store.discard(2, None, None).unwrap_err().code(), "referenced");
+    store.connection().execute_batch("DROP TABLE sale").unwrap();
+    assert_eq!(store.discard(2, None, None).unwrap(), 1);
 }
 
 #[test]

@@ -277,7 +277,9 @@ const CALLS: [Call; 52] = [
     ("conflicts", |_, store| _ = store.conflicts().unwrap()),
     ("rejected", |_, store| _ = store.rejected().unwrap()),
     ("bring_back_missing", |_, store| store.bring_back_missing().unwrap()),
-    ("unjournaled", |_, store| _ = store.unjournaled().unwrap()),
+    ("unjournaled find_unjournaled", |_, store| {
+        _ = (store.unjournaled().unwrap(), store.find_unjournaled().unwrap());
+    }),
     ("resolve resolve_seen", |_, store| {
         assert!(store.resolve(1, "phone", &tillsync::Keep::Local, None).is_err());
         assert!(store.resolve_seen(1, "phone", &tillsync::Keep::Local, "x", None).is_err());

@@ -12,18 +12,23 @@ use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 use common::{Till, till};
-use serde_json::json;
+use serde_json::{Value, json};
 use tillsync::rusqlite::Connection;
-use tillsync::{CustomerId, EditSeq, Extent, Store, SyncOptions, Syncer, SyncerOptions};
+use tillsync::{CustomerId, EditSeq, Extent, Store, SyncEngine, SyncOptions, Syncer, SyncerOptions};
 
 /// So many settled edits, one an hour until now; of customers 1 to 50 in turn.
 fn age(till: &Till, edits: i64) {
     settle(till, edits, 3_600);
     let now = Utc::now();
-    let noted = (0..edits).step_by(24).map(|n| (now - TimeDelta::hours(edits - n), n));
+    let noted = (0..edits).step_by(24).map(|n| (now - TimeDelta::hours(edits - n), newest(n, 0)));
     let noted = serde_json::to_string(&noted.collect::<Vec<_>>()).unwrap();
     let note = "INSERT OR REPLACE INTO state (key, value) VALUES ('newest_rows', ?1)";
     till.store().connection().execute(note, [noted]).unwrap();
+}
+
+/// The newest rows, as a sync notes them.
+fn newest(edit: i64, decision: i64) -> Value {
+    json!({ "edit": edit, "decision": decision })
 }
 
 /// The same, one in so many seconds; when they came, no sync has noted.
@@ -103,6 +108,13 @@ fn how_long_is_a_setting_of_the_command() {
     assert_eq!(till.run(["sync", "--retention", "-1"]).exit, Some(2));
 }
 
+/// These rows were the newest ones longer ago than anything is kept.
+fn note_newest(till: &Till, newest: Value) {
+    let noted = json!([[Utc::now() - TimeDelta::days(401), newest]]).to_string();
+    let note = "UPDATE state SET value = ?1 WHERE key = 'newest_rows'";
+    assert_eq!(till.store().connection().execute(note, [noted]).unwrap(), 1);
+}
+
 /// What a clock says that was years off when an edit settled, or is so now, makes no edit old.
 #[test]
 fn a_clock_that_was_years_off_makes_nothing_old() {
@@ -113,11 +125,41 @@ fn a_clock_that_was_years_off_makes_nothing_old() {
     assert_eq!(till.store().connection().execute(off, []).unwrap(), 1);
     till.engine().sync().unwrap();
     assert_eq!(rows(&till, "journal"), 1, "it was not there 400 days ago");
-    let noted = format!("[[\"{}\",1]]", (Utc::now() - TimeDelta::days(401)).to_rfc3339());
-    let note = "UPDATE state SET value = ?1 WHERE key = 'newest_rows'";
-    assert_eq!(till.store().connection().execute(note, [noted]).unwrap(), 1);
+    note_newest(&till, newest(1, 0));
     till.engine().sync().unwrap();
     assert_eq!(rows(&till, "journal"), 0, "now it was");
+}
+
+/// Customer 1 has a conflict that was decided by SQL.
+fn decide(till: &Till) {
+    till.set(1, "phone", "ours");
+    till.office(1, json!({"phone": "theirs"}));
+    till.engine().sync().unwrap();
+    let decide = "INSERT INTO decision (seen, keep, author) SELECT seen, 'remote', 'ana' FROM to_decide";
+    let mut store = till.store();
+    assert_eq!(store.connection().execute(decide, []).unwrap(), 1);
+    assert_eq!(store.carry_out_decisions().unwrap(), 1);
+}
+
+#[test]
+fn nor_does_it_make_a_decision_old() {
+    let till = till(3);
+    decide(&till);
+    let off = "BEGIN; UPDATE engine_guard SET writing = 1;
+               UPDATE decision SET decided_at = '2001-01-01T00:00:00.000Z';
+               UPDATE engine_guard SET writing = 0; COMMIT";
+    till.store().connection().execute_batch(off).unwrap();
+    till.engine().sync().unwrap();
+    note_newest(&till, newest(0, 0));
+    till.engine().sync().unwrap();
+    assert_eq!(rows(&till, "decision"), 1, "it was not there 400 days ago");
+    // Of decisions that are all gone: ids began anew since.
+    note_newest(&till, newest(0, 500));
+    till.engine().sync().unwrap();
+    assert_eq!(rows(&till, "decision"), 1);
+    note_newest(&till, newest(0, 1));
+    till.engine().sync().unwrap();
+    assert_eq!(rows(&till, "decision"), 0, "now it was");
 }
 
 #[test]
@@ -160,6 +202,22 @@ fn what_is_personal_of_a_customer_that_is_gone_leaves_the_file_and_its_log() {
         assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{}", path.display());
     }
     assert_eq!(till.run(["forget", "7"]).exit, Some(2), "nobody knows it any more");
+}
+
+/// Its reason may quote what was edited, and its author is somebody too.
+#[test]
+fn what_was_decided_of_a_customer_that_is_gone_is_forgotten_with_it() {
+    let till = till(30);
+    decide(&till);
+    till.sandbox.delete(1);
+    till.engine().pull(Extent::Full).unwrap();
+    let decisions = rows(&till, "decision");
+    assert_eq!(
+        (decisions, till.store().forget(1).unwrap()),
+        (1, 3),
+        "the edit, the conflict, and the decision"
+    );
+    assert_eq!(rows(&till, "decision"), 0);
 }
 
 #[test]
@@ -424,6 +482,118 @@ fn a_line_added_to_a_long_note_at_every_sale_costs_a_line() {
         .unwrap();
     assert!(bytes < 20 * 500, "{bytes} bytes of twenty lines that were added to {}", note.len());
     assert!(value.starts_with("\"…") && value.ends_with("\\n\""), "{value}");
+}
+
+/// Each is taken back only while nothing came after it: of the others stays what both sides did.
+#[test]
+fn a_line_that_both_sides_add_again_and_again_costs_a_line() {
+    let till = till(1);
+    let note = |ours: usize, theirs: usize| {
+        let lines = |who: &str, count: usize| (0..count).map(|n| format!("{who} {n}\n")).collect::<String>();
+        lines("ours", ours) + &"a line of a customer's note\n".repeat(400) + &lines("theirs", theirs)
+    };
+    till.office(1, json!({ "notes": note(0, 0) }));
+    till.engine().sync().unwrap();
+    for n in 1..=20 {
+        till.set(1, "notes", &note(n, n - 1));
+        till.office(1, json!({ "notes": note(n - 1, n) }));
+        till.engine().sync().unwrap();
+    }
+    assert_eq!(till.remote_value(1, "notes"), json!(note(20, 20)).to_string());
+    assert_eq!(rows(&till, "conflict"), 20);
+    let bytes: usize = till
+        .store()
+        .connection()
+        .query_row(
+            "SELECT sum(length(base) + length(local) + length(remote) + length(result)) FROM conflict",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert!(
+        bytes < 5 * note(20, 20).len() + 20 * 2_500,
+        "{bytes} bytes of twenty merges of {}",
+        note(20, 20).len()
+    );
+    assert_eq!(till.store().undo(1, None).unwrap_err().code(), "usage", "both have edited since");
+}
+
+/// A till that is offline for days, and adds a line at every sale to a note of 40 kB.
+#[test]
+fn a_line_added_again_and_again_while_nothing_goes_up_costs_a_line() {
+    const SALES: usize = 400;
+    let till = till(1);
+    let offline = Till { api_url: "http://127.0.0.1:1".to_owned(), ..till.clone() };
+    let mut note = "a line of a customer's note\n".repeat(1_400);
+    let mut store = till.store();
+    let file = store.connection();
+    for sale in 0..SALES {
+        note += &format!("sale {sale}\n");
+        assert_eq!(file.execute("UPDATE customer SET notes = ?1 WHERE id = 1", [&note]), Ok(1));
+        if sale % 20 == 0 {
+            assert!(offline.engine().sync().unwrap_err().is_offline());
+        }
+    }
+    let bytes: u64 = file
+        .query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert!(bytes < 6 << 20, "{bytes} bytes of {SALES} lines that were added to {}", note.len());
+    assert_eq!(rows(&till, "journal"), SALES as i64, "each is there");
+    let since: i64 = file
+        .query_row("SELECT min(seq) FROM journal WHERE settled_at IS NULL", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(since, 1, "and since when it waits");
+    // Whoever takes back the last line takes back that one.
+    store.discard_row(EditSeq(SALES as i64), None).unwrap();
+    let before = note.replace(&format!("sale {}\n", SALES - 1), "");
+    assert_eq!(till.local(1, "notes"), serde_json::to_string(&before).unwrap());
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(1, "notes"), serde_json::to_string(&before).unwrap());
+    assert_eq!(till.outcomes(1, "notes")[SALES - 3..], ["superseded", "uploaded", "discarded"]);
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
+}
+
+/// Somebody whom the till edits all day: of what waits the first and the newest stay, and no transaction has thousands of rows.
+#[test]
+fn a_walk_in_customer_who_is_edited_all_day_goes_up_in_small_parts() {
+    let till = till(2);
+    let mut store = till.store();
+    let edits = store.connection().transaction().unwrap();
+    for n in 0..3_000 {
+        let edit = format!("UPDATE customer SET {} = 'no. {n}' WHERE id = 1", ["phone", "company"][n % 2]);
+        assert_eq!(edits.execute(&edit, []), Ok(1));
+    }
+    edits.commit().unwrap();
+    till.adjust(1, "1.50");
+    let mut engine = till.store();
+    let (most, so_far) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (written, longest, ended) = (so_far.clone(), most, so_far);
+    engine
+        .connection()
+        .update_hook(Some(move |_, _: &str, table: &str, _| {
+            _ = written.fetch_add(u64::from(table == "journal"), Ordering::Relaxed)
+        }))
+        .unwrap();
+    let noted = longest.clone();
+    engine
+        .connection()
+        .commit_hook(Some(move || {
+            noted.fetch_max(ended.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+            false
+        }))
+        .unwrap();
+    let report = SyncEngine::new(engine, till.remote(), till.options.clone()).sync().unwrap();
+    assert_eq!((report.uploaded_customers, report.uploaded_fields), (1, 3));
+    assert_eq!(till.remote_value(1, "phone"), "\"no. 2998\"");
+    let outcomes = till.outcomes(1, "phone");
+    assert!(outcomes[..1_499].iter().all(|outcome| outcome == "superseded") && outcomes[1_499] == "uploaded");
+    assert!(
+        longest.load(Ordering::Relaxed) < 1_000,
+        "{} rows in one transaction",
+        longest.load(Ordering::Relaxed)
+    );
 }
 
 // ---- an app's screens ----------------------------------------------------------------------------------------------

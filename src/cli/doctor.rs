@@ -127,7 +127,7 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     if let Err(error) = store.bring_back_missing() {
         checks.push(Check::bad("customers", Exit::Database, error.to_string()));
     }
-    checks.push(triggers(&store));
+    checks.push(triggers(&mut store));
     checks.push(held_up(&store));
     checks.push(history(&store));
     checks.extend(held_alone(&store));
@@ -230,15 +230,21 @@ fn some_of(all: impl ExactSizeIterator<Item = String>, between: &str) -> String 
     if more == 0 { some } else { format!("{some}{between}and {more} more") }
 }
 
-/// Opening has made them again.
-fn triggers(store: &Store) -> Check {
+/// Opening has made them again. What was edited past them is journaled here.
+fn triggers(store: &mut Store) -> Check {
+    let found = match store.find_unjournaled() {
+        Ok(found) => found,
+        // Of what is built otherwise than it should be, another line tells.
+        Err(error) if error.code() == "misshapen" => 0,
+        Err(error) => return Check::bad("triggers", Exit::Database, error.to_string()),
+    };
     let unjournaled = match store.unjournaled() {
         Ok(unjournaled) => unjournaled,
         Err(error) => return Check::bad("triggers", Exit::Database, error.to_string()),
     };
     if !unjournaled.is_empty() {
         let advice = format!(
-            "{} made while they were missing is not sent, because the store would not take it; {}: edit it to a valid value",
+            "{} made while they were missing or switched off is not sent, because the store would not take it; {}: edit it to a valid value",
             render::count(unjournaled.len() as u64, "edit"),
             some_of(unjournaled.iter().map(|one| one.problem.clone()), "; ")
         );
@@ -250,6 +256,14 @@ fn triggers(store: &Store) -> Check {
                 "they are all there; {} that somebody had deleted past them are there again, with what waited of them: find out \
                  which program writes UPDATE OR REPLACE, REPLACE INTO a table whose triggers edit customers, or switches triggers off",
                 render::count(store.brought_back() as u64, "customer")
+            );
+            Check::bad("triggers", Exit::Attention, advice)
+        }
+        None if found > 0 => {
+            let advice = format!(
+                "they are all there, and {} were made without them and are journaled now: look at them with diff, and find out which \
+                 program switches off triggers for its connection, or writes with the engine's mark",
+                render::count(found as u64, "edit")
             );
             Check::bad("triggers", Exit::Attention, advice)
         }

@@ -133,9 +133,17 @@ fn not_an_edit(word: &str) -> Failed {
 fn standard_input() -> Result<String, Failed> {
     let mut text = String::new();
     match std::io::stdin().lock().read_to_string(&mut text) {
+        Ok(_) if is_too_large(&text) => {
+            Err(Failed::usage("standard input: there is no memory for so much (ulimit -v)".to_owned()))
+        }
         Ok(_) => Ok(text),
         Err(e) => Err(Failed::usage(format!("standard input: {e}"))),
     }
+}
+
+/// Whether so much memory cannot be had as it takes to make edits of a text, which ends a process otherwise.
+fn is_too_large(text: &str) -> bool {
+    Vec::<u8>::new().try_reserve_exact(text.len().saturating_mul(8)).is_err()
 }
 
 // ---- JSON Lines --------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ pub use address::{is_store_hash, store_address};
 pub use answer::{Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_put};
 pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record, unshown_on_record};
 pub use bases::{BaseTime, Bases};
-pub use brief::in_brief;
+pub use brief::{in_brief, sides_in_brief};
 pub use decide::{CannotDecide, Discarded, Keep, PastDecision, discard, resolve, retry, undo};
 pub use diff::{Diff, diff, give_up_untold};
 pub use dirty::{Change, Dirty, Op, OpenConflict};

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, named_params, params};
+use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::beneath::{Beneath, News};
 use super::log::WIPE_DUE;
 use super::row::RawCell;
 use super::{Failed, attempt, dirty, row, search, state};
 use crate::clock::stamp;
-use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Record};
+use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Record, Subject};
 use crate::flow::{
     ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Op, Outcome, Policies, Settlement, SnapshotPlan,
-    Verdict, in_brief, notices,
+    Verdict, in_brief, notices, sides_in_brief,
 };
 
 /// Carries out a plan that brings no news of the store.
@@ -81,7 +81,7 @@ pub(super) fn carry_out(
         let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field == FieldId::NEW_PASSWORD);
         op.map(|op| wipe_password(transaction, op.seq, now)).transpose()?;
         let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field.is_unbounded());
-        op.map(|op| shorten(transaction, op)).transpose()?;
+        op.map(|op| shorten(transaction, op.seq, op.field)).transpose()?;
     }
     for settlement in plan.revived.iter().flat_map(|revived| &revived.settle) {
         match settle(transaction, settlement, now) {
@@ -292,20 +292,53 @@ fn write_conflict(
             .prepare_cached("UPDATE conflict SET resolution = :resolution, resolved_at = :now WHERE id = :id")?
             .execute(named_params! { ":id": id, ":resolution": resolution, ":now": stamp(now) })?,
     };
-    is_written(written)
+    is_written(written)?;
+    match conflict {
+        ConflictPlan::Record { subject, .. } => shorten_decided(transaction, id, subject),
+        _ => Ok(()),
+    }
+}
+
+/// A conflict was inserted: nobody takes back what was decided before it of the same text, and of its sides stays what is other.
+fn shorten_decided(transaction: &Connection, id: CustomerId, subject: &Subject) -> Result<(), Failed> {
+    let Subject::Field(field) = subject else { return Ok(()) };
+    if !field.is_unbounded() {
+        return Ok(());
+    }
+    let before = transaction
+        .prepare_cached(
+            "SELECT id, base, local, remote, result
+             FROM conflict INDEXED BY conflict_decided
+             WHERE customer_id = ?1 AND resolution IS NOT NULL AND field = ?2
+               AND id < last_insert_rowid()
+             ORDER BY id DESC
+             LIMIT 1",
+        )?
+        .query_row(params![id.0, field.name()], |row| {
+            let sides =
+                (1..5).map(|place| row.get(place)).collect::<rusqlite::Result<Vec<Option<String>>>>()?;
+            Ok((row.get::<_, i64>(0)?, sides))
+        })
+        .optional()?;
+    let brief = before.and_then(|(before, sides)| Some((before, sides_in_brief(field.kind(), &sides)?)));
+    let Some((before, sides)) = brief else { return Ok(()) };
+    let shortened = transaction
+        .prepare_cached("UPDATE conflict SET base = ?2, local = ?3, remote = ?4, result = ?5 WHERE id = ?1")?
+        .execute(params![before, sides[0], sides[1], sides[2], sides[3]])?;
+    is_written(shortened)
 }
 
 /// Of a long value, what is history is kept in brief.
-fn shorten(transaction: &Connection, op: &Op) -> Result<(), Failed> {
+pub(super) fn shorten(transaction: &Connection, seq: EditSeq, field: FieldId) -> Result<(), Failed> {
     let (value, was): (String, String) = transaction
         .prepare_cached("SELECT value, was FROM journal WHERE seq = ?1")?
-        .query_row([op.seq.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if let Some((value, was)) = in_brief(op.field.kind(), &value, &was) {
+        .query_row([seq.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if let Some((value, was)) = in_brief(field.kind(), &value, &was) {
         let shortened = transaction
             .prepare_cached(
                 "UPDATE journal SET value = ?2, was = ?3, engine_mark = NOT engine_mark WHERE seq = ?1",
             )?
-            .execute(params![op.seq.0, value, was])?;
+            .execute(params![seq.0, value, was])?;
         is_written(shortened)?;
     }
     Ok(())

@@ -22,8 +22,8 @@ const ASKED_AFTER: TimeDelta = TimeDelta::seconds(5);
 impl Store {
     /// Customers of whom the store said yes to something that no reading has told since.
     pub(crate) fn unshown(&self, now: DateTime<Utc>) -> Result<Vec<CustomerId>> {
-        self.engine_read(|transaction| {
-            let mut statement = transaction.prepare_cached(
+        self.read_at_once(|connection| {
+            let mut statement = connection.prepare_cached(
                 "SELECT DISTINCT customer_id
                  FROM attempt
                  WHERE is_accepted = 1 AND applied_by > ?1 AND applied_by < ?2",

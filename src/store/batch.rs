@@ -78,8 +78,8 @@ impl Store {
 
     /// What an earlier sync left on its way.
     pub(crate) fn in_doubt(&self) -> Result<InDoubt> {
-        self.engine_read(|transaction| {
-            let mut statement = transaction.prepare_cached(
+        self.read_at_once(|connection| {
+            let mut statement = connection.prepare_cached(
                 "SELECT i.customer_id, b.sent_at
                  FROM batch AS b
                  JOIN batch_item AS i ON i.batch_id = b.id

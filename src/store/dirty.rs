@@ -58,8 +58,8 @@ impl Store {
     /// Whether any edit waits for a sync.
     pub(crate) fn has_pending(&self) -> Result<bool> {
         let pending = "SELECT EXISTS (SELECT 1 FROM journal WHERE settled_at IS NULL AND outcome IS NULL)";
-        self.engine_read(|transaction| {
-            Ok(transaction.prepare_cached(pending)?.query_row([], |row| row.get(0))?)
+        self.read_at_once(|connection| {
+            Ok(connection.prepare_cached(pending)?.query_row([], |row| row.get(0))?)
         })
     }
 
@@ -188,7 +188,10 @@ pub(super) fn load_row(connection: &Connection, id: CustomerId) -> rusqlite::Res
 pub(super) fn load_snapshot(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Record>> {
     connection
         .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
-        .query_row([id.0], |row| Ok(Record::new(row.get::<_, String>(0)?)))
+        .query_row([id.0], |row| {
+            row::refuse_too_large(row)?;
+            Ok(Record::new(row.get::<_, String>(0)?))
+        })
         .optional()
 }
 
@@ -198,7 +201,10 @@ fn load_base(connection: &Connection, id: CustomerId) -> rusqlite::Result<(Optio
         .prepare_cached(
             "SELECT (SELECT body FROM snapshot WHERE id = ?1), EXISTS (SELECT 1 FROM attempt WHERE customer_id = ?1)",
         )?
-        .query_row([id.0], |row| Ok((row.get::<_, Option<String>>(0)?.map(Record::new), row.get(1)?)))
+        .query_row([id.0], |row| {
+            row::refuse_too_large(row)?;
+            Ok((row.get::<_, Option<String>>(0)?.map(Record::new), row.get(1)?))
+        })
 }
 
 /// Sorted here: with `ORDER BY` beside a partial index, SQLite parses the statement anew for every customer.
@@ -268,9 +274,10 @@ pub(super) fn load_open(connection: &Connection, id: CustomerId) -> rusqlite::Re
 
 /// What an edit had set.
 pub(super) fn load_value(connection: &Connection, op: &Op) -> rusqlite::Result<Value> {
-    connection
-        .prepare_cached("SELECT value FROM journal WHERE seq = ?1")?
-        .query_row([op.seq.0], |row| Ok(Value::from_json(op.field.kind(), &row.get::<_, String>(0)?)))
+    connection.prepare_cached("SELECT value FROM journal WHERE seq = ?1")?.query_row([op.seq.0], |row| {
+        row::refuse_too_large(row)?;
+        Ok(Value::from_json(op.field.kind(), &row.get::<_, String>(0)?))
+    })
 }
 
 fn load_password(connection: &Connection, seq: EditSeq) -> rusqlite::Result<Option<SecretString>> {

@@ -5,8 +5,9 @@ use rust_decimal::Decimal;
 
 use super::steps::Bound;
 use super::{Receipt, Store, row, schema};
-use crate::customer::{CustomerId, Edit, EditError, EditSeq, FieldId, parse_argument};
+use crate::customer::{CustomerId, Edit, EditError, EditSeq, FieldId, Value, parse_argument};
 use crate::error::{Error, Failure, Result};
+use crate::memory;
 
 /// Edits of one customer, journaled together by [`EditBuilder::commit`], or not at all.
 #[derive(Debug)]
@@ -84,6 +85,13 @@ impl Store {
         bound: &Bound,
     ) -> Result<Receipt> {
         let path = self.path.clone();
+        let bytes = |edit: &Edit| match edit {
+            Edit::Set(_, Value::Text(text)) => text.len(),
+            _ => 0,
+        };
+        if !memory::is_there_for(edits.iter().flat_map(|(_, edits)| edits).map(bytes).sum()) {
+            return Err(Failure::NoMemory(path).into());
+        }
         let failed = |e| Error::sqlite(&path, e);
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;

@@ -1,5 +1,5 @@
 //! Customers of whom something of the app's refuses what came from the store: a trigger that raises, or calls a function that
-//! this SQLite lacks; a unique index.
+//! this SQLite lacks; a unique index; a foreign key, also one that SQLite would look at no sooner than at the commit.
 //!
 //! It holds up that customer and nobody else. Where the file has such triggers or indexes on our tables (else it costs
 //! nothing), what the engine writes of a customer stands in a savepoint of its own. What is refused is taken back whole, so that
@@ -20,6 +20,7 @@ use super::steps::{Steps, UNENDING, went_too_far};
 use super::{Failed, Store, life, schema, sound};
 use crate::clock::stamp;
 use crate::customer::CustomerId;
+use crate::descriptors::has_broken_references;
 use crate::error::Result;
 
 /// Customers that are read again in one sync: ten calls.
@@ -37,7 +38,7 @@ pub struct HeldUp {
     pub since: DateTime<Utc>,
     /// SQLite's words, or those of the trigger.
     pub error: String,
-    /// The trigger or the index, where it can be told.
+    /// The trigger, the index or the table, where it can be told.
     pub cause: Option<String>,
 }
 
@@ -66,8 +67,8 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn held_up(&self) -> Result<Vec<HeldUp>> {
-        self.engine_read(|transaction| {
-            let mut statement = transaction.prepare_cached(
+        self.read_at_once(|connection| {
+            let mut statement = connection.prepare_cached(
                 "SELECT customer_id, since, error, cause FROM held_up ORDER BY since, customer_id",
             )?;
             let all = statement.query_map([], |row| {
@@ -84,10 +85,10 @@ impl Store {
 
     /// Those that a sync reads again.
     pub(crate) fn held_up_again(&self) -> Result<Vec<CustomerId>> {
-        self.engine_read(|transaction| {
+        self.read_at_once(|connection| {
             // Whoever is tried waits longest for the next turn.
             let again = "SELECT customer_id FROM held_up ORDER BY random() LIMIT ?1";
-            let mut statement = transaction.prepare_cached(again)?;
+            let mut statement = connection.prepare_cached(again)?;
             let ids = statement.query_map([AGAIN_AT_ONCE], |row| Ok(CustomerId(row.get(0)?)))?;
             Ok(ids.collect::<rusqlite::Result<_>>()?)
         })
@@ -171,6 +172,10 @@ impl Apart {
         self.part(connection, id, now, Part::Outcomes, work)
     }
 
+    fn has_gone_too_far(&self) -> bool {
+        self.steps.as_ref().is_some_and(Steps::have_ended_it)
+    }
+
     fn part<T>(
         &self,
         connection: &Connection,
@@ -188,13 +193,15 @@ impl Apart {
         self.steps.iter().for_each(Steps::anew);
         connection.prepare_cached("SAVEPOINT apart")?.execute([])?;
         let words = match work() {
+            // Else the commit would find it, and end what was written of everybody.
+            Ok(_) if has_broken_references(connection) => REFERRED.to_owned(),
             Ok(done) => {
                 connection.prepare_cached("RELEASE apart")?.execute([])?;
                 return Ok(Some(done));
             }
             Err(Failed::Ignored) => IGNORED.to_owned(),
             Err(Failed::Restless) => RESTLESS.to_owned(),
-            Err(Failed::Sql(error)) if went_too_far(&error) => UNENDING.to_owned(),
+            Err(Failed::Sql(error)) if went_too_far(&error) && self.has_gone_too_far() => UNENDING.to_owned(),
             Err(Failed::Sql(error)) if is_refusal(&error) => words(&error),
             Err(error) => return Err(error),
         };
@@ -213,6 +220,9 @@ impl Apart {
 }
 
 const IGNORED: &str = "a trigger ignored what came from the store";
+/// In the place of SQLite's words, which do not say what to do.
+const REFERRED: &str = "FOREIGN KEY constraint failed: what a row of the app's refers to is not there, or goes; where that is a customer, declare it \
+                        REFERENCES customer (id) ON DELETE SET NULL, or CASCADE";
 /// The same of what was to be removed.
 pub(super) const KEPT: &str = "a trigger ignored that it was to go";
 pub(super) const RESTLESS: &str = "a trigger edits anew whatever is written because of its edits";
@@ -235,17 +245,20 @@ pub(super) fn ids(connection: &Connection) -> rusqlite::Result<Vec<CustomerId>> 
     statement.query_map([], |row| Ok(CustomerId(row.get(0)?)))?.collect()
 }
 
-/// Not the file, the disk or another program: the statement itself was refused. A foreign key is told by its own error.
+/// Not the file, the disk or another program: the statement itself was refused.
 pub(super) fn is_refusal(error: &SqlError) -> bool {
     use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch, Unknown};
-    let is_reference = error
-        .sqlite_error()
-        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY);
-    !is_reference && matches!(sound::code(error), Some(ConstraintViolation | TooBig | TypeMismatch | Unknown))
+    matches!(sound::code(error), Some(ConstraintViolation | TooBig | TypeMismatch | Unknown))
+}
+
+fn is_reference(error: &SqlError) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    code == Some(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY)
 }
 
 pub(super) fn words(error: &SqlError) -> String {
     match error {
+        error if is_reference(error) => REFERRED.to_owned(),
         SqlError::SqliteFailure(_, Some(words)) => words.clone(),
         SqlError::SqlInputError { msg, .. } => msg.clone(),
         error => error.to_string(),
@@ -289,14 +302,24 @@ fn note(connection: &Connection, id: CustomerId, words: &str, now: DateTime<Utc>
     Ok(())
 }
 
-/// The trigger or the index that said these words, where it can be told.
+/// The trigger, the index or the table that said these words, where it can be told.
 pub(super) fn cause(connection: &Connection, words: &str) -> rusqlite::Result<Option<String>> {
     if words == UNENDING {
         return unending(connection);
     }
+    if words == REFERRED {
+        let on_ours = schema::foreign(connection)?.into_iter().filter(|(_, sql)| is_trigger(sql));
+        let all = schema::referring(connection)?.into_iter().chain(on_ours.map(|(name, _)| name));
+        let all = all.collect::<Vec<_>>().join(", ");
+        return Ok((!all.is_empty()).then_some(all));
+    }
     // One on a table that refers to ours, or that one of ours leads to, is as good.
     let all = schema::foreign(connection)?.into_iter().chain(schema::foreign_triggers(connection)?);
     Ok(all.filter(|(name, sql)| is_cause(words, name, sql)).map(|(name, _)| name).next())
+}
+
+fn is_trigger(sql: &str) -> bool {
+    sql.trim_start().to_uppercase().split_whitespace().take(3).any(|word| word == "TRIGGER")
 }
 
 /// Whether these words come from this trigger or index, as far as they tell.

@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, Row as SqlRow, named_params};
 
+use super::row::refuse_too_large;
 use super::{DecisionRow, JournalRow, Store};
 use crate::customer::{CustomerId, EditSeq};
 use crate::error::Result;
@@ -116,6 +117,7 @@ fn rows(
 }
 
 fn journal_row(row: &SqlRow<'_>) -> rusqlite::Result<JournalRow> {
+    refuse_too_large(row)?;
     Ok(JournalRow {
         seq: EditSeq(row.get(0)?),
         customer_id: CustomerId(row.get(1)?),

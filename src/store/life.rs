@@ -136,7 +136,7 @@ impl Store {
     /// Each payment and each password that was waiting then is refused for itself, as the store refuses one; what something of the app's
     /// refused last time too. A customer of whom that is not let be is not sent until it is.
     fn hold_what_is_due(&mut self, now: DateTime<Utc>) -> Result<Vec<Notice>> {
-        let ids = self.engine_read(|transaction| Ok(to_hold(transaction)?))?;
+        let ids = self.read_at_once(|connection| Ok(to_hold(connection)?))?;
         let held = self.in_small_parts(&ids, |transaction, apart, id, notices: &mut Vec<Notice>| {
             let hold = || hold_edits_of(transaction, id, now);
             notices.extend(apart.outcomes(transaction, id, now, hold)?.into_iter().flatten());

@@ -5,15 +5,19 @@
 //! snapshot, and on top of that what the journal has that is not settled. A difference becomes an edit of its own, by the
 //! triggers themselves, as if it were made now: whatever waited there goes on beneath it. A customer that was deleted comes back.
 //! This walks through all customers, and so is done then only; a note in the file keeps it due until it is done.
+//!
+//! An app may also have switched off triggers for its own connection, which leaves no sign. So `doctor` compares at any time,
+//! without the right to write, and journals what it finds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::{Failed, Store, aside, dirty, edit, pull, row, schema, search, state};
-use crate::customer::{CustomerId, FieldId, Row, Value};
+use crate::customer::{CustomerId, FieldId, Record, Row, Value};
 use crate::error::{Failure, Result};
 use crate::flow::{Change, Dirty, balance_by_journal};
 
@@ -25,6 +29,8 @@ const REFUSED: &str = "edits_refused";
 const LABEL: &str = "found without an entry in the journal";
 /// Customers that are looked at in one transaction.
 const CHUNK: i64 = 250;
+/// The same where nobody is kept from writing.
+const AT_A_LOOK: i64 = 2_000;
 
 impl Store {
     /// How many edits were found in no entry of the journal when the triggers of this file were missing and made again;
@@ -77,6 +83,32 @@ impl Store {
             }
             Ok(still)
         })
+    }
+
+    /// Holds all working copies against their snapshots and what is journaled, and journals what it finds, as opening does
+    /// where the triggers of the file were missing: an app may have switched them off (`SQLITE_DBCONFIG_ENABLE_TRIGGER`). Returns
+    /// how many edits that were; what the store would not take is told by [`Store::unjournaled`]. It walks through all customers, and keeps nobody from
+    /// writing meanwhile.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn find_unjournaled(&mut self) -> Result<usize> {
+        self.refuse_misshapen()?;
+        let (mut found, mut after, known) = (0, i64::MIN, self.unjournaled()?);
+        let (lost, mut refused) = (BTreeSet::new(), known.clone());
+        while let Some((other, last)) =
+            self.engine_read(|transaction| other_than_journaled(transaction, after))?
+        {
+            let parts = self.in_small_parts(&other, |transaction, _, id, edits: &mut usize| {
+                *edits += mend_one(transaction, id, &lost, &mut refused)?;
+                Ok(())
+            })?;
+            (found, after) = (found + parts.into_iter().sum::<usize>(), last);
+        }
+        if refused != known {
+            self.set_state(REFUSED, Some(&serde_json::to_string(&refused).unwrap_or_default()))?;
+        }
+        Ok(found)
     }
 
     /// Journals what was edited while our triggers were not there.
@@ -218,27 +250,71 @@ fn mend_some(
     let ids: Vec<i64> = ids.collect::<rusqlite::Result<_>>()?;
     let mut found = 0;
     for id in &ids {
-        let Some(dirty) = dirty::load(connection, CustomerId(*id))? else { continue };
-        for (field, expected) in untold(connection, &dirty)? {
-            if lost.contains(&field) {
-                search::note_rows(connection, [dirty.id])?;
-                row::overwrite(connection, dirty.id, &[(field, row::cell(&expected))])?;
-                continue;
-            }
-            match journal(connection, &dirty, field, &expected)? {
-                None => found += 1,
-                Some(problem) => {
-                    refused.retain(|one| (one.customer_id, one.field.as_str()) != (dirty.id, field.name()));
-                    refused.push(Unjournaled {
-                        customer_id: dirty.id,
-                        field: field.name().to_owned(),
-                        problem,
-                    });
-                }
+        found += mend_one(connection, CustomerId(*id), lost, refused)?;
+    }
+    Ok(ids.last().map(|last| (found, *last)))
+}
+
+/// Returns how many edits it found.
+fn mend_one(
+    connection: &Connection,
+    id: CustomerId,
+    lost: &BTreeSet<FieldId>,
+    refused: &mut Vec<Unjournaled>,
+) -> Result<usize, Failed> {
+    let Some(dirty) = dirty::load(connection, id)? else { return Ok(0) };
+    let mut found = 0;
+    for (field, expected) in untold(connection, &dirty)? {
+        if lost.contains(&field) {
+            search::note_rows(connection, [id])?;
+            row::overwrite(connection, id, &[(field, row::cell(&expected))])?;
+            continue;
+        }
+        match journal(connection, &dirty, field, &expected)? {
+            None => found += 1,
+            Some(problem) => {
+                refused.retain(|one| (one.customer_id, one.field.as_str()) != (id, field.name()));
+                refused.push(Unjournaled { customer_id: id, field: field.name().to_owned(), problem });
             }
         }
     }
-    Ok(ids.last().map(|last| (found, *last)))
+    Ok(found)
+}
+
+/// Those of the next customers that are other than the journal makes of their snapshots, and the last that was looked at; none:
+/// there are no more. One statement reads them; what was edited of one is read only where it is other than its snapshot.
+fn other_than_journaled(
+    connection: &Connection,
+    after: i64,
+) -> Result<Option<(Vec<CustomerId>, i64)>, Failed> {
+    static ALL: LazyLock<String> = LazyLock::new(|| {
+        let columns =
+            FieldId::columns().map(|field| format!("customer.{field}")).collect::<Vec<_>>().join(", ");
+        format!(
+            "SELECT customer.id, {columns}, snapshot.body
+             FROM customer LEFT JOIN snapshot ON snapshot.id = customer.id
+             WHERE customer.id > ?1 ORDER BY customer.id LIMIT ?2"
+        )
+    });
+    let mut statement = connection.prepare_cached(&ALL)?;
+    let mut rows = statement.query(params![after, AT_A_LOOK])?;
+    let (mut other, mut last) = (Vec::new(), None);
+    while let Some(found) = rows.next()? {
+        let local = row::read(found)?;
+        last = Some(local.id().0);
+        let body: Option<String> = found.get(FieldId::columns().count() + 1)?;
+        let Some(base) = body.map(Record::new) else { continue };
+        let attributes = base.attributes()?;
+        let theirs = Row::of(local.id(), &attributes);
+        let is_other = |field: FieldId| attributes.tells(field) && local.get(field) != theirs.get(field);
+        if FieldId::columns().any(is_other)
+            && let Some(dirty) = dirty::load(connection, local.id())?
+            && !untold(connection, &dirty)?.is_empty()
+        {
+            other.push(local.id());
+        }
+    }
+    Ok(last.map(|last| (other, last)))
 }
 
 /// Attributes that are not what the journal makes of the snapshot, and what that would be.

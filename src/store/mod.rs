@@ -13,6 +13,7 @@
 //! | `search` | customers by words, as one types |
 //! | `floor` | below what a payment may not take a balance |
 //! | `prune` | what settled long ago goes, and what is personal of customers that are gone |
+//! | `often` | what is edited over and over, and waits |
 //! | `mend` | edits that were made while our triggers were not there |
 //! | `backup`, `restore` | a copy of the file while it is in use; one that is put back |
 //! | `leaf`, `salvage` | a page read without SQLite; edits in the log of a file that is no more |
@@ -53,6 +54,7 @@ mod life;
 mod lock;
 mod log;
 mod mend;
+mod often;
 mod open;
 mod pages;
 mod place;
@@ -268,6 +270,7 @@ impl Store {
     fn naming_triggers(&self, error: Error) -> Error {
         let path = self.path.clone();
         let named = match (error.is_unending(), error.is_ignored()) {
+            (true, _) if !self.steps.have_ended_it() => Some(Failure::NoMemory(path)),
             (true, _) => held_up::unending(&self.connection)
                 .ok()
                 .flatten()
@@ -301,6 +304,11 @@ impl Store {
     fn waits_for_disk(&self, yes: bool) -> Result<()> {
         let level = if yes { "FULL" } else { "NORMAL" };
         self.connection.pragma_update(None, "synchronous", level).map_err(|e| self.error(e))
+    }
+
+    /// One statement that reads: what it sees belongs together without a transaction around it, which would be two statements more.
+    fn read_at_once<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Failed>) -> Result<T> {
+        read(&self.connection).map_err(|failed| failed.at(&self.path))
     }
 
     /// One reading transaction: what it sees belongs together.

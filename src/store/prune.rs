@@ -1,7 +1,7 @@
 //! The file does not grow for ever: what settled long ago goes, and what is personal of a customer that is gone.
 //!
 //! How old a row is, its own time does not prove: the till's clock may have been years off when it settled, or be so now. So a sync
-//! notes now and then which row is the newest, by the store's clock, and removes only what was there by then: see
+//! notes now and then which rows are the newest, by the store's clock, and removes only what was there by then: see
 //! [`Store::there_before`].
 //!
 //! A sync removes a little of what is past its retention, in small parts between which others write; `prune` removes all of it. What
@@ -42,11 +42,19 @@ const OLD_EDITS: &str = "SELECT seq FROM journal INDEXED BY journal_settled_at
 const OLD_CONFLICTS: &str = "SELECT id FROM conflict INDEXED BY conflict_resolved_at
      WHERE resolved_at < ?1 AND coalesce(seq, 0) <= ?3 LIMIT ?2 OFFSET ?4";
 const OLD_DECISIONS: &str = "SELECT id FROM decision INDEXED BY decision_decided_at
-     WHERE decided_at < ?1 LIMIT ?2 OFFSET ?3";
+     WHERE decided_at < ?1 AND id <= ?3 LIMIT ?2 OFFSET ?4";
 const EDITS_OF: &str = "SELECT seq FROM journal INDEXED BY journal_settled
      WHERE customer_id = ?1 AND settled_at IS NOT NULL LIMIT ?2 OFFSET ?3";
 const CONFLICTS_OF: &str = "SELECT id FROM conflict INDEXED BY conflict_decided
      WHERE customer_id = ?1 AND resolution IS NOT NULL LIMIT ?2 OFFSET ?3";
+/// Decisions by SQL, of whatever waited of a customer.
+const DECISIONS_OF: &str = "SELECT id FROM decision
+     WHERE CASE WHEN NOT json_valid(seen) THEN 0
+                WHEN json_extract(seen, '$[0]') = 'conflict' THEN json_extract(seen, '$[1]') IN (
+                    SELECT id FROM conflict INDEXED BY conflict_decided WHERE customer_id = ?1 AND resolution IS NOT NULL)
+                ELSE json_extract(seen, '$[1]') IN (
+                    SELECT seq FROM journal INDEXED BY journal_settled WHERE customer_id = ?1 AND settled_at IS NOT NULL)
+           END";
 
 const ROW_OF: &str = "SELECT 1 FROM customer WHERE id = ?1";
 
@@ -58,6 +66,17 @@ pub struct Kept {
     /// The trigger, where it can be told.
     pub cause: Option<String>,
 }
+
+/// The newest rows at some moment: those behind them came later, whatever their own time says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Newest {
+    edit: EditSeq,
+    /// Of `decision`, whose rows are counted by themselves.
+    decision: i64,
+}
+
+/// Whatever is there.
+const ALL: Newest = Newest { edit: EditSeq(i64::MAX), decision: i64::MAX };
 
 /// How far a removal has come.
 #[derive(Default)]
@@ -86,7 +105,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written; when something of the app's keeps rows: all others are removed.
     pub fn prune(&mut self, before: DateTime<Utc>) -> Result<u64> {
-        let pruned = self.prune_some(before, EditSeq(i64::MAX), usize::MAX)?;
+        let pruned = self.prune_some(before, ALL, usize::MAX)?;
         self.unless_kept(pruned)
     }
 
@@ -113,31 +132,45 @@ impl Store {
         self.set_state(KEPT, json.as_deref())
     }
 
-    /// The newest row that was there so long ago, by the store's clock, which says that it is `now`; none: that is not known yet.
+    /// The newest rows that were there so long ago, by the store's clock, which says that it is `now`; none: that is not known yet.
     pub(crate) fn there_before(
         &mut self,
         now: DateTime<Utc>,
         retention: TimeDelta,
-    ) -> Result<Option<EditSeq>> {
-        let noted: Option<Vec<(DateTime<Utc>, EditSeq)>> =
+    ) -> Result<Option<Newest>> {
+        let noted: Option<Vec<(DateTime<Utc>, Newest)>> =
             self.state(NEWEST_ROWS)?.and_then(|json| serde_json::from_str(&json).ok());
-        let mut noted = noted.unwrap_or_default();
-        let is_due = noted.last().is_none_or(|(at, _)| now - *at >= retention / NOTES);
+        let (mut noted, newest) = (noted.unwrap_or_default(), self.newest_rows()?);
+        // Where all decisions are gone, their ids begin anew.
+        let is_anew = noted.last().is_some_and(|(_, noted)| newest.decision < noted.decision);
+        if is_anew {
+            noted.iter_mut().for_each(|(_, noted)| noted.decision = 0);
+        }
+        let is_due = is_anew || noted.last().is_none_or(|(at, _)| now - *at >= retention / NOTES);
         let old = noted.iter().rposition(|(at, _)| now - *at >= retention);
         let there = old.map(|place| noted[place].1);
         if is_due {
             noted.drain(..old.unwrap_or(0));
-            noted.push((now, self.newest_edit()?));
+            noted.push((now, newest));
             self.note_facts(&[(NEWEST_ROWS, serde_json::to_string(&noted).unwrap_or_default())])?;
         }
         Ok(there)
     }
 
-    /// The same of the rows up to one, in at most so many parts: a sync goes on with it next time.
+    fn newest_rows(&self) -> Result<Newest> {
+        let edit = self.newest_edit()?;
+        self.read_at_once(|connection| {
+            let newest = "SELECT coalesce(max(id), 0) FROM decision";
+            let decision = connection.prepare_cached(newest)?.query_row([], |row| row.get(0))?;
+            Ok(Newest { edit, decision })
+        })
+    }
+
+    /// The same of the rows up to these, in at most so many parts: a sync goes on with it next time.
     pub(crate) fn prune_some(
         &mut self,
         before: DateTime<Utc>,
-        up_to: EditSeq,
+        up_to: Newest,
         parts: usize,
     ) -> Result<Pruned> {
         let (before, mut pruned) = (stamp(before), Pruned::default());
@@ -148,14 +181,16 @@ impl Store {
             let Pruned { removed, edits_kept, conflicts_kept, decisions_kept, .. } = pruned;
             let done = self.engine_note(|transaction| {
                 let began = Instant::now();
-                let old = ids(transaction, OLD_EDITS, params![before, AT_ONCE, up_to.0, edits_kept])?;
+                let old = ids(transaction, OLD_EDITS, params![before, AT_ONCE, up_to.edit.0, edits_kept])?;
                 let edits = remove(transaction, &old, began, remove_edit)?;
                 if edits.looked_at == AT_ONCE || edits.looked_at < old.len() {
                     return Ok([edits, Part::default(), Part::default()]);
                 }
-                let old = ids(transaction, OLD_CONFLICTS, params![before, AT_ONCE, up_to.0, conflicts_kept])?;
+                let old =
+                    ids(transaction, OLD_CONFLICTS, params![before, AT_ONCE, up_to.edit.0, conflicts_kept])?;
                 let conflicts = remove(transaction, &old, began, remove_conflict)?;
-                let old = ids(transaction, OLD_DECISIONS, params![before, AT_ONCE, decisions_kept])?;
+                let old = params![before, AT_ONCE, up_to.decision, decisions_kept];
+                let old = ids(transaction, OLD_DECISIONS, old)?;
                 Ok([edits, conflicts, remove(transaction, &old, began, remove_decision)?])
             });
             let goes_on = pruned.goes_on(&self.connection, done).map_err(|failed| failed.at(&self.path))?;
@@ -171,29 +206,26 @@ impl Store {
     }
 
     /// Looked for without the right to write: at most syncs there is nothing.
-    fn has_old(&self, before: &str, up_to: EditSeq, pruned: &Pruned) -> Result<bool> {
+    fn has_old(&self, before: &str, up_to: Newest, pruned: &Pruned) -> Result<bool> {
         self.engine_read(|transaction| {
-            let is_any =
-                |sql, kept: usize| transaction.prepare_cached(sql)?.exists(params![before, 1, up_to.0, kept]);
-            Ok(is_any(OLD_EDITS, pruned.edits_kept)?
-                || is_any(OLD_CONFLICTS, pruned.conflicts_kept)?
-                || transaction.prepare_cached(OLD_DECISIONS)?.exists(params![
-                    before,
-                    1,
-                    pruned.decisions_kept
-                ])?)
+            let is_any = |sql, up_to: i64, kept: usize| {
+                transaction.prepare_cached(sql)?.exists(params![before, 1, up_to, kept])
+            };
+            Ok(is_any(OLD_EDITS, up_to.edit.0, pruned.edits_kept)?
+                || is_any(OLD_CONFLICTS, up_to.edit.0, pruned.conflicts_kept)?
+                || is_any(OLD_DECISIONS, up_to.decision, pruned.decisions_kept)?)
         })
     }
 
-    /// Removes everything that the file holds of a customer that is gone from the store: its edits, its conflicts, and what is
-    /// left of it besides; from the log too, as soon as nobody reads it. Returns how many rows those were.
+    /// Removes everything that the file holds of a customer that is gone from the store: its edits, its conflicts, what was decided
+    /// of them by SQL, and what is left of it besides; from the log too, as soon as nobody reads it. Returns how many rows those were.
     ///
     /// # Errors
     /// When the customer is in the store, as far as this file knows, something of it waits, or nothing is known of it; when
     /// something of the app's keeps rows of it: all others are removed.
     pub fn forget(&mut self, id: impl Into<CustomerId>) -> Result<u64> {
         let id = id.into();
-        let mut forgotten = Pruned::default();
+        let (mut forgotten, mut decisions) = (Pruned::default(), self.decisions_of(id)?);
         loop {
             let Pruned { removed, edits_kept, conflicts_kept, .. } = forgotten;
             let done = self.engine_write(|transaction| {
@@ -202,6 +234,12 @@ impl Store {
                     .prepare_cached("INSERT OR IGNORE INTO state (key, value) VALUES (?1, ?2)")?
                     .execute([WIPE_DUE, &stamp(Utc::now())])?;
                 let began = Instant::now();
+                // First: later nobody knows whose they were.
+                let some = &decisions[..decisions.len().min(AT_ONCE)];
+                let decided = remove(transaction, some, began, remove_decision)?;
+                if decided.looked_at > 0 {
+                    return Ok([Part::default(), Part::default(), decided]);
+                }
                 let of = ids(transaction, EDITS_OF, params![id.0, AT_ONCE, edits_kept])?;
                 let edits = remove(transaction, &of, began, remove_edit)?;
                 let of = ids(transaction, CONFLICTS_OF, params![id.0, AT_ONCE, conflicts_kept])?;
@@ -220,6 +258,9 @@ impl Store {
                 }
                 Ok([edits, others, Part::default()])
             });
+            if let Ok([.., decided]) = &done {
+                decisions.drain(..decided.looked_at);
+            }
             let goes_on =
                 forgotten.goes_on(&self.connection, done).map_err(|failed| failed.at(&self.path))?;
             self.make_room();
@@ -229,6 +270,11 @@ impl Store {
         }
         self.wipe_log()?;
         self.unless_kept(forgotten)
+    }
+
+    /// Walks through all decisions, without the right to write.
+    fn decisions_of(&self, id: CustomerId) -> Result<Vec<i64>> {
+        self.read_at_once(|connection| Ok(ids(connection, DECISIONS_OF, [id.0])?))
     }
 }
 

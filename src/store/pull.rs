@@ -30,6 +30,8 @@ pub(crate) const LAST_FULL_PULL: &str = "last_full_pull_at";
 const OLDER: &str = "older_readings";
 /// Customers that are taken in before it is looked how long that has gone on.
 const PART: usize = 100;
+/// The same in bytes, where each is large: what both sides changed of a note of so much is brought together in some milliseconds.
+const PART_BYTES: usize = 256 << 10;
 /// Ids that are forgotten in one transaction: a few pages of the file.
 const SEEN_AT_ONCE: usize = 1_000;
 
@@ -73,8 +75,7 @@ impl Store {
         let (mut taken, mut rest) = (Taken::default(), page);
         while !rest.is_empty() {
             let most = if self.has_open_pages() { rest.len() } else { self.at_once(rest.len())? };
-            let most = most.min(PART);
-            let (part, later) = rest.split_at(most);
+            let (part, later) = rest.split_at(fitting(rest, most.min(PART)));
             let part = self.holding_up(|store, apart| {
                 // What a trigger ends is no more than this part then.
                 if apart.is_needed {
@@ -202,10 +203,10 @@ impl Store {
     /// Counts the customers of the file anew, where all of them were read anyway. Counted is without the right to write, and
     /// what is corrected is the difference: others may count meanwhile.
     fn recount(&mut self) -> Result<()> {
-        let missing = self.engine_read(|transaction| Ok(state::miscounted(transaction)?))?;
+        let missing = self.read_at_once(|connection| Ok(state::miscounted(connection)?))?;
         match missing {
             0 => Ok(()),
-            missing => self.engine_note(|transaction| Ok(state::count_snapshot(transaction, missing)?)),
+            missing => self.engine_note(|connection| Ok(state::count_snapshot(connection, missing)?)),
         }
     }
 
@@ -219,11 +220,11 @@ impl Store {
 
     /// How many customers of the file a full pull did not see; of those too that something of the app's never let in.
     pub(crate) fn count_unseen(&self) -> Result<u64> {
-        self.engine_read(|transaction| {
+        self.read_at_once(|connection| {
             let count = "SELECT (SELECT count(*) FROM snapshot WHERE id NOT IN (SELECT id FROM pull_seen))
                               + (SELECT count(*) FROM held_up WHERE customer_id NOT IN (SELECT id FROM snapshot)
                                                                 AND customer_id NOT IN (SELECT id FROM pull_seen))";
-            Ok(transaction.prepare_cached(count)?.query_row([], |row| row.get(0))?)
+            Ok(connection.prepare_cached(count)?.query_row([], |row| row.get(0))?)
         })
     }
 
@@ -294,8 +295,8 @@ impl Store {
     }
 
     fn ids(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<CustomerId>> {
-        self.engine_read(|transaction| {
-            let mut statement = transaction.prepare_cached(sql)?;
+        self.read_at_once(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
             let ids = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?)))?;
             Ok(ids.collect::<rusqlite::Result<_>>()?)
         })
@@ -303,7 +304,7 @@ impl Store {
 
     /// Customers of whom a reading was older than what is known, and which is the truth is not known yet.
     pub(crate) fn doubted(&self) -> Result<BTreeSet<CustomerId>> {
-        self.engine_read(|transaction| Ok(older_readings(transaction)?.ids().collect()))
+        self.read_at_once(|connection| Ok(older_readings(connection)?.ids().collect()))
     }
 
     /// Those of these records that are older than what is known of their customers.
@@ -377,6 +378,16 @@ impl Store {
     pub(crate) fn end_bulk(&mut self) -> Result<()> {
         self.expect_bulk(false).map_err(|e| self.error(e))
     }
+}
+
+/// How many of these go into one part, at most so many; one at least.
+fn fitting(page: &[(Attributes<'_>, &str)], most: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, body): &&(Attributes<'_>, &str)| {
+        bytes += body.len();
+        bytes <= PART_BYTES
+    };
+    page.iter().take(most).take_while(fits).count().max(1)
 }
 
 fn older_readings(connection: &Connection) -> rusqlite::Result<OlderReadings> {

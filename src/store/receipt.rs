@@ -188,7 +188,7 @@ impl Store {
 
     /// The newest place in the journal.
     pub(crate) fn newest_edit(&self) -> Result<EditSeq> {
-        self.engine_read(|transaction| Ok(EditSeq(super::edit::newest_edit(transaction)?)))
+        self.read_at_once(|connection| Ok(EditSeq(super::edit::newest_edit(connection)?)))
     }
 }
 

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
-use rusqlite::{Connection, Row as SqlRow, ToSql, params_from_iter};
+use rusqlite::{Connection, Error as SqlError, Row as SqlRow, ToSql, ffi, params_from_iter};
 
 use crate::customer::{Attributes, CustomerId, FieldId, Kind, Row, Value, is_plain_money, text_of};
+use crate::memory;
 
 /// `id, email, first_name, …`: every column in the table's order.
 pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
@@ -71,10 +72,24 @@ pub(super) fn read(sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
 /// The same of a row that may not tell its id.
 pub(super) fn read_of(id: CustomerId, sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
     let mut row = Row::empty(id);
+    refuse_too_large(sql)?;
     for (place, field) in FieldId::columns().enumerate() {
         row.set(field, value(field.kind(), sql.get_ref(place + 1)?));
     }
     Ok(row)
+}
+
+/// Texts that there is no memory to work with are not read: SQLite's own word for it.
+pub(super) fn refuse_too_large(sql: &SqlRow<'_>) -> rusqlite::Result<()> {
+    let columns = sql.as_ref().column_count();
+    let bytes = |place| match sql.get_ref(place) {
+        Ok(ValueRef::Text(text)) => text.len(),
+        _ => 0,
+    };
+    match memory::is_there_for((0..columns).map(bytes).sum()) {
+        true => Ok(()),
+        false => Err(SqlError::SqliteFailure(ffi::Error::new(ffi::SQLITE_NOMEM), None)),
+    }
 }
 
 fn value(kind: Kind, cell: ValueRef<'_>) -> Value {

@@ -5,7 +5,7 @@
 //! too far is ended by SQLite, with the whole transaction: nothing of it is in the file.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rusqlite::{Connection, Error as SqlError, ErrorCode};
 
@@ -21,18 +21,23 @@ const UNBOUNDED: u64 = u64::MAX;
 pub(super) const UNENDING: &str =
     "a trigger of the app's does not end: it was stopped after 50,000,000 steps";
 
-/// How many questions more are answered with yes.
+/// How many questions more are answered with yes; and whether one was answered with no since. SQLite says the same word where it
+/// has no memory left.
 #[derive(Clone, Debug)]
-pub(super) struct Steps(Arc<AtomicU64>);
+pub(super) struct Steps(Arc<AtomicU64>, Arc<AtomicBool>);
 
 impl Steps {
     /// Counts on this connection from now on.
     pub(super) fn watch(connection: &mut Connection) -> rusqlite::Result<Steps> {
         let left = Arc::new(AtomicU64::new(UNBOUNDED));
-        let counted = left.clone();
+        let has_ended = Arc::new(AtomicBool::new(false));
+        let (counted, ended) = (left.clone(), has_ended.clone());
         let goes_too_far = move || match counted.load(Ordering::Relaxed) {
             UNBOUNDED => false,
-            0 => true,
+            0 => {
+                ended.store(true, Ordering::Relaxed);
+                true
+            }
             some => {
                 counted.store(some - 1, Ordering::Relaxed);
                 false
@@ -41,10 +46,10 @@ impl Steps {
         // An app's own SQLite may be built without it; the call would be none.
         let is_left_out = "SELECT sqlite_compileoption_used('OMIT_PROGRESS_CALLBACK')";
         if connection.query_row(is_left_out, [], |row| row.get(0)).unwrap_or(false) {
-            return Ok(Steps(left));
+            return Ok(Steps(left, has_ended));
         }
         connection.progress_handler(i32::try_from(EVERY).unwrap_or(i32::MAX), Some(goes_too_far))?;
-        Ok(Steps(left))
+        Ok(Steps(left, has_ended))
     }
 
     /// Bounds what comes, until that is dropped.
@@ -52,6 +57,11 @@ impl Steps {
         let bound = Bound(self.clone());
         bound.anew();
         bound
+    }
+
+    /// Whether it was this that ended a statement, since the last bound.
+    pub(super) fn have_ended_it(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
     }
 
     /// Counts from the start again, where there is a bound: the next customer's turn.
@@ -70,6 +80,7 @@ impl Bound {
     /// Counts from the start again.
     pub(super) fn anew(&self) {
         self.0.0.store(MOST, Ordering::Relaxed);
+        self.0.1.store(false, Ordering::Relaxed);
     }
 }
 

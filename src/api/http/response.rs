@@ -9,6 +9,7 @@ use ureq::http::{HeaderMap, Response};
 
 use crate::error::{has_no_descriptor_left, is_out_of_descriptors};
 use crate::flow::{Answer, RateHeaders, Trouble, masked};
+use crate::memory;
 
 /// The largest answer that is read: 250 customers with all that the contract allows are far below it.
 const MAX_ANSWER_BYTES: u64 = 32 * 1024 * 1024;
@@ -19,20 +20,29 @@ const KEPT_OF_TOO_MUCH: usize = 4 * 1024;
 pub(super) fn read(mut response: Response<Body>) -> std::result::Result<Answer, Trouble> {
     let mut body = Vec::new();
     let mut reader = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).reader();
-    if let Err(error) = reader.read_to_end(&mut body) {
+    let mut came = reader.read_to_end(&mut body).map(|_| ());
+    if came.is_ok() && !memory::is_there_for(body.len()) {
+        came = Err(io::ErrorKind::OutOfMemory.into());
+    }
+    if let Err(error) = came {
         body.truncate(KEPT_OF_TOO_MUCH);
+        body.shrink_to_fit();
         return Err(cut_off(&error, body));
     }
     let headers = response.headers();
     Ok(Answer { status: response.status().as_u16(), rate: rate(headers), date: date(headers), body })
 }
 
-/// An answer that began to come and did not end.
+/// An answer that began to come and did not end, or that there is no memory for.
 fn cut_off(error: &io::Error, begun: Vec<u8>) -> Trouble {
     use ureq::Error::{BodyExceedsLimit, Timeout};
     let source = error.get_ref().and_then(|source| source.downcast_ref::<ureq::Error>());
     let is_too_much =
         matches!(source, Some(BodyExceedsLimit(_) | Timeout(_))) || error.kind() == io::ErrorKind::TimedOut;
+    if error.kind() == io::ErrorKind::OutOfMemory {
+        let why = "this process gets no memory for so large an answer (ulimit -v)".to_owned();
+        return Trouble::TooMuch { why, begun };
+    }
     let why = format!("the answer was cut off: {error}");
     if is_too_much { Trouble::TooMuch { why, begun } } else { Trouble::Broken(why) }
 }

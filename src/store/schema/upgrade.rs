@@ -245,6 +245,19 @@ fn is_referred_to(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached(refers)?.query_row([], |row| row.get(0))
 }
 
+/// The app's tables whose rows keep a customer from going.
+pub(in crate::store) fn referring(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT object.name
+         FROM (SELECT name FROM sqlite_schema
+               WHERE type = 'table' AND upper(sql) LIKE '%REFERENCES%CUSTOMER%') AS object,
+              pragma_foreign_key_list(object.name) AS reference
+         WHERE lower(reference.\"table\") = 'customer' AND reference.on_delete IN ('NO ACTION', 'RESTRICT')
+         ORDER BY object.name",
+    )?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
 pub(in crate::store) fn is_our_index(name: &str) -> bool {
     INDEXES.iter().any(|index| index.name == name)
 }

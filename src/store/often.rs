@@ -1,0 +1,128 @@
+//! What is edited over and over, and waits, stays within bounds.
+//!
+//! An edit keeps its value and the one before it whole as long as it waits, for it may be gone back to. Of a note of 40 kB to
+//! which a till that is offline adds two thousand lines, that would be four thousand copies; and sixteen thousand edits of one
+//! walk-in customer would be marked as on their way in one transaction, which nobody may hold for so long. So of the edits of
+//! one attribute that wait, the first and the newest stay, and those between them are superseded, as they would be by the upload: they
+//! are history, kept in brief like what has settled. The value loses nothing by that, for each edit stands on those before it;
+//! only who gives up row by row goes back over all of those at once. See
+//! `docs/decisions/0016-what-a-long-text-costs.md`.
+//!
+//! A sync does it before anything else, so also one that finds no network, in small parts. Costs follow what waits. Payments and
+//! form fields are not among it: each of those edits says something of its own.
+
+use std::sync::LazyLock;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::apply::{settle, shorten};
+use super::polite::LONG;
+use super::{Failed, Store, dirty};
+use crate::customer::{CustomerId, EditSeq, FieldId, Kind};
+use crate::error::Result;
+use crate::flow::{Outcome, Settlement};
+
+/// So many of the newest edits stay: a person who takes back the last ones takes back each.
+const KEPT: usize = 16;
+/// So many may wait of a short value.
+const MANY: usize = 200;
+/// Characters of JSON up to which a value is short.
+const SHORT: usize = 2_000;
+
+impl Store {
+    /// Supersedes what has been edited over and over, and waits.
+    pub(crate) fn supersede_often(&mut self, now: DateTime<Utc>) -> Result<()> {
+        let often = often_edited(&self.connection).map_err(|e| self.error(e))?;
+        for (id, field) in often {
+            let between = between(&self.connection, id, field).map_err(|e| self.error(e))?;
+            let mut rest = &between[..];
+            while !rest.is_empty() {
+                let done = self.supersede_some(id, rest, now)?;
+                rest = &rest[done..];
+                self.others_write()?;
+                self.make_room();
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns with how many of them it is done; with all, where something of the app's keeps them as they are.
+    fn supersede_some(&mut self, id: CustomerId, rest: &[EditSeq], now: DateTime<Utc>) -> Result<usize> {
+        self.holding_up(|store, apart| {
+            store.engine_note(|transaction| {
+                let began = Instant::now();
+                for (place, seq) in rest.iter().enumerate() {
+                    if apart.outcomes(transaction, id, now, || supersede(transaction, *seq, now))?.is_none() {
+                        break;
+                    }
+                    if began.elapsed() >= LONG {
+                        return Ok(place + 1);
+                    }
+                }
+                Ok(rest.len())
+            })
+        })
+    }
+}
+
+/// Customers and attributes of which more edits wait than shall.
+fn often_edited(connection: &Connection) -> rusqlite::Result<Vec<(CustomerId, FieldId)>> {
+    static OFTEN: LazyLock<String> = LazyLock::new(|| {
+        let stands_on_the_last = |field: &FieldId| !matches!(field.kind(), Kind::Credit | Kind::Forms);
+        let fields = FieldId::columns().filter(stands_on_the_last).map(|field| format!("'{field}'"));
+        format!(
+            "SELECT customer_id, field, max(seq), count(*) - count(outcome)
+             FROM journal INDEXED BY journal_unsettled
+             WHERE settled_at IS NULL AND field IN ({})
+             GROUP BY customer_id, field
+             HAVING count(*) - count(outcome) > ?1 + 1",
+            fields.collect::<Vec<_>>().join(", ")
+        )
+    });
+    let mut statement = connection.prepare_cached(&OFTEN)?;
+    let mut found = statement.query([KEPT])?;
+    let mut often = Vec::new();
+    while let Some(row) = found.next()? {
+        let (id, field, newest, count): (i64, String, i64, usize) =
+            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let is_long = "SELECT length(value) > ?2 FROM journal WHERE seq = ?1";
+        let field = FieldId::named(&field).ok_or_else(|| dirty::malformed(1, std::fmt::Error))?;
+        if count > MANY
+            || connection.prepare_cached(is_long)?.query_row(params![newest, SHORT], |row| row.get(0))?
+        {
+            often.push((CustomerId(id), field));
+        }
+    }
+    Ok(often)
+}
+
+/// Those between the first and the newest, the oldest first; behind whatever is on its way, was refused or is held.
+fn between(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::Result<Vec<EditSeq>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, outcome IS NULL
+         FROM journal INDEXED BY journal_unsettled
+         WHERE customer_id = ?1 AND settled_at IS NULL AND field = ?2",
+    )?;
+    let all =
+        statement.query_map(params![id.0, field.name()], |row| Ok((EditSeq(row.get(0)?), row.get(1)?)))?;
+    let mut all = all.collect::<rusqlite::Result<Vec<(EditSeq, bool)>>>()?;
+    all.sort_unstable();
+    let first = all.iter().rposition(|(_, is_pending)| !is_pending).map_or(0, |place| place + 1);
+    let newest = all.len().saturating_sub(KEPT);
+    Ok(all.get(first + 1..newest).into_iter().flatten().map(|(seq, _)| *seq).collect())
+}
+
+/// Unless something became of it meanwhile.
+fn supersede(transaction: &Connection, seq: EditSeq, now: DateTime<Utc>) -> Result<(), Failed> {
+    let field: Option<String> = transaction
+        .prepare_cached(
+            "SELECT field FROM journal WHERE seq = ?1 AND settled_at IS NULL AND outcome IS NULL",
+        )?
+        .query_row([seq.0], |row| row.get(0))
+        .optional()?;
+    let Some(field) = field.and_then(|field| FieldId::named(&field)) else { return Ok(()) };
+    settle(transaction, &Settlement::new(seq, Outcome::Superseded), now)?;
+    if field.is_unbounded() { shorten(transaction, seq, field) } else { Ok(()) }
+}
