@@ -420,22 +420,60 @@ fn a_refusal_takes_back_its_statement_and_no_more() {
 }
 
 #[test]
-fn customers_are_neither_made_nor_deleted_here() {
+fn customers_are_neither_made_nor_deleted_nor_replaced_here() {
     let app = app();
     let before = app.all();
+    let made = "customer: INSERT is not supported yet: create customers in the store, then pull";
     for verb in ["INSERT", "INSERT OR IGNORE", "INSERT OR REPLACE", "INSERT OR FAIL", "REPLACE"] {
-        for id in [1, 99] {
-            let refused = app.refusal(&format!("{verb} INTO customer (id, email) VALUES ({id}, 'a@b.c')"));
-            assert_eq!(
-                refused,
-                "customer: INSERT is not supported yet: create customers in the store, then pull"
-            );
+        for columns in [
+            "(id, email) VALUES (99, 'a@b.c')",
+            "(email) VALUES ('a@b.c')",
+            "(id, email) VALUES (NULL, 'a@b.c')",
+        ] {
+            assert_eq!(app.refusal(&format!("{verb} INTO customer {columns}")), made, "{verb}");
         }
     }
-    let upsert = "INSERT INTO customer (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET phone = 'x'";
-    assert!(app.refusal(upsert).starts_with("customer: INSERT is not supported yet"));
+    let upsert = "INSERT INTO customer (id, phone) VALUES (1, 'x'), (99, 'x') ON CONFLICT (id) DO UPDATE SET phone = excluded.phone";
+    assert_eq!(app.refusal(upsert), made, "not even the one who is there");
+    for recursive in [false, true] {
+        app.sql.pragma_update(None, "recursive_triggers", recursive).unwrap();
+        for verb in ["INSERT OR REPLACE", "REPLACE"] {
+            let refused = app.refusal(&format!("{verb} INTO customer (id, email) VALUES (1, 'a@b.c')"));
+            let how =
+                if recursive { "customer: DELETE is not supported" } else { "customer: REPLACE would lose" };
+            assert!(refused.starts_with(how), "{refused}");
+        }
+    }
+    app.sql.pragma_update(None, "recursive_triggers", false).unwrap();
     let delete = "customer: DELETE is not supported yet: delete customers in the store, then pull --full";
     assert_eq!(app.refusal("DELETE FROM customer"), delete);
+    assert_eq!(app.all(), before);
+}
+
+/// As mappers write it, who do not know whether the row is there.
+#[test]
+fn an_insert_that_updates_who_is_there_is_an_edit() {
+    let app = app();
+    let upsert = "INSERT INTO customer (id, phone, company) VALUES (1, '555', 'x')
+                  ON CONFLICT (id) DO UPDATE SET phone = excluded.phone, company = excluded.company";
+    let update = "UPDATE customer SET phone = '555', company = 'x' WHERE id = 1";
+    let edited = |sql: &str| {
+        app.undone(|| {
+            assert_eq!(app.run(sql).unwrap(), 1, "{sql}");
+            (app.table("customer"), app.journal())
+        })
+    };
+    assert_eq!(edited(upsert), edited(update));
+    assert_eq!(edited(upsert).1.len(), 2);
+    // What is refused of an edit is refused of this one, and all of the statement with it.
+    let before = app.all();
+    let too_long = "INSERT INTO customer (id) VALUES (1) ON CONFLICT DO UPDATE SET company = 'y', phone = printf('%51s', '')";
+    assert_eq!(app.refusal(too_long), "customer 1: phone: has 51 characters, at most 50 are allowed");
+    // Who is there is told, or left alone, as the statement asks.
+    let twice = app.run("INSERT INTO customer (id, phone) VALUES (1, '555')").unwrap_err().to_string();
+    assert!(twice.contains("UNIQUE constraint failed: customer.id"), "{twice}");
+    assert_eq!(app.run("INSERT OR IGNORE INTO customer (id, phone) VALUES (1, '555')"), Ok(0));
+    assert_eq!(app.run("INSERT INTO customer (id, phone) VALUES (1, '555') ON CONFLICT DO NOTHING"), Ok(0));
     assert_eq!(app.all(), before);
 }
 
@@ -492,6 +530,7 @@ fn the_engines_tables_are_the_engines() {
         ("UPDATE snapshot SET body = '{}'", theirs),
         ("DELETE FROM snapshot", theirs),
         ("DELETE FROM engine_guard", "engine_guard: is the engine's alone"),
+        ("REPLACE INTO engine_guard (id, writing) VALUES (1, 1)", "engine_guard: is the engine's alone"),
     ] {
         assert_eq!(app.refusal(sql), message, "{sql}");
     }

@@ -26,7 +26,7 @@ const OLD_HISTORY: &str = "refinery_schema_history";
 const NOTES: &str = "tillsync_schema_history";
 
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
-const REVISION: i64 = 5;
+const REVISION: i64 = 6;
 
 /// What says of a file that it is a till: `till`.
 const APPLICATION_ID: i64 = 0x7469_6c6c;

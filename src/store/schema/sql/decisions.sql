@@ -34,6 +34,7 @@ BEGIN
     SELECT 'decision', CASE
         WHEN NEW.outcome IS NOT NULL OR NEW.reason IS NOT NULL OR NEW.decided_at IS NOT NULL
             THEN 'what becomes of it is the library''s to say: give seen, keep, value and author'
+        WHEN EXISTS (SELECT 1 FROM decision WHERE id = NEW.id) THEN 'there is one of that id: give none'
         WHEN NOT json_valid(NEW.seen) THEN 'seen is what to_decide shows'
         WHEN NOT EXISTS (SELECT 1 FROM to_decide
                          WHERE kind IS json_extract(NEW.seen, '$[0]') AND id IS json_extract(NEW.seen, '$[1]') AND seen IS NEW.seen)

@@ -9,9 +9,17 @@
 -- The triggers of this part, as all that only check, write nothing: no trigger of an app runs beneath them, so none of them is
 -- ever on the stack already when it is needed, which is where SQLite would skip it (`recursive_triggers`, off by default).
 
-CREATE TRIGGER customer_insert BEFORE INSERT ON customer WHEN NOT {engine_inserts}
+-- Of a customer who is there, an INSERT ends as the statement says: in UNIQUE's refusal, in nothing (OR IGNORE), or in an UPDATE
+-- (ON CONFLICT … DO UPDATE), which is an edit like any other. What is in the file afterwards was put there by REPLACE, which takes out the
+-- one who was there and fires no trigger for that.
+CREATE TRIGGER customer_insert BEFORE INSERT ON customer
+WHEN NOT {engine_inserts} AND NOT EXISTS (SELECT 1 FROM customer WHERE id = NEW.id)
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: customer: INSERT is not supported yet: create customers in the store, then pull');
+END;
+CREATE TRIGGER customer_replace AFTER INSERT ON customer WHEN NOT {engine_inserts}
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: customer: REPLACE would lose what it does not name: UPDATE, or INSERT … ON CONFLICT (id) DO UPDATE');
 END;
 CREATE TRIGGER customer_delete BEFORE DELETE ON customer WHEN NOT {engine_deletes}
 BEGIN
@@ -45,6 +53,10 @@ END;
 CREATE TRIGGER snapshot_delete BEFORE DELETE ON snapshot WHEN OLD.engine_mark IS NOT 2
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: snapshot: is the engine''s alone: edit customer');
+END;
+CREATE TRIGGER engine_guard_insert BEFORE INSERT ON engine_guard
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: engine_guard: is the engine''s alone');
 END;
 CREATE TRIGGER engine_guard_delete BEFORE DELETE ON engine_guard
 BEGIN
