@@ -112,6 +112,126 @@ fn what_has_moved_on_since_it_was_seen_is_not_decided() {
     assert_eq!(came_of_it(&app), ["refused", "done"]);
 }
 
+/// One row of the journal is about all of them, and what was decided of one is another row.
+#[test]
+fn form_fields_of_one_customer_are_decided_together() {
+    let forms = |side: &str| {
+        let all = (0..4).map(|n| json!({"name": format!("n{n}"), "value": format!("{side}{n}")}));
+        serde_json::Value::Array(all.collect())
+    };
+    let sides = |json: &str| {
+        let all: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
+        let of = |n: i32| {
+            let name = format!("n{n}");
+            all.iter().find(|one| one["name"] == name.as_str()).unwrap()["value"].as_str().unwrap().to_owned()
+        };
+        (0..4).map(of).collect::<Vec<_>>().join(" ")
+    };
+    for (keep, by_command, ends) in [
+        (["remote"; 4], false, "r0 r1 r2 r3"),
+        (["local"; 4], false, "l0 l1 l2 l3"),
+        (["discard"; 4], false, "r0 r1 r2 r3"),
+        (["value"; 4], false, "V V V V"),
+        (["local", "remote", "value", "discard"], false, "l0 r1 V r3"),
+        (["local", "remote", "local", "remote"], true, "l0 r1 l2 r3"),
+    ] {
+        let till = till(2);
+        till.office(1, json!({ "form_fields": forms("v") }));
+        till.engine().sync().unwrap();
+        till.set(1, "form_fields", &forms("l").to_string());
+        till.office(1, json!({ "form_fields": forms("r") }));
+        till.engine().sync().unwrap();
+        let app = app(&till);
+        for (n, keep) in keep.iter().enumerate() {
+            if by_command {
+                let side = if *keep == "local" { tillsync::Keep::Local } else { tillsync::Keep::Remote };
+                till.store().resolve(1, &format!("form_fields.n{n}"), &side, None).unwrap();
+                continue;
+            }
+            let seen = "SELECT seen FROM to_decide WHERE field = ?1";
+            let seen: String = app.query_row(seen, [format!("form_fields.n{n}")], |row| row.get(0)).unwrap();
+            decides(&app, &seen, keep, (*keep == "value").then_some("V")).unwrap();
+        }
+        till.engine().sync().unwrap();
+        assert!(came_of_it(&app).iter().all(|outcome| outcome == "done"), "{keep:?}: {:?}", came_of_it(&app));
+        assert_eq!(till.store().status().unwrap().conflicts, 0, "{keep:?}");
+        assert_eq!(sides(&till.local(1, "form_fields")), ends, "{keep:?}: here");
+        assert_eq!(sides(&till.remote_value(1, "form_fields")), ends, "{keep:?}: in the store");
+        assert_eq!(till.store().status().unwrap().unsent, 0, "{keep:?}");
+    }
+}
+
+/// One by one that would be quadratic, with a commit for each.
+#[test]
+fn refused_payments_of_one_customer_are_decided_together() {
+    let till = till(8);
+    till.office(1, json!({"store_credit_amounts": [{"amount": 50}]}));
+    till.office(2, json!({"store_credit_amounts": [{"amount": 50}]}));
+    till.engine().sync().unwrap();
+    let app = app(&till);
+    app.execute_batch("CREATE TABLE commits (n); INSERT INTO commits VALUES (0)").unwrap();
+    for n in 0..300 {
+        app.execute("INSERT INTO store_credit_adjustment VALUES (?1, '0.01')", [1 + n % 2]).unwrap();
+    }
+    // As the store refuses them.
+    let refuse = "BEGIN; UPDATE engine_guard SET writing = 1;
+         UPDATE journal SET outcome = 'rejected', reason = 'no', engine_mark = NOT engine_mark;
+         UPDATE customer SET store_credit_amounts = '[{\"amount\":50}]', engine_mark = NOT engine_mark WHERE id <= 2;
+         UPDATE engine_guard SET writing = 0; COMMIT";
+    app.execute_batch(refuse).unwrap();
+    app.execute_batch(
+        "CREATE TRIGGER counts AFTER UPDATE OF writing ON engine_guard WHEN NEW.writing = 1 BEGIN UPDATE commits SET n = n + 1; END",
+    )
+    .unwrap();
+    let decide = |customer: i64, keep: &str, more: &str| {
+        let sql = format!(
+            "INSERT INTO decision (seen, keep, author)
+             SELECT seen, '{keep}', 'ana' FROM to_decide WHERE customer_id = {customer} ORDER BY id {more}"
+        );
+        app.execute(&sql, []).unwrap();
+    };
+    decide(1, "discard", "");
+    decide(2, "retry", "LIMIT 100");
+    decide(2, "discard", "LIMIT -1 OFFSET 100");
+    assert_eq!(till.store().carry_out_decisions().unwrap(), 300);
+    let commits: i64 = app.query_row("SELECT n FROM commits", [], |row| row.get(0)).unwrap();
+    assert!(commits < 10, "{commits} transactions");
+    let amount = |id| till.local(id, "store_credit_amounts");
+    assert_eq!((amount(1), amount(2)), ("[{\"amount\":50}]".into(), "[{\"amount\":51}]".into()));
+    let outcomes = "SELECT group_concat(outcome || n, ' ') FROM
+                    (SELECT coalesce(outcome, 'pending') AS outcome, count(*) AS n FROM journal GROUP BY 1)";
+    let outcomes: String = app.query_row(outcomes, [], |row| row.get(0)).unwrap();
+    assert_eq!(outcomes, "discarded200 pending100");
+}
+
+/// Nobody would ever hear of it.
+#[test]
+fn doctor_tells_of_a_decision_of_which_nothing_can_be_noted() {
+    let till = in_conflict(2);
+    let app = app(&till);
+    app.execute_batch(
+        "CREATE TRIGGER audit BEFORE UPDATE OF outcome ON decision WHEN OLD.id = 1 BEGIN SELECT RAISE(ABORT, 'not that one'); END",
+    )
+    .unwrap();
+    for id in [1, 2] {
+        decides(&app, &shown(&app, id).0, "local", None).unwrap();
+    }
+    till.engine().sync().unwrap();
+    assert_eq!(came_of_it(&app), ["waits", "done"]);
+    let stuck = till.store().decisions_stuck().unwrap().unwrap();
+    assert_eq!(stuck.cause.as_deref(), Some("audit"));
+    assert!(stuck.error.contains("not that one"), "{stuck:?}");
+    let said = till.run(["doctor"]).json;
+    let check = said["checks"].as_array().unwrap().iter().find(|check| check["name"] == "decisions").unwrap();
+    assert!(check["ok"] == false && check["detail"].as_str().unwrap().contains("audit"), "{check}");
+    app.execute_batch("DROP TRIGGER audit").unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(
+        (came_of_it(&app), till.store().decisions_stuck().unwrap()),
+        (vec!["done".to_owned(); 2], None)
+    );
+}
+
 #[test]
 fn a_worker_carries_it_out_without_a_network() {
     let till = in_conflict(1);

@@ -704,6 +704,31 @@ fn one_whose_place_is_taken_is_held_up() {
     assert_eq!((store.brought_back(), store.held_up().unwrap().len()), (1, 0));
 }
 
+/// An edit beside any reader would wait, and fail.
+#[test]
+fn a_file_that_an_app_took_out_of_wal_mode_is_back_in_it_as_soon_as_it_can_be() {
+    let till = till(3);
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch("PRAGMA journal_mode = DELETE").unwrap();
+    let read: Vec<i64> = app
+        .prepare("SELECT id FROM customer")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(read.len(), 3);
+    let began = std::time::Instant::now();
+    app.execute_batch("BEGIN; SELECT * FROM customer").unwrap();
+    let store = till.store();
+    assert!(!store.has_log().unwrap(), "somebody has it open");
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "nobody is waited for");
+    drop((store, app));
+    assert!(till.store().has_log().unwrap());
+    till.set(1, "phone", "555");
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+}
+
 #[test]
 fn doctor_brings_back_whom_somebody_deleted_with_triggers_switched_off() {
     use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;

@@ -237,7 +237,7 @@ impl Drop for Asker {
 type Call = (&'static str, fn(&Till, &mut Store));
 
 /// Every public function that has to do with the file; a test below holds the list against the sources.
-const CALLS: [Call; 52] = [
+const CALLS: [Call; 54] = [
     ("open", |till, _| _ = Store::open_with(&till.path, options(till))),
     ("open_existing", |till, _| _ = Store::open_existing(&till.path)),
     ("open_with", |till, _| assert!(Store::open_with(&till.path, wrong(till)).is_err())),
@@ -276,6 +276,8 @@ const CALLS: [Call; 52] = [
     ("soundness", |_, store| assert_eq!(store.soundness().unwrap(), tillsync::Soundness::default())),
     ("conflicts", |_, store| _ = store.conflicts().unwrap()),
     ("rejected", |_, store| _ = store.rejected().unwrap()),
+    ("decisions_stuck", |_, store| _ = store.decisions_stuck().unwrap()),
+    ("has_log", |_, store| _ = store.has_log().unwrap()),
     ("bring_back_missing", |_, store| store.bring_back_missing().unwrap()),
     ("unjournaled find_unjournaled", |_, store| {
         _ = (store.unjournaled().unwrap(), store.find_unjournaled().unwrap());

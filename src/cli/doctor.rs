@@ -131,6 +131,7 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     checks.push(held_up(&store));
     checks.push(history(&store));
     checks.extend(held_alone(&store));
+    checks.extend(decisions(&store));
     checks.push(permissions(till.path()));
     checks.push(writing(&mut store));
     checks.push(room(&store));
@@ -319,6 +320,17 @@ fn held_up(store: &Store) -> Check {
     Check::bad("held_up", Exit::Attention, advice)
 }
 
+/// Decisions by SQL of which nobody would ever hear.
+fn decisions(store: &Store) -> Option<Check> {
+    let stuck = store.decisions_stuck().ok()??;
+    let advice = format!(
+        "what became of a decision cannot be written into the table decision, so it waits, because of {}: {}: mend or drop it",
+        stuck.cause.as_deref().unwrap_or("something of the app's"),
+        stuck.error
+    );
+    Some(Check::bad("decisions", Exit::Attention, advice))
+}
+
 /// Edits that wait for a decision which nobody is asked for.
 fn held_alone(store: &Store) -> Option<Check> {
     let edits = store.status().ok()?.held_alone;
@@ -368,8 +380,18 @@ fn permissions(_: &Path) -> Check {
 }
 
 /// Whether an edit would be taken now, tried.
+/// Nobody has set it back who opened the file, because others have it open.
+const NO_LOG: &str = "a program has set another journal_mode than WAL, by which an edit waits for every reader, and fails after a while: \
+                      find it, and close all that have the file open; whoever of ours opens it next sets it back";
+
 fn writing(store: &mut Store) -> Check {
-    let Err(error) = store.try_to_write() else { return Check::good("writing", "edits are taken") };
+    let Err(error) = store.try_to_write() else {
+        return match store.has_log() {
+            Ok(true) => Check::good("writing", "edits are taken"),
+            Ok(false) => Check::bad("writing", Exit::Attention, NO_LOG),
+            Err(error) => Check::bad("writing", Exit::Database, error.to_string()),
+        };
+    };
     let detail = match (error.code(), store.writer()) {
         ("locked", Some(holder)) => format!(
             "{} holds the right to write, and every edit fails until it commits or ends",

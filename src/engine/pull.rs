@@ -483,8 +483,8 @@ impl<R: Remote> SyncEngine<R> {
         if gone.is_empty() {
             return Ok(());
         }
-        self.counts.deleted += gone.len() as u64;
         let taken = self.store.take_deletions(gone, self.clock.utc())?;
+        self.counts.deleted += taken.changed.len() as u64;
         news(taken).for_each(|event| self.say(event));
         Ok(())
     }

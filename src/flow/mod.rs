@@ -49,7 +49,9 @@ pub use answer::{Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble,
 pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record, unshown_on_record};
 pub use bases::{BaseTime, Bases};
 pub use brief::{in_brief, sides_in_brief};
-pub use decide::{CannotDecide, Discarded, Keep, PastDecision, discard, resolve, retry, undo};
+pub use decide::{
+    CannotDecide, Discarded, Keep, PastDecision, discard, discard_payments, resolve, retry, undo,
+};
 pub use diff::{Diff, diff, give_up_untold};
 pub use dirty::{Change, Dirty, Op, OpenConflict};
 pub use merge::{Sent, SentBase, gone, merge};

@@ -497,7 +497,7 @@ impl Counter {
             Payment::Retry(n) => {
                 let refused = self.till.0.ops.iter().filter(|op| op.outcome == Some(Outcome::Rejected));
                 let Some(seq) = refused.map(|op| op.seq).nth(*n) else { return };
-                let plan = retry(&self.till.0, Some(seq), &BTreeMap::new()).unwrap();
+                let plan = retry(&self.till.0, Some(&BTreeSet::from([seq])), &BTreeMap::new()).unwrap();
                 self.till.apply(&plan);
             }
             Payment::Discard(n) => {

@@ -266,9 +266,11 @@ impl Store {
     /// # Errors
     /// When that edit is not rejected.
     pub fn retry_row(&mut self, seq: EditSeq) -> Result<usize> {
-        self.engine_write(|transaction| match free(transaction, customer_of(transaction, seq)?, Some(seq))? {
-            0 => Err(no_row(seq, "was not refused, or has settled since").into()),
-            fields => Ok(fields),
+        self.engine_write(|transaction| {
+            match free(transaction, customer_of(transaction, seq)?, Some(&BTreeSet::from([seq])))? {
+                0 => Err(no_row(seq, "was not refused, or has settled since").into()),
+                fields => Ok(fields),
+            }
         })
     }
 
@@ -544,7 +546,7 @@ fn balances_before(connection: &Connection, id: CustomerId) -> rusqlite::Result<
 pub(super) fn free(
     transaction: &Transaction<'_>,
     id: CustomerId,
-    only: Option<EditSeq>,
+    only: Option<&BTreeSet<EditSeq>>,
 ) -> Result<usize, Failed> {
     let Some(dirty) = dirty::load(transaction, id)? else { return Ok(0) };
     let plan = retry(&dirty, only, &balances_before(transaction, id)?)?;

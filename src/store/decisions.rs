@@ -2,15 +2,17 @@
 //! carried out when the library next looks. What has moved on since, or what something of the app's refuses, is refused there with
 //! the reason; no sync waits for it.
 
+use std::collections::BTreeSet;
+
 use chrono::Utc;
-use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, named_params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
 
 use super::decide::{carry_out, free, no_row, subject, value_before};
-use super::{Failed, Store, dirty, state};
+use super::{Failed, Kept, Store, dirty, schema, state};
 use crate::clock::stamp;
 use crate::customer::{CustomerId, EditSeq, FieldId};
 use crate::error::{Error, Failure, Result};
-use crate::flow::{Dirty, Discarded, Keep, Outcome, discard, resolve};
+use crate::flow::{Dirty, Discarded, Keep, Outcome, discard, discard_payments, resolve};
 
 /// A decision that somebody wrote into the table.
 struct Asked {
@@ -25,6 +27,11 @@ struct Asked {
 const OF_BEFORE: &str = "decisions_of_before";
 const PERHAPS_DONE: &str = "this file was set back, or is a copy: it may have been carried out since, by it or by the other one. Look \
                             again, and decide anew";
+
+/// The key of `state` under which stands what keeps decisions from being noted.
+const STUCK: &str = "decisions_stuck";
+/// Decisions that are read at once, and carried out in one transaction where they say the same.
+const AT_ONCE: i64 = 100;
 
 /// Codes of errors that a trigger, an index or a reference of the app's may be the cause of.
 const OF_THE_APP: [&str; 6] = ["database", "torn_down", "unending", "ignored", "restless", "referenced"];
@@ -45,45 +52,111 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn carry_out_decisions(&mut self) -> Result<usize> {
-        let (mut done, mut last) = (0, i64::MIN);
-        while let Some(asked) = self.next_decision(last)? {
-            last = asked.id;
-            let of_before: Option<i64> = self.state(OF_BEFORE)?.and_then(|id| id.parse().ok());
-            let is_of_before = of_before.is_some_and(|newest| asked.id <= newest);
-            let carried_out = self.engine_write(|transaction| {
-                let work = match is_of_before {
-                    true => Err(Error::usage(PERHAPS_DONE).into()),
-                    false => decide_as_asked(transaction, &asked),
-                };
-                work.and_then(|()| Ok(note_decision(transaction, asked.id, "done", None)?))
-            });
-            match carried_out {
-                Ok(()) => done += 1,
-                // Also what something of the app's does not let through: no sync waits for it.
-                Err(error) if !error.is_database() || OF_THE_APP.contains(&error.code()) => {
-                    let reason = error.to_string();
-                    let noted = self.engine_write(|transaction| {
-                        Ok(note_decision(transaction, asked.id, "refused", Some(&reason))?)
-                    });
-                    match noted {
-                        // It waits, and is looked at again.
-                        Err(error) if OF_THE_APP.contains(&error.code()) => {
-                            tracing::warn!(%error, decision = asked.id, "what became of a decision cannot be noted");
-                        }
-                        noted => noted?,
-                    }
-                }
-                Err(error) => return Err(error),
+        let (mut done, mut last, mut stuck) = (0, i64::MIN, None);
+        loop {
+            let asked = self.next_decisions(last)?;
+            let Some(newest) = asked.last() else { break };
+            last = newest.id;
+            let mut rest = asked.as_slice();
+            while !rest.is_empty() {
+                let together = self.decide_together(rest)?;
+                done +=
+                    if together > 0 { together } else { usize::from(self.decide_one(&rest[0], &mut stuck)?) };
+                rest = &rest[together.max(1)..];
+                self.make_room();
             }
-            self.make_room();
+        }
+        if self.decisions_stuck()? != stuck {
+            let json = stuck.map(|stuck| serde_json::to_string(&stuck).unwrap_or_default());
+            self.set_state(STUCK, json.as_deref())?;
         }
         Ok(done)
     }
 
-    /// Behind one that was looked at, whether or not that could be noted.
-    fn next_decision(&self, after: i64) -> Result<Option<Asked>> {
+    /// What keeps the library from saying what became of a decision: something of the app's on the table `decision`. That decision waits,
+    /// and nothing of it is carried out; each sync tries again.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn decisions_stuck(&self) -> Result<Option<Kept>> {
+        Ok(self.state(STUCK)?.and_then(|json| serde_json::from_str(&json).ok()))
+    }
+
+    fn is_of_before(&self, id: i64) -> Result<bool> {
+        let newest: Option<i64> = self.state(OF_BEFORE)?.and_then(|id| id.parse().ok());
+        Ok(newest.is_some_and(|newest| id <= newest))
+    }
+
+    /// Returns whether it was carried out.
+    fn decide_one(&mut self, asked: &Asked, stuck: &mut Option<Kept>) -> Result<bool> {
+        let is_of_before = self.is_of_before(asked.id)?;
+        let carried_out = self.engine_write(|transaction| {
+            let work = match is_of_before {
+                true => Err(Error::usage(PERHAPS_DONE).into()),
+                false => decide_as_asked(transaction, asked),
+            };
+            work.and_then(|()| Ok(note_decision(transaction, asked.id, "done", None)?))
+        });
+        let reason = match carried_out {
+            Ok(()) => return Ok(true),
+            Err(error) if is_refusal(&error) => error.to_string(),
+            Err(error) => return Err(error),
+        };
+        let noted = self
+            .engine_write(|transaction| Ok(note_decision(transaction, asked.id, "refused", Some(&reason))?));
+        match noted {
+            // It waits, and is looked at again.
+            Err(error) if OF_THE_APP.contains(&error.code()) => {
+                tracing::warn!(%error, decision = asked.id, "what became of a decision cannot be noted");
+                let cause = self.engine_read(|transaction| Ok(triggers_of_decisions(transaction)?))?;
+                *stuck = Some(Kept { error: error.to_string(), cause });
+                Ok(false)
+            }
+            noted => noted.map(|()| false),
+        }
+    }
+
+    /// Carries out those at the front that say the same of refused payments of one customer, who is read once for them; of hundreds each by
+    /// itself would take as many commits. Returns how many those were; 0: they are none, or not all of them can be.
+    fn decide_together(&mut self, asked: &[Asked]) -> Result<usize> {
+        let alike: Vec<&Asked> = asked.iter().take_while(|one| one.is_alike(&asked[0])).collect();
+        if alike.len() < 2 || self.is_of_before(asked[0].id)? {
+            return Ok(0);
+        }
+        let payments = self.engine_read(|transaction| Ok(payments_of_one(transaction, &alike)?))?;
+        let Some(id) = payments.first().map(|(id, _)| *id).filter(|_| payments.len() > 1) else {
+            return Ok(0);
+        };
+        let (seqs, alike) = (payments.iter().map(|(_, seq)| *seq).collect(), &alike[..payments.len()]);
+        let done = self.engine_write(|transaction| {
+            for one in alike {
+                if still_seen(transaction, &one.seen)?.is_none() {
+                    return Ok(0);
+                }
+            }
+            match alike[0].keep.as_str() {
+                "retry" => _ = free(transaction, id, Some(&seqs))?,
+                _ => {
+                    let dirty =
+                        dirty::load(transaction, id)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
+                    let plan = discard_payments(&dirty, &seqs)?;
+                    carry_out(transaction, &dirty, &plan, alike[0].author.as_deref(), "discard")?;
+                }
+            }
+            alike.iter().try_for_each(|one| note_decision(transaction, one.id, "done", None))?;
+            Ok(alike.len())
+        });
+        match done {
+            // Each for itself, then: whom it concerns is told.
+            Err(error) if is_refusal(&error) => Ok(0),
+            done => done,
+        }
+    }
+
+    /// Some behind one that was looked at, whether or not that could be noted.
+    fn next_decisions(&self, after: i64) -> Result<Vec<Asked>> {
         let next = "SELECT id, seen, keep, value, author FROM decision INDEXED BY decision_waiting
-                    WHERE outcome IS NULL AND id > ?1 ORDER BY id LIMIT 1";
+                    WHERE outcome IS NULL AND id > ?1 ORDER BY id LIMIT ?2";
         let read = |row: &SqlRow<'_>| {
             // Whatever bytes somebody wrote: a decision that cannot be read is refused like one that says nothing.
             let text = |place: usize| -> rusqlite::Result<Option<String>> {
@@ -93,12 +166,62 @@ impl Store {
             let (seen, keep) = (text(1)?.unwrap_or_default(), text(2)?.unwrap_or_default());
             Ok(Asked { id: row.get(0)?, seen, keep, value: text(3)?, author: text(4)? })
         };
-        let asked = self
-            .connection
-            .prepare_cached(next)
-            .and_then(|mut next| next.query_row([after], read).optional());
-        asked.map_err(|e| self.error(e))
+        self.engine_read(|transaction| {
+            let mut statement = transaction.prepare_cached(next)?;
+            let asked = statement.query_map([after, AT_ONCE], read)?;
+            Ok(asked.collect::<rusqlite::Result<_>>()?)
+        })
     }
+}
+
+impl Asked {
+    /// Whether both free, or give up, a refused edit, by the same person.
+    fn is_alike(&self, other: &Asked) -> bool {
+        ["retry", "discard"].contains(&self.keep.as_str())
+            && (&self.keep, &self.author) == (&other.keep, &other.author)
+            && self.refused().is_some()
+    }
+
+    /// The refused edit that was seen.
+    fn refused(&self) -> Option<EditSeq> {
+        let (kind, seq): (String, i64) = serde_json::from_str(&self.seen).ok()?;
+        (kind == "rejected").then_some(EditSeq(seq))
+    }
+}
+
+/// What a person is told of a decision, and no sync waits for: also what something of the app's does not let through.
+fn is_refusal(error: &Error) -> bool {
+    !error.is_database() || OF_THE_APP.contains(&error.code())
+}
+
+/// Those at the front that are payments of the same customer.
+fn payments_of_one(
+    connection: &Connection,
+    asked: &[&Asked],
+) -> rusqlite::Result<Vec<(CustomerId, EditSeq)>> {
+    let whose = "SELECT customer_id FROM journal WHERE seq = ?1 AND field = ?2 AND settled_at IS NULL";
+    let mut statement = connection.prepare_cached(whose)?;
+    let mut payments: Vec<(CustomerId, EditSeq)> = Vec::new();
+    for seq in asked.iter().map_while(|one| one.refused()) {
+        let whose = (seq.0, FieldId::STORE_CREDIT_AMOUNTS.name());
+        let whose = statement.query_row(whose, |row| Ok(CustomerId(row.get(0)?))).optional()?;
+        match whose {
+            Some(id) if payments.first().is_none_or(|(first, _)| *first == id) => payments.push((id, seq)),
+            _ => break,
+        }
+    }
+    Ok(payments)
+}
+
+/// What of the app's may refuse what is written of decisions.
+fn triggers_of_decisions(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let all = schema::foreign(connection)?;
+    let names: Vec<&str> = all
+        .iter()
+        .filter(|(_, sql)| sql.to_uppercase().contains("DECISION"))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    Ok((!names.is_empty()).then(|| names.join(", ")))
 }
 
 fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), Failed> {
@@ -129,7 +252,7 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
             let plan = resolve(&dirty, &subject(id, &seen.field)?, &keep, None)?;
             carry_out(transaction, &dirty, &plan, author, "resolve")
         }
-        (_, "retry") => match free(transaction, id, Some(EditSeq(seen.id)))? {
+        (_, "retry") => match free(transaction, id, Some(&BTreeSet::from([EditSeq(seen.id)])))? {
             0 => Err(no_row(EditSeq(seen.id), "was not refused, or has settled since").into()),
             _ => Ok(()),
         },

@@ -12,12 +12,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Error as SqlError, ErrorCode, named_params};
 use serde::Serialize;
 
 use super::steps::{Steps, UNENDING, went_too_far};
-use super::{Failed, Store, life, schema, sound};
+use super::{Failed, Store, life, schema, sound, state};
 use crate::clock::stamp;
 use crate::customer::CustomerId;
 use crate::descriptors::has_broken_references;
@@ -28,6 +28,11 @@ const AGAIN_AT_ONCE: usize = 1_000;
 
 /// Customers for which a trigger did not end, before a sync ends: each keeps everybody from writing for a second or two.
 const MOST_UNENDING: usize = 5;
+
+/// The key of `state` under which stands when a trigger last did not end, and as of which schema.
+const TRIED: &str = "unending_tried";
+/// When it is tried again although nothing of the schema has changed: what the trigger walks through may have.
+const TRY_AGAIN: TimeDelta = TimeDelta::days(1);
 
 /// A customer that something of the app's holds up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -109,6 +114,21 @@ impl Store {
         })
     }
 
+    /// Those for whom a trigger did not end are not tried again by a sync, since each try keeps everybody from writing for as long as
+    /// a statement may take: not before something of the schema has changed, or a day has passed.
+    pub(super) fn leave_unending(&mut self) -> Result<()> {
+        let Some(tried) = self.state(TRIED)? else { return Ok(()) };
+        let (version, at) = tried.split_once(' ').unwrap_or_default();
+        let is_recent = super::attempt::moment(at)
+            .is_some_and(|at| (TimeDelta::zero()..TRY_AGAIN).contains(&(Utc::now() - at)));
+        if !is_recent || version.parse() != Ok(self.schema_changes()?) {
+            return Ok(());
+        }
+        let unending = self.held_up()?.into_iter().filter(|one| one.error == UNENDING);
+        self.torn.extend(unending.map(|one| (one.customer_id, usize::MAX / 2)));
+        Ok(())
+    }
+
     fn has_held_up(&self) -> Result<bool> {
         let any = "SELECT EXISTS (SELECT 1 FROM held_up)";
         let asked =
@@ -140,7 +160,14 @@ impl Store {
                     return Err(failed);
                 }
             }
-            self.engine_note(|transaction| Ok(note(transaction, id, &words, Utc::now())?))?;
+            let (version, now) = (self.schema_changes()?, Utc::now());
+            self.engine_note(|transaction| {
+                note(transaction, id, &words, now)?;
+                if words == UNENDING {
+                    state::write(transaction, TRIED, Some(&format!("{version} {}", stamp(now))))?;
+                }
+                Ok(())
+            })?;
         }
     }
 }

@@ -289,8 +289,10 @@ impl Store {
         self.look_at_schema()?;
         self.torn.clear();
         self.unending = 0;
+        self.leave_unending()?;
         self.refuse_misshapen()?;
         self.look_for_replaced()?;
+        self.back_to_log()?;
         self.expect_nobody()?;
         self.expect_bulk(false).map_err(|e| self.error(e))
     }
@@ -306,6 +308,7 @@ impl Store {
     /// Brings the schema up to this version. Several processes may open a fresh file at once: one of them does it.
     fn upgrade(&mut self, may_create: bool) -> Result<()> {
         self.make_current(may_create)?;
+        self.back_to_log()?;
         self.mend()?;
         // Whoever has the right to write meanwhile keeps nobody from opening: the next sync looks again.
         if let Err(error) = self.look_for_replaced() {
@@ -396,6 +399,30 @@ impl Store {
             (false, _) => Err(Failure::Displaced { path, what: displaced.join(", ") }.into()),
             (true, false) => Err(Failure::Misshapen { path, tables: lost.join(", ") }.into()),
         }
+    }
+
+    /// Whether the file is in WAL mode, as it must be for edits to go on beside readers.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn has_log(&self) -> Result<bool> {
+        let mode = || self.connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+        Ok(mode().map_err(|e| self.error(e))?.eq_ignore_ascii_case("wal"))
+    }
+
+    /// Sets WAL mode again, which a program may have left (`PRAGMA journal_mode`), unless somebody else has the file open: nobody is waited
+    /// for.
+    fn back_to_log(&mut self) -> Result<()> {
+        if self.has_log()? {
+            return Ok(());
+        }
+        self.connection.busy_handler::<fn(i32) -> bool>(None).map_err(|e| self.error(e))?;
+        let done = self.connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()));
+        self.connection.busy_handler(Some(look_again)).map_err(|e| self.error(e))?;
+        if let Err(error) = done {
+            tracing::warn!(%error, "a program has set another journal mode than WAL, and it cannot be set back now");
+        }
+        Ok(())
     }
 
     fn migrate(&mut self) -> rusqlite::Result<()> {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Plan, as_seen, covered_and_later, put, refuse, refuse_in_flight, settle, stored};
+use super::{
+    Plan, as_seen, covered_and_later, outcome_of_entry, put, refuse, refuse_in_flight, settle, stored,
+};
 use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Record, Subject, Value};
 use crate::flow::merge::{brought_together, edited_as, entries};
 use crate::flow::money::{balance, on_top_of_set, recount, same_balance, without};
@@ -27,18 +29,19 @@ pub enum Discarded {
     },
 }
 
-/// Sends refused edits again: all of a customer, or one. A payment counts again in the working copy. A balance that was set is
+/// Sends refused edits again: all of a customer, or these. A payment counts again in the working copy. A balance that was set is
 /// held where the store has moved on from what it stood on; `stood_on`: what the working copy had before each of those.
 ///
 /// # Errors
 /// When the snapshot is no customer.
 pub fn retry(
     dirty: &Dirty,
-    only: Option<EditSeq>,
+    only: Option<&BTreeSet<EditSeq>>,
     stood_on: &BTreeMap<EditSeq, Value>,
 ) -> Result<CustomerPlan, BadRecord> {
     let mut plan = CustomerPlan::nothing(dirty.id);
-    let is_meant = |op: &&Op| op.outcome == Some(Outcome::Rejected) && only.is_none_or(|only| only == op.seq);
+    let is_meant =
+        |op: &&Op| op.outcome == Some(Outcome::Rejected) && only.is_none_or(|only| only.contains(&op.seq));
     plan.settle = dirty.ops.iter().filter(is_meant).map(|op| Settlement::new(op.seq, None)).collect();
     recount(dirty, &mut plan)?;
     hold_set(dirty, stood_on, &mut plan)?;
@@ -89,6 +92,20 @@ fn hold_set(
     plan.columns.retain(|(field, _)| *field != CREDIT);
     plan.columns.extend(total.filter(|total| total != dirty.row.get(CREDIT)).map(|total| (CREDIT, total)));
     Ok(())
+}
+
+/// Gives up refused payments, each as its row alone would be.
+///
+/// # Errors
+/// When one of them is on its way, or has settled.
+pub fn discard_payments(dirty: &Dirty, seqs: &BTreeSet<EditSeq>) -> Plan {
+    let mut plan = CustomerPlan::nothing(dirty.id);
+    for seq in seqs {
+        discard_row(dirty, *seq, None, &mut plan)?;
+    }
+    recount(dirty, &mut plan)?;
+    end_of_whole(dirty, &mut plan);
+    Ok(plan)
 }
 
 /// Gives edits up: the working copy goes back to what the store has, but for what was edited since a conflict was shown.
@@ -234,10 +251,9 @@ fn discard_entry(
         dirty.ops_of(field).filter(|op| op.touches(name)).partition(is_covered);
     refuse_in_flight(dirty, ops.iter().copied())?;
     for op in ops {
-        let is_alone = matches!(&op.change, Change::Entries(entries) if entries.len() == 1);
-        let waits = (!is_alone).then_some(None).filter(|_| op.outcome == Some(Outcome::Held));
-        let outcome = if is_alone { Some(Some(Outcome::Discarded)) } else { waits };
-        plan.settle.extend(outcome.map(|outcome| Settlement::new(op.seq, outcome)));
+        let becomes = outcome_of_entry(dirty, op, name, Outcome::Discarded)
+            .filter(|outcome| outcome.is_some() || op.outcome == Some(Outcome::Held));
+        plan.settle.extend(becomes.map(|outcome| Settlement::new(op.seq, outcome)));
     }
     close(plan, open.into_iter());
     if let (Some(theirs), true) = (stored(dirty, field)?, later.is_empty()) {

@@ -21,10 +21,10 @@ mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement};
+use super::{Change, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement};
 use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Record, Subject, Value};
 
-pub use discard::{Discarded, discard, retry};
+pub use discard::{Discarded, discard, discard_payments, retry};
 pub use resolve::{Keep, resolve};
 pub use undo::{PastDecision, undo};
 
@@ -130,6 +130,18 @@ fn covered_and_later<'d>(
 ) -> (Vec<&'d Op>, Vec<&'d Op>) {
     let covered: BTreeSet<EditSeq> = open.seqs(&dirty.ops).into_iter().collect();
     dirty.ops_of(field).partition(|op| covered.contains(&op.seq))
+}
+
+/// What becomes of a row, once a form field that it is about is decided: it goes with that where it is about nothing else, and
+/// otherwise still stands for the others. It waits on while one of those is open, so that a person decides each of them; then a
+/// diff looks at it again.
+fn outcome_of_entry(dirty: &Dirty, op: &Op, name: &str, outcome: Outcome) -> Option<Option<Outcome>> {
+    let Change::Entries(entries) = &op.change else { return Some(None) };
+    let is_open = |(other, _): (&str, &OpenConflict)| other != name && op.touches(other);
+    match entries.len() == 1 {
+        true => Some(Some(outcome)),
+        false => (!dirty.held_forms().any(is_open)).then_some(None),
+    }
 }
 
 fn put(entries: &mut BTreeMap<String, FormValue>, name: &str, value: Option<FormValue>) {

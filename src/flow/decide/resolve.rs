@@ -2,13 +2,14 @@
 
 use rust_decimal::Decimal;
 
-use super::{Plan, as_seen, covered_and_later, put, refuse, refuse_in_flight, settle, stored};
+use super::{
+    Plan, as_seen, covered_and_later, outcome_of_entry, put, refuse, refuse_in_flight, settle, stored,
+};
 use crate::customer::{Edit, FieldId, FormValue, Subject, Value, first_credit, parse_argument};
 use crate::flow::merge::{brought_together, entries, form_json};
 use crate::flow::money::balance;
 use crate::flow::{
-    CannotDecide, Change, ConflictPlan, CustomerPlan, Decided, Dirty, OpenConflict, Outcome, Settlement,
-    Verdict,
+    CannotDecide, ConflictPlan, CustomerPlan, Decided, Dirty, OpenConflict, Outcome, Settlement, Verdict,
 };
 
 /// Which side of a conflict is kept.
@@ -147,10 +148,9 @@ fn resolve_entry(dirty: &Dirty, open: &OpenConflict, field: FieldId, name: &str,
     };
     let mut plan = closed(dirty, open, keep);
     let outcome = if *keep == Keep::Remote { Outcome::Remote } else { Outcome::Superseded };
-    // A row that is about other entries too still stands for those; a diff looks at it again.
     for op in &covered {
-        let is_alone = matches!(&op.change, Change::Entries(entries) if entries.len() == 1);
-        plan.settle.push(Settlement::new(op.seq, Some(outcome).filter(|_| is_alone)));
+        let becomes = outcome_of_entry(dirty, op, name, outcome);
+        plan.settle.extend(becomes.map(|outcome| Settlement::new(op.seq, outcome)));
     }
     if is_edited_since {
         return Ok(plan);
