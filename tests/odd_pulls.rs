@@ -311,6 +311,105 @@ fn a_cut_pull_whose_cursor_died_begins_anew_whatever_a_dead_cursor_is_answered()
     }
 }
 
+/// What is no answer of the API's: what a gateway, a proxy or a line makes of a request.
+fn no_answers() -> Vec<(&'static str, Told)> {
+    let empty = |status| Told::json_of(status, &json!({}));
+    let mut redirected = Told::empty(302);
+    redirected.header("Location", Some("/"));
+    vec![
+        ("cut", Told::dropped()),
+        ("500", empty(500)),
+        ("503, a page", Told::html(503)),
+        ("504, a page", Told::html(504)),
+        ("200, a page", Told::html(200)),
+        ("409", empty(409)),
+        ("302", redirected),
+        ("401", Told::json_of(401, &json!({"status": 401, "title": "no"}))),
+    ]
+}
+
+#[test]
+fn a_cut_pull_whose_cursor_died_begins_anew_also_where_that_is_no_answer_of_the_apis() {
+    for (name, dead) in no_answers() {
+        let till = fresh(MANY);
+        cut(&till);
+        let mut has_begun = false;
+        let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+            has_begun |= asked.is_list() && asked.parameter("after").is_none();
+            (asked.is_list() && !has_begun).then(|| dead.clone())
+        });
+        let mut through = till.through(&odd);
+        through.options.upload.retry.tries = 2;
+        let report = through.engine().sync().unwrap();
+        assert_eq!(report.incomplete, None, "{name}");
+        assert_eq!(customers_of(&till), MANY as u64, "{name}");
+        assert!(odd.count(Kind::List) <= 2 + 4, "{name}: {} lists", odd.count(Kind::List));
+    }
+}
+
+#[test]
+fn a_cursor_that_is_never_answered_in_time_is_given_up_and_the_pages_stay_large() {
+    let till = fresh(MANY);
+    cut(&till);
+    let mut has_begun = false;
+    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+        has_begun |= asked.is_list() && asked.parameter("after").is_none();
+        if asked.is_list() && !has_begun {
+            told.delay_ms(600);
+        }
+    });
+    let mut through = till.through(&odd);
+    let retry = &mut through.options.upload.retry;
+    (retry.tries, retry.read_base_ms) = (3, 10);
+    let options = HttpOptions {
+        api_url: through.api_url.clone(),
+        timeout: Duration::from_millis(400),
+        ..HttpOptions::new(till.sandbox.store_hash(), till.sandbox.token())
+    };
+    let remote = HttpRemote::new(&options).unwrap();
+    let mut engine = SyncEngine::new(through.store(), remote, through.options.clone());
+    assert!(engine.pull(Extent::Full).unwrap().complete);
+    assert_eq!((customers_of(&till), odd.count(Kind::List)), (MANY as u64, 3 + 4));
+}
+
+#[test]
+fn a_page_that_fails_wherever_it_is_reached_is_no_dead_cursor_for_ever() {
+    let till = fresh(MANY);
+    let first = till.sandbox.ids()[500];
+    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+        if asked.is_list() && told.json()["data"][0]["id"] == first {
+            *told = Told::html(504);
+        }
+    });
+    let mut through = till.through(&odd);
+    through.options.upload.retry.tries = 1;
+    let asked = || {
+        let before = odd.count(Kind::List);
+        through.engine().pull(Extent::Full).unwrap_err();
+        odd.count(Kind::List) - before
+    };
+    assert_eq!([asked(), asked(), asked(), asked()], [3, 1 + 3, 1, 1], "its place is given up once");
+    assert_eq!(customers_of(&till), 500);
+    odd.calm();
+    assert_eq!(full(&through).requests.get, 2, "and it goes on from there");
+}
+
+#[test]
+fn a_line_that_is_down_is_no_dead_cursor() {
+    for (name, no) in no_answers() {
+        let till = fresh(MANY);
+        cut(&till);
+        let odd = Odd::before(&till.sandbox).before_store(move |_| Some(no.clone()));
+        let mut through = till.through(&odd);
+        through.options.upload.retry.tries = 2;
+        for _ in 0..2 {
+            through.engine().pull(Extent::Full).unwrap_err();
+        }
+        assert_eq!(full(&till).requests.get, 2, "{name}: its place is not forgotten");
+        assert_eq!(customers_of(&till), MANY as u64, "{name}");
+    }
+}
+
 #[test]
 fn a_store_that_is_down_and_a_hash_that_is_wrong_are_no_dead_cursor() {
     for (status, code) in [(503, "unavailable"), (404, "auth")] {

@@ -4,7 +4,7 @@ use super::{Result, SyncEngine};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Error, Failure};
-use crate::flow::{Answer, GetVerdict, Misses, Page, Ticket, crowd_wait_ms, judge_get};
+use crate::flow::{Answer, GetVerdict, Misses, Page, Ticket, Trouble, crowd_wait_ms, judge_get};
 
 /// A read that is on its way.
 pub(super) struct Asked {
@@ -38,11 +38,27 @@ pub(super) enum Read<T> {
     /// More than could be taken in: it is to be asked for less.
     TooMuch { why: String, has_begun: bool, first: Option<CustomerId> },
     /// It failed.
-    Failed {
-        error: Error,
-        /// By an answer of the store itself, which may be about what was asked for.
-        is_refusal: bool,
-    },
+    Failed { error: Error, of: FailureOf },
+}
+
+/// What a failure may be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureOf {
+    /// What was asked for, by an answer of the store itself.
+    Question,
+    /// The question or the line: the request left, and no answer of the API's came of it.
+    Either,
+    /// The line, or too many who ask: it says nothing of the question.
+    Line,
+}
+
+fn failure_of(answer: &std::result::Result<Answer, Trouble>) -> FailureOf {
+    match answer {
+        Ok(answer) if answer.is_about_the_question() => FailureOf::Question,
+        Ok(answer) if answer.status == 429 => FailureOf::Line,
+        Err(Trouble::Offline(_) | Trouble::Certificate(_) | Trouble::NoSocket(_)) => FailureOf::Line,
+        _ => FailureOf::Either,
+    }
 }
 
 impl<R: Remote> SyncEngine<R> {
@@ -74,7 +90,7 @@ impl<R: Remote> SyncEngine<R> {
             if ticket != asked.ticket {
                 continue;
             }
-            let is_refusal = answer.as_ref().is_ok_and(Answer::is_about_the_question);
+            let of = failure_of(&answer);
             let failure = match (judge_get(&answer), &answer) {
                 (GetVerdict::Page(page), Ok(answer)) => {
                     *patience = Patience { is_once: patience.is_once, ..Patience::default() };
@@ -105,7 +121,7 @@ impl<R: Remote> SyncEngine<R> {
                 (GetVerdict::Page(_), Err(_)) => None,
             };
             if let Some(failure) = failure {
-                return Ok(Read::Failed { error: failure.into(), is_refusal });
+                return Ok(Read::Failed { error: failure.into(), of });
             }
             asked = self.ask(asked.request)?;
         }

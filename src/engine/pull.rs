@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::exchange::{Asked, Patience, Read};
+use super::exchange::{Asked, FailureOf, Patience, Read};
 use super::{Event, Extent, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
@@ -220,10 +220,14 @@ impl<R: Remote> SyncEngine<R> {
                     self.go(step)?
                 }
                 Read::Failed { error, .. } if refused.is_some() => return Err(refused.unwrap_or(error)),
-                Read::Failed { error, is_refusal } => {
-                    let anew = if is_refusal { pulling.machine.refused() } else { None };
+                Read::Failed { error, of } => {
+                    let anew = match of {
+                        FailureOf::Question => pulling.machine.refused(),
+                        FailureOf::Either => pulling.machine.failed(),
+                        FailureOf::Line => None,
+                    };
                     let Some(step) = anew else { return Err(error) };
-                    tracing::info!(%error, "the store does not know this place of the list: is it there without?");
+                    tracing::info!(%error, "the store may not know this place of the list: is it there without?");
                     (refused, patience) = (Some(error), Patience::once());
                     self.go(step)?
                 }

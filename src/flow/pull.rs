@@ -80,6 +80,8 @@ pub struct HowFar {
     pub began: Option<DateTime<Utc>>,
     /// The newest `date_modified` that was seen.
     pub newest: Option<DateTime<Utc>>,
+    /// The cursor that was given up before the list was begun anew, because nothing came of it.
+    pub given_up: Option<String>,
 }
 
 /// What a request for a page is about.
@@ -112,6 +114,10 @@ pub struct Pull {
     idle: u32,
     /// Nothing has come since it was resumed: the place may be dead.
     is_unproven: bool,
+    /// The size of its pages then: what was learned since may have been the dead place.
+    resumed_size: usize,
+    /// The cursor that was given up because nothing came of it.
+    given_up: Option<String>,
     /// It may begin anew no more.
     is_anew: bool,
     /// Nobody answered in time, once.
@@ -143,6 +149,8 @@ impl Pull {
             seen: Ids::default(),
             idle: 0,
             is_unproven: false,
+            resumed_size: 0,
+            given_up: None,
             is_anew: false,
             was_silent: false,
             began: None,
@@ -156,17 +164,30 @@ impl Pull {
 
     /// A pull of everybody that goes on where it was cut, and has seen these.
     pub fn resumed(from: HowFar, seen: Ids) -> Pull {
-        let HowFar { place, limit, total, began, newest } = from;
+        let HowFar { place, limit, total, began, newest, given_up } = from;
         let size = SIZES.iter().position(|size| *size == limit).unwrap_or(0);
         let is_unproven = place != Place::Start;
         let newest = Newest { at: newest, ..Newest::default() };
-        Pull { place, size, total, began, newest, seen, is_unproven, ..Pull::new(None) }
+        let resumed_size = size;
+        Pull {
+            place,
+            size,
+            total,
+            began,
+            newest,
+            seen,
+            is_unproven,
+            resumed_size,
+            given_up,
+            ..Pull::new(None)
+        }
     }
 
     /// How far it has come.
     pub fn how_far(&self) -> HowFar {
         let (place, limit, newest) = (self.place.clone(), SIZES[self.size], self.newest.at);
-        HowFar { place, limit, total: self.total, began: self.began, newest }
+        let given_up = self.given_up.clone();
+        HowFar { place, limit, total: self.total, began: self.began, newest, given_up }
     }
 
     /// The first page to ask for.
@@ -242,6 +263,10 @@ impl Pull {
             return self.again();
         }
         if self.size + 1 == SIZES.len() {
+            // A cursor that died may just bring nothing, however little is asked for.
+            if let Some(anew) = self.failed().filter(|_| first.is_none()) {
+                return anew;
+            }
             let whom = first.map_or_else(|| "a customer".to_owned(), |id| format!("customer {id}"));
             return PullStep::Over(Err(format!("{whom} alone is more than one answer can bring: {why}")));
         }
@@ -267,6 +292,20 @@ impl Pull {
         may_be_dead.then(|| self.anew())
     }
 
+    /// Nothing came of a page, however often it was asked for, and that was no answer of the API's. If that is so of a cursor of
+    /// an earlier pull, it may have died, and it is asked once without: only if the list begins then is the place given up. A page
+    /// that fails wherever it is reached is no dead cursor: the same one is given up once. `None`: it failed.
+    pub fn failed(&mut self) -> Option<PullStep> {
+        let Place::After(cursor) = &self.place else { return None };
+        let may_be_dead = self.is_unproven && self.asking == Asking::List && !self.is_anew;
+        if !may_be_dead || self.given_up.as_ref() == Some(cursor) {
+            return None;
+        }
+        self.given_up = Some(cursor.clone());
+        self.size = self.resumed_size;
+        Some(self.anew())
+    }
+
     // ---- the list ----------------------------------------------------------------------------------------------------
 
     fn take(&mut self, page: &Page<'_>) -> PullStep {
@@ -286,6 +325,9 @@ impl Pull {
         self.unread.1 = self.unread.1.take().or(page.unread.first().cloned());
         if page.is_empty() {
             return self.at_the_end();
+        }
+        if matches!(&self.place, Place::After(cursor) if self.given_up.as_ref() == Some(cursor)) {
+            self.given_up = None;
         }
         self.is_unproven = false;
         self.was_silent = false;
@@ -376,8 +418,8 @@ impl Pull {
 
     fn begin_anew(&mut self) {
         let Pull { modified_min, size, was_set_back, .. } = *self;
-        let newest = std::mem::take(&mut self.newest);
-        *self = Pull { size, newest, was_set_back, is_anew: true, ..Pull::new(modified_min) };
+        let (newest, given_up) = (std::mem::take(&mut self.newest), self.given_up.take());
+        *self = Pull { size, newest, was_set_back, given_up, is_anew: true, ..Pull::new(modified_min) };
     }
 
     /// The same once more, or less of it.
@@ -657,6 +699,29 @@ mod tests {
         assert_eq!(Pull::resumed(all, seen()).page(&nobody, None), PullStep::Over(Ok(())));
         assert!(matches!(Pull::resumed(cut, seen()).refused(), Some(PullStep::Anew(_))));
         assert_eq!(Pull::new(None).refused(), None, "without a cursor nothing else can be asked");
+    }
+
+    #[test]
+    fn a_place_of_which_nothing_comes_begins_anew_once_and_not_because_of_a_page_that_fails_wherever_it_is_reached()
+     {
+        let cut = HowFar { place: after("old"), limit: 250, total: Some(400), ..HowFar::default() };
+        let seen = || (1..=250).map(CustomerId).collect::<Ids>();
+        let mut pull = Pull::resumed(cut.clone(), seen());
+        asks(pull.too_much("silent", false, None), after("old"), 250);
+        asks(pull.too_much("silent", false, None), after("old"), 50);
+        let Some(PullStep::Anew(ask)) = pull.failed() else { panic!() };
+        assert_eq!((ask.place, ask.limit), (Place::Start, 250), "it was not too much, it was nothing");
+        assert_eq!(pull.how_far().place, after("old"), "not before the list has begun");
+        asks(pull.page(&page(1..=250, Some("old"), More::Yes, Some(400)), None), after("old"), 250);
+        assert_eq!(pull.failed(), None, "it is of this pull");
+        // The next one finds the same place, which fails as it is: it is not begun anew for ever.
+        assert_eq!(Pull::resumed(pull.how_far(), seen()).failed(), None);
+        let mut alive = Pull::resumed(pull.how_far(), seen());
+        asks(alive.page(&page(251..=300, Some("next"), More::Yes, Some(400)), None), after("next"), 250);
+        assert_eq!(alive.how_far().given_up, None, "and may die another time");
+        assert!(alive.failed().is_none() && Pull::resumed(alive.how_far(), seen()).failed().is_some());
+        let by_number = HowFar { place: Place::Number(2), ..cut };
+        assert_eq!(Pull::resumed(by_number, seen()).failed(), None, "a number does not die");
     }
 
     #[test]

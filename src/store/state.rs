@@ -34,11 +34,13 @@ struct Noted {
     began_at: Option<DateTime<Utc>>,
     expected_at: Option<DateTime<Utc>>,
     newest: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given_up: Option<String>,
 }
 
 impl FullPull {
     fn text(&self) -> String {
-        let HowFar { place, limit, total, began, newest } = &self.how_far;
+        let HowFar { place, limit, total, began, newest, given_up } = &self.how_far;
         let (after, page) = match place {
             Place::Start => (None, None),
             Place::After(cursor) => (Some(cursor.clone()), None),
@@ -52,16 +54,17 @@ impl FullPull {
             began_at: *began,
             expected_at: self.expected,
             newest: *newest,
+            given_up: given_up.clone(),
         };
         serde_json::to_string(&noted).unwrap_or_default()
     }
 
     /// `None`: it is at its start, or what the file has is none.
     fn read(text: &str) -> Option<FullPull> {
-        let Noted { after, page, limit, total, began_at, expected_at, newest } =
+        let Noted { after, page, limit, total, began_at, expected_at, newest, given_up } =
             serde_json::from_str(text).ok()?;
         let place = after.map(Place::After).or(page.map(Place::Number))?;
-        let how_far = HowFar { place, limit, total, began: began_at, newest };
+        let how_far = HowFar { place, limit, total, began: began_at, newest, given_up };
         Some(FullPull { how_far, expected: expected_at })
     }
 }
