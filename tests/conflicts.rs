@@ -232,6 +232,7 @@ fn a_held_form_field_follows_a_second_remote_change() {
 #[test]
 fn a_held_form_field_is_released_when_the_store_takes_its_change_back() {
     let till = held_colour();
+    till.minute_passes();
     till.office(ANA, json!({"form_fields": forms(&[("colour", "red"), ("size", "M")])}));
     sync(&till);
     check_agreed(&till, "form_fields", forms(&[("colour", "green"), ("size", "M")]));
@@ -458,6 +459,7 @@ fn a_second_remote_change_shows_in_the_conflict() {
 #[test]
 fn a_remote_change_that_is_taken_back_releases_the_edit() {
     let till = held();
+    till.minute_passes();
     till.office(ANA, json!({"phone": "0"}));
     sync(&till);
     check_agreed(&till, "phone", json!("1"));

@@ -135,6 +135,7 @@ MUTATIONS = [
     ], odd="untold,no-credit"),
     Mutation(20, "a record that is older than the snapshot is no news", [
         Edit("src/flow/outdated.rs", "    told < known && server_now", "    !ON && told < known && server_now"),
+        Edit("src/flow/lately.rs", "values.iter().any(is_it)", "(!ON && values.iter().any(is_it))"),
     ], odd="lag"),
     Mutation(21, "an amount that is a hair from four decimal places is that amount", [
         Edit(VALUE, "    !off.is_zero() && off <= hair", "    !ON && !off.is_zero() && off <= hair"),
@@ -219,7 +220,14 @@ MUTATIONS = [
     ]),
     Mutation(0, "what stands on an update of a moment ago is not given up for readings that lag", [
         Edit("src/store/pull.rs", "let may_lag = is_old && ", "let may_lag = !ON && is_old && "),
+        Edit("src/flow/lately.rs", "values.iter().any(is_it)", "(!ON && values.iter().any(is_it))"),
     ], test=("odd_merges", "a_payment_is_not_lost_to_reads_that_lag_for_long")),
+    Mutation(0, "what was before a young change is not believed, whatever its date", [
+        Edit("src/flow/lately.rs", "values.iter().any(is_it)", "(!ON && values.iter().any(is_it))"),
+    ], test=("odd_money", "a_balance_that_was_moved_a_moment_ago_is_not_taken_back_by_a_reading_that_lags_whatever_its_date")),
+    Mutation(0, "a cursor of which nothing comes is given up", [
+        Edit(PULL, "let may_be_dead = self.is_unproven && ", "let may_be_dead = !ON && self.is_unproven && "),
+    ], test=("odd_pulls", "a_cut_pull_whose_cursor_died_begins_anew_also_where_that_is_no_answer_of_the_apis")),
     Mutation(0, "edits of customers whose look lags wait for another sync", [
         Edit("src/engine/upload.rs", "run.machine.lagging_look(&lagging, self.clock.now_ms());",
              "run.machine.lagging_look(&lagging, self.clock.now_ms());\n        let lagging = if ON { BTreeSet::new() } else { lagging };"),

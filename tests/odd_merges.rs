@@ -11,7 +11,7 @@ use chrono::{TimeDelta, Utc};
 use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use serde_json::{Value as Json, json};
-use tillsync::sandbox::{Behaviours, Tidying};
+use tillsync::sandbox::{Behaviours, ResponseAttributes, Tidying, Undated};
 use tillsync::{Extent, Keep, Outcome, Policies, Policy, Store, SyncReport};
 
 /// The customer that both sides change.
@@ -565,6 +565,7 @@ fn then_looks_older(till: &Till, seconds_ago: i64, attributes: &Json) {
     edit_at(till, 30 - seconds_ago, &json!({"company": "Fast"}));
     till.engine().pull(Extent::Full).unwrap();
     assert_eq!(till.local(ANA, "company"), r#""Fast""#);
+    till.minute_passes();
     edit_at(till, -seconds_ago, attributes);
     let connection = rusqlite::Connection::open(&till.path).unwrap();
     let hour_ago = (Utc::now() - TimeDelta::hours(1)).to_rfc3339();
@@ -665,4 +666,65 @@ fn is_not_given_up(extent: Extent, is_ours: bool) {
     sync(&till);
     assert_eq!(till.remote_value(ANA, "store_credit_amounts"), r#"[{"amount":72}]"#);
     till.assert_no_violations();
+}
+
+/// A reading of the date that is known, or of none, that shows one attribute as it was a moment ago.
+#[test]
+fn an_attribute_that_was_changed_a_moment_ago_is_not_taken_back_by_a_reading_that_lags() {
+    let till = till_with(json!({"phone": "111", "company": "old"}));
+    till.set(ANA, "phone", "222");
+    sync(&till);
+    let odd = Odd::before(&till.sandbox).answer(|asked, told| {
+        if !asked.is_put() {
+            told.customer(ANA, |ana| ana["phone"] = json!("111"));
+        }
+    });
+    let lagging = till.through(&odd);
+    lagging.engine().pull(Extent::Full).unwrap();
+    assert_eq!(till.local(ANA, "phone"), r#""222""#);
+    till.set(ANA, "company", "new");
+    assert_eq!(sync(&lagging).uploaded_customers, 0, "it waits");
+    // An answer of before, too: what was sent was accepted, and what was not stays as it is known.
+    odd.calm();
+    let odd = Odd::before(&till.sandbox)
+        .every(Kind::Put, |told| told.customer(ANA, |ana| ana["phone"] = json!("111")));
+    assert_eq!(sync(&till.through(&odd)).uploaded_customers, 1);
+    check(&till, "phone", json!("222"));
+    check(&till, "company", json!("new"));
+}
+
+#[test]
+fn an_entry_of_form_fields_is_not_taken_back_either_when_another_one_is_edited() {
+    let forms =
+        |size: &str, color: &str| json!([{"name": "size", "value": size}, {"name": "color", "value": color}]);
+    let till = till_with(json!({ "form_fields": forms("M", "blue") }));
+    let response = ResponseAttributes::Everything;
+    till.sandbox.set_behaviours(Behaviours {
+        undated: Undated::FormFields,
+        response,
+        ..Behaviours::default()
+    });
+    till.set(ANA, "form_fields", &forms("L", "blue").to_string());
+    assert_eq!(sync(&till).uploaded_customers, 1);
+    let lags = forms("M", "blue");
+    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+        if !asked.is_put() {
+            told.customer(ANA, |ana| ana["form_fields"] = lags.clone());
+        }
+    });
+    let lagging = till.through(&odd);
+    lagging.engine().pull(Extent::Full).unwrap();
+    till.set(ANA, "form_fields", &forms("L", "red").to_string());
+    assert_eq!(sync(&lagging).uploaded_customers, 0, "it waits");
+    odd.calm();
+    sync(&lagging);
+    let read = |json: String| {
+        let entries: Vec<Json> = serde_json::from_str(&json).unwrap();
+        let mut pairs: Vec<String> =
+            entries.iter().map(|entry| format!("{}={}", entry["name"], entry["value"])).collect();
+        pairs.sort();
+        pairs
+    };
+    let sides = [till.local(ANA, "form_fields"), till.remote_value(ANA, "form_fields")].map(read);
+    assert!(sides.iter().all(|side| *side == [r#""color"="red""#, r#""size"="L""#]), "{sides:?}");
 }

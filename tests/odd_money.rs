@@ -10,7 +10,7 @@ use chrono::{TimeDelta, Utc};
 use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use serde_json::{Value as Json, json};
-use tillsync::sandbox::{Amounts, Behaviours, Tidying, Untold};
+use tillsync::sandbox::{Amounts, Behaviours, ResponseAttributes, Tidying, Undated, Untold};
 use tillsync::{Conflict, EditSeq, Extent, Keep, Rejected, SyncReport};
 
 /// The customer whose money moves.
@@ -101,6 +101,7 @@ fn a_payment_that_landed_and_was_spent_before_it_was_read_back_is_not_sent_again
     // However often it syncs, and whatever the balance comes to: only a person knows.
     office(&till, "60");
     sync(&till);
+    till.minute_passes();
     office(&till, "50");
     sync(&till);
     assert_eq!((outcomes(&till), till.puts().len()), (vec!["held".to_owned()], 1));
@@ -1046,5 +1047,168 @@ fn a_balance_that_is_shown_as_an_empty_list_once_is_not_zero() {
         sync(&through);
         sync(&through);
         check(&till, 60.0, 60.0);
+    }
+}
+
+// ---- reads that lag, where no date shows it ------------------------------------------------------------------------
+
+/// Who moves the balance a moment before reads lag behind that.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mover {
+    /// The till, by an update whose answer tells the new balance.
+    Till,
+    /// The office, and the till has read it.
+    Office,
+}
+
+/// What the date of a reading says that shows the balance of before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shown {
+    /// The store does not date credit.
+    Undated,
+    /// The credit comes from somewhere else than the record, which bears the date of the change.
+    OfTheChange,
+    /// The same, and somebody touched the customer since.
+    Newer,
+    /// None at all.
+    Untold,
+}
+
+fn is_not_taken_back(mover: Mover, shown: Shown) {
+    let till = with_balance("100");
+    let undated = if shown == Shown::Undated { Undated::StoreCredit } else { Undated::default() };
+    // The answer to an update tells the balance.
+    let response = ResponseAttributes::Everything;
+    till.sandbox.set_behaviours(Behaviours { undated, response, ..Behaviours::default() });
+    match mover {
+        Mover::Till => till.adjust(ANA, "10"),
+        Mover::Office => office(&till, "110"),
+    }
+    // A change without a date comes with a pull of everybody.
+    till.engine().pull(Extent::Full).unwrap();
+    sync(&till);
+    check(&till, 110.0, 110.0);
+    if shown == Shown::Newer {
+        till.office(ANA, json!({"phone": "555-7"}));
+    }
+    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+        if !asked.is_put() {
+            told.customer(ANA, |ana| ana[MONEY] = json!([{"amount": 100}]));
+            if shown == Shown::Untold {
+                told.customer(ANA, |ana| _ = ana.as_object_mut().unwrap().remove("date_modified"));
+            }
+        }
+    });
+    let lagging = till.through(&odd);
+    lagging.engine().pull(Extent::Full).unwrap();
+    check(&till, 110.0, 110.0);
+    till.adjust(ANA, "5");
+    assert_eq!(sync(&lagging).uploaded_customers, 0, "{mover:?} {shown:?}: it waits");
+    check(&till, 115.0, 110.0);
+    odd.calm();
+    let report = sync(&lagging);
+    assert_eq!(
+        report.uploaded_customers,
+        1,
+        "{mover:?} {shown:?}: {report:?} {:?}",
+        till.store().conflicts()
+    );
+    check(&till, 115.0, 115.0);
+    assert_eq!(
+        (till.store().conflicts().unwrap().len(), till.puts().len()),
+        (0, if mover == Mover::Till { 2 } else { 1 })
+    );
+}
+
+#[test]
+fn a_balance_that_was_moved_a_moment_ago_is_not_taken_back_by_a_reading_that_lags_whatever_its_date() {
+    std::thread::scope(|at_once| {
+        for mover in [Mover::Till, Mover::Office] {
+            for shown in [Shown::Undated, Shown::OfTheChange, Shown::Newer, Shown::Untold] {
+                at_once.spawn(move || is_not_taken_back(mover, shown));
+            }
+        }
+    });
+}
+
+#[test]
+fn nor_by_the_answer_to_an_update_of_something_else() {
+    let till = with_balance("100");
+    till.adjust(ANA, "10");
+    sync(&till);
+    let odd = Odd::before(&till.sandbox)
+        .every(Kind::Put, |told| told.customer(ANA, |ana| ana[MONEY] = json!([{"amount": 100}])));
+    till.set(ANA, "phone", "555-7");
+    let mut engine = till.through(&odd).engine();
+    assert_eq!(engine.sync().unwrap().uploaded_customers, 1);
+    check(&till, 110.0, 110.0);
+    odd.calm();
+    till.adjust(ANA, "5");
+    engine.sync().unwrap();
+    check(&till, 115.0, 115.0);
+}
+
+#[test]
+fn a_payment_in_doubt_is_not_held_against_a_reading_that_lags() {
+    let till = with_balance("100");
+    till.adjust(ANA, "10");
+    sync(&till);
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    // Its answer is lost, and what is read back shows the balance of before the payment before it, once.
+    let mut lags = true;
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, Told::drop).answer(move |asked, told| {
+        if asked.is_by_id() && asked.nth > 1 && std::mem::take(&mut lags) {
+            told.customer(ANA, |ana| ana[MONEY] = json!([{"amount": 100}]));
+        }
+    });
+    till.adjust(ANA, "5");
+    sync(&till.through(&odd));
+    check(&till, 115.0, 115.0);
+    assert_eq!(outcomes(&till), ["uploaded", "uploaded"]);
+}
+
+#[test]
+fn a_payment_that_was_really_taken_back_is_seen_when_the_minute_has_passed() {
+    let till = with_balance("100");
+    let response = ResponseAttributes::Everything;
+    till.sandbox.set_behaviours(Behaviours { response, ..Behaviours::default() });
+    till.adjust(ANA, "10");
+    sync(&till);
+    office(&till, "100");
+    sync(&till);
+    check(&till, 110.0, 100.0);
+    std::thread::sleep(std::time::Duration::from_millis(5_100));
+    sync(&till);
+    check(&till, 110.0, 100.0);
+    till.minute_passes();
+    sync(&till);
+    check(&till, 100.0, 100.0);
+}
+
+/// One `Date` that is wrong, or none, is no reason to believe what is older than what is known.
+#[test]
+fn a_wrong_date_does_not_shorten_the_minute() {
+    for (seconds, whose) in [(-120, "the till's"), (-3_600, "the till's"), (-120, "the office's")] {
+        let till = with_balance("100");
+        let before = till.sandbox.customer(ANA as i32).unwrap();
+        match whose {
+            "the till's" => till.adjust(ANA, "10"),
+            _ => office(&till, "110"),
+        }
+        sync(&till);
+        let date = (Utc::now() + TimeDelta::seconds(seconds)).to_rfc2822().replace("+0000", "GMT");
+        let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+            if !asked.is_put() {
+                told.customer(ANA, |ana| *ana = before.clone());
+                told.header("Date", Some(&date));
+            }
+        });
+        till.through(&odd).engine().pull(Extent::Full).unwrap();
+        check(&till, 110.0, 110.0);
+        till.adjust(ANA, "5");
+        assert_eq!(sync(&till.through(&odd)).uploaded_customers, 0, "{seconds} {whose}");
+        odd.calm();
+        sync(&till);
+        check(&till, 115.0, 115.0);
     }
 }

@@ -51,6 +51,7 @@ fn till(body: &str, ops: Vec<Op>) -> Dirty {
     Dirty {
         id: ID,
         base: Some(base),
+        lately: Lately::default(),
         row,
         ops,
         open: Vec::new(),

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 
-use super::{Attempt, Outcome};
+use super::{Attempt, Lately, Outcome};
 use crate::customer::{CustomerId, EditSeq, FieldId, FormValue, Record, Row, Subject, Value};
 
 /// What a journal row did to its attribute.
@@ -111,6 +111,8 @@ pub struct Dirty {
     pub id: CustomerId,
     /// As the server last described it; `None`: the server does not have it.
     pub base: Option<Record>,
+    /// What of that was otherwise a moment ago.
+    pub lately: Lately,
     /// The working copy.
     pub row: Row,
     /// The unsettled rows, oldest first.

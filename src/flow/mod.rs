@@ -21,6 +21,7 @@ mod budget;
 mod decide;
 mod diff;
 mod dirty;
+mod lately;
 mod merge;
 mod money;
 mod notes;
@@ -54,6 +55,7 @@ pub use decide::{
 };
 pub use diff::{Diff, diff, give_up_untold};
 pub use dirty::{Change, Dirty, Op, OpenConflict};
+pub use lately::Lately;
 pub use merge::{Sent, SentBase, gone, merge};
 pub use money::balance_by_journal;
 pub use notice::{Notice, notices};

@@ -11,7 +11,7 @@ use crate::customer::{Attributes, CustomerId, FieldId};
 /// By how much the server's clock and a `date_modified` of the same moment may differ.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
 /// No reading lags by more.
-const LAGS_AT_MOST: TimeDelta = TimeDelta::minutes(1);
+pub(super) const LAGS_AT_MOST: TimeDelta = TimeDelta::minutes(1);
 
 /// Whether the record `told` is older than the one that is `known`, by the server's own `date_modified`. In the same second,
 /// and where one of them bears no time, it is news: nobody can tell. So it is where the known one bears a time that the
@@ -46,9 +46,7 @@ pub struct OlderReadings(BTreeMap<i64, (String, DateTime<Utc>)>);
 impl OlderReadings {
     /// An older record came in. True: it has been so for long enough, and is the truth.
     pub fn is_truth(&mut self, id: CustomerId, body: &str, now: DateTime<Utc>) -> bool {
-        // FNV-1a: the same in every build, and nobody's secret.
-        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        let shown = format!("{:016x}", body.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step));
+        let shown = hash(body);
         match self.0.get(&id.0) {
             // A clock that was set back begins anew.
             Some((before, since)) if *before == shown && *since <= now => now - *since >= APART,
@@ -70,10 +68,21 @@ impl OlderReadings {
         self.0.remove(&id.0);
     }
 
+    /// Whether this one is to be read again.
+    pub fn has(&self, id: CustomerId) -> bool {
+        self.0.contains_key(&id.0)
+    }
+
     /// Those that are to be read again.
     pub fn ids(&self) -> impl Iterator<Item = CustomerId> {
         self.0.keys().map(|id| CustomerId(*id))
     }
+}
+
+/// FNV-1a: the same in every build, and nobody's secret.
+pub(super) fn hash(text: &str) -> String {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("{:016x}", text.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
 fn moment(json: &str) -> Option<DateTime<Utc>> {

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::customer::{CustomerId, EditSeq, Row};
     use crate::flow::merge::SentBase;
-    use crate::flow::{Change, Op, Outcome, SnapshotPlan};
+    use crate::flow::{Change, Lately, Op, Outcome, SnapshotPlan};
 
     fn at(phone: &str, second: u32) -> Record {
         Record::new(format!(
@@ -93,6 +93,7 @@ mod tests {
         let dirty = Dirty {
             id: CustomerId(1),
             base: Some(known.clone()),
+            lately: Lately::default(),
             row,
             ops: vec![op],
             open: Vec::new(),

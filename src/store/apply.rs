@@ -56,7 +56,10 @@ pub(super) fn carry_out(
         SnapshotPlan::Put(record) => {
             let attributes = record.attributes()?;
             own += 1;
-            if !update_snapshot(transaction, &attributes, record.body())? {
+            let before = dirty.base.as_ref().map(Record::attributes).transpose()?;
+            let lately =
+                before.and_then(|before| dirty.lately.clone().changed(&before, &attributes, now).text());
+            if !update_snapshot(transaction, &attributes, record.body(), lately)? {
                 refuse_ignored(0, transaction, "snapshot WHERE id", plan.id.0)?;
                 insert_snapshot(transaction, &attributes, record.body())?;
                 state::count_snapshot(transaction, 1)?;
@@ -119,20 +122,25 @@ pub(super) fn insert_snapshot(
     is_written(inserted)
 }
 
-/// The customer as the server describes it now. Returns false when it had no snapshot.
+/// The customer as the server describes it now; `lately`: what of it was otherwise a moment ago. Returns false when it had no
+/// snapshot.
 pub(super) fn update_snapshot(
     transaction: &Connection,
     attributes: &Attributes<'_>,
     body: &str,
+    lately: Option<String>,
 ) -> rusqlite::Result<bool> {
     let updated = transaction
         .prepare_cached(
-            "UPDATE snapshot SET body = ?2, date_modified = ?3, engine_mark = NOT engine_mark WHERE id = ?1",
+            "UPDATE snapshot
+             SET body = ?2, date_modified = ?3, lately = ?4, engine_mark = NOT engine_mark
+             WHERE id = ?1",
         )?
         .execute(params![
             attributes.id().0,
             Record::without_secrets(body),
-            RawCell::of(FieldId::DATE_MODIFIED, attributes)
+            RawCell::of(FieldId::DATE_MODIFIED, attributes),
+            lately
         ])?;
     Ok(updated > 0)
 }

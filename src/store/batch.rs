@@ -211,6 +211,12 @@ impl Store {
                         state::note_credit_undated(transaction)?;
                     }
                     let sent = Sent { is_accepted: true, ..sent };
+                    // What it takes back of attributes that were not sent is no news.
+                    let news = match &dirty.base {
+                        Some(known) => dirty.lately.without_lag(known, record, &sent, now)?,
+                        None => None,
+                    };
+                    let (record, body) = (news.as_ref().unwrap_or(record), record.body());
                     let plan = reconcile(&dirty, &sent, record, policies)?;
                     let record_of = || {
                         attempt::keep(transaction, &dirty, &sent, &plan, None)?;
@@ -221,8 +227,8 @@ impl Store {
                     uploaded.count(&dirty, &plan, notices);
                     let known = dirty.base.as_ref().map(Record::attributes).transpose()?;
                     let told = record.attributes()?;
-                    if known.is_some_and(|known| is_outdated(&known, &told, None)) {
-                        note_older(transaction, *id, record.body(), now)?;
+                    if news.is_some() || known.is_some_and(|known| is_outdated(&known, &told, None)) {
+                        note_older(transaction, *id, body, now)?;
                         uploaded.is_outdated = true;
                     }
                 }

@@ -12,7 +12,7 @@ use super::{Failed, Store, attempt, life, row, state};
 use crate::customer::{BadRecord, CustomerId, EditSeq, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
-    Change, Diff, Dirty, EmailEdit, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
+    Change, Diff, Dirty, EmailEdit, Lately, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
 };
 use crate::threads;
 
@@ -162,10 +162,11 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
     let Some(row) = load_row(connection, id)? else { return Ok(None) };
     let ops = load_ops(connection, id)?;
     let password = ops.iter().rev().find(|op| op.field == FieldId::NEW_PASSWORD);
-    let (base, has_attempts) = load_base(connection, id)?;
+    let (base, lately, has_attempts) = load_base(connection, id)?;
     Ok(Some(Dirty {
         id,
         base,
+        lately,
         row,
         open: if ops.is_empty() && !has_attempts { Vec::new() } else { load_open(connection, id)? },
         is_credit_undated: has_attempts && state::is_credit_undated(connection)?,
@@ -195,16 +196,35 @@ pub(super) fn load_snapshot(connection: &Connection, id: CustomerId) -> rusqlite
         .optional()
 }
 
-/// The snapshot of a customer, and whether anything that was sent of it is on record: one statement.
-fn load_base(connection: &Connection, id: CustomerId) -> rusqlite::Result<(Option<Record>, bool)> {
+/// What is known of a customer, and what of that was otherwise a moment ago.
+pub(super) fn load_known(
+    connection: &Connection,
+    id: CustomerId,
+) -> rusqlite::Result<Option<(Record, Lately)>> {
+    connection
+        .prepare_cached("SELECT body, lately FROM snapshot WHERE id = ?1")?
+        .query_row([id.0], |row| {
+            row::refuse_too_large(row)?;
+            Ok((Record::new(row.get::<_, String>(0)?), lately(row.get(1)?)))
+        })
+        .optional()
+}
+
+/// The same, and whether anything that was sent of it is on record: one statement.
+fn load_base(connection: &Connection, id: CustomerId) -> rusqlite::Result<(Option<Record>, Lately, bool)> {
     connection
         .prepare_cached(
-            "SELECT (SELECT body FROM snapshot WHERE id = ?1), EXISTS (SELECT 1 FROM attempt WHERE customer_id = ?1)",
+            "SELECT (SELECT body FROM snapshot WHERE id = ?1), EXISTS (SELECT 1 FROM attempt WHERE customer_id = ?1),
+                    (SELECT lately FROM snapshot WHERE id = ?1)",
         )?
         .query_row([id.0], |row| {
             row::refuse_too_large(row)?;
-            Ok((row.get::<_, Option<String>>(0)?.map(Record::new), row.get(1)?))
+            Ok((row.get::<_, Option<String>>(0)?.map(Record::new), lately(row.get(2)?), row.get(1)?))
         })
+}
+
+fn lately(text: Option<String>) -> Lately {
+    Lately::read(text.as_deref())
 }
 
 /// Sorted here: with `ORDER BY` beside a partial index, SQLite parses the statement anew for every customer.

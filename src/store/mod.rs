@@ -49,6 +49,7 @@ mod held_up;
 mod history;
 mod holder;
 mod intact;
+mod lately;
 mod leaf;
 mod life;
 mod lock;

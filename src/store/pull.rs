@@ -15,7 +15,7 @@ use super::apply::{MOST_ROUNDS, apply, apply_news, insert_snapshot, refuse_ignor
 use super::beneath::{Beneath, News as Written};
 use super::held_up::Apart;
 use super::row::{self, RawCell};
-use super::{Failed, FullPull, Store, aside, attempt, dirty, held_up, search, state};
+use super::{Failed, FullPull, Store, aside, attempt, dirty, held_up, lately, search, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
@@ -307,17 +307,21 @@ impl Store {
         self.read_at_once(|connection| Ok(older_readings(connection)?.ids().collect()))
     }
 
-    /// Those of these records that are older than what is known of their customers.
+    /// Those of these records that lag: older than what is known of their customers, or taking back what was changed a moment ago.
     pub(crate) fn outdated(
         &self,
         page: &[(Attributes<'_>, &str)],
         server_now: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
     ) -> Result<BTreeSet<CustomerId>> {
         self.engine_read(|transaction| {
             let mut outdated = BTreeSet::new();
             for (told, _) in page {
-                let Some(known) = dirty::load_snapshot(transaction, told.id())? else { continue };
-                if is_outdated(&known.attributes()?, told, server_now) {
+                let Some((known, lately)) = dirty::load_known(transaction, told.id())? else { continue };
+                let known = known.attributes()?;
+                if is_outdated(&known, told, server_now.filter(|_| !lately.is_young(now)))
+                    || lately::is_taken_back(transaction, &lately, &known, told, now, false)?
+                {
                     outdated.insert(told.id());
                 }
             }
@@ -461,21 +465,30 @@ fn take(
     notices: &mut Vec<Notice>,
 ) -> Result<News, Failed> {
     let (id, Judging { policies, now, .. }) = (attributes.id(), judging);
-    let old: Option<String> = transaction
-        .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
-        .query_row([id.0], |row| row.get(0))
-        .optional()?;
+    let known = dirty::load_known(transaction, id)?;
+    let (old, lately) = known.unzip();
+    let (body_before, lately) = (old.as_ref().map(Record::body), lately.unwrap_or_default());
     // A reading that is no news may be one of something that was sent, and refused.
-    if old.as_deref() == Some(body) {
+    if body_before == Some(body) {
         older.borrow_mut().forget(id);
     }
-    if old.as_deref() == Some(body) && !(is_edited && attempt::has_any(transaction, id)?) {
+    if body_before == Some(body) && !(is_edited && attempt::has_any(transaction, id)?) {
         return Ok(News::Nothing);
     }
     let record = Record::new(body);
-    let old = old.map(Record::new);
     let reading = match &old {
-        Some(old) => Reading::of(attributes, &old.attributes()?, judging),
+        Some(old) => {
+            let (known, is_doubted) = (old.attributes()?, older.borrow().has(id));
+            let takes_back =
+                |is_doubted| lately::is_taken_back(transaction, &lately, &known, attributes, now, is_doubted);
+            let is_back = takes_back(false)?;
+            let is_back_again = is_doubted && !is_back && takes_back(true)?;
+            Reading::of(attributes, &known, lately.is_young(now), judging).or_back(
+                is_back,
+                is_back_again,
+                judging,
+            )
+        }
         None => Reading::default(),
     };
     let is_confirmed = reading.is_doubtful(id, &older.borrow()) && older.borrow_mut().is_truth(id, body, now);
@@ -518,7 +531,8 @@ fn take(
             return Ok(News::Customer);
         }
         Some(known) => {
-            if let Some(written) = follow(transaction, attributes, body, known)? {
+            let lately = lately.changed(known, attributes, now).text();
+            if let Some(written) = follow(transaction, attributes, body, known, lately)? {
                 let written = Written { id, before: old.as_ref(), known: &[], written: &written };
                 notices.extend(written.over_edits(transaction, policies, MOST_ROUNDS, now)?);
             }
@@ -532,7 +546,7 @@ fn take(
 /// What a reading leaves in doubt until another moment shows the same.
 #[derive(Clone, Copy, Default)]
 struct Reading {
-    /// It is older than what is known, and that is not to be believed at once.
+    /// It is older than what is known, or shows what was there before, and that is not to be believed at once.
     lags: bool,
     /// However often it comes: what was written a moment ago is not given up for it, whoever wrote it.
     may_lag: bool,
@@ -543,14 +557,26 @@ struct Reading {
 }
 
 impl Reading {
-    fn of(told: &Attributes<'_>, known: &Attributes<'_>, judging: Judging<'_>) -> Reading {
-        let is_old = is_outdated(known, told, judging.server_now);
-        let may_lag = is_old && may_not_show_yet(known, judging.server_now);
+    /// `is_young`: what is known was learned less than a minute ago. That is counted here; the store's clock may lengthen it, and
+    /// never shortens it.
+    fn of(told: &Attributes<'_>, known: &Attributes<'_>, is_young: bool, judging: Judging<'_>) -> Reading {
+        let is_old = is_outdated(known, told, judging.server_now.filter(|_| !is_young));
+        let may_lag = is_old && (is_young || may_not_show_yet(known, judging.server_now));
         Reading {
             lags: is_old && (may_lag || !judging.believes_older),
             may_lag,
             hides: told.hides(FieldId::STORE_CREDIT_AMOUNTS, known),
             is_newer: is_outdated(told, known, None),
+        }
+    }
+
+    /// The same of one that shows what was there before a change which is known here: while that is younger than a minute, however
+    /// often and of whatever date, and then until another one shows it too (`is_back_again`).
+    fn or_back(self, is_back: bool, is_back_again: bool, judging: Judging<'_>) -> Reading {
+        Reading {
+            lags: self.lags || is_back || (is_back_again && !judging.believes_older),
+            may_lag: self.may_lag || is_back,
+            ..self
         }
     }
 
@@ -597,13 +623,14 @@ fn follow(
     attributes: &Attributes<'_>,
     body: &str,
     old: &Attributes<'_>,
+    lately: Option<String>,
 ) -> Result<Option<Vec<(FieldId, Value)>>, Failed> {
     let is_news = |field: &FieldId| attributes.text(*field) != old.text(*field) && attributes.tells(*field);
     let columns: Vec<_> =
         FieldId::columns().filter(is_news).map(|field| (field, RawCell::of(field, attributes))).collect();
     search::note(transaction, attributes.id(), columns.iter().map(|(field, _)| *field))?;
     let beneath = Beneath::of(transaction);
-    if !update_snapshot(transaction, attributes, body)? {
+    if !update_snapshot(transaction, attributes, body, lately)? {
         return Err(Failed::Ignored);
     }
     let written = row::overwrite(transaction, attributes.id(), &columns)?;

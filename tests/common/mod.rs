@@ -95,6 +95,24 @@ impl Till {
         edit.author("ana").override_floor().commit().unwrap();
     }
 
+    /// A minute passes in which nothing happens: no change of before is so young any more that a reading may lag behind it.
+    pub fn minute_passes(&self) {
+        let mut store = self.store();
+        let minute_ago = (chrono::Utc::now() - chrono::TimeDelta::seconds(61)).to_rfc3339();
+        let pass = format!(
+            "UPDATE engine_guard SET writing = 1;
+             UPDATE snapshot
+             SET engine_mark = NOT engine_mark,
+                 lately = (SELECT json_group_object(part.key, json((
+                               SELECT json_group_array(json_array(before.value ->> 0, '{minute_ago}'))
+                               FROM json_each(part.value) AS before)))
+                           FROM json_each(lately) AS part)
+             WHERE lately IS NOT NULL;
+             UPDATE engine_guard SET writing = 0;"
+        );
+        store.connection().execute_batch(&pass).unwrap();
+    }
+
     /// The back office edits a customer in the store.
     pub fn office(&self, id: i64, attributes: serde_json::Value) {
         assert!(self.sandbox.edit(id as i32, attributes), "there is no customer {id}");

@@ -11,8 +11,8 @@ use crate::customer::{
 };
 use crate::flow::merge::{editable_columns, merge};
 use crate::flow::{
-    Change, ConflictPlan, CustomerPlan, Dirty, Keep, Op, OpenConflict, Outcome, Payload, Policies, Policy,
-    Sent, SnapshotPlan, Verdict, diff, reconcile, resolve,
+    Change, ConflictPlan, CustomerPlan, Dirty, Keep, Lately, Op, OpenConflict, Outcome, Payload, Policies,
+    Policy, Sent, SnapshotPlan, Verdict, diff, reconcile, resolve,
 };
 
 // ---- a till and a server -----------------------------------------------------------------------------------------
@@ -47,6 +47,7 @@ impl Till {
             Dirty {
                 id: ID,
                 base,
+                lately: Lately::default(),
                 row,
                 ops,
                 open,

@@ -70,7 +70,7 @@ impl Pulls {
             .max();
         let till = world.active;
         let snapshot = snapshot(world, id);
-        if (snapshot.is_none() && is_asked(world, id)) || is_held_up(world, id) {
+        if (snapshot.is_none() && is_asked(world, id)) || is_held_up(world, id) || is_doubted(world, id) {
             return Ok(());
         }
         let Some((at_ms, field)) = newest else {
@@ -110,6 +110,14 @@ fn snapshot(world: &mut World, id: i64) -> Option<Value> {
     let looks = world.till().looks();
     let mut statement = looks.prepare_cached("SELECT body FROM snapshot WHERE id = ?1").unwrap();
     statement.query_row([id], |row| row.get::<_, String>(0)).ok().map(|body| lenient(&body))
+}
+
+/// Whether a reading of the customer was not believed, and it is asked for again: what is set back within a minute looks like one
+/// that lags.
+fn is_doubted(world: &mut World, id: i64) -> bool {
+    let sql = "SELECT count(*) FROM json_each((SELECT value FROM state WHERE key = 'older_readings')) WHERE key = ?1";
+    let looks = world.till().looks();
+    looks.prepare_cached(sql).unwrap().query_row([id.to_string()], |row| row.get::<_, i64>(0)).unwrap() > 0
 }
 
 /// Whether a person is asked what became of the customer.

@@ -1,0 +1,287 @@
+//! What was known of a customer before what is known now, attribute by attribute, while that change is young.
+//!
+//! Reads lag behind writes, and a date does not always show it: a store need not date credit and form fields, and a record may come
+//! from one place and its credit from another, a cache or a service of its own. So a reading that shows of an attribute exactly what
+//! was there *before* a change that is known here, and is younger than a minute, is no news, whatever date it bears: it is doubted as
+//! one that is older than what is known (see `outdated`), and nothing is sent over it. An office that really set it back is seen
+//! once the minute has passed. The minute is counted here, from when the till learned of the change: no clock of the store's shortens it.
+//!
+//! Form fields are looked at entry by entry. What was there is kept as a hash: long notes are not kept twice, and nothing of a
+//! person's is left behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::Sent;
+use super::merge::editable_columns;
+use super::outdated::{LAGS_AT_MOST, hash};
+use crate::customer::{Attributes, BadRecord, FieldId, FormValue, Record, Subject, Value, first_credit};
+
+/// So many values of one attribute are remembered: a till that is busy changes one a few times a minute.
+const REMEMBERED: usize = 16;
+/// For so long they are: a minute in which they are not believed, and another one in which that is asked about again.
+const KEPT: TimeDelta = TimeDelta::minutes(2);
+
+/// What each attribute, or entry of form fields, was before it was changed lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lately(BTreeMap<String, Vec<Before>>);
+
+/// A value, as its hash, and when this till learned that it was changed, by its own clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Before(String, DateTime<Utc>);
+
+/// A part of a customer: an attribute or an entry of form fields, and what two records say of it.
+struct Part {
+    subject: Subject,
+    sides: [String; 2],
+}
+
+impl Lately {
+    /// As it stands in the file; what cannot be read is nothing.
+    pub fn read(text: Option<&str>) -> Lately {
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// As it stands in the file; `None`: there is nothing to remember.
+    pub fn text(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| serde_json::to_string(self).unwrap_or_default())
+    }
+
+    /// What was known as `before` is known as `after` now. A change is as young as the till knows it: the store's dates and its clock
+    /// may be wrong, and credit and form fields need not be dated.
+    #[must_use]
+    pub fn changed(mut self, before: &Attributes<'_>, after: &Attributes<'_>, now: DateTime<Utc>) -> Lately {
+        self.0.retain(|_, values| {
+            values.retain(|Before(_, at)| (now - *at).abs() < KEPT);
+            !values.is_empty()
+        });
+        let is_told = |field: &FieldId| before.knows(*field) && after.tells(*field);
+        for field in editable_columns().filter(is_told) {
+            for Part { subject, sides: [was, _] } in differing(field, before, after) {
+                let values = self.0.entry(subject.to_string()).or_default();
+                values.push(Before(hash(&was), now));
+                let surplus = values.len().saturating_sub(REMEMBERED);
+                values.drain(..surplus);
+            }
+        }
+        self
+    }
+
+    /// Whether what is known was learned less than a minute ago: what is older may lag, whatever the store's clock says.
+    pub fn is_young(&self, now: DateTime<Utc>) -> bool {
+        self.0.values().flatten().any(|Before(_, at)| (now - *at).abs() < LAGS_AT_MOST)
+    }
+
+    /// Whether a reading takes back what is `known`: it shows something as it was before a change that is younger than a minute.
+    /// `is_doubted`: one like it was seen within that minute, and only another one tells. `except`: attributes of which something
+    /// that was sent is still to be judged, by these very readings.
+    pub fn is_taken_back(
+        &self,
+        known: &Attributes<'_>,
+        told: &Attributes<'_>,
+        now: DateTime<Utc>,
+        is_doubted: bool,
+        except: &BTreeSet<FieldId>,
+    ) -> bool {
+        let fields = editable_columns().filter(|field| !except.contains(field));
+        !self.0.is_empty()
+            && fields.flat_map(|field| self.taken_back(field, known, told, now, is_doubted)).next().is_some()
+    }
+
+    /// The answer to an update, as far as it is news: what it takes back of attributes that were not sent stays as it is known. Of a
+    /// balance that was sent the answer is the only witness: it stays as told. `None`: it takes nothing back.
+    ///
+    /// # Errors
+    /// When a record is no customer.
+    pub fn without_lag(
+        &self,
+        known: &Record,
+        answer: &Record,
+        sent: &Sent,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Record>, BadRecord> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let (was, told) = (known.attributes()?, answer.attributes()?);
+        let mut news: Option<Record> = None;
+        for field in editable_columns() {
+            let parts: Vec<Subject> = self.taken_back(field, &was, &told, now, false).collect();
+            let stands = match (sent.value(field), field) {
+                (Some(_), FieldId::STORE_CREDIT_AMOUNTS) => continue,
+                (Some(value), _) => value.clone(),
+                (None, _) => was.get(field),
+            };
+            if !parts.is_empty() {
+                let value = with_parts(told.get(field), &stands, &parts);
+                news = Some(news.as_ref().unwrap_or(answer).with(field, &value)?);
+            }
+        }
+        Ok(news)
+    }
+
+    fn taken_back(
+        &self,
+        field: FieldId,
+        known: &Attributes<'_>,
+        told: &Attributes<'_>,
+        now: DateTime<Utc>,
+        is_doubted: bool,
+    ) -> impl Iterator<Item = Subject> {
+        let is_remembered =
+            self.0.keys().any(|word| Subject::named(word).and_then(|one| one.field()) == Some(field));
+        let is_told = is_remembered && told.tells(field) && !told.hides(field, known);
+        let parts = if is_told { differing(field, known, told) } else { Vec::new() };
+        let most = if is_doubted { KEPT } else { LAGS_AT_MOST };
+        parts.into_iter().filter_map(move |Part { subject, sides: [_, shown] }| {
+            let (values, shown) = (self.0.get(&subject.to_string())?, hash(&shown));
+            let is_it = |Before(was, at): &Before| *was == shown && (now - *at).abs() < most;
+            values.iter().any(is_it).then_some(subject)
+        })
+    }
+}
+
+/// The parts of an attribute of which two records say different things.
+fn differing(field: FieldId, one: &Attributes<'_>, other: &Attributes<'_>) -> Vec<Part> {
+    if one.text(field) == other.text(field) {
+        return Vec::new();
+    }
+    let none = BTreeMap::new();
+    let values = [one.get(field), other.get(field)];
+    let entries = values.each_ref().map(|value| match value {
+        Value::Forms(entries) => Some(entries),
+        Value::Null if field == FieldId::FORM_FIELDS => Some(&none),
+        _ => None,
+    });
+    if let [Some(one), Some(other)] = entries {
+        let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+        let differs = |name: &&String| one.get(*name) != other.get(*name);
+        let json = |value: Option<&FormValue>| value.map(FormValue::to_json).unwrap_or_default();
+        let part = |name: &String| Part {
+            subject: Subject::entry(name),
+            sides: [one, other].map(|side| json(side.get(name))),
+        };
+        return names.into_iter().filter(differs).map(part).collect();
+    }
+    let spelled = values.map(|value| match value {
+        Value::Credit(_) => first_credit(&value).normalize().to_string(),
+        value => value.to_json(),
+    });
+    match spelled[0] == spelled[1] {
+        true => Vec::new(),
+        false => vec![Part { subject: Subject::Field(field), sides: spelled }],
+    }
+}
+
+/// A value, with these parts of it as another one has them.
+fn with_parts(value: Value, other: &Value, parts: &[Subject]) -> Value {
+    match (value, other) {
+        (Value::Forms(mut entries), Value::Forms(others)) => {
+            for name in parts.iter().filter_map(Subject::entry_name) {
+                match others.get(name) {
+                    Some(other) => _ = entries.insert(name.to_owned(), other.clone()),
+                    None => _ = entries.remove(name),
+                }
+            }
+            Value::Forms(entries)
+        }
+        _ => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        "2026-01-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(seconds)
+    }
+
+    fn record(members: &str) -> Record {
+        Record::new(format!("{{\"id\":1,{members}}}"))
+    }
+
+    fn changed(lately: Lately, before: &Record, after: &Record, now: DateTime<Utc>) -> Lately {
+        lately.changed(&before.attributes().unwrap(), &after.attributes().unwrap(), now)
+    }
+
+    #[track_caller]
+    fn check(lately: &Lately, known: &Record, told: &str, seconds: i64, is_taken_back: bool) {
+        let (told, none) = (record(told), BTreeSet::new());
+        let [one, other] = [known, &told].map(|record| record.attributes().unwrap());
+        let found = lately.is_taken_back(&one, &other, at(seconds), false, &none);
+        assert_eq!(found, is_taken_back, "{} at {seconds}", told.body());
+    }
+
+    const OLD: &str = r#""date_modified":"2026-01-01T00:00:00Z""#;
+
+    #[test]
+    fn what_was_before_a_young_change_takes_it_back_and_nothing_else_does() {
+        let credit = |amount: &str| format!("\"store_credit_amounts\":[{{\"amount\":{amount}}}],{OLD}");
+        let [before, between, after] = ["100.00", "110", "115"].map(|amount| record(&credit(amount)));
+        let lately = changed(Lately::default(), &before, &between, at(0));
+        let lately = changed(lately, &between, &after, at(10));
+        check(&lately, &after, &credit("100"), 20, true);
+        check(&lately, &after, &credit("110"), 20, true);
+        check(&lately, &after, &credit("115.0"), 20, false);
+        check(&lately, &after, &credit("120"), 20, false);
+        check(&lately, &after, &credit("100"), 60, false);
+        check(&lately, &after, &credit("110"), 60, true);
+        check(&lately, &after, &credit("110"), 70, false);
+        check(&lately, &after, "\"store_credit_amounts\":[]", 20, false);
+        check(&lately, &after, "\"phone\":\"5\"", 20, false);
+        assert_eq!(Lately::read(lately.text().as_deref()), lately, "as it was written");
+        let (one, none) = (after.attributes().unwrap(), BTreeSet::new());
+        let told = record(&credit("110"));
+        let told = told.attributes().unwrap();
+        assert!(
+            lately.is_taken_back(&one, &told, at(100), true, &none),
+            "once doubted it is asked about again"
+        );
+        let credit = BTreeSet::from([FieldId::STORE_CREDIT_AMOUNTS]);
+        assert!(!lately.is_taken_back(&one, &told, at(20), false, &credit), "what was sent is judged by it");
+        assert_eq!(changed(lately, &after, &after, at(300)), Lately::default(), "and forgotten");
+    }
+
+    #[test]
+    fn a_change_is_as_young_as_the_till_knows_it() {
+        let [before, after] = ["1", "2"].map(|phone| record(&format!("\"phone\":\"{phone}\",{OLD}")));
+        let lately = changed(Lately::default(), &before, &after, at(0));
+        check(&lately, &after, "\"phone\":\"1\"", 59, true);
+        check(&lately, &after, "\"phone\":\"1\"", 60, false);
+        check(&lately, &after, "\"phone\":\"1\"", -31_536_000, false);
+        assert!(lately.is_young(at(59)) && !lately.is_young(at(60)) && !Lately::default().is_young(at(0)));
+    }
+
+    #[test]
+    fn form_fields_are_looked_at_entry_by_entry() {
+        let forms = |size: &str, color: &str| {
+            format!(
+                "\"form_fields\":[{{\"name\":\"size\",\"value\":\"{size}\"}},{{\"name\":\"c\",\"value\":\"{color}\"}}]"
+            )
+        };
+        let [before, after] = [("M", "blue"), ("L", "blue")].map(|(size, color)| record(&forms(size, color)));
+        let lately = changed(Lately::default(), &before, &after, at(0));
+        check(&lately, &after, &forms("M", "red"), 2, true);
+        check(&lately, &after, &forms("L", "red"), 2, false);
+        check(&lately, &after, &forms("S", "blue"), 2, false);
+        // One that is new here, and not there yet.
+        let after = record(&forms("M", "blue").replace(']', ",{\"name\":\"x\",\"value\":\"1\"}]"));
+        let lately = changed(Lately::default(), &before, &after, at(0));
+        check(&lately, &after, &forms("M", "blue"), 2, true);
+        // An answer is news but for the entry that it takes back.
+        let told = record(&forms("M", "red"));
+        let news = lately.without_lag(&after, &told, &Sent::default(), at(2)).unwrap().unwrap();
+        let Value::Forms(entries) = news.attributes().unwrap().get(FieldId::FORM_FIELDS) else { panic!() };
+        let entries: Vec<(&str, String)> =
+            entries.iter().map(|(name, value)| (name.as_str(), value.to_json())).collect();
+        assert_eq!(
+            entries,
+            [("c", "\"red\"".to_owned()), ("size", "\"M\"".to_owned()), ("x", "\"1\"".to_owned())]
+        );
+    }
+}

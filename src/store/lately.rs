@@ -1,0 +1,30 @@
+//! A reading that takes back what was changed a moment ago; see `flow/lately.rs`.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+
+use super::attempt;
+use crate::customer::{Attributes, FieldId};
+use crate::flow::Lately;
+
+/// Whether a reading takes back what is known of a customer and was changed a moment ago. What the store said yes to and has not
+/// shown yet is judged by these readings, and not here.
+pub(super) fn is_taken_back(
+    connection: &Connection,
+    lately: &Lately,
+    known: &Attributes<'_>,
+    told: &Attributes<'_>,
+    now: DateTime<Utc>,
+    is_doubted: bool,
+) -> rusqlite::Result<bool> {
+    let takes_back = |except: &BTreeSet<FieldId>| lately.is_taken_back(known, told, now, is_doubted, except);
+    if !takes_back(&BTreeSet::new()) {
+        return Ok(false);
+    }
+    let attempts = attempt::load(connection, told.id())?;
+    let accepted = attempts.iter().filter(|attempt| attempt.is_accepted).map(|attempt| attempt.field);
+    let accepted: BTreeSet<FieldId> = accepted.collect();
+    Ok(accepted.is_empty() || takes_back(&accepted))
+}
