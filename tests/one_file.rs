@@ -757,3 +757,24 @@ fn what_sqlite_does_with_the_pages_is_nobody_elses_doing() {
         assert_eq!(store.status().unwrap().pending_fields, 0);
     }
 }
+
+/// All of it is in the log at first, and comes into the file while it is open.
+#[test]
+#[cfg(feature = "sqlcipher")]
+fn an_encrypted_file_that_grows_while_it_is_open_is_itself() {
+    let till = Till { key: Some("a passphrase".to_owned()), ..Till::new(sandbox(3)) };
+    let mut store = till.store();
+    let mut engine = till.engine();
+    engine.pull(Extent::Changes).unwrap();
+    for round in 0..3 {
+        let moved = "PRAGMA wal_checkpoint(TRUNCATE)";
+        store.connection().query_row(moved, [], |_| Ok(())).unwrap();
+        store.edit(1).set("phone", &round.to_string()).commit().unwrap();
+        let grown = format!(
+            "CREATE TABLE mine_{round} (a); INSERT INTO mine_{round} VALUES (hex(randomblob(200000)))"
+        );
+        store.connection().execute_batch(&grown).unwrap();
+        engine.sync().unwrap();
+        assert_eq!(store.status().unwrap().pending_fields, 0);
+    }
+}

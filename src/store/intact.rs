@@ -52,6 +52,8 @@ struct Seen {
     /// Where the row was last, and how large pages are.
     page: u32,
     page_bytes: u32,
+    /// The first page, while there is nothing else in the file: all of it is in the log.
+    nothing: Option<Vec<u8>>,
     /// Of an encrypted file.
     encrypted: Option<Encrypted>,
     is_lost: bool,
@@ -61,7 +63,7 @@ struct Seen {
 #[derive(Debug)]
 struct Encrypted {
     /// It is drawn with the key, and a backup has the same.
-    start: [u8; START],
+    start: Option<[u8; START]>,
     /// The page with the row, as it was when it fitted.
     page: Vec<u8>,
     /// As if it had no log, once that was needed.
@@ -90,15 +92,14 @@ impl Intact {
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         let page_bytes = stray::page_bytes(connection).unwrap_or(0);
-        let encrypted = key.and_then(|_| {
-            let (file, mut start) = (Beneath::of(connection)?, [0; START]);
-            // A file that is being made has nothing yet.
-            file.read(&mut start, 0);
-            Some(Encrypted { start, page: Vec::new(), alone: None })
-        });
-        let mut seen = Seen { identity, turn: None, page, page_bytes, encrypted, is_lost: false };
+        let encrypted = key.map(|_| Encrypted { start: None, page: Vec::new(), alone: None });
+        let mut seen =
+            Seen { identity, turn: None, page, page_bytes, encrypted, nothing: None, is_lost: false };
         if let Some(file) = Beneath::of(connection) {
             seen.note(&file);
+            if seen.read_page(&file).is_none() {
+                seen.nothing = seen.read_first(&file);
+            }
         }
         Ok(Intact { path: path.to_owned(), key: key.cloned(), seen: Mutex::new(seen) })
     }
@@ -158,39 +159,50 @@ impl Intact {
     }
 
     fn look_once(&self, seen: &mut Seen, file: &Beneath) -> Look {
-        let begins = begin(file);
-        let is_one = match &seen.encrypted {
-            Some(it) => begins == Some(it.start),
-            None => begins.as_ref() == Some(PLAIN),
-        };
-        if !is_one {
+        if seen.encrypted.is_none() && begin(file).as_ref() != Some(PLAIN) {
             return Look::Lost;
         }
         match self.mark(seen) {
             Some(Ok(Some(mark))) if seen.fits(mark.identity, mark.turn) => {
-                seen.page = mark.pages[0];
+                (seen.page, seen.nothing) = (mark.pages[0], None);
                 seen.note(file);
                 Look::Fine
             }
             // The schema of this build is in the log only, so far.
-            Some(Ok(None)) if seen.turn.is_none() => Look::Fine,
-            Some(Ok(_)) => Look::Lost,
+            Some(Ok(None)) if seen.turn.is_none() => {
+                seen.nothing = seen.read_first(file);
+                Look::Fine
+            }
+            Some(Ok(_)) => {
+                seen.encrypted.iter_mut().for_each(|it| it.alone = None);
+                Look::Lost
+            }
             Some(Err(error)) if is_damage(&error) => Look::Damaged,
             _ => Look::Unknown,
         }
     }
 
-    /// What the file says of itself without its log.
+    /// What the file says of itself without its log. Of an encrypted one the connection is kept while it says what it did before: how long
+    /// the file is it finds out but once.
     fn mark(&self, seen: &mut Seen) -> Option<rusqlite::Result<Option<stray::Mark>>> {
         let open = || stray::without_log(&self.path, self.key.as_ref()).ok();
+        let identity = seen.identity;
         let Some(it) = &mut seen.encrypted else { return Some(stray::Mark::of(&open()?)) };
-        let alone = match it.alone.take() {
-            Some(alone) => alone,
-            None => open()?,
-        };
-        // What it has read before is read anew.
-        alone.execute_batch("PRAGMA shrink_memory").ok()?;
-        Some(stray::Mark::of(it.alone.insert(alone)))
+        if let Some(alone) = it.alone.take() {
+            // What it has read before is read anew.
+            alone.execute_batch("PRAGMA shrink_memory").ok()?;
+            let mark = stray::Mark::of(&alone);
+            if matches!(&mark, Ok(Some(mark)) if mark.identity == identity) {
+                it.alone = Some(alone);
+                return Some(mark);
+            }
+        }
+        let alone = open()?;
+        let mark = stray::Mark::of(&alone);
+        if matches!(mark, Ok(Some(_))) {
+            it.alone = Some(alone);
+        }
+        Some(mark)
     }
 }
 
@@ -205,11 +217,12 @@ fn begin(file: &Beneath) -> Option<[u8; START]> {
 
 impl Seen {
     fn fits_at_once(&mut self, file: &Beneath) -> bool {
+        if self.nothing.is_some() && self.nothing == self.read_first(file) {
+            return true;
+        }
         let (begins, page) = (begin(file), self.read_page(file));
         match &self.encrypted {
-            Some(it) => {
-                begins == Some(it.start) && !it.page.is_empty() && page.is_some_and(|page| page == it.page)
-            }
+            Some(it) => begins == it.start && !it.page.is_empty() && page.is_some_and(|page| page == it.page),
             None => {
                 let mark = page.as_deref().and_then(mark_on);
                 begins.as_ref() == Some(PLAIN)
@@ -220,16 +233,24 @@ impl Seen {
 
     /// The page on which the row was last.
     fn read_page(&self, file: &Beneath) -> Option<Vec<u8>> {
+        self.read(file, self.page)
+    }
+
+    fn read_first(&self, file: &Beneath) -> Option<Vec<u8>> {
+        self.read(file, 1)
+    }
+
+    fn read(&self, file: &Beneath, number: u32) -> Option<Vec<u8>> {
         let mut page = vec![0; usize::try_from(self.page_bytes).ok()?];
-        let before = u64::from(self.page.checked_sub(1)?);
+        let before = u64::from(number.checked_sub(1)?);
         file.read(&mut page, before * u64::from(self.page_bytes)).then_some(page)
     }
 
-    /// What stands on that page, where it fits.
+    /// What stands there, where it fits.
     fn note(&mut self, file: &Beneath) {
-        let page = self.read_page(file);
+        let (page, start) = (self.read_page(file), begin(file));
         if let Some((it, page)) = self.encrypted.as_mut().zip(page) {
-            it.page = page;
+            (it.page, it.start) = (page, start);
         }
     }
 
