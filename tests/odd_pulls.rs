@@ -753,6 +753,7 @@ fn a_record_that_is_older_than_the_snapshot_is_no_news() {
     till.sandbox.with_core(|core| core.edit_text(minutes_ago, 3, r#"{"company":"new"}"#)).unwrap();
     full(&till);
     assert_eq!(till.local(3, "company"), r#""new""#);
+    till.minute_passes();
     // A replica that lags behind.
     let odd = Odd::before(&till.sandbox)
         .answer(move |_, told| told.customer(3, |customer| *customer = old.clone()));
