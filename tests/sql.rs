@@ -948,6 +948,10 @@ fn the_triggers_and_the_library_agree() {
     let agree = |field: &tillsync::Field, typed: Cell, argument: &str| -> Result<(), TestCaseError> {
         let name = field.name;
         let update = format!("UPDATE customer SET {name} = ?1 WHERE id = 1");
+        let before: Cell = app
+            .sql
+            .query_row(&format!("SELECT {name} FROM customer WHERE id = 1"), [], |r| r.get(0))
+            .unwrap();
         let set = |cell: &Cell| {
             app.sql.execute_batch("SAVEPOINT value").unwrap();
             let done = app.sql.execute(&update, [cell]).map_err(|e| words(e.to_string()));
@@ -960,6 +964,8 @@ fn the_triggers_and_the_library_agree() {
         };
         match (parse_argument(CustomerId(1), name, argument), set(&typed)) {
             (Err(_), Err(_)) => {}
+            // What means what is there is no edit, however it is spelled.
+            (Err(_), Ok(stored)) if stored == before => {}
             (Ok(Edit::Set(_, value)), Ok(stored)) => {
                 let json = match &stored {
                     Cell::Text(text) if field.kind == Kind::Text => {

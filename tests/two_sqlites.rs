@@ -237,7 +237,7 @@ impl Drop for Asker {
 type Call = (&'static str, fn(&Till, &mut Store));
 
 /// Every public function that has to do with the file; a test below holds the list against the sources.
-const CALLS: [Call; 54] = [
+const CALLS: [Call; 55] = [
     ("open", |till, _| _ = Store::open_with(&till.path, options(till))),
     ("open_existing", |till, _| _ = Store::open_existing(&till.path)),
     ("open_with", |till, _| assert!(Store::open_with(&till.path, wrong(till)).is_err())),
@@ -273,6 +273,7 @@ const CALLS: [Call; 54] = [
     ("journal", |_, store| _ = store.journal(None).unwrap()),
     ("pending", |_, store| _ = store.pending(1).unwrap()),
     ("check", |_, store| assert!(store.check().unwrap().is_empty())),
+    ("into_store", |till, _| _ = till.engine().into_store()),
     ("soundness", |_, store| assert_eq!(store.soundness().unwrap(), tillsync::Soundness::default())),
     ("conflicts", |_, store| _ = store.conflicts().unwrap()),
     ("rejected", |_, store| _ = store.rejected().unwrap()),

@@ -117,6 +117,7 @@ pub(super) fn raw(path: &Path) -> Result<Connection> {
 pub(crate) fn refuse_company(path: &Path) -> Result<()> {
     let file = real(path);
     let files = ["", "-wal", "-shm", "-journal"].map(|suffix| with_suffix(&file, suffix));
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     match descriptors::is_held_by_others(&files) {
         true => Err(Failure::TwoSqlites(path.to_owned()).into()),
         false => Ok(()),
@@ -183,9 +184,11 @@ fn is_beside(path: &Path, suffix: &str) -> bool {
 /// The smallest page that a database of SQLite has.
 const LEAST_BYTES: u64 = 512;
 
-/// One at a time: nobody in this process opens a file by SQLite while another one has just made it, and closes it.
+/// One at a time: nobody in this process opens a file by SQLite, or looks who has it open, while another one has just made it, and
+/// closes it.
+static ALONE: Mutex<()> = Mutex::new(());
+
 fn find_or_create(path: &Path, may_create: bool) -> Result<()> {
-    static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if may_create {
         stray::refuse_log_of_none(path)?;

@@ -57,9 +57,13 @@ fn problems(connection: &Connection, depth: Depth, table: Option<&str>) -> rusql
     Ok(problems)
 }
 
-/// SQLite cannot make sense of the statement: what it would call is not there.
+/// What the statement would call is not there.
 pub(super) fn is_lack(error: &SqlError) -> bool {
+    let words = super::held_up::words(error);
     code(error) == Some(ErrorCode::Unknown)
+        && ["no such function", "unknown function", "no such collation", "no such module"]
+            .iter()
+            .any(|begin| words.contains(begin))
 }
 
 /// SQLite's code, also where the error names the place in the statement.

@@ -111,12 +111,12 @@ CREATE TRIGGER attempt_delete BEFORE DELETE ON attempt WHEN (SELECT writing FROM
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: attempt: is the engine''s alone');
 END;
--- Beside the newest edit, which the view journaled just now, and once: of no other edit, and in no other's place.
+-- Beside the edit that the view journaled just now, and once: of no other edit, and in no other's place.
 CREATE TRIGGER pending_password_insert BEFORE INSERT ON pending_password
 WHEN (SELECT writing FROM engine_guard) IS NOT 1
      AND (EXISTS (SELECT 1 FROM pending_password WHERE seq = NEW.seq)
           OR NOT EXISTS (SELECT 1 FROM journal
-                         WHERE seq = NEW.seq AND seq = (SELECT max(seq) FROM journal) AND customer_id = NEW.customer_id
+                         WHERE seq = NEW.seq AND customer_id = NEW.customer_id
                            AND field = 'new_password' AND outcome IS NULL AND settled_at IS NULL))
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: pending_password: is the engine''s alone: use password_change, or discard');
