@@ -5,23 +5,26 @@
 //! log is moved into the file, pages of the two are mixed. So before and after each transaction of the engine, before each edit
 //! through the library, before the log is moved and at each look of a worker, the file itself is asked who it is, beneath its log: by the
 //! row of `engine_guard` (see `stray`). Its identity never changes while it is open, and the count of the engine's transactions, which
-//! comes into the file with the log, only grows. What does not fit is never written to any more, and its log is neither moved into it nor
-//! removed, for it holds what was edited last.
+//! comes into the file with the log, only grows. What is of another file, or of this one as it was before, is never written to any more,
+//! and its log is neither moved into it nor removed, for it holds what was edited last.
+//!
+//! Nothing but such words of another file count. A file without its log need not be whole: while somebody reads, SQLite moves a part of
+//! the log into it, and it stays like that; after `VACUUM` the row may be found nowhere for as long.
 //!
 //! The row is looked for where it was last, in one page, which takes some microseconds. Where it is not, and that is not told by what is there
 //! instead (a program may have moved it, by `VACUUM`), the file is opened once more as if it had no log. Of an encrypted file the page
 //! tells only whether it was written since; if so, the file is opened that way too, and stays so: what its key costs is paid once.
 //!
 //! What is not found out: what is copied in and is this very file, as far as it had come when it was last looked at; and what another program's SQLite does between the
-//! copy and our next look. A file that is just being copied into is none at all, which is told too.
+//! copy and our next look; half a copy, where what was copied tells nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
 use super::leaf::{self, Cell};
+use super::sound::{self, Depth, Soundness};
 use super::{Store, stray};
 use crate::descriptors::Beneath;
 use crate::error::{Failure, Result};
@@ -30,11 +33,8 @@ use crate::key::Key;
 /// What a file of SQLite begins with, and how many bytes of an encrypted one are drawn once and stay.
 const START: usize = 16;
 const PLAIN: &[u8; START] = b"SQLite format 3\0";
-/// What does not fit counts once the file has been at rest for so long: while the log is moved into it, it may be between two states.
-const AT_REST: Duration = Duration::from_millis(250);
-/// A file that never comes to rest is judged another time.
-const PATIENCE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(10);
+/// A larger file is not walked through to know whether it is another program's.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What is known of the file itself, beneath its log.
 #[derive(Debug)]
@@ -77,8 +77,7 @@ enum Look {
     Fine,
     /// It cannot be told just now.
     Unknown,
-    /// It is no whole file as it is.
-    Damaged,
+    /// Of another file, or of this one as it was before.
     Lost,
 }
 
@@ -104,14 +103,9 @@ impl Intact {
         Ok(Intact { path: path.to_owned(), key: key.cloned(), seen: Mutex::new(seen) })
     }
 
-    /// Whether nothing speaks against writing.
-    fn may_be_written(&self, file: &Beneath) -> bool {
-        matches!(self.look(file), Look::Fine | Look::Unknown)
-    }
-
-    /// Whether the log may be moved into the file, which is not done by chance.
-    pub(super) fn may_take_the_log(&self, file: &Beneath) -> bool {
-        self.look(file) == Look::Fine
+    /// Whether nothing speaks against writing, and against moving the log into the file.
+    pub(super) fn is_its_own(&self, file: &Beneath) -> bool {
+        self.look(file) != Look::Lost
     }
 
     fn look(&self, file: &Beneath) -> Look {
@@ -122,7 +116,7 @@ impl Intact {
         if seen.fits_at_once(file) {
             return Look::Fine;
         }
-        let look = self.look_closely(&mut seen, file);
+        let look = self.look_once(&mut seen, file);
         seen.is_lost = look == Look::Lost;
         look
     }
@@ -131,35 +125,14 @@ impl Intact {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until it fits, or has not for so long that it never will.
-    fn look_closely(&self, seen: &mut Seen, file: &Beneath) -> Look {
-        let began = Instant::now();
-        let (mut rests, mut written) = (Instant::now(), self.written());
-        while began.elapsed() < PATIENCE {
-            let look = self.look_once(seen, file);
-            if matches!(look, Look::Fine | Look::Unknown) {
-                return look;
-            }
-            let now = self.written();
-            if now != written {
-                (rests, written) = (Instant::now(), now);
-            }
-            if rests.elapsed() >= AT_REST {
-                return look;
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Look::Unknown
-    }
-
-    /// When somebody last wrote, and how long it is.
-    fn written(&self) -> Option<(SystemTime, u64)> {
-        let file = self.path.metadata().ok()?;
-        Some((file.modified().ok()?, file.len()))
-    }
-
     fn look_once(&self, seen: &mut Seen, file: &Beneath) -> Look {
-        if seen.encrypted.is_none() && begin(file).as_ref() != Some(PLAIN) {
+        let is_foreign = match (begin(file), &seen.encrypted) {
+            // All of it is in the log, or was in the file before.
+            (None, _) => seen.turn.is_some(),
+            (Some(start), Some(_)) => start == *PLAIN,
+            (Some(start), None) => start != *PLAIN,
+        };
+        if is_foreign {
             return Look::Lost;
         }
         match self.mark(seen) {
@@ -168,18 +141,24 @@ impl Intact {
                 seen.note(file);
                 Look::Fine
             }
+            // Both places, on two pages, say the same.
+            Some(Ok(Some(mark))) if mark.sequence == Some(mark.identity) => Look::Lost,
             // The schema of this build is in the log only, so far.
             Some(Ok(None)) if seen.turn.is_none() => {
                 seen.nothing = seen.read_first(file);
                 Look::Fine
             }
-            Some(Ok(_)) => {
-                seen.encrypted.iter_mut().for_each(|it| it.alone = None);
-                Look::Lost
-            }
-            Some(Err(error)) if is_damage(&error) => Look::Damaged,
+            Some(Ok(None)) if self.is_another_whole() => Look::Lost,
             _ => Look::Unknown,
         }
+    }
+
+    /// Whether it is a whole database without its log, though the row is not in it: a part of the log leaves no such file.
+    fn is_another_whole(&self) -> bool {
+        let is_small = self.path.metadata().is_ok_and(|file| file.len() <= MOST_BYTES);
+        let check =
+            || sound::check(&stray::without_log(&self.path, self.key.as_ref()).ok()?, Depth::Quick).ok();
+        is_small && check().is_some_and(|found| found == Soundness::default())
     }
 
     /// What the file says of itself without its log. Of an encrypted one the connection is kept while it says what it did before: how long
@@ -204,10 +183,6 @@ impl Intact {
         }
         Some(mark)
     }
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 fn begin(file: &Beneath) -> Option<[u8; START]> {
@@ -267,7 +242,7 @@ impl Store {
     /// Refuses to go on with a file into which somebody has copied something.
     pub(super) fn refuse_overwritten(&self) -> Result<()> {
         let fits =
-            |intact: &Intact| Beneath::of(&self.connection).is_none_or(|file| intact.may_be_written(&file));
+            |intact: &Intact| Beneath::of(&self.connection).is_none_or(|file| intact.is_its_own(&file));
         match self.intact.as_deref().is_none_or(fits) {
             true => Ok(()),
             false => Err(Failure::Overwritten(self.path.clone()).into()),
@@ -276,10 +251,7 @@ impl Store {
 
     /// Whether the log may be moved into the file.
     pub(super) fn may_move_the_log(&self) -> bool {
-        let may = |intact: &Intact| {
-            Beneath::of(&self.connection).is_some_and(|file| intact.may_take_the_log(&file))
-        };
-        self.intact.as_deref().is_none_or(may)
+        self.refuse_overwritten().is_ok()
     }
 }
 
@@ -302,13 +274,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("till.db")).unwrap();
         let (file, intact) = (Beneath::of(&store.connection).unwrap(), store.intact.clone().unwrap());
-        assert!(intact.may_take_the_log(&file), "all of it is in the log");
+        assert!(intact.is_its_own(&file), "all of it is in the log");
         store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
         assert!(intact.seen().fits_at_once(&file));
         store
             .connection
             .execute_batch("CREATE TABLE mine (a); VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
             .unwrap();
-        assert!(intact.may_take_the_log(&file) && intact.seen().fits_at_once(&file));
+        assert!(intact.is_its_own(&file) && intact.seen().fits_at_once(&file));
     }
 }

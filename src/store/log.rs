@@ -97,7 +97,7 @@ impl Store {
         let (pages, lock) = (self.log.pages.clone(), beside(&self.path, SYNC));
         let (intact, file) = (self.intact.clone(), Beneath::of(&self.connection));
         let may_move = move || match (&intact, &file) {
-            (Some(intact), Some(file)) => intact.may_take_the_log(file),
+            (Some(intact), Some(file)) => intact.is_its_own(file),
             _ => true,
         };
         let mut due_at = EDITS_PAGES;

@@ -284,7 +284,7 @@ fn uri(file: &Path) -> String {
 pub(super) struct Mark {
     pub(super) identity: i64,
     /// The same, as `sqlite_sequence` has it; none: somebody emptied that.
-    sequence: Option<i64>,
+    pub(super) sequence: Option<i64>,
     pub(super) turn: i64,
     /// The newest edit, by `sqlite_sequence` and by the journal itself.
     edits: (i64, i64),
