@@ -1131,6 +1131,35 @@ fn a_balance_that_was_moved_a_moment_ago_is_not_taken_back_by_a_reading_that_lag
     });
 }
 
+/// Reads go on lagging when the 5 s are over in which they are expected to.
+#[test]
+fn nor_where_the_answer_that_showed_it_bore_no_date() {
+    let till = with_balance("100");
+    let response = ResponseAttributes::Everything;
+    till.sandbox.set_behaviours(Behaviours { response, ..Behaviours::default() });
+    let before = till.sandbox.customer(ANA as i32).unwrap();
+    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+        told.customer(ANA, |ana| match asked.is_put() {
+            true => _ = ana.as_object_mut().unwrap().remove("date_modified"),
+            false => *ana = before.clone(),
+        });
+    });
+    let lagging = till.through(&odd);
+    till.adjust(ANA, "10");
+    sync(&lagging);
+    check(&till, 110.0, 110.0);
+    std::thread::sleep(std::time::Duration::from_millis(5_100));
+    sync(&lagging);
+    check(&till, 110.0, 110.0);
+    till.adjust(ANA, "5");
+    assert_eq!(sync(&lagging).uploaded_customers, 0, "it waits");
+    check(&till, 115.0, 110.0);
+    odd.calm();
+    sync(&lagging);
+    check(&till, 115.0, 115.0);
+    assert_eq!((till.store().conflicts().unwrap().len(), till.puts().len()), (0, 2));
+}
+
 #[test]
 fn nor_by_the_answer_to_an_update_of_something_else() {
     let till = with_balance("100");

@@ -10,7 +10,7 @@ use crate::customer::{Attributes, FieldId};
 use crate::flow::Lately;
 
 /// Whether a reading takes back what is known of a customer and was changed a moment ago. What the store said yes to and has not
-/// shown yet is judged by these readings, and not here.
+/// shown yet is judged by these readings, and not here; what its answer showed has landed, though it bore no date.
 pub(super) fn is_taken_back(
     connection: &Connection,
     lately: &Lately,
@@ -24,7 +24,7 @@ pub(super) fn is_taken_back(
         return Ok(false);
     }
     let attempts = attempt::load(connection, told.id())?;
-    let accepted = attempts.iter().filter(|attempt| attempt.is_accepted).map(|attempt| attempt.field);
-    let accepted: BTreeSet<FieldId> = accepted.collect();
-    Ok(accepted.is_empty() || takes_back(&accepted))
+    let unshown = attempts.iter().filter(|attempt| attempt.is_accepted && !attempt.covers.is_empty());
+    let unshown: BTreeSet<FieldId> = unshown.map(|attempt| attempt.field).collect();
+    Ok(unshown.is_empty() || takes_back(&unshown))
 }
