@@ -86,20 +86,27 @@ impl Look {
         self.adjusting.contains(&id)
     }
 
-    /// Whether an update of this customer may be built on what its snapshot says.
+    /// Whether an update of this customer may be built on what its snapshot says. One that is being looked at is fresh again
+    /// when that look is over: it would overtake it.
     pub(super) fn is_fresh(&self, id: CustomerId, bases: &Bases) -> bool {
-        match self.adjusting.contains(&id) {
+        let is_fresh = match self.adjusting.contains(&id) {
             true => bases.was_read_just_now(id),
             false => bases.is_fresh(id, self.fresh_ms),
-        }
+        };
+        is_fresh && !self.is_on_its_way(id)
     }
 
     /// Whom to look at now, of those that are `coming`; nobody unless one of the next `soon` needs it, or it is time to look
     /// for the absent once more.
+    ///
+    /// What a look brought serves for two seconds, and a look may take longer: of two looks one after the other, the first would
+    /// be old by the time that the second is there, and those of a call that came from both never be fresh together. So where
+    /// nothing `leaves`, those of the last look go along with the next, which is made when that is over.
     pub(super) fn due(
         &self,
         coming: impl Iterator<Item = CustomerId> + Clone,
         soon: usize,
+        leaves: bool,
         bases: &Bases,
         now_ms: u64,
     ) -> Vec<CustomerId> {
@@ -112,10 +119,14 @@ impl Look {
             return absent;
         }
         let is_old = |id: &CustomerId| !self.is_fresh(*id, bases) && !self.is_on_its_way(*id);
-        match coming.clone().take(soon).any(|id| is_old(&id)) {
-            true => coming.filter(is_old).take(self.at_once).collect(),
-            false => Vec::new(),
+        let next = coming.clone().take(soon);
+        let is_awaited = |id: CustomerId| self.adjusts(id) && self.is_on_its_way(id);
+        if !next.clone().any(|id| is_old(&id)) || (!leaves && next.clone().any(is_awaited)) {
+            return Vec::new();
         }
+        let was_for_this_batch = |id: CustomerId| bases.was_read_just_now(id) && !self.is_on_its_way(id);
+        let goes_along = |id: &CustomerId| is_old(id) || (!leaves && was_for_this_batch(*id));
+        coming.filter(goes_along).take(self.at_once).collect()
     }
 
     /// When somebody absent is to be looked for again, and when looks go on after a pause.
@@ -244,7 +255,7 @@ mod tests {
     }
 
     fn due(look: &Look, coming: std::ops::RangeInclusive<i64>, bases: &Bases) -> Vec<CustomerId> {
-        look.due(coming.map(CustomerId), 30, bases, 0)
+        look.due(coming.map(CustomerId), 30, true, bases, 0)
     }
 
     #[test]
@@ -275,8 +286,8 @@ mod tests {
         let looked = look.answered(Ticket(1), &ids(1..=2).into_iter().collect(), 10);
         assert_eq!((looked.gone, looked.missing), (vec![], ids([3]).into_iter().collect()));
         assert_eq!((look.due_ms().max(), look.is_searching()), (Some(5_010), true));
-        assert_eq!(look.due(std::iter::empty(), 30, &Bases::default(), 5_009), []);
-        assert_eq!(look.due(std::iter::empty(), 30, &Bases::default(), 5_010), ids([3]));
+        assert_eq!(look.due(std::iter::empty(), 30, true, &Bases::default(), 5_009), []);
+        assert_eq!(look.due(std::iter::empty(), 30, true, &Bases::default(), 5_010), ids([3]));
         look.asked(Ticket(2), ids([3]), 5_010);
         assert_eq!(look.answered(Ticket(2), &BTreeSet::new(), 5_020).gone, ids([3]));
         assert!(!look.is_searching());
@@ -325,7 +336,7 @@ mod tests {
         look.failed(Ticket(1), 700);
         assert_eq!((look.in_flight(), look.due_ms().max()), (0, Some(700)));
         let coming = || (1..=3).map(CustomerId);
-        assert_eq!(look.due(coming(), 30, &Bases::default(), 699), []);
-        assert_eq!(look.due(coming(), 30, &Bases::default(), 700), ids(1..=3));
+        assert_eq!(look.due(coming(), 30, true, &Bases::default(), 699), []);
+        assert_eq!(look.due(coming(), 30, true, &Bases::default(), 700), ids(1..=3));
     }
 }

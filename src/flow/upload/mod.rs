@@ -74,6 +74,8 @@ const MAX_CONCURRENT: usize = 3;
 const MAX_READS: usize = 2;
 /// Customers read back in one call: the address stays short.
 const READ_AT_ONCE: usize = 50;
+/// Looks in a row that brought no update, while nothing else was on its way: more bring none either.
+const LOOKS_IN_VAIN: u32 = 20;
 /// A call of several customers that failed so often as a whole is halved.
 const HALVED_AFTER: u32 = 2;
 
@@ -186,6 +188,8 @@ pub struct Upload {
     patience: Patience,
     /// Updates that a look was made for, and that have not left.
     looked_for: usize,
+    /// Looks since an update left, or somebody turned out to have nothing to send.
+    looks_in_vain: u32,
     tickets: Tickets,
     /// Set when nothing more is to be sent.
     failure: Option<Failure>,
@@ -210,6 +214,7 @@ impl Upload {
             slots: Slots::new(options.concurrency.clamp(1, MAX_CONCURRENT)),
             patience: Patience::new(options.retry),
             looked_for: 0,
+            looks_in_vain: 0,
             tickets,
             failure: None,
             set_aside: None,
@@ -337,6 +342,14 @@ impl Upload {
             self.lanes.last(Group::of(looked.back));
         }
         looked.gone.iter().for_each(|id| self.lanes.done_with(*id));
+        if looked.missing.is_empty() && looked.gone.is_empty() && !self.is_busy() {
+            self.looks_in_vain += 1;
+        }
+        if self.looks_in_vain > LOOKS_IN_VAIN {
+            let last =
+                "what was read by id was too old each time, before an update of it could leave".to_owned();
+            self.failure.get_or_insert(Failure::Unavailable { tries: self.looks_in_vain, last });
+        }
         looked.gone
     }
 
@@ -388,7 +401,10 @@ impl Upload {
         let was = std::mem::replace(&mut batch.group.ids, ids);
         (batch.bytes, batch.pays) = (Some(bytes), pays);
         let through = was.into_iter().filter(|id| !batch.group.ids.contains(id) && !left.contains(id));
-        through.for_each(|id| self.lanes.done_with(id));
+        for id in through {
+            self.lanes.done_with(id);
+            self.looks_in_vain = 0;
+        }
         self.look.adjust_too(adjusting);
         if batch.group.ids.is_empty() {
             self.ready.take(ticket).into_iter().for_each(|batch| self.passed(batch.group));
@@ -572,7 +588,7 @@ impl Upload {
             return None;
         }
         let soon = self.slots.count() * self.room.customers();
-        let ids = self.look.due(self.lanes.coming(), soon, bases, now_ms);
+        let ids = self.look.due(self.lanes.coming(), soon, self.is_busy(), bases, now_ms);
         if ids.is_empty() {
             return None;
         }
@@ -591,6 +607,7 @@ impl Upload {
         }
         let batch = self.ready.leave()?;
         self.looked_for = self.looked_for.saturating_sub(1);
+        self.looks_in_vain = 0;
         let ticket = batch.ticket;
         self.flights.insert(ticket, Flight { batch, sent_ms: now_ms });
         Some(Step::Send(ticket))

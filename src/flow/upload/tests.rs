@@ -245,6 +245,51 @@ fn adjustments_are_looked_at_together_for_their_own_batch() {
     assert!(matches!(&shell.leaves()[..], [Leaves::Put(_, sent)] if sent.len() == 10));
 }
 
+/// What a look brought serves an adjustment for two seconds.
+#[test]
+fn adjustments_of_two_looks_are_fresh_together_though_a_look_takes_longer_than_they_stay_fresh() {
+    for (ms, missing) in [(2_600, 5), (2_600, 0), (4_100, 5), (30_000, 95)] {
+        let everybody: Vec<i64> = (1..=111).collect();
+        let mut shell = pulled(1..=111, &everybody);
+        let (mut looks, mut sent) = (0, BTreeSet::new());
+        while sent.len() < if missing == 0 { 111 } else { 110 } {
+            assert!(looks < 12, "{ms} {missing}: {looks} looks, {} sent", sent.len());
+            for left in shell.leaves() {
+                if let Leaves::Put(ticket, ids) = left {
+                    sent.extend(ids);
+                    shell.confirm(ticket);
+                }
+            }
+            let waiting: Vec<Ticket> = shell.on_its_way.keys().copied().collect();
+            if !waiting.is_empty() {
+                shell.pass(ms);
+            }
+            for ticket in waiting {
+                looks += 1;
+                shell.look_shows(ticket, |id| id.0 != missing);
+            }
+            shell.pass(1);
+        }
+        assert!(shell.machine.failure().is_none() && looks <= 6, "{ms} {missing}: {looks} looks");
+    }
+}
+
+#[test]
+fn looks_that_bring_no_update_are_not_made_for_ever() {
+    let everybody: Vec<i64> = (1..=3).collect();
+    let mut shell = pulled(1..=3, &everybody);
+    let mut looks = 0;
+    while let [Leaves::Look(look, _)] = shell.leaves()[..] {
+        looks += 1;
+        assert!(looks < 100);
+        shell.look_shows(look, |_| true);
+        // The machine sleeps each time that an answer came.
+        shell.pass(60_000);
+    }
+    assert_eq!(looks, 21);
+    assert!(matches!(shell.machine.failure(), Some(Failure::Unavailable { .. })));
+}
+
 #[test]
 fn a_batch_that_waited_too_long_is_retracted_and_its_customers_looked_at_again() {
     let mut shell = pulled(1..=40, &[]);
