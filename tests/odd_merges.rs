@@ -693,6 +693,25 @@ fn an_attribute_that_was_changed_a_moment_ago_is_not_taken_back_by_a_reading_tha
     check(&till, "company", json!("new"));
 }
 
+/// The answer shows what was before a change of a moment ago, because that is what was sent.
+#[test]
+fn what_the_till_itself_sets_back_within_a_minute_is_news_at_once() {
+    for (there, tidying) in
+        [("ana@x.com", Tidying::default()), ("Ana@x.com", Tidying { case: true, ..Tidying::default() })]
+    {
+        let till = till_with(json!({"email": "ana@x.com"}));
+        till.sandbox.set_behaviours(Behaviours { tidying, ..Behaviours::default() });
+        till.set(ANA, "email", "bo@x.com");
+        assert_eq!(sync(&till).uploaded_customers, 1);
+        till.set(ANA, "email", there);
+        assert_eq!(sync(&till).uploaded_customers, 1);
+        till.sandbox.clear_requests();
+        let report = sync(&till);
+        assert_eq!((report.requests.get, report.requests.put), (1, 0), "{there}: the pull, and no look");
+        check(&till, "email", json!("ana@x.com"));
+    }
+}
+
 #[test]
 fn an_entry_of_form_fields_is_not_taken_back_either_when_another_one_is_edited() {
     let forms =

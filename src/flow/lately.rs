@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::Sent;
 use super::merge::editable_columns;
 use super::outdated::{LAGS_AT_MOST, hash};
+use super::tidied::{has_landed, is_tidied_entry};
 use crate::customer::{Attributes, BadRecord, FieldId, FormValue, Record, Subject, Value, first_credit};
 
 /// So many values of one attribute are remembered: a till that is busy changes one a few times a minute.
@@ -90,8 +91,9 @@ impl Lately {
             && fields.flat_map(|field| self.taken_back(field, known, told, now, is_doubted)).next().is_some()
     }
 
-    /// The answer to an update, as far as it is news: what it takes back of attributes that were not sent stays as it is known. Of a
-    /// balance that was sent the answer is the only witness: it stays as told. `None`: it takes nothing back.
+    /// The answer to an update, as far as it is news: what it takes back of attributes that were not sent stays as it is known, and
+    /// of those that were, as it was sent; unless that is what it shows, as it was sent or tidied: what was set back here is no lag. Of
+    /// a balance that was sent the answer is the only witness: it stays as told. `None`: it takes nothing back.
     ///
     /// # Errors
     /// When a record is no customer.
@@ -108,14 +110,22 @@ impl Lately {
         let (was, told) = (known.attributes()?, answer.attributes()?);
         let mut news: Option<Record> = None;
         for field in editable_columns() {
-            let parts: Vec<Subject> = self.taken_back(field, &was, &told, now, false).collect();
+            let mut parts: Vec<Subject> = self.taken_back(field, &was, &told, now, false).collect();
+            if parts.is_empty() {
+                continue;
+            }
+            let shown = told.get(field);
             let stands = match (sent.value(field), field) {
                 (Some(_), FieldId::STORE_CREDIT_AMOUNTS) => continue,
-                (Some(value), _) => value.clone(),
+                (Some(value), _) => {
+                    let base = sent.base.value(field).cloned().unwrap_or_default();
+                    parts.retain(|part| !is_as_sent(field, part, &base, value, &shown));
+                    value.clone()
+                }
                 (None, _) => was.get(field),
             };
-            if !parts.is_empty() {
-                let value = with_parts(told.get(field), &stands, &parts);
+            let value = with_parts(shown.clone(), &stands, &parts);
+            if !parts.is_empty() && value != shown {
                 news = Some(news.as_ref().unwrap_or(answer).with(field, &value)?);
             }
         }
@@ -175,6 +185,16 @@ fn differing(field: FieldId, one: &Attributes<'_>, other: &Attributes<'_>) -> Ve
     }
 }
 
+/// Whether an answer shows this part of an attribute as it was sent, or tidied.
+fn is_as_sent(field: FieldId, part: &Subject, base: &Value, sent: &Value, shown: &Value) -> bool {
+    match (part.entry_name(), sent, shown) {
+        (Some(name), Value::Forms(sent), Value::Forms(shown)) => {
+            is_tidied_entry(sent.get(name), shown.get(name))
+        }
+        _ => has_landed(field, base, sent, shown),
+    }
+}
+
 /// A value, with these parts of it as another one has them.
 fn with_parts(value: Value, other: &Value, parts: &[Subject]) -> Value {
     match (value, other) {
@@ -196,6 +216,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
 
     use super::*;
+    use crate::flow::SentBase;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         "2026-01-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(seconds)
@@ -283,5 +304,45 @@ mod tests {
             entries,
             [("c", "\"red\"".to_owned()), ("size", "\"M\"".to_owned()), ("x", "\"1\"".to_owned())]
         );
+    }
+
+    /// What an answer is news as, to an update of `field` from what is known to `sent`.
+    fn news(lately: &Lately, known: &Record, field: FieldId, sent: &Record, told: &Record) -> Option<String> {
+        let sent = Sent {
+            fields: vec![(field, sent.attributes().unwrap().get(field))],
+            base: SentBase::of(&known.attributes().unwrap(), [field]),
+            is_accepted: true,
+            ..Sent::default()
+        };
+        let news = lately.without_lag(known, told, &sent, at(2)).unwrap();
+        news.map(|news| news.attributes().unwrap().get(field).to_json())
+    }
+
+    #[test]
+    fn an_answer_that_shows_what_was_set_back_here_is_no_lag() {
+        let phone = |phone: &str| record(&format!("\"phone\":\"{phone}\",{OLD}"));
+        let lately = changed(Lately::default(), &phone("1"), &phone("2"), at(0));
+        let of = |sent: &str, told: &str| {
+            news(&lately, &phone("2"), FieldId::named("phone").unwrap(), &phone(sent), &phone(told))
+        };
+        assert_eq!(of("1", "1"), None);
+        assert_eq!(of("3", "3"), None);
+        assert_eq!(of("3", "1").as_deref(), Some("\"3\""), "it lags, and the store said yes");
+        let email = |email: &str| record(&format!("\"email\":\"{email}\",{OLD}"));
+        let lately = changed(Lately::default(), &email("a@x.com"), &email("b@x.com"), at(0));
+        let of =
+            |told: &str| news(&lately, &email("b@x.com"), FieldId::EMAIL, &email("A@x.com"), &email(told));
+        assert_eq!(of("a@x.com"), None, "tidied");
+        let forms = |size: &str, color: &str| {
+            record(&format!(
+                "\"form_fields\":[{{\"name\":\"size\",\"value\":\"{size}\"}},{{\"name\":\"c\",\"value\":\"{color}\"}}]"
+            ))
+        };
+        let lately = changed(Lately::default(), &forms("M", "blue"), &forms("L", "red"), at(0));
+        let of =
+            |told: &Record| news(&lately, &forms("L", "red"), FieldId::FORM_FIELDS, &forms("M", "red"), told);
+        assert_eq!(of(&forms("M", "red")), None);
+        let as_sent = forms("M", "red").attributes().unwrap().get(FieldId::FORM_FIELDS).to_json();
+        assert_eq!(of(&forms("M", "blue")), Some(as_sent), "the other entry lags");
     }
 }

@@ -211,7 +211,8 @@ impl Store {
                         state::note_credit_undated(transaction)?;
                     }
                     let sent = Sent { is_accepted: true, ..sent };
-                    // What it takes back of attributes that were not sent is no news.
+                    // What it takes back is no news; what it shows of what was sent, it shows.
+                    let answer = record.attributes()?;
                     let news = match &dirty.base {
                         Some(known) => dirty.lately.without_lag(known, record, &sent, now)?,
                         None => None,
@@ -220,7 +221,7 @@ impl Store {
                     let plan = reconcile(&dirty, &sent, record, policies)?;
                     let record_of = || {
                         attempt::keep(transaction, &dirty, &sent, &plan, None)?;
-                        attempt::keep_unshown(transaction, &dirty, &sent, &plan, &record.attributes()?, now)
+                        attempt::keep_unshown(transaction, &dirty, &sent, &plan, &answer, now)
                     };
                     let written = write_answer(transaction, apart, &dirty, &plan, policies, now, record_of)?;
                     let Some(notices) = written else { continue };
