@@ -264,7 +264,9 @@ impl Pull {
         }
         if self.size + 1 == SIZES.len() {
             // A cursor that died may just bring nothing, however little is asked for.
-            if let Some(anew) = self.failed().filter(|_| first.is_none()) {
+            if first.is_none()
+                && let Some(anew) = self.failed()
+            {
                 return anew;
             }
             let whom = first.map_or_else(|| "a customer".to_owned(), |id| format!("customer {id}"));
@@ -720,6 +722,13 @@ mod tests {
         asks(alive.page(&page(251..=300, Some("next"), More::Yes, Some(400)), None), after("next"), 250);
         assert_eq!(alive.how_far().given_up, None, "and may die another time");
         assert!(alive.failed().is_none() && Pull::resumed(alive.how_far(), seen()).failed().is_some());
+        // One customer alone that is too much is no dead cursor, and nothing is given up for it.
+        let mut large = Pull::resumed(cut.clone(), seen());
+        for _ in 0..4 {
+            large.too_much("late", true, None);
+        }
+        assert!(matches!(large.too_much("late", true, Some(CustomerId(251))), PullStep::Over(Err(_))));
+        assert_eq!((large.how_far().given_up, large.how_far().place), (None, after("old")));
         let by_number = HowFar { place: Place::Number(2), ..cut };
         assert_eq!(Pull::resumed(by_number, seen()).failed(), None, "a number does not die");
     }
