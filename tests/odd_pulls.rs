@@ -1006,3 +1006,28 @@ fn who_is_told_as_no_customer_is_neither_deleted_nor_sent_over() {
         assert_eq!(till.local(7, "company"), r#""theirs""#);
     }
 }
+
+/// Of a thousand customers is remembered what an older reading showed. What there is no room for nobody asks about again.
+#[test]
+fn the_cursor_stays_while_more_lags_than_can_be_remembered() {
+    let till = Till::new(sandbox(1_010));
+    let mut engine = till.engine();
+    let office = |phone: &str| {
+        let (now, phone) = (Utc::now(), json!({"phone": phone}).to_string());
+        let edit = |id: i32| till.sandbox.with_core(|core| core.edit_text(now, id, &phone)).unwrap();
+        assert!(till.sandbox.ids().into_iter().all(edit));
+    };
+    office("111");
+    engine.pull(Extent::Full).unwrap();
+    office("222");
+    engine.pull(Extent::Changes).unwrap();
+    let before = cursor(&till).unwrap();
+    std::thread::sleep(Duration::from_millis(1_100));
+    engine.pull(Extent::Changes).unwrap();
+    let moved = cursor(&till).unwrap();
+    assert!(before < moved, "{before} {moved}");
+    office("111");
+    std::thread::sleep(Duration::from_millis(1_100));
+    let report = engine.pull(Extent::Changes).unwrap();
+    assert_eq!((cursor(&till).unwrap(), report.pulled), (moved, 0));
+}

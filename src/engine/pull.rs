@@ -38,6 +38,8 @@ struct Pulling {
     is_told_again: bool,
     /// What the newest page told of the server's clock, and the till's at that moment.
     clock: Option<PullClock>,
+    /// A reading that lags, or is the truth, was dropped for want of room: the next pull lists it again.
+    has_dropped: bool,
     /// So many pages are taken in, and then it is enough for now; `None`: all.
     pages_left: Option<u32>,
 }
@@ -143,6 +145,7 @@ impl<R: Remote> SyncEngine<R> {
             expected,
             is_told_again: false,
             clock: None,
+            has_dropped: false,
             pages_left: None,
         })
     }
@@ -184,11 +187,14 @@ impl<R: Remote> SyncEngine<R> {
             }
         }
         let has_news = pulling.machine.seen() > 0;
-        let cursor = pulling.witnesses().next_cursor(cursor, self.overlap(), has_news);
+        let cursor = match pulling.has_dropped {
+            true => None,
+            false => pulling.witnesses().next_cursor(cursor, self.overlap(), has_news),
+        };
         let known = self.store.pull_clock()?;
         let known = pulling.clock.map_or(known, |heard| known.hear(heard));
         self.store.end_pull(pulling.is_full, cursor, &known, self.clock.utc())?;
-        let is_of_now = is_whole && pulling.machine.is_told() && !pulling.is_resumed;
+        let is_of_now = is_whole && !pulling.has_dropped && pulling.machine.is_told() && !pulling.is_resumed;
         Ok(if is_of_now { Listed::Whole } else { Listed::NotOfNow(pulling.machine.unread()) })
     }
 
@@ -277,23 +283,19 @@ impl<R: Remote> SyncEngine<R> {
         };
         let progress = Progress::Pulled { customers: pulling.machine.seen(), of: pulling.machine.total() };
         let believes_older = pulling.believes_older || pulling.machine.believes_older();
-        self.take_in(
-            page,
-            &kind,
-            Trust { believes_older, server_now: date },
-            Some(Event::Progress(progress)),
-        )?;
+        let trust = Trust { believes_older, server_now: date };
+        pulling.has_dropped |= self.take_in(page, &kind, trust, Some(Event::Progress(progress)))?;
         Ok(going)
     }
 
-    /// Takes in a page. It stays open for the next one if that is here already.
+    /// Takes in a page. It stays open for the next one if that is here already. True: something of it is to be listed again.
     fn take_in(
         &mut self,
         page: &Page<'_>,
         kind: &PageKind,
         Trust { believes_older, server_now }: Trust,
         progress: Option<Event>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (policies, now) = (&self.options.policies, self.clock.utc());
         let judging = Judging { policies, believes_older, server_now, now };
         if !page.contradicted.is_empty() {
@@ -311,11 +313,12 @@ impl<R: Remote> SyncEngine<R> {
             }
         };
         self.counts.pulled += taken.changed.len() as u64;
+        let has_dropped = taken.has_dropped;
         if !self.store.has_open_pages() {
             self.tell_news();
         }
         news(taken).chain(progress).for_each(|event| self.say(event));
-        Ok(())
+        Ok(has_dropped)
     }
 
     /// Commits the pages that were taken in, and tells of them.
@@ -479,7 +482,7 @@ impl<R: Remote> SyncEngine<R> {
         let taken = self.take_in(page, &PageKind::Changes, trust, None);
         // Also after a failure: what was taken in stays.
         self.commit_pages()?;
-        taken
+        taken.map(|_| ())
     }
 
     /// These customers are gone from the store.

@@ -41,18 +41,27 @@ const REMEMBERED: usize = 1_000;
 /// Customers of whom a reading was older than what is known, what it showed and when that was first seen. Whether it lags, or is
 /// the truth, only another moment tells; until then what is known of them counts as old.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OlderReadings(BTreeMap<i64, (String, DateTime<Utc>)>);
+#[serde(transparent)]
+pub struct OlderReadings {
+    shown: BTreeMap<i64, (String, DateTime<Utc>)>,
+    /// There was no room for one.
+    #[serde(skip)]
+    has_dropped: bool,
+}
 
 impl OlderReadings {
     /// An older record came in. True: it has been so for long enough, and is the truth.
     pub fn is_truth(&mut self, id: CustomerId, body: &str, now: DateTime<Utc>) -> bool {
         let shown = hash(body);
-        match self.0.get(&id.0) {
+        match self.shown.get(&id.0) {
             // A clock that was set back begins anew.
             Some((before, since)) if *before == shown && *since <= now => now - *since >= APART,
-            None if self.0.len() >= REMEMBERED => false,
+            None if self.shown.len() >= REMEMBERED => {
+                self.has_dropped = true;
+                false
+            }
             _ => {
-                self.0.insert(id.0, (shown, now));
+                self.shown.insert(id.0, (shown, now));
                 false
             }
         }
@@ -60,22 +69,27 @@ impl OlderReadings {
 
     /// One answer told two things at once of this customer: which is the truth, another reading tells.
     pub fn contradicted(&mut self, id: CustomerId, now: DateTime<Utc>) {
-        self.0.insert(id.0, (String::new(), now));
+        self.shown.insert(id.0, (String::new(), now));
     }
 
     /// What is known of this customer is the newest.
     pub fn forget(&mut self, id: CustomerId) {
-        self.0.remove(&id.0);
+        self.shown.remove(&id.0);
     }
 
     /// Whether this one is to be read again.
     pub fn has(&self, id: CustomerId) -> bool {
-        self.0.contains_key(&id.0)
+        self.shown.contains_key(&id.0)
+    }
+
+    /// Whether there was no room for one: nobody asks for it again by itself.
+    pub fn has_dropped(&self) -> bool {
+        self.has_dropped
     }
 
     /// Those that are to be read again.
     pub fn ids(&self) -> impl Iterator<Item = CustomerId> {
-        self.0.keys().map(|id| CustomerId(*id))
+        self.shown.keys().map(|id| CustomerId(*id))
     }
 }
 
@@ -115,6 +129,19 @@ mod tests {
         let (with, without) = (r#"{"id":1,"date_modified":"2026-01-01T00:00:01Z"}"#, r#"{"id":1}"#);
         let (with, without) = (Attributes::parse(with).unwrap(), Attributes::parse(without).unwrap());
         assert!(!is_outdated(&with, &without, None) && !is_outdated(&without, &with, None));
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_told() {
+        let (now, mut older) = (DateTime::UNIX_EPOCH, OlderReadings::default());
+        for id in 1..=1_000 {
+            assert!(!older.is_truth(CustomerId(id), "{}", now) && !older.has_dropped());
+        }
+        assert!(!older.is_truth(CustomerId(1), "{}", now) && !older.has_dropped(), "it is remembered");
+        assert!(!older.is_truth(CustomerId(1_001), "{}", now) && older.has_dropped());
+        let text = serde_json::to_string(&older).unwrap();
+        let read: OlderReadings = serde_json::from_str(&text).unwrap();
+        assert!(read.has(CustomerId(1_000)) && !read.has_dropped(), "it is of one page");
     }
 
     #[test]

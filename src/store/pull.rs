@@ -41,6 +41,8 @@ pub(crate) struct Taken {
     /// Customers that are new, other than they were, or gone.
     pub(crate) changed: Vec<CustomerId>,
     pub(crate) notices: Vec<Notice>,
+    /// A reading was older than what is known, and there was no room to remember it: it is to be listed again.
+    pub(crate) has_dropped: bool,
 }
 
 /// What a page belongs to.
@@ -89,6 +91,7 @@ impl Store {
             })?;
             taken.changed.extend(part.changed);
             taken.notices.extend(part.notices);
+            taken.has_dropped |= part.has_dropped;
             rest = later;
             if self.pages_are_due() {
                 self.commit_pages()?;
@@ -150,6 +153,7 @@ impl Store {
             state::count_snapshot(transaction, i64::try_from(new.len()).unwrap_or(i64::MAX))?;
             search::note_rows(transaction, new)?;
             let older = older.into_inner();
+            taken.has_dropped = older.has_dropped();
             if older != known_older {
                 note_older_readings(transaction, &older)?;
             }
