@@ -81,6 +81,10 @@ struct Flight {
 
 struct Doubt {
     before: (Option<Decimal>, Value),
+    /// The balance that it was made.
+    made: Option<Decimal>,
+    /// The answer to the update showed that.
+    is_shown: bool,
     landed_ms: u64,
     rows: Vec<i64>,
 }
@@ -111,6 +115,11 @@ impl Invariant for Payments {
                     self.read_back(world, record, *as_of_ms);
                     self.by_another_hand(world, record);
                 }
+                Ok(())
+            }
+            Deed::Answered { answer: Ok(answer), as_of_ms: None, .. } => {
+                let body = lenient(&String::from_utf8_lossy(&answer.body));
+                newest(&body["data"]).into_iter().for_each(|record| self.shows(world, record));
                 Ok(())
             }
             Deed::Decided { till, shown, .. } => {
@@ -249,7 +258,8 @@ impl Payments {
         let is_again = attempts.iter().any(is_the_same);
         attempts[flight.attempt].landed_ms = Some(world.now_ms);
         let before = (amount(&before[CREDIT]), date);
-        self.doubts.insert((till, id), Doubt { before, landed_ms: world.now_ms, rows: rows.clone() });
+        let (made, landed_ms, rows_of) = (this.sent, world.now_ms, rows.clone());
+        self.doubts.insert((till, id), Doubt { before, made, is_shown: false, landed_ms, rows: rows_of });
         for seq in rows.into_iter().filter(|_| !is_again) {
             let Some(payment) = self.book.get_mut(&(till, seq)) else { continue };
             payment.times = if is_absolute { 1 } else { payment.times + 1 };
@@ -263,6 +273,14 @@ impl Payments {
         Ok(())
     }
 
+    /// The answer to an update that landed shows what it made.
+    fn shows(&mut self, world: &World, record: &Value) {
+        let Some(id) = record["id"].as_i64() else { return };
+        if let Some(doubt) = self.doubts.get_mut(&(world.active, id)) {
+            doubt.is_shown |= doubt.made.is_some() && doubt.made == amount(&record[CREDIT]);
+        }
+    }
+
     /// A reading that finds a balance and its date as they were before an update, which landed. One of the time before it
     /// landed is for the grace to keep apart.
     fn read_back(&mut self, world: &mut World, record: &Value, as_of_ms: u64) {
@@ -273,7 +291,7 @@ impl Payments {
         let is_late = as_of_ms < doubt.landed_ms;
         let lags_too_far = is_late && world.lag_ms() > GRACE_MS;
         // One that lags by more than the grace undoes a yes, too, that did not show the balance.
-        let is_open = lags_too_far || are_open(world, &doubt.rows);
+        let is_open = (lags_too_far && !doubt.is_shown) || are_open(world, &doubt.rows);
         if !is_as_before || (is_late && !lags_too_far) || !is_open {
             return;
         }
