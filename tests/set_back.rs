@@ -316,6 +316,39 @@ fn restore_puts_a_backup_back_whatever_log_lies_there() {
     waits_once(&till, r#"[{"amount":40}]"#);
 }
 
+/// A slip of the pen: nothing of the other program's is touched, nor put beside it, be it open or left with its log.
+#[test]
+fn no_backup_takes_the_place_of_another_programs_database() {
+    let till = with_a_payment();
+    let copy = till.folder.path().join("monday.db");
+    till.store().backup(&copy).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.db");
+    let all = || {
+        let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+        let mut all: Vec<_> = files.map(|file| (file.clone(), std::fs::read(&file).unwrap())).collect();
+        all.sort();
+        all
+    };
+    let program = rusqlite::Connection::open(&other).unwrap();
+    program.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE theirs (id)").unwrap();
+    let log = std::fs::read(beside(&other, "-wal")).unwrap();
+    drop(program);
+    for left in [Vec::new(), log] {
+        if !left.is_empty() {
+            std::fs::write(beside(&other, "-wal"), left).unwrap();
+        }
+        let before = all();
+        let refused = Store::restore(&other, &copy, None).unwrap_err();
+        assert_eq!((refused.code(), refused.is_database()), ("not_a_till", true));
+        assert!(all() == before, "{:?}", all().iter().map(|(file, _)| file.clone()).collect::<Vec<_>>());
+    }
+    // Where a till has lived, and something was copied over it, its backup is what belongs there.
+    till.engine().sync().unwrap();
+    std::fs::copy(&other, &till.path).unwrap();
+    assert!(Store::restore(&till.path, &copy, None).unwrap().replaced.is_some());
+}
+
 #[test]
 fn a_restore_removes_nothing_that_it_did_not_make() {
     let till = with_a_payment();

@@ -27,7 +27,7 @@ use chrono::Utc;
 use rusqlite::ErrorCode;
 use rusqlite::config::DbConfig;
 
-use super::life::Life;
+use super::life::{LIFE, Life};
 use super::lock::Lock;
 use super::open::{LOOK_AGAIN, SYNC, WORKER, owner_only, plain_path, raw, real, with_suffix};
 use super::salvage::{self, Salvaged};
@@ -80,7 +80,7 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// When the backup is no till, or not whole; when anybody has the file open, or a worker or a sync of it runs; when the key does
+    /// When the backup is no till, or not whole; when the file is a database of another program; when anybody has the file open, or a worker or a sync of it runs; when the key does
     /// not open a file that has a log, for nobody can tell then whose that is; when it cannot be written, or there is no room for the
     /// copy (on a disk without hard links: for two). The file is as it was then.
     pub fn restore(path: impl AsRef<Path>, backup: impl AsRef<Path>, key: Option<Key>) -> Result<Restored> {
@@ -91,6 +91,7 @@ impl Store {
         if same_file(path, backup) {
             return Err(Error::usage(format!("{} is the file itself, and no backup", backup.display())));
         }
+        refuse_foreign(path)?;
         let in_use = || Failure::InUse(path.clone());
         let _no_sync = Lock::take(path, SYNC)?.ok_or_else(in_use)?;
         let _no_worker = Lock::take(path, WORKER)?.ok_or_else(in_use)?;
@@ -118,6 +119,17 @@ fn behind_link(path: PathBuf) -> PathBuf {
 
 fn same_file(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// A database of another program is not the till's place, and is not touched: nor is anything put beside it. Unless a till has lived
+/// here, and the other one was copied over it.
+fn refuse_foreign(path: &Path) -> Result<()> {
+    if !path.metadata().is_ok_and(|file| file.len() > 0) || is_there(&with_suffix(path, LIFE)) {
+        return Ok(());
+    }
+    super::open::refuse_company(path)?;
+    let connection = raw(path)?;
+    stray::refuse_foreign(&connection, path, None)
 }
 
 /// Whoever goes on with a file that went aside would edit what nobody syncs. A file that does not open is nobody's, unless it
