@@ -163,6 +163,98 @@ fn a_sync_finds_out_too() {
     assert_eq!(engine.store().mended(), Some(1));
 }
 
+/// SQLite has what refers to a table follow its new name.
+#[test]
+fn a_table_that_was_renamed_or_built_anew_behind_its_name_is_referred_to_again_and_all_is_sent() {
+    for classic in [true, false] {
+        let till = till(3);
+        let app = Connection::open(&till.path).unwrap();
+        till.set(1, "phone", "before");
+        let sql: String = app
+            .query_row("SELECT sql FROM sqlite_schema WHERE name = 'batch'", [], |row| row.get(0))
+            .unwrap();
+        let anew = format!("{sql}; INSERT INTO batch SELECT * FROM my_batch; DROP TABLE my_batch;");
+        app.execute_batch(&format!(
+            "PRAGMA foreign_keys = OFF; BEGIN; ALTER TABLE batch RENAME TO my_batch; {} COMMIT",
+            if classic { &anew } else { "" }
+        ))
+        .unwrap();
+        till.set(2, "phone", "after");
+        assert_eq!(till.engine().sync().unwrap().uploaded_fields, 2, "classic: {classic}");
+        assert_eq!(till.remote_value(1, "phone"), "\"before\"");
+        assert_eq!(till.run(["doctor"]).exit, Some(0));
+    }
+}
+
+/// A payment that may have landed is not sent again unseen because the table of what is on its way was renamed.
+#[test]
+fn what_was_on_its_way_when_its_table_was_renamed_is_in_doubt_all_the_same() {
+    let till = till(3);
+    let app = Connection::open(&till.path).unwrap();
+    let ours = "SELECT group_concat('DROP TRIGGER ' || name, '; ') FROM sqlite_schema
+                WHERE type = 'trigger' AND tbl_name LIKE 'batch%'";
+    let ours: String = app.query_row(ours, [], |row| row.get(0)).unwrap();
+    app.execute_batch(&ours).unwrap();
+    app.execute_batch(
+        r#"INSERT INTO batch (id, sent_at) VALUES (7, '2026-01-02T03:04:05Z');
+         INSERT INTO batch_item (batch_id, position, customer_id, up_to_seq, payload) VALUES (7, 0, 1, 0, '{"id":1}');
+         PRAGMA foreign_keys = OFF; ALTER TABLE batch RENAME TO my_batch"#,
+    )
+    .unwrap();
+    drop(till.store());
+    let [batches, items] = ["batch WHERE id = 7", "batch_item WHERE batch_id = 7"].map(|rows| {
+        app.query_row(&format!("SELECT count(*) FROM {rows}"), [], |row| row.get::<_, i64>(0)).unwrap()
+    });
+    assert_eq!((batches, items), (1, 1));
+    till.engine().sync().unwrap();
+    assert_eq!(till.store().status().unwrap().pending_fields, 0);
+}
+
+/// The search neither writes into it nor removes from it.
+#[test]
+fn an_apps_own_table_with_the_name_of_our_index_is_told_and_not_touched() {
+    let till = till(2);
+    let app = Connection::open(&till.path).unwrap();
+    for (made, kind) in [
+        ("CREATE TABLE customer_search (last_name, rank, customer_search)", "TABLE"),
+        ("CREATE VIRTUAL TABLE customer_search USING fts5(last_name, first_name, rank_of)", "TABLE"),
+    ] {
+        app.execute_batch(&format!(
+            "{made}; INSERT INTO customer_search (rowid, last_name) VALUES (1, 'theirs')"
+        ))
+        .unwrap();
+        let refused = Store::open(&till.path).unwrap_err();
+        assert_eq!(refused.code(), "misshapen", "{made}");
+        assert!(
+            refused.to_string().contains("in the place of the virtual table customer_search"),
+            "{refused}"
+        );
+        let kept: String =
+            app.query_row("SELECT last_name FROM customer_search", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, "theirs");
+        app.execute_batch(&format!("DROP {kind} customer_search")).unwrap();
+        till.store().find("a", 1).unwrap();
+        app.execute_batch("DROP TABLE customer_search").unwrap();
+    }
+}
+
+/// While the file is open, too.
+#[test]
+fn nor_is_one_that_came_while_the_file_was_open() {
+    let till = till(2);
+    let mut store = till.store();
+    store.find("a", 1).unwrap();
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(
+        "DROP TABLE customer_search; CREATE TABLE customer_search (last_name, rank, customer_search);
+         INSERT INTO customer_search (rowid, last_name) VALUES (1, 'theirs')",
+    )
+    .unwrap();
+    store.find("a", 1).unwrap();
+    let all: i64 = app.query_row("SELECT count(*) FROM customer_search", [], |row| row.get(0)).unwrap();
+    assert_eq!(all, 1, "the search wrote into it");
+}
+
 /// It is not touched: not even turned to write-ahead.
 #[test]
 fn a_database_of_another_program_is_refused_as_it_is() {

@@ -48,7 +48,7 @@ const WORDS: usize = 32;
 /// So many digits are a part of a phone's number.
 const DIGITS: usize = 3;
 
-const MAKE: &str = "CREATE VIRTUAL TABLE IF NOT EXISTS customer_search USING fts5(
+const MAKE: &str = "CREATE VIRTUAL TABLE customer_search USING fts5(
     last_name, first_name, company, email, phone,
     tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3', columnsize = 0)";
 /// Since SQLite 3.42; without it the index would keep words of customers that are gone.
@@ -167,9 +167,18 @@ fn is_wanted(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 fn is_made(connection: &Connection) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT 1 FROM sqlite_schema WHERE name = 'customer_search' AND type = 'table'")?
-        .exists([])
+    const LOOK: &str =
+        "SELECT sql FROM sqlite_schema WHERE lower(name) = 'customer_search' AND type = 'table'";
+    let sql: Option<Option<String>> =
+        connection.prepare_cached(LOOK)?.query_row([], |row| row.get(0)).optional()?;
+    Ok(sql.flatten().is_some_and(|sql| is_our_index(&sql)))
+}
+
+/// Whether the statement makes the index of the search; an app's own table may have its name.
+pub(super) fn is_our_index(sql: &str) -> bool {
+    let plain = |sql: &str| sql.split_whitespace().collect::<String>().to_lowercase();
+    let columns = |sql: &str| sql.split_once("usingfts5(").map(|(_, columns)| columns.to_owned());
+    columns(&plain(sql)) == columns(&plain(MAKE))
 }
 
 /// Edits of searched columns that the index has not seen.
@@ -250,7 +259,9 @@ fn begin(transaction: &Connection) -> rusqlite::Result<i64> {
     if let Some(through) = through(transaction)?.filter(|_| is_made(transaction).unwrap_or(false)) {
         return Ok(through);
     }
-    transaction.execute_batch(MAKE)?;
+    if !is_made(transaction)? {
+        transaction.execute_batch(MAKE)?;
+    }
     transaction.execute(OVERWRITE, [])?;
     transaction.execute("DELETE FROM search_due", [])?;
     state::write(transaction, LISTED, Some(&i64::MIN.to_string()))?;
@@ -282,10 +293,10 @@ fn index_one(transaction: &Connection, id: CustomerId) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// This SQLite is without FTS5, or with one that is too old.
+/// This SQLite is without FTS5, or with one that is too old; or the name is an app's.
 fn is_missing(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::SqliteFailure(_, Some(words))
-        if words.contains("no such module") || words.contains("SQL logic error") || words.contains("fts5"))
+        if words.contains("no such module") || words.contains("already ") || words.contains("SQL logic error") || words.contains("fts5"))
 }
 
 // ---- words and numbers -------------------------------------------------------------------------------------------

@@ -34,7 +34,8 @@ struct Table {
     traits: Traits,
 }
 
-/// What is relied on besides our columns: STRICT, without row ids, and how many checks and collations stand in the text of ours.
+/// What is relied on besides our columns: STRICT, without row ids, how many checks and collations stand in the text of ours, and to what
+/// they refer: SQLite has that follow a table that is renamed (`ALTER TABLE batch RENAME TO batch_old`).
 #[derive(Debug, PartialEq, Eq)]
 struct Traits {
     columns: Vec<Column>,
@@ -43,6 +44,16 @@ struct Traits {
     checks: usize,
     collations: usize,
     counts_on: bool,
+    references: Vec<Reference>,
+}
+
+/// A column of ours, and the table and column that it refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reference {
+    from: String,
+    table: String,
+    to: Option<String>,
+    on_delete: String,
 }
 
 impl Table {
@@ -124,6 +135,9 @@ fn is_fine(connection: &Connection, table: &Table) -> rusqlite::Result<bool> {
     let place = |column: &Column| table.traits.columns.iter().position(|ours| ours.is(column));
     found.columns.sort_by_key(place);
     found.columns.iter_mut().for_each(|column| column.name.make_ascii_lowercase());
+    // To what else they refer is the app's.
+    found.references.retain(|reference| table.traits.references.contains(reference));
+    found.references.dedup();
     Ok(found == table.traits)
 }
 
@@ -157,7 +171,18 @@ fn traits(
         checks: count("CHECK"),
         collations: count("COLLATE"),
         counts_on: count("AUTOINCREMENT") > 0,
+        references: references(connection, table)?,
     })
+}
+
+fn references(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Reference>> {
+    let mut statement = connection.prepare(
+        "SELECT lower(\"from\"), lower(\"table\"), lower(\"to\"), on_delete FROM pragma_foreign_key_list(?1) ORDER BY 1, 2, 3, 4",
+    )?;
+    let references = statement.query_map([table], |row| {
+        Ok(Reference { from: row.get(0)?, table: row.get(1)?, to: row.get(2)?, on_delete: row.get(3)? })
+    })?;
+    references.collect()
 }
 
 fn is_strict(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
@@ -242,6 +267,20 @@ pub(super) fn mend(connection: &Connection) -> rusqlite::Result<()> {
             connection.execute_batch("ROLLBACK TO shape")?;
         }
         connection.execute_batch("RELEASE shape")?;
+    }
+    keep_in_doubt(connection)
+}
+
+/// An update of which only the items are left, its batch having been dropped or renamed, may have been on its way: it is in doubt, as of
+/// now, and is read back before any of it is sent again.
+fn keep_in_doubt(connection: &Connection) -> rusqlite::Result<()> {
+    let batches = "INSERT INTO batch (id, sent_at)
+                   SELECT DISTINCT batch_id, strftime('%Y-%m-%dT%H:%M:%fZ', 'now') FROM batch_item
+                   WHERE batch_id NOT IN (SELECT id FROM batch)";
+    if !stands(connection, batches)? {
+        tracing::warn!(
+            "the updates that were on their way cannot be told apart: a table of them does not fit"
+        );
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use chrono::{SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
 use super::{Object, is_ours, objects, shape};
-use crate::store::{mend, state, stray};
+use crate::store::{mend, search, state, stray};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -144,11 +144,15 @@ pub(in crate::store) fn displaced(connection: &Connection) -> rusqlite::Result<V
     let mut all = connection.prepare(
         "SELECT CASE WHEN type = 'view' THEN type
                      WHEN rootpage > 0 THEN 'table'
-                     WHEN lower(name) = 'customer_search' AND NOT instr(sql, 'last_name') THEN 'virtual table of other columns'
-                     ELSE 'virtual table' END, name
+                     ELSE 'virtual table' END, name, sql
          FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY rowid",
     )?;
-    let all = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let all = all.query_map([], |row| {
+        let (kind, name): (String, String) = (row.get(0)?, row.get(1)?);
+        let is_ours = row.get::<_, Option<String>>(2)?.is_some_and(|sql| search::is_our_index(&sql));
+        let is_theirs = kind == "virtual table" && name.eq_ignore_ascii_case("customer_search") && !is_ours;
+        Ok((if is_theirs { "virtual table of other columns".to_owned() } else { kind }, name))
+    })?;
     let all: Vec<(String, String)> = all.collect::<rusqlite::Result<_>>()?;
     let misplaced = |(kind, name): &(String, String)| {
         let ours = kind_of(name).filter(|ours| ours != kind)?;
