@@ -283,6 +283,33 @@ fn the_file_s_own_log_is_read_whatever_is_in_it() {
     assert_eq!(till.local(1, "phone"), "\"in the end\"");
 }
 
+/// A program has taken out a table of ours, and has the file open still, or was killed: its log is no stray one, and nobody is told to move
+/// it away.
+#[test]
+fn a_log_in_which_a_table_of_ours_was_taken_out_is_the_files_own() {
+    for taken in ["DROP TABLE engine_guard", "ALTER TABLE journal RENAME TO journal_2", "DROP TABLE journal"]
+    {
+        let till = plain(3);
+        let app = Connection::open(&till.path).unwrap();
+        app.execute_batch(&format!(
+            "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA foreign_keys = OFF; {taken};
+             CREATE TABLE sale (x); INSERT INTO sale VALUES (1)"
+        ))
+        .unwrap();
+        let killed = elsewhere(&till);
+        for suffix in ["", "-wal"] {
+            std::fs::copy(beside(&till.path, suffix), beside(&killed, suffix)).unwrap();
+        }
+        for path in [&till.path, &killed] {
+            for _ in 0..2 {
+                let ran = Till { path: path.clone(), ..till.clone() }.run(["status"]);
+                assert_eq!((ran.exit, ran.code()), (Some(6), "misshapen"), "{taken}");
+            }
+        }
+        assert_eq!(app.query_row("SELECT x FROM sale", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    }
+}
+
 // ---- the path ----------------------------------------------------------------------------------------------------
 
 /// What is to be done to the file, and with which code that is told.

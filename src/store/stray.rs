@@ -11,12 +11,15 @@
 //! fewer transactions or edits with the log than without, and the log is a stray one. So it is when the newest edit or the newest sync of the
 //! file is another one with the log: that of a copy, which went on by itself. And when the log begins later than the file ends,
 //! which was set back then: each transaction of the engine counts one up, and the log shows each count that was made in it. A log that shows neither page,
-//! which an app's own tables may have made, is judged by whether the file is sound with it, where that does not take long.
+//! which an app's own tables may have made, is judged by whether the file is sound with it, where that does not take long. A program may also
+//! have taken out one of these tables: the log is the file's own then if the identity beside the counters is, and most tables are where they
+//! were.
 //!
 //! What is not found out: a log that is newer than a file which was set back by copying it (a backup has an identity of its own and is found
 //! out), where no transaction of the engine was in between, or the file is encrypted; a log that another program's SQLite has written into
 //! the file before a till was opened.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -52,6 +55,8 @@ const COPY: &str = "it is of a copy of this file that went on by itself";
 const LATER: &str =
     "it begins after what the file holds, which was set back: an older copy was put in its place";
 const NO_LOG: &str = "it is no log of SQLite, or one with pages of another size";
+/// Not said of a log: it is the file's own, and in it a program took out the table with the identity.
+const NO_GUARD: &str = "engine_guard";
 const UNSOUND: &str = "with it the file would be damaged";
 
 /// Whether a log lies beside it.
@@ -166,6 +171,10 @@ pub(super) fn refuse_log(connection: &Connection, path: &Path, key: Option<&Key>
     for tried in 1.. {
         match problem(connection, &file, &log, key) {
             None => return Ok(()),
+            Some(NO_GUARD) if tried == TRIES => {
+                let tables = NO_GUARD.to_owned();
+                return Err(Failure::Misshapen { path: path.to_owned(), tables }.into());
+            }
             Some(why) if tried == TRIES => {
                 return Err(Failure::StrayLog { path: path.to_owned(), log, why }.into());
             }
@@ -179,7 +188,7 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
     // What does not open without its log, or is of an older schema, has nothing to hold the log against.
     let alone = without_log(file, key).ok()?;
     let before = Mark::of(&alone).ok().flatten()?;
-    let newest = Newest::of(&alone).ok()?;
+    let (newest, tables) = (Newest::of(&alone).ok()?, tables(&alone).ok()?);
     let pages = match Log::pages(log, page_bytes(&alone)?) {
         Log::Empty => return None,
         Log::None => return Some(NO_LOG),
@@ -194,19 +203,43 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
     // From here on, SQLite has read the log, and would write it into the file when it closes the last connection.
     let keep = |yes| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, yes);
     keep(true).ok()?;
+    // A log that shows no page of these is held against the file as a whole.
+    let unsound = |of_mark: &[u32]| {
+        let is_shown = pages.iter().any(|page| of_mark.contains(page));
+        let is_small = file.metadata().is_ok_and(|file| file.len() <= MOST_BYTES);
+        (!is_shown && is_small && !is_sound(connection)).then_some(UNSOUND)
+    };
     let why = match Mark::of(connection) {
         Err(e) if is_passing(&e) => None,
-        Err(_) | Ok(None) => Some(OTHER),
-        Ok(Some(with)) => before.misfit(&with).or_else(|| newest.misfit(connection)).or_else(|| {
-            let is_shown = pages.iter().any(|page| before.pages.contains(page));
-            let is_small = file.metadata().is_ok_and(|file| file.len() <= MOST_BYTES);
-            (!is_shown && is_small && !is_sound(connection)).then_some(UNSOUND)
-        }),
+        Err(_) | Ok(None) if !is_its_own(connection, &before, &tables) => Some(OTHER),
+        // Made anew, it would be another one than the file has without its log.
+        Ok(None) => Some(NO_GUARD),
+        // A program took out the journal, which is told by whoever opens the file.
+        Err(_) => unsound(&before.pages[1..]),
+        Ok(Some(with)) => {
+            before.misfit(&with).or_else(|| newest.misfit(connection)).or_else(|| unsound(&before.pages))
+        }
     };
     if why.is_none() {
         keep(false).ok()?;
     }
     why
+}
+
+/// The tables of a file, and where they begin.
+fn tables(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, u32)>> {
+    let mut statement = connection
+        .prepare("SELECT name, rootpage FROM sqlite_schema WHERE type = 'table' AND rootpage > 0")?;
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// Whether a log with which the table of the identity, or the journal, is not there may be the file's own all the same: the identity stands
+/// beside the counters of edits, and most tables where they were.
+fn is_its_own(connection: &Connection, before: &Mark, of_file: &BTreeSet<(String, u32)>) -> bool {
+    let sequence = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
+    let sequence: rusqlite::Result<i64> = connection.query_row(sequence, [SEQUENCE], |row| row.get(0));
+    let stay = tables(connection).map_or(0, |with_log| with_log.intersection(of_file).count());
+    sequence.is_ok_and(|identity| identity == before.identity) && 2 * stay > of_file.len()
 }
 
 /// SQLCipher answers in words.
