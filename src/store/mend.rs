@@ -87,7 +87,8 @@ impl Store {
 
     /// Holds all working copies against their snapshots and what is journaled, and journals what it finds, as opening does
     /// where the triggers of the file were missing: an app may have switched them off (`SQLITE_DBCONFIG_ENABLE_TRIGGER`). Returns
-    /// how many edits that were; what the store would not take is told by [`Store::unjournaled`]. It walks through all customers, and keeps nobody from
+    /// how many edits that were; what the store would not take is told by [`Store::unjournaled`]. Of an attribute of which an edit waits it
+    /// is not told: merged with what came from the store, it may be what neither has. It walks through all customers, and keeps nobody from
     /// writing meanwhile.
     ///
     /// # Errors
@@ -100,7 +101,7 @@ impl Store {
             self.engine_read(|transaction| other_than_journaled(transaction, after))?
         {
             let parts = self.in_small_parts(&other, |transaction, _, id, edits: &mut usize| {
-                *edits += mend_one(transaction, id, &lost, &mut refused)?;
+                *edits += mend_one(transaction, id, &lost, is_certain, &mut refused)?;
                 Ok(())
             })?;
             (found, after) = (found + parts.into_iter().sum::<usize>(), last);
@@ -250,7 +251,7 @@ fn mend_some(
     let ids: Vec<i64> = ids.collect::<rusqlite::Result<_>>()?;
     let mut found = 0;
     for id in &ids {
-        found += mend_one(connection, CustomerId(*id), lost, refused)?;
+        found += mend_one(connection, CustomerId(*id), lost, |_, _| true, refused)?;
     }
     Ok(ids.last().map(|last| (found, *last)))
 }
@@ -260,11 +261,14 @@ fn mend_one(
     connection: &Connection,
     id: CustomerId,
     lost: &BTreeSet<FieldId>,
+    is_judged: impl Fn(&Dirty, FieldId) -> bool,
     refused: &mut Vec<Unjournaled>,
 ) -> Result<usize, Failed> {
     let Some(dirty) = dirty::load(connection, id)? else { return Ok(0) };
     let mut found = 0;
-    for (field, expected) in untold(connection, &dirty)? {
+    for (field, expected) in
+        untold(connection, &dirty)?.into_iter().filter(|(field, _)| is_judged(&dirty, *field))
+    {
         if lost.contains(&field) {
             search::note_rows(connection, [id])?;
             row::overwrite(connection, id, &[(field, row::cell(&expected))])?;
@@ -279,6 +283,12 @@ fn mend_one(
         }
     }
     Ok(found)
+}
+
+/// Whether a difference is an edit for sure: what waits of an attribute may have been brought together with what came from the store, and
+/// then its working copy is what neither the snapshot nor the journal has.
+fn is_certain(dirty: &Dirty, field: FieldId) -> bool {
+    dirty.ops_of(field).next().is_none()
 }
 
 /// Those of the next customers that are other than the journal makes of their snapshots, and the last that was looked at; none:
@@ -309,7 +319,7 @@ fn other_than_journaled(
         let is_other = |field: FieldId| attributes.tells(field) && local.get(field) != theirs.get(field);
         if FieldId::columns().any(is_other)
             && let Some(dirty) = dirty::load(connection, local.id())?
-            && !untold(connection, &dirty)?.is_empty()
+            && untold(connection, &dirty)?.iter().any(|(field, _)| is_certain(&dirty, *field))
         {
             other.push(local.id());
         }

@@ -20,7 +20,14 @@ impl Invariant for Agreement {
             .first()
             .map_or(Ok(()), |violation| Err(format!("a request breaks the contract: {violation}")))?;
         for till in 0..world.tills.len() {
-            let store = world.tills[till].take_app();
+            let mut store = world.tills[till].take_app();
+            // What a till has is what it knows of the store, where nothing is journaled on top of that.
+            match store.find_unjournaled() {
+                Ok(0) => {}
+                found => {
+                    return Err(format!("till {till}: edits that no row of the journal tells of: {found:?}"));
+                }
+            }
             let journal = store.journal(None).map_err(|e| e.to_string())?;
             let held_up: Vec<i64> = store.held_up().unwrap().iter().map(|one| one.customer_id.0).collect();
             for id in world.core.ids().into_iter().filter(|id| !held_up.contains(&i64::from(*id))) {
