@@ -919,62 +919,6 @@ fn without_triggers(till: &Till, sql: &str) {
     app.execute_batch(sql).unwrap();
 }
 
-/// Neither the store's other value, nor that which it had, comes into its place by an answer.
-#[test]
-fn what_the_store_would_not_take_of_it_outlives_the_answer_to_another_edit() {
-    let till = till(3);
-    till.adjust(2, "2.50");
-    let long = "x".repeat(60);
-    without_triggers(&till, &format!("UPDATE customer SET phone = '{long}' WHERE id = 2"));
-    assert_eq!(doctor(&till)["ok"], false);
-    assert_eq!(till.engine().push().unwrap().uploaded_fields, 1);
-    assert_eq!(till.local(2, "phone"), format!("\"{long}\""), "it is not lost");
-    assert_eq!(till.store().unjournaled().unwrap().len(), 1);
-    till.set(2, "phone", "555");
-    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
-}
-
-#[test]
-fn what_is_edited_without_triggers_while_an_update_is_on_its_way_is_taken_away_by_no_answer() {
-    let till = till(3);
-    till.set(2, "phone", "on its way");
-    till.adjust(3, "1");
-    let credit = till.remote_value(3, "store_credit_amounts");
-    till.sandbox.set_latency_ms(1_000);
-    let other = till.clone();
-    let pushing = std::thread::spawn(move || other.engine().push().unwrap());
-    let app = Connection::open(&till.path).unwrap();
-    let on_its_way =
-        || app.query_row("SELECT count(*) FROM batch_item", [], |row| row.get::<_, i64>(0)).unwrap();
-    while on_its_way() < 2 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    let ours = "SELECT group_concat('DROP TRIGGER ' || name, '; ') FROM sqlite_schema
-                WHERE type = 'trigger' AND tbl_name = 'customer'";
-    let ours: String = app.query_row(ours, [], |row| row.get(0)).unwrap();
-    app.execute_batch(&ours).unwrap();
-    app.execute_batch(
-        r#"UPDATE customer SET company = 'unseen' WHERE id = 2;
-           UPDATE customer SET store_credit_amounts = '[{"amount":977}]' WHERE id = 3"#,
-    )
-    .unwrap();
-    let report = pushing.join().unwrap();
-    assert_eq!(report.uploaded_fields, 2);
-    till.sandbox.set_latency_ms(0);
-    assert_eq!(till.local(2, "company"), "\"unseen\"");
-    let (balance, journal) = (till.local(3, "store_credit_amounts"), till.store().journal(None).unwrap());
-    let report = till.engine().sync().unwrap();
-    assert_eq!(report.uploaded_fields, 2, "{balance} {report:?} {journal:?}");
-    assert_eq!(till.remote_value(2, "company"), "\"unseen\"");
-    assert_eq!(till.remote_value(2, "phone"), "\"on its way\"");
-    assert_ne!(till.remote_value(3, "store_credit_amounts"), credit);
-    assert_eq!(credit_of(&till, 3), 977.0);
-}
-
-fn credit_of(till: &Till, id: i64) -> f64 {
-    credit(&till.remote_value(id, "store_credit_amounts"))
-}
-
 #[test]
 fn a_change_without_triggers_to_what_waits_already_is_an_edit_of_its_own() {
     let till = till(3);

@@ -1,6 +1,5 @@
 //! An upload on its way: committed before it leaves, settled in one transaction when its answer is known.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,7 +9,7 @@ use super::apply::{apply, apply_news, is_written, refuse_ignored, settle};
 use super::held_up::Apart;
 use super::life::{self, Life};
 use super::pull::note_older;
-use super::{Failed, Store, attempt, dirty, held_up, mend, state};
+use super::{Failed, Store, attempt, dirty, held_up, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
@@ -351,7 +350,6 @@ fn write_answer(
     now: DateTime<Utc>,
     record: impl Fn() -> Result<(), Failed>,
 ) -> Result<Option<Vec<Notice>>, Failed> {
-    let plan = &keeping_untold(transaction, dirty, plan)?;
     let write = |plan: &CustomerPlan| {
         let notices = apply_news(transaction, dirty, plan, policies, now)?;
         record()?;
@@ -370,26 +368,6 @@ fn write_answer(
         ..CustomerPlan::nothing(dirty.id)
     };
     apart.outcomes(transaction, dirty.id, now, || write(&outcomes))
-}
-
-/// The plan, but for columns in which stands what no entry of the journal tells of: it was edited while our triggers were not there, and
-/// is found when they are made again; or it was found, and the store would not take it. An answer takes nothing of that away.
-fn keeping_untold<'p>(
-    transaction: &Transaction<'_>,
-    dirty: &Dirty,
-    plan: &'p CustomerPlan,
-) -> Result<Cow<'p, CustomerPlan>, Failed> {
-    if plan.columns.is_empty() {
-        return Ok(Cow::Borrowed(plan));
-    }
-    let untold = mend::untold(transaction, dirty)?;
-    let is_told = |field: FieldId| !untold.iter().any(|(one, _)| *one == field);
-    if plan.columns.iter().all(|(field, _)| is_told(*field)) {
-        return Ok(Cow::Borrowed(plan));
-    }
-    let mut plan = plan.clone();
-    plan.columns.retain(|(field, _)| is_told(*field));
-    Ok(Cow::Owned(plan))
 }
 
 fn prepare(

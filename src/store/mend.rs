@@ -328,7 +328,7 @@ fn other_than_journaled(
 }
 
 /// Attributes that are not what the journal makes of the snapshot, and what that would be.
-pub(super) fn untold(connection: &Connection, dirty: &Dirty) -> Result<Vec<(FieldId, Value)>, Failed> {
+fn untold(connection: &Connection, dirty: &Dirty) -> Result<Vec<(FieldId, Value)>, Failed> {
     let Some(base) = &dirty.base else { return Ok(Vec::new()) };
     let attributes = base.attributes()?;
     let theirs = Row::of(dirty.id, &attributes);
