@@ -116,7 +116,7 @@ int main(int count, char **arguments) {
     not_opened("null path", NULL, NULL, "usage");
     not_opened("empty path", "", NULL, "usage");
     not_opened("a path that is not UTF-8", "\xff\xfe", NULL, "usage");
-    not_opened("no such folder", no_folder, NULL, "not_writable");
+    not_opened("no such folder", no_folder, NULL, "no_folder");
     not_opened("options that are no JSON", path, "{hunter2", "usage");
     not_opened("options of another type", path, "\"hunter2\"", "usage");
     not_opened("options that are not UTF-8", path, "\xc3\x28", "usage");

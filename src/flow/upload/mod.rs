@@ -186,8 +186,6 @@ pub struct Upload {
     room: Room,
     slots: Slots,
     patience: Patience,
-    /// Updates that a look was made for, and that have not left.
-    looked_for: usize,
     /// Looks since an update left, or somebody turned out to have nothing to send.
     looks_in_vain: u32,
     tickets: Tickets,
@@ -213,7 +211,6 @@ impl Upload {
             room: Room::new(options.batch_size.clamp(1, MAX_BATCH), work.most_bytes),
             slots: Slots::new(options.concurrency.clamp(1, MAX_CONCURRENT)),
             patience: Patience::new(options.retry),
-            looked_for: 0,
             looks_in_vain: 0,
             tickets,
             failure: None,
@@ -253,8 +250,9 @@ impl Upload {
         }
         let paused_ms = self.patience.paused_until_ms();
         let ready_ms = pacer.ready_at_ms(now_ms).max(paused_ms);
-        if self.looked_for > 0 && pacer.ready_after_look_at_ms(now_ms).max(paused_ms) <= now_ms {
-            // In the next window they would be looked at anew: where others use every window up, for ever.
+        if self.looks_in_vain > 1 && pacer.ready_after_look_at_ms(now_ms).max(paused_ms) <= now_ms {
+            // A look was too old by the next window already, and this one would be, too: where others use every window up, for ever.
+            // One update goes into what is kept for them.
             if let Some(step) = self.leave(now_ms).or_else(|| self.prepare(bases)) {
                 return step;
             }
@@ -335,7 +333,6 @@ impl Upload {
     /// they are gone from the store.
     pub fn looked(&mut self, ticket: Ticket, shown: &BTreeSet<CustomerId>, now_ms: u64) -> Vec<CustomerId> {
         self.patience.has_read();
-        self.looked_for = self.looked_for.max(shown.len().div_ceil(self.room.customers()));
         let looked = self.look.answered(ticket, shown, now_ms);
         self.lanes.take_out(&looked.missing);
         if !looked.back.is_empty() {
@@ -606,7 +603,6 @@ impl Upload {
             return None;
         }
         let batch = self.ready.leave()?;
-        self.looked_for = self.looked_for.saturating_sub(1);
         self.looks_in_vain = 0;
         let ticket = batch.ticket;
         self.flights.insert(ticket, Flight { batch, sent_ms: now_ms });
