@@ -129,6 +129,7 @@ fn sync(till: &Till) {
 }
 
 #[test]
+#[ignore = "takes many minutes since what is set back within a minute of a change waits for that minute: cargo test --test two_tills -- --ignored"]
 fn two_tills_and_a_back_office_end_equal_and_no_cent_is_lost() {
     let seed = std::env::var("TILLSYNC_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4_711);
     let mut random = fastrand::Rng::with_seed(seed);
