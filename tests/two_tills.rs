@@ -8,6 +8,7 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use common::{Till, sandbox};
 use serde_json::{Value as Json, json};
@@ -21,7 +22,8 @@ const EDITS: usize = 32;
 
 const ANYTHING: [&str; 6] = ["phone", "company", "notes", "channel_ids", "form_fields", "customer_group_id"];
 
-/// A value that an edit may give; few, so that sides meet.
+/// A value that an edit may give; few, so that sides meet. Of form fields, which a store need not date, there are more: what is set back
+/// to what it was is not believed for a minute, and nobody waits here before the end.
 fn draw(random: &mut fastrand::Rng, field: &str) -> Json {
     let n = random.u32(..4);
     match field {
@@ -32,15 +34,16 @@ fn draw(random: &mut fastrand::Rng, field: &str) -> Json {
         }
         "form_fields" => ["colour", "size"]
             .iter()
-            .map(|name| json!({"name": name, "value": format!("{}", random.u32(..3))}))
+            .map(|name| json!({"name": name, "value": format!("{}", random.u32(..1_000))}))
             .collect(),
         "customer_group_id" => json!(n),
         _ => json!(format!("{field} {n}")),
     }
 }
 
-fn cents(random: &mut fastrand::Rng) -> Decimal {
-    Decimal::new(random.i64(-2_000..2_000), 2)
+/// So many that hardly ever one takes another back: where no reading has told that it landed, a person is asked.
+fn amount(random: &mut fastrand::Rng) -> Decimal {
+    Decimal::new(random.i64(-200_000..200_000), 4)
 }
 
 /// Some are edited more often than others, so that sides meet.
@@ -58,7 +61,7 @@ fn edit(till: &Till, random: &mut fastrand::Rng, ids: &[i32], ledger: &mut Ledge
         let id = i64::from(any_customer(random, ids));
         let one = match random.u32(..3) {
             0 => {
-                let amount = cents(random);
+                let amount = amount(random);
                 *ledger.entry(id).or_default() += amount;
                 Edit::Adjust(amount)
             }
@@ -80,7 +83,7 @@ fn office(store: &Sandbox, random: &mut fastrand::Rng, ids: &[i32], ledger: &mut
     for _ in 0..EDITS {
         let id = any_customer(random, ids);
         if random.u32(..3) == 0 {
-            let amount = cents(random);
+            let amount = amount(random);
             *ledger.entry(i64::from(id)).or_default() += amount;
             let json =
                 format!(r#"{{"store_credit_amounts":[{{"amount":{}}}]}}"#, balance(store, id) + amount);
@@ -129,7 +132,6 @@ fn sync(till: &Till) {
 }
 
 #[test]
-#[ignore = "takes many minutes since what is set back within a minute of a change waits for that minute: cargo test --test two_tills -- --ignored"]
 fn two_tills_and_a_back_office_end_equal_and_no_cent_is_lost() {
     let seed = std::env::var("TILLSYNC_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4_711);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -164,7 +166,11 @@ fn two_tills_and_a_back_office_end_equal_and_no_cent_is_lost() {
         let status = till.store().status().unwrap();
         decide(till, &mut random, true) > 0 || status.pending_fields > 0
     }) {}
-    tills.iter().for_each(sync);
+    // What was set back within a minute is believed after it, once two readings show it.
+    for wait in [61, 6] {
+        std::thread::sleep(Duration::from_secs(wait));
+        tills.iter().for_each(sync);
+    }
 
     assert!(decided > 100, "too few met: {decided}");
     for id in &ids {

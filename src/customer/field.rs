@@ -187,6 +187,11 @@ impl FieldId {
         matches!(self.kind(), Kind::Text | Kind::Forms) && self.spec().limit_chars.1 == usize::MAX
     }
 
+    /// Whether the store may change it and leave `date_modified` as it was: of credit and form fields nothing is documented.
+    pub fn may_be_undated(self) -> bool {
+        matches!(self.kind(), Kind::Credit | Kind::Forms)
+    }
+
     /// Whether an edit may set it.
     pub fn is_editable(self) -> bool {
         self.spec().access == Access::Editable

@@ -2,8 +2,9 @@
 //!
 //! Reads lag behind writes, and a date does not always show it: a store need not date credit and form fields, and a record may come
 //! from one place and its credit from another, a cache or a service of its own. So a reading that shows of an attribute exactly what
-//! was there *before* a change that is known here, and is younger than a minute, is no news, whatever date it bears: it is doubted as
-//! one that is older than what is known (see `outdated`), and nothing is sent over it. An office that really set it back is seen
+//! was there *before* a change that is known here, and is younger than a minute, is no news: it is doubted as one that is older than
+//! what is known (see `outdated`), and nothing is sent over it. Of credit and form fields that holds whatever date it bears; of what a
+//! store dates, unless it is dated later than what is known. An office that really set it back is seen
 //! once the minute has passed. The minute is counted here, from when the till learned of the change: no clock of the store's shortens it.
 //!
 //! Form fields are looked at entry by entry. What was there is kept as a hash: long notes are not kept twice, and nothing of a
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Sent;
 use super::merge::editable_columns;
-use super::outdated::{LAGS_AT_MOST, hash};
+use super::outdated::{LAGS_AT_MOST, hash, is_outdated};
 use super::tidied::{has_landed, is_tidied_entry};
 use crate::customer::{Attributes, BadRecord, FieldId, FormValue, Record, Subject, Value, first_credit};
 
@@ -86,7 +87,10 @@ impl Lately {
         is_doubted: bool,
         except: &BTreeSet<FieldId>,
     ) -> bool {
-        let fields = editable_columns().filter(|field| !except.contains(field));
+        // What a store dates is as new as the date.
+        let is_newer = is_outdated(told, known, None);
+        let fields = editable_columns()
+            .filter(|field| !except.contains(field) && (!is_newer || field.may_be_undated()));
         !self.0.is_empty()
             && fields.flat_map(|field| self.taken_back(field, known, told, now, is_doubted)).next().is_some()
     }
@@ -276,6 +280,27 @@ mod tests {
         check(&lately, &after, "\"phone\":\"1\"", 60, false);
         check(&lately, &after, "\"phone\":\"1\"", -31_536_000, false);
         assert!(lately.is_young(at(59)) && !lately.is_young(at(60)) && !Lately::default().is_young(at(0)));
+    }
+
+    #[test]
+    fn what_a_store_dates_is_as_new_as_the_date() {
+        let at_noon = |members: &str, second: u32| {
+            format!("{members},\"date_modified\":\"2026-01-01T12:00:{second:02}Z\"")
+        };
+        for (before, after, is_taken_back) in [
+            (r#""phone":"1""#, r#""phone":"2""#, false),
+            (r#""store_credit_amounts":[{"amount":1}]"#, r#""store_credit_amounts":[{"amount":2}]"#, true),
+            (
+                r#""form_fields":[{"name":"a","value":"1"}]"#,
+                r#""form_fields":[{"name":"a","value":"2"}]"#,
+                true,
+            ),
+        ] {
+            let [was, known] = [(before, 1), (after, 2)].map(|(members, at)| record(&at_noon(members, at)));
+            let lately = changed(Lately::default(), &was, &known, at(2));
+            check(&lately, &known, &at_noon(before, 3), 3, is_taken_back);
+            check(&lately, &known, &at_noon(before, 2), 3, true);
+        }
     }
 
     #[test]

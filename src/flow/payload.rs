@@ -86,7 +86,7 @@ impl Payload {
     /// Whether it changes a balance, or form fields. A store may move those without a newer `date_modified`, so no pull tells of
     /// it: their base is read for this very batch.
     pub fn is_of_undated(&self) -> bool {
-        [FieldId::STORE_CREDIT_AMOUNTS, FieldId::FORM_FIELDS].iter().any(|field| self.value(*field).is_some())
+        self.fields.iter().any(|(field, _)| field.may_be_undated())
     }
 
     /// Whether it changes a balance.
