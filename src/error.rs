@@ -91,8 +91,13 @@ pub enum Failure {
     TooManyFiles(PathBuf),
     #[error("this process may open no more files, so that no connection to the store could be made: {0}")]
     NoSocket(String),
-    #[error("{0} is a database of another program, and no till")]
-    NotATill(PathBuf),
+    #[error(
+        "{path} is a database of another program, and no till{}",
+        if taken.is_empty() { String::new() } else { format!(": names of tillsync's are taken in it by {taken}") }
+    )]
+    NotATill { path: PathBuf, taken: String },
+    #[error("names that are tillsync's are taken in the database {path} by {objects}")]
+    Taken { path: PathBuf, objects: String },
     #[error(
         "customer {customer_id}: {field}: was not journaled, and so not edited: the triggers of {path} are not there"
     )]
@@ -210,7 +215,8 @@ impl Error {
             Busy(_)
                 | WorkerBusy(_)
                 | NotThere(_)
-                | NotATill(_)
+                | NotATill { .. }
+                | Taken { .. }
                 | Stray { .. }
                 | StrayLog { .. }
                 | NotAFile { .. }
@@ -331,7 +337,8 @@ impl Error {
             Failure::WrongStore { .. } => "wrong_store",
             Failure::Busy(_) | Failure::WorkerBusy(_) => "busy",
             Failure::NotThere(_) => "not_there",
-            Failure::NotATill(_) => "not_a_till",
+            Failure::NotATill { .. } => "not_a_till",
+            Failure::Taken { .. } => "name_taken",
             Failure::Stray { .. } => "stray_journal",
             Failure::StrayLog { .. } => "stray_log",
             Failure::NotAFile { .. } => "not_a_file",
@@ -447,8 +454,16 @@ impl Error {
             Failure::NoSocket(_) => {
                 "close some, or raise the limit (ulimit -n); every edit is kept; it is tried again"
             }
-            Failure::NotATill(_) => {
+            Failure::NotATill { taken, .. } if taken.is_empty() => {
                 "name a file of its own for the till; this one was not touched. An app's tables may join it once it is a till"
+            }
+            Failure::NotATill { .. } => {
+                "name a file of its own for the till; this one was not touched. An app ATTACHes it, or has its own tables join it under \
+                 other names; see docs/sql.md"
+            }
+            Failure::Taken { .. } => {
+                "the file was not touched: rename what the app has there (ALTER TABLE … RENAME TO …), or keep it in a file of its own and \
+                 ATTACH that one, with its limits: see docs/sql.md"
             }
             Failure::Misshapen { .. } => {
                 "it is not there, or rows in it do not fit (an id twice, none, or no number): nothing is edited or sent until it is right \

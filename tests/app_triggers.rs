@@ -270,8 +270,8 @@ fn an_edit_of_a_customer_who_is_not_in_the_file_can_be_given_up() {
         till.set(1, "phone", "bye");
         till.set(1, "notes", "bye");
         let lost = "UPDATE snapshot SET engine_mark = 2 WHERE id = 1; DELETE FROM snapshot WHERE id = 1;
-                    UPDATE engine_guard SET writing = 1; UPDATE customer SET engine_mark = 2 WHERE id = 1;
-                    DELETE FROM customer WHERE id = 1; UPDATE engine_guard SET writing = 0";
+                    UPDATE tillsync_guard SET writing = 1; UPDATE customer SET engine_mark = 2 WHERE id = 1;
+                    DELETE FROM customer WHERE id = 1; UPDATE tillsync_guard SET writing = 0";
         app(&till).execute_batch(lost).unwrap();
         till
     };
@@ -449,10 +449,10 @@ const RESPELLED: [(&str, &str, &str); 19] = [
 
 /// The store has this value, whatever it would take; the engine wrote it.
 fn store_has(app: &Connection, column: &str, value: &str) {
-    app.execute_batch("BEGIN; UPDATE engine_guard SET writing = 1").unwrap();
+    app.execute_batch("BEGIN; UPDATE tillsync_guard SET writing = 1").unwrap();
     let sql = format!("UPDATE customer SET {column} = ?1, engine_mark = NOT engine_mark WHERE id = 1");
     app.execute(&sql, [value]).unwrap();
-    app.execute_batch("UPDATE engine_guard SET writing = 0; COMMIT").unwrap();
+    app.execute_batch("UPDATE tillsync_guard SET writing = 0; COMMIT").unwrap();
 }
 
 #[test]
@@ -466,10 +466,10 @@ fn a_value_that_means_what_it_was_is_no_edit_and_is_never_refused() {
         assert_eq!(edits(&till, 1), [], "{column} {mapper}");
     }
     for (now, word) in [(0, "false"), (1, "true"), (1, "True")] {
-        app.execute_batch("BEGIN; UPDATE engine_guard SET writing = 1").unwrap();
+        app.execute_batch("BEGIN; UPDATE tillsync_guard SET writing = 1").unwrap();
         app.execute("UPDATE customer SET force_password_reset = ?1, engine_mark = NOT engine_mark", [now])
             .unwrap();
-        app.execute_batch("UPDATE engine_guard SET writing = 0; COMMIT").unwrap();
+        app.execute_batch("UPDATE tillsync_guard SET writing = 0; COMMIT").unwrap();
         app.execute("UPDATE customer SET force_password_reset = ?1", [word]).unwrap();
         let stands: rusqlite::types::Value =
             app.query_row("SELECT force_password_reset FROM customer", [], |row| row.get(0)).unwrap();

@@ -174,13 +174,13 @@ fn refused_payments_of_one_customer_are_decided_together() {
         app.execute("INSERT INTO store_credit_adjustment VALUES (?1, '0.01')", [1 + n % 2]).unwrap();
     }
     // As the store refuses them.
-    let refuse = "BEGIN; UPDATE engine_guard SET writing = 1;
+    let refuse = "BEGIN; UPDATE tillsync_guard SET writing = 1;
          UPDATE journal SET outcome = 'rejected', reason = 'no', engine_mark = NOT engine_mark;
          UPDATE customer SET store_credit_amounts = '[{\"amount\":50}]', engine_mark = NOT engine_mark WHERE id <= 2;
-         UPDATE engine_guard SET writing = 0; COMMIT";
+         UPDATE tillsync_guard SET writing = 0; COMMIT";
     app.execute_batch(refuse).unwrap();
     app.execute_batch(
-        "CREATE TRIGGER counts AFTER UPDATE OF writing ON engine_guard WHEN NEW.writing = 1 BEGIN UPDATE commits SET n = n + 1; END",
+        "CREATE TRIGGER counts AFTER UPDATE OF writing ON tillsync_guard WHEN NEW.writing = 1 BEGIN UPDATE commits SET n = n + 1; END",
     )
     .unwrap();
     let decide = |customer: i64, keep: &str, more: &str| {
@@ -294,7 +294,7 @@ fn an_edit_that_is_held_without_a_conflict_is_counted_and_can_be_given_up() {
     let app = app(&till);
     // As a file may be that was written to before its tables were guarded.
     app.execute_batch(
-        "UPDATE engine_guard SET writing = 1; UPDATE conflict SET resolution = 'local'; UPDATE engine_guard SET writing = 0",
+        "UPDATE tillsync_guard SET writing = 1; UPDATE conflict SET resolution = 'local'; UPDATE tillsync_guard SET writing = 0",
     )
     .unwrap();
     assert_eq!(till.store().status().unwrap().held_alone, 1);
@@ -381,9 +381,10 @@ fn old_decisions_go_with_the_rest_of_the_history() {
     let old = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 350)
                INSERT INTO decision (seen, keep, outcome, decided_at)
                SELECT json_array('conflict', i + 1000), 'remote', 'done', '2020-01-01T00:00:00.000Z' FROM n";
-    app.execute_batch("BEGIN; UPDATE engine_guard SET writing = 1; DROP TRIGGER decision_insert").unwrap();
+    app.execute_batch("BEGIN; UPDATE tillsync_guard SET writing = 1; DROP TRIGGER tillsync_decision_insert")
+        .unwrap();
     app.execute(old, []).unwrap();
-    app.execute_batch("UPDATE engine_guard SET writing = 0; COMMIT").unwrap();
+    app.execute_batch("UPDATE tillsync_guard SET writing = 0; COMMIT").unwrap();
     let keeps = "CREATE TRIGGER keeps BEFORE DELETE ON decision WHEN OLD.id = 7 BEGIN SELECT RAISE(ABORT, 'audit'); END";
     app.execute_batch(keeps).unwrap();
     let mut store = till.store();

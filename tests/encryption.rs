@@ -482,7 +482,7 @@ fn contents(path: &Path, key: &str) -> BTreeMap<String, Vec<String>> {
     let rows = |table: &str| {
         let columns = match table {
             "sqlite_schema" => "type, name, tbl_name, sql",
-            "engine_guard" => "id, writing, turn",
+            "tillsync_guard" => "id, writing, turn",
             _ => "*",
         };
         let mut statement = connection.prepare(&format!("SELECT {columns} FROM {table}")).unwrap();

@@ -110,8 +110,8 @@ fn the_floor_stands_in_the_file_and_can_be_set() {
 fn a_balance_that_the_store_does_not_tell_is_held_against_nothing() {
     let till = with(json!(10));
     let mut store: Store = till.store();
-    let hide = "UPDATE engine_guard SET writing = 1; UPDATE customer SET store_credit_amounts = NULL, engine_mark = NOT engine_mark
-                WHERE id = 1; UPDATE engine_guard SET writing = 0";
+    let hide = "UPDATE tillsync_guard SET writing = 1; UPDATE customer SET store_credit_amounts = NULL, engine_mark = NOT engine_mark
+                WHERE id = 1; UPDATE tillsync_guard SET writing = 0";
     store.connection().execute_batch(hide).unwrap();
     assert_eq!(credit(&till, 1), None);
     pays(&app(&till), 1, "-3").unwrap();

@@ -34,13 +34,13 @@ fn in_conflict(till: &Till, count: usize) {
         .connection()
         .execute_batch(&format!(
             "BEGIN;
-             UPDATE engine_guard SET writing = 1;
+             UPDATE tillsync_guard SET writing = 1;
              WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
              INSERT INTO conflict (customer_id, field, base, local, remote, policy, detected_at)
              SELECT 1, 'form_fields.f' || n, 'null', json_quote(printf('%.200c', 'a')), json_quote(printf('%.200c', 'b')), 'hold',
                     strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
              FROM n;
-             UPDATE engine_guard SET writing = 0;
+             UPDATE tillsync_guard SET writing = 0;
              COMMIT;"
         ))
         .unwrap();

@@ -141,11 +141,11 @@ fn an_index_that_was_dropped_is_made_again() {
     let till = till(3);
     till.set(1, "phone", "555");
     let app = Connection::open(&till.path).unwrap();
-    app.execute_batch("DROP INDEX journal_unsettled; DROP INDEX conflict_open; DROP INDEX customer_email")
+    app.execute_batch("DROP INDEX tillsync_journal_unsettled; DROP INDEX tillsync_conflict_open; DROP INDEX tillsync_customer_email")
         .unwrap();
     drop(app);
     assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
-    let count = "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND name IN ('journal_unsettled', 'conflict_open', 'customer_email')";
+    let count = "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND name IN ('tillsync_journal_unsettled', 'tillsync_conflict_open', 'tillsync_customer_email')";
     let there: i64 = till.store().connection().query_row(count, [], |row| row.get(0)).unwrap();
     assert_eq!(there, 3);
 }
@@ -390,7 +390,7 @@ fn a_till_says_of_itself_that_it_is_one_and_an_old_one_does_after_its_upgrade() 
     };
     let till = till(1);
     assert_eq!(id(&till.path), 0x7469_6c6c);
-    till.store().connection().execute_batch("PRAGMA application_id = 0; UPDATE state SET value = '0' WHERE key = 'triggers'; DROP TRIGGER journal_delete").unwrap();
+    till.store().connection().execute_batch("PRAGMA application_id = 0; UPDATE state SET value = '0' WHERE key = 'triggers'; DROP TRIGGER tillsync_journal_delete").unwrap();
     drop(till.store());
     assert_eq!(id(&till.path), 0x7469_6c6c);
 }
@@ -610,7 +610,7 @@ fn a_table_that_was_dropped_is_made_again_and_one_with_rows_that_do_not_fit_is_t
     let till = till(3);
     let app = Connection::open(&till.path).unwrap();
     app.execute_batch(
-        "PRAGMA foreign_keys = OFF; DROP TABLE batch_item; DROP TABLE edit_context; DROP TABLE pull_seen",
+        "PRAGMA foreign_keys = OFF; DROP TABLE batch_item; DROP TABLE edit_context; DROP TABLE tillsync_pull_seen",
     )
     .unwrap();
     till.set(1, "phone", "after");
@@ -903,7 +903,8 @@ fn a_worker_finds_out_at_once_that_triggers_were_taken_out() {
     };
     next();
     let app = Connection::open(&till.path).unwrap();
-    let without = "BEGIN; DROP TRIGGER customer_phone; DROP TRIGGER customer_phone_is_valid;
+    let without =
+        "BEGIN; DROP TRIGGER tillsync_customer_phone; DROP TRIGGER tillsync_customer_phone_is_valid;
                    UPDATE customer SET phone = 'unseen' WHERE id = 1; COMMIT";
     app.execute_batch(without).unwrap();
     while till.remote_value(1, "phone") != "\"unseen\"" {

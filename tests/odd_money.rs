@@ -389,7 +389,8 @@ fn a_payment_that_is_refused_time_and_again_is_one_attempt_and_arrives_once() {
     till.adjust(ANA, "10");
     let through = till.through(&odd);
     let sql = rusqlite::Connection::open(&till.path).unwrap();
-    let on_record = || sql.query_row("SELECT count(*) FROM attempt", [], |row| row.get::<_, i64>(0)).unwrap();
+    let on_record =
+        || sql.query_row("SELECT count(*) FROM tillsync_attempt", [], |row| row.get::<_, i64>(0)).unwrap();
     for _ in 0..3 {
         assert!(through.engine().sync().unwrap_err().is_auth());
         assert_eq!(on_record(), 1);

@@ -449,7 +449,7 @@ fn with_a_size() -> Till {
 
 fn on_record(till: &Till) -> i64 {
     let sql = rusqlite::Connection::open(&till.path).unwrap();
-    sql.query_row("SELECT count(*) FROM attempt", [], |row| row.get(0)).unwrap()
+    sql.query_row("SELECT count(*) FROM tillsync_attempt", [], |row| row.get(0)).unwrap()
 }
 
 const AT_ANOTHER_MOMENT: Duration = Duration::from_millis(5_200);
@@ -563,7 +563,7 @@ fn what_did_not_land_is_told_also_when_its_history_was_pruned() {
     sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
     till.store()
         .connection()
-        .execute_batch("BEGIN; UPDATE engine_guard SET writing = 1; UPDATE journal SET engine_mark = 2; DELETE FROM journal; UPDATE engine_guard SET writing = 0; COMMIT")
+        .execute_batch("BEGIN; UPDATE tillsync_guard SET writing = 1; UPDATE journal SET engine_mark = 2; DELETE FROM journal; UPDATE tillsync_guard SET writing = 0; COMMIT")
         .unwrap();
     std::thread::sleep(AT_ANOTHER_MOMENT);
     sync(&till);

@@ -287,7 +287,8 @@ fn the_file_s_own_log_is_read_whatever_is_in_it() {
 /// it away.
 #[test]
 fn a_log_in_which_a_table_of_ours_was_taken_out_is_the_files_own() {
-    for taken in ["DROP TABLE engine_guard", "ALTER TABLE journal RENAME TO journal_2", "DROP TABLE journal"]
+    for taken in
+        ["DROP TABLE tillsync_guard", "ALTER TABLE journal RENAME TO journal_2", "DROP TABLE journal"]
     {
         let till = plain(3);
         let app = Connection::open(&till.path).unwrap();
@@ -639,7 +640,7 @@ fn what_is_copied(till: &Till) -> Vec<(&'static str, PathBuf)> {
     std::fs::copy(&till.path, name("older.db")).unwrap();
     let foreign = Connection::open(name("foreign.db")).unwrap();
     foreign
-        .execute_batch("CREATE TABLE engine_guard (id INTEGER PRIMARY KEY, a, b, c); CREATE TABLE t (a)")
+        .execute_batch("CREATE TABLE tillsync_guard (id INTEGER PRIMARY KEY, a, b, c); CREATE TABLE t (a)")
         .unwrap();
     drop(foreign);
     std::fs::write(name("text.txt"), "no database".repeat(1_000)).unwrap();

@@ -197,7 +197,7 @@ impl Life {
 /// server, which an engine knows to a second.
 fn left_within_the_second(store: &mut Store, customer_id: i64) -> bool {
     let newest = "SELECT 86400 * (julianday(left_at) - julianday(modified))
-                  FROM attempt
+                  FROM tillsync_attempt
                   WHERE customer_id = ?1 AND field = 'store_credit_amounts'
                   ORDER BY id DESC";
     let apart_s = store.connection().query_row(newest, [customer_id], |row| row.get::<_, f64>(0));

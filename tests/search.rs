@@ -121,7 +121,7 @@ fn what_comes_from_the_store_goes_into_the_index_and_who_is_gone_leaves_it() {
     till.store().discard(14, Some("last_name"), None).unwrap();
     check(&till, "given up", &[]);
     let left = "SELECT (SELECT count(*) FROM customer_search) - (SELECT count(*) FROM customer)
-                       + (SELECT count(*) FROM search_due)";
+                       + (SELECT count(*) FROM tillsync_search_due)";
     assert_eq!(till.store().connection().query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
 }
 
@@ -147,18 +147,18 @@ fn the_index_begins_with_the_first_search() {
     till.engine().pull(Extent::Changes).unwrap();
     let is_there = "SELECT count(*) FROM sqlite_schema WHERE name = 'customer_search'";
     let count = |sql: &str| till.store().connection().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!((count(is_there), count("SELECT count(*) FROM search_due")), (0, 0));
+    assert_eq!((count(is_there), count("SELECT count(*) FROM tillsync_search_due")), (0, 0));
     let email: String = till
         .store()
         .connection()
         .query_row("SELECT email FROM customer WHERE id = 990", [], |row| row.get(0))
         .unwrap();
     check(&till, &email, &[990]);
-    assert!(count("SELECT count(*) FROM search_due") > 0, "it is not whole");
+    assert!(count("SELECT count(*) FROM tillsync_search_due") > 0, "it is not whole");
     till.set(990, "email", "Somebody@example.com");
     check(&till, "somebody", &[990]);
     till.engine().sync().unwrap();
-    assert_eq!(count("SELECT count(*) FROM search_due"), 0);
+    assert_eq!(count("SELECT count(*) FROM tillsync_search_due"), 0);
     assert_eq!(count("SELECT count(*) FROM customer_search"), 1_000);
     assert!(found(&till, "example", 10).more);
 }

@@ -76,7 +76,7 @@ impl App {
             "journal",
             "pending_password",
             "edit_context",
-            "engine_guard",
+            "tillsync_guard",
             "my_sale",
         ];
         tables.iter().map(|table| self.table(table)).collect()
@@ -209,11 +209,11 @@ fn null_is_only_taken_back_to() {
     app.sql
         .execute_batch(
             "BEGIN;
-             UPDATE engine_guard SET writing = 1;
+             UPDATE tillsync_guard SET writing = 1;
              UPDATE snapshot SET body = json_remove(body, '$.phone', '$.store_credit_amounts'),
                                  engine_mark = NOT engine_mark WHERE id = 1;
              UPDATE customer SET phone = NULL, store_credit_amounts = NULL, engine_mark = NOT engine_mark WHERE id = 1;
-             UPDATE engine_guard SET writing = 0;
+             UPDATE tillsync_guard SET writing = 0;
              COMMIT",
         )
         .unwrap();
@@ -529,8 +529,8 @@ fn the_engines_tables_are_the_engines() {
         ("INSERT INTO snapshot (id, body) VALUES (99, '{}')", theirs),
         ("UPDATE snapshot SET body = '{}'", theirs),
         ("DELETE FROM snapshot", theirs),
-        ("DELETE FROM engine_guard", "engine_guard: is the engine's alone"),
-        ("REPLACE INTO engine_guard (id, writing) VALUES (1, 1)", "engine_guard: is the engine's alone"),
+        ("DELETE FROM tillsync_guard", "tillsync_guard: is the engine's alone"),
+        ("REPLACE INTO tillsync_guard (id, writing) VALUES (1, 1)", "tillsync_guard: is the engine's alone"),
     ] {
         assert_eq!(app.refusal(sql), message, "{sql}");
     }
@@ -710,7 +710,7 @@ fn triggers_of_the_app_lose_no_edit() {
         assert_eq!(app.till.local(1, "phone") != "\"1\"", journaled("phone"), "{when} {how}");
         let credit = app.till.local(1, "store_credit_amounts");
         assert_eq!(credit != r#"[{"amount":10}]"#, journaled("store_credit_amounts"), "{when} {how}");
-        assert_eq!(app.sql.query_row("SELECT writing FROM engine_guard", [], |row| row.get(0)), Ok(0));
+        assert_eq!(app.sql.query_row("SELECT writing FROM tillsync_guard", [], |row| row.get(0)), Ok(0));
     }
 }
 
@@ -721,7 +721,7 @@ fn an_attached_file_is_edited_by_its_own_triggers() {
     other
         .execute_batch(
             "PRAGMA trusted_schema = OFF;
-             CREATE TABLE engine_guard (id, writing); INSERT INTO engine_guard VALUES (1, 1);
+             CREATE TABLE tillsync_guard (id, writing); INSERT INTO tillsync_guard VALUES (1, 1);
              CREATE TABLE edit_context (author, label); INSERT INTO edit_context VALUES ('wrong', 'wrong');
              CREATE TABLE journal (wrong); CREATE TABLE customer (id, phone); CREATE TABLE snapshot (id, body);",
         )

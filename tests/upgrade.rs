@@ -100,6 +100,8 @@ fn a_file_of_every_released_schema_is_upgraded_and_syncs_on() {
     for file in files {
         let till = Till::new(sandbox(6));
         std::fs::copy(file, &till.path).unwrap();
+        // As if it had always been here: of a copy, payments would wait for a person.
+        sql(&till.path).execute("DELETE FROM state WHERE key = 'home'", []).unwrap();
         let status = till.store().status().unwrap();
         assert_eq!(till.store().check().unwrap(), Vec::<String>::new(), "{}", file.display());
         assert!(
@@ -126,24 +128,175 @@ fn a_file_of_every_released_schema_is_upgraded_and_syncs_on() {
 #[test]
 fn an_upgrade_that_fails_leaves_the_file_as_it_was() {
     let till = Till::new(sandbox(0));
-    let in_the_way = "CREATE TABLE pull_seen (mine INTEGER); INSERT INTO pull_seen VALUES (7)";
-    sql(&till.path).execute_batch(in_the_way).unwrap();
+    std::fs::copy(schemas().join("v14.db"), &till.path).unwrap();
+    // A migration after others finds nothing to rename.
+    sql(&till.path).execute_batch("DROP TABLE search_due").unwrap();
+    let before = schema(&till.path);
     assert!(Store::open(&till.path).is_err());
-    let left: Vec<String> = schema(&till.path).into_iter().map(|(name, _)| name).collect();
-    let ours: Vec<&String> = left.iter().filter(|name| !name.contains("schema_history")).collect();
-    assert_eq!(ours, ["pull_seen"], "half a schema is left behind");
-    sql(&till.path).execute_batch("DROP TABLE pull_seen").unwrap();
+    assert!(schema(&till.path) == before, "half a schema is left behind");
+    let back = "CREATE TABLE search_due (customer_id INTEGER PRIMARY KEY) STRICT";
+    sql(&till.path).execute_batch(back).unwrap();
     assert_eq!(till.store().check().unwrap(), Vec::<String>::new(), "with that out of the way it goes on");
 }
 
-/// What an app has made stands in the way of a view of ours: not even the migrations before it are kept.
+// ---- an app that has taken a name of ours --------------------------------------------------------------------------
+
+/// All that bears a name of ours: tables, views and indexes.
+fn our_names() -> Vec<String> {
+    let till = till(1);
+    till.store().find("any", 1).unwrap();
+    let names = "SELECT name FROM sqlite_schema
+                 WHERE type IN ('table', 'view', 'index') AND name NOT LIKE 'sqlite_%' AND name <> 'tillsync_schema_history'";
+    let file = sql(&till.path);
+    let mut names = file.prepare(names).unwrap();
+    let names = names.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<Vec<String>>>();
+    let names = names.unwrap();
+    for expected in [
+        "customer",
+        "tillsync_guard",
+        "tillsync_refusal",
+        "to_decide",
+        "customer_search",
+        "customer_search_data",
+    ] {
+        assert!(names.iter().any(|name| name == expected), "{expected}: {names:?}");
+    }
+    names
+}
+
+/// Each kind of object of an app's, by a name that is ours, however it is spelled.
+fn objects_called(name: &str) -> [(&'static str, String); 3] {
+    [
+        ("table", format!("CREATE TABLE {} (mine INTEGER)", name.to_uppercase())),
+        ("view", format!("CREATE VIEW {name} AS SELECT 7 AS mine")),
+        ("index", format!("CREATE TABLE my_own (mine INTEGER); CREATE INDEX {name} ON my_own (mine)")),
+    ]
+}
+
+/// What lies in the folder, byte by byte.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    files.sort();
+    files
+}
+
+fn check_taken(till: &Till, kind: &str, name: &str, code: &str) {
+    let before = files(till.folder.path());
+    let error = Store::open(&till.path).unwrap_err();
+    let said = error.to_string();
+    assert_eq!(error.code(), code, "{kind} {name}: {said}");
+    assert!(error.is_database() && error.hint().is_some_and(|hint| hint.contains("ATTACH")), "{kind} {name}");
+    assert!(
+        said.to_lowercase().contains(&format!("the {kind} {name}")) && !said.contains('\n'),
+        "{kind} {name}: {said}"
+    );
+    assert!(files(till.folder.path()) == before, "{kind} {name}: the file was touched");
+}
+
 #[test]
-fn triggers_that_cannot_be_made_take_the_migrations_back() {
-    let till = Till::new(sandbox(0));
-    sql(&till.path).execute_batch("CREATE TABLE refusal (mine INTEGER)").unwrap();
-    assert!(Store::open(&till.path).is_err());
-    let left: Vec<String> = schema(&till.path).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(left, ["refusal"]);
+fn an_apps_database_that_has_names_of_ours_is_no_till_says_which_and_is_not_touched() {
+    for name in our_names() {
+        for (kind, made) in objects_called(&name) {
+            let till = Till::new(sandbox(0));
+            sql(&till.path).execute_batch(&made).unwrap();
+            check_taken(&till, kind, &name, "not_a_till");
+        }
+    }
+    for (kind, made) in objects_called("tillsync_schema_history") {
+        let till = Till::new(sandbox(0));
+        sql(&till.path).execute_batch(&made).unwrap();
+        assert_eq!(Store::open(&till.path).unwrap_err().code(), "not_a_till", "{kind}");
+    }
+}
+
+/// An app had the name before this version of ours came to need it.
+#[test]
+fn an_older_file_in_which_an_app_has_taken_a_name_is_not_upgraded_until_it_lets_go() {
+    let ours = our_names();
+    for version in ["v1.db", "v14.db"] {
+        let had = schema(&schemas().join(version));
+        let is_new = |name: &&String| {
+            !had.iter().any(|(had, _)| had == *name)
+                && (version == "v1.db" || !name.starts_with("customer_search"))
+        };
+        let new: Vec<&String> = ours.iter().filter(is_new).collect();
+        assert!(new.len() > 20, "{version}: {new:?}");
+        for name in new {
+            for (kind, made) in objects_called(name) {
+                let till = Till::new(sandbox(6));
+                std::fs::copy(schemas().join(version), &till.path).unwrap();
+                sql(&till.path).execute_batch(&made).unwrap();
+                check_taken(&till, kind, name, "name_taken");
+            }
+        }
+        let till = Till::new(sandbox(6));
+        std::fs::copy(schemas().join(version), &till.path).unwrap();
+        sql(&till.path)
+            .execute_batch(
+                "CREATE TABLE tillsync_held_up (mine INTEGER); INSERT INTO tillsync_held_up VALUES (7)",
+            )
+            .unwrap();
+        check_taken(&till, "table", "tillsync_held_up", "name_taken");
+        sql(&till.path).execute_batch("ALTER TABLE tillsync_held_up RENAME TO held_up_by_me").unwrap();
+        assert_eq!(till.store().check().unwrap(), Vec::<String>::new(), "{version}");
+        assert_eq!(sql(&till.path).query_row("SELECT mine FROM held_up_by_me", [], |row| row.get(0)), Ok(7));
+    }
+}
+
+/// Triggers have names of their own kind: those of older builds go, and an app's by such a name stays.
+#[test]
+fn an_apps_trigger_that_is_called_as_one_of_an_older_build_outlives_the_upgrade() {
+    let till = Till::new(sandbox(6));
+    std::fs::copy(schemas().join("v1.db"), &till.path).unwrap();
+    let made = "CREATE TABLE my_log (line TEXT);
+                CREATE TRIGGER journal_insert_too AFTER INSERT ON journal BEGIN INSERT INTO my_log VALUES ('journal'); END;
+                CREATE TRIGGER conflict_insert AFTER INSERT ON conflict BEGIN INSERT INTO my_log VALUES ('conflict'); END";
+    sql(&till.path).execute_batch(made).unwrap();
+    drop(till.store());
+    let theirs = "SELECT group_concat(name, ' ') FROM (SELECT name FROM sqlite_schema
+                  WHERE type = 'trigger' AND name NOT LIKE 'tillsync\\_%' ESCAPE '\\' ORDER BY name)";
+    let theirs: String = sql(&till.path).query_row(theirs, [], |row| row.get(0)).unwrap();
+    assert_eq!(theirs, "conflict_insert journal_insert_too");
+}
+
+/// The names that have become free are an app's to take, and stay.
+#[test]
+fn an_apps_objects_by_names_that_were_ours_once_are_its_own() {
+    let till = till(2);
+    let made = "CREATE TABLE attempt (mine INTEGER); CREATE TABLE held_up (mine INTEGER); CREATE TABLE my_own (mine INTEGER);
+                CREATE VIEW refusal AS SELECT 7 AS mine; CREATE INDEX customer_email ON my_own (mine);
+                CREATE TRIGGER journal_insert AFTER INSERT ON my_own BEGIN INSERT INTO attempt VALUES (NEW.mine); END";
+    sql(&till.path).execute_batch(made).unwrap();
+    till.set(1, "phone", "555-0142");
+    assert_eq!(till.engine().sync().unwrap().uploaded_customers, 1);
+    sql(&till.path)
+        .execute_batch("DROP TRIGGER tillsync_journal_insert; INSERT INTO my_own VALUES (7)")
+        .unwrap();
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
+    assert_eq!(
+        sql(&till.path).query_row("SELECT count(*) FROM attempt, refusal", [], |row| row.get(0)),
+        Ok(1)
+    );
+}
+
+/// The index of the search comes with the first one: by then an app may have the name of what FTS5 keeps for it. It finds by beginnings,
+/// as where SQLite has no FTS5, and what is the app's stays as it is.
+#[test]
+fn an_apps_own_table_by_a_name_of_the_searchs_is_left_alone() {
+    let mut till = till(3);
+    let made =
+        "CREATE TABLE customer_search_data (last_name); INSERT INTO customer_search_data VALUES ('mine')";
+    sql(&till.path).execute_batch(made).unwrap();
+    till.set(1, "company", "Garcia");
+    assert_eq!(till.store().find("garc", 5).unwrap().customers.len(), 1);
+    till.options.wait = Duration::from_secs(20);
+    till.engine().sync().unwrap();
+    till.store().find("garc", 5).unwrap();
+    till.sandbox.delete(1);
+    till.engine().pull(Extent::Full).unwrap();
+    let rows = "SELECT count(*) FROM customer_search_data WHERE last_name = 'mine'";
+    assert_eq!(sql(&till.path).query_row(rows, [], |row| row.get(0)), Ok(1));
 }
 
 #[test]
@@ -152,22 +305,22 @@ fn a_file_that_holds_other_triggers_gets_those_of_this_build_when_it_is_opened()
     let made = schema(&till.path);
     let file = sql(&till.path);
     file.execute_batch(
-        "DROP TRIGGER customer_phone_is_valid;
-         DROP TRIGGER customer_company;
-         CREATE TRIGGER customer_company BEFORE UPDATE OF company ON customer BEGIN SELECT 'as it was once'; END;
-         DROP VIEW check_text;",
+        "DROP TRIGGER tillsync_customer_phone_is_valid;
+         DROP TRIGGER tillsync_customer_company;
+         CREATE TRIGGER tillsync_customer_company BEFORE UPDATE OF company ON customer BEGIN SELECT 'as it was once'; END;
+         DROP VIEW tillsync_check_text;",
     )
     .unwrap();
     drop(till.store());
     assert!(schema(&till.path) == made);
     // SQLite runs the newest first, and ours count on their order.
-    let again = "SELECT sql FROM sqlite_schema WHERE name = 'customer_phone_is_valid'";
+    let again = "SELECT sql FROM sqlite_schema WHERE name = 'tillsync_customer_phone_is_valid'";
     let again: String = file.query_row(again, [], |row| row.get(0)).unwrap();
-    file.execute_batch(&format!("DROP TRIGGER customer_phone_is_valid; {again}")).unwrap();
+    file.execute_batch(&format!("DROP TRIGGER tillsync_customer_phone_is_valid; {again}")).unwrap();
     drop(till.store());
     let last = "SELECT name FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid DESC LIMIT 1";
     let last: String = file.query_row(last, [], |row| row.get(0)).unwrap();
-    assert_ne!(last, "customer_phone_is_valid");
+    assert_ne!(last, "tillsync_customer_phone_is_valid");
     let too_long = file.execute("UPDATE customer SET phone = printf('%51s', '') WHERE id = 1", []);
     assert!(too_long.unwrap_err().to_string().contains("at most 50 are allowed"));
 }
@@ -183,7 +336,7 @@ fn an_apps_own_triggers_outlive_those_of_another_build() {
            BEGIN INSERT INTO my_log VALUES ('credit ' || NEW.amount); END;
            CREATE TRIGGER on_phone AFTER UPDATE OF phone ON customer
            BEGIN INSERT INTO my_log VALUES ('phone ' || NEW.phone); END;
-           DROP TRIGGER store_credit_adjustment_insert;"#,
+           DROP TRIGGER tillsync_store_credit_adjustment_insert;"#,
     )
     .unwrap();
     let (store, before) = (till.store(), till.local(1, "store_credit_amounts"));
@@ -200,8 +353,7 @@ fn an_apps_own_triggers_outlive_those_of_another_build() {
 #[test]
 fn the_triggers_of_a_newer_build_stay() {
     let till = till(1);
-    let newer =
-        "UPDATE state SET value = value + 1 WHERE key = 'triggers'; DROP TRIGGER customer_company_is_valid";
+    let newer = "UPDATE state SET value = value + 1 WHERE key = 'triggers'; DROP TRIGGER tillsync_customer_company_is_valid";
     sql(&till.path).execute_batch(newer).unwrap();
     let theirs = schema(&till.path);
     drop(till.store());
@@ -237,8 +389,16 @@ fn upgrade_to_a_newer_one(path: &Path) {
 /// All that the engine writes, and the journal.
 fn contents(path: &Path) -> Vec<String> {
     let file = sql(path);
-    let tables =
-        ["state", "snapshot", "journal", "batch", "batch_item", "conflict", "engine_guard", "tillsync_syncs"];
+    let tables = [
+        "state",
+        "snapshot",
+        "journal",
+        "batch",
+        "batch_item",
+        "conflict",
+        "tillsync_guard",
+        "tillsync_syncs",
+    ];
     let text = |table: &&str| {
         let mut rows = file.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = rows.column_count();

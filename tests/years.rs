@@ -145,9 +145,9 @@ fn decide(till: &Till) {
 fn nor_does_it_make_a_decision_old() {
     let till = till(3);
     decide(&till);
-    let off = "BEGIN; UPDATE engine_guard SET writing = 1;
+    let off = "BEGIN; UPDATE tillsync_guard SET writing = 1;
                UPDATE decision SET decided_at = '2001-01-01T00:00:00.000Z';
-               UPDATE engine_guard SET writing = 0; COMMIT";
+               UPDATE tillsync_guard SET writing = 0; COMMIT";
     till.store().connection().execute_batch(off).unwrap();
     till.engine().sync().unwrap();
     note_newest(&till, newest(0, 0));
@@ -328,8 +328,8 @@ fn whoever_is_to_be_forgotten_and_is_kept_is_told() {
         assert!(till.sandbox.delete(7));
         till.engine().pull(Extent::Full).unwrap();
         till.store().discard(7, None, None).unwrap();
-        let sql = "BEGIN; UPDATE engine_guard SET writing = 1; INSERT OR IGNORE INTO customer (id, engine_mark) VALUES (7, 1);
-                   UPDATE engine_guard SET writing = 0; COMMIT";
+        let sql = "BEGIN; UPDATE tillsync_guard SET writing = 1; INSERT OR IGNORE INTO customer (id, engine_mark) VALUES (7, 1);
+                   UPDATE tillsync_guard SET writing = 0; COMMIT";
         till.store().connection().execute_batch(sql).unwrap();
         keeper(&till, &format!("BEFORE DELETE ON {table} BEGIN SELECT RAISE(IGNORE);"));
         let kept = till.store().forget(7).unwrap_err();
@@ -665,13 +665,15 @@ fn the_views_of_an_app_walk_through_nothing_that_grows() {
         };
         let walks = plan.iter().filter(|step| is_walk(step));
         let walks: Vec<&String> = walks
-            .filter(|step| !step.contains("journal_unsettled") && !step.contains("conflict_open"))
+            .filter(|step| {
+                !step.contains("tillsync_journal_unsettled") && !step.contains("tillsync_conflict_open")
+            })
             .collect();
         assert!(walks.is_empty(), "{query}: {plan:?}");
     }
     let one = plan(app, "SELECT * FROM customer_state WHERE id = 42");
-    assert!(one.iter().any(|step| step.contains("journal_unsettled (customer_id=?)")), "{one:?}");
-    assert!(one.iter().any(|step| step.contains("conflict_open (customer_id=?)")), "{one:?}");
+    assert!(one.iter().any(|step| step.contains("tillsync_journal_unsettled (customer_id=?)")), "{one:?}");
+    assert!(one.iter().any(|step| step.contains("tillsync_conflict_open (customer_id=?)")), "{one:?}");
 }
 
 fn plan(app: &Connection, query: &str) -> Vec<String> {

@@ -328,7 +328,7 @@ fn expected(kind: Kind) -> &'static str {
 mod tests {
     use super::*;
 
-    /// What `check_text` of the triggers says is held to the same words by tests/sql.rs.
+    /// What `tillsync_check_text` of the triggers says is held to the same words by tests/sql.rs.
     #[test]
     fn what_a_trigger_says_is_taken_apart_and_its_limit_with_it() {
         for field in FieldId::all().filter(|field| field.is_editable() && field.kind() == Kind::Text) {

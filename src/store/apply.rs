@@ -316,7 +316,7 @@ fn shorten_decided(transaction: &Connection, id: CustomerId, subject: &Subject) 
     let before = transaction
         .prepare_cached(
             "SELECT id, base, local, remote, result
-             FROM conflict INDEXED BY conflict_decided
+             FROM conflict INDEXED BY tillsync_conflict_decided
              WHERE customer_id = ?1 AND resolution IS NOT NULL AND field = ?2
                AND id < last_insert_rowid()
              ORDER BY id DESC

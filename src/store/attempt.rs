@@ -25,7 +25,7 @@ impl Store {
         self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT DISTINCT customer_id
-                 FROM attempt
+                 FROM tillsync_attempt
                  WHERE is_accepted = 1 AND applied_by > ?1 AND applied_by < ?2",
             )?;
             let times = [now - ASKED_FOR, now - ASKED_AFTER].map(stamp);
@@ -40,7 +40,7 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
     connection
         .prepare_cached(
             "SELECT id, field, value, base, modified, covers, left_at, applied_by, is_refuted, is_accepted
-             FROM attempt
+             FROM tillsync_attempt
              WHERE customer_id = ?1
              ORDER BY id",
         )?
@@ -76,7 +76,7 @@ pub(super) fn moment(text: &str) -> Option<DateTime<Utc>> {
 
 /// Whether a reading of this customer is to be held against what was sent of it.
 pub(super) fn has_any(connection: &Connection, id: CustomerId) -> rusqlite::Result<bool> {
-    let any = "SELECT EXISTS (SELECT 1 FROM attempt WHERE customer_id = ?1)";
+    let any = "SELECT EXISTS (SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1)";
     connection.prepare_cached(any)?.query_row([id.0], |row| row.get(0))
 }
 
@@ -86,17 +86,18 @@ pub(super) fn note(connection: &Connection, dirty: &Dirty, plan: &CustomerPlan) 
         return Ok(());
     }
     for id in dirty.spent_attempts(plan) {
-        let removed = connection.prepare_cached("DELETE FROM attempt WHERE id = ?1")?.execute([id])?;
-        refuse_ignored(removed, connection, "attempt WHERE id", id)?;
+        let removed =
+            connection.prepare_cached("DELETE FROM tillsync_attempt WHERE id = ?1")?.execute([id])?;
+        refuse_ignored(removed, connection, "tillsync_attempt WHERE id", id)?;
     }
     for revived in &plan.revived {
-        let revive = "UPDATE attempt SET is_accepted = 0 WHERE id = ?1";
+        let revive = "UPDATE tillsync_attempt SET is_accepted = 0 WHERE id = ?1";
         connection.prepare_cached(revive)?.execute([revived.attempt])?;
     }
     for id in &plan.refuted {
-        let refute = "UPDATE attempt SET is_refuted = 1 WHERE id = ?1";
+        let refute = "UPDATE tillsync_attempt SET is_refuted = 1 WHERE id = ?1";
         let refuted = connection.prepare_cached(refute)?.execute([*id])?;
-        refuse_ignored(refuted, connection, "attempt WHERE id", *id)?;
+        refuse_ignored(refuted, connection, "tillsync_attempt WHERE id", *id)?;
     }
     Ok(())
 }
@@ -153,7 +154,7 @@ pub(super) fn end(transaction: &Transaction<'_>, id: CustomerId, now: DateTime<U
 fn again(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite::Result<bool> {
     let again = connection
         .prepare_cached(
-            "UPDATE attempt
+            "UPDATE tillsync_attempt
              SET applied_by = :applied_by, is_refuted = :is_refuted
              WHERE customer_id = :customer_id AND field = :field AND value = :value AND base = :base
                AND modified IS :modified AND covers = :covers",
@@ -174,7 +175,7 @@ fn again(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite
 fn add(connection: &Connection, id: CustomerId, attempt: &Attempt) -> Result<(), Failed> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO attempt (customer_id, field, value, base, modified, covers, left_at, applied_by, is_refuted,
+            "INSERT INTO tillsync_attempt (customer_id, field, value, base, modified, covers, left_at, applied_by, is_refuted,
                                   is_accepted)
              VALUES (:customer_id, :field, :value, :base, :modified, :covers, :left_at, :applied_by, :is_refuted,
                      :is_accepted)",

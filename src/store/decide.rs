@@ -105,7 +105,7 @@ impl Store {
         self.engine_read(|transaction| {
             let mut statement = transaction.prepare_cached(
                 "SELECT id, customer_id, field, base, local, remote, detected_at, author
-                 FROM conflict INDEXED BY conflict_open
+                 FROM conflict INDEXED BY tillsync_conflict_open
                  WHERE resolution IS NULL AND id > ?1
                  ORDER BY +id
                  LIMIT ?2",
@@ -150,7 +150,7 @@ impl Store {
             // Sorted by no index: by the order of the journal SQLite would walk through all of it.
             let mut statement = self.connection.prepare_cached(
                 "SELECT seq, customer_id, field, value, coalesce(reason, ''), sent
-                 FROM journal INDEXED BY journal_unsettled
+                 FROM journal INDEXED BY tillsync_journal_unsettled
                  WHERE settled_at IS NULL AND outcome = 'rejected' AND seq > ?1
                  ORDER BY +seq
                  LIMIT ?2",
@@ -247,7 +247,7 @@ impl Store {
             let ids = transaction
                 .prepare_cached(
                     "SELECT DISTINCT customer_id
-                     FROM journal INDEXED BY journal_unsettled
+                     FROM journal INDEXED BY tillsync_journal_unsettled
                      WHERE settled_at IS NULL AND outcome = 'rejected' AND (:id IS NULL OR customer_id = :id)",
                 )?
                 .query_map(named_params! { ":id": id.map(|id| id.0) }, |row| Ok(CustomerId(row.get(0)?)))?
@@ -483,10 +483,10 @@ fn past_decision(transaction: &Transaction<'_>, conflict: i64) -> Result<(Custom
     let attribute = subject.field().map_or("", FieldId::name);
     let is_edited_since = transaction
         .prepare_cached(
-            "SELECT 1 FROM journal INDEXED BY journal_unsettled
+            "SELECT 1 FROM journal INDEXED BY tillsync_journal_unsettled
              WHERE customer_id = ?1 AND field = ?2 AND seq > ?3 AND settled_at IS NULL
              UNION ALL
-             SELECT 1 FROM journal INDEXED BY journal_settled
+             SELECT 1 FROM journal INDEXED BY tillsync_journal_settled
              WHERE customer_id = ?1 AND field = ?2 AND seq > ?3 AND settled_at IS NOT NULL",
         )?
         .exists((id.0, attribute, seq.0))?;
@@ -532,7 +532,7 @@ fn balances_before(connection: &Connection, id: CustomerId) -> rusqlite::Result<
     connection
         .prepare_cached(
             "SELECT seq, was
-             FROM journal INDEXED BY journal_unsettled
+             FROM journal INDEXED BY tillsync_journal_unsettled
              WHERE customer_id = ?1 AND settled_at IS NULL AND outcome = 'rejected'
                AND field = 'store_credit_amounts' AND op = 'set'",
         )?

@@ -155,7 +155,7 @@ impl Store {
 
     /// Some behind one that was looked at, whether or not that could be noted.
     fn next_decisions(&self, after: i64) -> Result<Vec<Asked>> {
-        let next = "SELECT id, seen, keep, value, author FROM decision INDEXED BY decision_waiting
+        let next = "SELECT id, seen, keep, value, author FROM decision INDEXED BY tillsync_decision_waiting
                     WHERE outcome IS NULL AND id > ?1 ORDER BY id LIMIT ?2";
         let read = |row: &SqlRow<'_>| {
             // Whatever bytes somebody wrote: a decision that cannot be read is refused like one that says nothing.

@@ -43,7 +43,7 @@ impl Store {
                 "SELECT customer_id
                  FROM journal
                  WHERE settled_at IS NULL AND outcome IS NULL
-                   AND customer_id NOT IN (SELECT customer_id FROM held_up)
+                   AND customer_id NOT IN (SELECT customer_id FROM tillsync_held_up)
                  GROUP BY customer_id
                  ORDER BY min(seq)",
             )?;
@@ -214,7 +214,7 @@ pub(super) fn load_known(
 fn load_base(connection: &Connection, id: CustomerId) -> rusqlite::Result<(Option<Record>, Lately, bool)> {
     connection
         .prepare_cached(
-            "SELECT (SELECT body FROM snapshot WHERE id = ?1), EXISTS (SELECT 1 FROM attempt WHERE customer_id = ?1),
+            "SELECT (SELECT body FROM snapshot WHERE id = ?1), EXISTS (SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1),
                     (SELECT lately FROM snapshot WHERE id = ?1)",
         )?
         .query_row([id.0], |row| {
@@ -278,7 +278,7 @@ pub(super) fn load_open(connection: &Connection, id: CustomerId) -> rusqlite::Re
     let mut open: Vec<OpenConflict> = connection
         .prepare_cached(
             "SELECT id, field, base, local, remote
-             FROM conflict INDEXED BY conflict_open
+             FROM conflict INDEXED BY tillsync_conflict_open
              WHERE customer_id = ?1 AND resolution IS NULL",
         )?
         .query_map([id.0], |row| {

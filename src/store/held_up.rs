@@ -3,7 +3,7 @@
 //!
 //! It holds up that customer and nobody else. Where the file has such triggers or indexes on our tables (else it costs
 //! nothing), what the engine writes of a customer stands in a savepoint of its own. What is refused is taken back whole, so that
-//! snapshot and working copy do not part, and the customer is noted in the table `held_up`: it is not sent, for its snapshot may be
+//! snapshot and working copy do not part, and the customer is noted in the table `tillsync_held_up`: it is not sent, for its snapshot may be
 //! old, and each sync reads it again by id. A row that a trigger ignored is a refusal too. What the store said of an
 //! update is written all the same: only the journal then, so that nothing is sent twice; where that is refused too, the
 //! update stays in doubt.
@@ -74,7 +74,7 @@ impl Store {
     pub fn held_up(&self) -> Result<Vec<HeldUp>> {
         self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT customer_id, since, error, cause FROM held_up ORDER BY since, customer_id",
+                "SELECT customer_id, since, error, cause FROM tillsync_held_up ORDER BY since, customer_id",
             )?;
             let all = statement.query_map([], |row| {
                 Ok(HeldUp {
@@ -92,7 +92,7 @@ impl Store {
     pub(crate) fn held_up_again(&self) -> Result<Vec<CustomerId>> {
         self.read_at_once(|connection| {
             // Whoever is tried waits longest for the next turn.
-            let again = "SELECT customer_id FROM held_up ORDER BY random() LIMIT ?1";
+            let again = "SELECT customer_id FROM tillsync_held_up ORDER BY random() LIMIT ?1";
             let mut statement = connection.prepare_cached(again)?;
             let ids = statement.query_map([AGAIN_AT_ONCE], |row| Ok(CustomerId(row.get(0)?)))?;
             Ok(ids.collect::<rusqlite::Result<_>>()?)
@@ -130,7 +130,7 @@ impl Store {
     }
 
     fn has_held_up(&self) -> Result<bool> {
-        let any = "SELECT EXISTS (SELECT 1 FROM held_up)";
+        let any = "SELECT EXISTS (SELECT 1 FROM tillsync_held_up)";
         let asked =
             self.connection.prepare_cached(any).and_then(|mut any| any.query_row([], |row| row.get(0)));
         asked.map_err(|e| self.error(e))
@@ -260,7 +260,7 @@ pub(super) fn release(connection: &Connection, id: CustomerId) -> rusqlite::Resu
     if life::to_hold(connection)?.contains(&id) {
         return Ok(());
     }
-    let free = "DELETE FROM held_up
+    let free = "DELETE FROM tillsync_held_up
                 WHERE customer_id = ?1 AND customer_id NOT IN (SELECT customer_id FROM batch_item)";
     connection.prepare_cached(free)?.execute([id.0])?;
     Ok(())
@@ -268,7 +268,7 @@ pub(super) fn release(connection: &Connection, id: CustomerId) -> rusqlite::Resu
 
 /// Customers that are held up.
 pub(super) fn ids(connection: &Connection) -> rusqlite::Result<Vec<CustomerId>> {
-    let mut statement = connection.prepare_cached("SELECT customer_id FROM held_up")?;
+    let mut statement = connection.prepare_cached("SELECT customer_id FROM tillsync_held_up")?;
     statement.query_map([], |row| Ok(CustomerId(row.get(0)?)))?.collect()
 }
 
@@ -320,7 +320,7 @@ fn note(connection: &Connection, id: CustomerId, words: &str, now: DateTime<Utc>
     let cause = cause(connection, words)?;
     connection
         .prepare_cached(
-            "INSERT INTO held_up (customer_id, since, error, cause)
+            "INSERT INTO tillsync_held_up (customer_id, since, error, cause)
              VALUES (:id, :now, :error, :cause)
              ON CONFLICT (customer_id) DO UPDATE SET error = excluded.error, cause = excluded.cause
              WHERE error IS NOT excluded.error OR cause IS NOT excluded.cause",

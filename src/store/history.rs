@@ -26,11 +26,11 @@ pub(super) const OF_ALL: &str = select!("WHERE seq < :before ORDER BY seq DESC L
 /// Those of each index first, so that no more rows are read than are shown.
 pub(super) const OF_ONE: &str = select!(
     "WHERE seq IN (
-         SELECT seq FROM (SELECT seq FROM journal INDEXED BY journal_unsettled
+         SELECT seq FROM (SELECT seq FROM journal INDEXED BY tillsync_journal_unsettled
                           WHERE customer_id = :id AND settled_at IS NULL AND seq < :before
                           ORDER BY seq DESC LIMIT :limit)
          UNION ALL
-         SELECT seq FROM (SELECT seq FROM journal INDEXED BY journal_settled
+         SELECT seq FROM (SELECT seq FROM journal INDEXED BY tillsync_journal_settled
                           WHERE customer_id = :id AND settled_at IS NOT NULL AND seq < :before
                           ORDER BY seq DESC LIMIT :limit))
      ORDER BY seq DESC

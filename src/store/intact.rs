@@ -4,7 +4,7 @@
 //! it was before: SQLite, in whatever program, goes on with the pages that it has in memory and in the log, and the next time that the
 //! log is moved into the file, pages of the two are mixed. So before and after each transaction of the engine, before each edit
 //! through the library, before the log is moved and at each look of a worker, the file itself is asked who it is, beneath its log: by the
-//! row of `engine_guard` (see `stray`). Its identity never changes while it is open, and the count of the engine's transactions, which
+//! row of `tillsync_guard` (see `stray`). Its identity never changes while it is open, and the count of the engine's transactions, which
 //! comes into the file with the log, only grows. What is of another file, or of this one as it was before, is never written to any more,
 //! and its log is neither moved into it nor removed, for it holds what was edited last.
 //!
@@ -85,8 +85,8 @@ impl Intact {
     /// Of a file that was opened just now, and has the schema of this build.
     pub(super) fn of(connection: &Connection, path: &Path, key: Option<&Key>) -> rusqlite::Result<Intact> {
         let (identity, page): (i64, u32) = connection.query_row(
-            "SELECT coalesce(identity, 0), (SELECT rootpage FROM sqlite_schema WHERE name = 'engine_guard')
-             FROM engine_guard",
+            "SELECT coalesce(identity, 0), (SELECT rootpage FROM sqlite_schema WHERE name = 'tillsync_guard')
+             FROM tillsync_guard",
             [],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;

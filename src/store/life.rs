@@ -244,7 +244,7 @@ impl Life {
     fn of(connection: &Connection) -> rusqlite::Result<Life> {
         let (identity, so_far): (i64, Option<String>) = connection
             .prepare_cached(
-                "SELECT coalesce(identity, 0), (SELECT value FROM state WHERE key = ?1) FROM engine_guard",
+                "SELECT coalesce(identity, 0), (SELECT value FROM state WHERE key = ?1) FROM tillsync_guard",
             )?
             .query_row([SO_FAR], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let so_far = so_far.as_deref().and_then(|text| {

@@ -169,7 +169,7 @@ impl Store {
             let fewer = "SELECT count(*) - ?1
                          < coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0)
                            + (SELECT count(*)
-                              FROM conflict AS c INDEXED BY conflict_open
+                              FROM conflict AS c INDEXED BY tillsync_conflict_open
                               WHERE resolution IS NULL AND field = '*'
                                 AND EXISTS (SELECT 1 FROM customer WHERE id = c.customer_id)
                                 AND NOT EXISTS (SELECT 1 FROM snapshot WHERE id = c.customer_id))

@@ -348,7 +348,7 @@ impl Drop for Store {
 /// Whether the triggers believe the engine's mark, which every statement of it bears (`schema/sql/guards.sql`). It is set
 /// back before the commit: no other connection ever sees it.
 fn believe_marks(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE engine_guard SET writing = ?1, turn = turn + ?1")?.execute([yes])?;
+    connection.prepare_cached("UPDATE tillsync_guard SET writing = ?1, turn = turn + ?1")?.execute([yes])?;
     Ok(())
 }
 

@@ -74,7 +74,7 @@ fn often_edited(connection: &Connection) -> rusqlite::Result<Vec<(CustomerId, Fi
         let fields = FieldId::columns().filter(stands_on_the_last).map(|field| format!("'{field}'"));
         format!(
             "SELECT customer_id, field, max(seq), count(*) - count(outcome)
-             FROM journal INDEXED BY journal_unsettled
+             FROM journal INDEXED BY tillsync_journal_unsettled
              WHERE settled_at IS NULL AND field IN ({})
              GROUP BY customer_id, field
              HAVING count(*) - count(outcome) > ?1 + 1",
@@ -102,7 +102,7 @@ fn often_edited(connection: &Connection) -> rusqlite::Result<Vec<(CustomerId, Fi
 fn between(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::Result<Vec<EditSeq>> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, outcome IS NULL
-         FROM journal INDEXED BY journal_unsettled
+         FROM journal INDEXED BY tillsync_journal_unsettled
          WHERE customer_id = ?1 AND settled_at IS NULL AND field = ?2",
     )?;
     let all =

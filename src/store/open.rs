@@ -196,7 +196,7 @@ fn find_or_create(path: &Path, may_create: bool) -> Result<()> {
     }
     // It is no database at all, and SQLite would take it for an empty one.
     if path.metadata().is_ok_and(|file| (1..LEAST_BYTES).contains(&file.len())) {
-        return Err(Failure::NotATill(path.to_owned()).into());
+        return Err(Failure::NotATill { path: path.to_owned(), taken: String::new() }.into());
     }
     // An empty file is what a download or a disk left that failed: no till was ever in it.
     let is_there = path.metadata().is_ok_and(|file| may_create || file.len() > 0);
@@ -358,6 +358,17 @@ impl Store {
             if found > known {
                 return Err(Failure::NewerSchema { path: self.path.clone(), found, known }.into());
             }
+            let taken = schema::taken(&self.connection, found).map_err(|e| self.error(e))?;
+            if found > 0 && !taken.is_empty() {
+                // Another process may have upgraded it just now: then they are ours.
+                match self.schema_version().map_err(|e| self.error(e))? == found {
+                    true => {
+                        let (path, objects) = (self.path.clone(), taken.join(", "));
+                        return Err(Failure::Taken { path, objects }.into());
+                    }
+                    false => continue,
+                }
+            }
             self.refuse_displaced()?;
             if found == known && schema::is_current(&self.connection).map_err(|e| self.error(e))? {
                 return Ok(());
@@ -365,12 +376,12 @@ impl Store {
             if found == 0 && !schema::is_empty(&self.connection).map_err(|e| self.error(e))? {
                 // Another process may have made it just now.
                 match self.schema_version().map_err(|e| self.error(e))? {
-                    0 => return Err(Failure::NotATill(self.path.clone()).into()),
+                    0 => return Err(stray::not_a_till(&self.path, &self.connection)),
                     _ => continue,
                 }
             }
             if found == 0 && schema::is_claimed(&self.connection).map_err(|e| self.error(e))? {
-                return Err(Failure::NotATill(self.path.clone()).into());
+                return Err(stray::not_a_till(&self.path, &self.connection));
             }
             if found == 0 && !may_create {
                 return Err(Failure::NotThere(self.path.clone()).into());

@@ -35,25 +35,25 @@ const NOTES: i32 = 40;
 /// The key of `state` under which stands what does not let go of rows that are past their retention.
 const KEPT: &str = "history_kept";
 
-const OLD_EDITS: &str = "SELECT seq FROM journal INDEXED BY journal_settled_at
+const OLD_EDITS: &str = "SELECT seq FROM journal INDEXED BY tillsync_journal_settled_at
      WHERE settled_at < ?1 AND seq <= ?3
-       AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.customer_id = journal.customer_id)
+       AND NOT EXISTS (SELECT 1 FROM tillsync_attempt AS a WHERE a.customer_id = journal.customer_id)
      LIMIT ?2 OFFSET ?4";
-const OLD_CONFLICTS: &str = "SELECT id FROM conflict INDEXED BY conflict_resolved_at
+const OLD_CONFLICTS: &str = "SELECT id FROM conflict INDEXED BY tillsync_conflict_resolved_at
      WHERE resolved_at < ?1 AND coalesce(seq, 0) <= ?3 LIMIT ?2 OFFSET ?4";
-const OLD_DECISIONS: &str = "SELECT id FROM decision INDEXED BY decision_decided_at
+const OLD_DECISIONS: &str = "SELECT id FROM decision INDEXED BY tillsync_decision_decided_at
      WHERE decided_at < ?1 AND id <= ?3 LIMIT ?2 OFFSET ?4";
-const EDITS_OF: &str = "SELECT seq FROM journal INDEXED BY journal_settled
+const EDITS_OF: &str = "SELECT seq FROM journal INDEXED BY tillsync_journal_settled
      WHERE customer_id = ?1 AND settled_at IS NOT NULL LIMIT ?2 OFFSET ?3";
-const CONFLICTS_OF: &str = "SELECT id FROM conflict INDEXED BY conflict_decided
+const CONFLICTS_OF: &str = "SELECT id FROM conflict INDEXED BY tillsync_conflict_decided
      WHERE customer_id = ?1 AND resolution IS NOT NULL LIMIT ?2 OFFSET ?3";
 /// Decisions by SQL, of whatever waited of a customer.
 const DECISIONS_OF: &str = "SELECT id FROM decision
      WHERE CASE WHEN NOT json_valid(seen) THEN 0
                 WHEN json_extract(seen, '$[0]') = 'conflict' THEN json_extract(seen, '$[1]') IN (
-                    SELECT id FROM conflict INDEXED BY conflict_decided WHERE customer_id = ?1 AND resolution IS NOT NULL)
+                    SELECT id FROM conflict INDEXED BY tillsync_conflict_decided WHERE customer_id = ?1 AND resolution IS NOT NULL)
                 ELSE json_extract(seen, '$[1]') IN (
-                    SELECT seq FROM journal INDEXED BY journal_settled WHERE customer_id = ?1 AND settled_at IS NOT NULL)
+                    SELECT seq FROM journal INDEXED BY tillsync_journal_settled WHERE customer_id = ?1 AND settled_at IS NOT NULL)
            END";
 
 const ROW_OF: &str = "SELECT 1 FROM customer WHERE id = ?1";
@@ -391,11 +391,11 @@ fn refuse_to_forget(connection: &Connection, id: CustomerId, forgotten: u64) -> 
     }
     let waits = is_any("SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL")?
         || is_any(
-            "SELECT 1 FROM conflict INDEXED BY conflict_open WHERE customer_id = ?1 AND resolution IS NULL",
+            "SELECT 1 FROM conflict INDEXED BY tillsync_conflict_open WHERE customer_id = ?1 AND resolution IS NULL",
         )?
         || is_any("SELECT 1 FROM batch_item WHERE customer_id = ?1")?
-        || is_any("SELECT 1 FROM attempt WHERE customer_id = ?1")?
-        || is_any("SELECT 1 FROM held_up WHERE customer_id = ?1")?;
+        || is_any("SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1")?
+        || is_any("SELECT 1 FROM tillsync_held_up WHERE customer_id = ?1")?;
     if waits {
         return Err(refuse("has edits that wait: sync, or discard them, then forget"));
     }
@@ -407,10 +407,10 @@ fn refuse_to_forget(connection: &Connection, id: CustomerId, forgotten: u64) -> 
     let is_known = forgotten > 0
         || is_any(ROW_OF)?
         || is_any(
-            "SELECT 1 FROM conflict INDEXED BY conflict_decided WHERE customer_id = ?1 AND resolution IS NOT NULL",
+            "SELECT 1 FROM conflict INDEXED BY tillsync_conflict_decided WHERE customer_id = ?1 AND resolution IS NOT NULL",
         )?
         || is_any(
-            "SELECT 1 FROM journal INDEXED BY journal_settled WHERE customer_id = ?1 AND settled_at IS NOT NULL",
+            "SELECT 1 FROM journal INDEXED BY tillsync_journal_settled WHERE customer_id = ?1 AND settled_at IS NOT NULL",
         )?;
     if is_known { Ok(()) } else { Err(Error::from(Failure::UnknownCustomer(id)).into()) }
 }

@@ -194,7 +194,7 @@ impl Store {
         while !is_over {
             let forgotten = self.engine_note(|transaction| {
                 let part =
-                    "DELETE FROM pull_seen WHERE id IN (SELECT id FROM pull_seen ORDER BY id LIMIT ?1)";
+                    "DELETE FROM tillsync_pull_seen WHERE id IN (SELECT id FROM tillsync_pull_seen ORDER BY id LIMIT ?1)";
                 Ok(transaction.prepare_cached(part)?.execute([SEEN_AT_ONCE])?)
             })?;
             is_over = forgotten < SEEN_AT_ONCE;
@@ -216,7 +216,7 @@ impl Store {
 
     fn seen(&self) -> Result<Ids> {
         self.engine_read(|transaction| {
-            let mut statement = transaction.prepare_cached("SELECT id FROM pull_seen")?;
+            let mut statement = transaction.prepare_cached("SELECT id FROM tillsync_pull_seen")?;
             let ids = statement.query_map([], |row| Ok(CustomerId(row.get(0)?)))?;
             Ok(ids.collect::<rusqlite::Result<Ids>>()?)
         })
@@ -225,9 +225,9 @@ impl Store {
     /// How many customers of the file a full pull did not see; of those too that something of the app's never let in.
     pub(crate) fn count_unseen(&self) -> Result<u64> {
         self.read_at_once(|connection| {
-            let count = "SELECT (SELECT count(*) FROM snapshot WHERE id NOT IN (SELECT id FROM pull_seen))
-                              + (SELECT count(*) FROM held_up WHERE customer_id NOT IN (SELECT id FROM snapshot)
-                                                                AND customer_id NOT IN (SELECT id FROM pull_seen))";
+            let count = "SELECT (SELECT count(*) FROM snapshot WHERE id NOT IN (SELECT id FROM tillsync_pull_seen))
+                              + (SELECT count(*) FROM tillsync_held_up WHERE customer_id NOT IN (SELECT id FROM snapshot)
+                                                                AND customer_id NOT IN (SELECT id FROM tillsync_pull_seen))";
             Ok(connection.prepare_cached(count)?.query_row([], |row| row.get(0))?)
         })
     }
@@ -235,11 +235,11 @@ impl Store {
     /// Those customers, at most `limit` with an id above `above`.
     pub(crate) fn unseen(&self, above: CustomerId, limit: usize) -> Result<Vec<CustomerId>> {
         self.ids(
-            "SELECT id FROM (SELECT id FROM snapshot WHERE id > ?1 AND id NOT IN (SELECT id FROM pull_seen)
+            "SELECT id FROM (SELECT id FROM snapshot WHERE id > ?1 AND id NOT IN (SELECT id FROM tillsync_pull_seen)
                              ORDER BY id LIMIT ?2)
              UNION
-             SELECT id FROM (SELECT customer_id AS id FROM held_up
-                             WHERE customer_id > ?1 AND customer_id NOT IN (SELECT id FROM pull_seen)
+             SELECT id FROM (SELECT customer_id AS id FROM tillsync_held_up
+                             WHERE customer_id > ?1 AND customer_id NOT IN (SELECT id FROM tillsync_pull_seen)
                              ORDER BY customer_id LIMIT ?2)
              ORDER BY id
              LIMIT ?2",
@@ -249,8 +249,8 @@ impl Store {
 
     /// All of those.
     pub(crate) fn all_unseen(&self) -> Result<BTreeSet<CustomerId>> {
-        let all = "SELECT id FROM snapshot WHERE id NOT IN (SELECT id FROM pull_seen)
-                   UNION SELECT customer_id FROM held_up WHERE customer_id NOT IN (SELECT id FROM pull_seen)";
+        let all = "SELECT id FROM snapshot WHERE id NOT IN (SELECT id FROM tillsync_pull_seen)
+                   UNION SELECT customer_id FROM tillsync_held_up WHERE customer_id NOT IN (SELECT id FROM tillsync_pull_seen)";
         Ok(self.ids(all, [])?.into_iter().collect())
     }
 
@@ -269,7 +269,7 @@ impl Store {
     pub(crate) fn company_of_list(&self) -> Result<Vec<CustomerId>> {
         self.ids(
             "SELECT id
-             FROM (SELECT min(id) AS id FROM pull_seen UNION SELECT max(id) FROM pull_seen)
+             FROM (SELECT min(id) AS id FROM tillsync_pull_seen UNION SELECT max(id) FROM tillsync_pull_seen)
              WHERE id IS NOT NULL",
             [],
         )
@@ -290,7 +290,7 @@ impl Store {
     pub(crate) fn gone(&self) -> Result<Vec<CustomerId>> {
         self.ids(
             "SELECT customer_id
-             FROM conflict INDEXED BY conflict_open
+             FROM conflict INDEXED BY tillsync_conflict_open
              WHERE resolution IS NULL AND field = ?1
                AND customer_id NOT IN (SELECT customer_id FROM batch_item)
              ORDER BY customer_id",
@@ -429,8 +429,7 @@ fn edited(
     page: &[(Attributes<'_>, &str)],
 ) -> rusqlite::Result<BTreeSet<CustomerId>> {
     let mut edited = BTreeSet::new();
-    let has_any =
-        "SELECT EXISTS (SELECT 1 FROM journal WHERE settled_at IS NULL) OR EXISTS (SELECT 1 FROM attempt)";
+    let has_any = "SELECT EXISTS (SELECT 1 FROM journal WHERE settled_at IS NULL) OR EXISTS (SELECT 1 FROM tillsync_attempt)";
     if !transaction.prepare_cached(has_any)?.query_row([], |row| row.get::<_, bool>(0))? {
         return Ok(edited);
     }
@@ -444,7 +443,7 @@ fn edited(
 
 fn is_edited(transaction: &Connection, id: CustomerId) -> rusqlite::Result<bool> {
     let any = "SELECT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)
-                   OR EXISTS (SELECT 1 FROM attempt WHERE customer_id = ?1)";
+                   OR EXISTS (SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1)";
     transaction.prepare_cached(any)?.query_row([id.0], |row| row.get(0))
 }
 
@@ -645,7 +644,8 @@ fn follow(
 }
 
 fn see(transaction: &Connection, ids: impl Iterator<Item = CustomerId>) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached("INSERT OR IGNORE INTO pull_seen (id) VALUES (?1)")?;
+    let mut statement =
+        transaction.prepare_cached("INSERT OR IGNORE INTO tillsync_pull_seen (id) VALUES (?1)")?;
     for id in ids {
         statement.execute([id.0])?;
     }

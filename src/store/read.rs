@@ -143,9 +143,9 @@ impl Store {
                         coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0),
                         count(*),
                         min(iif(outcome IS NULL OR outcome = 'in_flight', at, NULL)),
-                        (SELECT count(*) FROM held_up),
+                        (SELECT count(*) FROM tillsync_held_up),
                         (SELECT count(*)
-                         FROM journal AS j INDEXED BY journal_unsettled
+                         FROM journal AS j INDEXED BY tillsync_journal_unsettled
                          WHERE settled_at IS NULL AND outcome = 'held'
                            AND NOT EXISTS (SELECT 1 FROM conflict AS c
                                            WHERE c.customer_id = j.customer_id AND c.resolution IS NULL
@@ -172,10 +172,10 @@ impl Store {
         self.connection
             .prepare_cached(
                 "SELECT (SELECT count(*)
-                         FROM journal INDEXED BY journal_unsettled
+                         FROM journal INDEXED BY tillsync_journal_unsettled
                          WHERE settled_at IS NULL AND outcome = 'rejected'),
-                        (SELECT count(*) FROM conflict INDEXED BY conflict_open WHERE resolution IS NULL),
-                        (SELECT count(*) FROM held_up)",
+                        (SELECT count(*) FROM conflict INDEXED BY tillsync_conflict_open WHERE resolution IS NULL),
+                        (SELECT count(*) FROM tillsync_held_up)",
             )
             .and_then(|mut statement| {
                 statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
@@ -189,7 +189,7 @@ impl Store {
             .connection
             .prepare_cached(
                 "SELECT min(at), count(*)
-                 FROM journal INDEXED BY journal_unsettled
+                 FROM journal INDEXED BY tillsync_journal_unsettled
                  WHERE settled_at IS NULL AND (outcome IS NULL OR outcome = 'in_flight')",
             )
             .and_then(|mut statement| statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
@@ -215,10 +215,10 @@ impl Store {
         let check = || {
             let mut found = sound::check(&self.connection, Depth::Whole)?;
             let guard: i64 =
-                self.connection.query_row("SELECT writing FROM engine_guard", [], |row| row.get(0))?;
+                self.connection.query_row("SELECT writing FROM tillsync_guard", [], |row| row.get(0))?;
             if guard != 0 {
                 found.problems.push(
-                    "engine_guard is set outside a transaction: a mark passes for the engine's".to_owned(),
+                    "tillsync_guard is set outside a transaction: a mark passes for the engine's".to_owned(),
                 );
             }
             let [counted, kept]: [i64; 2] = self.connection.query_row(

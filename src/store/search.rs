@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The index is SQLite's FTS5, in the same file. It is brought up to date by this library alone, from the journal and from
-//! `search_due`, in which a sync notes whom it wrote: an edit has nothing to do with it, and an app's own SQLite needs no FTS5 to
+//! `tillsync_search_due`, in which a sync notes whom it wrote: an edit has nothing to do with it, and an app's own SQLite needs no FTS5 to
 //! edit. It begins with the first search, so a till that never searches pays nothing. Until it is whole, and where this SQLite has
 //! no FTS5, the beginnings of whole columns are looked for by their indexes, as before.
 //!
@@ -150,7 +150,7 @@ pub(super) fn note_rows(
 
 fn note_all(connection: &Connection, ids: impl IntoIterator<Item = CustomerId>) -> rusqlite::Result<()> {
     let mut statement =
-        connection.prepare_cached("INSERT OR IGNORE INTO search_due (customer_id) VALUES (?1)")?;
+        connection.prepare_cached("INSERT OR IGNORE INTO tillsync_search_due (customer_id) VALUES (?1)")?;
     ids.into_iter().try_for_each(|id| statement.execute([id.0]).map(|_| ()))
 }
 
@@ -159,13 +159,17 @@ pub(super) fn forget(connection: &Connection, id: CustomerId) -> rusqlite::Resul
     if is_made(connection)? {
         connection.prepare_cached("DELETE FROM customer_search WHERE rowid = ?1")?.execute([id.0])?;
     }
-    connection.prepare_cached("DELETE FROM search_due WHERE customer_id = ?1")?.execute([id.0]).map(|_| ())
+    connection
+        .prepare_cached("DELETE FROM tillsync_search_due WHERE customer_id = ?1")?
+        .execute([id.0])
+        .map(|_| ())
 }
 
 fn is_wanted(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM state WHERE key = ?1")?.exists([THROUGH])
 }
 
+/// What bears its name and is an app's, is left alone.
 fn is_made(connection: &Connection) -> rusqlite::Result<bool> {
     const LOOK: &str =
         "SELECT sql FROM sqlite_schema WHERE lower(name) = 'customer_search' AND type = 'table'";
@@ -197,7 +201,7 @@ fn is_due(connection: &Connection) -> rusqlite::Result<bool> {
     let Some(through) = through(connection)? else { return Ok(true) };
     Ok(!is_made(connection)?
         || listed(connection)?.is_some()
-        || connection.prepare_cached("SELECT 1 FROM search_due LIMIT 1")?.exists([])?
+        || connection.prepare_cached("SELECT 1 FROM tillsync_search_due LIMIT 1")?.exists([])?
         || connection.prepare_cached(EDITS)?.exists(params![through, 1])?)
 }
 
@@ -220,7 +224,7 @@ fn index(transaction: &Connection, most: usize) -> rusqlite::Result<bool> {
     state::write(transaction, THROUGH, Some(&seen.to_string()))?;
     let began = Instant::now();
     for _ in 0..most {
-        let next = "SELECT customer_id FROM search_due LIMIT 1";
+        let next = "SELECT customer_id FROM tillsync_search_due LIMIT 1";
         let Some(id) = transaction.prepare_cached(next)?.query_row([], |row| row.get(0)).optional()? else {
             if list_some(transaction)? == 0 {
                 break;
@@ -263,7 +267,7 @@ fn begin(transaction: &Connection) -> rusqlite::Result<i64> {
         transaction.execute_batch(MAKE)?;
     }
     transaction.execute(OVERWRITE, [])?;
-    transaction.execute("DELETE FROM search_due", [])?;
+    transaction.execute("DELETE FROM tillsync_search_due", [])?;
     state::write(transaction, LISTED, Some(&i64::MIN.to_string()))?;
     let newest = edit::newest_edit(transaction)?;
     state::write(transaction, THROUGH, Some(&newest.to_string()))?;

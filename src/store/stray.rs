@@ -5,7 +5,7 @@
 //! place, is read into the file page by page.
 //!
 //! So each file has an identity, a number drawn when it is made, and anew for each backup; and it counts the engine's transactions.
-//! Both stand in the row of `engine_guard`, which every transaction of the engine writes, and the identity also in
+//! Both stand in the row of `tillsync_guard`, which every transaction of the engine writes, and the identity also in
 //! `sqlite_sequence`, whose page every edit writes, of whatever program. Thus a log shows them. Whoever opens a file that has a log
 //! and that this process has not open asks twice: the file as if it had no log, and the file with it. Another identity, or
 //! fewer transactions or edits with the log than without, and the log is a stray one. So it is when the newest edit or the newest sync of the
@@ -32,7 +32,7 @@ use super::open::{LOOK_AGAIN, keep_log, raw, real, with_suffix};
 use super::sound::{self, Depth};
 use super::{schema, unlock};
 use crate::descriptors::{self, LogFile};
-use crate::error::{Failure, Result};
+use crate::error::{Error, Failure, Result};
 use crate::key::Key;
 
 /// What a file begins with, and how many bytes of it tell what it is.
@@ -56,7 +56,7 @@ const LATER: &str =
     "it begins after what the file holds, which was set back: an older copy was put in its place";
 const NO_LOG: &str = "it is no log of SQLite, or one with pages of another size";
 /// Not said of a log: it is the file's own, and in it a program took out the table with the identity.
-const NO_GUARD: &str = "engine_guard";
+const NO_GUARD: &str = "tillsync_guard";
 const UNSOUND: &str = "with it the file would be damaged";
 
 /// Whether a log lies beside it.
@@ -86,14 +86,24 @@ pub(super) fn refuse_foreign(connection: &Connection, path: &Path, key: Option<&
     }
     let file = real(path);
     // What cannot be read alone is for the looks that follow.
+    let Ok(alone) = without_log(&file, None) else { return Ok(()) };
     let is_foreign =
         |of: &Connection| schema::is_foreign(of).unwrap_or(false) || schema::is_claimed(of).unwrap_or(false);
-    let has_nothing = |alone: &Connection| schema::history(alone).is_ok_and(|found| found == 0);
-    let is_others = without_log(&file, None).is_ok_and(|alone| {
-        let with_log = || leaving_all(&file, None).is_ok_and(|with_log| is_foreign(&with_log));
-        is_foreign(&alone) || (has_nothing(&alone) && has_log(&file) && with_log())
-    });
-    if is_others { Err(Failure::NotATill(path.to_owned()).into()) } else { Ok(()) }
+    if is_foreign(&alone) {
+        return Err(not_a_till(path, &alone));
+    }
+    let has_nothing = schema::history(&alone).is_ok_and(|found| found == 0);
+    let with_log = (has_nothing && has_log(&file)).then(|| leaving_all(&file, None).ok()).flatten();
+    match with_log.filter(is_foreign) {
+        Some(with_log) => Err(not_a_till(path, &with_log)),
+        None => Ok(()),
+    }
+}
+
+/// The database of another program, and what in it bears names of ours.
+pub(super) fn not_a_till(path: &Path, connection: &Connection) -> Error {
+    let taken = schema::taken(connection, 0).unwrap_or_default().join(", ");
+    Failure::NotATill { path: path.to_owned(), taken }.into()
 }
 
 /// The file with its log, of which nothing is moved into it; and with the index of that in memory, so that none is made beside it.
@@ -107,7 +117,7 @@ fn leaving_all(file: &Path, key: Option<&Key>) -> Result<Connection> {
         // Before the first read: after one it would be too late to ask for it.
         connection.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))
     };
-    settings().map_err(|e| crate::error::Error::sqlite(file, e))?;
+    settings().map_err(|e| Error::sqlite(file, e))?;
     Ok(connection)
 }
 
@@ -121,7 +131,7 @@ pub(super) fn judge_log(path: &Path, key: Option<&Key>) -> Result<bool> {
         return Ok(true);
     }
     let judged = refuse_log(&connection, path, key);
-    keep_log(&connection, true).map_err(|e| crate::error::Error::sqlite(path, e))?;
+    keep_log(&connection, true).map_err(|e| Error::sqlite(path, e))?;
     judged.map(|()| false)
 }
 
@@ -284,7 +294,7 @@ fn is_sound(connection: &Connection) -> bool {
 pub(super) fn without_log(file: &Path, key: Option<&Key>) -> Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let failed = |e| crate::error::Error::sqlite(file, e);
+    let failed = |e| Error::sqlite(file, e);
     let connection = Connection::open_with_flags(uri(file), flags).map_err(failed)?;
     unlock::give(&connection, file, key)?;
     Ok(connection)
@@ -328,22 +338,28 @@ pub(super) struct Mark {
 impl Mark {
     /// None: it is no till, or of an older schema.
     pub(super) fn of(connection: &Connection) -> rusqlite::Result<Option<Mark>> {
-        let has_it: bool = connection.query_row(
-            "SELECT EXISTS (SELECT 1 FROM pragma_table_info('engine_guard') WHERE name = 'identity')",
-            [],
-            |row| row.get(0),
-        )?;
-        if !has_it {
-            return Ok(None);
-        }
+        let guard = connection
+            .query_row(
+                "SELECT object.name
+                 FROM sqlite_schema AS object
+                 JOIN pragma_table_info(object.name) AS it ON it.name = 'identity'
+                 WHERE object.name IN ('tillsync_guard', ?1)
+                 ORDER BY object.name DESC",
+                [schema::GUARD_ONCE],
+                |row| row.get::<_, String>(0),
+            )
+            .optional()?;
+        let Some(guard) = guard else { return Ok(None) };
         let mark = connection.query_row(
-            "SELECT identity, turn, (SELECT seq FROM sqlite_sequence WHERE name = ?1),
+            &format!(
+                "SELECT identity, turn, (SELECT seq FROM sqlite_sequence WHERE name = ?1),
                     coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0),
                     coalesce((SELECT max(seq) FROM journal), 0),
-                    (SELECT rootpage FROM sqlite_schema WHERE name = 'engine_guard'),
+                    (SELECT rootpage FROM sqlite_schema WHERE name = '{guard}'),
                     (SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence')
-             FROM engine_guard
-             WHERE identity IS NOT NULL",
+                 FROM {guard}
+                 WHERE identity IS NOT NULL"
+            ),
             [SEQUENCE],
             |row| {
                 Ok(Mark {
@@ -409,7 +425,7 @@ impl Newest {
 pub(super) fn is_marked(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
-            "SELECT count(*) FROM engine_guard AS g JOIN sqlite_sequence AS s ON s.seq = g.identity WHERE s.name = ?1",
+            "SELECT count(*) FROM tillsync_guard AS g JOIN sqlite_sequence AS s ON s.seq = g.identity WHERE s.name = ?1",
         )?
         .query_row([SEQUENCE], |row| row.get::<_, i64>(0))
         .map(|count| count == 1)
@@ -419,7 +435,7 @@ pub(super) fn is_marked(connection: &Connection) -> rusqlite::Result<bool> {
 pub(super) fn mark(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM sqlite_sequence WHERE name = ?1", [SEQUENCE])?;
     connection.execute(
-        "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, identity FROM engine_guard WHERE identity IS NOT NULL",
+        "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, identity FROM tillsync_guard WHERE identity IS NOT NULL",
         [SEQUENCE],
     )?;
     Ok(())
@@ -427,7 +443,7 @@ pub(super) fn mark(connection: &Connection) -> rusqlite::Result<()> {
 
 /// A copy is another file: what was written to the log of the one is none of the other's.
 pub(super) fn become_another(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("UPDATE engine_guard SET identity = random()", [])?;
+    connection.execute("UPDATE tillsync_guard SET identity = random()", [])?;
     mark(connection)
 }
 

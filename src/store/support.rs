@@ -21,10 +21,10 @@ const COUNTED: [&str; 10] = [
     "journal",
     "batch",
     "batch_item",
-    "attempt",
+    "tillsync_attempt",
     "conflict",
     "pending_password",
-    "pull_seen",
+    "tillsync_pull_seen",
     "state",
 ];
 /// Keys of `state` that hold times and sizes.
@@ -181,7 +181,7 @@ fn waiting(connection: &Connection) -> rusqlite::Result<Value> {
         connection,
         "SELECT field, op, coalesce(outcome, 'pending') AS outcome, count(*) AS edits,
                 count(DISTINCT customer_id) AS customers, min(at) AS oldest_at, max(length(value)) AS longest
-         FROM journal INDEXED BY journal_unsettled
+         FROM journal INDEXED BY tillsync_journal_unsettled
          WHERE settled_at IS NULL
          GROUP BY 1, 2, 3
          ORDER BY 1, 2, 3",
@@ -194,7 +194,7 @@ fn conflicts(connection: &Connection) -> rusqlite::Result<Value> {
         connection,
         "SELECT iif(field LIKE 'form_fields.%', 'form_fields', field) AS field, policy, count(*) AS conflicts,
                 min(detected_at) AS oldest_at
-         FROM conflict INDEXED BY conflict_open
+         FROM conflict INDEXED BY tillsync_conflict_open
          WHERE resolution IS NULL
          GROUP BY 1, 2
          ORDER BY 1, 2",
@@ -247,7 +247,10 @@ mod tests {
     #[test]
     fn an_index_of_the_apps_is_not_named_whatever_its_name_begins_with() {
         let step = |index: &str| without_names(&format!("SEARCH customer USING INDEX {index} (phone=?)"));
-        assert_eq!(step("customer_phone"), "SEARCH customer USING INDEX customer_phone (phone=?)");
+        assert_eq!(
+            step("tillsync_customer_phone"),
+            "SEARCH customer USING INDEX tillsync_customer_phone (phone=?)"
+        );
         for theirs in ["customer_garcia", "journal_of_ana", "sqlite_autoindex_garcia_1"] {
             assert_eq!(step(theirs), "SEARCH customer USING INDEX of the app (phone=?)");
         }

@@ -100,7 +100,7 @@ impl Till {
         let mut store = self.store();
         let minute_ago = (chrono::Utc::now() - chrono::TimeDelta::seconds(61)).to_rfc3339();
         let pass = format!(
-            "UPDATE engine_guard SET writing = 1;
+            "UPDATE tillsync_guard SET writing = 1;
              UPDATE snapshot
              SET engine_mark = NOT engine_mark,
                  lately = (SELECT json_group_object(part.key, json((
@@ -108,7 +108,7 @@ impl Till {
                                FROM json_each(part.value) AS before)))
                            FROM json_each(lately) AS part)
              WHERE lately IS NOT NULL;
-             UPDATE engine_guard SET writing = 0;"
+             UPDATE tillsync_guard SET writing = 0;"
         );
         store.connection().execute_batch(&pass).unwrap();
     }

@@ -9,15 +9,17 @@
 //!
 //! There is one template a kind of field (`sql/text.sql`, `sql/integer.sql`, …), filled in once for each field of that
 //! kind, and a few that stand for themselves (`sql/guards.sql`, …). The snapshot beside the tests shows the SQL as it comes
-//! out. `meaning` says when two spellings are one value. `upgrade` puts it into the file: with the migrations, in their transaction, or alone when a file holds other
+//! out. `meaning` says when two spellings are one value. `names` asks whose a name is. `upgrade` puts it into the file: with the migrations, in their transaction, or alone when a file holds other
 //! triggers than this build makes.
 
 mod definition;
 mod meaning;
+mod names;
 mod render;
 mod shape;
 mod upgrade;
 
+pub(super) use names::{GUARD_ONCE, taken};
 pub(super) use upgrade::{
     LOST_COLUMNS, MISSHAPEN, displaced, foreign, foreign_triggers, has_foreign, history, is_claimed,
     is_current, is_empty, is_foreign, is_our_index, is_till, lost, may_replace, newest, referring,

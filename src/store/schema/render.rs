@@ -5,9 +5,9 @@ use super::meaning;
 use crate::customer::{Access, CHANNEL_IDS, CREDIT_DIGITS, FIELDS, Field, GROUP_IDS, Kind};
 
 /// Whether an UPDATE is an app's, and not the engine's own.
-const BY_APP: &str = "(NEW.engine_mark IS OLD.engine_mark OR (SELECT writing FROM engine_guard) IS NOT 1)";
-const ENGINE_INSERTS: &str = "(NEW.engine_mark IS 1 AND (SELECT writing FROM engine_guard) IS 1)";
-const ENGINE_DELETES: &str = "(OLD.engine_mark IS 2 AND (SELECT writing FROM engine_guard) IS 1)";
+const BY_APP: &str = "(NEW.engine_mark IS OLD.engine_mark OR (SELECT writing FROM tillsync_guard) IS NOT 1)";
+const ENGINE_INSERTS: &str = "(NEW.engine_mark IS 1 AND (SELECT writing FROM tillsync_guard) IS 1)";
+const ENGINE_DELETES: &str = "(OLD.engine_mark IS 2 AND (SELECT writing FROM tillsync_guard) IS 1)";
 /// The instant of the statement that runs.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 const JOURNAL: &str =
@@ -20,7 +20,7 @@ const NOT_JOURNALED: &str = "'would not be journaled: a trigger edits it beneath
 const IS_JOURNALED: &str = "coalesce((SELECT customer_id = OLD.id AND field = '{field}' AND value = {value}
                     FROM journal ORDER BY seq DESC LIMIT 1), 0)";
 /// Else, whether the newest row of this customer and field is.
-const REFUSE_UNJOURNALED: &str = "INSERT INTO refusal
+const REFUSE_UNJOURNALED: &str = "INSERT INTO tillsync_refusal
     SELECT 'customer ' || OLD.id || ': {field}', {not_journaled}
     WHERE NOT {is_journaled}
       AND {value} IS NOT (SELECT value FROM journal
@@ -186,7 +186,7 @@ fn payments() -> String {
         "NULL, NULL, NULL",
         (
             "
-    INSERT INTO check_text
+    INSERT INTO tillsync_check_text
     SELECT NEW.customer_id, 'store_credit_override: allowed_by', 0, NULL, NEW.allowed_by WHERE NEW.allowed_by IS NOT NULL;",
             "
         WHEN typeof(NEW.allowed_by) <> 'text' OR trim(NEW.allowed_by) = '' OR length(NEW.allowed_by) > 255
@@ -205,7 +205,7 @@ fn money(scaled: &str) -> String {
     )
 }
 
-/// The text that `check_text` looks at.
+/// The text that `tillsync_check_text` looks at.
 const BYTES: &str = "CAST(NEW.value AS BLOB)";
 
 /// How many bytes from this place of [`BYTES`] on, at most three, belong to the character before it.

@@ -100,7 +100,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 fn made() -> rusqlite::Result<Vec<Table>> {
     let memory = Connection::open_in_memory()?;
-    super::upgrade::tables_into(&memory)?;
+    super::upgrade::tables_into(&memory, super::newest())?;
     let mut statement = memory.prepare(
         "SELECT name, sql FROM sqlite_schema
          WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'refinery_schema_history'",
@@ -471,9 +471,9 @@ fn copied(column: &Column, ours: &[Column]) -> (String, String) {
 fn first_row(connection: &Connection, table: &str) -> rusqlite::Result<()> {
     match table {
         "edit_context" => connection.execute_batch("INSERT OR IGNORE INTO edit_context (id) VALUES (1)"),
-        "engine_guard" => connection.execute_batch(
-            "INSERT OR IGNORE INTO engine_guard (id, writing, identity) VALUES (1, 0, random());
-             UPDATE engine_guard SET identity = random() WHERE identity IS NULL",
+        "tillsync_guard" => connection.execute_batch(
+            "INSERT OR IGNORE INTO tillsync_guard (id, writing, identity) VALUES (1, 0, random());
+             UPDATE tillsync_guard SET identity = random() WHERE identity IS NULL",
         ),
         _ => Ok(()),
     }

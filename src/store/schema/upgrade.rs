@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use chrono::{SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
-use super::{Object, is_ours, objects, shape};
+use super::{Object, is_ours, names, objects, shape};
 use crate::store::{mend, search, state, stray};
 
 mod embedded {
@@ -26,7 +26,10 @@ const OLD_HISTORY: &str = "refinery_schema_history";
 const NOTES: &str = "tillsync_schema_history";
 
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
-const REVISION: i64 = 6;
+const REVISION: i64 = 7;
+
+/// The schema from which on all that is not described for apps bears a prefix.
+pub(super) const PREFIXED: i64 = 15;
 
 /// What says of a file that it is a till: `till`.
 const APPLICATION_ID: i64 = 0x7469_6c6c;
@@ -63,9 +66,17 @@ pub(in crate::store) fn history(connection: &Connection) -> rusqlite::Result<i64
     Ok(old_history(connection)?.last().copied().unwrap_or(0))
 }
 
+/// Whether the file has seen this migration.
+fn has_seen(connection: &Connection, version: i64) -> rusqlite::Result<bool> {
+    if !has_columns(connection, NOTES, &["version"])? {
+        return Ok(old_history(connection)?.contains(&version));
+    }
+    connection.prepare("SELECT 1 FROM tillsync_schema_history WHERE version = ?1")?.exists([version])
+}
+
 /// The migrations of ours that are noted in refinery's table, in order.
 fn old_history(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
-    if !has_table(connection, OLD_HISTORY)? {
+    if !has_columns(connection, OLD_HISTORY, &["version", "name"])? {
         return Ok(Vec::new());
     }
     let runner = embedded::migrations::runner();
@@ -104,7 +115,7 @@ fn has_state(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Our notes, out of refinery's table, which goes where it held no others.
 fn move_history(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    let is_moved = has_table(transaction, "tillsync_schema_history")?;
+    let is_moved = has_columns(transaction, NOTES, &["version"])?;
     transaction.execute_batch(HISTORY)?;
     if is_moved {
         return Ok(());
@@ -199,10 +210,12 @@ fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(shape::misshapen(connection)?.join(", ") == noted.unwrap_or_default())
 }
 
-/// The tables of this build, into an empty database.
-pub(super) fn tables_into(connection: &Connection) -> rusqlite::Result<()> {
+/// The tables of a schema, into an empty database.
+pub(super) fn tables_into(connection: &Connection, version: i64) -> rusqlite::Result<()> {
     let all = in_order();
-    all.iter().try_for_each(|migration| connection.execute_batch(migration.sql().unwrap_or_default()))
+    all.iter()
+        .filter(|migration| i64::from(migration.version()) <= version)
+        .try_for_each(|migration| connection.execute_batch(migration.sql().unwrap_or_default()))
 }
 
 /// An app's triggers on our tables, and its indexes that are unique, of an expression, or in an order of the app's own, which may
@@ -214,7 +227,7 @@ pub(in crate::store) fn foreign(connection: &Connection) -> rusqlite::Result<Vec
                 OR type = 'index' AND (coalesce(upper(sql) LIKE 'CREATE UNIQUE%', 1) OR upper(sql) LIKE '%WHERE%'
                                        OR EXISTS (SELECT 1 FROM pragma_index_xinfo(object.name)
                                                   WHERE cid = -2 OR upper(coll) NOT IN ('BINARY', 'NOCASE', 'RTRIM'))))
-           AND lower(tbl_name) IN ('customer', 'snapshot', 'journal', 'conflict', 'batch', 'batch_item', 'attempt', 'pending_password', 'decision')
+           AND lower(tbl_name) IN ('customer', 'snapshot', 'journal', 'conflict', 'batch', 'batch_item', 'pending_password', 'decision', 'tillsync_attempt')
          ORDER BY rowid",
     )?;
     let all = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -274,17 +287,13 @@ struct Index {
 }
 
 /// The indexes of the migrations, each by its name: a table that is built anew loses its own, and a sync names some of them.
-static INDEXES: LazyLock<Vec<Index>> = LazyLock::new(|| {
-    let runner = embedded::migrations::runner();
-    let lines = runner.get_migrations().iter().flat_map(|m| m.sql().unwrap_or_default().lines());
-    let index = |line: &str| {
-        let rest =
-            line.strip_prefix("CREATE INDEX ").or_else(|| line.strip_prefix("CREATE UNIQUE INDEX "))?;
-        let name = rest.split_whitespace().next()?.to_owned();
-        Some(Index { name, sql: line.trim_end_matches(';').to_owned() })
-    };
-    lines.filter_map(index).collect()
-});
+static INDEXES: LazyLock<Vec<Index>> = LazyLock::new(|| made_indexes().unwrap_or_default());
+
+fn made_indexes() -> rusqlite::Result<Vec<Index>> {
+    let memory = Connection::open_in_memory()?;
+    tables_into(&memory, newest())?;
+    Ok(indexes(&memory)?.into_iter().map(|(name, sql)| Index { name, sql }).collect())
+}
 
 fn has_indexes(connection: &Connection) -> rusqlite::Result<bool> {
     let there = indexes(connection)?;
@@ -426,6 +435,9 @@ fn keep_mark(transaction: &Transaction<'_>, table: &str) -> rusqlite::Result<()>
 
 /// Removes our triggers and views, and with the views what an app has put on them, which is returned.
 fn take_out(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
+    if !has_seen(transaction, PREFIXED)? {
+        names::take_out_unprefixed(transaction)?;
+    }
     let mut statement = transaction.prepare(
         "SELECT t.name, t.sql
          FROM sqlite_schema AS t

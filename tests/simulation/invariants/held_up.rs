@@ -38,7 +38,8 @@ pub fn is_held_up(world: &mut World, id: i64) -> bool {
 }
 
 fn held_up(world: &mut World) -> Vec<i64> {
-    let mut statement = world.till().looks().prepare_cached("SELECT customer_id FROM held_up").unwrap();
+    let mut statement =
+        world.till().looks().prepare_cached("SELECT customer_id FROM tillsync_held_up").unwrap();
     let rows = statement.query_map([], |row| row.get(0)).unwrap();
     rows.map(Result::unwrap).collect()
 }

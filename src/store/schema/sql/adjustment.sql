@@ -11,7 +11,7 @@
 {payments}
 
 -- The first amount of each customer, times 10,000; NULL when it cannot be held exactly. As it is spelled, too.
-CREATE VIEW store_credit_scaled (customer_id, balance, is_known, amount) AS
+CREATE VIEW tillsync_credit_scaled (customer_id, balance, is_known, amount) AS
     SELECT id, CASE
         WHEN coalesce(json_type(store_credit_amounts), 'null') = 'null' THEN 0
         WHEN json_type(store_credit_amounts) = 'array' AND json_array_length(store_credit_amounts) = 0 THEN 0
@@ -25,16 +25,16 @@ CREATE VIEW store_credit_scaled (customer_id, balance, is_known, amount) AS
                 FROM (SELECT id, store_credit_amounts, {first_amount} AS amount FROM customer)));
 
 -- The working copy first, which journals a set; then that set is called what it is. Both amounts are times 10,000.
-CREATE VIEW store_credit_change (customer_id, amount, balance, is_known, allowed_by) AS
+CREATE VIEW tillsync_credit_change (customer_id, amount, balance, is_known, allowed_by) AS
     SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
 -- Behind the other, as above: one way to pay may stand on the stack beneath the other.
-CREATE TRIGGER store_credit_change_is_journaled INSTEAD OF INSERT ON store_credit_change WHEN NEW.amount <> 0
+CREATE TRIGGER tillsync_credit_change_is_journaled INSTEAD OF INSERT ON tillsync_credit_change WHEN NEW.amount <> 0
 BEGIN
-    INSERT INTO refusal VALUES ('customer ' || NEW.customer_id || ': store_credit_amounts', {not_journaled});
+    INSERT INTO tillsync_refusal VALUES ('customer ' || NEW.customer_id || ': store_credit_amounts', {not_journaled});
 END;
-CREATE TRIGGER store_credit_change_insert INSTEAD OF INSERT ON store_credit_change WHEN NEW.amount <> 0
+CREATE TRIGGER tillsync_credit_change_insert INSTEAD OF INSERT ON tillsync_credit_change WHEN NEW.amount <> 0
 BEGIN
-    INSERT INTO refusal
+    INSERT INTO tillsync_refusal
     SELECT 'customer ' || NEW.customer_id || ': store_credit_amounts', CASE
         WHEN NEW.balance IS NULL THEN 'the balance is no amount with at most four decimal places, set it instead'
         WHEN abs(NEW.balance + NEW.amount) >= 1000000000000000000 THEN 'the amount is too large'
@@ -61,7 +61,7 @@ BEGIN
       AND seq = (SELECT max(seq) FROM journal
                  WHERE customer_id = NEW.customer_id AND field = 'store_credit_amounts' AND settled_at IS NULL
                    AND op = 'set' AND at = {now} AND value = {sum of was});
-    INSERT INTO refusal
+    INSERT INTO tillsync_refusal
     SELECT 'customer ' || NEW.customer_id || ': store_credit_amounts', {not_journaled} WHERE changes() = 0;
     SELECT RAISE(IGNORE);
 END;
@@ -69,4 +69,4 @@ END;
 -- What a customer has to spend, as a person would write it: `12.50`. NULL: the store does not tell.
 CREATE VIEW customer_credit (customer_id, balance) AS
     SELECT customer_id, CASE WHEN is_known THEN coalesce({money of balance}, amount) END
-    FROM store_credit_scaled;
+    FROM tillsync_credit_scaled;

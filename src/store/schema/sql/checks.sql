@@ -1,10 +1,10 @@
 -- Refusals. A message must name the customer, the field and the limit, but `RAISE` takes only a literal before
 -- SQLite 3.47. So a refusal is the error of `json_extract` for a path that is no path: it quotes the whole text.
 -- The `RAISE` behind it refuses too, in fewer words, should a version not fail at that.
---     INSERT INTO refusal SELECT 'customer 42: phone', 'is …';      -- NULL for the problem: no refusal
+--     INSERT INTO tillsync_refusal SELECT 'customer 42: phone', 'is …';      -- NULL for the problem: no refusal
 
-CREATE VIEW refusal (who, problem) AS SELECT NULL, NULL WHERE 0;
-CREATE TRIGGER refusal_insert INSTEAD OF INSERT ON refusal WHEN NEW.problem IS NOT NULL
+CREATE VIEW tillsync_refusal (who, problem) AS SELECT NULL, NULL WHERE 0;
+CREATE TRIGGER tillsync_refusal_insert INSTEAD OF INSERT ON tillsync_refusal WHEN NEW.problem IS NOT NULL
 BEGIN
     SELECT coalesce(json_extract('{}', 'tillsync refused: ' || NEW.who || ': ' || NEW.problem),
                     RAISE(ABORT, 'tillsync refused: the edit'));
@@ -15,10 +15,10 @@ END;
 -- that are not UTF-8 come out different (in older versions U+FFFE and U+FFFF too, which are). In pieces of 64 bytes, for in a text
 -- `substr` counts from the start, and in a blob it does not; nor is NEW copied for it, as a column of a subquery would be. Each
 -- goes on to the end of its last character, three bytes at most.
-CREATE VIEW check_text (customer_id, field, least, most, value) AS SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
-CREATE TRIGGER check_text_insert INSTEAD OF INSERT ON check_text
+CREATE VIEW tillsync_check_text (customer_id, field, least, most, value) AS SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
+CREATE TRIGGER tillsync_check_text_insert INSTEAD OF INSERT ON tillsync_check_text
 BEGIN
-    INSERT INTO refusal
+    INSERT INTO tillsync_refusal
     SELECT coalesce('customer ' || NEW.customer_id || ': ', '') || NEW.field, CASE
         WHEN NEW.value IS NULL
             THEN (SELECT 'NULL is not allowed' FROM snapshot

@@ -1,9 +1,9 @@
 -- Money: 43.1 and 43.10 are the same. The text of each amount is looked at, never a float.
 {journaled}
-CREATE TRIGGER customer_{field} BEFORE UPDATE OF {field} ON customer
+CREATE TRIGGER tillsync_customer_{field} BEFORE UPDATE OF {field} ON customer
 WHEN NEW.{field} IS NOT OLD.{field} AND {by_app} AND NOT {same}
 BEGIN
-    INSERT INTO refusal
+    INSERT INTO tillsync_refusal
     SELECT 'customer ' || OLD.id || ': {field}', CASE
         WHEN NEW.{field} IS NULL THEN {null}
         WHEN typeof(NEW.{field}) <> 'text' OR instr(NEW.{field}, char(0)) THEN shape

@@ -26,11 +26,11 @@ CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason
                WHERE c.customer_id = j.customer_id AND c.resolution IS NULL
                  AND (c.field = '*' OR j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1))));
 
-CREATE TRIGGER decision_insert BEFORE INSERT ON decision
+CREATE TRIGGER tillsync_decision_insert BEFORE INSERT ON decision
 BEGIN
-    INSERT INTO check_text SELECT NULL, 'decision: author', 0, NULL, NEW.author WHERE NEW.author IS NOT NULL;
-    INSERT INTO check_text SELECT NULL, 'decision: value', 0, NULL, NEW.value WHERE NEW.value IS NOT NULL;
-    INSERT INTO refusal
+    INSERT INTO tillsync_check_text SELECT NULL, 'decision: author', 0, NULL, NEW.author WHERE NEW.author IS NOT NULL;
+    INSERT INTO tillsync_check_text SELECT NULL, 'decision: value', 0, NULL, NEW.value WHERE NEW.value IS NOT NULL;
+    INSERT INTO tillsync_refusal
     SELECT 'decision', CASE
         WHEN NEW.outcome IS NOT NULL OR NEW.reason IS NOT NULL OR NEW.decided_at IS NOT NULL
             THEN 'what becomes of it is the library''s to say: give seen, keep, value and author'
@@ -52,68 +52,68 @@ BEGIN
             THEN 'there is a decision of it that waits: delete that one first'
     END;
 END;
-CREATE TRIGGER decision_update BEFORE UPDATE ON decision WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_decision_update BEFORE UPDATE ON decision WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: decision: is not changed: delete one that waits, and decide anew');
 END;
-CREATE TRIGGER decision_delete BEFORE DELETE ON decision
-WHEN OLD.outcome IS NOT NULL AND (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_decision_delete BEFORE DELETE ON decision
+WHEN OLD.outcome IS NOT NULL AND (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: decision: has been carried out');
 END;
 
 -- What is the engine's alone, and would be lost: conflicts, what is on its way, what may have arrived, new passwords.
-CREATE TRIGGER conflict_insert BEFORE INSERT ON conflict WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_conflict_insert BEFORE INSERT ON conflict WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: conflict: is decided through the table decision, or by resolve and discard');
 END;
-CREATE TRIGGER conflict_update BEFORE UPDATE ON conflict WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_conflict_update BEFORE UPDATE ON conflict WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: conflict: is decided through the table decision, or by resolve and discard');
 END;
-CREATE TRIGGER conflict_delete BEFORE DELETE ON conflict WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_conflict_delete BEFORE DELETE ON conflict WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: conflict: is decided through the table decision, or by resolve and discard');
 END;
-CREATE TRIGGER batch_insert BEFORE INSERT ON batch WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_batch_insert BEFORE INSERT ON batch WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: batch: is the engine''s alone');
 END;
-CREATE TRIGGER batch_update BEFORE UPDATE ON batch WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_batch_update BEFORE UPDATE ON batch WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: batch: is the engine''s alone');
 END;
-CREATE TRIGGER batch_delete BEFORE DELETE ON batch WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_batch_delete BEFORE DELETE ON batch WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: batch: is the engine''s alone');
 END;
-CREATE TRIGGER batch_item_insert BEFORE INSERT ON batch_item WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_batch_item_insert BEFORE INSERT ON batch_item WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: batch_item: is the engine''s alone');
 END;
-CREATE TRIGGER batch_item_update BEFORE UPDATE ON batch_item WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_batch_item_update BEFORE UPDATE ON batch_item WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: batch_item: is the engine''s alone');
 END;
-CREATE TRIGGER batch_item_delete BEFORE DELETE ON batch_item WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_batch_item_delete BEFORE DELETE ON batch_item WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: batch_item: is the engine''s alone');
 END;
-CREATE TRIGGER attempt_insert BEFORE INSERT ON attempt WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_attempt_insert BEFORE INSERT ON tillsync_attempt WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
-    SELECT RAISE(ABORT, 'tillsync refused: attempt: is the engine''s alone');
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_attempt: is the engine''s alone');
 END;
-CREATE TRIGGER attempt_update BEFORE UPDATE ON attempt WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_attempt_update BEFORE UPDATE ON tillsync_attempt WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
-    SELECT RAISE(ABORT, 'tillsync refused: attempt: is the engine''s alone');
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_attempt: is the engine''s alone');
 END;
-CREATE TRIGGER attempt_delete BEFORE DELETE ON attempt WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_attempt_delete BEFORE DELETE ON tillsync_attempt WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
-    SELECT RAISE(ABORT, 'tillsync refused: attempt: is the engine''s alone');
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_attempt: is the engine''s alone');
 END;
 -- Beside the edit that the view journaled just now, and once: of no other edit, and in no other's place.
-CREATE TRIGGER pending_password_insert BEFORE INSERT ON pending_password
-WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_pending_password_insert BEFORE INSERT ON pending_password
+WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
      AND (EXISTS (SELECT 1 FROM pending_password WHERE seq = NEW.seq)
           OR NOT EXISTS (SELECT 1 FROM journal
                          WHERE seq = NEW.seq AND customer_id = NEW.customer_id
@@ -121,11 +121,11 @@ WHEN (SELECT writing FROM engine_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: pending_password: is the engine''s alone: use password_change, or discard');
 END;
-CREATE TRIGGER pending_password_update BEFORE UPDATE ON pending_password WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_pending_password_update BEFORE UPDATE ON pending_password WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: pending_password: is the engine''s alone: use password_change, or discard');
 END;
-CREATE TRIGGER pending_password_delete BEFORE DELETE ON pending_password WHEN (SELECT writing FROM engine_guard) IS NOT 1
+CREATE TRIGGER tillsync_pending_password_delete BEFORE DELETE ON pending_password WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: pending_password: is the engine''s alone: use password_change, or discard');
 END;

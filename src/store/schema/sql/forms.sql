@@ -1,10 +1,10 @@
 -- Form fields: entries by name. Written in another order, or with other escapes, it is the same. An entry that is as it was
 -- is never refused, whatever the store has in it: only those that are other than before are looked at (`fresh`).
 {journaled}
-CREATE TRIGGER customer_{field} BEFORE UPDATE OF {field} ON customer
+CREATE TRIGGER tillsync_customer_{field} BEFORE UPDATE OF {field} ON customer
 WHEN NEW.{field} IS NOT OLD.{field} AND {by_app} AND NOT {same}
 BEGIN
-    INSERT INTO refusal
+    INSERT INTO tillsync_refusal
     SELECT 'customer ' || OLD.id || ': {field}', CASE
         WHEN NEW.{field} IS NULL THEN {null}
         WHEN fresh IS NULL THEN shape
@@ -43,7 +43,7 @@ BEGIN
                                   FROM json_each(CASE WHEN json_valid(OLD.{field}) THEN OLD.{field} ELSE '[]' END) AS entry))
           END AS fresh,
           'must be a JSON array of {"name": text, "value": text, number or array of texts}' AS shape);
-    INSERT INTO check_text
+    INSERT INTO tillsync_check_text
     SELECT OLD.id, '{field}', 0, NULL, coalesce(group_concat(atom, ' '), '')
     FROM json_tree(NEW.{field})
     WHERE type = 'text';

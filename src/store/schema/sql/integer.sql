@@ -1,9 +1,9 @@
 -- A whole number.
 {journaled}
-CREATE TRIGGER customer_{field} BEFORE UPDATE OF {field} ON customer
+CREATE TRIGGER tillsync_customer_{field} BEFORE UPDATE OF {field} ON customer
 WHEN NEW.{field} IS NOT OLD.{field} AND {by_app}
 BEGIN
-    INSERT INTO refusal
+    INSERT INTO tillsync_refusal
     SELECT 'customer ' || OLD.id || ': {field}', CASE
         WHEN NEW.{field} IS NULL THEN {null}
         WHEN typeof(NEW.{field}) <> 'integer' THEN 'must be a whole number, not ' || typeof(NEW.{field})

@@ -1,13 +1,13 @@
 CREATE VIEW {view} ({columns}) AS SELECT {nulls} WHERE 0;
 -- Behind the other, which ends with IGNORE where it ran: reached only where SQLite skipped that.
-CREATE TRIGGER {view}_is_journaled INSTEAD OF INSERT ON {view}
+CREATE TRIGGER tillsync_{view}_is_journaled INSTEAD OF INSERT ON {view}
 BEGIN
-    INSERT INTO refusal
+    INSERT INTO tillsync_refusal
     VALUES ('customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts', {not_journaled});
 END;
-CREATE TRIGGER {view}_insert INSTEAD OF INSERT ON {view}
+CREATE TRIGGER tillsync_{view}_insert INSTEAD OF INSERT ON {view}
 BEGIN{who_is_text}
-    INSERT INTO refusal
+    INSERT INTO tillsync_refusal
     SELECT 'customer ' || coalesce(NEW.customer_id, 'NULL') || ': store_credit_amounts', CASE
         WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS NEW.customer_id) THEN 'no such customer in this file'{and_who}
         WHEN typeof(NEW.amount) NOT IN ('integer', 'real', 'text') OR instr(NEW.amount, char(0))
@@ -22,7 +22,7 @@ BEGIN{who_is_text}
     END
     FROM (SELECT substr(amount, 1 + (amount GLOB '[-+]*')) AS digits
           FROM (SELECT iif(typeof(NEW.amount) = 'real', printf('%.15g', NEW.amount), NEW.amount) AS amount));
-    INSERT INTO store_credit_change (customer_id, amount, balance, is_known, allowed_by)
+    INSERT INTO tillsync_credit_change (customer_id, amount, balance, is_known, allowed_by)
     SELECT credit.customer_id,
            CASE WHEN substr(NEW.amount, 1, 1) = '-' THEN -1 ELSE 1 END
            * CAST(substr(digits, 1, instr(digits || '.', '.') - 1)
@@ -32,7 +32,7 @@ BEGIN{who_is_text}
            {allowed_by}
     FROM (SELECT substr(amount, 1 + (amount GLOB '[-+]*')) AS digits
           FROM (SELECT iif(typeof(NEW.amount) = 'real', printf('%.15g', NEW.amount), NEW.amount) AS amount)),
-         store_credit_scaled AS credit
+         tillsync_credit_scaled AS credit
     WHERE credit.customer_id IS NEW.customer_id;
     SELECT RAISE(IGNORE);
 END;

@@ -9,27 +9,27 @@ CREATE VIEW customer_state (id, state, pending_fields, rejected, in_conflict, si
     SELECT customer_id,
            CASE WHEN max(coalesce(outcome = 'held', 0)) THEN 'conflict'
                 WHEN max(coalesce(outcome = 'rejected', 0)) THEN 'rejected'
-                WHEN EXISTS (SELECT 1 FROM held_up AS h WHERE h.customer_id = j.customer_id) THEN 'held_up'
+                WHEN EXISTS (SELECT 1 FROM tillsync_held_up AS h WHERE h.customer_id = j.customer_id) THEN 'held_up'
                 WHEN max(coalesce(outcome = 'in_flight', 0)) THEN 'in_flight'
                 ELSE 'pending' END,
            count(DISTINCT CASE coalesce(outcome, 'in_flight') WHEN 'in_flight' THEN field END),
            count(DISTINCT CASE outcome WHEN 'rejected' THEN field END),
            (SELECT count(*) FROM conflict AS c WHERE c.customer_id = j.customer_id AND c.resolution IS NULL),
-           min(min(at), coalesce((SELECT since FROM held_up AS h WHERE h.customer_id = j.customer_id), min(at))),
-           EXISTS (SELECT 1 FROM held_up AS h WHERE h.customer_id = j.customer_id)
+           min(min(at), coalesce((SELECT since FROM tillsync_held_up AS h WHERE h.customer_id = j.customer_id), min(at))),
+           EXISTS (SELECT 1 FROM tillsync_held_up AS h WHERE h.customer_id = j.customer_id)
     FROM journal AS j
     WHERE settled_at IS NULL
     GROUP BY customer_id
     UNION ALL
     SELECT customer_id, 'conflict', 0, 0, count(*), min(detected_at),
-           EXISTS (SELECT 1 FROM held_up AS h WHERE h.customer_id = c.customer_id)
+           EXISTS (SELECT 1 FROM tillsync_held_up AS h WHERE h.customer_id = c.customer_id)
     FROM conflict AS c
     WHERE resolution IS NULL
       AND NOT EXISTS (SELECT 1 FROM journal AS j WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL)
     GROUP BY customer_id
     UNION ALL
     SELECT customer_id, 'held_up', 0, 0, 0, since, 1
-    FROM held_up AS h
+    FROM tillsync_held_up AS h
     WHERE NOT EXISTS (SELECT 1 FROM journal AS j WHERE j.customer_id = h.customer_id AND j.settled_at IS NULL)
       AND NOT EXISTS (SELECT 1 FROM conflict AS c WHERE c.customer_id = h.customer_id AND c.resolution IS NULL);
 
