@@ -354,6 +354,53 @@ fn a_decision_that_waits_in_a_file_that_was_set_back_is_not_carried_out() {
     assert_eq!(came_of_it(&app), ["refused"]);
 }
 
+/// Ids begin anew where all are pruned.
+#[test]
+fn a_decision_of_later_is_not_taken_for_one_of_before_the_file_was_set_back() {
+    let till = in_conflict(3);
+    let app = app(&till);
+    for id in [1, 2] {
+        decides(&app, &shown(&app, id).0, "local", None).unwrap();
+    }
+    till.store()
+        .connection()
+        .execute("INSERT INTO state (key, value) VALUES ('decisions_of_before', '2')", [])
+        .unwrap();
+    assert_eq!(till.store().carry_out_decisions().unwrap(), 0);
+    assert_eq!(came_of_it(&app), ["refused"; 2]);
+    till.store().prune(chrono::Utc::now()).unwrap();
+    assert!(came_of_it(&app).is_empty());
+    decides(&app, &shown(&app, 3).0, "local", None).unwrap();
+    assert_eq!(till.store().carry_out_decisions().unwrap(), 1);
+}
+
+/// As Debian 12 has it, and whichever is here: what one SQLite names, the library finds.
+#[test]
+fn a_conflict_is_decided_from_the_program_of_sqlite_too() {
+    let mut till = in_conflict(2);
+    if till.key.is_some() {
+        return;
+    }
+    till.key = None;
+    let decide = "INSERT INTO decision (seen, keep, author)
+                  SELECT seen, 'local', 'ana' FROM to_decide WHERE customer_id = 1";
+    match std::process::Command::new("sqlite3").arg(&till.path).arg(decide).output() {
+        Ok(done) => assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr)),
+        Err(error) => return println!("not run, there is no sqlite3: {error}"),
+    }
+    let of_the_program = std::process::Command::new("sqlite3")
+        .arg(&till.path)
+        .arg("SELECT seen FROM to_decide WHERE customer_id = 2")
+        .output()
+        .unwrap();
+    let app = app(&till);
+    assert_eq!(String::from_utf8_lossy(&of_the_program.stdout).trim(), shown(&app, 2).0);
+    assert_eq!(till.store().carry_out_decisions().unwrap(), 1);
+    assert_eq!(came_of_it(&app), ["done"]);
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(1, "phone"), "\"ours\"");
+}
+
 /// A binding may write any bytes as text; nobody could read them afterwards.
 #[test]
 fn a_decision_is_text_and_so_is_the_name_of_who_allows_a_payment() {

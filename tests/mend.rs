@@ -920,6 +920,175 @@ fn without_triggers(till: &Till, sql: &str) {
     app.execute_batch(sql).unwrap();
 }
 
+/// Neither the store's other value, nor that which it had, comes into its place by an answer.
+#[test]
+fn what_the_store_would_not_take_of_it_outlives_the_answer_to_another_edit() {
+    let till = till(3);
+    till.adjust(2, "2.50");
+    let long = "x".repeat(60);
+    without_triggers(&till, &format!("UPDATE customer SET phone = '{long}' WHERE id = 2"));
+    assert_eq!(doctor(&till)["ok"], false);
+    assert_eq!(till.engine().push().unwrap().uploaded_fields, 1);
+    assert_eq!(till.local(2, "phone"), format!("\"{long}\""), "it is not lost");
+    assert_eq!(till.store().unjournaled().unwrap().len(), 1);
+    assert_eq!(till.store().status().unwrap().unsent, 1);
+    till.set(2, "phone", "555");
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+}
+
+/// Nor by a page of a pull, whether or not anything else waits.
+#[test]
+fn what_the_store_would_not_take_of_it_outlives_what_the_store_changed() {
+    let till = till(3);
+    let long = "x".repeat(60);
+    without_triggers(&till, &format!("UPDATE customer SET phone = '{long}' WHERE id IN (2, 3)"));
+    assert_eq!(doctor(&till)["ok"], false);
+    till.set(3, "notes", "waits");
+    for id in [2, 3] {
+        till.office(id, serde_json::json!({ "phone": "theirs", "company": "theirs" }));
+    }
+    till.engine().sync().unwrap();
+    for id in [2, 3] {
+        assert_eq!(till.local(id, "phone"), format!("\"{long}\""), "it is not lost");
+        assert_eq!(till.local(id, "company"), "\"theirs\"");
+        assert_eq!(till.remote_value(id, "phone"), "\"theirs\"");
+    }
+    assert_eq!(till.store().unjournaled().unwrap().len(), 2);
+}
+
+/// Switches triggers off for a connection, which leaves no sign.
+fn unseen(till: &Till, sql: &str) {
+    use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;
+    let app = Connection::open(&till.path).unwrap();
+    app.set_db_config(SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+    app.execute_batch(sql).unwrap();
+}
+
+/// What nobody journaled meets what the store has changed: both sides are shown.
+#[test]
+fn an_edit_past_the_triggers_of_what_the_store_changed_too_is_a_conflict() {
+    let till = till(4);
+    unseen(&till, "UPDATE customer SET phone = 'ours' WHERE id IN (1, 2)");
+    till.set(2, "notes", "waits");
+    for id in [1, 2, 3] {
+        till.office(id, serde_json::json!({ "phone": "theirs" }));
+    }
+    till.engine().sync().unwrap();
+    for id in [1, 2] {
+        assert_eq!(till.outcomes(id, "phone"), ["held"]);
+        assert_eq!(till.local(id, "phone"), "\"ours\"");
+    }
+    let shown = till.store().conflicts().unwrap();
+    let sides: Vec<_> = shown.iter().map(|one| (one.local.as_str(), one.remote.as_str())).collect();
+    assert_eq!(sides, [("\"ours\"", "\"theirs\""); 2]);
+    assert_eq!(till.local(3, "phone"), "\"theirs\"");
+}
+
+/// A customer who is gone from the store takes nothing along of which nobody was told.
+#[test]
+fn an_edit_past_the_triggers_of_a_customer_who_is_gone_from_the_store_is_a_conflict() {
+    let till = till(4);
+    unseen(&till, "UPDATE customer SET phone = 'ours' WHERE id = 1");
+    for id in [1, 2] {
+        assert!(till.sandbox.delete(id));
+    }
+    till.engine().pull(tillsync::Extent::Full).unwrap();
+    assert!(till.store().get(2).unwrap().is_none());
+    let shown = till.store().conflicts().unwrap();
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert!(shown[0].local.contains("ours"), "{shown:?}");
+}
+
+/// Without a trigger there, or with none of them fired; a payment and a balance, an attribute that is on its way, and another one.
+#[test]
+fn what_is_edited_past_the_triggers_while_an_update_is_on_its_way_is_taken_away_by_no_answer() {
+    for is_dropped in [true, false] {
+        let till = till(5);
+        till.set(2, "phone", "on its way");
+        till.set(4, "phone", "on its way");
+        till.adjust(3, "1");
+        let before = credit(&till.remote_value(3, "store_credit_amounts"));
+        till.sandbox.set_latency_ms(1_000);
+        let other = till.clone();
+        let pushing = std::thread::spawn(move || other.engine().push().unwrap());
+        let app = Connection::open(&till.path).unwrap();
+        let on_its_way =
+            || app.query_row("SELECT count(*) FROM batch_item", [], |row| row.get::<_, i64>(0)).unwrap();
+        while on_its_way() < 3 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let edits = format!(
+            r#"UPDATE customer SET company = 'unseen' WHERE id = 2;
+               UPDATE customer SET phone = 'unseen' WHERE id = 4;
+               UPDATE customer SET store_credit_amounts = '[{{"amount":{}}}]' WHERE id = 3"#,
+            before + 501.0
+        );
+        if is_dropped {
+            let ours = "SELECT group_concat('DROP TRIGGER ' || name, '; ') FROM sqlite_schema
+                        WHERE type = 'trigger' AND tbl_name = 'customer'";
+            let ours: String = app.query_row(ours, [], |row| row.get(0)).unwrap();
+            app.execute_batch(&ours).unwrap();
+            app.execute_batch(&edits).unwrap();
+        } else {
+            unseen(&till, &edits);
+        }
+        assert_eq!(pushing.join().unwrap().uploaded_fields, 3);
+        till.sandbox.set_latency_ms(0);
+        assert_eq!(till.local(2, "company"), "\"unseen\"");
+        assert_eq!(till.store().status().unwrap().unsent, 3, "{:?}", till.store().journal(None).unwrap());
+        let report = till.engine().sync().unwrap();
+        assert_eq!((report.uploaded_fields, report.conflicts), (3, 0), "{report:?}");
+        assert_eq!(till.remote_value(2, "company"), "\"unseen\"");
+        assert_eq!(till.remote_value(2, "phone"), "\"on its way\"");
+        assert_eq!(till.remote_value(4, "phone"), "\"unseen\"");
+        assert_eq!(credit(&till.remote_value(3, "store_credit_amounts")), before + 501.0);
+    }
+}
+
+/// Its value stands in no edit, and yet it is none.
+#[test]
+fn what_was_brought_together_and_waits_is_no_edit_past_the_triggers() {
+    let till = till(3);
+    till.set(1, "notes", "first");
+    till.set(2, "channel_ids", "[1]");
+    till.engine().sync().unwrap();
+    till.set(1, "notes", "first\nours");
+    till.set(2, "form_fields", r#"[{"name":"Color","value":"red"}]"#);
+    till.office(1, serde_json::json!({ "notes": "theirs\nfirst" }));
+    till.engine().pull(tillsync::Extent::Changes).unwrap();
+    assert_eq!(till.local(1, "notes"), r#""theirs\nfirst\nours""#);
+    let rows = |id| till.store().journal(Some(tillsync::CustomerId(id))).unwrap().len();
+    let before = rows(1);
+    without_triggers(&till, "UPDATE customer SET company = 'unseen' WHERE id = 3");
+    assert_eq!(till.store().mended(), Some(1), "and that is of another one");
+    assert_eq!(rows(1), before);
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 3);
+    assert_eq!(till.remote_value(1, "notes"), r#""theirs\nfirst\nours""#);
+    till.set(1, "notes", "A");
+    without_triggers(&till, "UPDATE customer SET notes = 'B' WHERE id = 1");
+    assert_eq!(till.store().mended(), Some(1));
+}
+
+/// What became of its edit was written, and nothing else could be.
+#[test]
+fn a_customer_who_is_held_up_has_no_edits_past_the_triggers() {
+    let till = till(3);
+    till.adjust(1, "5");
+    till.set(1, "phone", "ours");
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(
+        "CREATE TRIGGER mine BEFORE UPDATE ON snapshot BEGIN SELECT RAISE(ABORT, 'not today'); END",
+    )
+    .unwrap();
+    till.engine().push().unwrap();
+    assert_eq!(till.store().held_up().unwrap().len(), 1);
+    assert_eq!(till.outcomes(1, "phone"), ["uploaded"]);
+    assert_eq!(till.store().find_unjournaled().unwrap(), 0);
+    app.execute_batch("DROP TRIGGER mine").unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!((till.outcomes(1, "phone").len(), till.outcomes(1, "store_credit_amounts").len()), (1, 1));
+}
+
 #[test]
 fn a_change_without_triggers_to_what_waits_already_is_an_edit_of_its_own() {
     let till = till(3);
@@ -1128,6 +1297,26 @@ fn a_status_sees_what_was_edited_since_triggers_were_taken_out() {
     let till = till(3);
     let store = till.store();
     let app = Connection::open(&till.path).unwrap();
+    rebuild(&app);
+    app.execute_batch("UPDATE customer SET phone = '555-0142' WHERE id = 2").unwrap();
+    assert_eq!(store.status().unwrap().pending_fields, 1);
+}
+
+/// Of a table or an index of an app's own it takes note once, and opens no file for it; of what is taken out later it does.
+#[test]
+fn a_status_looks_once_after_a_change_of_the_schema() {
+    let till = till(3);
+    let store = till.store();
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch("CREATE TABLE my_sale (id INTEGER PRIMARY KEY)").unwrap();
+    store.status().unwrap();
+    let began = std::time::Instant::now();
+    (0..200).for_each(|_| _ = store.status().unwrap());
+    let took = began.elapsed() / 200;
+    let began = std::time::Instant::now();
+    (0..10).for_each(|_| _ = store.reopen().unwrap());
+    let opening = began.elapsed() / 10;
+    assert!(took * 3 < opening, "{took:?} for a status, {opening:?} for an opening");
     rebuild(&app);
     app.execute_batch("UPDATE customer SET phone = '555-0142' WHERE id = 2").unwrap();
     assert_eq!(store.status().unwrap().pending_fields, 1);

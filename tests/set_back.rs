@@ -203,6 +203,23 @@ fn a_payment_that_a_trigger_does_not_let_be_held_waits_alone() {
     }
 }
 
+/// Which noted up to where payments are to be held, and was stopped before they were.
+#[test]
+fn what_an_earlier_build_noted_is_held_too() {
+    let till = with_a_payment();
+    let noted = "INSERT INTO state (key, value) SELECT 'payments_to_hold', max(seq) FROM journal";
+    till.store().connection().execute(noted, []).unwrap();
+    till.adjust(2, "1");
+    let before = [1, 2].map(|id| till.remote_value(id, "store_credit_amounts"));
+    assert_eq!(till.engine().sync().unwrap().rejected, 1);
+    assert!(till.store().rejected().unwrap()[0].reason.contains("set back"));
+    let now = [1, 2].map(|id| till.remote_value(id, "store_credit_amounts"));
+    assert_eq!(now[0], before[0]);
+    assert_ne!(now[1], before[1], "what was paid later goes its way");
+    let left = "SELECT count(*) FROM state WHERE key LIKE 'payment%to_hold%'";
+    assert_eq!(till.store().connection().query_row(left, [], |row| row.get::<_, i64>(0)), Ok(0));
+}
+
 #[test]
 fn where_nothing_was_sent_since_nothing_waits() {
     let till = with_a_payment();

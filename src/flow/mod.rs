@@ -72,6 +72,7 @@ pub use retry::{Misses, RetryOptions, crowd_wait_ms};
 pub use secrets::masked;
 pub use server_clock::ServerClock;
 pub use ticket::{Ticket, Tickets};
+pub use tidied::is_tidied;
 use upload::NOT_SHOWN;
 pub use upload::{
     Committed, EmailEdit, EmailOrder, ReadFailure, Step, ToSend, Upload, UploadOptions, Write, order_emails,

@@ -8,8 +8,9 @@ use rusqlite::{OptionalExtension, Transaction, named_params};
 use super::apply::{apply, apply_news, is_written, refuse_ignored, settle};
 use super::held_up::Apart;
 use super::life::{self, Life};
+use super::mend::Told;
 use super::pull::note_older;
-use super::{Failed, Store, attempt, dirty, held_up, state};
+use super::{Failed, Store, attempt, dirty, held_up, mend, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
@@ -160,26 +161,30 @@ impl Store {
 
     /// The one customer of a batch was refused: what the refusal means waits for a person, the rest is pending again.
     pub(crate) fn reject(&mut self, rejection: &Rejection, now: DateTime<Utc>) -> Result<Vec<Notice>> {
+        self.look_at_triggers();
         self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
                 let Some(InFlight { dirty, sent }) = on_its_way(transaction, rejection.customer_id)? else {
                     return Ok(Vec::new());
                 };
+                let told = mend::tell(transaction, apart, dirty, Some(&sent))?;
+                let dirty = &told.dirty;
                 let flying = dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::InFlight));
                 let plan = CustomerPlan {
                     settle: flying.map(|op| Settlement::new(op.seq, None)).collect(),
                     ..CustomerPlan::nothing(dirty.id)
                 };
                 let mut recovered = Recovered { plan, is_pending: true };
-                recovered.reject(&dirty, rejection)?;
+                recovered.reject(dirty, rejection)?;
+                told.leave(&mut recovered.plan);
                 let record = || {
                     keep_as_sent(transaction, dirty.id, &recovered.plan)?;
-                    attempt::keep(transaction, &dirty, &sent, &recovered.plan, None)
+                    attempt::keep(transaction, dirty, &sent, &recovered.plan, None)
                 };
                 let notices = write_answer(
                     transaction,
                     apart,
-                    &dirty,
+                    dirty,
                     &recovered.plan,
                     &Policies::default(),
                     now,
@@ -200,6 +205,7 @@ impl Store {
         policies: &Policies,
         now: DateTime<Utc>,
     ) -> Result<(usize, Uploaded)> {
+        self.look_at_triggers();
         let most = answers.iter().map(Vec::len).sum();
         let count = if self.at_once(most)? < most { 1 } else { answers.len() };
         let uploaded = self.holding_up(|store, apart| {
@@ -207,6 +213,8 @@ impl Store {
                 let mut uploaded = Uploaded::default();
                 for (id, record) in answers[..count].iter().flatten() {
                     let Some(InFlight { dirty, sent }) = on_its_way(transaction, *id)? else { continue };
+                    let found = mend::tell(transaction, apart, dirty, Some(&sent))?;
+                    let dirty = &found.dirty;
                     if is_undated(&sent, &record.attributes()?, policies.clock_offset) {
                         state::note_credit_undated(transaction)?;
                     }
@@ -218,14 +226,15 @@ impl Store {
                         None => None,
                     };
                     let (record, body) = (news.as_ref().unwrap_or(record), record.body());
-                    let plan = reconcile(&dirty, &sent, record, policies)?;
+                    let mut plan = reconcile(dirty, &sent, record, policies)?;
+                    found.leave(&mut plan);
                     let record_of = || {
-                        attempt::keep(transaction, &dirty, &sent, &plan, None)?;
-                        attempt::keep_unshown(transaction, &dirty, &sent, &plan, &answer, now)
+                        attempt::keep(transaction, dirty, &sent, &plan, None)?;
+                        attempt::keep_unshown(transaction, dirty, &sent, &plan, &answer, now)
                     };
-                    let written = write_answer(transaction, apart, &dirty, &plan, policies, now, record_of)?;
+                    let written = write_answer(transaction, apart, dirty, &plan, policies, now, record_of)?;
                     let Some(notices) = written else { continue };
-                    uploaded.count(&dirty, &plan, notices);
+                    uploaded.count(dirty, &plan, notices);
                     let known = dirty.base.as_ref().map(Record::attributes).transpose()?;
                     let told = record.attributes()?;
                     if news.is_some() || known.is_some_and(|known| is_outdated(&known, &told, None)) {
@@ -253,40 +262,44 @@ impl Store {
         now: DateTime<Utc>,
         refuse: impl FnOnce(&[CustomerId]) -> Vec<Rejection>,
     ) -> Result<Uploaded> {
+        self.look_at_triggers();
         let (mut refuse, mut rejections) = (Some(refuse), Vec::new());
         self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
                 let mut uploaded = Uploaded::default();
-                let mut all: Vec<(InFlight, Recovered)> = Vec::new();
+                let mut all: Vec<(Told, Sent, Recovered)> = Vec::new();
                 let is_credit_undated = state::is_credit_undated(transaction)?;
                 for id in ids {
-                    let Some(mut item) = on_its_way(transaction, *id)? else {
+                    let Some(InFlight { dirty, mut sent }) = on_its_way(transaction, *id)? else {
                         remove_item(transaction, *id)?;
                         continue;
                     };
-                    item.sent.denied = denied.get(id).cloned().unwrap_or_default();
-                    item.sent.is_credit_undated = is_credit_undated;
-                    let recovered = recover(&item.dirty, &item.sent, records.get(id), policies)?;
-                    all.push((item, recovered));
+                    sent.denied = denied.get(id).cloned().unwrap_or_default();
+                    sent.is_credit_undated = is_credit_undated;
+                    let told = mend::tell(transaction, apart, dirty, Some(&sent))?;
+                    let recovered = recover(&told.dirty, &sent, records.get(id), policies)?;
+                    all.push((told, sent, recovered));
                 }
                 let pending: Vec<CustomerId> =
-                    all.iter().filter(|(_, r)| r.is_pending).map(|(item, _)| item.dirty.id).collect();
+                    all.iter().filter(|(.., r)| r.is_pending).map(|(told, ..)| told.dirty.id).collect();
                 // Asked once: whoever answers moves on.
                 if let Some(refuse) = refuse.take() {
                     rejections = refuse(&pending);
                 }
-                for (InFlight { dirty, sent }, mut recovered) in all {
+                for (found, sent, mut recovered) in all {
+                    let dirty = &found.dirty;
                     for rejection in rejections.iter().filter(|rejection| rejection.customer_id == dirty.id) {
-                        recovered.reject(&dirty, rejection)?;
+                        recovered.reject(dirty, rejection)?;
                     }
+                    found.leave(&mut recovered.plan);
                     let told = records.get(&dirty.id).map(Record::attributes).transpose()?;
                     let record = || {
                         keep_as_sent(transaction, dirty.id, &recovered.plan)?;
-                        attempt::keep(transaction, &dirty, &sent, &recovered.plan, told.as_ref())
+                        attempt::keep(transaction, dirty, &sent, &recovered.plan, told.as_ref())
                     };
                     let written =
-                        write_answer(transaction, apart, &dirty, &recovered.plan, policies, now, record)?;
-                    written.into_iter().for_each(|notices| uploaded.count(&dirty, &recovered.plan, notices));
+                        write_answer(transaction, apart, dirty, &recovered.plan, policies, now, record)?;
+                    written.into_iter().for_each(|notices| uploaded.count(dirty, &recovered.plan, notices));
                 }
                 remove_batches(transaction)?;
                 Ok(uploaded)

@@ -70,7 +70,23 @@ impl Store {
             let json = stuck.map(|stuck| serde_json::to_string(&stuck).unwrap_or_default());
             self.set_state(STUCK, json.as_deref())?;
         }
+        self.forget_those_of_before()?;
         Ok(done)
+    }
+
+    /// Once none of them waits any more: ids begin anew where all decisions are pruned, and a new one is not of before.
+    fn forget_those_of_before(&mut self) -> Result<()> {
+        if self.state(OF_BEFORE)?.is_none() {
+            return Ok(());
+        }
+        self.engine_write(|transaction| {
+            let waits = "SELECT 1 FROM decision INDEXED BY tillsync_decision_waiting
+                         WHERE outcome IS NULL AND id <= (SELECT CAST(value AS INTEGER) FROM state WHERE key = ?1)";
+            match transaction.prepare_cached(waits)?.exists([OF_BEFORE])? {
+                true => Ok(()),
+                false => Ok(state::write(transaction, OF_BEFORE, None)?),
+            }
+        })
     }
 
     /// What keeps the library from saying what became of a decision: something of the app's on the table `decision`. That decision waits,

@@ -39,6 +39,8 @@ const HOME: &str = "home";
 const SO_FAR: &str = "life";
 /// Before the number of a payment that is to be held, of a file that was set back: a key of `state` each, until it is.
 const TO_HOLD: &str = "payment_to_hold.";
+/// The key under which an earlier build noted them all: up to which row of the journal.
+const ALL_TO_HOLD: &str = "payments_to_hold";
 /// No key of those comes after this one.
 const BEHIND_TO_HOLD: &str = "payment_to_hold/";
 /// Behind the name of the file.
@@ -136,6 +138,9 @@ impl Store {
     /// Each payment and each password that was waiting then is refused for itself, as the store refuses one; what something of the app's
     /// refused last time too. A customer of whom that is not let be is not sent until it is.
     fn hold_what_is_due(&mut self, now: DateTime<Utc>) -> Result<Vec<Notice>> {
+        if self.state(ALL_TO_HOLD)?.is_some() {
+            self.engine_write(|transaction| Ok(note_each_to_hold(transaction)?))?;
+        }
         let ids = self.read_at_once(|connection| Ok(to_hold(connection)?))?;
         let held = self.in_small_parts(&ids, |transaction, apart, id, notices: &mut Vec<Notice>| {
             let hold = || hold_edits_of(transaction, id, now);
@@ -170,6 +175,18 @@ fn note_to_hold(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         (TO_HOLD, FieldId::NEW_PASSWORD.name()),
     )?;
     Ok(())
+}
+
+/// What an earlier build noted, each for itself.
+fn note_each_to_hold(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO state (key, value)
+         SELECT ?1 || seq, 'yes' FROM journal
+         WHERE settled_at IS NULL AND outcome IS NULL AND op = 'adjust'
+           AND seq <= (SELECT CAST(value AS INTEGER) FROM state WHERE key = ?2)",
+        (TO_HOLD, ALL_TO_HOLD),
+    )?;
+    state::write(transaction, ALL_TO_HOLD, None)
 }
 
 /// Edits that are to be held, and their customers.

@@ -7,7 +7,9 @@
 //! This walks through all customers, and so is done then only; a note in the file keeps it due until it is done.
 //!
 //! An app may also have switched off triggers for its own connection, which leaves no sign. So `doctor` compares at any time,
-//! without the right to write, and journals what it finds.
+//! without the right to write, and journals what it finds. And before what the store says of a customer is written over the working
+//! copy, that is held against what it must be: what is found becomes an edit, which is then merged as any other; what
+//! cannot be one is not written over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -16,10 +18,11 @@ use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
+use super::held_up::{self, Apart};
 use super::{Failed, Store, aside, dirty, edit, pull, row, schema, search, state};
-use crate::customer::{CustomerId, FieldId, Record, Row, Value};
+use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Value, add_credit};
 use crate::error::{Failure, Result};
-use crate::flow::{Change, Dirty, balance_by_journal};
+use crate::flow::{Change, CustomerPlan, Dirty, Sent, balance_by_journal, is_tidied};
 
 /// The key of `state` under which it is noted that this is to be done.
 pub(super) const DUE: &str = "edits_to_be_found";
@@ -101,7 +104,13 @@ impl Store {
             self.engine_read(|transaction| other_than_journaled(transaction, after))?
         {
             let parts = self.in_small_parts(&other, |transaction, _, id, edits: &mut usize| {
-                *edits += mend_one(transaction, id, &lost, is_certain, &mut refused)?;
+                *edits += mend_one(
+                    transaction,
+                    id,
+                    &lost,
+                    |_, dirty, field| Ok(is_certain(dirty, field)),
+                    &mut refused,
+                )?;
                 Ok(())
             })?;
             (found, after) = (found + parts.into_iter().sum::<usize>(), last);
@@ -251,7 +260,7 @@ fn mend_some(
     let ids: Vec<i64> = ids.collect::<rusqlite::Result<_>>()?;
     let mut found = 0;
     for id in &ids {
-        found += mend_one(connection, CustomerId(*id), lost, |_, _| true, refused)?;
+        found += mend_one(connection, CustomerId(*id), lost, is_edit, refused)?;
     }
     Ok(ids.last().map(|last| (found, *last)))
 }
@@ -261,14 +270,19 @@ fn mend_one(
     connection: &Connection,
     id: CustomerId,
     lost: &BTreeSet<FieldId>,
-    is_judged: impl Fn(&Dirty, FieldId) -> bool,
+    is_judged: impl Fn(&Connection, &Dirty, FieldId) -> rusqlite::Result<bool>,
     refused: &mut Vec<Unjournaled>,
 ) -> Result<usize, Failed> {
     let Some(dirty) = dirty::load(connection, id)? else { return Ok(0) };
+    // Of one that is held up the snapshot may be older than the working copy.
+    if held_up::has(connection, id)? {
+        return Ok(0);
+    }
     let mut found = 0;
-    for (field, expected) in
-        untold(connection, &dirty)?.into_iter().filter(|(field, _)| is_judged(&dirty, *field))
-    {
+    for (field, expected) in untold(connection, &dirty)? {
+        if !is_judged(connection, &dirty, field)? {
+            continue;
+        }
         if lost.contains(&field) {
             search::note_rows(connection, [id])?;
             row::overwrite(connection, id, &[(field, row::cell(&expected))])?;
@@ -276,10 +290,7 @@ fn mend_one(
         }
         match journal(connection, &dirty, field, &expected)? {
             None => found += 1,
-            Some(problem) => {
-                refused.retain(|one| (one.customer_id, one.field.as_str()) != (id, field.name()));
-                refused.push(Unjournaled { customer_id: id, field: field.name().to_owned(), problem });
-            }
+            Some(problem) => note_refused(refused, id, field, &problem),
         }
     }
     Ok(found)
@@ -289,6 +300,154 @@ fn mend_one(
 /// then its working copy is what neither the snapshot nor the journal has.
 fn is_certain(dirty: &Dirty, field: FieldId) -> bool {
     dirty.ops_of(field).next().is_none()
+}
+
+/// The same where triggers were missing, so that what waits was probably edited past them too: unless it is what it was brought together
+/// to, or decided for, since its newest edit.
+fn is_edit(connection: &Connection, dirty: &Dirty, field: FieldId) -> rusqlite::Result<bool> {
+    let Some(newest) = dirty.ops_of(field).rfind(|op| op.adjustment().is_none()).map(|op| op.seq) else {
+        return Ok(true);
+    };
+    let decided: Option<(String, i64)> = connection
+        .prepare_cached(
+            "SELECT result, seq
+             FROM conflict INDEXED BY tillsync_conflict_decided
+             WHERE customer_id = ?1 AND resolution IS NOT NULL AND result IS NOT NULL AND seq >= ?3
+               AND (field = ?2 OR field LIKE ?2 || '.%')
+             ORDER BY id DESC
+             LIMIT 1",
+        )?
+        .query_row(params![dirty.id.0, field.name(), newest.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((result, seq)) = decided else { return Ok(true) };
+    if field == FieldId::FORM_FIELDS {
+        return Ok(false);
+    }
+    let later = dirty.ops_of(field).filter(|op| op.seq.0 > seq).filter_map(|op| op.adjustment());
+    let value = later
+        .into_iter()
+        .try_fold(Value::from_json(field.kind(), &result), |value, amount| add_credit(&value, amount));
+    Ok(value.is_some_and(|value| !is_tidied(field, &value, dirty.row.get(field))))
+}
+
+/// A customer of whom the store says something, before that is written over the working copy.
+pub(super) struct Told {
+    /// With what was found to be edited.
+    pub(super) dirty: Dirty,
+    /// Attributes that hold what is no edit that could be journaled: nothing is written over them.
+    kept: Vec<FieldId>,
+}
+
+impl Told {
+    /// What is written of a plan.
+    pub(super) fn leave(&self, plan: &mut CustomerPlan) {
+        plan.columns.retain(|(field, _)| !self.kept.contains(field));
+    }
+}
+
+/// Journals what a customer has in attributes of which nothing waits, or which are wholly on their way as `sent`, and that is neither what
+/// the snapshot has nor what was sent: it was edited past our triggers. It costs nothing where there is no such thing.
+pub(super) fn tell(
+    connection: &Connection,
+    apart: &Apart,
+    dirty: Dirty,
+    sent: Option<&Sent>,
+) -> Result<Told, Failed> {
+    let found = beneath(&dirty, sent)?;
+    // Of one that is held up the snapshot may be older than the working copy.
+    if found.is_empty() || held_up::has(connection, dirty.id)? {
+        return Ok(Told { dirty, kept: Vec::new() });
+    }
+    let (id, mut refused) = (dirty.id, noted(connection)?);
+    let before = refused.clone();
+    let journaled = apart.outcomes(connection, id, Utc::now(), || {
+        let mut kept = Vec::new();
+        for (field, expected) in &found {
+            let newest = newest_edit(connection, id, *field)?;
+            let problem = journal(connection, &dirty, *field, expected)?;
+            if let Some(problem) = &problem {
+                note_refused(&mut refused, id, *field, problem);
+            }
+            if problem.is_some() || newest_edit(connection, id, *field)? == newest {
+                kept.push(*field);
+            }
+        }
+        if refused != before {
+            write_refused(connection, &refused)?;
+        }
+        Ok(kept)
+    })?;
+    let kept = journaled.unwrap_or_else(|| found.into_iter().map(|(field, _)| field).collect());
+    let dirty = dirty::load(connection, id)?.unwrap_or(dirty);
+    Ok(Told { dirty, kept })
+}
+
+/// What the store changes of a customer of whom nothing waits, where that was edited past our triggers.
+pub(super) fn tell_of_untouched(
+    connection: &Connection,
+    apart: &Apart,
+    id: CustomerId,
+    known: &Attributes<'_>,
+    mut changed: impl Iterator<Item = FieldId>,
+) -> Result<Option<Told>, Failed> {
+    let Some(row) = dirty::load_row(connection, id)? else { return Ok(None) };
+    let theirs = Row::of(id, known);
+    if !changed.any(|field| known.tells(field) && row.get(field) != theirs.get(field)) {
+        return Ok(None);
+    }
+    let Some(dirty) = dirty::load(connection, id)? else { return Ok(None) };
+    tell(connection, apart, dirty, None).map(Some)
+}
+
+fn beneath(dirty: &Dirty, sent: Option<&Sent>) -> Result<Vec<(FieldId, Value)>, Failed> {
+    let Some(base) = &dirty.base else { return Ok(Vec::new()) };
+    let attributes = base.attributes()?;
+    let theirs = Row::of(dirty.id, &attributes);
+    let mut found = Vec::new();
+    for field in FieldId::columns() {
+        let local = dirty.row.get(field);
+        if is_certain(dirty, field) {
+            let is_known = attributes.tells(field) && dirty.open_of_field(field).is_none();
+            if is_known && local != theirs.get(field) {
+                found.push((field, theirs.get(field).clone()));
+            }
+        } else if let Some(sent) = sent.and_then(|sent| sent.of_all(dirty, field))
+            && !is_tidied(field, sent, local)
+        {
+            found.push((field, sent.clone()));
+        }
+    }
+    Ok(found)
+}
+
+fn newest_edit(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT max(seq) FROM journal WHERE customer_id = ?1 AND settled_at IS NULL AND field = ?2",
+        )?
+        .query_row(params![id.0, field.name()], |row| row.get(0))
+}
+
+/// What the triggers refused, as it is noted.
+fn noted(connection: &Connection) -> rusqlite::Result<Vec<Unjournaled>> {
+    let json: Option<String> = connection
+        .prepare_cached("SELECT value FROM state WHERE key = ?1")?
+        .query_row([REFUSED], |row| row.get(0))
+        .optional()?;
+    Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+}
+
+fn write_refused(connection: &Connection, refused: &[Unjournaled]) -> rusqlite::Result<()> {
+    let json = (!refused.is_empty()).then(|| serde_json::to_string(refused).unwrap_or_default());
+    state::write(connection, REFUSED, json.as_deref())
+}
+
+fn note_refused(refused: &mut Vec<Unjournaled>, id: CustomerId, field: FieldId, problem: &str) {
+    let one = Unjournaled { customer_id: id, field: field.name().to_owned(), problem: problem.to_owned() };
+    match refused.iter_mut().find(|it| (it.customer_id, it.field.as_str()) == (id, field.name())) {
+        Some(known) => *known = one,
+        None => refused.push(one),
+    }
 }
 
 /// Those of the next customers that are other than the journal makes of their snapshots, and the last that was looked at; none:

@@ -82,6 +82,7 @@ mod support;
 mod syncs;
 mod unlock;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -141,6 +142,8 @@ pub struct Store {
     open_pages: Option<pages::OpenPages>,
     /// The schema as it was when our triggers were last looked for.
     schema_seen: Option<i64>,
+    /// The same as of the last question that changes nothing: it was whole then.
+    found_whole: Cell<Option<i64>>,
     mended: Option<usize>,
     /// Whether the app has triggers or unique indexes on our tables, as of which schema.
     foreign: Option<(i64, bool)>,

@@ -67,6 +67,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         log,
         open_pages,
         schema_seen,
+        found_whole: Cell::new(None),
         mended,
         foreign,
         torn,
@@ -326,9 +327,35 @@ impl Store {
         Ok(self.schema_seen != Some(self.schema_changes()?))
     }
 
+    /// Whether anything of ours was taken out, or is of another build, since then. It is looked for once after each change of the schema, and nothing
+    /// is written.
+    pub(super) fn is_to_be_mended(&self) -> Result<bool> {
+        let now = self.schema_changes()?;
+        if self.schema_seen == Some(now) || self.found_whole.get() == Some(now) {
+            return Ok(false);
+        }
+        let is_whole = self
+            .schema_version()
+            .and_then(|found| Ok(found == schema::newest() && schema::is_current(&self.connection)?));
+        let is_whole = is_whole.map_err(|e| self.error(e))?
+            && self.state(mend::DUE)?.is_none()
+            && self.refuse_displaced().is_ok();
+        self.found_whole.set(is_whole.then_some(now));
+        Ok(!is_whole)
+    }
+
     /// Looks whether our triggers are still there, where anybody has changed the schema since.
     fn look_at_schema(&mut self) -> Result<()> {
         if self.is_schema_new()? { self.upgrade(false) } else { Ok(()) }
+    }
+
+    /// The same in the middle of a sync, before what came from the store is written over what an app may have edited since without them. Where it
+    /// fails, what is written of each customer is looked at all the same, and the next sync says why.
+    pub(super) fn look_at_triggers(&mut self) {
+        let looked = self.commit_pages().and_then(|()| self.look_at_schema());
+        if let Err(error) = looked {
+            tracing::warn!(%error, "whether the triggers of the file are there could not be looked after");
+        }
     }
 
     /// Refuses to go on when another program has upgraded the file meanwhile. It costs next to nothing while nobody has changed

@@ -15,7 +15,7 @@ use super::apply::{MOST_ROUNDS, apply, apply_news, insert_snapshot, refuse_ignor
 use super::beneath::{Beneath, News as Written};
 use super::held_up::Apart;
 use super::row::{self, RawCell};
-use super::{Failed, FullPull, Store, aside, attempt, dirty, held_up, lately, search, state};
+use super::{Failed, FullPull, Store, aside, attempt, dirty, held_up, lately, mend, search, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
@@ -74,6 +74,9 @@ impl Store {
         kind: &PageKind,
         judging: Judging<'_>,
     ) -> Result<Taken> {
+        if !page.is_empty() && self.is_schema_new()? {
+            self.look_at_triggers();
+        }
         let (mut taken, mut rest) = (Taken::default(), page);
         while !rest.is_empty() {
             let most = if self.has_open_pages() { rest.len() } else { self.at_once(rest.len())? };
@@ -138,7 +141,8 @@ impl Store {
                 let is_edited = edited.contains(&attributes.id())
                     || apart.is_needed && is_edited(transaction, attributes.id())?;
                 let mut notices = Vec::new();
-                let take = || take(transaction, attributes, body, is_edited, judging, &older, &mut notices);
+                let take =
+                    || take(transaction, apart, attributes, body, is_edited, judging, &older, &mut notices);
                 let Some(news) = apart.all(transaction, attributes.id(), judging.now, take)? else {
                     continue;
                 };
@@ -340,6 +344,7 @@ impl Store {
                 // One that something of the app's never let in.
                 return Ok(held_up::release(transaction, id)?);
             };
+            let dirty = mend::tell(transaction, apart, dirty, None)?.dirty;
             let gone = || apply(transaction, &dirty, &gone(&dirty), now);
             if let Some(notices) = apart.all(transaction, id, now, gone)? {
                 taken.notices.extend(notices);
@@ -458,8 +463,10 @@ enum News {
 }
 
 /// Takes in one customer.
+#[allow(clippy::too_many_arguments, reason = "one place calls it")]
 fn take(
     transaction: &Connection,
+    apart: &Apart,
     attributes: &Attributes<'_>,
     body: &str,
     is_edited: bool,
@@ -525,8 +532,8 @@ fn take(
                     older.borrow_mut().is_truth(id, body, now);
                     return Ok(News::Nothing);
                 }
-                let plan = merge(&dirty, &record, None, policies)?;
-                notices.extend(apply_news(transaction, &dirty, &plan, policies, now)?);
+                let told = mend::tell(transaction, apart, dirty, None)?;
+                take_edited(transaction, &told, &record, judging, notices)?;
             }
         }
         None => {
@@ -534,6 +541,12 @@ fn take(
             return Ok(News::Customer);
         }
         Some(known) => {
+            if let Some(told) =
+                mend::tell_of_untouched(transaction, apart, id, known, news(attributes, known))?
+            {
+                take_edited(transaction, &told, &record, judging, notices)?;
+                return Ok(News::Change);
+            }
             let lately = lately.changed(known, attributes, now).text();
             if let Some(written) = follow(transaction, attributes, body, known, lately)? {
                 let written = Written { id, before: old.as_ref(), known: &[], written: &written };
@@ -544,6 +557,24 @@ fn take(
     // What this till uploaded comes back in the server's own spelling: that is no news.
     let says_the_same = old.as_ref().map_or(Ok(false), |old| old.says_the_same(&record))?;
     Ok(if says_the_same { News::Nothing } else { News::Change })
+}
+
+fn take_edited(
+    transaction: &Connection,
+    told: &mend::Told,
+    record: &Record,
+    Judging { policies, now, .. }: Judging<'_>,
+    notices: &mut Vec<Notice>,
+) -> Result<(), Failed> {
+    let mut plan = merge(&told.dirty, record, None, policies)?;
+    told.leave(&mut plan);
+    notices.extend(apply_news(transaction, &told.dirty, &plan, policies, now)?);
+    Ok(())
+}
+
+/// Columns that the store changed. What it does not tell is no news.
+fn news(attributes: &Attributes<'_>, old: &Attributes<'_>) -> impl Iterator<Item = FieldId> {
+    FieldId::columns().filter(|field| attributes.text(*field) != old.text(*field) && attributes.tells(*field))
 }
 
 /// What a reading leaves in doubt until another moment shows the same.
@@ -619,8 +650,7 @@ pub(super) fn insert_row(transaction: &Connection, attributes: &Attributes<'_>) 
     }
 }
 
-/// The working copy follows the server in the columns that changed. What the server does not tell is no news. Returns what was
-/// written, where a trigger of the app's wrote beneath that.
+/// The working copy follows the server in the columns that changed. Returns what was written, where a trigger of the app's wrote beneath that.
 fn follow(
     transaction: &Connection,
     attributes: &Attributes<'_>,
@@ -628,9 +658,8 @@ fn follow(
     old: &Attributes<'_>,
     lately: Option<String>,
 ) -> Result<Option<Vec<(FieldId, Value)>>, Failed> {
-    let is_news = |field: &FieldId| attributes.text(*field) != old.text(*field) && attributes.tells(*field);
     let columns: Vec<_> =
-        FieldId::columns().filter(is_news).map(|field| (field, RawCell::of(field, attributes))).collect();
+        news(attributes, old).map(|field| (field, RawCell::of(field, attributes))).collect();
     search::note(transaction, attributes.id(), columns.iter().map(|(field, _)| *field))?;
     let beneath = Beneath::of(transaction);
     if !update_snapshot(transaction, attributes, body, lately)? {

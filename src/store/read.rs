@@ -128,7 +128,7 @@ impl Store {
     pub fn status(&self) -> Result<Status> {
         self.refuse_overwritten()?;
         // Where triggers were taken out, what waits is seen after they are there again.
-        if self.is_schema_new()? && self.connection.is_autocommit() {
+        if self.connection.is_autocommit() && self.is_to_be_mended()? {
             return self.reopen()?.status();
         }
         self.refuse_misshapen()?;

@@ -7,7 +7,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::{Merge, Three, outcomes};
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Subject, Value};
 use crate::flow::tidied::{has_landed, is_tidied, stood_on};
-use crate::flow::{Attempt, ConflictPlan, Credit, Flight, NOT_SHOWN, Op, Outcome, Revived, Settlement};
+use crate::flow::{
+    Attempt, ConflictPlan, Credit, Dirty, Flight, NOT_SHOWN, Op, Outcome, Revived, Settlement,
+};
 
 /// An update that was sent, as it is held against what the server says now.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +51,16 @@ impl Sent {
     /// The value of an attribute that was sent.
     pub(in crate::flow) fn value(&self, field: FieldId) -> Option<&Value> {
         self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)
+    }
+}
+
+impl Sent {
+    /// The value of an attribute of which every edit that waits was sent, and no entry waits for a person: the working copy has it, but for
+    /// what was edited past the journal.
+    pub fn of_all(&self, dirty: &Dirty, field: FieldId) -> Option<&Value> {
+        let is_whole = dirty.ops_of(field).all(|op| self.covers(op));
+        let is_held = field == FieldId::FORM_FIELDS && dirty.held_forms().next().is_some();
+        self.value(field).filter(|_| is_whole && !is_held)
     }
 }
 

@@ -12,6 +12,9 @@ use crate::world::World;
 
 pub struct Agreement;
 
+/// The label of edits that were found past the triggers.
+const FOUND: &str = "found without an entry in the journal";
+
 impl Invariant for Agreement {
     fn at_last(&mut self, world: &mut World) -> Verdict {
         world
@@ -29,6 +32,13 @@ impl Invariant for Agreement {
                 }
             }
             let journal = store.journal(None).map_err(|e| e.to_string())?;
+            // Nobody here edits past the triggers: whatever is taken for that was no edit.
+            if let Some(made_up) = journal.iter().find(|row| row.label.as_deref() == Some(FOUND)) {
+                return Err(format!("till {till}: an edit that nobody made: {made_up:?}"));
+            }
+            if let Some(kept) = store.unjournaled().map_err(|e| e.to_string())?.first() {
+                return Err(format!("till {till}: a value that nobody edited in: {kept:?}"));
+            }
             let held_up: Vec<i64> = store.held_up().unwrap().iter().map(|one| one.customer_id.0).collect();
             for id in world.core.ids().into_iter().filter(|id| !held_up.contains(&i64::from(*id))) {
                 let excuses = customer(world, till, &store, &journal, i64::from(id))

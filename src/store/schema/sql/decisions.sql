@@ -1,6 +1,7 @@
 -- What waits for a person, a row for each thing that can be decided: fields that both sides changed (`conflict`), edits that the store
 -- refused (`rejected`), and edits that are held without any conflict (`held`). `seen` names it as it is shown, to the last sign: what
 -- moves on has another name. A form field is named by its own values alone, for a row of the journal is about several.
+-- `json((…))`: SQLite does not promise that what comes out of a subquery is known to be JSON, and two of them may share the file.
 CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason, since, author, seen) AS
     SELECT 'conflict', id, customer_id, field, base, local, remote,
            (SELECT max(reason) FROM journal AS j
@@ -8,11 +9,11 @@ CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason
               AND j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1)),
            detected_at, author,
            json_array('conflict', id, base, local, remote,
-                      (SELECT json_group_array(seq)
-                       FROM (SELECT seq FROM journal AS j
-                             WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL AND j.outcome = 'held'
-                               AND (c.field = '*' OR j.field = c.field)
-                             ORDER BY seq)))
+                      json((SELECT json_group_array(seq)
+                            FROM (SELECT seq FROM journal AS j
+                                  WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL AND j.outcome = 'held'
+                                    AND (c.field = '*' OR j.field = c.field)
+                                  ORDER BY seq))))
     FROM conflict AS c
     WHERE resolution IS NULL
     UNION ALL
