@@ -36,7 +36,8 @@ extern "C" {
  `retention_days` (how long the journal keeps what has settled; default 400, 0: for ever), `proxy` (a URL, or `none`), `roots`
  (`system`, `built-in`, or a file of PEM),
  `policies` (who decides when both sides changed an attribute: `{"default":"hold","fields":{"notes":"local"}}`, each
- `hold`, `local`, `remote` or `latest`). Reading and editing needs none of them. A file that is encrypted, or is to be,
+ `hold`, `local`, `remote` or `latest`), `log_file` (what the library says, appended; one for all tills of a process) and
+ `log_level` (`error`, `warn`, `info`, the default, `debug` or `trace`). Reading and editing needs none of them. A file that is encrypted, or is to be,
  needs its key: one of `key`, `key_env` (the name of an environment variable), `key_file` and `key_keyring`
  (`SERVICE/USER`).
 

@@ -121,6 +121,12 @@ pub enum Failure {
     NewerSchema { path: PathBuf, found: i64, known: i64 },
     #[error("no space is left on the disk of {0}")]
     DiskFull(PathBuf),
+    #[cfg_attr(
+        not(any(feature = "cli", feature = "ffi", feature = "extension")),
+        allow(dead_code, reason = "a Rust program has a subscriber of its own")
+    )]
+    #[error("the log {path} cannot be written: {cause}")]
+    LogFile { path: PathBuf, cause: String },
     #[error("there is no folder {folder} for {path}")]
     NoFolder { path: PathBuf, folder: PathBuf },
     #[error("this process gets no memory for what is to be read or written of {0}")]
@@ -203,6 +209,7 @@ impl Error {
                 | Key(_)
                 | Keyring(_)
                 | NotBuiltIn { .. }
+                | LogFile { .. }
         )
     }
 
@@ -355,6 +362,7 @@ impl Error {
             Failure::Corrupt { .. } => "corrupt",
             Failure::NewerSchema { .. } => "newer_schema",
             Failure::DiskFull(_) => "disk_full",
+            Failure::LogFile { .. } => "log_file",
             Failure::NoFolder { .. } => "no_folder",
             Failure::NotWritable { .. } => "not_writable",
             Failure::Referenced(_) => "referenced",
@@ -486,6 +494,9 @@ impl Error {
             Failure::Corrupt { .. } => "restore the file from a backup; see docs/operations.md",
             Failure::NewerSchema { .. } => "upgrade tillsync; the file was not touched",
             Failure::DiskFull(_) => "free some space, then try again; every acknowledged edit is kept",
+            Failure::LogFile { .. } => {
+                "name a file that this user may write, in a folder that is there; nothing else was touched"
+            }
             Failure::NoFolder { .. } => "make the folder (mkdir -p), or name another one",
             Failure::NoMemory(_) => {
                 "free some, or raise the limit (ulimit -v); nothing half-written is left, and every acknowledged edit is kept"

@@ -21,6 +21,8 @@ mod error;
 mod ffi;
 mod flow;
 mod key;
+#[cfg(any(feature = "cli", feature = "ffi", feature = "extension"))]
+mod log_file;
 mod memory;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
@@ -64,6 +66,8 @@ pub use flow::{
     Resolver, RetryOptions, Ticket, Trouble, UploadOptions,
 };
 pub use key::Key;
+#[cfg(any(feature = "cli", feature = "ffi", feature = "extension"))]
+pub use log_file::{LogLevel, log_to};
 /// The SQLite of this library, for an app that opens the till's file by itself, or that meets rusqlite's types in
 /// [`Store::connection`]. It is the version that this one was built with; and it is the same copy of SQLite: two in one process would
 /// not see each other's locks, which destroys the file.

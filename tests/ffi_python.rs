@@ -141,6 +141,18 @@ fn every_answer_has_the_shape_of_the_command_s() {
 
 /// Both sides changed three attributes; each is decided as the app said when it opened the till.
 #[test]
+fn what_the_library_says_goes_into_the_file_that_the_app_names_and_no_secret_with_it() {
+    let till = till(3);
+    let log = till.folder.path().join("log.txt");
+    till.store().edit(1).set("new_password", "zqxj a new secret").commit().unwrap();
+    calls(&till, &json!({"log_file": &log, "log_level": "trace"}), &json!([{"command": "sync"}]));
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.lines().any(|line| line.contains("INFO") && line.contains("sync")), "{text}");
+    assert!(!text.contains("zqxj") && !text.contains(till.sandbox.token()), "{text}");
+    assert_eq!(till.sandbox.last_password(1).as_deref(), Some("zqxj a new secret"), "it left");
+}
+
+#[test]
 fn the_policies_of_an_app_decide_what_both_sides_changed() {
     let till = till(1);
     till.office(1, json!({"phone": "theirs", "company": "theirs", "last_name": "theirs"}));

@@ -299,6 +299,7 @@ fn a_refusal_names_customer_field_and_limit() {
     let deep =
         format!("form_fields = '[{{\"name\":\"a\",\"value\":{}{}}}]'", "[".repeat(500), "]".repeat(500));
     for (set, message) in [
+        ("email = 'a'", "customer 1: email: has 1 character, at least 3 are needed"),
         ("email = 'ab'", "customer 1: email: has 2 characters, at least 3 are needed"),
         (
             "email = printf('%.*c', 256, 'é')",
@@ -580,6 +581,11 @@ fn passwords_and_adjustments_are_refused_by_name() {
             "customer 1: store_credit_amounts: an adjustment has at most 14 digits before the point, not \"123456789012345\"",
         ),
         ("1, '99999999999990'", "customer 1: store_credit_amounts: the amount is too large"),
+        // As a language without whole numbers gives it.
+        ("99.0, 1", "customer 99: store_credit_amounts: no such customer in this file"),
+        ("9.5, 1", "customer 9.5: store_credit_amounts: no such customer in this file"),
+        ("'x', 1", "customer x: store_credit_amounts: no such customer in this file"),
+        ("1.0, '99999999999990'", "customer 1: store_credit_amounts: the amount is too large"),
     ] {
         assert_eq!(
             app.refusal(&format!("INSERT INTO store_credit_adjustment VALUES ({values})")),
@@ -591,6 +597,8 @@ fn passwords_and_adjustments_are_refused_by_name() {
         ("99, 'secret'", "customer 99: new_password: no such customer in this file"),
         ("1, NULL", "customer 1: new_password: NULL is not allowed"),
         ("1, ''", "customer 1: new_password: has 0 characters, at least 1 is needed"),
+        ("1.0, ''", "customer 1: new_password: has 0 characters, at least 1 is needed"),
+        ("99.0, 'secret'", "customer 99: new_password: no such customer in this file"),
         ("1, 5", "customer 1: new_password: must be text, not integer"),
         ("1, CAST(x'ff' AS TEXT)", "customer 1: new_password: is not valid UTF-8"),
     ] {
@@ -730,7 +738,7 @@ fn an_attached_file_is_edited_by_its_own_triggers() {
     other.execute_batch("UPDATE till.customer SET phone = 'é' WHERE id = 1").unwrap();
     other.execute_batch("INSERT INTO till.store_credit_adjustment VALUES (1, '-3')").unwrap();
     let refused = other.execute_batch("UPDATE till.customer SET email = 'x' WHERE id = 1").unwrap_err();
-    assert_eq!(words(refused.to_string()), "customer 1: email: has 1 characters, at least 3 are needed");
+    assert_eq!(words(refused.to_string()), "customer 1: email: has 1 character, at least 3 are needed");
     assert_eq!(
         app.journal(),
         [

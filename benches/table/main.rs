@@ -13,6 +13,7 @@
 
 mod bare;
 mod child;
+mod counter;
 mod data;
 mod edit;
 mod harness;
@@ -38,9 +39,17 @@ fn main() {
     let wanted: Vec<String> = args.into_iter().filter(|arg| !arg.starts_with("--")).collect();
     let world = World::new(is_quick);
     let mut table = Table::new(wanted);
-    for station in
-        [edit::run, pull::run, plan::run, upload::run, read::run, size::run, versus::run, wait::run]
-    {
+    for station in [
+        edit::run,
+        pull::run,
+        plan::run,
+        upload::run,
+        read::run,
+        counter::run,
+        size::run,
+        versus::run,
+        wait::run,
+    ] {
         station(&world, &mut table);
     }
     table.finish();

@@ -137,7 +137,7 @@ fn empties_log(sql: &str) -> bool {
 }
 
 /// Time of this thread on a processor; it is counted anew when a thread gives way.
-fn busy_ns() -> u64 {
+pub fn busy_ns() -> u64 {
     std::thread::yield_now();
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     told.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)

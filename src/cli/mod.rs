@@ -42,6 +42,7 @@ mod sides;
 mod sync;
 mod worker;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -53,6 +54,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use exit::{Exit, Failed};
 use settings::{Settings, Till};
+use tillsync::LogLevel;
 
 /// What a command comes to.
 type Done = Result<Exit, Failed>;
@@ -130,6 +132,14 @@ impl Command {
         }
     }
 
+    /// Where its log goes, where that is not standard error.
+    fn log(&self) -> Option<(&Path, LogLevel)> {
+        match self {
+            Command::Worker(worker) => worker.log(),
+            _ => None,
+        }
+    }
+
     fn run(self, till: &Till) -> Done {
         match self {
             Command::Demo(command) => command.run(till),
@@ -175,10 +185,15 @@ pub(crate) fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error).into(),
     };
-    start_logs(cli.command.tells_by_itself());
     let till = Till::new(cli.settings);
-    let exit = cli.command.run(&till).unwrap_or_else(|failed| failed.tell(&till.out));
-    exit.into()
+    let run = || {
+        match cli.command.log() {
+            Some((file, level)) => tillsync::log_to(file, level, till.path())?,
+            None => start_logs(cli.command.tells_by_itself()),
+        }
+        cli.command.run(&till)
+    };
+    run().unwrap_or_else(|failed| failed.tell(&till.out)).into()
 }
 
 /// Logs go to standard error, so that standard output stays the answer alone. What a command's own answer tells is not

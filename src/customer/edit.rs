@@ -51,8 +51,13 @@ impl EditError {
 
     /// The bound that a problem names. It is read out of the words, because a trigger has nothing but words.
     pub(crate) fn limit_in(problem: &str) -> Option<u64> {
-        const BEFORE: [&str; 4] =
-            ["characters, at most ", "characters, at least ", "before the point and ", " (no group) to "];
+        const BEFORE: [&str; 5] = [
+            "characters, at most ",
+            "characters, at least ",
+            "character, at least ",
+            "before the point and ",
+            " (no group) to ",
+        ];
         if problem.contains("at most four decimal places") {
             return u64::try_from(CREDIT_DIGITS.1).ok();
         }
@@ -305,7 +310,8 @@ fn check_text(field: FieldId, text: &str) -> Result<(), String> {
     }
     if count < least {
         return Err(format!(
-            "has {count} characters, at least {least} {} needed",
+            "has {count} {}, at least {least} {} needed",
+            if count == 1 { "character" } else { "characters" },
             if least == 1 { "is" } else { "are" }
         ));
     }
@@ -350,6 +356,7 @@ mod tests {
         assert_eq!(limit("store_credit_amounts", "[{\"amount\":0.00001}]"), Some(4));
         assert_eq!(limit("store_credit_amounts", "much"), None);
         assert_eq!(EditError::limit_in("an adjustment has at most four decimal places"), Some(4));
+        assert_eq!(EditError::limit_in("has 1 character, at least 3 are needed"), Some(3));
         assert_eq!(EditError::read("journal: is append-only: use discard or retry"), None);
     }
 }

@@ -3,9 +3,8 @@
 //! Reads and edits share one connection, each for the instant that it takes. A sync has a connection of its own, as does
 //! a wait for a receipt, so neither holds up an edit. Syncs of one till wait for each other.
 
-#[cfg(feature = "ffi")]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ use crate::engine::{Event, RETENTION_DAYS, Stopper, SyncEngine, SyncOptions, ret
 use crate::error::{Failure, Result};
 use crate::flow::Policies;
 use crate::key::Key;
+use crate::log_file::{LogLevel, log_to};
 use crate::store::{Fate, Receipt, Store, StoreOptions};
 use crate::syncer::{Events, Syncer, SyncerOptions};
 
@@ -49,6 +49,20 @@ struct Options {
     key_env: Option<String>,
     key_file: Option<PathBuf>,
     key_keyring: Option<String>,
+    log_file: Option<PathBuf>,
+    log_level: Option<String>,
+}
+
+impl Options {
+    /// Before anything is opened: what that says is heard, too.
+    fn start_log(&self, till: &Path) -> Result<(), Refusal> {
+        let level = self.log_level.as_deref().map(LogLevel::from_str).transpose()?.unwrap_or_default();
+        match &self.log_file {
+            Some(file) => Ok(log_to(file, level, till)?),
+            None if self.log_level.is_some() => Err(Refusal::usage("log_level is given, and no log_file")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What an app says when it starts the worker.
@@ -127,6 +141,7 @@ impl Till {
         if path.is_empty() {
             return Err(Refusal::usage("the path is empty"));
         }
+        options.start_log(Path::new(path))?;
         let key = key(&mut options)?;
         let create = options.create.unwrap_or(true);
         let (author, policies) = (options.author.take(), std::mem::take(&mut options.policies).into());

@@ -22,7 +22,7 @@ mod waits;
 mod words;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use tillsync::{Event, Events, Fate, Status, Store, Syncer, SyncerOptions, WhenTaken};
+use tillsync::{Event, Events, Fate, LogLevel, Status, Store, Syncer, SyncerOptions, WhenTaken};
 
 use super::Done;
 use super::exit::{Exit, Failed};
@@ -103,6 +103,23 @@ pub(super) struct Worker {
     /// Lines that are kept for a slow reader; default: 1024
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     events: Option<u32>,
+    /// Append what the library says to this file, instead of telling warnings on standard error
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// How much: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info", requires = "log_file", value_parser = level)]
+    log_level: LogLevel,
+}
+
+fn level(text: &str) -> Result<LogLevel, String> {
+    text.parse().map_err(|_| "it is error, warn, info, debug or trace".to_owned())
+}
+
+impl Worker {
+    /// Where its log goes, and how much of it; else to standard error.
+    pub(in crate::cli) fn log(&self) -> Option<(&Path, LogLevel)> {
+        self.log_file.as_deref().map(|file| (file, self.log_level))
+    }
 }
 
 /// The first line out.

@@ -27,6 +27,10 @@ const REFUSE_UNJOURNALED: &str = "INSERT INTO tillsync_refusal
                           WHERE customer_id = OLD.id AND field = '{field}' AND settled_at IS NULL
                           ORDER BY seq DESC LIMIT 1){and_not_same};";
 
+/// Whom an INSERT into a view names, where nothing makes a number of what was given: `25`, also of `25.0`.
+const CUSTOMER: &str = "iif(NEW.customer_id = CAST(NEW.customer_id AS INTEGER), CAST(NEW.customer_id AS INTEGER), \
+                         coalesce(NEW.customer_id, 'NULL'))";
+
 /// An amount in the words of whoever gave it; as many as fit into a sentence.
 const AS_TYPED: &str = "CASE typeof(NEW.amount) WHEN 'null' THEN 'NULL' WHEN 'blob' THEN 'a blob'
                  ELSE '\"' || replace(substr(NEW.amount, 1, 40), '''', '´') || iif(length(NEW.amount) > 40, '…', '') || '\"' END";
@@ -72,6 +76,7 @@ pub(super) fn script() -> String {
             ("journal", JOURNAL),
             ("now_and_who", &now_and_who),
             ("now", NOW),
+            ("customer", CUSTOMER),
             ("not_journaled", NOT_JOURNALED),
         ],
     )

@@ -37,7 +37,7 @@ BEGIN
               AND hex(substr(piece, place.key + 1, 1)) NOT IN ('EFBFBE', 'EFBFBF'))
             THEN 'is not valid UTF-8'
         WHEN length(NEW.value) < NEW.least
-            THEN 'has ' || length(NEW.value) || ' characters, at least ' || NEW.least
+            THEN 'has ' || length(NEW.value) || iif(length(NEW.value) = 1, ' character', ' characters') || ', at least ' || NEW.least
                  || iif(NEW.least = 1, ' is', ' are') || ' needed'
         WHEN length(NEW.value) > NEW.most
             THEN 'has ' || length(NEW.value) || ' characters, at most ' || NEW.most || ' are allowed'

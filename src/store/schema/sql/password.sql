@@ -5,21 +5,21 @@ CREATE VIEW password_change (customer_id, {field}) AS SELECT NULL, NULL WHERE 0;
 -- Behind the other, which ends with IGNORE where it ran: reached only where SQLite skipped that.
 CREATE TRIGGER tillsync_password_change_is_journaled INSTEAD OF INSERT ON password_change
 BEGIN
-    INSERT INTO tillsync_refusal VALUES ('customer ' || coalesce(NEW.customer_id, 'NULL') || ': {field}', {not_journaled});
+    INSERT INTO tillsync_refusal VALUES ('customer ' || {customer} || ': {field}', {not_journaled});
 END;
 CREATE TRIGGER tillsync_password_change_insert INSTEAD OF INSERT ON password_change
 BEGIN
     INSERT INTO tillsync_refusal
-    SELECT 'customer ' || coalesce(NEW.customer_id, 'NULL') || ': {field}', CASE
+    SELECT 'customer ' || {customer} || ': {field}', CASE
         WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS NEW.customer_id) THEN 'no such customer in this file'
         WHEN NEW.{field} IS NULL THEN 'NULL is not allowed'
     END;
-    INSERT INTO tillsync_check_text VALUES (NEW.customer_id, '{field}', {least}, {most}, NEW.{field});
+    INSERT INTO tillsync_check_text VALUES (CAST(NEW.customer_id AS INTEGER), '{field}', {least}, {most}, NEW.{field});
     {journal}
     VALUES (NEW.customer_id, '{field}', 'set', '"***"', '"***"', {now_and_who});
-    INSERT INTO tillsync_refusal SELECT 'customer ' || NEW.customer_id || ': {field}', {not_journaled} WHERE changes() = 0;
+    INSERT INTO tillsync_refusal SELECT 'customer ' || {customer} || ': {field}', {not_journaled} WHERE changes() = 0;
     INSERT INTO pending_password (seq, customer_id, new_password)
     VALUES (last_insert_rowid(), NEW.customer_id, NEW.{field});
-    INSERT INTO tillsync_refusal SELECT 'customer ' || NEW.customer_id || ': {field}', {not_journaled} WHERE changes() = 0;
+    INSERT INTO tillsync_refusal SELECT 'customer ' || {customer} || ': {field}', {not_journaled} WHERE changes() = 0;
     SELECT RAISE(IGNORE);
 END;
