@@ -724,6 +724,16 @@ fn with_filters(check: impl FnOnce()) {
 }
 
 #[test]
+fn a_change_of_channels_says_what_it_may_do() {
+    let till = till();
+    let said = till.seen(&["edit", "1", "channel_ids=[1,77]"]);
+    assert!(said.contains("1 field journaled") && said.contains("may open another account"), "{said}");
+    for edit in ["channel_ids=[1,77]", "phone=555-0142"] {
+        assert!(!till.seen(&["edit", "1", edit]).contains("account"), "{edit}");
+    }
+}
+
+#[test]
 fn pending_edits_are_readable() {
     let till = till();
     till.ok(&["edit", "1", "phone=555-0142", "notes=Ligar à tarde\nbis 18 Uhr", "channel_ids=[1]"]);

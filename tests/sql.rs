@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, params};
-use tillsync::{Access, CustomerId, Decimal, Edit, FIELDS, Kind, Row, Store, Value, parse_argument};
+use tillsync::{Access, CustomerId, Decimal, Edit, FIELDS, FieldId, Kind, Row, Store, Value, parse_argument};
 
 /// Customer 1 of every till here.
 const ANA: &str = r#"{"email":"ana@example.com", "first_name":"Ana", "last_name":"Gil", "company":"", "phone":"1",
@@ -1172,4 +1172,30 @@ fn processes_open_a_fresh_file_at_once() {
     }
     Store::open_existing(&path).unwrap();
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn what_would_be_sent_and_what_is_there_have_their_types() {
+    let till = common::till(2);
+    let mut store = till.store();
+    store.edit(1).set("phone", "555-0142").set("new_password", "canary").commit().unwrap();
+    store.edit(1).adjust_credit("12.5".parse().unwrap()).commit().unwrap();
+    let changes = store.changes(&[]).unwrap();
+    let [(id, fields)] = &changes[..] else { panic!("{changes:?}") };
+    let told = |name: &str| {
+        let is_it = |edit: &Edit| match edit {
+            Edit::Set(field, value) if field.name() == name => Some(value.clone()),
+            _ => None,
+        };
+        fields.iter().find_map(is_it).unwrap()
+    };
+    assert_eq!((id.0, fields.len()), (1, 3));
+    assert_eq!((told("phone").text(), told("new_password").text()), (Some("555-0142"), Some("***")));
+    let row = store.get(1).unwrap().unwrap();
+    let balance = row.get(FieldId::STORE_CREDIT_AMOUNTS).credit();
+    assert!(balance.is_some() && balance == told("store_credit_amounts").credit());
+    let value = |name: &str| row.get(FieldId::named(name).unwrap());
+    assert!(value("email").text().unwrap().contains('@') && value("email").integer().is_none());
+    assert!(value("customer_group_id").integer().is_some() && value("channel_ids").text().is_none());
+    assert_eq!(value("force_password_reset").boolean(), Some(false));
 }

@@ -297,7 +297,7 @@ const CALLS: [Call; 55] = [
         assert!(store.discard_seen(1, "notes", "x", None).is_err());
         assert!(store.discard_row(tillsync::EditSeq(99), None).is_err());
     }),
-    ("diff", |_, store| _ = store.diff(&[]).unwrap()),
+    ("diff changes", |_, store| _ = (store.diff(&[]).unwrap(), store.changes(&[]).unwrap())),
     ("is_syncing", |_, store| assert!(!store.is_syncing().unwrap())),
     ("fate wait fields", |_, store| {
         let receipt = store.edit(2).set("phone", "2").commit().unwrap();

@@ -21,6 +21,10 @@ pub(super) const PASSWORD: &str = "new_password";
 /// The value that stands for standard input.
 const STANDARD_INPUT: &str = "@-";
 
+/// Said when that attribute was edited.
+const OF_CHANNELS: &str = "On a channel that was added or taken away, the same address and password may open another account: \
+                           channel_ids in docs/sql.md.";
+
 /// Edit customers; sent with the next sync
 #[derive(Args)]
 #[command(after_help = "\
@@ -64,12 +68,16 @@ impl Edit {
     pub(super) fn run(self, till: &Till) -> Done {
         let mut store = till.store()?;
         let label = self.label.clone().unwrap_or_else(now_as_label);
-        let edited = match (&self.from, self.id) {
+        let (edited, is_of_channels) = match (&self.from, self.id) {
             (Some(path), _) => edit_lines(&mut store, path, &till.author(), &label)?,
             (None, Some(id)) => edit_one(&mut store, id, &self.edits, &till.author(), &label)?,
             (None, None) => return Err(Failed::usage("name a customer, or give --from FILE")),
         };
-        till.out.answer(&Edited { edited }, || journaled(edited))?;
+        let told = || match is_of_channels && edited > 0 {
+            true => format!("{}\n{OF_CHANNELS}", journaled(edited)),
+            false => journaled(edited),
+        };
+        till.out.answer(&Edited { edited }, told)?;
         Ok(Exit::Done)
     }
 }
@@ -91,9 +99,14 @@ fn edit_one(
     edits: &[String],
     author: &str,
     label: &str,
-) -> Result<usize, Failed> {
+) -> Result<(usize, bool), Failed> {
     let edits = parse_edits(id, edits)?;
-    Ok(store.edit_all(&[(CustomerId(id), edits)], Some(author), Some(label))?.fields())
+    let is_of_channels = edits.iter().any(sets_channels);
+    Ok((store.edit_all(&[(CustomerId(id), edits)], Some(author), Some(label))?.fields(), is_of_channels))
+}
+
+fn sets_channels(edit: &tillsync::Edit) -> bool {
+    matches!(edit, tillsync::Edit::Set(field, _) if field.kind() == tillsync::Kind::Channels)
 }
 
 fn parse_edits(id: i64, words: &[String]) -> Result<Vec<tillsync::Edit>, Failed> {
@@ -148,14 +161,15 @@ fn is_too_large(text: &str) -> bool {
 
 // ---- JSON Lines --------------------------------------------------------------------------------------------------
 
-fn edit_lines(store: &mut Store, path: &Path, author: &str, label: &str) -> Result<usize, Failed> {
+fn edit_lines(store: &mut Store, path: &Path, author: &str, label: &str) -> Result<(usize, bool), Failed> {
     let lines = parse_lines(&text_of(path)?)?;
     for line in &lines {
         read::known(store, line.id.0).map_err(|failed| failed.at(&place(line.number)))?;
     }
     let edits: Vec<_> = lines.iter().map(|line| (line.id, line.edits.clone())).collect();
+    let is_of_channels = edits.iter().any(|(_, edits)| edits.iter().any(sets_channels));
     let journaled = store.edit_all(&edits, Some(author), Some(label));
-    journaled.map(|receipt| receipt.fields()).map_err(|error| with_place(error, &lines))
+    journaled.map(|receipt| (receipt.fields(), is_of_channels)).map_err(|error| with_place(error, &lines))
 }
 
 fn text_of(path: &Path) -> Result<String, Failed> {

@@ -32,6 +32,18 @@ impl Row {
     }
 
     /// The value of an attribute; a password is always null here.
+    ///
+    /// ```
+    /// use tillsync::{Decimal, FieldId, Row};
+    ///
+    /// fn card(customer: &Row) -> Option<(&str, Decimal, Option<i64>)> {
+    ///     let group = FieldId::named("customer_group_id")?;
+    ///     let balance = customer.get(FieldId::STORE_CREDIT_AMOUNTS).credit()?;
+    ///     Some((customer.get(FieldId::EMAIL).text()?, balance, customer.get(group).integer()))
+    /// }
+    /// # let nobody = Row::empty(tillsync::CustomerId(42));
+    /// # assert_eq!(card(&nobody), None);
+    /// ```
     pub fn get(&self, field: FieldId) -> &Value {
         &self.values[field.index()]
     }

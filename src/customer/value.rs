@@ -107,6 +107,40 @@ impl Value {
     pub fn is_null(&self) -> bool {
         *self == Value::Null
     }
+
+    /// A text, or a date as the store writes it; none: it is null, or of another type.
+    pub fn text(&self) -> Option<&str> {
+        if let Value::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// A whole number; none: it is null, or of another type.
+    pub fn integer(&self) -> Option<i64> {
+        if let Value::Integer(number) = self { Some(*number) } else { None }
+    }
+
+    /// Yes or no; none: it is null, or of another type.
+    pub fn boolean(&self) -> Option<bool> {
+        if let Value::Boolean(yes) = self { Some(*yes) } else { None }
+    }
+
+    /// A balance: the first of the amounts, nothing where there are none; none: it is null, or of another type.
+    pub fn credit(&self) -> Option<Decimal> {
+        if let Value::Credit(amounts) = self {
+            Some(amounts.first().copied().unwrap_or_default())
+        } else {
+            None
+        }
+    }
+
+    /// Ids of channels; none: it is null, which is every channel, or of another type.
+    pub fn channels(&self) -> Option<&BTreeSet<i64>> {
+        if let Value::Channels(ids) = self { Some(ids) } else { None }
+    }
+
+    /// Form fields by their names; none: it is null, or of another type.
+    pub fn forms(&self) -> Option<&BTreeMap<String, FormValue>> {
+        if let Value::Forms(entries) = self { Some(entries) } else { None }
+    }
 }
 
 impl FormValue {

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::apply::apply;
 use super::{Failed, Store, attempt, life, row, state};
-use crate::customer::{BadRecord, CustomerId, EditSeq, FieldId, Record, Row, Subject, Value};
+use crate::customer::{BadRecord, CustomerId, Edit, EditSeq, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
     Change, Diff, Dirty, EmailEdit, Lately, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
@@ -75,9 +75,24 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn diff(&self, ids: &[CustomerId]) -> Result<Vec<String>> {
-        let payloads =
-            if ids.is_empty() { self.payloads(&self.pending_customers()?)? } else { self.payloads(ids)? };
-        Ok(payloads.iter().map(Payload::to_json_redacted).collect())
+        Ok(self.unsent(ids)?.iter().map(Payload::to_json_redacted).collect())
+    }
+
+    /// What [`Store::diff`] tells, as values: of each customer the attributes as they would be set, a new password as `***`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn changes(&self, ids: &[CustomerId]) -> Result<Vec<(CustomerId, Vec<Edit>)>> {
+        let values = |payload: Payload| {
+            let password = payload.password.map(|_| (FieldId::NEW_PASSWORD, Value::Text("***".to_owned())));
+            let fields = payload.fields.into_iter().chain(password);
+            (payload.id, fields.map(|(field, value)| Edit::Set(field, value)).collect())
+        };
+        Ok(self.unsent(ids)?.into_iter().map(values).collect())
+    }
+
+    fn unsent(&self, ids: &[CustomerId]) -> Result<Vec<Payload>> {
+        if ids.is_empty() { self.payloads(&self.pending_customers()?) } else { self.payloads(ids) }
     }
 
     /// Makes the plan of an upload, and settles what needs no call.
