@@ -225,6 +225,9 @@ MUTATIONS = [
     Mutation(0, "what was before a young change is not believed, whatever its date", [
         Edit("src/flow/lately.rs", "values.iter().any(is_it)", "(!ON && values.iter().any(is_it))"),
     ], test=("odd_money", "a_balance_that_was_moved_a_moment_ago_is_not_taken_back_by_a_reading_that_lags_whatever_its_date")),
+    Mutation(0, "a yes that did not show a balance is not held against credit that is behind", [
+        Edit("src/flow/attempt.rs", "let may_be_behind = attempt.field == CREDIT;", "let may_be_behind = !ON && attempt.field == CREDIT;"),
+    ], test=("odd_money", "nor_where_the_answer_did_not_show_it_and_the_record_is_new")),
     Mutation(0, "a cursor of which nothing comes is given up", [
         Edit(PULL, "let may_be_dead = self.is_unproven && ", "let may_be_dead = !ON && self.is_unproven && "),
     ], test=("odd_pulls", "a_cut_pull_whose_cursor_died_begins_anew_also_where_that_is_no_answer_of_the_apis")),

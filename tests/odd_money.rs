@@ -934,6 +934,24 @@ fn nothing_is_computed_from_a_balance_that_is_not_known() {
 }
 
 #[test]
+fn a_balance_that_is_set_takes_the_place_of_a_payment_of_before_also_when_both_were_refused() {
+    let till = with_balance("50");
+    untold(&till, Untold::Credit);
+    till.office(ANA, json!({ "company": "New" }));
+    till.engine().pull(Extent::Changes).unwrap();
+    till.adjust(ANA, "-10");
+    sync(&till);
+    till.set(ANA, MONEY, r#"[{"amount":20}]"#);
+    sync(&till);
+    assert_eq!(refused(&till).len(), 2, "{:?}", refused(&till));
+    till.store().retry(None).unwrap();
+    assert_eq!(amount(&till.local(ANA, MONEY)), 20.0);
+    untold(&till, Untold::Nothing);
+    sync(&till);
+    check(&till, 20.0, 20.0);
+}
+
+#[test]
 fn form_fields_that_lists_leave_out_are_not_replaced_unseen() {
     let till = with_balance("50");
     till.office(ANA, json!({"form_fields": [{"name": "size", "value": "M"}]}));
@@ -1159,6 +1177,33 @@ fn nor_where_the_answer_that_showed_it_bore_no_date() {
     sync(&lagging);
     check(&till, 115.0, 115.0);
     assert_eq!((till.store().conflicts().unwrap().len(), till.puts().len()), (0, 2));
+}
+
+/// Credit comes from a cache, and no answer to an update tells it.
+#[test]
+fn nor_where_the_answer_did_not_show_it_and_the_record_is_new() {
+    let till = with_balance("100");
+    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+        if !asked.is_put() {
+            told.customer(ANA, |ana| ana[MONEY] = json!([{"amount": 100}]));
+        }
+    });
+    let lagging = till.through(&odd);
+    till.adjust(ANA, "10");
+    sync(&lagging);
+    for wait_ms in [1_100, 5_100] {
+        std::thread::sleep(std::time::Duration::from_millis(wait_ms));
+        till.office(ANA, json!({"phone": "555-7"}));
+        sync(&lagging);
+        assert_eq!(till.store().conflicts().unwrap(), []);
+        check(&till, 110.0, 110.0);
+    }
+    till.adjust(ANA, "5");
+    assert_eq!(sync(&lagging).uploaded_customers, 0, "it waits");
+    odd.calm();
+    sync(&lagging);
+    check(&till, 115.0, 115.0);
+    assert_eq!(outcomes(&till), ["uploaded", "uploaded"]);
 }
 
 #[test]

@@ -607,6 +607,25 @@ fn a_small_file_is_never_emptied_and_a_few_at_a_time_are_counted_over_a_day() {
 }
 
 #[test]
+fn a_persons_word_covers_those_in_doubt_too() {
+    let mut till = filled(4);
+    till.options.second_look = Duration::from_millis(300);
+    till.options.upload.grace_ms = 300;
+    (1..4).for_each(|id| till.set(id, "phone", "555"));
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, Told::drop).every(Kind::ById, Told::drop);
+    till.through(&odd).engine().sync().unwrap_err();
+    assert_eq!(till.store().status().unwrap().in_flight_batches, 1);
+    (1..4).for_each(|id| assert!(till.sandbox.delete(id)));
+    let report = full(&till);
+    assert_eq!((report.conflicts, report.unbelieved), (0, 3), "three of four");
+    let mut engine = till.engine();
+    engine.allow_deletions(3);
+    let report = engine.pull(Extent::Full).unwrap();
+    assert_eq!((report.conflicts, report.unbelieved), (3, 0));
+    assert_eq!(till.store().status().unwrap().in_flight_batches, 0);
+}
+
+#[test]
 fn who_is_asked_for_by_id_comes_with_company_and_a_while_later() {
     let mut till = filled(10);
     till.options.second_look = Duration::from_millis(700);

@@ -276,7 +276,8 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(gone);
         }
         let (customers, now) = (self.store.status()?.snapshot_customers, self.clock.utc());
-        let most = self.options.deletions.most(customers, self.store.gone_lately(now)?, None);
+        let word = self.allowed_deletions;
+        let most = self.options.deletions.most(customers, self.store.gone_lately(now)?, word);
         // Those that were taken for gone before, and of which something was in doubt, are no more than that.
         let (news, known): (Vec<_>, Vec<_>) = {
             let there = self.store.of_snapshot(&gone)?;
@@ -284,9 +285,11 @@ impl<R: Remote> SyncEngine<R> {
         };
         let count = news.len() as u64;
         if count <= most {
-            if count > 0 {
+            // Of what a person said is no account kept.
+            if count > 0 && word.is_none_or(|word| word < count) {
                 self.store.note_gone(count, now)?;
             }
+            self.allowed_deletions = word.map(|word| word.saturating_sub(count));
             return Ok([news, known].concat());
         }
         self.counts.unbelieved += count;

@@ -24,6 +24,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::merge::{Sent, modified_at};
 use super::money::same_balance;
+use super::outdated::LAGS_AT_MOST;
 use super::tidied::has_landed;
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
 use crate::customer::{Attributes, EditSeq, FieldId, Value, first_credit};
@@ -117,13 +118,16 @@ impl Dirty {
     }
 
     /// Whether a reading shows what the store said yes to a moment ago as it was before: it lags, or nothing landed. Another
-    /// moment tells. One that bears a newer time than what is known does not lag behind it, and is news.
+    /// moment tells. One that bears a newer time than what is known does not lag behind it, and is news; but for credit,
+    /// which may come from somewhere else than the record: that is believed when a minute has passed, as in `lately`.
     pub fn may_show_too_little(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> bool {
         let known = self.base.as_ref().and_then(|base| modified_at(&base.attributes().ok()?));
         let read = modified_at(told);
         self.attempts.iter().filter(|attempt| attempt.is_accepted).any(|attempt| {
-            let is_young = (now - attempt.flight.applied_by).abs() < MAY_LAG;
-            let is_newer = read.is_some() && read > known.or(attempt.modified);
+            let may_be_behind = attempt.field == CREDIT;
+            let most = if may_be_behind { LAGS_AT_MOST } else { MAY_LAG };
+            let is_young = (now - attempt.flight.applied_by).abs() < most;
+            let is_newer = !may_be_behind && read.is_some() && read > known.or(attempt.modified);
             let is_as_before = told.tells(attempt.field) && told.get(attempt.field) == attempt.base;
             is_young && !is_newer && is_as_before
         })

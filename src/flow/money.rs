@@ -78,6 +78,11 @@ pub(super) fn recount(dirty: &Dirty, plan: &mut CustomerPlan) -> Result<(), BadR
     let is_in_doubt = counted.iter().any(|op| after(op) == Some(Outcome::Held));
     let value = match stored(dirty, plan)? {
         Some(stored) if !is_in_doubt => balance(&stored, counted),
+        // A balance that was set stands on nothing that the store has, and takes the place of what came before it.
+        None if !is_in_doubt && !on_top_of_set(&counted).0.is_empty() => {
+            let (set, later) = on_top_of_set(&counted);
+            balance(row, set.into_iter().next_back().into_iter().chain(later))
+        }
         // What the store has is not known, or not what the till's amount stands on: by the difference.
         _ => {
             let sum = |of: &dyn Fn(&&Op) -> bool| -> Option<Decimal> {

@@ -26,6 +26,7 @@ mod people;
 mod run;
 mod script;
 mod shrink;
+mod twists;
 mod values;
 mod world;
 

@@ -35,6 +35,8 @@ pub(crate) enum Event {
 pub(crate) struct Served {
     /// The store as it was at this time is what is told.
     as_of_ms: u64,
+    /// By so much less new is the credit in it.
+    credit_behind_ms: u64,
     /// When it was told.
     served_ms: u64,
     /// Who was asked for by id.
@@ -44,6 +46,8 @@ pub(crate) struct Served {
     is_first: bool,
     /// It is a page of a list of everybody.
     is_of_all: bool,
+    /// It is told by its number, and somebody is hidden at a time: who comes and goes moves the others to another page.
+    is_shifting: bool,
     /// It lacks somebody, and gives no sign of that.
     is_a_lie: bool,
 }
@@ -174,7 +178,17 @@ impl World {
         let (now_ms, run_began_ms) = (self.now_ms, self.run_began_ms);
         let is_right =
             answer.date.is_some_and(|date| (date - self.at(served.served_ms)).abs() < TimeDelta::seconds(3));
+        let everybody: Vec<i64> = self.core.ids().into_iter().map(i64::from).collect();
         let till = &mut self.till().told;
+        if served.is_first && !served.is_by_id {
+            till.shown.clear();
+        }
+        if !served.is_by_id {
+            till.shown.extend(records.iter().filter_map(|record| record["id"].as_i64()));
+        }
+        if served.is_shifting && answer.status < 300 {
+            till.unlisted.extend(everybody.into_iter().filter(|id| !till.shown.contains(id)));
+        }
         if served.is_first && !served.is_by_id && answer.status < 300 && is_right {
             till.right_dates = till.right_dates.map(|right| right + 1);
         }
@@ -191,7 +205,8 @@ impl World {
         }
         for record in records {
             let Some(id) = record["id"].as_i64() else { continue };
-            till.reads.entry(id).or_default().enter(record, as_of_ms, now_ms, served.is_by_id.then_some(run));
+            let (behind_ms, by_id) = (served.credit_behind_ms, served.is_by_id.then_some(run));
+            till.reads.entry(id).or_default().enter(record, as_of_ms, behind_ms, now_ms, by_id);
             till.blind.remove(&id);
             if !served.is_by_id {
                 till.unlisted.remove(&id);
@@ -212,7 +227,7 @@ impl World {
         if let Some(fault) = fault {
             self.note(format!("   fault {fault}"));
         }
-        if fault == Some(Fault::Echoed) {
+        if fault == Some(Fault::Echoed) && !self.is_bare(fault) {
             self.echoes(ticket, raw);
         }
         let handle = |world: &mut World| {
@@ -225,8 +240,10 @@ impl World {
             self.later(ms, Event::ApplyLate(ticket, raw.clone()));
         }
         let back_ms = self.random.u64(1..150) + delay_ms;
-        let served = (!is_put).then(|| self.served(raw, fault));
-        match (response, cut_after_bytes) {
+        let twisted = response.map(|response| self.twist(raw, fault, response));
+        let credit_behind_ms = twisted.as_ref().map_or(0, |twisted| twisted.credit_behind_ms);
+        let served = (!is_put).then(|| Served { credit_behind_ms, ..self.served(raw, fault) });
+        match (twisted.and_then(|twisted| twisted.response), cut_after_bytes) {
             (None, _) => {
                 let broken = Err(Trouble::Broken("connection reset".to_owned()));
                 self.later(back_ms, Event::Deliver(ticket, broken, None));
@@ -283,11 +300,13 @@ impl World {
         let is_of_all = !is_by_id && !raw.query.contains("date_modified");
         Served {
             as_of_ms: served_ms.saturating_sub(lag_ms),
+            credit_behind_ms: 0,
             served_ms,
             ids,
             is_by_id,
             is_first,
             is_of_all,
+            is_shifting: raw.query.contains("&page=") && behaviours.hides_every > 0,
             is_a_lie,
         }
     }
@@ -306,6 +325,7 @@ impl World {
             let (Some(before), Some(after)) = (before, after) else { continue };
             // A customer that is as before was reached all the same where all of those were.
             if before != after || (unchanged > 0 && unchanged == same) {
+                self.remember_credit(*id, before, after);
                 self.tell(&Deed::Lands { ticket, id: *id, sent: object, before, after });
                 self.granted(*id, before, after);
             } else if unchanged > 0 {
@@ -375,7 +395,9 @@ impl World {
                 Fault::AppliedThenStatus(applied),
             ]);
             if String::from_utf8_lossy(&raw.body).contains("store_credit_amounts") {
-                let ms = self.random.u64(0..APPLY_WITHIN_MS.saturating_sub(self.lag_ms()).max(1));
+                let ms = self
+                    .random
+                    .u64(0..APPLY_WITHIN_MS.saturating_sub(self.lag_ms() + self.credit_behind_ms()).max(1));
                 faults.push(Fault::DelayedApply { ms });
             }
         }
@@ -434,6 +456,7 @@ impl World {
             ("old-answers", Fault::StaleAnswer),
             ("ignored-updates", Fault::Ignored),
             ("echoes", Fault::Echoed),
+            ("bare-echoes", Fault::Echoed),
             ("busy-office", Fault::ThirdValue),
         ];
         let mut some: Vec<(&'static str, Fault)> = vec![("gatekeepers", Fault::HtmlForbidden)];

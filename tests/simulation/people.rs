@@ -488,8 +488,10 @@ pub fn spend(world: &mut World, id: i64, granted: Decimal) {
 fn write_balance(world: &mut World, id: i32, balance: Decimal, who: &str) {
     let now = world.now();
     let json = format!(r#"{{"store_credit_amounts":[{{"amount":{balance}}}]}}"#);
+    let was = world.customer(i64::from(id)).unwrap_or_default();
     world.core.edit_text(now, id, &json).unwrap();
     let written = world.customer(i64::from(id)).unwrap_or_default();
+    world.remember_credit(i64::from(id), &was, &written);
     world.enter(i64::from(id), CREDIT, &written[CREDIT], false);
     world.note(format!(".. {who} makes the balance of {id} {balance}"));
 }

@@ -161,6 +161,7 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
     world.settle();
     if done.is_err() {
         world.till().told.forgets_what_came_since(told);
+        world.forgets_what_was_shown();
     }
     let done = match done {
         Ok((done, engines)) => {

@@ -97,7 +97,7 @@ impl Script {
             [Policy::Hold, Policy::Hold, Policy::Local, Policy::Remote, Policy::Latest][random.usize(..5)];
         options.policies = Policies::all(policy);
         let tills = random.usize(1..=2);
-        let odd = Odd::draw(&mut random).without(|name| without.has(&Item::Oddity(name.to_owned())));
+        let odd = Odd::draw(seed, &mut random).without(|name| without.has(&Item::Oddity(name.to_owned())));
         odd.apply(&mut sandbox);
         let told = &mut sandbox.behaviours;
         if sandbox.quota < 150
@@ -107,7 +107,7 @@ impl Script {
             // A cursor that dies while a pull waits for its quota, and then shows nobody, looks as the end of the list does.
             told.cursor_life_ms = 0;
         }
-        if odd.has("lag") {
+        if odd.has("lag") || odd.has("undated-lag") {
             // Reads that lag hide a change from the very pull whose time is the next one's beginning: the overlap is for that.
             options.overlap = Duration::from_secs(60);
         }

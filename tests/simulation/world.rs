@@ -23,6 +23,7 @@ use crate::invariants::{self, Deed, Invariant};
 use crate::network::Event;
 use crate::oddities::Odd;
 use crate::script::{Item, Job, Weather, Without};
+use crate::twists::OldCredit;
 use crate::values::canonical;
 
 /// What a process dies of here.
@@ -73,6 +74,8 @@ pub struct Told {
     pub blind: BTreeSet<i64>,
     /// The same, until a list shows them: one who only kept others company in a question by id was not pulled.
     pub unlisted: BTreeSet<i64>,
+    /// Whom the pages of its last list have shown.
+    pub shown: BTreeSet<i64>,
     /// How often it was told that a customer who is there was not, since it was told of it last, and when it was last.
     pub absences: BTreeMap<i64, (u32, u64)>,
     /// When it was told that last, whatever came since.
@@ -132,7 +135,15 @@ pub struct Read {
 }
 
 impl Read {
-    pub fn enter(&mut self, record: &Value, as_of_ms: u64, now_ms: u64, by_id_in_run: Option<u64>) {
+    /// `credit_behind_ms`: by so much less new is the credit in it.
+    pub fn enter(
+        &mut self,
+        record: &Value,
+        as_of_ms: u64,
+        credit_behind_ms: u64,
+        now_ms: u64,
+        by_id_in_run: Option<u64>,
+    ) {
         let is_told = |field: &str| record[field].as_array().is_some();
         self.rest_ms = self.rest_ms.max(Some(as_of_ms));
         let has_lain = as_of_ms + SLOWEST_LINE_MS < now_ms;
@@ -141,6 +152,7 @@ impl Read {
             self.forms_ms = self.forms_ms.max(Some(as_of_ms));
         }
         if is_told("store_credit_amounts") {
+            let as_of_ms = as_of_ms.saturating_sub(credit_behind_ms);
             self.credit_ms = self.credit_ms.max(Some(as_of_ms));
             self.credit_by_id = by_id_in_run.map(|run| (run, as_of_ms)).or(self.credit_by_id);
         }
@@ -194,7 +206,9 @@ impl World {
     /// Its file is that of the backup: what it was told since is not in it, and what it sent since is somebody else's.
     pub fn is_set_back(&mut self, to: Copied) {
         let all = self.written.values_mut().flatten();
-        all.filter(|written| written.at_ms >= to.made_ms).for_each(|written| written.is_till = false);
+        all.filter(|written| written.at_ms >= to.made_ms).for_each(|written| {
+            (written.is_till, written.shown_to) = (false, None);
+        });
         self.till().told = to.told;
     }
 }
@@ -205,6 +219,8 @@ pub struct Written {
     pub at_ms: u64,
     pub value: Value,
     pub is_till: bool,
+    /// The till that wrote it and was shown it in the answer, and in which run.
+    pub shown_to: Option<(usize, u64)>,
     /// The date of the customer was left as it was.
     pub is_undated: bool,
 }
@@ -240,6 +256,8 @@ pub struct World {
     pub echoed: BTreeSet<(i64, String)>,
     /// By how much a `Date` of this run was ahead, if that was not by a lifetime.
     pub ahead_ms: Option<u64>,
+    /// What balances were.
+    pub old_credit: OldCredit,
     pub(crate) now_ms: u64,
     pub(crate) events: BTreeMap<(u64, u64), Event>,
     next_event: u64,
@@ -313,6 +331,7 @@ impl World {
             deleted: BTreeSet::new(),
             echoed: BTreeSet::new(),
             ahead_ms: None,
+            old_credit: OldCredit::default(),
             now_ms: 0,
             events: BTreeMap::new(),
             next_event: 0,
@@ -426,7 +445,8 @@ impl World {
     /// Enters what somebody wrote.
     pub fn enter(&mut self, id: i64, field: &str, value: &Value, is_till: bool) {
         let is_undated = self.is_undated(field);
-        let entry = Written { at_ms: self.now_ms, value: canonical(field, value), is_till, is_undated };
+        let (at_ms, value) = (self.now_ms, canonical(field, value));
+        let entry = Written { at_ms, value, is_till, shown_to: None, is_undated };
         self.written.entry((id, field.to_owned())).or_default().push(entry);
     }
 
@@ -438,6 +458,22 @@ impl World {
             "form_fields" => matches!(undated, Undated::FormFields | Undated::Both),
             _ => false,
         }
+    }
+
+    /// The answer to an update of the till that is at work shows what it has written last of an attribute.
+    pub fn is_shown(&mut self, id: i64, field: &str, value: &Value) {
+        let (shown_to, value) = (Some((self.active, self.runs)), canonical(field, value));
+        let all = self.written.get_mut(&(id, field.to_owned())).into_iter().flatten();
+        if let Some(written) = all.last().filter(|written| written.is_till && written.value == value) {
+            written.shown_to = shown_to;
+        }
+    }
+
+    /// The process died, and what it was shown in this run may be in no file.
+    pub fn forgets_what_was_shown(&mut self) {
+        let shown_to = Some((self.active, self.runs));
+        let all = self.written.values_mut().flatten();
+        all.filter(|written| written.shown_to == shown_to).for_each(|written| written.shown_to = None);
     }
 
     /// Who wrote the value that an attribute has, if it was written since the beginning.

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tillsync::sandbox::{Behaviours, Pages};
+
 use super::held_up::is_held_up;
 use super::{Deed, Invariant, Verdict};
 use crate::script::Job;
@@ -27,7 +29,8 @@ impl Invariant for Company {
     fn at_restart(&mut self, world: &mut World, ended: &Ended<'_>) -> Verdict {
         let till = world.active;
         // Where an answer by id is cut, it takes several syncs.
-        let asks_for_all = world.core.options().behaviours.by_id_at_most == 0;
+        let Behaviours { by_id_at_most, pages, .. } = world.core.options().behaviours;
+        let asks_for_all = by_id_at_most == 0 && pages == Pages::Full;
         let has_asked = ended.is_well && ended.job != Job::Push && asks_for_all;
         let there = {
             let mut statement = world.till().looks().prepare_cached("SELECT id FROM customer").unwrap();

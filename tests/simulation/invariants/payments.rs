@@ -287,11 +287,16 @@ impl Payments {
         let till = world.active;
         let Some(id) = record["id"].as_i64() else { return };
         let Some(doubt) = self.doubts.get(&(till, id)) else { return };
-        let is_as_before = doubt.before == (amount(&record[CREDIT]), record["date_modified"].clone());
-        let is_late = as_of_ms < doubt.landed_ms;
-        let lags_too_far = is_late && world.lag_ms() > GRACE_MS;
-        // One that lags by more than the grace undoes a yes, too, that did not show the balance.
-        let is_open = (lags_too_far && !doubt.is_shown) || are_open(world, &doubt.rows);
+        let behind_ms = world.credit_behind_ms();
+        // Credit from a cache is as old as that, whatever the record's date.
+        let is_date_of_it = behind_ms == 0;
+        let is_as_before = doubt.before.0 == amount(&record[CREDIT])
+            && (!is_date_of_it || doubt.before.1 == record["date_modified"]);
+        let is_late = as_of_ms.saturating_sub(behind_ms) < doubt.landed_ms;
+        let lags_too_far = is_late && world.lag_ms() + behind_ms > GRACE_MS;
+        // One that lags by more than the grace undoes a yes, too, that did not show the balance; credit that is behind does not.
+        let undoes = is_date_of_it && lags_too_far && !doubt.is_shown;
+        let is_open = undoes || are_open(world, &doubt.rows);
         if !is_as_before || (is_late && !lags_too_far) || !is_open {
             return;
         }

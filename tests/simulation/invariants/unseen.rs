@@ -13,13 +13,14 @@ use tillsync::Ticket;
 use tillsync::sandbox::FormFieldWrites;
 
 use super::{Deed, ECHOED, Invariant, Verdict};
-use crate::values::{canonical, lenient};
+use crate::values::{canonical, lenient, newest};
 use crate::world::World;
 
 /// How old a base may be when its update leaves: `fresh_ms`, and what lies between the commit and the wire.
 const FRESH_MS: u64 = 10_000 + 2_000;
 /// Attributes of which every value that is replaced stood in the till when it was edited, or in a conflict.
 const DECIDED: [&str; 2] = ["company", "first_name"];
+const CREDIT: &str = "store_credit_amounts";
 
 #[derive(Default)]
 pub struct Unseen {
@@ -61,6 +62,15 @@ impl Invariant for Unseen {
                     }
                     if canonical(field, &after[field]) != canonical(field, &becomes) {
                         world.enter(*id, field, &after[field], false);
+                    }
+                }
+                Ok(())
+            }
+            Deed::Answered { answer: Ok(answer), as_of_ms: None, .. } if answer.status < 300 => {
+                let body = lenient(&String::from_utf8_lossy(&answer.body));
+                for record in newest(&body["data"]) {
+                    if let Some(id) = record["id"].as_i64() {
+                        world.is_shown(id, CREDIT, &record[CREDIT]);
                     }
                 }
                 Ok(())
@@ -167,18 +177,22 @@ impl Departure {
         let written = world.writing_of(id, field, now)?.clone();
         let (lag_ms, run) = (world.lag_ms(), self.run);
         let is_untold = world.is_untold(field);
+        let behind_ms = if field == CREDIT { world.credit_behind_ms() } else { 0 };
         let till = &world.till().told;
         let is_blind = till.blind.contains(&id);
         let is_listed = !is_blind && !till.unlisted.contains(&id);
         let listed_ms = till.listed_ms.filter(|_| is_listed && !is_untold && !written.is_undated);
+        let listed_ms = listed_ms.map(|ms| ms.saturating_sub(behind_ms));
         let read = till.reads.get(&id).copied().unwrap_or_default();
         let last_ms = read.of(field).max(listed_ms)?;
         let is_for_this = read.was_answered_before(self.at_ms);
         let is_fresh = |at_ms: u64| is_for_this || at_ms + lag_ms + FRESH_MS >= self.at_ms;
         let was_there = written.at_ms < last_ms;
-        if field == "store_credit_amounts" {
+        if field == CREDIT {
             let looked_ms = read.looked_ms(run)?;
-            let is_window = written.at_ms >= looked_ms && is_for_this;
+            // What it was told or shown of before does not go out of sight because a later reading lags.
+            let is_known = was_there || written.shown_to.is_some_and(|(till, _)| till == world.active);
+            let is_window = written.at_ms >= looked_ms && is_for_this && !is_known;
             return is_window.then_some("written between the look and the update");
         }
         match () {

@@ -1,0 +1,197 @@
+//! What becomes of an answer on its way from the store, where a way of being odd is none that the sandbox knows: credit from a
+//! cache of its own, cursors that die without a word of the API's, one customer who cannot be listed, budgets that are used up,
+//! totals that do not fit, answers without a date, and a yes that only repeats what was asked.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tillsync::Decimal;
+use tillsync::sandbox::{Fault, RawRequest, RawResponse};
+
+use crate::values::amount;
+use crate::world::World;
+
+const CREDIT: &str = "store_credit_amounts";
+/// How far a cache of credit is behind, by seed.
+const BEHIND_MS: [u64; 3] = [3_000, 12_000, 30_000];
+/// Who cannot be listed: one in so many.
+const UNLISTABLE_EVERY: i64 = 7;
+
+/// What the balances of customers were before they were changed, and when.
+#[derive(Debug, Default)]
+pub struct OldCredit(BTreeMap<i64, Vec<(u64, Decimal)>>);
+
+/// An answer as it leaves; none: the line breaks.
+pub(crate) struct Twisted {
+    pub(crate) response: Option<RawResponse>,
+    /// How far the credit in it is behind the rest.
+    pub(crate) credit_behind_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct List<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    meta: &'a RawValue,
+}
+
+impl OldCredit {
+    /// A balance was this before a change of now.
+    pub fn enter(&mut self, id: i64, now_ms: u64, was: Decimal) {
+        self.0.entry(id).or_default().push((now_ms, was));
+    }
+
+    /// What it was at a time; none: as it is.
+    fn at(&self, id: i64, at_ms: u64) -> Option<Decimal> {
+        self.0.get(&id)?.iter().find(|(changed_ms, _)| *changed_ms > at_ms).map(|(_, was)| *was)
+    }
+}
+
+impl World {
+    /// How far credit is behind where it comes from a cache of its own.
+    pub fn credit_behind_ms(&self) -> u64 {
+        let is_on = self.odd.has("old-credit") && !self.is_calm;
+        let nth = self.core.options().seed as usize % BEHIND_MS.len();
+        if is_on { BEHIND_MS[nth] } else { 0 }
+    }
+
+    /// Whether no list shows a customer, nor any page that it would be on.
+    pub fn is_unlistable(&self, id: i64) -> bool {
+        self.odd.has("unlistable") && !self.is_calm && id % UNLISTABLE_EVERY == 3
+    }
+
+    /// An answer of the store's on its way out.
+    pub(crate) fn twist(
+        &mut self,
+        raw: &RawRequest,
+        fault: Option<Fault>,
+        mut response: RawResponse,
+    ) -> Twisted {
+        let (is_by_id, is_get) = (raw.query.contains("id:in="), raw.method == "GET");
+        let is_list = is_get && !is_by_id;
+        let is_well = response.status == 200;
+        if is_list && response.status == 500 && fault.is_none() && self.odd.has("dead-cursors") {
+            return Twisted { response: self.dead_cursor(), credit_behind_ms: 0 };
+        }
+        if is_list && is_well && ids(&response.body).iter().any(|id| self.is_unlistable(*id)) {
+            self.note("   it would show somebody who cannot be listed");
+            let is_cut = self.core.options().seed.is_multiple_of(2);
+            let body = r#"{"status":500,"title":"something went wrong","errors":{}}"#;
+            let response = (!is_cut).then(|| of(500, "application/json", body));
+            return Twisted { response, credit_behind_ms: 0 };
+        }
+        let credit_behind_ms = if is_get && is_well { self.credit_behind_ms() } else { 0 };
+        if credit_behind_ms > 0 {
+            self.show_old_credit(&mut response, credit_behind_ms);
+        }
+        if is_by_id && is_well && self.odd.has("odd-counts") && !self.is_calm && self.happens(0.2) {
+            miscount(&mut response, self.random.bool());
+        }
+        if is_by_id && is_well && self.odd.has("spent-budget") && self.happens(0.5) {
+            let reset_ms = self.any(&[1_500, 2_500, 10_000, 12_000]);
+            self.note(format!("   others have used up the budget, for {reset_ms} ms"));
+            set_header(&mut response, "X-Rate-Limit-Requests-Left", "0");
+            set_header(&mut response, "X-Rate-Limit-Time-Reset-Ms", &reset_ms.to_string());
+        }
+        if self.odd.has("no-dates") {
+            response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Date"));
+        }
+        if fault == Some(Fault::Echoed) && self.is_bare(fault) && is_well {
+            let asked = String::from_utf8_lossy(&raw.body);
+            response.body = format!("{{\"data\":{asked},\"meta\":{{}}}}").into_bytes();
+        }
+        Twisted { response: Some(response), credit_behind_ms }
+    }
+
+    /// Whether a yes to what was not done only repeats what was asked: no date, nothing that could not be known.
+    pub(crate) fn is_bare(&self, fault: Option<Fault>) -> bool {
+        fault == Some(Fault::Echoed) && self.odd.has("bare-echoes")
+    }
+
+    /// What is said of a cursor that has expired: nothing of the API's.
+    fn dead_cursor(&mut self) -> Option<RawResponse> {
+        self.note("   its cursor is dead, and the answer none of the store's");
+        let html = "<!DOCTYPE html><html><body><h1>Bad gateway</h1></body></html>";
+        match self.core.options().seed % 4 {
+            0 => None,
+            1 => Some(of(504, "text/html", html)),
+            2 => Some(of(200, "text/html", html)),
+            _ => Some(of(503, "application/json", "{}")),
+        }
+    }
+
+    fn show_old_credit(&mut self, response: &mut RawResponse, behind_ms: u64) {
+        let as_of_ms = self.now_ms.saturating_sub(behind_ms);
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        let Ok(List { data, meta }) = serde_json::from_str::<List<'_>>(&text) else { return };
+        let mut behind = Vec::new();
+        let records: Vec<String> = data
+            .iter()
+            .map(|record| {
+                let record = record.get();
+                let was = id_of(record).and_then(|id| Some((id, self.old_credit.at(id, as_of_ms)?)));
+                let told = was.and_then(|(id, was)| Some((id, with_credit(record, was)?)));
+                behind.extend(told.as_ref().map(|(id, _)| *id));
+                told.map_or_else(|| record.to_owned(), |(_, told)| told)
+            })
+            .collect();
+        if !behind.is_empty() {
+            self.note(format!("   credit is told as it was: {behind:?}"));
+            response.body =
+                format!("{{\"data\":[{}],\"meta\":{}}}", records.join(","), meta.get()).into_bytes();
+        }
+    }
+
+    /// A balance was changed from what it was `before`.
+    pub fn remember_credit(&mut self, id: i64, before: &serde_json::Value, after: &serde_json::Value) {
+        if let (Some(was), Some(is)) = (amount(&before[CREDIT]), amount(&after[CREDIT]))
+            && was != is
+        {
+            let now_ms = self.now_ms;
+            self.old_credit.enter(id, now_ms, was);
+        }
+    }
+}
+
+fn of(status: u16, kind: &str, body: &str) -> RawResponse {
+    RawResponse {
+        status,
+        headers: vec![("Content-Type".to_owned(), kind.to_owned())],
+        body: body.as_bytes().to_vec(),
+    }
+}
+
+fn set_header(response: &mut RawResponse, name: &str, value: &str) {
+    response.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+    response.headers.push((name.to_owned(), value.to_owned()));
+}
+
+fn ids(body: &[u8]) -> Vec<i64> {
+    let text = String::from_utf8_lossy(body);
+    let list = serde_json::from_str::<List<'_>>(&text);
+    list.map(|list| list.data.iter().filter_map(|record| id_of(record.get())).collect()).unwrap_or_default()
+}
+
+/// The store writes the id first.
+fn id_of(record: &str) -> Option<i64> {
+    let digits = record.strip_prefix("{\"id\":")?;
+    digits[..digits.find([',', '}'])?].parse().ok()
+}
+
+fn with_credit(record: &str, balance: Decimal) -> Option<String> {
+    let from = record.find(&format!("\"{CREDIT}\":["))? + CREDIT.len() + 3;
+    let to = from + record[from..].find(']')? + 1;
+    Some(format!("{}[{{\"amount\":{balance}}}]{}", &record[..from], &record[to..]))
+}
+
+/// One more than it shows, or one fewer.
+fn miscount(response: &mut RawResponse, is_more: bool) {
+    let text = String::from_utf8_lossy(&response.body).into_owned();
+    let Some(from) = text.find("\"total\":").map(|at| at + "\"total\":".len()) else { return };
+    let to = from + text[from..].find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+    let Ok(total) = text[from..to].parse::<u64>() else { return };
+    let told = if is_more { total + 1 } else { total.saturating_sub(1) };
+    response.body = format!("{}{told}{}", &text[..from], &text[to..]).into_bytes();
+}
