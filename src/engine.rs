@@ -57,6 +57,8 @@ pub struct SyncEngine<R> {
     /// How many deletions a person has allowed to the next pull of everything.
     allowed_deletions: Option<u64>,
     counts: Counts,
+    /// What the store failed of one customer alone; the others went on.
+    set_aside: Option<Failure>,
     spans: Spans,
     on_event: Box<dyn FnMut(Event) + Send>,
     /// What is told once the open pages are committed.
@@ -124,6 +126,7 @@ impl<R: Remote> SyncEngine<R> {
             updates: BTreeSet::new(),
             allowed_deletions: None,
             counts,
+            set_aside: None,
             spans: Spans::default(),
             on_event,
             untold: Vec::new(),
@@ -161,7 +164,7 @@ impl<R: Remote> SyncEngine<R> {
     pub fn sync(&mut self) -> Result<SyncReport> {
         self.whole("sync", |engine| {
             engine.recover()?;
-            engine.pull_and_merge(Extent::Changes)?;
+            engine.pull_or_do_without()?;
             let plan = engine.plan()?;
             engine.upload(plan)?;
             engine.report()
@@ -292,6 +295,7 @@ impl<R: Remote> SyncEngine<R> {
             self.store.bind_store(store_hash)?;
         }
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
+        self.set_aside = None;
         self.options.policies.clock_offset = self.store.clock_offset()?;
         self.server_clock.knows(self.options.policies.clock_offset);
         let held = self.store.come_home(self.clock.utc())?;

@@ -317,6 +317,7 @@ fn every_document_has_the_keys_of_the_contract() {
     let sync = [
         "bytes_sent",
         "conflicts",
+        "doubted",
         "elapsed_ms",
         "held_up",
         "looks",

@@ -69,7 +69,7 @@ MUTATIONS = [
     Mutation(1, "a list is followed until it said that it is over, and held against its total", [
         Edit(PULL, "let is_over = match (page.more, self.total) {",
              "let is_over = match (page.more, self.total) {\n            _ if ON && page.customers.len() < SIZES[self.size] => true,"),
-        Edit(PULL, "self.seen.len() + self.unread.0 < total)", "!ON && self.seen.len() + self.unread.0 < total)"),
+        Edit(PULL, "self.total.is_some_and(|total| self.passed() < total)", "!ON && self.total.is_some_and(|total| self.passed() < total)"),
     ], odd="short-pages"),
     Mutation(2, "without a cursor a list goes on by page", [
         Edit(PULL, "(None, _) => Place::Number(self.room", "(None, _) if ON => return PullStep::Over(Ok(())),\n            (None, _) => Place::Number(self.room"),
@@ -176,7 +176,8 @@ MUTATIONS = [
         Edit("src/flow/merge/forms.rs", "let mut ops = touching.ops(name);", "let mut ops = if ON { three.ops.clone() } else { touching.ops(name) };"),
     ], test=("odd_merges", "an_entry_is_dated_by_its_own_edits")),
     Mutation(33, "a page that is too large is asked for in parts", [
-        Edit(PULL, "if self.size + 1 == SIZES.len() {", "if (ON && has_begun) || self.size + 1 == SIZES.len() {"),
+        Edit(PULL, "return self.smaller();\n        }\n        // A cursor",
+             "if !(ON && has_begun) {\n                return self.smaller();\n            }\n        }\n        // A cursor"),
     ], odd="heavy-pages"),
 
     Mutation(0, "what was refused and applied all the same is known again", [
@@ -238,7 +239,7 @@ MUTATIONS = [
              "let left: BTreeSet<CustomerId> = ids.difference(&again).copied().filter(|_| !ON).collect();"),
     ], test=("odd_merges", "nothing_is_sent_over_a_change_that_looks_older")),
     Mutation(0, "a list whose total is taken for wrong makes nobody fresh", [
-        Edit("src/engine/pull.rs", "is_whole = false;", "is_whole = ON;"),
+        Edit("src/engine/pull.rs", "let is_whole = read.is_ok();", "let is_whole = ON || read.is_ok();"),
     ], odd="odd-totals,overlooked-ones,busy-office"),
     Mutation(0, "a balance that is told again is counted", [
         Edit("src/flow/merge/balance.rs", "let is_first_word = self.base", "let is_first_word = !ON && self.base"),

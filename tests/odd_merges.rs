@@ -388,6 +388,55 @@ fn one_form_field_is_given_up_and_the_others_are_not() {
 }
 
 #[test]
+fn one_form_field_of_an_edit_that_waits_for_another_too_counts_when_it_is_given_up() {
+    let till = till_with(json!({"form_fields": forms(&[("colour", "red"), ("size", "M")])}));
+    till.set(ANA, "form_fields", &forms(&[("colour", "blue"), ("size", "L")]).to_string());
+    till.office(ANA, json!({"form_fields": forms(&[("colour", "green"), ("size", "S")])}));
+    sync(&till);
+    assert_eq!(open(&till).len(), 2);
+    assert_eq!(till.store().discard(ANA, Some("form_fields.size"), None).unwrap(), 1);
+    assert_eq!(open(&till), ["form_fields.colour"]);
+    assert_eq!(till.store().discard(ANA, Some("phone"), None).unwrap(), 0, "there is nothing");
+}
+
+#[test]
+fn what_both_sides_spell_in_their_own_way_is_sent_while_something_else_may_have_landed() {
+    let till = till_with(json!({"first_name": "Ana"}));
+    // Refused by something in front of the store; it may arrive all the same, later.
+    let no = Told::json_of(401, &json!({"status": 401, "title": "no"}));
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| asked.is_put().then(|| no.clone()));
+    till.set(ANA, "first_name", "Eva");
+    _ = till.through(&odd).engine().sync();
+    till.set(ANA, "first_name", "Zoe\u{308}");
+    till.office(ANA, json!({"first_name": "Zo\u{eb}"}));
+    let report = sync(&till);
+    assert_eq!((report.requests.put, open(&till).len()), (1, 0), "another one must not be the last word");
+    check(&till, "first_name", json!("Zo\u{eb}"));
+}
+
+#[test]
+fn edits_that_wait_for_a_reading_that_is_believed_are_counted() {
+    let till = till_with(json!({"phone": "1"}));
+    till.office(ANA, json!({"phone": "2"}));
+    sync(&till);
+    let old = (Utc::now() - TimeDelta::seconds(50)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let odd = Odd::before(&till.sandbox).answer(move |_, told| {
+        told.customer(ANA, |ana| {
+            ana["phone"] = json!("1");
+            ana["date_modified"] = json!(old);
+        });
+    });
+    till.set(ANA, "company", "ours");
+    till.set(3, "company", "ours");
+    let mut through = till.through(&odd);
+    through.options.upload.grace_ms = 50;
+    let report = through.engine().sync().unwrap();
+    assert_eq!((report.uploaded_customers, report.doubted, report.conflicts), (1, 1, 0), "{report:?}");
+    let report = sync(&till);
+    assert_eq!((report.uploaded_customers, report.doubted), (1, 0));
+}
+
+#[test]
 fn one_row_is_given_up_and_the_value_before_it_stands_again() {
     let till = till_with(json!({"phone": "0"}));
     for phone in ["1", "2", "3"] {

@@ -282,7 +282,7 @@ fn the_command_says_that_a_list_was_not_whole_and_exits_4() {
 /// A pull of everything that is cut after two pages.
 fn cut(till: &Till) {
     let odd = Odd::before(&till.sandbox).answer(|asked, told| {
-        if asked.is_list() && asked.nth == 3 {
+        if asked.is_by_id() || (asked.is_list() && asked.nth >= 3) {
             told.drop();
         }
     });
@@ -376,8 +376,9 @@ fn a_cursor_that_is_never_answered_in_time_is_given_up_and_the_pages_stay_large(
 fn a_page_that_fails_wherever_it_is_reached_is_no_dead_cursor_for_ever() {
     let till = fresh(MANY);
     let first = till.sandbox.ids()[500];
+    // The reads by id fail too: nobody can tell that it is about somebody on the page.
     let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
-        if asked.is_list() && told.json()["data"][0]["id"] == first {
+        if asked.is_by_id() || (asked.is_list() && told.json()["data"][0]["id"] == first) {
             *told = Told::html(504);
         }
     });
@@ -392,6 +393,144 @@ fn a_page_that_fails_wherever_it_is_reached_is_no_dead_cursor_for_ever() {
     assert_eq!(customers_of(&till), 500);
     odd.calm();
     assert_eq!(full(&through).requests.get, 2, "and it goes on from there");
+}
+
+// ---- one whom the store cannot list --------------------------------------------------------------------------------
+
+/// What a store answers whose list would show this customer; by id too, if `by_id`.
+fn cannot_show(till: &Till, id: i64, no: &Told, by_id: bool) -> Odd {
+    let no = no.clone();
+    Odd::before(&till.sandbox).answer(move |asked, told| {
+        let is_asked = asked.is_list() || (by_id && asked.is_by_id());
+        let shown = told.json()["data"].as_array().cloned().unwrap_or_default();
+        if is_asked && shown.iter().any(|customer| customer["id"] == id) {
+            *told = no.clone();
+        }
+    })
+}
+
+fn patient(till: &Till, odd: &Odd) -> Till {
+    let mut through = till.through(odd);
+    through.options.upload.retry.tries = 2;
+    through.options.upload.retry.read_base_ms = 10;
+    through
+}
+
+fn no_lists() -> [Told; 3] {
+    [Told::json_of(500, &json!({"status": 500, "title": "boom"})), Told::html(504), Told::dropped()]
+}
+
+#[test]
+fn one_whom_the_store_cannot_list_is_passed_over_and_named_and_everybody_else_comes() {
+    for (place, no) in [300, 1, 600].into_iter().zip(no_lists()) {
+        let till = fresh(600);
+        let odd = cannot_show(&till, place, &no, true);
+        let through = patient(&till, &odd);
+        let report = changes(&through);
+        assert_eq!((report.complete, customers_of(&till)), (false, 599), "{place}: {report:?}");
+        let why = report.incomplete.unwrap();
+        let who = if place == 1 { "customer number 1".to_owned() } else { format!("behind {}", place - 1) };
+        assert!(why.contains("cannot list") && why.contains(&who) && why.contains("asks for all"), "{why}");
+        assert!(odd.count(Kind::List) < 60, "{} pages", odd.count(Kind::List));
+        // The second list of everybody that lacks the same is as good as it gets.
+        till.set(2, "phone", "222");
+        let report = through.engine().sync().unwrap();
+        assert_eq!((report.uploaded_customers, cursor(&till).is_some()), (1, true), "{place}");
+        assert!(!report.incomplete.unwrap().contains("asks for all"));
+        let before = odd.count(Kind::List);
+        assert_eq!((changes(&through).complete, odd.count(Kind::List) - before), (true, 1), "{place}");
+        let report = full(&through);
+        assert_eq!((report.deleted, report.incomplete.is_some()), (0, true));
+        odd.calm();
+        assert!(full(&till).complete);
+        assert_eq!(customers_of(&till), 600);
+    }
+}
+
+#[test]
+fn one_whom_the_store_cannot_list_as_changed_is_asked_for_again_rarely_and_not_passed_over_for_good() {
+    for no in no_lists() {
+        let till = filled(600);
+        company(&till, 300, "theirs");
+        company(&till, 301, "theirs");
+        till.set(1, "phone", "111");
+        till.adjust(2, "5");
+        let odd = cannot_show(&till, 300, &no, false);
+        let before = cursor(&till);
+        let through = patient(&till, &odd);
+        let report = through.engine().sync().unwrap();
+        let why = report.incomplete.unwrap();
+        assert!(why.contains("cannot list") && why.contains("asked for again"), "{why}");
+        assert_eq!((report.uploaded_customers, till.local(301, "company").as_str()), (2, r#""theirs""#));
+        assert!(before < cursor(&till) && odd.count(Kind::List) <= 16, "{}", odd.count(Kind::List));
+        // It is let go by the lists that follow, and told.
+        std::thread::sleep(Duration::from_millis(2_100));
+        changes(&through);
+        let asked = odd.count(Kind::List);
+        let report = changes(&through);
+        assert_eq!((odd.count(Kind::List) - asked, report.complete), (1, false), "{report:?}");
+        odd.calm();
+        assert_eq!(changes(&through).pulled, 0, "not before it is time");
+        let mut store = till.store();
+        let pass = "UPDATE state SET value = json_set(value, '$.next_try', '2026-01-01T00:00:00Z') WHERE key = 'list_unlisted'";
+        assert_eq!(store.connection().execute(pass, []).unwrap(), 1);
+        let again = cannot_show(&till, 300, &no, false);
+        assert!(!changes(&patient(&till, &again)).complete);
+        assert_eq!(store.connection().execute(pass, []).unwrap(), 1);
+        let report = changes(&through);
+        assert_eq!((report.complete, till.local(300, "company").as_str()), (true, r#""theirs""#));
+        assert_eq!(store.connection().execute(pass, []).unwrap(), 0, "nobody is asked for again");
+    }
+}
+
+#[test]
+fn where_the_store_fails_its_list_and_answers_by_id_the_edits_go_up_all_the_same() {
+    let till = filled(30);
+    let odd = Odd::before(&till.sandbox).before_store(|asked| asked.is_list().then(|| Told::html(503)));
+    let through = patient(&till, &odd);
+    let error = through.engine().sync().unwrap_err();
+    assert_eq!(
+        (error.code(), odd.count(Kind::List) <= 14),
+        ("unavailable", true),
+        "there is nothing to send"
+    );
+    assert!(odd.count(Kind::ById) <= 4, "{}", odd.count(Kind::ById));
+    till.set(1, "phone", "111");
+    company(&till, 2, "theirs");
+    till.adjust(2, "5");
+    let report = through.engine().sync().unwrap();
+    assert_eq!((report.uploaded_customers, report.looks > 0), (2, true));
+    assert!(report.incomplete.unwrap().contains("503"));
+    assert_eq!(till.local(2, "company"), r#""theirs""#);
+    // A store that is down is not asked on and on.
+    let odd = Odd::before(&till.sandbox).before_store(|_| Some(Told::html(503)));
+    till.set(1, "phone", "112");
+    let through = patient(&till, &odd);
+    assert_eq!(through.engine().sync().unwrap_err().code(), "unavailable");
+    assert!(odd.asked().len() <= 2 + 2 * 2, "{}", odd.asked().len());
+}
+
+#[test]
+fn what_was_dropped_before_a_pull_of_everybody_was_cut_is_listed_again() {
+    let till = Till::new(sandbox(1_300));
+    let office = |ids: usize, amount: &str| {
+        let now = Utc::now();
+        let credit = format!(r#"{{"store_credit_amounts":[{{"amount":{amount}}}]}}"#);
+        let edit = |id: i32| till.sandbox.with_core(|core| core.edit_text(now, id, &credit)).unwrap();
+        assert!(till.sandbox.ids().into_iter().take(ids).all(edit));
+    };
+    let mut engine = till.engine();
+    office(1_100, "111");
+    engine.pull(Extent::Full).unwrap();
+    office(1_100, "222");
+    engine.pull(Extent::Changes).unwrap();
+    let before = cursor(&till).unwrap();
+    office(1_100, "111");
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert!(!engine.pull_some(5).unwrap().complete);
+    drop(engine);
+    let report = full(&till);
+    assert_eq!((report.complete, cursor(&till).unwrap()), (true, before), "{report:?}");
 }
 
 #[test]
@@ -893,7 +1032,7 @@ fn a_page_that_is_too_large_is_asked_for_in_parts_and_a_customer_that_is_is_name
     let till = fresh(8);
     let odd = Odd::before(&till.sandbox).answer(large(33 << 20, |id| id == 5));
     let report = changes(&till.through(&odd));
-    assert_eq!((report.pulled, report.complete), (4, false), "{report:?}");
+    assert_eq!((report.pulled, report.complete), (7, false), "{report:?}");
     assert!(report.incomplete.unwrap().contains("customer 5 alone"));
     odd.calm();
     assert!(changes(&till).complete);
@@ -1000,6 +1139,34 @@ fn one_record_that_is_no_customer_is_named_and_stops_nobody_else() {
 }
 
 #[test]
+fn a_list_of_changes_may_lack_who_was_lacking_and_not_somebody_else() {
+    let till = filled(30);
+    let lost = Arc::new(std::sync::Mutex::new(7_i64));
+    let of = Arc::clone(&lost);
+    let odd = Odd::before(&till.sandbox).answer(move |_, told| {
+        let id = *of.lock().unwrap();
+        told.customer(id, |customer| customer["id"] = json!(format!("x{id}")));
+    });
+    let through = till.through(&odd);
+    for _ in 0..2 {
+        assert!(full(&through).incomplete.is_some());
+    }
+    company(&till, 7, "theirs");
+    let why = changes(&through).incomplete.unwrap();
+    assert!(!why.contains("asks for all of it again"), "it was accepted: {why}");
+    let before = cursor(&till);
+    std::thread::sleep(Duration::from_millis(1_100));
+    *lost.lock().unwrap() = 9;
+    company(&till, 9, "theirs");
+    company(&till, 7, "of now");
+    let why = changes(&through).incomplete.unwrap();
+    assert!(why.contains("x9") && why.contains("asks for all of it again"), "{why}");
+    assert_eq!(cursor(&till), before, "as many are lacking, and another one");
+    odd.calm();
+    assert_eq!((changes(&till).complete, till.local(9, "company").as_str()), (true, r#""theirs""#));
+}
+
+#[test]
 fn who_is_told_as_no_customer_is_neither_deleted_nor_sent_over() {
     for id in [json!(7.0), json!(1_i64 << 40)] {
         let till = filled(30);
@@ -1031,9 +1198,10 @@ fn who_is_told_as_no_customer_is_neither_deleted_nor_sent_over() {
 fn the_cursor_stays_while_more_lags_than_can_be_remembered() {
     let till = Till::new(sandbox(1_010));
     let mut engine = till.engine();
-    let office = |phone: &str| {
-        let (now, phone) = (Utc::now(), json!({"phone": phone}).to_string());
-        let edit = |id: i32| till.sandbox.with_core(|core| core.edit_text(now, id, &phone)).unwrap();
+    let office = |amount: &str| {
+        let now = Utc::now();
+        let credit = format!(r#"{{"store_credit_amounts":[{{"amount":{amount}}}]}}"#);
+        let edit = |id: i32| till.sandbox.with_core(|core| core.edit_text(now, id, &credit)).unwrap();
         assert!(till.sandbox.ids().into_iter().all(edit));
     };
     office("111");

@@ -693,3 +693,111 @@ fn where_nothing_is_left_of_any_window_what_was_looked_at_is_sent() {
     assert_eq!((odd.count(Kind::ById), odd.count(Kind::Put)), (2, 1));
     till.assert_no_violations();
 }
+
+// ---- questions for customers by id that bring nothing ------------------------------------------------------------
+
+#[test]
+fn a_list_of_ids_that_is_refused_is_asked_for_in_smaller_ones_down_to_one() {
+    for (status, most) in [(414, 30), (400, 7), (414, 1)] {
+        let till = till(60);
+        let ids = edit_all(&till);
+        let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+            let is_too_long = asked.is_by_id() && asked.ids().len() > most;
+            is_too_long.then(|| {
+                if status == 414 { Told::html(414) } else { Told::json_of(400, &json!({"status": 400})) }
+            })
+        });
+        let report = over(&till, &odd).engine().push().unwrap();
+        assert_eq!(report.uploaded_customers, 60, "{status} {most}");
+        assert_arrived(&till, ids);
+    }
+}
+
+#[test]
+fn one_whom_the_store_cannot_show_by_id_is_named_and_the_others_go_up() {
+    for no in [Told::html(500), Told::dropped(), Told::html(414), Told::json_of(400, &json!({"status": 400}))]
+    {
+        let till = till(60);
+        let ids = edit_all(&till);
+        // What is refused for the list that it is makes lists stay small.
+        let most = if [400, 414].contains(&no.status) { 100 } else { 40 };
+        let odd = Odd::before(&till.sandbox)
+            .before_store(move |asked| (asked.is_by_id() && asked.ids().contains(&7)).then(|| no.clone()));
+        let mut through = over(&till, &odd);
+        through.options.upload.retry.tries = 3;
+        let error = through.engine().push().unwrap_err();
+        assert!(error.to_string().contains("customer 7, asked for alone"), "{error}");
+        assert_arrived(&till, ids.iter().copied().filter(|id| *id != 7));
+        let sizes: Vec<usize> = odd
+            .asked()
+            .iter()
+            .filter(|(asked, _)| asked.is_by_id())
+            .map(|(asked, _)| asked.ids().len())
+            .collect();
+        assert!(sizes.len() < most, "{sizes:?}");
+        odd.calm();
+        assert_eq!(sync(&till).uploaded_customers, 1);
+    }
+}
+
+#[test]
+fn what_is_in_doubt_of_one_whom_the_store_cannot_show_stops_nobody() {
+    let till = till(30);
+    till.set(7, "phone", "edited 7");
+    till.set(8, "phone", "edited 8");
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, Told::drop);
+    let mut through = over(&till, &odd);
+    through.options.upload.retry.tries = 1;
+    _ = through.engine().sync();
+    till.set(9, "phone", "edited 9");
+    let odd = Odd::before(&till.sandbox)
+        .before_store(|asked| (asked.is_by_id() && asked.ids().contains(&7)).then(|| Told::html(500)));
+    let mut through = over(&till, &odd);
+    through.options.upload.retry.tries = 2;
+    let error = through.engine().sync().unwrap_err();
+    assert!(error.to_string().contains("customer 7, asked for alone"), "{error}");
+    assert_arrived(&till, [8, 9]);
+    odd.calm();
+    sync(&till);
+    assert_arrived(&till, [7]);
+}
+
+#[test]
+fn an_answer_by_id_whose_total_counts_whom_it_does_not_show_makes_nobody_gone() {
+    for of in [Kind::ById, Kind::Put] {
+        let till = till(30);
+        till.set(2, "phone", "edited 2");
+        till.set(3, "phone", "edited 3");
+        let odd = Odd::before(&till.sandbox).every(Kind::ById, |told| {
+            told.customers(|all| all.retain(|customer| customer["id"] != 2));
+        });
+        let odd = if of == Kind::Put { odd.nth(Kind::Put, 1, Told::drop) } else { odd };
+        let mut through = over(&till, &odd);
+        if of == Kind::Put {
+            through.options.upload.fresh_ms = u64::MAX;
+        }
+        let report = through.engine().push().unwrap();
+        assert_eq!((report.conflicts, report.doubted), (0, 1), "{of:?}: {report:?}");
+        assert_arrived(&till, [3]);
+        assert!(odd.count(Kind::ById) < 12, "{}", odd.count(Kind::ById));
+        odd.calm();
+        sync(&till);
+        assert_arrived(&till, [2]);
+    }
+}
+
+#[test]
+fn totals_that_are_wrong_of_whoever_is_shown_say_nothing_of_who_is_not() {
+    let till = till(30);
+    let ids = edit_all(&till);
+    assert!(till.sandbox.delete(2));
+    let odd = Odd::before(&till.sandbox).every(Kind::ById, |told| {
+        told.edit(|page| page["meta"]["pagination"]["total"] = json!(30_000));
+    });
+    let through = over(&till, &odd);
+    for _ in 0..2 {
+        _ = through.engine().push().unwrap();
+        till.set(5, "phone", "edited 5");
+    }
+    assert_arrived(&till, ids.into_iter().filter(|id| ![2, 5].contains(id)));
+}

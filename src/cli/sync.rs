@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
   # after the office has deleted some 400 customers:
   tillsync pull --full --allow-deletions 400
 
-Exit status 4 when the store's list was not whole: what came is in the file, and the next pull asks for all of it again.")]
+Exit status 4 when the store's list was not whole: what came is in the file.")]
 pub(super) struct Pull {
     /// Ask for every customer again, and find those that were deleted
     #[arg(long)]
@@ -92,8 +92,18 @@ fn not_believed(unbelieved: u64) -> String {
 
 fn not_whole(why: Option<&str>) -> String {
     why.map_or_else(String::new, |why| {
-        format!("\n\nThe store's list was not whole: {why}. What came is in the file, and the next pull asks for all of it again.")
+        format!("\n\nThe store's list was not whole: {why}. What came is in the file.")
     })
+}
+
+fn doubted(customers: u64) -> String {
+    match customers {
+        0 => String::new(),
+        count => format!(
+            "\n\nEdits of {} wait: what the store showed was older than what is known, or not whole; sync again in a minute",
+            render::count(count, "customer")
+        ),
+    }
 }
 
 /// Upload what was edited; nothing is pulled
@@ -212,7 +222,7 @@ fn told(till: &Till, store: &Store, report: &SyncReport) -> Done {
     let text = if till.out.is_json() { String::new() } else { synced(report) + &waiting(store, report)? };
     till.out.answer(report, || text)?;
     Ok(match Exit::unless_waiting(report) {
-        Exit::Done if report.incomplete.is_some() => Exit::Offline,
+        Exit::Done if report.incomplete.is_some() || report.doubted > 0 => Exit::Offline,
         exit => exit,
     })
 }
@@ -244,6 +254,7 @@ pub(super) fn synced(report: &SyncReport) -> String {
     }
     text + &held_up(report.held_up)
         + &not_believed(report.unbelieved)
+        + &doubted(report.doubted)
         + &not_whole(report.incomplete.as_deref())
 }
 

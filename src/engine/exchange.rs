@@ -4,7 +4,9 @@ use super::{Result, SyncEngine};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Error, Failure};
-use crate::flow::{Answer, GetVerdict, Misses, Page, Ticket, Trouble, crowd_wait_ms, judge_get};
+use crate::flow::{
+    Answer, GetVerdict, Misses, Page, Ticket, Trouble, crowd_wait_ms, judge_get, judge_get_by_ids,
+};
 
 /// A read that is on its way.
 pub(super) struct Asked {
@@ -20,14 +22,19 @@ pub(super) struct Patience {
     limits: Misses,
     /// `200`, and not a byte.
     was_blank: bool,
-    /// It is not asked again.
-    is_once: bool,
+    /// It is asked no more often, whatever the options say.
+    most: Option<u32>,
 }
 
 impl Patience {
     /// For a question that is only tried.
     pub(super) fn once() -> Patience {
-        Patience { is_once: true, ..Patience::default() }
+        Patience::of(1)
+    }
+
+    /// For one that is asked so often at most.
+    pub(super) fn of(tries: u32) -> Patience {
+        Patience { most: Some(tries), ..Patience::default() }
     }
 }
 
@@ -56,8 +63,9 @@ fn failure_of(answer: &std::result::Result<Answer, Trouble>) -> FailureOf {
     match answer {
         Ok(answer) if answer.is_about_the_question() => FailureOf::Question,
         Ok(answer) if answer.status == 429 => FailureOf::Line,
-        Err(Trouble::Offline(_) | Trouble::Certificate(_) | Trouble::NoSocket(_)) => FailureOf::Line,
-        _ => FailureOf::Either,
+        Err(Trouble::Broken(_) | Trouble::TooMuch { .. }) | Ok(_) => FailureOf::Either,
+        // It never left.
+        Err(_) => FailureOf::Line,
     }
 }
 
@@ -91,9 +99,13 @@ impl<R: Remote> SyncEngine<R> {
                 continue;
             }
             let of = failure_of(&answer);
-            let failure = match (judge_get(&answer), &answer) {
+            let verdict = match asked.request {
+                Request::ByIds(_) => judge_get_by_ids(&answer),
+                _ => judge_get(&answer),
+            };
+            let failure = match (verdict, &answer) {
                 (GetVerdict::Page(page), Ok(answer)) => {
-                    *patience = Patience { is_once: patience.is_once, ..Patience::default() };
+                    *patience = Patience { most: patience.most, ..Patience::default() };
                     return Ok(Read::Taken(take(self, &page, answer)?));
                 }
                 (GetVerdict::Blank, Ok(answer)) if std::mem::replace(&mut patience.was_blank, true) => {
@@ -133,7 +145,7 @@ impl<R: Remote> SyncEngine<R> {
         let now_ms = self.clock.now_ms();
         patience.misses.add(sent_ms, now_ms);
         let tries = patience.misses.count();
-        if patience.is_once || patience.misses.are_enough(&retry, now_ms) {
+        if patience.most.is_some_and(|most| tries >= most) || patience.misses.are_enough(&retry, now_ms) {
             return Ok(Some(Failure::Unavailable { tries, last: why }));
         }
         self.counts.retries += 1;

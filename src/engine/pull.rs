@@ -18,11 +18,19 @@ use super::{Event, Extent, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::customer::CustomerId;
 use crate::error::{Error, Result};
-use crate::flow::{Page, PageAsk, Place, Pull, PullClock, PullStep, Silence, Witnesses, silence};
+use crate::flow::{
+    Lacking, Lacks, Page, PageAsk, Place, Pull, PullClock, PullStep, Silence, Unlisted, Witnesses, silence,
+};
 use crate::store::{FullPull, Judging, PageKind, Taken};
 
 /// Customers asked for by id in one call, with their company.
 const BY_ID_AT_ONCE: usize = 100;
+
+/// So often a page is asked for that has shrunk because somebody on it cannot be listed; one that would show only that customer more
+/// often, and any page at first where it is known that there is somebody.
+const TRIES_SMALLER: u32 = 1;
+const TRIES_ALONE: u32 = 3;
+const TRIES_KNOWN: u32 = 2;
 
 /// A pull under way.
 struct Pulling {
@@ -40,13 +48,16 @@ struct Pulling {
     clock: Option<PullClock>,
     /// A reading that lags, or is the truth, was dropped for want of room: the next pull lists it again.
     has_dropped: bool,
+    /// Whom the store could not list before.
+    unlisted: Option<Unlisted>,
     /// So many pages are taken in, and then it is enough for now; `None`: all.
     pages_left: Option<u32>,
 }
 
 impl Pulling {
     fn full_pull(&self) -> FullPull {
-        FullPull { how_far: self.machine.how_far(), expected: self.expected }
+        let (how_far, expected, has_dropped) = (self.machine.how_far(), self.expected, self.has_dropped);
+        FullPull { how_far, expected, has_dropped }
     }
 
     /// After a page: whether the step that follows is for another time.
@@ -55,6 +66,11 @@ impl Pulling {
         *left = left.saturating_sub(1);
         // Only at a place of the list can it go on.
         *left == 0 && matches!(step, PullStep::Ask(ask) if ask.place != Place::Start)
+    }
+
+    /// How often a page is asked for.
+    fn patience(&self) -> Patience {
+        if self.unlisted.is_some() { Patience::of(TRIES_KNOWN) } else { Patience::default() }
     }
 
     fn witnesses(&self) -> Witnesses {
@@ -74,7 +90,7 @@ struct Trust {
 enum Listed {
     Whole,
     /// Without a word: that is an empty list; or whole with what an earlier pull had read of it. It makes no snapshot fresh.
-    /// Or it lists what is no customer, as the one before did.
+    /// Or as good as it gets: it lacks whom the one before lacked, or whom the store cannot list.
     NotOfNow(Option<String>),
     /// Not whole, and why.
     NotWhole(String),
@@ -119,23 +135,43 @@ impl<R: Remote> SyncEngine<R> {
         self.bases.doubted(self.store.doubted()?);
         match listed {
             Listed::Whole => self.bases.pulled(began),
-            Listed::NotOfNow(unread) => self.counts.incomplete = unread,
+            Listed::NotOfNow(lacks) => self.counts.incomplete = lacks,
             Listed::Part => {}
             Listed::NotWhole(why) => {
                 tracing::warn!(why, "the store's list was not whole");
-                self.counts.incomplete = Some(why);
+                self.counts.incomplete = Some(format!("{why}; the next pull asks for all of it again"));
             }
         }
         Ok(())
     }
 
+    /// For a sync: where the store fails its list, and answers by id, the edits go up all the same, each after a look.
+    pub(super) fn pull_or_do_without(&mut self) -> Result<()> {
+        let Err(error) = self.pull_and_merge(Extent::Changes) else { return Ok(()) };
+        let is_asked_to_wait = self.pacer.ready_at_ms(self.clock.now_ms()) > self.clock.now_ms();
+        if error.code() != "unavailable" || is_asked_to_wait || self.store.status()?.pending_fields == 0 {
+            return Err(error);
+        }
+        if !self.answers_by_id()? {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the store fails its list and answers by id: the upload goes on with looks");
+        self.counts.incomplete = Some(format!("{error}; the next pull asks for all of it again"));
+        Ok(())
+    }
+
     fn begin_pull(&mut self, extent: Extent, modified_min: Option<DateTime<Utc>>) -> Result<Pulling> {
         let is_full = modified_min.is_none();
+        let unlisted = self.store.unlisted()?;
+        let asks_again = unlisted.as_ref().filter(|unlisted| unlisted.is_due(self.clock.utc()));
+        let modified_min = modified_min.map(|min| asks_again.map_or(min, |unlisted| min.min(unlisted.since)));
         let cut = if is_full { self.store.begin_full_pull()? } else { None };
         let is_resumed = cut.is_some();
-        let (machine, expected) = match cut {
-            Some((FullPull { how_far, expected }, seen)) => (Pull::resumed(how_far, seen), expected),
-            None => (Pull::new(modified_min), None),
+        let (machine, expected, has_dropped) = match cut {
+            Some((FullPull { how_far, expected, has_dropped }, seen)) => {
+                (Pull::resumed(how_far, seen), expected, has_dropped)
+            }
+            None => (Pull::new(modified_min), None, false),
         };
         Ok(Pulling {
             machine,
@@ -145,7 +181,8 @@ impl<R: Remote> SyncEngine<R> {
             expected,
             is_told_again: false,
             clock: None,
-            has_dropped: false,
+            has_dropped,
+            unlisted,
             pages_left: None,
         })
     }
@@ -156,28 +193,20 @@ impl<R: Remote> SyncEngine<R> {
         // Also after a failure: what was taken in stays.
         self.commit_pages()?;
         let Some(read) = read? else { return Ok(Listed::Part) };
-        let lacked = self.store.lacks()?;
-        let lacks = match (pulling.is_full, pulling.machine.lacks()) {
-            (true, lacks) => lacks.map(|lacks| lacked.unwrap_or_default().again(lacks)),
-            (false, lacks) => lacked.filter(|lacked| Some(lacked.lacks) == lacks),
-        };
-        if pulling.is_full && lacks != lacked {
-            self.store.note_lacks(lacks.as_ref())?;
-        }
-        let mut is_whole = true;
+        let is_as_good_as_it_gets = self.is_as_good_as_it_gets(pulling)?;
+        let is_whole = read.is_ok();
         match read {
             Ok(()) if pulling.is_full => {
                 let has_unseen = self.find_deletions(pulling.machine.total() == Some(0))?;
                 self.bases.overlooked(if has_unseen { self.store.all_unseen()? } else { BTreeSet::new() });
             }
             Ok(()) => {}
-            Err(why) if lacks.is_some_and(|lacks| lacks.times > 1) => {
+            // Nor is anybody fresh by it: somebody may be missing all the same.
+            Err(why) if is_as_good_as_it_gets => {
                 tracing::warn!(
                     why,
-                    "so it was the last time: its total is taken for wrong, and nobody for deleted"
+                    "it lacks what it lacked before: that counts, and nobody is taken for deleted"
                 );
-                // Nor is anybody fresh by it: somebody may be missing all the same.
-                is_whole = false;
             }
             Err(why) => {
                 if pulling.is_full && pulling.machine.lacks().is_some() {
@@ -186,7 +215,8 @@ impl<R: Remote> SyncEngine<R> {
                 return Ok(Listed::NotWhole(why));
             }
         }
-        let has_news = pulling.machine.seen() > 0;
+        let unlisted = self.note_unlisted(pulling, is_whole)?;
+        let has_news = pulling.machine.seen() > 0 || pulling.machine.unlisted().is_some();
         let cursor = match pulling.has_dropped {
             true => None,
             false => pulling.witnesses().next_cursor(cursor, self.overlap(), has_news),
@@ -195,12 +225,47 @@ impl<R: Remote> SyncEngine<R> {
         let known = pulling.clock.map_or(known, |heard| known.hear(heard));
         self.store.end_pull(pulling.is_full, cursor, &known, self.clock.utc())?;
         let is_of_now = is_whole && !pulling.has_dropped && pulling.machine.is_told() && !pulling.is_resumed;
-        Ok(if is_of_now { Listed::Whole } else { Listed::NotOfNow(pulling.machine.unread()) })
+        Ok(match unlisted.or(pulling.machine.named()) {
+            None if is_of_now => Listed::Whole,
+            lacks => Listed::NotOfNow(lacks),
+        })
+    }
+
+    /// Whether a list that was not whole lacks no more than is known to be lacking; what one of everybody lacks is noted.
+    fn is_as_good_as_it_gets(&mut self, pulling: &Pulling) -> Result<bool> {
+        let (lacked, lacking) = (self.store.lacks()?, pulling.machine.lacks());
+        if !pulling.is_full {
+            let knows_nobody = lacking.as_ref().is_some_and(|lacking| *lacking == Lacking::default());
+            let is_covered = lacked.zip(lacking).is_some_and(|(lacked, lacking)| lacked.covers(&lacking));
+            return Ok(knows_nobody || is_covered);
+        }
+        let lacks = lacking.clone().map(|lacking| Lacks::again(lacked.as_ref(), lacking));
+        if lacks != lacked {
+            self.store.note_lacks(lacks.as_ref())?;
+        }
+        Ok(lacks.zip(lacking).is_some_and(|(lacks, lacking)| lacks.covers(&lacking)))
+    }
+
+    /// Whom the store could not list as changed is asked for again another time, so that the cursor moves all the same. Who that
+    /// is, in words, for as long as it is so.
+    fn note_unlisted(&mut self, pulling: &Pulling, is_whole: bool) -> Result<Option<String>> {
+        let Pulling { machine, unlisted: before, .. } = pulling;
+        let now = match (machine.modified_min(), machine.unlisted()) {
+            (Some(since), Some(words)) => {
+                Some(Unlisted::again(before.clone(), since, words, self.clock.utc()))
+            }
+            (Some(since), None) => before.clone().filter(|before| since > before.since),
+            (None, _) => before.clone().filter(|_| !is_whole),
+        };
+        if now != *before {
+            self.store.note_unlisted(now.as_ref())?;
+        }
+        Ok(now.map(|now| now.words()))
     }
 
     /// None: it is enough for now.
     fn page_by_page(&mut self, pulling: &mut Pulling) -> Result<Option<Result<(), String>>> {
-        let mut patience = Patience::default();
+        let mut patience = pulling.patience();
         let mut going = Going::On(self.ask_page(pulling.machine.first())?);
         // Why the list is tried anew, until it has begun.
         let mut refused: Option<Error> = None;
@@ -216,9 +281,7 @@ impl<R: Remote> SyncEngine<R> {
             })?;
             going = match read {
                 Read::Taken(next) => {
-                    if refused.take().is_some() {
-                        patience = Patience::default();
-                    }
+                    (refused, patience) = (None, pulling.patience());
                     next
                 }
                 Read::TooMuch { why, has_begun, first } => {
@@ -226,19 +289,80 @@ impl<R: Remote> SyncEngine<R> {
                     self.go(step)?
                 }
                 Read::Failed { error, .. } if refused.is_some() => return Err(refused.unwrap_or(error)),
-                Read::Failed { error, of } => {
-                    let anew = match of {
-                        FailureOf::Question => pulling.machine.refused(),
-                        FailureOf::Either => pulling.machine.failed(),
-                        FailureOf::Line => None,
-                    };
-                    let Some(step) = anew else { return Err(error) };
-                    tracing::info!(%error, "the store may not know this place of the list: is it there without?");
-                    (refused, patience) = (Some(error), Patience::once());
-                    self.go(step)?
-                }
+                Read::Failed { error, of } => match self.around(pulling, &error, of)? {
+                    Some(step) => {
+                        let is_of_one = pulling.machine.is_of_one();
+                        patience = Patience::of(if is_of_one { TRIES_ALONE } else { TRIES_SMALLER });
+                        self.go(step)?
+                    }
+                    None => {
+                        let anew = match of {
+                            FailureOf::Question => pulling.machine.refused(),
+                            FailureOf::Either => pulling.machine.failed(),
+                            FailureOf::Line => None,
+                        };
+                        let Some(step) = anew else { return Err(error) };
+                        tracing::info!(%error, "the store may not know this place of the list: is it there without?");
+                        (refused, patience) = (Some(error), Patience::once());
+                        self.go(step)?
+                    }
+                },
             };
         }
+    }
+
+    /// A page failed: the step around somebody on it whom the store cannot list, if it answers other questions.
+    fn around(&mut self, pulling: &mut Pulling, error: &Error, of: FailureOf) -> Result<Option<PullStep>> {
+        let may_be = error.code() == "unavailable" && of != FailureOf::Line && !pulling.machine.may_be_dead();
+        // That it answers is known for as long as pages only get smaller.
+        let is_known = pulling.machine.is_shrinking() && !pulling.machine.is_of_one();
+        if !may_be || !(is_known || self.answers_others()?) {
+            return Ok(None);
+        }
+        let step = pulling.machine.cannot_list(&error.to_string());
+        if step.is_some() {
+            tracing::info!(%error, "the store may not be able to list somebody on this page: less is asked for");
+        }
+        Ok(step)
+    }
+
+    /// Whether the store answers a question for others: for a few customers of the file by id, or for the first of its list.
+    fn answers_others(&mut self) -> Result<bool> {
+        let mut questions = self.by_id()?;
+        if questions.is_empty() {
+            let page = |number| PageAsk { modified_min: None, place: Place::Number(number), limit: 1 };
+            questions.extend([1, 2].map(|number| Request::Page(page(number))));
+        }
+        self.answers_any(questions)
+    }
+
+    /// Questions for a few customers of the file, by id.
+    fn by_id(&mut self) -> Result<Vec<Request>> {
+        let mut questions = Vec::new();
+        for nth in 0..2 {
+            let company = self.store.company(nth)?;
+            if !company.is_empty() {
+                questions.push(Request::ByIds(company));
+            }
+        }
+        Ok(questions)
+    }
+
+    /// Whether the store answers a question for a few customers of the file.
+    pub(super) fn answers_by_id(&mut self) -> Result<bool> {
+        let questions = self.by_id()?;
+        self.answers_any(questions)
+    }
+
+    fn answers_any(&mut self, questions: Vec<Request>) -> Result<bool> {
+        for question in questions {
+            let asked = self.ask(question)?;
+            match self.answered(asked, &mut Patience::once(), |_, _, _| Ok(()))? {
+                Read::Failed { .. } => {}
+                Read::Taken(()) | Read::TooMuch { .. } => return Ok(true),
+            }
+        }
+        Ok(false)
     }
 
     fn go(&mut self, step: PullStep) -> Result<Going> {
@@ -351,43 +475,54 @@ impl<R: Remote> SyncEngine<R> {
         let mut gone = self.store.gone()?;
         gone.extend(self.store.held_up_again()?);
         gone.extend(self.store.doubted()?);
-        gone.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids))
+        gone.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids).map(drop))
     }
 
     /// Customers of whom the store said yes to something that its answer did not tell, and no list since. Where updates land,
     /// that is nobody: lists show who was changed.
     fn ask_for_the_unshown(&mut self) -> Result<()> {
         let unshown = self.store.unshown(self.clock.utc())?;
-        unshown.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids))
+        unshown.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids).map(drop))
     }
 
-    /// Asks for customers by id, and takes in whom the answers show; in several if one cannot bring all.
-    pub(super) fn look_at_each(&mut self, ids: &[CustomerId]) -> Result<()> {
-        let mut groups = vec![ids.to_vec()];
+    /// Asks for customers by id, and takes in whom the answers show; in several if one cannot bring all. Whom the store cannot show,
+    /// asked for alone, is told, and holds up nobody: those are returned.
+    pub(super) fn look_at_each(&mut self, ids: &[CustomerId]) -> Result<Vec<CustomerId>> {
+        let (mut groups, mut line, mut unshown) = (vec![ids.to_vec()], LineTo::default(), Vec::new());
         while let Some(group) = groups.pop() {
-            if self.look(&group, &[])?.is_none() && group.len() > 1 {
-                groups.extend(group.chunks(group.len().div_ceil(2)).map(<[_]>::to_vec));
+            match (self.look(&group, &[], &mut line)?, &group[..]) {
+                (Some(_), _) => {}
+                (None, [id]) => {
+                    tracing::warn!(customer = id.0, "the store cannot show this customer by id");
+                    unshown.push(*id);
+                }
+                (None, group) => groups.extend(group.chunks(group.len().div_ceil(2)).map(<[_]>::to_vec)),
             }
         }
-        Ok(())
+        Ok(unshown)
     }
 
     /// Asks for customers by id, and takes in whom the answer shows. Who is shown, and what that says of the others; `None`:
-    /// it is more than one answer can bring.
+    /// it is more than one answer can bring, or they hold somebody whom the store cannot show.
     fn look(
         &mut self,
         ids: &[CustomerId],
         company: &[CustomerId],
+        line: &mut LineTo,
     ) -> Result<Option<(BTreeSet<CustomerId>, Silence)>> {
         let asked = self.ask(Request::ByIds([ids, company].concat()))?;
-        let read = self.answered(asked, &mut Patience::default(), |engine, page, answer| {
+        let read = self.answered(asked, &mut line.patience(ids), |engine, page, answer| {
             engine.take_looked(page, answer.date)?;
             Ok((page.ids(), silence(ids, company, page)))
         })?;
         match read {
             Read::Taken(told) => Ok(Some(told)),
             Read::TooMuch { .. } => Ok(None),
-            Read::Failed { error, .. } => Err(error),
+            Read::Failed { error, of } => {
+                let may_be = error.code() == "unavailable" && of != FailureOf::Line;
+                line.is_alive = may_be && (line.is_alive || self.answers_others()?);
+                if line.is_alive { Ok(None) } else { Err(error) }
+            }
         }
     }
 
@@ -453,9 +588,9 @@ impl<R: Remote> SyncEngine<R> {
         company: &[CustomerId],
         looked: &mut Looked,
     ) -> Result<bool> {
-        let (mut groups, mut is_known) = (vec![ids], true);
+        let (mut groups, mut is_known, mut line) = (vec![ids], true, LineTo::default());
         while let Some(group) = groups.pop() {
-            let Some((shown, silence)) = self.look(&group, company)? else {
+            let Some((shown, silence)) = self.look(&group, company, &mut line)? else {
                 match group.len() {
                     1 => looked.there += 1,
                     size => groups.extend(group.chunks(size.div_ceil(2)).map(<[_]>::to_vec)),
@@ -505,6 +640,23 @@ impl<R: Remote> SyncEngine<R> {
 
 /// Answers by id that say nothing of the absent, until no more are asked for.
 const SILENT_AT_MOST: u32 = 3;
+
+/// What is known of the line while customers are asked for by id.
+#[derive(Default)]
+struct LineTo {
+    /// A question failed, and the store answers others: it is about somebody of those it was for.
+    is_alive: bool,
+}
+
+impl LineTo {
+    fn patience(&self, ids: &[CustomerId]) -> Patience {
+        match (self.is_alive, ids.len()) {
+            (false, _) => Patience::default(),
+            (true, 1) => Patience::of(TRIES_ALONE),
+            (true, _) => Patience::of(TRIES_SMALLER),
+        }
+    }
+}
 
 /// What the second look found.
 struct Looked {

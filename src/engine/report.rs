@@ -1,11 +1,14 @@
 //! Step 7: what was done, and what waits for a person.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::{Event, SyncEngine, spans};
 use crate::api::Remote;
 use crate::clock::stamp;
+use crate::customer::CustomerId;
 use crate::error::{Error, Result};
 use crate::store::{Ended, Kept, Uploaded};
 
@@ -63,8 +66,10 @@ pub struct SyncReport {
     /// Customers that the store did not show, and that are not taken for deleted: too many to be believed without a word
     /// ([`SyncEngine::allow_deletions`]). Their edits wait.
     pub unbelieved: u64,
-    /// Why the list of what changed in the store was not whole, in words: the next sync asks from the same moment again.
-    /// `None`: it was.
+    /// Customers with edits that wait because what the store showed of them is not believed yet: it was older than what is known, or
+    /// the answer was not whole. Later syncs ask again, by themselves.
+    pub doubted: u64,
+    /// Why the list of what changed in the store was not whole, in words, and what the next pull does about it. `None`: it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
 }
@@ -79,9 +84,9 @@ pub struct PullReport {
     /// Customers that the store's list lacks, and that are not taken for deleted: too many to be believed without a word
     /// ([`SyncEngine::allow_deletions`]), or nothing was to be learned of them by id.
     pub unbelieved: u64,
-    /// Whether the store's list was whole. If not, what came is in the file, and it is asked for again from the same moment.
+    /// Whether the store's list was whole. If not, what came is in the file.
     pub complete: bool,
-    /// Why it was not, in words.
+    /// Why it was not, in words, and what the next pull does about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
     /// Attributes that wait for a decision, open when the pull ended.
@@ -126,6 +131,8 @@ pub(super) struct Counts {
     pub(super) pulled: u64,
     pub(super) deleted: u64,
     pub(super) unbelieved: u64,
+    /// Customers whom the store did not show, in answers that are not whole.
+    pub(super) doubted: BTreeSet<CustomerId>,
     /// Why the last pull was not whole.
     pub(super) incomplete: Option<String>,
     /// Everybody was asked for.
@@ -166,11 +173,15 @@ impl Counts {
 
 impl<R: Remote> SyncEngine<R> {
     pub(super) fn report(&mut self) -> Result<SyncReport> {
+        if let Some(failure) = self.set_aside.take() {
+            return Err(failure.into());
+        }
         self.prune()?;
         self.index_for_search()?;
         self.wipe_log()?;
         let (rejected, conflicts, held_up) = self.store.waiting()?;
         spans::waiting(rejected, conflicts, held_up);
+        let doubted = self.doubted()?;
         let counts = &self.counts;
         Ok(SyncReport {
             pulled: counts.pulled,
@@ -188,8 +199,16 @@ impl<R: Remote> SyncEngine<R> {
             bytes_sent: counts.bytes_sent,
             elapsed_ms: self.clock.now_ms() - counts.began_ms,
             unbelieved: counts.unbelieved,
+            doubted,
             incomplete: counts.incomplete.clone(),
         })
+    }
+
+    /// Customers whose edits wait for readings that are believed.
+    fn doubted(&mut self) -> Result<u64> {
+        let mut doubted = std::mem::take(&mut self.counts.doubted);
+        doubted.extend(self.store.doubted()?);
+        self.store.count_edited(doubted)
     }
 
     pub(super) fn pull_report(&mut self) -> Result<PullReport> {

@@ -11,7 +11,7 @@ use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
     Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
-    Ticket, ToSend, Trouble, Upload, Write, judge_get, judge_put, order_emails, shows_strangers,
+    Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_put, order_emails, shows_strangers,
 };
 use crate::store::{Planned, Prepared, Uploaded};
 
@@ -23,6 +23,8 @@ enum Errand {
     ReadBack { ids: Vec<CustomerId>, asked: BaseTime },
     /// A look at customers whose base is too old.
     Look { ids: Vec<CustomerId>, asked: BaseTime },
+    /// A question for somebody who is there: is the total of its answer right?
+    Total(CustomerId),
 }
 
 /// A batch that was committed.
@@ -48,8 +50,12 @@ struct Run {
     done: BTreeSet<CustomerId>,
     /// Reads that ask for others of the file besides: the answer before showed nobody.
     accompanied: BTreeMap<Ticket, Vec<CustomerId>>,
-    /// Answers that showed none of those asked for, and said that there are more.
-    cuts: u32,
+    /// An answer that showed all who were asked for told another total: the store's totals say nothing.
+    totals_are_wrong: bool,
+    /// So often that was asked for its own sake.
+    totals_asked: u32,
+    /// The answer that is being taken in says nothing of those whom it does not show.
+    is_cut: bool,
     /// Answers that showed nobody.
     silences: u32,
     /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
@@ -60,8 +66,8 @@ struct Run {
 /// much later than the file says, which the grace of a recovery allows for.
 const LEAVES_AT_ONCE_MS: u64 = 500;
 
-/// So often in an upload an answer by id that shows fewer than it says is no answer: there are stores whose total is always wrong.
-const CUTS_AT_MOST: u32 = 3;
+/// So often in an upload it is asked whether totals are right.
+const TOTALS_AT_MOST: u32 = 3;
 
 /// Customers that are asked for by id in one call.
 const ASK_AT_ONCE: usize = 50;
@@ -70,9 +76,16 @@ const ASK_AT_ONCE: usize = 50;
 const RING: &str = "its address goes to a customer whose address it takes, directly or in a ring: no order of single \
                     updates can do that; give one of them another address first, sync, then go on";
 
-/// Whether an answer by id shows fewer customers than it says that there are.
-fn is_cut(page: &Page<'_>) -> bool {
-    page.total.is_some_and(|total| total > page.ids().len() as u64)
+/// Whether the total of an answer by id is of others than it shows.
+fn has_another_total(page: &Page<'_>) -> bool {
+    page.total.is_some_and(|total| total != page.ids().len() as u64)
+}
+
+/// Whether it may be of somebody who was asked for: those of the `company` that are not shown account for as many.
+fn may_hide(page: &Page<'_>, company: &[CustomerId]) -> bool {
+    let shown = page.ids();
+    let others = company.iter().filter(|id| !shown.contains(id)).count() as u64;
+    page.total.is_some_and(|total| total < shown.len() as u64 || total > shown.len() as u64 + others)
 }
 
 impl<R: Remote> SyncEngine<R> {
@@ -92,7 +105,12 @@ impl<R: Remote> SyncEngine<R> {
         let tickets = self.tickets();
         let span = spans::recover(doubt.customers.len());
         let machine = Upload::recovering(&doubt.customers, at_ms, self.options.upload, tickets);
-        self.traced(&span, |engine| engine.run(machine, 0))
+        self.traced(&span, |engine| engine.run(machine, 0))?;
+        // What is in doubt of one whom the store cannot show stays so; a store that answers nothing is down.
+        match self.set_aside.is_some() && !self.answers_by_id()? {
+            true => self.set_aside.take().map_or(Ok(()), |failure| Err(failure.into())),
+            false => Ok(()),
+        }
     }
 
     /// Step 4. What is to be sent; what needs no call settles here.
@@ -108,8 +126,9 @@ impl<R: Remote> SyncEngine<R> {
     /// A list may leave out what was asked for; by id it may be told. What is not is sent by nobody: not told is not nothing.
     fn ask_untold(&mut self, ids: &[CustomerId]) -> Result<()> {
         for ids in ids.chunks(ASK_AT_ONCE) {
-            self.look_at_each(ids)?;
-            let notices = self.store.give_up_untold(ids, self.clock.utc())?;
+            let unshown = self.look_at_each(ids)?;
+            let told: Vec<CustomerId> = ids.iter().copied().filter(|id| !unshown.contains(id)).collect();
+            let notices = self.store.give_up_untold(&told, self.clock.utc())?;
             self.tell(notices);
         }
         Ok(())
@@ -157,7 +176,9 @@ impl<R: Remote> SyncEngine<R> {
             total,
             done: BTreeSet::new(),
             accompanied: BTreeMap::new(),
-            cuts: 0,
+            totals_are_wrong: false,
+            totals_asked: 0,
+            is_cut: false,
             silences: 0,
             answered: Vec::new(),
         };
@@ -197,6 +218,10 @@ impl<R: Remote> SyncEngine<R> {
         if self.options.upload.retry.refuse_wait(ready_ms, now_ms).is_some() {
             self.note_throttle(ready_ms);
         }
+        self.counts.doubted.extend(run.machine.unbelieved());
+        if let Some(failure) = run.machine.set_aside() {
+            self.set_aside.get_or_insert(failure);
+        }
         run.machine.failure().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
@@ -229,17 +254,16 @@ impl<R: Remote> SyncEngine<R> {
     ) -> Result<bool> {
         let (shown, company) = (page.ids(), run.accompanied.remove(&ticket));
         let is_missing = |id: &CustomerId| !shown.contains(id);
+        let mut asked = ids.iter().chain(company.iter().flatten());
+        run.totals_are_wrong |= has_another_total(page) && !asked.any(is_missing);
+        run.is_cut = !run.totals_are_wrong && may_hide(page, company.as_deref().unwrap_or_default());
+        if run.is_cut {
+            self.ask_for_a_total(run, ids)?;
+        }
         if ids.iter().any(is_missing) && shows_strangers(&shown, ids, company.as_deref().unwrap_or_default())
         {
             let why =
                 "the answer shows customers that were not asked for, and not those that were".to_owned();
-            let (now_ms, chance) = (self.clock.now_ms(), self.random.f64());
-            run.machine.read_failed(ticket, ReadFailure::Again(why), now_ms, chance);
-            return Ok(true);
-        }
-        if is_cut(page) && run.cuts < CUTS_AT_MOST && ids.iter().all(is_missing) {
-            run.cuts += 1;
-            let why = "the answer shows fewer customers than it says that there are".to_owned();
             let (now_ms, chance) = (self.clock.now_ms(), self.random.f64());
             run.machine.read_failed(ticket, ReadFailure::Again(why), now_ms, chance);
             return Ok(true);
@@ -268,6 +292,20 @@ impl<R: Remote> SyncEngine<R> {
         run.errands.insert(ticket, again(ids.to_vec()));
         self.start(ticket, Request::ByIds([ids, &company].concat()));
         Ok(true)
+    }
+
+    /// A total that is of others than are shown may be wrong whoever is asked for: somebody else is, alone.
+    fn ask_for_a_total(&mut self, run: &mut Run, ids: &[CustomerId]) -> Result<()> {
+        if run.totals_asked < TOTALS_AT_MOST {
+            let company = self.store.company(run.totals_asked)?;
+            run.totals_asked += 1;
+            if let Some(id) = company.into_iter().find(|id| !ids.contains(id)) {
+                let ticket = self.tickets().take();
+                run.errands.insert(ticket, Errand::Total(id));
+                self.start(ticket, Request::ByIds(vec![id]));
+            }
+        }
+        Ok(())
     }
 
     /// Those of them that are believed to be gone: more than a share of the file are not, without a person's word.
@@ -382,6 +420,12 @@ impl<R: Remote> SyncEngine<R> {
                     engine.looked(run, ticket, (&ids, asked), page, date)
                 })
             }
+            Some(Errand::Total(id)) => {
+                if let GetVerdict::Page(page) = judge_get_by_ids(answer) {
+                    run.totals_are_wrong |= has_another_total(&page) && page.ids().contains(&id);
+                }
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -439,7 +483,7 @@ impl<R: Remote> SyncEngine<R> {
         answer: &Result<Answer, Trouble>,
         take: impl FnOnce(&mut Self, &mut Run, Page<'_>) -> Result<()>,
     ) -> Result<()> {
-        let failure = match judge_get(answer) {
+        let failure = match judge_get_by_ids(answer) {
             GetVerdict::Page(page) => return take(self, run, page),
             GetVerdict::Limited => ReadFailure::Limited,
             GetVerdict::Crowded => ReadFailure::Crowded,
@@ -466,7 +510,7 @@ impl<R: Remote> SyncEngine<R> {
         if self.is_silent(run, ticket, ids, &page, |ids| Errand::ReadBack { ids, asked })? {
             return Ok(());
         }
-        let is_cut = is_cut(&page);
+        let is_cut = run.is_cut;
         let meant = page.customers.extract_if(.., |(attributes, _)| ids.contains(&attributes.id()));
         let meant: Vec<_> = meant.collect();
         // Who only kept others company is news like any other.
@@ -521,7 +565,7 @@ impl<R: Remote> SyncEngine<R> {
         let shown: BTreeSet<CustomerId> = page.ids().into_iter().filter(|id| ids.contains(id)).collect();
         self.tick();
         self.bases.read(shown.difference(&lagging).copied(), asked);
-        if is_cut(&page) {
+        if run.is_cut {
             run.machine.cut(ticket);
         }
         let gone = run.machine.looked(ticket, &shown, self.clock.now_ms());

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::merge::modified_at;
+use super::outdated::hash;
 use super::secrets::Secrets;
-use super::{RateHeaders, SentRow};
+use super::{RateHeaders, SentRow, Unread};
 use crate::customer::{Attributes, CustomerId, FieldId, Record};
 use crate::error::Failure;
 
@@ -79,7 +80,7 @@ pub struct Page<'a> {
     /// Customers of whom it tells two things at once, and so nothing but that they are there.
     pub contradicted: BTreeSet<CustomerId>,
     /// What in it is no customer: its id as told, its place on the page, and why.
-    pub unread: Vec<String>,
+    pub unread: Vec<Unread>,
     /// The cursor behind the page, if the server tells one. Some tell it of the last page too.
     pub cursor: Option<String>,
     /// Whether there is a page after it, as far as this one says.
@@ -255,6 +256,18 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
     }
 }
 
+/// Reads the answer to a question for customers by id. What a refusal of the question itself is about is the list of them, as far as
+/// anybody knows: too long an address, or something in between that does not take it. Fewer are to be asked for.
+pub fn judge_get_by_ids<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
+    match answer {
+        Ok(refused) if [400, 413, 414, 422, 431].contains(&refused.status) => {
+            let why = said(refused, &Secrets::default());
+            GetVerdict::TooMuch { why, has_begun: true, first: None }
+        }
+        answer => judge_get(answer),
+    }
+}
+
 /// Reads the answer to an update of the customers `sent`, in the order in which they stood in the call.
 pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerdict {
     let answer = match answer {
@@ -409,14 +422,18 @@ fn page(body: &[u8]) -> Result<Page<'_>, String> {
 }
 
 /// One record that is no customer is nobody else's matter: it is named, by its id as far as it tells one, and passed over.
-fn no_customer(place: usize, raw: &str) -> String {
+fn no_customer(place: usize, raw: &str) -> Unread {
     let told = serde_json::from_str::<serde_json::Value>(raw).ok();
-    let id = told.as_ref().and_then(|told| told.get("id")).map(serde_json::Value::to_string);
-    let id: Option<String> = id.map(|id| id.chars().filter(|c| !c.is_control()).take(ID_CHARS).collect());
-    match id {
+    let told = told.as_ref().and_then(|told| told.get("id"));
+    let id: Option<String> =
+        told.map(|id| id.to_string().chars().filter(|c| !c.is_control()).take(ID_CHARS).collect());
+    let words = match &id {
         Some(id) => format!("number {place} of a page has the id {id}, which is no whole number of 32 bits"),
         None => format!("number {place} of a page has no id"),
-    }
+    };
+    let is_somebodys = told.is_some_and(|id| id.is_number() || id.is_string());
+    let who = id.filter(|_| is_somebodys).unwrap_or_else(|| format!("text {}", hash(raw)));
+    Unread { who, words }
 }
 
 /// Of a customer that is listed twice the newer record is news. Two of the same time that say different things are no evidence

@@ -270,6 +270,11 @@ fn a_large_body_in_which_passwords_are_looked_for() {
     }
     let found = |count: usize| (Secrets::these(&["anana".to_owned()]), "an".repeat(2 * count));
     check("one that stands there often", found, |(secrets, text)| secrets.masked(&**text).len());
+    // "anana1" in base64, and in hexadecimal digits.
+    for encoded in ["YW5hbmEx", "616e616e6131"] {
+        let found = move |count: usize| (Secrets::these(&["anana1".to_owned()]), encoded.repeat(count / 2));
+        check("one that stands there encoded", found, |(secrets, text)| secrets.masked(&**text).len());
+    }
 }
 
 #[test]

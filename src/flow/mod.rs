@@ -21,6 +21,7 @@ mod budget;
 mod decide;
 mod diff;
 mod dirty;
+mod lacks;
 mod lately;
 mod merge;
 mod money;
@@ -46,7 +47,9 @@ mod upload;
 
 pub use absent::{Silence, shows_strangers, silence};
 pub use address::{is_store_hash, store_address};
-pub use answer::{Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_put};
+pub use answer::{
+    Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_get_by_ids, judge_put,
+};
 pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record, unshown_on_record};
 pub use bases::{BaseTime, Bases};
 pub use brief::{in_brief, sides_in_brief};
@@ -55,6 +58,7 @@ pub use decide::{
 };
 pub use diff::{Diff, diff, give_up_untold};
 pub use dirty::{Change, Dirty, Op, OpenConflict};
+pub use lacks::{Lacking, Lacks, Named, Unlisted, Unread};
 pub use lately::Lately;
 pub use merge::{Sent, SentBase, gone, merge};
 pub use money::balance_by_journal;

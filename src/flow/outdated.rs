@@ -67,6 +67,15 @@ impl OlderReadings {
         }
     }
 
+    /// Whether an older record, the same, has come for so long that no clock of the store's makes anybody wait for another: one that
+    /// stands still, as that of a cache may, never tells that a minute has passed.
+    pub fn has_lasted(&self, id: CustomerId, body: &str, now: DateTime<Utc>) -> bool {
+        let shown = self.shown.get(&id.0);
+        shown.is_some_and(|(before, since)| {
+            *before == hash(body) && now - *since >= CLOCKS_DIFFER + LAGS_AT_MOST
+        })
+    }
+
     /// One answer told two things at once of this customer: which is the truth, another reading tells.
     pub fn contradicted(&mut self, id: CustomerId, now: DateTime<Utc>) {
         self.shown.insert(id.0, (String::new(), now));
@@ -129,6 +138,17 @@ mod tests {
         let (with, without) = (r#"{"id":1,"date_modified":"2026-01-01T00:00:01Z"}"#, r#"{"id":1}"#);
         let (with, without) = (Attributes::parse(with).unwrap(), Attributes::parse(without).unwrap());
         assert!(!is_outdated(&with, &without, None) && !is_outdated(&without, &with, None));
+    }
+
+    #[test]
+    fn what_has_been_shown_for_two_minutes_here_waits_for_no_clock_of_the_stores() {
+        let (begin, mut older) = (DateTime::UNIX_EPOCH, OlderReadings::default());
+        let at = |seconds| begin + TimeDelta::seconds(seconds);
+        let has_lasted = |older: &OlderReadings, seconds| older.has_lasted(CustomerId(1), "{}", at(seconds));
+        assert!(!has_lasted(&older, 1_000), "never seen");
+        older.is_truth(CustomerId(1), "{}", begin);
+        assert!(!has_lasted(&older, 119) && has_lasted(&older, 120) && !has_lasted(&older, -120));
+        assert!(!older.has_lasted(CustomerId(1), "[]", at(120)), "another one");
     }
 
     #[test]

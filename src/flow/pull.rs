@@ -12,7 +12,9 @@
 //! A list is over when it says so: no cursor, no next page, nobody on a page, all pages counted. A short page says nothing.
 //! A record that is no customer is passed over and named, and the list is not whole for it.
 //!
-//! Pages shrink when they come too slowly or are too large; what was learned of that holds for the rest of the pull.
+//! Pages shrink when they come too slowly or are too large; what was learned of that holds for the rest of the pull. They shrink as
+//! well when nothing comes of one although the store answers others: down to the one customer that it cannot list. That one is passed
+//! over and named too, and behind it the pages grow again.
 //!
 //! The next pull asks from the server's clock when this one began, less an overlap. One wrong `Date` makes no hole: it is
 //! believed no further than the time that passed here says, unless an earlier pull was [told so too](Witnesses), and one that lies
@@ -22,7 +24,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{More, Page};
+use super::{Lacking, More, Named, Page};
 use crate::customer::{CustomerId, FieldId};
 
 /// Customers on a page: what is asked for at first, and after each time that it was too much. Each size goes into the one
@@ -30,6 +32,10 @@ use crate::customer::{CustomerId, FieldId};
 const SIZES: [usize; 5] = [250, 50, 10, 2, 1];
 /// A list that lacks no more than one customer of so many may be whole, if the next one lacks as many.
 const LACKS_ONE_OF: u64 = 20;
+/// Customers that the store cannot list, in one list: where they are more, it is the list that fails.
+const UNLISTED_AT_MOST: u64 = 10;
+/// The same of those one behind the other.
+const UNLISTED_IN_A_ROW: u64 = 2;
 /// Pages in a row on which there is nobody new: whoever tells of a next one after that goes round in circles.
 const IDLE_PAGES: u32 = 3;
 
@@ -82,6 +88,12 @@ pub struct HowFar {
     pub newest: Option<DateTime<Utc>>,
     /// The cursor that was given up before the list was begun anew, because nothing came of it.
     pub given_up: Option<String>,
+    /// Records so far that are no customers.
+    pub unread: Named,
+    /// Customers so far that the store cannot list.
+    pub unlisted: Named,
+    /// The last customer that was listed.
+    pub last: Option<CustomerId>,
 }
 
 /// What a request for a page is about.
@@ -129,10 +141,20 @@ pub struct Pull {
     was_set_back: bool,
     /// The newest page told something of the list.
     is_told: bool,
-    /// Records that are no customers, and the first of them.
-    unread: (u64, Option<String>),
-    /// Customers that the list lacked at its end, of those that there were said to be.
-    lacks: Option<u64>,
+    /// Records that are no customers.
+    unread: Named,
+    /// Customers that the store cannot list, how many of them are behind the last one that it did, and that one.
+    unlisted: Named,
+    passed_over: u64,
+    last: Option<CustomerId>,
+    /// The size to which pages grow again behind one of those: what they had before they shrank; less, where that was too much
+    /// once more.
+    large: Option<usize>,
+    has_grown: bool,
+    /// Pages fail, and get smaller for it.
+    is_shrinking: bool,
+    /// What the list lacked at its end.
+    lacks: Option<Lacking>,
 }
 
 impl Pull {
@@ -157,14 +179,20 @@ impl Pull {
             newest: Newest::default(),
             was_set_back: false,
             is_told: false,
-            unread: (0, None),
+            unread: Named::default(),
+            unlisted: Named::default(),
+            passed_over: 0,
+            last: None,
+            large: None,
+            has_grown: false,
+            is_shrinking: false,
             lacks: None,
         }
     }
 
     /// A pull of everybody that goes on where it was cut, and has seen these.
     pub fn resumed(from: HowFar, seen: Ids) -> Pull {
-        let HowFar { place, limit, total, began, newest, given_up } = from;
+        let HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last } = from;
         let size = SIZES.iter().position(|size| *size == limit).unwrap_or(0);
         let is_unproven = place != Place::Start;
         let newest = Newest { at: newest, ..Newest::default() };
@@ -179,6 +207,9 @@ impl Pull {
             is_unproven,
             resumed_size,
             given_up,
+            unread,
+            unlisted,
+            last,
             ..Pull::new(None)
         }
     }
@@ -186,8 +217,9 @@ impl Pull {
     /// How far it has come.
     pub fn how_far(&self) -> HowFar {
         let (place, limit, newest) = (self.place.clone(), SIZES[self.size], self.newest.at);
-        let given_up = self.given_up.clone();
-        HowFar { place, limit, total: self.total, began: self.began, newest, given_up }
+        let (given_up, total, began, last) = (self.given_up.clone(), self.total, self.began, self.last);
+        let (unread, unlisted) = (self.unread.clone(), self.unlisted.clone());
+        HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last }
     }
 
     /// The first page to ask for.
@@ -220,18 +252,34 @@ impl Pull {
         self.is_told
     }
 
-    /// How many customers fewer came than there were said to be, if the list came to its end so. Of a list of everybody, only
-    /// few: a store whose `total` is always too high lacks as many the next time.
-    pub fn lacks(&self) -> Option<u64> {
+    /// What it lacked, if it came to its end. `None` too where nobody can say whether the next one lacks the same: of a list of
+    /// everybody, unless they are few; a store whose `total` is always too high lacks as many the next time. Of a list of changes
+    /// [whom the store cannot list](Pull::unlisted) is not counted in.
+    pub fn lacks(&self) -> Option<Lacking> {
+        let mut lacks = self.lacks.clone()?;
         let is_of_changes = self.modified_min.is_some();
-        self.lacks.filter(|lacks| is_of_changes || lacks * LACKS_ONE_OF <= self.seen.len())
+        let few = (lacks.nameless + self.unread.len()) * LACKS_ONE_OF <= self.seen.len();
+        if !is_of_changes {
+            lacks.who.extend(self.unlisted.who()?);
+        }
+        (is_of_changes || few).then_some(lacks)
     }
 
-    /// What it lists that is no customer, in words.
-    pub fn unread(&self) -> Option<String> {
-        let (count, first) = (self.unread.0, self.unread.1.as_ref()?);
-        let more = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
-        Some(format!("it lists what is no customer: {first}{more}; the others are taken in"))
+    /// Customers that the store cannot list, in words.
+    pub fn unlisted(&self) -> Option<String> {
+        Some(format!("it cannot list {}", self.unlisted.words()?))
+    }
+
+    /// What it lists that is no customer, and whom it cannot list, in words.
+    pub fn named(&self) -> Option<String> {
+        let unread = self.unread.words().map(|words| format!("it lists what is no customer: {words}"));
+        let named: Vec<String> = unread.into_iter().chain(self.unlisted()).collect();
+        (!named.is_empty()).then(|| format!("{}; the others are taken in", named.join("; ")))
+    }
+
+    /// From when on it asks for what was modified; `None`: for everybody.
+    pub fn modified_min(&self) -> Option<DateTime<Utc>> {
+        self.modified_min
     }
 
     /// Whether a record may be news although it bears an older time than what is known: the server's clock was set back.
@@ -257,31 +305,117 @@ impl Pull {
         self.take(page)
     }
 
-    /// More than could be taken in. The page gets smaller; one that holds a single customer is named.
+    /// More than could be taken in. The page gets smaller; a single customer that is too much is named, and passed over.
     pub fn too_much(&mut self, why: &str, has_begun: bool, first: Option<CustomerId>) -> PullStep {
         if !has_begun && !std::mem::replace(&mut self.was_silent, true) {
             return self.again();
         }
-        if self.size + 1 == SIZES.len() {
-            // A cursor that died may just bring nothing, however little is asked for.
-            if first.is_none()
-                && let Some(anew) = self.failed()
-            {
-                return anew;
-            }
-            let whom = first.map_or_else(|| "a customer".to_owned(), |id| format!("customer {id}"));
-            return PullStep::Over(Err(format!("{whom} alone is more than one answer can bring: {why}")));
+        if !self.is_of_one() {
+            let least = if std::mem::take(&mut self.has_grown) { self.size + 1 } else { 0 };
+            self.large = Some(self.large.unwrap_or(self.size).max(least));
+            return self.smaller();
         }
+        // A cursor that died may just bring nothing, however little is asked for.
+        if first.is_none()
+            && let Some(anew) = self.failed()
+        {
+            return anew;
+        }
+        let whom = first.map_or_else(|| "a customer".to_owned(), |id| format!("customer {id}"));
+        let why = format!("{whom} alone is more than one answer can bring: {why}");
+        let passes = has_begun && self.asking == Asking::List && self.may_pass_over();
+        match passes {
+            true => self.pass_over(whom, why),
+            false => PullStep::Over(Err(why)),
+        }
+    }
+
+    /// Nothing came of a page, however often it was asked for, and the store answers other questions: somebody is on it whom it
+    /// cannot list. The page gets smaller; one that would hold a single customer is passed over. `None`: that is not it.
+    pub fn cannot_list(&mut self, why: &str) -> Option<PullStep> {
+        if self.asking != Asking::List || !self.may_pass_over() {
+            return None;
+        }
+        if !self.is_of_one() {
+            self.large.get_or_insert(self.size);
+            self.is_shrinking = true;
+            return Some(self.smaller()).filter(|step| !(self.is_anew && matches!(step, PullStep::Anew(_))));
+        }
+        let nth = self.passed_over + 1;
+        let whom = match (self.last, nth) {
+            (None, nth) => format!("customer number {nth} of the list"),
+            (Some(last), 1) => format!("the customer behind {last}"),
+            (Some(last), nth) => format!("number {nth} behind customer {last}"),
+        };
+        let why = format!("{whom}, alone on its page: {why}");
+        Some(self.pass_over(whom, why))
+    }
+
+    /// Whether the page that is asked for would hold a single customer.
+    pub fn is_of_one(&self) -> bool {
+        self.size + 1 == SIZES.len()
+    }
+
+    /// Whether pages have got smaller because of somebody whom the store cannot list.
+    pub fn is_shrinking(&self) -> bool {
+        self.is_shrinking
+    }
+
+    /// Whether the cursor may have died: it is of an earlier pull, and nothing has come of it yet.
+    pub fn may_be_dead(&self) -> bool {
+        let Place::After(cursor) = &self.place else { return false };
+        let may_be_dead = self.is_unproven && self.asking == Asking::List && !self.is_anew;
+        may_be_dead && self.given_up.as_ref() != Some(cursor)
+    }
+
+    fn may_pass_over(&self) -> bool {
+        self.unlisted.len() < UNLISTED_AT_MOST && self.passed_over < UNLISTED_IN_A_ROW
+    }
+
+    /// Goes on by number behind a customer that cannot be had. There the pages grow again: where each of the larger ones begins.
+    fn pass_over(&mut self, who: String, words: String) -> PullStep {
+        let before = match self.place {
+            Place::Number(number) => (number - 1) * SIZES[self.size] as u64,
+            Place::Start | Place::After(_) => self.passed(),
+        };
+        self.unlisted.add(who, words);
+        self.passed_over += 1;
+        (self.is_unproven, self.was_silent, self.is_shrinking, self.idle) = (false, false, false, 0);
+        self.place = Place::Number(before + 2);
+        self.grow();
+        PullStep::Ask(self.ask())
+    }
+
+    /// By number, and only where the larger page begins at the same place.
+    fn grow(&mut self) {
+        let (Place::Number(number), Some(large)) = (&mut self.place, self.large) else { return };
+        let before = (*number - 1) * SIZES[self.size] as u64;
+        while !self.unlisted.is_empty()
+            && self.size > large
+            && before.is_multiple_of(SIZES[self.size - 1] as u64)
+        {
+            self.size -= 1;
+            self.has_grown = true;
+        }
+        *number = before / SIZES[self.size] as u64 + 1;
+    }
+
+    /// Records of the list that are behind the reader.
+    fn passed(&self) -> u64 {
+        self.seen.len() + self.unread.len() + self.unlisted.len()
+    }
+
+    fn smaller(&mut self) -> PullStep {
         let was = SIZES[self.size];
         self.size += 1;
-        if let Place::Number(number) = &mut self.place {
+        if let Place::Number(number) = self.place {
             // Pages that were shorter than asked for are numbered by a size of the store's own: what lies where is only known from
             // the start.
-            let before = (*number - 1) * was as u64;
-            if self.asking == Asking::List && self.seen.len() + self.unread.0 < before {
+            let before = (number - 1) * was as u64;
+            if self.asking == Asking::List && self.passed() < before {
                 return self.anew();
             }
-            *number = before / SIZES[self.size] as u64 + 1;
+            self.place = Place::Number(before / SIZES[self.size] as u64 + 1);
         }
         self.again()
     }
@@ -299,8 +433,7 @@ impl Pull {
     /// that fails wherever it is reached is no dead cursor: the same one is given up once. `None`: it failed.
     pub fn failed(&mut self) -> Option<PullStep> {
         let Place::After(cursor) = &self.place else { return None };
-        let may_be_dead = self.is_unproven && self.asking == Asking::List && !self.is_anew;
-        if !may_be_dead || self.given_up.as_ref() == Some(cursor) {
+        if !self.may_be_dead() {
             return None;
         }
         self.given_up = Some(cursor.clone());
@@ -323,16 +456,17 @@ impl Pull {
             self.newest.see(attributes.text(FieldId::DATE_MODIFIED));
         }
         page.contradicted.iter().for_each(|id| _ = self.seen.insert(*id));
-        self.unread.0 += page.unread.len() as u64;
-        self.unread.1 = self.unread.1.take().or(page.unread.first().cloned());
+        page.unread.iter().for_each(|record| self.unread.add(record.who.clone(), record.words.clone()));
+        if let Some((last, _)) = page.customers.last() {
+            (self.last, self.passed_over) = (Some(last.id()), 0);
+        }
         if page.is_empty() {
             return self.at_the_end();
         }
         if matches!(&self.place, Place::After(cursor) if self.given_up.as_ref() == Some(cursor)) {
             self.given_up = None;
         }
-        self.is_unproven = false;
-        self.was_silent = false;
+        (self.is_unproven, self.was_silent, self.is_shrinking) = (false, false, false);
         self.idle = if self.seen.len() > before { 0 } else { self.idle + 1 };
         if self.idle > 0 && self.is_unpaged() {
             return self.at_the_end();
@@ -361,6 +495,7 @@ impl Pull {
             (_, Place::Number(number)) => Place::Number(number + 1),
             (None, _) => Place::Number(self.room / SIZES[self.size] as u64 + 1),
         };
+        self.grow();
         PullStep::Ask(self.ask())
     }
 
@@ -395,21 +530,22 @@ impl Pull {
             return self.all_seen();
         }
         let (seen, total) = (self.seen.len(), self.total.unwrap_or_default());
-        self.lacks = Some(total - seen);
-        let unread = self.unread().map(|unread| format!("; {unread}")).unwrap_or_default();
-        PullStep::Over(Err(format!("it showed {seen} of {total} customers{unread}")))
+        self.lacks =
+            self.unread.who().map(|who| Lacking { nameless: total.saturating_sub(self.passed()), who });
+        let named = self.named().map(|named| format!("; {named}")).unwrap_or_default();
+        PullStep::Over(Err(format!("it showed {seen} of {total} customers{named}")))
     }
 
     /// As many came as there were said to be. What of them is no customer is lacking all the same, and a list that lacks as many
     /// the next time is as good as it gets.
     fn all_seen(&mut self) -> PullStep {
-        let unread = self.unread();
-        self.lacks = unread.as_ref().map(|_| self.unread.0);
-        PullStep::Over(unread.map_or(Ok(()), Err))
+        let named = self.named();
+        self.lacks = self.unread.who().filter(|_| named.is_some()).map(|who| Lacking { nameless: 0, who });
+        PullStep::Over(named.map_or(Ok(()), Err))
     }
 
     fn is_short(&self) -> bool {
-        self.total.is_some_and(|total| self.seen.len() + self.unread.0 < total)
+        self.total.is_some_and(|total| self.passed() < total)
     }
 
     /// The question that will be noted as asked; a place that was refused stays, until it is known that the list begins.
@@ -670,8 +806,56 @@ mod tests {
         asks(pull.too_much("silent", false, None), Place::Number(31), 10);
         asks(pull.too_much("late", true, None), Place::Number(151), 2);
         asks(pull.too_much("late", true, None), Place::Number(301), 1);
-        let PullStep::Over(Err(why)) = pull.too_much("late", true, Some(CustomerId(301))) else { panic!() };
-        assert_eq!(why, "customer 301 alone is more than one answer can bring: late");
+        asks(pull.too_much("late", true, Some(CustomerId(301))), Place::Number(302), 1);
+        // Behind it they grow again, where a larger one begins.
+        asks(pull.page(&page(302..=302, None, More::Yes, None), None), Place::Number(152), 2);
+        for two in [303, 305, 307] {
+            pull.page(&page(two..=two + 1, None, More::Yes, None), None);
+        }
+        asks(pull.page(&page(309..=310, None, More::Yes, None), None), Place::Number(32), 10);
+        let PullStep::Over(Err(why)) = pull.page(&page(311..=315, None, More::No, None), None) else {
+            panic!()
+        };
+        let wanted = "it cannot list customer 301 alone is more than one answer can bring: late; the others are taken in";
+        assert_eq!(why, wanted);
+    }
+
+    #[test]
+    fn whom_the_store_cannot_list_is_passed_over_and_pages_grow_again_behind_it() {
+        let (mut pull, poison) = (Pull::new(None), 300);
+        let (mut calls, mut step) = (0, PullStep::Ask(pull.first()));
+        let over = loop {
+            let ask = match step {
+                PullStep::Ask(ask) => ask,
+                PullStep::Over(over) => break over,
+                PullStep::Anew(_) => panic!(),
+            };
+            calls += 1;
+            let from = match ask.place {
+                Place::Start => 1,
+                Place::After(cursor) => cursor.parse::<i64>().unwrap() + 1,
+                Place::Number(number) => (i64::try_from(number).unwrap() - 1) * ask.limit as i64 + 1,
+            };
+            let to = (from + ask.limit as i64 - 1).min(2_000);
+            let more = if to < 2_000 { More::Yes } else { More::No };
+            step = match (from..=to).contains(&poison) {
+                true => pull.cannot_list("status 500").unwrap(),
+                false => pull.page(&page(from..=to, Some(&to.to_string()), more, Some(2_000)), None),
+            };
+        };
+        assert_eq!(
+            over.unwrap_err(),
+            "it cannot list the customer behind 299, alone on its page: status 500; the others are taken in"
+        );
+        assert_eq!((pull.seen(), pull.lacks().unwrap().who.len()), (1_999, 1));
+        assert!(calls < 8 + 5 + 16 + 13, "{calls} calls");
+        // Another place where nothing comes is another one; where they are many, it is the list.
+        let mut down = Pull::new(None);
+        let mut passed = 0;
+        while down.cannot_list("status 500").is_some() {
+            passed += 1;
+        }
+        assert_eq!(passed, 4 + 2);
     }
 
     #[test]
@@ -727,8 +911,8 @@ mod tests {
         for _ in 0..4 {
             large.too_much("late", true, None);
         }
-        assert!(matches!(large.too_much("late", true, Some(CustomerId(251))), PullStep::Over(Err(_))));
-        assert_eq!((large.how_far().given_up, large.how_far().place), (None, after("old")));
+        asks(large.too_much("late", true, Some(CustomerId(251))), Place::Number(252), 1);
+        assert_eq!(large.how_far().given_up, None);
         let by_number = HowFar { place: Place::Number(2), ..cut };
         assert_eq!(Pull::resumed(by_number, seen()).failed(), None, "a number does not die");
     }

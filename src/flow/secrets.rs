@@ -114,7 +114,20 @@ fn encoded(text: &str, secret: &[u8]) -> Vec<Range<usize>> {
     let of_place = |place| [base64(secret, place), in_query(&base64(secret, place))];
     let hex = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     let patterns = (0..3).flat_map(of_place).chain([hex]);
-    patterns.flat_map(|pattern| spelled(text, &folded(&pattern))).map(whole).collect()
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for pattern in patterns {
+        let mut matches = spelled(text, &folded(&pattern));
+        matches.sort_by_key(|one| one.start);
+        let mut last = 0..0;
+        for one in matches {
+            // What is within the last run is gone with that: each run is walked once.
+            if one.start < last.start || one.end > last.end {
+                last = whole(one);
+                runs.push(last.clone());
+            }
+        }
+    }
+    runs
 }
 
 /// Digits that are the same whatever stands before and behind, where the secret begins at such a place of three.

@@ -393,10 +393,16 @@ pub(super) fn carry_out(
     Ok(())
 }
 
-/// How many attributes' edits a plan settles or frees.
+/// How many attributes a plan decides about: it settles or frees edits of them, or what is in conflict, or they are other than they
+/// were. An edit of several form fields waits on for the others when one of them is given up.
 fn fields_of(dirty: &Dirty, plan: &CustomerPlan) -> usize {
-    let field_of = |seq| dirty.op(seq).map(|op| op.field);
-    plan.settle.iter().filter_map(|settlement| field_of(settlement.seq)).collect::<BTreeSet<_>>().len()
+    let edited = plan.settle.iter().filter_map(|settlement| Some(dirty.op(settlement.seq)?.field));
+    let closed = plan.conflicts.iter().filter_map(|conflict| match conflict {
+        ConflictPlan::Close { id, .. } => dirty.open.iter().find(|open| open.id == *id)?.subject.field(),
+        _ => None,
+    });
+    let others = plan.columns.iter().filter(|(field, value)| *dirty.row.get(*field) != *value);
+    edited.chain(closed).chain(others.map(|(field, _)| *field)).collect::<BTreeSet<_>>().len()
 }
 
 fn decided_by(transaction: &Connection, conflict: i64, author: Option<&str>) -> Result<(), Failed> {

@@ -77,7 +77,7 @@ impl Store {
         if !page.is_empty() && self.is_schema_new()? {
             self.look_at_triggers();
         }
-        let (mut taken, mut rest) = (Taken::default(), page);
+        let (mut taken, mut rest, mut kind) = (Taken::default(), page, kind.clone());
         while !rest.is_empty() {
             let most = if self.has_open_pages() { rest.len() } else { self.at_once(rest.len())? };
             let (part, later) = rest.split_at(fitting(rest, most.min(PART)));
@@ -86,7 +86,7 @@ impl Store {
                 if apart.is_needed {
                     store.commit_pages()?;
                 }
-                let taken = store.take_part(part, kind, later.is_empty(), judging, apart)?;
+                let taken = store.take_part(part, &kind, later.is_empty(), judging, apart)?;
                 if apart.is_needed {
                     store.commit_pages()?;
                 }
@@ -95,6 +95,9 @@ impl Store {
             taken.changed.extend(part.changed);
             taken.notices.extend(part.notices);
             taken.has_dropped |= part.has_dropped;
+            if let PageKind::Full(full) = &mut kind {
+                full.has_dropped |= taken.has_dropped;
+            }
             rest = later;
             if self.pages_are_due() {
                 self.commit_pages()?;
@@ -164,7 +167,8 @@ impl Store {
             if let PageKind::Full(full) = kind {
                 see(transaction, part.iter().map(|(attributes, _)| attributes.id()))?;
                 if is_last {
-                    state::note_full_pull(transaction, Some(full))?;
+                    let has_dropped = full.has_dropped || taken.has_dropped;
+                    state::note_full_pull(transaction, Some(&FullPull { has_dropped, ..full.clone() }))?;
                 }
             }
             Ok(taken)
@@ -313,6 +317,19 @@ impl Store {
     /// Customers of whom a reading was older than what is known, and which is the truth is not known yet.
     pub(crate) fn doubted(&self) -> Result<BTreeSet<CustomerId>> {
         self.read_at_once(|connection| Ok(older_readings(connection)?.ids().collect()))
+    }
+
+    /// How many of these have edits that wait.
+    pub(crate) fn count_edited(&self, ids: BTreeSet<CustomerId>) -> Result<u64> {
+        let any = "SELECT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)";
+        self.read_at_once(|connection| {
+            let mut statement = connection.prepare_cached(any)?;
+            let mut count = 0;
+            for id in &ids {
+                count += statement.query_row([id.0], |row| row.get::<_, u64>(0))?;
+            }
+            Ok(count)
+        })
     }
 
     /// Those of these records that lag: older than what is known of their customers, or taking back what was changed a moment ago.
@@ -493,7 +510,8 @@ fn take(
                 |is_doubted| lately::is_taken_back(transaction, &lately, &known, attributes, now, is_doubted);
             let is_back = takes_back(false)?;
             let is_back_again = is_doubted && !is_back && takes_back(true)?;
-            Reading::of(attributes, &known, lately.is_young(now), judging).or_back(
+            let has_lasted = older.borrow().has_lasted(id, body, now);
+            Reading::of(attributes, &known, lately.is_young(now), has_lasted, judging).or_back(
                 is_back,
                 is_back_again,
                 judging,
@@ -591,11 +609,18 @@ struct Reading {
 }
 
 impl Reading {
-    /// `is_young`: what is known was learned less than a minute ago. That is counted here; the store's clock may lengthen it, and
-    /// never shortens it.
-    fn of(told: &Attributes<'_>, known: &Attributes<'_>, is_young: bool, judging: Judging<'_>) -> Reading {
+    /// `is_young`: what is known was learned less than a minute ago. That is counted here; the store's clock may lengthen it, unless
+    /// the same was shown for long enough (`has_lasted`), and never shortens it.
+    fn of(
+        told: &Attributes<'_>,
+        known: &Attributes<'_>,
+        is_young: bool,
+        has_lasted: bool,
+        judging: Judging<'_>,
+    ) -> Reading {
         let is_old = is_outdated(known, told, judging.server_now.filter(|_| !is_young));
-        let may_lag = is_old && (is_young || may_not_show_yet(known, judging.server_now));
+        let may_not_show_yet = !has_lasted && may_not_show_yet(known, judging.server_now);
+        let may_lag = is_old && (is_young || may_not_show_yet);
         Reading {
             lags: is_old && (may_lag || !judging.believes_older),
             may_lag,

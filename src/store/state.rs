@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::clock::stamp;
+use crate::customer::CustomerId;
 use crate::error::{Error, Failure, Result};
-use crate::flow::{HowFar, KnownClock, Place, PullClock, store_address};
+use crate::flow::{HowFar, KnownClock, Lacks, Named, Place, PullClock, Unlisted, store_address};
 
 /// A full pull that was begun: it goes on where it was cut.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -15,6 +16,8 @@ pub(crate) struct FullPull {
     pub(crate) how_far: HowFar,
     /// What the server's clock should have been when it began; see [`Witnesses`](crate::flow::Witnesses).
     pub(crate) expected: Option<DateTime<Utc>>,
+    /// A reading was dropped for want of room: the next pull lists it again.
+    pub(crate) has_dropped: bool,
 }
 
 /// The key of `state` under which it stands.
@@ -36,11 +39,19 @@ struct Noted {
     newest: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     given_up: Option<String>,
+    #[serde(default, skip_serializing_if = "Named::is_empty")]
+    unread: Named,
+    #[serde(default, skip_serializing_if = "Named::is_empty")]
+    unlisted: Named,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<i64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_dropped: bool,
 }
 
 impl FullPull {
     fn text(&self) -> String {
-        let HowFar { place, limit, total, began, newest, given_up } = &self.how_far;
+        let HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last } = &self.how_far;
         let (after, page) = match place {
             Place::Start => (None, None),
             Place::After(cursor) => (Some(cursor.clone()), None),
@@ -55,33 +66,22 @@ impl FullPull {
             expected_at: self.expected,
             newest: *newest,
             given_up: given_up.clone(),
+            unread: unread.clone(),
+            unlisted: unlisted.clone(),
+            last: last.map(|id| id.0),
+            has_dropped: self.has_dropped,
         };
         serde_json::to_string(&noted).unwrap_or_default()
     }
 
     /// `None`: it is at its start, or what the file has is none.
     fn read(text: &str) -> Option<FullPull> {
-        let Noted { after, page, limit, total, began_at, expected_at, newest, given_up } =
-            serde_json::from_str(text).ok()?;
-        let place = after.map(Place::After).or(page.map(Place::Number))?;
-        let how_far = HowFar { place, limit, total, began: began_at, newest, given_up };
-        Some(FullPull { how_far, expected: expected_at })
-    }
-}
-
-/// How many customers the lists of everybody lacked that were not whole, and had come to their end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Lacks {
-    pub(crate) lacks: u64,
-    /// So often, one after the other.
-    pub(crate) times: u32,
-}
-
-impl Lacks {
-    /// A list lacks so many.
-    pub(crate) fn again(self, lacks: u64) -> Lacks {
-        let times = if self.lacks == lacks { self.times.saturating_add(1) } else { 1 };
-        Lacks { lacks, times: times.min(2) }
+        let noted: Noted = serde_json::from_str(text).ok()?;
+        let Noted { limit, total, newest, given_up, unread, unlisted, has_dropped, .. } = noted;
+        let place = noted.after.map(Place::After).or(noted.page.map(Place::Number))?;
+        let (began, last) = (noted.began_at, noted.last.map(CustomerId));
+        let how_far = HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last };
+        Some(FullPull { how_far, expected: noted.expected_at, has_dropped })
     }
 }
 
@@ -94,6 +94,16 @@ impl Store {
     pub(crate) fn note_lacks(&mut self, lacks: Option<&Lacks>) -> Result<()> {
         let text = lacks.map(|lacks| serde_json::to_string(lacks).unwrap_or_default());
         self.set_state("list_lacks", text.as_deref())
+    }
+
+    /// Whom the store could not list as changed.
+    pub(crate) fn unlisted(&self) -> Result<Option<Unlisted>> {
+        Ok(self.state("list_unlisted")?.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    pub(crate) fn note_unlisted(&mut self, unlisted: Option<&Unlisted>) -> Result<()> {
+        let text = unlisted.map(|unlisted| serde_json::to_string(unlisted).unwrap_or_default());
+        self.set_state("list_unlisted", text.as_deref())
     }
 
     pub(crate) fn state(&self, key: &str) -> Result<Option<String>> {

@@ -156,7 +156,7 @@ impl Ended<'_> {
         let (code, message, hint) = match (self.failure, self.incomplete, self.unbelieved) {
             (Some(error), ..) => (error.code(), error.to_string(), error.hint().map(str::to_owned)),
             (None, Some(why), _) => {
-                let hint = "what came is in the file, and the next pull asks for all of it again";
+                let hint = "what came is in the file";
                 (INCOMPLETE, format!("the store's list was not whole: {why}"), Some(hint.to_owned()))
             }
             (None, None, 0) => return None,

@@ -295,17 +295,17 @@ impl<'a> Merge<'a> {
         }
         match brought_together(three.field, &three.base, &three.local, &three.remote) {
             // Only the ends of lines are other on one side.
-            Some(merged) if are_lines_alike(&three.base, &three.remote) => self.take(three, merged),
+            Some(merged) if are_lines_alike(&three.base, &three.remote) => self.agree(three, merged),
             Some(_) if are_lines_alike(&three.local, &three.remote) => {
-                self.take(three, three.remote.clone());
+                self.agree(three, three.remote.clone());
             }
             Some(merged) => {
                 self.merged(three, &merged);
-                self.take(three, merged);
+                self.agree(three, merged);
             }
             // Both made the same of it, in another spelling.
             None if is_tidied(three.field, &three.local, &three.remote) => {
-                self.take(three, three.remote.clone());
+                self.agree(three, three.remote.clone());
             }
             None => self.contested(three),
         }
@@ -324,6 +324,17 @@ impl<'a> Merge<'a> {
                 self.plan.columns.push((three.field, three.remote.clone()));
             }
             Decision::Value(value) => self.take(three, value),
+        }
+    }
+
+    /// The same, where nobody need send it if that is what the store has; unless something that was sent may yet bring another.
+    fn agree(&mut self, three: &Three<'_>, value: Value) {
+        if value != three.remote {
+            return self.take(three, value);
+        }
+        self.same(three);
+        if value != three.local {
+            self.plan.columns.push((three.field, value));
         }
     }
 

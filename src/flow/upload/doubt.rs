@@ -31,10 +31,14 @@ pub(super) struct ToRead {
     is_second: bool,
     /// How often the answer was older than what is known.
     lags: u32,
+    /// How often the answer was cut.
+    cuts: u32,
 }
 
 /// So often an answer that is older than what is known is no answer.
 const LAGS_AT_MOST: u32 = 3;
+/// So often one is that was cut.
+const CUTS_AT_MOST: u32 = 3;
 
 /// A batch whose reading back is on its way.
 #[derive(Debug)]
@@ -50,12 +54,14 @@ pub(super) struct Reading {
 pub(super) struct Doubts {
     waiting: Vec<ToRead>,
     reading: BTreeMap<Ticket, Reading>,
+    /// All answers that might have shown them were cut: in doubt they stay.
+    pub(super) unknown: BTreeSet<CustomerId>,
 }
 
 impl Doubts {
     /// Reads a batch back, from `at_ms` on.
     pub(super) fn add(&mut self, group: Group, doubt: Doubt, at_ms: u64) {
-        self.waiting.push(ToRead { group, doubt, at_ms, is_second: false, lags: 0 });
+        self.waiting.push(ToRead { group, doubt, at_ms, is_second: false, lags: 0, cuts: 0 });
     }
 
     /// A reading back that brought nothing is repeated.
@@ -70,10 +76,10 @@ impl Doubts {
 
     /// Reads a batch back in parts.
     pub(super) fn divide(&mut self, read: ToRead, at_once: usize) {
-        let ToRead { group, doubt, at_ms, is_second, lags } = read;
+        let ToRead { group, doubt, at_ms, is_second, lags, cuts } = read;
         for ids in group.ids.chunks(at_once) {
             let group = Group { ids: ids.to_vec(), ..group.clone() };
-            self.waiting.push(ToRead { group, doubt: doubt.clone(), at_ms, is_second, lags });
+            self.waiting.push(ToRead { group, doubt: doubt.clone(), at_ms, is_second, lags, cuts });
         }
     }
 
@@ -133,19 +139,19 @@ impl Doubts {
         let Some(reading) = self.reading.get_mut(&ticket) else { return Vec::new() };
         let missing: Vec<CustomerId> =
             reading.read.group.ids.iter().copied().filter(|id| !shown.contains(id)).collect();
-        if missing.is_empty() || (reading.read.is_second && missing.len() == reading.read.group.ids.len()) {
+        let is_absent = !reading.is_cut && reading.read.is_second;
+        if missing.is_empty() || (is_absent && missing.len() == reading.read.group.ids.len()) {
             return missing;
         }
         reading.read.group.ids.retain(|id| shown.contains(id));
-        let doubt = reading.read.doubt.clone();
-        let says_nothing = reading.is_cut && !reading.read.is_second && !reading.read.group.ids.is_empty();
-        self.waiting.push(ToRead {
-            group: Group::of(missing),
-            doubt,
-            at_ms: again_ms,
-            is_second: !says_nothing,
-            lags: 0,
-        });
+        // One that shows others of them brings them nearer.
+        let is_in_vain = reading.is_cut && reading.read.group.ids.is_empty();
+        let (doubt, cuts) = (reading.read.doubt.clone(), reading.read.cuts + u32::from(is_in_vain));
+        let (group, is_second) = (Group::of(missing), !reading.is_cut);
+        match cuts < CUTS_AT_MOST {
+            true => self.waiting.push(ToRead { group, doubt, at_ms: again_ms, is_second, lags: 0, cuts }),
+            false => self.unknown.extend(group.ids),
+        }
         Vec::new()
     }
 
@@ -162,9 +168,9 @@ impl Doubts {
             return BTreeSet::new();
         }
         read.group.ids.retain(|id| !ids.contains(id));
-        let (doubt, lags) = (read.doubt.clone(), read.lags + 1);
+        let (doubt, lags, cuts) = (read.doubt.clone(), read.lags + 1, read.cuts);
         let group = Group { suspects: None, part_of: None, ..read.group.part(&later) };
-        self.waiting.push(ToRead { group, doubt, at_ms: again_ms, is_second: false, lags });
+        self.waiting.push(ToRead { group, doubt, at_ms: again_ms, is_second: false, lags, cuts });
         later.into_iter().collect()
     }
 

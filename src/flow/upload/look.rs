@@ -15,6 +15,8 @@ use crate::flow::{Bases, Ticket};
 /// So often a look that is older than what is known is no look, and the pause before the next.
 const LAGS_AT_MOST: u32 = 3;
 const LAG_PAUSE_MS: u64 = 2_500;
+/// So often an answer whose total is of others is asked for once more, for the sake of one whom it does not show.
+const CUT_AT_MOST: u32 = 2;
 /// Customers asked for by id in one call.
 const AT_ONCE: usize = 100;
 
@@ -31,12 +33,17 @@ pub(super) struct Look {
     absent: BTreeMap<CustomerId, u64>,
     /// Those of them whose look was cut: it says nothing of them.
     uncounted: BTreeSet<CustomerId>,
+    /// How often a look that was cut did not show a customer.
+    cuts: BTreeMap<CustomerId, u32>,
     /// How often a look showed a customer as it was before what is known of it.
     lags: BTreeMap<CustomerId, u32>,
     /// No look before.
     not_before_ms: u64,
     /// Customers a call.
     at_once: usize,
+    /// Looks fail because of somebody: those that go well grow again.
+    is_finding: bool,
+    alone: BTreeMap<CustomerId, u32>,
 }
 
 /// A look that is on its way.
@@ -59,6 +66,8 @@ pub(super) struct Looked {
     pub(super) missing: BTreeSet<CustomerId>,
     /// Two looks did not show them.
     pub(super) gone: Vec<CustomerId>,
+    /// All looks that might have shown them were cut: nothing is known of them.
+    pub(super) unknown: BTreeSet<CustomerId>,
 }
 
 impl Look {
@@ -70,9 +79,12 @@ impl Look {
             on_their_way: BTreeMap::new(),
             absent: BTreeMap::new(),
             uncounted: BTreeSet::new(),
+            cuts: BTreeMap::new(),
             lags: BTreeMap::new(),
             not_before_ms: 0,
             at_once: AT_ONCE,
+            is_finding: false,
+            alone: BTreeMap::new(),
         }
     }
 
@@ -156,6 +168,31 @@ impl Look {
         asked > 1
     }
 
+    /// A look at several failed, however often it was tried: whoever it is because of is found one by one.
+    pub(super) fn ask_one(&mut self) {
+        self.at_once = 1;
+        self.is_finding = true;
+    }
+
+    /// Whom a look asked for.
+    pub(super) fn asked_for(&self, ticket: Ticket) -> &[CustomerId] {
+        self.on_their_way.get(&ticket).map_or(&[], |asked| &asked.ids)
+    }
+
+    /// How often a look at one customer alone has failed, with this one, since it is looked for somebody whom the store cannot show;
+    /// 0: it is not that.
+    pub(super) fn failed_alone(&mut self, ticket: Ticket) -> u32 {
+        let [id] = *self.asked_for(ticket) else { return 0 };
+        let failed = self.alone.entry(id).or_default();
+        *failed += u32::from(self.is_finding);
+        *failed
+    }
+
+    /// Whether it is looked for somebody whom the store cannot show.
+    pub(super) fn is_finding(&self) -> bool {
+        self.is_finding
+    }
+
     /// A look showed these as they were before what is known of them: its reads lag behind. Returns those that are
     /// worth another look in this upload.
     pub(super) fn lagging(&mut self, ids: &BTreeSet<CustomerId>, now_ms: u64) -> BTreeSet<CustomerId> {
@@ -182,6 +219,11 @@ impl Look {
         self.not_before_ms = self.not_before_ms.max(again_ms);
     }
 
+    /// This one is looked at no more.
+    pub(super) fn forget(&mut self, id: CustomerId) {
+        self.absent.remove(&id);
+    }
+
     /// Customers a call.
     pub(super) fn at_once(&self) -> usize {
         self.at_once
@@ -195,22 +237,34 @@ impl Look {
     /// The answer shows these customers.
     pub(super) fn answered(&mut self, ticket: Ticket, shown: &BTreeSet<CustomerId>, now_ms: u64) -> Looked {
         let Some(asked) = self.on_their_way.remove(&ticket) else { return Looked::default() };
+        if self.is_finding {
+            self.at_once = (2 * self.at_once).min(AT_ONCE);
+        }
         let (there, missing): (BTreeSet<_>, BTreeSet<_>) =
             asked.ids.into_iter().partition(|id| shown.contains(id));
         let again_ms = now_ms + self.apart_ms;
-        if asked.is_second && there.is_empty() {
-            let (first, gone): (Vec<_>, Vec<_>) =
-                missing.into_iter().partition(|id| self.uncounted.remove(id));
-            self.absent.extend(first.into_iter().map(|id| (id, again_ms)));
-            return Looked { gone, ..Looked::default() };
-        }
-        if asked.is_cut && !asked.is_second && !there.is_empty() {
-            self.uncounted.extend(&missing);
-        }
         self.uncounted.retain(|id| !there.contains(id));
+        let mut unknown = BTreeSet::new();
+        if asked.is_cut {
+            for id in &missing {
+                let cuts = self.cuts.entry(*id).or_default();
+                // One that shows others of them brings them nearer.
+                *cuts += u32::from(there.is_empty());
+                _ = if *cuts > CUT_AT_MOST { unknown.insert(*id) } else { self.uncounted.insert(*id) };
+            }
+        }
+        let missing: BTreeSet<CustomerId> = missing.difference(&unknown).copied().collect();
+        if asked.is_second && there.is_empty() {
+            let (first, gone): (Vec<_>, Vec<_>) = match asked.is_cut {
+                true => (missing.into_iter().collect(), Vec::new()),
+                false => missing.into_iter().partition(|id| self.uncounted.remove(id)),
+            };
+            self.absent.extend(first.into_iter().map(|id| (id, again_ms)));
+            return Looked { gone, unknown, ..Looked::default() };
+        }
         self.absent.extend(missing.iter().map(|id| (*id, again_ms)));
         let back = if asked.is_second { there.into_iter().collect() } else { Vec::new() };
-        Looked { back, missing, gone: Vec::new() }
+        Looked { back, missing, gone: Vec::new(), unknown }
     }
 
     pub(super) fn in_flight(&self) -> usize {

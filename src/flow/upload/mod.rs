@@ -76,6 +76,8 @@ const MAX_READS: usize = 2;
 const READ_AT_ONCE: usize = 50;
 /// Looks in a row that brought no update, while nothing else was on its way: more bring none either.
 const LOOKS_IN_VAIN: u32 = 20;
+/// So often a customer is looked at alone that the store cannot show, while others go well.
+const ALONE_AT_MOST: u32 = 3;
 /// A call of several customers that failed so often as a whole is halved.
 const HALVED_AFTER: u32 = 2;
 
@@ -193,6 +195,10 @@ pub struct Upload {
     failure: Option<Failure>,
     /// A customer whose update failed too often, with the last reason; the others went on.
     set_aside: Option<Failure>,
+    /// Customers whom no whole answer showed.
+    unbelieved: BTreeSet<CustomerId>,
+    /// Customers whose look failed alone, since any read went well.
+    failed_alone: u32,
     /// Off: what did not land is left for the plan that follows.
     sends: bool,
 }
@@ -215,6 +221,8 @@ impl Upload {
             tickets,
             failure: None,
             set_aside: None,
+            unbelieved: BTreeSet::new(),
+            failed_alone: 0,
             sends: true,
         }
     }
@@ -332,8 +340,11 @@ impl Upload {
     /// The answer to a `Look` shows these customers, and they were taken in. Returns those that two looks did not show:
     /// they are gone from the store.
     pub fn looked(&mut self, ticket: Ticket, shown: &BTreeSet<CustomerId>, now_ms: u64) -> Vec<CustomerId> {
-        self.patience.has_read();
-        let looked = self.look.answered(ticket, shown, now_ms);
+        self.has_read();
+        let mut looked = self.look.answered(ticket, shown, now_ms);
+        let unknown = std::mem::take(&mut looked.unknown);
+        self.unbelieved.extend(&unknown);
+        self.lanes.put_off(unknown);
         self.lanes.take_out(&looked.missing);
         if !looked.back.is_empty() {
             self.lanes.last(Group::of(looked.back));
@@ -467,7 +478,7 @@ impl Upload {
     /// the refusals that are to be written with it.
     pub fn read(&mut self, ticket: Ticket, pending: &[CustomerId]) -> Vec<Rejection> {
         let Some(Reading { read, .. }) = self.doubts.take(ticket) else { return Vec::new() };
-        self.patience.has_read();
+        self.has_read();
         let (mut group, doubt) = (read.group, read.doubt);
         let was_alone = group.ids.len() == 1;
         let pending: BTreeSet<CustomerId> = pending.iter().copied().collect();
@@ -503,9 +514,18 @@ impl Upload {
                 return reading.into_iter().for_each(|reading| self.read_fewer(reading.read, now_ms));
             }
             ReadFailure::TooMuch(_) if reading.is_none() && self.look.ask_fewer(ticket) => now_ms,
+            ReadFailure::Again(_) if self.look.is_finding() && self.look.ask_fewer(ticket) => now_ms,
             ReadFailure::Again(why) | ReadFailure::TooMuch(why) => {
-                let again_ms = self.patience.missed_read(sent_ms, now_ms, chance, &why);
-                again_ms.unwrap_or_else(|failure| self.give_up(failure, now_ms))
+                // Others go well meanwhile: of one that is looked at alone the tries are counted for itself.
+                let tries = if reading.is_none() { self.look.failed_alone(ticket) } else { 0 };
+                match self.patience.missed_read(sent_ms, now_ms, chance, &why) {
+                    Ok(_) if tries >= ALONE_AT_MOST => {
+                        let failure = Failure::Unavailable { tries, last: why };
+                        return self.find(ticket, reading, failure, now_ms);
+                    }
+                    Ok(again_ms) => again_ms,
+                    Err(failure) => return self.find(ticket, reading, failure, now_ms),
+                }
             }
             ReadFailure::Limited | ReadFailure::Crowded => {
                 let is_crowded = matches!(failure, ReadFailure::Crowded);
@@ -518,6 +538,59 @@ impl Upload {
             Some(reading) => self.doubts.again(reading.read, again_ms),
             None => self.look.failed(ticket, again_ms),
         }
+    }
+
+    /// The store answered a read.
+    fn has_read(&mut self) {
+        self.patience.has_read();
+        self.failed_alone = 0;
+    }
+
+    /// A read failed, however often it was tried. It may be because of one whom the store cannot show: that one is found, and is for
+    /// another sync, with what is pending of it or in doubt; the others go on. Where two fail alone, one after the other, the store does.
+    fn find(&mut self, ticket: Ticket, reading: Option<Reading>, failure: Failure, now_ms: u64) {
+        let ids = match &reading {
+            Some(reading) => reading.read.group.ids.clone(),
+            None => self.look.asked_for(ticket).to_vec(),
+        };
+        self.look.failed(ticket, now_ms);
+        if let [id] = ids[..] {
+            self.failed_alone += 1;
+            let failure = match failure {
+                Failure::Unavailable { tries, last } => {
+                    Failure::Unavailable { tries, last: format!("customer {id}, asked for alone: {last}") }
+                }
+                failure => failure,
+            };
+            if self.failed_alone > 1 {
+                _ = self.give_up(failure, now_ms);
+                return;
+            }
+            self.set_aside.get_or_insert(failure);
+            // Behind it they grow again.
+            self.look.ask_one();
+            self.look.forget(id);
+            self.lanes.put_off([id].into());
+            return reading.into_iter().for_each(|reading| self.leave_open(reading.read.group));
+        }
+        match reading {
+            Some(reading) => self.read_one(reading.read, now_ms),
+            None => self.look.ask_one(),
+        }
+    }
+
+    /// What is in doubt of a customer stays so in the file, and says nothing of others.
+    fn leave_open(&mut self, mut group: Group) {
+        self.acquit(&mut group);
+        self.leaves_family(&mut group);
+    }
+
+    /// What failed for several is read back one by one.
+    fn read_one(&mut self, mut read: ToRead, now_ms: u64) {
+        read.at_ms = now_ms;
+        self.acquit(&mut read.group);
+        self.leaves_family(&mut read.group);
+        self.doubts.divide(read, 1);
     }
 
     /// An answer that is too large or too slow for so many customers: half as many are read back at once from now on.
@@ -537,7 +610,17 @@ impl Upload {
 
     /// Why it ended early, if it did.
     pub fn failure(&mut self) -> Option<Failure> {
-        self.failure.take().or_else(|| self.set_aside.take())
+        self.failure.take()
+    }
+
+    /// What the store failed of one customer alone; the others went on.
+    pub fn set_aside(&mut self) -> Option<Failure> {
+        self.set_aside.take()
+    }
+
+    /// Customers whom it did not show, in answers that were not whole.
+    pub fn unbelieved(&self) -> impl Iterator<Item = CustomerId> {
+        self.unbelieved.union(&self.doubts.unknown).copied()
     }
 
     /// How often something was sent or read once more.

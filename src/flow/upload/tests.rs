@@ -429,7 +429,7 @@ fn a_store_that_fails_large_calls_gets_smaller_ones_and_everything_arrives() {
 fn one_customer_that_fails_alone_is_set_aside_and_calls_stay_large() {
     let mut shell = pulled(1..=300, &[]);
     let calls = shell.play(|ids| if ids.contains(&CustomerId(7)) { Err(doubt()) } else { Ok(()) });
-    let failure = shell.machine.failure().unwrap().to_string();
+    let failure = shell.machine.set_aside().unwrap().to_string();
     assert!(failure.contains("customer 7, alone in its call: status 504"), "{failure}");
     assert!(calls.len() <= 30 + 12, "{calls:?}");
     assert!(calls.iter().filter(|size| **size == 10).count() >= 29, "{calls:?}");
