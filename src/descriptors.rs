@@ -35,8 +35,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::ffi::{
-    SQLITE_DBSTATUS_DEFERRED_FKS, SQLITE_FCNTL_FILE_POINTER, SQLITE_OK, SQLITE_OPEN_READONLY,
-    SQLITE_OPEN_WAL, sqlite3_db_status, sqlite3_file, sqlite3_file_control, sqlite3_vfs_find,
+    SQLITE_DBSTATUS_DEFERRED_FKS, SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER,
+    SQLITE_IOERR_SHORT_READ, SQLITE_OK, SQLITE_OPEN_READONLY, SQLITE_OPEN_WAL, sqlite3_db_status,
+    sqlite3_file, sqlite3_file_control, sqlite3_vfs_find,
 };
 
 /// The first bytes of a connection's file as they stand there, read by SQLite through its own descriptor; none when there
@@ -57,26 +58,43 @@ unsafe impl Send for Beneath {}
 impl Beneath {
     /// To be kept no longer than the connection: used at once, or by a hook of that very connection, which goes with it.
     pub(crate) fn of(connection: &Connection) -> Option<Beneath> {
+        Beneath::asked(connection, SQLITE_FCNTL_FILE_POINTER)
+    }
+
+    fn asked(connection: &Connection, question: i32) -> Option<Beneath> {
         let mut file: *mut sqlite3_file = std::ptr::null_mut();
         // SAFETY: the connection is open for as long as it is borrowed; this question is answered by writing a pointer to its
         // file.
         let asked = unsafe {
             let answer = (&raw mut file).cast::<c_void>();
-            sqlite3_file_control(connection.handle(), c"main".as_ptr(), SQLITE_FCNTL_FILE_POINTER, answer)
+            sqlite3_file_control(connection.handle(), c"main".as_ptr(), question, answer)
         };
         (asked == SQLITE_OK && !file.is_null()).then_some(Beneath(file))
     }
 
     /// As many bytes as there is room for, from there on; false: there are fewer, or they cannot be read.
     pub(crate) fn read(&self, bytes: &mut [u8], from: u64) -> bool {
-        let (Ok(length), Ok(from)) = (i32::try_from(bytes.len()), i64::try_from(from)) else { return false };
-        // SAFETY: the file is there as long as the connection is.
-        let Some(read) = (unsafe { (*self.0).pMethods.as_ref() }).and_then(|methods| methods.xRead) else {
-            return false;
-        };
-        // SAFETY: the file's own method, which reads no more than there is room for.
-        unsafe { read(self.0, bytes.as_mut_ptr().cast::<c_void>(), length, from) == SQLITE_OK }
+        self.has(bytes, from) == Some(true)
     }
+
+    /// The same; none: they cannot be read, be there as many as there may.
+    pub(crate) fn has(&self, bytes: &mut [u8], from: u64) -> Option<bool> {
+        let (length, from) = (i32::try_from(bytes.len()).ok()?, i64::try_from(from).ok()?);
+        // SAFETY: the file is there as long as the connection is.
+        let read = (unsafe { (*self.0).pMethods.as_ref() }).and_then(|methods| methods.xRead)?;
+        // SAFETY: the file's own method, which reads no more than there is room for.
+        match unsafe { read(self.0, bytes.as_mut_ptr().cast::<c_void>(), length, from) } {
+            SQLITE_OK => Some(true),
+            SQLITE_IOERR_SHORT_READ => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// What the log of a connection begins with, read through SQLite's own descriptor; none: there is no log.
+pub(crate) fn log_head(connection: &Connection) -> Option<[u8; 32]> {
+    let mut head = [0; 32];
+    Beneath::asked(connection, SQLITE_FCNTL_JOURNAL_POINTER)?.read(&mut head, 0).then_some(head)
 }
 
 /// Whether anything that was written in the transaction of this connection breaks a foreign key, be it one that is looked at only

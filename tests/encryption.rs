@@ -491,7 +491,8 @@ fn contents(path: &Path, key: &str) -> BTreeMap<String, Vec<String>> {
             Ok((0..columns).map(|n| format!("{:?}", row.get_ref(n).unwrap())).collect::<Vec<_>>().join("|"))
         });
         let mut rows: Vec<String> = rows.unwrap().map(Result::unwrap).collect();
-        rows.retain(|row| table != "sqlite_sequence" || !row.contains(&format!("{:?}", b"tillsync")));
+        let of_the_file = format!("{:?}", b"tillsync");
+        rows.retain(|row| table != "sqlite_sequence" || !row.contains(of_the_file.trim_end_matches(']')));
         rows.sort();
         rows
     };

@@ -182,6 +182,60 @@ fn so_is_one_of_the_same_file_as_it_was_earlier() {
     assert_eq!(till.local(1, "phone"), "\"second\"");
 }
 
+/// What an edit wrote to it has been sent since, and nothing was edited after that: read in again, it would be sent twice.
+#[test]
+fn so_is_one_that_a_sync_has_left_behind() {
+    for news in [false, true] {
+        let till = plain(3);
+        let before = till.remote_value(1, "store_credit_amounts");
+        let log = log_of(&till.path, |app| {
+            app.execute("INSERT INTO store_credit_adjustment VALUES (1, '7')", []).unwrap();
+            phone(app, "555-0142");
+        });
+        till.engine().sync().unwrap();
+        if news {
+            till.office(2, serde_json::json!({"notes": "pulled"}));
+            till.engine().pull(Extent::Changes).unwrap();
+        }
+        let sent = till.remote_value(1, "store_credit_amounts");
+        assert_ne!(sent, before);
+        is_told_and_taken_in_by_nobody(&till, &log, "older than the file");
+        till.engine().sync().unwrap();
+        assert_eq!(till.remote_value(1, "store_credit_amounts"), sent);
+        assert_eq!(till.local(2, "notes") == "\"pulled\"", news);
+    }
+}
+
+/// No table of ours is in it. SQLite counts in the first page; and the engine notes to which log it writes.
+#[test]
+fn so_is_one_in_which_only_an_app_has_written_where_that_can_be_known() {
+    let sell = |app: &Connection| _ = app.execute("INSERT INTO sale VALUES ('x')", []).unwrap();
+    let sales = || {
+        let till = plain(3);
+        let app = Connection::open(&till.path).unwrap();
+        app.execute_batch("CREATE TABLE sale (x); INSERT INTO sale VALUES ('y')").unwrap();
+        till
+    };
+    let till = sales();
+    let log = log_of(&till.path, |app| app.execute_batch("CREATE TABLE tip (x)").unwrap());
+    log_of(&till.path, |app| app.execute_batch("CREATE TABLE till_2 (x)").unwrap());
+    is_told_and_taken_in_by_nobody(&till, &log, "older than the file");
+
+    let till = sales();
+    let app = Connection::open(&till.path).unwrap();
+    sell(&app);
+    let log = log_of(&till.path, sell);
+    // The engine writes to it, to the next one, and into the file.
+    for _ in 0..2 {
+        till.engine().sync().unwrap();
+        sell(&app);
+        empty_log(&till);
+    }
+    till.engine().sync().unwrap();
+    drop(app);
+    is_told_and_taken_in_by_nobody(&till, &log, "older than the file");
+}
+
 #[test]
 fn so_is_one_of_another_program_s_database_whatever_pages_it_has() {
     let till = plain(300);
@@ -276,8 +330,30 @@ fn the_file_s_own_log_is_read_whatever_is_in_it() {
         till.engine().sync().unwrap();
         cut("after a sync");
     }
-    open.connection().execute_batch("DELETE FROM sqlite_sequence").unwrap();
-    cut("after a tool emptied the counters");
+    // All in one log, with the tables at other places each time.
+    for round in 0..4 {
+        let moved = if round % 2 == 0 {
+            "CREATE TABLE wide (x); INSERT INTO wide VALUES (zeroblob(40000))"
+        } else {
+            "DROP TABLE wide"
+        };
+        open.connection().execute_batch(&format!("{moved}; VACUUM")).unwrap();
+        cut("after VACUUM");
+        for again in 0..3 {
+            open.edit(1).set("phone", &format!("{round} {again}")).commit().unwrap();
+            till.engine().push().unwrap();
+            cut("after a push");
+        }
+    }
+    for (what, tool) in [
+        ("emptied", "DELETE FROM sqlite_sequence"),
+        ("set back", "UPDATE sqlite_sequence SET seq = 0 WHERE name <> 'journal'"),
+    ] {
+        open.connection().execute_batch(tool).unwrap();
+        cut(&format!("after a tool {what} the counters"));
+        till.engine().sync().unwrap();
+        cut("and a sync");
+    }
     drop(open);
     till.set(1, "phone", "in the end");
     assert_eq!(till.local(1, "phone"), "\"in the end\"");
@@ -745,21 +821,109 @@ fn what_waited_in_the_log_of_a_file_that_was_overwritten_is_told_when_a_backup_i
     assert_eq!((ran.exit, &ran.json["found"]), (Some(0), &serde_json::json!([])), "{ran:?}");
 }
 
-/// Of an encrypted file its beginning tells.
+/// Nobody can say of it whose it is: what is copied in has only begun to come, or is too large to be walked through. So nothing is moved
+/// into it, neither while it is open nor when it is closed.
+#[test]
+fn what_tells_nothing_of_itself_does_not_get_the_log_of_the_file() {
+    for rows in [1_000, 25] {
+        let till = plain(3);
+        let foreign = till.folder.path().join("foreign.db");
+        let fill = format!(
+            "CREATE TABLE t (a);
+             WITH n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+             INSERT INTO t SELECT randomblob(80000) FROM n"
+        );
+        Connection::open(&foreign).unwrap().execute_batch(&fill).unwrap();
+        if rows == 25 {
+            std::fs::File::options().write(true).open(&foreign).unwrap().set_len(20 * 4_096).unwrap();
+        }
+        let (mut store, mut engine) = (till.store(), till.engine());
+        engine.sync().unwrap();
+        empty_log(&till);
+        engine.sync().unwrap();
+        store.edit(1).set("phone", "before").commit().unwrap();
+        copy_into(&till, &foreign);
+        // Whatever comes of it.
+        for round in 0..300 {
+            _ = store.edit(1).set("notes", &format!("{round}").repeat(6_000)).commit();
+        }
+        _ = (engine.sync(), store.log_state());
+        drop((store, engine));
+        assert!(std::fs::read(&till.path).unwrap() == std::fs::read(&foreign).unwrap(), "{rows}");
+        let found = salvaged(&till);
+        assert!(found.contains("before"), "{rows}: {found}");
+    }
+}
+
+/// What a restore finds in the log that stayed.
+fn salvaged(till: &Till) -> String {
+    let backup = till.folder.path().join("other_till.db");
+    plain(1).store().backup(&backup).unwrap();
+    till.run(["restore", backup.to_str().unwrap()]).json["found"].to_string()
+}
+
+/// Of an encrypted file its beginning tells, and how far it has come: a copy of itself begins as it does.
 #[test]
 #[cfg(feature = "sqlcipher")]
 fn so_is_an_encrypted_one() {
-    let till = Till { key: Some("a passphrase".to_owned()), ..Till::new(sandbox(3)) };
+    let encrypted = |key: &str| {
+        let mut till = Till { key: Some(format!("x'{}'", key.repeat(64))), ..Till::new(sandbox(3)) };
+        till.options.wait = Duration::from_secs(5);
+        till.engine().sync().unwrap();
+        till
+    };
+    for copied in ["backup.db", "older.db", "another_key.db"] {
+        // With a log from the beginning, and without.
+        for is_open in [false, true] {
+            let till = encrypted("a");
+            let copy = till.folder.path().join(copied);
+            match copied {
+                "backup.db" => _ = till.store().backup(&copy).unwrap(),
+                "older.db" => _ = std::fs::copy(&till.path, &copy).unwrap(),
+                _ => _ = std::fs::copy(encrypted("b").path, &copy).unwrap(),
+            }
+            till.engine().sync().unwrap();
+            let mut first = till.store();
+            if is_open {
+                first.edit(2).set("phone", "in the log").commit().unwrap();
+                till.engine().push().unwrap();
+            }
+            let (mut store, mut engine) = (till.store(), till.engine());
+            if !is_open {
+                drop(first);
+            }
+            store.edit(1).set("phone", "before").commit().unwrap();
+            copy_into(&till, &copy);
+            let refused = store.edit(1).set("phone", "after").commit().expect_err(copied);
+            assert_eq!(refused.code(), "overwritten", "{copied}, open: {is_open}");
+            assert_eq!(engine.sync().unwrap_err().code(), "overwritten", "{copied}, open: {is_open}");
+            drop((store, engine));
+            assert!(std::fs::read(&till.path).unwrap() == std::fs::read(&copy).unwrap(), "{copied}");
+        }
+    }
+}
+
+/// A program has dropped the table with the identity: whoever has the file open goes on, and an older log is still told.
+#[test]
+fn a_guard_that_was_dropped_is_made_again_as_it_was() {
+    let till = plain(3);
+    let guard = |app: &Connection| {
+        let guard = "SELECT identity, turn FROM tillsync_guard";
+        app.query_row(guard, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).unwrap()
+    };
+    let mut store = till.store();
+    let app = Connection::open(&till.path).unwrap();
+    let (identity, turn) = guard(&app);
+    assert!(turn > 1);
+    app.execute_batch("DROP TABLE tillsync_guard").unwrap();
+    drop(till.store());
+    empty_log(&till);
+    let (again, later) = guard(&app);
+    assert!(again == identity && later > turn, "{again} {later}");
     till.engine().sync().unwrap();
-    let backup = other(&till);
-    let (mut store, mut engine) = (till.store(), till.engine());
-    engine.sync().unwrap();
-    store.edit(1).set("phone", "before").commit().unwrap();
-    copy_into(&till, &backup);
-    assert_eq!(store.edit(1).set("phone", "after").commit().unwrap_err().code(), "overwritten");
-    assert_eq!(engine.sync().unwrap_err().code(), "overwritten");
-    drop((store, engine));
-    assert!(std::fs::read(&till.path).unwrap() == std::fs::read(&backup).unwrap());
+    empty_log(&till);
+    store.edit(1).set("phone", "555-0142").commit().unwrap();
+    assert_eq!(store.status().unwrap().pending_fields, 1);
 }
 
 /// A program of the app's moves every page of the file about, and the log into the file, as it pleases.

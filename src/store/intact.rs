@@ -8,8 +8,10 @@
 //! comes into the file with the log, only grows. What is of another file, or of this one as it was before, is never written to any more,
 //! and its log is neither moved into it nor removed, for it holds what was edited last.
 //!
-//! Nothing but such words of another file count. A file without its log need not be whole: while somebody reads, SQLite moves a part of
-//! the log into it, and it stays like that; after `VACUUM` the row may be found nowhere for as long.
+//! Nothing but such words of another file count against writing. A file without its log need not be whole: while somebody reads, SQLite moves a part of
+//! the log into it, and it stays like that; after `VACUUM` the row may be found nowhere for as long. Such a file is told by its first page, which is
+//! then as it was when it was last known, or stands in the log. Where not even that is so, the log is not moved into the file by us, and
+//! stays when the last connection is closed: what began to be copied in, or is too large to be walked through, has no words.
 //!
 //! The row is looked for where it was last, in one page, which takes some microseconds. Where it is not, and that is not told by what is there
 //! instead (a program may have moved it, by `VACUUM`), the file is opened once more as if it had no log. Of an encrypted file the page
@@ -24,6 +26,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 
 use super::leaf::{self, Cell};
+use super::open::{real, with_suffix};
 use super::sound::{self, Depth, Soundness};
 use super::{Store, stray};
 use crate::descriptors::Beneath;
@@ -54,6 +57,8 @@ struct Seen {
     page_bytes: u32,
     /// The first page, while there is nothing else in the file: all of it is in the log.
     nothing: Option<Vec<u8>>,
+    /// The first page, as it was when the file was last known.
+    first: Option<Vec<u8>>,
     /// Of an encrypted file.
     encrypted: Option<Encrypted>,
     is_lost: bool,
@@ -92,20 +97,58 @@ impl Intact {
         )?;
         let page_bytes = stray::page_bytes(connection).unwrap_or(0);
         let encrypted = key.map(|_| Encrypted { start: None, page: Vec::new(), alone: None });
-        let mut seen =
-            Seen { identity, turn: None, page, page_bytes, encrypted, nothing: None, is_lost: false };
+        let (turn, nothing, first, is_lost) = (None, None, None, false);
+        let mut seen = Seen { identity, turn, page, page_bytes, encrypted, nothing, first, is_lost };
+        let is_encrypted = seen.encrypted.is_some();
         if let Some(file) = Beneath::of(connection) {
             seen.note(&file);
             if seen.read_page(&file).is_none() {
                 seen.nothing = seen.read_first(&file);
+            } else if is_encrypted {
+                // Asked before the log is: what is not in it then is in the file, or was, and that only grows.
+                let turn = connection.query_row("SELECT turn FROM tillsync_guard", [], |row| row.get(0))?;
+                seen.turn = Some(turn);
             }
         }
-        Ok(Intact { path: path.to_owned(), key: key.cloned(), seen: Mutex::new(seen) })
+        let intact = Intact { path: path.to_owned(), key: key.cloned(), seen: Mutex::new(seen) };
+        if is_encrypted && intact.is_in_log(page) {
+            let mut seen = intact.seen();
+            let alone = intact.mark(&mut seen).and_then(|mark| mark.ok().flatten());
+            seen.turn = alone.filter(|mark| mark.identity == identity).map(|mark| mark.turn);
+        }
+        Ok(intact)
     }
 
-    /// Whether nothing speaks against writing, and against moving the log into the file.
+    /// Whether nothing speaks against writing.
     pub(super) fn is_its_own(&self, file: &Beneath) -> bool {
         self.look(file) != Look::Lost
+    }
+
+    /// Whether the log may be moved into it: it is known, or begins as SQLite has left it.
+    pub(super) fn may_take_the_log(&self, file: &Beneath) -> bool {
+        match self.look(file) {
+            Look::Fine => true,
+            Look::Lost => false,
+            Look::Unknown => {
+                let mut seen = self.seen();
+                let first = seen.read_first(file);
+                let is_as_left = first.is_some()
+                    && (seen.first == first || self.logged(1).any(|page| Some(page) == first));
+                if is_as_left {
+                    seen.first = first;
+                }
+                is_as_left
+            }
+        }
+    }
+
+    fn is_in_log(&self, number: u32) -> bool {
+        self.logged(number).next().is_some()
+    }
+
+    /// What the log has of a page, of all commits since it began.
+    fn logged(&self, number: u32) -> impl Iterator<Item = Vec<u8>> + use<> {
+        stray::logged(&with_suffix(&real(&self.path), "-wal"), number)
     }
 
     fn look(&self, file: &Beneath) -> Look {
@@ -126,10 +169,11 @@ impl Intact {
     }
 
     fn look_once(&self, seen: &mut Seen, file: &Beneath) -> Look {
-        let is_foreign = match (begin(file), &seen.encrypted) {
+        let Some(begins) = begin(file) else { return Look::Unknown };
+        let is_foreign = match (begins, &seen.encrypted) {
             // All of it is in the log, or was in the file before.
-            (None, _) => seen.turn.is_some(),
-            (Some(start), Some(_)) => start == *PLAIN,
+            (None, it) => seen.turn.is_some() || it.as_ref().is_some_and(|it| it.start.is_some()),
+            (Some(start), Some(it)) => start == *PLAIN || it.start.is_some_and(|drawn| drawn != start),
             (Some(start), None) => start != *PLAIN,
         };
         if is_foreign {
@@ -146,6 +190,7 @@ impl Intact {
             // The schema of this build is in the log only, so far.
             Some(Ok(None)) if seen.turn.is_none() => {
                 seen.nothing = seen.read_first(file);
+                seen.first.clone_from(&seen.nothing);
                 Look::Fine
             }
             Some(Ok(None)) if self.is_another_whole() => Look::Lost,
@@ -185,25 +230,32 @@ impl Intact {
     }
 }
 
-fn begin(file: &Beneath) -> Option<[u8; START]> {
+/// What it begins with, and nothing where it is shorter; none: it cannot be read just now.
+fn begin(file: &Beneath) -> Option<Option<[u8; START]>> {
     let mut start = [0; START];
-    file.read(&mut start, 0).then_some(start)
+    file.has(&mut start, 0).map(|is_there| is_there.then_some(start))
 }
 
 impl Seen {
     fn fits_at_once(&mut self, file: &Beneath) -> bool {
-        if self.nothing.is_some() && self.nothing == self.read_first(file) {
-            return true;
-        }
-        let (begins, page) = (begin(file), self.read_page(file));
-        match &self.encrypted {
-            Some(it) => begins == it.start && !it.page.is_empty() && page.is_some_and(|page| page == it.page),
+        let (first, page) = (self.read_first(file), self.read_page(file));
+        let begins = |start: &[u8; START]| first.as_ref().is_some_and(|first| first.starts_with(start));
+        let fits = match &self.encrypted {
+            _ if self.nothing.is_some() && self.nothing == first => true,
+            Some(it) => {
+                it.start.as_ref().is_some_and(begins)
+                    && !it.page.is_empty()
+                    && page.is_some_and(|page| page == it.page)
+            }
             None => {
                 let mark = page.as_deref().and_then(mark_on);
-                begins.as_ref() == Some(PLAIN)
-                    && mark.is_some_and(|(identity, turn)| self.fits(identity, turn))
+                begins(PLAIN) && mark.is_some_and(|(identity, turn)| self.fits(identity, turn))
             }
+        };
+        if fits {
+            self.first = first;
         }
+        fits
     }
 
     /// The page on which the row was last.
@@ -223,9 +275,10 @@ impl Seen {
 
     /// What stands there, where it fits.
     fn note(&mut self, file: &Beneath) {
-        let (page, start) = (self.read_page(file), begin(file));
+        let page = self.read_page(file);
+        self.first = self.read_first(file);
         if let Some((it, page)) = self.encrypted.as_mut().zip(page) {
-            (it.page, it.start) = (page, start);
+            (it.page, it.start) = (page, begin(file).flatten());
         }
     }
 
@@ -251,7 +304,9 @@ impl Store {
 
     /// Whether the log may be moved into the file.
     pub(super) fn may_move_the_log(&self) -> bool {
-        self.refuse_overwritten().is_ok()
+        let may =
+            |intact: &Intact| Beneath::of(&self.connection).is_none_or(|file| intact.may_take_the_log(&file));
+        self.intact.as_deref().is_none_or(may)
     }
 }
 
@@ -282,5 +337,31 @@ mod tests {
             .execute_batch("CREATE TABLE mine (a); VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
             .unwrap();
         assert!(intact.is_its_own(&file) && intact.seen().fits_at_once(&file));
+    }
+
+    /// A reader keeps a part of the log from the file, and after `VACUUM` the row stands nowhere in it: the log goes on being moved into it,
+    /// by whoever opens the file then too.
+    #[test]
+    fn a_file_of_which_only_a_part_was_moved_is_told_by_its_first_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        let store = Store::open(&path).unwrap();
+        let app = Connection::open(&path).unwrap();
+        let grow = "CREATE TABLE wide (a); INSERT INTO wide VALUES (zeroblob(400000))";
+        app.execute_batch(&format!("{grow}; PRAGMA wal_checkpoint(TRUNCATE)")).unwrap();
+        assert_eq!(store.intact.as_ref().unwrap().look(&Beneath::of(&store.connection).unwrap()), Look::Fine);
+        let reader = Connection::open(&path).unwrap();
+        let count = "INSERT INTO wide VALUES (1)";
+        app.execute_batch("DROP TABLE wide; VACUUM; CREATE TABLE wide (a)").unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").unwrap();
+        app.execute_batch(count).unwrap();
+        store.connection.execute_batch("UPDATE tillsync_guard SET turn = turn + 1").unwrap();
+        app.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+        let again = Store::open(&path).unwrap();
+        for store in [&store, &again] {
+            let file = Beneath::of(&store.connection).unwrap();
+            assert!(store.refuse_overwritten().is_ok());
+            assert!(store.intact.as_ref().unwrap().may_take_the_log(&file));
+        }
     }
 }

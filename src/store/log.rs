@@ -97,7 +97,7 @@ impl Store {
         let (pages, lock) = (self.log.pages.clone(), beside(&self.path, SYNC));
         let (intact, file) = (self.intact.clone(), Beneath::of(&self.connection));
         let may_move = move || match (&intact, &file) {
-            (Some(intact), Some(file)) => intact.is_its_own(file),
+            (Some(intact), Some(file)) => intact.may_take_the_log(file),
             _ => true,
         };
         let mut due_at = EDITS_PAGES;
@@ -172,7 +172,7 @@ impl Store {
     pub fn log_state(&mut self) -> Result<LogState> {
         self.refuse_overwritten()?;
         let is_wiped = self.wipe_log()?;
-        let is_held_up = is_left(&self.connection).map_err(|e| self.error(e))?;
+        let is_held_up = self.may_move_the_log() && is_left(&self.connection).map_err(|e| self.error(e))?;
         let readers = if is_held_up || !is_wiped { self.who_reads() } else { Vec::new() };
         Ok(LogState {
             bytes: self.log_bytes(),

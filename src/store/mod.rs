@@ -312,6 +312,7 @@ impl Store {
 
     /// One statement that reads: what it sees belongs together without a transaction around it, which would be two statements more.
     fn read_at_once<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Failed>) -> Result<T> {
+        self.refuse_overwritten()?;
         read(&self.connection).map_err(|failed| failed.at(&self.path))
     }
 
@@ -333,6 +334,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         if !self.may_move_the_log() {
             _ = open::keep_log(&self.connection, true);
+            tracing::warn!(path = %self.path.display(), "the log stays beside the file, which is not as it was: see `overwritten`");
         }
         let is_ours_alone = || open::refuse_loss(&self.path).and_then(|()| open::refuse_company(&self.path));
         if is_ours_alone().is_ok() {
@@ -352,7 +354,7 @@ impl Drop for Store {
 /// back before the commit: no other connection ever sees it.
 fn believe_marks(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
     connection.prepare_cached("UPDATE tillsync_guard SET writing = ?1, turn = turn + ?1")?.execute([yes])?;
-    Ok(())
+    if yes { stray::note_transaction(connection) } else { Ok(()) }
 }
 
 /// What goes wrong inside a transaction, before it is known which file that was.

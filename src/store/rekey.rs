@@ -50,6 +50,11 @@ impl Store {
         let Some(_no_worker) = self.lock_worker()? else {
             return Err(Failure::InUse(self.path.clone()).into());
         };
+        self.refuse_company()?;
+        // Both close it, and what closes it last moves the log into it.
+        if !self.may_move_the_log() {
+            return Err(Failure::Overwritten(self.path.clone()).into());
+        }
         // Whoever has the file open has a part in its lock, this connection too.
         self.connection = Connection::open_in_memory().map_err(|e| self.error(e))?;
         let written = rewrite(&self.path, &old, &key);

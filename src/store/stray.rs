@@ -5,18 +5,22 @@
 //! place, is read into the file page by page.
 //!
 //! So each file has an identity, a number drawn when it is made, and anew for each backup; and it counts the engine's transactions.
-//! Both stand in the row of `tillsync_guard`, which every transaction of the engine writes, and the identity also in
-//! `sqlite_sequence`, whose page every edit writes, of whatever program. Thus a log shows them. Whoever opens a file that has a log
+//! Both stand in the row of `tillsync_guard`, which every transaction of the engine writes, and in `sqlite_sequence`, whose page every edit
+//! writes too, of whatever program. Thus a log shows them: one of edits alone tells after how many transactions of the engine they were made. Whoever opens a file that has a log
 //! and that this process has not open asks twice: the file as if it had no log, and the file with it. Another identity, or
 //! fewer transactions or edits with the log than without, and the log is a stray one. So it is when the newest edit or the newest sync of the
 //! file is another one with the log: that of a copy, which went on by itself. And when the log begins later than the file ends,
-//! which was set back then: each transaction of the engine counts one up, and the log shows each count that was made in it. A log that shows neither page,
-//! which an app's own tables may have made, is judged by whether the file is sound with it, where that does not take long. A program may also
+//! which was set back then: each transaction of the engine counts one up, and the log shows each count that was made in it.
+//!
+//! A log that shows neither page, which an app's own tables may have made, is known by two more signs. Each log has a number, drawn when it
+//! begins; the engine notes in the file which one it writes to, so that a file in which a later one is noted has all of it. And SQLite counts up
+//! in the first page of the file whenever it writes that (a table is made, the file grows), so a log that shows this page with a smaller count
+//! than the file is behind it. Then it is judged by whether the file is sound with it, where that does not take long. A program may also
 //! have taken out one of these tables: the log is the file's own then if the identity beside the counters is, and most tables are where they
 //! were.
 //!
-//! What is not found out: a log that is newer than a file which was set back by copying it (a backup has an identity of its own and is found
-//! out), where no transaction of the engine was in between, or the file is encrypted; a log that another program's SQLite has written into
+//! What is not found out: a log of an app's own tables that no transaction of the engine has seen, or with none behind it in the file; a log that is newer than a file which was set back by copying it (a backup has an identity of its own and is found
+//! out), where fewer than two transactions of the engine were in between, or the file is encrypted; a log that another program's SQLite has written into
 //! the file before a till was opened.
 
 use std::collections::BTreeSet;
@@ -28,9 +32,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::intact::mark_on;
+use super::leaf::{self, Cell};
 use super::open::{LOOK_AGAIN, keep_log, raw, real, with_suffix};
 use super::sound::{self, Depth};
-use super::{schema, unlock};
+use super::{schema, state, unlock};
 use crate::descriptors::{self, LogFile};
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
@@ -43,8 +48,16 @@ const FIRST_PAGE: u64 = 4_096;
 /// Bytes that a log begins with, and that each page in it begins with.
 const LOG_HEAD: u64 = 32;
 const FRAME_HEAD: u64 = 24;
+const MAGIC: u32 = 0x377f_0682;
 /// The row of `sqlite_sequence` that holds the identity. No table has this name.
 const SEQUENCE: &str = "tillsync";
+/// The same of the count of the engine's transactions.
+const TURNS: &str = "tillsync turn";
+/// The numbers of the logs that the engine has written to, a key of `state`, the last one at the end; and of how many it is known.
+const LOGS: &str = "logs";
+const KNOWN_LOGS: usize = 32;
+/// Where the count of SQLite stands in a file's first page.
+const CHANGES: usize = 24;
 /// A larger file is not walked through to judge a log.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -199,17 +212,23 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
     let alone = without_log(file, key).ok()?;
     let before = Mark::of(&alone).ok().flatten()?;
     let (newest, tables) = (Newest::of(&alone).ok()?, tables(&alone).ok()?);
+    let has_ended = Log::number(log).is_some_and(|number| ended(&alone).contains(&number));
+    let changes = changes(&alone).filter(|_| key.is_none());
     let pages = match Log::pages(log, page_bytes(&alone)?) {
         Log::Empty => return None,
         Log::None => return Some(NO_LOG),
         Log::Pages(pages) => pages,
     };
     drop(alone);
-    let first_turn =
-        Log::first_turn(log, page_bytes(connection).unwrap_or(0), &before).filter(|_| key.is_none());
-    if first_turn.is_some_and(|first| first > before.turn.saturating_add(1)) {
+    let shown = Log::shown(log, page_bytes(connection).unwrap_or(0), &before).filter(|_| key.is_none());
+    let first_turn = shown.as_ref().and_then(|shown| shown.first_turn);
+    if first_turn.is_some_and(|first| first > before.last_turn().saturating_add(1)) {
         return Some(LATER);
     }
+    let is_past = has_ended
+        || changes
+            .zip(shown.and_then(|shown| shown.changes))
+            .is_some_and(|(of_file, of_log)| of_log < of_file);
     // From here on, SQLite has read the log, and would write it into the file when it closes the last connection.
     let keep = |yes| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, yes);
     keep(true).ok()?;
@@ -227,7 +246,8 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
         // A program took out the journal, which is told by whoever opens the file.
         Err(_) => unsound(&before.pages[1..]),
         Ok(Some(with)) => {
-            before.misfit(&with).or_else(|| newest.misfit(connection)).or_else(|| unsound(&before.pages))
+            let misfit = before.misfit(&with).or_else(|| newest.misfit(connection));
+            misfit.or(is_past.then_some(OLDER)).or_else(|| unsound(&before.pages))
         }
     };
     if why.is_none() {
@@ -329,6 +349,8 @@ pub(super) struct Mark {
     /// The same, as `sqlite_sequence` has it; none: somebody emptied that.
     pub(super) sequence: Option<i64>,
     pub(super) turn: i64,
+    /// The same, as `sqlite_sequence` has it.
+    turns: Option<i64>,
     /// The newest edit, by `sqlite_sequence` and by the journal itself.
     edits: (i64, i64),
     /// The pages on which this stands.
@@ -352,7 +374,8 @@ impl Mark {
         let Some(guard) = guard else { return Ok(None) };
         let mark = connection.query_row(
             &format!(
-                "SELECT identity, turn, (SELECT seq FROM sqlite_sequence WHERE name = ?1),
+                "SELECT identity, turn, (SELECT nullif(seq, 0) FROM sqlite_sequence WHERE name = ?1),
+                    (SELECT nullif(seq, 0) FROM sqlite_sequence WHERE name = ?2),
                     coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0),
                     coalesce((SELECT max(seq) FROM journal), 0),
                     (SELECT rootpage FROM sqlite_schema WHERE name = '{guard}'),
@@ -360,14 +383,15 @@ impl Mark {
                  FROM {guard}
                  WHERE identity IS NOT NULL"
             ),
-            [SEQUENCE],
+            [SEQUENCE, TURNS],
             |row| {
                 Ok(Mark {
                     identity: row.get(0)?,
                     turn: row.get(1)?,
                     sequence: row.get(2)?,
-                    edits: (row.get(3)?, row.get(4)?),
-                    pages: [row.get(5)?, row.get(6)?],
+                    turns: row.get(3)?,
+                    edits: (row.get(4)?, row.get(5)?),
+                    pages: [row.get(6)?, row.get(7)?],
                 })
             },
         );
@@ -379,12 +403,19 @@ impl Mark {
         let is_other =
             with.identity != self.identity || with.sequence.is_some_and(|sequence| sequence != self.identity);
         // Each of the two alone may go back: a tool empties `sqlite_sequence`, old rows of the journal are removed.
-        let is_older = with.turn < self.turn || (with.edits.0 < self.edits.0 && with.edits.1 < self.edits.1);
+        let are_fewer = self.turns.zip(with.turns).is_some_and(|(before, with)| with < before);
+        let is_older = with.turn < self.turn
+            || are_fewer
+            || (with.edits.0 < self.edits.0 && with.edits.1 < self.edits.1);
         match () {
             () if is_other => Some(OTHER),
             () if is_older => Some(OLDER),
             () => None,
         }
+    }
+
+    fn last_turn(&self) -> i64 {
+        self.turns.unwrap_or(0).max(self.turn)
     }
 }
 
@@ -421,24 +452,91 @@ impl Newest {
     }
 }
 
-/// Whether the identity stands where edits leave it in a log.
+/// Whether identity and count stand where edits leave them in a log.
 pub(super) fn is_marked(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
-            "SELECT count(*) FROM tillsync_guard AS g JOIN sqlite_sequence AS s ON s.seq = g.identity WHERE s.name = ?1",
+            "SELECT count(*)
+             FROM tillsync_guard AS g
+             JOIN sqlite_sequence AS s ON (s.name = ?1 AND s.seq = g.identity) OR (s.name = ?2 AND s.seq = g.turn)",
         )?
-        .query_row([SEQUENCE], |row| row.get::<_, i64>(0))
-        .map(|count| count == 1)
+        .query_row([SEQUENCE, TURNS], |row| row.get::<_, i64>(0))
+        .map(|count| count == 2)
 }
 
-/// Writes the identity beside the counters of edits, where a tool may have removed it.
+/// Writes identity and count beside the counters of edits, where a tool may have removed them. It counts as a transaction of the engine.
 pub(super) fn mark(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM sqlite_sequence WHERE name = ?1", [SEQUENCE])?;
     connection.execute(
         "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, identity FROM tillsync_guard WHERE identity IS NOT NULL",
         [SEQUENCE],
     )?;
+    connection.execute(
+        "UPDATE tillsync_guard
+         SET turn = max(turn, coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?1), 0)) + 1",
+        [TURNS],
+    )?;
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = ?1", [TURNS])?;
+    connection
+        .execute("INSERT INTO sqlite_sequence (name, seq) SELECT ?1, turn FROM tillsync_guard", [TURNS])?;
     Ok(())
+}
+
+/// In a row of `tillsync_guard` that is made anew: what stands of it beside the counters of edits, and a new identity where nothing does.
+pub(super) fn restore_guard(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("INSERT OR IGNORE INTO tillsync_guard (id, writing) VALUES (1, 0)", [])?;
+    connection.execute(
+        "UPDATE tillsync_guard
+         SET identity = coalesce(identity, (SELECT nullif(seq, 0) FROM sqlite_sequence WHERE name = ?1), random()),
+             turn = max(turn, coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?2), 0))",
+        [SEQUENCE, TURNS],
+    )?;
+    Ok(())
+}
+
+/// Of a transaction of the engine that has begun, and was counted in `tillsync_guard`.
+pub(super) fn note_transaction(connection: &Connection) -> rusqlite::Result<()> {
+    let counted = connection
+        .prepare_cached(
+            "UPDATE sqlite_sequence SET seq = max(seq, (SELECT turn FROM tillsync_guard)) WHERE name = ?1",
+        )?
+        .execute([TURNS])?;
+    if counted == 0 {
+        connection
+            .prepare_cached("INSERT INTO sqlite_sequence (name, seq) SELECT ?1, turn FROM tillsync_guard")?
+            .execute([TURNS])?;
+    }
+    let Some(number) = descriptors::log_head(connection).as_ref().and_then(number_of) else { return Ok(()) };
+    let mut logs = logs(connection)?;
+    if logs.last() == Some(&number) {
+        return Ok(());
+    }
+    logs.retain(|log| *log != number);
+    logs.push(number);
+    let last = logs.len().saturating_sub(KNOWN_LOGS);
+    state::write(connection, LOGS, Some(&logs[last..].join(" ")))
+}
+
+/// The numbers of the logs that the engine has written to, as the file has them.
+fn logs(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let text: Option<String> = connection
+        .prepare_cached("SELECT value FROM state WHERE key = ?1")?
+        .query_row([LOGS], |row| row.get(0))
+        .optional()?;
+    Ok(text.unwrap_or_default().split_whitespace().map(str::to_owned).collect())
+}
+
+/// Logs that the file has all of, for a later one is noted in it: with the last one noted it may be in the middle.
+fn ended(alone: &Connection) -> Vec<String> {
+    let mut logs = logs(alone).unwrap_or_default();
+    logs.pop();
+    logs
+}
+
+/// How often SQLite has written the first page of the file, as far as it counts.
+fn changes(alone: &Connection) -> Option<u32> {
+    let head = descriptors::read_start::<HEAD>(alone)?;
+    Some(big(&head[CHANGES..]))
 }
 
 /// A copy is another file: what was written to the log of the one is none of the other's.
@@ -459,27 +557,78 @@ enum Log {
     Pages(Vec<u32>),
 }
 
+/// What a log that is not encrypted shows of how far the file had come.
+#[derive(Debug, Default)]
+struct Shown {
+    /// The smallest count of the engine's transactions, on whatever page; none: it shows none.
+    first_turn: Option<i64>,
+    /// The greatest count that SQLite keeps in the first page; none: that page is not in it.
+    changes: Option<u32>,
+}
+
 impl Log {
-    /// The smallest count of the engine's transactions that the log shows, in whatever pages; none: it shows none.
-    fn first_turn(path: &Path, page_bytes: u32, of: &Mark) -> Option<i64> {
+    fn shown(path: &Path, page_bytes: u32, of: &Mark) -> Option<Shown> {
         let mut file = LogFile::open(path)?;
-        let salts = file.read::<32>(0)?[16..24].to_vec();
-        let (mut at, mut first) = (LOG_HEAD, None);
+        let head = file.read::<32>(0)?;
+        let mut sum = Sum::of_log(&head)?;
+        let (mut at, mut shown) = (LOG_HEAD, Shown::default());
         let mut page = vec![0; usize::try_from(page_bytes).ok().filter(|bytes| *bytes > 0)?];
-        while let Some(frame) = file.read::<16>(at).filter(|frame| frame[8..16] == salts[..]) {
-            let number = u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
-            if number == of.pages[0] && file.read_into(&mut page, at + FRAME_HEAD) {
-                let turn =
-                    mark_on(&page).filter(|(identity, _)| *identity == of.identity).map(|(_, turn)| turn);
-                first = first.into_iter().chain(turn).min();
+        // Where the counts stand, until a program moves them elsewhere.
+        let mut places = vec![of.pages[0], of.pages[1]];
+        while let Some(frame) = file.read::<24>(at).filter(|frame| frame[8..16] == head[16..24]) {
+            // What a power cut has torn is none of it, nor is what lies behind.
+            if !file.read_into(&mut page, at + FRAME_HEAD) || !sum.goes_on(&frame, &page) {
+                break;
+            }
+            let (number, pages) = (big(&frame), big(&frame[4..]));
+            if places.contains(&number) {
+                let mark = mark_on(&page).or_else(|| mark_among(&page));
+                let turn = mark.filter(|(identity, _)| *identity == of.identity).map(|(_, turn)| turn);
+                if turn.is_none() {
+                    places.retain(|place| *place != number);
+                }
+                shown.first_turn = shown.first_turn.into_iter().chain(turn).min();
+            }
+            // So many has the file with this commit.
+            places.retain(|place| pages == 0 || *place <= pages);
+            if number == 1 {
+                shown.changes = shown.changes.max(page.get(CHANGES..).map(big));
             }
             at += FRAME_HEAD + u64::from(page_bytes);
         }
-        first
+        Some(shown)
+    }
+
+    /// What the log has of a page, of all commits since it began, the first one first.
+    fn frames_of(path: &Path, number: u32) -> impl Iterator<Item = Vec<u8>> + use<> {
+        let begun = LogFile::open(path).and_then(|mut file| {
+            let head = file.read::<32>(0)?;
+            let page_bytes = big(&head[8..]);
+            Some((file, head, page_bytes)).filter(|(.., bytes)| (512..=65_536).contains(bytes))
+        });
+        let mut at = LOG_HEAD;
+        let (mut file, head, page_bytes) =
+            begun.map_or((None, [0; 32], 0), |(file, head, bytes)| (Some(file), head, bytes));
+        std::iter::from_fn(move || {
+            let file = file.as_mut()?;
+            while let Some(frame) = file.read::<16>(at).filter(|frame| frame[8..16] == head[16..24]) {
+                let from = at + FRAME_HEAD;
+                at = from + u64::from(page_bytes);
+                if frame[..4] == number.to_be_bytes() {
+                    let mut page = vec![0; usize::try_from(page_bytes).ok()?];
+                    return file.read_into(&mut page, from).then_some(page);
+                }
+            }
+            None
+        })
+    }
+
+    /// Which log it is: drawn when it began.
+    fn number(path: &Path) -> Option<String> {
+        number_of(&LogFile::open(path)?.read::<32>(0)?)
     }
 
     fn pages(path: &Path, page_bytes: u32) -> Log {
-        const MAGIC: u32 = 0x377f_0682;
         let Some(mut file) = LogFile::open(path) else { return Log::Empty };
         let Some(head) = file.read::<32>(0) else { return Log::Empty };
         let number = |bytes: &[u8], at: usize| {
@@ -505,4 +654,70 @@ impl Log {
         pages.dedup();
         if pages.is_empty() { Log::Empty } else { Log::Pages(pages) }
     }
+}
+
+/// What a log has of a page, of all commits since it began.
+pub(super) fn logged(log: &Path, number: u32) -> impl Iterator<Item = Vec<u8>> + use<> {
+    Log::frames_of(log, number)
+}
+
+/// The number of a log, by what it begins with; none: it is no log.
+fn number_of(head: &[u8; 32]) -> Option<String> {
+    let is_log = big(head) & !1 == MAGIC;
+    is_log.then(|| head[16..24].iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The number that stands first; 0 where there is none.
+fn big(bytes: &[u8]) -> u32 {
+    bytes.first_chunk().map_or(0, |four| u32::from_be_bytes(*four))
+}
+
+/// SQLite's sum over all of a log up to some page: what does not fit it was not written to its end.
+#[derive(Debug)]
+struct Sum {
+    number: fn([u8; 4]) -> u32,
+    sums: [u32; 2],
+}
+
+impl Sum {
+    /// None: its beginning does not fit.
+    fn of_log(head: &[u8; 32]) -> Option<Sum> {
+        let number = match big(head) & 1 {
+            0 => u32::from_le_bytes,
+            _ => u32::from_be_bytes,
+        };
+        let mut sum = Sum { number, sums: [0, 0] };
+        sum.add(&head[..24]);
+        sum.is(&head[24..]).then_some(sum)
+    }
+
+    fn goes_on(&mut self, frame: &[u8; 24], page: &[u8]) -> bool {
+        self.add(&frame[..8]);
+        self.add(page);
+        self.is(&frame[16..])
+    }
+
+    fn is(&self, sums: &[u8]) -> bool {
+        self.sums == [big(sums), big(&sums[4..])]
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        let [mut one, mut two] = self.sums;
+        let (words, _) = bytes.as_chunks::<4>();
+        for pair in words.chunks_exact(2) {
+            one = one.wrapping_add((self.number)(pair[0])).wrapping_add(two);
+            two = two.wrapping_add((self.number)(pair[1])).wrapping_add(one);
+        }
+        self.sums = [one, two];
+    }
+}
+
+/// Which file it is and how far it has come, of the page of `sqlite_sequence`; none: it is another page, or they are not there.
+fn mark_among(page: &[u8]) -> Option<(i64, i64)> {
+    let rows = leaf::rows(page, |_| None);
+    let number = |name: &str| {
+        let is_it = |(_, row): &&(i64, Vec<Cell>)| row.first().and_then(Cell::text) == Some(name);
+        rows.iter().find(is_it)?.1.get(1)?.number()
+    };
+    Some((number(SEQUENCE)?, number(TURNS)?))
 }

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::definition::{self, Definition};
-use crate::store::{aside, state};
+use crate::store::{aside, state, stray};
 
 /// What a table is called while its successor is filled.
 const OLD: &str = "tillsync_old";
@@ -471,10 +471,7 @@ fn copied(column: &Column, ours: &[Column]) -> (String, String) {
 fn first_row(connection: &Connection, table: &str) -> rusqlite::Result<()> {
     match table {
         "edit_context" => connection.execute_batch("INSERT OR IGNORE INTO edit_context (id) VALUES (1)"),
-        "tillsync_guard" => connection.execute_batch(
-            "INSERT OR IGNORE INTO tillsync_guard (id, writing, identity) VALUES (1, 0, random());
-             UPDATE tillsync_guard SET identity = random() WHERE identity IS NULL",
-        ),
+        "tillsync_guard" => stray::restore_guard(connection),
         _ => Ok(()),
     }
 }
