@@ -464,7 +464,7 @@ pub(super) fn is_marked(connection: &Connection) -> rusqlite::Result<bool> {
         .map(|count| count == 2)
 }
 
-/// Writes identity and count beside the counters of edits, where a tool may have removed them. It counts as a transaction of the engine.
+/// Writes identity and count beside the counters of edits, where a tool may have removed them.
 pub(super) fn mark(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM sqlite_sequence WHERE name = ?1", [SEQUENCE])?;
     connection.execute(
@@ -473,13 +473,18 @@ pub(super) fn mark(connection: &Connection) -> rusqlite::Result<()> {
     )?;
     connection.execute(
         "UPDATE tillsync_guard
-         SET turn = max(turn, coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?1), 0)) + 1",
+         SET turn = max(turn, coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?1), 0))",
         [TURNS],
     )?;
     connection.execute("DELETE FROM sqlite_sequence WHERE name = ?1", [TURNS])?;
     connection
         .execute("INSERT INTO sqlite_sequence (name, seq) SELECT ?1, turn FROM tillsync_guard", [TURNS])?;
     Ok(())
+}
+
+/// Counts one transaction of the engine more.
+pub(super) fn count_on(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE tillsync_guard SET turn = turn + 1", []).map(drop)
 }
 
 /// In a row of `tillsync_guard` that is made anew: what stands of it beside the counters of edits, and a new identity where nothing does.

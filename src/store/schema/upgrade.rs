@@ -391,6 +391,7 @@ fn in_one_transaction(connection: &mut Connection) -> rusqlite::Result<()> {
     for sql in ours.chain(&theirs) {
         transaction.execute_batch(sql)?;
     }
+    stray::count_on(&transaction)?;
     stray::mark(&transaction)?;
     if is_state_lost {
         // Nobody knows since when.
