@@ -104,6 +104,10 @@ pub enum Failure {
     NotJournaled { customer_id: CustomerId, field: String, path: PathBuf },
     #[error("another program has built {tables} of the database {path} otherwise than it should be")]
     Misshapen { path: PathBuf, tables: String },
+    #[error(
+        "another program has written into {row} of the database {path} what is never written there: {cause}"
+    )]
+    BrokenRow { path: PathBuf, row: String, cause: String },
     #[error("another program has put {what} of the database {path}")]
     Displaced { path: PathBuf, what: String },
     #[error(
@@ -238,6 +242,7 @@ impl Error {
                 | NoSocket(_)
                 | NotJournaled { .. }
                 | Misshapen { .. }
+                | BrokenRow { .. }
                 | Displaced { .. }
                 | Kept { .. }
                 | NoLock(_)
@@ -289,6 +294,14 @@ impl Error {
     pub(crate) fn torn_down(&self) -> Option<(CustomerId, &str)> {
         match &*self.0 {
             Failure::TornDown { customer_id, words } => Some((*customer_id, words)),
+            _ => None,
+        }
+    }
+
+    /// A row of the file holds what cannot be read: SQLite's words, or those of the reader.
+    pub(crate) fn unreadable(&self) -> Option<&str> {
+        match &*self.0 {
+            Failure::BrokenRow { cause, .. } => Some(cause),
             _ => None,
         }
     }
@@ -355,7 +368,7 @@ impl Error {
             Failure::LockGone(_) => "lock_gone",
             Failure::TooManyFiles(_) | Failure::NoSocket(_) => "too_many_files",
             Failure::NotJournaled { .. } => "not_journaled",
-            Failure::Misshapen { .. } | Failure::Displaced { .. } => "misshapen",
+            Failure::Misshapen { .. } | Failure::BrokenRow { .. } | Failure::Displaced { .. } => "misshapen",
             Failure::Kept { .. } => "kept",
             Failure::NoLock(_) => "no_lock",
             Failure::Locked(_) => "locked",
@@ -477,6 +490,10 @@ impl Error {
                 "it is not there, or rows in it do not fit (an id twice, none, or no number): nothing is edited or sent until it is right \
                  again, and what was edited in it by SQL shows nowhere: doctor names it; restore a backup, or pull into a new file"
             }
+            Failure::BrokenRow { .. } => {
+                "it was done without the triggers of the file; nothing was changed, and what other programs edit goes on being journaled. Restore a \
+                 backup, or pull into a new file and edit in there what waits here"
+            }
             Failure::Displaced { .. } => {
                 "nothing was touched. Give it another name, or remove it (ALTER TABLE … RENAME TO …, DROP VIEW …); what was there before may \
                  have another name: give it back its own. Or restore a backup"
@@ -597,6 +614,7 @@ impl Error {
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 Failure::NotWritable { path, cause }
             }
+            _ if is_unreadable(&source) => Failure::BrokenRow { path, row: "a row".to_owned(), cause },
             _ => match refusal(&cause) {
                 Some(words) => EditError::read(&words).map_or(Failure::RefusedBySql(words), Failure::Refused),
                 None => Failure::Database { path, source },
@@ -604,6 +622,15 @@ impl Error {
         }
         .into()
     }
+}
+
+/// SQLite gave a value, and it is none of those that we write there.
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    matches!(
+        error,
+        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)
+    )
 }
 
 /// The folder of a file, where it is not there.

@@ -964,6 +964,34 @@ fn unseen(till: &Till, sql: &str) {
     app.execute_batch(sql).unwrap();
 }
 
+/// With its table and its customer: nobody asked the store for anything.
+#[test]
+fn a_row_that_a_program_has_broken_is_named() {
+    for (broken, row) in [
+        ("UPDATE snapshot SET body = '{' WHERE id = 2", "the row of customer 2 in the table snapshot"),
+        ("UPDATE snapshot SET body = '{}' WHERE id = 2", "the row of customer 2 in the table snapshot"),
+        (
+            "UPDATE journal SET field = 'none' WHERE customer_id = 2",
+            "the row of customer 2 in the table journal",
+        ),
+        (
+            "UPDATE journal SET value = 'oops' WHERE customer_id = 1",
+            "the row of customer 1 in the table journal",
+        ),
+    ] {
+        let till = till(3);
+        till.adjust(1, "1");
+        till.set(2, "phone", "555");
+        unseen(&till, broken);
+        let refused = till.engine().sync().unwrap_err();
+        assert_eq!(refused.code(), "misshapen", "{broken}: {refused}");
+        assert!(refused.to_string().contains(row), "{broken}: {refused}");
+        assert!(refused.is_database());
+        let ran = till.run(["sync"]);
+        assert_eq!((ran.exit, ran.code()), (Some(6), "misshapen"), "{broken}: {ran:?}");
+    }
+}
+
 /// What nobody journaled meets what the store has changed: both sides are shown.
 #[test]
 fn an_edit_past_the_triggers_of_what_the_store_changed_too_is_a_conflict() {

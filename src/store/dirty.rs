@@ -139,7 +139,7 @@ impl Store {
             true => dirty.into_par_iter().map(one).collect(),
             false => dirty.into_iter().map(one).collect(),
         };
-        diffs.map_err(|e| Failed::from(e).at(&self.path))
+        diffs.map_err(|e| self.naming_row(Failed::from(e).at(&self.path)))
     }
 
     fn settle_without_call(

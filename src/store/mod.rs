@@ -241,7 +241,7 @@ impl Store {
 
     /// What SQLite said, as an error that names this file.
     fn error(&self, source: rusqlite::Error) -> Error {
-        Error::sqlite(&self.path, source)
+        self.naming_row(Error::sqlite(&self.path, source))
     }
 
     /// One transaction of the engine: it holds the write lock from its start, and its marks are believed. What is decided
@@ -265,7 +265,7 @@ impl Store {
         };
         let done = run().map_err(|failed: Failed| failed.at(path));
         drop(bound);
-        let done = done.map_err(|error| self.naming_triggers(error))?;
+        let done = done.map_err(|error| self.naming_row(self.naming_triggers(error)))?;
         self.has_written(began.unwrap_or_else(Instant::now));
         Ok(done)
     }
@@ -313,7 +313,7 @@ impl Store {
     /// One statement that reads: what it sees belongs together without a transaction around it, which would be two statements more.
     fn read_at_once<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Failed>) -> Result<T> {
         self.refuse_overwritten()?;
-        read(&self.connection).map_err(|failed| failed.at(&self.path))
+        read(&self.connection).map_err(|failed| self.naming_row(failed.at(&self.path)))
     }
 
     /// One reading transaction: what it sees belongs together.
@@ -323,7 +323,7 @@ impl Store {
             let transaction = self.connection.unchecked_transaction()?;
             work(&transaction)
         };
-        run().map_err(|failed: Failed| failed.at(&self.path))
+        run().map_err(|failed: Failed| self.naming_row(failed.at(&self.path)))
     }
 }
 
@@ -370,6 +370,8 @@ enum Failed {
         id: CustomerId,
         words: String,
     },
+    /// What is kept of a customer cannot be read.
+    Unreadable(BadRecord),
     Known(Error),
 }
 
@@ -382,6 +384,10 @@ impl Failed {
             }
             Failed::Restless => Failure::Unexpected(held_up::RESTLESS.to_owned()).into(),
             Failed::TornDown { id, words } => Failure::TornDown { customer_id: id, words }.into(),
+            Failed::Unreadable(bad) => {
+                let (path, row, cause) = (path.to_owned(), "a row".to_owned(), bad.to_string());
+                Failure::BrokenRow { path, row, cause }.into()
+            }
             Failed::Known(error) => error,
         }
     }
@@ -401,6 +407,6 @@ impl From<Error> for Failed {
 
 impl From<BadRecord> for Failed {
     fn from(error: BadRecord) -> Failed {
-        Failed::Known(Failure::Protocol(error.to_string()).into())
+        Failed::Unreadable(error)
     }
 }

@@ -1,10 +1,14 @@
-//! Whether a file is whole, by SQLite's own check.
+//! Whether a file is whole, by SQLite's own check; and which row it is that cannot be read.
 //!
 //! The check holds each index against its table. One that an app has made with a function, a collation or a module of its own cannot be
 //! followed here: that is no damage, and says nothing of the rest. Then each table is checked for itself, and those that cannot be
 //! are named.
 
-use rusqlite::{Connection, Error as SqlError, ErrorCode};
+use rusqlite::{Connection, Error as SqlError, ErrorCode, OptionalExtension};
+
+use super::{Store, dirty};
+use crate::customer::CustomerId;
+use crate::error::{Error, Failure};
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -71,5 +75,38 @@ pub(super) fn code(error: &SqlError) -> Option<ErrorCode> {
     match error {
         SqlError::SqlInputError { error, .. } => Some(error.code),
         error => error.sqlite_error_code(),
+    }
+}
+
+impl Store {
+    /// Of a row that cannot be read: which that is. What came from the store is read before it comes here, so it is of the file.
+    pub(super) fn naming_row(&self, error: Error) -> Error {
+        let Some(cause) = error.unreadable() else { return error };
+        match self.broken_row() {
+            Ok(Some(row)) => {
+                Failure::BrokenRow { path: self.path.clone(), row, cause: cause.to_owned() }.into()
+            }
+            _ => error,
+        }
+    }
+
+    fn broken_row(&self) -> rusqlite::Result<Option<String>> {
+        let snapshot = "SELECT id FROM snapshot WHERE NOT json_valid(body) OR json_type(body, '$.id') IS NOT 'integer' LIMIT 1";
+        let of = |table: &str, id: i64| Some(format!("the row of customer {id} in the table {table}"));
+        if let Some(id) = self.connection.query_row(snapshot, [], |row| row.get(0)).optional()? {
+            return Ok(of("snapshot", id));
+        }
+        let waiting = "SELECT DISTINCT customer_id FROM journal WHERE settled_at IS NULL";
+        let mut waiting = self.connection.prepare(waiting)?;
+        for id in waiting.query_map([], |row| row.get(0))? {
+            let id = CustomerId(id?);
+            if dirty::load_ops(&self.connection, id).is_err() {
+                return Ok(of("journal", id.0));
+            }
+            if dirty::load_open(&self.connection, id).is_err() {
+                return Ok(of("conflict", id.0));
+            }
+        }
+        Ok(None)
     }
 }
