@@ -109,6 +109,8 @@ impl Key {
         let path = path.as_ref();
         let of = format!("the key file {}", path.display());
         let text = std::fs::read_to_string(path).map_err(|e| unusable(format!("{of}: {e}")))?;
+        // An editor of Windows may begin a file with a mark of its encoding, which is nobody's key.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         Key::parse(text).map_err(|e| e.of(&of))
     }
 
@@ -210,7 +212,7 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             Key::from_file(&path).map(|key| key.0.expose_secret().to_owned())
         };
-        for bytes in [&b"two words"[..], b"two words\n", b"two words\r\n"] {
+        for bytes in [&b"two words"[..], b"two words\n", b"two words\r\n", b"\xef\xbb\xbftwo words\r\n"] {
             assert_eq!(read(bytes).unwrap(), "two words");
         }
         assert_eq!(read(b" two \n\n").unwrap(), " two \n");

@@ -29,6 +29,8 @@ pub mod sandbox;
 mod store;
 mod syncer;
 mod threads;
+#[cfg(windows)]
+mod windows;
 /// How the command and the languages are answered. They may change with any version.
 #[doc(hidden)]
 pub mod words;
@@ -41,6 +43,13 @@ pub mod parts {
         Upload, Write, judge_get, judge_put,
     };
     pub use crate::syncer::{Job, Schedule};
+}
+
+/// What the command asks the system about files, and the library knows how. It may change with any version.
+#[cfg(windows)]
+#[doc(hidden)]
+pub mod system {
+    pub use crate::windows::{close_to_others, is_open_to_others};
 }
 
 /// What `bindings/extension` builds on. It may change with any version.

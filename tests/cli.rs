@@ -721,6 +721,8 @@ fn end(mut child: Child) {
 fn with_filters(check: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[------ time -----]");
+    // Each system has its own words.
+    settings.add_filter(r"io: .*\(os error \d+\)", "io: [what the system says]");
     settings.bind(check);
 }
 

@@ -1,20 +1,19 @@
 //! The command, killed at random instants: by the power button, by the task manager, by whoever stumbles over a cable.
 //!
-//! Nothing here is a stand-in but the store. The command runs as a process of its own and gets SIGKILL, which no
-//! program can catch, while it edits, pulls or uploads; the store is slow and faulty, so that the kills land in every
-//! phase. Then the network heals, one sync repairs the file, and the model is held against it: see `common::ledger`.
+//! Nothing here is a stand-in but the store. The command runs as a process of its own and gets SIGKILL (on Windows
+//! `TerminateProcess`), which no program can catch, while it edits, pulls or uploads; the store is slow and faulty, so that
+//! the kills land in every phase. Then the network heals, one sync repairs the file, and the model is held against it: see
+//! `common::ledger`.
 //!
 //! ```text
 //! TILLSYNC_KILLS=2000 cargo test --test kill     a long hunt
 //! TILLSYNC_SEED=4711 cargo test --test kill      other edits, other instants; or those of a run that failed
 //! ```
-#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod common;
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -218,8 +217,11 @@ impl Shop {
         std::thread::sleep(Duration::from_millis(u64::from(within_ms)).mul_f64(chance * chance));
         child.kill().unwrap();
         let output = child.wait_with_output().unwrap();
-        assert!(matches!(output.status.signal(), None | Some(9)), "{output:?}");
-        Ran::of(&output)
+        let ran = Ran::of(&output);
+        match was_killed(output.status, &ran) {
+            true => Ran { exit: None, ..ran },
+            false => ran,
+        }
     }
 
     fn sync_to_its_end(&self, command: &str) -> Result<Ran, String> {
@@ -249,6 +251,20 @@ impl Shop {
         self.tally.acknowledged = self.ledger.acknowledged();
         Ok(self.tally)
     }
+}
+
+#[cfg(unix)]
+fn was_killed(status: ExitStatus, _: &Ran) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    assert!(matches!(status.signal(), None | Some(9)), "{status}");
+    status.signal().is_some()
+}
+
+/// `TerminateProcess` is told which status the process is to have: 1, with which the command itself ends only on a defect of its
+/// own, of which it says something.
+#[cfg(not(unix))]
+fn was_killed(status: ExitStatus, ran: &Ran) -> bool {
+    status.code() == Some(1) && ran.json.is_null()
 }
 
 /// Starts the command that makes these changes.

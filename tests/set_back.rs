@@ -147,9 +147,9 @@ fn nor_in_a_copy_on_another_machine() {
     let till = with_a_payment();
     let home = "UPDATE state SET value = substr(value, 1, instr(value, ' ')) || '00000000000000aa' WHERE key = 'home'";
     assert_eq!(rusqlite::Connection::open(&till.path).unwrap().execute(home, []), Ok(1));
-    let has_identity = ["/etc/machine-id", "/var/lib/dbus/machine-id"]
-        .iter()
-        .any(|path| std::fs::read_to_string(path).is_ok_and(|id| id.trim().len() >= 32));
+    let mut files = ["/etc/machine-id", "/var/lib/dbus/machine-id"].iter();
+    let has_identity = cfg!(windows)
+        || files.any(|path| std::fs::read_to_string(path).is_ok_and(|id| id.trim().len() >= 32));
     if has_identity {
         return waits_once(&till, r#"[{"amount":50}]"#);
     }

@@ -2,6 +2,8 @@
 //! the class of the worst that failed.
 
 use std::path::Path;
+#[cfg(windows)]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -83,8 +85,23 @@ impl Doctor {
 }
 
 fn exposed(path: &Path) -> Check {
-    let detail = format!("{} is open to others than its owner: chmod 600", path.display());
+    let how = close_to_others(path);
+    let detail = format!("{} is open to others than its owner: {how}", path.display());
     Check::bad("secrets", Exit::Attention, detail)
+}
+
+/// What a person types for that.
+#[cfg(not(windows))]
+fn close_to_others(_: &Path) -> String {
+    "chmod 600".to_owned()
+}
+
+/// By the numbers of the system and its administrators, whose names are translated.
+#[cfg(windows)]
+fn close_to_others(path: &Path) -> String {
+    // Windows' own way of saying a whole path, which its tools do not all know.
+    let path = path.display().to_string().replace(r"\\?\UNC\", r"\\").replace(r"\\?\", "");
+    format!(r#"icacls "{path}" /inheritance:r /grant:r "%USERNAME%":F *S-1-5-18:F *S-1-5-32-544:F"#)
 }
 
 /// The checks of the file for somebody who helps: which were good, without their words.
@@ -374,7 +391,22 @@ fn permissions(path: &Path) -> Check {
     }
 }
 
-#[cfg(not(unix))]
+/// Also what lies beside it: whoever has made that, it has the rights of its folder until this library opens the file.
+#[cfg(windows)]
+fn permissions(path: &Path) -> Check {
+    let mut files =
+        ["", "-wal", "-shm"].map(|suffix| PathBuf::from(format!("{}{suffix}", path.display()))).into_iter();
+    match files.find(|file| tillsync::system::is_open_to_others(file)) {
+        None => Check::good("permissions", "not for everybody with an account on this machine"),
+        Some(open) => {
+            let advice =
+                format!("everybody with an account on this machine may open it: {}", close_to_others(&open));
+            Check::bad("permissions", Exit::Database, advice)
+        }
+    }
+}
+
+#[cfg(not(any(unix, windows)))]
 fn permissions(_: &Path) -> Check {
     Check::good("permissions", "not checked on this system")
 }

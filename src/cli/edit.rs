@@ -13,7 +13,7 @@ use tillsync::{
 };
 
 use super::exit::{Exit, Failed};
-use super::settings::Till;
+use super::settings::{Till, without_mark};
 use super::{Done, read, render};
 
 /// The attribute that is never read back.
@@ -120,7 +120,7 @@ fn parse_edits(id: i64, words: &[String]) -> Result<Vec<tillsync::Edit>, Failed>
             }
             STANDARD_INPUT => {
                 is_read = true;
-                standard_input()?.trim_end_matches('\n').trim_end_matches('\r').to_owned()
+                without_mark(&standard_input()?).trim_end_matches('\n').trim_end_matches('\r').to_owned()
             }
             _ if field == PASSWORD => return Err(shown_in_ps(id)),
             value => value.to_owned(),
@@ -162,7 +162,7 @@ fn is_too_large(text: &str) -> bool {
 // ---- JSON Lines --------------------------------------------------------------------------------------------------
 
 fn edit_lines(store: &mut Store, path: &Path, author: &str, label: &str) -> Result<(usize, bool), Failed> {
-    let lines = parse_lines(&text_of(path)?)?;
+    let lines = parse_lines(without_mark(&text_of(path)?))?;
     for line in &lines {
         read::known(store, line.id.0).map_err(|failed| failed.at(&place(line.number)))?;
     }

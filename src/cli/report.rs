@@ -61,6 +61,8 @@ fn write(path: &Path, text: &str) -> Result<(), Failed> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let written = options.open(path).and_then(|mut file| {
+        #[cfg(windows)]
+        tillsync::system::close_to_others(path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });

@@ -308,7 +308,7 @@ impl Till {
         if let Some(path) = &self.settings.token_file {
             let text = std::fs::read_to_string(path);
             let unreadable = |e| Failed::usage(format!("--token-file {}: {e}", path.display()));
-            return text.map(|text| SecretString::from(text.trim())).map_err(unreadable);
+            return text.map(|text| SecretString::from(without_mark(&text).trim())).map_err(unreadable);
         }
         let given = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
         given.map(SecretString::from).ok_or_else(no_token)
@@ -321,10 +321,17 @@ fn is_open_to_others(path: &Path) -> bool {
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o077 != 0)
 }
 
-/// Who may read it is told by lists that the standard library does not know.
-#[cfg(not(unix))]
+#[cfg(windows)]
+use tillsync::system::is_open_to_others;
+
+#[cfg(not(any(unix, windows)))]
 fn is_open_to_others(_: &Path) -> bool {
     false
+}
+
+/// A text without the mark of its encoding, with which an editor or a shell of Windows may begin it.
+pub(super) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 fn no_store_hash() -> Failed {

@@ -172,7 +172,10 @@ fn reserve(path: &Path) -> Result<()> {
     options.write(true).create_new(true);
     open::owner_only(&mut options);
     match options.open(path) {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            open::close_to_others(path);
+            Ok(())
+        }
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(is_begun(path)),
         Err(e) => Err(Error::file(path, &e)),
     }

@@ -318,12 +318,23 @@ impl Life {
 
 /// Which machine this is, by a number that tells nobody which; `None`: it has no identity.
 fn machine() -> Option<u64> {
-    let id = ["/etc/machine-id", "/var/lib/dbus/machine-id"]
-        .iter()
-        .find_map(|path| std::fs::read_to_string(path).ok().filter(|id| id.trim().len() >= 32))?;
+    /// What is shorter stands there before the machine has one.
+    const LEAST_SIGNS: usize = 32;
+    let id = identity_of_this_machine(|id| id.trim().len() >= LEAST_SIGNS)?;
     // FNV-1a: the same in every build.
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     Some(id.trim().as_bytes().iter().chain(b" tillsync").fold(0xcbf2_9ce4_8422_2325, step))
+}
+
+#[cfg(windows)]
+fn identity_of_this_machine(is_one: impl Fn(&String) -> bool) -> Option<String> {
+    crate::windows::machine().filter(is_one)
+}
+
+#[cfg(not(windows))]
+fn identity_of_this_machine(is_one: impl Fn(&String) -> bool) -> Option<String> {
+    let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+    files.iter().find_map(|path| std::fs::read_to_string(path).ok().filter(&is_one))
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     keep_log(&store.connection, false).map_err(|e| store.error(e))?;
     store.permissions().map_err(|e| store.error(e))?;
     store.watch_pages()?;
+    close_what_lies_beside(path);
     descriptors::mark(path);
     Ok(store)
 }
@@ -147,6 +148,11 @@ pub(super) fn plain_path(path: &Path) -> Result<PathBuf> {
         ))),
         None => {
             let path = std::path::absolute(path).map_err(|e| Error::file(path, &e))?;
+            #[cfg(windows)]
+            let path = match crate::windows::is_no_file(&path) {
+                true => return Err(Error::usage(format!("{text:?} names no file: give its path"))),
+                false => crate::windows::own_name(&path),
+            };
             refuse_long(&path)?;
             Ok(path)
         }
@@ -204,36 +210,62 @@ fn find_or_create(path: &Path, may_create: bool) -> Result<()> {
     if is_there { Ok(()) } else { Err(Failure::NotThere(path.to_owned()).into()) }
 }
 
-/// An empty file for its owner only; SQLite gives the files beside it the same rights.
+/// An empty file for its owner only; what lies beside it is to have the same rights.
 fn create(path: &Path) -> Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     owner_only(&mut options);
     match options.open(path) {
-        Ok(_) => Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::file(path, &e)),
+        _ => {
             close_to_others(path);
             Ok(())
         }
-        Err(e) => Err(Error::file(path, &e)),
     }
 }
 
-/// An empty file that somebody made is to become a till. Where its rights cannot be changed it is said; `doctor` says it too.
-#[cfg(unix)]
-fn close_to_others(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
+/// An empty file is to become a till, or a copy of one, whoever made it. Where its rights cannot be changed it is said; `doctor`
+/// says it too.
+pub(super) fn close_to_others(path: &Path) {
     let is_empty = path.metadata().is_ok_and(|file| file.is_file() && file.len() == 0);
     if !is_empty {
         return;
     }
-    if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
+    if let Err(error) = leave_to_owner(path) {
         tracing::warn!(path = %path.display(), %error, "others may open the file: its rights could not be changed");
     }
 }
 
-#[cfg(not(unix))]
-fn close_to_others(_: &Path) {}
+#[cfg(unix)]
+fn leave_to_owner(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(windows)]
+fn leave_to_owner(path: &Path) -> std::io::Result<()> {
+    crate::windows::close_to_others(path)
+}
+
+#[cfg(not(any(unix, windows)))]
+fn leave_to_owner(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// What SQLite keeps beside a file has the same rights elsewhere; on Windows it has those of the folder, until this.
+#[cfg(windows)]
+fn close_what_lies_beside(path: &Path) {
+    for beside in
+        ["-wal", "-shm"].map(|suffix| with_suffix(path, suffix)).iter().filter(|beside| beside.exists())
+    {
+        if let Err(error) = crate::windows::give_rights_of(path, beside) {
+            tracing::warn!(path = %beside.display(), %error, "others may open it: its rights could not be changed");
+        }
+    }
+}
+
+#[cfg(not(windows))]
+fn close_what_lies_beside(_: &Path) {}
 
 #[cfg(unix)]
 pub(super) fn owner_only(options: &mut OpenOptions) {
@@ -241,6 +273,7 @@ pub(super) fn owner_only(options: &mut OpenOptions) {
     options.mode(0o600);
 }
 
+/// No file is made with rights of its own here: see [`close_to_others`].
 #[cfg(not(unix))]
 pub(super) fn owner_only(_: &mut OpenOptions) {}
 

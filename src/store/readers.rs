@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The bytes of a `-shm` file that stand for the five places of readers.
+#[cfg(any(target_os = "linux", test))]
 const PLACES: std::ops::RangeInclusive<u64> = 123..=127;
 /// Between two looks.
 const APART: Duration = Duration::from_millis(50);

@@ -29,7 +29,9 @@ use rusqlite::config::DbConfig;
 
 use super::life::{LIFE, Life};
 use super::lock::Lock;
-use super::open::{LOOK_AGAIN, SYNC, WORKER, owner_only, plain_path, raw, real, with_suffix};
+use super::open::{
+    LOOK_AGAIN, SYNC, WORKER, close_to_others, owner_only, plain_path, raw, real, with_suffix,
+};
 use super::salvage::{self, Salvaged};
 use super::{Store, StoreOptions, stray, unlock};
 use crate::descriptors::{self, file_id};
@@ -273,7 +275,9 @@ fn reserve(path: &Path) -> io::Result<PathBuf> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     owner_only(&mut options);
-    options.open(&part).map(|_| part)
+    options.open(&part)?;
+    close_to_others(&part);
+    Ok(part)
 }
 
 fn remove_copy(part: &Path) {
@@ -418,8 +422,13 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// The names in it are on the disk.
+#[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+/// A folder cannot be opened for that here.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }

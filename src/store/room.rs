@@ -70,7 +70,12 @@ fn free_bytes(path: &Path) -> Option<u64> {
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
+fn free_bytes(path: &Path) -> Option<u64> {
+    crate::windows::free_bytes(path.parent()?)
+}
+
+#[cfg(not(any(unix, windows)))]
 fn free_bytes(_: &Path) -> Option<u64> {
     None
 }

@@ -321,18 +321,13 @@ pub(super) fn without_log(file: &Path, key: Option<&Key>) -> Result<Connection> 
 }
 
 fn uri(file: &Path) -> String {
+    // Whatever follows, SQLite takes it as it is: `C:\till.db`, `\\server\tills\till.db`, `\\?\C:\…` too.
     let mut uri = "file:".to_owned();
-    let path = file.to_string_lossy();
-    // `C:\till.db` is `file:///C:/till.db`.
-    if !path.starts_with('/') {
-        uri.push_str("///");
-    }
-    for sign in path.trim_start_matches(r"\\?\").chars() {
+    for sign in file.to_string_lossy().chars() {
         match sign {
             '%' => uri.push_str("%25"),
             '?' => uri.push_str("%3f"),
             '#' => uri.push_str("%23"),
-            '\\' if cfg!(windows) => uri.push('/'),
             sign => uri.push(sign),
         }
     }
