@@ -80,6 +80,23 @@ fn what_lies_where_a_backup_would_be_made_is_somebody_s_and_stays() {
     assert!(!part.exists());
 }
 
+/// A restore would take it for the copy that it has begun, and remove it.
+#[test]
+fn a_backup_has_no_name_that_a_restore_or_doctor_gives_to_what_is_its_own() {
+    let till = till(2);
+    for name in [
+        "till.db.restored-d0c4992445636764",
+        "till.db.restored-d0c4992445636764-wal",
+        "x.replaced-1",
+        "till.db-room-17",
+    ] {
+        assert_eq!(till.store().backup(till.folder.path().join(name)).unwrap_err().code(), "usage", "{name}");
+    }
+    for name in ["till.db.restored-monday", "replaced-1.db", "room-1", "till.db.replaced-one"] {
+        till.store().backup(till.folder.path().join(name)).unwrap();
+    }
+}
+
 #[test]
 fn no_backup_takes_the_name_of_what_belongs_to_a_till() {
     let till = till(3);

@@ -436,6 +436,7 @@ fn a_file_that_was_moved_deleted_replaced_or_linked_while_it_was_open_is_told_an
         assert_eq!((refused.code(), refused.is_database()), (code, true), "{what}");
         let failed = engine.sync().unwrap_err();
         assert_eq!(failed.code(), code, "{what}");
+        assert_eq!(store.status().unwrap_err().code(), code, "{what}: it is not of the file that is there");
         let hint = failed.hint().unwrap();
         assert!(hint.contains(if code == "moved" { "-wal" } else { "-samefile" }), "{hint}");
         assert!(till.puts().is_empty(), "{what}");
@@ -455,6 +456,8 @@ fn a_worker_says_so_syncs_no_more_and_goes_on_when_the_file_is_back() {
         assert!(failed["hint"].is_string());
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!((till.gets(), till.puts().len()), (0, 0), "{what}: the store is asked for nothing");
+        let status = worker.call(serde_json::json!({ "command": "status" }));
+        assert_eq!(status["error"]["code"], code, "{what}: {status}");
         match what {
             "moved" => std::fs::rename(elsewhere(&till), &till.path).unwrap(),
             "linked" => std::fs::remove_file(elsewhere(&till)).unwrap(),
@@ -649,6 +652,7 @@ fn an_index_of_the_log_that_was_deleted_is_found_out_and_what_was_edited_is_ther
     let edited = till.command(["edit", "3", "phone=555-0142"]).output().unwrap();
     assert!(edited.status.success());
     assert_eq!(engine.sync().unwrap_err().code(), "log_gone");
+    assert_eq!(engine.store().status().unwrap_err().code(), "log_gone");
     drop(engine);
     let there = till.command(["show", "3"]).output().unwrap();
     assert!(String::from_utf8_lossy(&there.stdout).contains("555-0142"), "{there:?}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
-use super::{Store, open, sound, stray, unlock};
+use super::{Store, open, restore, sound, stray, unlock};
 use crate::error::{Error, Result};
 use crate::key::Key;
 
@@ -108,6 +108,12 @@ fn into_wal(path: &Path, key: Option<&Key>) -> Result<()> {
 /// on the way leaves that; nobody can tell whose it is, and so it is in the way until a person removes it.
 fn make(path: &Path, copy: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
     let path = &open::plain_path(path)?;
+    if restore::is_name_of_ours(path) {
+        return Err(Error::usage(format!(
+            "{} is no name for a backup: what is called so is removed or replaced by restore and doctor",
+            path.display()
+        )));
+    }
     // A log that lies there would be taken for the copy's.
     for name in ["", "-journal", "-wal", "-shm"].map(|suffix| open::with_suffix(path, suffix)) {
         if name.symlink_metadata().is_ok() {

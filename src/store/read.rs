@@ -5,6 +5,7 @@ use rusqlite::Row as SqlRow;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::open::refuse_loss;
 use super::sound::{self, Depth, Soundness};
 use super::{Store, SyncStatus, dirty, history, search};
 use crate::customer::{CustomerId, EditSeq, Record, Row};
@@ -126,6 +127,9 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn status(&self) -> Result<Status> {
+        // Of a file that is no more, or is another one, nobody wants to know.
+        self.place.look()?;
+        refuse_loss(&self.path)?;
         self.refuse_overwritten()?;
         // Where triggers were taken out, what waits is seen after they are there again.
         if self.connection.is_autocommit() && self.is_to_be_mended()? {

@@ -375,12 +375,24 @@ fn take_back(path: &Path) -> io::Result<()> {
 fn clean_up(path: &Path) -> io::Result<()> {
     take_back(path)?;
     // Of our making: nobody else has such a number.
-    let is_number = |rest: &str| {
-        rest.split_at_checked(DIGITS).is_some_and(|(number, suffix)| {
-            number.bytes().all(|sign| matches!(sign, b'0'..=b'9' | b'a'..=b'f')) && BESIDE.contains(&suffix)
-        })
-    };
-    called(path, COPY, is_number).iter().try_for_each(|copy| remove(copy))
+    called(path, COPY, is_of_a_copy).iter().try_for_each(|copy| remove(copy))
+}
+
+/// What comes behind the name of the file in those of a copy that is being made, and of what lies beside that.
+fn is_of_a_copy(rest: &str) -> bool {
+    rest.split_at_checked(DIGITS).is_some_and(|(number, suffix)| {
+        number.bytes().all(|sign| matches!(sign, b'0'..=b'9' | b'a'..=b'f')) && BESIDE.contains(&suffix)
+    })
+}
+
+/// Whether a restore of some file would take it for its own, and remove it, or put another one there.
+pub(super) fn is_name_of_ours(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let behind = |suffix: &str| name.rsplit_once(suffix).map(|(_, rest)| rest.to_owned());
+    let is_number = |rest: String| !rest.is_empty() && rest.bytes().all(|sign| sign.is_ascii_digit());
+    behind(COPY).is_some_and(|rest| is_of_a_copy(&rest))
+        || behind(ASIDE).is_some_and(is_number)
+        || behind(super::room::ROOM).is_some_and(is_number)
 }
 
 /// Of a file that went aside, and is at its place still.
@@ -392,7 +404,7 @@ fn second_names(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Files whose name is that of this one, the suffix, and more.
-fn called(path: &Path, suffix: &str, is_it: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+pub(super) fn called(path: &Path, suffix: &str, is_it: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let Some((folder, name)) = path.parent().zip(path.file_name()) else { return Vec::new() };
     let begin = format!("{}{suffix}", name.to_string_lossy());
     let is_one = |entry: &std::fs::DirEntry| {

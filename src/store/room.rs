@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use rusqlite::TransactionBehavior;
 
-use super::Store;
-use super::open::{beside, look_again, owner_only};
+use super::open::{beside, look_again, owner_only, real};
+use super::{Store, restore};
 use crate::error::{Error, Result};
 
 /// So much is written to see whether there is room.
 const TRIED_BYTES: usize = 1024 * 1024;
+/// Behind the name of the file, and before the number of the process that tries it.
+pub(super) const ROOM: &str = "-room-";
+/// Nobody takes that long to try it: whoever left one that is older was killed.
+const LEFT_AFTER: Duration = Duration::from_secs(60);
 
 impl Store {
     /// Whether an edit would be taken now: takes the right to write, writes, and takes it back. Waits for it a second at most.
@@ -38,12 +42,25 @@ impl Store {
     /// # Errors
     /// `disk_full`, `not_writable`.
     pub fn room(&self) -> Result<Option<u64>> {
-        let path = beside(&self.path, &format!("-room-{}", std::process::id()));
+        self.remove_what_was_left();
+        let path = beside(&self.path, &format!("{ROOM}{}", std::process::id()));
         let tried = fill(&path);
         // Also what was written in part.
         _ = std::fs::remove_file(&path);
         tried.map_err(|e| Error::file(&self.path, &e))?;
         Ok(free_bytes(&path))
+    }
+
+    /// By one who was killed while he tried it.
+    fn remove_what_was_left(&self) {
+        let is_number = |rest: &str| rest.bytes().all(|sign| sign.is_ascii_digit());
+        let is_old = |file: &std::path::PathBuf| {
+            let written = file.metadata().and_then(|file| file.modified());
+            written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= LEFT_AFTER))
+        };
+        for left in restore::called(&real(&self.path), ROOM, is_number).into_iter().filter(is_old) {
+            _ = std::fs::remove_file(left);
+        }
     }
 }
 
@@ -78,4 +95,28 @@ fn free_bytes(path: &Path) -> Option<u64> {
 #[cfg(not(any(unix, windows)))]
 fn free_bytes(_: &Path) -> Option<u64> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+
+    #[test]
+    fn what_somebody_left_who_was_killed_goes_and_what_is_new_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("till.db")).unwrap();
+        let named = |name: &str| folder.path().join(format!("till.db{name}"));
+        let old = std::time::SystemTime::now() - 2 * LEFT_AFTER;
+        for name in ["-room-1", "-room-x1", "-room-2"] {
+            std::fs::write(named(name), "").unwrap();
+            if name != "-room-2" {
+                std::fs::File::options().write(true).open(named(name)).unwrap().set_modified(old).unwrap();
+            }
+        }
+        store.room().unwrap();
+        let is_there = |name: &str| named(name).exists();
+        assert_eq!(["-room-1", "-room-x1", "-room-2"].map(is_there), [false, true, true]);
+    }
 }
