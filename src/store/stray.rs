@@ -451,9 +451,8 @@ impl Newest {
 pub(super) fn is_marked(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
-            "SELECT count(*)
-             FROM tillsync_guard AS g
-             JOIN sqlite_sequence AS s ON (s.name = ?1 AND s.seq = g.identity) OR (s.name = ?2 AND s.seq = g.turn)",
+            "SELECT (SELECT count(*) FROM sqlite_sequence WHERE name = ?1 AND seq = (SELECT identity FROM tillsync_guard))
+                  + (SELECT count(*) FROM sqlite_sequence WHERE name = ?2 AND seq = (SELECT turn FROM tillsync_guard))",
         )?
         .query_row([SEQUENCE, TURNS], |row| row.get::<_, i64>(0))
         .map(|count| count == 2)
