@@ -452,20 +452,20 @@ fn a_body_above_the_limit_is_refused_and_memory_stays_bounded() {
 fn refused(header: &'static str, chunks: Vec<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let api_url = format!("http://{}", listener.local_addr().unwrap());
-    let serving = std::thread::spawn(move || {
-        for limit in [250, 50, 10, 2, 1] {
-            let (mut stream, _) = listener.accept().unwrap();
+    let (tell, asked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
             let mut request = Vec::new();
             while !request.ends_with(b"\r\n\r\n") {
                 let mut byte = [0];
                 stream.read_exact(&mut byte).unwrap();
                 request.push(byte[0]);
             }
-            let asked = String::from_utf8(request).unwrap();
-            assert!(asked.contains(&format!("?limit={limit}&")), "{asked}");
             let head = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n{header}\r\n"
             );
+            _ = tell.send(String::from_utf8(request).unwrap());
             stream.write_all(head.as_bytes()).unwrap();
             // The client goes away when it has had enough.
             for chunk in &chunks {
@@ -484,7 +484,11 @@ fn refused(header: &'static str, chunks: Vec<Vec<u8>>) {
     let report = SyncEngine::new(store, remote, options).pull(Extent::Changes).unwrap();
     let why = report.incomplete.unwrap();
     assert!(!report.complete && why.contains("limit"), "{why}");
-    serving.join().unwrap();
+    let asked: Vec<String> = asked.try_iter().collect();
+    for (request, limit) in asked.iter().zip([250, 50, 10, 2, 1]) {
+        assert!(request.contains(&format!("?limit={limit}&")), "{request}");
+    }
+    assert!((5..20).contains(&asked.len()), "{}: {asked:?}", asked.len());
     let grown = peak_memory() - before;
     assert!(grown < 160 << 20, "reading the answer took {} MiB", grown >> 20);
 }

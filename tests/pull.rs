@@ -138,13 +138,19 @@ fn a_pull_of_nothing_new_costs_one_call() {
     assert_eq!((report.requests.get, report.pulled, till.gets()), (1, 0, 1));
 }
 
+/// Has this happen to every request behind so many.
+fn goes_wrong_after(pages: usize, sandbox: &Sandbox, fault: Fault) {
+    sandbox.script(vec![Fault::None; pages]);
+    sandbox.script([fault; 100]);
+}
+
 /// A first pull that loses its connection when it has taken in this many pages, and does not try again.
 fn cut_after(pages: usize, till: &mut Till) {
     till.options.upload.retry.tries = 1;
-    till.sandbox.script(vec![Fault::None; pages]);
-    till.sandbox.script([Fault::LostRequest]);
+    goes_wrong_after(pages, &till.sandbox, Fault::LostRequest);
     let error = till.engine().pull(Extent::Changes).unwrap_err();
     assert!(error.is_offline(), "{error}");
+    till.sandbox.clear_faults();
     till.sandbox.clear_requests();
 }
 
@@ -203,8 +209,9 @@ fn a_full_pull_finds_deletions_also_of_edited_customers() {
 fn a_full_pull_that_is_cut_takes_nobody_for_deleted() {
     let mut till = till(MANY);
     till.options.upload.retry.tries = 1;
-    till.sandbox.script([Fault::None, Fault::LostRequest]);
+    goes_wrong_after(1, &till.sandbox, Fault::LostRequest);
     assert!(till.engine().pull(Extent::Full).unwrap_err().is_offline());
+    till.sandbox.clear_faults();
     till.sandbox.delete(3);
     let report = till.engine().pull(Extent::Full).unwrap();
     // It went on behind customer 3, which was still there when its page was read: the next one finds it.
@@ -333,8 +340,9 @@ fn pages_that_share_a_commit_stay_when_the_next_one_fails() {
     for fault in [Fault::Status(401), Fault::Html, Fault::LostRequest] {
         let mut till = Till::new(sandbox(MANY));
         till.options.upload.retry.tries = 1;
-        till.sandbox.script([Fault::None, Fault::None, fault]);
+        goes_wrong_after(2, &till.sandbox, fault);
         AtOnce::engine(&till).pull(Extent::Changes).unwrap_err();
+        till.sandbox.clear_faults();
         assert_eq!(till.store().status().unwrap().snapshot_customers, 500, "{fault:?}");
         assert_eq!(AtOnce::engine(&till).pull(Extent::Changes).unwrap().pulled, 400);
         check_no_hole(&till);

@@ -241,6 +241,11 @@ impl Sandbox {
         self.with_core(|core| core.script_updates(faults));
     }
 
+    /// Has nothing go wrong any more, by chance or by the script.
+    pub fn clear_faults(&self) {
+        self.with_core(StoreCore::clear_faults);
+    }
+
     /// Switches what the public description leaves open.
     pub fn set_behaviours(&self, behaviours: Behaviours) {
         self.with_core(|core| core.set_behaviours(behaviours));
