@@ -723,6 +723,32 @@ fn a_payment_that_landed_since_a_balance_was_refused_is_not_undone_by_a_retry() 
     assert_eq!(till.store().status().unwrap().conflicts, 0);
 }
 
+/// The balance was set without it, and would take its place: on top of it stands only what comes after it.
+#[test]
+fn a_payment_that_was_refused_is_not_sent_again_under_a_balance_that_was_set_since() {
+    let till = with_balance("100");
+    let mut is_first = true;
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        let no = json!({"status": 422, "title": "no", "errors": {}});
+        (asked.is_put() && std::mem::take(&mut is_first)).then(|| Told::json_of(422, &no))
+    });
+    let through = till.through(&odd);
+    till.adjust(ANA, "10");
+    sync(&through);
+    let payment = refused(&till)[0].seq;
+    till.set(ANA, MONEY, r#"[{"amount":150}]"#);
+    let refusal = till.store().retry_row(payment).unwrap_err();
+    assert!(refusal.is_usage() && refusal.to_string().contains("sync first"), "{refusal}");
+    assert!(till.store().retry(Some(ANA.into())).unwrap_err().is_usage());
+    assert_eq!(till.store().retry(None).unwrap(), 0);
+    sync(&through);
+    check(&till, 150.0, 150.0);
+    assert_eq!(outcomes(&till), ["rejected", "uploaded"]);
+    till.store().retry_row(payment).unwrap();
+    sync(&through);
+    check(&till, 160.0, 160.0);
+}
+
 #[test]
 fn a_balance_that_was_set_and_refused_is_sent_when_it_is_retried_over_the_same() {
     for before in ["", "5"] {

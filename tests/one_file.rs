@@ -206,6 +206,24 @@ fn so_is_one_that_a_sync_has_left_behind() {
     }
 }
 
+/// A pull stands in it, and edits were made since: they count on in a page that the log has as it was.
+#[test]
+fn so_is_one_of_a_pull_behind_which_there_are_edits() {
+    for edits in [1, 20] {
+        let till = plain(3);
+        // Perhaps the first ones.
+        if edits > 1 {
+            phone(&Connection::open(&till.path).unwrap(), "555-0141");
+        }
+        till.office(2, serde_json::json!({"notes": "pulled"}));
+        let log = log_of(&till.path, |_| _ = till.engine().pull(Extent::Changes).unwrap());
+        (0..edits).for_each(|edit| till.set(1, "phone", &format!("555-{edit}")));
+        is_told_and_taken_in_by_nobody(&till, &log, "older than the file");
+        till.engine().sync().unwrap();
+        assert_eq!(till.remote_value(1, "phone"), format!("\"555-{}\"", edits - 1));
+    }
+}
+
 /// No table of ours is in it. SQLite counts in the first page; and the engine notes to which log it writes.
 #[test]
 fn so_is_one_in_which_only_an_app_has_written_where_that_can_be_known() {

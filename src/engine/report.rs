@@ -182,6 +182,7 @@ impl<R: Remote> SyncEngine<R> {
         let (rejected, conflicts, held_up) = self.store.waiting()?;
         spans::waiting(rejected, conflicts, held_up);
         let doubted = self.doubted()?;
+        spans::doubted(doubted);
         let counts = &self.counts;
         Ok(SyncReport {
             pulled: counts.pulled,

@@ -31,6 +31,7 @@ fn sync(kind: &'static str) -> Span {
         conflicts = Empty,
         held_up = Empty,
         unbelieved = Empty,
+        doubted = Empty,
         get = Empty,
         put = Empty,
         looks = Empty,
@@ -83,6 +84,11 @@ pub(super) fn upload(customers: u64) -> Span {
 pub(super) fn waiting(rejected: u64, conflicts: u64, held_up: u64) {
     let span = Span::current();
     span.record("rejected", rejected).record("conflicts", conflicts).record("held_up", held_up);
+}
+
+/// Customers whose edits wait for readings that are believed, when the sync of the span at hand ends.
+pub(super) fn doubted(customers: u64) {
+    Span::current().record("doubted", customers);
 }
 
 impl<R: Remote> SyncEngine<R> {

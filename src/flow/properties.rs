@@ -497,8 +497,8 @@ impl Counter {
             Payment::Retry(n) => {
                 let refused = self.till.0.ops.iter().filter(|op| op.outcome == Some(Outcome::Rejected));
                 let Some(seq) = refused.map(|op| op.seq).nth(*n) else { return };
-                let plan = retry(&self.till.0, Some(&BTreeSet::from([seq])), &BTreeMap::new()).unwrap();
-                self.till.apply(&plan);
+                let plan = retry(&self.till.0, Some(&BTreeSet::from([seq])), &BTreeMap::new());
+                plan.into_iter().for_each(|plan| self.till.apply(&plan));
             }
             Payment::Discard(n) => {
                 let Some(seq) = self.till.0.ops.iter().map(|op| op.seq).nth(*n) else { return };

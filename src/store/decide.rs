@@ -237,11 +237,11 @@ impl Store {
     }
 
     /// Sends rejected edits again with the next sync: of one customer, or of all. Payments count again in the working
-    /// copy. A balance that was set is in conflict instead where the store has moved on from what it was set over. Returns how
-    /// many fields those were.
+    /// copy. A balance that was set is in conflict instead where the store has moved on from what it was set over. A payment
+    /// over which a balance was set since, that has not arrived, stays refused. Returns how many fields those were.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file cannot be written, or all of this customer's are such payments.
     pub fn retry(&mut self, id: Option<CustomerId>) -> Result<usize> {
         self.engine_write(|transaction| {
             let ids = transaction
@@ -253,8 +253,13 @@ impl Store {
                 .query_map(named_params! { ":id": id.map(|id| id.0) }, |row| Ok(CustomerId(row.get(0)?)))?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let mut fields = 0;
-            for id in ids {
-                fields += free(transaction, id, None)?;
+            for one in ids {
+                match free(transaction, one, None) {
+                    Err(Failed::Known(error)) if id.is_none() && error.code() == "usage" => {
+                        tracing::warn!(%error, "left as it is");
+                    }
+                    freed => fields += freed?,
+                }
             }
             Ok(fields)
         })
@@ -264,7 +269,7 @@ impl Store {
     /// fields that were: 1.
     ///
     /// # Errors
-    /// When that edit is not rejected.
+    /// When that edit is not rejected, or is a payment over which a balance was set since that has not arrived: sync first.
     pub fn retry_row(&mut self, seq: EditSeq) -> Result<usize> {
         self.engine_write(|transaction| {
             match free(transaction, customer_of(transaction, seq)?, Some(&BTreeSet::from([seq])))? {

@@ -397,10 +397,14 @@ impl Mark {
     fn misfit(&self, with: &Mark) -> Option<&'static str> {
         let is_other =
             with.identity != self.identity || with.sequence.is_some_and(|sequence| sequence != self.identity);
-        // Each of the two alone may go back: a tool empties `sqlite_sequence`, old rows of the journal are removed.
+        // Each of the two alone may go back: old rows of the journal are removed, and a tool empties `sqlite_sequence`, of which the engine
+        // writes its own part anew.
+        let is_emptied = with.sequence.is_none() || with.edits.0 == 0 && with.turn > self.turn;
+        let are_behind = !is_emptied && with.edits.0 < self.edits.0;
         let are_fewer = self.turns.zip(with.turns).is_some_and(|(before, with)| with < before);
         let is_older = with.turn < self.turn
             || are_fewer
+            || are_behind
             || (with.edits.0 < self.edits.0 && with.edits.1 < self.edits.1);
         match () {
             () if is_other => Some(OTHER),

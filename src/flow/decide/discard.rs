@@ -32,17 +32,28 @@ pub enum Discarded {
 /// Sends refused edits again: all of a customer, or these. A payment counts again in the working copy. A balance that was set is
 /// held where the store has moved on from what it stood on; `stood_on`: what the working copy had before each of those.
 ///
+/// A payment over which a balance was set while it was refused, which has not arrived yet, stays refused: that balance was set without
+/// it, and would take its place.
+///
 /// # Errors
-/// When the snapshot is no customer.
-pub fn retry(
-    dirty: &Dirty,
-    only: Option<&BTreeSet<EditSeq>>,
-    stood_on: &BTreeMap<EditSeq, Value>,
-) -> Result<CustomerPlan, BadRecord> {
+/// When one of these rows is such a payment, or all of the customer's are; when the snapshot is no customer.
+pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMap<EditSeq, Value>) -> Plan {
+    const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
     let mut plan = CustomerPlan::nothing(dirty.id);
     let is_meant =
         |op: &&Op| op.outcome == Some(Outcome::Rejected) && only.is_none_or(|only| only.contains(&op.seq));
-    plan.settle = dirty.ops.iter().filter(is_meant).map(|op| Settlement::new(op.seq, None)).collect();
+    let leaves = |op: &&Op| matches!(op.outcome, None | Some(Outcome::InFlight)) || is_meant(op);
+    let set = dirty.ops_of(CREDIT).rfind(|op| op.adjustment().is_none() && leaves(op)).map(|op| op.seq);
+    let (covered, free): (Vec<&Op>, Vec<&Op>) = dirty
+        .ops
+        .iter()
+        .filter(is_meant)
+        .partition(|op| op.adjustment().is_some() && set.is_some_and(|set| op.seq < set));
+    if !covered.is_empty() && (free.is_empty() || only.is_some()) {
+        let problem = "a balance was set since this payment was refused, and has not arrived: sync first, then send it again, or give one of them up";
+        return Err(refuse(dirty, &Subject::Field(CREDIT), problem));
+    }
+    settle(&mut plan, &free, None::<Outcome>);
     recount(dirty, &mut plan)?;
     hold_set(dirty, stood_on, &mut plan)?;
     Ok(plan)
