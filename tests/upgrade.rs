@@ -260,6 +260,32 @@ fn an_apps_trigger_that_is_called_as_one_of_an_older_build_outlives_the_upgrade(
     assert_eq!(theirs, "conflict_insert journal_insert_too");
 }
 
+/// Nothing of an app's goes because it reads like something of ours.
+#[test]
+fn an_apps_triggers_that_read_like_those_of_an_older_build_outlive_the_upgrade() {
+    let till = Till::new(sandbox(6));
+    std::fs::copy(schemas().join("v14.db"), &till.path).unwrap();
+    let made = "CREATE TABLE refusals (of_whom INTEGER, words TEXT);
+                CREATE TABLE my_orders (id INTEGER PRIMARY KEY, words TEXT);
+                CREATE TRIGGER customer_number AFTER UPDATE OF phone ON customer WHEN lower(NEW.phone) IN ('true', 'false')
+                BEGIN INSERT INTO refusals VALUES (NEW.id, 'no number'); END;
+                CREATE TRIGGER notes_are_read AFTER UPDATE OF notes ON customer
+                BEGIN INSERT INTO refusals VALUES (NEW.id, 'tillsync refused: no'); END;
+                CREATE TRIGGER my_refusal_insert AFTER INSERT ON my_orders WHEN NEW.words LIKE 'tillsync refused: %'
+                BEGIN INSERT INTO refusals VALUES (NEW.id, NEW.words); END";
+    sql(&till.path).execute_batch(made).unwrap();
+    drop(till.store());
+    let file = sql(&till.path);
+    file.execute_batch(
+        "UPDATE customer SET phone = 'true' WHERE id = 1;
+         UPDATE customer SET notes = 'read' WHERE id = 2;
+         INSERT INTO my_orders VALUES (7, 'tillsync refused: the seventh')",
+    )
+    .unwrap();
+    let told = "SELECT group_concat(of_whom, ' ') FROM (SELECT of_whom FROM refusals ORDER BY of_whom)";
+    assert_eq!(file.query_row(told, [], |row| row.get(0)), Ok("1 2 7".to_owned()));
+}
+
 /// The names that have become free are an app's to take, and stay.
 #[test]
 fn an_apps_objects_by_names_that_were_ours_once_are_its_own() {

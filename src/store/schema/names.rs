@@ -78,21 +78,70 @@ fn made(version: i64) -> rusqlite::Result<BTreeSet<String>> {
     names.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Takes out the triggers and views of the builds before the prefix. A trigger of theirs is known by what stands in each of them, for
-/// an app may have taken its name.
+/// What the triggers of the builds before the prefix were called, whatever their schema.
+const TRIGGERS_ONCE: &str = "\
+    attempt_delete attempt_insert attempt_update batch_delete batch_insert batch_item_delete \
+    batch_item_insert batch_item_update batch_update check_text_insert conflict_delete conflict_insert \
+    conflict_update customer_accepts_product_review_abandoned_cart_emails \
+    customer_accepts_product_review_abandoned_cart_emails_is_journaled \
+    customer_accepts_product_review_abandoned_cart_emails_number customer_address_count \
+    customer_addresses customer_attribute_count customer_attributes customer_channel_ids \
+    customer_channel_ids_is_journaled customer_company customer_company_is_valid \
+    customer_customer_group_id customer_customer_group_id_is_journaled customer_date_created \
+    customer_date_modified customer_delete customer_email customer_email_is_valid customer_first_name \
+    customer_first_name_is_valid customer_force_password_reset \
+    customer_force_password_reset_is_journaled customer_force_password_reset_number customer_form_fields \
+    customer_form_fields_is_journaled customer_id customer_insert customer_last_name \
+    customer_last_name_is_valid customer_notes customer_notes_is_valid customer_origin_channel_id \
+    customer_phone customer_phone_is_valid customer_read_only customer_registration_ip_address \
+    customer_replace customer_segment_ids customer_shopper_profile_id customer_store_credit_amounts \
+    customer_store_credit_amounts_is_journaled customer_tax_exempt_category \
+    customer_tax_exempt_category_is_valid decision_delete decision_insert decision_update \
+    edit_context_delete edit_context_insert edit_context_update engine_guard_delete engine_guard_insert \
+    journal_delete journal_insert journal_update password_change_insert password_change_is_journaled \
+    pending_password_delete pending_password_insert pending_password_update refusal_insert \
+    snapshot_delete snapshot_insert snapshot_update store_credit_adjustment_insert \
+    store_credit_adjustment_is_journaled store_credit_change_insert store_credit_change_is_journaled \
+    store_credit_override_insert store_credit_override_is_journaled";
+
+/// What stood in each of them.
+const IN_TRIGGERS_ONCE: [&str; 6] = [
+    "tillsync refused: ",
+    "INSERT INTO refusal\n",
+    "INSERT INTO refusal ",
+    "INSERT INTO check_text ",
+    "SELECT writing FROM engine_guard",
+    "IN ('true', 'false')",
+];
+
+/// The views of those builds that bear the prefix since, and how the text of each began.
+const VIEWS_ONCE: [(&str, &str); 4] = [
+    ("refusal", "CREATE VIEW refusal (who, problem) AS"),
+    ("check_text", "CREATE VIEW check_text (customer_id, field, least, most, value) AS"),
+    ("store_credit_scaled", "CREATE VIEW store_credit_scaled (customer_id, "),
+    ("store_credit_change", "CREATE VIEW store_credit_change (customer_id, amount, balance"),
+];
+
+/// Takes out the triggers and views of the builds before the prefix: what is called as one of them, and reads like it. An app may have
+/// taken the name, or write the same words in a trigger of its own: that stays.
 pub(super) fn take_out_unprefixed(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    const VIEWS: [&str; 4] = ["refusal", "check_text", "store_credit_scaled", "store_credit_change"];
-    let mut triggers = transaction.prepare(
-        "SELECT name FROM sqlite_schema
-         WHERE type = 'trigger'
-           AND (sql LIKE '%tillsync refused: %' OR sql LIKE '%INSERT INTO refusal%' OR sql LIKE '%INSERT INTO check_text%'
-                OR sql LIKE '%SELECT writing FROM engine_guard%' OR name LIKE 'customer%number' AND sql LIKE '%IN (''true'', ''false'')%')",
+    let mut statement = transaction.prepare(
+        "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE type IN ('trigger', 'view') ORDER BY type, rowid",
     )?;
-    let triggers: Vec<String> = triggers.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    for trigger in triggers {
-        transaction.execute_batch(&format!("DROP TRIGGER \"{}\"", trigger.replace('"', "\"\"")))?;
+    let all = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let all: Vec<(String, String, String)> = all.collect::<rusqlite::Result<_>>()?;
+    for (kind, name, _) in all.iter().filter(|(kind, name, sql)| was_ours(kind, name, sql)) {
+        transaction.execute_batch(&format!("DROP {kind} IF EXISTS {name}"))?;
     }
-    VIEWS.iter().try_for_each(|view| transaction.execute_batch(&format!("DROP VIEW IF EXISTS {view}")))
+    Ok(())
+}
+
+fn was_ours(kind: &str, name: &str, sql: &str) -> bool {
+    if kind == "view" {
+        return VIEWS_ONCE.iter().any(|(view, begun)| *view == name && sql.starts_with(begun));
+    }
+    TRIGGERS_ONCE.split_whitespace().any(|once| once == name)
+        && IN_TRIGGERS_ONCE.iter().any(|words| sql.contains(words))
 }
 
 #[cfg(test)]
