@@ -244,6 +244,20 @@ fn an_older_file_in_which_an_app_has_taken_a_name_is_not_upgraded_until_it_lets_
     }
 }
 
+/// The upgrade would meet it on its way, though this version has given the name up.
+#[test]
+fn nor_where_that_is_a_name_which_only_versions_in_between_need() {
+    for (kind, name) in
+        [("table", "attempt"), ("table", "held_up"), ("table", "search_due"), ("index", "journal_settled")]
+    {
+        let till = Till::new(sandbox(6));
+        std::fs::copy(schemas().join("v3.db"), &till.path).unwrap();
+        let (_, made) = objects_called(name).into_iter().find(|(made, _)| *made == kind).unwrap();
+        sql(&till.path).execute_batch(&made).unwrap();
+        check_taken(&till, kind, name, "name_taken");
+    }
+}
+
 /// Triggers have names of their own kind: those of older builds go, and an app's by such a name stays.
 #[test]
 fn an_apps_trigger_that_is_called_as_one_of_an_older_build_outlives_the_upgrade() {

@@ -55,10 +55,15 @@ pub(in crate::store) fn taken(connection: &Connection, found: i64) -> rusqlite::
 }
 
 /// All our names, and with which schema each came; of tables and indexes no more is told than whether it came after the one that was
-/// found.
+/// found. With them what only schemas in between have, through which an older file goes.
 fn since(found: i64) -> rusqlite::Result<BTreeMap<String, i64>> {
     let then = made(found)?;
-    let made = made(newest())?.into_iter().map(|name| {
+    let on_the_way = if found == 0 { newest() } else { found + 1 };
+    let mut names = BTreeSet::new();
+    for version in on_the_way..=newest() {
+        names.extend(made(version)?);
+    }
+    let made = names.into_iter().map(|name| {
         let since = if then.contains(&name) { found } else { newest() };
         (name, since)
     });
