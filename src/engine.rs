@@ -59,6 +59,8 @@ pub struct SyncEngine<R> {
     counts: Counts,
     /// What the store failed of one customer alone; the others went on.
     set_aside: Option<Failure>,
+    /// Customers whom it could not show, asked for alone.
+    unshown: BTreeSet<CustomerId>,
     spans: Spans,
     on_event: Box<dyn FnMut(Event) + Send>,
     /// What is told once the open pages are committed.
@@ -127,6 +129,7 @@ impl<R: Remote> SyncEngine<R> {
             allowed_deletions: None,
             counts,
             set_aside: None,
+            unshown: BTreeSet::new(),
             spans: Spans::default(),
             on_event,
             untold: Vec::new(),
@@ -296,6 +299,7 @@ impl<R: Remote> SyncEngine<R> {
         }
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.set_aside = None;
+        self.unshown.clear();
         self.options.policies.clock_offset = self.store.clock_offset()?;
         self.server_clock.knows(self.options.policies.clock_offset);
         let held = self.store.come_home(self.clock.utc())?;

@@ -762,6 +762,54 @@ fn what_is_in_doubt_of_one_whom_the_store_cannot_show_stops_nobody() {
     assert_arrived(&till, [7]);
 }
 
+/// A store that can show none of these by id.
+fn cannot_show(till: &Till, poison: &'static [i64]) -> Odd {
+    Odd::before(&till.sandbox).before_store(move |asked| {
+        let is_asked = asked.is_by_id() && asked.ids().iter().any(|id| poison.contains(id));
+        is_asked.then(|| Told::html(500))
+    })
+}
+
+#[test]
+fn neighbours_whom_the_store_cannot_show_by_id_are_set_aside_and_the_others_go_up() {
+    for poison in [&[1, 2][..], &[1, 2, 29, 30], &[1, 3]] {
+        let till = till(30);
+        let ids = edit_all(&till);
+        let odd = cannot_show(&till, poison);
+        let mut through = over(&till, &odd);
+        through.options.upload.retry.tries = 2;
+        let error = through.engine().push().unwrap_err();
+        assert!(error.to_string().contains(", asked for alone"), "{error}");
+        assert_arrived(&till, ids.iter().copied().filter(|id| !poison.contains(id)));
+        assert!(odd.count(Kind::ById) < 12 + 4 * poison.len(), "{}", odd.count(Kind::ById));
+        odd.calm();
+        assert_eq!(sync(&till).uploaded_customers, poison.len() as u64);
+    }
+}
+
+#[test]
+fn what_is_in_doubt_of_neighbours_whom_the_store_cannot_show_stops_nobody() {
+    for poison in [&[1, 2][..], &[1, 3], &[3]] {
+        let till = till(30);
+        poison.iter().for_each(|id| till.set(*id, "phone", &format!("edited {id}")));
+        let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, Told::drop);
+        let mut through = over(&till, &odd);
+        through.options.upload.retry.tries = 1;
+        _ = through.engine().sync();
+        assert_eq!(till.store().status().unwrap().in_flight_batches, 1);
+        till.set(9, "phone", "edited 9");
+        let odd = cannot_show(&till, poison);
+        let mut through = over(&till, &odd);
+        through.options.upload.retry.tries = 2;
+        let error = through.engine().sync().unwrap_err();
+        assert!(error.to_string().contains(", asked for alone"), "{error}");
+        assert_arrived(&till, [9]);
+        odd.calm();
+        sync(&till);
+        assert_arrived(&till, poison.iter().copied());
+    }
+}
+
 #[test]
 fn an_answer_by_id_whose_total_counts_whom_it_does_not_show_makes_nobody_gone() {
     for of in [Kind::ById, Kind::Put] {

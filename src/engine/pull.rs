@@ -340,7 +340,7 @@ impl<R: Remote> SyncEngine<R> {
     fn by_id(&mut self) -> Result<Vec<Request>> {
         let mut questions = Vec::new();
         for nth in 0..2 {
-            let company = self.store.company(nth)?;
+            let company = self.company_shown(nth)?;
             if !company.is_empty() {
                 questions.push(Request::ByIds(company));
             }

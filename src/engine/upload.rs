@@ -25,6 +25,8 @@ enum Errand {
     Look { ids: Vec<CustomerId>, asked: BaseTime },
     /// A question for somebody who is there: is the total of its answer right?
     Total(CustomerId),
+    /// Whether others are shown than those who failed alone.
+    Others,
 }
 
 /// A batch that was committed.
@@ -86,6 +88,18 @@ fn may_hide(page: &Page<'_>, company: &[CustomerId]) -> bool {
     let shown = page.ids();
     let others = company.iter().filter(|id| !shown.contains(id)).count() as u64;
     page.total.is_some_and(|total| total < shown.len() as u64 || total > shown.len() as u64 + others)
+}
+
+/// Why a read brought nothing.
+fn failed_read(verdict: GetVerdict<'_>) -> ReadFailure {
+    match verdict {
+        GetVerdict::Page(_) | GetVerdict::Blank => ReadFailure::Again("an answer without a body".to_owned()),
+        GetVerdict::Limited => ReadFailure::Limited,
+        GetVerdict::Crowded => ReadFailure::Crowded,
+        GetVerdict::Again(why) => ReadFailure::Again(why),
+        GetVerdict::TooMuch { why, .. } => ReadFailure::TooMuch(why),
+        GetVerdict::Stop(failure) => ReadFailure::Stop(failure),
+    }
 }
 
 impl<R: Remote> SyncEngine<R> {
@@ -206,6 +220,7 @@ impl<R: Remote> SyncEngine<R> {
                 Step::Read(ticket, ids) => {
                     self.read(&mut run, ticket, ids, |ids| Errand::ReadBack { ids, asked: now });
                 }
+                Step::Others(ticket, nth, failed) => self.ask_for_others(&mut run, ticket, nth, &failed)?,
                 Step::Wait(until_ms) => self.wait(&mut run, until_ms)?,
                 Step::Done => break,
             }
@@ -219,6 +234,7 @@ impl<R: Remote> SyncEngine<R> {
             self.note_throttle(ready_ms);
         }
         self.counts.doubted.extend(run.machine.unbelieved());
+        self.unshown.extend(run.machine.unshown());
         if let Some(failure) = run.machine.set_aside() {
             self.set_aside.get_or_insert(failure);
         }
@@ -292,6 +308,31 @@ impl<R: Remote> SyncEngine<R> {
         run.errands.insert(ticket, again(ids.to_vec()));
         self.start(ticket, Request::ByIds([ids, &company].concat()));
         Ok(true)
+    }
+
+    fn ask_for_others(
+        &mut self,
+        run: &mut Run,
+        ticket: Ticket,
+        nth: u32,
+        failed: &BTreeSet<CustomerId>,
+    ) -> Result<()> {
+        self.unshown.extend(failed);
+        let company = self.company_shown(nth)?;
+        if company.is_empty() {
+            let nobody = ReadFailure::Again("there is nobody else to ask for".to_owned());
+            run.machine.others(ticket, Err(nobody), self.clock.now_ms(), self.random.f64());
+            return Ok(());
+        }
+        run.errands.insert(ticket, Errand::Others);
+        self.start(ticket, Request::ByIds(company));
+        Ok(())
+    }
+
+    /// Some customers of the file, without those whom the store could not show.
+    pub(super) fn company_shown(&self, nth: u32) -> Result<Vec<CustomerId>> {
+        let company = self.store.company(nth)?;
+        Ok(company.into_iter().filter(|id| !self.unshown.contains(id)).collect())
     }
 
     /// A total that is of others than are shown may be wrong whoever is asked for: somebody else is, alone.
@@ -426,6 +467,14 @@ impl<R: Remote> SyncEngine<R> {
                 }
                 Ok(())
             }
+            Some(Errand::Others) => {
+                let told = match judge_get_by_ids(answer) {
+                    GetVerdict::TooMuch { has_begun: true, .. } | GetVerdict::Page(_) => Ok(()),
+                    verdict => Err(failed_read(verdict)),
+                };
+                run.machine.others(ticket, told, self.clock.now_ms(), self.random.f64());
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -485,12 +534,7 @@ impl<R: Remote> SyncEngine<R> {
     ) -> Result<()> {
         let failure = match judge_get_by_ids(answer) {
             GetVerdict::Page(page) => return take(self, run, page),
-            GetVerdict::Limited => ReadFailure::Limited,
-            GetVerdict::Crowded => ReadFailure::Crowded,
-            GetVerdict::Blank => ReadFailure::Again("an answer without a body".to_owned()),
-            GetVerdict::Again(why) => ReadFailure::Again(why),
-            GetVerdict::TooMuch { why, .. } => ReadFailure::TooMuch(why),
-            GetVerdict::Stop(failure) => ReadFailure::Stop(failure),
+            verdict => failed_read(verdict),
         };
         let (now_ms, chance) = (self.clock.now_ms(), self.random.f64());
         run.machine.read_failed(ticket, failure, now_ms, chance);

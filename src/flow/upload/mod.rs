@@ -78,6 +78,8 @@ const READ_AT_ONCE: usize = 50;
 const LOOKS_IN_VAIN: u32 = 20;
 /// So often a customer is looked at alone that the store cannot show, while others go well.
 const ALONE_AT_MOST: u32 = 3;
+/// So often others are asked for, others each time, before it is the store that shows nobody.
+const OTHERS_AT_MOST: u32 = 2;
 /// A call of several customers that failed so often as a whole is halved.
 const HALVED_AFTER: u32 = 2;
 
@@ -106,6 +108,8 @@ pub enum Step {
     Retract(Ticket, Vec<CustomerId>),
     /// Read these customers back; say [`Upload::missing`], then [`Upload::read`].
     Read(Ticket, Vec<CustomerId>),
+    /// Ask for a few customers of the file, others than these and others each time (the number); say [`Upload::others`].
+    Others(Ticket, u32, BTreeSet<CustomerId>),
     /// Wait for an answer, or until this instant of the clock.
     Wait(Option<u64>),
     /// It is over.
@@ -168,6 +172,16 @@ pub enum ReadFailure {
     Stop(Failure),
 }
 
+/// Two customers failed alone, one after the other: is it they, or the store?
+#[derive(Debug)]
+struct Question {
+    /// The last one, if it is the store.
+    failure: Failure,
+    /// So often it was asked, and nothing came of it.
+    nth: u32,
+    at_ms: u64,
+}
+
 /// An update that is on its way.
 #[derive(Debug)]
 struct Flight {
@@ -199,6 +213,11 @@ pub struct Upload {
     unbelieved: BTreeSet<CustomerId>,
     /// Customers whose look failed alone, since any read went well.
     failed_alone: u32,
+    /// All of them.
+    unshown: BTreeSet<CustomerId>,
+    /// No read leaves before it is answered; and the question that is on its way, with when it left.
+    question: Option<Question>,
+    asking: Option<(Ticket, u64)>,
     /// Off: what did not land is left for the plan that follows.
     sends: bool,
 }
@@ -223,6 +242,9 @@ impl Upload {
             set_aside: None,
             unbelieved: BTreeSet::new(),
             failed_alone: 0,
+            unshown: BTreeSet::new(),
+            question: None,
+            asking: None,
             sends: true,
         }
     }
@@ -266,7 +288,8 @@ impl Upload {
             }
         }
         if ready_ms <= now_ms {
-            let leaves = self.leave(now_ms).or_else(|| self.read_back(now_ms));
+            let leaves = self.leave(now_ms).or_else(|| self.ask_for_others(now_ms));
+            let leaves = leaves.or_else(|| self.read_back(now_ms));
             // What a look has shown goes before the next look: where calls are few, there would be nothing but looks. And whoever
             // waited for another one in vain is freed by it, and may have to be looked at.
             let prepares = leaves.or_else(|| self.prepare(bases));
@@ -543,11 +566,35 @@ impl Upload {
     /// The store answered a read.
     fn has_read(&mut self) {
         self.patience.has_read();
-        self.failed_alone = 0;
+        (self.failed_alone, self.question) = (0, None);
+    }
+
+    /// The answer to [`Step::Others`]: whether the store shows anybody.
+    pub fn others(&mut self, ticket: Ticket, answer: Result<(), ReadFailure>, now_ms: u64, chance: f64) {
+        let Some((_, sent_ms)) = self.asking.take_if(|(asked, _)| *asked == ticket) else { return };
+        match answer {
+            Ok(()) => self.has_read(),
+            Err(ReadFailure::Stop(failure)) => _ = self.give_up(failure, now_ms),
+            Err(failure @ (ReadFailure::Limited | ReadFailure::Crowded)) => {
+                let is_crowded = matches!(failure, ReadFailure::Crowded);
+                let enough = self.patience.limited(false, sent_ms, now_ms);
+                self.failure = self.failure.take().or(enough);
+                let wait_ms = if is_crowded { self.patience.crowd_wait_ms(chance) } else { 0 };
+                self.question.iter_mut().for_each(|question| question.at_ms = now_ms + wait_ms);
+            }
+            Err(ReadFailure::Again(_) | ReadFailure::TooMuch(_)) => {
+                let Some(Question { failure, nth, .. }) = self.question.take() else { return };
+                match nth + 1 < OTHERS_AT_MOST {
+                    true => self.question = Some(Question { failure, nth: nth + 1, at_ms: now_ms }),
+                    false => _ = self.give_up(failure, now_ms),
+                }
+            }
+        }
     }
 
     /// A read failed, however often it was tried. It may be because of one whom the store cannot show: that one is found, and is for
-    /// another sync, with what is pending of it or in doubt; the others go on. Where two fail alone, one after the other, the store does.
+    /// another sync, with what is pending of it or in doubt; the others go on. Where two fail alone, one after the other, the store may
+    /// show nobody: others are asked for.
     fn find(&mut self, ticket: Ticket, reading: Option<Reading>, failure: Failure, now_ms: u64) {
         let ids = match &reading {
             Some(reading) => reading.read.group.ids.clone(),
@@ -555,18 +602,18 @@ impl Upload {
         };
         self.look.failed(ticket, now_ms);
         if let [id] = ids[..] {
-            self.failed_alone += 1;
-            let failure = match failure {
-                Failure::Unavailable { tries, last } => {
-                    Failure::Unavailable { tries, last: format!("customer {id}, asked for alone: {last}") }
-                }
-                failure => failure,
-            };
-            if self.failed_alone > 1 {
+            let Failure::Unavailable { tries, last } = failure else {
                 _ = self.give_up(failure, now_ms);
                 return;
+            };
+            let last = format!("customer {id}, asked for alone: {last}");
+            self.failed_alone += 1;
+            self.unshown.insert(id);
+            if self.failed_alone > 1 {
+                let failure = Failure::Unavailable { tries, last: last.clone() };
+                self.question.get_or_insert(Question { failure, nth: 0, at_ms: now_ms });
             }
-            self.set_aside.get_or_insert(failure);
+            self.set_aside.get_or_insert(Failure::Unavailable { tries, last });
             // Behind it they grow again.
             self.look.ask_one();
             self.look.forget(id);
@@ -618,6 +665,11 @@ impl Upload {
         self.set_aside.take()
     }
 
+    /// Customers whom the store could not show, asked for alone.
+    pub fn unshown(&self) -> impl Iterator<Item = CustomerId> {
+        self.unshown.iter().copied()
+    }
+
     /// Customers whom it did not show, in answers that were not whole.
     pub fn unbelieved(&self) -> impl Iterator<Item = CustomerId> {
         self.unbelieved.union(&self.doubts.unknown).copied()
@@ -641,7 +693,7 @@ impl Upload {
     // ---- what next ---------------------------------------------------------------------------------------------------
 
     fn reads_in_flight(&self) -> usize {
-        self.doubts.in_flight() + self.look.in_flight()
+        self.doubts.in_flight() + self.look.in_flight() + usize::from(self.asking.is_some())
     }
 
     /// Whether something may still free a customer that waits for another one.
@@ -650,11 +702,27 @@ impl Upload {
     }
 
     fn is_over(&self) -> bool {
-        !self.is_busy() && self.in_flight() == 0 && !self.look.is_searching() && self.lanes.is_empty()
+        let is_idle = !self.is_busy() && self.in_flight() == 0 && self.question.is_none();
+        is_idle && !self.look.is_searching() && self.lanes.is_empty()
+    }
+
+    fn ask_for_others(&mut self, now_ms: u64) -> Option<Step> {
+        let Question { nth, at_ms, .. } = self.question.as_ref()?;
+        if self.asking.is_some() || *at_ms > now_ms || self.reads_in_flight() >= MAX_READS {
+            return None;
+        }
+        let (ticket, nth) = (self.tickets.take(), *nth);
+        self.asking = Some((ticket, now_ms));
+        Some(Step::Others(ticket, nth, self.unshown.clone()))
+    }
+
+    /// Whether a read may leave.
+    fn may_read(&self) -> bool {
+        self.reads_in_flight() < MAX_READS && self.question.is_none()
     }
 
     fn read_back(&mut self, now_ms: u64) -> Option<Step> {
-        if self.reads_in_flight() >= MAX_READS || self.doubts.due_ms()? > now_ms {
+        if !self.may_read() || self.doubts.due_ms()? > now_ms {
             return None;
         }
         let ticket = self.tickets.take();
@@ -664,7 +732,7 @@ impl Upload {
     /// A look at those whose base is too old. One of the next three batches is among them, so that the next is there by
     /// the time that it is needed.
     fn look(&mut self, now_ms: u64, bases: &Bases) -> Option<Step> {
-        if self.reads_in_flight() >= MAX_READS {
+        if !self.may_read() {
             return None;
         }
         let soon = self.slots.count() * self.room.customers();
@@ -712,8 +780,10 @@ impl Upload {
     }
 
     fn wait(&self, now_ms: u64, ready_ms: u64) -> Step {
-        let has_reads = self.reads_in_flight() < MAX_READS;
-        let reads_ms = self.doubts.due_ms().into_iter().chain(self.look.due_ms()).filter(|_| has_reads);
+        let may_read = self.may_read();
+        let reads_ms = self.doubts.due_ms().into_iter().chain(self.look.due_ms()).filter(|_| may_read);
+        let question = self.question.iter().filter(|_| self.asking.is_none());
+        let reads_ms = reads_ms.chain(question.map(|question| question.at_ms));
         let reads_ms = reads_ms.map(|at_ms| at_ms.max(ready_ms));
         let has_unsent = !self.lanes.is_empty() || !self.ready.is_empty();
         let slot_ms = self.slots.free_ms(now_ms).map(|at_ms| at_ms.max(ready_ms));

@@ -87,6 +87,7 @@ impl Shell {
                     self.on_its_way.insert(ticket, ids.clone());
                     left.push(Leaves::Back(ticket, ids));
                 }
+                Step::Others(..) => panic!("two failed alone"),
                 Step::Prepare(ticket, ids) => self.commit(ticket, &ids),
                 Step::Send(ticket) => {
                     let ids = self.committed.remove(&ticket).unwrap();
