@@ -187,6 +187,14 @@ pub enum Failure {
 }
 
 impl Error {
+    /// The same, and where the store did not do its part.
+    pub(crate) fn at(mut self, place: &str) -> Error {
+        if let Failure::Unavailable { last, .. } = &mut *self.0 {
+            *last = format!("{place}: {last}");
+        }
+        self
+    }
+
     /// The store cannot be reached or does not do its part; every edit is kept and a later sync will try again.
     pub fn is_offline(&self) -> bool {
         matches!(*self.0, Failure::Offline(_) | Failure::Unavailable { .. })

@@ -301,7 +301,13 @@ impl<R: Remote> SyncEngine<R> {
                             FailureOf::Either => pulling.machine.failed(),
                             FailureOf::Line => None,
                         };
-                        let Some(step) = anew else { return Err(error) };
+                        let Some(step) = anew else {
+                            let place = pulling.machine.fails_at().filter(|_| of != FailureOf::Line);
+                            return Err(match place {
+                                Some(place) => error.at(&place),
+                                None => error,
+                            });
+                        };
                         tracing::info!(%error, "the store may not know this place of the list: is it there without?");
                         (refused, patience) = (Some(error), Patience::once());
                         self.go(step)?
@@ -317,6 +323,11 @@ impl<R: Remote> SyncEngine<R> {
         // That it answers is known for as long as pages only get smaller.
         let is_known = pulling.machine.is_shrinking() && !pulling.machine.is_of_one();
         if !may_be || !(is_known || self.answers_others()?) {
+            return Ok(None);
+        }
+        if let Some(pages) = pulling.machine.elsewhere()
+            && !self.answers_any(pages.into_iter().map(Request::Page).collect())?
+        {
             return Ok(None);
         }
         let step = pulling.machine.cannot_list(&error.to_string());

@@ -34,7 +34,7 @@ const SIZES: [usize; 5] = [250, 50, 10, 2, 1];
 const LACKS_ONE_OF: u64 = 20;
 /// Customers that the store cannot list, in one list: where they are more, it is the list that fails.
 const UNLISTED_AT_MOST: u64 = 10;
-/// The same of those one behind the other.
+/// So many of those one behind the other may be the whole list.
 const UNLISTED_IN_A_ROW: u64 = 2;
 /// Pages in a row on which there is nobody new: whoever tells of a next one after that goes round in circles.
 const IDLE_PAGES: u32 = 3;
@@ -94,6 +94,9 @@ pub struct HowFar {
     pub unlisted: Named,
     /// The last customer that was listed.
     pub last: Option<CustomerId>,
+    /// Customers on a page to which pages grow again, and whether they have.
+    pub large: Option<usize>,
+    pub has_grown: bool,
 }
 
 /// What a request for a page is about.
@@ -192,8 +195,10 @@ impl Pull {
 
     /// A pull of everybody that goes on where it was cut, and has seen these.
     pub fn resumed(from: HowFar, seen: Ids) -> Pull {
-        let HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last } = from;
-        let size = SIZES.iter().position(|size| *size == limit).unwrap_or(0);
+        let HowFar { place, limit, total, began, newest, given_up, .. } = from;
+        let HowFar { unread, unlisted, last, large, has_grown, .. } = from;
+        let of_size = |limit: usize| SIZES.iter().position(|size| *size == limit);
+        let (size, large) = (of_size(limit).unwrap_or(0), large.and_then(of_size));
         let is_unproven = place != Place::Start;
         let newest = Newest { at: newest, ..Newest::default() };
         let resumed_size = size;
@@ -210,6 +215,8 @@ impl Pull {
             unread,
             unlisted,
             last,
+            large,
+            has_grown,
             ..Pull::new(None)
         }
     }
@@ -219,7 +226,8 @@ impl Pull {
         let (place, limit, newest) = (self.place.clone(), SIZES[self.size], self.newest.at);
         let (given_up, total, began, last) = (self.given_up.clone(), self.total, self.began, self.last);
         let (unread, unlisted) = (self.unread.clone(), self.unlisted.clone());
-        HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last }
+        let (large, has_grown) = (self.large.map(|size| SIZES[size]), self.has_grown);
+        HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last, large, has_grown }
     }
 
     /// The first page to ask for.
@@ -341,14 +349,35 @@ impl Pull {
             self.is_shrinking = true;
             return Some(self.smaller()).filter(|step| !(self.is_anew && matches!(step, PullStep::Anew(_))));
         }
-        let nth = self.passed_over + 1;
-        let whom = match (self.last, nth) {
+        let whom = self.whom();
+        let why = format!("{whom}, alone on its page: {why}");
+        Some(self.pass_over(whom, why))
+    }
+
+    /// Who is next in the list, in words.
+    fn whom(&self) -> String {
+        match (self.last, self.passed_over + 1) {
             (None, nth) => format!("customer number {nth} of the list"),
             (Some(last), 1) => format!("the customer behind {last}"),
             (Some(last), nth) => format!("number {nth} behind customer {last}"),
-        };
-        let why = format!("{whom}, alone on its page: {why}");
-        Some(self.pass_over(whom, why))
+        }
+    }
+
+    /// Where the list fails, in words, if somebody was passed over before.
+    pub fn fails_at(&self) -> Option<String> {
+        let passed = self.unlisted.len();
+        let customers = if passed == 1 { "customer was" } else { "customers were" };
+        (passed > 0)
+            .then(|| format!("{passed} {customers} passed over, and it fails once more at {}", self.whom()))
+    }
+
+    /// Where so many in a row could not be listed that it may be all of them: single customers elsewhere in the list. If one of these
+    /// pages comes, it is not.
+    pub fn elsewhere(&self) -> Option<[PageAsk; 2]> {
+        let is_asked = self.is_of_one() && self.passed_over == UNLISTED_IN_A_ROW && self.may_pass_over();
+        let behind = self.passed() + UNLISTED_AT_MOST + 1;
+        let page = |number| PageAsk { place: Place::Number(number), limit: 1, ..self.ask() };
+        is_asked.then(|| [page(1), page(behind)])
     }
 
     /// Whether the page that is asked for would hold a single customer.
@@ -369,7 +398,7 @@ impl Pull {
     }
 
     fn may_pass_over(&self) -> bool {
-        self.unlisted.len() < UNLISTED_AT_MOST && self.passed_over < UNLISTED_IN_A_ROW
+        self.unlisted.len() < UNLISTED_AT_MOST
     }
 
     /// Goes on by number behind a customer that cannot be had. There the pages grow again: where each of the larger ones begins.
@@ -555,9 +584,10 @@ impl Pull {
     }
 
     fn begin_anew(&mut self) {
-        let Pull { modified_min, size, was_set_back, .. } = *self;
+        let Pull { modified_min, size, large, has_grown, was_set_back, .. } = *self;
         let (newest, given_up) = (std::mem::take(&mut self.newest), self.given_up.take());
-        *self = Pull { size, newest, was_set_back, given_up, is_anew: true, ..Pull::new(modified_min) };
+        let begun = Pull { size, large, has_grown, is_anew: true, ..Pull::new(modified_min) };
+        *self = Pull { newest, was_set_back, given_up, ..begun };
     }
 
     /// The same once more, or less of it.
@@ -855,7 +885,33 @@ mod tests {
         while down.cannot_list("status 500").is_some() {
             passed += 1;
         }
-        assert_eq!(passed, 4 + 2);
+        // Four times they have grown again by then, by one step.
+        assert_eq!(passed, 4 + 10 + 4);
+    }
+
+    #[test]
+    fn pages_that_got_smaller_grow_again_although_the_list_was_cut_or_begins_anew() {
+        let mut pull = Pull::new(None);
+        asks(pull.page(&page(1..=250, Some("250"), More::Yes, Some(900)), None), after("250"), 250);
+        asks(pull.cannot_list("status 500").unwrap(), after("250"), 50);
+        asks(pull.page(&page(251..=300, Some("300"), More::Yes, Some(900)), None), after("300"), 50);
+        (0..3).for_each(|_| _ = pull.cannot_list("status 500").unwrap());
+        let seen = || (1..=300).map(CustomerId).collect::<Ids>();
+        let mut cut = Pull::resumed(pull.how_far(), seen());
+        asks(cut.page(&page(301..=301, Some("301"), More::Yes, Some(900)), None), after("301"), 1);
+        asks(cut.cannot_list("status 500").unwrap(), Place::Number(152), 2);
+        let seen = || (1..=301).map(CustomerId).collect::<Ids>();
+        let mut cut = Pull::resumed(cut.how_far(), seen());
+        for first in [303, 305, 307] {
+            cut.page(&page(first..=first + 1, None, More::Yes, Some(900)), None);
+        }
+        asks(cut.page(&page(309..=310, None, More::Yes, Some(900)), None), Place::Number(32), 10);
+        // The cursor has died meanwhile.
+        let mut dead = Pull::resumed(pull.how_far(), (1..=300).map(CustomerId).collect());
+        assert!(matches!(dead.page(&page(NOBODY, None, More::Untold, None), None), PullStep::Anew(_)));
+        asks(dead.page(&page(1..=1, Some("1"), More::Yes, Some(900)), None), after("1"), 1);
+        asks(dead.cannot_list("status 500").unwrap(), Place::Number(2), 2);
+        asks(dead.page(&page(3..=4, None, More::Yes, Some(900)), None), Place::Number(3), 2);
     }
 
     #[test]

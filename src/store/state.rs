@@ -45,13 +45,18 @@ struct Noted {
     unlisted: Named,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    large: Option<usize>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_grown: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     has_dropped: bool,
 }
 
 impl FullPull {
     fn text(&self) -> String {
-        let HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last } = &self.how_far;
+        let HowFar { place, limit, total, began, newest, given_up, .. } = &self.how_far;
+        let HowFar { unread, unlisted, last, large, has_grown, .. } = &self.how_far;
         let (after, page) = match place {
             Place::Start => (None, None),
             Place::After(cursor) => (Some(cursor.clone()), None),
@@ -69,6 +74,8 @@ impl FullPull {
             unread: unread.clone(),
             unlisted: unlisted.clone(),
             last: last.map(|id| id.0),
+            large: *large,
+            has_grown: *has_grown,
             has_dropped: self.has_dropped,
         };
         serde_json::to_string(&noted).unwrap_or_default()
@@ -77,10 +84,12 @@ impl FullPull {
     /// `None`: it is at its start, or what the file has is none.
     fn read(text: &str) -> Option<FullPull> {
         let noted: Noted = serde_json::from_str(text).ok()?;
-        let Noted { limit, total, newest, given_up, unread, unlisted, has_dropped, .. } = noted;
+        let Noted { limit, total, newest, given_up, unread, unlisted, .. } = noted;
+        let Noted { large, has_grown, has_dropped, .. } = noted;
         let place = noted.after.map(Place::After).or(noted.page.map(Place::Number))?;
         let (began, last) = (noted.began_at, noted.last.map(CustomerId));
-        let how_far = HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last };
+        let how_far =
+            HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last, large, has_grown };
         Some(FullPull { how_far, expected: noted.expected_at, has_dropped })
     }
 }
