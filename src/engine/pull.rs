@@ -413,7 +413,7 @@ impl<R: Remote> SyncEngine<R> {
         }
         let going = if pulling.is_enough(&step) { Going::Enough } else { self.go(step)? };
         let kind = match pulling.is_full {
-            true => PageKind::Full(pulling.full_pull()),
+            true => PageKind::Full(Box::new(pulling.full_pull())),
             false => PageKind::Changes,
         };
         let progress = Progress::Pulled { customers: pulling.machine.seen(), of: pulling.machine.total() };

@@ -97,6 +97,8 @@ pub struct HowFar {
     /// Customers on a page to which pages grow again, and whether they have.
     pub large: Option<usize>,
     pub has_grown: bool,
+    /// Customers on the shortest page so far that was not the last one and had fewer than were asked for: the store has a size of its own.
+    pub capped: Option<usize>,
 }
 
 /// What a request for a page is about.
@@ -150,6 +152,8 @@ pub struct Pull {
     unlisted: Named,
     passed_over: u64,
     last: Option<CustomerId>,
+    /// The size of the store's own pages, if it has shown that it has one.
+    capped: Option<usize>,
     /// The size to which pages grow again behind one of those: what they had before they shrank; less, where that was too much
     /// once more.
     large: Option<usize>,
@@ -188,6 +192,7 @@ impl Pull {
             last: None,
             large: None,
             has_grown: false,
+            capped: None,
             is_shrinking: false,
             lacks: None,
         }
@@ -196,7 +201,7 @@ impl Pull {
     /// A pull of everybody that goes on where it was cut, and has seen these.
     pub fn resumed(from: HowFar, seen: Ids) -> Pull {
         let HowFar { place, limit, total, began, newest, given_up, .. } = from;
-        let HowFar { unread, unlisted, last, large, has_grown, .. } = from;
+        let HowFar { unread, unlisted, last, large, has_grown, capped, .. } = from;
         let of_size = |limit: usize| SIZES.iter().position(|size| *size == limit);
         let (size, large) = (of_size(limit).unwrap_or(0), large.and_then(of_size));
         let is_unproven = place != Place::Start;
@@ -217,6 +222,7 @@ impl Pull {
             last,
             large,
             has_grown,
+            capped,
             ..Pull::new(None)
         }
     }
@@ -226,8 +232,21 @@ impl Pull {
         let (place, limit, newest) = (self.place.clone(), SIZES[self.size], self.newest.at);
         let (given_up, total, began, last) = (self.given_up.clone(), self.total, self.began, self.last);
         let (unread, unlisted) = (self.unread.clone(), self.unlisted.clone());
-        let (large, has_grown) = (self.large.map(|size| SIZES[size]), self.has_grown);
-        HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last, large, has_grown }
+        let (large, has_grown, capped) = (self.large.map(|size| SIZES[size]), self.has_grown, self.capped);
+        HowFar {
+            place,
+            limit,
+            total,
+            began,
+            newest,
+            given_up,
+            unread,
+            unlisted,
+            last,
+            large,
+            has_grown,
+            capped,
+        }
     }
 
     /// The first page to ask for.
@@ -415,12 +434,14 @@ impl Pull {
         PullStep::Ask(self.ask())
     }
 
-    /// By number, and only where the larger page begins at the same place.
+    /// By number, and only where the larger page begins at the same place, and is none that the store makes smaller by itself: its number
+    /// would tell of another place.
     fn grow(&mut self) {
         let (Place::Number(number), Some(large)) = (&mut self.place, self.large) else { return };
         let before = (*number - 1) * SIZES[self.size] as u64;
         while !self.unlisted.is_empty()
             && self.size > large
+            && self.capped.is_none_or(|most| SIZES[self.size - 1] <= most)
             && before.is_multiple_of(SIZES[self.size - 1] as u64)
         {
             self.size -= 1;
@@ -519,6 +540,9 @@ impl Pull {
         if is_over {
             return self.at_the_end();
         }
+        if page.len() < SIZES[self.size] {
+            self.capped = Some(self.capped.map_or(page.len(), |least| least.min(page.len())));
+        }
         self.place = match (&page.cursor, &self.place) {
             (Some(cursor), Place::Start | Place::After(_)) => Place::After(cursor.clone()),
             (_, Place::Number(number)) => Place::Number(number + 1),
@@ -584,9 +608,9 @@ impl Pull {
     }
 
     fn begin_anew(&mut self) {
-        let Pull { modified_min, size, large, has_grown, was_set_back, .. } = *self;
+        let Pull { modified_min, size, large, has_grown, capped, was_set_back, .. } = *self;
         let (newest, given_up) = (std::mem::take(&mut self.newest), self.given_up.take());
-        let begun = Pull { size, large, has_grown, is_anew: true, ..Pull::new(modified_min) };
+        let begun = Pull { size, large, has_grown, capped, is_anew: true, ..Pull::new(modified_min) };
         *self = Pull { newest, was_set_back, given_up, ..begun };
     }
 

@@ -51,7 +51,7 @@ pub(crate) enum PageKind {
     /// A pull of what changed, whose cursor is set at the end; or customers by id.
     Changes,
     /// A pull of everything, which goes on at this place when it is cut.
-    Full(FullPull),
+    Full(Box<FullPull>),
 }
 
 /// How what comes in is judged.
@@ -168,7 +168,10 @@ impl Store {
                 see(transaction, part.iter().map(|(attributes, _)| attributes.id()))?;
                 if is_last {
                     let has_dropped = full.has_dropped || taken.has_dropped;
-                    state::note_full_pull(transaction, Some(&FullPull { has_dropped, ..full.clone() }))?;
+                    state::note_full_pull(
+                        transaction,
+                        Some(&FullPull { has_dropped, ..FullPull::clone(full) }),
+                    )?;
                 }
             }
             Ok(taken)

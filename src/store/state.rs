@@ -49,6 +49,8 @@ struct Noted {
     large: Option<usize>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     has_grown: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    capped: Option<usize>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     has_dropped: bool,
 }
@@ -56,7 +58,7 @@ struct Noted {
 impl FullPull {
     fn text(&self) -> String {
         let HowFar { place, limit, total, began, newest, given_up, .. } = &self.how_far;
-        let HowFar { unread, unlisted, last, large, has_grown, .. } = &self.how_far;
+        let HowFar { unread, unlisted, last, large, has_grown, capped, .. } = &self.how_far;
         let (after, page) = match place {
             Place::Start => (None, None),
             Place::After(cursor) => (Some(cursor.clone()), None),
@@ -76,6 +78,7 @@ impl FullPull {
             last: last.map(|id| id.0),
             large: *large,
             has_grown: *has_grown,
+            capped: *capped,
             has_dropped: self.has_dropped,
         };
         serde_json::to_string(&noted).unwrap_or_default()
@@ -85,11 +88,23 @@ impl FullPull {
     fn read(text: &str) -> Option<FullPull> {
         let noted: Noted = serde_json::from_str(text).ok()?;
         let Noted { limit, total, newest, given_up, unread, unlisted, .. } = noted;
-        let Noted { large, has_grown, has_dropped, .. } = noted;
+        let Noted { large, has_grown, capped, has_dropped, .. } = noted;
         let place = noted.after.map(Place::After).or(noted.page.map(Place::Number))?;
         let (began, last) = (noted.began_at, noted.last.map(CustomerId));
-        let how_far =
-            HowFar { place, limit, total, began, newest, given_up, unread, unlisted, last, large, has_grown };
+        let how_far = HowFar {
+            place,
+            limit,
+            total,
+            began,
+            newest,
+            given_up,
+            unread,
+            unlisted,
+            last,
+            large,
+            has_grown,
+            capped,
+        };
         Some(FullPull { how_far, expected: noted.expected_at, has_dropped })
     }
 }

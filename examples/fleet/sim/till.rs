@@ -318,7 +318,9 @@ impl Till {
                 (Doing::Upload(run), false)
             }
             Step::Done => (self.ended(run.machine.failure().is_some(), now_ms), true),
-            Step::Read(..) => unreachable!("no answer is lost here, so nothing is in doubt"),
+            Step::Read(..) | Step::Others(..) => {
+                unreachable!("no answer is lost here, so nothing is in doubt and nobody is passed over")
+            }
         }
     }
 

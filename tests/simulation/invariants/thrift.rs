@@ -3,6 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+use tillsync::Ticket;
+
 use super::{Deed, Invariant, Verdict};
 use crate::script::Job;
 use crate::world::{Ended, World};
@@ -11,6 +14,8 @@ use crate::world::{Ended, World};
 pub struct Thrift {
     /// Lists that were asked for in this run.
     lists: Vec<String>,
+    /// The last of them, until the store has answered it with customers.
+    unanswered: Option<Ticket>,
     /// Tills whose last pull of everybody ended with an error behind its first page.
     cut: BTreeSet<usize>,
 }
@@ -20,10 +25,18 @@ impl Invariant for Thrift {
         if let Deed::SetBack { .. } = deed {
             self.cut.remove(&world.active);
         }
-        if let Deed::Leaves { query, body: "", .. } = deed
-            && !query.contains("id:in=")
-        {
-            self.lists.push((*query).to_owned());
+        match deed {
+            Deed::Leaves { ticket, query, body: "" } if !query.contains("id:in=") => {
+                self.lists.push((*query).to_owned());
+                self.unanswered = Some(*ticket);
+            }
+            Deed::Answered { ticket, answer: Ok(answer), .. } if self.unanswered == Some(*ticket) => {
+                let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                if answer.status == 204 || answer.status == 200 && body["data"].is_array() {
+                    self.unanswered = None;
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -37,8 +50,8 @@ impl Invariant for Thrift {
             lists.iter().filter(|query| !query.contains("date_modified")).collect();
         let (Some(first), Some(last)) = (of_everybody.first(), of_everybody.last()) else { return Ok(()) };
         let is_begun_anew = self.cut.contains(&till) && !is_behind(first);
-        // A dead process may have noted less than it asked for.
-        if is_behind(last) && ended.error.is_some() {
+        // A list came to its end, whole or not, if its last page did: what failed came after it. A dead process may have noted less than it asked for.
+        if is_behind(last) && self.unanswered.is_some() && ended.error.is_some() {
             self.cut.insert(till);
         } else {
             self.cut.remove(&till);
