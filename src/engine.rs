@@ -56,6 +56,8 @@ pub struct SyncEngine<R> {
     updates: BTreeSet<Ticket>,
     /// How many deletions a person has allowed to the next pull of everything.
     allowed_deletions: Option<u64>,
+    /// The same, while that pull runs.
+    word: Option<u64>,
     counts: Counts,
     /// What the store failed of one customer alone; the others went on.
     set_aside: Option<Failure>,
@@ -127,6 +129,7 @@ impl<R: Remote> SyncEngine<R> {
             server_clock: ServerClock::default(),
             updates: BTreeSet::new(),
             allowed_deletions: None,
+            word: None,
             counts,
             set_aside: None,
             unshown: BTreeSet::new(),
@@ -197,6 +200,13 @@ impl<R: Remote> SyncEngine<R> {
     /// # Errors
     /// As [`SyncEngine::sync`].
     pub fn pull(&mut self, extent: Extent) -> Result<PullReport> {
+        self.word = self.allowed_deletions.take_if(|_| extent == Extent::Full);
+        let pulled = self.pull_once(extent);
+        self.word = None;
+        pulled
+    }
+
+    fn pull_once(&mut self, extent: Extent) -> Result<PullReport> {
         self.whole("pull", |engine| {
             match engine.recover() {
                 // Of a store that answers, and shows none of those in doubt, a list of everybody tells more.
@@ -224,8 +234,8 @@ impl<R: Remote> SyncEngine<R> {
         })
     }
 
-    /// A person's word that so many customers may be gone from the store. The next pull of everything takes it up; without
-    /// it, no more deletions are believed than [`SyncOptions::deletions`](crate::SyncOptions::deletions) says.
+    /// A person's word that so many customers may be gone from the store. The next pull of everything takes it up, however that
+    /// ends; without it, no more deletions are believed than [`SyncOptions::deletions`](crate::SyncOptions::deletions) says.
     pub fn allow_deletions(&mut self, at_most: u64) {
         self.allowed_deletions = Some(at_most);
     }

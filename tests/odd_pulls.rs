@@ -791,6 +791,8 @@ fn a_persons_word_covers_those_in_doubt_too() {
     assert_eq!((report.conflicts, report.unbelieved), (0, 3), "three of four");
     let mut engine = till.engine();
     engine.allow_deletions(3);
+    let report = engine.push().unwrap();
+    assert_eq!((report.conflicts, report.unbelieved), (0, 3), "it is for a pull of everybody");
     let report = engine.pull(Extent::Full).unwrap();
     assert_eq!((report.conflicts, report.unbelieved), (3, 0));
     assert_eq!(till.store().status().unwrap().in_flight_batches, 0);

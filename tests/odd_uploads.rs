@@ -801,6 +801,10 @@ fn what_is_in_doubt_of_neighbours_whom_the_store_cannot_show_stops_nobody() {
         let odd = cannot_show(&till, poison);
         let mut through = over(&till, &odd);
         through.options.upload.retry.tries = 2;
+        till.office(20, json!({"company": "theirs"}));
+        let error = through.engine().pull(Extent::Changes).unwrap_err();
+        assert!(error.to_string().contains(", asked for alone"), "{error}");
+        assert_eq!(till.local(20, "company"), r#""theirs""#, "what came is in the file");
         let error = through.engine().sync().unwrap_err();
         assert!(error.to_string().contains(", asked for alone"), "{error}");
         assert_arrived(&till, [9]);
@@ -832,6 +836,28 @@ fn an_answer_by_id_whose_total_counts_whom_it_does_not_show_makes_nobody_gone() 
         sync(&till);
         assert_arrived(&till, [2]);
     }
+}
+
+#[test]
+fn whether_totals_are_right_is_asked_when_the_quota_lets_it() {
+    let till = till(30);
+    [2, 3].iter().for_each(|id| till.set(*id, "phone", &format!("edited {id}")));
+    let asked_at = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let at = Arc::clone(&asked_at);
+    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+        if asked.is_by_id() {
+            at.lock().unwrap().push(Instant::now());
+            told.customers(|all| all.retain(|customer| customer["id"] != 2));
+            told.header("X-Rate-Limit-Requests-Left", Some("0"));
+            told.header("X-Rate-Limit-Time-Reset-Ms", Some("1000"));
+        }
+    });
+    over(&till, &odd).engine().push().unwrap();
+    let asked_at = asked_at.lock().unwrap();
+    assert!(asked_at.len() > 1);
+    let apart = asked_at.windows(2).map(|two| two[1] - two[0]).min().unwrap();
+    assert!(apart >= Duration::from_millis(900), "{apart:?}");
+    assert_arrived(&till, [3]);
 }
 
 #[test]

@@ -157,6 +157,7 @@ impl<R: Remote> SyncEngine<R> {
         }
         tracing::warn!(%error, "the store fails its list and answers by id: the upload goes on with looks");
         self.counts.incomplete = Some(format!("{error}; the next pull asks for all of it again"));
+        self.bases.doubted(self.store.doubted()?);
         Ok(())
     }
 
@@ -542,7 +543,7 @@ impl<R: Remote> SyncEngine<R> {
     /// `says_nobody`: the list told, in a number, that there is nobody.
     /// Returns whether there were any.
     fn find_deletions(&mut self, says_nobody: bool) -> Result<bool> {
-        let word = self.allowed_deletions.take();
+        let word = self.word.take();
         let unseen = self.store.count_unseen()?;
         if unseen == 0 {
             return Ok(false);

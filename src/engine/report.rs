@@ -173,12 +173,10 @@ impl Counts {
 
 impl<R: Remote> SyncEngine<R> {
     pub(super) fn report(&mut self) -> Result<SyncReport> {
-        if let Some(failure) = self.set_aside.take() {
-            return Err(failure.into());
-        }
         self.prune()?;
         self.index_for_search()?;
         self.wipe_log()?;
+        self.tell_of_set_aside()?;
         let (rejected, conflicts, held_up) = self.store.waiting()?;
         spans::waiting(rejected, conflicts, held_up);
         let doubted = self.doubted()?;
@@ -212,9 +210,18 @@ impl<R: Remote> SyncEngine<R> {
         self.store.count_edited(doubted)
     }
 
+    /// The others went on, and what they brought is in the file: that it failed of one is told at the end.
+    fn tell_of_set_aside(&mut self) -> Result<()> {
+        self.set_aside.take().map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
     pub(super) fn pull_report(&mut self) -> Result<PullReport> {
         self.index_for_search()?;
         self.wipe_log()?;
+        // Of a list of everybody as much was learned as could be.
+        if !self.counts.is_of_everybody {
+            self.tell_of_set_aside()?;
+        }
         let (_, conflicts, held_up) = self.store.waiting()?;
         let counts = &self.counts;
         Ok(PullReport {

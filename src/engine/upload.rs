@@ -10,8 +10,9 @@ use crate::api::{Remote, Request};
 use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
-    Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
-    Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_put, order_emails, shows_strangers,
+    Answer, BaseTime, Committed, EmailOrder, GetVerdict, MAX_READS, Notice, Page, Payload, ReadFailure,
+    SentRow, Step, Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_put, order_emails,
+    shows_strangers,
 };
 use crate::store::{Planned, Prepared, Uploaded};
 
@@ -236,6 +237,7 @@ impl<R: Remote> SyncEngine<R> {
         self.counts.doubted.extend(run.machine.unbelieved());
         self.unshown.extend(run.machine.unshown());
         if let Some(failure) = run.machine.set_aside() {
+            tracing::warn!(%failure, "a customer is set aside, with what is pending of it or in doubt");
             self.set_aside.get_or_insert(failure);
         }
         run.machine.failure().map_or(Ok(()), |failure| Err(failure.into()))
@@ -274,7 +276,7 @@ impl<R: Remote> SyncEngine<R> {
         run.totals_are_wrong |= has_another_total(page) && !asked.any(is_missing);
         run.is_cut = !run.totals_are_wrong && may_hide(page, company.as_deref().unwrap_or_default());
         if run.is_cut {
-            self.ask_for_a_total(run, ids)?;
+            self.ask_for_a_total(run, ids, page.is_empty())?;
         }
         if ids.iter().any(is_missing) && shows_strangers(&shown, ids, company.as_deref().unwrap_or_default())
         {
@@ -336,8 +338,12 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// A total that is of others than are shown may be wrong whoever is asked for: somebody else is, alone.
-    fn ask_for_a_total(&mut self, run: &mut Run, ids: &[CustomerId]) -> Result<()> {
-        if run.totals_asked < TOTALS_AT_MOST {
+    /// It waits for nothing, nor do others wait for it: when there is no room for it, a later answer asks.
+    fn ask_for_a_total(&mut self, run: &mut Run, ids: &[CustomerId], is_asked_again: bool) -> Result<()> {
+        let now_ms = self.clock.now_ms();
+        let reads = run.errands.values().filter(|errand| !matches!(errand, Errand::Batch(_))).count();
+        let has_room = reads + usize::from(is_asked_again) < MAX_READS;
+        if run.totals_asked < TOTALS_AT_MOST && has_room && self.pacer.ready_at_ms(now_ms) <= now_ms {
             let company = self.store.company(run.totals_asked)?;
             run.totals_asked += 1;
             if let Some(id) = company.into_iter().find(|id| !ids.contains(id)) {
@@ -355,7 +361,7 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(gone);
         }
         let (customers, now) = (self.store.status()?.snapshot_customers, self.clock.utc());
-        let word = self.allowed_deletions;
+        let word = self.word;
         let most = self.options.deletions.most(customers, self.store.gone_lately(now)?, word);
         // Those that were taken for gone before, and of which something was in doubt, are no more than that.
         let (news, known): (Vec<_>, Vec<_>) = {
@@ -368,7 +374,7 @@ impl<R: Remote> SyncEngine<R> {
             if count > 0 && word.is_none_or(|word| word < count) {
                 self.store.note_gone(count, now)?;
             }
-            self.allowed_deletions = word.map(|word| word.saturating_sub(count));
+            self.word = word.map(|word| word.saturating_sub(count));
             return Ok([news, known].concat());
         }
         self.counts.unbelieved += count;
