@@ -1117,6 +1117,76 @@ fn a_customer_who_is_held_up_has_no_edits_past_the_triggers() {
     assert_eq!((till.outcomes(1, "phone").len(), till.outcomes(1, "store_credit_amounts").len()), (1, 1));
 }
 
+/// Whom the app's trigger held up has edits past ours like anybody, also of another attribute than the one whose answer was let in only
+/// in part: the store's news takes none of them away, and no payment leaves twice.
+#[test]
+fn what_is_edited_past_the_triggers_of_one_who_is_held_up_outlives_that_he_is_let_go() {
+    let till = till(3);
+    let before = credit(&till.remote_value(2, "store_credit_amounts"));
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(
+        "CREATE TRIGGER mine BEFORE UPDATE OF date_modified ON customer WHEN NEW.id IN (1, 2)
+         BEGIN SELECT RAISE(ABORT, 'not today'); END",
+    )
+    .unwrap();
+    till.adjust(2, "5");
+    till.engine().push().unwrap();
+    for id in [1, 2] {
+        till.office(id, serde_json::json!({ "phone": "theirs", "notes": "theirs" }));
+    }
+    till.engine().sync().unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(till.store().held_up().unwrap().len(), 2);
+    assert_eq!(till.outcomes(2, "store_credit_amounts"), ["uploaded"]);
+    unseen(&till, "UPDATE customer SET company = 'unseen', phone = 'ours' WHERE id IN (1, 2)");
+    app.execute_batch("DROP TRIGGER mine").unwrap();
+    till.engine().sync().unwrap();
+    till.engine().sync().unwrap();
+    for id in [1, 2] {
+        assert_eq!(till.local(id, "company"), "\"unseen\"", "{id}");
+        assert_eq!(till.remote_value(id, "company"), "\"unseen\"", "{id}");
+        assert_eq!(till.local(id, "phone"), "\"ours\"", "{id}");
+        assert_eq!(till.outcomes(id, "phone"), ["held"], "{id}");
+        assert_eq!(till.local(id, "notes"), "\"theirs\"", "{id}");
+    }
+    assert_eq!(credit(&till.remote_value(2, "store_credit_amounts")), before + 5.0);
+    assert_eq!(credit(&till.local(2, "store_credit_amounts")), before + 5.0);
+    assert_eq!(till.store().held_up().unwrap(), []);
+}
+
+/// Also of whom something of the app's does not let be written.
+#[test]
+fn a_column_that_was_lost_is_filled_of_one_who_is_held_up_as_soon_as_it_can_be() {
+    let till = till(3);
+    let app = Connection::open(&till.path).unwrap();
+    let refusing =
+        "CREATE TRIGGER mine BEFORE UPDATE ON snapshot BEGIN SELECT RAISE(ABORT, 'not today'); END";
+    app.execute_batch(refusing).unwrap();
+    till.set(1, "notes", "ours");
+    till.engine().push().unwrap();
+    assert_eq!(till.store().held_up().unwrap().len(), 1);
+    let before = till.local(1, "phone");
+    without_triggers(&till, "ALTER TABLE customer RENAME COLUMN phone TO telephone");
+    drop(till.store());
+    assert_eq!(till.local(1, "phone"), before);
+    app.execute_batch("DROP TRIGGER mine").unwrap();
+    till.engine().sync().unwrap();
+
+    let before: Vec<_> = (1..4).map(|id| till.local(id, "phone")).collect();
+    let refusing = "CREATE TRIGGER mine BEFORE UPDATE ON customer WHEN NEW.id = 2 BEGIN SELECT RAISE(ABORT, 'not today'); END";
+    without_triggers(&till, &format!("ALTER TABLE customer RENAME COLUMN phone TO my_phone; {refusing}"));
+    drop(till.store());
+    let now: Vec<_> = (1..4).map(|id| till.local(id, "phone")).collect();
+    assert_eq!((&now[0], &now[2]), (&before[0], &before[2]));
+    assert_ne!(now[1], before[1]);
+    app.execute_batch("DROP TRIGGER mine").unwrap();
+    drop(till.store());
+    let now: Vec<_> = (1..4).map(|id| till.local(id, "phone")).collect();
+    assert_eq!(now, before);
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 0);
+    assert_eq!(till.store().held_up().unwrap(), []);
+}
+
 #[test]
 fn a_change_without_triggers_to_what_waits_already_is_an_edit_of_its_own() {
     let till = till(3);

@@ -63,6 +63,7 @@ pub use lately::Lately;
 pub use merge::{Sent, SentBase, gone, merge};
 pub use money::balance_by_journal;
 pub use notice::{Notice, notices};
+pub(crate) use outdated::hash;
 pub use outdated::{OlderReadings, is_outdated, may_not_show_yet};
 pub use payload::{Credit, Payload, SentRow};
 pub use plan::{ConflictPlan, CustomerPlan, Decided, Outcome, Revived, Settlement, SnapshotPlan, Verdict};

@@ -10,7 +10,7 @@ use super::held_up::Apart;
 use super::life::{self, Life};
 use super::mend::Told;
 use super::pull::note_older;
-use super::{Failed, Store, attempt, dirty, held_up, mend, state};
+use super::{Failed, Store, ahead, attempt, dirty, held_up, mend, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
@@ -380,7 +380,11 @@ fn write_answer(
         revived: plan.revived.clone(),
         ..CustomerPlan::nothing(dirty.id)
     };
-    apart.outcomes(transaction, dirty.id, now, || write(&outcomes))
+    apart.outcomes(transaction, dirty.id, now, || {
+        let notices = write(&outcomes)?;
+        ahead::note(transaction, dirty, plan)?;
+        Ok(notices)
+    })
 }
 
 fn prepare(

@@ -266,11 +266,6 @@ pub(super) fn release(connection: &Connection, id: CustomerId) -> rusqlite::Resu
     Ok(())
 }
 
-/// Whether this one is.
-pub(super) fn has(connection: &Connection, id: CustomerId) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM tillsync_held_up WHERE customer_id = ?1")?.exists([id.0])
-}
-
 /// Customers that are held up.
 pub(super) fn ids(connection: &Connection) -> rusqlite::Result<Vec<CustomerId>> {
     let mut statement = connection.prepare_cached("SELECT customer_id FROM tillsync_held_up")?;

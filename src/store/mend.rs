@@ -18,8 +18,8 @@ use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use super::held_up::{self, Apart};
-use super::{Failed, Store, aside, dirty, edit, pull, row, schema, search, state};
+use super::held_up::Apart;
+use super::{Failed, Store, ahead, aside, dirty, edit, pull, row, schema, search, state};
 use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Value, add_credit};
 use crate::error::{Failure, Result};
 use crate::flow::{Change, CustomerPlan, Dirty, Sent, balance_by_journal, is_tidied};
@@ -103,14 +103,12 @@ impl Store {
         while let Some((other, last)) =
             self.engine_read(|transaction| other_than_journaled(transaction, after))?
         {
-            let parts = self.in_small_parts(&other, |transaction, _, id, edits: &mut usize| {
-                *edits += mend_one(
-                    transaction,
-                    id,
-                    &lost,
-                    |_, dirty, field| Ok(is_certain(dirty, field)),
-                    &mut refused,
-                )?;
+            let parts = self.in_small_parts(&other, |transaction, apart, id, edits: &mut usize| {
+                let some = apart.outcomes(transaction, id, Utc::now(), || {
+                    let judged = |_: &Connection, dirty: &Dirty, field| Ok(is_certain(dirty, field));
+                    mend_one(transaction, id, &lost, judged, &mut refused)
+                })?;
+                *edits += some.unwrap_or_default();
                 Ok(())
             })?;
             (found, after) = (found + parts.into_iter().sum::<usize>(), last);
@@ -130,17 +128,33 @@ impl Store {
         self.bring_back()?;
         let lost = self.lost_columns()?;
         let (mut found, mut after, mut refused) = (0, i64::MIN, self.unjournaled()?);
-        while let Some((edits, last)) =
-            self.engine_write(|transaction| mend_some(transaction, after, &lost, &mut refused))?
-        {
-            (found, after) = (found + edits, last);
+        let mut is_done = true;
+        loop {
+            let next = self.engine_read(|transaction| Ok(all(transaction, after)?))?;
+            let Some(last) = next.last() else { break };
+            after = last.0;
+            let parts =
+                self.in_small_parts(&next, |transaction, apart, id, edits: &mut Vec<Option<usize>>| {
+                    edits.push(apart.outcomes(transaction, id, Utc::now(), || {
+                        mend_one(transaction, id, &lost, is_edit, &mut refused)
+                    })?);
+                    Ok(())
+                })?;
+            for edits in parts.into_iter().flatten() {
+                is_done &= edits.is_some();
+                found += edits.unwrap_or_default();
+            }
         }
         let refused = (!refused.is_empty()).then(|| serde_json::to_string(&refused)).transpose();
         self.set_state(REFUSED, refused.unwrap_or_default().as_deref())?;
         self.engine_write(|transaction| {
             aside::note_strangers(transaction)?;
-            state::write(transaction, schema::LOST_COLUMNS, None)?;
-            Ok(state::write(transaction, DUE, None)?)
+            // Of one whom something of the app's does not let be written it stays due.
+            if is_done {
+                state::write(transaction, schema::LOST_COLUMNS, None)?;
+                state::write(transaction, DUE, None)?;
+            }
+            Ok(())
         })?;
         if found > 0 {
             tracing::warn!(
@@ -247,22 +261,11 @@ pub struct Unjournaled {
     pub problem: String,
 }
 
-/// Returns how many edits it found, and the last customer that it looked at; none: there are no more.
-fn mend_some(
-    connection: &Connection,
-    after: i64,
-    lost: &BTreeSet<FieldId>,
-    refused: &mut Vec<Unjournaled>,
-) -> Result<Option<(usize, i64)>, Failed> {
+/// Some of all customers.
+fn all(connection: &Connection, after: i64) -> rusqlite::Result<Vec<CustomerId>> {
     let mut statement =
         connection.prepare_cached("SELECT id FROM customer WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-    let ids = statement.query_map(params![after, CHUNK], |row| row.get(0))?;
-    let ids: Vec<i64> = ids.collect::<rusqlite::Result<_>>()?;
-    let mut found = 0;
-    for id in &ids {
-        found += mend_one(connection, CustomerId(*id), lost, is_edit, refused)?;
-    }
-    Ok(ids.last().map(|last| (found, *last)))
+    statement.query_map(params![after, CHUNK], |row| Ok(CustomerId(row.get(0)?)))?.collect()
 }
 
 /// Returns how many edits it found.
@@ -274,18 +277,18 @@ fn mend_one(
     refused: &mut Vec<Unjournaled>,
 ) -> Result<usize, Failed> {
     let Some(dirty) = dirty::load(connection, id)? else { return Ok(0) };
-    // Of one that is held up the snapshot may be older than the working copy.
-    if held_up::has(connection, id)? {
-        return Ok(0);
-    }
+    let ahead = ahead::of(connection, &dirty)?;
     let mut found = 0;
-    for (field, expected) in untold(connection, &dirty)? {
+    for (field, expected) in other(connection, &dirty)? {
         if !is_judged(connection, &dirty, field)? {
             continue;
         }
         if lost.contains(&field) {
             search::note_rows(connection, [id])?;
             row::overwrite(connection, id, &[(field, row::cell(&expected))])?;
+            continue;
+        }
+        if ahead.contains(&field) {
             continue;
         }
         match journal(connection, &dirty, field, &expected)? {
@@ -353,9 +356,12 @@ pub(super) fn tell(
     dirty: Dirty,
     sent: Option<&Sent>,
 ) -> Result<Told, Failed> {
-    let found = beneath(&dirty, sent)?;
-    // Of one that is held up the snapshot may be older than the working copy.
-    if found.is_empty() || held_up::has(connection, dirty.id)? {
+    let mut found = beneath(&dirty, sent)?;
+    if !found.is_empty() {
+        let ahead = ahead::of(connection, &dirty)?;
+        found.retain(|(field, _)| !ahead.contains(field));
+    }
+    if found.is_empty() {
         return Ok(Told { dirty, kept: Vec::new() });
     }
     let (id, mut refused) = (dirty.id, noted(connection)?);
@@ -486,8 +492,18 @@ fn other_than_journaled(
     Ok(last.map(|last| (other, last)))
 }
 
-/// Attributes that are not what the journal makes of the snapshot, and what that would be.
+/// Attributes that are not what the journal makes of the snapshot, and what that would be; but for those of which the snapshot is older
+/// than the journal.
 fn untold(connection: &Connection, dirty: &Dirty) -> Result<Vec<(FieldId, Value)>, Failed> {
+    let mut untold = other(connection, dirty)?;
+    if !untold.is_empty() {
+        let ahead = ahead::of(connection, dirty)?;
+        untold.retain(|(field, _)| !ahead.contains(field));
+    }
+    Ok(untold)
+}
+
+fn other(connection: &Connection, dirty: &Dirty) -> Result<Vec<(FieldId, Value)>, Failed> {
     let Some(base) = &dirty.base else { return Ok(Vec::new()) };
     let attributes = base.attributes()?;
     let theirs = Row::of(dirty.id, &attributes);
