@@ -989,6 +989,9 @@ fn a_row_that_a_program_has_broken_is_named() {
         assert!(refused.is_database());
         let ran = till.run(["sync"]);
         assert_eq!((ran.exit, ran.code()), (Some(6), "misshapen"), "{broken}: {ran:?}");
+        let check = doctor(&till);
+        assert_eq!(check["ok"], false, "{broken}: {check}");
+        assert!(check["detail"].as_str().unwrap().contains(row), "{broken}: {check}");
     }
 }
 

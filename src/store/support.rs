@@ -112,7 +112,8 @@ impl Store {
 
 /// What waits in tables that do not fit, nobody can know.
 fn in_a_word(error: Error) -> Result<Value> {
-    if error.code() == "misshapen" { Ok(json!({ "error": error.code() })) } else { Err(error) }
+    let word = if error.unreadable().is_some() { "broken_row" } else { error.code() };
+    if error.code() == "misshapen" { Ok(json!({ "error": word })) } else { Err(error) }
 }
 
 /// The words of an error may be the store's; its code is ours.
