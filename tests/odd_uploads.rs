@@ -839,28 +839,6 @@ fn an_answer_by_id_whose_total_counts_whom_it_does_not_show_makes_nobody_gone() 
 }
 
 #[test]
-fn whether_totals_are_right_is_asked_when_the_quota_lets_it() {
-    let till = till(30);
-    [2, 3].iter().for_each(|id| till.set(*id, "phone", &format!("edited {id}")));
-    let asked_at = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let at = Arc::clone(&asked_at);
-    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
-        if asked.is_by_id() {
-            at.lock().unwrap().push(Instant::now());
-            told.customers(|all| all.retain(|customer| customer["id"] != 2));
-            told.header("X-Rate-Limit-Requests-Left", Some("0"));
-            told.header("X-Rate-Limit-Time-Reset-Ms", Some("1000"));
-        }
-    });
-    over(&till, &odd).engine().push().unwrap();
-    let asked_at = asked_at.lock().unwrap();
-    assert!(asked_at.len() > 1);
-    let apart = asked_at.windows(2).map(|two| two[1] - two[0]).min().unwrap();
-    assert!(apart >= Duration::from_millis(900), "{apart:?}");
-    assert_arrived(&till, [3]);
-}
-
-#[test]
 fn totals_that_are_wrong_of_whoever_is_shown_say_nothing_of_who_is_not() {
     let till = till(30);
     let ids = edit_all(&till);

@@ -10,9 +10,8 @@ use crate::api::{Remote, Request};
 use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
-    Answer, BaseTime, Committed, EmailOrder, GetVerdict, MAX_READS, Notice, Page, Payload, ReadFailure,
-    SentRow, Step, Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_put, order_emails,
-    shows_strangers,
+    Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
+    Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_put, order_emails, shows_strangers,
 };
 use crate::store::{Planned, Prepared, Uploaded};
 
@@ -276,7 +275,7 @@ impl<R: Remote> SyncEngine<R> {
         run.totals_are_wrong |= has_another_total(page) && !asked.any(is_missing);
         run.is_cut = !run.totals_are_wrong && may_hide(page, company.as_deref().unwrap_or_default());
         if run.is_cut {
-            self.ask_for_a_total(run, ids, page.is_empty())?;
+            self.ask_for_a_total(run, ids)?;
         }
         if ids.iter().any(is_missing) && shows_strangers(&shown, ids, company.as_deref().unwrap_or_default())
         {
@@ -338,12 +337,8 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// A total that is of others than are shown may be wrong whoever is asked for: somebody else is, alone.
-    /// It waits for nothing, nor do others wait for it: when there is no room for it, a later answer asks.
-    fn ask_for_a_total(&mut self, run: &mut Run, ids: &[CustomerId], is_asked_again: bool) -> Result<()> {
-        let now_ms = self.clock.now_ms();
-        let reads = run.errands.values().filter(|errand| !matches!(errand, Errand::Batch(_))).count();
-        let has_room = reads + usize::from(is_asked_again) < MAX_READS;
-        if run.totals_asked < TOTALS_AT_MOST && has_room && self.pacer.ready_at_ms(now_ms) <= now_ms {
+    fn ask_for_a_total(&mut self, run: &mut Run, ids: &[CustomerId]) -> Result<()> {
+        if run.totals_asked < TOTALS_AT_MOST {
             let company = self.store.company(run.totals_asked)?;
             run.totals_asked += 1;
             if let Some(id) = company.into_iter().find(|id| !ids.contains(id)) {

@@ -80,6 +80,5 @@ pub use ticket::{Ticket, Tickets};
 pub use tidied::is_tidied;
 use upload::NOT_SHOWN;
 pub use upload::{
-    Committed, EmailEdit, EmailOrder, MAX_READS, ReadFailure, Step, ToSend, Upload, UploadOptions, Write,
-    order_emails,
+    Committed, EmailEdit, EmailOrder, ReadFailure, Step, ToSend, Upload, UploadOptions, Write, order_emails,
 };

@@ -71,7 +71,7 @@ pub struct UploadOptions {
 const MAX_BATCH: usize = 10;
 const MAX_CONCURRENT: usize = 3;
 /// Reads at once: they take none of the calls for updates.
-pub const MAX_READS: usize = 2;
+const MAX_READS: usize = 2;
 /// Customers read back in one call: the address stays short.
 const READ_AT_ONCE: usize = 50;
 /// Looks in a row that brought no update, while nothing else was on its way: more bring none either.
