@@ -199,7 +199,12 @@ mod system {
         find(shared_memory, |lock| lock.kind != "FLOCK" && lock.is_exclusive && covers(lock))
     }
 
+    /// The list comes in pieces, between which others take locks and give them up, so a line may be left out: it is asked for again.
     fn find(file: &Path, is_it: impl Fn(&Lock<'_>) -> bool) -> Option<u32> {
+        (0..3).find_map(|_| find_once(file, &is_it))
+    }
+
+    fn find_once(file: &Path, is_it: &impl Fn(&Lock<'_>) -> bool) -> Option<u32> {
         let inode = file.metadata().ok()?.ino();
         let text = std::fs::read_to_string("/proc/locks").ok()?;
         let locks = text.lines().filter_map(Lock::read).filter(|lock| lock.inode == inode && is_it(lock));
