@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::clock::stamp;
-use crate::customer::CustomerId;
 use crate::error::{Error, Failure, Result};
-use crate::flow::{HowFar, KnownClock, Lacks, Named, Place, PullClock, Unlisted, store_address};
+use crate::flow::{HowFar, KnownClock, Lacks, Place, PullClock, Unlisted, store_address};
 
 /// A full pull that was begun: it goes on where it was cut.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct FullPull {
+    #[serde(flatten)]
     pub(crate) how_far: HowFar,
     /// What the server's clock should have been when it began; see [`Witnesses`](crate::flow::Witnesses).
     pub(crate) expected: Option<DateTime<Utc>>,
@@ -25,87 +25,15 @@ pub(super) const FULL_PULL: &str = "full_pull";
 /// A `Date` that was odd, a key of `state`.
 const ODD_CLOCK: &str = "pull_clock_odd";
 
-/// The same as the file has it.
-#[derive(Serialize, Deserialize, Default)]
-struct Noted {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    page: Option<u64>,
-    limit: usize,
-    total: Option<u64>,
-    began_at: Option<DateTime<Utc>>,
-    expected_at: Option<DateTime<Utc>>,
-    newest: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    given_up: Option<String>,
-    #[serde(default, skip_serializing_if = "Named::is_empty")]
-    unread: Named,
-    #[serde(default, skip_serializing_if = "Named::is_empty")]
-    unlisted: Named,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    large: Option<usize>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    has_grown: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    capped: Option<usize>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    has_dropped: bool,
-}
-
 impl FullPull {
     fn text(&self) -> String {
-        let HowFar { place, limit, total, began, newest, given_up, .. } = &self.how_far;
-        let HowFar { unread, unlisted, last, large, has_grown, capped, .. } = &self.how_far;
-        let (after, page) = match place {
-            Place::Start => (None, None),
-            Place::After(cursor) => (Some(cursor.clone()), None),
-            Place::Number(number) => (None, Some(*number)),
-        };
-        let noted = Noted {
-            after,
-            page,
-            limit: *limit,
-            total: *total,
-            began_at: *began,
-            expected_at: self.expected,
-            newest: *newest,
-            given_up: given_up.clone(),
-            unread: unread.clone(),
-            unlisted: unlisted.clone(),
-            last: last.map(|id| id.0),
-            large: *large,
-            has_grown: *has_grown,
-            capped: *capped,
-            has_dropped: self.has_dropped,
-        };
-        serde_json::to_string(&noted).unwrap_or_default()
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// `None`: it is at its start, or what the file has is none.
     fn read(text: &str) -> Option<FullPull> {
-        let noted: Noted = serde_json::from_str(text).ok()?;
-        let Noted { limit, total, newest, given_up, unread, unlisted, .. } = noted;
-        let Noted { large, has_grown, capped, has_dropped, .. } = noted;
-        let place = noted.after.map(Place::After).or(noted.page.map(Place::Number))?;
-        let (began, last) = (noted.began_at, noted.last.map(CustomerId));
-        let how_far = HowFar {
-            place,
-            limit,
-            total,
-            began,
-            newest,
-            given_up,
-            unread,
-            unlisted,
-            last,
-            large,
-            has_grown,
-            capped,
-        };
-        Some(FullPull { how_far, expected: noted.expected_at, has_dropped })
+        let noted: FullPull = serde_json::from_str(text).ok()?;
+        Some(noted).filter(|noted| noted.how_far.place != Place::Start)
     }
 }
 
