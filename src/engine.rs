@@ -227,14 +227,19 @@ impl<R: Remote> SyncEngine<R> {
     /// # Errors
     /// As [`SyncEngine::sync`].
     pub fn pull_some(&mut self, pages: u32) -> Result<PullReport> {
-        self.whole("pull", |engine| {
+        let allowed = self.allowed_deletions.take();
+        self.word = allowed;
+        let pulled = self.whole("pull", |engine| {
             engine.recover()?;
             engine.pull_pages(Extent::Full, Some(pages.max(1)))?;
             engine.pull_report()
-        })
+        });
+        self.word = None;
+        self.allowed_deletions = allowed.filter(|_| pulled.is_ok() && self.counts.is_part);
+        pulled
     }
 
-    /// A person's word that so many customers may be gone from the store. The next pull of everything takes it up, however that
+    /// A person's word that so many customers may be gone from the store. The next pull of everything takes it up, in parts or at once, however that
     /// ends; without it, no more deletions are believed than [`SyncOptions::deletions`](crate::SyncOptions::deletions) says.
     pub fn allow_deletions(&mut self, at_most: u64) {
         self.allowed_deletions = Some(at_most);

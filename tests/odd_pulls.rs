@@ -527,6 +527,15 @@ fn where_the_store_fails_its_list_and_answers_by_id_the_edits_go_up_all_the_same
         "there is nothing to send"
     );
     assert!(odd.count(Kind::ById) <= 6, "{}", odd.count(Kind::ById));
+    // That nobody is behind the end of a list is no word about the list.
+    let fails = Odd::before(&till.sandbox).answer(|asked, told| {
+        let shown = told.json()["data"].as_array().map_or(0, Vec::len);
+        if asked.is_list() && shown > 0 {
+            *told = Told::html(503);
+        }
+    });
+    (1..=5).for_each(|id| company(&till, id, "moved"));
+    assert_eq!(patient(&till, &fails).engine().pull(Extent::Changes).unwrap_err().code(), "unavailable");
     till.set(1, "phone", "111");
     company(&till, 2, "theirs");
     till.adjust(2, "5");
@@ -796,6 +805,22 @@ fn a_persons_word_covers_those_in_doubt_too() {
     let report = engine.pull(Extent::Full).unwrap();
     assert_eq!((report.conflicts, report.unbelieved), (3, 0));
     assert_eq!(till.store().status().unwrap().in_flight_batches, 0);
+}
+
+#[test]
+fn a_persons_word_is_for_one_pull_of_everybody_in_parts_too() {
+    let mut till = filled(1_300);
+    till.options.second_look = Duration::from_millis(300);
+    let ids = till.sandbox.ids();
+    ids[..900].iter().for_each(|id| assert!(till.sandbox.delete(*id)));
+    let mut engine = till.engine();
+    engine.allow_deletions(900);
+    let report = engine.pull_some(1).unwrap();
+    assert_eq!((report.complete, report.deleted), (false, 0));
+    assert_eq!(engine.pull_some(5).unwrap().deleted, 900);
+    ids[900..1_200].iter().for_each(|id| assert!(till.sandbox.delete(*id)));
+    let report = engine.pull(Extent::Full).unwrap();
+    assert_eq!((report.deleted, report.unbelieved), (0, 300), "it was taken up");
 }
 
 #[test]

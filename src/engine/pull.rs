@@ -369,9 +369,10 @@ impl<R: Remote> SyncEngine<R> {
     fn answers_any(&mut self, questions: Vec<Request>) -> Result<bool> {
         for question in questions {
             let asked = self.ask(question)?;
-            match self.answered(asked, &mut Patience::once(), |_, _, _| Ok(()))? {
-                Read::Failed { .. } => {}
-                Read::Taken(()) | Read::TooMuch { .. } => return Ok(true),
+            match self.answered(asked, &mut Patience::once(), |_, page, _| Ok(!page.is_empty()))? {
+                // Nobody is shown behind the end of a list too, and by what has lost its index.
+                Read::Failed { .. } | Read::Taken(false) => {}
+                Read::Taken(true) | Read::TooMuch { .. } => return Ok(true),
             }
         }
         Ok(false)

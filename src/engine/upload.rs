@@ -470,6 +470,9 @@ impl<R: Remote> SyncEngine<R> {
             }
             Some(Errand::Others) => {
                 let told = match judge_get_by_ids(answer) {
+                    GetVerdict::Page(page) if page.is_empty() => {
+                        Err(ReadFailure::Again("it shows nobody".to_owned()))
+                    }
                     GetVerdict::TooMuch { has_begun: true, .. } | GetVerdict::Page(_) => Ok(()),
                     verdict => Err(failed_read(verdict)),
                 };

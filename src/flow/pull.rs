@@ -484,9 +484,10 @@ impl Pull {
         if is_over {
             return self.at_the_end();
         }
-        if page.len() < SIZES[self.size] {
-            self.capped = Some(self.capped.map_or(page.len(), |least| least.min(page.len())));
-        }
+        self.capped = match self.capped {
+            _ if page.len() < SIZES[self.size] => Some(page.len()),
+            capped => capped.filter(|most| page.len() <= *most),
+        };
         self.place = match (&page.cursor, &self.place) {
             (Some(cursor), Place::Start | Place::After(_)) => Place::After(cursor.clone()),
             (_, Place::Number(number)) => Place::Number(number + 1),

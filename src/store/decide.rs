@@ -562,6 +562,14 @@ pub(super) fn free(
     let Some(dirty) = dirty::load(transaction, id)? else { return Ok(0) };
     let plan = retry(&dirty, only, &balances_before(transaction, id)?)?;
     let fields = fields_of(&dirty, &plan);
+    let is_freed = |op: &Op| plan.settle.iter().any(|settlement| settlement.seq == op.seq);
+    let stays =
+        |op: &&Op| op.outcome == Some(Outcome::Rejected) && op.adjustment().is_some() && !is_freed(op);
+    if only.is_none() && dirty.ops.iter().filter(stays).count() > 0 {
+        tracing::warn!(
+            "customer {id}: payments over which a balance was set since stay refused: sync, then retry them"
+        );
+    }
     apply(transaction, &dirty, &plan, Utc::now())?;
     if fields > 0 {
         // A background worker hears of new edits by their place in the journal; these keep theirs.

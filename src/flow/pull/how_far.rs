@@ -65,6 +65,7 @@ pub struct HowFar {
     /// Customers on a page to which pages grow again, and whether they have.
     pub large: Option<usize>,
     pub has_grown: bool,
-    /// Customers on the shortest page so far that was not the last one and had fewer than were asked for: the store has a size of its own.
+    /// Customers on the last page that was not the last one and had fewer than were asked for, while none has had more since: the store
+    /// has a size of its own.
     pub capped: Option<usize>,
 }

@@ -80,6 +80,8 @@ const LOOKS_IN_VAIN: u32 = 20;
 const ALONE_AT_MOST: u32 = 3;
 /// So often others are asked for, others each time, before it is the store that shows nobody.
 const OTHERS_AT_MOST: u32 = 2;
+/// Customers whom the store cannot show, in one upload: each costs some failing reads, and where they are more, it is the store.
+const ALONE_IN_ALL: usize = 50;
 /// A call of several customers that failed so often as a whole is halved.
 const HALVED_AFTER: u32 = 2;
 
@@ -612,6 +614,10 @@ impl Upload {
             if self.failed_alone > 1 {
                 let failure = Failure::Unavailable { tries, last: last.clone() };
                 self.question.get_or_insert(Question { failure, nth: 0, at_ms: now_ms });
+            }
+            if self.unshown.len() > ALONE_IN_ALL {
+                _ = self.give_up(Failure::Unavailable { tries, last }, now_ms);
+                return;
             }
             self.set_aside.get_or_insert(Failure::Unavailable { tries, last });
             // Behind it they grow again.
