@@ -781,7 +781,9 @@ fn neighbours_whom_the_store_cannot_show_by_id_are_set_aside_and_the_others_go_u
         let error = through.engine().push().unwrap_err();
         assert!(error.to_string().contains(", asked for alone"), "{error}");
         assert_arrived(&till, ids.iter().copied().filter(|id| !poison.contains(id)));
-        assert!(odd.count(Kind::ById) < 12 + 4 * poison.len(), "{}", odd.count(Kind::ById));
+        // How many go well depends on how long a reading serves; those that fail are what each of them costs.
+        let failed = odd.asked().iter().filter(|(asked, status)| asked.is_by_id() && *status == 500).count();
+        assert!(failed <= 4 + 4 * poison.len(), "{failed}");
         odd.calm();
         assert_eq!(sync(&till).uploaded_customers, poison.len() as u64);
     }

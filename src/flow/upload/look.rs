@@ -138,7 +138,18 @@ impl Look {
         }
         let was_for_this_batch = |id: CustomerId| bases.was_read_just_now(id) && !self.is_on_its_way(id);
         let goes_along = |id: &CustomerId| is_old(id) || (!leaves && was_for_this_batch(*id));
-        coming.filter(goes_along).take(self.at_once).collect()
+        let mut coming = coming.filter(goes_along);
+        let Some(first) = coming.next() else { return Vec::new() };
+        if self.has_failed_alone(first) {
+            return vec![first];
+        }
+        let others = coming.filter(|id| !self.has_failed_alone(*id));
+        [first].into_iter().chain(others).take(self.at_once).collect()
+    }
+
+    /// Whether a look at this one alone failed: the next is at nobody else either.
+    fn has_failed_alone(&self, id: CustomerId) -> bool {
+        self.alone.contains_key(&id)
     }
 
     /// When somebody absent is to be looked for again, and when looks go on after a pause.
@@ -183,8 +194,11 @@ impl Look {
     /// 0: it is not that.
     pub(super) fn failed_alone(&mut self, ticket: Ticket) -> u32 {
         let [id] = *self.asked_for(ticket) else { return 0 };
+        if !self.is_finding {
+            return 0;
+        }
         let failed = self.alone.entry(id).or_default();
-        *failed += u32::from(self.is_finding);
+        *failed += 1;
         *failed
     }
 
@@ -243,6 +257,7 @@ impl Look {
         let (there, missing): (BTreeSet<_>, BTreeSet<_>) =
             asked.ids.into_iter().partition(|id| shown.contains(id));
         let again_ms = now_ms + self.apart_ms;
+        self.alone.retain(|id, _| !there.contains(id));
         self.uncounted.retain(|id| !there.contains(id));
         let mut unknown = BTreeSet::new();
         if asked.is_cut {
@@ -380,6 +395,21 @@ mod tests {
         assert_eq!(due(&look, 1..=200, &Bases::default()), ids(1..=50));
         look.asked(Ticket(2), ids([1]), 0);
         assert!(!look.ask_fewer(Ticket(2)), "it cannot be less");
+    }
+
+    #[test]
+    fn who_failed_alone_is_looked_at_with_nobody_else() {
+        let mut look = look(&[]);
+        look.ask_one();
+        look.asked(Ticket(1), ids([2]), 0);
+        assert_eq!(look.failed_alone(Ticket(1)), 1);
+        look.failed(Ticket(1), 0);
+        look.at_once = AT_ONCE;
+        assert_eq!(due(&look, 1..=4, &Bases::default()), ids([1, 3, 4]));
+        assert_eq!(due(&look, 2..=4, &Bases::default()), ids([2]));
+        look.asked(Ticket(2), ids([2]), 0);
+        look.answered(Ticket(2), &ids([2]).into_iter().collect(), 0);
+        assert_eq!(due(&look, 2..=4, &Bases::default()), ids([2, 3, 4]), "it was a slip");
     }
 
     #[test]
