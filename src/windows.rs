@@ -114,6 +114,10 @@ pub(crate) fn machine() -> Option<String> {
 fn lets_everybody(rights: &str) -> bool {
     /// Everyone, authenticated users, users, guests, the anonymous, and whoever sits there or comes by the network.
     const ANYBODY: [&str; 7] = ["WD", "AU", "BU", "BG", "AN", "IU", "NU"];
+    // No list at all: nobody is kept out.
+    if rights.contains("NO_ACCESS_CONTROL") {
+        return true;
+    }
     rights.split('(').skip(1).any(|entry| {
         let parts: Vec<&str> = entry.trim_end_matches(')').split(';').collect();
         matches!(parts[..], ["A", _, what, _, _, who] if ANYBODY.contains(&who) && is_access(what))
@@ -278,6 +282,7 @@ mod tests {
             "D:AI(A;ID;FA;;;SY)(A;ID;0x1200a9;;;BU)",
             "D:P(A;;FA;;;SY)(A;;FRFX;;;AU)",
             "D:(A;;0x1301bf;;;AU)",
+            "D:NO_ACCESS_CONTROL",
         ] {
             assert!(lets_everybody(open), "{open}");
         }

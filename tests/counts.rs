@@ -136,6 +136,29 @@ fn an_upload_runs_twenty_statements_a_customer_and_parses_each_once() {
     assert_no_walk(&till, &statements);
 }
 
+/// However many of them something of the app's holds up, whose answers are let in only in part.
+#[test]
+fn what_became_of_one_who_is_held_up_costs_no_more_the_more_there_are() {
+    let statements_for = |customers: usize| {
+        let till = till(customers);
+        till.store()
+            .connection()
+            .execute_batch(
+                "CREATE TRIGGER mine BEFORE UPDATE ON snapshot BEGIN SELECT RAISE(ABORT, 'not today'); END",
+            )
+            .unwrap();
+        for id in till.sandbox.ids() {
+            till.set(i64::from(id), "phone", "555-0199");
+        }
+        let (mut engine, watch) = watched(&till);
+        engine.push().unwrap();
+        assert_eq!(till.store().held_up().unwrap().len(), customers);
+        watch.take().len()
+    };
+    let (few, many) = (statements_for(30), statements_for(120));
+    assert!(many < 5 * few, "{few} of 30, {many} of 120");
+}
+
 /// Calls of a sync or a push of this till: reads, looks among them, and updates.
 fn calls(till: &Till, work: impl FnOnce(&mut SyncEngine<HttpRemote>) -> SyncReport) -> (u64, u64, u64) {
     let report = work(&mut till.engine());

@@ -277,9 +277,13 @@ fn mend_one(
     refused: &mut Vec<Unjournaled>,
 ) -> Result<usize, Failed> {
     let Some(dirty) = dirty::load(connection, id)? else { return Ok(0) };
+    let other = other(connection, &dirty)?;
+    if other.is_empty() {
+        return Ok(0);
+    }
     let ahead = ahead::of(connection, &dirty)?;
     let mut found = 0;
-    for (field, expected) in other(connection, &dirty)? {
+    for (field, expected) in other {
         if !is_judged(connection, &dirty, field)? {
             continue;
         }
