@@ -117,6 +117,21 @@ fn so_is_one_that_is_newer_than_a_file_that_was_set_back() {
     is_told_and_taken_in_by_nobody(&till, &log, "was set back");
 }
 
+/// No sync counts between the two, but the file has grown.
+#[test]
+fn so_is_one_where_nothing_but_edits_made_it_grow_in_between() {
+    let till = plain(3);
+    let older = copy_of(&till, "older.db");
+    let app = Connection::open(&till.path).unwrap();
+    for round in 0..100 {
+        phone(&app, &format!("{round}"));
+    }
+    let log = log_of(&till.path, |app| phone(app, "in the log"));
+    drop(app);
+    std::fs::copy(older, &till.path).unwrap();
+    is_told_and_taken_in_by_nobody(&till, &log, "was set back");
+}
+
 /// SQLite deletes a log beside a file that is empty.
 #[test]
 fn a_log_that_stayed_when_its_file_was_deleted_is_not_deleted_with_what_was_edited() {
@@ -780,6 +795,72 @@ fn a_file_into_which_something_was_copied_while_it_was_open_is_told_and_written_
     }
 }
 
+/// No sync counts between the two, but edits do.
+#[test]
+fn so_is_one_of_the_same_file_with_nothing_but_edits_in_between() {
+    for is_edited_before in [false, true] {
+        let till = plain(3);
+        if is_edited_before {
+            till.set(1, "phone", "long ago");
+        }
+        is_told_and_not_written_to_after_edits(&till);
+    }
+}
+
+fn is_told_and_not_written_to_after_edits(till: &Till) {
+    let mut store = till.store();
+    let into_the_file = |store: &mut Store| {
+        store.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    };
+    into_the_file(&mut store);
+    let older = copy_of(till, "older.db");
+    store.edit(2).set("phone", "before").commit().unwrap();
+    into_the_file(&mut store);
+    store.edit(3).set("phone", "in the log").commit().unwrap();
+    let log = std::fs::read(beside(&till.path, "-wal")).unwrap();
+    copy_into(till, &older);
+    assert_eq!(store.edit(1).set("phone", "after").commit().unwrap_err().code(), "overwritten");
+    assert_eq!(store.status().unwrap_err().code(), "overwritten");
+    drop(store);
+    assert!(std::fs::read(&till.path).unwrap() == std::fs::read(&older).unwrap(), "it was written to");
+    assert!(std::fs::read(beside(&till.path, "-wal")).unwrap() == log, "the log was written to");
+}
+
+/// What a tool does to the counters of SQLite, or to the table of the journal, is no other file.
+#[test]
+fn counters_that_a_tool_has_emptied_make_no_other_file_of_it() {
+    let anew = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON;
+                CREATE TABLE anew AS SELECT * FROM journal; DROP TABLE journal; ALTER TABLE anew RENAME TO journal";
+    for tool in [
+        "DELETE FROM sqlite_sequence",
+        "DELETE FROM sqlite_sequence WHERE name = 'journal'",
+        "UPDATE sqlite_sequence SET seq = 0 WHERE name = 'journal'",
+        "UPDATE sqlite_sequence SET seq = 0",
+        anew,
+        "VACUUM",
+    ] {
+        let till = plain(3);
+        let mut store = till.store();
+        for round in 0..3 {
+            store.edit(1).set("phone", &format!("{round}")).commit().unwrap();
+            empty_log(&till);
+            store.status().unwrap_or_else(|e| panic!("{tool}: {e}"));
+            if round == 1 {
+                Connection::open(&till.path).unwrap().execute_batch(tool).unwrap();
+                empty_log(&till);
+                let said = store.status().err().map(|error| error.code());
+                assert_ne!(said, Some("overwritten"), "{tool}");
+                // What of it has to be mended is mended.
+                drop(till.store());
+            }
+        }
+        till.engine().sync().unwrap();
+        store.edit(1).set("phone", "in the end").commit().unwrap();
+        till.engine().sync().unwrap();
+        assert_eq!(till.remote_value(1, "phone"), "\"in the end\"", "{tool}");
+    }
+}
+
 #[test]
 fn a_worker_into_whose_file_something_was_copied_says_so_and_leaves_file_and_log_as_they_are() {
     let till = plain(3);
@@ -922,6 +1003,14 @@ fn so_is_an_encrypted_one() {
             drop((store, engine));
             assert!(std::fs::read(&till.path).unwrap() == std::fs::read(&copy).unwrap(), "{copied}");
         }
+    }
+    // From its beginning, and after something of the log has come into it.
+    for is_edited_before in [false, true] {
+        let till = encrypted("a");
+        if is_edited_before {
+            till.set(1, "phone", "long ago");
+        }
+        is_told_and_not_written_to_after_edits(&till);
     }
 }
 

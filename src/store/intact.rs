@@ -5,8 +5,8 @@
 //! log is moved into the file, pages of the two are mixed. So before and after each transaction of the engine, before each edit
 //! through the library, before the log is moved and at each look of a worker, the file itself is asked who it is, beneath its log: by the
 //! row of `tillsync_guard` (see `stray`). Its identity never changes while it is open, and the count of the engine's transactions, which
-//! comes into the file with the log, only grows. What is of another file, or of this one as it was before, is never written to any more,
-//! and its log is neither moved into it nor removed, for it holds what was edited last.
+//! comes into the file with the log, only grows; so does the count of edits, beside which nothing else may have changed. What is of another
+//! file, or of this one as it was before, is never written to any more, and its log is neither moved into it nor removed, for it holds what was edited last.
 //!
 //! Nothing but such words of another file count against writing. A file without its log need not be whole: while somebody reads, SQLite moves a part of
 //! the log into it, and it stays like that; after `VACUUM` the row may be found nowhere for as long. Such a file is told by its first page, which is
@@ -28,6 +28,7 @@ use rusqlite::Connection;
 use super::leaf::{self, Cell};
 use super::open::{real, with_suffix};
 use super::sound::{self, Depth, Soundness};
+use super::stray::Counts;
 use super::{Store, stray};
 use crate::descriptors::Beneath;
 use crate::error::{Failure, Result};
@@ -55,6 +56,10 @@ struct Seen {
     /// Where the row was last, and how large pages are.
     page: u32,
     page_bytes: u32,
+    /// Where SQLite counts edits.
+    counters: u32,
+    /// How far they had come; none: that is not known.
+    counts: Option<Counts>,
     /// The first page, while there is nothing else in the file: all of it is in the log.
     nothing: Option<Vec<u8>>,
     /// The first page, as it was when the file was last known.
@@ -71,6 +76,8 @@ struct Encrypted {
     start: Option<[u8; START]>,
     /// The page with the row, as it was when it fitted.
     page: Vec<u8>,
+    /// The same of the page on which edits are counted.
+    counters: Option<Vec<u8>>,
     /// As if it had no log, once that was needed.
     alone: Option<Connection>,
 }
@@ -89,16 +96,18 @@ enum Look {
 impl Intact {
     /// Of a file that was opened just now, and has the schema of this build.
     pub(super) fn of(connection: &Connection, path: &Path, key: Option<&Key>) -> rusqlite::Result<Intact> {
-        let (identity, page): (i64, u32) = connection.query_row(
-            "SELECT coalesce(identity, 0), (SELECT rootpage FROM sqlite_schema WHERE name = 'tillsync_guard')
+        let (identity, page, counters): (i64, u32, u32) = connection.query_row(
+            "SELECT coalesce(identity, 0), (SELECT rootpage FROM sqlite_schema WHERE name = 'tillsync_guard'),
+                 (SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence')
              FROM tillsync_guard",
             [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
         let page_bytes = stray::page_bytes(connection).unwrap_or(0);
-        let encrypted = key.map(|_| Encrypted { start: None, page: Vec::new(), alone: None });
-        let (turn, nothing, first, is_lost) = (None, None, None, false);
-        let mut seen = Seen { identity, turn, page, page_bytes, encrypted, nothing, first, is_lost };
+        let encrypted = key.map(|_| Encrypted { start: None, page: Vec::new(), counters: None, alone: None });
+        let (turn, counts, nothing, first, is_lost) = (None, None, None, None, false);
+        let mut seen =
+            Seen { identity, turn, page, page_bytes, counters, counts, encrypted, nothing, first, is_lost };
         let is_encrypted = seen.encrypted.is_some();
         if let Some(file) = Beneath::of(connection) {
             seen.note(&file);
@@ -106,15 +115,20 @@ impl Intact {
                 seen.nothing = seen.read_first(&file);
             } else if is_encrypted {
                 // Asked before the log is: what is not in it then is in the file, or was, and that only grows.
-                let turn = connection.query_row("SELECT turn FROM tillsync_guard", [], |row| row.get(0))?;
-                seen.turn = Some(turn);
+                let mark = stray::Mark::of(connection)?;
+                seen.turn = mark.as_ref().map(|mark| mark.turn);
+                seen.counts = mark.and_then(|mark| mark.counts());
             }
         }
         let intact = Intact { path: path.to_owned(), key: key.cloned(), seen: Mutex::new(seen) };
         if is_encrypted && intact.is_in_log(page) {
             let mut seen = intact.seen();
             let alone = intact.mark(&mut seen).and_then(|mark| mark.ok().flatten());
-            seen.turn = alone.filter(|mark| mark.identity == identity).map(|mark| mark.turn);
+            let alone = alone.filter(|mark| mark.identity == identity);
+            seen.turn = alone.as_ref().map(|mark| mark.turn);
+            seen.counts = alone.and_then(|mark| mark.counts());
+        } else if is_encrypted && (intact.is_in_log(counters) || intact.is_in_log(1)) {
+            intact.seen().counts = None;
         }
         Ok(intact)
     }
@@ -179,10 +193,21 @@ impl Intact {
         if is_foreign {
             return Look::Lost;
         }
+        let has_fewer_edits = |seen: &Seen, mark: &stray::Mark| {
+            let before = seen.counts.zip(seen.turn);
+            before.is_some_and(|(counts, turn)| mark.has_fewer_edits(counts, turn))
+        };
         match self.mark(seen) {
+            Some(Ok(Some(mark))) if mark.identity == seen.identity && has_fewer_edits(seen, &mark) => {
+                Look::Lost
+            }
             Some(Ok(Some(mark))) if seen.fits(mark.identity, mark.turn) => {
-                (seen.page, seen.nothing) = (mark.pages[0], None);
+                ([seen.page, seen.counters], seen.nothing) = (mark.pages, None);
                 seen.note(file);
+                seen.counts = match &seen.encrypted {
+                    Some(_) => mark.counts(),
+                    None => seen.read_counts(file, seen.first.as_deref()),
+                };
                 Look::Fine
             }
             // Both places, on two pages, say the same.
@@ -246,10 +271,20 @@ impl Seen {
                 it.start.as_ref().is_some_and(begins)
                     && !it.page.is_empty()
                     && page.is_some_and(|page| page == it.page)
+                    && self.read(file, self.counters) == it.counters
             }
             None => {
                 let mark = page.as_deref().and_then(mark_on);
-                begins(PLAIN) && mark.is_some_and(|(identity, turn)| self.fits(identity, turn))
+                let counts = self.read_counts(file, first.as_deref());
+                let are_fewer =
+                    self.counts.is_some_and(|before| counts.is_none_or(|now| now.edits < before.edits));
+                let fits = begins(PLAIN)
+                    && !are_fewer
+                    && mark.is_some_and(|(identity, turn)| self.fits(identity, turn));
+                if fits {
+                    self.counts = counts;
+                }
+                fits
             }
         };
         if fits {
@@ -275,11 +310,17 @@ impl Seen {
 
     /// What stands there, where it fits.
     fn note(&mut self, file: &Beneath) {
-        let page = self.read_page(file);
+        let (page, counters) = (self.read_page(file), self.read(file, self.counters));
         self.first = self.read_first(file);
         if let Some((it, page)) = self.encrypted.as_mut().zip(page) {
-            (it.page, it.start) = (page, begin(file).flatten());
+            (it.page, it.counters, it.start) = (page, counters, begin(file).flatten());
         }
+    }
+
+    /// How far edits have come, as far as the pages tell it.
+    fn read_counts(&self, file: &Beneath, first: Option<&[u8]>) -> Option<Counts> {
+        let (identity, counts) = stray::counts_among(&self.read(file, self.counters)?, first?)?;
+        (identity == self.identity).then_some(counts)
     }
 
     fn fits(&mut self, identity: i64, turn: i64) -> bool {

@@ -10,7 +10,8 @@
 //! and that this process has not open asks twice: the file as if it had no log, and the file with it. Another identity, or
 //! fewer transactions or edits with the log than without, and the log is a stray one. So it is when the newest edit or the newest sync of the
 //! file is another one with the log: that of a copy, which went on by itself. And when the log begins later than the file ends,
-//! which was set back then: each transaction of the engine counts one up, and the log shows each count that was made in it.
+//! which was set back then: each transaction of the engine counts one up, and the log shows each count that was made in it; and where the
+//! file has grown, each page behind its end is in the log.
 //!
 //! A log that shows neither page, which an app's own tables may have made, is known by two more signs. Each log has a number, drawn when it
 //! begins; the engine notes in the file which one it writes to, so that a file in which a later one is noted has all of it. And SQLite counts up
@@ -20,7 +21,7 @@
 //! were.
 //!
 //! What is not found out: a log of an app's own tables that no transaction of the engine has seen, or with none behind it in the file; a log that is newer than a file which was set back by copying it (a backup has an identity of its own and is found
-//! out), where fewer than two transactions of the engine were in between, or the file is encrypted; a log that another program's SQLite has written into
+//! out), where fewer than two transactions of the engine were in between, or the file is encrypted, and the file has not grown either; a log that another program's SQLite has written into
 //! the file before a till was opened.
 
 use std::collections::BTreeSet;
@@ -58,6 +59,8 @@ const LOGS: &str = "logs";
 const KNOWN_LOGS: usize = 32;
 /// Where the count of SQLite stands in a file's first page.
 const CHANGES: usize = 24;
+/// The same of how often the schema was changed.
+const SCHEMA_CHANGES: usize = 40;
 /// A larger file is not walked through to judge a log.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -220,7 +223,9 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
         Log::Pages(pages) => pages,
     };
     drop(alone);
-    let shown = Log::shown(log, page_bytes(connection).unwrap_or(0), &before).filter(|_| key.is_none());
+    let shown = Log::shown(log, page_bytes(connection).unwrap_or(0), &before);
+    let lacks_any = shown.as_ref().is_some_and(|shown| shown.lacks_any_behind(file));
+    let shown = shown.filter(|_| key.is_none());
     let first_turn = shown.as_ref().and_then(|shown| shown.first_turn);
     if first_turn.is_some_and(|first| first > before.last_turn().saturating_add(1)) {
         return Some(LATER);
@@ -236,10 +241,11 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
     let unsound = |of_mark: &[u32]| {
         let is_shown = pages.iter().any(|page| of_mark.contains(page));
         let is_small = file.metadata().is_ok_and(|file| file.len() <= MOST_BYTES);
-        (!is_shown && is_small && !is_sound(connection)).then_some(UNSOUND)
+        (!is_shown && (lacks_any || is_small && !is_sound(connection))).then_some(UNSOUND)
     };
     let why = match Mark::of(connection) {
         Err(e) if is_passing(&e) => None,
+        Err(_) if lacks_any && first_turn.is_some() => Some(LATER),
         Err(_) | Ok(None) if !is_its_own(connection, &before, &tables) => Some(OTHER),
         // Made anew, it would be another one than the file has without its log.
         Ok(None) => Some(NO_GUARD),
@@ -247,7 +253,8 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
         Err(_) => unsound(&before.pages[1..]),
         Ok(Some(with)) => {
             let misfit = before.misfit(&with).or_else(|| newest.misfit(connection));
-            misfit.or(is_past.then_some(OLDER)).or_else(|| unsound(&before.pages))
+            let why = misfit.or(is_past.then_some(OLDER)).or_else(|| unsound(&before.pages));
+            why.or(lacks_any.then_some(LATER))
         }
     };
     if why.is_none() {
@@ -347,9 +354,18 @@ pub(super) struct Mark {
     /// The same, as `sqlite_sequence` has it.
     turns: Option<i64>,
     /// The newest edit, by `sqlite_sequence` and by the journal itself.
-    edits: (i64, i64),
+    pub(super) edits: (i64, i64),
+    /// How often the schema was changed.
+    pub(super) schema: i64,
     /// The pages on which this stands.
     pub(super) pages: [u32; 2],
+}
+
+/// What edits count on, of whatever program, and a change of the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) edits: i64,
+    pub(super) schema: i64,
 }
 
 impl Mark {
@@ -374,7 +390,8 @@ impl Mark {
                     coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0),
                     coalesce((SELECT max(seq) FROM journal), 0),
                     (SELECT rootpage FROM sqlite_schema WHERE name = '{guard}'),
-                    (SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence')
+                    (SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence'),
+                    (SELECT schema_version FROM pragma_schema_version)
                  FROM {guard}
                  WHERE identity IS NOT NULL"
             ),
@@ -387,6 +404,7 @@ impl Mark {
                     turns: row.get(3)?,
                     edits: (row.get(4)?, row.get(5)?),
                     pages: [row.get(6)?, row.get(7)?],
+                    schema: row.get(8)?,
                 })
             },
         );
@@ -411,6 +429,20 @@ impl Mark {
             () if is_older => Some(OLDER),
             () => None,
         }
+    }
+
+    /// Whether this is the same file as it was before: fewer edits were made in it, and nothing else explains that they are fewer. A tool
+    /// that empties `sqlite_sequence` takes the identity there too, and what the engine writes in its place counts as a transaction; the
+    /// journal counts anew where somebody builds it anew, which changes the schema.
+    pub(super) fn has_fewer_edits(&self, than: Counts, turn: i64) -> bool {
+        let is_marked = self.sequence == Some(self.identity) && self.turns.is_some();
+        let goes_on = self.last_turn() > turn || self.schema > than.schema;
+        is_marked && !goes_on && self.edits.0.max(self.edits.1) < than.edits
+    }
+
+    pub(super) fn counts(&self) -> Option<Counts> {
+        let counts = Counts { edits: self.edits.0, schema: self.schema };
+        (self.sequence == Some(self.identity)).then_some(counts)
     }
 
     fn last_turn(&self) -> i64 {
@@ -560,13 +592,33 @@ enum Log {
     Pages(Vec<u32>),
 }
 
-/// What a log that is not encrypted shows of how far the file had come.
+/// What a log shows of how far the file had come; one that is encrypted only which pages there are.
 #[derive(Debug, Default)]
 struct Shown {
+    page_bytes: u32,
+    /// Pages that were committed.
+    committed: BTreeSet<u32>,
+    /// So many has the file with the newest commit.
+    pages: u32,
     /// The smallest count of the engine's transactions, on whatever page; none: it shows none.
     first_turn: Option<i64>,
     /// The greatest count that SQLite keeps in the first page; none: that page is not in it.
     changes: Option<u32>,
+}
+
+impl Shown {
+    /// Whether the file with the log has pages behind its end that the log does not have. Whatever grows writes each of them, and they stay in
+    /// the log until they are in the file: so they were, before it was set back.
+    fn lacks_any_behind(&self, file: &Path) -> bool {
+        /// In the page with this byte SQLite keeps its locks, and nothing else.
+        const LOCKS: u64 = 0x4000_0000;
+        let Ok(bytes) = file.metadata().map(|file| file.len()) else { return false };
+        let page_bytes = u64::from(self.page_bytes.max(1));
+        let is_there =
+            |page: u32| self.committed.contains(&page) || u64::from(page) == LOCKS / page_bytes + 1;
+        let first = u32::try_from(bytes / page_bytes).map_or(u32::MAX, |pages| pages.saturating_add(1));
+        !(first..=self.pages).all(is_there)
+    }
 }
 
 impl Log {
@@ -574,7 +626,8 @@ impl Log {
         let mut file = LogFile::open(path)?;
         let head = file.read::<32>(0)?;
         let mut sum = Sum::of_log(&head)?;
-        let (mut at, mut shown) = (LOG_HEAD, Shown::default());
+        let (mut at, mut shown) = (LOG_HEAD, Shown { page_bytes, ..Shown::default() });
+        let mut begun = Vec::new();
         let mut page = vec![0; usize::try_from(page_bytes).ok().filter(|bytes| *bytes > 0)?];
         // Where the counts stand, until a program moves them elsewhere.
         let mut places = vec![of.pages[0], of.pages[1]];
@@ -591,6 +644,11 @@ impl Log {
                     places.retain(|place| *place != number);
                 }
                 shown.first_turn = shown.first_turn.into_iter().chain(turn).min();
+            }
+            begun.push(number);
+            if pages > 0 {
+                shown.committed.extend(begun.drain(..));
+                shown.pages = pages;
             }
             // So many has the file with this commit.
             places.retain(|place| pages == 0 || *place <= pages);
@@ -717,10 +775,19 @@ impl Sum {
 
 /// Which file it is and how far it has come, of the page of `sqlite_sequence`; none: it is another page, or they are not there.
 fn mark_among(page: &[u8]) -> Option<(i64, i64)> {
+    Some((counted(page, SEQUENCE)?, counted(page, TURNS)?))
+}
+
+/// Which file it is and how far edits have come, of that page and the first one; none: the same, or the first one is encrypted.
+pub(super) fn counts_among(page: &[u8], first: &[u8]) -> Option<(i64, Counts)> {
+    let identity = counted(page, SEQUENCE)?;
+    let schema = first.starts_with(PLAIN).then(|| first.get(SCHEMA_CHANGES..).map(big)).flatten()?;
+    Some((identity, Counts { edits: counted(page, "journal").unwrap_or(0), schema: schema.into() }))
+}
+
+/// What a row of `sqlite_sequence` counts.
+fn counted(page: &[u8], name: &str) -> Option<i64> {
     let rows = leaf::rows(page, |_| None);
-    let number = |name: &str| {
-        let is_it = |(_, row): &&(i64, Vec<Cell>)| row.first().and_then(Cell::text) == Some(name);
-        rows.iter().find(is_it)?.1.get(1)?.number()
-    };
-    Some((number(SEQUENCE)?, number(TURNS)?))
+    let is_it = |(_, row): &&(i64, Vec<Cell>)| row.first().and_then(Cell::text) == Some(name);
+    rows.iter().find(is_it)?.1.get(1)?.number()
 }
