@@ -546,7 +546,8 @@ impl Error {
             }
             Failure::LogGone(_) => {
                 "a second SQLite of this process has opened and closed the file (see docs/embedding.md), or somebody has deleted the \
-                 log or its index (-wal, -shm) by hand. Nothing is written any more: end this program and start it again"
+                 log or its index (-wal, -shm) by hand. Nothing is written any more: end this program, and whatever else has the file open, \
+                 and start it again"
             }
             Failure::Key(_) => "see docs/operations.md for what may be a key, and where it may be kept",
             Failure::Keyring(_) => "unlock the keyring, or keep the key in a file or the environment",
@@ -618,7 +619,9 @@ impl Error {
             _ if source.sqlite_error().is_some_and(|e| e.extended_code == SQLITE_IOERR_SHMSIZE) => {
                 Failure::DiskFull(path)
             }
-            Some(ErrorCode::CannotOpen) if has_no_descriptor_left() => Failure::TooManyFiles(path),
+            Some(ErrorCode::CannotOpen) if are_descriptors_short(OPEN_AT_ONCE) => Failure::TooManyFiles(path),
+            // The index of the log tells of more than there is of the log; of other files that are too short SQLite says something else.
+            _ if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHORT_READ) => Failure::LogGone(path),
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 Failure::NotWritable { path, cause }
             }
@@ -633,7 +636,7 @@ impl Error {
 }
 
 /// SQLite gave a value, and it is none of those that we write there.
-fn is_unreadable(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_unreadable(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
     matches!(
         error,
@@ -653,10 +656,14 @@ pub(crate) fn is_out_of_descriptors(error: &std::io::Error) -> bool {
     cfg!(unix) && matches!(error.raw_os_error(), Some(SYSTEM_HAS_NONE | PROCESS_HAS_NONE))
 }
 
-/// SQLite says no more than that it could not open a file, and whoever looks up a name that it was not found. A file that always
-/// can be opened tells why.
-pub(crate) fn has_no_descriptor_left() -> bool {
-    cfg!(unix) && std::fs::File::open("/").is_err_and(|error| is_out_of_descriptors(&error))
+/// So many files SQLite has open at once to copy one into another. What it opened before one could not be is closed when it says so.
+const OPEN_AT_ONCE: usize = 4;
+
+/// Whether fewer files than so many can be opened now. SQLite says no more than that it could not open a file, and whoever looks up a
+/// name that it was not found. A file that always can be opened tells why.
+pub(crate) fn are_descriptors_short(of: usize) -> bool {
+    let opened: std::io::Result<Vec<_>> = (0..of).map(|_| std::fs::File::open("/")).collect();
+    cfg!(unix) && opened.is_err_and(|error| is_out_of_descriptors(&error))
 }
 
 /// The words of a trigger's refusal, out of whatever SQLite wraps them in.

@@ -45,10 +45,11 @@ pub mod parts {
     pub use crate::syncer::{Job, Schedule};
 }
 
-/// What the command asks the system about files, and the library knows how. It may change with any version.
-#[cfg(windows)]
+/// What the command asks the system about files and threads, and the library knows how. It may change with any version.
 #[doc(hidden)]
 pub mod system {
+    pub use crate::api::lack_of_threads;
+    #[cfg(windows)]
     pub use crate::windows::{close_to_others, is_open_to_others};
 }
 

@@ -7,6 +7,7 @@ mod common;
 
 use std::process::Command;
 
+use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use rusqlite::Connection;
 use tillsync::Store;
@@ -669,7 +670,7 @@ fn a_customer_that_is_in_the_table_twice_is_there_once_and_a_payment_is_one() {
         .unwrap()
         .clone();
     assert!(
-        check["detail"].as_str().unwrap().contains("a second row of customer 3 had company \"first\""),
+        check["detail"].as_str().unwrap().contains("of customer 3 there was company \"first\" too"),
         "{check}"
     );
     assert_eq!(store.discard(0, None, None).unwrap() + store.check().unwrap().len(), 1);
@@ -964,35 +965,110 @@ fn unseen(till: &Till, sql: &str) {
     app.execute_batch(sql).unwrap();
 }
 
-/// With its table and its customer: nobody asked the store for anything.
+/// With its table and its customer, who waits until somebody has put it right. Everybody else goes on.
 #[test]
-fn a_row_that_a_program_has_broken_is_named() {
-    for (broken, row) in [
-        ("UPDATE snapshot SET body = '{' WHERE id = 2", "the row of customer 2 in the table snapshot"),
-        ("UPDATE snapshot SET body = '{}' WHERE id = 2", "the row of customer 2 in the table snapshot"),
-        (
-            "UPDATE journal SET field = 'none' WHERE customer_id = 2",
-            "the row of customer 2 in the table journal",
-        ),
-        (
-            "UPDATE journal SET value = 'oops' WHERE customer_id = 1",
-            "the row of customer 1 in the table journal",
-        ),
-    ] {
+fn a_row_that_a_program_has_broken_is_named_and_holds_up_its_customer_only() {
+    for ((broken, id, table), is_news) in [
+        ("UPDATE snapshot SET body = '{' WHERE id = 2", 2, "snapshot"),
+        ("UPDATE snapshot SET body = '{}' WHERE id = 2", 2, "snapshot"),
+        ("UPDATE journal SET field = 'none' WHERE customer_id = 2", 2, "journal"),
+        ("UPDATE journal SET value = 'oops' WHERE customer_id = 1", 1, "journal"),
+    ]
+    .into_iter()
+    .flat_map(|case| [(case, false), (case, true)])
+    {
         let till = till(3);
         till.adjust(1, "1");
         till.set(2, "phone", "555");
+        till.set(3, "phone", "goes on");
+        let before = [1, 2].map(|id| till.remote_value(id, "store_credit_amounts"));
+        unseen(
+            &till,
+            "CREATE TABLE snapshots AS SELECT * FROM snapshot; CREATE TABLE edits AS SELECT * FROM journal",
+        );
         unseen(&till, broken);
-        let refused = till.engine().sync().unwrap_err();
-        assert_eq!(refused.code(), "misshapen", "{broken}: {refused}");
-        assert!(refused.to_string().contains(row), "{broken}: {refused}");
-        assert!(refused.is_database());
-        let ran = till.run(["sync"]);
-        assert_eq!((ran.exit, ran.code()), (Some(6), "misshapen"), "{broken}: {ran:?}");
-        let check = doctor(&till);
-        assert_eq!(check["ok"], false, "{broken}: {check}");
-        assert!(check["detail"].as_str().unwrap().contains(row), "{broken}: {check}");
+        for id in if is_news { vec![1, 2, 3] } else { vec![3] } {
+            till.office(id, serde_json::json!({ "company": "theirs" }));
+        }
+        let row = format!("the row of customer {id} in the table {table}");
+        for _ in 0..2 {
+            till.engine().sync().unwrap_or_else(|e| panic!("{broken}: {e}"));
+            assert_eq!(till.remote_value(3, "phone"), "\"goes on\"", "{broken}");
+            assert_eq!(till.local(3, "company"), "\"theirs\"", "{broken}");
+            let held: Vec<_> = till.store().held_up().unwrap();
+            assert_eq!(held.iter().map(|one| one.customer_id.0).collect::<Vec<_>>(), [id], "{broken}");
+            assert!(held[0].error.contains(&row), "{broken}: {}", held[0].error);
+        }
+        assert_ne!(till.remote_value(2, "phone") == "\"555\"", id == 2, "{broken}");
+        assert_eq!(
+            till.remote_value(1, "store_credit_amounts") == before[0],
+            id == 1,
+            "{broken}: nothing of it is sent"
+        );
+        let ran = till.run(["doctor"]);
+        assert!(ran.exit != Some(0) && ran.json.to_string().contains(&row), "{broken}: {ran:?}");
+        unseen(
+            &till,
+            "UPDATE snapshot SET body = (SELECT body FROM snapshots AS s WHERE s.id = snapshot.id)
+             WHERE id IN (SELECT customer_id FROM tillsync_held_up);
+             UPDATE journal SET (field, value) = (SELECT field, value FROM edits AS e WHERE e.seq = journal.seq)
+             WHERE customer_id IN (SELECT customer_id FROM tillsync_held_up)",
+        );
+        till.engine().sync().unwrap();
+        till.engine().sync().unwrap();
+        assert_eq!(till.store().held_up().unwrap(), [], "{broken}");
+        assert_eq!(till.remote_value(2, "phone"), "\"555\"", "{broken}");
+        assert_eq!(
+            credit(&till.remote_value(1, "store_credit_amounts")),
+            credit(&before[0]) + 1.0,
+            "{broken}"
+        );
+        assert_eq!([1, 2].map(|id| till.local(id, "company") == "\"theirs\""), [is_news; 2], "{broken}");
     }
+}
+
+/// What became of its update nobody can write: it stays in doubt, alone, and is not sent again.
+#[test]
+fn an_update_of_one_whose_row_was_broken_while_it_was_on_its_way_stays_in_doubt() {
+    let mut till = till(3);
+    till.options.upload.grace_ms = 100;
+    let before = credit(&till.remote_value(2, "store_credit_amounts"));
+    till.adjust(2, "5");
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, Told::drop).every(Kind::ById, Told::drop);
+    till.through(&odd).engine().sync().unwrap_err();
+    assert_eq!(till.store().status().unwrap().in_flight_batches, 1);
+    unseen(
+        &till,
+        "CREATE TABLE snapshots AS SELECT * FROM snapshot; UPDATE snapshot SET body = '{' WHERE id = 2",
+    );
+    till.set(3, "phone", "goes on");
+    for _ in 0..2 {
+        till.engine().sync().unwrap();
+        assert_eq!(till.remote_value(3, "phone"), "\"goes on\"");
+        assert_eq!(till.store().status().unwrap().in_flight_batches, 1);
+    }
+    unseen(&till, "UPDATE snapshot SET body = (SELECT body FROM snapshots AS s WHERE s.id = 2) WHERE id = 2");
+    till.engine().sync().unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(till.outcomes(2, "store_credit_amounts"), ["uploaded"]);
+    assert_eq!(credit(&till.remote_value(2, "store_credit_amounts")), before + 5.0);
+    let status = till.store().status().unwrap();
+    assert_eq!((status.in_flight_batches, till.store().held_up().unwrap().len()), (0, 0));
+}
+
+/// As a database tool does that counts ids on: the file opens all the same, and says whose it is.
+#[test]
+fn a_snapshot_that_a_program_has_given_another_id_is_named() {
+    let till = till(3);
+    till.set(3, "phone", "goes on");
+    without_triggers(&till, "");
+    unseen(&till, "UPDATE snapshot SET id = 9002 WHERE id = 2");
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(3, "phone"), "\"goes on\"");
+    let held = till.store().held_up().unwrap();
+    assert!(held[0].error.contains("the row of customer 9002 in the table snapshot"), "{held:?}");
+    let ran = till.run(["status"]);
+    assert_ne!(ran.exit, Some(6), "{ran:?}");
 }
 
 /// What nobody journaled meets what the store has changed: both sides are shown.
@@ -1028,6 +1104,33 @@ fn an_edit_past_the_triggers_of_a_customer_who_is_gone_from_the_store_is_a_confl
     let shown = till.store().conflicts().unwrap();
     assert_eq!(shown.len(), 1, "{shown:?}");
     assert!(shown[0].local.contains("ours"), "{shown:?}");
+}
+
+/// Nor what can be no edit: it would stand in no conflict. Whether or not anything else of the customer waits.
+#[test]
+fn what_the_store_would_not_take_of_a_customer_who_is_gone_from_it_is_set_aside() {
+    let till = till(20);
+    let long = "x".repeat(60);
+    unseen(&till, &format!("UPDATE customer SET phone = '{long}' WHERE id IN (1, 2)"));
+    till.set(2, "notes", "waits");
+    for id in [1, 2, 3] {
+        assert!(till.sandbox.delete(id));
+    }
+    till.engine().pull(tillsync::Extent::Full).unwrap();
+    let mut store = till.store();
+    assert_eq!([1, 2, 3].map(|id| store.get(id).unwrap().is_some()), [false, true, false]);
+    let aside: Vec<_> = store
+        .set_aside()
+        .unwrap()
+        .iter()
+        .map(|one| (one.customer_id.0, one.values["phone"].clone()))
+        .collect();
+    assert_eq!(aside, [1, 2].map(|id| (id, format!("\"{long}\""))));
+    assert_eq!(store.status().unwrap().unsent, 3);
+    let checks = till.run(["doctor"]).json["checks"].to_string();
+    assert!(checks.contains("of customer 1 there was phone") && checks.contains(&long), "{checks}");
+    assert_eq!(store.discard(1, None, None).unwrap(), 1);
+    assert_eq!(store.set_aside().unwrap().len(), 1);
 }
 
 /// Without a trigger there, or with none of them fired; a payment and a balance, an attribute that is on its way, and another one.

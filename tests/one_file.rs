@@ -556,23 +556,58 @@ fn what_is_no_file_is_called_what_it_is() {
     }
 }
 
+/// No file is made behind it, and none in its place: perhaps a disk is not there now.
+#[test]
+#[cfg(unix)]
+fn a_link_that_leads_nowhere_is_told_as_that() {
+    let till = till(3);
+    let link = till.folder.path().join("link.db");
+    for target in ["nowhere/till.db", "nothing.db"] {
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        let ran = Till { path: link.clone(), ..till.clone() }.run(["pull"]);
+        assert_eq!((ran.exit, ran.code()), (Some(6), "not_a_file"), "{ran:?}");
+        assert!(ran.json["error"]["message"].to_string().contains("a symbolic link to what is not there"));
+        std::fs::remove_file(&link).unwrap();
+    }
+    assert!(!till.folder.path().join("nothing.db").exists());
+}
+
+/// Whoever has the file open has it still; the others know by its index that there was one.
+#[test]
+#[cfg(unix)]
+fn a_log_that_somebody_removed_under_a_program_is_told_to_the_others_too() {
+    let till = plain(3);
+    let app = Connection::open(&till.path).unwrap();
+    phone(&app, "in the log");
+    std::fs::remove_file(beside(&till.path, "-wal")).unwrap();
+    for arguments in [["status"].as_slice(), &["edit", "1", "phone=5"], &["sync"]] {
+        let ran = till.run(arguments.iter().copied());
+        assert_eq!((ran.exit, ran.code()), (Some(6), "log_gone"), "{ran:?}");
+    }
+    drop(app);
+    assert_eq!(till.run(["status"]).exit, Some(0));
+}
+
 /// From the fewest with which a program can be loaded at all.
 #[test]
 fn a_process_that_may_open_no_more_files_is_told_that_and_nothing_else() {
     let till = till(3);
-    let mut said = Vec::new();
-    for most in 4..14 {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" --json --db \"$1\" edit 1 phone={most}")]);
-        let ran = Ran::of(&shell.arg(env!("CARGO_BIN_EXE_tillsync")).arg(&till.path).output().unwrap());
-        said.push(match ran.exit {
-            Some(0) => "fine".to_owned(),
-            _ => ran.code().to_owned(),
-        });
+    for command in ["edit 1 phone=$2", "backup \"$1.copy-$2\""] {
+        let mut said = Vec::new();
+        for most in 4..14 {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -n $2; exec \"$0\" --json --db \"$1\" {command}")]);
+            shell.arg(env!("CARGO_BIN_EXE_tillsync")).arg(&till.path).arg(most.to_string());
+            let ran = Ran::of(&shell.output().unwrap());
+            said.push(match ran.exit {
+                Some(0) => "fine".to_owned(),
+                _ => ran.code().to_owned(),
+            });
+        }
+        assert!(said.iter().all(|code| code == "too_many_files" || code == "fine"), "{command}: {said:?}");
+        assert!(said.contains(&"too_many_files".to_owned()), "{command}: {said:?}");
+        assert_eq!(said.last().map(String::as_str), Some("fine"), "{command}");
     }
-    assert!(said.iter().all(|code| code == "too_many_files" || code == "fine"), "{said:?}");
-    assert!(said.contains(&"too_many_files".to_owned()), "{said:?}");
-    assert_eq!(said.last().map(String::as_str), Some("fine"));
 }
 
 /// Whether no descriptor is left for the file, for what lies beside it, or for a connection to the store: it is never the network.

@@ -543,8 +543,11 @@ fn a_command_that_gets_no_thread_says_that() {
     till.set(1, "phone", "555");
     for threads in [1, 3, 6] {
         let Some(mut command) = as_a_user(&till, threads, &["sync"]) else { return };
-        let ran = Ran::of(&command.output().unwrap());
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let ran = Ran::of(&output);
         assert_eq!((ran.exit, ran.code()), (Some(1), "no_thread"), "{threads}: {ran:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("panicked"), "it is no defect: {said}");
     }
     let mut command = as_a_user(&till, 1, &["status"]).unwrap();
     assert_eq!(Ran::of(&command.output().unwrap()).exit, Some(0), "what needs none goes on");

@@ -10,7 +10,7 @@ use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
-pub use http::{HttpOptions, HttpProxy, HttpRemote, Roots};
+pub use http::{HttpOptions, HttpProxy, HttpRemote, Roots, lack_of_threads};
 pub use request::Request;
 
 use crate::flow::{Answer, Ticket, Trouble};

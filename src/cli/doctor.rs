@@ -210,7 +210,7 @@ fn tables(store: &Store) -> Check {
     }
 }
 
-/// Rows that are of no pull, and what a second row of a customer had.
+/// Rows that are of no pull, and what was set aside.
 fn rows(store: &Store) -> Check {
     let found = || Ok((store.set_aside()?, store.strangers()?));
     let (aside, strangers) = match found() {
@@ -229,7 +229,7 @@ fn rows(store: &Store) -> Check {
             let values = one.values.iter().map(|(field, value)| format!("{field} {value}"));
             let (id, values) = (one.customer_id, values.collect::<Vec<_>>().join(", "));
             format!(
-                "a second row of customer {id} had {values}: edit in again what is wanted, then discard {id}"
+                "of customer {id} there was {values} too, which is no edit: edit in again what is wanted, then discard {id}"
             )
         });
         said.push(some_of(each, "; "));

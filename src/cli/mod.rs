@@ -178,6 +178,7 @@ impl Command {
 /// Reads the arguments, runs the command, and says how it went.
 pub(crate) fn run() -> ExitCode {
     dump::forbid();
+    leave_lack_of_threads_to_its_error();
     let colour = out::Colour::asked_for(std::env::args_os());
     colour.choose();
     let arguments = help::shown(Cli::command()).color(colour.of_help()).try_get_matches();
@@ -194,6 +195,16 @@ pub(crate) fn run() -> ExitCode {
         cli.command.run(&till)
     };
     run().unwrap_or_else(|failed| failed.tell(&till.out)).into()
+}
+
+/// The HTTP client panics where the system gives it no thread to look up a name. That is told as `no_thread`, and no defect.
+fn leave_lack_of_threads_to_its_error() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if tillsync::system::lack_of_threads(panic.payload()).is_none() {
+            usual(panic);
+        }
+    }));
 }
 
 /// Logs go to standard error, so that standard output stays the answer alone. What a command's own answer tells is not

@@ -57,6 +57,15 @@ impl Record {
         Attributes::parse(&self.body)
     }
 
+    /// The same, of that customer.
+    pub(crate) fn attributes_of(&self, id: CustomerId) -> Result<Attributes<'_>, BadRecord> {
+        let attributes = self.attributes()?;
+        match attributes.id() {
+            found if found == id => Ok(attributes),
+            found => Err(BadRecord(serde::de::Error::custom(format!("it is of customer {found}")))),
+        }
+    }
+
     /// This record with every top-level key of `newer` in place of its own: what an answer that need not hold
     /// every attribute says about the customer.
     pub fn overlaid(&self, newer: &Record) -> Result<Record, BadRecord> {

@@ -1,5 +1,6 @@
-//! What stands in the file and is of no edit: values of a customer that was in the table twice, and rows that the store
-//! knows nothing of. Both come about where a program builds the table `customer` anew, or writes it without our triggers.
+//! What stands in the file and is of no edit: values of a customer that was in the table twice, or is gone from the store and had some that
+//! no edit can be; and rows that the store knows nothing of. All come about where a program builds the table `customer` anew, or writes it
+//! without our triggers.
 //!
 //! Neither is sent, and neither is lost: they are told until somebody discards that customer's.
 
@@ -10,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::apply::remove_customer;
+use super::mend::Told;
 use super::row::{self, COLUMNS};
 use super::{Failed, Store, dirty, state};
 use crate::customer::{CustomerId, FieldId, Row};
@@ -22,7 +24,7 @@ const ASIDE: &str = "values_set_aside:";
 const BEHIND: &str = "values_set_aside;";
 const STRANGERS: &str = "customers_unknown";
 
-/// Values that a second row of a customer had, and the one that was kept has not.
+/// Values of a customer that are no edit: a second row had them, and the one that was kept has not; or the customer is gone from the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetAside {
     /// The customer; 0: the row named none.
@@ -32,8 +34,8 @@ pub struct SetAside {
 }
 
 impl Store {
-    /// Values that were found beside those of a customer: in a second row of it. They are not sent. Edit them in again where they
-    /// are wanted; then [`Store::discard`] all of that customer.
+    /// Values that were found beside those of a customer: in a second row of it, or, when the store had it no more, in its own, where no
+    /// edit had put them and none could. They are not sent. Edit them in again where they are wanted; then [`Store::discard`] all of that customer.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -141,6 +143,12 @@ pub(super) fn make_way(connection: &Connection, theirs: &Row) -> Result<bool, Fa
     Ok(true)
 }
 
+/// The customer is gone from the store: what it holds here that no edit could be stands in no conflict either.
+pub(super) fn note_kept(connection: &Connection, told: &Told) -> rusqlite::Result<()> {
+    let value = |field: &FieldId| (field.name().to_owned(), told.dirty.row.get(*field).to_json());
+    note(connection, &SetAside { customer_id: told.dirty.id, values: told.kept.iter().map(value).collect() })
+}
+
 /// The same once.
 fn note(connection: &Connection, one: &SetAside) -> rusqlite::Result<()> {
     if one.values.is_empty() {
@@ -151,7 +159,10 @@ fn note(connection: &Connection, one: &SetAside) -> rusqlite::Result<()> {
         .prepare_cached("INSERT OR IGNORE INTO state (key, value) VALUES (?1, '')")?
         .execute([format!("{}{json}", of(one.customer_id))])?;
     if noted > 0 {
-        tracing::warn!(customer = one.customer_id.0, "values of a second row of the customer are set aside");
+        tracing::warn!(
+            customer = one.customer_id.0,
+            "values of the customer that are of no edit are set aside"
+        );
     }
     Ok(())
 }

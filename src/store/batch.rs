@@ -164,10 +164,9 @@ impl Store {
         self.look_at_triggers();
         self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
-                let Some(InFlight { dirty, sent }) = on_its_way(transaction, rejection.customer_id)? else {
+                let Some((told, sent)) = told(transaction, apart, rejection.customer_id)? else {
                     return Ok(Vec::new());
                 };
-                let told = mend::tell(transaction, apart, dirty, Some(&sent))?;
                 let dirty = &told.dirty;
                 let flying = dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::InFlight));
                 let plan = CustomerPlan {
@@ -212,8 +211,7 @@ impl Store {
             store.engine_note(|transaction| {
                 let mut uploaded = Uploaded::default();
                 for (id, record) in answers[..count].iter().flatten() {
-                    let Some(InFlight { dirty, sent }) = on_its_way(transaction, *id)? else { continue };
-                    let found = mend::tell(transaction, apart, dirty, Some(&sent))?;
+                    let Some((found, sent)) = told(transaction, apart, *id)? else { continue };
                     let dirty = &found.dirty;
                     if is_undated(&sent, &record.attributes()?, policies.clock_offset) {
                         state::note_credit_undated(transaction)?;
@@ -270,13 +268,15 @@ impl Store {
                 let mut all: Vec<(Told, Sent, Recovered)> = Vec::new();
                 let is_credit_undated = state::is_credit_undated(transaction)?;
                 for id in ids {
-                    let Some(InFlight { dirty, mut sent }) = on_its_way(transaction, *id)? else {
+                    if apart.leaves_out(*id) {
+                        continue;
+                    }
+                    let Some((told, mut sent)) = told(transaction, apart, *id)? else {
                         remove_item(transaction, *id)?;
                         continue;
                     };
                     sent.denied = denied.get(id).cloned().unwrap_or_default();
                     sent.is_credit_undated = is_credit_undated;
-                    let told = mend::tell(transaction, apart, dirty, Some(&sent))?;
                     let recovered = recover(&told.dirty, &sent, records.get(id), policies)?;
                     all.push((told, sent, recovered));
                 }
@@ -502,6 +502,23 @@ pub(super) struct InFlight {
 
 /// An update whose answer nobody has heard was applied within this much time after it left: a request has thirty seconds.
 const UNANSWERED: TimeDelta = TimeDelta::seconds(40);
+
+/// What is on its way of a customer, with what was edited past the triggers since; none: there is nothing, or it stays in doubt, for a row of
+/// that customer cannot be read.
+fn told(
+    transaction: &Transaction<'_>,
+    apart: &Apart,
+    id: CustomerId,
+) -> Result<Option<(Told, Sent)>, Failed> {
+    if apart.leaves_out(id) {
+        return Ok(None);
+    }
+    let read = || {
+        let Some(InFlight { dirty, sent }) = on_its_way(transaction, id)? else { return Ok(None) };
+        Ok(Some((mend::tell(transaction, apart, dirty, Some(&sent))?, sent)))
+    };
+    read().map_err(|failed| held_up::of(id, failed))
+}
 
 pub(super) fn on_its_way(transaction: &Transaction<'_>, id: CustomerId) -> Result<Option<InFlight>, Failed> {
     let item = transaction

@@ -99,7 +99,13 @@ impl Store {
     pub(crate) fn plan(&mut self, now: DateTime<Utc>) -> Result<Planned> {
         let mut planned = Planned::default();
         for ids in self.pending_customers()?.chunks(CHUNK) {
-            let diffs = self.diffs(ids)?;
+            let diffs = match self.diffs(ids) {
+                Err(error) if error.unreadable().is_some() => {
+                    let ids = self.leave_broken(ids, now)?;
+                    self.diffs(&ids)?
+                }
+                diffs => diffs?,
+            };
             let settled: Vec<CustomerId> =
                 diffs.iter().filter(|(_, diff)| !diff.plan.is_nothing()).map(|(dirty, _)| dirty.id).collect();
             let (unchanged, notices) = self.settle_without_call(&settled, now)?;

@@ -9,8 +9,11 @@
 //! update stays in doubt.
 //!
 //! `RAISE(ROLLBACK)` ends the engine's whole transaction. It is done once more without that customer.
+//!
+//! A customer of whom a row cannot be read, for some program has changed it without our triggers, is held up in the same way: nothing of it
+//! is read from the store, sent or written until somebody has put that right; an update of it that is on its way stays in doubt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Error as SqlError, ErrorCode, named_params};
@@ -21,7 +24,7 @@ use super::{Failed, Store, life, schema, sound, state};
 use crate::clock::stamp;
 use crate::customer::CustomerId;
 use crate::descriptors::has_broken_references;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 
 /// Customers that are read again in one sync: ten calls.
 const AGAIN_AT_ONCE: usize = 1_000;
@@ -53,6 +56,8 @@ pub(super) struct Apart {
     pub(super) is_needed: bool,
     /// Customers that ended a transaction of this sync, and how often.
     torn: BTreeMap<CustomerId, usize>,
+    /// Customers of whom a row cannot be read.
+    broken: BTreeSet<CustomerId>,
     /// What a trigger of the app's may go on for, with each customer anew.
     steps: Option<Steps>,
 }
@@ -95,7 +100,9 @@ impl Store {
             let again = "SELECT customer_id FROM tillsync_held_up ORDER BY random() LIMIT ?1";
             let mut statement = connection.prepare_cached(again)?;
             let ids = statement.query_map([AGAIN_AT_ONCE], |row| Ok(CustomerId(row.get(0)?)))?;
-            Ok(ids.collect::<rusqlite::Result<_>>()?)
+            let mut ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;
+            ids.retain(|id| !self.broken.contains(id));
+            Ok(ids)
         })
     }
 
@@ -110,6 +117,7 @@ impl Store {
         Ok(Apart {
             is_needed: has_any || self.has_held_up()?,
             torn: self.torn.clone(),
+            broken: self.broken.clone(),
             steps: Some(self.steps.clone()),
         })
     }
@@ -142,12 +150,25 @@ impl Store {
         mut work: impl FnMut(&mut Store, &Apart) -> Result<T>,
     ) -> Result<T> {
         loop {
-            let apart = self.apart()?;
+            let (apart, had_open_pages) = (self.apart()?, self.has_open_pages());
             let failed = match work(self, &apart) {
                 Err(error) => error,
                 done => return done,
             };
             let Some((id, words)) = failed.torn_down() else { return Err(failed) };
+            if let Some(cause) = words.strip_prefix(BROKEN) {
+                let (path, cause) = (self.path.clone(), cause.to_owned());
+                let Some(row) = self.broken_row_of(id) else {
+                    let row = format!("a row of customer {id}");
+                    return Err(Failure::BrokenRow { path, row, cause }.into());
+                };
+                // Pages that shared the transaction went with it: the next sync brings them again.
+                let is_lost = had_open_pages && !apart.is_needed;
+                if self.leave(id, &row, Utc::now())? && !is_lost {
+                    continue;
+                }
+                return Err(Failure::BrokenRow { path, row, cause }.into());
+            }
             let times = self.torn.entry(id).or_default();
             *times += 1;
             if *times > 2 {
@@ -172,7 +193,47 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Customers that were held up because a row of theirs could not be read, and still cannot be.
+    pub(super) fn still_broken(&self) -> Result<BTreeSet<CustomerId>> {
+        let all = self.held_up()?.into_iter().filter(|one| one.error.starts_with(BROKEN));
+        Ok(all.map(|one| one.customer_id).filter(|id| self.broken_row_of(*id).is_some()).collect())
+    }
+
+    /// Those of these customers whose rows can be read. The others are held up from now on.
+    pub(super) fn leave_broken(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Vec<CustomerId>> {
+        let mut left = Vec::new();
+        for id in ids {
+            match self.broken_row_of(*id) {
+                Some(row) => _ = self.leave(*id, &row, now)?,
+                None => left.push(*id),
+            }
+        }
+        Ok(left)
+    }
+
+    /// Nothing of this customer is touched any more. Returns whether that was not so before.
+    fn leave(&mut self, id: CustomerId, row: &str, now: DateTime<Utc>) -> Result<bool> {
+        tracing::warn!(customer = id.0, "{row} cannot be read: nothing of that customer is sent or written");
+        self.engine_note(|transaction| Ok(note(transaction, id, &format!("{BROKEN}{row}"), now)?))?;
+        Ok(self.broken.insert(id))
+    }
+}
+
+/// Of a customer of whom a row cannot be read: what was done ends, and is done again without it.
+pub(super) fn of(id: CustomerId, failed: Failed) -> Failed {
+    match failed.unreadable() {
+        Some(cause) => Failed::TornDown { id, words: format!("{BROKEN}{cause}") },
+        None => failed,
+    }
+}
+
 impl Apart {
+    /// Whether nothing of this one is read or written.
+    pub(super) fn leaves_out(&self, id: CustomerId) -> bool {
+        self.broken.contains(&id)
+    }
+
     /// Writes all of a customer, or nothing; none: it is held up.
     pub(super) fn all<T>(
         &self,
@@ -211,6 +272,9 @@ impl Apart {
         part: Part,
         work: impl FnOnce() -> Result<T, Failed>,
     ) -> Result<Option<T>, Failed> {
+        if self.leaves_out(id) {
+            return Ok(None);
+        }
         if !self.is_needed {
             return work().map(Some);
         }
@@ -246,6 +310,8 @@ impl Apart {
     }
 }
 
+/// How the words begin of what no trigger holds up.
+const BROKEN: &str = "a program has changed what it must not: ";
 const IGNORED: &str = "a trigger ignored what came from the store";
 /// In the place of SQLite's words, which do not say what to do.
 const REFERRED: &str = "FOREIGN KEY constraint failed: what a row of the app's refers to is not there, or goes; where that is a customer, declare it \

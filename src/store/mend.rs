@@ -241,7 +241,7 @@ fn bring_one_back(connection: &Connection, id: CustomerId) -> Result<(), Failed>
     if dirty::load_row(connection, id)?.is_some() {
         return Ok(());
     }
-    pull::insert_row(connection, &base.attributes()?)?;
+    pull::insert_row(connection, &base.attributes_of(id)?)?;
     search::note_rows(connection, [id])?;
     let Some(dirty) = dirty::load(connection, id)? else { return Ok(()) };
     for (field, expected) in untold(connection, &dirty)? {
@@ -342,7 +342,7 @@ pub(super) struct Told {
     /// With what was found to be edited.
     pub(super) dirty: Dirty,
     /// Attributes that hold what is no edit that could be journaled: nothing is written over them.
-    kept: Vec<FieldId>,
+    pub(super) kept: Vec<FieldId>,
 }
 
 impl Told {

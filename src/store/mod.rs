@@ -84,7 +84,7 @@ mod syncs;
 mod unlock;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -117,7 +117,7 @@ pub(crate) use syncs::{Ended, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};
 
 use crate::customer::{BadRecord, CustomerId};
-use crate::error::{Error, Failure, Result};
+use crate::error::{Error, Failure, Result, is_unreadable};
 use crate::key::Key;
 
 /// A till's database file, open for reading and editing. Open it once for each thread; each is its own connection.
@@ -150,6 +150,8 @@ pub struct Store {
     foreign: Option<(i64, bool)>,
     /// Customers of which a trigger ended a transaction of this sync, and how often.
     torn: BTreeMap<CustomerId, usize>,
+    /// Customers of whom a row cannot be read.
+    broken: BTreeSet<CustomerId>,
     brought_back: usize,
     /// Customers of this sync for which a trigger did not end.
     unending: usize,
@@ -377,6 +379,16 @@ enum Failed {
 }
 
 impl Failed {
+    /// A row of the file holds what cannot be read, and why.
+    fn unreadable(&self) -> Option<String> {
+        match self {
+            Failed::Unreadable(bad) => Some(bad.to_string()),
+            Failed::Sql(error) if is_unreadable(error) => Some(error.to_string()),
+            Failed::Known(error) => error.unreadable().map(str::to_owned),
+            _ => None,
+        }
+    }
+
     fn at(self, path: &Path) -> Error {
         match self {
             Failed::Sql(error) => Error::sqlite(path, error),

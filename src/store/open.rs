@@ -1,7 +1,7 @@
 //! Opening a file: creating it, upgrading it, its settings, and the lock that one sync holds.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,7 +55,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     let place = Place::find(path)?.ok_or_else(|| Failure::Moved(path.to_owned()))?;
     let (others, log, open_pages) = (Others::default(), Log::default(), None);
     let (schema_seen, mended, brought_back) = (None, None, 0);
-    let (foreign, torn) = (None, BTreeMap::new());
+    let (foreign, torn, broken) = (None, BTreeMap::new(), BTreeSet::new());
     let mut store = Store {
         connection,
         path: path.to_owned(),
@@ -71,6 +71,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         mended,
         foreign,
         torn,
+        broken,
         brought_back,
         unending: 0,
     };
@@ -217,11 +218,21 @@ fn create(path: &Path) -> Result<()> {
     owner_only(&mut options);
     match options.open(path) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::file(path, &e)),
+        Err(_) if leads_nowhere(path) => {
+            let what = "a symbolic link to what is not there";
+            Err(Failure::NotAFile { path: path.to_owned(), what }.into())
+        }
         _ => {
             close_to_others(path);
             Ok(())
         }
     }
+}
+
+/// A disk that is not there now, perhaps: no file is made behind it, and none in its place.
+fn leads_nowhere(path: &Path) -> bool {
+    let is_link = path.symlink_metadata().is_ok_and(|found| found.file_type().is_symlink());
+    is_link && path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// An empty file is to become a till, or a copy of one, whoever made it. Where its rights cannot be changed it is said; `doctor`
@@ -325,6 +336,7 @@ impl Store {
         self.refuse_overwritten()?;
         self.look_at_schema()?;
         self.torn.clear();
+        self.broken = self.still_broken()?;
         self.unending = 0;
         self.leave_unending()?;
         self.refuse_misshapen()?;

@@ -176,6 +176,27 @@ mod tests {
         other.edit(4).set("phone", "at once").commit().unwrap();
     }
 
+    /// What shared the transaction is not said to be taken in; it comes again, and then nobody is in the way.
+    #[test]
+    fn a_page_that_meets_a_broken_row_takes_back_those_before_it_once() {
+        let (_folder, mut engine, mut other) = two();
+        take(&mut engine, &CUSTOMERS).unwrap();
+        engine.commit_pages().unwrap();
+        let off = rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;
+        other.connection().set_db_config(off, false).unwrap();
+        other.connection().execute_batch("UPDATE snapshot SET body = '{' WHERE id = 2").unwrap();
+        let pages = [[r#"{"id":4}"#].as_slice(), &[r#"{"id":2,"phone":"two"}"#, r#"{"id":5}"#]];
+        engine.expect_nobody().unwrap();
+        take(&mut engine, pages[0]).unwrap();
+        engine.open_pages.unwrap();
+        assert_eq!(take(&mut engine, pages[1]).unwrap_err().code(), "misshapen");
+        assert_eq!(seen_by(&other), 3);
+        assert_eq!(engine.held_up().unwrap()[0].customer_id.0, 2);
+        assert_eq!(pages.map(|page| take(&mut engine, page).unwrap()), [1, 1]);
+        engine.commit_pages().unwrap();
+        assert_eq!(seen_by(&other), 5);
+    }
+
     #[test]
     fn a_page_that_fails_takes_back_those_it_shares_a_transaction_with_and_no_more() {
         let (_folder, mut engine, mut other) = two();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Transaction;
 
-use super::held_up::Apart;
+use super::held_up::{self, Apart};
 use super::{Failed, Store};
 use crate::customer::CustomerId;
 use crate::error::Result;
@@ -70,6 +70,7 @@ impl Store {
         ids: &[CustomerId],
         mut work: impl FnMut(&Transaction<'_>, &Apart, CustomerId, &mut T) -> Result<(), Failed>,
     ) -> Result<Vec<T>> {
+        self.commit_pages()?;
         let (mut rest, mut parts) = (ids, Vec::new());
         while !rest.is_empty() {
             let part = &rest[..self.at_once(rest.len())?];
@@ -77,7 +78,10 @@ impl Store {
                 store.engine_write(|transaction| {
                     let (began, mut came_to) = (Instant::now(), T::default());
                     for (place, id) in part.iter().enumerate() {
-                        work(transaction, apart, *id, &mut came_to)?;
+                        if !apart.leaves_out(*id) {
+                            let done = work(transaction, apart, *id, &mut came_to);
+                            done.map_err(|failed| held_up::of(*id, failed))?;
+                        }
                         if began.elapsed() >= LONG {
                             return Ok((place + 1, came_to));
                         }

@@ -146,7 +146,8 @@ impl Store {
                 let mut notices = Vec::new();
                 let take =
                     || take(transaction, apart, attributes, body, is_edited, judging, &older, &mut notices);
-                let Some(news) = apart.all(transaction, attributes.id(), judging.now, take)? else {
+                let taken_in = apart.all(transaction, attributes.id(), judging.now, take);
+                let Some(news) = taken_in.map_err(|failed| held_up::of(attributes.id(), failed))? else {
                     continue;
                 };
                 taken.notices.extend(notices);
@@ -346,7 +347,8 @@ impl Store {
             let mut outdated = BTreeSet::new();
             for (told, _) in page {
                 let Some((known, lately)) = dirty::load_known(transaction, told.id())? else { continue };
-                let known = known.attributes()?;
+                // It is held up as soon as anything of it is taken in.
+                let Ok(known) = known.attributes() else { continue };
                 if is_outdated(&known, told, server_now.filter(|_| !lately.is_young(now)))
                     || lately::is_taken_back(transaction, &lately, &known, told, now, false)?
                 {
@@ -364,8 +366,11 @@ impl Store {
                 // One that something of the app's never let in.
                 return Ok(held_up::release(transaction, id)?);
             };
-            let dirty = mend::tell(transaction, apart, dirty, None)?.dirty;
-            let gone = || apply(transaction, &dirty, &gone(&dirty), now);
+            let told = mend::tell(transaction, apart, dirty, None)?;
+            let gone = || {
+                aside::note_kept(transaction, &told)?;
+                apply(transaction, &told.dirty, &gone(&told.dirty), now)
+            };
             if let Some(notices) = apart.all(transaction, id, now, gone)? {
                 taken.notices.extend(notices);
                 taken.changed.push(id);

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Error as SqlError, ErrorCode, OptionalExtension};
 
 use super::{Store, dirty};
 use crate::customer::CustomerId;
-use crate::error::{Error, Failure};
+use crate::error::{Error, Failure, is_unreadable};
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +78,10 @@ pub(super) fn code(error: &SqlError) -> Option<ErrorCode> {
     }
 }
 
+fn is_of_a_row(error: SqlError) -> bool {
+    is_unreadable(&error)
+}
+
 impl Store {
     /// Of a row that cannot be read: which that is. What came from the store is read before it comes here, so it is of the file.
     pub(super) fn naming_row(&self, error: Error) -> Error {
@@ -90,8 +94,28 @@ impl Store {
         }
     }
 
+    /// Which row of this customer cannot be read.
+    pub(super) fn broken_row_of(&self, id: CustomerId) -> Option<String> {
+        let connection = &self.connection;
+        let snapshot = || {
+            dirty::load_snapshot(connection, id).map(|base| base.map(|base| base.attributes_of(id).is_ok()))
+        };
+        let of = |table: &str| Some(format!("the row of customer {id} in the table {table}"));
+        match () {
+            () if snapshot().is_err_and(is_of_a_row) || matches!(snapshot(), Ok(Some(false))) => {
+                of("snapshot")
+            }
+            () if dirty::load_ops(connection, id).is_err_and(is_of_a_row) => of("journal"),
+            () if dirty::load_open(connection, id).is_err_and(is_of_a_row) => of("conflict"),
+            () if dirty::load_row(connection, id).is_err_and(is_of_a_row) => of("customer"),
+            () => None,
+        }
+    }
+
     fn broken_row(&self) -> rusqlite::Result<Option<String>> {
-        let snapshot = "SELECT id FROM snapshot WHERE NOT json_valid(body) OR json_type(body, '$.id') IS NOT 'integer' LIMIT 1";
+        let snapshot = "SELECT id FROM snapshot
+                        WHERE NOT json_valid(body) OR json_type(body, '$.id') IS NOT 'integer' OR json_extract(body, '$.id') <> id
+                        LIMIT 1";
         let of = |table: &str, id: i64| Some(format!("the row of customer {id} in the table {table}"));
         if let Some(id) = self.connection.query_row(snapshot, [], |row| row.get(0)).optional()? {
             return Ok(of("snapshot", id));

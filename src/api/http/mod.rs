@@ -114,10 +114,14 @@ impl Remote for HttpRemote {
     }
 }
 
-/// The client starts a thread to look up a name, before anything leaves, and panics where the system gives none.
+/// The client starts a thread to look up a name, before anything leaves, and panics where the system gives none: why that is, if it is
+/// that.
+pub fn lack_of_threads(panic: &(dyn Any + Send)) -> Option<&str> {
+    panic.downcast_ref::<String>()?.strip_prefix("failed to spawn thread: ")
+}
+
 fn panicked(panic: &(dyn Any + Send)) -> Trouble {
-    let words = panic.downcast_ref::<String>().map(String::as_str);
-    match words.and_then(|words| words.strip_prefix("failed to spawn thread: ")) {
+    match lack_of_threads(panic) {
         Some(why) => Trouble::NoThread(why.to_owned()),
         None => Trouble::Broken("the HTTP client has a defect".to_owned()),
     }

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use ureq::Body;
 use ureq::http::{HeaderMap, Response};
 
-use crate::error::{has_no_descriptor_left, is_out_of_descriptors};
+use crate::error::{are_descriptors_short, is_out_of_descriptors};
 use crate::flow::{Answer, RateHeaders, Trouble, masked};
 use crate::memory;
 
@@ -81,7 +81,7 @@ pub(super) fn trouble(error: &ureq::Error, is_update: bool) -> Trouble {
     match error {
         ureq::Error::Io(e) if is_out_of_descriptors(e) => Trouble::NoSocket(words),
         // Who asks for a name needs a connection too, and says no more than that none was found.
-        ureq::Error::Io(e) if is_lookup(e) && has_no_descriptor_left() => Trouble::NoSocket(words),
+        ureq::Error::Io(e) if is_lookup(e) && are_descriptors_short(1) => Trouble::NoSocket(words),
         _ if is_offline => Trouble::Offline(words),
         ureq::Error::Timeout(_) => Trouble::TooMuch { why: words, begun: Vec::new() },
         _ => Trouble::Broken(words),
