@@ -820,6 +820,7 @@ fn a_file_into_which_something_was_copied_while_it_was_open_is_told_and_written_
         assert_eq!(engine.sync().unwrap_err().code(), "overwritten", "{what}");
         assert_eq!(store.status().unwrap_err().code(), "overwritten", "{what}: it cannot know what waits");
         assert_eq!(store.log_state().unwrap_err().code(), "overwritten", "{what}");
+        assert_eq!(store.held_up().unwrap_err().code(), "overwritten", "{what}: by one statement that reads");
         assert!(till.puts().is_empty() && till.gets() == 0, "{what}");
         drop((store, engine));
         assert!(

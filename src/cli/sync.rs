@@ -73,7 +73,7 @@ fn held_up(customers: u64) -> String {
     match customers {
         0 => String::new(),
         count => format!(
-            "\n\n{} held up by a trigger, an index or a column of the app, and nothing of them is sent: tillsync doctor names it",
+            "\n\n{} held up by something of the app's, or by a row that a program has broken, and nothing of them is sent: tillsync doctor names it",
             render::count(count, "customer")
         ),
     }
