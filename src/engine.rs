@@ -326,6 +326,7 @@ impl<R: Remote> SyncEngine<R> {
         }
         self.tell(held);
         self.store.carry_out_decisions()?;
+        self.store.end_unmade(self.clock.utc())?;
         self.store.supersede_often(self.clock.utc())?;
         self.wipe_log()?;
         Ok(lock)

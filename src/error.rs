@@ -161,6 +161,11 @@ pub enum Failure {
     #[error("the database {path}: {source}")]
     Database { path: PathBuf, source: rusqlite::Error },
     #[error(
+        "{} refuses what was to be written to the database {path}: {words}",
+        cause.as_deref().unwrap_or("a trigger of the app's")
+    )]
+    RefusedByApp { path: PathBuf, cause: Option<String>, words: String },
+    #[error(
         "customer {customer_id}: a trigger of the app ends the transaction of what came from the store: {words}"
     )]
     TornDown { customer_id: CustomerId, words: String },
@@ -269,6 +274,7 @@ impl Error {
                 | TwoSqlites(_)
                 | LogGone(_)
                 | Database { .. }
+                | RefusedByApp { .. }
         )
     }
 
@@ -321,6 +327,18 @@ impl Error {
 
     pub(crate) fn is_ignored(&self) -> bool {
         matches!(*self.0, Failure::Ignored { .. })
+    }
+
+    /// Something of the app's refused what was to be written: in these words.
+    pub(crate) fn broken_constraint(&self) -> Option<&rusqlite::Error> {
+        match &*self.0 {
+            Failure::Database { source, .. }
+                if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
+            {
+                Some(source)
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn is_wrong_key(&self) -> bool {
@@ -396,7 +414,7 @@ impl Error {
             Failure::Key(_) => "key",
             Failure::Keyring(_) => "keyring",
             Failure::NotBuiltIn { .. } => "not_built_in",
-            Failure::Database { .. } => "database",
+            Failure::Database { .. } | Failure::RefusedByApp { .. } => "database",
             Failure::TornDown { .. } => "torn_down",
             Failure::Unending { .. } => "unending",
             Failure::Ignored { .. } => "ignored",
@@ -560,6 +578,9 @@ impl Error {
             }
             Failure::Ignored { .. } => {
                 "nothing was written: let that trigger raise ABORT where it must refuse, which is told, or drop it"
+            }
+            Failure::RefusedByApp { .. } => {
+                "nothing was written: it is a trigger, an index or a column of the app's that says so; do as it says, mend it, or drop it"
             }
             Failure::NoThread(_) => {
                 "too many run for this user or on this machine (ulimit -u); every edit is kept; try again"

@@ -320,9 +320,30 @@ fn what_a_trigger_keeps_of_some_is_passed_over() {
     assert_eq!(rows(&till, "journal"), 1_200);
 }
 
+/// `RAISE(ROLLBACK)` takes back what was removed beside it, and all of that is removed once more.
+#[test]
+fn what_ends_the_removal_of_some_is_passed_over_too() {
+    let till = till(60);
+    age(&till, 3_000);
+    keeper(
+        &till,
+        "BEFORE DELETE ON journal WHEN OLD.customer_id = 20 AND OLD.seq < 1500 BEGIN SELECT RAISE(ROLLBACK, 'mine');",
+    );
+    let keeps = "SELECT count(*) FROM journal WHERE customer_id = 20 AND seq < 1500";
+    let keeps: i64 = till.store().connection().query_row(keeps, [], |row| row.get(0)).unwrap();
+    assert!((20..=100).contains(&keeps), "{keeps}");
+    let kept = till.store().prune(Utc::now() + TimeDelta::days(1)).unwrap_err();
+    let says = format!("{} removed, and {keeps} kept", 3_000 - keeps);
+    assert!(kept.to_string().starts_with(&says) && kept.to_string().ends_with("mine"), "{kept}");
+    assert_eq!(rows(&till, "journal"), keeps);
+    assert!(kept.to_string().contains("my_keeper"), "{kept}");
+}
+
 #[test]
 fn whoever_is_to_be_forgotten_and_is_kept_is_told() {
-    for (table, left) in [("journal", 1), ("conflict", 0), ("customer", 0)] {
+    let tables = [("journal", 1), ("conflict", 0), ("customer", 0)];
+    let ways = ["IGNORE", "ROLLBACK, 'mine'"].map(|way| tables.map(|(table, left)| (way, table, left)));
+    for (way, table, left) in ways.into_iter().flatten() {
         let till = till(10);
         till.set(7, "phone", "ours");
         assert!(till.sandbox.delete(7));
@@ -331,10 +352,10 @@ fn whoever_is_to_be_forgotten_and_is_kept_is_told() {
         let sql = "BEGIN; UPDATE tillsync_guard SET writing = 1; INSERT OR IGNORE INTO customer (id, engine_mark) VALUES (7, 1);
                    UPDATE tillsync_guard SET writing = 0; COMMIT";
         till.store().connection().execute_batch(sql).unwrap();
-        keeper(&till, &format!("BEFORE DELETE ON {table} BEGIN SELECT RAISE(IGNORE);"));
+        keeper(&till, &format!("BEFORE DELETE ON {table} BEGIN SELECT RAISE({way});"));
         let kept = till.store().forget(7).unwrap_err();
         assert_eq!(kept.code(), "kept", "{table}: {kept}");
-        assert_eq!(rows(&till, "journal"), left, "{table}");
+        assert_eq!(rows(&till, "journal"), left, "{table}: {way}");
         till.store().connection().execute_batch("DROP TRIGGER my_keeper").unwrap();
         assert!(till.store().forget(7).unwrap() > 0);
     }

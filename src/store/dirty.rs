@@ -98,6 +98,7 @@ impl Store {
     /// Makes the plan of an upload, and settles what needs no call.
     pub(crate) fn plan(&mut self, now: DateTime<Utc>) -> Result<Planned> {
         let mut planned = Planned::default();
+        self.end_unmade(now)?;
         for ids in self.pending_customers()?.chunks(CHUNK) {
             let diffs = match self.diffs(ids) {
                 Err(error) if error.unreadable().is_some() => {

@@ -19,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Error as SqlError, ErrorCode, named_params};
 use serde::Serialize;
 
-use super::steps::{Steps, UNENDING, went_too_far};
+use super::steps::{Steps, UNENDING, WITHOUT_MEMORY, found_no_memory, went_too_far};
 use super::{Failed, Store, life, schema, sound, state};
 use crate::clock::stamp;
 use crate::customer::CustomerId;
@@ -29,7 +29,8 @@ use crate::error::{Failure, Result};
 /// Customers that are read again in one sync: ten calls.
 const AGAIN_AT_ONCE: usize = 1_000;
 
-/// Customers for which a trigger did not end, before a sync ends: each keeps everybody from writing for a second or two.
+/// Customers for which a trigger did not end, or took all memory, before a sync ends: each keeps everybody from writing for a second or
+/// two; and where it is not the trigger that took the memory, it is the same with the next customer.
 const MOST_UNENDING: usize = 5;
 
 /// The key of `state` under which stands when a trigger last did not end, and as of which schema.
@@ -175,10 +176,13 @@ impl Store {
                 return Err(failed);
             }
             let words = words.to_owned();
-            if words == UNENDING {
+            if [UNENDING, WITHOUT_MEMORY].contains(&&*words) {
                 self.unending += 1;
                 if self.unending > MOST_UNENDING {
-                    return Err(failed);
+                    return Err(match words == WITHOUT_MEMORY {
+                        true => Failure::NoMemory(self.path.clone()).into(),
+                        false => failed,
+                    });
                 }
             }
             let (version, now) = (self.schema_changes()?, Utc::now());
@@ -293,10 +297,15 @@ impl Apart {
             Err(Failed::Ignored) => IGNORED.to_owned(),
             Err(Failed::Restless) => RESTLESS.to_owned(),
             Err(Failed::Sql(error)) if went_too_far(&error) && self.has_gone_too_far() => UNENDING.to_owned(),
+            // SQLite may say the one word for the other, where a trigger's own statement found no memory.
+            Err(Failed::Sql(error)) if went_too_far(&error) || found_no_memory(&error) => {
+                WITHOUT_MEMORY.to_owned()
+            }
             Err(Failed::Sql(error)) if is_refusal(&error) => words(&error),
             Err(error) => return Err(error),
         };
-        if connection.is_autocommit() {
+        // What took the memory may not have let go of it yet: the transaction begins anew.
+        if connection.is_autocommit() || words == WITHOUT_MEMORY {
             return Err(Failed::TornDown { id, words });
         }
         connection.execute_batch("ROLLBACK TO apart; RELEASE apart")?;
@@ -400,6 +409,9 @@ pub(super) fn cause(connection: &Connection, words: &str) -> rusqlite::Result<Op
     if words == UNENDING {
         return unending(connection);
     }
+    if words == WITHOUT_MEMORY {
+        return suspects(connection, "");
+    }
     if words == REFERRED {
         let on_ours = schema::foreign(connection)?.into_iter().filter(|(_, sql)| is_trigger(sql));
         let all = schema::referring(connection)?.into_iter().chain(on_ours.map(|(name, _)| name));
@@ -409,6 +421,18 @@ pub(super) fn cause(connection: &Connection, words: &str) -> rusqlite::Result<Op
     // One on a table that refers to ours, or that one of ours leads to, is as good.
     let all = schema::foreign(connection)?.into_iter().chain(schema::foreign_triggers(connection)?);
     Ok(all.filter(|(name, sql)| is_cause(words, name, sql)).map(|(name, _)| name).next())
+}
+
+/// What of the app's refused a statement of ours, and its words; none: it was nothing of the app's.
+pub(super) fn refused(
+    connection: &Connection,
+    error: &SqlError,
+) -> rusqlite::Result<Option<(Option<String>, String)>> {
+    let words = words(error);
+    let cause = cause(connection, &words)?;
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    let is_trigger = code == Some(rusqlite::ffi::SQLITE_CONSTRAINT_TRIGGER);
+    Ok((is_trigger || cause.is_some()).then_some((cause, words)))
 }
 
 fn is_trigger(sql: &str) -> bool {

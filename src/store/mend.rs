@@ -507,7 +507,7 @@ fn untold(connection: &Connection, dirty: &Dirty) -> Result<Vec<(FieldId, Value)
     Ok(untold)
 }
 
-fn other(connection: &Connection, dirty: &Dirty) -> Result<Vec<(FieldId, Value)>, Failed> {
+pub(super) fn other(connection: &Connection, dirty: &Dirty) -> Result<Vec<(FieldId, Value)>, Failed> {
     let Some(base) = &dirty.base else { return Ok(Vec::new()) };
     let attributes = base.attributes()?;
     let theirs = Row::of(dirty.id, &attributes);
@@ -542,7 +542,7 @@ fn expected(
 }
 
 /// The entries of form fields that were edited, on top of what the store has of the others.
-fn forms_by_journal(dirty: &Dirty, theirs: &Value) -> Option<Value> {
+pub(super) fn forms_by_journal(dirty: &Dirty, theirs: &Value) -> Option<Value> {
     let mut forms = match theirs {
         Value::Forms(forms) => forms.clone(),
         Value::Null => BTreeMap::new(),
@@ -592,7 +592,12 @@ fn journal(
         connection.prepare_cached(row::update(field))?.execute(params![dirty.id.0, local])?;
         edit::set_context(connection, None, None)
     };
-    let problem = edited().err().map(|error| words(&error));
+    let problem = match edited() {
+        Ok(()) => None,
+        // A trigger of the app's has ended the transaction, and the savepoint with it.
+        Err(error) if connection.is_autocommit() => return Err(error),
+        Err(error) => Some(words(&error)),
+    };
     if problem.is_some() {
         connection.execute_batch("ROLLBACK TO mend")?;
         tracing::warn!(

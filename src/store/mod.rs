@@ -14,6 +14,7 @@
 //! | `floor` | below what a payment may not take a balance |
 //! | `prune` | what settled long ago goes, and what is personal of customers that are gone |
 //! | `often` | what is edited over and over, and waits |
+//! | `unmade` | edits that were journaled and never made |
 //! | `mend` | edits that were made while our triggers were not there |
 //! | `backup`, `restore` | a copy of the file while it is in use; one that is put back |
 //! | `leaf`, `salvage` | a page read without SQLite; edits in the log of a file that is no more |
@@ -82,6 +83,7 @@ mod stray;
 mod support;
 mod syncs;
 mod unlock;
+mod unmade;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -273,9 +275,15 @@ impl Store {
         Ok(done)
     }
 
-    /// Of a trigger that does not end, or ignores what is written: which that may be.
+    /// Of what the app has on our tables, and that does not end, ignores or refuses what is written: which that may be.
     fn naming_triggers(&self, error: Error) -> Error {
         let path = self.path.clone();
+        if let Some(source) = error.broken_constraint() {
+            return match held_up::refused(&self.connection, source) {
+                Ok(Some((cause, words))) => Failure::RefusedByApp { path, cause, words }.into(),
+                _ => error,
+            };
+        }
         let named = match (error.is_unending(), error.is_ignored()) {
             (true, _) if !self.steps.have_ended_it() => Some(Failure::NoMemory(path)),
             (true, _) => held_up::unending(&self.connection)

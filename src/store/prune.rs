@@ -9,8 +9,11 @@
 //! forgotten as it is of passwords.
 //!
 //! A trigger of the app's may not let a row go. Then the row stays as it was and is passed over: whoever asked for it to go gets an
-//! error, and a sync notes what it met, for `doctor`, and goes on.
+//! error, and a sync notes what it met, for `doctor`, and goes on. `RAISE(ROLLBACK)` ends the whole part; that is done once more without
+//! the row, unless it were too many.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -78,10 +81,26 @@ pub(crate) struct Newest {
 /// Whatever is there.
 const ALL: Newest = Newest { edit: EditSeq(i64::MAX), decision: i64::MAX };
 
+/// So many rows may end a part each before the removal ends: every one of them undoes what the part had removed.
+const MOST_TORN: usize = 100;
+
+/// A row that is to be removed, by its table.
+type Doomed = (&'static str, i64);
+
+/// Rows of which a trigger of the app's ended the transaction, and what it said: they are not tried again.
+#[derive(Default)]
+struct Torn {
+    passed_over: BTreeSet<Doomed>,
+    words: Option<String>,
+    /// The row that is tried.
+    tried: Cell<Option<Doomed>>,
+}
+
 /// How far a removal has come.
 #[derive(Default)]
 pub(crate) struct Pruned {
     pub(crate) removed: u64,
+    torn: Torn,
     /// Rows that something of the app's keeps: they are passed over from then on.
     edits_kept: usize,
     conflicts_kept: usize,
@@ -118,7 +137,7 @@ impl Store {
     }
 
     fn unless_kept(&self, pruned: Pruned) -> Result<u64> {
-        let Pruned { removed, kept, edits_kept, conflicts_kept, decisions_kept } = pruned;
+        let Pruned { removed, kept, edits_kept, conflicts_kept, decisions_kept, .. } = pruned;
         let Some(Kept { error, cause }) = kept else { return Ok(removed) };
         let rows = (edits_kept + conflicts_kept + decisions_kept).max(1);
         Err(Failure::Kept { path: self.path.clone(), removed, rows, cause, error }.into())
@@ -179,23 +198,25 @@ impl Store {
                 break;
             }
             let Pruned { removed, edits_kept, conflicts_kept, decisions_kept, .. } = pruned;
+            let (torn, torn_before) = (&pruned.torn, pruned.torn.passed_over.len());
             let done = self.engine_note(|transaction| {
                 let began = Instant::now();
                 let old = ids(transaction, OLD_EDITS, params![before, AT_ONCE, up_to.edit.0, edits_kept])?;
-                let edits = remove(transaction, &old, began, remove_edit)?;
+                let edits = remove(transaction, "journal", &old, began, torn, remove_edit)?;
                 if edits.looked_at == AT_ONCE || edits.looked_at < old.len() {
                     return Ok([edits, Part::default(), Part::default()]);
                 }
                 let old =
                     ids(transaction, OLD_CONFLICTS, params![before, AT_ONCE, up_to.edit.0, conflicts_kept])?;
-                let conflicts = remove(transaction, &old, began, remove_conflict)?;
+                let conflicts = remove(transaction, "conflict", &old, began, torn, remove_conflict)?;
                 let old = params![before, AT_ONCE, up_to.decision, decisions_kept];
                 let old = ids(transaction, OLD_DECISIONS, old)?;
-                Ok([edits, conflicts, remove(transaction, &old, began, remove_decision)?])
+                Ok([edits, conflicts, remove(transaction, "decision", &old, began, torn, remove_decision)?])
             });
             let goes_on = pruned.goes_on(&self.connection, done).map_err(|failed| failed.at(&self.path))?;
             // A sync does not look for what goes behind all that is kept.
-            if !goes_on || pruned.removed == removed && parts < usize::MAX {
+            let is_stuck = pruned.removed == removed && pruned.torn.passed_over.len() == torn_before;
+            if !goes_on || is_stuck && parts < usize::MAX {
                 break;
             }
             self.others_write()?;
@@ -228,6 +249,7 @@ impl Store {
         let (mut forgotten, mut decisions) = (Pruned::default(), self.decisions_of(id)?);
         loop {
             let Pruned { removed, edits_kept, conflicts_kept, .. } = forgotten;
+            let torn = &forgotten.torn;
             let done = self.engine_write(|transaction| {
                 refuse_to_forget(transaction, id, removed)?;
                 transaction
@@ -236,19 +258,19 @@ impl Store {
                 let began = Instant::now();
                 // First: later nobody knows whose they were.
                 let some = &decisions[..decisions.len().min(AT_ONCE)];
-                let decided = remove(transaction, some, began, remove_decision)?;
+                let decided = remove(transaction, "decision", some, began, torn, remove_decision)?;
                 if decided.looked_at > 0 {
                     return Ok([Part::default(), Part::default(), decided]);
                 }
                 let of = ids(transaction, EDITS_OF, params![id.0, AT_ONCE, edits_kept])?;
-                let edits = remove(transaction, &of, began, remove_edit)?;
+                let edits = remove(transaction, "journal", &of, began, torn, remove_edit)?;
                 let of = ids(transaction, CONFLICTS_OF, params![id.0, AT_ONCE, conflicts_kept])?;
-                let mut others = remove(transaction, &of, began, remove_conflict)?;
+                let mut others = remove(transaction, "conflict", &of, began, torn, remove_conflict)?;
                 if edits.looked_at + others.looked_at == 0 {
                     // Nothing else is left, but for what is kept.
                     let is_there = transaction.prepare_cached(ROW_OF)?.exists([id.0])?;
                     let rows: &[i64] = if is_there { &[id.0] } else { &[] };
-                    others = remove(transaction, rows, began, |transaction, _| {
+                    others = remove(transaction, "customer", rows, began, torn, |transaction, _| {
                         row::remove(transaction, "customer", id)
                     })?;
                     search::forget(transaction, id)?;
@@ -287,14 +309,17 @@ impl Pruned {
     ) -> std::result::Result<bool, Failed> {
         let [edits, conflicts, decisions] = match done {
             Ok(parts) => parts,
-            // That part is as it was, and would end so again.
-            Err(error) => match error.torn_down() {
-                Some((_, words)) => {
-                    self.kept =
-                        Some(Kept { error: words.to_owned(), cause: held_up::cause(connection, words)? });
-                    return Ok(false);
+            // That part is as it was, and is done once more without that row.
+            Err(error) => match (error.torn_down(), self.torn.tried.take()) {
+                (Some((_, words)), Some(row)) => {
+                    self.torn.words = Some(words.to_owned());
+                    if self.kept.is_none() {
+                        let cause = held_up::cause(connection, words)?;
+                        self.kept = Some(Kept { error: words.to_owned(), cause });
+                    }
+                    return Ok(self.torn.passed_over.insert(row) && self.torn.passed_over.len() <= MOST_TORN);
                 }
-                None => return Err(error.into()),
+                _ => return Err(error.into()),
             },
         };
         self.removed += edits.removed + conflicts.removed + decisions.removed;
@@ -317,13 +342,22 @@ fn ids(connection: &Connection, sql: &str, of: impl Params) -> rusqlite::Result<
 /// Long values take longer: the rest waits for the next part.
 fn remove(
     connection: &Connection,
+    table: &'static str,
     ids: &[i64],
     began: Instant,
+    torn: &Torn,
     one: impl Fn(&Connection, i64) -> rusqlite::Result<usize>,
 ) -> Result<Part, Failed> {
     let mut part = Part::default();
     for id in ids {
         part.looked_at += 1;
+        let row = (table, *id);
+        if torn.passed_over.contains(&row) {
+            part.kept += 1;
+            part.words.clone_from(&torn.words);
+            continue;
+        }
+        torn.tried.set(Some(row));
         match let_go(connection, || one(connection, *id))? {
             None => part.removed += 1,
             Some(words) => {

@@ -80,6 +80,7 @@ impl Store {
             (_, error) if error.code() == "refused" => error,
             (Some(ErrorCode::ConstraintViolation), _) => Failure::Constraint(words).into(),
             (Some(ErrorCode::Unknown), _) => Error::usage(format!("the SQL: {words}")),
+            (_, error) if error.is_unending() => self.naming_triggers(error),
             (_, error) => error,
         }
     }

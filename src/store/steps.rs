@@ -21,6 +21,9 @@ const UNBOUNDED: u64 = u64::MAX;
 pub(super) const UNENDING: &str =
     "a trigger of the app's does not end: it was stopped after 50,000,000 steps";
 
+/// What it says where a customer is held up because this process got no memory while a trigger ran for them.
+pub(super) const WITHOUT_MEMORY: &str = "this process got no memory for what a trigger of the app's does";
+
 /// How many questions more are answered with yes; and whether one was answered with no since. SQLite says the same word where it
 /// has no memory left.
 #[derive(Clone, Debug)]
@@ -93,4 +96,9 @@ impl Drop for Bound {
 /// Whether SQLite ended it for going too far.
 pub(super) fn went_too_far(error: &SqlError) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
+}
+
+/// Whether SQLite got no memory for it.
+pub(super) fn found_no_memory(error: &SqlError) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::OutOfMemory)
 }

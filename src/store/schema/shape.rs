@@ -333,11 +333,16 @@ fn rebuild(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
 fn stands(connection: &Connection, sql: &str) -> rusqlite::Result<bool> {
     connection.execute_batch("SAVEPOINT stands")?;
     let done = connection.execute_batch(sql);
-    if done.is_err() {
+    let stands = done.is_ok();
+    if !stands {
+        // A trigger of the app's may have ended the transaction, and the savepoint with it.
+        if connection.is_autocommit() {
+            return done.map(|()| false);
+        }
         connection.execute_batch("ROLLBACK TO stands")?;
     }
     connection.execute_batch("RELEASE stands")?;
-    Ok(done.is_ok())
+    Ok(stands)
 }
 
 /// What an app has added to a table, as our table takes it.
