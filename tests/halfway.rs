@@ -294,12 +294,12 @@ fn a_payment_of_the_app_that_fails_parts_no_balance_from_its_journal() {
 fn a_decision_that_a_trigger_ends_is_not_made_and_names_it() {
     type Decision = fn(&mut tillsync::Store) -> tillsync::Result<()>;
     let decisions: [(&str, Decision); 4] = [
-        ("resolve", |store| store.resolve(1, "company", &tillsync::Keep::Remote, None)),
-        ("keep local", |store| store.resolve(1, "company", &tillsync::Keep::Local, None)),
+        ("resolve", |store| store.resolve(1, "company", &tillsync::Keep::Remote, None).map(drop)),
+        ("keep local", |store| store.resolve(1, "company", &tillsync::Keep::Local, None).map(drop)),
         ("discard", |store| store.discard(1, None, None).map(drop)),
         ("discard a row", |store| {
             let rows = store.journal(Some(CustomerId(1)))?;
-            let waits = rows.iter().rfind(|row| row.settled_at.is_none()).unwrap().seq;
+            let waits = rows.iter().rfind(|row| row.outcome.is_none_or(|it| !it.is_settled())).unwrap().seq;
             store.discard_row(waits, None).map(drop)
         }),
     ];

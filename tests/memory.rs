@@ -125,3 +125,46 @@ fn an_answer_that_there_is_no_memory_for_is_told_as_that() {
     until_enough(least, |kib| within(&till, kib, &["pull", "--full"], b""));
     assert_eq!(till.local(2, "notes"), till.remote_value(2, "notes"));
 }
+
+/// More than `within` gives in the test below.
+const GREEDY: &str = "SELECT length(hex(zeroblob(400000000)))";
+
+#[test]
+fn a_trigger_that_there_is_no_memory_for_holds_up_its_customer_and_is_told_as_that() {
+    let _alone = alone();
+    let till = till(20);
+    let kib = 640 << 10;
+    let greedy = |of: &str| {
+        let trigger = format!(
+            "DROP TRIGGER IF EXISTS greedy;
+             CREATE TRIGGER greedy AFTER UPDATE OF notes ON customer WHEN {of} BEGIN {GREEDY}; END"
+        );
+        till.store().connection().execute_batch(&trigger).unwrap();
+    };
+    greedy("NEW.id = 1");
+    let edited = within(&till, kib, &["edit", "1", "notes=a"], b"");
+    assert_eq!((edited.exit, edited.json["error"]["code"].as_str()), (Some(6), Some("no_memory")), "{edited:?}");
+    assert_eq!(within(&till, kib, &["edit", "2", "notes=b"], b"").exit, Some(0));
+    let office = |what: &str| {
+        let ids = till.sandbox.ids();
+        ids.iter().for_each(|id| till.office((*id).into(), json!({"notes": what, "company": what})));
+    };
+    office("news");
+    let synced = within(&till, kib, &["sync"], b"");
+    assert_eq!(synced.exit, Some(3), "{synced:?}");
+    let held_up = till.store().held_up().unwrap();
+    assert_eq!((held_up.len(), held_up[0].customer_id.0), (1, 1));
+    assert!(held_up[0].error.contains("got no memory"), "{held_up:?}");
+    assert_eq!(held_up[0].cause.as_deref(), Some("greedy"));
+    assert_eq!(till.local(3, "company"), "\"news\"");
+    assert_eq!(within(&till, kib, &["doctor"], b"").exit, Some(3));
+    // Of many it may be the machine that has none: that ends the sync, which says so.
+    office("more");
+    greedy("NEW.id > 2");
+    let ended = within(&till, kib, &["sync"], b"");
+    assert_eq!((ended.exit, ended.json["error"]["code"].as_str()), (Some(6), Some("no_memory")), "{ended:?}");
+    till.store().connection().execute_batch("DROP TRIGGER greedy").unwrap();
+    (0..2).for_each(|_| _ = within(&till, kib, &["sync"], b""));
+    assert_eq!(till.store().held_up().unwrap(), []);
+    assert_eq!(till.local(10, "notes"), "\"more\"");
+}
