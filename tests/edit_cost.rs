@@ -147,3 +147,47 @@ fn bytes_that_are_no_utf_8_are_found_wherever_they_stand() {
         }
     }
 }
+
+/// So many payments in one transaction of the app, each a statement; or all of them one statement.
+fn payments(count: usize, customers: usize, is_one_statement: bool) -> Cost {
+    let till = till(customers);
+    let mut store = till.store();
+    let app = store.connection();
+    let steps = Arc::new(AtomicU64::new(0));
+    let counted = steps.clone();
+    let counting = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        false
+    };
+    let ids: Vec<i64> = till.sandbox.ids().into_iter().map(i64::from).collect();
+    let all = "INSERT INTO store_credit_adjustment
+               SELECT ?1, '0.01' FROM (WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?2) SELECT n FROM n)";
+    app.execute_batch("BEGIN").unwrap();
+    app.progress_handler(100, Some(counting)).unwrap();
+    let began = busy_ns();
+    match is_one_statement {
+        true => _ = app.execute(all, [ids[0], count as i64]).unwrap(),
+        false => {
+            let pay = "INSERT INTO store_credit_adjustment VALUES (?1, '0.01')";
+            let mut pay = app.prepare(pay).unwrap();
+            (0..count).for_each(|n| _ = pay.execute([ids[n % ids.len()]]).unwrap());
+        }
+    }
+    let busy_ns = began.zip(busy_ns()).map(|(began, now)| now - began);
+    app.progress_handler(0, None::<fn() -> bool>).unwrap();
+    let journaled: i64 = app.query_row("SELECT count(*) FROM journal WHERE op = 'adjust'", [], |row| row.get(0)).unwrap();
+    assert_eq!(journaled, count as i64);
+    app.execute_batch("ROLLBACK").unwrap();
+    Cost { steps: 100 * steps.load(Ordering::Relaxed), busy_ns }
+}
+
+/// The hundredth payment costs what the first does, and so does the sixteen thousandth.
+#[test]
+fn very_many_payments_in_one_transaction() {
+    for (what, customers, is_one_statement) in
+        [("of one customer", 1, false), ("of fifty", 50, false), ("in one statement", 1, true)]
+    {
+        let [few, many] = [2_000, 16_000].map(|count| payments(count, customers, is_one_statement));
+        assert_in_step(what, &few, &many);
+    }
+}
