@@ -175,7 +175,8 @@ fn payments(count: usize, customers: usize, is_one_statement: bool) -> Cost {
     }
     let busy_ns = began.zip(busy_ns()).map(|(began, now)| now - began);
     app.progress_handler(0, None::<fn() -> bool>).unwrap();
-    let journaled: i64 = app.query_row("SELECT count(*) FROM journal WHERE op = 'adjust'", [], |row| row.get(0)).unwrap();
+    let journaled: i64 =
+        app.query_row("SELECT count(*) FROM journal WHERE op = 'adjust'", [], |row| row.get(0)).unwrap();
     assert_eq!(journaled, count as i64);
     app.execute_batch("ROLLBACK").unwrap();
     Cost { steps: 100 * steps.load(Ordering::Relaxed), busy_ns }

@@ -62,10 +62,7 @@ const EDITABLE: [(&str, &str); 13] = [
     ("notes", "'phantom'"),
     ("tax_exempt_category", "'phantom'"),
     ("customer_group_id", "77"),
-    (
-        "accepts_product_review_abandoned_cart_emails",
-        "NOT accepts_product_review_abandoned_cart_emails",
-    ),
+    ("accepts_product_review_abandoned_cart_emails", "NOT accepts_product_review_abandoned_cart_emails"),
     ("force_password_reset", "NOT force_password_reset"),
     ("store_credit_amounts", r#"'[{"amount":777}]'"#),
     ("channel_ids", "'[7,8]'"),
@@ -85,7 +82,8 @@ fn all_of(app: &Connection, table: &str) -> Vec<Vec<String>> {
 /// Each conflict clause, under both settings: there is no change without its entry in the journal, and an entry without its change
 /// is none for the sync.
 #[test]
-fn whatever_a_statement_does_at_a_constraint_nothing_changes_unjournaled_and_nothing_goes_up_that_is_not_there() {
+fn whatever_a_statement_does_at_a_constraint_nothing_changes_unjournaled_and_nothing_goes_up_that_is_not_there()
+ {
     let edits: Vec<String> = EDITABLE.iter().map(|(column, value)| format!("{column} = {value}")).collect();
     for (constraint, (setup, meets)) in CONSTRAINTS.into_iter().enumerate() {
         let till = till(3);
@@ -123,7 +121,10 @@ fn whatever_a_statement_does_at_a_constraint_nothing_changes_unjournaled_and_not
             let is_phantom = row.label.as_deref() == Some("phantom");
             let outcome = row.outcome.map(|outcome| outcome.as_str());
             assert_eq!(outcome, Some(if is_phantom { "unchanged" } else { "uploaded" }), "{setup}: {row:?}");
-            assert!(!is_phantom || row.reason.as_deref().is_some_and(|why| why.contains("never made")), "{row:?}");
+            assert!(
+                !is_phantom || row.reason.as_deref().is_some_and(|why| why.contains("never made")),
+                "{row:?}"
+            );
         }
         assert_eq!(till.store().check().unwrap(), Vec::<String>::new(), "{setup}");
     }
@@ -151,7 +152,10 @@ fn what_or_replace_writes_is_journaled_and_whom_it_takes_out_comes_back() {
         for clause in ["INSERT OR REPLACE", "REPLACE"] {
             let over = app.execute(&format!("{clause} INTO customer (id, notes) VALUES (3, 'over')"), []);
             let said = refusal(over);
-            assert!(said.contains("REPLACE would lose") || said.contains("DELETE is not supported"), "{said}");
+            assert!(
+                said.contains("REPLACE would lose") || said.contains("DELETE is not supported"),
+                "{said}"
+            );
         }
         assert_eq!(app.execute("INSERT OR IGNORE INTO customer (id, notes) VALUES (3, 'over')", []), Ok(0));
         assert_eq!(edits(&till, 3), []);
@@ -221,7 +225,8 @@ fn a_payment_of_the_library_is_made_or_nothing_of_it_whatever_ends_it() {
             let was = till.local(1, "store_credit_amounts");
             ends(&till, place, way);
             let mut store = till.store();
-            let ended = store.edit(1).set("phone", "555").adjust_credit("5".parse().unwrap()).commit().unwrap_err();
+            let ended =
+                store.edit(1).set("phone", "555").adjust_credit("5".parse().unwrap()).commit().unwrap_err();
             assert!(ended.to_string().starts_with("printer refuses what was to be written to "), "{ended}");
             assert!(ended.to_string().ends_with("out of paper") && ended.hint().is_some(), "{ended}");
             assert_eq!(edits(&till, 1), [], "{place}: {way}");
@@ -245,11 +250,17 @@ fn a_payment_beneath_a_sync_is_made_or_nothing_of_it_whatever_ends_it() {
                          BEGIN INSERT INTO store_credit_adjustment VALUES (NEW.id, '10'); END";
             app(&till).execute_batch(bonus).unwrap();
             ends(&till, place, way);
-            [1, 2].into_iter().for_each(|id| till.office(id, json!({"store_credit_amounts": [{"amount": 50}]})));
+            [1, 2]
+                .into_iter()
+                .for_each(|id| till.office(id, json!({"store_credit_amounts": [{"amount": 50}]})));
             till.set(1, "phone", "555");
             for _ in 0..2 {
                 till.engine().sync().unwrap();
-                assert_eq!(till.remote_value(1, "store_credit_amounts"), r#"[{"amount":50}]"#, "{place}: {way}");
+                assert_eq!(
+                    till.remote_value(1, "store_credit_amounts"),
+                    r#"[{"amount":50}]"#,
+                    "{place}: {way}"
+                );
                 let made = edits(&till, 1).iter().filter(|edit| edit.0 == "store_credit_amounts").count();
                 assert_eq!(made, 0, "{place}: {way}");
             }

@@ -143,7 +143,11 @@ fn a_trigger_that_there_is_no_memory_for_holds_up_its_customer_and_is_told_as_th
     };
     greedy("NEW.id = 1");
     let edited = within(&till, kib, &["edit", "1", "notes=a"], b"");
-    assert_eq!((edited.exit, edited.json["error"]["code"].as_str()), (Some(6), Some("no_memory")), "{edited:?}");
+    assert_eq!(
+        (edited.exit, edited.json["error"]["code"].as_str()),
+        (Some(6), Some("no_memory")),
+        "{edited:?}"
+    );
     assert_eq!(within(&till, kib, &["edit", "2", "notes=b"], b"").exit, Some(0));
     let office = |what: &str| {
         let ids = till.sandbox.ids();

@@ -45,7 +45,10 @@ impl Store {
         })?;
         let ended = parts.into_iter().sum();
         if ended > 0 {
-            tracing::warn!(edits = ended, "edits were journaled, and never made: their statements ended before");
+            tracing::warn!(
+                edits = ended,
+                "edits were journaled, and never made: their statements ended before"
+            );
         }
         Ok(ended)
     }
@@ -132,12 +135,7 @@ fn never_made(edits: &[Written], field: FieldId, local: &Value) -> Vec<EditSeq> 
 }
 
 /// Whether the journal makes the working copy of the snapshot without them. Else something else was at work: a merge, a decision.
-fn is_explained(
-    dirty: &Dirty,
-    field: FieldId,
-    edits: &[Written],
-    never: &[EditSeq],
-) -> Result<bool, Failed> {
+fn is_explained(dirty: &Dirty, field: FieldId, edits: &[Written], never: &[EditSeq]) -> Result<bool, Failed> {
     let Some(base) = &dirty.base else { return Ok(false) };
     let attributes = base.attributes()?;
     let (theirs, local) = (Row::of(dirty.id, &attributes), dirty.row.get(field));
@@ -146,7 +144,9 @@ fn is_explained(
     without.ops.retain(|op| !never.contains(&op.seq));
     let is_bare = without.ops_of(field).next().is_none();
     let expected = match field {
-        _ if is_bare => (attributes.tells(field) && dirty.open_of_field(field).is_none()).then(|| theirs.clone()),
+        _ if is_bare => {
+            (attributes.tells(field) && dirty.open_of_field(field).is_none()).then(|| theirs.clone())
+        }
         FieldId::STORE_CREDIT_AMOUNTS => balance_by_journal(&without, theirs),
         FieldId::FORM_FIELDS => forms_by_journal(&without, theirs),
         _ => {
@@ -182,7 +182,11 @@ mod tests {
         assert_eq!(never(&[edit(1, a, b)], "a"), [1]);
         assert_eq!(never(&[edit(1, a, b), edit(2, b, c)], "b"), [2]);
         assert_eq!(never(&[edit(1, a, b), edit(2, a, c)], "a"), [1, 2]);
-        assert_eq!(never(&[edit(1, a, b), edit(2, a, c)], "c"), [1], "an edit of the same value came behind it");
+        assert_eq!(
+            never(&[edit(1, a, b), edit(2, a, c)], "c"),
+            [1],
+            "an edit of the same value came behind it"
+        );
         assert_eq!(never(&[edit(1, a, b), edit(2, b, a)], "a"), [] as [i64; 0], "it was taken back");
         assert_eq!(never(&[edit(1, a, b)], "z"), [] as [i64; 0], "something else was at work");
     }
