@@ -97,6 +97,62 @@ fn a_trigger_finds_all_that_came_in_and_what_it_edits_stays() {
     assert_eq!(till.local(1, "company"), "\"Ana Gil\"");
 }
 
+/// What an app may not write at any time, and a word of the refusal.
+const NEVER: [(&str, &str); 9] = [
+    ("UPDATE customer SET company = printf('%300s', '') WHERE id = NEW.id", "has 300 characters"),
+    ("UPDATE customer SET date_created = 'never' WHERE id = NEW.id", "date_created: is read-only"),
+    ("UPDATE customer SET origin_channel_id = 9 WHERE id = NEW.id", "origin_channel_id"),
+    (
+        "UPDATE customer SET store_credit_amounts = '[{\"amount\":\"5\"}]' WHERE id = NEW.id",
+        "must be a JSON array",
+    ),
+    ("UPDATE customer SET id = 999 WHERE id = NEW.id", "names the customer"),
+    ("INSERT INTO customer (id, email) VALUES (999, 'x@example.com')", "INSERT is not supported"),
+    ("DELETE FROM customer WHERE id = 3", "DELETE is not supported"),
+    ("UPDATE journal SET value = '1'", "append-only"),
+    ("INSERT INTO store_credit_adjustment VALUES (NEW.id, '1e2')", "an adjustment is a signed amount"),
+];
+
+/// Also where the engine's own statement fires it: that customer stays as it was, and it is said why.
+#[test]
+fn what_no_app_may_write_is_refused_beneath_the_engine_too() {
+    for (statement, why) in NEVER {
+        for event in [
+            "AFTER UPDATE OF phone",
+            "BEFORE UPDATE OF phone",
+            "AFTER UPDATE OF date_modified",
+            "AFTER INSERT",
+        ] {
+            let till = till(3);
+            // So that there is a row of the journal to be changed.
+            till.set(3, "notes", "sent");
+            till.engine().sync().unwrap();
+            with_triggers(
+                &till,
+                &format!(
+                    "CREATE TRIGGER mine {event} ON customer WHEN NEW.id NOT IN (2, 3) BEGIN {statement}; END"
+                ),
+            );
+            let before = (till.local(1, "phone"), edits(&till, 3));
+            let new =
+                till.sandbox.add(r#"{"email":"new@example.com","first_name":"N","last_name":"N"}"#).unwrap();
+            [1, 2].into_iter().for_each(|id| till.office(id, json!({"phone": "news"})));
+            till.engine().sync().unwrap();
+            let id = if event == "AFTER INSERT" { i64::from(new) } else { 1 };
+            let held_up = till.store().held_up().unwrap();
+            assert_eq!((held_up.len(), held_up[0].customer_id), (1, CustomerId(id)), "{statement}: {event}");
+            assert!(held_up[0].error.contains(why), "{statement}: {event}: {held_up:?}");
+            assert_eq!(till.local(2, "phone"), "\"news\"", "{statement}: {event}");
+            let is_one = id == 1;
+            assert_eq!(till.local(1, "phone") == before.0, is_one, "{statement}: {event}");
+            assert_eq!(edits(&till, 3), before.1, "{statement}: {event}");
+            assert_eq!((edits(&till, 1), edits(&till, 999)), (vec![], vec![]), "{statement}: {event}");
+            assert!(till.store().get(3).unwrap().is_some() && till.store().get(999).unwrap().is_none());
+            assert_eq!(till.store().check().unwrap(), Vec::<String>::new(), "{statement}: {event}");
+        }
+    }
+}
+
 // ---- where the engine writes -------------------------------------------------------------------------------------
 
 /// Where a trigger edits a customer that the engine is about to write over.
