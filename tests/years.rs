@@ -85,6 +85,42 @@ fn a_sync_removes_a_little_of_what_is_past_its_retention_and_nothing_that_waits(
     assert_eq!(till.outcomes(1, "phone").last().unwrap(), "uploaded");
 }
 
+/// Four hundred days pass in which an edit settles every hour, and syncs run.
+fn days_pass(till: &Till) {
+    const EDITS: i64 = 24 * 400;
+    let pass = "UPDATE journal
+                SET at = strftime('%Y-%m-%dT%H:%M:%fZ', at, '-400 days'), engine_mark = NOT engine_mark,
+                    settled_at = strftime('%Y-%m-%dT%H:%M:%fZ', settled_at, '-400 days')";
+    till.store().connection().execute(pass, []).unwrap();
+    let before: i64 = {
+        let newest = "SELECT coalesce(max(seq), 0) FROM journal";
+        till.store().connection().query_row(newest, [], |row| row.get(0)).unwrap()
+    };
+    settle(till, EDITS, 3_600);
+    let now = Utc::now();
+    let noted = (0..EDITS).step_by(24).map(|n| (now - TimeDelta::hours(EDITS - n), newest(before + n, 0)));
+    let long_ago = [(now - TimeDelta::days(401), newest(before, 0))];
+    let noted = serde_json::to_string(&long_ago.into_iter().chain(noted).collect::<Vec<_>>()).unwrap();
+    let note = "INSERT OR REPLACE INTO state (key, value) VALUES ('newest_rows', ?1)";
+    till.store().connection().execute(note, [noted]).unwrap();
+    while rows(till, "journal") > EDITS + 24 {
+        till.engine().sync().unwrap();
+    }
+}
+
+#[test]
+fn a_file_stays_as_large_as_it_was_when_the_first_of_its_history_went() {
+    let till = till(60);
+    let mut pages = Vec::new();
+    for _ in 0..5 {
+        days_pass(&till);
+        let size = "SELECT page_count FROM pragma_page_count";
+        pages.push(till.store().connection().query_row(size, [], |row| row.get::<_, i64>(0)).unwrap());
+    }
+    // In the second year all of it came before any of the first went; larger numbers of rows take a byte more.
+    assert!(pages[1] > pages[0] && pages[4] <= pages[1] + pages[1] / 20, "{pages:?}");
+}
+
 #[test]
 fn how_long_is_an_option_and_for_ever_too() {
     let mut till = till(3);

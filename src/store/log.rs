@@ -328,24 +328,27 @@ mod tests {
         let reading = reader.connection().transaction().unwrap();
         reading.query_row("SELECT count(*) FROM state", [], |row| row.get::<_, i64>(0)).unwrap();
         engine.set_state(WIPE_DUE, Some("2026-01-01T00:00:00Z")).unwrap();
-        let is_over = AtomicBool::new(false);
-        let longest = std::thread::scope(|scope| {
-            let edits = scope.spawn(|| {
-                let mut longest = Duration::ZERO;
-                while !is_over.load(Ordering::Relaxed) {
-                    let began = Instant::now();
-                    app.set_state("an edit", Some("of the app")).unwrap();
-                    longest = longest.max(began.elapsed());
-                }
-                longest
-            });
-            for _ in 0..5 {
+        // Of five rounds the shortest: whoever else is at work on this machine makes others wait, too.
+        let mut longest = [Duration::ZERO; 5];
+        for longest in &mut longest {
+            let is_over = AtomicBool::new(false);
+            *longest = std::thread::scope(|scope| {
+                let edits = scope.spawn(|| {
+                    let mut longest = Duration::ZERO;
+                    while !is_over.load(Ordering::Relaxed) {
+                        let began = Instant::now();
+                        app.set_state("an edit", Some("of the app")).unwrap();
+                        longest = longest.max(began.elapsed());
+                    }
+                    longest
+                });
                 assert!(!engine.wipe_log().unwrap());
-            }
-            is_over.store(true, Ordering::Relaxed);
-            edits.join().unwrap()
-        });
-        assert!(longest < Duration::from_secs(2), "an edit waited {longest:?}");
+                is_over.store(true, Ordering::Relaxed);
+                edits.join().unwrap()
+            });
+        }
+        let shortest = longest.into_iter().min().unwrap();
+        assert!(shortest < Duration::from_millis(50), "an edit waited {longest:?}");
         assert!(engine.state(WIPE_DUE).unwrap().is_some(), "it is tried again");
         drop(reading);
         assert!(engine.wipe_log().unwrap());

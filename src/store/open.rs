@@ -290,8 +290,13 @@ pub(super) fn owner_only(_: &mut OpenOptions) {}
 
 /// Waits for another connection's transaction. SQLite's own waits double up to a tenth of a second, by which an edit
 /// would miss every gap between the pages of a pull; these stay short.
-/// What counts is time, not tries: where a sleep of a millisecond takes fifteen, ten seconds are ten all the same.
 pub(super) fn look_again(tries: i32) -> bool {
+    look_for(BUSY_TIMEOUT, tries)
+}
+
+/// The same for so long. What counts is time, not tries: where a sleep of a millisecond takes fifteen, ten seconds are ten all the
+/// same.
+pub(super) fn look_for(most: Duration, tries: i32) -> bool {
     const SHORT: Duration = Duration::from_micros(100);
     const LONG: Duration = Duration::from_millis(1);
     const SHORT_TRIES: i32 = 50;
@@ -301,7 +306,7 @@ pub(super) fn look_again(tries: i32) -> bool {
     if tries == 0 || BEGAN.get().is_none() {
         BEGAN.set(Some(Instant::now()));
     }
-    if BEGAN.get().is_some_and(|began| began.elapsed() >= BUSY_TIMEOUT) {
+    if BEGAN.get().is_some_and(|began| began.elapsed() >= most) {
         return false;
     }
     std::thread::sleep(if tries < SHORT_TRIES { SHORT } else { LONG });
