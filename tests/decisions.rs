@@ -316,9 +316,14 @@ fn a_decision_that_the_app_itself_refuses_stops_no_sync() {
             "refused",
         ),
         ("BEFORE UPDATE ON conflict BEGIN SELECT RAISE(ABORT, 'no'); END", "refused"),
+        ("BEFORE UPDATE ON conflict BEGIN SELECT RAISE(FAIL, 'no'); END", "refused"),
+        ("AFTER UPDATE ON conflict BEGIN SELECT RAISE(FAIL, 'no'); END", "refused"),
+        ("AFTER UPDATE ON conflict BEGIN SELECT RAISE(ROLLBACK, 'no'); END", "refused"),
         ("BEFORE UPDATE ON conflict BEGIN SELECT RAISE(IGNORE); END", "refused"),
         ("BEFORE UPDATE ON decision BEGIN SELECT RAISE(IGNORE); END", "waits"),
         ("BEFORE UPDATE ON decision BEGIN SELECT RAISE(ABORT, 'no'); END", "waits"),
+        ("AFTER UPDATE ON decision BEGIN SELECT RAISE(FAIL, 'no'); END", "waits"),
+        ("AFTER UPDATE ON decision BEGIN SELECT RAISE(ROLLBACK, 'no'); END", "waits"),
         ("AFTER UPDATE ON decision BEGIN SELECT tell_the_screen(NEW.id); END", "waits"),
     ] {
         let till = in_conflict(1);
