@@ -7,7 +7,7 @@ mod common;
 
 use common::{Till, sandbox, till};
 use serde_json::json;
-use tillsync::{Extent, Found};
+use tillsync::{Extent, Found, Store};
 
 /// Seven people and as many as it takes beside them; the file has been searched, and the index is whole.
 fn shop() -> Till {
@@ -177,22 +177,87 @@ fn a_search_never_fails_for_its_index() {
     check(&till, "schmolke an", &[5, 1, 2]);
 }
 
-/// Who is forgotten is in no page of the file.
+/// Whether the file or its log has the text somewhere, in whatever case.
+fn is_in_a_page(till: &Till, text: &str) -> bool {
+    let log = till.path.with_extension("db-wal");
+    [&till.path, &log].into_iter().any(|file| {
+        let bytes = std::fs::read(file).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).to_lowercase().contains(text)
+    })
+}
+
+/// Who is forgotten is in no page of the file, by no name of before either.
 #[test]
 fn who_is_forgotten_is_not_left_in_the_index() {
     let till = shop();
-    till.set(15, "last_name", "Kanarienvogel");
-    till.engine().sync().unwrap();
-    check(&till, "kanarienvogel", &[15]);
+    for name in ["Zaunkoenig", "Kanarienvogel"] {
+        till.set(15, "last_name", name);
+        check(&till, name, &[15]);
+        till.engine().sync().unwrap();
+    }
+    check(&till, "zaunkoenig", &[]);
     till.sandbox.delete(15);
     till.engine().pull(Extent::Full).unwrap();
     till.store().forget(15).unwrap();
-    let log = till.path.with_extension("db-wal");
-    for file in [&till.path, &log] {
-        let bytes = std::fs::read(file).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes).to_lowercase();
-        assert!(!text.contains("kanarien"), "{}", file.display());
+    for part in ["narienvogel", "unkoenig"] {
+        assert!(!is_in_a_page(&till, part), "{part}");
     }
+    check(&till, "schmolke an", &[5, 1, 2]);
+}
+
+/// The words of before go without anybody's asking, too: with the syncs of the next day.
+#[test]
+fn words_that_nobody_bears_leave_the_index_with_the_next_day() {
+    let till = shop();
+    till.set(15, "last_name", "Zaunkoenig");
+    check(&till, "zaunkoenig", &[15]);
+    till.set(15, "last_name", "Kanarienvogel");
+    check(&till, "kanarienvogel", &[15]);
+    till.engine().sync().unwrap();
+    let mut store = till.store();
+    let pages = "SELECT count(*) FROM customer_search_data WHERE instr(block, CAST('unkoenig' AS BLOB))";
+    let state =
+        "SELECT group_concat(key) FROM state WHERE key IN ('search_left_since', 'search_written_anew')";
+    let pages =
+        |store: &mut Store| -> i64 { store.connection().query_row(pages, [], |row| row.get(0)).unwrap() };
+    assert!(pages(&mut store) > 0, "it is no test without");
+    store
+        .connection()
+        .execute_batch(
+            "UPDATE tillsync_guard SET writing = 1;
+             UPDATE state SET value = strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '-25 hours') WHERE key = 'search_left_since';
+             UPDATE tillsync_guard SET writing = 0;",
+        )
+        .unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(pages(&mut store), 0);
+    let left: Option<String> = store.connection().query_row(state, [], |row| row.get(0)).unwrap();
+    assert_eq!(left, None);
+    check(&till, "kanarienvogel", &[15]);
+    check(&till, "zaunkoenig", &[]);
+}
+
+/// To find an edit at once takes a few rows of the index, and no waiting for the disk; an edit waits for it afterwards as before.
+#[test]
+fn an_edit_costs_the_index_little() {
+    let till = till(2_000);
+    find(&till, "x");
+    till.engine().sync().unwrap();
+    let (mut app, mut store) = (till.store(), till.store());
+    let mut rows_of = |round: i64| {
+        let name = format!("Quagga{round}");
+        let one = "SELECT id FROM customer LIMIT 1 OFFSET ?1";
+        let id: i64 = app.connection().query_row(one, [round * 37], |row| row.get(0)).unwrap();
+        app.edit(id).set("last_name", name.as_str()).commit().unwrap();
+        let before = store.connection().total_changes();
+        assert_eq!(store.find(&name, 5).unwrap().customers.len(), 1);
+        store.connection().total_changes() - before
+    };
+    let mut rows: Vec<u64> = (1..=30).map(&mut rows_of).collect();
+    rows.sort_unstable();
+    assert!(rows[15] <= 20, "{rows:?}");
+    let waits = store.connection().query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(waits, 2);
 }
 
 /// A tool may empty SQLite's own counters: the index goes by the journal then.

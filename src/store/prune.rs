@@ -290,6 +290,7 @@ impl Store {
                 break;
             }
         }
+        self.write_index_anew_now()?;
         self.wipe_log()?;
         self.unless_kept(forgotten)
     }

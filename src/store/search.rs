@@ -10,7 +10,9 @@
 //! edit. It begins with the first search, so a till that never searches pays nothing. Until it is whole, and where this SQLite has
 //! no FTS5, the beginnings of whole columns are looked for by their indexes, as before.
 //!
-//! What is removed from the index is overwritten there (its `secure-delete`), so a customer who was forgotten is not left in it.
+//! What is removed from the index stays in its pages for a while, but for a customer who is forgotten: see [`anew`].
+
+mod anew;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -51,8 +53,6 @@ const DIGITS: usize = 3;
 const MAKE: &str = "CREATE VIRTUAL TABLE customer_search USING fts5(
     last_name, first_name, company, email, phone,
     tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3', columnsize = 0)";
-/// Since SQLite 3.42; without it the index would keep words of customers that are gone.
-const OVERWRITE: &str = "INSERT INTO customer_search (customer_search, rank) VALUES ('secure-delete', 1)";
 
 impl Store {
     /// At most `limit` customers in whose email, phone, names and company there are words that begin with the words of `text`, in
@@ -68,7 +68,7 @@ impl Store {
         if i64::try_from(limit).is_err() {
             return Err(Error::usage(format!("the limit {limit} is more than {}", i64::MAX)));
         }
-        let is_whole = self.catch_up();
+        let is_whole = self.catch_up()?;
         let most = limit.saturating_add(1);
         let find = || {
             let mut rows = by_words(&self.connection, text, most, is_whole)?;
@@ -80,27 +80,28 @@ impl Store {
     }
 
     /// Whether the index has everybody now. It is no failure of a search that somebody else writes, or that this SQLite cannot.
-    fn catch_up(&mut self) -> bool {
+    fn catch_up(&mut self) -> Result<bool> {
+        let is_due = is_due(&self.connection);
         let may_write = self.connection.is_autocommit() && self.refuse_company().is_ok();
-        let mut try_it = || -> rusqlite::Result<bool> {
-            if !is_due(&self.connection)? {
-                return Ok(true);
-            }
-            if !may_write {
-                return Ok(false);
-            }
+        if !may_write || !matches!(is_due, Ok(true)) {
+            return Ok(matches!(is_due, Ok(false)));
+        }
+        // A power cut takes back what is in the index, and how far it has come with that.
+        self.waits_for_disk(false)?;
+        let mut write = || -> rusqlite::Result<bool> {
             self.connection.busy_handler(None::<fn(i32) -> bool>)?;
             let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
             let is_whole = index(&transaction, AT_A_SEARCH)?;
             transaction.commit()?;
             Ok(is_whole)
         };
-        let is_whole = try_it().unwrap_or_else(|error| {
+        let is_whole = write().unwrap_or_else(|error| {
             tracing::debug!(%error, "the index of the search is not brought up to date");
             false
         });
         _ = self.connection.busy_handler(Some(look_again));
-        is_whole
+        self.waits_for_disk(true)?;
+        Ok(is_whole)
     }
 
     /// Brings the index up to date, once somebody has searched: in small parts, between which others write. `goes_on` is asked
@@ -123,7 +124,7 @@ impl Store {
                 break;
             }
         }
-        Ok(())
+        self.write_index_anew_in_time(goes_on)
     }
 }
 
@@ -154,10 +155,11 @@ fn note_all(connection: &Connection, ids: impl IntoIterator<Item = CustomerId>) 
     ids.into_iter().try_for_each(|id| statement.execute([id.0]).map(|_| ()))
 }
 
-/// Everything that the index has of a customer, now.
+/// Nobody finds a customer by what the index has of it now. In its pages that stays until it is written [`anew`].
 pub(super) fn forget(connection: &Connection, id: CustomerId) -> rusqlite::Result<()> {
-    if is_made(connection)? {
-        connection.prepare_cached("DELETE FROM customer_search WHERE rowid = ?1")?.execute([id.0])?;
+    let remove = "DELETE FROM customer_search WHERE rowid = ?1";
+    if is_made(connection)? && connection.prepare_cached(remove)?.execute([id.0])? > 0 {
+        anew::note_left(connection)?;
     }
     connection
         .prepare_cached("DELETE FROM tillsync_search_due WHERE customer_id = ?1")?
@@ -266,7 +268,6 @@ fn begin(transaction: &Connection) -> rusqlite::Result<i64> {
     if !is_made(transaction)? {
         transaction.execute_batch(MAKE)?;
     }
-    transaction.execute(OVERWRITE, [])?;
     transaction.execute("DELETE FROM tillsync_search_due", [])?;
     state::write(transaction, LISTED, Some(&i64::MIN.to_string()))?;
     let newest = edit::newest_edit(transaction)?;
@@ -297,7 +298,7 @@ fn index_one(transaction: &Connection, id: CustomerId) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// This SQLite is without FTS5, or with one that is too old; or the name is an app's.
+/// This SQLite is without FTS5; or the name is an app's.
 fn is_missing(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::SqliteFailure(_, Some(words))
         if words.contains("no such module") || words.contains("already ") || words.contains("SQL logic error") || words.contains("fts5"))
