@@ -66,6 +66,8 @@ pub use customer::{
     Access, Attributes, BadRecord, BatchId, CustomerId, Edit, EditError, EditSeq, FIELDS, Field, FieldId,
     FormValue, Kind, MergeRule, Record, Row, Value, money, parse_adjustment, parse_argument, parse_object,
 };
+/// A customer as the app reads it; the same as [`Row`], by the name that an app has for it.
+pub type Customer = Row;
 pub use engine::{
     EditEvent, Event, Extent, Progress, PullReport, RETENTION_DAYS, Requests, Stopper, SyncEngine,
     SyncOptions, SyncReport, retention,

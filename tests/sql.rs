@@ -1198,4 +1198,12 @@ fn what_would_be_sent_and_what_is_there_have_their_types() {
     assert!(value("email").text().unwrap().contains('@') && value("email").integer().is_none());
     assert!(value("customer_group_id").integer().is_some() && value("channel_ids").text().is_none());
     assert_eq!(value("force_password_reset").boolean(), Some(false));
+    // By name, too.
+    let customer: &tillsync::Customer = &row;
+    assert_eq!((customer.email(), customer.phone()), (value("email").text(), Some("555-0142")));
+    assert_eq!(customer.store_credit_amounts(), balance);
+    assert_eq!(customer.customer_group_id(), value("customer_group_id").integer());
+    assert_eq!(customer.force_password_reset(), Some(false));
+    assert_eq!(customer.form_fields(), value("form_fields").forms());
+    assert!(customer.date_created().unwrap() <= customer.date_modified().unwrap());
 }

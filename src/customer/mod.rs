@@ -9,6 +9,7 @@ mod ids;
 mod record;
 mod row;
 mod subject;
+mod typed;
 mod value;
 
 pub use edit::{Edit, EditError, money, parse_adjustment, parse_argument, parse_object};

@@ -4,7 +4,18 @@ use std::fmt::Write as _;
 
 use super::{Attributes, CustomerId, FIELDS, FieldId, Value};
 
-/// The working copy of one customer, as the app reads and edits it.
+/// The working copy of one customer, as the app reads and edits it: a method for each attribute, by the API's name, with its type.
+///
+/// ```
+/// use tillsync::{Customer, Decimal};
+///
+/// fn card(customer: &Customer) -> Option<(&str, Decimal, bool)> {
+///     let may_sign_in = customer.channel_ids().is_none_or(|channels| channels.contains(&1));
+///     Some((customer.email()?, customer.store_credit_amounts()?, may_sign_in))
+/// }
+/// # let nobody = Customer::empty(tillsync::CustomerId(42));
+/// # assert_eq!(card(&nobody), None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     id: CustomerId,
@@ -31,19 +42,8 @@ impl Row {
         self.id
     }
 
-    /// The value of an attribute; a password is always null here.
-    ///
-    /// ```
-    /// use tillsync::{Decimal, FieldId, Row};
-    ///
-    /// fn card(customer: &Row) -> Option<(&str, Decimal, Option<i64>)> {
-    ///     let group = FieldId::named("customer_group_id")?;
-    ///     let balance = customer.get(FieldId::STORE_CREDIT_AMOUNTS).credit()?;
-    ///     Some((customer.get(FieldId::EMAIL).text()?, balance, customer.get(group).integer()))
-    /// }
-    /// # let nobody = Row::empty(tillsync::CustomerId(42));
-    /// # assert_eq!(card(&nobody), None);
-    /// ```
+    /// The value of an attribute by its place in the table, for code that goes through all of them; a password is always null
+    /// here. Each has a method of its own too, as [`email`](Row::email).
     pub fn get(&self, field: FieldId) -> &Value {
         &self.values[field.index()]
     }

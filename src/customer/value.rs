@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -130,6 +131,16 @@ impl Value {
         } else {
             None
         }
+    }
+
+    /// A moment; none: it is null, or no date as the API writes them.
+    pub fn date(&self) -> Option<DateTime<Utc>> {
+        self.text().and_then(|text| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()))
+    }
+
+    /// JSON text of what has no type of its own; none: it is null, or has one.
+    pub fn json(&self) -> Option<&str> {
+        if let Value::Other(json) = self { Some(json) } else { None }
     }
 
     /// Ids of channels; none: it is null, which is every channel, or of another type.
