@@ -161,8 +161,8 @@ pub enum Failure {
     #[error("the database {path}: {source}")]
     Database { path: PathBuf, source: rusqlite::Error },
     #[error(
-        "{} refuses what was to be written to the database {path}: {words}",
-        cause.as_deref().unwrap_or("a trigger of the app's")
+        "{} of the app refuses what was to be written to the database {path}: {words}",
+        cause.as_deref().unwrap_or("a trigger")
     )]
     RefusedByApp { path: PathBuf, cause: Option<String>, words: String },
     #[error(
@@ -320,6 +320,14 @@ impl Error {
         }
     }
 
+    /// SQLite's own error, of which nothing more is known.
+    pub(crate) fn of_sqlite(&self) -> Option<&rusqlite::Error> {
+        match &*self.0 {
+            Failure::Database { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
     /// A trigger of the app's went on and on.
     pub(crate) fn is_unending(&self) -> bool {
         matches!(*self.0, Failure::Unending { .. })
@@ -327,18 +335,6 @@ impl Error {
 
     pub(crate) fn is_ignored(&self) -> bool {
         matches!(*self.0, Failure::Ignored { .. })
-    }
-
-    /// Something of the app's refused what was to be written: in these words.
-    pub(crate) fn broken_constraint(&self) -> Option<&rusqlite::Error> {
-        match &*self.0 {
-            Failure::Database { source, .. }
-                if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
-            {
-                Some(source)
-            }
-            _ => None,
-        }
     }
 
     pub(crate) fn is_wrong_key(&self) -> bool {
@@ -414,7 +410,8 @@ impl Error {
             Failure::Key(_) => "key",
             Failure::Keyring(_) => "keyring",
             Failure::NotBuiltIn { .. } => "not_built_in",
-            Failure::Database { .. } | Failure::RefusedByApp { .. } => "database",
+            Failure::Database { .. } => "database",
+            Failure::RefusedByApp { .. } => "refused_by_app",
             Failure::TornDown { .. } => "torn_down",
             Failure::Unending { .. } => "unending",
             Failure::Ignored { .. } => "ignored",
@@ -471,7 +468,9 @@ impl Error {
             Failure::WorkerBusy(_) => {
                 "one worker keeps a file in step: leave it to that one, or stop that one first"
             }
-            Failure::NotThere(_) => "pull first: that makes the file",
+            Failure::NotThere(_) => {
+                "pull makes it. One that was moved away holds edits that are nowhere else: move it back, with what belongs to it"
+            }
             Failure::Stray { .. } => {
                 "SQLite would write it into the file, which was not touched: move it away, then try again"
             }
@@ -580,7 +579,7 @@ impl Error {
                 "nothing was written: let that trigger raise ABORT where it must refuse, which is told, or drop it"
             }
             Failure::RefusedByApp { .. } => {
-                "nothing was written: it is a trigger, an index or a column of the app's that says so; do as it says, mend it, or drop it"
+                "nothing was written: do as it says, mend it or drop it; what calls a function of the app's is for the app's own connection: edit there"
             }
             Failure::NoThread(_) => {
                 "too many run for this user or on this machine (ulimit -u); every edit is kept; try again"
@@ -666,7 +665,7 @@ pub(crate) fn is_unreadable(error: &rusqlite::Error) -> bool {
 }
 
 /// The folder of a file, where it is not there.
-fn missing_folder(path: &Path) -> Option<PathBuf> {
+pub(crate) fn missing_folder(path: &Path) -> Option<PathBuf> {
     path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()).map(Path::to_owned)
 }
 

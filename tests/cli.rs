@@ -829,6 +829,18 @@ fn mistakes_and_help_are_readable() {
         insta::assert_snapshot!("error_argument", till.seen(&["credit", "1"]));
         insta::assert_snapshot!("error_comma", till.seen(&["credit", "1", "12,50"]));
         insta::assert_snapshot!("error_folder", till.seen(&["create", "--db", "no/folder/till.db"]));
+        insta::assert_snapshot!("error_folder_of_a_backup", till.seen(&["backup", "no/folder/monday.db"]));
+        let sql = |sql: &str| {
+            tillsync::rusqlite::Connection::open(till.folder.path().join("till.db"))
+                .unwrap()
+                .execute_batch(sql)
+                .unwrap()
+        };
+        sql(
+            "CREATE TRIGGER my_audit AFTER UPDATE OF phone ON customer BEGIN SELECT my_function(NEW.id); END",
+        );
+        insta::assert_snapshot!("error_of_the_app", till.seen(&["edit", "1", "phone=555"]));
+        sql("DROP TRIGGER my_audit");
         insta::assert_snapshot!("overview", till.seen(&[]));
         insta::assert_snapshot!("help", till.seen(&["--help"]));
         for columns in ["60", "100"] {

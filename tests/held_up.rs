@@ -137,6 +137,38 @@ fn so_does_a_unique_index() {
     holds_up_the_second_only(index, Some("mine"));
 }
 
+/// An edit that something of the app's refuses is refused by its name.
+#[test]
+fn an_edit_that_the_app_refuses_names_what_refused_it() {
+    let till = till(5);
+    for (cause, sql, words) in [
+        (
+            "my_audit",
+            "CREATE TRIGGER my_audit AFTER UPDATE OF phone ON customer BEGIN SELECT my_function(NEW.id); END",
+            "no such function: my_function",
+        ),
+        (
+            "my_rule",
+            "CREATE TRIGGER my_rule BEFORE UPDATE ON customer BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+            "not this one",
+        ),
+        (
+            "my_index",
+            "CREATE UNIQUE INDEX my_index ON customer (phone) WHERE phone = '555'",
+            "UNIQUE constraint failed: customer.phone",
+        ),
+    ] {
+        till.set(2, "phone", "555");
+        app(&till, sql);
+        let refused = till.store().edit(1).set("phone", "555").commit().unwrap_err();
+        assert_eq!(refused.code(), "refused_by_app", "{refused}");
+        let told = refused.to_string();
+        assert!(told.starts_with(&format!("{cause} of the app")) && told.ends_with(words), "{told}");
+        app(&till, &format!("DROP {} {cause}", if cause == "my_index" { "INDEX" } else { "TRIGGER" }));
+        till.set(2, "phone", "1");
+    }
+}
+
 #[test]
 fn a_trigger_that_calls_what_this_sqlite_lacks_holds_up_whom_it_fires_for() {
     let till = till(5);

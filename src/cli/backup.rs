@@ -59,7 +59,8 @@ backup stays where it is. Payments that wait in the backup may have been sent af
 tillsync rejected shows them, retry sends one, discard gives it up.
 
 Example:
-  tillsync restore /media/backup/till-monday.db && tillsync pull --full")]
+  tillsync restore /media/backup/till-monday.db &&
+      tillsync pull --full")]
 pub(super) struct Restore {
     /// The backup
     path: PathBuf,

@@ -33,10 +33,11 @@ channel_ids, form_fields and store_credit_amounts. FIELD=@- reads it from standa
 new_password is taken from there only, because arguments show in ps.
 
 Examples:
-  tillsync edit 42 phone=555-0142 company='Lima & Filhos' customer_group_id=3
-  tillsync edit 42 channel_ids='[1,2]' force_password_reset=true
+  tillsync edit 42 phone=555-0142 company='Lima & Filhos'
+  tillsync edit 42 channel_ids='[1,2]' customer_group_id=3
   tillsync edit 42 new_password=@- < password.txt
-  echo '{\"id\":42,\"notes\":\"Prefers email\"}' | tillsync edit --from -")]
+  echo '{\"id\":42,\"notes\":\"Prefers email\"}' |
+      tillsync edit --from -")]
 pub(super) struct Edit {
     /// The customer
     #[arg(required_unless_present = "from", conflicts_with = "from")]

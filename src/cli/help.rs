@@ -109,6 +109,21 @@ mod tests {
         }
     }
 
+    /// It is copied as it is shown.
+    #[test]
+    fn a_narrow_terminal_folds_no_example() {
+        let root = Cli::command();
+        let commands =
+            || root.get_subcommands().flat_map(|one| std::iter::once(one).chain(one.get_subcommands()));
+        for command in commands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().skip_while(|line| !line.starts_with("Example")) {
+                let is_of_it = line.starts_with("  ");
+                assert!(!is_of_it || line.chars().count() <= 60, "{}: {line}", command.get_name());
+            }
+        }
+    }
+
     #[test]
     fn a_comment_to_an_example_stands_on_a_line_of_its_own() {
         for command in Cli::command().get_subcommands() {

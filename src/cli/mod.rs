@@ -184,7 +184,7 @@ pub(crate) fn run() -> ExitCode {
     let arguments = help::shown(Cli::command()).color(colour.of_help()).try_get_matches();
     let cli = match arguments.and_then(|given| Cli::from_arg_matches(&given)) {
         Ok(cli) => cli,
-        Err(error) => return exit::usage(&error).into(),
+        Err(error) => return exit::usage(&overview_for(error, colour)).into(),
     };
     let till = Till::new(cli.settings);
     let run = || {
@@ -207,6 +207,18 @@ fn leave_lack_of_threads_to_its_error() {
     }));
 }
 
+/// Where no command is given, the overview is the answer. To clap a setting that the environment has is an argument, after which
+/// it would find fault instead.
+fn overview_for(error: clap::Error, colour: out::Colour) -> clap::Error {
+    let is_bare =
+        std::env::args_os().count() == 1 && error.kind() == clap::error::ErrorKind::MissingSubcommand;
+    let bare = || {
+        let root = Cli::command().mut_args(|setting| setting.env(None::<&'static str>));
+        help::shown(root).color(colour.of_help()).try_get_matches_from(["tillsync"]).err()
+    };
+    is_bare.then(bare).flatten().unwrap_or(error)
+}
+
 /// Logs go to standard error, so that standard output stays the answer alone. What a command's own answer tells is not
 /// told a second time by a warning above it.
 fn start_logs(answers: bool) {
@@ -226,7 +238,7 @@ fn is_discreet(metadata: &Metadata<'_>) -> bool {
 
 /// Print the completions of a shell
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  tillsync completions bash > /etc/bash_completion.d/tillsync")]
+#[command(after_help = "Example:\n  tillsync completions bash > /etc/bash_completion.d/till")]
 struct Completions {
     /// The shell
     shell: clap_complete::Shell,

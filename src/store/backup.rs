@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use super::{Store, open, restore, sound, stray, unlock};
-use crate::error::{Error, Result};
+use crate::error::{Error, Failure, Result, missing_folder};
 use crate::key::Key;
 
 /// All: in parts, it would begin anew with each edit.
@@ -127,6 +127,10 @@ fn make(path: &Path, copy: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
         .find(|left| left.symlink_metadata().is_ok())
     {
         return Err(is_begun(left));
+    }
+    // A folder that is not there is told by the name that was given.
+    if let Some(folder) = missing_folder(path) {
+        return Err(Failure::NoFolder { path: path.clone(), folder }.into());
     }
     reserve(part)?;
     let copied = copy(part).and_then(|()| settled(part)).and_then(|bytes| {

@@ -278,7 +278,7 @@ impl Store {
     /// Of what the app has on our tables, and that does not end, ignores or refuses what is written: which that may be.
     fn naming_triggers(&self, error: Error) -> Error {
         let path = self.path.clone();
-        if let Some(source) = error.broken_constraint() {
+        if let Some(source) = error.of_sqlite().filter(|source| held_up::is_refusal(source)) {
             return match held_up::refused(&self.connection, source) {
                 Ok(Some((cause, words))) => Failure::RefusedByApp { path, cause, words }.into(),
                 _ => error,

@@ -181,7 +181,7 @@ fn said_of_faults(standing: &Value) -> String {
 A value is read by the attribute's type, as `tillsync edit` does; no limit holds here.
 
 Example:
-  tillsync sandbox edit 42 phone=555-0199 notes='Called on Monday'"))]
+  tillsync sandbox edit 42 phone=555-0199 notes='Rang back'"))]
 pub(super) struct OfficeEdit {
     /// The customer
     id: i32,

@@ -79,9 +79,9 @@ fn after_help() -> String {
         .collect();
     format!(
         "Faults:\n{}\n\nBehaviours, the usual reading first:\n{}\n\n\
-         Examples:\n  tillsync sandbox --port 4010 --customers 1000 --state store.json\n  \
-         tillsync sandbox --latency-ms 80 --quota 30 --window-ms 2000 --fault lost-answer=0.1\n  \
-         tillsync sandbox --behaviour cursors=not-told --behaviour tidies=blanks+case\n  \
+         Examples:\n  tillsync sandbox --port 4010 --state store.json\n  \
+         tillsync sandbox --latency-ms 80 --fault lost-answer=0.1\n  \
+         tillsync sandbox --behaviour tidies=blanks+case\n  \
          tillsync sandbox cut",
         faults.join("\n"),
         knobs.join("\n"),

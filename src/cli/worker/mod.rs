@@ -62,7 +62,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
   tillsync worker
   # for a program that starts it: events out, commands in:
   tillsync worker --json
-  echo '{\"command\":\"status\",\"id\":1}' | tillsync worker --json
+  echo '{\"command\":\"status\",\"id\":1}' |
+      tillsync worker --json
 
 Commands: sync_now, pause, resume, status, wait (receipt, timeout_ms), stop (within_ms). With --json each is one JSON object on a line, and it ends when its standard input does.")]
 pub(super) struct Worker {
