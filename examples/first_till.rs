@@ -19,12 +19,13 @@ fn sell(file: &Connection) -> rusqlite::Result<()> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut options = HttpOptions::new(var("BIGCOMMERCE_STORE_HASH")?, var("BIGCOMMERCE_ACCESS_TOKEN")?);
     options.api_url = var("TILLSYNC_API_URL").unwrap_or(options.api_url);
-    let mut till = Store::open("till.db")?;
+    let mut till = Store::open_existing("till.db")?;
     till.connection().execute_batch(
         "CREATE TABLE IF NOT EXISTS my_sale (id INTEGER PRIMARY KEY, customer_id INTEGER, total TEXT)",
     )?;
 
-    let engine = SyncEngine::new(Store::open("till.db")?, HttpRemote::new(&options)?, SyncOptions::default());
+    let engine =
+        SyncEngine::new(Store::open_existing("till.db")?, HttpRemote::new(&options)?, SyncOptions::default());
     let (worker, _events) = Syncer::start(engine, SyncerOptions::default())?;
 
     let sale = till.connection().transaction_with_behavior(Immediate)?;

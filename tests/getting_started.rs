@@ -97,6 +97,20 @@ impl Reader {
         assert_eq!(shown["pending"], serde_json::json!([]), "{}", block.name);
         assert_eq!(shown["snapshot"]["notes"], "Wants a receipt by email", "{}", block.name);
     }
+
+    /// Somebody starts it before there is anything to sell to: it ends with the worker's words, and makes no file, which would
+    /// be in the way of the pull.
+    #[track_caller]
+    fn runs_too_early(&self, block: &Block, command: &str) {
+        if !self.folder.path().join(&block.name).exists() {
+            return;
+        }
+        let early = format!("early-{}", block.name);
+        let script = format!("mkdir {early} && cp {} {early} && cd {early}\n! {{ {command}; }}", block.name);
+        let said = self.types(&script);
+        assert!(said.contains("there is no database at"), "{}: {said}", block.name);
+        assert!(!self.folder.path().join(early).join("till.db").exists(), "{}", block.name);
+    }
 }
 
 #[test]
@@ -126,6 +140,10 @@ fn a_reader_of_the_guide_gets_where_it_leads() {
         "mcs --version && test -e /usr/lib/mono/4.5/Mono.Data.Sqlite.dll",
         compile,
     );
+    for (name, command) in [("till.py", "python3 till.py"), ("till.js", "node till.js"), ("Till.cs", compile)]
+    {
+        reader.runs_too_early(named(name), command);
+    }
 
     let rust = blocks.iter().find(|block| block.language == "rust,ignore").unwrap();
     let example = std::fs::read_to_string(root().join("examples/first_till.rs")).unwrap();
