@@ -107,10 +107,10 @@ impl Store {
     /// Brings the index up to date, once somebody has searched: in small parts, between which others write. `goes_on` is asked
     /// before each.
     pub(crate) fn index_for_search(&mut self, mut goes_on: impl FnMut() -> bool) -> Result<()> {
-        let is_any = |store: &Store| -> rusqlite::Result<bool> {
-            Ok(is_wanted(&store.connection)? && is_due(&store.connection)?)
-        };
-        while is_any(self).map_err(|e| self.error(e))? && goes_on() {
+        if !is_wanted(&self.connection).map_err(|e| self.error(e))? {
+            return Ok(());
+        }
+        while is_due(&self.connection).map_err(|e| self.error(e))? && goes_on() {
             let done = self.engine_note(|transaction| match index(transaction, AT_ONCE) {
                 Err(error) if is_missing(&error) => {
                     tracing::debug!(%error, "this SQLite cannot keep the index of the search");
