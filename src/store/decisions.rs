@@ -34,7 +34,8 @@ const STUCK: &str = "decisions_stuck";
 const AT_ONCE: i64 = 100;
 
 /// Codes of errors that a trigger, an index or a reference of the app's may be the cause of.
-const OF_THE_APP: [&str; 6] = ["database", "torn_down", "unending", "ignored", "restless", "referenced"];
+const OF_THE_APP: [&str; 7] =
+    ["database", "refused_by_app", "torn_down", "unending", "ignored", "restless", "referenced"];
 
 /// What a decision is about.
 struct Seen {
