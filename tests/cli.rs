@@ -853,6 +853,24 @@ fn mistakes_and_help_are_readable() {
     });
 }
 
+/// An empty setting of the environment is as none: the file is `till.db` of the folder then.
+#[test]
+fn an_empty_setting_of_the_environment_is_not_set() {
+    let till = till();
+    let all = [
+        "TILLSYNC_DB",
+        "TILLSYNC_AUTHOR",
+        "TILLSYNC_TIMEOUT",
+        "TILLSYNC_PROXY",
+        "TILLSYNC_ROOTS",
+        "TILLSYNC_RETENTION",
+    ];
+    let mut command = till.command(&["sync"]);
+    all.iter().for_each(|name| _ = command.env(name, ""));
+    let ran = ran(&mut command);
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{}", ran.out);
+}
+
 /// Tables and lists fold by themselves, and none is wider than the terminal.
 #[test]
 fn what_is_shown_fits_a_terminal_of_60_columns_and_of_100() {

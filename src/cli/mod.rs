@@ -181,7 +181,8 @@ pub(crate) fn run() -> ExitCode {
     leave_lack_of_threads_to_its_error();
     let colour = out::Colour::asked_for(std::env::args_os());
     colour.choose();
-    let arguments = help::shown(Cli::command()).color(colour.of_help()).try_get_matches();
+    let arguments =
+        help::shown(settings::unless_empty(Cli::command())).color(colour.of_help()).try_get_matches();
     let cli = match arguments.and_then(|given| Cli::from_arg_matches(&given)) {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&overview_for(error, colour)).into(),

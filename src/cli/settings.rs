@@ -343,3 +343,11 @@ fn no_token() -> Failed {
     Failed::usage(format!("no access token is given: set {TOKEN}, or give --token-file PATH"))
         .hint("the token of an API account of the store, with the scope Customers: modify")
 }
+
+/// A setting that is empty in the environment is not set: a shell's `NAME= tillsync …` and a line `NAME=` of a service say so.
+pub(super) fn unless_empty(root: clap::Command) -> clap::Command {
+    let is_empty = |setting: &clap::Arg| {
+        setting.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
+    };
+    root.mut_args(|setting| if is_empty(&setting) { setting.env(None::<&'static str>) } else { setting })
+}
