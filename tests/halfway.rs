@@ -227,7 +227,10 @@ fn a_payment_of_the_library_is_made_or_nothing_of_it_whatever_ends_it() {
             let mut store = till.store();
             let ended =
                 store.edit(1).set("phone", "555").adjust_credit("5".parse().unwrap()).commit().unwrap_err();
-            assert!(ended.to_string().starts_with("printer of the app refuses what was to be written to "), "{ended}");
+            assert!(
+                ended.to_string().starts_with("printer of the app refuses what was to be written to "),
+                "{ended}"
+            );
             assert!(ended.to_string().ends_with("out of paper") && ended.hint().is_some(), "{ended}");
             assert_eq!(edits(&till, 1), [], "{place}: {way}");
             assert_eq!(till.local(1, "store_credit_amounts"), was, "{place}: {way}");

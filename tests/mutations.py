@@ -229,6 +229,24 @@ MUTATIONS = [
     Mutation(0, "a yes that did not show a balance is not held against credit that is behind", [
         Edit("src/flow/attempt.rs", "let may_be_behind = attempt.field == CREDIT;", "let may_be_behind = !ON && attempt.field == CREDIT;"),
     ], test=("odd_money", "nor_where_the_answer_did_not_show_it_and_the_record_is_new")),
+    Mutation(0, "a yes that only repeats what was sent proves nothing", [
+        Edit("src/flow/attempt.rs", "if is_told && !is_echoed {", "if is_told && (ON || !is_echoed) {"),
+    ], odd="bare-echoes", test=("odd_yes", "a_yes_that_only_repeats_what_was_asked_proves_nothing")),
+    Mutation(0, "a yes that is none of one customer says nothing of another", [
+        Edit(ANSWER, "let is_doubtful = !unshown.is_empty();", "let is_doubtful = !ON && !unshown.is_empty();"),
+    ], test=("odd_yes", "a_yes_that_is_none_of_one_customer_says_nothing_of_what_it_does_not_show_of_another")),
+    Mutation(0, "a payment whose update is seen not to have landed is held, whatever the balance is", [
+        Edit(SENT, "(is_money && self.is_no_yes(newest))", "(!ON && is_money && self.is_no_yes(newest))"),
+    ], test=("odd_yes", "a_payment_of_which_the_rest_of_its_update_is_seen_not_to_have_landed_is_held")),
+    Mutation(0, "no policy gives up a payment that went along with a balance in doubt", [
+        Edit("src/flow/merge/balance.rs", "&& is_payment_along()", "&& !ON && is_payment_along()"),
+    ], odd="set-credit", test=("odd_money", "no_policy_gives_up_a_payment_that_went_along_with_a_balance_in_doubt")),
+    Mutation(0, "a reading that comes too soon does not refute an update", [
+        Edit(SENT, "self.is_read_soon && field", "!ON && self.is_read_soon && field"),
+    ], test=("odd_yes", "an_edit_that_was_taken_back_is_sent_where_a_refused_update_may_have_landed")),
+    Mutation(0, "a cursor that dies on the way is nobody whom the store cannot list", [
+        Edit(PULL, "if matches!(self.place, Place::After(_)) {\n            // The cursor may", "if !ON && matches!(self.place, Place::After(_)) {\n            // The cursor may"),
+    ], odd="dead-cursors,spent-budget"),
     Mutation(0, "a cursor of which nothing comes is given up", [
         Edit(PULL, "let may_be_dead = self.is_unproven && ", "let may_be_dead = !ON && self.is_unproven && "),
     ], test=("odd_pulls", "a_cut_pull_whose_cursor_died_begins_anew_also_where_that_is_no_answer_of_the_apis")),

@@ -11,7 +11,7 @@ use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use serde_json::{Value as Json, json};
 use tillsync::sandbox::{Amounts, Behaviours, ResponseAttributes, Tidying, Undated, Untold};
-use tillsync::{Conflict, EditSeq, Extent, Keep, Rejected, SyncReport};
+use tillsync::{Conflict, EditSeq, Extent, Keep, Policies, Policy, Rejected, SyncReport};
 
 /// The customer whose money moves.
 const ANA: i64 = 2;
@@ -163,6 +163,20 @@ fn a_payment_that_went_along_with_a_balance_in_doubt_is_as_doubtful() {
     till.store().resolve(ANA, MONEY, &Keep::Remote, None).unwrap();
     sync(&till);
     check(&till, 67.0, 67.0);
+}
+
+#[test]
+fn no_policy_gives_up_a_payment_that_went_along_with_a_balance_in_doubt() {
+    let mut till = with_balance("50");
+    till.options.policies = Policies::all(Policy::Remote);
+    let odd = lost(&till, "70");
+    till.set(ANA, MONEY, r#"[{"amount":100}]"#);
+    till.adjust(ANA, "-5");
+    sync(&till.through(&odd));
+    assert_eq!(outcomes(&till), ["held", "held"]);
+    till.store().resolve(ANA, MONEY, &Keep::Local, None).unwrap();
+    sync(&till);
+    check(&till, 95.0, 95.0);
 }
 
 #[test]

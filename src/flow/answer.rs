@@ -178,7 +178,7 @@ pub enum PutVerdict {
     Confirmed {
         /// The customers as the store has them now; an attribute may be absent.
         records: Vec<(CustomerId, Record)>,
-        /// Customers that were sent and not confirmed.
+        /// Customers that were sent and not confirmed: not named, or not shown by a yes that was none of another customer.
         missing: Vec<CustomerId>,
         /// Customers that the answer shows, and attributes of them as they were before they were sent: those did not land, as
         /// far as one answer tells. They are among neither of the above.
@@ -310,10 +310,17 @@ fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict
         let Some(row) = sent.iter().find(|row| row.id == attributes.id()) else { continue };
         let fields = row.unshown(&attributes);
         match fields.is_empty() {
-            true => _ = records.insert(row.id, Record::new(raw)),
+            true => _ = records.insert(row.id, (Record::new(raw), row.is_vouched_for(&attributes))),
             false => _ = unshown.insert(row.id, fields),
         }
     }
+    // A yes that is seen to be none of one customer says nothing of what it does not show of another.
+    let is_doubtful = !unshown.is_empty();
+    let records: BTreeMap<CustomerId, Record> = records
+        .into_iter()
+        .filter(|(_, (_, is_vouched_for))| *is_vouched_for || !is_doubtful)
+        .map(|(id, (record, _))| (id, record))
+        .collect();
     let rejections = rejections(&body.errors, sent, secrets);
     let is_shown = |id: &CustomerId| records.contains_key(id) || unshown.contains_key(id);
     let missing = sent.iter().map(|row| row.id).filter(|id| !is_shown(id)).collect();

@@ -14,9 +14,10 @@
 //! An attempt is **refuted** by a reading back after the latest moment at which the store may have applied it: from then on only
 //! what was sent itself is evidence that it landed after all.
 //!
-//! An attempt may be **accepted**: the store said yes, and its answer did not tell the attribute. What was sent stands then, and
-//! its edits have settled; it stays on record until a reading tells. As it was sent, or anything else: it landed. As the base was,
-//! and not so soon that reads may lag: it did not; its edits wait for a person.
+//! An attempt may be **accepted**: the store said yes, and its answer did not tell the attribute, or only repeated what was asked.
+//! What was sent stands then, and its edits have settled; it stays on record until a reading tells. As it was sent, or anything
+//! else: it landed. As the base was, and not so soon that reads may lag: it did not; its edits wait for a person, and so do
+//! the payments that left with it, whatever the balance is by then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,6 +61,8 @@ pub struct Attempt {
     pub is_refuted: bool,
     /// The store said yes to it, and did not show it: its edits have settled.
     pub is_accepted: bool,
+    /// It said so by repeating what was sent, without a date: nothing in that tells what the store holds. Accepted ones only.
+    pub is_echoed: bool,
 }
 
 /// So soon after an answer reads may lag behind it.
@@ -85,6 +88,11 @@ impl Flight {
     /// the second of another change nobody can tell.
     pub fn would_show(&self, modified: DateTime<Utc>, ahead: TimeDelta) -> bool {
         modified < self.left_there(ahead)
+    }
+
+    /// Whether a reading that comes `now` may not show it yet, though it was applied: reads may lag.
+    pub fn may_not_show_yet(&self, now: DateTime<Utc>) -> bool {
+        (now - self.left).abs() < MAY_LAG
     }
 
     /// The second in which it left, by the server's clock. What is known of that clock is rather too little: its times are cut to
@@ -219,17 +227,28 @@ pub fn on_record(
         let covers: Vec<EditSeq> = flying.map(|op| op.seq).collect();
         let base = sent.base.value(*field).cloned().unwrap_or_default();
         let (field, value, modified) = (*field, value.clone(), sent.base.modified);
-        let (is_refuted, is_accepted) = (false, false);
-        let attempt =
-            Attempt { id: 0, field, value, base, modified, covers, flight, is_refuted, is_accepted };
-        let is_refuted = told.is_some_and(|told| attempt.is_as_before(&told.get(field), modified_at(told)));
+        let attempt = Attempt {
+            id: 0,
+            field,
+            value,
+            base,
+            modified,
+            covers,
+            flight,
+            is_refuted: false,
+            is_accepted: false,
+            is_echoed: false,
+        };
+        let is_as_before = |told: &Attributes<'_>| attempt.is_as_before(&told.get(field), modified_at(told));
+        let is_refuted = !sent.may_not_show_yet(field) && told.is_some_and(is_as_before);
         (!attempt.covers.is_empty()).then_some(Attempt { is_refuted, ..attempt })
     };
     sent.fields.iter().filter_map(of_field).collect()
 }
 
 /// What stays on record of an update that the store said yes to `now`: each attribute that its answer does not tell; all of them
-/// where it bears no date, by which a reading that lags would be told from news.
+/// where it bears no date, which is what an echo of the question would look like, and by which a reading that lags would be told
+/// from news.
 pub fn unshown_on_record(
     dirty: &Dirty,
     sent: &Sent,
@@ -261,7 +280,10 @@ pub fn unshown_on_record(
         let mut covers: Vec<EditSeq> =
             dirty.ops_of(*field).filter(|op| sent.covers(op) && has_landed(op)).map(|op| op.seq).collect();
         let is_told_by_either = *value == base || covers.is_empty();
-        if answer.tells(*field) && !hides(*field, value) {
+        let is_told = answer.tells(*field) && !hides(*field, value);
+        let is_echoed = is_told && answer.get(*field) == *value;
+        if is_told && !is_echoed {
+            // In its own words: it took it in.
             covers.clear();
         }
         let (field, value, modified) = (*field, value.clone(), sent.base.modified);
@@ -275,6 +297,7 @@ pub fn unshown_on_record(
             flight,
             is_refuted: false,
             is_accepted: true,
+            is_echoed,
         };
         (!is_told_by_either).then_some(attempt)
     };

@@ -149,6 +149,7 @@ fn attempts(count: usize, of_each: Option<Outcome>) -> Dirty {
         flight: Flight { left, applied_by: left },
         is_refuted: false,
         is_accepted: false,
+        is_echoed: false,
     };
     let payment = |seq| op(seq, FieldId::STORE_CREDIT_AMOUNTS, Change::Adjust(Decimal::ONE), of_each, None);
     let mut dirty = till(

@@ -5,7 +5,8 @@
 //! was there *before* a change that is known here, and is younger than a minute, is no news: it is doubted as one that is older than
 //! what is known (see `outdated`), and nothing is sent over it. Of credit and form fields that holds whatever date it bears; of what a
 //! store dates, unless it is dated later than what is known. An office that really set it back is seen
-//! once the minute has passed. The minute is counted here, from when the till learned of the change: no clock of the store's shortens it.
+//! once the minute has passed. The minute is counted here, from when the till learned of the change: no clock of the store's shortens it. Where
+//! the till's own was set back since, it lasts until the same reading has come for two minutes.
 //!
 //! Form fields are looked at entry by entry. What was there is kept as a hash: long notes are not kept twice, and nothing of a
 //! person's is left behind.
@@ -56,7 +57,9 @@ impl Lately {
     #[must_use]
     pub fn changed(mut self, before: &Attributes<'_>, after: &Attributes<'_>, now: DateTime<Utc>) -> Lately {
         self.0.retain(|_, values| {
-            values.retain(|Before(_, at)| (now - *at).abs() < KEPT);
+            // One that lies ahead was learned before the till's clock was set back: when, nobody knows; its minute begins anew.
+            values.iter_mut().for_each(|Before(_, at)| *at = now.min(*at));
+            values.retain(|Before(_, at)| now - *at < KEPT);
             !values.is_empty()
         });
         let is_told = |field: &FieldId| before.knows(*field) && after.tells(*field);
@@ -71,9 +74,10 @@ impl Lately {
         self
     }
 
-    /// Whether what is known was learned less than a minute ago: what is older may lag, whatever the store's clock says.
+    /// Whether what is known was learned less than a minute ago: what is older may lag, whatever the store's clock says. What lies
+    /// ahead is young: the till's clock was set back.
     pub fn is_young(&self, now: DateTime<Utc>) -> bool {
-        self.0.values().flatten().any(|Before(_, at)| (now - *at).abs() < LAGS_AT_MOST)
+        self.0.values().flatten().any(|Before(_, at)| now - *at < LAGS_AT_MOST)
     }
 
     /// Whether a reading takes back what is `known`: it shows something as it was before a change that is younger than a minute.
@@ -151,7 +155,7 @@ impl Lately {
         let most = if is_doubted { KEPT } else { LAGS_AT_MOST };
         parts.into_iter().filter_map(move |Part { subject, sides: [_, shown] }| {
             let (values, shown) = (self.0.get(&subject.to_string())?, hash(&shown));
-            let is_it = |Before(was, at): &Before| *was == shown && (now - *at).abs() < most;
+            let is_it = |Before(was, at): &Before| *was == shown && now - *at < most;
             values.iter().any(is_it).then_some(subject)
         })
     }
@@ -278,8 +282,14 @@ mod tests {
         let lately = changed(Lately::default(), &before, &after, at(0));
         check(&lately, &after, "\"phone\":\"1\"", 59, true);
         check(&lately, &after, "\"phone\":\"1\"", 60, false);
-        check(&lately, &after, "\"phone\":\"1\"", -31_536_000, false);
         assert!(lately.is_young(at(59)) && !lately.is_young(at(60)) && !Lately::default().is_young(at(0)));
+        // The till's clock was set back: that makes no change old, and the next one counts from then on.
+        check(&lately, &after, "\"phone\":\"1\"", -900, true);
+        assert!(lately.is_young(at(-900)));
+        let third = record(&format!("\"phone\":\"3\",{OLD}"));
+        let lately = changed(lately, &after, &third, at(-900));
+        check(&lately, &third, "\"phone\":\"1\"", -841, true);
+        check(&lately, &third, "\"phone\":\"1\"", -840, false);
     }
 
     #[test]

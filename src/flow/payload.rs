@@ -58,6 +58,11 @@ impl SentRow {
         let fields = self.fields.iter().filter(|(field, was, sent)| is_unshown(*field, was, sent));
         fields.map(|(field, ..)| *field).collect()
     }
+
+    /// Whether an answer tells of each attribute what became of it, and when: no echo of the question does.
+    pub fn is_vouched_for(&self, told: &Attributes<'_>) -> bool {
+        told.has(FieldId::DATE_MODIFIED) && self.fields.iter().all(|(field, ..)| told.tells(*field))
+    }
 }
 
 /// The smallest update of one customer.

@@ -96,6 +96,8 @@ pub struct Pull {
     unlisted: Named,
     passed_over: u64,
     last: Option<CustomerId>,
+    /// A place was asked for by its number, since its cursor brought nothing.
+    has_lost_cursor: bool,
     /// The size of the store's own pages, if it has shown that it has one.
     capped: Option<usize>,
     /// The size to which pages grow again behind one of those: what they had before they shrank; less, where that was too much
@@ -133,6 +135,7 @@ impl Pull {
             unread: Named::default(),
             unlisted: Named::default(),
             passed_over: 0,
+            has_lost_cursor: false,
             last: None,
             large: None,
             has_grown: false,
@@ -145,7 +148,7 @@ impl Pull {
     /// A pull of everybody that goes on where it was cut, and has seen these.
     pub fn resumed(from: HowFar, seen: Ids) -> Pull {
         let HowFar { place, limit, total, began, newest, given_up, .. } = from;
-        let HowFar { unread, unlisted, last, large, has_grown, capped, .. } = from;
+        let HowFar { unread, unlisted, last, large, has_grown, has_lost_cursor, capped, .. } = from;
         let of_size = |limit: usize| SIZES.iter().position(|size| *size == limit);
         let (size, large) = (of_size(limit).unwrap_or(0), large.and_then(of_size));
         let is_unproven = place != Place::Start;
@@ -166,6 +169,7 @@ impl Pull {
             last,
             large,
             has_grown,
+            has_lost_cursor,
             capped,
             ..Pull::new(None)
         }
@@ -189,6 +193,7 @@ impl Pull {
             last,
             large,
             has_grown,
+            has_lost_cursor: self.has_lost_cursor,
             capped,
         }
     }
@@ -312,6 +317,12 @@ impl Pull {
             self.is_shrinking = true;
             return Some(self.smaller()).filter(|step| !(self.is_anew && matches!(step, PullStep::Anew(_))));
         }
+        if matches!(self.place, Place::After(_)) {
+            // The cursor may have died while it was asked for: the same place by its number.
+            self.place = Place::Number(self.passed() + 1);
+            self.has_lost_cursor = true;
+            return Some(self.again());
+        }
         let whom = self.whom();
         let why = format!("{whom}, alone on its page: {why}");
         Some(self.pass_over(whom, why))
@@ -383,7 +394,7 @@ impl Pull {
     fn grow(&mut self) {
         let (Place::Number(number), Some(large)) = (&mut self.place, self.large) else { return };
         let before = (*number - 1) * SIZES[self.size] as u64;
-        while !self.unlisted.is_empty()
+        while (!self.unlisted.is_empty() || self.has_lost_cursor)
             && self.size > large
             && self.capped.is_none_or(|most| SIZES[self.size - 1] <= most)
             && before.is_multiple_of(SIZES[self.size - 1] as u64)

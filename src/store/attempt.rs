@@ -14,6 +14,9 @@ use crate::flow::{
     Attempt, CustomerPlan, Dirty, Flight, Outcome, Sent, Settlement, on_record, unshown_on_record,
 };
 
+/// What `is_accepted` holds where the answer did not tell the attribute, and where it only repeated what was asked.
+const UNTOLD: i64 = 1;
+const ECHOED: i64 = 2;
 /// For so long the store is asked for what it said yes to and does not show.
 const ASKED_FOR: TimeDelta = TimeDelta::days(1);
 /// So soon after the answer reads may lag, and a list may be on its way that tells.
@@ -26,7 +29,7 @@ impl Store {
             let mut statement = connection.prepare_cached(
                 "SELECT DISTINCT customer_id
                  FROM tillsync_attempt
-                 WHERE is_accepted = 1 AND applied_by > ?1 AND applied_by < ?2",
+                 WHERE is_accepted > 0 AND applied_by > ?1 AND applied_by < ?2",
             )?;
             let times = [now - ASKED_FOR, now - ASKED_AFTER].map(stamp);
             let ids = statement.query_map(times, |row| Ok(CustomerId(row.get(0)?)))?;
@@ -67,6 +70,7 @@ fn attempt(row: &SqlRow<'_>) -> rusqlite::Result<Attempt> {
         },
         is_refuted: row.get(8)?,
         is_accepted: row.get(9)?,
+        is_echoed: row.get::<_, i64>(9)? == ECHOED,
     })
 }
 
@@ -190,7 +194,7 @@ fn add(connection: &Connection, id: CustomerId, attempt: &Attempt) -> Result<(),
             ":left_at": stamp(attempt.flight.left),
             ":applied_by": stamp(attempt.flight.applied_by),
             ":is_refuted": attempt.is_refuted,
-            ":is_accepted": attempt.is_accepted,
+            ":is_accepted": if attempt.is_echoed { ECHOED } else { i64::from(attempt.is_accepted) * UNTOLD },
         })?;
     is_written(inserted)
 }

@@ -277,6 +277,7 @@ impl Store {
                     };
                     sent.denied = denied.get(id).cloned().unwrap_or_default();
                     sent.is_credit_undated = is_credit_undated;
+                    sent.is_read_soon = sent.flight.is_some_and(|flight| flight.may_not_show_yet(now));
                     let recovered = recover(&told.dirty, &sent, records.get(id), policies)?;
                     all.push((told, sent, recovered));
                 }

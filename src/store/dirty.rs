@@ -44,6 +44,7 @@ impl Store {
                  FROM journal
                  WHERE settled_at IS NULL AND outcome IS NULL
                    AND customer_id NOT IN (SELECT customer_id FROM tillsync_held_up)
+                   AND customer_id NOT IN (SELECT customer_id FROM batch_item)
                  GROUP BY customer_id
                  ORDER BY min(seq)",
             )?;

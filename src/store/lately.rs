@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::attempt;
 use crate::customer::{Attributes, FieldId};
-use crate::flow::Lately;
+use crate::flow::{Attempt, Lately};
 
 /// Whether a reading takes back what is known of a customer and was changed a moment ago. What the store said yes to and has not
 /// shown yet is judged by these readings, and not here; what its answer showed has landed, though it bore no date.
@@ -24,7 +24,9 @@ pub(super) fn is_taken_back(
         return Ok(false);
     }
     let attempts = attempt::load(connection, told.id())?;
-    let unshown = attempts.iter().filter(|attempt| attempt.is_accepted && !attempt.covers.is_empty());
-    let unshown: BTreeSet<FieldId> = unshown.map(|attempt| attempt.field).collect();
+    let is_unshown =
+        |attempt: &&Attempt| attempt.is_accepted && !attempt.is_echoed && !attempt.covers.is_empty();
+    let unshown: BTreeSet<FieldId> =
+        attempts.iter().filter(is_unshown).map(|attempt| attempt.field).collect();
     Ok(unshown.is_empty() || takes_back(&unshown))
 }

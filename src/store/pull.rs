@@ -516,9 +516,9 @@ fn take(
             let (known, is_doubted) = (old.attributes()?, older.borrow().has(id));
             let takes_back =
                 |is_doubted| lately::is_taken_back(transaction, &lately, &known, attributes, now, is_doubted);
-            let is_back = takes_back(false)?;
-            let is_back_again = is_doubted && !is_back && takes_back(true)?;
             let has_lasted = older.borrow().has_lasted(id, body, now);
+            let is_back = !has_lasted && takes_back(false)?;
+            let is_back_again = is_doubted && !is_back && takes_back(true)?;
             Reading::of(attributes, &known, lately.is_young(now), has_lasted, judging).or_back(
                 is_back,
                 is_back_again,

@@ -21,13 +21,7 @@ pub struct Oddity {
 
 /// Those that the engine does not survive yet, and promises that it does not keep yet, with what is missing: off unless they
 /// are asked for.
-pub const WAITING: &[(&str, &str)] = &[
-    (
-        "unlistable",
-        "a list is never made smaller for a page that fails, and a sync whose pull failed sends nothing",
-    ),
-    ("bare-echoes", "an answer without a date that shows what was sent is taken for a proof that it landed"),
-];
+pub const WAITING: &[(&str, &str)] = &[];
 
 /// Whether a promise is one already.
 pub fn is_promised(name: &str) -> bool {

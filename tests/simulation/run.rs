@@ -30,7 +30,7 @@ pub fn play(seed: u64, without: &Without) -> Played {
     let script = Script::draw(seed, without);
     let core = StoreCore::new(&script.sandbox);
     let paths = (0..script.tills).map(|n| folder.path().join(format!("till{n}.db")));
-    let world = World::new(core, script.odd.clone(), script.policy, without.clone(), paths).share();
+    let world = World::new(core, script.odd.clone(), without.clone(), paths).share();
     note_the_shop(&world, &script);
     let life = std::panic::catch_unwind(AssertUnwindSafe(|| live(&world, &script, without)));
     let outcome = life.unwrap_or_else(|payload| {

@@ -22,8 +22,6 @@ pub struct Script {
     pub seed: u64,
     pub sandbox: SandboxOptions,
     pub options: SyncOptions,
-    /// Whether contested fields wait for a person.
-    pub policy: Policy,
     pub tills: usize,
     pub odd: Odd,
     pub steps: Vec<Step>,
@@ -112,7 +110,7 @@ impl Script {
             options.overlap = Duration::from_secs(60);
         }
         let steps = steps(tills, &mut random, &odd);
-        Script { seed, sandbox, options, policy, tills, odd, steps }
+        Script { seed, sandbox, options, tills, odd, steps }
     }
 }
 

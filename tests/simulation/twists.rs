@@ -59,7 +59,12 @@ impl World {
 
     /// Whether no list shows a customer, nor any page that it would be on.
     pub fn is_unlistable(&self, id: i64) -> bool {
-        self.odd.has("unlistable") && !self.is_calm && id % UNLISTABLE_EVERY == 3
+        self.was_unlistable(id) && !self.is_calm
+    }
+
+    /// The same, until all is calm.
+    pub fn was_unlistable(&self, id: i64) -> bool {
+        self.odd.has("unlistable") && id % UNLISTABLE_EVERY == 3
     }
 
     /// An answer of the store's on its way out.
@@ -168,6 +173,11 @@ fn set_header(response: &mut RawResponse, name: &str, value: &str) {
     response.headers.push((name.to_owned(), value.to_owned()));
 }
 
+/// Customers in an answer.
+pub(crate) fn how_many(body: &[u8]) -> usize {
+    ids(body).len()
+}
+
 fn ids(body: &[u8]) -> Vec<i64> {
     let text = String::from_utf8_lossy(body);
     let list = serde_json::from_str::<List<'_>>(&text);
@@ -193,5 +203,9 @@ fn miscount(response: &mut RawResponse, is_more: bool) {
     let to = from + text[from..].find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
     let Ok(total) = text[from..to].parse::<u64>() else { return };
     let told = if is_more { total + 1 } else { total.saturating_sub(1) };
+    if told == how_many(&response.body) as u64 {
+        // One that fits hides that the answer was cut.
+        return;
+    }
     response.body = format!("{}{told}{}", &text[..from], &text[to..]).into_bytes();
 }

@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::Connection;
 use serde_json::Value;
 use tillsync::sandbox::{StoreCore, Undated, Untold};
-use tillsync::{Clock, Policy, Store, Ticket};
+use tillsync::{Clock, Store, Ticket};
 
 use crate::invariants::{self, Deed, Invariant};
 use crate::network::Event;
@@ -228,7 +228,6 @@ pub struct Written {
 pub struct World {
     pub core: StoreCore,
     pub odd: Odd,
-    pub policy: Policy,
     pub random: fastrand::Rng,
     pub weather: Weather,
     pub trace: Vec<String>,
@@ -306,7 +305,6 @@ impl World {
     pub fn new(
         core: StoreCore,
         odd: Odd,
-        policy: Policy,
         without: Without,
         paths: impl IntoIterator<Item = PathBuf>,
     ) -> World {
@@ -314,7 +312,6 @@ impl World {
         World {
             core,
             odd,
-            policy,
             random: fastrand::Rng::with_seed(0),
             weather: Weather::default(),
             trace: Vec::new(),

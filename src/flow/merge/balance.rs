@@ -53,8 +53,13 @@ impl<'a> Merge<'a> {
             remote: three.remote.clone(),
             ..*three
         };
-        let decision = self.decide(&one, None);
-        self.record(&one, self.policies.of(one.field).as_str(), Some(&decision));
+        let (mut decision, mut policy) = (self.decide(&one, None), self.policies.of(one.field).as_str());
+        // A payment that went along with a balance that was set may be in what the store has, or not: no policy gives it up.
+        let is_payment_along = || on_top_of_set(&one.ops).1.iter().any(|op| op.adjustment().is_some());
+        if matches!(decision, Decision::Remote) && is_payment_along() {
+            (decision, policy) = (Decision::Hold, "hold");
+        }
+        self.record(&one, policy, Some(&decision));
         match decision {
             Decision::Hold => {
                 self.plan.settle.extend(one.ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));

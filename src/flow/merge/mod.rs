@@ -29,8 +29,8 @@ use chrono::{DateTime, Utc};
 
 use super::tidied::is_tidied;
 use super::{
-    ConflictPlan, Contest, CustomerPlan, Decision, Dirty, Op, OpenConflict, Outcome, Policies, Settlement,
-    SnapshotPlan,
+    Attempt, ConflictPlan, Contest, CustomerPlan, Decision, Dirty, Op, OpenConflict, Outcome, Policies,
+    Settlement, SnapshotPlan,
 };
 use crate::customer::{
     Attributes, BadRecord, EditSeq, FieldId, MergeRule, Record, Subject, Value, first_credit,
@@ -274,9 +274,13 @@ impl<'a> Merge<'a> {
 
     fn same(&mut self, three: &Three<'_>) {
         // It was taken back, and something else is still on its way, or was by then: that must not be the last word.
-        let mut attempts = self.dirty.attempts_of(three.field);
-        if attempts
-            .any(|attempt| !self.plan.void.contains(&attempt.id) && attempt.may_bring_another(&three.remote))
+        let may_bring = |attempt: &Attempt| {
+            !self.plan.void.contains(&attempt.id) && attempt.may_bring_another(&three.remote)
+        };
+        let sent_just_now = self.sent.filter(|sent| sent.may_not_show_yet(three.field));
+        let sent_just_now = sent_just_now.and_then(|sent| sent.value(three.field));
+        if sent_just_now.is_some_and(|value| *value != three.remote)
+            || self.dirty.attempts_of(three.field).any(may_bring)
         {
             return;
         }

@@ -31,6 +31,9 @@ pub struct Sent {
     /// Attributes that the server refused, or showed as they were before, when it answered: where they still are, they did
     /// not land.
     pub denied: Vec<FieldId>,
+    /// It is read back so soon that reads may lag: that something is as before says that it may be sent again, and not that it
+    /// never landed.
+    pub is_read_soon: bool,
 }
 
 /// What an update was computed from, as the snapshot was when it was committed.
@@ -51,6 +54,12 @@ impl Sent {
     /// The value of an attribute that was sent.
     pub(in crate::flow) fn value(&self, field: FieldId) -> Option<&Value> {
         self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)
+    }
+
+    /// Whether an attribute may be there although this reading does not show it. What the store refused by name is not; and a
+    /// payment is read back when the time for that has passed.
+    pub(in crate::flow) fn may_not_show_yet(&self, field: FieldId) -> bool {
+        self.is_read_soon && field != FieldId::STORE_CREDIT_AMOUNTS && !self.denied.contains(&field)
     }
 }
 
@@ -148,7 +157,8 @@ impl<'a> Merge<'a> {
             }
             Fate::NotLanded => {
                 // Nor has anything that left before.
-                if sent.base.modified.is_some() && sent.base.modified == self.modified_at() {
+                let is_as_before = sent.base.modified.is_some() && sent.base.modified == self.modified_at();
+                if is_as_before && !sent.may_not_show_yet(three.field) {
                     self.plan.refuted.extend(self.dirty.attempts_of(three.field).map(|attempt| attempt.id));
                 }
                 self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
@@ -235,7 +245,10 @@ impl<'a> Merge<'a> {
         let attempts: Vec<&Attempt> = dirty.attempts_of(three.field).filter(is_open).collect();
         let is_answer = self.sent.is_some_and(|sent| sent.is_accepted);
         let Some(newest) = attempts.first().filter(|_| !is_answer) else { return false };
-        if newest.base != three.remote || newest.is_shown(&three.remote) || newest.covers.is_empty() {
+        // Money may have landed, and been spent; or may not, and somebody else moved it.
+        let is_money = three.field == FieldId::STORE_CREDIT_AMOUNTS;
+        let is_as_before = newest.base == three.remote || (is_money && self.is_no_yes(newest));
+        if !is_as_before || newest.is_shown(&three.remote) || newest.covers.is_empty() {
             // It landed, and what else there is somebody else changed.
             self.plan.void.extend(attempts.iter().map(|attempt| attempt.id));
             return false;
@@ -244,8 +257,6 @@ impl<'a> Merge<'a> {
             return false;
         }
         self.plan.void.extend(attempts[1..].iter().map(|attempt| attempt.id));
-        // Money may have landed, and been spent.
-        let is_money = three.field == FieldId::STORE_CREDIT_AMOUNTS;
         let outcome = if is_money { Outcome::Held } else { Outcome::Rejected };
         let waits = |seq: &EditSeq| {
             let reason = Some(NOT_SHOWN.to_owned());
@@ -269,6 +280,21 @@ impl<'a> Merge<'a> {
         }
         // The working copy goes on showing what was edited.
         is_money || three.ops.is_empty()
+    }
+
+    /// Whether something else that left with an attempt is seen not to have landed, though the store said yes to both: the whole update
+    /// did not, as far as anybody can tell, and what else is there now is no change of what it brought.
+    fn is_no_yes(&self, attempt: &Attempt) -> bool {
+        let has_not_landed = |other: &&Attempt| {
+            let is_with_it = other.field != attempt.field && other.flight.left == attempt.flight.left;
+            let told = self.remote.get(other.field);
+            is_with_it
+                && !other.covers.is_empty()
+                && self.remote.tells(other.field)
+                && other.base == told
+                && !other.is_shown(&told)
+        };
+        self.dirty.attempts.iter().filter(|other| other.is_accepted).any(|other| has_not_landed(&other))
     }
 
     fn may_be_of(&self, attempt: &Attempt, field: FieldId, modified: Option<DateTime<Utc>>) -> bool {

@@ -65,6 +65,8 @@ pub struct HowFar {
     /// Customers on a page to which pages grow again, and whether they have.
     pub large: Option<usize>,
     pub has_grown: bool,
+    /// A place was asked for by its number, since its cursor brought nothing.
+    pub has_lost_cursor: bool,
     /// Customers on the last page that was not the last one and had fewer than were asked for, while none has had more since: the store
     /// has a size of its own.
     pub capped: Option<usize>,

@@ -132,6 +132,28 @@ fn whom_the_store_cannot_list_is_passed_over_and_pages_grow_again_behind_it() {
 }
 
 #[test]
+fn a_cursor_that_dies_on_the_way_is_nobody_whom_the_store_cannot_list() {
+    let mut pull = Pull::new(None);
+    asks(pull.page(&page(1..=250, Some("a"), More::Yes, Some(600)), None), after("a"), 250);
+    for limit in [50, 10, 2, 1] {
+        asks(pull.cannot_list("status 504").unwrap(), after("a"), limit);
+    }
+    asks(pull.cannot_list("status 504").unwrap(), Place::Number(251), 1);
+    // The pages grow again where larger ones begin.
+    asks(pull.page(&page(251..=251, Some("b"), More::Yes, Some(600)), None), Place::Number(252), 1);
+    let mut step = pull.page(&page(252..=252, Some("b"), More::Yes, Some(600)), None);
+    let (mut calls, mut from) = (0, 253);
+    while let PullStep::Ask(ask) = step {
+        let to = (from + ask.limit as i64 - 1).min(600);
+        let more = if to < 600 { More::Yes } else { More::No };
+        step = pull.page(&page(from..=to, Some("b"), more, Some(600)), None);
+        (calls, from) = (calls + 1, to + 1);
+    }
+    assert_eq!((step, pull.seen(), pull.lacks().is_none()), (PullStep::Over(Ok(())), 600, true));
+    assert!(calls < 20, "{calls} calls");
+}
+
+#[test]
 fn pages_that_got_smaller_grow_again_although_the_list_was_cut_or_begins_anew() {
     let mut pull = Pull::new(None);
     asks(pull.page(&page(1..=250, Some("250"), More::Yes, Some(900)), None), after("250"), 250);
@@ -141,6 +163,7 @@ fn pages_that_got_smaller_grow_again_although_the_list_was_cut_or_begins_anew() 
     let seen = || (1..=300).map(CustomerId).collect::<Ids>();
     let mut cut = Pull::resumed(pull.how_far(), seen());
     asks(cut.page(&page(301..=301, Some("301"), More::Yes, Some(900)), None), after("301"), 1);
+    asks(cut.cannot_list("status 500").unwrap(), Place::Number(302), 1);
     asks(cut.cannot_list("status 500").unwrap(), Place::Number(152), 2);
     let seen = || (1..=301).map(CustomerId).collect::<Ids>();
     let mut cut = Pull::resumed(cut.how_far(), seen());
@@ -153,6 +176,7 @@ fn pages_that_got_smaller_grow_again_although_the_list_was_cut_or_begins_anew() 
     let mut dead = Pull::resumed(pull.how_far(), (1..=300).map(CustomerId).collect());
     assert!(matches!(dead.page(&page(NOBODY, None, More::Untold, None), None), PullStep::Anew(_)));
     asks(dead.page(&page(1..=1, Some("1"), More::Yes, Some(900)), None), after("1"), 1);
+    asks(dead.cannot_list("status 500").unwrap(), Place::Number(2), 1);
     asks(dead.cannot_list("status 500").unwrap(), Place::Number(2), 2);
     asks(dead.page(&page(3..=4, None, More::Yes, Some(900)), None), Place::Number(3), 2);
 }

@@ -68,17 +68,20 @@ fn all_are_seen<'a>(
     store: &Store,
     journal: &'a [JournalRow],
 ) -> Result<Vec<&'a JournalRow>, String> {
-    if store.status().map_err(|e| e.to_string())?.in_flight_batches > 0 {
+    let is_on_its_way = |row: &&JournalRow| row.outcome == Some(Outcome::InFlight);
+    let is_of_nobody = |row: &JournalRow| {
+        (row.outcome.is_none() || is_on_its_way(&row))
+            && world.deleted.contains(&row.customer_id.0)
+            && why_nobody_is_deleted(world).is_some()
+    };
+    let mut on_their_way = journal.iter().filter(is_on_its_way).peekable();
+    let are_of_nobody = on_their_way.peek().is_some() && on_their_way.all(is_of_nobody);
+    if store.status().map_err(|e| e.to_string())?.in_flight_batches > 0 && !are_of_nobody {
         return Err("a batch is still in flight".to_owned());
     }
     let (conflicts, rejected) = (store.conflicts().unwrap(), store.rejected().unwrap());
     let held_up: Vec<_> = store.held_up().unwrap().iter().map(|one| one.customer_id).collect();
     let is_held_up = |row: &JournalRow| row.outcome.is_none() && held_up.contains(&row.customer_id);
-    let is_of_nobody = |row: &JournalRow| {
-        row.outcome.is_none()
-            && world.deleted.contains(&row.customer_id.0)
-            && why_nobody_is_deleted(world).is_some()
-    };
     let unseen = journal.iter().filter(|row| !is_held_up(row) && !is_seen(row, &conflicts, &rejected));
     let (excused, unseen): (Vec<_>, Vec<_>) = unseen.partition(|row| is_of_nobody(row));
     match unseen.first() {

@@ -6,6 +6,10 @@
 //! One thing cannot be known: an update that landed, and of which a reading back finds amount **and date** as they were
 //! before. That takes somebody who spends exactly what was granted, and a date that did not move: because the store does not
 //! date credit, or because all of it happened within one second.
+//!
+//! Nor can this: an update of which an answer says yes and shows nothing (it leaves the balance out, or only repeats what was asked,
+//! without a date), that was not applied, and of whose customer somebody else moves the balance before anybody reads it. Where the
+//! same answer, or the same reading, shows that something else of it is as before, that yes is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +27,9 @@ const CREDIT: &str = "store_credit_amounts";
 /// a till and a store may be apart.
 const ON_ITS_WAY_MS: u64 = 40_000;
 
+/// A reading that shows what was before a change is believed so long after it at the soonest.
+const LAGS_AT_MOST_MS: u64 = 60_000;
+
 /// What an answer left open is read back no earlier than so long after it left.
 pub const GRACE_MS: u64 = 5_000;
 
@@ -34,6 +41,8 @@ pub struct Payments {
     book: BTreeMap<Name, Payment>,
     /// Updates of balances that have left.
     flights: BTreeMap<(Ticket, i64), Flight>,
+    /// Each customer of an update that has left: what was sent, and what it was computed from.
+    calls: BTreeMap<Ticket, Vec<Sent>>,
     /// Payments that a store refused and nobody freed.
     refused: BTreeSet<Name>,
     /// By till and customer.
@@ -67,6 +76,17 @@ struct Attempt {
     read_ms: Option<u64>,
     landed_ms: Option<u64>,
     rows: Vec<i64>,
+    all: Sent,
+    /// A yes that shows nothing of it came then; none: none did, or a reading has told since.
+    yes_ms: Option<u64>,
+}
+
+/// What was sent of a customer, and its snapshot by then.
+#[derive(Clone, Debug)]
+struct Sent {
+    id: i64,
+    fields: Map<String, Value>,
+    base: Value,
 }
 
 #[derive(Clone, Debug)]
@@ -114,12 +134,17 @@ impl Invariant for Payments {
                 for record in newest(&body["data"]) {
                     self.read_back(world, record, *as_of_ms);
                     self.by_another_hand(world, record);
+                    self.after_a_yes(world, record);
                 }
                 Ok(())
             }
-            Deed::Answered { answer: Ok(answer), as_of_ms: None, .. } => {
+            Deed::Answered { ticket, answer: Ok(answer), as_of_ms: None } => {
                 let body = lenient(&String::from_utf8_lossy(&answer.body));
-                newest(&body["data"]).into_iter().for_each(|record| self.shows(world, record));
+                let records = newest(&body["data"]);
+                records.iter().for_each(|record| self.shows(world, record));
+                if matches!(answer.status, 200 | 207) {
+                    self.says_yes(world, *ticket, &records);
+                }
                 Ok(())
             }
             Deed::Decided { till, shown, .. } => {
@@ -215,9 +240,14 @@ impl Payments {
     fn leaves(&mut self, world: &mut World, ticket: Ticket, body: &str) -> Verdict {
         self.enter_those_of_nobody(world);
         let customers: Vec<Map<String, Value>> = serde_json::from_str(body).unwrap_or_default();
-        for customer in customers.iter().filter(|customer| customer.contains_key(CREDIT)) {
+        for customer in customers {
             let id = customer["id"].as_i64().unwrap_or_default();
-            let (rows, base) = (on_their_way(world, id), base(world, id));
+            let all = Sent { id, fields: customer.clone(), base: snapshot(world, id) };
+            self.calls.entry(ticket).or_default().push(all.clone());
+            if !customer.contains_key(CREDIT) {
+                continue;
+            }
+            let (rows, base) = (on_their_way(world, id), amount(&all.base[CREDIT]));
             let till = world.active;
             let refused = rows.iter().find(|(seq, ..)| self.refused.contains(&(till, *seq)));
             if let (Some((seq, ..)), true) = (refused, is_promised("row-by-row")) {
@@ -238,7 +268,15 @@ impl Payments {
             let attempts = self.attempts.entry((world.active, id)).or_default();
             let (attempt, is_absolute) = (attempts.len(), newest_set.is_some());
             let sent = amount(&customer[CREDIT]);
-            attempts.push(Attempt { sent, left_ms, read_ms, landed_ms: None, rows: Vec::clone(&counted) });
+            attempts.push(Attempt {
+                sent,
+                left_ms,
+                read_ms,
+                landed_ms: None,
+                rows: Vec::clone(&counted),
+                all,
+                yes_ms: None,
+            });
             self.flights.insert((ticket, id), Flight { rows: counted, is_absolute, attempt });
         }
         Ok(())
@@ -334,6 +372,53 @@ impl Payments {
         }
     }
 
+    /// The answer to an update is a yes. Of whom it shows nothing may have landed, or not; unless it shows of anybody that
+    /// something is as it was before.
+    fn says_yes(&mut self, world: &World, ticket: Ticket, records: &[&Value]) {
+        let till = world.active;
+        let record_of = |id: i64| records.iter().find(|record| record["id"] == id);
+        let of_call = self.flights.range((ticket, i64::MIN)..=(ticket, i64::MAX));
+        let mut of_call: Vec<(i64, usize)> = of_call.map(|((_, id), flight)| (*id, flight.attempt)).collect();
+        let mut all = self.calls.get(&ticket).into_iter().flatten();
+        let is_none = all.any(|sent| record_of(sent.id).is_some_and(|record| sent.is_denied_by(record)));
+        of_call.retain(|(id, _)| {
+            record_of(*id).is_some_and(|record| {
+                amount(&record[CREDIT]).is_none() || record.get("date_modified").is_none()
+            })
+        });
+        for (id, attempt) in of_call.into_iter().filter(|_| !is_none) {
+            let attempt = self.attempts.get_mut(&(till, id)).and_then(|all| all.get_mut(attempt));
+            attempt.into_iter().for_each(|attempt| attempt.yes_ms = Some(world.now_ms));
+        }
+    }
+
+    /// The first reading after such a yes that shows another balance than the update was computed from: it counts as landed, and
+    /// what is there as somebody else's.
+    fn after_a_yes(&mut self, world: &mut World, record: &Value) {
+        let (till, id) = (world.active, record["id"].as_i64().unwrap_or_default());
+        let Some(shown) = amount(&record[CREDIT]) else { return };
+        let mut rows = Vec::new();
+        for attempt in self.attempts.get_mut(&(till, id)).into_iter().flatten() {
+            let Some(yes_ms) = attempt.yes_ms else { continue };
+            let is_as_before = amount(&attempt.all.base[CREDIT]) == Some(shown);
+            // So long such a reading may lag.
+            if is_as_before && world.now_ms < yes_ms + LAGS_AT_MOST_MS {
+                continue;
+            }
+            attempt.yes_ms = None;
+            if !is_as_before && attempt.landed_ms.is_none() && !attempt.all.is_denied_by(record) {
+                rows.extend(attempt.rows.iter().copied());
+            }
+        }
+        if !rows.is_empty() {
+            world.excuse(
+                "a yes showed nothing, and another hand moved it",
+                format!("customer {id}: {rows:?}"),
+            );
+            self.unknowable(till, &rows);
+        }
+    }
+
     fn unknowable(&mut self, till: usize, rows: &[i64]) {
         for seq in rows {
             if let Some(payment) = self.book.get_mut(&(till, *seq)) {
@@ -371,7 +456,6 @@ impl Payments {
                     rows.push(*seq);
                 }
                 Some(Outcome::Superseded) if newest_set(*id) > Some(*seq) => {}
-                Some(Outcome::Remote) if world.policy == tillsync::Policy::Remote => {}
                 Some(Outcome::Rejected)
                     if *times > 0 && !is_decided && !self.set_back.contains(&(till, *seq)) =>
                 {
@@ -401,6 +485,19 @@ impl Payments {
             }
         }
         Ok(())
+    }
+}
+
+impl Sent {
+    /// Whether a record shows something that was sent as it was before.
+    fn is_denied_by(&self, record: &Value) -> bool {
+        self.fields.iter().filter(|(field, _)| *field != "id").any(|(field, sent)| {
+            let is_told = |value: &&Value| !value.as_array().is_some_and(Vec::is_empty);
+            let (shown, before) = (record.get(field).filter(is_told), self.base.get(field));
+            let (Some(shown), Some(before)) = (shown, before) else { return false };
+            let [shown, before, sent] = [shown, before, sent].map(|value| canonical(field, value));
+            shown == before && before != sent
+        })
     }
 }
 
@@ -456,10 +553,10 @@ fn on_their_way(world: &mut World, id: i64) -> Vec<(i64, Option<Decimal>, Decima
     .collect()
 }
 
-/// The balance in the till's snapshot.
-fn base(world: &mut World, id: i64) -> Option<Decimal> {
+/// A customer in the till's snapshot.
+fn snapshot(world: &mut World, id: i64) -> Value {
     let sql = "SELECT body FROM snapshot WHERE id = ?1";
     let looks = world.till().looks();
-    let body = looks.prepare_cached(sql).unwrap().query_row([id], |row| row.get::<_, String>(0)).ok()?;
-    amount(&lenient(&body)[CREDIT])
+    let body = looks.prepare_cached(sql).unwrap().query_row([id], |row| row.get::<_, String>(0));
+    body.map_or(Value::Null, |body| lenient(&body))
 }

@@ -73,6 +73,11 @@ impl Pulls {
         if (snapshot.is_none() && is_asked(world, id)) || is_held_up(world, id) || is_doubted(world, id) {
             return Ok(());
         }
+        if snapshot.is_none() && world.was_unlistable(id) {
+            // Two lists of everybody lacked the same, and said so; the next one brings it, if it can.
+            world.excuse("the store could not list it", format!("customer {id} is not in the file"));
+            return Ok(());
+        }
         let Some((at_ms, field)) = newest else {
             return match snapshot {
                 None if world.till().told.was_told_gone(id) => Ok(()),
