@@ -233,7 +233,7 @@ MUTATIONS = [
         Edit("src/flow/attempt.rs", "if is_told && !is_echoed {", "if is_told && (ON || !is_echoed) {"),
     ], odd="bare-echoes", test=("odd_yes", "a_yes_that_only_repeats_what_was_asked_proves_nothing")),
     Mutation(0, "a yes that is none of one customer says nothing of another", [
-        Edit(ANSWER, "let is_doubtful = !unshown.is_empty();", "let is_doubtful = !ON && !unshown.is_empty();"),
+        Edit(ANSWER, "if !unshown.is_empty() {", "if !ON && !unshown.is_empty() {"),
     ], test=("odd_yes", "a_yes_that_is_none_of_one_customer_says_nothing_of_what_it_does_not_show_of_another")),
     Mutation(0, "a payment whose update is seen not to have landed is held, whatever the balance is", [
         Edit(SENT, "(is_money && self.is_no_yes(newest))", "(!ON && is_money && self.is_no_yes(newest))"),

@@ -303,24 +303,25 @@ fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict
         Err(why) => return PutVerdict::InDoubt(why),
     };
     let (mut records, mut unshown) = (BTreeMap::new(), BTreeMap::new());
+    let mut open = BTreeSet::new();
     let shown = body.data.iter().filter_map(|raw| Some((Attributes::parse(raw.get()).ok()?, raw.get())));
     // Of whom it tells two things at once is read back, as who is missing.
     let (shown, _) = each_once(shown.collect());
     for (attributes, raw) in shown {
         let Some(row) = sent.iter().find(|row| row.id == attributes.id()) else { continue };
         let fields = row.unshown(&attributes);
+        if !row.is_vouched_for(&attributes) {
+            open.insert(row.id);
+        }
         match fields.is_empty() {
-            true => _ = records.insert(row.id, (Record::new(raw), row.is_vouched_for(&attributes))),
+            true => _ = records.insert(row.id, Record::new(raw)),
             false => _ = unshown.insert(row.id, fields),
         }
     }
-    // A yes that is seen to be none of one customer says nothing of what it does not show of another.
-    let is_doubtful = !unshown.is_empty();
-    let records: BTreeMap<CustomerId, Record> = records
-        .into_iter()
-        .filter(|(_, (_, is_vouched_for))| *is_vouched_for || !is_doubtful)
-        .map(|(id, (record, _))| (id, record))
-        .collect();
+    if !unshown.is_empty() {
+        // A yes that is seen to be none of one customer says nothing of what it does not show of another.
+        records.retain(|id, _| !open.contains(id));
+    }
     let rejections = rejections(&body.errors, sent, secrets);
     let is_shown = |id: &CustomerId| records.contains_key(id) || unshown.contains_key(id);
     let missing = sent.iter().map(|row| row.id).filter(|id| !is_shown(id)).collect();

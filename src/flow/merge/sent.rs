@@ -285,7 +285,8 @@ impl<'a> Merge<'a> {
     /// Whether something else that left with an attempt is seen not to have landed, though the store said yes to both: the whole update
     /// did not, as far as anybody can tell, and what else is there now is no change of what it brought.
     fn is_no_yes(&self, attempt: &Attempt) -> bool {
-        let has_not_landed = |other: &&Attempt| {
+        // One that was told before waits for a person, and is on record.
+        let has_not_landed = |other: &Attempt| {
             let is_with_it = other.field != attempt.field && other.flight.left == attempt.flight.left;
             let told = self.remote.get(other.field);
             is_with_it
@@ -294,7 +295,7 @@ impl<'a> Merge<'a> {
                 && other.base == told
                 && !other.is_shown(&told)
         };
-        self.dirty.attempts.iter().filter(|other| other.is_accepted).any(|other| has_not_landed(&other))
+        self.dirty.attempts.iter().any(has_not_landed)
     }
 
     fn may_be_of(&self, attempt: &Attempt, field: FieldId, modified: Option<DateTime<Utc>>) -> bool {
