@@ -74,6 +74,13 @@ impl Lately {
         self
     }
 
+    /// A reading has come for two minutes by the clock as it is now: of changes that lie ahead, since that clock was set back, nobody
+    /// waits any longer.
+    pub fn give_up_those_ahead(&mut self, now: DateTime<Utc>) {
+        self.0.values_mut().for_each(|values| values.retain(|Before(_, at)| *at <= now));
+        self.0.retain(|_, values| !values.is_empty());
+    }
+
     /// Whether what is known was learned less than a minute ago: what is older may lag, whatever the store's clock says. What lies
     /// ahead is young: the till's clock was set back.
     pub fn is_young(&self, now: DateTime<Utc>) -> bool {
@@ -286,6 +293,9 @@ mod tests {
         // The till's clock was set back: that makes no change old, and the next one counts from then on.
         check(&lately, &after, "\"phone\":\"1\"", -900, true);
         assert!(lately.is_young(at(-900)));
+        let mut given_up = lately.clone();
+        given_up.give_up_those_ahead(at(-900));
+        assert_eq!(given_up, Lately::default(), "what has come for two minutes is the truth");
         let third = record(&format!("\"phone\":\"3\",{OLD}"));
         let lately = changed(lately, &after, &third, at(-900));
         check(&lately, &third, "\"phone\":\"1\"", -841, true);

@@ -502,7 +502,11 @@ fn take(
     let (id, Judging { policies, now, .. }) = (attributes.id(), judging);
     let known = dirty::load_known(transaction, id)?;
     let (old, lately) = known.unzip();
-    let (body_before, lately) = (old.as_ref().map(Record::body), lately.unwrap_or_default());
+    let has_lasted = older.borrow().has_lasted(id, body, now);
+    let (body_before, mut lately) = (old.as_ref().map(Record::body), lately.unwrap_or_default());
+    if has_lasted {
+        lately.give_up_those_ahead(now);
+    }
     // A reading that is no news may be one of something that was sent, and refused.
     if body_before == Some(body) {
         older.borrow_mut().forget(id);
@@ -516,8 +520,7 @@ fn take(
             let (known, is_doubted) = (old.attributes()?, older.borrow().has(id));
             let takes_back =
                 |is_doubted| lately::is_taken_back(transaction, &lately, &known, attributes, now, is_doubted);
-            let has_lasted = older.borrow().has_lasted(id, body, now);
-            let is_back = !has_lasted && takes_back(false)?;
+            let is_back = takes_back(false)?;
             let is_back_again = is_doubted && !is_back && takes_back(true)?;
             Reading::of(attributes, &known, lately.is_young(now), has_lasted, judging).or_back(
                 is_back,
