@@ -309,6 +309,7 @@ impl<R: Remote> SyncEngine<R> {
         let lock = self.store.lock_sync(self.options.wait)?;
         self.store.refuse_company()?;
         self.store.begin_sync()?;
+        self.store.goes_on_from_here()?;
         if let Some(store_hash) = self.remote.store_hash() {
             self.store.bind_store(store_hash)?;
         }

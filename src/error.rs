@@ -85,6 +85,8 @@ pub enum Failure {
         "something was copied into the database {0} while it was open: its pages are not those that were written to it"
     )]
     Overwritten(PathBuf),
+    #[error("the database {0} was set back, or another file was put in its place, while it was being synced")]
+    SetBack(PathBuf),
     #[error("the lock {0} was removed while it was held")]
     LockGone(PathBuf),
     #[error("this process may open no more files, so that {0} could not be opened")]
@@ -247,6 +249,7 @@ impl Error {
                 | Linked(_)
                 | Moved(_)
                 | Overwritten(_)
+                | SetBack(_)
                 | LockGone(_)
                 | TornDown { .. }
                 | Unending { .. }
@@ -387,6 +390,7 @@ impl Error {
             Failure::Linked(_) => "hard_link",
             Failure::Moved(_) => "moved",
             Failure::Overwritten(_) => "overwritten",
+            Failure::SetBack(_) => "set_back",
             Failure::LockGone(_) => "lock_gone",
             Failure::TooManyFiles(_) | Failure::NoSocket(_) => "too_many_files",
             Failure::NotJournaled { .. } => "not_journaled",
@@ -490,6 +494,10 @@ impl Error {
             Failure::Overwritten(_) => {
                 "nothing more is written, and its log (-wal) stays as it is, for it holds what was edited last: stop every program on it and \
                  keep the file and its log; then restore a backup (tillsync restore), which puts both aside. Never copy into the file"
+            }
+            Failure::SetBack(_) => {
+                "that sync ended there, and wrote nothing more; sync again: what it had sent is looked for in the store, and payments that may \
+                 have been sent wait for a person. Put a copy back with tillsync restore, while no other program has the file open"
             }
             Failure::LockGone(_) => {
                 "programs on a file know of each other by it, so nothing more was written; leave such files where they are, and sync again"

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::odd::{Odd, Told};
+use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use serde_json::json;
 use tillsync::{Store, rusqlite};
@@ -53,6 +53,71 @@ fn waits_once(till: &Till, sent_before: &str) {
     till.adjust(1, "-1");
     assert_eq!(till.engine().sync().unwrap().uploaded_customers, 1);
     till.assert_no_violations();
+}
+
+/// Through SQLite, while others have it open: a transaction as any other.
+fn put_in_place_through_sqlite(till: &Path, copy: &Path) {
+    let from = rusqlite::Connection::open(copy).unwrap();
+    let mut to = rusqlite::Connection::open(till).unwrap();
+    to.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    let backup = rusqlite::backup::Backup::new(&from, &mut to).unwrap();
+    backup.run_to_completion(1_000, std::time::Duration::from_millis(10), None).unwrap();
+}
+
+/// By each way to make a copy; before a pull's answer, a look's and an update's is taken in.
+#[test]
+fn nor_where_a_copy_is_put_back_through_sqlite_while_a_sync_runs() {
+    for kind in [Kind::List, Kind::ById, Kind::Put] {
+        for ours in [true, false] {
+            let till = with_a_payment();
+            let copy = till.folder.path().join("copy.db");
+            match ours {
+                true => _ = till.store().backup(&copy).unwrap(),
+                false => put_in_place_through_sqlite(&copy, &till.path),
+            }
+            if kind != Kind::Put {
+                till.engine().sync().unwrap();
+                till.adjust(1, "-1");
+            }
+            let (path, mut is_back) = (till.path.clone(), false);
+            let odd = Odd::before(&till.sandbox).answer(move |asked, _| {
+                if asked.kind == kind && !is_back {
+                    is_back = true;
+                    put_in_place_through_sqlite(&path, &copy);
+                }
+            });
+            let error = till.through(&odd).engine().sync().unwrap_err();
+            assert_eq!(error.code(), "set_back", "{kind:?}, {ours}: {error}");
+            assert!(error.hint().is_some_and(|hint| hint.contains("sync again")));
+            assert_eq!(balance(&till), r#"[{"amount":40}]"#, "{kind:?}, {ours}");
+            waits_once(&till, r#"[{"amount":40}]"#);
+        }
+    }
+}
+
+/// Without it, a copy that is put back by other means would not be known.
+#[cfg(unix)]
+#[test]
+fn nothing_leaves_where_it_cannot_be_noted_beside_the_file() {
+    let till = with_a_payment();
+    let life = beside(&till.path, "-life");
+    let ways: [fn(&Path); 3] = [
+        |life| std::fs::create_dir(life).unwrap(),
+        |life| std::os::unix::fs::symlink("/nonexistent/life", life).unwrap(),
+        |life| std::os::unix::fs::symlink(life.with_extension("txt"), life).unwrap(),
+    ];
+    for put in ways {
+        _ = std::fs::remove_file(&life);
+        put(&life);
+        let error = till.engine().sync().unwrap_err();
+        assert_eq!(error.code(), "not_writable", "{error}");
+        assert!(error.to_string().contains("till.db-life"), "{error}");
+        assert_eq!(balance(&till), r#"[{"amount":50}]"#);
+        _ = std::fs::remove_dir(&life);
+    }
+    _ = std::fs::remove_file(&life);
+    till.engine().sync().unwrap();
+    assert_eq!(balance(&till), r#"[{"amount":40}]"#);
 }
 
 /// What a person decides in it moves the file on, and tells nothing of what was sent.

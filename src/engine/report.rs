@@ -244,6 +244,7 @@ impl<R: Remote> SyncEngine<R> {
         if failure.is_some_and(is_out_of_reach) {
             return Ok(());
         }
+        self.store.ends_sync();
         let ended = self.clock.utc();
         let elapsed_ms = self.clock.now_ms().saturating_sub(self.counts.began_ms);
         let ago = TimeDelta::milliseconds(i64::try_from(elapsed_ms).unwrap_or(0));

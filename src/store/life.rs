@@ -20,7 +20,7 @@
 //! Not seen: a copy by other means than ours that is used under another name on the same machine, a copy of a whole machine, and
 //! a file on a machine that has no identity of its own. See docs/operations.md.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
@@ -31,7 +31,7 @@ use super::apply::apply;
 use super::open::{beside, owner_only};
 use super::{Failed, Store, decisions, dirty, state};
 use crate::customer::{CustomerId, FieldId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::{CustomerPlan, Notice, Op, Outcome, Recovered, Rejection, Settlement};
 
 /// Where a file lived, and how far it has come, in `state`.
@@ -92,7 +92,11 @@ fn find(now: Life, machine: Option<u64>, home: Option<Home>, beside: Option<Life
 
 impl Store {
     /// Before anything is sent: refuses the payments that wait in a file that was set back or copied, once.
+    ///
+    /// # Errors
+    /// When how far the file has come cannot be noted beside it: an older copy that is put back would not be known.
     pub(crate) fn come_home(&mut self, now: DateTime<Utc>) -> Result<Vec<Notice>> {
+        Life::refuse_unwritable(&beside(&self.path, LIFE))?;
         if let Some(life) = self.settle_at(&self.path.clone())? {
             life.leave_beside(&self.path);
         }
@@ -303,14 +307,25 @@ impl Life {
         (words.next() == Some("sent")).then_some(life)
     }
 
-    fn write(self, path: &Path) -> std::io::Result<()> {
+    /// Something else is in its place, or it is somebody else's. Where there is none yet, it is made when something leaves.
+    fn refuse_unwritable(path: &Path) -> Result<()> {
+        let is_there = path.symlink_metadata().is_ok();
+        let opened = is_there.then(|| Life::open(path)).transpose();
+        opened.map(drop).map_err(|e| Error::file(path, &e))
+    }
+
+    fn open(path: &Path) -> std::io::Result<File> {
         if path.symlink_metadata().is_ok_and(|found| found.file_type().is_symlink()) {
-            return Err(std::io::Error::other("it is a symbolic link"));
+            return Err(std::io::Error::other("it is a symbolic link: remove it"));
         }
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         owner_only(&mut options);
-        let mut file = options.open(path)?;
+        options.open(path)
+    }
+
+    fn write(self, path: &Path) -> std::io::Result<()> {
+        let mut file = Life::open(path)?;
         // Always as long, so that one writes over the other.
         file.write_all(format!("{:>20} {:>20} {:>20} sent\n", self.identity, self.line, self.sent).as_bytes())
     }

@@ -76,6 +76,7 @@ mod row;
 mod salvage;
 mod schema;
 mod search;
+mod so_far;
 mod sound;
 mod state;
 mod steps;
@@ -118,6 +119,8 @@ pub(crate) use state::FullPull;
 pub(crate) use syncs::{Ended, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};
 
+use so_far::SoFar;
+
 use crate::customer::{BadRecord, CustomerId};
 use crate::error::{Error, Failure, Result, is_unreadable};
 use crate::key::Key;
@@ -154,6 +157,8 @@ pub struct Store {
     torn: BTreeMap<CustomerId, usize>,
     /// Customers of whom a row cannot be read.
     broken: BTreeSet<CustomerId>,
+    /// While there is a sync: what its last transaction left. The next one goes on from there.
+    so_far: Option<SoFar>,
     brought_back: usize,
     /// Customers of this sync for which a trigger did not end.
     unending: usize,
@@ -260,17 +265,18 @@ impl Store {
             let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
             self.refuse_newer()?;
             began = Some(Instant::now());
-            believe_marks(&transaction, true)?;
+            let so_far = self.refuse_set_back(believe_marks(&transaction)?)?;
             let done = work(&transaction)?;
-            believe_marks(&transaction, false)?;
+            end_belief(&transaction)?;
             place.refuse_change()?;
             self.refuse_overwritten()?;
             transaction.commit()?;
-            Ok(done)
+            Ok((done, so_far))
         };
         let done = run().map_err(|failed: Failed| failed.at(path));
         drop(bound);
-        let done = done.map_err(|error| self.naming_row(self.naming_triggers(error)))?;
+        let (done, so_far) = done.map_err(|error| self.naming_row(self.naming_triggers(error)))?;
+        self.so_far = so_far;
         self.has_written(began.unwrap_or_else(Instant::now));
         Ok(done)
     }
@@ -363,9 +369,17 @@ impl Drop for Store {
 
 /// Whether the triggers believe the engine's mark, which every statement of it bears (`schema/sql/guards.sql`). It is set
 /// back before the commit: no other connection ever sees it.
-fn believe_marks(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE tillsync_guard SET writing = ?1, turn = turn + ?1")?.execute([yes])?;
-    if yes { stray::note_transaction(connection) } else { Ok(()) }
+fn believe_marks(connection: &Connection) -> rusqlite::Result<Option<SoFar>> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE tillsync_guard SET writing = 1, turn = turn + 1 RETURNING coalesce(identity, 0), turn",
+    )?;
+    let so_far = SoFar::read(&mut statement)?;
+    stray::note_transaction(connection)?;
+    Ok(so_far)
+}
+
+fn end_belief(connection: &Connection) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE tillsync_guard SET writing = 0")?.execute([]).map(drop)
 }
 
 /// What goes wrong inside a transaction, before it is known which file that was.

@@ -74,6 +74,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         broken,
         brought_back,
         unending: 0,
+        so_far: None,
     };
     store.settings().map_err(|e| store.error(e))?;
     store.upgrade(may_create)?;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{Failed, Store, believe_marks};
+use super::so_far::SoFar;
+use super::{Failed, Store, believe_marks, end_belief};
 use crate::error::Result;
 
 /// For so long one transaction goes on taking pages: another connection's edit may have to wait as long, once. From then
@@ -19,6 +20,7 @@ const LONGEST: Duration = Duration::from_millis(25);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenPages {
     began: Instant,
+    so_far: Option<SoFar>,
 }
 
 impl Store {
@@ -57,9 +59,9 @@ impl Store {
         let begin = || -> Result<OpenPages, Failed> {
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             self.refuse_newer()?;
-            let open = OpenPages { began: Instant::now() };
-            believe_marks(&self.connection, true)?;
-            Ok(open)
+            let began = Instant::now();
+            let so_far = self.refuse_set_back(believe_marks(&self.connection)?)?;
+            Ok(OpenPages { began, so_far })
         };
         let begun = begin();
         if begun.is_err() {
@@ -71,18 +73,18 @@ impl Store {
 
     /// Commits what was taken in, if there is anything.
     pub(crate) fn commit_pages(&mut self) -> Result<()> {
-        let Some(OpenPages { began }) = self.open_pages else { return Ok(()) };
+        let Some(OpenPages { began, so_far }) = self.open_pages else { return Ok(()) };
         if let Err(company) = self.refuse_company() {
             self.take_back_pages();
             return Err(company);
         }
         let commit = || {
-            believe_marks(&self.connection, false)?;
+            end_belief(&self.connection)?;
             self.connection.prepare_cached("COMMIT")?.execute([])
         };
         match commit() {
             Ok(_) => {
-                self.open_pages = None;
+                (self.open_pages, self.so_far) = (None, so_far);
                 self.has_written(began);
                 self.waits_for_disk(true)
             }
