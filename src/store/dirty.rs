@@ -99,8 +99,11 @@ impl Store {
     /// Makes the plan of an upload, and settles what needs no call.
     pub(crate) fn plan(&mut self, now: DateTime<Utc>) -> Result<Planned> {
         let mut planned = Planned::default();
-        self.end_unmade(now)?;
-        for ids in self.pending_customers()?.chunks(CHUNK) {
+        let mut pending = self.pending_customers()?;
+        if self.end_unmade_of(&pending, now)? > 0 {
+            pending = self.pending_customers()?;
+        }
+        for ids in pending.chunks(CHUNK) {
             let diffs = match self.diffs(ids) {
                 Err(error) if error.unreadable().is_some() => {
                     let ids = self.leave_broken(ids, now)?;

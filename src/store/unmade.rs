@@ -31,12 +31,31 @@ const CHUNK: usize = 250;
 impl Store {
     /// Ends edits that were never made. Returns how many those were.
     pub(crate) fn end_unmade(&mut self, now: DateTime<Utc>) -> Result<usize> {
-        if !self.apart()?.is_needed {
+        let is_any = "SELECT EXISTS (SELECT 1 FROM journal INDEXED BY tillsync_journal_unsettled
+                                     WHERE settled_at IS NULL AND outcome IS NULL)";
+        let waits = |connection: &Connection| {
+            Ok(connection.prepare_cached(is_any)?.query_row([], |row| row.get::<_, bool>(0))?)
+        };
+        match self.read_at_once(waits)? {
+            true => self.end_unmade_of(&self.pending_customers()?, now),
+            false => Ok(0),
+        }
+    }
+
+    /// Of these, all of whom have edits that are pending.
+    pub(super) fn end_unmade_of(&mut self, pending: &[CustomerId], now: DateTime<Utc>) -> Result<usize> {
+        if pending.is_empty() || !self.apart()?.is_needed {
             return Ok(0);
         }
         let mut suspects = Vec::new();
-        for ids in self.pending_customers()?.chunks(CHUNK) {
-            suspects.extend(self.engine_read(|transaction| with_unmade(transaction, ids))?);
+        for ids in pending.chunks(CHUNK) {
+            suspects.extend(match self.engine_read(|transaction| with_unmade(transaction, ids)) {
+                Err(error) if error.unreadable().is_some() => {
+                    let ids = self.leave_broken(ids, now)?;
+                    self.engine_read(|transaction| with_unmade(transaction, &ids))?
+                }
+                some => some?,
+            });
         }
         let parts = self.in_small_parts(&suspects, |transaction, apart, id, ended: &mut usize| {
             let some = apart.outcomes(transaction, id, now, || end(transaction, id, now))?;
