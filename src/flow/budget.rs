@@ -57,6 +57,7 @@ fn till(body: &str, ops: Vec<Op>) -> Dirty {
         open: Vec::new(),
         attempts: Vec::new(),
         is_credit_undated: false,
+        is_behind: false,
         password: None,
     }
 }

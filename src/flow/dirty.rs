@@ -109,8 +109,11 @@ pub struct OpenConflict {
 pub struct Dirty {
     /// The customer.
     pub id: CustomerId,
-    /// As the server last described it; `None`: the server does not have it.
+    /// As the server last described it; `None`: the server does not have it. Where the snapshot stayed behind, with what landed
+    /// since.
     pub base: Option<Record>,
+    /// The snapshot is not what `base` is: something of the app's refused to have it written.
+    pub is_behind: bool,
     /// What of that was otherwise a moment ago.
     pub lately: Lately,
     /// The working copy.

@@ -1,10 +1,10 @@
 //! What one transaction is to do with one customer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 
-use crate::customer::{CustomerId, EditSeq, FieldId, Record, Subject, Value};
+use crate::customer::{BadRecord, CustomerId, EditSeq, FieldId, Record, Subject, Value};
 
 /// What became of a journaled edit. `None` in its place means pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -187,6 +187,8 @@ pub struct CustomerPlan {
     pub refuted: BTreeSet<i64>,
     /// Edits that had settled, and have not landed.
     pub revived: Vec<Revived>,
+    /// What landed, as later edits stand on it.
+    pub landed: BTreeMap<FieldId, Value>,
 }
 
 impl CustomerPlan {
@@ -203,11 +205,30 @@ impl CustomerPlan {
             void: BTreeSet::new(),
             refuted: BTreeSet::new(),
             revived: Vec::new(),
+            landed: BTreeMap::new(),
         }
     }
 
     /// Whether there is nothing to write.
     pub fn is_nothing(&self) -> bool {
         *self == CustomerPlan::nothing(self.id)
+    }
+
+    /// What both sides have of an attribute where of this plan no more is written than what becomes of the edits: what the store
+    /// tells, if the working copy is as it should be then; else what landed. `None`: what they had before.
+    ///
+    /// # Errors
+    /// When a record is no customer.
+    pub fn agreed(&self, field: FieldId) -> Result<Option<Value>, BadRecord> {
+        let is_to_change = self.columns.iter().any(|(column, _)| *column == field);
+        if let SnapshotPlan::Put(told) = &self.snapshot
+            && !is_to_change
+        {
+            let told = told.attributes()?;
+            if told.tells(field) {
+                return Ok(Some(told.get(field)));
+            }
+        }
+        Ok(self.landed.get(&field).cloned())
     }
 }

@@ -99,6 +99,7 @@ mod tests {
             open: Vec::new(),
             attempts: Vec::new(),
             is_credit_undated: false,
+            is_behind: false,
             password: None,
         };
         let base = SentBase::of(&base.attributes().unwrap(), [phone]);

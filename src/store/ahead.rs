@@ -1,18 +1,23 @@
-//! Attributes whose edits came to their end, while the snapshot stayed behind: something of the app's refused what the store answered,
-//! and only what became of the edits was written (see `held_up`).
+//! Customers whose snapshot stayed behind: their edits came to an end, but something of the app's refused what the store answered, and
+//! only what became of the edits was written (see `held_up`).
 //!
-//! What such an attribute has here stands neither in the snapshot nor in an entry that waits, and yet it is no edit past our triggers:
-//! journaled, a payment would leave once more. It is noted with what the snapshot was then, and holds for as long as it is that: also
-//! where the customer is let go by a reading that brings nothing new.
+//! What both sides have since stands neither in the snapshot nor in an entry that waits. So it is noted beside the snapshot, with the
+//! time that the store gave it, and goes on top wherever a customer is read: it is what a reading is held against, and what an edit
+//! made meanwhile stands on. Held against the snapshot itself, a store that was set back to what it had before would bring no news,
+//! and what has landed would be an edit past our triggers: a payment would leave once more.
+//!
+//! A note holds for as long as the snapshot is what it was then, also where the customer is let go by a reading that lags, and goes with
+//! the first one that is believed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::{Failed, dirty, state};
-use crate::customer::{CustomerId, FieldId, Record};
-use crate::flow::{CustomerPlan, Dirty, hash};
+use crate::customer::{BadRecord, CustomerId, FieldId, Record, Value};
+use crate::flow::{CustomerPlan, Dirty, Lately, SnapshotPlan, hash};
 
 /// Behind it the customer, each in a key of `state` of its own; so that however many there are, one more costs no more.
 const AHEAD: &str = "snapshot_behind:";
@@ -26,35 +31,99 @@ const LOOKED_AT: usize = 3;
 struct Ahead {
     /// The snapshot, as a hash.
     snapshot: String,
+    /// Attributes of which an edit came to its end: whatever the working copy has of them, it is none past our triggers.
     fields: BTreeSet<String>,
+    /// What both sides have of those, as JSON, and of when that is.
+    #[serde(default)]
+    values: BTreeMap<String, String>,
+    /// What was otherwise a moment before that.
+    #[serde(default)]
+    lately: Lately,
+}
+
+/// What is known of a customer.
+pub(super) struct Known {
+    pub(super) record: Record,
+    /// What of that was otherwise a moment ago.
+    pub(super) lately: Lately,
+    /// The snapshot stayed behind it.
+    pub(super) is_behind: bool,
+}
+
+impl Known {
+    /// A snapshot, with what is `noted` beside it.
+    pub(super) fn of(snapshot: Record, lately: Lately, noted: Option<String>) -> Known {
+        let noted = noted.and_then(|json| read(&json)).filter(|one| one.is_of(&snapshot));
+        let ahead = noted.and_then(|one| Some((one.on_top_of(&snapshot).ok()?, one.lately)));
+        match ahead {
+            Some((record, lately)) => Known { record, lately, is_behind: true },
+            None => Known { record: snapshot, lately, is_behind: false },
+        }
+    }
 }
 
 /// Of this plan, what became of the edits is written, and nothing else.
-pub(super) fn note(connection: &Connection, dirty: &Dirty, plan: &CustomerPlan) -> Result<(), Failed> {
-    let Some(base) = &dirty.base else { return Ok(()) };
+pub(super) fn note(
+    connection: &Connection,
+    dirty: &Dirty,
+    plan: &CustomerPlan,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let (Some(known), Some(snapshot)) = (&dirty.base, dirty::load_snapshot(connection, dirty.id)?) else {
+        return Ok(());
+    };
     let ended = plan.settle.iter().filter(|settlement| settlement.outcome.is_some());
-    let fields = ended.filter_map(|settlement| Some(dirty.op(settlement.seq)?.field.name().to_owned()));
-    let fields: BTreeSet<String> = fields.collect();
+    let fields: BTreeSet<FieldId> =
+        ended.filter_map(|settlement| Some(dirty.op(settlement.seq)?.field)).collect();
     if fields.is_empty() {
         return Ok(());
     }
-    let known = noted(connection, dirty.id)?.filter(|known| known.is_of(base));
-    let mut one = known.unwrap_or_else(|| Ahead { snapshot: hash(base.body()), fields: BTreeSet::new() });
-    one.fields.extend(fields);
+    let before = noted(connection, dirty.id)?.filter(|one| one.is_of(&snapshot));
+    let mut one = before.unwrap_or_else(|| Ahead {
+        snapshot: hash(snapshot.body()),
+        fields: BTreeSet::new(),
+        values: BTreeMap::new(),
+        lately: Lately::default(),
+    });
+    for field in fields {
+        one.fields.insert(field.name().to_owned());
+        if let Some(value) = plan.agreed(field)? {
+            one.values.insert(field.name().to_owned(), value.to_json());
+        }
+    }
+    if let SnapshotPlan::Put(told) = &plan.snapshot {
+        let modified = told.attributes()?.get(FieldId::DATE_MODIFIED);
+        one.values.insert(FieldId::DATE_MODIFIED.name().to_owned(), modified.to_json());
+    }
+    let after = one.on_top_of(&snapshot)?;
+    one.lately = dirty.lately.clone().changed(&known.attributes()?, &after.attributes()?, now);
     state::write(connection, &key(dirty.id), Some(&serde_json::to_string(&one).unwrap_or_default()))?;
     forget_some(connection, dirty.id)
 }
 
+/// The snapshot of this one is as new as anything.
+pub(super) fn forget(connection: &Connection, dirty: &Dirty) -> rusqlite::Result<()> {
+    if dirty.is_behind { state::write(connection, &key(dirty.id), None) } else { Ok(()) }
+}
+
 /// The attributes of this one that are ahead of its snapshot.
 pub(super) fn of(connection: &Connection, dirty: &Dirty) -> rusqlite::Result<BTreeSet<FieldId>> {
-    let noted = noted(connection, dirty.id)?;
-    let behind = noted.filter(|one| dirty.base.as_ref().is_some_and(|base| one.is_of(base)));
-    Ok(behind.into_iter().flat_map(|one| one.fields).filter_map(|field| FieldId::named(&field)).collect())
+    let noted = if dirty.is_behind { noted(connection, dirty.id)? } else { None };
+    Ok(noted.into_iter().flat_map(|one| one.fields).filter_map(|field| FieldId::named(&field)).collect())
 }
 
 impl Ahead {
-    fn is_of(&self, base: &Record) -> bool {
-        hash(base.body()) == self.snapshot
+    fn is_of(&self, snapshot: &Record) -> bool {
+        hash(snapshot.body()) == self.snapshot
+    }
+
+    fn on_top_of(&self, snapshot: &Record) -> Result<Record, BadRecord> {
+        let mut record = snapshot.clone();
+        for (name, json) in &self.values {
+            let Some(field) = FieldId::named(name) else { continue };
+            record = record.with(field, &Value::from_json(field.kind(), json))?;
+        }
+        Ok(record)
     }
 }
 
@@ -62,12 +131,16 @@ fn key(id: CustomerId) -> String {
     format!("{AHEAD}{id}")
 }
 
+fn read(json: &str) -> Option<Ahead> {
+    serde_json::from_str(json).ok()
+}
+
 fn noted(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Ahead>> {
     let json: Option<String> = connection
         .prepare_cached("SELECT value FROM state WHERE key = ?1")?
         .query_row([key(id)], |row| row.get(0))
         .optional()?;
-    Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+    Ok(json.and_then(|json| read(&json)))
 }
 
 /// The next ones behind this, round and round: of whose snapshot they are not any more, or who is gone.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, named_params, params};
 use super::beneath::{Beneath, News};
 use super::log::WIPE_DUE;
 use super::row::RawCell;
-use super::{Failed, attempt, dirty, row, search, state};
+use super::{Failed, ahead, attempt, dirty, row, search, state};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Record, Subject};
 use crate::flow::{
@@ -64,9 +64,11 @@ pub(super) fn carry_out(
                 insert_snapshot(transaction, &attributes, record.body())?;
                 state::count_snapshot(transaction, 1)?;
             }
+            ahead::forget(transaction, dirty)?;
         }
         SnapshotPlan::Remove => {
             remove_snapshot(transaction, plan.id)?;
+            ahead::forget(transaction, dirty)?;
             note_wipe(transaction, now)?;
         }
     }

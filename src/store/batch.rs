@@ -383,7 +383,7 @@ fn write_answer(
     };
     apart.outcomes(transaction, dirty.id, now, || {
         let notices = write(&outcomes)?;
-        ahead::note(transaction, dirty, plan)?;
+        ahead::note(transaction, dirty, plan, now)?;
         Ok(notices)
     })
 }

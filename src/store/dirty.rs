@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use secrecy::SecretString;
 
+use super::ahead::Known;
 use super::apply::apply;
 use super::{Failed, Store, attempt, life, row, state};
 use crate::customer::{BadRecord, CustomerId, Edit, EditSeq, FieldId, Record, Row, Subject, Value};
@@ -188,10 +189,15 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
     let Some(row) = load_row(connection, id)? else { return Ok(None) };
     let ops = load_ops(connection, id)?;
     let password = ops.iter().rev().find(|op| op.field == FieldId::NEW_PASSWORD);
-    let (base, lately, has_attempts) = load_base(connection, id)?;
+    let (known, has_attempts) = load_base(connection, id)?;
+    let (base, lately, is_behind) = match known {
+        Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
+        None => (None, Lately::default(), false),
+    };
     Ok(Some(Dirty {
         id,
         base,
+        is_behind,
         lately,
         row,
         open: if ops.is_empty() && !has_attempts { Vec::new() } else { load_open(connection, id)? },
@@ -222,30 +228,34 @@ pub(super) fn load_snapshot(connection: &Connection, id: CustomerId) -> rusqlite
         .optional()
 }
 
-/// What is known of a customer, and what of that was otherwise a moment ago.
-pub(super) fn load_known(
-    connection: &Connection,
-    id: CustomerId,
-) -> rusqlite::Result<Option<(Record, Lately)>> {
+/// What is known of a customer.
+pub(super) fn load_known(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Known>> {
     connection
-        .prepare_cached("SELECT body, lately FROM snapshot WHERE id = ?1")?
+        .prepare_cached(
+            "SELECT body, lately, (SELECT value FROM state WHERE key = 'snapshot_behind:' || ?1)
+             FROM snapshot
+             WHERE id = ?1",
+        )?
         .query_row([id.0], |row| {
             row::refuse_too_large(row)?;
-            Ok((Record::new(row.get::<_, String>(0)?), lately(row.get(1)?)))
+            Ok(Known::of(Record::new(row.get::<_, String>(0)?), lately(row.get(1)?), row.get(2)?))
         })
         .optional()
 }
 
 /// The same, and whether anything that was sent of it is on record: one statement.
-fn load_base(connection: &Connection, id: CustomerId) -> rusqlite::Result<(Option<Record>, Lately, bool)> {
+fn load_base(connection: &Connection, id: CustomerId) -> rusqlite::Result<(Option<Known>, bool)> {
     connection
         .prepare_cached(
             "SELECT (SELECT body FROM snapshot WHERE id = ?1), EXISTS (SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1),
-                    (SELECT lately FROM snapshot WHERE id = ?1)",
+                    (SELECT lately FROM snapshot WHERE id = ?1),
+                    (SELECT value FROM state WHERE key = 'snapshot_behind:' || ?1)",
         )?
         .query_row([id.0], |row| {
             row::refuse_too_large(row)?;
-            Ok((row.get::<_, Option<String>>(0)?.map(Record::new), lately(row.get(2)?), row.get(1)?))
+            let (snapshot, noted): (Option<String>, Option<String>) = (row.get(0)?, row.get(3)?);
+            let lately = lately(row.get(2)?);
+            Ok((snapshot.map(|body| Known::of(Record::new(body), lately, noted)), row.get(1)?))
         })
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_iter};
 
+use super::ahead::Known;
 use super::apply::{MOST_ROUNDS, apply, apply_news, insert_snapshot, refuse_ignored, update_snapshot};
 use super::beneath::{Beneath, News as Written};
 use super::held_up::Apart;
@@ -20,8 +21,8 @@ use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
-    Ids, KnownClock, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated, may_not_show_yet,
-    merge,
+    Ids, KnownClock, Lately, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated,
+    may_not_show_yet, merge,
 };
 
 /// When a pull of everything last came to its end, a key of `state`.
@@ -346,9 +347,11 @@ impl Store {
         self.engine_read(|transaction| {
             let mut outdated = BTreeSet::new();
             for (told, _) in page {
-                let Some((known, lately)) = dirty::load_known(transaction, told.id())? else { continue };
+                let Some(Known { record, lately, .. }) = dirty::load_known(transaction, told.id())? else {
+                    continue;
+                };
                 // It is held up as soon as anything of it is taken in.
-                let Ok(known) = known.attributes() else { continue };
+                let Ok(known) = record.attributes() else { continue };
                 if is_outdated(&known, told, server_now.filter(|_| !lately.is_young(now)))
                     || lately::is_taken_back(transaction, &lately, &known, told, now, false)?
                 {
@@ -500,18 +503,20 @@ fn take(
     notices: &mut Vec<Notice>,
 ) -> Result<News, Failed> {
     let (id, Judging { policies, now, .. }) = (attributes.id(), judging);
-    let known = dirty::load_known(transaction, id)?;
-    let (old, lately) = known.unzip();
+    let (old, mut lately, is_behind) = match dirty::load_known(transaction, id)? {
+        Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
+        None => (None, Lately::default(), false),
+    };
     let has_lasted = older.borrow().has_lasted(id, body, now);
-    let (body_before, mut lately) = (old.as_ref().map(Record::body), lately.unwrap_or_default());
     if has_lasted {
         lately.give_up_those_ahead(now);
     }
+    let (body_before, is_edited) = (old.as_ref().map(Record::body), is_edited || is_behind);
     // A reading that is no news may be one of something that was sent, and refused.
     if body_before == Some(body) {
         older.borrow_mut().forget(id);
     }
-    if body_before == Some(body) && !(is_edited && attempt::has_any(transaction, id)?) {
+    if body_before == Some(body) && !is_behind && !(is_edited && attempt::has_any(transaction, id)?) {
         return Ok(News::Nothing);
     }
     let record = Record::new(body);
@@ -548,7 +553,7 @@ fn take(
     if !reading.hides || is_confirmed {
         older.borrow_mut().forget(id);
     }
-    if let Some(known) = &known
+    if let Some(known) = known.as_ref().filter(|_| !is_behind)
         && let Some(modified) = has_moved_undated(known, attributes)
         && state::pull_cursor(transaction)?.is_some_and(|cursor| modified < cursor)
     {

@@ -108,6 +108,13 @@ impl Till {
                                FROM json_each(part.value) AS before)))
                            FROM json_each(lately) AS part)
              WHERE lately IS NOT NULL;
+             UPDATE state
+             SET value = json_set(value, '$.lately', json((
+                     SELECT json_group_object(part.key, json((
+                                SELECT json_group_array(json_array(before.value ->> 0, '{minute_ago}'))
+                                FROM json_each(part.value) AS before)))
+                     FROM json_each(value, '$.lately') AS part)))
+             WHERE key LIKE 'snapshot_behind:%' AND value ->> '$.lately' IS NOT NULL;
              UPDATE tillsync_guard SET writing = 0;"
         );
         store.connection().execute_batch(&pass).unwrap();

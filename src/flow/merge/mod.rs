@@ -78,7 +78,7 @@ pub fn merge(
     merge.password();
     let mut plan = merge.plan;
     plan.settle = last_words(plan.settle);
-    if dirty.base.as_ref().is_none_or(|base| base.body() != remote.body()) {
+    if dirty.is_behind || dirty.base.as_ref().is_none_or(|base| base.body() != remote.body()) {
         plan.snapshot = SnapshotPlan::Put(remote.into_owned());
     }
     Ok(plan)

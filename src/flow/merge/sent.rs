@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{Merge, Three, outcomes};
+use super::{Merge, Three, outcomes, written_over};
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Subject, Value};
 use crate::flow::tidied::{has_landed, is_tidied, stood_on};
 use crate::flow::{
@@ -150,6 +150,7 @@ impl<'a> Merge<'a> {
                     Some(value) => stood_on(three.field, value, &three.remote),
                     None => three.remote.clone(),
                 };
+                self.has_landed(three);
                 if !held {
                     three.ops = rest;
                 }
@@ -314,6 +315,7 @@ impl<'a> Merge<'a> {
         let held = three.field == FieldId::FORM_FIELDS && self.dirty.held_forms().next().is_some();
         self.plan.settle.extend(outcomes(&covered, if held { Outcome::Held } else { Outcome::Uploaded }));
         three.base = stood_on(three.field, &attempt.value, &three.remote);
+        self.has_landed(three);
         if !held {
             three.ops.retain(|op| !covers.contains(&op.seq));
         }
@@ -324,6 +326,12 @@ impl<'a> Merge<'a> {
             return true;
         }
         false
+    }
+
+    /// What later edits of an attribute stand on is what landed of it; entries of form fields that were not sent are as they were.
+    fn has_landed(&mut self, three: &Three<'_>) {
+        let value = written_over(&self.base_of(three.field), &three.base);
+        self.plan.landed.insert(three.field, value);
     }
 
     /// Payments of these attempts, of which nobody can know whether they are in what the store shows, wait for a person. True

@@ -53,6 +53,7 @@ impl Till {
                 open,
                 attempts: Vec::new(),
                 is_credit_undated: false,
+                is_behind: false,
                 password: None,
             },
             Vec::new(),
