@@ -763,6 +763,140 @@ fn a_payment_that_was_refused_is_not_sent_again_under_a_balance_that_was_set_sin
     check(&till, 160.0, 160.0);
 }
 
+/// A payment of 10 on 100 that was refused, and a balance of 150 that was set without it, and was refused too.
+fn both_refused(is_payment_first: bool) -> (Odd, Till, EditSeq, EditSeq) {
+    let till = with_balance("100");
+    let mut left = 2;
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        let no = json!({"status": 422, "title": "no", "errors": {}});
+        let is_refused = asked.is_put() && left > 0;
+        left -= usize::from(is_refused);
+        is_refused.then(|| Told::json_of(422, &no))
+    });
+    let through = till.through(&odd);
+    for is_payment in [is_payment_first, !is_payment_first] {
+        match is_payment {
+            true => till.adjust(ANA, "10"),
+            false => till.set(ANA, MONEY, r#"[{"amount":150}]"#),
+        }
+        sync(&through);
+    }
+    check(&till, 100.0, 100.0);
+    let seqs: Vec<EditSeq> = refused(&till).iter().map(|one| one.seq).collect();
+    let (first, second) = (seqs[0], seqs[1]);
+    match is_payment_first {
+        true => (odd, through, first, second),
+        false => (odd, through, second, first),
+    }
+}
+
+/// Whichever is sent again first: the balance would take the place of the payment.
+#[test]
+fn a_refused_balance_is_not_sent_again_over_a_payment_that_it_was_set_without() {
+    let (_odd, till, payment, set) = both_refused(true);
+    till.store().retry_row(payment).unwrap();
+    let names_both = |error: tillsync::Error| {
+        let text = error.to_string();
+        let is_told = text.contains(&format!("edit {payment}")) && text.contains(&format!("edit {set}"));
+        assert!(error.is_usage() && is_told && text.contains("sync first"), "{text}");
+    };
+    names_both(till.store().retry_row(set).unwrap_err());
+    names_both(till.store().retry(Some(ANA.into())).unwrap_err());
+    assert_eq!(till.store().retry(None).unwrap(), 0);
+    // What does not meet it is sent again all the same.
+    check(&till, 110.0, 100.0);
+    sync(&till);
+    check(&till, 110.0, 110.0);
+    assert_eq!(outcomes(&till), ["uploaded", "rejected"]);
+    till.store().retry_row(set).unwrap();
+    assert_eq!(amount(&conflict(&till).remote), 110.0, "the payment is not overwritten unseen");
+    // The other way round, and in the same words.
+    let (_odd, till, payment, set) = both_refused(true);
+    till.store().retry_row(set).unwrap();
+    let error = till.store().retry_row(payment).unwrap_err().to_string();
+    assert!(error.contains(&format!("edit {payment}")) && error.contains(&format!("edit {set}")), "{error}");
+    sync(&till);
+    till.store().retry_row(payment).unwrap();
+    sync(&till);
+    check(&till, 160.0, 160.0);
+}
+
+#[test]
+fn all_that_was_refused_is_sent_again_but_what_would_be_swallowed() {
+    let (_odd, till, payment, _) = both_refused(true);
+    assert_eq!(till.store().retry(None).unwrap(), 1);
+    check(&till, 150.0, 100.0);
+    assert_eq!(refused(&till).iter().map(|one| one.seq).collect::<Vec<_>>(), [payment]);
+    sync(&till);
+    assert_eq!(till.store().retry(None).unwrap(), 1);
+    sync(&till);
+    check(&till, 160.0, 160.0);
+    // A payment after the balance goes on top of it, whichever comes first.
+    for is_set_first in [true, false] {
+        let (_odd, till, payment, set) = both_refused(false);
+        let (first, second) = if is_set_first { (set, payment) } else { (payment, set) };
+        till.store().retry_row(first).unwrap();
+        till.store().retry_row(second).unwrap();
+        sync(&till);
+        check(&till, 160.0, 160.0);
+    }
+    // Of one that a newer balance takes the place of already, nothing more is lost.
+    let (_odd, till, payment, set) = both_refused(true);
+    till.store().retry_row(payment).unwrap();
+    till.set(ANA, MONEY, r#"[{"amount":170}]"#);
+    till.store().retry_row(set).unwrap();
+    sync(&till);
+    check(&till, 170.0, 170.0);
+}
+
+/// While it is held it goes nowhere, but it is let go as soon as the store takes its change back.
+#[test]
+fn nor_is_a_payment_sent_again_under_a_balance_that_is_held() {
+    let (_odd, till, payment, set) = both_refused(true);
+    office(&till, "300");
+    sync(&till);
+    till.store().retry_row(set).unwrap();
+    assert_eq!(amount(&conflict(&till).local), 150.0);
+    let error = till.store().retry_row(payment).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("conflict"), "{error}");
+    office(&till, "100");
+    sync(&till);
+    sync(&till);
+    check(&till, 150.0, 150.0);
+    till.store().retry_row(payment).unwrap();
+    sync(&till);
+    check(&till, 160.0, 160.0);
+    assert_eq!(outcomes(&till), ["uploaded", "uploaded"]);
+}
+
+#[test]
+fn nor_is_a_balance_sent_again_over_such_a_payment_of_which_nobody_knows() {
+    let (_odd, till, payment, set) = both_refused(true);
+    till.store().retry_row(payment).unwrap();
+    let odd = lost(&till, "45");
+    sync(&till.through(&odd));
+    assert_eq!(outcomes(&till), ["held", "rejected"]);
+    let error = till.store().retry_row(set).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("conflict"), "{error}");
+}
+
+#[test]
+fn nor_by_a_decision_in_sql() {
+    let (_odd, till, payment, set) = both_refused(true);
+    let app = rusqlite::Connection::open(&till.path).unwrap();
+    let decide =
+        "INSERT INTO decision (seen, keep, author) SELECT seen, 'retry', 'ana' FROM to_decide ORDER BY id";
+    assert_eq!(app.execute(decide, []).unwrap(), 2);
+    sync(&till);
+    check(&till, 110.0, 110.0);
+    assert_eq!(outcomes(&till), ["uploaded", "rejected"]);
+    let told = "SELECT outcome || coalesce(': ' || reason, '') FROM decision ORDER BY id";
+    let told: Vec<String> =
+        app.prepare(told).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let names_both = told[1].contains(&payment.to_string()) && told[1].contains(&set.to_string());
+    assert!(told[0] == "done" && told[1].starts_with("refused") && names_both, "{told:?}");
+}
+
 #[test]
 fn a_balance_that_was_set_and_refused_is_sent_when_it_is_retried_over_the_same() {
     for before in ["", "5"] {

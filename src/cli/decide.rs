@@ -279,12 +279,26 @@ impl Retry {
             Some(seq) => store.retry_row(EditSeq(seq))?,
             None => store.retry(self.id.map(CustomerId))?,
         };
-        answer(till, self.id, fields, || match fields {
-            0 => "No rejected edits.".to_owned(),
-            fields => format!(
-                "{} will be sent with the next sync, unless conflicts lists it now.",
-                render::count(fields as u64, "field")
-            ),
+        // The library has said why.
+        let stay = match self.all {
+            true => store.status()?.rejected,
+            false => 0,
+        };
+        answer(till, self.id, fields, || match (fields, stay) {
+            (0, 0) => "No rejected edits.".to_owned(),
+            (fields, stay) => {
+                let sent = format!(
+                    "{} will be sent with the next sync, unless conflicts lists it now.",
+                    render::count(fields as u64, "field")
+                );
+                let who = if stay == 1 { "stays as it is" } else { "stay as they are" };
+                let told = format!(
+                    "{} {who}: sync, then retry again, or discard --seq EDIT.",
+                    render::count(stay, "rejected edit")
+                );
+                let lines = [(fields > 0).then_some(sent), (stay > 0).then_some(told)];
+                lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
+            }
         })
     }
 }

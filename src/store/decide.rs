@@ -17,7 +17,7 @@ use crate::customer::{CustomerId, EditError, EditSeq, FieldId, Subject, Value};
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
     CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, Op, OpenConflict, Outcome,
-    PastDecision, discard, resolve, retry, undo,
+    PastDecision, discard, meetings, resolve, retry, undo,
 };
 
 /// When refused edits were last freed to be sent again, a key of `state`.
@@ -237,11 +237,12 @@ impl Store {
     }
 
     /// Sends rejected edits again with the next sync: of one customer, or of all. Payments count again in the working
-    /// copy. A balance that was set is in conflict instead where the store has moved on from what it was set over. A payment
-    /// over which a balance was set since, that has not arrived, stays refused. Returns how many fields those were.
+    /// copy. A balance that was set is in conflict instead where the store has moved on from what it was set over. Of a refused
+    /// payment and a balance that was set without it afterwards, the second one stays refused for as long as the other waits to be
+    /// sent: that balance would take the place of the payment. Returns how many fields those were.
     ///
     /// # Errors
-    /// When the file cannot be written, or all of this customer's are such payments.
+    /// When the file cannot be written, or all of this customer's stay refused.
     pub fn retry(&mut self, id: Option<CustomerId>) -> Result<usize> {
         self.engine_write(|transaction| {
             let ids = transaction
@@ -269,7 +270,8 @@ impl Store {
     /// fields that were: 1.
     ///
     /// # Errors
-    /// When that edit is not rejected, or is a payment over which a balance was set since that has not arrived: sync first.
+    /// When that edit is not rejected; when it is a payment over which a balance was set since, or a balance that was set without a
+    /// payment that was refused by then, and the other waits to be sent: sync first.
     pub fn retry_row(&mut self, seq: EditSeq) -> Result<usize> {
         self.engine_write(|transaction| {
             match free(transaction, customer_of(transaction, seq)?, Some(&BTreeSet::from([seq])))? {
@@ -562,13 +564,8 @@ pub(super) fn free(
     let Some(dirty) = dirty::load(transaction, id)? else { return Ok(0) };
     let plan = retry(&dirty, only, &balances_before(transaction, id)?)?;
     let fields = fields_of(&dirty, &plan);
-    let is_freed = |op: &Op| plan.settle.iter().any(|settlement| settlement.seq == op.seq);
-    let stays =
-        |op: &&Op| op.outcome == Some(Outcome::Rejected) && op.adjustment().is_some() && !is_freed(op);
-    if only.is_none() && dirty.ops.iter().filter(stays).count() > 0 {
-        tracing::warn!(
-            "customer {id}: payments over which a balance was set since stay refused: sync, then retry them"
-        );
+    for meeting in meetings(&dirty, only) {
+        tracing::warn!("customer {id}: edit {} stays refused: {}", meeting.stays, meeting.words());
     }
     apply(transaction, &dirty, &plan, Utc::now())?;
     if fields > 0 {

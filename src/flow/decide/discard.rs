@@ -32,31 +32,85 @@ pub enum Discarded {
 /// Sends refused edits again: all of a customer, or these. A payment counts again in the working copy. A balance that was set is
 /// held where the store has moved on from what it stood on; `stood_on`: what the working copy had before each of those.
 ///
-/// A payment over which a balance was set while it was refused, which has not arrived yet, stays refused: that balance was set without
-/// it, and would take its place.
+/// What [would be swallowed](Meeting) stays refused.
 ///
 /// # Errors
-/// When one of these rows is such a payment, or all of the customer's are; when the snapshot is no customer.
+/// When one of these rows would, or all that the customer has; when the snapshot is no customer.
 pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMap<EditSeq, Value>) -> Plan {
-    const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
     let mut plan = CustomerPlan::nothing(dirty.id);
-    let is_meant =
-        |op: &&Op| op.outcome == Some(Outcome::Rejected) && only.is_none_or(|only| only.contains(&op.seq));
-    let leaves = |op: &&Op| matches!(op.outcome, None | Some(Outcome::InFlight)) || is_meant(op);
-    let set = dirty.ops_of(CREDIT).rfind(|op| op.adjustment().is_none() && leaves(op)).map(|op| op.seq);
-    let (covered, free): (Vec<&Op>, Vec<&Op>) = dirty
-        .ops
-        .iter()
-        .filter(is_meant)
-        .partition(|op| op.adjustment().is_some() && set.is_some_and(|set| op.seq < set));
-    if !covered.is_empty() && (free.is_empty() || only.is_some()) {
-        let problem = "a balance was set since this payment was refused, and has not arrived: sync first, then send it again, or give one of them up";
-        return Err(refuse(dirty, &Subject::Field(CREDIT), problem));
+    let meetings = meetings(dirty, only);
+    let stays: BTreeSet<EditSeq> = meetings.iter().map(|meeting| meeting.stays).collect();
+    let free: Vec<&Op> =
+        dirty.ops.iter().filter(|op| is_meant(op, only) && !stays.contains(&op.seq)).collect();
+    if let Some(meeting) = meetings.first()
+        && (free.is_empty() || only.is_some())
+    {
+        return Err(refuse(dirty, &Subject::Field(FieldId::STORE_CREDIT_AMOUNTS), meeting.words()));
     }
     settle(&mut plan, &free, None::<Outcome>);
     recount(dirty, &mut plan)?;
     hold_set(dirty, stood_on, &mut plan)?;
     Ok(plan)
+}
+
+fn is_meant(op: &Op, only: Option<&BTreeSet<EditSeq>>) -> bool {
+    op.outcome == Some(Outcome::Rejected) && only.is_none_or(|only| only.contains(&op.seq))
+}
+
+/// A payment, and a balance that was set after it and without it, while it was refused: where both wait to be sent, the balance takes
+/// the place of the payment, which nobody meant. So whichever is sent again first, the other stays refused until that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meeting {
+    payment: EditSeq,
+    set: EditSeq,
+    /// That of the two that stays refused.
+    pub stays: EditSeq,
+    /// The other is in conflict: a sync alone does not bring it up.
+    is_held: bool,
+}
+
+impl Meeting {
+    /// Why it stays, and what to do.
+    pub fn words(&self) -> String {
+        let Meeting { payment, set, stays, is_held } = self;
+        let other = if stays == payment { set } else { payment };
+        let first = match is_held {
+            true => format!("decide the conflict of edit {other}, and sync"),
+            false => "sync first".to_owned(),
+        };
+        format!(
+            "the balance that edit {set} sets was set without the payment of edit {payment}, which was refused, and would take its \
+             place: edit {other} waits to be sent, so {first}, then send edit {stays} again, or give one of them up"
+        )
+    }
+}
+
+/// Which of a customer's refused edits, or of these, stay so where the others are sent again.
+pub fn meetings(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>) -> Vec<Meeting> {
+    let waits = |op: &Op| matches!(op.outcome, None | Some(Outcome::InFlight | Outcome::Held));
+    let money: Vec<&Op> = dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS).collect();
+    let is_set = |op: &Op| op.adjustment().is_none();
+    let is_held = |op: &Op| op.outcome == Some(Outcome::Held);
+    // Of a payment that a balance which waits takes the place of anyway, nothing is lost.
+    let is_taken = |payment: &Op| money.iter().any(|op| is_set(op) && waits(op) && op.seq > payment.seq);
+    let swallowed = |set: &Op| {
+        money.iter().find(|op| !is_set(op) && waits(op) && op.seq < set.seq && !is_taken(op)).copied()
+    };
+    let mut all = Vec::new();
+    for set in money.iter().filter(|op| is_set(op) && is_meant(op, only)) {
+        if let Some(payment) = swallowed(set) {
+            let (payment, is_held) = (payment.seq, is_held(payment));
+            all.push(Meeting { payment, set: set.seq, stays: set.seq, is_held });
+        }
+    }
+    let stays: BTreeSet<EditSeq> = all.iter().map(|meeting| meeting.stays).collect();
+    let goes = |op: &Op| waits(op) || is_meant(op, only) && !stays.contains(&op.seq);
+    if let Some(set) = money.iter().rfind(|op| is_set(op) && goes(op)) {
+        let covered = money.iter().filter(|op| !is_set(op) && is_meant(op, only) && op.seq < set.seq);
+        let (set, is_held) = (set.seq, is_held(set));
+        all.extend(covered.map(|op| Meeting { payment: op.seq, set, stays: op.seq, is_held }));
+    }
+    all
 }
 
 /// A balance that was set and refused has left the working copy, so no pull brought it together with what the store has now:

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Change, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement};
 use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Record, Subject, Value};
 
-pub use discard::{Discarded, discard, discard_payments, retry};
+pub use discard::{Discarded, discard, discard_payments, meetings, retry};
 pub use resolve::{Keep, resolve};
 pub use undo::{PastDecision, undo};
 
