@@ -63,6 +63,8 @@ pub struct SyncEngine<R> {
     set_aside: Option<Failure>,
     /// Customers whom it could not show, asked for alone.
     unshown: BTreeSet<CustomerId>,
+    /// A page of the list came, in the last pull.
+    has_listed: bool,
     spans: Spans,
     on_event: Box<dyn FnMut(Event) + Send>,
     /// What is told once the open pages are committed.
@@ -133,6 +135,7 @@ impl<R: Remote> SyncEngine<R> {
             counts,
             set_aside: None,
             unshown: BTreeSet::new(),
+            has_listed: false,
             spans: Spans::default(),
             on_event,
             untold: Vec::new(),

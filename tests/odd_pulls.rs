@@ -395,6 +395,83 @@ fn a_page_that_fails_wherever_it_is_reached_is_no_dead_cursor_for_ever() {
     assert_eq!(full(&through).requests.get, 2, "and it goes on from there");
 }
 
+// ---- a cursor that dies again and again -----------------------------------------------------------------------------
+
+/// What a store, or what stands before it, may answer to a cursor that it does not know any more.
+fn dead_cursors() -> Vec<(String, Told)> {
+    let no = |status: u16| Told::json_of(status, &json!({"status": status, "title": "no such cursor"}));
+    let told = |status: u16| (status.to_string(), no(status));
+    let page = |status: u16| (format!("{status}, a page"), Told::html(status));
+    [400, 401, 403, 404, 409, 410, 422, 500].map(told).into_iter().chain([400, 403, 404].map(page)).collect()
+}
+
+/// Each cursor is dead when it is asked for.
+fn cursors_die(till: &Till, dead: &Told) -> Odd {
+    let dead = dead.clone();
+    Odd::before(&till.sandbox).before_store(move |asked| {
+        (asked.is_list() && asked.parameter("after").is_some()).then(|| dead.clone())
+    })
+}
+
+#[test]
+fn a_cursor_that_dies_again_and_again_is_followed_by_page_whatever_it_is_answered_with() {
+    for (name, dead) in dead_cursors() {
+        let till = filled(600);
+        till.sandbox.ids().into_iter().for_each(|id| company(&till, i64::from(id), "moved"));
+        till.set(2, "phone", "555");
+        let odd = cursors_die(&till, &dead);
+        let report = patient(&till, &odd).engine().sync().unwrap();
+        assert_eq!(report.uploaded_customers, 1, "{name}");
+        if name != "500" {
+            let last = till.sandbox.ids()[599];
+            assert_eq!(
+                (report.incomplete, till.local(i64::from(last), "company")),
+                (None, r#""moved""#.into())
+            );
+            // The first page twice, its cursor twice, and the two others by number.
+            assert_eq!(odd.count(Kind::List), 6, "{name}");
+        }
+        let fresh = fresh(600);
+        let odd = cursors_die(&fresh, &dead);
+        let report = patient(&fresh, &odd).engine().pull(Extent::Full).unwrap();
+        assert_eq!((report.complete || name == "500", customers_of(&fresh)), (true, 600), "{name}");
+    }
+}
+
+#[test]
+fn where_the_list_is_refused_and_reads_by_id_are_not_the_edits_go_up_all_the_same() {
+    let no = |status: u16| Told::json_of(status, &json!({"status": status, "title": "no"}));
+    let is_behind = |asked: &Asked| asked.parameter("after").is_some() || asked.parameter("page").is_some();
+    // All of it, where that says nothing of the token; behind its first page, whatever it is refused with.
+    let refused = [(no(422), false), (no(409), false), (no(404), true), (Told::html(403), true)];
+    for (place, (no, is_begun)) in refused.into_iter().enumerate() {
+        let till = filled(300);
+        till.sandbox.ids().into_iter().for_each(|id| company(&till, i64::from(id), "moved"));
+        let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+            (asked.is_list() && (!is_begun || is_behind(asked))).then(|| no.clone())
+        });
+        let through = patient(&till, &odd);
+        through.engine().sync().unwrap_err();
+        till.adjust(2, "5");
+        let report = through.engine().sync().unwrap();
+        assert_eq!((report.uploaded_customers, report.incomplete.is_some()), (1, true), "{place}");
+        let before = cursor(&till);
+        odd.calm();
+        assert_eq!(changes(&till).pulled > 0, true, "{place}");
+        assert!(cursor(&till) > before, "{place}");
+    }
+    // What refuses everything is asked no more than a question by id, and no edit is sent into it.
+    for status in [400, 409, 422] {
+        let till = filled(30);
+        till.set(1, "phone", "555");
+        let no = no(status);
+        let odd = Odd::before(&till.sandbox).before_store(move |_| Some(no.clone()));
+        patient(&till, &odd).engine().sync().unwrap_err();
+        assert_eq!((odd.count(Kind::Put), odd.asked().len() <= 3), (0, true), "{status}");
+        assert_eq!(till.outcomes(1, "phone"), ["pending"]);
+    }
+}
+
 // ---- one whom the store cannot list --------------------------------------------------------------------------------
 
 /// What a store answers whose list would show this customer; by id too, if `by_id`.

@@ -119,6 +119,7 @@ impl<R: Remote> SyncEngine<R> {
         let began = self.tick();
         let is_full = extent == Extent::Full || cursor.is_none();
         self.counts.is_of_everybody |= is_full;
+        self.has_listed = false;
         let span = spans::pull(if is_full { Extent::Full } else { extent });
         let listed = self.traced(&span, |engine| {
             engine.ask_for_the_gone()?;
@@ -145,14 +146,25 @@ impl<R: Remote> SyncEngine<R> {
         Ok(())
     }
 
-    /// For a sync: where the store fails its list, and answers by id, the edits go up all the same, each after a look.
+    /// For a sync: where the store fails its list, or refuses it, and answers by id, the edits go up all the same, each after a look.
+    /// What is wrong with the token or the line is so of every question: behind a page that came it is something else.
     pub(super) fn pull_or_do_without(&mut self) -> Result<()> {
         let Err(error) = self.pull_and_merge(Extent::Changes) else { return Ok(()) };
         let is_asked_to_wait = self.pacer.ready_at_ms(self.clock.now_ms()) > self.clock.now_ms();
-        if error.code() != "unavailable" || is_asked_to_wait || self.store.status()?.pending_fields == 0 {
+        let may_be_of_the_list = match error.code() {
+            "unavailable" | "protocol" => true,
+            "auth" | "offline" => self.has_listed,
+            _ => false,
+        };
+        if !may_be_of_the_list || is_asked_to_wait || self.store.status()?.pending_fields == 0 {
             return Err(error);
         }
-        if !self.answers_by_id()? {
+        // A refusal of the question by id, too, is an answer of a store that fails, and none of one that refuses.
+        let answers = match error.code() {
+            "unavailable" => self.answers_by_id()?,
+            _ => self.shows_by_id()?,
+        };
+        if !answers {
             return Err(error);
         }
         tracing::warn!(%error, "the store fails its list and answers by id: the upload goes on with looks");
@@ -282,7 +294,7 @@ impl<R: Remote> SyncEngine<R> {
             })?;
             going = match read {
                 Read::Taken(next) => {
-                    (refused, patience) = (None, pulling.patience());
+                    (refused, patience, self.has_listed) = (None, pulling.patience(), true);
                     next
                 }
                 Read::TooMuch { why, has_begun, first } => {
@@ -297,12 +309,14 @@ impl<R: Remote> SyncEngine<R> {
                         self.go(step)?
                     }
                     None => {
-                        let anew = match of {
-                            FailureOf::Question => pulling.machine.refused(),
-                            FailureOf::Either => pulling.machine.failed(),
+                        let (machine, is_failing) = (&mut pulling.machine, error.code() == "unavailable");
+                        let again = match of {
+                            FailureOf::Question => machine.refused(is_failing),
+                            FailureOf::Either if is_failing => machine.failed(),
+                            FailureOf::Either => machine.failed().or_else(|| machine.refused(false)),
                             FailureOf::Line => None,
                         };
-                        let Some(step) = anew else {
+                        let Some(step) = again else {
                             let place = pulling.machine.fails_at().filter(|_| of != FailureOf::Line);
                             return Err(match place {
                                 Some(place) => error.at(&place),
@@ -310,7 +324,10 @@ impl<R: Remote> SyncEngine<R> {
                             });
                         };
                         tracing::info!(%error, "the store may not know this place of the list: is it there without?");
-                        (refused, patience) = (Some(error), Patience::once());
+                        patience = pulling.patience();
+                        if matches!(step, PullStep::Anew(_)) {
+                            (refused, patience) = (Some(error), Patience::once());
+                        }
                         self.go(step)?
                     }
                 },
@@ -366,12 +383,24 @@ impl<R: Remote> SyncEngine<R> {
         self.answers_any(questions)
     }
 
+    /// Whether it shows one of them.
+    fn shows_by_id(&mut self) -> Result<bool> {
+        let questions = self.by_id()?;
+        self.answers_one_of(questions, false)
+    }
+
     fn answers_any(&mut self, questions: Vec<Request>) -> Result<bool> {
+        self.answers_one_of(questions, true)
+    }
+
+    /// `or_too_much`: what was answered, and could not be taken in, is an answer too.
+    fn answers_one_of(&mut self, questions: Vec<Request>, or_too_much: bool) -> Result<bool> {
         for question in questions {
             let asked = self.ask(question)?;
             match self.answered(asked, &mut Patience::once(), |_, page, _| Ok(!page.is_empty()))? {
                 // Nobody is shown behind the end of a list too, and by what has lost its index.
                 Read::Failed { .. } | Read::Taken(false) => {}
+                Read::TooMuch { .. } if !or_too_much => {}
                 Read::Taken(true) | Read::TooMuch { .. } => return Ok(true),
             }
         }

@@ -6,7 +6,8 @@
 //!   │                │ no cursor: by number       │ fewer                         │ no: asked once more how many there are
 //!   │                │ cursor refused, or the     ▼                               ▼
 //!   │                │ place says nothing       goes on, as long as there is     not whole: says why, and no cursor moves
-//!   ◀────────────────┘ anew, once               somebody new
+//!   ◀────────────────┘ anew, once; then         somebody new
+//!                      by number
 //! ```
 //!
 //! A list is over when it says so: no cursor, no next page, nobody on a page, all pages counted. A short page says nothing.
@@ -425,12 +426,29 @@ impl Pull {
         self.again()
     }
 
-    /// The page was refused, by an answer. A cursor may have died of age, whatever the store calls that: it is asked once
-    /// without. `None`: nothing can be done about it.
-    pub fn refused(&mut self) -> Option<PullStep> {
-        let may_be_dead =
-            matches!(self.place, Place::After(_)) && self.asking == Asking::List && !self.is_anew;
-        may_be_dead.then(|| self.anew())
+    /// The page was refused, by whatever answered. A cursor may have died of age, whatever that is called: the list is asked for
+    /// once without. Where it is that list's own cursor that dies, too, the list goes on by number; not in a store that fails, of
+    /// which [others](Pull::cannot_list) think. `None`: nothing can be done about it.
+    pub fn refused(&mut self, is_failing: bool) -> Option<PullStep> {
+        let Place::After(cursor) = &self.place else { return None };
+        if self.asking != Asking::List {
+            return None;
+        }
+        match self.is_anew || !is_failing && self.given_up.as_ref() == Some(cursor) {
+            false => Some(self.anew()),
+            true => (!is_failing).then(|| self.by_number()),
+        }
+    }
+
+    /// The same place by its number, or one before it. A store that makes pages smaller by itself may number them by its own size or
+    /// by the one that it is asked for: they are asked for as small as that.
+    fn by_number(&mut self) -> PullStep {
+        while self.capped.is_some_and(|most| most < SIZES[self.size]) && !self.is_of_one() {
+            self.size += 1;
+        }
+        self.place = Place::Number(self.passed() / SIZES[self.size] as u64 + 1);
+        (self.has_lost_cursor, self.is_unproven, self.idle) = (true, false, 0);
+        self.again()
     }
 
     /// Nothing came of a page, however often it was asked for, and that was no answer of the API's. If that is so of a cursor of

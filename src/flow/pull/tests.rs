@@ -202,12 +202,32 @@ fn a_place_that_died_begins_anew_once() {
     let PullStep::Anew(ask) = pull.page(&nobody, None) else { panic!() };
     assert_eq!(ask.place, Place::Start);
     asks(pull.page(&page(1..=250, Some("new"), More::Yes, Some(400)), None), after("new"), 250);
-    assert_eq!((pull.seen(), pull.refused()), (250, None), "once");
+    assert_eq!((pull.seen(), pull.clone().refused(true)), (250, None), "once, in a store that fails");
+    asks(pull.refused(false).unwrap(), Place::Number(2), 250);
+    assert_eq!(pull.refused(false), None, "a number does not die");
     // All of them were seen, and the rest was deleted since: nothing is to be begun anew.
     let all = HowFar { total: Some(250), ..cut.clone() };
     assert_eq!(Pull::resumed(all, seen()).page(&nobody, None), PullStep::Over(Ok(())));
-    assert!(matches!(Pull::resumed(cut, seen()).refused(), Some(PullStep::Anew(_))));
-    assert_eq!(Pull::new(None).refused(), None, "without a cursor nothing else can be asked");
+    assert!(matches!(Pull::resumed(cut, seen()).refused(false), Some(PullStep::Anew(_))));
+    assert_eq!(Pull::new(None).refused(false), None, "without a cursor nothing else can be asked");
+}
+
+#[test]
+fn by_number_a_list_goes_on_no_further_behind_than_its_cursor_was() {
+    // What the store shows on a page may be all that it ever does, whatever it is asked for: no page of it is left out.
+    for (most, number, limit) in [(250, 3, 250), (249, 10, 50), (100, 5, 50), (30, 7, 10), (1, 3, 1)] {
+        let mut pull = Pull::new(None);
+        let shows = |from: i64, cursor| page(from..=from + most - 1, Some(cursor), More::Yes, Some(600));
+        asks(pull.page(&shows(1, "a"), None), after("a"), 250);
+        assert!(matches!(pull.refused(false), Some(PullStep::Anew(_))));
+        asks(pull.page(&shows(1, "b"), None), after("b"), 250);
+        asks(pull.page(&shows(most + 1, "c"), None), after("c"), 250);
+        asks(pull.refused(false).unwrap(), Place::Number(number), limit);
+        assert!((number - 1) as i64 * limit as i64 <= 2 * most, "{most}");
+        let from = (number as i64 - 1) * limit as i64 + 1;
+        let next = page(from..=from + limit as i64 - 1, Some("d"), More::Yes, Some(600));
+        asks(pull.page(&next, None), Place::Number(number + 1), limit);
+    }
 }
 
 #[test]
