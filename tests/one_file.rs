@@ -420,6 +420,75 @@ fn a_log_in_which_a_table_of_ours_was_taken_out_is_the_files_own() {
     }
 }
 
+/// Through SQLite, as an app does it, into the connection that it goes on with.
+fn put_back(app: &mut Connection, copy: &Path) {
+    let copy = Connection::open(copy).unwrap();
+    let copying = rusqlite::backup::Backup::new(&copy, app).unwrap();
+    copying.run_to_completion(i32::MAX, Duration::ZERO, None).unwrap();
+}
+
+/// Nothing is mixed: the log has every page, and was written over this file. It is read in, whoever is there, and what was edited since.
+#[test]
+fn a_copy_that_an_app_puts_back_through_sqlite_is_the_files_own() {
+    for of_ours in [true, false] {
+        let till = plain(30);
+        let copy = till.folder.path().join("copy.db");
+        match of_ours {
+            true => _ = till.store().backup(&copy).unwrap(),
+            false => _ = std::fs::copy(&till.path, &copy).unwrap(),
+        }
+        till.set(2, "phone", "after the copy");
+        let mut app = Connection::open(&till.path).unwrap();
+        app.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); CREATE TABLE sale (x)").unwrap();
+        put_back(&mut app, &copy);
+        phone(&app, "after it was put back");
+        let killed = elsewhere(&till);
+        for suffix in ["", "-wal"] {
+            std::fs::copy(beside(&till.path, suffix), beside(&killed, suffix)).unwrap();
+        }
+        for (path, what) in [(&till.path, "open"), (&killed, "killed")] {
+            let till = Till { path: path.clone(), ..till.clone() };
+            for command in [&["status"][..], &["show", "1"], &["edit", "3", "phone=too"], &["status"]] {
+                let ran = till.run(command.iter().copied());
+                assert_eq!(ran.exit, Some(0), "{of_ours}, {what}, {command:?}: {:?}", ran.json);
+            }
+            assert_eq!(till.run(["doctor"]).json["checks"][0]["ok"], true, "{of_ours}, {what}");
+            assert_eq!(till.local(1, "phone"), "\"after it was put back\"");
+            assert_ne!(till.local(2, "phone"), "\"after the copy\"");
+        }
+        app.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        drop(app);
+        assert_eq!(till.run(["status"]).exit, Some(0));
+        assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
+    }
+}
+
+/// Of another till, that has all of it in its log: its identity is in there before.
+#[test]
+fn a_log_that_has_every_page_of_another_till_is_none_of_it() {
+    let (mine, other) = (plain(30), plain(30));
+    let whole = log_of(&other.path, |app| {
+        phone(app, "theirs");
+        app.execute_batch("VACUUM").unwrap();
+    });
+    is_told_and_taken_in_by_nobody(&mine, &whole, "another database");
+}
+
+/// What an app put there that is no till is called what it is, and not a log of another database.
+#[test]
+fn what_is_put_there_through_sqlite_and_is_no_till_is_called_so() {
+    let till = plain(3);
+    let other = till.folder.path().join("other.db");
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE a (b); INSERT INTO a VALUES (1)").unwrap();
+    let mut app = Connection::open(&till.path).unwrap();
+    put_back(&mut app, &other);
+    for _ in 0..2 {
+        let ran = till.run(["status"]);
+        assert_eq!((ran.exit, ran.code()), (Some(6), "not_a_till"), "{:?}", ran.json);
+    }
+    assert_eq!(app.query_row("SELECT b FROM a", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
 // ---- the path ----------------------------------------------------------------------------------------------------
 
 /// What is to be done to the file, and with which code that is told.

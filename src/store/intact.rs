@@ -60,8 +60,10 @@ struct Seen {
     counters: u32,
     /// How far they had come; none: that is not known.
     counts: Option<Counts>,
-    /// The first page, while there is nothing else in the file: all of it is in the log.
+    /// The first page, while nothing of the file is read: all of it is in the log.
     nothing: Option<Vec<u8>>,
+    /// Who lay beneath then: a file in whose place this one was put through SQLite.
+    beneath: Option<i64>,
     /// The first page, as it was when the file was last known.
     first: Option<Vec<u8>>,
     /// Of an encrypted file.
@@ -105,13 +107,24 @@ impl Intact {
         )?;
         let page_bytes = stray::page_bytes(connection).unwrap_or(0);
         let encrypted = key.map(|_| Encrypted { start: None, page: Vec::new(), counters: None, alone: None });
-        let (turn, counts, nothing, first, is_lost) = (None, None, None, None, false);
-        let mut seen =
-            Seen { identity, turn, page, page_bytes, counters, counts, encrypted, nothing, first, is_lost };
+        let mut seen = Seen {
+            identity,
+            turn: None,
+            page,
+            page_bytes,
+            counters,
+            counts: None,
+            nothing: None,
+            beneath: None,
+            first: None,
+            encrypted,
+            is_lost: false,
+        };
         let is_encrypted = seen.encrypted.is_some();
         if let Some(file) = Beneath::of(connection) {
             seen.note(&file);
-            if seen.read_page(&file).is_none() {
+            seen.beneath = beneath(connection, path, key, identity);
+            if seen.beneath.is_some() || seen.read_page(&file).is_none() {
                 seen.nothing = seen.read_first(&file);
             } else if is_encrypted {
                 // Asked before the log is: what is not in it then is in the file, or was, and that only grows.
@@ -145,15 +158,19 @@ impl Intact {
             Look::Lost => false,
             Look::Unknown => {
                 let mut seen = self.seen();
-                let first = seen.read_first(file);
-                let is_as_left = first.is_some()
-                    && (seen.first == first || self.logged(1).any(|page| Some(page) == first));
+                let is_as_left = self.begins_as_left(&seen, file);
                 if is_as_left {
-                    seen.first = first;
+                    seen.first = seen.read_first(file);
                 }
                 is_as_left
             }
         }
+    }
+
+    /// Whether its first page is as it was when it was last known, or stands in the log.
+    fn begins_as_left(&self, seen: &Seen, file: &Beneath) -> bool {
+        let first = seen.read_first(file);
+        first.is_some() && (seen.first == first || self.logged(1).any(|page| Some(page) == first))
     }
 
     fn is_in_log(&self, number: u32) -> bool {
@@ -210,6 +227,12 @@ impl Intact {
                 };
                 Look::Fine
             }
+            // While the log that puts this one in its place is moved into it.
+            Some(Ok(Some(mark)))
+                if seen.beneath == Some(mark.identity) && self.begins_as_left(seen, file) =>
+            {
+                Look::Unknown
+            }
             // Both places, on two pages, say the same.
             Some(Ok(Some(mark))) if mark.sequence == Some(mark.identity) => Look::Lost,
             // The schema of this build is in the log only, so far.
@@ -253,6 +276,16 @@ impl Intact {
         }
         Some(mark)
     }
+}
+
+/// Who lies beneath a log that puts this file in its place as a whole; none: it is this one.
+fn beneath(connection: &Connection, path: &Path, key: Option<&Key>, identity: i64) -> Option<i64> {
+    // Whatever puts another file in its place writes the first page.
+    let log = with_suffix(&real(path), "-wal");
+    stray::logged(&log, 1).next()?;
+    let mark = stray::Mark::of(&stray::without_log(path, key).ok()?).ok().flatten()?;
+    let is_other = mark.identity != identity;
+    (is_other && stray::is_replaced_by_log(connection, path, &mark, key)).then_some(mark.identity)
 }
 
 /// What it begins with, and nothing where it is shorter; none: it cannot be read just now.

@@ -20,7 +20,12 @@
 //! have taken out one of these tables: the log is the file's own then if the identity beside the counters is, and most tables are where they
 //! were.
 //!
-//! What is not found out: a log of an app's own tables that no transaction of the engine has seen, or with none behind it in the file; a log that is newer than a file which was set back by copying it (a backup has an identity of its own and is found
+//! And a log may hold another file whole that was put in this one's place through SQLite: an app gives a backup to SQLite's backup interface, with the
+//! till as its target. Such a log was written over this very file, and reading it in mixes nothing: one commit has every page, and the
+//! first page counts the schema one on from where this file, or the log before it, had come. That is the file's own. What it became is then
+//! judged as any copy that was put in place.
+//!
+//! What is not found out: the log of another till that holds all of it since a `VACUUM`, where the schema of the two was changed as often; a log of an app's own tables that no transaction of the engine has seen, or with none behind it in the file; a log that is newer than a file which was set back by copying it (a backup has an identity of its own and is found
 //! out), where fewer than two transactions of the engine were in between, or the file is encrypted, and the file has not grown either; a log that another program's SQLite has written into
 //! the file before a till was opened.
 
@@ -223,7 +228,11 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
         Log::Pages(pages) => pages,
     };
     drop(alone);
-    let shown = Log::shown(log, page_bytes(connection).unwrap_or(0), &before);
+    let start = descriptors::read_start(connection);
+    let shown = Log::shown(log, page_bytes(connection).unwrap_or(0), &before, Over::of(start, &before, key));
+    if shown.as_ref().is_some_and(|shown| shown.over.is_replaced) {
+        return None;
+    }
     let lacks_any = shown.as_ref().is_some_and(|shown| shown.lacks_any_behind(file));
     let shown = shown.filter(|_| key.is_none());
     let first_turn = shown.as_ref().and_then(|shown| shown.first_turn);
@@ -529,6 +538,19 @@ pub(super) fn restore_guard(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Whether the log of a file that is open puts another one in its place as a whole: what was there before lies beneath, and is read no more.
+pub(super) fn is_replaced_by_log(
+    connection: &Connection,
+    path: &Path,
+    before: &Mark,
+    key: Option<&Key>,
+) -> bool {
+    let over = Over::of(descriptors::read_start(connection), before, key);
+    let log = with_suffix(&real(path), "-wal");
+    let shown = Log::shown(&log, page_bytes(connection).unwrap_or(0), before, over);
+    shown.is_some_and(|shown| shown.over.is_replaced)
+}
+
 /// Of a transaction of the engine that has begun, and was counted in `tillsync_guard`.
 pub(super) fn note_transaction(connection: &Connection) -> rusqlite::Result<()> {
     let counted = connection
@@ -604,30 +626,86 @@ struct Shown {
     first_turn: Option<i64>,
     /// The greatest count that SQLite keeps in the first page; none: that page is not in it.
     changes: Option<u32>,
+    over: Over,
+}
+
+/// Whether a log was written over a file, and puts another one in its place as a whole.
+#[derive(Debug, Default)]
+struct Over {
+    /// What the file begins with; none: it cannot be read.
+    start: Option<[u8; HEAD]>,
+    /// How often the schema was changed up to here. An encrypted log does not tell.
+    schema: Option<i64>,
+    /// Whether all so far fits the file.
+    fits: bool,
+    has_first: bool,
+    is_replaced: bool,
+}
+
+impl Over {
+    fn of(start: Option<[u8; HEAD]>, before: &Mark, key: Option<&Key>) -> Over {
+        Over {
+            start,
+            schema: key.is_none().then_some(before.schema),
+            fits: start.is_some(),
+            ..Over::default()
+        }
+    }
+
+    /// Takes in a transaction: its pages, how many the file has with it, and what it made of the first one; and whether another file is
+    /// named in it.
+    fn take(&mut self, written: &[u32], pages: u32, page_bytes: u32, first: Option<&[u8]>, is_named: bool) {
+        if !self.fits || self.is_replaced {
+            return;
+        }
+        if let Some((start, first)) = self.start.zip(first) {
+            let is_next = self.is_next(&start, first);
+            let has_all = || has_all(&written.iter().copied().collect(), 1, pages, page_bytes);
+            self.is_replaced = self.fits && is_next && has_all();
+        }
+        self.fits &= self.is_replaced || !is_named;
+    }
+
+    /// Whether the first page is what SQLite makes of it that puts another file in the place of this one.
+    fn is_next(&mut self, start: &[u8; HEAD], first: &[u8]) -> bool {
+        let Some(before) = self.schema else {
+            // What an encrypted file begins with is drawn once, and what is copied into it leaves that.
+            self.fits = first.starts_with(&start[..PLAIN.len()]);
+            return self.fits;
+        };
+        let now = i64::from(big(&first[SCHEMA_CHANGES..]));
+        let on = big(&first[CHANGES..]).wrapping_sub(big(&start[CHANGES..]));
+        self.fits = now >= before && (self.has_first || on <= 1);
+        (self.schema, self.has_first) = (Some(now), true);
+        now == before + 1
+    }
+}
+
+/// Whether all pages of a file are among them, from the first that is asked for to the last one.
+fn has_all(written: &BTreeSet<u32>, first: u32, last: u32, page_bytes: u32) -> bool {
+    /// In the page with this byte SQLite keeps its locks, and nothing else.
+    const LOCKS: u32 = 0x4000_0000;
+    (first..=last).all(|page| written.contains(&page) || page == LOCKS / page_bytes.max(1) + 1)
 }
 
 impl Shown {
     /// Whether the file with the log has pages behind its end that the log does not have. Whatever grows writes each of them, and they stay in
     /// the log until they are in the file: so they were, before it was set back.
     fn lacks_any_behind(&self, file: &Path) -> bool {
-        /// In the page with this byte SQLite keeps its locks, and nothing else.
-        const LOCKS: u64 = 0x4000_0000;
         let Ok(bytes) = file.metadata().map(|file| file.len()) else { return false };
         let page_bytes = u64::from(self.page_bytes.max(1));
-        let is_there =
-            |page: u32| self.committed.contains(&page) || u64::from(page) == LOCKS / page_bytes + 1;
         let first = u32::try_from(bytes / page_bytes).map_or(u32::MAX, |pages| pages.saturating_add(1));
-        !(first..=self.pages).all(is_there)
+        !has_all(&self.committed, first, self.pages, self.page_bytes)
     }
 }
 
 impl Log {
-    fn shown(path: &Path, page_bytes: u32, of: &Mark) -> Option<Shown> {
+    fn shown(path: &Path, page_bytes: u32, of: &Mark, over: Over) -> Option<Shown> {
         let mut file = LogFile::open(path)?;
         let head = file.read::<32>(0)?;
         let mut sum = Sum::of_log(&head)?;
-        let (mut at, mut shown) = (LOG_HEAD, Shown { page_bytes, ..Shown::default() });
-        let mut begun = Vec::new();
+        let (mut at, mut shown) = (LOG_HEAD, Shown { page_bytes, over, ..Shown::default() });
+        let (mut begun, mut first, mut is_named) = (Vec::new(), None, false);
         let mut page = vec![0; usize::try_from(page_bytes).ok().filter(|bytes| *bytes > 0)?];
         // Where the counts stand, until a program moves them elsewhere.
         let mut places = vec![of.pages[0], of.pages[1]];
@@ -640,13 +718,19 @@ impl Log {
             if places.contains(&number) {
                 let mark = mark_on(&page).or_else(|| mark_among(&page));
                 let turn = mark.filter(|(identity, _)| *identity == of.identity).map(|(_, turn)| turn);
+                is_named |= mark.is_some_and(|(identity, _)| identity != of.identity);
                 if turn.is_none() {
                     places.retain(|place| *place != number);
                 }
                 shown.first_turn = shown.first_turn.into_iter().chain(turn).min();
             }
             begun.push(number);
+            if number == 1 {
+                first = Some(page.clone());
+            }
             if pages > 0 {
+                let first = first.take();
+                shown.over.take(&begun, pages, page_bytes, first.as_deref(), std::mem::take(&mut is_named));
                 shown.committed.extend(begun.drain(..));
                 shown.pages = pages;
             }
