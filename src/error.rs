@@ -117,10 +117,15 @@ pub enum Failure {
         cause.as_deref().unwrap_or("something of the app's")
     )]
     Kept { path: PathBuf, removed: u64, rows: usize, cause: Option<String>, error: String },
-    #[error("{0} is in the place of a lock, and holds what no lock holds")]
-    NoLock(PathBuf),
+    #[error("{path} is in the place of a lock, and {why}")]
+    NoLock { path: PathBuf, why: String },
     #[error("the database {0} is locked by another program")]
     Locked(PathBuf),
+    #[cfg_attr(not(feature = "ffi"), allow(dead_code, reason = "only the C interface has such transactions"))]
+    #[error(
+        "another thread of this process has a transaction of tillsync_query open in {0}, for which all others wait"
+    )]
+    LeftOpen(PathBuf),
     #[error("the database {path} is damaged: {cause}")]
     Corrupt { path: PathBuf, cause: String },
     #[error("the database {path} is of a newer schema ({found}) than this version knows ({known})")]
@@ -137,7 +142,7 @@ pub enum Failure {
     NoFolder { path: PathBuf, folder: PathBuf },
     #[error("this process gets no memory for what is to be read or written of {0}")]
     NoMemory(PathBuf),
-    #[error("the database {path} cannot be written: {cause}")]
+    #[error("{path} cannot be written: {cause}")]
     NotWritable { path: PathBuf, cause: String },
     #[error("what was to be written breaks a foreign key of the app's in {0}")]
     Referenced(PathBuf),
@@ -261,8 +266,9 @@ impl Error {
                 | BrokenRow { .. }
                 | Displaced { .. }
                 | Kept { .. }
-                | NoLock(_)
+                | NoLock { .. }
                 | Locked(_)
+                | LeftOpen(_)
                 | Corrupt { .. }
                 | NewerSchema { .. }
                 | DiskFull(_)
@@ -362,6 +368,7 @@ impl Error {
                 *self.0,
                 Failure::Busy(_)
                     | Failure::Locked(_)
+                    | Failure::LeftOpen(_)
                     | Failure::LockGone(_)
                     | Failure::NoThread(_)
                     | Failure::NoMemory(_)
@@ -396,8 +403,8 @@ impl Error {
             Failure::NotJournaled { .. } => "not_journaled",
             Failure::Misshapen { .. } | Failure::BrokenRow { .. } | Failure::Displaced { .. } => "misshapen",
             Failure::Kept { .. } => "kept",
-            Failure::NoLock(_) => "no_lock",
-            Failure::Locked(_) => "locked",
+            Failure::NoLock { .. } => "no_lock",
+            Failure::Locked(_) | Failure::LeftOpen(_) => "locked",
             Failure::Corrupt { .. } => "corrupt",
             Failure::NewerSchema { .. } => "newer_schema",
             Failure::DiskFull(_) => "disk_full",
@@ -534,11 +541,16 @@ impl Error {
             Failure::Kept { .. } => {
                 "what it lets go is removed: mend or drop the trigger, then do it again; see docs/sql.md"
             }
-            Failure::NoLock(_) => {
-                "it was not touched: move it away, it is no file of the till's; then try again"
+            Failure::NoLock { .. } => {
+                "it was not touched. End every program on the till and move it away, or, where it is the lock that another user has made, give it to \
+                 this one; then try again"
             }
             Failure::NotJournaled { .. } => {
                 "open the file anew: that makes them again, and journals what changed without them; something rebuilds the table customer"
+            }
+            Failure::LeftOpen(_) => {
+                "end it in that thread (tillsync_query with COMMIT or ROLLBACK), then try again; one whose thread has ended is rolled back by the \
+                 next call"
             }
             Failure::Locked(_) => "close the program that holds a transaction open, then try again",
             Failure::Corrupt { .. } => "restore the file from a backup; see docs/operations.md",
@@ -651,7 +663,7 @@ impl Error {
             // The index of the log tells of more than there is of the log; of other files that are too short SQLite says something else.
             _ if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHORT_READ) => Failure::LogGone(path),
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-                Failure::NotWritable { path, cause }
+                Failure::NotWritable { path: read_only(&path).unwrap_or(path), cause }
             }
             _ if is_unreadable(&source) => Failure::BrokenRow { path, row: "a row".to_owned(), cause },
             _ => match refusal(&cause) {
@@ -661,6 +673,18 @@ impl Error {
         }
         .into()
     }
+}
+
+/// Which file of a database it is that is read-only, where that is not the database: SQLite names none.
+fn read_only(path: &Path) -> Option<PathBuf> {
+    let real = path.canonicalize().ok()?;
+    let is_read_only = |file: &PathBuf| file.metadata().is_ok_and(|file| file.permissions().readonly());
+    let beside = ["-wal", "-shm"].map(|suffix| {
+        let mut name = real.clone().into_os_string();
+        name.push(suffix);
+        PathBuf::from(name)
+    });
+    if is_read_only(&real) { None } else { beside.iter().find(|file| is_read_only(file)).cloned() }
 }
 
 /// SQLite gave a value, and it is none of those that we write there.

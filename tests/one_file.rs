@@ -809,19 +809,8 @@ fn a_worker_of_the_file_that_was_here_before_keeps_this_one_in_no_step() {
     std::io::BufRead::read_line(&mut std::io::BufReader::new(worker.stdout.as_mut().unwrap()), &mut ready)
         .unwrap();
     assert!(ready.contains("ready"), "{ready}");
-    let doctor = || {
-        let checks: serde_json::Value =
-            serde_json::from_slice(&till.command(["doctor"]).output().unwrap().stdout).unwrap();
-        let worker = checks["checks"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|check| check["name"] == "worker")
-            .unwrap()
-            .clone();
-        worker["ok"].as_bool().unwrap_or_else(|| panic!("{worker}"))
-    };
-    assert!(doctor());
+    let is_kept = || till.run(["status"]).json["sync"]["worker_alive"] == true;
+    assert!(is_kept());
     std::fs::rename(&other, &till.path).unwrap();
     for suffix in ["-wal", "-shm"] {
         _ = std::fs::rename(
@@ -829,12 +818,108 @@ fn a_worker_of_the_file_that_was_here_before_keeps_this_one_in_no_step() {
             format!("{}{suffix}", other.display()),
         );
     }
-    let by = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while doctor() {
-        assert!(std::time::Instant::now() < by, "nobody finds out");
-    }
+    soon(|| !is_kept());
+    // And it is in nobody's way.
+    let mut second = till.worker(&[]);
+    second.until_event("sync_finished");
+    assert!(is_kept());
     worker.kill().unwrap();
     worker.wait().unwrap();
+}
+
+/// It is at work for nobody, and says so by its lock, which went with the folder.
+#[test]
+fn a_worker_that_has_given_up_is_none_and_another_one_takes_the_file() {
+    let till = movable();
+    let mut worker = till.worker(&[]);
+    worker.until_event("sync_finished");
+    move_the_folder(&till);
+    let failed = worker.until(|line| line["event"] == "sync_failed");
+    assert_eq!(failed["code"], "moved");
+    let there = till.path.parent().unwrap().with_file_name("moved").join("till.db");
+    let moved = Till { path: there, ..till.clone() };
+    soon(|| moved.run(["status"]).json["sync"]["worker_alive"] == false);
+    let mut second = moved.worker(&[]);
+    second.until_event("sync_finished");
+    assert_eq!(moved.run(["status"]).json["sync"]["worker_alive"], true);
+}
+
+// ---- what lies beside it -----------------------------------------------------------------------------------------
+
+/// Whether this user is kept from anything: root is not.
+fn rights_count(path: &Path) -> bool {
+    let counts = std::fs::OpenOptions::new().read(true).write(true).open(path).is_err();
+    if !counts {
+        println!("NOT RUN: this user may open everything");
+    }
+    counts
+}
+
+fn set_rights(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn what_is_no_lock_is_told_by_whoever_looks() {
+    let odd: [(&str, fn(&Path)); 5] = [
+        ("folder", |lock| std::fs::create_dir(lock).unwrap()),
+        ("symbolic link", |lock| std::os::unix::fs::symlink("nowhere", lock).unwrap()),
+        ("no file", |lock| assert!(Command::new("mkfifo").arg(lock).status().unwrap().success())),
+        ("no lock holds", |lock| std::fs::write(lock, "a letter").unwrap()),
+        ("may not", |lock| {
+            std::fs::write(lock, "").unwrap();
+            set_rights(lock, 0o400);
+        }),
+    ];
+    for (words, put) in odd {
+        for (suffix, name) in [("-sync", "sync"), ("-worker", "worker")] {
+            let till = plain(3);
+            let lock = beside(&till.path, suffix);
+            _ = std::fs::remove_file(&lock);
+            put(&lock);
+            if words == "may not" && !rights_count(&lock) {
+                continue;
+            }
+            let refused = till.run([name]);
+            assert_eq!((refused.exit, refused.code()), (Some(6), "no_lock"), "{words}: {:?}", refused.json);
+            let status = till.run(["status"]);
+            let sync = &status.json["sync"];
+            assert_eq!((status.exit, &sync["state"]), (Some(0), &"failed".into()), "{words}: {sync}");
+            let said = sync["last_error"]["message"].as_str().unwrap();
+            assert_eq!(sync["last_error"]["code"], "no_lock");
+            assert!(said.contains(words) && said.contains(&format!("till.db{suffix}")), "{said}");
+            let doctor = till.run(["doctor"]);
+            let checks = doctor.json["checks"].as_array().unwrap();
+            let check = checks.iter().find(|check| check["name"] == name).unwrap();
+            assert_eq!((&check["ok"], check["detail"].as_str()), (&false.into(), Some(said)), "{words}");
+            till.set(1, "phone", "an edit is taken all the same");
+        }
+    }
+}
+
+/// What SQLite would make there would be read-only too, and stay.
+#[test]
+fn a_file_that_is_read_only_gets_nothing_beside_it_and_what_is_read_only_there_is_named() {
+    let till = plain(3);
+    set_rights(&till.path, 0o444);
+    if !rights_count(&till.path) {
+        return;
+    }
+    for command in [&["status"][..], &["edit", "1", "phone=2"], &["doctor"]] {
+        let ran = till.run(command.iter().copied());
+        assert_eq!(ran.exit, Some(6), "{:?}", ran.json);
+        assert!(!beside(&till.path, "-shm").exists() && !beside(&till.path, "-wal").exists());
+    }
+    set_rights(&till.path, 0o600);
+    till.set(1, "phone", "3");
+    let index = beside(&till.path, "-shm");
+    std::fs::write(&index, "").unwrap();
+    set_rights(&index, 0o444);
+    let ran = till.run(["status"]);
+    assert_eq!(ran.code(), "not_writable");
+    assert!(ran.json["error"]["message"].as_str().unwrap().contains("till.db-shm"), "{:?}", ran.json);
+    assert!(till.run(["doctor"]).json["checks"][0]["detail"].as_str().unwrap().contains("till.db-shm"));
 }
 
 // ---- pages of another file ---------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Store;
 use super::open::{SYNC, WORKER, beside};
+use super::{Store, lock};
 use crate::clock::stamp;
 use crate::descriptors::file_id;
 use crate::error::{Error, Result};
@@ -70,13 +70,9 @@ impl Holder {
     /// Whoever holds the lock of this file now.
     fn of(database: &Path, suffix: &str) -> Result<Option<Holder>> {
         let path = &beside(database, suffix);
-        let mut file = match File::open(path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::file(path, &e)),
-        };
+        let Some(mut file) = lock::find(path)? else { return Ok(None) };
         match file.try_lock_shared() {
-            Ok(()) => return Ok(None),
+            Ok(()) => return lock::refuse_other(path, &file).map(|()| None),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(e)) => return Err(Error::file(path, &e)),
         }
@@ -156,7 +152,8 @@ impl Store {
     /// When the lock's file cannot be read.
     pub fn worker_holder(&self) -> Result<Option<Holder>> {
         let Some(worker) = Holder::of(&self.path, WORKER)? else { return Ok(None) };
-        let syncs = self.sync_holder()?;
+        // What lies in its place is another one's trouble.
+        let syncs = self.sync_holder().unwrap_or_default();
         let is_busy = syncs.is_some_and(|syncs| syncs.pid.is_none() || syncs.pid == worker.pid);
         Ok(Some(Holder { is_busy, ..worker }))
     }

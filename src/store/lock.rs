@@ -5,6 +5,7 @@
 //! or to none.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,10 +37,9 @@ impl Lock {
         let path = beside(database, suffix);
         let mut looks = 0;
         for _ in 0..TRIES {
-            let file = open(&path).map_err(|e| Error::file(&path, &e))?;
+            let file = open(&path, true)?;
             match file.try_lock() {
-                Ok(()) if !holder::is_lock(&file) => return Err(Failure::NoLock(path).into()),
-                Ok(()) => {}
+                Ok(()) => refuse_other(&path, &file)?,
                 Err(TryLockError::WouldBlock) if looks < LOOKS => {
                     looks += 1;
                     std::thread::sleep(LOOK_AGAIN);
@@ -89,17 +89,46 @@ impl Drop for Lock {
     }
 }
 
+/// The file of a lock if there is one, as whoever takes it opens it. Whatever else lies there, or cannot be opened by this user, is told.
+pub(super) fn find(path: &Path) -> Result<Option<File>> {
+    match path.symlink_metadata() {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        _ => open(path, false).map(Some),
+    }
+}
+
+/// Refuses what holds something else than a lock does.
+pub(super) fn refuse_other(path: &Path, file: &File) -> Result<()> {
+    match holder::is_lock(file) {
+        true => Ok(()),
+        false => Err(no_lock(path, "holds what no lock holds")),
+    }
+}
+
 /// A link is not followed: its target is no lock, and would be made and written. One that appears between the look and the
 /// opening is found by [`Lock::is_there`], before anything is written.
-fn open(path: &Path) -> std::io::Result<File> {
-    if path.symlink_metadata().is_ok_and(|found| found.file_type().is_symlink()) {
-        return Err(std::io::Error::other("it is a symbolic link, and no lock: remove it"));
+fn open(path: &Path, may_create: bool) -> Result<File> {
+    let found = path.symlink_metadata().ok().map(|found| found.file_type());
+    match found {
+        Some(found) if found.is_dir() => return Err(no_lock(path, "is a folder")),
+        Some(found) if found.is_symlink() => return Err(no_lock(path, "is a symbolic link")),
+        Some(found) if !found.is_file() => return Err(no_lock(path, "is no file")),
+        _ => {}
     }
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
+    options.read(true).write(true).create(may_create).truncate(false);
     owner_only(&mut options);
     keep_its_name(&mut options);
-    options.open(path)
+    options.open(path).map_err(|e| match e.kind() {
+        ErrorKind::PermissionDenied if found.is_some() => {
+            no_lock(path, &format!("this user may not read and write it ({e})"))
+        }
+        _ => Error::file(path, &e),
+    })
+}
+
+fn no_lock(path: &Path, why: &str) -> Error {
+    Failure::NoLock { path: path.to_owned(), why: why.to_owned() }.into()
 }
 
 #[cfg(unix)]

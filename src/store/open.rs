@@ -92,6 +92,7 @@ pub(super) fn connect(path: &Path, key: Option<&Key>) -> Result<Connection> {
     let connection = raw(path)?;
     stray::refuse_foreign(&connection, path, key)?;
     stray::refuse_journal(&connection, path)?;
+    refuse_read_only(&connection, path)?;
     unlock::give(&connection, path, key)?;
     stray::refuse_log(&connection, path, key)?;
     // What is refused from here on keeps its log.
@@ -99,6 +100,18 @@ pub(super) fn connect(path: &Path, key: Option<&Key>) -> Result<Connection> {
     unlock::look(&connection, path, key)?;
     keep_log(&connection, false).map_err(|e| Error::sqlite(path, e))?;
     Ok(connection)
+}
+
+/// Before anything of it is read: beside a file that is read-only SQLite makes a log and its index that are so too, and these would stay.
+pub(super) fn refuse_read_only(connection: &Connection, path: &Path) -> Result<()> {
+    match connection.is_readonly(rusqlite::MAIN_DB) {
+        Ok(true) => {
+            let cause = "it is read-only, or this user may not write it".to_owned();
+            Err(Failure::NotWritable { path: path.to_owned(), cause }.into())
+        }
+        Ok(false) => Ok(()),
+        Err(e) => Err(Error::sqlite(path, e)),
+    }
 }
 
 /// Whether the log stays as it is when the last connection is closed.

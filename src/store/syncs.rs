@@ -28,6 +28,7 @@ const DONE: &str = "done";
 const INCOMPLETE: &str = "incomplete";
 /// What is said where customers are absent that are not believed to be gone.
 const UNBELIEVED: &str = "unbelieved";
+const NO_LOCK: &str = "no_lock";
 
 /// What a file's syncs are at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -84,6 +85,13 @@ pub struct LastError {
     pub hint: Option<String>,
     /// When, by the till's clock.
     pub at: DateTime<Utc>,
+}
+
+impl LastError {
+    fn of(error: &Error, at: DateTime<Utc>) -> LastError {
+        let (code, hint) = (error.code().to_owned(), error.hint().map(str::to_owned));
+        LastError { code, message: error.to_string(), hint, at }
+    }
 }
 
 /// How it stands with the syncs of a file, in whatever process.
@@ -227,14 +235,25 @@ impl Store {
     }
 
     pub(super) fn sync_status(&self) -> Result<SyncStatus> {
-        let worker = self.worker_holder()?;
+        // Where something else lies in the place of a lock, every sync fails, and notes nothing.
+        let mut no_lock = None;
+        let mut held = |found: Result<Option<Holder>>| match found {
+            Err(error) if error.code() == NO_LOCK => {
+                no_lock.get_or_insert(error);
+                Ok(None)
+            }
+            found => found,
+        };
+        let (sync, worker) = (held(self.sync_holder())?, held(self.worker_holder())?);
         let worker_alive = worker.as_ref().is_some_and(Holder::is_working);
         let noted = self.state(STATE)?.and_then(|word| SyncState::named(&word));
-        let (state, since) = match self.sync_holder()? {
+        let (state, since) = match sync {
+            _ if no_lock.is_some() => (SyncState::Failed, None),
             Some(holder) => (SyncState::Syncing, holder.since),
             None => (noted.unwrap_or_default(), self.time(SINCE)?),
         };
-        let last_error = self.state(LAST_ERROR)?.and_then(|json| serde_json::from_str(&json).ok());
+        let noted = self.state(LAST_ERROR)?.and_then(|json| serde_json::from_str(&json).ok());
+        let last_error = no_lock.map(|error| LastError::of(&error, Utc::now())).or(noted);
         Ok(SyncStatus {
             state,
             since,
