@@ -182,6 +182,8 @@ struct Worker<R> {
     is_offline: bool,
     /// Nothing may be done with the file for now, which was told.
     is_shut_out: bool,
+    /// The file was this worker's, until then.
+    has_let_go: bool,
     /// Another program has upgraded the file, which was told.
     is_outdated: bool,
     said_alive_ms: Option<u64>,
@@ -242,6 +244,7 @@ impl<R: Remote> Worker<R> {
             seen,
             is_offline: false,
             is_shut_out: false,
+            has_let_go: false,
             is_outdated: false,
             said_alive_ms: None,
             looked_for_old_ms: None,
@@ -272,8 +275,8 @@ impl<R: Remote> Worker<R> {
     /// is told, and the worker ends.
     fn look(&mut self) -> Result<()> {
         let may_look = self.may_look();
-        // Where the file is not any more, neither is its lock.
-        if (may_look || self.lock.is_none()) && !self.has_the_file()? {
+        let is_its_own = if may_look { self.has_the_file()? } else { self.let_go() };
+        if !is_its_own {
             return Ok(());
         }
         self.live();
@@ -285,6 +288,16 @@ impl<R: Remote> Worker<R> {
             self.sync(job);
         }
         Ok(())
+    }
+
+    /// Nothing may be done with the file by this worker: whoever can keeps it in step meanwhile, and nobody takes this one for at work. Whether
+    /// it was its own, so that each sync that is due tells again.
+    fn let_go(&mut self) -> bool {
+        if self.lock.take().is_some() {
+            self.has_let_go = true;
+            self.is_at_work.store(false, Ordering::Relaxed);
+        }
+        self.has_let_go
     }
 
     /// Whether this worker is the one that works on the file; a second one takes over when the first has ended.
@@ -325,6 +338,7 @@ impl<R: Remote> Worker<R> {
     fn may_look(&mut self) -> bool {
         match self.watch.refuse_company() {
             Ok(()) => {
+                self.has_let_go = false;
                 if std::mem::take(&mut self.is_shut_out) {
                     self.schedule.edited(self.clock.now_ms());
                 }
