@@ -46,11 +46,10 @@ impl Session {
     pub fn open(&self, options: &str) -> String {
         answered(|| {
             let (path, options) = split(options)?;
-            if path.is_some() {
-                *self.lock() = path;
-            }
-            let file = self.file()?;
+            let file = path.map_or_else(|| self.file(), Ok)?;
             open(&file, Some(options))?;
+            // What failed changes nothing.
+            *self.lock() = Some(file.clone());
             Ok(json!({ "path": file }).to_string())
         })
     }
@@ -163,4 +162,28 @@ fn split(options: &str) -> Result<(Option<String>, String), Refusal> {
     }
     let Split { path, till } = serde_json::from_str(options).map_err(|e| Refusal::json("the options", &e))?;
     Ok((path, Value::Object(till).to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+
+    #[test]
+    fn an_opening_that_failed_changes_nothing_for_the_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        let session = Session::new(path.to_str());
+        for bad in [
+            "{\"path\":\"\"}",
+            "{\"path\":\":memory:\"}",
+            "{\"path\":\"/not/there/till.db\"}",
+            "{\"store_hash\":5}",
+        ] {
+            assert!(session.open(bad).contains("\"error\""), "{bad}");
+            assert!(!session.call("{\"command\":\"status\"}").contains("\"error\""), "{bad}");
+            assert!(session.close().contains("true"), "{bad}");
+        }
+    }
 }
