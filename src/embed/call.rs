@@ -38,6 +38,10 @@ struct Envelope {
 
 /// Answers a request to a till.
 pub(crate) fn answer(till: &Till, request: &str) -> Answer {
+    carried_out(till, request).map_err(|refusal| till.naming_transaction(refusal))
+}
+
+fn carried_out(till: &Till, request: &str) -> Answer {
     let Envelope { command } = read(request)?;
     till.refuse_company()?;
     till.refuse_to_wait_for_oneself()?;

@@ -12,12 +12,13 @@
 //! refused.
 //!
 //! A till has one connection for it. A transaction belongs to the thread that began it: other threads wait for its end, as
-//! other connections would, and none slips into it.
+//! other connections would, and none slips into it. One that a thread left open when it ended can be committed by nobody: the next call to
+//! the till rolls it back.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::ThreadId;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::Value as Cell;
 use serde::{Deserialize, Serialize, Serializer};
@@ -30,6 +31,13 @@ use crate::store::{Parameters, Store, Table};
 
 /// For so long a statement waits for another thread's transaction.
 const WAIT: Duration = Duration::from_secs(10);
+/// How soon it notices that the thread has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+thread_local! {
+    /// Goes with the thread, whichever language has made that.
+    static LIFE: Arc<()> = Arc::default();
+}
 
 /// The app's connection, and whose it is just now.
 #[derive(Default)]
@@ -40,10 +48,26 @@ pub(super) struct Desk {
 }
 
 /// A thread is at work, or has a transaction open.
-#[derive(Clone, Copy)]
 struct Turn {
     of: ThreadId,
+    life: Weak<()>,
     writes: bool,
+}
+
+impl Turn {
+    fn mine(writes: bool) -> Turn {
+        let life = LIFE.try_with(Arc::downgrade).unwrap_or_default();
+        Turn { of: std::thread::current().id(), life, writes }
+    }
+
+    fn is_anothers(&self) -> bool {
+        self.of != std::thread::current().id()
+    }
+
+    /// Whether the thread has ended, so that nobody will ever end its transaction.
+    fn is_abandoned(&self) -> bool {
+        self.life.strong_count() == 0
+    }
 }
 
 /// Carries out one statement.
@@ -60,7 +84,25 @@ pub(crate) fn query(till: &Till, sql: &str, parameters: Option<&str>) -> Result<
 impl Desk {
     /// Whether this thread has a transaction open that writes: whatever else it asks of the till would wait for it.
     pub(super) fn is_in_the_way(&self) -> bool {
-        lock(&self.turn).is_some_and(|turn| turn.writes && turn.of == std::thread::current().id())
+        lock(&self.turn).as_ref().is_some_and(|turn| turn.writes && !turn.is_anothers())
+    }
+
+    /// Whether another thread has one open.
+    pub(super) fn is_anothers(&self) -> bool {
+        lock(&self.turn).as_ref().is_some_and(|turn| turn.writes && turn.is_anothers())
+    }
+
+    /// Rolls back what a thread left open that has ended.
+    pub(super) fn end_abandoned(&self) {
+        let mut turn = lock(&self.turn);
+        if turn.as_ref().is_some_and(Turn::is_abandoned) {
+            if let Some(store) = &mut *lock(&self.store) {
+                _ = store.query("ROLLBACK", &Parameters::None);
+            }
+            tracing::warn!("a thread ended within a transaction of tillsync_query, which was rolled back");
+            *turn = None;
+            self.is_free.notify_one();
+        }
     }
 
     /// The till was closed: nobody waits any longer.
@@ -86,26 +128,32 @@ impl Desk {
     }
 
     fn take_turn(&self, till: &Till) -> Result<()> {
-        let me = std::thread::current().id();
-        let is_anothers =
-            |turn: &mut Option<Turn>| turn.is_some_and(|turn| turn.of != me) && !till.is_closed();
-        let turn = self.is_free.wait_timeout_while(lock(&self.turn), WAIT, is_anothers);
-        let (mut turn, waited) = turn.unwrap_or_else(PoisonError::into_inner);
-        if till.is_closed() {
-            return Err(Failure::Stopped.into());
+        let began = Instant::now();
+        loop {
+            self.end_abandoned();
+            let turn = lock(&self.turn);
+            let left = WAIT.saturating_sub(began.elapsed());
+            let is_anothers =
+                |turn: &mut Option<Turn>| turn.as_ref().is_some_and(Turn::is_anothers) && !till.is_closed();
+            let turn = self.is_free.wait_timeout_while(turn, left.min(LOOK_AGAIN), is_anothers);
+            let (mut turn, waited) = turn.unwrap_or_else(PoisonError::into_inner);
+            if till.is_closed() {
+                return Err(Failure::Stopped.into());
+            }
+            if !waited.timed_out() {
+                turn.get_or_insert_with(|| Turn::mine(false));
+                return Ok(());
+            }
+            if left.is_zero() {
+                return Err(Failure::LeftOpen(till.path().to_owned()).into());
+            }
         }
-        if waited.timed_out() {
-            return Err(Failure::Locked(till.path().to_owned()).into());
-        }
-        turn.get_or_insert(Turn { of: me, writes: false });
-        Ok(())
     }
 
     /// After a statement: the thread keeps its turn while its transaction is open.
     fn give_turn(&self) {
         let transaction = lock(&self.store).as_ref().and_then(Store::transaction);
-        let of = std::thread::current().id();
-        *lock(&self.turn) = transaction.map(|writes| Turn { of, writes });
+        *lock(&self.turn) = transaction.map(Turn::mine);
         if transaction.is_none() {
             self.is_free.notify_one();
         }
@@ -290,6 +338,40 @@ mod tests {
         });
         assert_eq!(rows(&till, "SELECT number FROM my_sale", ""), "[[2]]");
         assert!(super::super::call::answer(&till, "{\"command\":\"status\"}").is_ok());
+    }
+
+    /// Nobody can commit it any more, and nobody waits for it; one of a thread that lives is called what it is.
+    #[test]
+    fn a_transaction_whose_thread_has_ended_is_rolled_back_by_the_next_call() {
+        let (_folder, till) = till();
+        let run = |sql: &str| query(&till, sql, None);
+        let begin = || {
+            run("BEGIN IMMEDIATE").unwrap();
+            run("INSERT INTO my_sale VALUES (1)").unwrap();
+        };
+        run("CREATE TABLE my_sale (number)").unwrap();
+        let floor = |amount: u8| {
+            super::super::call::answer(&till, &format!("{{\"command\":\"floor\",\"amount\":\"{amount}\"}}"))
+        };
+        for ask in [|till: &Till| query(till, "SELECT 1", None).map(drop), |_: &Till| Ok(())] {
+            std::thread::scope(|scope| scope.spawn(begin).join().unwrap());
+            let began = Instant::now();
+            ask(&till).unwrap();
+            floor(1).unwrap();
+            assert!(began.elapsed() < WAIT / 2);
+            assert_eq!(rows(&till, "SELECT number FROM my_sale", ""), "[]");
+            assert!(run("ROLLBACK").is_err(), "there is none any more");
+        }
+        begin();
+        std::thread::scope(|scope| {
+            let others = scope.spawn(|| [run("SELECT 1").map(drop), floor(2).map(drop)]);
+            for refused in others.join().unwrap() {
+                let refused = refused.unwrap_err().tell();
+                assert!(refused.contains("\"locked\"") && refused.contains("of this process"), "{refused}");
+            }
+        });
+        run("COMMIT").unwrap();
+        assert_eq!(rows(&till, "SELECT number FROM my_sale", ""), "[[1]]");
     }
 
     #[test]

@@ -52,6 +52,12 @@ impl Refusal {
         Refusal::told("usage", message.into(), None)
     }
 
+    /// Somebody's transaction was waited for in vain.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.code == "locked"
+    }
+
     /// The app's connection has the right to write, for which what was asked for would wait.
     pub(crate) fn in_transaction() -> Refusal {
         let message =

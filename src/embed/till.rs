@@ -201,10 +201,22 @@ impl Till {
     /// Refuses to wait for a transaction that waits for the answer: the one that this thread has open on the desk.
     pub(super) fn refuse_to_wait_for_oneself(&self) -> Result<(), Refusal> {
         #[cfg(feature = "ffi")]
-        if self.desk.is_in_the_way() {
-            return Err(Refusal::in_transaction());
+        {
+            if self.desk.is_in_the_way() {
+                return Err(Refusal::in_transaction());
+            }
+            self.desk.end_abandoned();
         }
         Ok(())
+    }
+
+    /// What waited in vain for a transaction of this very process is told so.
+    pub(super) fn naming_transaction(&self, refusal: Refusal) -> Refusal {
+        #[cfg(feature = "ffi")]
+        if refusal.is_locked() && self.desk.is_anothers() {
+            return crate::Error::from(Failure::LeftOpen(self.path.clone())).into();
+        }
+        refusal
     }
 
     /// A connection of its own: whoever takes long holds up nobody.
