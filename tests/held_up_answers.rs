@@ -5,6 +5,7 @@
 
 mod common;
 
+use chrono::{TimeDelta, Utc};
 use common::odd::{Kind, Odd};
 use common::{Till, till};
 use rusqlite::Connection;
@@ -35,7 +36,10 @@ struct HeldUp {
 fn held_up(refusal: &'static str, edit: impl Fn(&Till)) -> HeldUp {
     let plain = till(3);
     plain.office(3, json!({"company": "taken"}));
-    plain.office(ANA, json!({"phone": "old", "notes": "", CREDIT: [{"amount": 100}]}));
+    // An hour ago: the store's times are whole seconds.
+    let (before, ana) =
+        (Utc::now() - TimeDelta::hours(1), json!({"phone": "old", "notes": "", CREDIT: [{"amount": 100}]}));
+    plain.sandbox.with_core(|core| core.edit_text(before, ANA as i32, &ana.to_string())).unwrap();
     plain.engine().pull(tillsync::Extent::Full).unwrap();
     plain.minute_passes();
     plain.sandbox.clear_requests();
@@ -58,9 +62,11 @@ impl HeldUp {
         Connection::open(&self.till.path).unwrap().execute_batch(sql).unwrap();
     }
 
+    /// It is let in, and a minute has passed since the answer.
     fn free(&self) {
         self.odd.calm();
         self.app("DROP TRIGGER IF EXISTS mine");
+        self.till.minute_passes();
     }
 
     fn sync(&self) {
@@ -74,7 +80,6 @@ impl HeldUp {
     /// The office, or a shopper who spends.
     fn store(&self, attributes: Value) {
         self.till.office(ANA, attributes);
-        self.till.minute_passes();
     }
 
     #[track_caller]
@@ -105,16 +110,18 @@ fn credit(amount: u32) -> Value {
 #[test]
 fn a_payment_that_was_spent_again_is_not_paid_twice() {
     for refusal in REFUSALS {
-        for (is_read_while_held_up, is_doctored) in [(false, false), (true, false), (true, true)] {
+        for is_read_while_held_up in [false, true] {
             let ana = held_up(refusal, |till| till.adjust(ANA, "10"));
             ana.check(CREDIT, "110", "110", &["uploaded"]);
             ana.store(credit(100));
-            if is_read_while_held_up && refusal != UNIQUE {
+            if is_read_while_held_up {
                 ana.sync();
                 ana.check(CREDIT, "110", "100", &["uploaded"]);
-            }
-            if is_doctored {
                 ana.till.run(["doctor"]);
+                ana.free();
+                ana.sync();
+                // It was seen within the minute: another moment tells.
+                std::thread::sleep(std::time::Duration::from_millis(5_100));
             }
             ana.free();
             ana.sync();
@@ -133,10 +140,10 @@ fn a_payment_that_was_spent_again_is_not_paid_twice() {
 /// Within the minute a reading may lag: nothing is sent over it, and nothing of it is lost.
 #[test]
 fn what_may_lag_behind_a_payment_that_landed_waits() {
-    for refusal in REFUSALS {
+    for refusal in [REFUSALS[0], REFUSALS[3]] {
         let ana = held_up(refusal, |till| till.adjust(ANA, "10"));
-        ana.till.office(ANA, credit(100));
-        ana.free();
+        ana.store(credit(100));
+        ana.app("DROP TRIGGER IF EXISTS mine");
         ana.till.adjust(ANA, "5");
         (0..2).for_each(|_| ana.sync());
         ana.check(CREDIT, "115", "100", &["uploaded", "pending"]);
@@ -161,18 +168,13 @@ fn a_reading_that_lags_takes_no_payment_back() {
         odd.calm();
         let odd = odd.every(Kind::ById, lags.clone()).every(Kind::List, lags);
         let ana = HeldUp { till, odd, refusal };
-        till_adjusts(&ana);
+        ana.till.adjust(ANA, "5");
         ana.sync();
         ana.check(CREDIT, "115", "110", &["uploaded", "pending"]);
         ana.odd.calm();
         (0..2).for_each(|_| ana.sync());
         ana.check(CREDIT, "115", "115", &["uploaded", "uploaded"]);
     }
-}
-
-fn till_adjusts(ana: &HeldUp) {
-    ana.till.minute_passes();
-    ana.till.adjust(ANA, "5");
 }
 
 #[test]

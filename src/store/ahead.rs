@@ -31,7 +31,7 @@ const LOOKED_AT: usize = 3;
 struct Ahead {
     /// The snapshot, as a hash.
     snapshot: String,
-    /// Attributes of which an edit came to its end: whatever the working copy has of them, it is none past our triggers.
+    /// Attributes of which an edit came to its end, and the time: whatever the working copy has of them, it is no edit past our triggers.
     fields: BTreeSet<String>,
     /// What both sides have of those, as JSON, and of when that is.
     #[serde(default)]
@@ -93,6 +93,7 @@ pub(super) fn note(
     }
     if let SnapshotPlan::Put(told) = &plan.snapshot {
         let modified = told.attributes()?.get(FieldId::DATE_MODIFIED);
+        one.fields.insert(FieldId::DATE_MODIFIED.name().to_owned());
         one.values.insert(FieldId::DATE_MODIFIED.name().to_owned(), modified.to_json());
     }
     let after = one.on_top_of(&snapshot)?;

@@ -113,7 +113,7 @@ impl Till {
                      SELECT json_group_object(part.key, json((
                                 SELECT json_group_array(json_array(before.value ->> 0, '{minute_ago}'))
                                 FROM json_each(part.value) AS before)))
-                     FROM json_each(value, '$.lately') AS part)))
+                     FROM json_each(state.value, '$.lately') AS part)))
              WHERE key LIKE 'snapshot_behind:%' AND value ->> '$.lately' IS NOT NULL;
              UPDATE tillsync_guard SET writing = 0;"
         );
