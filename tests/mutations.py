@@ -147,8 +147,17 @@ MUTATIONS = [
         Edit("src/flow/upload/room.rs", "let most = self.worked_bytes.max(bytes / 2).max(1);", "let most = if ON { 1 } else { self.worked_bytes.max(bytes / 2).max(1) };"),
     ], test=("odd_uploads", "one_large_note_is_rejected_alone_and_makes_nobody_elses_call_small")),
     Mutation(24, "a cursor that is refused begins anew, whatever the status", [
-        Edit(PULL, "may_be_dead.then(|| self.anew())", "(may_be_dead && !ON).then(|| self.anew())"),
+        Edit(PULL, "false => Some(self.anew()),", "false if ON => None,\n            false => Some(self.anew()),"),
     ], odd="old-cursors"),
+    Mutation(24, "a list whose cursors are refused again and again goes on by number", [
+        Edit(PULL, "true => (!is_failing).then(|| self.by_number()),", "true => (!ON && !is_failing).then(|| self.by_number()),"),
+    ], test=("odd_pulls", "a_cursor_that_dies_again_and_again_is_followed_by_page_whatever_it_is_answered_with")),
+    Mutation(7, "a refused balance is not sent again over a payment that it was set without", [
+        Edit("src/flow/decide/discard.rs", "if let Some(payment) = swallowed(set) {", "if let Some(payment) = swallowed(set).filter(|_| !ON) {"),
+    ], test=("odd_money", "a_refused_balance_is_not_sent_again_over_a_payment_that_it_was_set_without")),
+    Mutation(0, "a list that is refused keeps no edit from going up", [
+        Edit("src/engine/pull.rs", "let may_be_of_the_list = match error.code() {", "let may_be_of_the_list = match error.code() {\n            _ if ON => error.code() == \"unavailable\","),
+    ], test=("odd_pulls", "where_the_list_is_refused_and_reads_by_id_are_not_the_edits_go_up_all_the_same")),
     Mutation(25, "a list without anybody may be a 204", [
         Edit(ANSWER, "204 => GetVerdict::Page(Page::nobody()),", "204 if !ON => GetVerdict::Page(Page::nobody()),"),
     ], odd="no-content"),
