@@ -10,6 +10,7 @@ use common::odd::{Kind, Odd};
 use common::{Till, till};
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use tillsync::sandbox::{Behaviours, ResponseAttributes};
 
 /// The customer that is held up.
 const ANA: i64 = 2;
@@ -35,6 +36,8 @@ struct HeldUp {
 
 fn held_up(refusal: &'static str, edit: impl Fn(&Till)) -> HeldUp {
     let plain = till(3);
+    let response = ResponseAttributes::Everything;
+    plain.sandbox.set_behaviours(Behaviours { response, ..Behaviours::default() });
     plain.office(3, json!({"company": "taken"}));
     // An hour ago: the store's times are whole seconds.
     let (before, ana) =
