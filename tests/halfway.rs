@@ -327,7 +327,7 @@ fn a_decision_that_a_trigger_ends_is_not_made_and_names_it() {
             ends(&till, "AFTER UPDATE ON journal", way);
             let (mut store, before) = (till.store(), all_of(&app(&till), "journal"));
             let ended = decide(&mut store).unwrap_err();
-            assert!(ended.to_string().starts_with("printer refuses"), "{what}: {way}: {ended}");
+            assert!(ended.to_string().starts_with("printer of the app refuses"), "{what}: {way}: {ended}");
             assert_eq!(all_of(&app(&till), "journal"), before, "{what}: {way}");
             assert_eq!(store.conflicts().unwrap().len(), 1, "{what}: {way}");
             mended(&till);

@@ -220,7 +220,7 @@ impl OfficeCredit {
 #[derive(Args)]
 #[command(after_help = examples!("\
 Example:
-  tillsync sandbox add first_name=Ana last_name=Lima email=ana.lima@example.com"))]
+  tillsync sandbox add first_name=Ana email=ana@example.com"))]
 pub(super) struct OfficeAdd {
     /// What is known of the customer; the rest is filled in
     #[arg(value_name = "FIELD=VALUE")]
