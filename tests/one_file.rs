@@ -850,7 +850,7 @@ fn a_worker_that_has_given_up_is_none_and_another_one_takes_the_file() {
 fn rights_count(path: &Path) -> bool {
     let counts = std::fs::OpenOptions::new().read(true).write(true).open(path).is_err();
     if !counts {
-        println!("NOT RUN: this user may open everything");
+        eprintln!("NOT RUN: this user may open everything");
     }
     counts
 }
@@ -862,7 +862,8 @@ fn set_rights(path: &Path, mode: u32) {
 
 #[test]
 fn what_is_no_lock_is_told_by_whoever_looks() {
-    let odd: [(&str, fn(&Path)); 5] = [
+    type Odd = (&'static str, fn(&Path));
+    let odd: [Odd; 5] = [
         ("folder", |lock| std::fs::create_dir(lock).unwrap()),
         ("symbolic link", |lock| std::os::unix::fs::symlink("nowhere", lock).unwrap()),
         ("no file", |lock| assert!(Command::new("mkfifo").arg(lock).status().unwrap().success())),
