@@ -847,6 +847,7 @@ fn a_worker_that_has_given_up_is_none_and_another_one_takes_the_file() {
 // ---- what lies beside it -----------------------------------------------------------------------------------------
 
 /// Whether this user is kept from anything: root is not.
+#[allow(clippy::print_stderr, reason = "what did not run is said")]
 fn rights_count(path: &Path) -> bool {
     let counts = std::fs::OpenOptions::new().read(true).write(true).open(path).is_err();
     if !counts {
