@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::edits::{edit, edits, refusal};
 use common::{Till, till};
 use rusqlite::Connection;
 use serde_json::json;
@@ -13,24 +14,6 @@ use tillsync::{CustomerId, Extent};
 /// An app's connection, which knows nothing of tillsync.
 fn app(till: &Till) -> Connection {
     Connection::open(&till.path).unwrap()
-}
-
-/// field, op, value of every edit of a customer, oldest first.
-fn edits(till: &Till, id: i64) -> Vec<(String, String, String)> {
-    let rows = till.store().journal(Some(CustomerId(id))).unwrap();
-    rows.into_iter().map(|row| (row.field, row.op.to_string(), row.value)).collect()
-}
-
-fn edit(field: &str, op: &str, value: &str) -> (String, String, String) {
-    (field.to_owned(), op.to_owned(), value.to_owned())
-}
-
-/// The words of our refusal.
-fn refusal(result: rusqlite::Result<impl Sized>) -> String {
-    let words = result.map(|_| ()).expect_err("it was not refused").to_string();
-    let (_, refusal) =
-        words.split_once("tillsync refused: ").unwrap_or_else(|| panic!("no refusal: {words}"));
-    refusal.trim_end_matches('\'').to_owned()
 }
 
 /// What an app may have in `customer` that ends a statement behind our triggers, and what meets it.

@@ -103,6 +103,29 @@ impl Flight {
 }
 
 impl Attempt {
+    /// One attribute of what was sent, as it left.
+    fn of(
+        sent: &Sent,
+        field: FieldId,
+        value: &Value,
+        base: Value,
+        covers: Vec<EditSeq>,
+        flight: Flight,
+    ) -> Attempt {
+        Attempt {
+            id: 0,
+            field,
+            value: value.clone(),
+            base,
+            modified: sent.base.modified,
+            covers,
+            flight,
+            is_refuted: false,
+            is_accepted: false,
+            is_echoed: false,
+        }
+    }
+
     /// Whether the store shows what was sent.
     pub fn is_shown(&self, shown: &Value) -> bool {
         self.value != self.base && has_landed(self.field, &self.base, &self.value, shown)
@@ -226,21 +249,9 @@ pub fn on_record(
         let flying = dirty.ops_of(*field).filter(|op| sent.covers(op) && waits(op));
         let covers: Vec<EditSeq> = flying.map(|op| op.seq).collect();
         let base = sent.base.value(*field).cloned().unwrap_or_default();
-        let (field, value, modified) = (*field, value.clone(), sent.base.modified);
-        let attempt = Attempt {
-            id: 0,
-            field,
-            value,
-            base,
-            modified,
-            covers,
-            flight,
-            is_refuted: false,
-            is_accepted: false,
-            is_echoed: false,
-        };
-        let is_as_before = |told: &Attributes<'_>| attempt.is_as_before(&told.get(field), modified_at(told));
-        let is_refuted = !sent.may_not_show_yet(field) && told.is_some_and(is_as_before);
+        let attempt = Attempt::of(sent, *field, value, base, covers, flight);
+        let is_as_before = |told: &Attributes<'_>| attempt.is_as_before(&told.get(*field), modified_at(told));
+        let is_refuted = !sent.may_not_show_yet(*field) && told.is_some_and(is_as_before);
         (!attempt.covers.is_empty()).then_some(Attempt { is_refuted, ..attempt })
     };
     sent.fields.iter().filter_map(of_field).collect()
@@ -286,20 +297,8 @@ pub fn unshown_on_record(
             // In its own words: it took it in.
             covers.clear();
         }
-        let (field, value, modified) = (*field, value.clone(), sent.base.modified);
-        let attempt = Attempt {
-            id: 0,
-            field,
-            value,
-            base,
-            modified,
-            covers,
-            flight,
-            is_refuted: false,
-            is_accepted: true,
-            is_echoed,
-        };
-        (!is_told_by_either).then_some(attempt)
+        let attempt = Attempt::of(sent, *field, value, base, covers, flight);
+        (!is_told_by_either).then_some(Attempt { is_accepted: true, is_echoed, ..attempt })
     };
     untold.into_iter().filter_map(of_field).collect()
 }
