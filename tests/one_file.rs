@@ -821,7 +821,10 @@ fn a_worker_of_the_file_that_was_here_before_keeps_this_one_in_no_step() {
         );
     }
     soon(|| !is_kept());
-    // And it is in nobody's way.
+    // And as soon as it has found out, it is in nobody's way.
+    let lock = std::fs::File::open(beside(&till.path, "-worker")).unwrap();
+    soon(|| lock.try_lock_shared().is_ok());
+    drop(lock);
     let mut second = till.worker(&[]);
     second.until_event("sync_finished");
     assert!(is_kept());
