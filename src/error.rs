@@ -117,7 +117,7 @@ pub enum Failure {
         cause.as_deref().unwrap_or("something of the app's")
     )]
     Kept { path: PathBuf, removed: u64, rows: usize, cause: Option<String>, error: String },
-    #[error("{path} is in the place of a lock, and {why}")]
+    #[error("{path} is in the place of a file that tillsync keeps beside its database, and {why}")]
     NoLock { path: PathBuf, why: String },
     #[error("the database {0} is locked by another program")]
     Locked(PathBuf),
@@ -542,8 +542,8 @@ impl Error {
                 "what it lets go is removed: mend or drop the trigger, then do it again; see docs/sql.md"
             }
             Failure::NoLock { .. } => {
-                "it was not touched. End every program on the till and move it away, or, where it is the lock that another user has made, give it to \
-                 this one; then try again"
+                "it was not touched. End every program on the till and move it away, or, where another user's till has made it, give it to this one; \
+                 then try again"
             }
             Failure::NotJournaled { .. } => {
                 "open the file anew: that makes them again, and journals what changed without them; something rebuilds the table customer"

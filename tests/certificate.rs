@@ -4,8 +4,8 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -147,11 +147,12 @@ fn proxy() -> (String, Receiver<String>) {
     let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let (heard, asked) = mpsc::channel();
     std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
-            let mut line = [0; 512];
-            let read = TcpStream::read(&mut stream, &mut line).unwrap_or(0);
-            _ = heard.send(String::from_utf8_lossy(&line[..read]).into_owned());
+        for stream in listener.incoming().flatten() {
+            _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+            // The line may come in pieces.
+            let mut line = Vec::new();
+            _ = BufReader::new(&stream).read_until(b'\n', &mut line);
+            _ = heard.send(String::from_utf8_lossy(&line).into_owned());
         }
     });
     (url, asked)

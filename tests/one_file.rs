@@ -332,6 +332,30 @@ fn so_is_one_beside_an_encrypted_file() {
     assert_eq!(mine.store().check().unwrap(), Vec::<String>::new());
 }
 
+/// It has every page too, where it reaches back to the beginning.
+#[test]
+fn so_is_one_of_before_the_backup_that_was_put_beside_it() {
+    let keys = if cfg!(feature = "sqlcipher") { &[None, Some("correct horse")][..] } else { &[None] };
+    for key in keys {
+        let mut till = Till::new(sandbox(20));
+        till.key = key.map(str::to_owned);
+        let mut open = till.engine();
+        open.pull(Extent::Changes).unwrap();
+        let log = std::fs::read(beside(&till.path, "-wal")).unwrap();
+        till.set(1, "phone", "later than the log");
+        let put_back = till.folder.path().join("put back");
+        std::fs::create_dir(&put_back).unwrap();
+        let mine = Till { path: put_back.join("till.db"), ..till.clone() };
+        till.store().backup(&mine.path).unwrap();
+        let before = std::fs::read(&mine.path).unwrap();
+        std::fs::write(beside(&mine.path, "-wal"), log).unwrap();
+        assert_eq!(mine.run(["status"]).code(), "stray_log", "{key:?}");
+        assert!(std::fs::read(&mine.path).unwrap() == before);
+        std::fs::remove_file(beside(&mine.path, "-wal")).unwrap();
+        assert_eq!(mine.local(1, "phone"), till.local(1, "phone"));
+    }
+}
+
 /// As a power cut leaves it, at many moments of a file's life: its own log is never taken for a stray one.
 #[test]
 fn the_file_s_own_log_is_read_whatever_is_in_it() {

@@ -5,6 +5,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
@@ -101,21 +102,36 @@ fn nor_where_a_copy_is_put_back_through_sqlite_while_a_sync_runs() {
 fn nothing_leaves_where_it_cannot_be_noted_beside_the_file() {
     let till = with_a_payment();
     let life = beside(&till.path, "-life");
-    let ways: [fn(&Path); 3] = [
-        |life| std::fs::create_dir(life).unwrap(),
-        |life| std::os::unix::fs::symlink("/nonexistent/life", life).unwrap(),
-        |life| std::os::unix::fs::symlink(life.with_extension("txt"), life).unwrap(),
+    // What lies there stays as it is.
+    let letter = life.with_extension("txt");
+    type Odd = (&'static str, fn(&Path));
+    let odd: [Odd; 6] = [
+        ("folder", |life| std::fs::create_dir(life).unwrap()),
+        ("symbolic link", |life| std::os::unix::fs::symlink("/nonexistent/life", life).unwrap()),
+        ("symbolic link", |life| std::os::unix::fs::symlink(life.with_extension("txt"), life).unwrap()),
+        ("is no file", |life| assert!(Command::new("mkfifo").arg(life).status().unwrap().success())),
+        ("hard link", |life| std::fs::hard_link(life.with_extension("txt"), life).unwrap()),
+        ("not written there", |life| _ = std::fs::copy(life.with_extension("txt"), life).unwrap()),
     ];
-    for put in ways {
+    for (words, put) in odd {
         _ = std::fs::remove_file(&life);
+        std::fs::write(&letter, "7 7 7 sent by post").unwrap();
         put(&life);
-        let error = till.engine().sync().unwrap_err();
-        assert_eq!(error.code(), "not_writable", "{error}");
-        assert!(error.to_string().contains("till.db-life"), "{error}");
+        let refused = till.run(["sync"]);
+        assert_eq!((refused.exit, refused.code()), (Some(6), "no_lock"), "{words}: {:?}", refused.json);
+        let said = refused.json["error"]["message"].as_str().unwrap();
+        assert!(said.contains("till.db-life") && said.contains(words), "{said}");
+        assert_eq!(till.run(["status"]).json["sync"]["last_error"]["message"], said);
+        let doctor = till.run(["doctor"]);
+        let check = doctor.json["checks"].as_array().unwrap().iter().find(|check| check["name"] == "sync");
+        assert_eq!(check.unwrap()["detail"], said, "{doctor:?}");
         assert_eq!(balance(&till), r#"[{"amount":50}]"#);
+        assert_eq!(std::fs::read_to_string(&letter).unwrap(), "7 7 7 sent by post");
         _ = std::fs::remove_dir(&life);
     }
     _ = std::fs::remove_file(&life);
+    // As a crash may leave its own.
+    std::fs::write(&life, "    7   ").unwrap();
     till.engine().sync().unwrap();
     assert_eq!(balance(&till), r#"[{"amount":40}]"#);
 }

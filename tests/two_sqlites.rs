@@ -309,7 +309,8 @@ const CALLS: [Call; 55] = [
         _ = tillsync::Receipt::around(&sale, |_| Ok::<_, rusqlite::Error>(())).unwrap();
         sale.commit().unwrap();
     }),
-    ("sync_holder worker_holder writer is_working", |_, store| {
+    ("sync_holder worker_holder writer is_working can_note_beside", |_, store| {
+        store.can_note_beside().unwrap();
         let holders = [store.sync_holder().unwrap(), store.worker_holder().unwrap(), store.writer()];
         _ = holders.iter().flatten().filter(|holder| holder.is_working()).count();
     }),

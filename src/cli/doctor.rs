@@ -152,7 +152,8 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     checks.push(permissions(till.path()));
     checks.push(writing(&mut store));
     checks.push(room(&store));
-    checks.push(holds("sync", store.sync_holder(), "no sync is running"));
+    let syncs = store.can_note_beside().and_then(|()| store.sync_holder());
+    checks.push(holds("sync", syncs, "no sync is running"));
     checks.push(holds("worker", store.worker_holder(), "none keeps the file in step"));
     checks.push(log(&mut store));
     Some(store)

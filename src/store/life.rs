@@ -20,17 +20,18 @@
 //! Not seen: a copy by other means than ours that is used under another name on the same machine, a copy of a whole machine, and
 //! a file on a machine that has no identity of its own. See docs/operations.md.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction};
 
 use super::apply::apply;
-use super::open::{beside, owner_only};
-use super::{Failed, Store, decisions, dirty, state};
+use super::open::beside;
+use super::{Failed, Store, decisions, dirty, lock, state};
 use crate::customer::{CustomerId, FieldId};
+use crate::descriptors::names;
 use crate::error::{Error, Result};
 use crate::flow::{CustomerPlan, Notice, Op, Outcome, Recovered, Rejection, Settlement};
 
@@ -96,14 +97,24 @@ impl Store {
     /// # Errors
     /// When how far the file has come cannot be noted beside it: an older copy that is put back would not be known.
     pub(crate) fn come_home(&mut self, now: DateTime<Utc>) -> Result<Vec<Notice>> {
-        Life::refuse_unwritable(&beside(&self.path, LIFE))?;
+        self.can_note_beside()?;
         if let Some(life) = self.settle_at(&self.path.clone())? {
             life.leave_beside(&self.path);
         }
         self.hold_what_is_due(now)
     }
 
-    /// The same of a file that will be at `path`; what is to be noted beside it once it is there.
+    /// Whether how far the file has come can be noted beside it: else nothing is sent. Where nothing is there yet, it is made
+    /// when something leaves.
+    ///
+    /// # Errors
+    /// When something else is in its place, or this user may not write it.
+    pub fn can_note_beside(&self) -> Result<()> {
+        let path = beside(&self.path, LIFE);
+        lock::find(&path)?.map_or(Ok(()), |file| Life::refuse_other(&path, &file))
+    }
+
+    /// [`Store::come_home`] of a file that will be at `path`; what is to be noted beside it once it is there.
     pub(super) fn come_home_to(
         &mut self,
         path: &Path,
@@ -262,6 +273,8 @@ impl Home {
 }
 
 impl Life {
+    const BYTES: u64 = 68;
+
     fn of(connection: &Connection) -> rusqlite::Result<Life> {
         let (identity, so_far): (i64, Option<String>) = connection
             .prepare_cached(
@@ -299,7 +312,9 @@ impl Life {
 
     /// `None`: there is none, or it cannot be read; that guard is lost then.
     fn beside(path: &Path) -> Option<Life> {
-        let text = std::fs::read_to_string(beside(path, LIFE)).ok()?;
+        let mut text = String::new();
+        let file = lock::find(&beside(path, LIFE)).ok()??;
+        file.take(Life::BYTES).read_to_string(&mut text).ok()?;
         let mut words = text.split_whitespace();
         let mut number = || words.next()?.parse().ok();
         let life = Life { identity: number()?, line: number()?, sent: number()? };
@@ -307,27 +322,26 @@ impl Life {
         (words.next() == Some("sent")).then_some(life)
     }
 
-    /// Something else is in its place, or it is somebody else's. Where there is none yet, it is made when something leaves.
-    fn refuse_unwritable(path: &Path) -> Result<()> {
-        let is_there = path.symlink_metadata().is_ok();
-        let opened = is_there.then(|| Life::open(path)).transpose();
-        opened.map(drop).map_err(|e| Error::file(path, &e))
-    }
-
-    fn open(path: &Path) -> std::io::Result<File> {
-        if path.symlink_metadata().is_ok_and(|found| found.file_type().is_symlink()) {
-            return Err(std::io::Error::other("it is a symbolic link: remove it"));
+    /// Refuses what holds something else; a crash may have cut short what it says.
+    fn refuse_other(path: &Path, mut file: &File) -> Result<()> {
+        const OURS: &[u8] = b" -0123456789sent\n\0";
+        if file.metadata().is_ok_and(|file| names(&file) > 1) {
+            return Err(lock::no_lock(path, "has another name elsewhere (a hard link)"));
         }
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        owner_only(&mut options);
-        options.open(path)
+        let mut text = Vec::new();
+        let read = file.rewind().and_then(|()| file.take(Life::BYTES + 1).read_to_end(&mut text));
+        read.map_err(|e| Error::file(path, &e))?;
+        let is_ours = text.len() as u64 <= Life::BYTES && text.iter().all(|byte| OURS.contains(byte));
+        if is_ours { Ok(()) } else { Err(lock::no_lock(path, "holds what is not written there")) }
     }
 
-    fn write(self, path: &Path) -> std::io::Result<()> {
-        let mut file = Life::open(path)?;
+    fn write(self, path: &Path) -> Result<()> {
+        let mut file = lock::open(path, true)?;
+        Life::refuse_other(path, &file)?;
         // Always as long, so that one writes over the other.
-        file.write_all(format!("{:>20} {:>20} {:>20} sent\n", self.identity, self.line, self.sent).as_bytes())
+        let text = format!("{:>20} {:>20} {:>20} sent\n", self.identity, self.line, self.sent);
+        let written = file.rewind().and_then(|()| file.write_all(text.as_bytes()));
+        written.map_err(|e| Error::file(path, &e))
     }
 }
 

@@ -89,7 +89,7 @@ impl Drop for Lock {
     }
 }
 
-/// The file of a lock if there is one, as whoever takes it opens it. Whatever else lies there, or cannot be opened by this user, is told.
+/// The file of a lock, or another that is kept beside the database, if there is one, as whoever takes it opens it. Whatever else lies there, or cannot be opened by this user, is told.
 pub(super) fn find(path: &Path) -> Result<Option<File>> {
     match path.symlink_metadata() {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
@@ -105,9 +105,9 @@ pub(super) fn refuse_other(path: &Path, file: &File) -> Result<()> {
     }
 }
 
-/// A link is not followed: its target is no lock, and would be made and written. One that appears between the look and the
+/// A link is not followed: its target is not ours, and would be made and written. One that appears between the look and the
 /// opening is found by [`Lock::is_there`], before anything is written.
-fn open(path: &Path, may_create: bool) -> Result<File> {
+pub(super) fn open(path: &Path, may_create: bool) -> Result<File> {
     let found = path.symlink_metadata().ok().map(|found| found.file_type());
     match found {
         Some(found) if found.is_dir() => return Err(no_lock(path, "is a folder")),
@@ -127,7 +127,7 @@ fn open(path: &Path, may_create: bool) -> Result<File> {
     })
 }
 
-fn no_lock(path: &Path, why: &str) -> Error {
+pub(super) fn no_lock(path: &Path, why: &str) -> Error {
     Failure::NoLock { path: path.to_owned(), why: why.to_owned() }.into()
 }
 

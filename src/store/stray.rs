@@ -634,8 +634,8 @@ struct Shown {
 struct Over {
     /// What the file begins with; none: it cannot be read.
     start: Option<[u8; HEAD]>,
-    /// How often the schema was changed up to here. An encrypted log does not tell.
-    schema: Option<i64>,
+    /// How often the schema was changed up to here.
+    schema: i64,
     /// Whether all so far fits the file.
     fits: bool,
     has_first: bool,
@@ -643,13 +643,10 @@ struct Over {
 }
 
 impl Over {
+    /// An encrypted log tells nothing of this: all copies of a file begin alike, and an older log of it may have every page.
     fn of(start: Option<[u8; HEAD]>, before: &Mark, key: Option<&Key>) -> Over {
-        Over {
-            start,
-            schema: key.is_none().then_some(before.schema),
-            fits: start.is_some(),
-            ..Over::default()
-        }
+        let fits = start.is_some() && key.is_none();
+        Over { start, schema: before.schema, fits, ..Over::default() }
     }
 
     /// Takes in a transaction: its pages, how many the file has with it, and what it made of the first one; and whether another file is
@@ -668,15 +665,11 @@ impl Over {
 
     /// Whether the first page is what SQLite makes of it that puts another file in the place of this one.
     fn is_next(&mut self, start: &[u8; HEAD], first: &[u8]) -> bool {
-        let Some(before) = self.schema else {
-            // What an encrypted file begins with is drawn once, and what is copied into it leaves that.
-            self.fits = first.starts_with(&start[..PLAIN.len()]);
-            return self.fits;
-        };
         let now = i64::from(big(&first[SCHEMA_CHANGES..]));
         let on = big(&first[CHANGES..]).wrapping_sub(big(&start[CHANGES..]));
+        let before = self.schema;
         self.fits = now >= before && (self.has_first || on <= 1);
-        (self.schema, self.has_first) = (Some(now), true);
+        (self.schema, self.has_first) = (now, true);
         now == before + 1
     }
 }

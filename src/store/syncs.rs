@@ -235,7 +235,7 @@ impl Store {
     }
 
     pub(super) fn sync_status(&self) -> Result<SyncStatus> {
-        // Where something else lies in the place of a lock, every sync fails, and notes nothing.
+        // Where something else lies in the place of a file of ours, every sync fails, and notes nothing.
         let mut no_lock = None;
         let mut held = |found: Result<Option<Holder>>| match found {
             Err(error) if error.code() == NO_LOCK => {
@@ -245,6 +245,7 @@ impl Store {
             found => found,
         };
         let (sync, worker) = (held(self.sync_holder())?, held(self.worker_holder())?);
+        held(self.can_note_beside().map(|()| None))?;
         let worker_alive = worker.as_ref().is_some_and(Holder::is_working);
         let noted = self.state(STATE)?.and_then(|word| SyncState::named(&word));
         let (state, since) = match sync {
