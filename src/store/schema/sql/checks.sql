@@ -11,7 +11,7 @@ BEGIN
 END;
 
 -- Text: least and most characters, not bytes; NULL for most: no limit. Without a customer: NULL is allowed.
--- SQLite takes any bytes for text, so each character that is not printable ASCII is decoded and encoded again: bytes
+-- SQLite takes any bytes for text, so each character that is not ASCII is decoded and encoded again: bytes
 -- that are not UTF-8 come out different (in older versions U+FFFE and U+FFFF too, which are). In pieces of 64 bytes, for in a text
 -- `substr` counts from the start, and in a blob it does not; nor is NEW copied for it, as a column of a subquery would be. Each
 -- goes on to the end of its last character, three bytes at most.
@@ -29,10 +29,11 @@ BEGIN
             SELECT 1
             FROM (SELECT CAST(substr({bytes}, 64 * key + 1 + {after start}, 64 - {after start} + {after end}) AS TEXT) AS piece
                   FROM json_each('[' || replace(hex(zeroblob(length({bytes}) / 64)), '00', '0,') || '0]')
-                  WHERE CAST(substr({bytes}, 64 * key + 1, 67) AS TEXT) GLOB '*[^ -~]*'
+                  WHERE CAST(substr({bytes}, 64 * key + 1, 67) AS TEXT) GLOB '*[^' || char(1) || '-' || char(127) || ']*'
                   LIMIT -1) AS pieces,
                  json_each('[' || replace(hex(zeroblob(66)), '00', '0,') || '0]') AS place
             WHERE place.key < length(piece)
+              AND unicode(substr(piece, place.key + 1, 1)) > 127
               AND char(unicode(substr(piece, place.key + 1, 1))) <> substr(piece, place.key + 1, 1)
               AND hex(substr(piece, place.key + 1, 1)) NOT IN ('EFBFBE', 'EFBFBF'))
             THEN 'is not valid UTF-8'
