@@ -98,6 +98,8 @@ pub enum Failure {
         if taken.is_empty() { String::new() } else { format!(": names of tillsync's are taken in it by {taken}") }
     )]
     NotATill { path: PathBuf, taken: String },
+    #[error("{path} is no SQLite file: it has only {bytes} bytes")]
+    NotSqlite { path: PathBuf, bytes: u64 },
     #[error("names that are tillsync's are taken in the database {path} by {objects}")]
     Taken { path: PathBuf, objects: String },
     #[error(
@@ -247,6 +249,7 @@ impl Error {
                 | WorkerBusy(_)
                 | NotThere(_)
                 | NotATill { .. }
+                | NotSqlite { .. }
                 | Taken { .. }
                 | Stray { .. }
                 | StrayLog { .. }
@@ -389,7 +392,7 @@ impl Error {
             Failure::WrongStore { .. } => "wrong_store",
             Failure::Busy(_) | Failure::WorkerBusy(_) => "busy",
             Failure::NotThere(_) => "not_there",
-            Failure::NotATill { .. } => "not_a_till",
+            Failure::NotATill { .. } | Failure::NotSqlite { .. } => "not_a_till",
             Failure::Taken { .. } => "name_taken",
             Failure::Stray { .. } => "stray_journal",
             Failure::StrayLog { .. } => "stray_log",
@@ -517,6 +520,9 @@ impl Error {
             }
             Failure::NotATill { taken, .. } if taken.is_empty() => {
                 "name a file of its own for the till; this one was not touched. An app's tables may join it once it is a till"
+            }
+            Failure::NotSqlite { .. } => {
+                "name a file of its own for the till; this one was not touched. If it was a till, a copy of it broke off: restore a backup"
             }
             Failure::NotATill { .. } => {
                 "name a file of its own for the till; this one was not touched. An app ATTACHes it, or has its own tables join it under \

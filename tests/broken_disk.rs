@@ -183,6 +183,8 @@ fn a_file_with_a_damaged_header_or_that_is_no_database_is_refused() {
         fs::write(&till.path, text).unwrap();
         // What is shorter than the smallest page is no database at all.
         unusable(&till, if text.len() < 512 { "not_a_till" } else { "corrupt" });
+        let told = tillsync::Store::open(&till.path).unwrap_err().to_string();
+        assert!(!told.contains("another program"), "{told}");
     }
     let till = pending();
     let good = fs::read(&till.path).unwrap();

@@ -7,6 +7,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
+use common::odd::{Kind, Odd};
 use common::{Till, till};
 use rusqlite::Connection;
 use serde_json::json;
@@ -606,4 +607,36 @@ fn what_is_done_once_more_because_a_trigger_ended_it_is_told_once() {
     let once = told.iter().collect::<std::collections::BTreeSet<_>>();
     assert_eq!(once.len(), told.len(), "{told:?}");
     assert!(told.iter().any(|event| event.contains("EditInConflict")), "{told:?}");
+}
+
+#[test]
+fn a_reading_that_lags_lets_nobody_go_whom_a_trigger_still_refuses() {
+    let till = till(3);
+    app(
+        &till,
+        "CREATE TRIGGER mine BEFORE UPDATE ON customer WHEN NEW.company = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    till.office(2, json!({"company": "no"}));
+    till.set(2, "phone", "waits");
+    till.engine().sync().unwrap();
+    let held_up = till.store().held_up().unwrap();
+    assert_eq!(who_is_held_up(&till), [(2, Some("mine".into()))]);
+    // A replica has not heard of anything that happened to it.
+    let lags = |told: &mut common::odd::Told| {
+        told.customer(2, |two| {
+            two["company"] = json!("of long ago");
+            two["date_modified"] = json!("2020-01-01T00:00:00Z");
+        });
+    };
+    let odd = Odd::before(&till.sandbox).every(Kind::ById, lags).every(Kind::List, lags);
+    till.through(&odd).engine().sync().unwrap();
+    assert_eq!(till.store().held_up().unwrap(), held_up, "nothing was tried");
+    assert_eq!(till.run(["doctor"]).exit, Some(3));
+    app(&till, "DROP TRIGGER mine");
+    (0..2).for_each(|_| drop(till.engine().sync().unwrap()));
+    assert_eq!(till.store().held_up().unwrap(), []);
+    assert_eq!(
+        (till.local(2, "company"), till.remote_value(2, "phone")),
+        ("\"no\"".into(), "\"waits\"".into())
+    );
 }

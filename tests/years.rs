@@ -227,7 +227,10 @@ fn what_is_personal_of_a_customer_that_is_gone_leaves_the_file_and_its_log() {
     till.engine().sync().unwrap();
     let ran = till.run(["forget", "7"]);
     assert_eq!(ran.exit, Some(2));
-    assert!(ran.json["error"]["message"].as_str().unwrap().contains("is in the store"), "{ran:?}");
+    assert!(
+        ran.json["error"]["message"].as_str().unwrap().starts_with("customer 7: is in the store"),
+        "{ran:?}"
+    );
     assert!(till.sandbox.delete(7));
     till.engine().pull(Extent::Full).unwrap();
     let removed = till.run(["forget", "7"]);

@@ -30,14 +30,19 @@ impl std::fmt::Debug for Edit {
 
 /// Why an edit was refused. Nothing was journaled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("customer {customer_id}: {field}: {problem}")]
+#[error("customer {customer_id}: {}{problem}", of_field(field))]
 pub struct EditError {
     /// The customer that was to be edited.
     pub customer_id: CustomerId,
-    /// The attribute, as it was named.
+    /// The attribute, as it was named; `*`: the customer as a whole.
     pub field: String,
     /// What is wrong with it, with the limit that it breaks.
     pub problem: String,
+}
+
+/// The `*` of a whole customer is for programs.
+fn of_field(field: &str) -> String {
+    if field == "*" { String::new() } else { format!("{field}: ") }
 }
 
 impl EditError {

@@ -246,8 +246,20 @@ impl Apart {
         now: DateTime<Utc>,
         work: impl FnOnce() -> Result<T, Failed>,
     ) -> Result<Option<T>, Failed> {
+        self.all_unless(connection, id, now, work, |_| false)
+    }
+
+    /// The same of what may be passed over: then it proves nothing, and whoever is held up stays so.
+    pub(super) fn all_unless<T>(
+        &self,
+        connection: &Connection,
+        id: CustomerId,
+        now: DateTime<Utc>,
+        work: impl FnOnce() -> Result<T, Failed>,
+        is_passed_over: impl FnOnce(&T) -> bool,
+    ) -> Result<Option<T>, Failed> {
         let done = self.part(connection, id, now, Part::All, work)?;
-        if done.is_some() && self.is_needed {
+        if self.is_needed && done.as_ref().is_some_and(|done| !is_passed_over(done)) {
             release(connection, id)?;
         }
         Ok(done)

@@ -217,8 +217,9 @@ fn find_or_create(path: &Path, may_create: bool) -> Result<()> {
         create(path)?;
     }
     // It is no database at all, and SQLite would take it for an empty one.
-    if path.metadata().is_ok_and(|file| (1..LEAST_BYTES).contains(&file.len())) {
-        return Err(Failure::NotATill { path: path.to_owned(), taken: String::new() }.into());
+    let bytes = path.metadata().map_or(0, |file| file.len());
+    if (1..LEAST_BYTES).contains(&bytes) {
+        return Err(Failure::NotSqlite { path: path.to_owned(), bytes }.into());
     }
     // An empty file is what a download or a disk left that failed: no till was ever in it.
     let is_there = path.metadata().is_ok_and(|file| may_create || file.len() > 0);

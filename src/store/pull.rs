@@ -147,12 +147,14 @@ impl Store {
                 let mut notices = Vec::new();
                 let take =
                     || take(transaction, apart, attributes, body, is_edited, judging, &older, &mut notices);
-                let taken_in = apart.all(transaction, attributes.id(), judging.now, take);
+                let is_passed_over = |news: &News| *news == News::PassedOver;
+                let taken_in =
+                    apart.all_unless(transaction, attributes.id(), judging.now, take, is_passed_over);
                 let Some(news) = taken_in.map_err(|failed| held_up::of(attributes.id(), failed))? else {
                     continue;
                 };
                 taken.notices.extend(notices);
-                if news != News::Nothing {
+                if [News::Change, News::Customer].contains(&news) {
                     taken.changed.push(attributes.id());
                 }
                 if news == News::Customer {
@@ -485,6 +487,8 @@ fn is_edited(transaction: &Connection, id: CustomerId) -> rusqlite::Result<bool>
 enum News {
     /// It says what the snapshot did.
     Nothing,
+    /// It may lag: another moment tells.
+    PassedOver,
     Change,
     /// Its snapshot is still to be counted.
     Customer,
@@ -537,7 +541,7 @@ fn take(
     };
     let is_confirmed = reading.is_doubtful(id, &older.borrow()) && older.borrow_mut().is_truth(id, body, now);
     if reading.lags && (!is_confirmed || reading.may_lag) {
-        return Ok(News::Nothing);
+        return Ok(News::PassedOver);
     }
     let is_nothing = reading.hides && is_confirmed && !reading.lags;
     let record = if is_nothing { record.with(FieldId::STORE_CREDIT_AMOUNTS, &nothing())? } else { record };
@@ -564,7 +568,7 @@ fn take(
             if let Some(dirty) = dirty::load(transaction, id)? {
                 if dirty.may_show_too_little(attributes, now) {
                     older.borrow_mut().is_truth(id, body, now);
-                    return Ok(News::Nothing);
+                    return Ok(News::PassedOver);
                 }
                 let told = mend::tell(transaction, apart, dirty, None)?;
                 take_edited(transaction, &told, &record, judging, notices)?;
