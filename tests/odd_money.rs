@@ -763,6 +763,35 @@ fn a_payment_that_was_refused_is_not_sent_again_under_a_balance_that_was_set_sin
     check(&till, 160.0, 160.0);
 }
 
+/// Set while the payment was counted: what was shown was 110, and nobody but the cashier knows what the 150 are made of.
+#[test]
+fn whether_a_balance_holds_the_payment_that_was_refused_is_for_a_person_to_say() {
+    let till = with_balance("100");
+    let (mut is_first, path) = (true, till.path.clone());
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        let no = json!({"status": 422, "title": "no", "errors": {}});
+        (asked.is_put() && std::mem::take(&mut is_first)).then(|| {
+            let mut cashier = tillsync::Store::open(&path).unwrap();
+            let balance = r#"[{"amount":150}]"#;
+            cashier.edit(ANA).set(MONEY, balance).commit().unwrap();
+            Told::json_of(422, &no)
+        })
+    });
+    let through = till.through(&odd);
+    till.adjust(ANA, "10");
+    sync(&through);
+    let payment = refused(&till)[0].seq;
+    let refusal = till.store().retry_row(payment).unwrap_err().to_string();
+    assert!(!refusal.contains("without"), "{refusal}");
+    for told in ["from 110.00 to 150.00", "payment of 10.00", "give edit", "sync first"] {
+        assert!(refusal.contains(told), "{told}: {refusal}");
+    }
+    till.store().discard_row(payment, None).unwrap();
+    sync(&through);
+    check(&till, 150.0, 150.0);
+    assert_eq!(outcomes(&till), ["discarded", "uploaded"]);
+}
+
 /// A payment of 10 on 100 that was refused, and a balance of 150 that was set without it, and was refused too.
 fn both_refused(is_payment_first: bool) -> (Odd, Till, EditSeq, EditSeq) {
     let till = with_balance("100");

@@ -238,8 +238,8 @@ impl Store {
 
     /// Sends rejected edits again with the next sync: of one customer, or of all. Payments count again in the working
     /// copy. A balance that was set is in conflict instead where the store has moved on from what it was set over. Of a refused
-    /// payment and a balance that was set without it afterwards, the second one stays refused for as long as the other waits to be
-    /// sent: that balance would take the place of the payment. Returns how many fields those were.
+    /// payment and a balance that was set afterwards, the second one stays refused for as long as the other waits to be sent: that
+    /// balance would take the place of the payment, or hold it already. Returns how many fields those were.
     ///
     /// # Errors
     /// When the file cannot be written, or all of this customer's stay refused.
@@ -270,8 +270,8 @@ impl Store {
     /// fields that were: 1.
     ///
     /// # Errors
-    /// When that edit is not rejected; when it is a payment over which a balance was set since, or a balance that was set without a
-    /// payment that was refused by then, and the other waits to be sent: sync first.
+    /// When that edit is not rejected; when it is a payment after which a balance was set, or such a balance, and the other waits to be
+    /// sent: whether the balance holds the payment already is asked, for nobody else can know.
     pub fn retry_row(&mut self, seq: EditSeq) -> Result<usize> {
         self.engine_write(|transaction| {
             match free(transaction, customer_of(transaction, seq)?, Some(&BTreeSet::from([seq])))? {
@@ -539,14 +539,14 @@ pub(super) fn value_before(connection: &Connection, seq: EditSeq) -> rusqlite::R
         .map(Option::flatten)
 }
 
-/// What the working copy had before each balance that was set, and refused.
+/// What the working copy had before each balance that was set, and has not settled.
 fn balances_before(connection: &Connection, id: CustomerId) -> rusqlite::Result<BTreeMap<EditSeq, Value>> {
     let kind = FieldId::STORE_CREDIT_AMOUNTS.kind();
     connection
         .prepare_cached(
             "SELECT seq, was
              FROM journal INDEXED BY tillsync_journal_unsettled
-             WHERE customer_id = ?1 AND settled_at IS NULL AND outcome = 'rejected'
+             WHERE customer_id = ?1 AND settled_at IS NULL
                AND field = 'store_credit_amounts' AND op = 'set'",
         )?
         .query_map([id.0], |row| {
@@ -562,9 +562,10 @@ pub(super) fn free(
     only: Option<&BTreeSet<EditSeq>>,
 ) -> Result<usize, Failed> {
     let Some(dirty) = dirty::load(transaction, id)? else { return Ok(0) };
-    let plan = retry(&dirty, only, &balances_before(transaction, id)?)?;
+    let stood_on = balances_before(transaction, id)?;
+    let plan = retry(&dirty, only, &stood_on)?;
     let fields = fields_of(&dirty, &plan);
-    for meeting in meetings(&dirty, only) {
+    for meeting in meetings(&dirty, only, &stood_on) {
         tracing::warn!("customer {id}: edit {} stays refused: {}", meeting.stays, meeting.words());
     }
     apply(transaction, &dirty, &plan, Utc::now())?;

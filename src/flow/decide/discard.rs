@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rust_decimal::Decimal;
+
 use super::{
     Plan, as_seen, covered_and_later, outcome_of_entry, put, refuse, refuse_in_flight, settle, stored,
 };
-use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Record, Subject, Value};
+use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Record, Subject, Value, money};
 use crate::flow::merge::{brought_together, edited_as, entries};
 use crate::flow::money::{balance, on_top_of_set, recount, same_balance, without};
 use crate::flow::{
@@ -38,7 +40,7 @@ pub enum Discarded {
 /// When one of these rows would, or all that the customer has; when the snapshot is no customer.
 pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMap<EditSeq, Value>) -> Plan {
     let mut plan = CustomerPlan::nothing(dirty.id);
-    let meetings = meetings(dirty, only);
+    let meetings = meetings(dirty, only, stood_on);
     let stays: BTreeSet<EditSeq> = meetings.iter().map(|meeting| meeting.stays).collect();
     let free: Vec<&Op> =
         dirty.ops.iter().filter(|op| is_meant(op, only) && !stays.contains(&op.seq)).collect();
@@ -57,12 +59,18 @@ fn is_meant(op: &Op, only: Option<&BTreeSet<EditSeq>>) -> bool {
     op.outcome == Some(Outcome::Rejected) && only.is_none_or(|only| only.contains(&op.seq))
 }
 
-/// A payment, and a balance that was set after it and without it, while it was refused: where both wait to be sent, the balance takes
-/// the place of the payment, which nobody meant. So whichever is sent again first, the other stays refused until that has arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A payment, and a balance that was set after it: where both wait to be sent, the balance takes the place of the payment. Whether it
+/// was meant to, only whoever set it knows: the payment may have been counted when it was set, or have been added to it by hand because it
+/// was refused. So whichever is sent again first, the other stays refused until that has arrived, and the person is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meeting {
     payment: EditSeq,
+    /// Signed.
+    amount: Decimal,
     set: EditSeq,
+    /// From which balance to which one it was set; JSON where that is no amount.
+    from: Option<String>,
+    to: String,
     /// That of the two that stays refused.
     pub stays: EditSeq,
     /// The other is in conflict: a sync alone does not bring it up.
@@ -70,27 +78,57 @@ pub struct Meeting {
 }
 
 impl Meeting {
+    fn of(payment: &Op, set: &Op, stays: EditSeq, stood_on: &BTreeMap<EditSeq, Value>) -> Meeting {
+        let other = if stays == payment.seq { set } else { payment };
+        let to = match &set.change {
+            Change::Balance(value) => in_words(value),
+            _ => "another".to_owned(),
+        };
+        Meeting {
+            payment: payment.seq,
+            amount: payment.adjustment().unwrap_or_default(),
+            set: set.seq,
+            from: stood_on.get(&set.seq).map(in_words),
+            to,
+            stays,
+            is_held: other.outcome == Some(Outcome::Held),
+        }
+    }
+
     /// Why it stays, and what to do.
     pub fn words(&self) -> String {
-        let Meeting { payment, set, stays, is_held } = self;
+        let Meeting { payment, amount, set, from, to, stays, is_held } = self;
+        let amount = money(*amount);
         let other = if stays == payment { set } else { payment };
         let first = match is_held {
             true => format!("decide the conflict of edit {other}, and sync"),
             false => "sync first".to_owned(),
         };
+        let from = from.as_ref().map(|from| format!("from {from} ")).unwrap_or_default();
         format!(
-            "the balance that edit {set} sets was set without the payment of edit {payment}, which was refused, and would take its \
-             place: edit {other} waits to be sent, so {first}, then send edit {stays} again, or give one of them up"
+            "edit {set} set the balance {from}to {to} after the payment of {amount} in edit {payment}, and would take its place. \
+             Does {to} hold that payment already, by whoever set it? Yes: give edit {payment} up. No: edit {other} waits to be sent, so \
+             {first}, then send edit {stays} again"
         )
     }
 }
 
+fn in_words(balance: &Value) -> String {
+    match balance {
+        Value::Credit(amounts) if amounts.len() < 2 => money(amounts.first().copied().unwrap_or_default()),
+        balance => balance.to_json(),
+    }
+}
+
 /// Which of a customer's refused edits, or of these, stay so where the others are sent again.
-pub fn meetings(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>) -> Vec<Meeting> {
+pub fn meetings(
+    dirty: &Dirty,
+    only: Option<&BTreeSet<EditSeq>>,
+    stood_on: &BTreeMap<EditSeq, Value>,
+) -> Vec<Meeting> {
     let waits = |op: &Op| matches!(op.outcome, None | Some(Outcome::InFlight | Outcome::Held));
     let money: Vec<&Op> = dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS).collect();
     let is_set = |op: &Op| op.adjustment().is_none();
-    let is_held = |op: &Op| op.outcome == Some(Outcome::Held);
     // Of a payment that a balance which waits takes the place of anyway, nothing is lost.
     let is_taken = |payment: &Op| money.iter().any(|op| is_set(op) && waits(op) && op.seq > payment.seq);
     let swallowed = |set: &Op| {
@@ -99,16 +137,14 @@ pub fn meetings(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>) -> Vec<Meeting>
     let mut all = Vec::new();
     for set in money.iter().filter(|op| is_set(op) && is_meant(op, only)) {
         if let Some(payment) = swallowed(set) {
-            let (payment, is_held) = (payment.seq, is_held(payment));
-            all.push(Meeting { payment, set: set.seq, stays: set.seq, is_held });
+            all.push(Meeting::of(payment, set, set.seq, stood_on));
         }
     }
     let stays: BTreeSet<EditSeq> = all.iter().map(|meeting| meeting.stays).collect();
     let goes = |op: &Op| waits(op) || is_meant(op, only) && !stays.contains(&op.seq);
     if let Some(set) = money.iter().rfind(|op| is_set(op) && goes(op)) {
         let covered = money.iter().filter(|op| !is_set(op) && is_meant(op, only) && op.seq < set.seq);
-        let (set, is_held) = (set.seq, is_held(set));
-        all.extend(covered.map(|op| Meeting { payment: op.seq, set, stays: op.seq, is_held }));
+        all.extend(covered.map(|payment| Meeting::of(payment, set, payment.seq, stood_on)));
     }
     all
 }
