@@ -178,7 +178,7 @@ fn changes_of(store: &Store, payload: &str) -> Result<Vec<[String; 5]>, Failed> 
     let mut who = [sent.id().to_string(), name];
     let mut rows = Vec::new();
     let is_sent = |field: &FieldId| match *field {
-        FieldId::NEW_PASSWORD => sends_password(payload),
+        field if field.is_secret() => sends_password(payload),
         field => sent.has(field),
     };
     for field in FieldId::all().filter(is_sent) {
@@ -200,7 +200,7 @@ fn sends_password(payload: &str) -> bool {
 fn changes(field: FieldId, before: &Value, after: &Value) -> Vec<(String, String, String)> {
     match (before, after) {
         (Value::Forms(before), Value::Forms(after)) => form_changes(before, after),
-        _ if field == FieldId::NEW_PASSWORD => {
+        _ if field.is_secret() => {
             vec![(field.to_string(), "(never read back)".to_owned(), "***".to_owned())]
         }
         _ => {

@@ -79,6 +79,8 @@ pub struct Field {
     pub access: Access,
     /// How two changes of it merge.
     pub merge: MergeRule,
+    /// Whether no two customers have the same, whatever its case.
+    pub is_unique: bool,
 }
 
 const NO_LIMIT: (usize, usize) = (0, usize::MAX);
@@ -90,7 +92,7 @@ pub(crate) const CHANNEL_IDS: (i64, i64) = (1, i32::MAX as i64);
 pub(crate) const CREDIT_DIGITS: (usize, usize) = (14, 4);
 
 const fn editable(name: &'static str, kind: Kind, limit_chars: (usize, usize), merge: MergeRule) -> Field {
-    Field { name, parent: None, kind, limit_chars, access: Access::Editable, merge }
+    Field { name, parent: None, kind, limit_chars, access: Access::Editable, merge, is_unique: false }
 }
 
 const fn inside(parent: &'static str, name: &'static str, kind: Kind, limit_chars: (usize, usize)) -> Field {
@@ -99,12 +101,12 @@ const fn inside(parent: &'static str, name: &'static str, kind: Kind, limit_char
 }
 
 const fn fixed(name: &'static str, kind: Kind, access: Access) -> Field {
-    Field { name, parent: None, kind, limit_chars: NO_LIMIT, access, merge: MergeRule::Policy }
+    Field { access, ..editable(name, kind, NO_LIMIT, MergeRule::Policy) }
 }
 
 /// Every attribute that the working copy knows, in the order of its columns.
 pub static FIELDS: [Field; 24] = [
-    editable("email", Kind::Text, (3, 255), MergeRule::Policy),
+    Field { is_unique: true, ..editable("email", Kind::Text, (3, 255), MergeRule::Policy) },
     editable("first_name", Kind::Text, (1, 100), MergeRule::Policy),
     editable("last_name", Kind::Text, (1, 100), MergeRule::Policy),
     editable("company", Kind::Text, (0, 255), MergeRule::Policy),
@@ -159,7 +161,7 @@ impl FieldId {
 
     /// Every attribute that has a column: all but the password.
     pub fn columns() -> impl Iterator<Item = FieldId> {
-        FieldId::all().filter(|field| *field != FieldId::NEW_PASSWORD)
+        FieldId::all().filter(|field| !field.is_secret())
     }
 
     /// Its line in the table.
@@ -175,6 +177,26 @@ impl FieldId {
     /// The type of its value.
     pub fn kind(self) -> Kind {
         self.spec().kind
+    }
+
+    /// Whether it is money: exact, and an edit may also adjust it.
+    pub fn is_money(self) -> bool {
+        self.kind() == Kind::Credit
+    }
+
+    /// Whether it is never read back, stored or shown.
+    pub fn is_secret(self) -> bool {
+        self.kind() == Kind::Password
+    }
+
+    /// Whether it has entries by name, of which one may be held while the others go on.
+    pub fn has_entries(self) -> bool {
+        self.kind() == Kind::Forms
+    }
+
+    /// Whether no two customers have the same, whatever its case.
+    pub fn is_unique(self) -> bool {
+        self.spec().is_unique
     }
 
     /// Its place in [`FIELDS`].

@@ -9,7 +9,7 @@ use super::dirty::only_adjustments;
 use super::merge::{SentBase, editable_columns, edited, entries, form_json, outcomes};
 use super::money::{balance, on_top_of_set, recount, without};
 use super::{ConflictPlan, Credit, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Payload, Settlement};
-use crate::customer::{Attributes, BadRecord, EditSeq, FieldId, Subject, Value, first_credit};
+use crate::customer::{Attributes, BadRecord, EditSeq, FieldId, Kind, Subject, Value, first_credit};
 
 /// What one customer's edits come to.
 #[derive(Clone, Debug)]
@@ -92,8 +92,8 @@ fn one_field<'d>(
 ) {
     let field = ops[0].field;
     if let Some(open) = dirty.open_of_field(field) {
-        return match field {
-            FieldId::STORE_CREDIT_AMOUNTS => balance_still_held(dirty, open, &ops, plan),
+        return match field.kind() {
+            Kind::Credit => balance_still_held(dirty, open, &ops, plan),
             _ => still_held(dirty, open, &base.get(field), &ops, plan),
         };
     }
@@ -116,7 +116,7 @@ fn one_field<'d>(
     } else if let Some(problem) = unsendable(&value) {
         plan.settle.extend(ops.iter().map(|op| refused(op, problem)));
     } else {
-        if field == FieldId::STORE_CREDIT_AMOUNTS {
+        if field.is_money() {
             payload.credit = credit(&ops, &was, &value);
         }
         payload.covers.extend(ops.iter().map(|op| op.seq));
@@ -138,7 +138,7 @@ fn freed(dirty: &Dirty) -> BTreeMap<FieldId, Vec<&Op>> {
     }
     let is_freed = |op: &&Op| match (op.outcome, op.reject_group) {
         (None, _) => true,
-        _ if op.field == FieldId::STORE_CREDIT_AMOUNTS => false,
+        _ if op.field.is_money() => false,
         (Some(Outcome::Rejected), Some(group)) => {
             newest_of_group.get(&group).is_some_and(|seq| *seq > op.seq)
         }
@@ -186,7 +186,7 @@ fn held_entries<'d>(
     field: FieldId,
     plan: &mut CustomerPlan,
 ) -> Vec<&'d str> {
-    if field != FieldId::FORM_FIELDS || dirty.held_forms().next().is_none() {
+    if !field.has_entries() || dirty.held_forms().next().is_none() {
         return Vec::new();
     }
     let [local, theirs] =
@@ -213,7 +213,7 @@ fn sendable(
     ops: &[&Op],
     held: &[&str],
 ) -> Option<Value> {
-    if field == FieldId::STORE_CREDIT_AMOUNTS && only_adjustments(ops.iter().copied()).is_some() {
+    if field.is_money() && only_adjustments(ops.iter().copied()).is_some() {
         return balance(&base.get(field), ops.iter().copied());
     }
     let local = dirty.row.get(field).clone();

@@ -59,7 +59,7 @@ impl Op {
     pub fn touches(&self, entry: &str) -> bool {
         match &self.change {
             Change::Entries(entries) => entries.contains_key(entry),
-            _ => self.field == FieldId::FORM_FIELDS,
+            _ => self.field.has_entries(),
         }
     }
 

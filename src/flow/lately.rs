@@ -20,7 +20,9 @@ use super::Sent;
 use super::merge::editable_columns;
 use super::outdated::{LAGS_AT_MOST, hash, is_outdated};
 use super::tidied::{has_landed, is_tidied_entry};
-use crate::customer::{Attributes, BadRecord, FieldId, FormValue, Record, Subject, Value, first_credit};
+use crate::customer::{
+    Attributes, BadRecord, FieldId, FormValue, Kind, Record, Subject, Value, first_credit,
+};
 
 /// So many values of one attribute are remembered: a till that is busy changes one a few times a minute.
 const REMEMBERED: usize = 16;
@@ -130,8 +132,8 @@ impl Lately {
                 continue;
             }
             let shown = told.get(field);
-            let stands = match (sent.value(field), field) {
-                (Some(_), FieldId::STORE_CREDIT_AMOUNTS) => continue,
+            let stands = match (sent.value(field), field.kind()) {
+                (Some(_), Kind::Credit) => continue,
                 (Some(value), _) => {
                     let base = sent.base.value(field).cloned().unwrap_or_default();
                     parts.retain(|part| !is_as_sent(field, part, &base, value, &shown));
@@ -177,7 +179,7 @@ fn differing(field: FieldId, one: &Attributes<'_>, other: &Attributes<'_>) -> Ve
     let values = [one.get(field), other.get(field)];
     let entries = values.each_ref().map(|value| match value {
         Value::Forms(entries) => Some(entries),
-        Value::Null if field == FieldId::FORM_FIELDS => Some(&none),
+        Value::Null if field.has_entries() => Some(&none),
         _ => None,
     });
     if let [Some(one), Some(other)] = entries {

@@ -45,7 +45,7 @@ impl SentRow {
 
     /// Whether this attribute was sent.
     pub fn carries(&self, field: FieldId) -> bool {
-        let is_password = self.password.is_some() && field == FieldId::NEW_PASSWORD;
+        let is_password = self.password.is_some() && field.is_secret();
         is_password || self.fields.iter().any(|(sent, ..)| *sent == field)
     }
 

@@ -96,7 +96,7 @@ fn assert_only_what_is_held_differs(till: &Till, server: &Record) {
         let sides = [till.0.row.get(field).clone(), at(server, field)];
         match open.subject.entry_name() {
             None => {
-                let ours = if field == FieldId::STORE_CREDIT_AMOUNTS {
+                let ours = if field.is_money() {
                     Value::from_json(field.kind(), &open.local)
                 } else {
                     sides[0].clone()

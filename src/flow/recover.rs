@@ -69,7 +69,7 @@ impl Recovered {
         let meant = self.plan.settle.iter_mut().filter(|s| s.outcome.is_none() && is_meant(s.seq));
         let mut count = 0;
         for settlement in meant {
-            let is_money = field_of(settlement.seq) == Some(FieldId::STORE_CREDIT_AMOUNTS);
+            let is_money = field_of(settlement.seq).is_some_and(FieldId::is_money);
             settlement.outcome = Some(Outcome::Rejected);
             settlement.reason = Some(rejection.words.clone());
             settlement.reject_group = group.filter(|_| !is_money);

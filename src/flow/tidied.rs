@@ -175,7 +175,7 @@ fn entry_word(value: Option<&FormValue>) -> Option<Vec<String>> {
 fn folded(field: FieldId, text: &str) -> String {
     let lines: Vec<String> = lines(text).collect();
     let text = lines.join("\n");
-    if field == FieldId::EMAIL { text.to_lowercase() } else { text }
+    if field.is_unique() { text.to_lowercase() } else { text }
 }
 
 /// The lines of a text, each composed and with single blanks; without the blank ones around it.

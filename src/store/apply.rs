@@ -83,7 +83,7 @@ pub(super) fn carry_out(
     for settlement in &plan.settle {
         settle(transaction, settlement, now)?;
         let is_settled = settlement.outcome.is_some_and(Outcome::is_settled);
-        let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field == FieldId::NEW_PASSWORD);
+        let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field.is_secret());
         op.map(|op| wipe_password(transaction, op.seq, now)).transpose()?;
         let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field.is_unbounded());
         op.map(|op| shorten(transaction, op.seq, op.field)).transpose()?;

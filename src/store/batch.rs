@@ -438,7 +438,7 @@ fn prepare(
 
 /// Form fields that landed, of which another one is held: the edit waits with that.
 fn is_beside_held(dirty: &Dirty, plan: &CustomerPlan, op: &Op, outcome: Option<Outcome>) -> bool {
-    op.field == FieldId::FORM_FIELDS
+    op.field.has_entries()
         && (op.outcome, outcome) == (Some(Outcome::InFlight), Some(Outcome::Held))
         && dirty.held_forms().next().is_some()
         && plan.snapshot != SnapshotPlan::Remove

@@ -387,7 +387,7 @@ pub(super) fn carry_out(
     apply(transaction, dirty, plan, now)?;
     if let Some(decided) = &plan.decided {
         journal_decision(transaction, dirty.id, decided, author, label, now)?;
-        if decided.field == FieldId::STORE_CREDIT_AMOUNTS {
+        if decided.field.is_money() {
             let seq = EditSeq(transaction.last_insert_rowid());
             attempt::keep_decided(transaction, dirty.id, &dirty.decided_attempts(plan, seq))?;
         }

@@ -205,7 +205,7 @@ fn write_all(
     allowed_by: Option<&str>,
     newest: &mut i64,
 ) -> rusqlite::Result<Written> {
-    let is_update = |edit: &Edit| matches!(edit, Edit::Set(field, _) if *field != FieldId::NEW_PASSWORD);
+    let is_update = |edit: &Edit| matches!(edit, Edit::Set(field, _) if !field.is_secret());
     if !edits.first().is_some_and(is_update) {
         match rows_of(transaction, id)? {
             0 => return Ok(Written::NoSuchCustomer),

@@ -145,7 +145,7 @@ fn wish(store: &Store, id: i64) -> Result<Wish, Failed> {
     let edited: BTreeSet<FieldId> =
         store.pending(id)?.iter().filter_map(|edit| FieldId::named(&edit.field)).collect();
     let password = edited.contains(&FieldId::NEW_PASSWORD).then_some(PASSWORD);
-    let shown = edited.into_iter().filter(|field| *field != FieldId::NEW_PASSWORD);
+    let shown = edited.into_iter().filter(|field| !field.is_secret());
     let fields = shown.map(|field| (field, row.get(field).clone())).collect();
     Ok(Wish { id: CustomerId(id), password, fields })
 }

@@ -7,7 +7,9 @@ use rust_decimal::Decimal;
 use super::{
     Plan, as_seen, covered_and_later, outcome_of_entry, put, refuse, refuse_in_flight, settle, stored,
 };
-use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Record, Subject, Value, money};
+use crate::customer::{
+    BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value, money,
+};
 use crate::flow::merge::{brought_together, edited_as, entries};
 use crate::flow::money::{balance, on_top_of_set, recount, same_balance, without};
 use crate::flow::{
@@ -266,12 +268,12 @@ fn later_than_gone(dirty: &Dirty, open: &OpenConflict, shown: &[&Op], later: &[&
     let base = (open.base != "null").then(|| Record::new(open.base.clone()));
     let base = base.as_ref().map(Record::attributes).transpose()?;
     let fields: BTreeSet<FieldId> =
-        shown.iter().map(|op| op.field).filter(|field| *field != FieldId::NEW_PASSWORD).collect();
+        shown.iter().map(|op| op.field).filter(|field| !field.is_secret()).collect();
     for field in fields {
         let Some(was) = base.as_ref().map(|base| base.get(field)) else { continue };
         let mut on_top = later.iter().copied().filter(|op| op.field == field);
-        let value = match field {
-            FieldId::STORE_CREDIT_AMOUNTS => balance(&was, on_top),
+        let value = match field.kind() {
+            Kind::Credit => balance(&was, on_top),
             _ if on_top.next().is_some() => None,
             _ => Some(was),
         };
@@ -310,7 +312,7 @@ fn close<'d>(plan: &mut CustomerPlan, open: impl Iterator<Item = &'d OpenConflic
 fn discard_field(dirty: &Dirty, field: FieldId, plan: &mut CustomerPlan) -> Result<(), CannotDecide> {
     let open = dirty.open_of_field(field);
     let mut ops: Vec<&Op> = dirty.ops_of(field).collect();
-    if field == FieldId::STORE_CREDIT_AMOUNTS {
+    if field.is_money() {
         if ops.iter().any(|op| op.waits_for_a_person()) {
             ops.retain(|op| op.waits_for_a_person());
         }
@@ -320,7 +322,7 @@ fn discard_field(dirty: &Dirty, field: FieldId, plan: &mut CustomerPlan) -> Resu
         return Ok(());
     }
     refuse_in_flight(dirty, ops.iter().copied())?;
-    let theirs = stored(dirty, field)?.filter(|_| field != FieldId::NEW_PASSWORD);
+    let theirs = stored(dirty, field)?.filter(|_| !field.is_secret());
     if let Some(open) = open {
         let (covered, later) = covered_and_later(dirty, open, field);
         if !later.is_empty() {
@@ -384,7 +386,7 @@ fn discard_row(
         open.subject.field() == Some(field) && seqs == [seq]
     };
     close(plan, dirty.open.iter().filter(is_last_of));
-    if [FieldId::STORE_CREDIT_AMOUNTS, FieldId::NEW_PASSWORD].contains(&field) {
+    if field.is_money() || field.is_secret() {
         return Ok(());
     }
     refuse_in_flight(dirty, dirty.ops_of(field))?;

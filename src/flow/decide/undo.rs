@@ -1,7 +1,7 @@
 //! What was decided by itself is taken back.
 
 use super::{Plan, put, refuse, refuse_in_flight, settle, stored};
-use crate::customer::{FieldId, FormValue, Subject, Value};
+use crate::customer::{FormValue, Subject, Value};
 use crate::flow::merge::{entries, form_json};
 use crate::flow::{ConflictPlan, CustomerPlan, Decided, Dirty, Outcome, Verdict};
 
@@ -31,7 +31,7 @@ pub struct PastDecision {
 /// When it cannot be taken back any more.
 pub fn undo(dirty: &Dirty, past: &PastDecision) -> Plan {
     let subject = &past.subject;
-    let Some(field) = subject.field().filter(|field| *field != FieldId::STORE_CREDIT_AMOUNTS) else {
+    let Some(field) = subject.field().filter(|field| !field.is_money()) else {
         let problem = "money is never decided anew: adjust the balance by what is wrong with it";
         return Err(refuse(dirty, subject, problem));
     };

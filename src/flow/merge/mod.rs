@@ -106,7 +106,7 @@ pub fn gone(dirty: &Dirty) -> CustomerPlan {
     plan.settle = unsettled.map(|op| Settlement::new(op.seq, Outcome::Held)).collect();
     if !dirty.is_gone() {
         let base = dirty.base.as_ref().map_or("null", Record::body).to_owned();
-        let is_money = |open: &&OpenConflict| open.subject.field() == Some(FieldId::STORE_CREDIT_AMOUNTS);
+        let is_money = |open: &&OpenConflict| open.subject.field().is_some_and(FieldId::is_money);
         let ended = dirty.open.iter().filter(|open| !is_money(open));
         plan.conflicts = ended.map(|c| ConflictPlan::Close { id: c.id, resolution: "deleted" }).collect();
         plan.conflicts.push(ConflictPlan::Record {
@@ -175,7 +175,7 @@ pub(super) fn edited_as(dirty: &Dirty, ops: &[&Op], columns: &[(FieldId, Value)]
     let fields: BTreeSet<FieldId> = ops.iter().map(|op| op.field).collect();
     let planned = |field: FieldId| columns.iter().find(|(of, _)| *of == field).map(|(_, value)| value);
     let value = |field: FieldId| match field {
-        FieldId::NEW_PASSWORD => "\"***\"".to_owned(),
+        field if field.is_secret() => "\"***\"".to_owned(),
         field => planned(field).unwrap_or_else(|| dirty.row.get(field)).to_json(),
     };
     let members: Vec<String> =
@@ -209,16 +209,14 @@ impl<'a> Merge<'a> {
         if let Some(open) = self.dirty.open_of(&Subject::Customer) {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "reappeared" });
             let in_doubt = self.dirty.open_of_field(FieldId::STORE_CREDIT_AMOUNTS).is_some();
-            let is_free = |op: &&Op| {
-                op.outcome == Some(Outcome::Held) && !(in_doubt && op.field == FieldId::STORE_CREDIT_AMOUNTS)
-            };
+            let is_free = |op: &&Op| op.outcome == Some(Outcome::Held) && !(in_doubt && op.field.is_money());
             let held = self.dirty.ops.iter().filter(is_free);
             self.plan.settle.extend(held.map(|op| Settlement::new(op.seq, None)));
         }
     }
 
     fn one_field(&mut self, field: FieldId) {
-        let is_part = |op: &&Op| field != FieldId::STORE_CREDIT_AMOUNTS || op.is_counted();
+        let is_part = |op: &&Op| !field.is_money() || op.is_counted();
         let mut three = Three {
             field,
             base: self.base_of(field),
@@ -241,7 +239,7 @@ impl<'a> Merge<'a> {
             if three.local != three.remote {
                 self.plan.columns.push((field, three.remote));
             }
-        } else if field == FieldId::STORE_CREDIT_AMOUNTS {
+        } else if field.is_money() {
             self.money(&three);
         } else if let Some(open) = self.dirty.open_of_field(field) {
             self.still_held(open, &three);
@@ -284,7 +282,7 @@ impl<'a> Merge<'a> {
         {
             return;
         }
-        if three.field == FieldId::FORM_FIELDS {
+        if three.field.has_entries() {
             let held = self.dirty.held_forms();
             self.plan
                 .conflicts

@@ -59,7 +59,7 @@ impl Sent {
     /// Whether an attribute may be there although this reading does not show it. What the store refused by name is not; and a
     /// payment is read back when the time for that has passed.
     pub(in crate::flow) fn may_not_show_yet(&self, field: FieldId) -> bool {
-        self.is_read_soon && field != FieldId::STORE_CREDIT_AMOUNTS && !self.denied.contains(&field)
+        self.is_read_soon && !field.is_money() && !self.denied.contains(&field)
     }
 }
 
@@ -68,7 +68,7 @@ impl Sent {
     /// what was edited past the journal.
     pub fn of_all(&self, dirty: &Dirty, field: FieldId) -> Option<&Value> {
         let is_whole = dirty.ops_of(field).all(|op| self.covers(op));
-        let is_held = field == FieldId::FORM_FIELDS && dirty.held_forms().next().is_some();
+        let is_held = field.has_entries() && dirty.held_forms().next().is_some();
         self.value(field).filter(|_| is_whole && !is_held)
     }
 }
@@ -143,7 +143,7 @@ impl<'a> Merge<'a> {
         match self.fate(sent, three, &base, value) {
             Fate::Landed => {
                 self.plan.void.extend(self.dirty.attempts_of(three.field).map(|attempt| attempt.id));
-                let held = three.field == FieldId::FORM_FIELDS && self.dirty.held_forms().next().is_some();
+                let held = three.field.has_entries() && self.dirty.held_forms().next().is_some();
                 let outcome = if held { Outcome::Held } else { Outcome::Uploaded };
                 self.plan.settle.extend(outcomes(&flying, outcome));
                 three.base = match value {
@@ -172,7 +172,7 @@ impl<'a> Merge<'a> {
                 three.base = base;
                 false
             }
-            Fate::Overtaken | Fate::TakenBack if three.field == FieldId::STORE_CREDIT_AMOUNTS => {
+            Fate::Overtaken | Fate::TakenBack if three.field.is_money() => {
                 // Payments that went along with a balance that was set are as doubtful as that.
                 self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, None)));
                 three.base = base;
@@ -220,7 +220,7 @@ impl<'a> Merge<'a> {
         if attempts.is_empty() || dirty.open_of_field(three.field).is_some() {
             return false;
         }
-        let (is_money, modified) = (three.field == FieldId::STORE_CREDIT_AMOUNTS, self.modified_at());
+        let (is_money, modified) = (three.field.is_money(), self.modified_at());
         if let Some(place) = attempts.iter().position(|attempt| attempt.is_shown(&three.remote)) {
             return match self.may_be_of(attempts[place], three.field, modified) {
                 true => self.landed_before(three, &attempts[..place], &attempts[place..]),
@@ -247,7 +247,7 @@ impl<'a> Merge<'a> {
         let is_answer = self.sent.is_some_and(|sent| sent.is_accepted);
         let Some(newest) = attempts.first().filter(|_| !is_answer) else { return false };
         // Money may have landed, and been spent; or may not, and somebody else moved it.
-        let is_money = three.field == FieldId::STORE_CREDIT_AMOUNTS;
+        let is_money = three.field.is_money();
         let is_as_before = newest.base == three.remote || (is_money && self.is_no_yes(newest));
         if !is_as_before || newest.is_shown(&three.remote) || newest.covers.is_empty() {
             // It landed, and what else there is somebody else changed.
@@ -301,7 +301,7 @@ impl<'a> Merge<'a> {
 
     fn may_be_of(&self, attempt: &Attempt, field: FieldId, modified: Option<DateTime<Utc>>) -> bool {
         let ahead = self.policies.clock_offset;
-        field != FieldId::STORE_CREDIT_AMOUNTS || attempt.flight.may_have_made(modified, ahead)
+        !field.is_money() || attempt.flight.may_have_made(modified, ahead)
     }
 
     /// The newest of `landed` did; those before it count no more, and `newer` ones had not by now.
@@ -312,7 +312,7 @@ impl<'a> Merge<'a> {
         let covered: Vec<&Op> = self.dirty.ops_of(three.field).filter(is_covered).collect();
         self.plan.void.extend(landed.iter().map(|attempt| attempt.id));
         self.plan.refuted.extend(newer.iter().map(|attempt| attempt.id));
-        let held = three.field == FieldId::FORM_FIELDS && self.dirty.held_forms().next().is_some();
+        let held = three.field.has_entries() && self.dirty.held_forms().next().is_some();
         self.plan.settle.extend(outcomes(&covered, if held { Outcome::Held } else { Outcome::Uploaded }));
         three.base = stood_on(three.field, &attempt.value, &three.remote);
         self.has_landed(three);
@@ -320,7 +320,7 @@ impl<'a> Merge<'a> {
             three.ops.retain(|op| !covers.contains(&op.seq));
         }
         let was_refused = covered.iter().any(|op| !op.is_counted());
-        if was_refused && three.field == FieldId::STORE_CREDIT_AMOUNTS {
+        if was_refused && three.field.is_money() {
             // It had left the sum, and is in the store's.
             self.rebase(three, &three.remote.clone(), &three.ops.clone());
             return true;
@@ -352,7 +352,7 @@ impl<'a> Merge<'a> {
     }
 
     fn fate(&self, sent: &Sent, three: &Three<'_>, base: &Value, value: Option<&Value>) -> Fate {
-        let is_money = three.field == FieldId::STORE_CREDIT_AMOUNTS;
+        let is_money = three.field.is_money();
         // What leaves beside a payment is none.
         let is_payment = is_money && sent.credit.is_some();
         let Some(value) = value else {

@@ -112,9 +112,7 @@ impl Till {
             let seq = EditSeq(self.next_seq());
             let change = match &decided.value {
                 Verdict::Adjust(amount) => Change::Adjust(*amount),
-                Verdict::Set(value) if decided.field == FieldId::STORE_CREDIT_AMOUNTS => {
-                    Change::Balance(value.clone())
-                }
+                Verdict::Set(value) if decided.field.is_money() => Change::Balance(value.clone()),
                 Verdict::Set(value) => Change::of_forms(value, &decided.was),
             };
             self.0.ops.push(Op {
