@@ -14,7 +14,9 @@ use chrono::{TimeDelta, Utc};
 use common::{Till, till};
 use serde_json::{Value, json};
 use tillsync::rusqlite::Connection;
-use tillsync::{CustomerId, EditSeq, Extent, Store, SyncEngine, SyncOptions, Syncer, SyncerOptions};
+use tillsync::{
+    CustomerId, EditSeq, Extent, Progress, Store, SyncEngine, SyncOptions, Syncer, SyncerOptions,
+};
 
 /// So many settled edits, one an hour until now; of customers 1 to 50 in turn.
 fn age(till: &Till, edits: i64) {
@@ -615,45 +617,84 @@ fn a_line_added_again_and_again_while_nothing_goes_up_costs_a_line() {
     assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
 }
 
+/// The most rows of the journal that one transaction of this connection has written.
+fn longest_transaction(store: &mut Store) -> Arc<AtomicU64> {
+    let (most, so_far) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (written, longest) = (so_far.clone(), most.clone());
+    let connection = store.connection();
+    connection
+        .update_hook(Some(move |_, _: &str, table: &str, _| {
+            _ = written.fetch_add(u64::from(table == "journal"), Ordering::Relaxed);
+        }))
+        .unwrap();
+    connection
+        .commit_hook(Some(move || {
+            longest.fetch_max(so_far.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+            false
+        }))
+        .unwrap();
+    most
+}
+
+/// Edits of one customer, by SQL.
+fn edit_often(store: &mut Store, id: i64, times: usize) {
+    let edits = store.connection().transaction().unwrap();
+    for n in 0..times {
+        let edit = format!("UPDATE customer SET {} = 'no. {n}' WHERE id = {id}", ["phone", "company"][n % 2]);
+        assert_eq!(edits.execute(&edit, []), Ok(1));
+    }
+    edits.commit().unwrap();
+}
+
 /// Somebody whom the till edits all day: of what waits the first and the newest stay, and no transaction has thousands of rows.
 #[test]
 fn a_walk_in_customer_who_is_edited_all_day_goes_up_in_small_parts() {
     let till = till(2);
-    let mut store = till.store();
-    let edits = store.connection().transaction().unwrap();
-    for n in 0..3_000 {
-        let edit = format!("UPDATE customer SET {} = 'no. {n}' WHERE id = 1", ["phone", "company"][n % 2]);
-        assert_eq!(edits.execute(&edit, []), Ok(1));
-    }
-    edits.commit().unwrap();
+    edit_often(&mut till.store(), 1, 3_000);
     till.adjust(1, "1.50");
-    let mut engine = till.store();
-    let (most, so_far) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let (written, longest, ended) = (so_far.clone(), most, so_far);
-    engine
-        .connection()
-        .update_hook(Some(move |_, _: &str, table: &str, _| {
-            _ = written.fetch_add(u64::from(table == "journal"), Ordering::Relaxed)
-        }))
-        .unwrap();
-    let noted = longest.clone();
-    engine
-        .connection()
-        .commit_hook(Some(move || {
-            noted.fetch_max(ended.swap(0, Ordering::Relaxed), Ordering::Relaxed);
-            false
-        }))
-        .unwrap();
-    let report = SyncEngine::new(engine, till.remote(), till.options.clone()).sync().unwrap();
+    let mut store = till.store();
+    let longest = longest_transaction(&mut store);
+    let report = SyncEngine::new(store, till.remote(), till.options.clone()).sync().unwrap();
     assert_eq!((report.uploaded_customers, report.uploaded_fields), (1, 3));
     assert_eq!(till.remote_value(1, "phone"), "\"no. 2998\"");
     let outcomes = till.outcomes(1, "phone");
     assert!(outcomes[..1_499].iter().all(|outcome| outcome == "superseded") && outcomes[1_499] == "uploaded");
-    assert!(
-        longest.load(Ordering::Relaxed) < 1_000,
-        "{} rows in one transaction",
-        longest.load(Ordering::Relaxed)
-    );
+    let longest = longest.load(Ordering::Relaxed);
+    assert!(longest < 1_000, "{longest} rows in one transaction");
+}
+
+/// The same where the edits come while the customer waits for a place in the upload, or for its page of a pull.
+#[test]
+fn a_customer_who_is_edited_while_a_sync_goes_on_makes_no_transaction_long() {
+    const EDITS: usize = 8_000;
+    for is_upload in [true, false] {
+        let till = till(1_000);
+        let all: Vec<i64> = till.sandbox.ids().into_iter().map(i64::from).collect();
+        let last = all[all.len() - 1];
+        for id in all.iter().take(99).chain([&last]) {
+            till.set(*id, "phone", "before");
+        }
+        let mut store = till.store();
+        let longest = longest_transaction(&mut store);
+        let (mut app, mut is_first) = (till.store(), true);
+        let meanwhile = move |progress: Progress| {
+            let is_time = matches!(progress, Progress::Pulled { .. }) != is_upload;
+            if is_time && std::mem::take(&mut is_first) {
+                edit_often(&mut app, last, EDITS);
+            }
+        };
+        let engine = SyncEngine::new(store, till.remote(), till.options.clone());
+        let mut engine = engine.on_progress(meanwhile);
+        if is_upload {
+            assert_eq!(engine.push().unwrap().uploaded_customers, 100);
+        } else {
+            till.office(last, json!({ "phone": "theirs", "company": "theirs" }));
+            engine.pull(Extent::Full).unwrap();
+        }
+        assert_eq!(till.outcomes(last, "phone").len(), EDITS / 2 + 1, "each is there");
+        let longest = longest.load(Ordering::Relaxed);
+        assert!(longest < 2_000, "{longest} rows in one transaction, of an upload: {is_upload}");
+    }
 }
 
 // ---- an app's screens ----------------------------------------------------------------------------------------------

@@ -202,6 +202,7 @@ impl<R: Remote> SyncEngine<R> {
                 return Err(stopped);
             }
             let now = self.tick();
+            self.store.supersede_meanwhile(self.clock.utc())?;
             let step = run.machine.next(self.clock.now_ms(), &self.pacer, &self.bases);
             if !matches!(step, Step::Send(_) | Step::Prepare(..) | Step::Look(..)) {
                 self.settle(&mut run)?;

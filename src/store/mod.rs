@@ -159,6 +159,8 @@ pub struct Store {
     broken: BTreeSet<CustomerId>,
     /// While there is a sync: what its last transaction left. The next one goes on from there.
     so_far: Option<SoFar>,
+    /// The newest edit when it was last looked for what is edited over and over.
+    superseded_through: i64,
     brought_back: usize,
     /// Customers of this sync for which a trigger did not end.
     unending: usize,

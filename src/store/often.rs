@@ -8,8 +8,9 @@
 //! only who gives up row by row goes back over all of those at once. See
 //! `docs/decisions/0016-what-a-long-text-costs.md`.
 //!
-//! A sync does it before anything else, so also one that finds no network, in small parts. Costs follow what waits. Payments and
-//! form fields are not among it: each of those edits says something of its own.
+//! A sync does it before anything else, so also one that finds no network, in small parts; and again while it goes on, of whom has been
+//! edited meanwhile: who waits for a place in a batch for minutes, and is edited all the time, would have as many again by then. Costs
+//! follow what waits. Payments and form fields are not among it: each of those edits says something of its own.
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -18,6 +19,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::apply::{settle, shorten};
+use super::edit::newest_edit;
 use super::polite::LONG;
 use super::{Failed, Store, dirty};
 use crate::customer::{CustomerId, EditSeq, FieldId, Kind};
@@ -28,14 +30,38 @@ use crate::flow::{Outcome, Settlement};
 const KEPT: usize = 16;
 /// So many may wait of a short value.
 const MANY: usize = 200;
+/// What is edited while that is done is much less, unless somebody edits faster than it can be done.
+const MOST_ROUNDS: usize = 4;
 /// Characters of JSON up to which a value is short.
 const SHORT: usize = 2_000;
 
 impl Store {
     /// Supersedes what has been edited over and over, and waits.
     pub(crate) fn supersede_often(&mut self, now: DateTime<Utc>) -> Result<()> {
-        let often = often_edited(&self.connection).map_err(|e| self.error(e))?;
-        for (id, field) in often {
+        let look = |connection: &Connection| Ok((newest_edit(connection)?, often_edited(connection, None)?));
+        let (newest, often) = look(&self.connection).map_err(|e| self.error(e))?;
+        self.superseded_through = newest;
+        self.supersede_each(&often, now)
+    }
+
+    /// The same, while the sync goes on, of whoever was edited since. It costs nothing until that is much.
+    pub(crate) fn supersede_meanwhile(&mut self, now: DateTime<Utc>) -> Result<()> {
+        for _ in 0..MOST_ROUNDS {
+            let through = self.superseded_through;
+            let look = |connection: &Connection| match newest_edit(connection)? {
+                newest if newest < through.saturating_add(MANY as i64) => Ok(None),
+                newest => Ok(Some((newest, often_edited(connection, Some(through))?))),
+            };
+            let looked: rusqlite::Result<_> = look(&self.connection);
+            let Some((newest, often)) = looked.map_err(|e| self.error(e))? else { break };
+            self.superseded_through = newest;
+            self.supersede_each(&often, now)?;
+        }
+        Ok(())
+    }
+
+    fn supersede_each(&mut self, often: &[(CustomerId, FieldId)], now: DateTime<Utc>) -> Result<()> {
+        for &(id, field) in often {
             let between = between(&self.connection, id, field).map_err(|e| self.error(e))?;
             let mut rest = &between[..];
             while !rest.is_empty() {
@@ -67,22 +93,19 @@ impl Store {
     }
 }
 
-/// Customers and attributes of which more edits wait than shall.
-fn often_edited(connection: &Connection) -> rusqlite::Result<Vec<(CustomerId, FieldId)>> {
-    static OFTEN: LazyLock<String> = LazyLock::new(|| {
-        let stands_on_the_last = |field: &FieldId| !matches!(field.kind(), Kind::Credit | Kind::Forms);
-        let fields = FieldId::columns().filter(stands_on_the_last).map(|field| format!("'{field}'"));
-        format!(
-            "SELECT customer_id, field, max(seq), count(*) - count(outcome)
-             FROM journal INDEXED BY tillsync_journal_unsettled
-             WHERE settled_at IS NULL AND field IN ({})
-             GROUP BY customer_id, field
-             HAVING count(*) - count(outcome) > ?1 + 1",
-            fields.collect::<Vec<_>>().join(", ")
+/// Customers and attributes of which more edits wait than shall: of all, or of those that were edited since.
+fn often_edited(connection: &Connection, since: Option<i64>) -> rusqlite::Result<Vec<(CustomerId, FieldId)>> {
+    static OF_ALL: LazyLock<String> = LazyLock::new(|| often(""));
+    static OF_SOME: LazyLock<String> = LazyLock::new(|| {
+        often(
+            "AND customer_id IN (SELECT customer_id FROM journal NOT INDEXED WHERE seq > ?2 AND settled_at IS NULL)",
         )
     });
-    let mut statement = connection.prepare_cached(&OFTEN)?;
-    let mut found = statement.query([KEPT])?;
+    let mut statement = connection.prepare_cached(if since.is_none() { &OF_ALL } else { &OF_SOME })?;
+    let mut found = match since {
+        None => statement.query([KEPT])?,
+        Some(since) => statement.query(params![KEPT, since])?,
+    };
     let mut often = Vec::new();
     while let Some(row) = found.next()? {
         let (id, field, newest, count): (i64, String, i64, usize) =
@@ -96,6 +119,19 @@ fn often_edited(connection: &Connection) -> rusqlite::Result<Vec<(CustomerId, Fi
         }
     }
     Ok(often)
+}
+
+fn often(whose: &str) -> String {
+    let stands_on_the_last = |field: &FieldId| !matches!(field.kind(), Kind::Credit | Kind::Forms);
+    let fields = FieldId::columns().filter(stands_on_the_last).map(|field| format!("'{field}'"));
+    format!(
+        "SELECT customer_id, field, max(seq), count(*) - count(outcome)
+         FROM journal INDEXED BY tillsync_journal_unsettled
+         WHERE settled_at IS NULL AND field IN ({}) {whose}
+         GROUP BY customer_id, field
+         HAVING count(*) - count(outcome) > ?1 + 1",
+        fields.collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// Those between the first and the newest, the oldest first; behind whatever is on its way, was refused or is held.

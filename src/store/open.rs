@@ -73,6 +73,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         torn,
         broken,
         brought_back,
+        superseded_through: 0,
         unending: 0,
         so_far: None,
     };
