@@ -8,7 +8,6 @@ use tillsync::sandbox::{EmptyLists, Fault, Handled, RawRequest, RawResponse, Tot
 use tillsync::{Answer, RateHeaders, Remote, Request, Ticket, Trouble};
 
 use crate::invariants::Deed;
-use crate::twists::how_many;
 use crate::values::{amount, lenient, newest};
 use crate::world::{Shared, World};
 
@@ -20,8 +19,6 @@ const TIMEOUT_MS: u64 = 30_000;
 const APPLY_WITHIN_MS: u64 = 4_000;
 /// A body beyond this many bytes does not come in time where the line is slow.
 const SLOW_LINE_BYTES: usize = 12_000;
-/// A body beyond this many bytes is more than a client takes in, where pages are heavy.
-const HEAVY_BYTES: usize = 6_000;
 
 pub(crate) enum Event {
     Arrive(Ticket, RawRequest),
@@ -184,6 +181,9 @@ impl World {
         if served.is_first && !served.is_by_id {
             till.shown.clear();
         }
+        if served.is_first && served.is_of_all {
+            till.unshowable.clear();
+        }
         if !served.is_by_id {
             till.shown.extend(records.iter().filter_map(|record| record["id"].as_i64()));
         }
@@ -213,6 +213,7 @@ impl World {
             till.blind.remove(&id);
             if !served.is_by_id {
                 till.unlisted.remove(&id);
+                till.unshowable.remove(&id);
             }
             // What an answer did not show is remembered for as long as a run, whatever else shows it there.
             if till.absences.get(&id).is_some_and(|(_, last_ms)| *last_ms < run_began_ms) {
@@ -257,9 +258,7 @@ impl World {
             }
             (Some(response), cut) => {
                 let is_too_slow = self.odd.has("slow-line") && response.body.len() > SLOW_LINE_BYTES;
-                // Nobody alone is more than that.
-                let is_heavy = response.body.len() > HEAVY_BYTES && how_many(&response.body) > 1;
-                if !is_put && self.odd.has("heavy-pages") && is_heavy {
+                if !is_put && self.is_too_much(&response.body) {
                     let (why, begun) =
                         ("more than can be taken in".to_owned(), response.body[..200].to_vec());
                     self.later(back_ms, Event::Deliver(ticket, Err(Trouble::TooMuch { why, begun }), None));

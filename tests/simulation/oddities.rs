@@ -159,6 +159,7 @@ pub const ODDITIES: &[Oddity] = &[
     Oddity { name: "spent-budget", about: "answers by id say that other apps have used up the budget", set: nothing },
     Oddity { name: "no-dates", about: "no answer bears a Date", set: nothing },
     Oddity { name: "odd-counts", about: "now and then an answer by id tells a total that does not fit", set: nothing },
+    Oddity { name: "heavy-ones", about: "one of some customers alone is more than can be taken in, in a list or by id", set: nothing },
 ];
 
 /// So many have been there from the beginning, and share the dice of the script.

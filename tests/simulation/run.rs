@@ -11,7 +11,11 @@ use tillsync::{Error, Extent, Store, SyncEngine, SyncOptions};
 
 use crate::people;
 use crate::script::{Item, Job, Script, Step, Weather, What, Without};
+use crate::twists::SCARCE_QUOTA;
 use crate::world::{Ended, Shared, World, is_crash};
+
+/// No till believes that it is to wait for longer.
+const LONGEST_WINDOW_MS: u64 = 300_000;
 
 /// A history that was played.
 pub struct Played {
@@ -184,7 +188,7 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
     }
     match ended.error {
         Some(error) if !is_expected(error) => return Err(format!("{job:?} failed: {error}")),
-        Some(error) if world.is_calm && !may_fail_still(&world, error) => {
+        Some(error) if world.is_calm && !may_fail_still(&mut world, error) => {
             return Err(format!("all is calm, and {job:?} fails: {error}"));
         }
         _ => world.ask(|invariant, world| invariant.at_restart(world, &ended)),
@@ -204,10 +208,17 @@ fn in_between(world: &mut World, ahead_ms: u64) {
     }
 }
 
-/// Where nobody is left, no answer by id tells anything; and whose clock was set back waits for minutes until it is allowed to ask.
-fn may_fail_still(world: &World, error: &Error) -> bool {
-    let waits = world.tills[world.active].was_set && error.to_string().contains("its quota is used up");
-    waits || error.code() == "incomplete" || world.core.ids().is_empty()
+/// Where nobody is left of those whom a till knows, no answer by id tells anything.
+fn may_fail_still(world: &mut World, error: &Error) -> bool {
+    error.code() == "incomplete" || knows_nobody(world)
+}
+
+/// Whether nobody whom the file of the till has is in the store.
+fn knows_nobody(world: &mut World) -> bool {
+    let there: Vec<i64> = world.core.ids().into_iter().map(i64::from).collect();
+    let mut statement = world.till().looks().prepare_cached("SELECT id FROM snapshot").unwrap();
+    let known = statement.query_map([], |row| row.get::<_, i64>(0)).unwrap();
+    known.map(Result::unwrap).all(|id| !there.contains(&id))
 }
 
 fn is_expected(error: &Error) -> bool {
@@ -224,13 +235,17 @@ fn calm(world: &Shared, script: &Script) -> Result<(), String> {
         (world.is_calm, world.lagged_ms) = (true, world.lag_ms());
         world.begin_step(script.steps.len(), script.seed);
         let told = world.core.options().behaviours;
-        let is_scarce = world.core.options().quota <= 20;
+        let is_scarce = world.core.options().quota <= SCARCE_QUOTA;
         let mut told = truthful(told);
         if is_scarce {
             // So few calls a window take longer than a cursor lives: no client gets to the end of such a list.
             told.cursor_life_ms = 0;
         }
         world.core.set_behaviours(told);
+        if world.tills.iter().any(|till| till.set_ms.is_some()) {
+            // Whose clock was set back while it waited for its quota waits for minutes until it asks again.
+            world.pass(LONGEST_WINDOW_MS);
+        }
     }
     let all = |job| {
         each_till(world, |world| {

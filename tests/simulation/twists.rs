@@ -15,8 +15,14 @@ use crate::world::World;
 const CREDIT: &str = "store_credit_amounts";
 /// How far a cache of credit is behind, by seed.
 const BEHIND_MS: [u64; 3] = [3_000, 12_000, 30_000];
+/// With so few calls in a window, a sync brings little.
+pub const SCARCE_QUOTA: u32 = 20;
 /// Who cannot be listed: one in so many.
 const UNLISTABLE_EVERY: i64 = 7;
+/// Who alone is more than can be taken in: one in so many.
+const HEAVY_EVERY: i64 = 9;
+/// A body beyond this many bytes is more than a client takes in, where pages are heavy.
+const HEAVY_BYTES: usize = 6_000;
 
 /// What the balances of customers were before they were changed, and when.
 #[derive(Debug, Default)]
@@ -58,13 +64,27 @@ impl World {
     }
 
     /// Whether no list shows a customer, nor any page that it would be on.
-    pub fn is_unlistable(&self, id: i64) -> bool {
-        self.was_unlistable(id) && !self.is_calm
+    fn is_unlistable(&self, id: i64) -> bool {
+        self.odd.has("unlistable") && id % UNLISTABLE_EVERY == 3 && !self.is_calm
     }
 
-    /// The same, until all is calm.
-    pub fn was_unlistable(&self, id: i64) -> bool {
-        self.odd.has("unlistable") && id % UNLISTABLE_EVERY == 3
+    /// Whether a customer alone is more than a client takes in, in lists and by id.
+    fn is_too_heavy(&self, id: i64) -> bool {
+        self.odd.has("heavy-ones") && id % HEAVY_EVERY == 5 && !self.is_calm
+    }
+
+    /// Whether an answer to a question is more than a client takes in: with any of those who are that alone; or where pages are
+    /// heavy, of whom nobody alone is.
+    pub(crate) fn is_too_much(&mut self, body: &[u8]) -> bool {
+        let heavy = self.note_unshowable(body, World::is_too_heavy);
+        heavy || (self.odd.has("heavy-pages") && body.len() > HEAVY_BYTES && ids(body).len() > 1)
+    }
+
+    /// Whether an answer would show one of these; the till that is at work does not get it then, and nobody of them.
+    fn note_unshowable(&mut self, body: &[u8], is_one: impl Fn(&World, i64) -> bool) -> bool {
+        let these: Vec<i64> = ids(body).into_iter().filter(|id| is_one(self, *id)).collect();
+        self.till().told.unshowable.extend(&these);
+        !these.is_empty()
     }
 
     /// An answer of the store's on its way out.
@@ -80,7 +100,7 @@ impl World {
         if is_list && response.status == 500 && fault.is_none() && self.odd.has("dead-cursors") {
             return Twisted { response: self.dead_cursor(), credit_behind_ms: 0 };
         }
-        if is_list && is_well && ids(&response.body).iter().any(|id| self.is_unlistable(*id)) {
+        if is_list && is_well && self.note_unshowable(&response.body, World::is_unlistable) {
             self.note("   it would show somebody who cannot be listed");
             let is_cut = self.core.options().seed.is_multiple_of(2);
             let body = r#"{"status":500,"title":"something went wrong","errors":{}}"#;
@@ -94,7 +114,9 @@ impl World {
         if is_by_id && is_well && self.odd.has("odd-counts") && !self.is_calm && self.happens(0.2) {
             miscount(&mut response, self.random.bool());
         }
-        if is_by_id && is_well && self.odd.has("spent-budget") && self.happens(0.5) {
+        // Where calls are few anyway, no number of syncs would ever be enough for the end.
+        let leaves_enough = !self.is_calm || self.core.options().quota > SCARCE_QUOTA;
+        if is_by_id && is_well && self.odd.has("spent-budget") && leaves_enough && self.happens(0.5) {
             let reset_ms = self.any(&[1_500, 2_500, 10_000, 12_000]);
             self.note(format!("   others have used up the budget, for {reset_ms} ms"));
             set_header(&mut response, "X-Rate-Limit-Requests-Left", "0");
@@ -173,11 +195,6 @@ fn set_header(response: &mut RawResponse, name: &str, value: &str) {
     response.headers.push((name.to_owned(), value.to_owned()));
 }
 
-/// Customers in an answer.
-pub(crate) fn how_many(body: &[u8]) -> usize {
-    ids(body).len()
-}
-
 fn ids(body: &[u8]) -> Vec<i64> {
     let text = String::from_utf8_lossy(body);
     let list = serde_json::from_str::<List<'_>>(&text);
@@ -203,7 +220,7 @@ fn miscount(response: &mut RawResponse, is_more: bool) {
     let to = from + text[from..].find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
     let Ok(total) = text[from..to].parse::<u64>() else { return };
     let told = if is_more { total + 1 } else { total.saturating_sub(1) };
-    if told == how_many(&response.body) as u64 {
+    if told == ids(&response.body).len() as u64 {
         // One that fits hides that the answer was cut.
         return;
     }

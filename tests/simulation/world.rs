@@ -44,8 +44,8 @@ pub struct Till {
     pub reader: Option<Connection>,
     /// Its clock less the true time.
     pub skew: TimeDelta,
-    /// Somebody has set it.
-    pub was_set: bool,
+    /// When somebody has set it last.
+    pub set_ms: Option<u64>,
     /// How long its machine slept, by which its steady clock is behind.
     asleep_ms: u64,
     /// What it was told.
@@ -74,6 +74,8 @@ pub struct Told {
     pub blind: BTreeSet<i64>,
     /// The same, until a list shows them: one who only kept others company in a question by id was not pulled.
     pub unlisted: BTreeSet<i64>,
+    /// Whom a page of its lists would have shown, and did not come for that, until one shows them, or a list of everybody begins anew.
+    pub unshowable: BTreeSet<i64>,
     /// Whom the pages of its last list have shown.
     pub shown: BTreeSet<i64>,
     /// How often it was told that a customer who is there was not, since it was told of it last, and when it was last.
@@ -107,6 +109,7 @@ impl Told {
     pub fn forgets_what_came_since(&mut self, before: Told) {
         self.blind.extend(before.blind);
         self.unlisted.extend(before.unlisted);
+        self.unshowable.extend(before.unshowable);
         (self.reads, self.listed_ms) = (before.reads, before.listed_ms);
     }
 
@@ -547,8 +550,8 @@ impl Shared {
         self.call_in(false);
     }
 
-    /// The same where the engine waits, and the machine may sleep. Between a look at the clock and the wire it does not: nobody can
-    /// know of that.
+    /// The same where the engine waits, and time may pass, or the machine sleep. Between a look at the clock and the wire neither
+    /// does: nobody can know of that.
     pub fn wait(&self) {
         self.call_in(true);
     }
@@ -578,8 +581,10 @@ impl Shared {
         if edits {
             crate::people::edit(self);
         }
-        if office {
-            crate::people::office(&mut self.lock());
+        match (office, may_sleep) {
+            (true, true) => crate::people::office(&mut self.lock()),
+            (true, false) => crate::people::office_in_no_time(&mut self.lock()),
+            (false, _) => {}
         }
         if decides {
             crate::people::decide(self);

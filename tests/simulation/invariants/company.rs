@@ -65,7 +65,7 @@ impl Invariant for Company {
         // Those who were deleted count too, there and then; and who sets a clock ends a day.
         let most = believed_in_a_day(known_before + went_before + world.deleted.len());
         let today = self.today(world, till);
-        if today > went_before && today > most && !world.till().was_set {
+        if today > went_before && today > most && world.till().set_ms.is_none() {
             return Err(format!(
                 "till {till}: {today} customers who are there went within a day, of {known_before}"
             ));

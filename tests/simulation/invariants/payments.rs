@@ -79,6 +79,8 @@ struct Attempt {
     all: Sent,
     /// A yes that shows nothing of it came then; none: none did, or a reading has told since.
     yes_ms: Option<u64>,
+    /// Since then readings have shown the balance of before.
+    as_before_ms: Option<u64>,
 }
 
 /// What was sent of a customer, and its snapshot by then.
@@ -276,6 +278,7 @@ impl Payments {
                 rows: Vec::clone(&counted),
                 all,
                 yes_ms: None,
+                as_before_ms: None,
             });
             self.flights.insert((ticket, id), Flight { rows: counted, is_absolute, attempt });
         }
@@ -398,11 +401,16 @@ impl Payments {
         let (till, id) = (world.active, record["id"].as_i64().unwrap_or_default());
         let Some(shown) = amount(&record[CREDIT]) else { return };
         let mut rows = Vec::new();
+        let (now_ms, set_ms) = (world.now_ms, world.till().set_ms);
         for attempt in self.attempts.get_mut(&(till, id)).into_iter().flatten() {
             let Some(yes_ms) = attempt.yes_ms else { continue };
             let is_as_before = amount(&attempt.all.base[CREDIT]) == Some(shown);
-            // So long such a reading may lag.
-            if is_as_before && world.now_ms < yes_ms + LAGS_AT_MOST_MS {
+            // So long such a reading may lag; a till whose clock was set since then believes what has come for twice as long.
+            let set_ms = set_ms.filter(|set_ms| *set_ms >= yes_ms);
+            let since_ms = *attempt.as_before_ms.filter(|at_ms| set_ms <= Some(*at_ms)).get_or_insert(now_ms);
+            attempt.as_before_ms = is_as_before.then_some(since_ms);
+            let believed_ms = set_ms.map_or(yes_ms + LAGS_AT_MOST_MS, |_| since_ms + 2 * LAGS_AT_MOST_MS);
+            if is_as_before && now_ms < believed_ms {
                 continue;
             }
             attempt.yes_ms = None;

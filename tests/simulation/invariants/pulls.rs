@@ -73,9 +73,9 @@ impl Pulls {
         if (snapshot.is_none() && is_asked(world, id)) || is_held_up(world, id) || is_doubted(world, id) {
             return Ok(());
         }
-        if snapshot.is_none() && world.was_unlistable(id) {
+        if snapshot.is_none() && world.till().told.unshowable.contains(&id) {
             // Two lists of everybody lacked the same, and said so; the next one brings it, if it can.
-            world.excuse("the store could not list it", format!("customer {id} is not in the file"));
+            world.excuse("no page that would show it came", format!("customer {id} is not in the file"));
             return Ok(());
         }
         let Some((at_ms, field)) = newest else {

@@ -8,8 +8,8 @@ use tillsync::sandbox::FormFieldWrites;
 use tillsync::{Answer, Ticket, Trouble};
 
 use super::{Deed, Invariant, Verdict};
-use crate::values::lenient;
-use crate::world::{Ended, World};
+use crate::values::{canonical, lenient};
+use crate::world::{Ended, World, Written};
 
 /// Why a till itself refuses: a ring of addresses; a balance or form fields that the store does not tell; a payment in a file that
 /// was set back.
@@ -27,6 +27,8 @@ pub struct Refusals {
     updates: BTreeMap<Ticket, BTreeSet<i64>>,
     /// Customers of whom an update was not taken as it was, by till.
     troubled: BTreeSet<(usize, i64)>,
+    /// Customers of whom an update was taken, and the answer told no date, by till: what it brought is told by a reading only.
+    untold: BTreeSet<(usize, i64)>,
 }
 
 impl Invariant for Refusals {
@@ -37,6 +39,7 @@ impl Invariant for Refusals {
             }
             Deed::Answered { ticket, answer, .. } => {
                 let Some(sent) = self.updates.remove(ticket) else { return Ok(()) };
+                self.untold.extend(undated(answer).into_iter().map(|id| (world.active, id)));
                 if !is_taken(answer, &sent) || world.has_faults() {
                     self.troubled.extend(sent.into_iter().map(|id| (world.active, id)));
                 }
@@ -52,10 +55,16 @@ impl Invariant for Refusals {
             self.troubled.extend(sent.into_iter().map(|id| (world.active, id)));
         }
         let till = world.active;
-        for (id, field, reason) in refused(world) {
+        for Refused { id, field, value, was, reason } in refused(world) {
             let is_own = OWN_REASONS.iter().any(|own| reason.starts_with(own));
+            let is_untold = reason.starts_with(NOT_SHOWN) && self.untold.contains(&(till, id));
             if field == "form_fields" && reason.starts_with(NOT_SHOWN) && keeps_entries(world) {
                 world.excuse("the store keeps entries that an update leaves out", format!("customer {id}"));
+            } else if is_untold && was_set_back(world, id, &field, &value, &was) {
+                world
+                    .excuse("set back by another hand before it was told", format!("customer {id}: {field}"));
+            } else if is_untold && was_clock_set_since(world, id, &field, &value) {
+                world.excuse("a clock was set, and reads lag", format!("customer {id}: {field}"));
             } else if !is_own && !self.troubled.contains(&(till, id)) {
                 return Err(format!(
                     "till {till}: customer {id}: {field} is refused, and no store did that: {reason}"
@@ -64,6 +73,36 @@ impl Invariant for Refusals {
         }
         Ok(())
     }
+}
+
+/// What was written to an attribute from when a till wrote this value on; and what stood there before, if that was written too.
+fn since_it_landed<'a>(
+    world: &'a World,
+    id: i64,
+    field: &str,
+    value: &str,
+) -> Option<(Option<&'a Written>, &'a [Written])> {
+    let value = canonical(field, &lenient(value));
+    let all = world.written.get(&(id, field.to_owned()))?;
+    let landed = all.iter().rposition(|written| written.is_till && written.value == value)?;
+    Some((all[..landed].last(), &all[landed..]))
+}
+
+/// Whether what was refused was written, and then what had been there before it.
+fn was_set_back(world: &World, id: i64, field: &str, value: &str, was: &str) -> bool {
+    let was = canonical(field, &lenient(was));
+    since_it_landed(world, id, field, value).is_some_and(|(before, since)| {
+        let before = before.map_or(&was, |written| &written.value);
+        since.iter().any(|written| written.value == *before)
+    })
+}
+
+/// Whether the till's clock was set since what was refused was written, so that it cannot tell how long ago that was; and a reading
+/// may be of before. The minute in which nothing of before is believed is counted by that clock.
+fn was_clock_set_since(world: &mut World, id: i64, field: &str, value: &str) -> bool {
+    let (set_ms, lag_ms) = (world.till().set_ms, world.lag_ms());
+    let landed = since_it_landed(world, id, field, value).map(|(_, since)| since[0].at_ms);
+    lag_ms > 0 && landed.is_some() && set_ms >= landed
 }
 
 /// Whether the store keeps the form fields that an update does not name: one that only leaves some out changes nothing.
@@ -76,13 +115,34 @@ fn is_taken(answer: &Result<Answer, Trouble>, sent: &BTreeSet<i64>) -> bool {
     answer.status == 200 && ids(&lenient(&String::from_utf8_lossy(&answer.body))["data"]) == *sent
 }
 
+/// Of whom an answer tells, and not when they were changed.
+fn undated(answer: &Result<Answer, Trouble>) -> BTreeSet<i64> {
+    let Ok(answer) = answer else { return BTreeSet::new() };
+    let body = lenient(&String::from_utf8_lossy(&answer.body));
+    let of_some = body["data"].as_array().into_iter().flatten();
+    of_some.filter(|told| told["date_modified"].is_null()).filter_map(|told| told["id"].as_i64()).collect()
+}
+
 fn ids(customers: &Value) -> BTreeSet<i64> {
     customers.as_array().into_iter().flatten().filter_map(|customer| customer["id"].as_i64()).collect()
 }
 
-fn refused(world: &mut World) -> Vec<(i64, String, String)> {
-    let sql = "SELECT customer_id, field, coalesce(reason, '') FROM journal WHERE outcome = 'rejected'";
+/// An edit that waits as refused.
+struct Refused {
+    id: i64,
+    field: String,
+    value: String,
+    was: String,
+    reason: String,
+}
+
+fn refused(world: &mut World) -> Vec<Refused> {
+    let sql = "SELECT customer_id, field, value, coalesce(was, 'null'), coalesce(reason, '')
+               FROM journal WHERE outcome = 'rejected'";
     let mut statement = world.till().looks().prepare_cached(sql).unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-    rows.map(Result::unwrap).collect()
+    let rows = statement.query_map([], |row| {
+        let (id, field, value) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Refused { id, field, value, was: row.get(3)?, reason: row.get(4)? })
+    });
+    rows.unwrap().map(Result::unwrap).collect()
 }

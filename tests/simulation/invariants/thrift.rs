@@ -14,8 +14,10 @@ use crate::world::{Ended, World};
 pub struct Thrift {
     /// Lists that were asked for in this run.
     lists: Vec<String>,
-    /// The last of them, until the store has answered it with customers.
-    unanswered: Option<Ticket>,
+    /// The last of them, until the store has answered it with customers; and whether it is one of everybody.
+    unanswered: Option<(Ticket, bool)>,
+    /// A page of everybody brought somebody in this run: there is something to go on from.
+    has_brought: bool,
     /// Tills whose last pull of everybody ended with an error behind its first page.
     cut: BTreeSet<usize>,
 }
@@ -28,12 +30,17 @@ impl Invariant for Thrift {
         match deed {
             Deed::Leaves { ticket, query, body: "" } if !query.contains("id:in=") => {
                 self.lists.push((*query).to_owned());
-                self.unanswered = Some(*ticket);
+                self.unanswered = Some((*ticket, is_of_everybody(query)));
             }
-            Deed::Answered { ticket, answer: Ok(answer), .. } if self.unanswered == Some(*ticket) => {
+            Deed::Answered { ticket, answer: Ok(answer), .. } => {
+                let Some((_, is_of_everybody)) = self.unanswered.filter(|(of, _)| of == ticket) else {
+                    return Ok(());
+                };
                 let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
                 if answer.status == 204 || answer.status == 200 && body["data"].is_array() {
                     self.unanswered = None;
+                    let brings = body["data"].as_array().is_some_and(|data| !data.is_empty());
+                    self.has_brought |= is_of_everybody && brings;
                 }
             }
             _ => {}
@@ -43,15 +50,17 @@ impl Invariant for Thrift {
 
     fn at_restart(&mut self, world: &mut World, ended: &Ended<'_>) -> Verdict {
         let (till, lists) = (world.active, std::mem::take(&mut self.lists));
+        let has_brought = std::mem::take(&mut self.has_brought);
         if let (Job::Push, Some(list)) = (ended.job, lists.first()) {
             return Err(format!("till {till}: a push asks for a list: {list}"));
         }
-        let of_everybody: Vec<&String> =
-            lists.iter().filter(|query| !query.contains("date_modified")).collect();
+        let of_everybody: Vec<&String> = lists.iter().filter(|query| is_of_everybody(query)).collect();
         let (Some(first), Some(last)) = (of_everybody.first(), of_everybody.last()) else { return Ok(()) };
         let is_begun_anew = self.cut.contains(&till) && !is_behind(first);
         // A list came to its end, whole or not, if its last page did: what failed came after it. A dead process may have noted less than it asked for.
-        if is_behind(last) && self.unanswered.is_some() && ended.error.is_some() {
+        // One that only found its way around somebody who cannot be listed has brought nothing yet.
+        let has_a_place = has_brought || self.cut.contains(&till);
+        if is_behind(last) && has_a_place && self.unanswered.is_some() && ended.error.is_some() {
             self.cut.insert(till);
         } else {
             self.cut.remove(&till);
@@ -63,6 +72,10 @@ impl Invariant for Thrift {
             false => Ok(()),
         }
     }
+}
+
+fn is_of_everybody(query: &str) -> bool {
+    !query.contains("date_modified")
 }
 
 /// Whether a list is asked for from somewhere behind its start.
