@@ -106,9 +106,9 @@ impl Server {
             address: listener.local_addr()?,
             runtime: runtime.handle().clone(),
             connections: Connections::default(),
-            listening: Mutex::new(None),
+            port: Mutex::new(Port::Kept(None)),
         });
-        *line.listening() = Some(line.listen(listener));
+        *line.port() = Port::Open(line.listen(listener));
         let address = control.as_ref().map(TcpListener::local_addr).transpose()?;
         if let Some(listener) = control {
             runtime.spawn(control::serve(Arc::clone(&line), listener));
@@ -120,6 +120,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.line.cut();
+        *self.line.port() = Port::Kept(None);
         if let Some(runtime) = self.runtime.take() {
             // Not a plain drop: that would panic where the owner runs inside a runtime of its own.
             runtime.shutdown_background();
@@ -133,37 +134,55 @@ pub(super) struct Line {
     pub address: SocketAddr,
     runtime: Handle,
     connections: Connections,
-    listening: Mutex<Option<JoinHandle<()>>>,
+    port: Mutex<Port>,
+}
+
+/// What becomes of the port.
+enum Port {
+    /// It is listened at.
+    Open(JoinHandle<()>),
+    /// Nobody listens, and it is kept for when somebody does again: it is one of those that the system gives to whoever asks for any.
+    /// None: somebody else was faster.
+    Kept(Option<TcpSocket>),
 }
 
 impl Line {
     /// Takes the network away: nobody listens, and every connection is dropped. Returns when that is so; it waits for a thread
     /// of the server, and so is not to be called on one.
     pub fn cut(&self) {
-        let mut listening = self.listening();
-        if let Some(task) = listening.take() {
-            let (ended, wait) = std::sync::mpsc::channel();
-            task.abort();
-            self.runtime.spawn(async move {
-                let _ = task.await;
-                let _ = ended.send(());
-            });
-            let _ = wait.recv();
-        }
+        let mut port = self.port();
+        *port = match std::mem::replace(&mut *port, Port::Kept(None)) {
+            Port::Open(listening) => {
+                self.end(listening);
+                Port::Kept(bind(&self.runtime, self.address).ok())
+            }
+            kept => kept,
+        };
         self.connections.end_all(End::Reset);
+    }
+
+    fn end(&self, listening: JoinHandle<()>) {
+        let (ended, wait) = std::sync::mpsc::channel();
+        listening.abort();
+        self.runtime.spawn(async move {
+            let _ = listening.await;
+            let _ = ended.send(());
+        });
+        let _ = wait.recv();
     }
 
     /// Listens again on the same port.
     pub fn heal(&self) -> io::Result<()> {
-        let mut listening = self.listening();
-        if listening.is_none() {
-            *listening = Some(self.listen(bind(&self.runtime, self.address)?));
+        let mut port = self.port();
+        if let Port::Kept(kept) = &mut *port {
+            let socket = kept.take().map_or_else(|| bind(&self.runtime, self.address), Ok)?;
+            *port = Port::Open(self.listen(listen(&self.runtime, socket)?));
         }
         Ok(())
     }
 
     pub fn is_cut(&self) -> bool {
-        self.listening().is_none()
+        matches!(*self.port(), Port::Kept(_))
     }
 
     fn listen(&self, listener: TcpListener) -> JoinHandle<()> {
@@ -177,8 +196,8 @@ impl Line {
         })
     }
 
-    fn listening(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    fn port(&self) -> MutexGuard<'_, Port> {
+        self.port.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -189,12 +208,13 @@ const TRIES: u32 = 50;
 fn listeners(runtime: &Handle, options: &SandboxOptions) -> io::Result<(TcpListener, Option<TcpListener>)> {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     for tried in 1.. {
-        let listener = bind(runtime, at(options.port)).map_err(|error| named(options.port, "", &error))?;
+        let listening = |port| bind(runtime, at(port)).and_then(|socket| listen(runtime, socket));
+        let listener = listening(options.port).map_err(|error| named(options.port, "", &error))?;
         if !options.control {
             return Ok((listener, None));
         }
         let port = control::port(listener.local_addr()?.port());
-        match bind(runtime, at(port)) {
+        match listening(port) {
             Ok(control) => return Ok((listener, Some(control))),
             Err(_) if options.port == 0 && tried < TRIES => {}
             Err(error) => return Err(named(port, ", where it is controlled", &error)),
@@ -207,13 +227,19 @@ fn named(port: u16, what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("port {port} of 127.0.0.1{what}: {error}"))
 }
 
-fn bind(runtime: &Handle, address: SocketAddr) -> io::Result<TcpListener> {
+/// A port, at which nobody listens yet.
+fn bind(runtime: &Handle, address: SocketAddr) -> io::Result<TcpSocket> {
     let _inside = runtime.enter();
     let socket = TcpSocket::new_v4()?;
     // The port must be free again at once after a cut, in spite of connections that linger.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
+    Ok(socket)
+}
+
+fn listen(runtime: &Handle, socket: TcpSocket) -> io::Result<TcpListener> {
+    let _inside = runtime.enter();
     socket.listen(BACKLOG)
 }
 
@@ -346,4 +372,23 @@ fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
     encoder.write_all(bytes)?;
     encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+
+    /// The system gives it to nobody who asks for any port, such as another one's connection.
+    #[test]
+    fn the_port_stays_its_own_while_the_line_is_cut() {
+        let server = Server::start(&SandboxOptions { customers: 1, ..SandboxOptions::default() }).unwrap();
+        server.line.cut();
+        assert!(server.line.is_cut());
+        assert!(TcpSocket::new_v4().unwrap().bind(server.line.address).is_err());
+        server.line.cut();
+        server.line.heal().unwrap();
+        assert!(!server.line.is_cut() && std::net::TcpStream::connect(server.line.address).is_ok());
+    }
 }
