@@ -4,7 +4,7 @@
 //! while the lock is held. Of SQLite's, Linux tells who holds them (`/proc/locks`); elsewhere nobody does. Nothing here takes
 //! a lock for longer than a look: a shared one, which whoever wants it whole sits out.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use super::open::{SYNC, WORKER, beside};
 use super::{Store, lock};
 use crate::clock::stamp;
 use crate::descriptors::file_id;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A worker that has not looked at the file for so long, and does not sync, hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
@@ -71,10 +71,8 @@ impl Holder {
     fn of(database: &Path, suffix: &str) -> Result<Option<Holder>> {
         let path = &beside(database, suffix);
         let Some(mut file) = lock::find(path)? else { return Ok(None) };
-        match file.try_lock_shared() {
-            Ok(()) => return lock::refuse_other(path, &file).map(|()| None),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(e)) => return Err(Error::file(path, &e)),
+        if lock::is_free(path, &file)? {
+            return lock::refuse_other(path, &file).map(|()| None);
         }
         // On Windows it cannot be read while it is locked.
         let mut text = String::new();

@@ -31,16 +31,16 @@ impl Lock {
     pub(super) fn take(database: &Path, suffix: &str) -> Result<Option<Lock>> {
         /// So often it is removed between two steps before that is somebody's doing.
         const TRIES: u32 = 20;
-        /// Whoever only looks who has it is gone in an instant.
-        const LOOKS: u32 = 2;
+        /// Whoever only looks who has it is gone in an instant, unless the machine has other work.
+        const LOOKS: u32 = 1_000;
         const LOOK_AGAIN: Duration = Duration::from_millis(1);
         let path = beside(database, suffix);
-        let mut looks = 0;
-        for _ in 0..TRIES {
+        let (mut tries, mut looks) = (0, 0);
+        while tries < TRIES {
             let file = open(&path, true)?;
             match file.try_lock() {
                 Ok(()) => refuse_other(&path, &file)?,
-                Err(TryLockError::WouldBlock) if looks < LOOKS => {
+                Err(TryLockError::WouldBlock) if looks < LOOKS && is_free(&path, &file)? => {
                     looks += 1;
                     std::thread::sleep(LOOK_AGAIN);
                     continue;
@@ -53,14 +53,14 @@ impl Lock {
                 holder::sign(&lock.file, database);
                 return Ok(Some(lock));
             }
+            tries += 1;
         }
         Err(Failure::LockGone(path).into())
     }
 
     /// Whether somebody has the lock of this file, whoever that is. What cannot be told is no.
     pub(super) fn is_taken(path: &Path) -> bool {
-        let file = File::open(path);
-        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        File::open(path).is_ok_and(|file| matches!(is_free(path, &file), Ok(false)))
     }
 
     /// Whether it is still the lock that others find.
@@ -83,10 +83,22 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Nobody's any more, before it is free.
+    /// Nobody's any more, before it is free. Closing alone frees it only when nobody else has the descriptor, and a program that this
+    /// process is about to start has all of them until it runs.
     fn drop(&mut self) {
         _ = self.file.set_len(0);
+        _ = self.file.unlock();
     }
+}
+
+/// Whether nobody has this lock. Whoever looks shares it with others that look, for an instant.
+pub(super) fn is_free(path: &Path, file: &File) -> Result<bool> {
+    let looked = match file.try_lock_shared() {
+        Ok(()) => file.unlock(),
+        Err(TryLockError::WouldBlock) => return Ok(false),
+        Err(TryLockError::Error(e)) => Err(e),
+    };
+    looked.map(|()| true).map_err(|e| Error::file(path, &e))
 }
 
 /// The file of a lock, or another that is kept beside the database, if there is one, as whoever takes it opens it. Whatever else lies there, or cannot be opened by this user, is told.
@@ -144,3 +156,45 @@ fn keep_its_name(options: &mut OpenOptions) {
 
 #[cfg(not(any(unix, windows)))]
 fn keep_its_name(_: &mut OpenOptions) {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+    use crate::store::open::SYNC;
+
+    /// A program that this process starts has all its descriptors for a moment, and with them what is locked through them.
+    #[test]
+    fn a_lock_that_is_given_up_is_free_whoever_has_its_descriptor_still() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("till.db");
+        let lock = Lock::take(&database, SYNC).unwrap().unwrap();
+        let of_another = lock.file.try_clone().unwrap();
+        drop(lock);
+        let path = beside(&database, SYNC);
+        let look = File::open(&path).unwrap();
+        assert!(is_free(&path, &look).unwrap() && !Lock::is_taken(&path));
+        assert!(Lock::take(&database, SYNC).unwrap().is_some());
+        drop((of_another, look));
+    }
+
+    #[test]
+    fn whoever_only_looks_keeps_nobody_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("till.db");
+        let lock = Lock::take(&database, SYNC).unwrap().unwrap();
+        assert!(Lock::take(&database, SYNC).unwrap().is_none());
+        drop(lock);
+        // It was put off by the system in the middle of its look.
+        let look = File::open(beside(&database, SYNC)).unwrap();
+        look.try_lock_shared().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(50));
+                drop(look);
+            });
+            assert!(Lock::take(&database, SYNC).unwrap().is_some());
+        });
+    }
+}
