@@ -128,6 +128,11 @@ pub enum Failure {
         "another thread of this process has a transaction of tillsync_query open in {0}, for which all others wait"
     )]
     LeftOpen(PathBuf),
+    #[cfg_attr(not(feature = "ffi"), allow(dead_code, reason = "only the C interface has such statements"))]
+    #[error(
+        "another thread of this process is at a statement of tillsync_query on {0} that has not ended, for which all others wait"
+    )]
+    AtWork(PathBuf),
     #[error("the database {path} is damaged: {cause}")]
     Corrupt { path: PathBuf, cause: String },
     #[error("the database {path} is of a newer schema ({found}) than this version knows ({known})")]
@@ -272,6 +277,7 @@ impl Error {
                 | NoLock { .. }
                 | Locked(_)
                 | LeftOpen(_)
+                | AtWork(_)
                 | Corrupt { .. }
                 | NewerSchema { .. }
                 | DiskFull(_)
@@ -372,6 +378,7 @@ impl Error {
                 Failure::Busy(_)
                     | Failure::Locked(_)
                     | Failure::LeftOpen(_)
+                    | Failure::AtWork(_)
                     | Failure::LockGone(_)
                     | Failure::NoThread(_)
                     | Failure::NoMemory(_)
@@ -407,7 +414,7 @@ impl Error {
             Failure::Misshapen { .. } | Failure::BrokenRow { .. } | Failure::Displaced { .. } => "misshapen",
             Failure::Kept { .. } => "kept",
             Failure::NoLock { .. } => "no_lock",
-            Failure::Locked(_) | Failure::LeftOpen(_) => "locked",
+            Failure::Locked(_) | Failure::LeftOpen(_) | Failure::AtWork(_) => "locked",
             Failure::Corrupt { .. } => "corrupt",
             Failure::NewerSchema { .. } => "newer_schema",
             Failure::DiskFull(_) => "disk_full",
@@ -557,6 +564,9 @@ impl Error {
             Failure::LeftOpen(_) => {
                 "end it in that thread (tillsync_query with COMMIT or ROLLBACK), then try again; one whose thread has ended is rolled back by the \
                  next call"
+            }
+            Failure::AtWork(_) => {
+                "try again when it has ended; what reads much is read in parts (LIMIT), so that others get their turn between them"
             }
             Failure::Locked(_) => "close the program that holds a transaction open, then try again",
             Failure::Corrupt { .. } => "restore the file from a backup; see docs/operations.md",

@@ -16,6 +16,7 @@
 //! the till rolls it back.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -51,13 +52,35 @@ pub(super) struct Desk {
 struct Turn {
     of: ThreadId,
     life: Weak<()>,
-    writes: bool,
+    holds: Holds,
+}
+
+/// What keeps others waiting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// A statement outside any transaction, which ends by itself.
+    Statement,
+    /// A transaction, which reads so far.
+    Reading,
+    Writing,
 }
 
 impl Turn {
-    fn mine(writes: bool) -> Turn {
+    fn mine(holds: Holds) -> Turn {
         let life = LIFE.try_with(Arc::downgrade).unwrap_or_default();
-        Turn { of: std::thread::current().id(), life, writes }
+        Turn { of: std::thread::current().id(), life, holds }
+    }
+
+    fn writes(&self) -> bool {
+        self.holds == Holds::Writing
+    }
+
+    /// What another thread is told that has waited for it in vain.
+    fn refusal(&self, path: PathBuf) -> Failure {
+        match self.holds {
+            Holds::Statement => Failure::AtWork(path),
+            Holds::Reading | Holds::Writing => Failure::LeftOpen(path),
+        }
     }
 
     fn is_anothers(&self) -> bool {
@@ -84,12 +107,12 @@ pub(crate) fn query(till: &Till, sql: &str, parameters: Option<&str>) -> Result<
 impl Desk {
     /// Whether this thread has a transaction open that writes: whatever else it asks of the till would wait for it.
     pub(super) fn is_in_the_way(&self) -> bool {
-        lock(&self.turn).as_ref().is_some_and(|turn| turn.writes && !turn.is_anothers())
+        lock(&self.turn).as_ref().is_some_and(|turn| turn.writes() && !turn.is_anothers())
     }
 
     /// Whether another thread has one open.
     pub(super) fn is_anothers(&self) -> bool {
-        lock(&self.turn).as_ref().is_some_and(|turn| turn.writes && turn.is_anothers())
+        lock(&self.turn).as_ref().is_some_and(|turn| turn.writes() && turn.is_anothers())
     }
 
     /// Rolls back what a thread left open that has ended.
@@ -141,11 +164,11 @@ impl Desk {
                 return Err(Failure::Stopped.into());
             }
             if !waited.timed_out() {
-                turn.get_or_insert_with(|| Turn::mine(false));
+                turn.get_or_insert_with(|| Turn::mine(Holds::Statement));
                 return Ok(());
             }
-            if left.is_zero() {
-                return Err(Failure::LeftOpen(till.path().to_owned()).into());
+            if let Some(turn) = turn.as_ref().filter(|_| left.is_zero()) {
+                return Err(turn.refusal(till.path().to_owned()).into());
             }
         }
     }
@@ -153,7 +176,8 @@ impl Desk {
     /// After a statement: the thread keeps its turn while its transaction is open.
     fn give_turn(&self) {
         let transaction = lock(&self.store).as_ref().and_then(Store::transaction);
-        *lock(&self.turn) = transaction.map(Turn::mine);
+        let holds = |writes| if writes { Holds::Writing } else { Holds::Reading };
+        *lock(&self.turn) = transaction.map(holds).map(Turn::mine);
         if transaction.is_none() {
             self.is_free.notify_one();
         }
@@ -372,6 +396,28 @@ mod tests {
         });
         run("COMMIT").unwrap();
         assert_eq!(rows(&till, "SELECT number FROM my_sale", ""), "[[1]]");
+    }
+
+    /// What ends by itself is not called what a thread must end.
+    #[test]
+    fn a_long_statement_is_not_called_a_transaction_that_was_left_open() {
+        let (_folder, till) = till();
+        let told = || {
+            let refusal = lock(&till.desk().turn).as_ref().map(|turn| turn.refusal(till.path().to_owned()));
+            refusal.map(|refusal| Error::from(refusal).to_string())
+        };
+        assert_eq!(told(), None);
+        till.desk().take_turn(&till).unwrap();
+        assert!(told().unwrap().contains("is at a statement"), "{:?}", told());
+        till.desk().give_turn();
+        for begin in ["BEGIN", "BEGIN IMMEDIATE"] {
+            query(&till, begin, None).unwrap();
+            assert!(told().unwrap().contains("has a transaction"), "{:?}", told());
+            till.desk().take_turn(&till).unwrap();
+            assert!(told().unwrap().contains("has a transaction"), "whatever it does within");
+            query(&till, "ROLLBACK", None).unwrap();
+        }
+        assert_eq!(told(), None);
     }
 
     #[test]
