@@ -320,3 +320,55 @@ fn a_decision_that_a_trigger_ends_is_not_made_and_names_it() {
         }
     }
 }
+
+/// What may end a statement behind our triggers, and ends none here.
+const ON_OURS: &str = "CREATE TRIGGER mine AFTER UPDATE OF company ON customer BEGIN SELECT RAISE(FAIL, 'no') WHERE NEW.company = 'never'; END";
+
+/// Back and forth, so that the first edit begins where the newest ones do; what was between them is superseded by then.
+#[test]
+fn an_edit_that_was_taken_back_by_what_has_settled_since_is_not_called_never_made() {
+    let till = till(2);
+    let app = app(&till);
+    app.execute_batch(ON_OURS).unwrap();
+    let before: String =
+        app.query_row("SELECT phone FROM customer WHERE id = 1", [], |row| row.get(0)).unwrap();
+    app.execute_batch("BEGIN").unwrap();
+    for n in 0..401 {
+        let phone = if n % 2 == 0 { "other" } else { &*before };
+        app.execute("UPDATE customer SET phone = ?1 WHERE id = 1", [phone]).unwrap();
+    }
+    app.execute_batch("UPDATE customer SET phone = 'last' WHERE id = 1; COMMIT").unwrap();
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+    let rows = till.store().journal(Some(CustomerId(1))).unwrap();
+    assert!(
+        rows.iter().all(|row| row.reason.is_none()),
+        "{:?}",
+        rows.iter().find(|row| row.reason.is_some())
+    );
+    let outcomes = till.outcomes(1, "phone");
+    assert!(outcomes[..401].iter().all(|outcome| outcome == "superseded") && outcomes[401] == "uploaded");
+}
+
+/// It meets what the store says of its customer before a sync looks for such edits.
+#[test]
+fn an_edit_that_is_never_made_while_a_sync_goes_on_is_told_with_its_reason_too() {
+    let till = till(600);
+    let (constraint, meets) = CONSTRAINTS[1];
+    app(&till).execute_batch(constraint).unwrap();
+    let last = till.sandbox.ids().into_iter().max().map(i64::from).unwrap();
+    till.office(last, json!({"company": "by the office"}));
+    let (other, mut is_first) = (app(&till), true);
+    let mut engine = till.engine().on_progress(move |_| {
+        if std::mem::take(&mut is_first) {
+            let phantom =
+                format!("UPDATE OR IGNORE customer SET phone = 'phantom', {meets} WHERE id = {last}");
+            assert_eq!(other.execute(&phantom, []), Ok(0));
+        }
+    });
+    engine.pull(Extent::Full).unwrap();
+    assert_eq!(till.local(last, "company"), "\"by the office\"");
+    let rows = till.store().journal(Some(CustomerId(last))).unwrap();
+    assert_eq!(rows.len(), 1, "the test shows nothing");
+    assert_eq!(rows[0].outcome.map(|outcome| outcome.as_str()), Some("unchanged"), "{rows:?}");
+    assert!(rows[0].reason.as_deref().is_some_and(|why| why.contains("never made")), "{rows:?}");
+}

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, named_params, params};
 use super::beneath::{Beneath, News};
 use super::log::WIPE_DUE;
 use super::row::RawCell;
-use super::{Failed, ahead, attempt, dirty, row, search, state};
+use super::{Failed, ahead, attempt, dirty, row, search, state, unmade};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Record, Subject};
 use crate::flow::{
@@ -80,8 +80,14 @@ pub(super) fn carry_out(
     if plan.remove_row {
         remove_customer(transaction, plan.id, now)?;
     }
+    let unmade = unmade::among(transaction, dirty, &plan.settle)?;
     for settlement in &plan.settle {
-        settle(transaction, settlement, now)?;
+        let reason = unmade.contains(&settlement.seq).then(|| unmade::REASON.to_owned());
+        settle(
+            transaction,
+            &Settlement { reason: reason.or_else(|| settlement.reason.clone()), ..*settlement },
+            now,
+        )?;
         let is_settled = settlement.outcome.is_some_and(Outcome::is_settled);
         let op = dirty.op(settlement.seq).filter(|op| is_settled && op.field.is_secret());
         op.map(|op| wipe_password(transaction, op.seq, now)).transpose()?;
@@ -342,7 +348,7 @@ fn shorten_decided(transaction: &Connection, id: CustomerId, subject: &Subject) 
 pub(super) fn shorten(transaction: &Connection, seq: EditSeq, field: FieldId) -> Result<(), Failed> {
     let (value, was): (String, String) = transaction
         .prepare_cached("SELECT value, was FROM journal WHERE seq = ?1")?
-        .query_row([seq.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .query_row([seq.0], |row| Ok((row.get(0)?, row::told(row, 1)?)))?;
     if let Some((value, was)) = in_brief(field.kind(), &value, &was) {
         let shortened = transaction
             .prepare_cached(

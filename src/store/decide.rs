@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 use super::apply::{End, apply, is_written, journal_decision, settle_without_customer};
 use super::read::verbatim;
-use super::{Failed, Store, aside, attempt, dirty, state};
+use super::{Failed, Store, aside, attempt, dirty, row, state};
 use crate::clock::stamp;
 use crate::customer::{CustomerId, EditError, EditSeq, FieldId, Subject, Value};
 use crate::error::{Error, Failure, Result};
@@ -549,9 +549,7 @@ fn balances_before(connection: &Connection, id: CustomerId) -> rusqlite::Result<
              WHERE customer_id = ?1 AND settled_at IS NULL
                AND field = 'store_credit_amounts' AND op = 'set'",
         )?
-        .query_map([id.0], |row| {
-            Ok((EditSeq(row.get(0)?), Value::from_json(kind, &row.get::<_, String>(1)?)))
-        })?
+        .query_map([id.0], |row| Ok((EditSeq(row.get(0)?), Value::from_json(kind, &row::told(row, 1)?))))?
         .collect()
 }
 

@@ -186,8 +186,12 @@ fn email_edit(dirty: &Dirty, payload: &Payload) -> Option<EmailEdit> {
 /// One customer with its unsettled edits; `None`: it is not in the file. Without such edits there is nothing to decide, and
 /// conflicts are not looked for.
 pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
-    let Some(row) = load_row(connection, id)? else { return Ok(None) };
+    let mut statement = connection.prepare_cached(&row::SELECT)?;
+    let mut rows = statement.query([id.0])?;
+    let Some(found) = rows.next()? else { return Ok(None) };
+    let row = row::read(found)?;
     let ops = load_ops(connection, id)?;
+    row::refuse_unsound(found, |field| ops.iter().any(|op| op.is_pending() && op.field == field))?;
     let password = ops.iter().rev().find(|op| op.field == FieldId::NEW_PASSWORD);
     let (known, has_attempts) = load_base(connection, id)?;
     let (base, lately, is_behind) = match known {
@@ -287,7 +291,7 @@ fn op(row: &SqlRow<'_>) -> rusqlite::Result<Op> {
     let change = match (kind.as_str(), field) {
         ("adjust", _) => Change::Adjust(amount()?),
         (_, FieldId::STORE_CREDIT_AMOUNTS) => Change::Balance(read(&value)),
-        (_, FieldId::FORM_FIELDS) => Change::of_forms(&read(&value), &read(&row.get::<_, String>(4)?)),
+        (_, FieldId::FORM_FIELDS) => Change::of_forms(&read(&value), &read(&row::told(row, 4)?)),
         _ => Change::Set,
     };
     let at: String = row.get(7)?;

@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, Row as SqlRow, named_params};
 
-use super::row::refuse_too_large;
+use super::row::{refuse_too_large, told};
 use super::{DecisionRow, JournalRow, Store};
 use crate::customer::{CustomerId, EditSeq};
 use crate::error::Result;
@@ -124,7 +124,7 @@ fn journal_row(row: &SqlRow<'_>) -> rusqlite::Result<JournalRow> {
         field: row.get(2)?,
         op: row.get(3)?,
         value: row.get(4)?,
-        was: row.get(5)?,
+        was: told(row, 5)?,
         at: row.get(6)?,
         author: row.get(7)?,
         label: row.get(8)?,

@@ -19,6 +19,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::held_up::Apart;
+use super::row::Standing;
 use super::{Failed, Store, ahead, aside, dirty, edit, pull, row, schema, search, state};
 use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Value, add_credit};
 use crate::error::{Failure, Result};
@@ -586,9 +587,10 @@ fn journal(
     connection.execute_batch("SAVEPOINT mend")?;
     let edited = || {
         search::note_rows(connection, [dirty.id])?;
+        // Byte for byte: what is no value, the triggers refuse, and it is not sent as one that resembles it.
+        let local = Standing::of(connection, dirty.id, field)?;
         row::overwrite(connection, dirty.id, &[(field, row::cell(expected))])?;
         edit::set_context(connection, Some("tillsync"), Some(LABEL))?;
-        let local = row::cell(dirty.row.get(field));
         connection.prepare_cached(row::update(field))?.execute(params![dirty.id.0, local])?;
         edit::set_context(connection, None, None)
     };

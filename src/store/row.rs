@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 
 use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
 use rusqlite::{Connection, Error as SqlError, Row as SqlRow, ToSql, ffi, params_from_iter};
+use serde::de::IgnoredAny;
 
+use super::dirty::malformed;
 use crate::customer::{Attributes, CustomerId, FieldId, Kind, Row, Value, is_plain_money, text_of};
 use crate::memory;
 
@@ -105,6 +107,82 @@ fn value(kind: Kind, cell: ValueRef<'_>) -> Value {
         (_, ValueRef::Real(number)) => Value::Other(number.to_string()),
         (_, ValueRef::Blob(_)) => Value::Null,
     }
+}
+
+/// Text as far as it is any: what stood somewhere before an edit need not have been.
+pub(super) fn told(row: &SqlRow<'_>, place: usize) -> rusqlite::Result<String> {
+    match row.get_ref(place)? {
+        ValueRef::Text(text) => Ok(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(_) => Ok("null".to_owned()),
+        _ => row.get(place),
+    }
+}
+
+/// Whether a cell is what its column may hold, as the triggers let nothing else in: what is not, has no value that could be sent.
+fn is_sound(kind: Kind, cell: ValueRef<'_>) -> bool {
+    let json =
+        |text: &[u8]| str::from_utf8(text).is_ok() && serde_json::from_slice::<IgnoredAny>(text).is_ok();
+    match (kind, cell) {
+        (_, ValueRef::Null)
+        | (Kind::Boolean, ValueRef::Integer(0 | 1))
+        | (Kind::Integer, ValueRef::Integer(_)) => true,
+        (Kind::Text | Kind::Date | Kind::Password, ValueRef::Text(text)) => str::from_utf8(text).is_ok(),
+        (Kind::Boolean | Kind::Integer, ValueRef::Text(_)) => !matches!(value(kind, cell), Value::Other(_)),
+        (Kind::Credit | Kind::Channels | Kind::Forms | Kind::Json, ValueRef::Text(text)) => json(text),
+        _ => false,
+    }
+}
+
+/// What waits is sent as the working copy has it: where a program has put there what is no value, nothing goes in its place. Of a row
+/// that was selected with [`COLUMNS`].
+pub(super) fn refuse_unsound(sql: &SqlRow<'_>, waits: impl Fn(FieldId) -> bool) -> rusqlite::Result<()> {
+    for (place, field) in FieldId::columns().enumerate() {
+        if waits(field) && !is_sound(field.kind(), sql.get_ref(place + 1)?) {
+            return Err(malformed(place + 1, NoValue(field)));
+        }
+    }
+    Ok(())
+}
+
+/// A column of the working copy that holds what is no value of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} holds what is no value of it")]
+struct NoValue(FieldId);
+
+/// A cell, byte for byte.
+pub(super) enum Standing {
+    Cell(Cell),
+    Text(Vec<u8>),
+}
+
+impl Standing {
+    pub(super) fn of(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::Result<Standing> {
+        connection.prepare_cached(cell_of(field))?.query_row([id.0], |row| {
+            Ok(match row.get_ref(0)? {
+                ValueRef::Text(text) => Standing::Text(text.to_owned()),
+                ValueRef::Blob(bytes) => Standing::Cell(Cell::Blob(bytes.to_owned())),
+                ValueRef::Null => Standing::Cell(Cell::Null),
+                ValueRef::Integer(number) => Standing::Cell(Cell::Integer(number)),
+                ValueRef::Real(number) => Standing::Cell(Cell::Real(number)),
+            })
+        })
+    }
+}
+
+impl ToSql for Standing {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Standing::Cell(cell) => cell.into(),
+            Standing::Text(text) => ValueRef::Text(text),
+        }))
+    }
+}
+
+fn cell_of(field: FieldId) -> &'static str {
+    static CELLS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        FieldId::all().map(|field| format!("SELECT {field} FROM customer WHERE id = ?1")).collect()
+    });
+    &CELLS[field.index()]
 }
 
 /// A value as its column holds it.

@@ -108,7 +108,12 @@ impl Store {
             () if dirty::load_ops(connection, id).is_err_and(is_of_a_row) => of("journal"),
             () if dirty::load_open(connection, id).is_err_and(is_of_a_row) => of("conflict"),
             () if dirty::load_row(connection, id).is_err_and(is_of_a_row) => of("customer"),
-            () => None,
+            () => match dirty::load(connection, id) {
+                Err(SqlError::FromSqlConversionFailure(.., cause)) => {
+                    Some(format!("the row of customer {id} in the table customer: {cause}"))
+                }
+                _ => None,
+            },
         }
     }
 
@@ -116,19 +121,15 @@ impl Store {
         let snapshot = "SELECT id FROM snapshot
                         WHERE NOT json_valid(body) OR json_type(body, '$.id') IS NOT 'integer' OR json_extract(body, '$.id') <> id
                         LIMIT 1";
-        let of = |table: &str, id: i64| Some(format!("the row of customer {id} in the table {table}"));
-        if let Some(id) = self.connection.query_row(snapshot, [], |row| row.get(0)).optional()? {
-            return Ok(of("snapshot", id));
+        let broken: Option<i64> = self.connection.query_row(snapshot, [], |row| row.get(0)).optional()?;
+        if let Some(id) = broken {
+            return Ok(Some(format!("the row of customer {id} in the table snapshot")));
         }
         let waiting = "SELECT DISTINCT customer_id FROM journal WHERE settled_at IS NULL";
         let mut waiting = self.connection.prepare(waiting)?;
         for id in waiting.query_map([], |row| row.get(0))? {
-            let id = CustomerId(id?);
-            if dirty::load_ops(&self.connection, id).is_err() {
-                return Ok(of("journal", id.0));
-            }
-            if dirty::load_open(&self.connection, id).is_err() {
-                return Ok(of("conflict", id.0));
+            if let Some(row) = self.broken_row_of(CustomerId(id?)) {
+                return Ok(Some(row));
             }
         }
         Ok(None)

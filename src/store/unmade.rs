@@ -12,18 +12,20 @@
 //!
 //! Where the app has nothing on our tables that could end a statement so, nothing is looked for.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row as SqlRow, params};
 
 use super::apply::{settle, shorten};
 use super::mend::{forms_by_journal, other};
-use super::{Failed, Store, dirty};
+use super::{Failed, Store, dirty, row, schema};
 use crate::customer::{CustomerId, EditSeq, FieldId, Row, Value};
 use crate::error::Result;
 use crate::flow::{Dirty, Outcome, Settlement, balance_by_journal};
 
 /// What the journal says of them.
-const REASON: &str = "it was never made: the statement met a constraint or a trigger of the app's when this was journaled already";
+pub(super) const REASON: &str = "it was never made: the statement met a constraint or a trigger of the app's when this was journaled already";
 
 /// Customers that are looked at in one transaction.
 const CHUNK: usize = 250;
@@ -100,8 +102,7 @@ fn unmade(connection: &Connection, id: CustomerId) -> Result<Vec<(FieldId, EditS
     let Some(dirty) = dirty::load(connection, id)? else { return Ok(Vec::new()) };
     let mut unmade = Vec::new();
     for (field, _) in other(connection, &dirty)? {
-        let edits = edits(connection, id, field)?;
-        let never = never_made(&edits, field, dirty.row.get(field));
+        let (edits, never) = never_made_of(connection, &dirty, field)?;
         if !never.is_empty() && is_explained(&dirty, field, &edits, &never)? {
             unmade.extend(never.into_iter().map(|seq| (field, seq)));
         }
@@ -109,43 +110,93 @@ fn unmade(connection: &Connection, id: CustomerId) -> Result<Vec<(FieldId, EditS
     Ok(unmade)
 }
 
-/// An unsettled row of the journal, with its values as text.
+/// Of edits that come to their end as such that changed nothing, those that were never made: journaled so while a sync goes on, they may
+/// meet what the store says before a sync looks for them.
+pub(super) fn among(
+    connection: &Connection,
+    dirty: &Dirty,
+    settle: &[Settlement],
+) -> rusqlite::Result<BTreeSet<EditSeq>> {
+    let ended = settle.iter().filter(|one| one.outcome == Some(Outcome::Unchanged) && one.reason.is_none());
+    let fields = ended.filter_map(|one| Some(dirty.op(one.seq)?.field));
+    let mut never = BTreeSet::new();
+    for field in fields.filter(|field| *field != FieldId::NEW_PASSWORD).collect::<BTreeSet<_>>() {
+        never.extend(never_made_of(connection, dirty, field)?.1);
+    }
+    // Else something else was at work.
+    if never.is_empty() || schema::has_foreign(connection)? { Ok(never) } else { Ok(BTreeSet::new()) }
+}
+
+/// A row of the journal, with its values as text.
 struct Written {
     seq: EditSeq,
     value: String,
     was: String,
     is_pending: bool,
+    is_settled: bool,
     is_payment: bool,
 }
 
+/// The edits of an attribute that wait, with those between them that have settled, and which of them were never made.
+fn never_made_of(
+    connection: &Connection,
+    dirty: &Dirty,
+    field: FieldId,
+) -> rusqlite::Result<(Vec<Written>, Vec<EditSeq>)> {
+    let (mut edits, local) = (edits(connection, dirty.id, field)?, dirty.row.get(field));
+    let mut never = never_made(&edits, field, local);
+    if let Some(oldest) = never.last() {
+        edits.extend(settled_since(connection, dirty.id, field, *oldest)?);
+        edits.sort_unstable_by_key(|edit| edit.seq);
+        never = never_made(&edits, field, local);
+    }
+    Ok((edits, never))
+}
+
 fn edits(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::Result<Vec<Written>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, value, was, outcome IS NULL, op = 'adjust'
-         FROM journal INDEXED BY tillsync_journal_unsettled
-         WHERE customer_id = ?1 AND settled_at IS NULL AND field = ?2",
-    )?;
-    let edits = statement.query_map(params![id.0, field.name()], |row| {
-        Ok(Written {
-            seq: EditSeq(row.get(0)?),
-            value: row.get(1)?,
-            was: row.get(2)?,
-            is_pending: row.get(3)?,
-            is_payment: row.get(4)?,
-        })
-    })?;
+    let unsettled = "SELECT seq, value, was, outcome IS NULL, 0, op = 'adjust'
+                     FROM journal INDEXED BY tillsync_journal_unsettled
+                     WHERE customer_id = ?1 AND settled_at IS NULL AND field = ?2";
+    let mut statement = connection.prepare_cached(unsettled)?;
+    let edits = statement.query_map(params![id.0, field.name()], written)?;
     let mut edits = edits.collect::<rusqlite::Result<Vec<Written>>>()?;
     edits.sort_unstable_by_key(|edit| edit.seq);
     Ok(edits)
 }
 
+/// What was edited over and over is superseded while the first of it waits.
+fn settled_since(
+    connection: &Connection,
+    id: CustomerId,
+    field: FieldId,
+    seq: EditSeq,
+) -> rusqlite::Result<Vec<Written>> {
+    let settled = "SELECT seq, value, was, 0, 1, op = 'adjust'
+                   FROM journal INDEXED BY tillsync_journal_settled
+                   WHERE customer_id = ?1 AND settled_at IS NOT NULL AND field = ?2 AND seq > ?3";
+    let mut statement = connection.prepare_cached(settled)?;
+    statement.query_map(params![id.0, field.name(), seq.0], written)?.collect()
+}
+
+fn written(row: &SqlRow<'_>) -> rusqlite::Result<Written> {
+    Ok(Written {
+        seq: EditSeq(row.get(0)?),
+        value: row.get(1)?,
+        was: row::told(row, 2)?,
+        is_pending: row.get(3)?,
+        is_settled: row.get(4)?,
+        is_payment: row.get(5)?,
+    })
+}
+
 /// Those behind which there was still what had been there before: what the next one changed, or what the working copy has. What is on
-/// its way, was refused or is held is none of them, nor is what came before it.
+/// its way, was refused or is held is none of them, nor is what came before it; what has settled is none, and was made.
 fn never_made(edits: &[Written], field: FieldId, local: &Value) -> Vec<EditSeq> {
     let read = |json: &str| Value::from_json(field.kind(), json);
     let (mut never, mut behind) = (Vec::new(), local.clone());
-    for edit in edits.iter().rev().take_while(|edit| edit.is_pending) {
+    for edit in edits.iter().rev().take_while(|edit| edit.is_pending || edit.is_settled) {
         let was = read(&edit.was);
-        if !edit.is_payment && behind == was && behind != read(&edit.value) {
+        if edit.is_pending && !edit.is_payment && behind == was && behind != read(&edit.value) {
             never.push(edit.seq);
         }
         behind = was;
@@ -169,7 +220,7 @@ fn is_explained(dirty: &Dirty, field: FieldId, edits: &[Written], never: &[EditS
         FieldId::STORE_CREDIT_AMOUNTS => balance_by_journal(&without, theirs),
         FieldId::FORM_FIELDS => forms_by_journal(&without, theirs),
         _ => {
-            let newest = edits.iter().rfind(|edit| !never.contains(&edit.seq));
+            let newest = edits.iter().rfind(|edit| !edit.is_settled && !never.contains(&edit.seq));
             newest.map(|edit| Value::from_json(field.kind(), &edit.value))
         }
     };
@@ -182,7 +233,7 @@ mod tests {
 
     fn edit(seq: i64, was: &str, value: &str) -> Written {
         let (was, value) = (was.to_owned(), value.to_owned());
-        Written { seq: EditSeq(seq), was, value, is_pending: true, is_payment: false }
+        Written { seq: EditSeq(seq), was, value, is_pending: true, is_settled: false, is_payment: false }
     }
 
     fn phone(text: &str) -> Value {
@@ -208,6 +259,15 @@ mod tests {
         );
         assert_eq!(never(&[edit(1, a, b), edit(2, b, a)], "a"), [] as [i64; 0], "it was taken back");
         assert_eq!(never(&[edit(1, a, b)], "z"), [] as [i64; 0], "something else was at work");
+    }
+
+    /// As what was superseded between the first edit and the newest ones.
+    #[test]
+    fn what_was_taken_back_by_an_edit_that_has_settled_was_made() {
+        let (a, b, c) = ("\"a\"", "\"b\"", "\"c\"");
+        let back = Written { is_pending: false, is_settled: true, ..edit(2, b, a) };
+        assert_eq!(never(&[edit(1, a, b), back, edit(3, a, c)], "c"), [] as [i64; 0]);
+        assert_eq!(never(&[edit(1, a, b), edit(3, a, c)], "c"), [1]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) fn same(field: &Field) -> Option<String> {
     let of_json = |meaning: &dyn Fn(&str) -> String| {
         let (new, old) = (format!("NEW.{}", field.name), format!("OLD.{}", field.name));
         let is_json = format!(
-"typeof({new}) = 'text' AND typeof({old}) = 'text' AND NOT instr({new}, char(0)) AND json_valid({new})
+"typeof({new}) = 'text' AND typeof({old}) = 'text' AND NOT instr({new}, char(0)) AND json_valid({new}) AND json_valid({old})
               AND substr(ltrim({new}), 1, 1) = substr(ltrim({old}), 1, 1)"
         );
         format!("(CASE WHEN {is_json}\n      THEN {} ELSE 0 END)", both(meaning))

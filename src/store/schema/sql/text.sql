@@ -13,5 +13,5 @@ CREATE TRIGGER tillsync_customer_{field} BEFORE UPDATE OF {field} ON customer
 WHEN NEW.{field} IS NOT OLD.{field} AND {by_app}
 BEGIN
     {journal}
-    VALUES (OLD.id, '{field}', 'set', {sound}, {was}, {now_and_who});
+    VALUES (OLD.id, '{field}', 'set', {value}, {was}, {now_and_who});
 END;
