@@ -177,11 +177,12 @@ impl World {
         let is_right =
             answer.date.is_some_and(|date| (date - self.at(served.served_ms)).abs() < TimeDelta::seconds(3));
         let everybody: Vec<i64> = self.core.ids().into_iter().map(i64::from).collect();
+        let is_calm = self.is_calm;
         let till = &mut self.till().told;
         if served.is_first && !served.is_by_id {
             till.shown.clear();
         }
-        if served.is_first && served.is_of_all {
+        if served.is_first && served.is_of_all && is_calm {
             till.unshowable.clear();
         }
         if !served.is_by_id {

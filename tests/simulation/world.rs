@@ -74,7 +74,7 @@ pub struct Told {
     pub blind: BTreeSet<i64>,
     /// The same, until a list shows them: one who only kept others company in a question by id was not pulled.
     pub unlisted: BTreeSet<i64>,
-    /// Whom a page of its lists would have shown, and did not come for that, until one shows them, or a list of everybody begins anew.
+    /// Whom a page would have shown, and did not come for that: until a list shows them, or all is calm and one of everybody begins.
     pub unshowable: BTreeSet<i64>,
     /// Whom the pages of its last list have shown.
     pub shown: BTreeSet<i64>,
