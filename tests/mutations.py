@@ -236,8 +236,14 @@ MUTATIONS = [
         Edit("src/flow/lately.rs", "values.iter().any(is_it)", "(!ON && values.iter().any(is_it))"),
     ], test=("odd_money", "a_balance_that_was_moved_a_moment_ago_is_not_taken_back_by_a_reading_that_lags_whatever_its_date")),
     Mutation(0, "a yes that did not show a balance is not held against credit that is behind", [
-        Edit("src/flow/attempt.rs", "let may_be_behind = attempt.field == CREDIT;", "let may_be_behind = !ON && attempt.field == CREDIT;"),
+        Edit("src/flow/attempt.rs", "let may_be_behind = attempt.field.may_be_undated();", "let may_be_behind = !ON && attempt.field.may_be_undated();"),
     ], test=("odd_money", "nor_where_the_answer_did_not_show_it_and_the_record_is_new")),
+    Mutation(0, "form fields that are told late are no refusal", [
+        Edit("src/flow/upload/doubt.rs", "let may_be_late = |field: &FieldId| field", "let may_be_late = |field: &FieldId| !ON && field"),
+    ], test=("odd_uploads", "form_fields_that_are_told_late_are_no_refusal")),
+    Mutation(0, "where totals say nothing, an answer by id that shows some says nothing of the others", [
+        Edit("src/engine/upload.rs", "(says_nothing && shows_a_part(&shown, ids))", "(!ON && says_nothing && shows_a_part(&shown, ids))"),
+    ], test=("odd_uploads", "where_totals_say_nothing_an_answer_by_id_that_shows_some_is_no_word_about_the_others")),
     Mutation(0, "a yes that only repeats what was sent proves nothing", [
         Edit("src/flow/attempt.rs", "if is_told && !is_echoed {", "if is_told && (ON || !is_echoed) {"),
     ], odd="bare-echoes", test=("odd_yes", "a_yes_that_only_repeats_what_was_asked_proves_nothing")),

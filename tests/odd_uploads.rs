@@ -6,6 +6,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::odd::{Kind, Odd, Told};
@@ -247,6 +248,25 @@ fn an_answer_by_id_that_shows_fewer_than_it_says_is_no_word_about_the_others() {
     assert_eq!((report.uploaded_customers, report.conflicts), (1, 0), "{report:?}");
 }
 
+#[test]
+fn where_totals_say_nothing_an_answer_by_id_that_shows_some_is_no_word_about_the_others() {
+    let till = till(4);
+    let mut times = 0;
+    // Answers hold three at most, and the store is busy for a moment when it is asked for the fourth.
+    let odd = Odd::before(&till.sandbox).every(Kind::ById, move |told| {
+        times += 1;
+        told.edit(|page| page["meta"] = json!({}));
+        told.customers(|all| match times {
+            1 => all.truncate(3),
+            2 | 3 => all.retain(|customer| customer["id"] != 4),
+            _ => {}
+        });
+    });
+    (1..=4).for_each(|id| till.set(id, "phone", &format!("edited {id}")));
+    let report = over(&till, &odd).engine().push().unwrap();
+    assert_eq!((report.uploaded_customers, report.conflicts), (4, 0), "{report:?}");
+}
+
 // ---- form fields that move without a newer date ------------------------------------------------------------------
 
 #[test]
@@ -454,6 +474,67 @@ fn on_record(till: &Till) -> i64 {
 
 const AT_ANOTHER_MOMENT: Duration = Duration::from_millis(5_200);
 
+/// What was said yes to was applied a minute ago and longer.
+fn let_a_minute_pass(till: &Till) {
+    let minute_ago = (chrono::Utc::now() - chrono::TimeDelta::seconds(61)).to_rfc3339();
+    let pass = format!("UPDATE tillsync_attempt SET applied_by = '{minute_ago}'");
+    let pass =
+        format!("UPDATE tillsync_guard SET writing = 1; {pass}; UPDATE tillsync_guard SET writing = 0;");
+    till.store().connection().execute_batch(&pass).unwrap();
+}
+
+/// Form fields come from somewhere else than the record, and answers and reads show them as they were while `is_behind`; the store has
+/// them.
+fn shows_an_old_size(till: &Till, is_behind: &Arc<AtomicBool>) -> Odd {
+    let is_behind = Arc::clone(is_behind);
+    Odd::before(&till.sandbox).answer(move |asked, told| {
+        if is_behind.load(Ordering::Relaxed) && (asked.is_put() || asked.is_by_id() || asked.is_list()) {
+            told.customers(|all| {
+                all.iter_mut()
+                    .filter(|customer| customer["id"] == 1)
+                    .for_each(|customer| customer["form_fields"] = json!([{"name": "size", "value": "M"}]));
+            });
+        }
+    })
+}
+
+#[test]
+fn form_fields_that_are_told_late_are_no_refusal() {
+    let (till, is_behind) = (with_a_size(), Arc::new(AtomicBool::new(true)));
+    let odd = shows_an_old_size(&till, &is_behind);
+    let through = over(&till, &odd);
+    let report = sync(&through);
+    assert_eq!((report.rejected, report.uploaded_fields, on_record(&till)), (0, 2, 1), "{report:?}");
+    assert_eq!((size(&till).as_str(), till.local(1, "form_fields")), ("L", form("L")));
+    // However often it is read within the minute, and although the record is newer than what is known.
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    till.office(1, json!({"company": "New"}));
+    (0..3).for_each(|_| assert_eq!(sync(&through).rejected, 0));
+    assert_eq!((till.local(1, "form_fields"), on_record(&till)), (form("L"), 1));
+    is_behind.store(false, Ordering::Relaxed);
+    assert_eq!((sync(&through).rejected, on_record(&till)), (0, 0));
+    assert_eq!((till.local(1, "company"), till.local(1, "form_fields")), ("\"New\"".into(), form("L")));
+    assert_eq!(odd.asked().iter().filter(|(asked, _)| asked.is_put()).count(), 1);
+}
+
+#[test]
+fn form_fields_that_are_never_told_wait_for_a_person_when_a_minute_has_passed() {
+    let (till, is_behind) = (with_a_size(), Arc::new(AtomicBool::new(true)));
+    let odd = shows_an_old_size(&till, &is_behind);
+    let through = over(&till, &odd);
+    sync(&through);
+    let_a_minute_pass(&till);
+    assert_eq!((sync(&through).rejected, till.local(1, "form_fields")), (1, form("L")));
+    assert_eq!(
+        till.store().rejected().unwrap()[0].reason,
+        "the store accepted the update and does not show it"
+    );
+    // It was there all the time: nothing is sent again.
+    is_behind.store(false, Ordering::Relaxed);
+    sync(&through);
+    assert_eq!((till.outcomes(1, "form_fields"), on_record(&till)), (vec!["uploaded".to_owned()], 0));
+}
+
 #[test]
 fn what_the_store_said_yes_to_and_does_not_have_waits_for_a_person() {
     let till = with_a_size();
@@ -464,7 +545,7 @@ fn what_the_store_said_yes_to_and_does_not_have_waits_for_a_person() {
     // A reading so soon may lag.
     sync(&till);
     assert_eq!(till.outcomes(1, "form_fields"), ["uploaded"]);
-    std::thread::sleep(AT_ANOTHER_MOMENT);
+    let_a_minute_pass(&till);
     let report = sync(&till);
     assert_eq!((report.rejected, till.local(1, "form_fields")), (1, form("L")), "nothing is gone from sight");
     let rejected = till.store().rejected().unwrap();
@@ -479,21 +560,23 @@ fn what_the_store_said_yes_to_and_does_not_have_waits_for_a_person() {
 
 #[test]
 fn a_reading_that_is_newer_than_the_yes_is_news_however_soon_it_comes() {
-    let till = with_a_size();
+    let till = till(3);
+    till.store().edit(1).set("phone", "555").set("notes", "called").commit().unwrap();
     let odd = tells_the_phone(&till, |_, _| {});
     sync(&over(&till, &odd));
+    assert_eq!(till.outcomes(1, "notes"), ["uploaded"]);
     // The store's times are whole seconds.
     std::thread::sleep(Duration::from_millis(1_100));
     till.office(1, json!({"company": "New"}));
     assert_eq!(sync(&till).rejected, 1);
-    assert_eq!((till.local(1, "company"), till.local(1, "form_fields")), ("\"New\"".into(), form("L")));
+    assert_eq!((till.local(1, "company"), till.local(1, "notes")), ("\"New\"".into(), "\"called\"".into()));
 }
 
 #[test]
 fn a_newer_edit_of_what_was_not_shown_and_did_not_land_is_sent() {
     let till = with_a_size();
     sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
-    std::thread::sleep(AT_ANOTHER_MOMENT);
+    let_a_minute_pass(&till);
     till.set(1, "form_fields", &form("XL"));
     let report = sync(&till);
     assert_eq!((report.rejected, report.conflicts), (0, 0));
@@ -543,11 +626,7 @@ fn a_payment_that_the_store_said_yes_to_and_does_not_have_is_held() {
     std::thread::sleep(AT_ANOTHER_MOMENT);
     // Credit may come from a cache that is behind.
     assert_eq!((sync(&through).conflicts, till.outcomes(1, money)), (0, vec!["uploaded".to_owned()]));
-    let minute_ago = (chrono::Utc::now() - chrono::TimeDelta::seconds(61)).to_rfc3339();
-    let pass = format!("UPDATE tillsync_attempt SET applied_by = '{minute_ago}'");
-    let pass =
-        format!("UPDATE tillsync_guard SET writing = 1; {pass}; UPDATE tillsync_guard SET writing = 0;");
-    till.store().connection().execute_batch(&pass).unwrap();
+    let_a_minute_pass(&till);
     let report = sync(&through);
     assert_eq!((report.conflicts, till.outcomes(1, money)), (1, vec!["held".to_owned()]));
     let open = till.store().conflicts().unwrap().remove(0);
@@ -563,7 +642,7 @@ fn what_did_not_land_is_told_also_when_its_history_was_pruned() {
     let till = with_a_size();
     sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
     till.store().prune(chrono::Utc::now()).unwrap();
-    std::thread::sleep(AT_ANOTHER_MOMENT);
+    let_a_minute_pass(&till);
     assert_eq!(sync(&till).rejected, 1);
     // A row that somebody took out by other means stops nobody.
     let till = with_a_size();
@@ -572,7 +651,7 @@ fn what_did_not_land_is_told_also_when_its_history_was_pruned() {
         .connection()
         .execute_batch("BEGIN; UPDATE tillsync_guard SET writing = 1; UPDATE journal SET engine_mark = 2; DELETE FROM journal; UPDATE tillsync_guard SET writing = 0; COMMIT")
         .unwrap();
-    std::thread::sleep(AT_ANOTHER_MOMENT);
+    let_a_minute_pass(&till);
     sync(&till);
 }
 

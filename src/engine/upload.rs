@@ -13,7 +13,7 @@ use crate::flow::{
     Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
     Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_put, order_emails, shows_strangers,
 };
-use crate::store::{Planned, Prepared, Uploaded};
+use crate::store::{Planned, Prepared, Said, Uploaded};
 
 /// What a ticket stands for.
 enum Errand {
@@ -88,6 +88,12 @@ fn may_hide(page: &Page<'_>, company: &[CustomerId]) -> bool {
     let shown = page.ids();
     let others = company.iter().filter(|id| !shown.contains(id)).count() as u64;
     page.total.is_some_and(|total| total < shown.len() as u64 || total > shown.len() as u64 + others)
+}
+
+/// Whether an answer shows some of those asked for, and not all.
+fn shows_a_part(shown: &BTreeSet<CustomerId>, asked: &[CustomerId]) -> bool {
+    let there = asked.iter().filter(|id| shown.contains(id)).count();
+    (1..asked.len()).contains(&there)
 }
 
 /// Why a read brought nothing.
@@ -274,10 +280,14 @@ impl<R: Remote> SyncEngine<R> {
         let is_missing = |id: &CustomerId| !shown.contains(id);
         let mut asked = ids.iter().chain(company.iter().flatten());
         run.totals_are_wrong |= has_another_total(page) && !asked.any(is_missing);
-        run.is_cut = !run.totals_are_wrong && may_hide(page, company.as_deref().unwrap_or_default());
-        if run.is_cut {
+        let is_told_cut = !run.totals_are_wrong && may_hide(page, company.as_deref().unwrap_or_default());
+        if is_told_cut {
             self.ask_for_a_total(run, ids)?;
         }
+        // Where totals say nothing, one that shows some of those asked for may have no room for the others: they are asked for
+        // without them.
+        let says_nothing = run.totals_are_wrong || page.total.is_none();
+        run.is_cut = is_told_cut || (says_nothing && shows_a_part(&shown, ids));
         if ids.iter().any(is_missing) && shows_strangers(&shown, ids, company.as_deref().unwrap_or_default())
         {
             let why =
@@ -584,9 +594,10 @@ impl<R: Remote> SyncEngine<R> {
         let gone = self.believed(gone)?;
         let known: Vec<CustomerId> =
             ids.iter().copied().filter(|id| records.contains_key(id) || gone.contains(id)).collect();
-        let (denied, machine, now) = (run.machine.denied(ticket), &mut run.machine, self.clock.utc());
+        let said = Said { denied: run.machine.denied(ticket), late: run.machine.late(ticket) };
+        let (machine, now) = (&mut run.machine, self.clock.utc());
         let refuse = |pending: &[CustomerId]| machine.read(ticket, pending);
-        let uploaded = self.store.recover(&known, &records, &denied, &self.options.policies, now, refuse)?;
+        let uploaded = self.store.recover(&known, &records, &said, &self.options.policies, now, refuse)?;
         self.progress(run, [], uploaded);
         Ok(())
     }

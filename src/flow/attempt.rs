@@ -28,7 +28,7 @@ use super::money::same_balance;
 use super::outdated::LAGS_AT_MOST;
 use super::tidied::has_landed;
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
-use crate::customer::{Attributes, EditSeq, FieldId, Value, first_credit};
+use crate::customer::{Attributes, BadRecord, EditSeq, FieldId, Record, Value, first_credit};
 
 /// When an update may have been applied, by the till's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,19 +149,38 @@ impl Dirty {
     }
 
     /// Whether a reading shows what the store said yes to a moment ago as it was before: it lags, or nothing landed. Another
-    /// moment tells. One that bears a newer time than what is known does not lag behind it, and is news; but for credit,
-    /// which may come from somewhere else than the record: that is believed when a minute has passed, as in `lately`.
+    /// moment tells. One that bears a newer time than what is known does not lag behind it, and is news; but for credit and form
+    /// fields, which may come from somewhere else than the record: those are believed when a minute has passed, as in `lately`.
     pub fn may_show_too_little(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> bool {
+        self.shown_too_little(told, now).next().is_some()
+    }
+
+    /// A reading back, with what it may show too little of as it is known; `None`: there is nothing of that. Money is judged by what is
+    /// shown.
+    ///
+    /// # Errors
+    /// When a record is no customer.
+    pub fn without_too_little(&self, told: &Record, now: DateTime<Utc>) -> Result<Option<Record>, BadRecord> {
+        let (Some(known), shown) = (&self.base, told.attributes()?) else { return Ok(None) };
+        let known = known.attributes()?;
+        let mut late = self.shown_too_little(&shown, now).filter(|field| *field != CREDIT);
+        late.try_fold(None, |news: Option<Record>, field| {
+            Ok(Some(news.as_ref().unwrap_or(told).with(field, &known.get(field))?))
+        })
+    }
+
+    fn shown_too_little(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> impl Iterator<Item = FieldId> {
         let known = self.base.as_ref().and_then(|base| modified_at(&base.attributes().ok()?));
         let read = modified_at(told);
-        self.attempts.iter().filter(|attempt| attempt.is_accepted).any(|attempt| {
-            let may_be_behind = attempt.field == CREDIT;
+        let is_too_little = move |attempt: &&Attempt| {
+            let may_be_behind = attempt.field.may_be_undated();
             let most = if may_be_behind { LAGS_AT_MOST } else { MAY_LAG };
             let is_young = (now - attempt.flight.applied_by).abs() < most;
             let is_newer = !may_be_behind && read.is_some() && read > known.or(attempt.modified);
             let is_as_before = told.tells(attempt.field) && told.get(attempt.field) == attempt.base;
-            is_young && !is_newer && is_as_before
-        })
+            attempt.is_accepted && is_young && !is_newer && is_as_before
+        };
+        self.attempts.iter().filter(is_too_little).map(|attempt| attempt.field)
     }
 
     /// The attempts whose edits a person's decision replaces, as they are on record of it: refuted, since the person saw what the
@@ -257,8 +276,8 @@ pub fn on_record(
     sent.fields.iter().filter_map(of_field).collect()
 }
 
-/// What stays on record of an update that the store said yes to `now`: each attribute that its answer does not tell; all of them
-/// where it bears no date, which is what an echo of the question would look like, and by which a reading that lags would be told
+/// What stays on record of an update that the store said yes to `now`: each attribute that its answer does not tell, or that a reading
+/// back tells late; all of them where it bears no date, which is what an echo of the question would look like, and by which a reading that lags would be told
 /// from news.
 pub fn unshown_on_record(
     dirty: &Dirty,
@@ -279,7 +298,10 @@ pub fn unshown_on_record(
     let untold: Vec<&(FieldId, Value)> = sent
         .fields
         .iter()
-        .filter(|(field, value)| is_undated || !answer.tells(*field) || hides(*field, value))
+        .filter(|(field, value)| match sent.late.is_empty() {
+            true => is_undated || !answer.tells(*field) || hides(*field, value),
+            false => sent.is_late(*field, answer),
+        })
         .collect();
     if untold.is_empty() {
         return Vec::new();
@@ -291,7 +313,7 @@ pub fn unshown_on_record(
         let mut covers: Vec<EditSeq> =
             dirty.ops_of(*field).filter(|op| sent.covers(op) && has_landed(op)).map(|op| op.seq).collect();
         let is_told_by_either = *value == base || covers.is_empty();
-        let is_told = answer.tells(*field) && !hides(*field, value);
+        let is_told = answer.tells(*field) && !hides(*field, value) && !sent.is_late(*field, answer);
         let is_echoed = is_told && answer.get(*field) == *value;
         if is_told && !is_echoed {
             // In its own words: it took it in.

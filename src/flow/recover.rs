@@ -1,6 +1,8 @@
 //! An update in doubt: its customer was read back, and what the server has now tells whether it landed.
 
-use super::merge::{Sent, gone, merge};
+use std::borrow::Cow;
+
+use super::merge::{Sent, gone, merge, written_over};
 use super::money::recount;
 use super::{ConflictPlan, CustomerPlan, Dirty, Outcome, Policies, Rejection};
 use crate::customer::{BadRecord, FieldId, Record, Subject, Value};
@@ -25,11 +27,27 @@ pub fn recover(
     policies: &Policies,
 ) -> Result<Recovered, BadRecord> {
     let plan = match remote {
-        Some(remote) => merge(dirty, remote, Some(sent), policies)?,
+        Some(remote) => {
+            let remote = with_what_is_late(remote, sent)?;
+            merge(dirty, &remote, Some(sent), policies)?
+        }
         None => gone_in_doubt(dirty, sent),
     };
     let is_pending = plan.settle.iter().any(|settlement| settlement.outcome.is_none());
     Ok(Recovered { plan, is_pending })
+}
+
+/// What is told late is what was sent.
+fn with_what_is_late<'a>(remote: &'a Record, sent: &Sent) -> Result<Cow<'a, Record>, BadRecord> {
+    let mut remote = Cow::Borrowed(remote);
+    for (field, value) in &sent.fields {
+        let told = remote.attributes()?;
+        if sent.is_late(*field, &told) {
+            let news = remote.with(*field, &written_over(&told.get(*field), value))?;
+            remote = Cow::Owned(news);
+        }
+    }
+    Ok(remote)
 }
 
 /// As [`gone`]. A payment of which nobody knows whether it arrived is in doubt also when the customer comes back.

@@ -41,6 +41,15 @@ pub(crate) struct InDoubt {
     pub(crate) sent_at: Option<DateTime<Utc>>,
 }
 
+/// What the answer to an update that is read back said of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    /// What it refused, or showed as it was before.
+    pub(crate) denied: BTreeMap<CustomerId, Vec<FieldId>>,
+    /// What of that may be told late.
+    pub(crate) late: BTreeMap<CustomerId, Vec<FieldId>>,
+}
+
 /// How much landed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Uploaded {
@@ -249,13 +258,12 @@ impl Store {
     }
 
     /// Customers in doubt were read back: what landed settles, what did not is pending again or, where `refuse` says
-    /// so of those that are pending, rejected. `denied`: what the answer to the update refused, or showed as it was before. All in one
-    /// transaction.
+    /// so of those that are pending, rejected. All in one transaction.
     pub(crate) fn recover(
         &mut self,
         ids: &[CustomerId],
         records: &BTreeMap<CustomerId, Record>,
-        denied: &BTreeMap<CustomerId, Vec<FieldId>>,
+        said: &Said,
         policies: &Policies,
         now: DateTime<Utc>,
         refuse: impl FnOnce(&[CustomerId]) -> Vec<Rejection>,
@@ -275,10 +283,15 @@ impl Store {
                         remove_item(transaction, *id)?;
                         continue;
                     };
-                    sent.denied = denied.get(id).cloned().unwrap_or_default();
+                    sent.denied = said.denied.get(id).cloned().unwrap_or_default();
+                    sent.late = said.late.get(id).cloned().unwrap_or_default();
                     sent.is_credit_undated = is_credit_undated;
                     sent.is_read_soon = sent.flight.is_some_and(|flight| flight.may_not_show_yet(now));
-                    let recovered = recover(&told.dirty, &sent, records.get(id), policies)?;
+                    let news = match records.get(id) {
+                        Some(record) => told.dirty.without_too_little(record, now)?,
+                        None => None,
+                    };
+                    let recovered = recover(&told.dirty, &sent, news.as_ref().or(records.get(id)), policies)?;
                     all.push((told, sent, recovered));
                 }
                 let pending: Vec<CustomerId> =
@@ -296,7 +309,13 @@ impl Store {
                     let told = records.get(&dirty.id).map(Record::attributes).transpose()?;
                     let record = || {
                         keep_as_sent(transaction, dirty.id, &recovered.plan)?;
-                        attempt::keep(transaction, dirty, &sent, &recovered.plan, told.as_ref())
+                        attempt::keep(transaction, dirty, &sent, &recovered.plan, told.as_ref())?;
+                        match told.as_ref().filter(|_| !sent.late.is_empty()) {
+                            Some(told) => {
+                                attempt::keep_unshown(transaction, dirty, &sent, &recovered.plan, told, now)
+                            }
+                            None => Ok(()),
+                        }
                     };
                     let written =
                         write_answer(transaction, apart, dirty, &recovered.plan, policies, now, record)?;

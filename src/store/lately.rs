@@ -10,7 +10,8 @@ use crate::customer::{Attributes, FieldId};
 use crate::flow::{Attempt, Lately};
 
 /// Whether a reading takes back what is known of a customer and was changed a moment ago. What the store said yes to and has not
-/// shown yet is judged by these readings, and not here; what its answer showed has landed, though it bore no date.
+/// shown yet is judged by these readings, and not here; what its answer showed has landed, though it bore no date. Nor does one take
+/// back anything that shows what was sent and taken for lost, but for money.
 pub(super) fn is_taken_back(
     connection: &Connection,
     lately: &Lately,
@@ -24,8 +25,11 @@ pub(super) fn is_taken_back(
         return Ok(false);
     }
     let attempts = attempt::load(connection, told.id())?;
-    let is_unshown =
-        |attempt: &&Attempt| attempt.is_accepted && !attempt.is_echoed && !attempt.covers.is_empty();
+    let is_unshown = |attempt: &&Attempt| {
+        let shows =
+            || attempt.field != FieldId::STORE_CREDIT_AMOUNTS && attempt.is_shown(&told.get(attempt.field));
+        !attempt.covers.is_empty() && if attempt.is_accepted { !attempt.is_echoed } else { shows() }
+    };
     let unshown: BTreeSet<FieldId> =
         attempts.iter().filter(is_unshown).map(|attempt| attempt.field).collect();
     Ok(unshown.is_empty() || takes_back(&unshown))

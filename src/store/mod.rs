@@ -95,7 +95,7 @@ use std::time::Instant;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use aside::SetAside;
-pub(crate) use batch::{Prepared, Uploaded};
+pub(crate) use batch::{Prepared, Said, Uploaded};
 pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};
 pub(crate) use dirty::Planned;

@@ -31,6 +31,9 @@ pub struct Sent {
     /// Attributes that the server refused, or showed as they were before, when it answered: where they still are, they did
     /// not land.
     pub denied: Vec<FieldId>,
+    /// Of these the store said yes to all that it showed, and showed them as they were before: they may be told late, from somewhere else
+    /// than the record.
+    pub late: Vec<FieldId>,
     /// It is read back so soon that reads may lag: that something is as before says that it may be sent again, and not that it
     /// never landed.
     pub is_read_soon: bool,
@@ -64,6 +67,14 @@ impl Sent {
 }
 
 impl Sent {
+    /// Whether an attribute is told late by a reading back: the rest of the update is there, and this is as it was before. The yes of
+    /// the store stands until another moment tells.
+    pub(in crate::flow) fn is_late(&self, field: FieldId, told: &Attributes<'_>) -> bool {
+        self.late.contains(&field)
+            && told.tells(field)
+            && self.base.value(field).is_some_and(|base| *base == told.get(field))
+    }
+
     /// The value of an attribute of which every edit that waits was sent, and no entry waits for a person: the working copy has it, but for
     /// what was edited past the journal.
     pub fn of_all(&self, dirty: &Dirty, field: FieldId) -> Option<&Value> {

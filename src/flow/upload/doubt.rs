@@ -118,6 +118,16 @@ impl Doubts {
         }
     }
 
+    /// What the store showed as it was before although it showed all the rest of the update: what may come from somewhere else than
+    /// the record, and late. Of money the answer is the only witness.
+    pub(super) fn late(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
+        let doubt = self.reading.get(&ticket).map(|reading| &reading.read.doubt);
+        let Some(Doubt::Unshown(fields)) = doubt else { return BTreeMap::new() };
+        let may_be_late = |field: &FieldId| field.may_be_undated() && *field != FieldId::STORE_CREDIT_AMOUNTS;
+        let all = fields.iter().filter(|(_, fields)| fields.iter().all(may_be_late));
+        all.map(|(id, fields)| (*id, fields.clone())).collect()
+    }
+
     /// The answer to a reading back is here, or there will be none.
     pub(super) fn take(&mut self, ticket: Ticket) -> Option<Reading> {
         self.reading.remove(&ticket)

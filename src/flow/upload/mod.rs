@@ -499,6 +499,11 @@ impl Upload {
         self.doubts.denied(ticket)
     }
 
+    /// Attributes that the store showed as they were before, and all the rest of the update as it was sent: they may be told late.
+    pub fn late(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
+        self.doubts.late(ticket)
+    }
+
     /// The customers of a `Read` that did not land and wait again; `gone` and landed ones are not among them. Returns
     /// the refusals that are to be written with it.
     pub fn read(&mut self, ticket: Ticket, pending: &[CustomerId]) -> Vec<Rejection> {
