@@ -367,10 +367,8 @@ fn a_decision_of_later_is_not_taken_for_one_of_before_the_file_was_set_back() {
     for id in [1, 2] {
         decides(&app, &shown(&app, id).0, "local", None).unwrap();
     }
-    till.store()
-        .connection()
-        .execute("INSERT INTO state (key, value) VALUES ('decisions_of_before', '2')", [])
-        .unwrap();
+    let before = "INSERT INTO state (key, value) VALUES ('decisions_of_before', '2')";
+    common::as_engine(till.store().connection(), before, []);
     assert_eq!(till.store().carry_out_decisions().unwrap(), 0);
     assert_eq!(came_of_it(&app), ["refused"; 2]);
     till.store().prune(chrono::Utc::now()).unwrap();

@@ -146,3 +146,19 @@ fn no_payment_beneath_another_goes_unjournaled() {
     pays(&app, 1, "-1").unwrap();
     assert_eq!(till.outcomes(2, "store_credit_amounts"), ["pending"]);
 }
+
+/// It may be set within a transaction of the app's, which is the app's all the same.
+#[test]
+fn a_floor_is_the_librarys_to_set_and_is_taken_back_with_the_apps_transaction() {
+    let till = till(1);
+    let mut store = till.store();
+    store.connection().execute_batch("BEGIN").unwrap();
+    store.set_credit_floor(None).unwrap();
+    assert_eq!(store.credit_floor().unwrap(), None);
+    let refusal = store.connection().execute("DELETE FROM state WHERE key = 'credit_floor'", []).unwrap_err();
+    assert!(refusal.to_string().contains("state: is the engine's alone"), "{refusal}");
+    store.connection().execute_batch("ROLLBACK").unwrap();
+    assert_eq!(store.credit_floor().unwrap(), Some(0.into()));
+    assert!(store.connection().is_autocommit());
+    store.try_to_write().unwrap();
+}

@@ -82,7 +82,7 @@ fn a_log_that_a_reader_holds_up_is_told_by_the_doctor_and_by_one_event_an_hour()
     engine.sync().unwrap();
     assert_eq!(told.lock().unwrap().len(), 0, "it may be over in a moment");
     let earlier = "UPDATE state SET value = '2026-01-01T00:00:00Z' WHERE key = 'log_held_up'";
-    assert_eq!(till.store().connection().execute(earlier, []).unwrap(), 1);
+    assert_eq!(common::as_engine(till.store().connection(), earlier, []), 1);
     engine.sync().unwrap();
     engine.sync().unwrap();
     let event = serde_json::to_value(&told.lock().unwrap()[..]).unwrap();

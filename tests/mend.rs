@@ -391,7 +391,7 @@ fn a_till_says_of_itself_that_it_is_one_and_an_old_one_does_after_its_upgrade() 
     };
     let till = till(1);
     assert_eq!(id(&till.path), 0x7469_6c6c);
-    till.store().connection().execute_batch("PRAGMA application_id = 0; UPDATE state SET value = '0' WHERE key = 'triggers'; DROP TRIGGER tillsync_journal_delete").unwrap();
+    till.store().connection().execute_batch("PRAGMA application_id = 0; UPDATE tillsync_guard SET writing = 1; UPDATE state SET value = '0' WHERE key = 'triggers'; UPDATE tillsync_guard SET writing = 0; DROP TRIGGER tillsync_journal_delete").unwrap();
     drop(till.store());
     assert_eq!(id(&till.path), 0x7469_6c6c);
 }

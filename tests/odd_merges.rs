@@ -618,7 +618,7 @@ fn then_looks_older(till: &Till, seconds_ago: i64, attributes: &Json) {
     edit_at(till, -seconds_ago, attributes);
     let connection = rusqlite::Connection::open(&till.path).unwrap();
     let hour_ago = (Utc::now() - TimeDelta::hours(1)).to_rfc3339();
-    connection.execute("UPDATE state SET value = ?1 WHERE key = 'pull_cursor'", [hour_ago]).unwrap();
+    common::as_engine(&connection, "UPDATE state SET value = ?1 WHERE key = 'pull_cursor'", [hour_ago]);
 }
 
 #[test]

@@ -582,13 +582,13 @@ fn one_whom_the_store_cannot_list_as_changed_is_asked_for_again_rarely_and_not_p
         assert_eq!(changes(&through).pulled, 0, "not before it is time");
         let mut store = till.store();
         let pass = "UPDATE state SET value = json_set(value, '$.next_try', '2026-01-01T00:00:00Z') WHERE key = 'list_unlisted'";
-        assert_eq!(store.connection().execute(pass, []).unwrap(), 1);
+        assert_eq!(common::as_engine(store.connection(), pass, []), 1);
         let again = cannot_show(&till, 300, &no, false);
         assert!(!changes(&patient(&till, &again)).complete);
-        assert_eq!(store.connection().execute(pass, []).unwrap(), 1);
+        assert_eq!(common::as_engine(store.connection(), pass, []), 1);
         let report = changes(&through);
         assert_eq!((report.complete, till.local(300, "company").as_str()), (true, r#""theirs""#));
-        assert_eq!(store.connection().execute(pass, []).unwrap(), 0, "nobody is asked for again");
+        assert_eq!(common::as_engine(store.connection(), pass, []), 0, "nobody is asked for again");
     }
 }
 
@@ -1030,7 +1030,7 @@ fn a_cursor_that_ran_ahead_of_the_servers_clock_is_brought_back_and_nothing_is_l
     let till = filled(20);
     let connection = rusqlite::Connection::open(&till.path).unwrap();
     let far = "UPDATE state SET value = '2126-01-01T00:00:00Z' WHERE key = 'pull_cursor'";
-    assert_eq!(connection.execute(far, []).unwrap(), 1);
+    assert_eq!(common::as_engine(&connection, far, []), 1);
     company(&till, 3, "unseen");
     assert_eq!(changes(&till).pulled, 1);
     assert_eq!(till.local(3, "company"), r#""unseen""#);

@@ -280,7 +280,8 @@ fn a_customer_that_a_full_pull_overlooked_is_no_deletion_and_is_taken_in() {
 fn a_pull_of_everything_counts_the_customers_anew() {
     let till = till(5);
     let mut store = till.store();
-    store.connection().execute("UPDATE state SET value = '9' WHERE key = 'snapshot_customers'", []).unwrap();
+    let nine = "UPDATE state SET value = '9' WHERE key = 'snapshot_customers'";
+    common::as_engine(store.connection(), nine, []);
     assert!(store.check().unwrap()[0].contains("9 were counted"), "{:?}", store.check());
     till.engine().pull(Extent::Full).unwrap();
     assert_eq!(store.check().unwrap(), Vec::<String>::new());

@@ -227,7 +227,7 @@ fn nor_in_a_backup_that_a_second_till_lives_on_from() {
 fn nor_in_a_copy_on_another_machine() {
     let till = with_a_payment();
     let home = "UPDATE state SET value = substr(value, 1, instr(value, ' ')) || '00000000000000aa' WHERE key = 'home'";
-    assert_eq!(rusqlite::Connection::open(&till.path).unwrap().execute(home, []), Ok(1));
+    assert_eq!(common::as_engine(till.store().connection(), home, []), 1);
     let mut files = ["/etc/machine-id", "/var/lib/dbus/machine-id"].iter();
     let has_identity = cfg!(windows)
         || files.any(|path| std::fs::read_to_string(path).is_ok_and(|id| id.trim().len() >= 32));
@@ -289,7 +289,7 @@ fn a_payment_that_a_trigger_does_not_let_be_held_waits_alone() {
 fn what_an_earlier_build_noted_is_held_too() {
     let till = with_a_payment();
     let noted = "INSERT INTO state (key, value) SELECT 'payments_to_hold', max(seq) FROM journal";
-    till.store().connection().execute(noted, []).unwrap();
+    common::as_engine(till.store().connection(), noted, []);
     till.adjust(2, "1");
     let before = [1, 2].map(|id| till.remote_value(id, "store_credit_amounts"));
     assert_eq!(till.engine().sync().unwrap().rejected, 1);

@@ -43,6 +43,13 @@ fn row(field: &str, op: &str, value: &str, was: &str) -> Journaled {
 }
 
 impl App {
+    fn no_floor(&self) {
+        let none = "UPDATE tillsync_guard SET writing = 1;
+                    INSERT INTO state (key, value) VALUES ('credit_floor', 'none');
+                    UPDATE tillsync_guard SET writing = 0";
+        self.sql.execute_batch(none).unwrap();
+    }
+
     fn run(&self, sql: &str) -> Result<usize, String> {
         self.sql.execute(sql, []).map_err(|e| e.to_string())
     }
@@ -514,6 +521,7 @@ fn the_engines_tables_are_the_engines() {
         "journal: is written by the triggers: edit customer",
         "snapshot: is the engine's alone: edit customer",
     );
+    let of_state = "state: is the engine's alone";
     for (sql, message) in [
         ("UPDATE journal SET outcome = 'uploaded'", appended),
         ("UPDATE journal SET op = 'adjust', value = '\"5\"'", appended),
@@ -532,6 +540,19 @@ fn the_engines_tables_are_the_engines() {
         ("DELETE FROM snapshot", theirs),
         ("DELETE FROM tillsync_guard", "tillsync_guard: is the engine's alone"),
         ("REPLACE INTO tillsync_guard (id, writing) VALUES (1, 1)", "tillsync_guard: is the engine's alone"),
+        // The floor of every balance, what holds a payment that was perhaps sent, how far a pull has come.
+        ("INSERT INTO state (key, value) VALUES ('credit_floor', 'none')", of_state),
+        (
+            "INSERT OR REPLACE INTO state (key, value) VALUES ('pull_cursor', '2126-01-01T00:00:00Z')",
+            of_state,
+        ),
+        ("UPDATE state SET value = 'no time'", of_state),
+        ("UPDATE OR REPLACE state SET key = 'home'", of_state),
+        ("DELETE FROM state", of_state),
+        (
+            "INSERT INTO tillsync_held_up (customer_id, since, error) VALUES (1, '2026-01-01T00:00:00Z', 'no')",
+            "tillsync_held_up: is the engine's alone",
+        ),
     ] {
         assert_eq!(app.refusal(sql), message, "{sql}");
     }
@@ -770,7 +791,7 @@ fn an_adjustment_takes_the_spellings_of_an_amount() {
         ("'999999999.99'", "999999999.99", "1000000009.99"),
     ] {
         let (rows, credit) = app.undone(|| {
-            app.run(NO_FLOOR).unwrap();
+            app.no_floor();
             app.run(&format!("INSERT INTO store_credit_adjustment VALUES (1, {amount})")).unwrap();
             (app.journal(), app.text("SELECT store_credit_amounts FROM customer WHERE id = 1"))
         });
@@ -808,8 +829,6 @@ fn an_adjustment_after_a_set_and_a_set_after_an_adjustment_are_told_apart() {
     );
 }
 
-const NO_FLOOR: &str = "INSERT INTO state (key, value) VALUES ('credit_floor', 'none')";
-
 #[test]
 fn the_triggers_add_as_decimals_do() {
     let app = app();
@@ -817,7 +836,7 @@ fn the_triggers_add_as_decimals_do() {
     let small = -30_000_i64..=30_000;
     let amount = || prop_oneof![scaled.clone(), small.clone()].prop_map(|n| Decimal::new(n, 4));
     app.sql.execute_batch("BEGIN").unwrap();
-    app.run(NO_FLOOR).unwrap();
+    app.no_floor();
     cases(3_000)
         .run(&(amount(), amount(), 0..3_u32), |(balance, change, places)| {
             let balance = balance.round_dp(places + 2);

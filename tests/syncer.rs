@@ -99,7 +99,7 @@ fn said(events: &Events) -> Vec<Event> {
 /// A worker of which everybody is due to be asked for, and news often.
 fn asks_for_everybody(till: &Till) -> (Syncer, Events) {
     let long_ago = "UPDATE state SET value = '2026-01-01T00:00:00Z' WHERE key = 'last_full_pull_at'";
-    assert_eq!(till.store().connection().execute(long_ago, []).unwrap(), 1);
+    assert_eq!(common::as_engine(till.store().connection(), long_ago, []), 1);
     let options = SyncerOptions { every: Duration::from_millis(100), ..options() };
     Syncer::start(till.engine(), options).unwrap()
 }
@@ -133,7 +133,9 @@ fn an_edit_of_another_program_through_plain_sql_is_noticed() {
 #[test]
 fn edits_made_together_go_up_together() {
     let till = quick(12);
-    let (_syncer, events) = at_work(&till, options());
+    // Ten edits take their time where others are at work.
+    let (debounce, patience) = (Duration::from_secs(1), Duration::from_secs(30));
+    let (_syncer, events) = at_work(&till, SyncerOptions { debounce, patience, ..options() });
     let receipts: Vec<Receipt> = (1..=10).map(|id| edit(&till, id, "together")).collect();
     for receipt in &receipts {
         assert!(matches!(wait(&till, receipt), Fate::Uploaded { .. }));

@@ -393,8 +393,8 @@ fn an_apps_own_triggers_outlive_those_of_another_build() {
 #[test]
 fn the_triggers_of_a_newer_build_stay() {
     let till = till(1);
-    let newer = "UPDATE state SET value = value + 1 WHERE key = 'triggers'; DROP TRIGGER tillsync_customer_company_is_valid";
-    sql(&till.path).execute_batch(newer).unwrap();
+    common::as_engine(&sql(&till.path), "UPDATE state SET value = value + 1 WHERE key = 'triggers'", []);
+    sql(&till.path).execute_batch("DROP TRIGGER tillsync_customer_company_is_valid").unwrap();
     let theirs = schema(&till.path);
     drop(till.store());
     assert!(schema(&till.path) == theirs);

@@ -25,7 +25,7 @@ fn age(till: &Till, edits: i64) {
     let noted = (0..edits).step_by(24).map(|n| (now - TimeDelta::hours(edits - n), newest(n, 0)));
     let noted = serde_json::to_string(&noted.collect::<Vec<_>>()).unwrap();
     let note = "INSERT OR REPLACE INTO state (key, value) VALUES ('newest_rows', ?1)";
-    till.store().connection().execute(note, [noted]).unwrap();
+    common::as_engine(till.store().connection(), note, [noted]);
 }
 
 /// The newest rows, as a sync notes them.
@@ -104,7 +104,7 @@ fn days_pass(till: &Till) {
     let long_ago = [(now - TimeDelta::days(401), newest(before, 0))];
     let noted = serde_json::to_string(&long_ago.into_iter().chain(noted).collect::<Vec<_>>()).unwrap();
     let note = "INSERT OR REPLACE INTO state (key, value) VALUES ('newest_rows', ?1)";
-    till.store().connection().execute(note, [noted]).unwrap();
+    common::as_engine(till.store().connection(), note, [noted]);
     while rows(till, "journal") > EDITS + 24 {
         till.engine().sync().unwrap();
     }
@@ -150,7 +150,7 @@ fn how_long_is_a_setting_of_the_command() {
 fn note_newest(till: &Till, newest: Value) {
     let noted = json!([[Utc::now() - TimeDelta::days(401), newest]]).to_string();
     let note = "UPDATE state SET value = ?1 WHERE key = 'newest_rows'";
-    assert_eq!(till.store().connection().execute(note, [noted]).unwrap(), 1);
+    assert_eq!(common::as_engine(till.store().connection(), note, [noted]), 1);
 }
 
 /// What a clock says that was years off when an edit settled, or is so now, makes no edit old.
@@ -279,7 +279,7 @@ fn nobody_is_forgotten_of_whom_values_are_set_aside() {
     for id in [7, 77] {
         let aside = format!(r#"values_set_aside:{id}:{{"customer_id":{id},"values":{{"phone":"\"1\""}}}}"#);
         let note = "INSERT INTO state (key, value) VALUES (?1, '')";
-        till.store().connection().execute(note, [aside]).unwrap();
+        common::as_engine(till.store().connection(), note, [aside]);
     }
     till.set(7, "phone", "555");
     till.engine().sync().unwrap();
@@ -421,7 +421,7 @@ fn the_worker_finds_a_deletion_by_itself_a_few_pages_at_a_time() {
     assert!(till.store().get(gone).unwrap().is_some(), "the last time was just now");
     assert!(syncer.stop(Duration::from_secs(5)));
     let long_ago = "UPDATE state SET value = '2026-01-01T00:00:00Z' WHERE key = 'last_full_pull_at'";
-    assert_eq!(till.store().connection().execute(long_ago, []).unwrap(), 1);
+    assert_eq!(common::as_engine(till.store().connection(), long_ago, []), 1);
     till.sandbox.clear_requests();
     let (_syncer, _events) = Syncer::start(till.engine(), options).unwrap();
     let until = Instant::now() + Duration::from_secs(30);

@@ -473,6 +473,7 @@ fn forget(till: &Till, request: &ForgetRequest) -> Answer {
 struct WorkerState {
     running: bool,
     at_work: bool,
+    paused: bool,
 }
 
 fn tell(till: &Till, tell: impl FnOnce(&Syncer)) -> Answer {
@@ -481,6 +482,8 @@ fn tell(till: &Till, tell: impl FnOnce(&Syncer)) -> Answer {
 }
 
 fn worker(till: &Till) -> Answer {
-    let at_work = till.tell_worker(Syncer::is_at_work).ok();
-    json(&WorkerState { running: at_work.is_some(), at_work: at_work.unwrap_or(false) })
+    let state = |syncer: &Syncer| (syncer.is_at_work(), syncer.is_paused());
+    let told = till.tell_worker(state).ok();
+    let (at_work, paused) = told.unwrap_or_default();
+    json(&WorkerState { running: told.is_some(), at_work, paused })
 }

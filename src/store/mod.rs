@@ -380,6 +380,17 @@ fn believe_marks(connection: &Connection) -> rusqlite::Result<Option<SoFar>> {
     Ok(so_far)
 }
 
+/// What is noted outside of the engine's transactions, within one that is taken back when this fails.
+fn believing<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.prepare_cached("UPDATE tillsync_guard SET writing = 1")?.execute([])?;
+    let done = work(connection)?;
+    end_belief(connection)?;
+    Ok(done)
+}
+
 fn end_belief(connection: &Connection) -> rusqlite::Result<()> {
     connection.prepare_cached("UPDATE tillsync_guard SET writing = 0")?.execute([]).map(drop)
 }

@@ -480,10 +480,9 @@ impl Store {
                 return Err(Failure::NotThere(self.path.clone()).into());
             }
             if let Some(_alone) = Lock::take(&self.path, "-upgrade")? {
-                if found == known && schema::was_current(&self.connection).map_err(|e| self.error(e))? {
-                    self.set_state(mend::DUE, Some("yes"))?;
-                }
-                return self.migrate().map_err(|e| self.error(e));
+                let was_current =
+                    found == known && schema::was_current(&self.connection).map_err(|e| self.error(e))?;
+                return self.migrate(was_current).map_err(|e| self.error(e));
             }
             if Instant::now() >= deadline {
                 return Err(Failure::Locked(self.path.clone()).into());
@@ -532,9 +531,9 @@ impl Store {
         Ok(())
     }
 
-    fn migrate(&mut self) -> rusqlite::Result<()> {
+    fn migrate(&mut self, was_current: bool) -> rusqlite::Result<()> {
         self.connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-        schema::upgrade(&mut self.connection)
+        schema::upgrade(&mut self.connection, was_current)
     }
 
     /// The newest migration that the file has seen; 0: none.

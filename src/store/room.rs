@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::TransactionBehavior;
 
 use super::open::{beside, look_again, look_for, owner_only, real};
-use super::{Store, restore};
+use super::{Store, believing, restore, state};
 use crate::error::{Error, Result};
 
 /// So much is written to see whether there is room.
@@ -29,7 +29,7 @@ impl Store {
         let mut try_it = || {
             self.connection.busy_handler(Some(look_for_a_second))?;
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute("INSERT OR REPLACE INTO state (key, value) VALUES ('tried', 'yes')", [])?;
+            believing(&transaction, |transaction| state::write(transaction, "tried", Some("yes")))?;
             transaction.rollback()
         };
         let tried = try_it();

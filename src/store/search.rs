@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::open::look_again;
 use super::polite::LONG;
-use super::{Store, dirty, edit, state};
+use super::{Store, believing, dirty, edit, state};
 use crate::customer::{CustomerId, FieldId, Row, Value};
 use crate::error::{Error, Result};
 
@@ -91,7 +91,7 @@ impl Store {
         let mut write = || -> rusqlite::Result<bool> {
             self.connection.busy_handler(None::<fn(i32) -> bool>)?;
             let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-            let is_whole = index(&transaction, AT_A_SEARCH)?;
+            let is_whole = believing(&transaction, |transaction| index(transaction, AT_A_SEARCH))?;
             transaction.commit()?;
             Ok(is_whole)
         };
@@ -277,24 +277,22 @@ fn begin(transaction: &Connection) -> rusqlite::Result<i64> {
 
 fn index_one(transaction: &Connection, id: CustomerId) -> rusqlite::Result<()> {
     forget(transaction, id)?;
-    let Some(row) = dirty::load_row(transaction, id)? else { return Ok(()) };
-    let text = |name: &str| match FieldId::named(name).map(|field| row.get(field)) {
-        Some(Value::Text(text)) => text.clone(),
-        _ => String::new(),
-    };
+    // These alone: behind them in the row lies what may be long, and is not searched.
+    let columns = "SELECT last_name, first_name, company, email, phone FROM customer WHERE id = ?1";
+    let texts = transaction
+        .prepare_cached(columns)?
+        .query_row([id.0], |row| {
+            let text = |place| Ok(row.get_ref(place)?.as_str().unwrap_or_default().to_owned());
+            (0..SEARCHED.len()).map(text).collect::<rusqlite::Result<Vec<_>>>()
+        })
+        .optional()?;
+    let Some([last_name, first_name, company, email, phone]) = texts.as_deref() else { return Ok(()) };
     transaction
         .prepare_cached(
             "INSERT INTO customer_search (rowid, last_name, first_name, company, email, phone)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute(params![
-            id.0,
-            text("last_name"),
-            text("first_name"),
-            text("company"),
-            text("email"),
-            numbers(&text("phone"))
-        ])?;
+        .execute(params![id.0, last_name, first_name, company, email, numbers(phone)])?;
     Ok(())
 }
 

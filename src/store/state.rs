@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::{Store, believing};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{HowFar, KnownClock, Lacks, Place, PullClock, Unlisted, store_address};
@@ -66,7 +66,21 @@ impl Store {
     }
 
     pub(crate) fn set_state(&mut self, key: &str, value: Option<&str>) -> Result<()> {
-        write(&self.connection, key, value).map_err(|e| self.error(e))
+        self.write_state(key, value).map_err(|e| self.error(e))
+    }
+
+    /// In a savepoint: it may stand alone, or in a transaction of the app's, which is not to be believed afterwards.
+    fn write_state(&self, key: &str, value: Option<&str>) -> rusqlite::Result<()> {
+        if self.has_open_pages() {
+            return write(&self.connection, key, value);
+        }
+        self.connection.execute_batch("SAVEPOINT tillsync_note")?;
+        let written = believing(&self.connection, |connection| write(connection, key, value))
+            .and_then(|()| self.connection.execute_batch("RELEASE tillsync_note"));
+        if written.is_err() && !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK TO tillsync_note; RELEASE tillsync_note")?;
+        }
+        written
     }
 
     /// Facts that a sync learns: what a power cut takes back, the next one finds out again.

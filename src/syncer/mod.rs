@@ -72,6 +72,7 @@ pub struct Syncer {
     commands: Sender<Command>,
     stopper: Stopper,
     is_at_work: Arc<AtomicBool>,
+    is_paused: AtomicBool,
     done: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
 }
@@ -111,7 +112,8 @@ impl Syncer {
             worker.run(&inbox);
             drop(worker);
         })?;
-        Ok((Syncer { commands, stopper, is_at_work, done, thread: Some(thread) }, Events::of(queue)))
+        let (is_paused, thread) = (AtomicBool::new(false), Some(thread));
+        Ok((Syncer { commands, stopper, is_at_work, is_paused, done, thread }, Events::of(queue)))
     }
 
     /// Syncs at once, also when paused; after the sync that runs, if one does.
@@ -121,12 +123,19 @@ impl Syncer {
 
     /// Starts no further sync by itself; one that runs goes on to its end.
     pub fn pause(&self) {
+        self.is_paused.store(true, Ordering::Relaxed);
         _ = self.commands.send(Command::Pause);
     }
 
     /// Goes on; what came due meanwhile is done at once.
     pub fn resume(&self) {
+        self.is_paused.store(false, Ordering::Relaxed);
         _ = self.commands.send(Command::Resume);
+    }
+
+    /// Whether it was told to pause, and not to go on since.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Relaxed)
     }
 
     /// Whether it is this worker that syncs the file; else it stands by for another one.

@@ -162,6 +162,14 @@ impl Till {
     }
 }
 
+/// A statement about what only the engine may write, as if it were the engine's. Returns how many rows it was about.
+pub fn as_engine(connection: &rusqlite::Connection, sql: &str, params: impl rusqlite::Params) -> usize {
+    connection.execute_batch("UPDATE tillsync_guard SET writing = 1").unwrap();
+    let rows = connection.execute(sql, params).unwrap();
+    connection.execute_batch("UPDATE tillsync_guard SET writing = 0").unwrap();
+    rows
+}
+
 /// A number in the environment, which makes a test longer or replays one.
 pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -192,7 +192,7 @@ impl Worker {
         if till.out.is_json() {
             read_in(inbox)?;
         }
-        let mut desk = Desk { syncer, store, outbox, waits: Waits::default(), is_paused: false };
+        let mut desk = Desk { syncer, store, outbox, waits: Waits::default() };
         let ended = desk.work(&incoming);
         drop(incoming);
         desk.close(ended, told)
@@ -334,7 +334,6 @@ struct Desk {
     store: Store,
     outbox: Arc<Outbox>,
     waits: Waits,
-    is_paused: bool,
 }
 
 impl Desk {
@@ -387,12 +386,10 @@ impl Desk {
             }
             Command::Pause => {
                 self.syncer.pause();
-                self.is_paused = true;
                 "pause"
             }
             Command::Resume => {
                 self.syncer.resume();
-                self.is_paused = false;
                 "resume"
             }
             Command::Stop { .. } => "stop",
@@ -401,7 +398,7 @@ impl Desk {
     }
 
     fn state(&self) -> WorkerState {
-        WorkerState { running: true, at_work: self.syncer.is_at_work(), paused: self.is_paused }
+        WorkerState { running: true, at_work: self.syncer.is_at_work(), paused: self.syncer.is_paused() }
     }
 
     fn tell_fates(&mut self) {

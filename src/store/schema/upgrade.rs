@@ -26,7 +26,7 @@ const OLD_HISTORY: &str = "refinery_schema_history";
 const NOTES: &str = "tillsync_schema_history";
 
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
-const REVISION: i64 = 8;
+const REVISION: i64 = 9;
 
 /// The schema from which on all that is not described for apps bears a prefix.
 pub(super) const PREFIXED: i64 = 15;
@@ -363,17 +363,18 @@ pub(in crate::store) fn is_foreign(connection: &Connection) -> rusqlite::Result<
 
 /// All of it or nothing, with the notes that it was done: a till that lost power in between opens as it was. Between the
 /// tables of one build and the triggers of another, an edit could go unseen.
-pub(in crate::store) fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+pub(in crate::store) fn upgrade(connection: &mut Connection, was_current: bool) -> rusqlite::Result<()> {
     // A table that is built anew takes nothing with it that refers to it.
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.pragma_update(None, "legacy_alter_table", true)?;
-    let done = in_one_transaction(connection);
+    let done = in_one_transaction(connection, was_current);
     connection.pragma_update(None, "legacy_alter_table", false)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     done
 }
 
-fn in_one_transaction(connection: &mut Connection) -> rusqlite::Result<()> {
+/// `was_current`: something of ours was taken out of a file that had all of it.
+fn in_one_transaction(connection: &mut Connection, was_current: bool) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let theirs = take_out(&transaction)?;
     let is_state_lost = history(&transaction)? == newest() && !has_state(&transaction)?;
@@ -381,7 +382,13 @@ fn in_one_transaction(connection: &mut Connection) -> rusqlite::Result<()> {
     migrate(&transaction)?;
     shape::mend(&transaction)?;
     let left = shape::misshapen(&transaction)?.join(", ");
+    // Before the triggers that keep everybody else from writing there.
     state::write(&transaction, MISSHAPEN, Some(left.as_str()).filter(|left| !left.is_empty()))?;
+    state::write(&transaction, TRIGGERS, Some(&REVISION.to_string()))?;
+    if was_current || is_state_lost {
+        // Nobody knows since when.
+        state::write(&transaction, mend::DUE, Some("yes"))?;
+    }
     for table in MARKED {
         keep_mark(&transaction, table)?;
     }
@@ -393,11 +400,6 @@ fn in_one_transaction(connection: &mut Connection) -> rusqlite::Result<()> {
     }
     stray::count_on(&transaction)?;
     stray::mark(&transaction)?;
-    if is_state_lost {
-        // Nobody knows since when.
-        state::write(&transaction, mend::DUE, Some("yes"))?;
-    }
-    state::write(&transaction, TRIGGERS, Some(&REVISION.to_string()))?;
     if transaction.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0))? == 0 {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     }

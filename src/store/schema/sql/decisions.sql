@@ -63,7 +63,8 @@ BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: decision: has been carried out');
 END;
 
--- What is the engine's alone, and would be lost: conflicts, what is on its way, what may have arrived, new passwords.
+-- What is the engine's alone, and would be lost: conflicts, what is on its way, what may have arrived, new passwords; how far a pull has
+-- come, below what no payment takes a balance, which payments are held; who is held up.
 CREATE TRIGGER tillsync_conflict_insert BEFORE INSERT ON conflict WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: conflict: is decided through the table decision, or by resolve and discard');
@@ -99,6 +100,30 @@ END;
 CREATE TRIGGER tillsync_batch_item_delete BEFORE DELETE ON batch_item WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: batch_item: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_state_insert BEFORE INSERT ON state WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: state: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_state_update BEFORE UPDATE ON state WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: state: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_state_delete BEFORE DELETE ON state WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: state: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_held_up_insert BEFORE INSERT ON tillsync_held_up WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_held_up: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_held_up_update BEFORE UPDATE ON tillsync_held_up WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_held_up: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_held_up_delete BEFORE DELETE ON tillsync_held_up WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_held_up: is the engine''s alone');
 END;
 CREATE TRIGGER tillsync_attempt_insert BEFORE INSERT ON tillsync_attempt WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
