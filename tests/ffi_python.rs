@@ -191,7 +191,7 @@ for options in [{}, {'key': 'another'}, {'key_env': 'NO_SUCH_KEY'}, {'key': 'a',
 it = library_till.Till(library, path, api_url=url, store_hash='sandbox', access_token='sandbox-token', key_env='MY_KEY')
 it.start(debounce_ms=50, look_ms=20)
 receipt = it.call('edit', id=1, fields={'phone': 'of Python'})['receipt']
-print(it.call('wait', receipt=receipt, timeout_ms=20000)['fate'])
+print(it.call('wait', receipt=receipt, timeout_ms=60000)['fate'])
 it.stop()
 it.call('backup', path=copy)
 print(it.call('sync')['pulled'])

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Till, sandbox, till};
+use common::{Till, sandbox, soon, till};
 use serde_json::{Value, json};
 use tillsync::{CustomerId, Extent, Store};
 
@@ -221,13 +221,14 @@ fn a_later_edit_stays_pending_while_an_earlier_one_is_on_its_way() {
 #[test]
 fn one_sync_a_file_at_a_time() {
     let till = till(3);
-    till.sandbox.set_latency_ms(300);
+    till.sandbox.set_latency_ms(2_000);
     let mut first = till.engine();
     let running = std::thread::spawn(move || first.sync().map(drop));
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    soon(|| till.store().is_syncing().unwrap());
     let error = till.engine().sync().unwrap_err();
     assert!(error.is_busy(), "{error}");
     running.join().unwrap().unwrap();
+    till.sandbox.set_latency_ms(0);
     till.engine().sync().unwrap();
 }
 

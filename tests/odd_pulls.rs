@@ -355,7 +355,7 @@ fn a_cursor_that_is_never_answered_in_time_is_given_up_and_the_pages_stay_large(
     let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
         has_begun |= asked.is_list() && asked.parameter("after").is_none();
         if asked.is_list() && !has_begun {
-            told.delay_ms(600);
+            told.delay_ms(4_000);
         }
     });
     let mut through = till.through(&odd);
@@ -363,7 +363,7 @@ fn a_cursor_that_is_never_answered_in_time_is_given_up_and_the_pages_stay_large(
     (retry.tries, retry.read_base_ms) = (3, 10);
     let options = HttpOptions {
         api_url: through.api_url.clone(),
-        timeout: Duration::from_millis(400),
+        timeout: Duration::from_secs(3),
         ..HttpOptions::new(till.sandbox.store_hash(), till.sandbox.token())
     };
     let remote = HttpRemote::new(&options).unwrap();

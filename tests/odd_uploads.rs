@@ -98,7 +98,9 @@ fn a_refusal_is_split_at_once_unless_something_may_have_landed_that_must_not_be_
             is_refused.then(|| if is_first && is_html { Told::html(422) } else { nameless() })
         });
         let mut through = over(&till, &odd);
-        through.options.upload.grace_ms = 5_000;
+        // Whoever does not wait for it is not held up by a slow disk for so long either.
+        let grace = Duration::from_secs(if waits { 2 } else { 60 });
+        through.options.upload.grace_ms = grace.as_millis() as u64;
         edit_all(&till);
         if pays {
             till.adjust(2, "10");
@@ -107,7 +109,7 @@ fn a_refusal_is_split_at_once_unless_something_may_have_landed_that_must_not_be_
         let report = sync(&through);
         let took = began.elapsed();
         assert_eq!((report.uploaded_customers, report.rejected), (9, 1), "{report:?}");
-        assert_eq!(took >= Duration::from_millis(5_000), waits, "{took:?}, {pays} {is_html}");
+        assert_eq!(took >= grace, waits, "{took:?}, {pays} {is_html}");
     }
 }
 
@@ -325,7 +327,7 @@ fn a_refusal_of_concurrency_costs_tenths_of_a_second_and_not_the_window() {
         let mut told = Told::json_of(429, &json!({"status": 429, "title": "too many concurrent requests"}));
         told.header("X-Rate-Limit-Requests-Left", Some("900000"));
         told.header("X-Rate-Limit-Requests-Quota", Some("1000000"));
-        told.header("X-Rate-Limit-Time-Reset-Ms", Some("20000"));
+        told.header("X-Rate-Limit-Time-Reset-Ms", Some("120000"));
         told
     };
     let odd = Odd::before(&till.sandbox)
@@ -333,7 +335,7 @@ fn a_refusal_of_concurrency_costs_tenths_of_a_second_and_not_the_window() {
     let ids = edit_all(&till);
     let began = Instant::now();
     let report = sync(&over(&till, &odd));
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     assert_eq!((report.slots_refused, report.rate_limited, report.uploaded_customers), (3, 0, 60));
     assert_arrived(&till, ids);
 }

@@ -9,20 +9,12 @@ mod worker;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::command::Ran;
-use common::{Till, sandbox, till};
+use common::{Till, sandbox, soon, till};
 use rusqlite::Connection;
 use tillsync::{Event, Extent, Store, Syncer, SyncerOptions};
-
-fn soon(what: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !what() {
-        assert!(Instant::now() < deadline, "it did not happen");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

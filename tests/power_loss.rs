@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::ledger::{Change, Intent, Ledger, is_whole, open_accounts};
-use common::{Till, number, sandbox, sandbox_with};
+use common::{SOON, Till, number, sandbox, sandbox_with, soon};
 use disk::{Event, lose_power, read_log};
 use tempfile::TempDir;
 use tillsync::sandbox::{Fault, Faults, SandboxOptions};
@@ -67,7 +67,7 @@ fn an_edit_costs_one_sync_of_the_disk() {
     let shim = Shim::build();
     let till = Till::new(sandbox(20));
     till.engine().pull(Extent::Changes).unwrap();
-    let log = shim.run(&till, "count", |child| assert!(child.wait().unwrap().success()));
+    let log = shim.run(&till, "count", |child, _| assert!(child.wait().unwrap().success()));
     let marks: Vec<usize> = (0..log.len()).filter(|at| matches!(log[*at], Event::Mark(_))).collect();
     let syncs = marks.windows(2).map(|pair| {
         let between = &log[pair[0]..pair[1]];
@@ -97,8 +97,10 @@ impl Life {
             ..SandboxOptions::default()
         }));
         open_accounts(&till);
-        let log = shim.run(&till, &seed.to_string(), |child| {
-            std::thread::sleep(Duration::from_millis(random.u64(600..1_500)));
+        let log = shim.run(&till, &seed.to_string(), |child, mark| {
+            // Some edits, however slow the machine is, and a while.
+            soon(|| std::fs::read_to_string(mark).is_ok_and(|said| said.matches("done").count() > 10));
+            std::thread::sleep(Duration::from_millis(random.u64(..900)));
             child.kill().unwrap();
             child.wait().unwrap();
         });
@@ -239,7 +241,7 @@ impl Shim {
     }
 
     /// Runs the test `child` of this program as a process on the till's file; returns what it did.
-    fn run(&self, till: &Till, job: &str, watch: impl FnOnce(&mut std::process::Child)) -> Vec<Event> {
+    fn run(&self, till: &Till, job: &str, watch: impl FnOnce(&mut std::process::Child, &Path)) -> Vec<Event> {
         let beside = TempDir::new().unwrap();
         let beside_path = beside.path().canonicalize().unwrap();
         let (log, mark) = (beside_path.join("log"), beside_path.join("mark"));
@@ -248,13 +250,13 @@ impl Shim {
             .env("LD_PRELOAD", &self.library)
             .env("POWER_LOG", &log)
             .env(FOLDER, till.folder.path().canonicalize().unwrap())
-            .env(MARK, mark)
+            .env(MARK, &mark)
             .env(JOB, job)
             .env(STORE, till.sandbox.url())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        watch(&mut child);
+        watch(&mut child, &mark);
         read_log(&log)
     }
 }
@@ -304,7 +306,7 @@ fn work(path: &Path, seed: u64) {
     };
     let began = Instant::now();
     // An end, should nobody kill it.
-    while began.elapsed() < Duration::from_secs(20) {
+    while began.elapsed() < SOON {
         let intent = Intent {
             label: format!("{:016x}", random.u64(..)),
             changes: vec![Change::random(&ids, 0.3, &mut random)],

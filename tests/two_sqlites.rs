@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Till, sandbox, till};
+use common::{SOON, Till, sandbox, till};
 use tillsync::{Event, Store, Syncer, SyncerOptions};
 
 /// What is in the folder of a till, byte for byte.
@@ -172,7 +172,7 @@ fn a_worker_says_so_stays_away_from_the_file_and_goes_on_when_it_is_alone_again(
     };
     let (syncer, events) = Syncer::start(till.engine(), options).unwrap();
     let next = |wanted: fn(&Event) -> bool| {
-        let mut some = std::iter::from_fn(|| events.next(Duration::from_secs(10))).take(500);
+        let mut some = std::iter::from_fn(|| events.next(SOON)).take(500);
         some.find(wanted).expect("the worker does not say so")
     };
     next(|event| matches!(event, Event::SyncFinished(_)));
@@ -183,7 +183,7 @@ fn a_worker_says_so_stays_away_from_the_file_and_goes_on_when_it_is_alone_again(
     assert_eq!(bytes_of(&till), before);
     drop(other);
     next(|event| matches!(event, Event::SyncFinished(_)));
-    assert!(syncer.stop(Duration::from_secs(5)));
+    assert!(syncer.stop(SOON));
 }
 
 /// Whether another process finds the shared lock of a connection on the file.
@@ -379,10 +379,10 @@ const CALLS: [Call; 55] = [
         let (syncer, events) = Syncer::start(till.engine(), SyncerOptions::default()).unwrap();
         syncer.pause();
         syncer.sync_now();
-        while !matches!(events.next(Duration::from_secs(10)), Some(Event::SyncFinished(_))) {}
+        while !matches!(events.next(SOON), Some(Event::SyncFinished(_))) {}
         syncer.resume();
         assert!(syncer.is_at_work() && !events.have_ended());
-        assert!(syncer.stop(Duration::from_secs(10)));
+        assert!(syncer.stop(SOON));
     }),
     ("drop", |till, _| drop(till.store())),
 ];

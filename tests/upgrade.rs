@@ -13,10 +13,10 @@ mod common;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Till, sandbox, till};
+use common::{SOON, Till, sandbox, soon, till};
 use rusqlite::Connection;
 use serde_json::json;
 use tillsync::sandbox::Fault;
@@ -50,11 +50,9 @@ fn eventful() -> Till {
 
 /// A sync that is abandoned while its update is under way.
 fn leave_on_its_way(till: &Till) {
-    till.sandbox.script_updates([Fault::DelayedAnswer { ms: 2_000 }]);
+    till.sandbox.script_updates([Fault::DelayedAnswer { ms: 4_000 }]);
     let (syncer, _events) = Syncer::start(till.engine(), SyncerOptions::default()).unwrap();
-    while till.store().status().unwrap().in_flight_batches == 0 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    soon(|| till.store().status().unwrap().in_flight_batches > 0);
     assert!(!syncer.stop(Duration::ZERO));
 }
 
@@ -330,7 +328,7 @@ fn an_apps_own_table_by_a_name_of_the_searchs_is_left_alone() {
     sql(&till.path).execute_batch(made).unwrap();
     till.set(1, "company", "Garcia");
     assert_eq!(till.store().find("garc", 5).unwrap().customers.len(), 1);
-    till.options.wait = Duration::from_secs(20);
+    till.options.wait = SOON;
     till.engine().sync().unwrap();
     till.store().find("garc", 5).unwrap();
     till.sandbox.delete(1);
@@ -493,7 +491,7 @@ fn a_worker_says_so_and_ends() {
     };
     let (syncer, events) = tillsync::Syncer::start(till.engine(), options).unwrap();
     let mut said = Vec::new();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let deadline = std::time::Instant::now() + SOON;
     while !events.have_ended() && std::time::Instant::now() < deadline {
         match events.next(std::time::Duration::from_millis(100)) {
             Some(tillsync::Event::SyncFinished(_)) => upgrade_to_a_newer_one(&till.path),
@@ -503,7 +501,7 @@ fn a_worker_says_so_and_ends() {
     }
     assert_eq!(said, ["newer_schema"]);
     assert!(events.have_ended());
-    assert!(syncer.stop(std::time::Duration::from_secs(5)));
+    assert!(syncer.stop(SOON));
 }
 
 // ---- an app that has migrations of its own -------------------------------------------------------------------------
@@ -562,24 +560,25 @@ fn a_database_of_an_app_that_uses_refinery_is_no_till_and_not_touched() {
 fn a_backup_is_of_one_instant_while_edits_go_on() {
     let till = till(3);
     let is_done = Arc::new(AtomicBool::new(false));
-    let (path, done) = (till.path.clone(), is_done.clone());
+    let edits = Arc::new(AtomicUsize::new(0));
+    let (path, done, counted) = (till.path.clone(), is_done.clone(), edits.clone());
     let counter = std::thread::spawn(move || {
         let mut store = Store::open(path).unwrap();
-        let mut count = 0;
         while !done.load(Ordering::Relaxed) {
+            let count = counted.load(Ordering::Relaxed);
             store.edit(1).set("phone", &format!("edit {count}")).commit().unwrap();
-            count += 1;
+            counted.store(count + 1, Ordering::Relaxed);
         }
-        count
     });
     let copies: Vec<PathBuf> = (0..5).map(|n| till.folder.path().join(format!("copy {n}.db"))).collect();
     for copy in &copies {
         let bytes = till.store().backup(copy).unwrap();
         assert_eq!(bytes, std::fs::metadata(copy).unwrap().len());
-        std::thread::sleep(Duration::from_millis(50));
+        let so_far = edits.load(Ordering::Relaxed);
+        soon(|| edits.load(Ordering::Relaxed) > so_far + 1);
     }
     is_done.store(true, Ordering::Relaxed);
-    assert!(counter.join().unwrap() > 5);
+    counter.join().unwrap();
 
     let mut sizes = Vec::new();
     for copy in &copies {
@@ -637,7 +636,7 @@ fn a_backup_put_in_the_place_of_a_lost_file_syncs_on() {
     }
     std::fs::rename(&copy, &till.path).unwrap();
     // The update that was left on its way is still to be answered.
-    till.options.wait = Duration::from_secs(20);
+    till.options.wait = SOON;
     till.engine().pull(Extent::Full).unwrap();
     till.engine().sync().unwrap();
     assert_eq!(till.remote_value(5, "company"), "\"Lima & Filhos\"");

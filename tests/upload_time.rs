@@ -1,5 +1,5 @@
-//! How long an upload takes where every call takes 50 ms: in virtual time, so what is counted is the calls, and that they go
-//! beside each other; what the machine itself needs is for `cargo bench`.
+//! How long an upload takes where every call takes 50 ms, or the quota is small: in virtual time, so what is counted is the calls, and
+//! that they go beside each other; what the machine itself needs is for `cargo bench`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
@@ -48,7 +48,14 @@ impl World {
         let token = self.core.token().to_owned();
         let raw = raw.with_header("X-Auth-Token", &token).with_header("User-Agent", "tillsync/virtual");
         let response = self.core.handle(self.utc(), &raw);
-        let (date, rate) = (Some(self.utc()), RateHeaders::default());
+        let number = |name: &str| response.header(name).and_then(|value| value.parse::<u64>().ok());
+        let rate = RateHeaders {
+            reset_ms: number("X-Rate-Limit-Time-Reset-Ms"),
+            quota: number("X-Rate-Limit-Requests-Quota"),
+            left: number("X-Rate-Limit-Requests-Left"),
+            retry_after_ms: number("X-Retry-After").map(|seconds| seconds * 1_000),
+        };
+        let date = Some(self.utc());
         Answer { status: response.status, date, rate, body: response.body }
     }
 }
@@ -87,11 +94,13 @@ impl Remote for Line {
     }
 }
 
-/// An upload of everybody, by a process that has read nobody, and how long it takes.
-fn push(edit: impl Fn(&mut Store, i64)) -> (SyncReport, u64) {
-    let options =
-        SandboxOptions { customers: CUSTOMERS, seed: 7, quota: 1_000_000, ..SandboxOptions::default() };
-    let core = StoreCore::new(&options);
+/// An upload of everybody, by a process that has read nobody.
+fn upload(
+    options: &SandboxOptions,
+    edit: impl Fn(&mut Store, i64),
+    work: impl FnOnce(&mut SyncEngine<Line>) -> tillsync::Result<SyncReport>,
+) -> SyncReport {
+    let core = StoreCore::new(options);
     let ids = core.ids();
     let line = Line(Arc::new(Mutex::new(World { core, now_ms: 0, answers: VecDeque::new() })));
     let folder = tempfile::TempDir::new().unwrap();
@@ -110,10 +119,20 @@ fn push(edit: impl Fn(&mut Store, i64)) -> (SyncReport, u64) {
     let mut store = Store::open(&path).unwrap();
     ids.iter().for_each(|id| edit(&mut store, i64::from(*id)));
     line.0.lock().unwrap().now_ms += 3_600_000;
-    let report = engine(&line).push().unwrap();
-    assert_eq!(report.uploaded_customers, CUSTOMERS as u64);
-    let elapsed_ms = report.elapsed_ms;
-    (report, elapsed_ms)
+    let report = work(&mut engine(&line)).unwrap();
+    assert_eq!(report.uploaded_customers, options.customers as u64);
+    report
+}
+
+/// The same where no quota is in the way.
+fn push(edit: impl Fn(&mut Store, i64)) -> SyncReport {
+    let options =
+        SandboxOptions { customers: CUSTOMERS, seed: 7, quota: 1_000_000, ..SandboxOptions::default() };
+    upload(&options, edit, SyncEngine::push)
+}
+
+fn phone(store: &mut Store, id: i64) {
+    store.edit(id).set("phone", "555-0199").commit().unwrap();
 }
 
 /// The time of two hundred updates, three at once.
@@ -122,7 +141,8 @@ fn of_the_calls() -> u64 {
 }
 
 #[track_caller]
-fn check(kind: &str, (report, elapsed_ms): (SyncReport, u64), looks: u64) {
+fn check(kind: &str, report: &SyncReport, looks: u64) {
+    let elapsed_ms = report.elapsed_ms;
     let ratio = elapsed_ms as f64 / of_the_calls() as f64;
     println!("{kind}: {elapsed_ms} ms, {ratio:.3} of the calls' time, {} looks", report.looks);
     assert_eq!((report.requests.put, report.requests.get, report.looks), (200, looks, looks));
@@ -131,7 +151,7 @@ fn check(kind: &str, (report, elapsed_ms): (SyncReport, u64), looks: u64) {
 
 #[test]
 fn two_thousand_customers_with_old_bases_take_the_time_of_their_updates_and_one_look() {
-    check("texts", push(|store, id| _ = store.edit(id).set("phone", "555-0199").commit().unwrap()), 20);
+    check("texts", &push(phone), 20);
 }
 
 #[test]
@@ -139,5 +159,15 @@ fn two_thousand_payments_take_as_long() {
     let pay = |store: &mut Store, id| {
         _ = store.edit(id).adjust_credit(1.into()).author("ana").commit().unwrap();
     };
-    check("payments", push(pay), 20);
+    check("payments", &push(pay), 20);
+}
+
+#[test]
+fn the_quota_is_used_to_the_full_and_hardly_ever_overrun() {
+    let options = SandboxOptions { customers: 900, quota: 30, window_ms: 2_000, ..SandboxOptions::default() };
+    let report = upload(&options, phone, SyncEngine::sync);
+    // 91 calls at 30 a window: the fourth window must have begun, so three windows and a little is the least.
+    assert_eq!(report.requests.put, 90);
+    assert!(report.rate_limited <= 2, "{} times 429", report.rate_limited);
+    assert!((6_000..6_900).contains(&report.elapsed_ms), "{} ms", report.elapsed_ms);
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use common::{Till, till};
+use common::{SOON, Till, soon, till};
 use serde_json::{Value, json};
 use tillsync::rusqlite::Connection;
 use tillsync::{
@@ -419,16 +419,12 @@ fn the_worker_finds_a_deletion_by_itself_a_few_pages_at_a_time() {
     let (syncer, _events) = Syncer::start(till.engine(), options.clone()).unwrap();
     std::thread::sleep(Duration::from_secs(1));
     assert!(till.store().get(gone).unwrap().is_some(), "the last time was just now");
-    assert!(syncer.stop(Duration::from_secs(5)));
+    assert!(syncer.stop(SOON));
     let long_ago = "UPDATE state SET value = '2026-01-01T00:00:00Z' WHERE key = 'last_full_pull_at'";
     assert_eq!(common::as_engine(till.store().connection(), long_ago, []), 1);
     till.sandbox.clear_requests();
     let (_syncer, _events) = Syncer::start(till.engine(), options).unwrap();
-    let until = Instant::now() + Duration::from_secs(30);
-    while till.store().get(gone).unwrap().is_some() {
-        assert!(Instant::now() < until, "it was not found");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    soon(|| till.store().get(gone).unwrap().is_none());
     let asked: Vec<bool> = till
         .sandbox
         .requests()

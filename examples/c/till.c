@@ -114,9 +114,9 @@ int main(int count, char **arguments) {
     /* What happens meanwhile: events, until the edit was uploaded. */
     int uploaded = 0;
     while (!uploaded) {
-        const char *event = tillsync_next_event(till, 10000);
+        const char *event = tillsync_next_event(till, 60000);
         if (!event) {
-            fprintf(stderr, "no event in ten seconds\n");
+            fprintf(stderr, "no event in a minute\n");
             return 1;
         }
         uploaded = strstr(event, "\"edit_uploaded\"") != NULL;
@@ -124,7 +124,7 @@ int main(int count, char **arguments) {
     }
 
     /* Or, in place of events: ask for one edit's fate. */
-    snprintf(request, sizeof request, "{\"command\":\"wait\",\"receipt\":%s,\"timeout_ms\":10000}", receipt);
+    snprintf(request, sizeof request, "{\"command\":\"wait\",\"receipt\":%s,\"timeout_ms\":60000}", receipt);
     done("wait", tillsync_call(till, request));
     done("status", tillsync_call(till, "{\"command\":\"status\"}"));
 

@@ -141,14 +141,14 @@ public static class Program
         catch (Refused refused) { Console.WriteLine("refused: " + refused.Message + " -- " + refused.Hint); }
 
         // What happens meanwhile, until the edit was uploaded.
-        for (XElement happened; (happened = till.NextEvent(10000)) != null;)
+        for (XElement happened; (happened = till.NextEvent(60000)) != null;)
         {
             Console.WriteLine("event " + (string)happened.Element("event"));
             if ((string)happened.Element("event") != "edit_uploaded") continue;
             till.Stop();
             return (string)shown.Element("first_name") == Name;
         }
-        Console.Error.WriteLine("no event in ten seconds");
+        Console.Error.WriteLine("no event in a minute");
         return false;
     }
 }

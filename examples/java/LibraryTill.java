@@ -138,7 +138,7 @@ final class LibraryTill implements AutoCloseable {
 
     /** Listens until the edit was uploaded. */
     private static boolean uploaded(LibraryTill till) {
-        for (JsonObject event; (event = till.nextEvent(10_000)) != null;) {
+        for (JsonObject event; (event = till.nextEvent(60_000)) != null;) {
             OUT.println("event " + event);
             if (event.get("event").getAsString().equals("edit_uploaded")) return true;
         }

@@ -102,7 +102,7 @@ def main(library, path, api_url, store_hash, customer):
     except Refused as error:
         print("refused:", error, "--", error.hint)
 
-    arrived = uploaded.wait(30)
+    arrived = uploaded.wait(60)
     print("status", till.call("status"))
     till.stop()
     listener.join()

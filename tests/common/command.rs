@@ -38,7 +38,6 @@ impl Till {
             .env("BIGCOMMERCE_STORE_HASH", self.sandbox.store_hash())
             .env("BIGCOMMERCE_ACCESS_TOKEN", self.sandbox.token())
             .env("TILLSYNC_AUTHOR", "ana")
-            .env("TILLSYNC_TIMEOUT", "5")
             .envs(self.key.as_ref().map(|key| ("TILLSYNC_KEY", key)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

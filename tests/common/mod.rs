@@ -9,12 +9,26 @@ pub mod odd;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tillsync::sandbox::{Sandbox, SandboxOptions};
 use tillsync::{
     CustomerId, Extent, HttpOptions, HttpRemote, Key, Store, StoreOptions, SyncEngine, SyncOptions,
 };
+
+/// What a test waits at most for what is bound to happen, on a machine that has other work.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// Waits until it is so.
+#[track_caller]
+pub fn soon(mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it does not come to that");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
 
 /// A till with its own file, beside a sandbox store on loopback.
 #[derive(Clone)]
@@ -53,8 +67,8 @@ impl Till {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let path = folder.path().join("till.db");
         let options = SyncOptions {
-            overlap: std::time::Duration::ZERO,
-            second_look: std::time::Duration::from_millis(50),
+            overlap: Duration::ZERO,
+            second_look: Duration::from_millis(50),
             ..SyncOptions::default()
         };
         let api_url = sandbox.url();
@@ -74,7 +88,6 @@ impl Till {
     pub fn remote(&self) -> HttpRemote {
         let options = HttpOptions {
             api_url: self.api_url.clone(),
-            timeout: std::time::Duration::from_secs(5),
             ..HttpOptions::new(self.sandbox.store_hash(), self.sandbox.token())
         };
         HttpRemote::new(&options).unwrap()

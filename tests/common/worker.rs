@@ -5,15 +5,12 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tillsync::Receipt;
 
-use crate::common::Till;
-
-/// What a test waits at most, on a machine that has other work.
-pub const SOON: Duration = Duration::from_secs(20);
+use crate::common::{SOON, Till, soon};
 
 /// A worker that waits for nothing longer than a test may.
 const QUICK: [&str; 11] = [
@@ -147,17 +144,11 @@ impl Worker {
         self.input = None;
     }
 
-    /// How it ended, and how long that took.
+    /// How it ended.
     #[track_caller]
-    pub fn ended(&mut self) -> (ExitStatus, Duration) {
-        let began = Instant::now();
-        while began.elapsed() < SOON {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return (status, began.elapsed());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("it did not end");
+    pub fn ended(&mut self) -> ExitStatus {
+        soon(|| self.child.try_wait().unwrap().is_some());
+        self.child.wait().unwrap()
     }
 }
 
