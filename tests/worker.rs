@@ -9,7 +9,6 @@ mod common;
 mod worker;
 
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::command::Ran;
@@ -458,6 +457,7 @@ fn people_are_told_in_words_and_it_works_without_an_input() {
 #[cfg(target_os = "linux")]
 fn as_a_user(till: &Till, threads: u32, arguments: &[&str]) -> Option<std::process::Command> {
     use std::process::Command;
+    use std::sync::atomic::{AtomicU32, Ordering};
     let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
     let has = |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|ran| ran.status.success());
     if !is_root || !has("setpriv") || !has("prlimit") {
