@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::ahead::Known;
 use super::apply::apply;
 use super::{Failed, Store, attempt, life, row, state};
-use crate::customer::{BadRecord, CustomerId, Edit, EditSeq, FieldId, Record, Row, Subject, Value};
+use crate::customer::{BadRecord, CustomerId, Edit, EditSeq, FieldId, Kind, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
     Change, Diff, Dirty, EmailEdit, Lately, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
@@ -192,7 +192,7 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
     let row = row::read(found)?;
     let ops = load_ops(connection, id)?;
     row::refuse_unsound(found, |field| ops.iter().any(|op| op.is_pending() && op.field == field))?;
-    let password = ops.iter().rev().find(|op| op.field == FieldId::NEW_PASSWORD);
+    let password = ops.iter().rev().find(|op| op.field.is_secret());
     let (known, has_attempts) = load_base(connection, id)?;
     let (base, lately, is_behind) = match known {
         Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
@@ -288,10 +288,10 @@ fn op(row: &SqlRow<'_>) -> rusqlite::Result<Op> {
     let field = FieldId::named(&field).ok_or_else(|| malformed(1, std::fmt::Error))?;
     let amount = || value.trim_matches('"').parse().map_err(|e| malformed(3, e));
     let read = |json: &str| Value::from_json(field.kind(), json);
-    let change = match (kind.as_str(), field) {
+    let change = match (kind.as_str(), field.kind()) {
         ("adjust", _) => Change::Adjust(amount()?),
-        (_, FieldId::STORE_CREDIT_AMOUNTS) => Change::Balance(read(&value)),
-        (_, FieldId::FORM_FIELDS) => Change::of_forms(&read(&value), &read(&row::told(row, 4)?)),
+        (_, Kind::Credit) => Change::Balance(read(&value)),
+        (_, Kind::Forms) => Change::of_forms(&read(&value), &read(&row::told(row, 4)?)),
         _ => Change::Set,
     };
     let at: String = row.get(7)?;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::held_up::Apart;
 use super::row::Standing;
 use super::{Failed, Store, ahead, aside, dirty, edit, pull, row, schema, search, state};
-use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Value, add_credit};
+use crate::customer::{Attributes, CustomerId, FieldId, Kind, Record, Row, Value, add_credit};
 use crate::error::{Failure, Result};
 use crate::flow::{Change, CustomerPlan, Dirty, Sent, balance_by_journal, is_tidied};
 
@@ -328,7 +328,7 @@ fn is_edit(connection: &Connection, dirty: &Dirty, field: FieldId) -> rusqlite::
         .query_row(params![dirty.id.0, field.name(), newest.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((result, seq)) = decided else { return Ok(true) };
-    if field == FieldId::FORM_FIELDS {
+    if field.has_entries() {
         return Ok(false);
     }
     let later = dirty.ops_of(field).filter(|op| op.seq.0 > seq).filter_map(|op| op.adjustment());
@@ -534,10 +534,10 @@ fn expected(
     is_told: bool,
 ) -> rusqlite::Result<Option<Value>> {
     let is_edited = dirty.ops_of(field).next().is_some();
-    Ok(match field {
+    Ok(match field.kind() {
         _ if !is_edited => (is_told && dirty.open_of_field(field).is_none()).then(|| theirs.clone()),
-        FieldId::STORE_CREDIT_AMOUNTS => balance_by_journal(dirty, theirs),
-        FieldId::FORM_FIELDS => forms_by_journal(dirty, theirs),
+        Kind::Credit => balance_by_journal(dirty, theirs),
+        Kind::Forms => forms_by_journal(dirty, theirs),
         _ => newest_value(connection, dirty.id, field)?,
     })
 }

@@ -20,7 +20,7 @@ use rusqlite::{Connection, Row as SqlRow, params};
 use super::apply::{settle, shorten};
 use super::mend::{forms_by_journal, other};
 use super::{Failed, Store, dirty, row, schema};
-use crate::customer::{CustomerId, EditSeq, FieldId, Row, Value};
+use crate::customer::{CustomerId, EditSeq, FieldId, Kind, Row, Value};
 use crate::error::Result;
 use crate::flow::{Dirty, Outcome, Settlement, balance_by_journal};
 
@@ -120,7 +120,7 @@ pub(super) fn among(
     let ended = settle.iter().filter(|one| one.outcome == Some(Outcome::Unchanged) && one.reason.is_none());
     let fields = ended.filter_map(|one| Some(dirty.op(one.seq)?.field));
     let mut never = BTreeSet::new();
-    for field in fields.filter(|field| *field != FieldId::NEW_PASSWORD).collect::<BTreeSet<_>>() {
+    for field in fields.filter(|field| !field.is_secret()).collect::<BTreeSet<_>>() {
         never.extend(never_made_of(connection, dirty, field)?.1);
     }
     // Else something else was at work.
@@ -213,12 +213,12 @@ fn is_explained(dirty: &Dirty, field: FieldId, edits: &[Written], never: &[EditS
     let mut without = dirty.clone();
     without.ops.retain(|op| !never.contains(&op.seq));
     let is_bare = without.ops_of(field).next().is_none();
-    let expected = match field {
+    let expected = match field.kind() {
         _ if is_bare => {
             (attributes.tells(field) && dirty.open_of_field(field).is_none()).then(|| theirs.clone())
         }
-        FieldId::STORE_CREDIT_AMOUNTS => balance_by_journal(&without, theirs),
-        FieldId::FORM_FIELDS => forms_by_journal(&without, theirs),
+        Kind::Credit => balance_by_journal(&without, theirs),
+        Kind::Forms => forms_by_journal(&without, theirs),
         _ => {
             let newest = edits.iter().rfind(|edit| !edit.is_settled && !never.contains(&edit.seq));
             newest.map(|edit| Value::from_json(field.kind(), &edit.value))
