@@ -375,13 +375,13 @@ const CALLS: [Call; 55] = [
         _ = engine.store().path();
         _ = engine.remote();
     }),
-    ("start sync_now pause resume is_at_work next have_ended", |till, _| {
+    ("start sync_now pause resume is_at_work is_paused next have_ended", |till, _| {
         let (syncer, events) = Syncer::start(till.engine(), SyncerOptions::default()).unwrap();
         syncer.pause();
         syncer.sync_now();
         while !matches!(events.next(SOON), Some(Event::SyncFinished(_))) {}
         syncer.resume();
-        assert!(syncer.is_at_work() && !events.have_ended());
+        assert!(syncer.is_at_work() && !syncer.is_paused() && !events.have_ended());
         assert!(syncer.stop(SOON));
     }),
     ("drop", |till, _| drop(till.store())),
