@@ -434,7 +434,9 @@ impl<R: Remote> SyncEngine<R> {
             }
         }
         let here = self.clock.utc();
-        self.store.supersede_meanwhile(here)?;
+        if self.store.has_company() {
+            self.store.supersede_meanwhile(here)?;
+        }
         pulling.clock = date.map(|told| PullClock { told, here }).or(pulling.clock);
         let had_begun = pulling.machine.began().is_some();
         let step = pulling.machine.page(page, date);

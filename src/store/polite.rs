@@ -97,7 +97,7 @@ impl Store {
     }
 
     /// Whether they did a moment ago.
-    pub(super) fn has_company(&self) -> bool {
+    pub(crate) fn has_company(&self) -> bool {
         self.others.expected_for > 0
     }
 
