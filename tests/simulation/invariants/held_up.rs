@@ -1,6 +1,7 @@
 //! Where a trigger of the app refuses a customer, that customer waits and is named, and nobody else: others go on as if it was not
 //! there. What becomes of those that go on is for the other promises.
 
+use super::agreement::why_nobody_is_deleted;
 use super::{Invariant, Verdict};
 use crate::people::may_be_refused;
 use crate::world::{Ended, World};
@@ -22,7 +23,15 @@ impl Invariant for HeldUp {
             let sql = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'app_refuses%'";
             let looks = world.till().looks();
             let refuses: i64 = looks.query_row(sql, [], |row| row.get(0)).map_err(|e| e.to_string())?;
-            if let (0, Some(id)) = (refuses, held_up(world).first()) {
+            // Who was deleted where nobody can be taken for that is never told of again.
+            let why = why_nobody_is_deleted(world);
+            let (gone, held_up): (Vec<i64>, Vec<i64>) =
+                held_up(world).into_iter().partition(|id| why.is_some() && world.deleted.contains(id));
+            if let (0, Some(why)) = (refuses, why) {
+                gone.iter()
+                    .for_each(|id| world.excuse(why, format!("till {till}: customer {id} is held up still")));
+            }
+            if let (0, Some(id)) = (refuses, held_up.first()) {
                 return Err(format!(
                     "till {till}: customer {id} is held up still, and nobody refuses it any more"
                 ));
