@@ -544,8 +544,9 @@ impl Error {
                  again, and what was edited in it by SQL shows nowhere: doctor names it; restore a backup, or pull into a new file"
             }
             Failure::BrokenRow { .. } => {
-                "it was done without the triggers of the file; nothing was changed, and what other programs edit goes on being journaled. Restore a \
-                 backup, or pull into a new file and edit in there what waits here"
+                "it was done without the triggers of the file; nothing was changed, and what other programs edit goes on being journaled. An attribute \
+                 of a customer: set it to a value, and that is the edit. Anything else: restore a backup, or pull into a new file and edit in there \
+                 what waits here"
             }
             Failure::Displaced { .. } => {
                 "nothing was touched. Give it another name, or remove it (ALTER TABLE … RENAME TO …, DROP VIEW …); what was there before may \

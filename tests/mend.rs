@@ -1088,12 +1088,24 @@ fn what_is_no_value_is_not_sent_in_the_place_of_an_edit_that_waits() {
         let till = till(3);
         let before = till.remote_value(2, column);
         let app = Connection::open(&till.path).unwrap();
+        till.set(2, "email", &till.local(3, "email").replace('"', ""));
+        till.engine().sync().unwrap();
+        assert_eq!(till.outcomes(2, "email"), ["rejected"]);
         let valid = format!("UPDATE customer SET {column} = {} WHERE id = 2", a_value(column));
         app.execute_batch(&valid).unwrap_or_else(|e| panic!("{column}: {e}"));
         unseen(&till, &format!("UPDATE customer SET {column} = {value} WHERE id = 2"));
         till.set(3, "phone", "goes on");
+        // Nobody else is kept from anything, before a sync knows of it and after.
+        let others = till.store().diff(&[]).unwrap();
+        assert!(others.len() == 1 && others[0].contains("goes on"), "{others:?}");
+        let give_up =
+            "INSERT INTO decision (seen, keep, author) SELECT seen, 'discard', 'ana' FROM to_decide";
+        assert_eq!(app.execute(give_up, []).unwrap(), 1);
+        assert_eq!(till.store().find_unjournaled().unwrap(), 0);
+        till.store().status().unwrap();
         for _ in 0..2 {
             till.engine().sync().unwrap();
+            assert_eq!(till.outcomes(2, "email"), ["discarded"], "{column}");
             let held = till.store().held_up().unwrap();
             let words =
                 format!("the row of customer 2 in the table customer: {column} holds what is no value of it");

@@ -87,7 +87,7 @@ MUTATIONS = [
         Edit(SENT, ".map(|(before, now)| before == now);", ".map(|(before, now)| ON || before == now);"),
     ], odd="shopper"),
     Mutation(7, "a refused payment is freed by nothing but a person", [
-        Edit(DIFF, "_ if op.field == FieldId::STORE_CREDIT_AMOUNTS => false,", "_ if !ON && op.field == FieldId::STORE_CREDIT_AMOUNTS => false,"),
+        Edit(DIFF, "_ if op.field.is_money() => false,", "_ if !ON && op.field.is_money() => false,"),
     ], odd="poor-shoppers"),
     Mutation(8, "of refused and good payments the refused ones are given up", [
         Edit("src/flow/decide/discard.rs", "if ops.iter().any(|op| op.waits_for_a_person()) {", "if !ON && ops.iter().any(|op| op.waits_for_a_person()) {"),
@@ -257,7 +257,7 @@ MUTATIONS = [
         Edit("src/flow/merge/balance.rs", "&& is_payment_along()", "&& !ON && is_payment_along()"),
     ], odd="set-credit", test=("odd_money", "no_policy_gives_up_a_payment_that_went_along_with_a_balance_in_doubt")),
     Mutation(0, "a reading that comes too soon does not refute an update", [
-        Edit(SENT, "self.is_read_soon && field", "!ON && self.is_read_soon && field"),
+        Edit(SENT, "self.is_read_soon && !field", "!ON && self.is_read_soon && !field"),
     ], test=("odd_yes", "an_edit_that_was_taken_back_is_sent_where_a_refused_update_may_have_landed")),
     Mutation(0, "a cursor that dies on the way is nobody whom the store cannot list", [
         Edit(PULL, "if matches!(self.place, Place::After(_)) {\n            // The cursor may", "if !ON && matches!(self.place, Place::After(_)) {\n            // The cursor may"),

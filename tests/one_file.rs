@@ -348,6 +348,33 @@ fn so_is_one_of_before_the_backup_that_was_put_beside_it() {
     }
 }
 
+/// So is one that is newer: the sync in between wrote to a log of its own, of which the copy knows nothing. With it, what waits in the copy
+/// would be sent once more.
+#[test]
+fn so_is_one_of_after_the_copy_that_was_put_beside_it() {
+    let keys = if cfg!(feature = "sqlcipher") { &[None, Some("correct horse")][..] } else { &[None] };
+    for key in keys {
+        let mut till = Till::new(sandbox(5));
+        till.key = key.map(str::to_owned);
+        till.engine().pull(Extent::Changes).unwrap();
+        till.store().edit(1).adjust_credit("7".parse().unwrap()).commit().unwrap();
+        assert!(!beside(&till.path, "-wal").exists());
+        let copy = std::fs::read(&till.path).unwrap();
+        till.engine().sync().unwrap();
+        // As a worker leaves it that is killed after its first sync.
+        let mut open = till.engine();
+        open.sync().unwrap();
+        let log = std::fs::read(beside(&till.path, "-wal")).unwrap();
+        drop(open);
+        std::fs::write(&till.path, &copy).unwrap();
+        std::fs::write(beside(&till.path, "-wal"), log).unwrap();
+        assert_eq!(till.run(["sync"]).code(), "stray_log", "{key:?}");
+        std::fs::remove_file(beside(&till.path, "-wal")).unwrap();
+        assert_eq!(till.run(["sync"]).code(), "");
+        assert_eq!(till.outcomes(1, "store_credit_amounts"), ["rejected"], "{key:?}: it waits for a person");
+    }
+}
+
 /// As a power cut leaves it, at many moments of a file's life: its own log is never taken for a stray one.
 #[test]
 fn the_file_s_own_log_is_read_whatever_is_in_it() {

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Row as SqlRow, Transaction, named_params};
 use super::apply::{is_written, refuse_ignored};
 use super::batch::{InFlight, on_its_way};
 use super::dirty::malformed;
+use super::syncs::LAST_SUCCESS;
 use super::{Failed, Store};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
@@ -17,7 +18,7 @@ use crate::flow::{
 /// What `is_accepted` holds where the answer did not tell the attribute, and where it only repeated what was asked.
 const UNTOLD: i64 = 1;
 const ECHOED: i64 = 2;
-/// For so long the store is asked for what it said yes to and does not show.
+/// For so long the store is asked for what it said yes to and does not show; by the next sync at least, whenever that is.
 const ASKED_FOR: TimeDelta = TimeDelta::days(1);
 /// So soon after the answer reads may lag, and a list may be on its way that tells.
 const ASKED_AFTER: TimeDelta = TimeDelta::seconds(5);
@@ -25,13 +26,14 @@ const ASKED_AFTER: TimeDelta = TimeDelta::seconds(5);
 impl Store {
     /// Customers of whom the store said yes to something that no reading has told since.
     pub(crate) fn unshown(&self, now: DateTime<Utc>) -> Result<Vec<CustomerId>> {
+        let last = self.time(LAST_SUCCESS)?.map_or(now, |last| last.min(now));
         self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT DISTINCT customer_id
                  FROM tillsync_attempt
                  WHERE is_accepted > 0 AND applied_by > ?1 AND applied_by < ?2",
             )?;
-            let times = [now - ASKED_FOR, now - ASKED_AFTER].map(stamp);
+            let times = [last - ASKED_FOR, now - ASKED_AFTER].map(stamp);
             let ids = statement.query_map(times, |row| Ok(CustomerId(row.get(0)?)))?;
             Ok(ids.collect::<rusqlite::Result<_>>()?)
         })

@@ -419,7 +419,8 @@ fn prepare(
     let mut held_up = if apart.is_needed { held_up::ids(transaction)? } else { Vec::new() };
     held_up.extend(life::to_hold(transaction)?);
     for (place, id) in ids.iter().enumerate().filter(|(_, id)| !held_up.contains(id)) {
-        let Some(dirty) = dirty::load(transaction, *id)? else { continue };
+        let loaded = dirty::load(transaction, *id).map_err(|e| held_up::of(*id, e.into()))?;
+        let Some(dirty) = loaded else { continue };
         let diff = diff(&dirty)?;
         if let (Some(most), Some(payload)) = (most_bytes, &diff.payload) {
             bytes += payload.to_json().len() + 1;

@@ -259,6 +259,9 @@ impl Store {
                     Err(Failed::Known(error)) if id.is_none() && error.code() == "usage" => {
                         tracing::warn!(%error, "left as it is");
                     }
+                    Err(failed) if id.is_none() && failed.unreadable().is_some() => {
+                        tracing::warn!(customer = one.0, "left as it is: a row of it cannot be read");
+                    }
                     freed => fields += freed?,
                 }
             }
@@ -337,7 +340,7 @@ impl Store {
     ) -> Result<usize> {
         self.engine_write(|transaction| {
             let aside = if matches!(what, Discarded::All) { aside::discard(transaction, id)? } else { 0 };
-            let Some(dirty) = dirty::load(transaction, id)? else {
+            let Some(dirty) = dirty::load_to_decide(transaction, id)? else {
                 return match aside + discard_without_customer(transaction, id, what)? {
                     0 => Err(Error::from(Failure::UnknownCustomer(id)).into()),
                     given_up => Ok(given_up),
@@ -559,7 +562,7 @@ pub(super) fn free(
     id: CustomerId,
     only: Option<&BTreeSet<EditSeq>>,
 ) -> Result<usize, Failed> {
-    let Some(dirty) = dirty::load(transaction, id)? else { return Ok(0) };
+    let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(0) };
     let stood_on = balances_before(transaction, id)?;
     let plan = retry(&dirty, only, &stood_on)?;
     let fields = fields_of(&dirty, &plan);

@@ -154,8 +154,8 @@ impl Store {
             match alike[0].keep.as_str() {
                 "retry" => _ = free(transaction, id, Some(&seqs))?,
                 _ => {
-                    let dirty =
-                        dirty::load(transaction, id)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
+                    let dirty = dirty::load_to_decide(transaction, id)?
+                        .ok_or(Error::from(Failure::UnknownCustomer(id)))?;
                     let plan = discard_payments(&dirty, &seqs)?;
                     carry_out(transaction, &dirty, &plan, alike[0].author.as_deref(), "discard")?;
                 }
@@ -208,7 +208,7 @@ impl Asked {
 
 /// What a person is told of a decision, and no sync waits for: also what something of the app's does not let through.
 fn is_refusal(error: &Error) -> bool {
-    !error.is_database() || OF_THE_APP.contains(&error.code())
+    !error.is_database() || OF_THE_APP.contains(&error.code()) || error.unreadable().is_some()
 }
 
 /// Those at the front that are payments of the same customer.
@@ -250,7 +250,7 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
     let known = |dirty: Option<Dirty>| dirty.ok_or(Error::from(Failure::UnknownCustomer(id)));
     match (seen.kind.as_str(), asked.keep.as_str()) {
         ("conflict", "discard") => {
-            let dirty = known(dirty::load(transaction, id)?)?;
+            let dirty = known(dirty::load_to_decide(transaction, id)?)?;
             let mut plan = discard(&dirty, &Discarded::Subject(subject(id, &seen.field)?), None)?;
             if seen.field == FieldId::STORE_CREDIT_AMOUNTS.name() {
                 // A payment that was refused is a row of its own.
@@ -276,7 +276,7 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
         _ => {
             let seq = EditSeq(seen.id);
             let before = value_before(transaction, seq)?;
-            let dirty = known(dirty::load(transaction, id)?)?;
+            let dirty = known(dirty::load_to_decide(transaction, id)?)?;
             let plan = discard(&dirty, &Discarded::Row { seq, before }, None)?;
             carry_out(transaction, &dirty, &plan, author, "discard")
         }

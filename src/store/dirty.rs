@@ -11,7 +11,7 @@ use super::ahead::Known;
 use super::apply::apply;
 use super::{Failed, Store, attempt, life, row, state};
 use crate::customer::{BadRecord, CustomerId, Edit, EditSeq, FieldId, Kind, Record, Row, Subject, Value};
-use crate::error::Result;
+use crate::error::{Result, is_unreadable};
 use crate::flow::{
     Change, Diff, Dirty, EmailEdit, Lately, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
 };
@@ -94,7 +94,19 @@ impl Store {
     }
 
     fn unsent(&self, ids: &[CustomerId]) -> Result<Vec<Payload>> {
-        if ids.is_empty() { self.payloads(&self.pending_customers()?) } else { self.payloads(ids) }
+        if !ids.is_empty() {
+            return self.payloads(ids);
+        }
+        let mut pending = self.pending_customers()?;
+        self.payloads(&pending).or_else(|_| {
+            // A row that cannot be read is its customer's trouble, whom the next sync holds up.
+            self.engine_read(|transaction| {
+                let is_readable = |id: &CustomerId| !load(transaction, *id).is_err_and(|e| is_unreadable(&e));
+                pending.retain(is_readable);
+                Ok(())
+            })?;
+            self.payloads(&pending)
+        })
     }
 
     /// Makes the plan of an upload, and settles what needs no call.
@@ -185,13 +197,32 @@ fn email_edit(dirty: &Dirty, payload: &Payload) -> Option<EmailEdit> {
 
 /// One customer with its unsettled edits; `None`: it is not in the file. Without such edits there is nothing to decide, and
 /// conflicts are not looked for.
+///
+/// # Errors
+/// When a row cannot be read; where a program has put what is no value into an attribute of which edits wait, too.
 pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
+    load_where(connection, id, |_| true)
+}
+
+/// The same for what a person decides, and for what is not sent: of attributes that are no money, what is no value is in nobody's way.
+pub(super) fn load_to_decide(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
+    load_where(connection, id, FieldId::is_money)
+}
+
+fn load_where(
+    connection: &Connection,
+    id: CustomerId,
+    must_be_sound: impl Fn(FieldId) -> bool,
+) -> rusqlite::Result<Option<Dirty>> {
     let mut statement = connection.prepare_cached(&row::SELECT)?;
     let mut rows = statement.query([id.0])?;
     let Some(found) = rows.next()? else { return Ok(None) };
     let row = row::read(found)?;
     let ops = load_ops(connection, id)?;
-    row::refuse_unsound(found, |field| ops.iter().any(|op| op.is_pending() && op.field == field))?;
+    let may_be_sent = |op: &Op| op.is_pending() || op.outcome == Some(Outcome::Rejected);
+    row::refuse_unsound(found, |field| {
+        must_be_sound(field) && ops.iter().any(|op| op.field == field && may_be_sent(op))
+    })?;
     let password = ops.iter().rev().find(|op| op.field.is_secret());
     let (known, has_attempts) = load_base(connection, id)?;
     let (base, lately, is_behind) = match known {
@@ -214,7 +245,7 @@ pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<
 
 /// The same with its conflicts, whether or not edits are left.
 pub(super) fn load_whole(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
-    let Some(dirty) = load(connection, id)? else { return Ok(None) };
+    let Some(dirty) = load_to_decide(connection, id)? else { return Ok(None) };
     Ok(Some(Dirty { open: load_open(connection, id)?, ..dirty }))
 }
 

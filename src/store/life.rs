@@ -31,7 +31,6 @@ use super::apply::apply;
 use super::open::beside;
 use super::{Failed, Store, decisions, dirty, lock, state};
 use crate::customer::{CustomerId, FieldId};
-use crate::descriptors::names;
 use crate::error::{Error, Result};
 use crate::flow::{CustomerPlan, Notice, Op, Outcome, Recovered, Rejection, Settlement};
 
@@ -325,9 +324,6 @@ impl Life {
     /// Refuses what holds something else; a crash may have cut short what it says.
     fn refuse_other(path: &Path, mut file: &File) -> Result<()> {
         const OURS: &[u8] = b" -0123456789sent\n\0";
-        if file.metadata().is_ok_and(|file| names(&file) > 1) {
-            return Err(lock::no_lock(path, "has another name elsewhere (a hard link)"));
-        }
         let mut text = Vec::new();
         let read = file.rewind().and_then(|()| file.take(Life::BYTES + 1).read_to_end(&mut text));
         read.map_err(|e| Error::file(path, &e))?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::holder;
 use super::open::{beside, owner_only};
-use crate::descriptors::file_id;
+use crate::descriptors::{file_id, names};
 use crate::error::{Error, Failure, Result};
 
 /// The right to sync a file, until it is dropped.
@@ -131,12 +131,16 @@ pub(super) fn open(path: &Path, may_create: bool) -> Result<File> {
     options.read(true).write(true).create(may_create).truncate(false);
     owner_only(&mut options);
     keep_its_name(&mut options);
-    options.open(path).map_err(|e| match e.kind() {
+    let file = options.open(path).map_err(|e| match e.kind() {
         ErrorKind::PermissionDenied if found.is_some() => {
             no_lock(path, &format!("this user may not read and write it ({e})"))
         }
         _ => Error::file(path, &e),
-    })
+    })?;
+    match file.metadata() {
+        Ok(of) if names(&of) > 1 => Err(no_lock(path, "has another name elsewhere (a hard link)")),
+        _ => Ok(file),
+    }
 }
 
 pub(super) fn no_lock(path: &Path, why: &str) -> Error {

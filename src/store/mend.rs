@@ -22,7 +22,7 @@ use super::held_up::Apart;
 use super::row::Standing;
 use super::{Failed, Store, ahead, aside, dirty, edit, pull, row, schema, search, state};
 use crate::customer::{Attributes, CustomerId, FieldId, Kind, Record, Row, Value, add_credit};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, is_unreadable};
 use crate::flow::{Change, CustomerPlan, Dirty, Sent, balance_by_journal, is_tidied};
 
 /// The key of `state` under which it is noted that this is to be done.
@@ -80,7 +80,14 @@ impl Store {
         self.engine_read(|transaction| {
             let mut still = Vec::new();
             for one in noted {
-                let Some(dirty) = dirty::load(transaction, one.customer_id)? else { continue };
+                let dirty = match dirty::load(transaction, one.customer_id) {
+                    Err(e) if is_unreadable(&e) => {
+                        still.push(one);
+                        continue;
+                    }
+                    loaded => loaded?,
+                };
+                let Some(dirty) = dirty else { continue };
                 if untold(transaction, &dirty)?.iter().any(|(field, _)| field.name() == one.field) {
                     still.push(one);
                 }
@@ -487,11 +494,16 @@ fn other_than_journaled(
         let attributes = base.attributes()?;
         let theirs = Row::of(local.id(), &attributes);
         let is_other = |field: FieldId| attributes.tells(field) && local.get(field) != theirs.get(field);
-        if FieldId::columns().any(is_other)
-            && let Some(dirty) = dirty::load(connection, local.id())?
-            && untold(connection, &dirty)?.iter().any(|(field, _)| is_certain(&dirty, *field))
-        {
-            other.push(local.id());
+        if !FieldId::columns().any(is_other) {
+            continue;
+        }
+        match dirty::load(connection, local.id()) {
+            Ok(Some(dirty))
+                if !untold(connection, &dirty)?.iter().any(|(field, _)| is_certain(&dirty, *field)) => {}
+            Ok(None) => {}
+            // Whoever looks closer is told of the row, and holds up this one only.
+            Err(e) if !is_unreadable(&e) => return Err(e.into()),
+            Ok(Some(_)) | Err(_) => other.push(local.id()),
         }
     }
     Ok(last.map(|last| (other, last)))

@@ -144,7 +144,7 @@ impl Store {
                         (SELECT count(*) FROM batch),
                         count(DISTINCT iif(outcome = 'rejected', customer_id || ' ' || field, NULL)),
                         (SELECT count(*) FROM conflict WHERE resolution IS NULL),
-                        coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0),
+                        max(coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0), 0),
                         count(*),
                         min(iif(outcome IS NULL OR outcome = 'in_flight', at, NULL)),
                         (SELECT count(*) FROM tillsync_held_up),

@@ -152,8 +152,10 @@ impl Store {
 
     /// The server's clock less the till's.
     pub(crate) fn clock_offset(&self) -> Result<TimeDelta> {
+        /// No clock is further off than the years that a date has.
+        const MOST: TimeDelta = TimeDelta::days(366 * 10_000);
         let ms = self.state("clock_offset_ms")?.and_then(|ms| ms.parse().ok()).unwrap_or(0);
-        Ok(TimeDelta::milliseconds(ms))
+        Ok(Some(TimeDelta::milliseconds(ms)).filter(|offset| offset.abs() < MOST).unwrap_or_default())
     }
 
     /// Bytes of a call that the store takes, as it was last taught, while that is less than a day ago.

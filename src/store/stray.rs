@@ -10,8 +10,8 @@
 //! and that this process has not open asks twice: the file as if it had no log, and the file with it. Another identity, or
 //! fewer transactions or edits with the log than without, and the log is a stray one. So it is when the newest edit or the newest sync of the
 //! file is another one with the log: that of a copy, which went on by itself. And when the log begins later than the file ends,
-//! which was set back then: each transaction of the engine counts one up, and the log shows each count that was made in it; and where the
-//! file has grown, each page behind its end is in the log.
+//! which was set back then: each transaction of the engine counts one up, and the log shows each count that was made in it; where the
+//! file has grown, each page behind its end is in the log; and the log to which the engine wrote before this one is noted in the file.
 //!
 //! A log that shows neither page, which an app's own tables may have made, is known by two more signs. Each log has a number, drawn when it
 //! begins; the engine notes in the file which one it writes to, so that a file in which a later one is noted has all of it. And SQLite counts up
@@ -26,7 +26,7 @@
 //! judged as any copy that was put in place.
 //!
 //! What is not found out: the log of another till that holds all of it since a `VACUUM`, where the schema of the two was changed as often; a log of an app's own tables that no transaction of the engine has seen, or with none behind it in the file; a log that is newer than a file which was set back by copying it (a backup has an identity of its own and is found
-//! out), where fewer than two transactions of the engine were in between, or the file is encrypted, and the file has not grown either; a log that another program's SQLite has written into
+//! out), where the engine has written to no other log in between, fewer than two of its transactions were there, or the file is encrypted, and the file has not grown either; a log that another program's SQLite has written into
 //! the file before a till was opened.
 
 use std::collections::BTreeSet;
@@ -70,6 +70,8 @@ const SCHEMA_CHANGES: usize = 40;
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 const OTHER: &str = "it is of another database, or of the file in whose place this one was put";
+/// Where it cannot be read with the log, and that counts less than the file.
+const OTHER_OR_OLDER: &str = "it is older than the file, or of another database";
 const GONE: &str = "it is of a file that is not there any more";
 const OLDER: &str = "it is older than the file";
 const COPY: &str = "it is of a copy of this file that went on by itself";
@@ -222,6 +224,7 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
     let (newest, tables) = (Newest::of(&alone).ok()?, tables(&alone).ok()?);
     let has_ended = Log::number(log).is_some_and(|number| ended(&alone).contains(&number));
     let changes = changes(&alone).filter(|_| key.is_none());
+    let logs_alone = logs(&alone).ok()?;
     let pages = match Log::pages(log, page_bytes(&alone)?) {
         Log::Empty => return None,
         Log::None => return Some(NO_LOG),
@@ -255,7 +258,9 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
     let why = match Mark::of(connection) {
         Err(e) if is_passing(&e) => None,
         Err(_) if lacks_any && first_turn.is_some() => Some(LATER),
-        Err(_) | Ok(None) if !is_its_own(connection, &before, &tables) => Some(OTHER),
+        Err(_) | Ok(None) if !is_its_own(connection, &before, &tables) => {
+            Some(if is_past { OTHER_OR_OLDER } else { OTHER })
+        }
         // Made anew, it would be another one than the file has without its log.
         Ok(None) => Some(NO_GUARD),
         // A program took out the journal, which is told by whoever opens the file.
@@ -263,7 +268,9 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
         Ok(Some(with)) => {
             let misfit = before.misfit(&with).or_else(|| newest.misfit(connection));
             let why = misfit.or(is_past.then_some(OLDER)).or_else(|| unsound(&before.pages));
-            why.or(lacks_any.then_some(LATER))
+            let is_next =
+                || logs(connection).map_or(true, |with| is_next(&logs_alone, &with, Log::number(log)));
+            why.or((lacks_any || !is_next()).then_some(LATER))
         }
     };
     if why.is_none() {
@@ -581,6 +588,17 @@ fn logs(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         .query_row([LOGS], |row| row.get(0))
         .optional()?;
     Ok(text.unwrap_or_default().split_whitespace().map(str::to_owned).collect())
+}
+
+/// Whether this log may be the one after what the file has. The file has all of the one that the engine wrote to before, so that one, or
+/// this, is the last that is noted in it: one in between was written to a later file than this.
+fn is_next(alone: &[String], with: &[String], number: Option<String>) -> bool {
+    match (alone.last(), with, number) {
+        (Some(last), [.., before, newest], Some(number)) if *newest == number => {
+            [before, newest].contains(&last)
+        }
+        _ => true,
+    }
 }
 
 /// Logs that the file has all of, for a later one is noted in it: with the last one noted it may be in the middle.

@@ -119,12 +119,15 @@ pub(super) fn among(
 ) -> rusqlite::Result<BTreeSet<EditSeq>> {
     let ended = settle.iter().filter(|one| one.outcome == Some(Outcome::Unchanged) && one.reason.is_none());
     let fields = ended.filter_map(|one| Some(dirty.op(one.seq)?.field));
+    let fields: BTreeSet<FieldId> = fields.filter(|field| !field.is_secret()).collect();
     let mut never = BTreeSet::new();
-    for field in fields.filter(|field| !field.is_secret()).collect::<BTreeSet<_>>() {
-        never.extend(never_made_of(connection, dirty, field)?.1);
-    }
     // Else something else was at work.
-    if never.is_empty() || schema::has_foreign(connection)? { Ok(never) } else { Ok(BTreeSet::new()) }
+    if !fields.is_empty() && schema::has_foreign(connection)? {
+        for field in fields {
+            never.extend(never_made_of(connection, dirty, field)?.1);
+        }
+    }
+    Ok(never)
 }
 
 /// A row of the journal, with its values as text.

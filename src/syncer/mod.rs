@@ -263,6 +263,10 @@ impl<R: Remote> Worker<R> {
     }
 
     fn run(&mut self, inbox: &Receiver<Command>) {
+        /// What passes by itself has passed by then.
+        const TOLD_AFTER_LOOKS: u32 = 4;
+        // What goes wrong, and at how many looks in a row.
+        let mut trouble: Option<(&'static str, u32)> = None;
         loop {
             match inbox.recv_timeout(self.options.look) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -274,8 +278,16 @@ impl<R: Remote> Worker<R> {
             match self.look() {
                 Ok(()) if self.is_outdated => return,
                 Err(error) if error.is_newer_schema() => return self.queue.push(failed(&error)),
-                Err(error) => tracing::warn!(code = error.code(), "the file cannot be looked at"),
-                Ok(()) => {}
+                Err(error) => {
+                    let looks =
+                        trouble.filter(|(code, _)| *code == error.code()).map_or(1, |(_, looks)| looks + 1);
+                    trouble = Some((error.code(), looks.min(TOLD_AFTER_LOOKS + 1)));
+                    if looks == TOLD_AFTER_LOOKS {
+                        tracing::warn!(%error, "the file cannot be looked at");
+                        self.queue.push(failed(&error));
+                    }
+                }
+                Ok(()) => trouble = None,
             }
         }
     }

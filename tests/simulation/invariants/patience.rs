@@ -54,15 +54,20 @@ impl Invariant for Patience {
     }
 }
 
+fn has_budget(answer: &Answer) -> bool {
+    answer.rate.left.is_some_and(|left| left > 10)
+}
+
 impl Patience {
     fn heard(&mut self, world: &World, is_update: bool, answer: &Result<Answer, Trouble>) {
         let is_json = |answer: &Answer| serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok();
         match answer {
             Ok(answer) if answer.status == 429 => {
-                let has_budget = answer.rate.left.is_some_and(|left| left > 10);
-                self.crowded_ms = (is_update && has_budget).then_some(world.now_ms);
+                self.crowded_ms = (is_update && has_budget(answer)).then_some(world.now_ms);
             }
-            Ok(answer) if answer.status < 300 => {}
+            // Others may use up the budget between the refusal and the next try: that is what is waited for then.
+            Ok(answer) if answer.status < 300 && has_budget(answer) => {}
+            Ok(answer) if answer.status < 300 => self.crowded_ms = None,
             Ok(answer) => {
                 self.crowded_ms = None;
                 self.is_refused |= [401, 403, 404].contains(&answer.status) && is_json(answer);
