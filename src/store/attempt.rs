@@ -26,15 +26,18 @@ const ASKED_AFTER: TimeDelta = TimeDelta::seconds(5);
 impl Store {
     /// Customers of whom the store said yes to something that no reading has told since.
     pub(crate) fn unshown(&self, now: DateTime<Utc>) -> Result<Vec<CustomerId>> {
-        let last = self.time(LAST_SUCCESS)?.map_or(now, |last| last.min(now));
         self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT DISTINCT customer_id
                  FROM tillsync_attempt
-                 WHERE is_accepted > 0 AND applied_by > ?1 AND applied_by < ?2",
+                 WHERE is_accepted > 0 AND applied_by < ?2
+                   AND (applied_by > ?1
+                        OR applied_by > (SELECT strftime('%Y-%m-%dT%H:%M:%fZ', value, '-1 day') FROM state
+                                         WHERE key = ?3))",
             )?;
-            let times = [last - ASKED_FOR, now - ASKED_AFTER].map(stamp);
-            let ids = statement.query_map(times, |row| Ok(CustomerId(row.get(0)?)))?;
+            let [day_ago, just_now] = [now - ASKED_FOR, now - ASKED_AFTER].map(stamp);
+            let ids = statement
+                .query_map([&*day_ago, &*just_now, LAST_SUCCESS], |row| Ok(CustomerId(row.get(0)?)))?;
             Ok(ids.collect::<rusqlite::Result<_>>()?)
         })
     }

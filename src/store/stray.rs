@@ -11,7 +11,7 @@
 //! fewer transactions or edits with the log than without, and the log is a stray one. So it is when the newest edit or the newest sync of the
 //! file is another one with the log: that of a copy, which went on by itself. And when the log begins later than the file ends,
 //! which was set back then: each transaction of the engine counts one up, and the log shows each count that was made in it; where the
-//! file has grown, each page behind its end is in the log; and the log to which the engine wrote before this one is noted in the file.
+//! file has grown, each page behind its end is in the log; and the engine notes to which log it writes, and in which of its transactions it did first.
 //!
 //! A log that shows neither page, which an app's own tables may have made, is known by two more signs. Each log has a number, drawn when it
 //! begins; the engine notes in the file which one it writes to, so that a file in which a later one is noted has all of it. And SQLite counts up
@@ -26,7 +26,7 @@
 //! judged as any copy that was put in place.
 //!
 //! What is not found out: the log of another till that holds all of it since a `VACUUM`, where the schema of the two was changed as often; a log of an app's own tables that no transaction of the engine has seen, or with none behind it in the file; a log that is newer than a file which was set back by copying it (a backup has an identity of its own and is found
-//! out), where the engine has written to no other log in between, fewer than two of its transactions were there, or the file is encrypted, and the file has not grown either; a log that another program's SQLite has written into
+//! out), where fewer than two of the engine's transactions were in between (four, where the file is encrypted), and the file has not grown either; a log that another program's SQLite has written into
 //! the file before a till was opened.
 
 use std::collections::BTreeSet;
@@ -224,7 +224,6 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
     let (newest, tables) = (Newest::of(&alone).ok()?, tables(&alone).ok()?);
     let has_ended = Log::number(log).is_some_and(|number| ended(&alone).contains(&number));
     let changes = changes(&alone).filter(|_| key.is_none());
-    let logs_alone = logs(&alone).ok()?;
     let pages = match Log::pages(log, page_bytes(&alone)?) {
         Log::Empty => return None,
         Log::None => return Some(NO_LOG),
@@ -268,9 +267,8 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
         Ok(Some(with)) => {
             let misfit = before.misfit(&with).or_else(|| newest.misfit(connection));
             let why = misfit.or(is_past.then_some(OLDER)).or_else(|| unsound(&before.pages));
-            let is_next =
-                || logs(connection).map_or(true, |with| is_next(&logs_alone, &with, Log::number(log)));
-            why.or((lacks_any || !is_next()).then_some(LATER))
+            let is_later = || lacks_any || !may_begin_at(connection, before.last_turn(), Log::number(log));
+            why.or_else(|| is_later().then_some(LATER))
         }
     };
     if why.is_none() {
@@ -572,40 +570,62 @@ pub(super) fn note_transaction(connection: &Connection) -> rusqlite::Result<()> 
     }
     let Some(number) = descriptors::log_head(connection).as_ref().and_then(number_of) else { return Ok(()) };
     let mut logs = logs(connection)?;
-    if logs.last() == Some(&number) {
+    if logs.last().is_some_and(|log| log.number == number) {
         return Ok(());
     }
-    logs.retain(|log| *log != number);
-    logs.push(number);
-    let last = logs.len().saturating_sub(KNOWN_LOGS);
-    state::write(connection, LOGS, Some(&logs[last..].join(" ")))
+    logs.retain(|log| log.number != number);
+    let turn = connection
+        .prepare_cached("SELECT turn FROM tillsync_guard")?
+        .query_row([], |row| row.get::<_, i64>(0))?;
+    logs.push(Noted { number, turn: Some(turn) });
+    let words: Vec<String> = logs.iter().rev().take(KNOWN_LOGS).rev().map(Noted::text).collect();
+    state::write(connection, LOGS, Some(&words.join(" ")))
+}
+
+/// A log to which the engine has written.
+struct Noted {
+    number: String,
+    /// In which of the engine's transactions that was noted; none: by an earlier build.
+    turn: Option<i64>,
+}
+
+impl Noted {
+    fn read(word: &str) -> Noted {
+        let (number, turn) = word.split_once('@').unwrap_or((word, ""));
+        Noted { number: number.to_owned(), turn: turn.parse().ok() }
+    }
+
+    fn text(&self) -> String {
+        match self.turn {
+            Some(turn) => format!("{}@{turn}", self.number),
+            None => self.number.clone(),
+        }
+    }
 }
 
 /// The numbers of the logs that the engine has written to, as the file has them.
-fn logs(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+fn logs(connection: &Connection) -> rusqlite::Result<Vec<Noted>> {
     let text: Option<String> = connection
         .prepare_cached("SELECT value FROM state WHERE key = ?1")?
         .query_row([LOGS], |row| row.get(0))
         .optional()?;
-    Ok(text.unwrap_or_default().split_whitespace().map(str::to_owned).collect())
+    Ok(text.unwrap_or_default().split_whitespace().map(Noted::read).collect())
 }
 
-/// Whether this log may be the one after what the file has. The file has all of the one that the engine wrote to before, so that one, or
-/// this, is the last that is noted in it: one in between was written to a later file than this.
-fn is_next(alone: &[String], with: &[String], number: Option<String>) -> bool {
-    match (alone.last(), with, number) {
-        (Some(last), [.., before, newest], Some(number)) if *newest == number => {
-            [before, newest].contains(&last)
-        }
-        _ => true,
-    }
+/// Whether a log may begin where the file ends, after so many of the engine's transactions: it is noted by the second one that is written to
+/// it, for with the first one it begins, and an upgrade of the schema notes none.
+fn may_begin_at(connection: &Connection, last_turn: i64, number: Option<String>) -> bool {
+    const UNTIL_NOTED: i64 = 3;
+    let logs = logs(connection).unwrap_or_default();
+    let noted = logs.last().filter(|log| Some(&log.number) == number.as_ref()).and_then(|log| log.turn);
+    noted.is_none_or(|turn| turn <= last_turn.saturating_add(UNTIL_NOTED))
 }
 
 /// Logs that the file has all of, for a later one is noted in it: with the last one noted it may be in the middle.
 fn ended(alone: &Connection) -> Vec<String> {
     let mut logs = logs(alone).unwrap_or_default();
     logs.pop();
-    logs
+    logs.into_iter().map(|log| log.number).collect()
 }
 
 /// How often SQLite has written the first page of the file, as far as it counts.
