@@ -525,16 +525,7 @@ fn form_fields_that_are_never_told_wait_for_a_person_when_a_minute_has_passed() 
     let odd = shows_an_old_size(&till, &is_behind);
     let through = over(&till, &odd);
     sync(&through);
-    // It is listed, too early to be believed, and never again.
-    sync(&through);
-    sync(&through);
     let_a_minute_pass(&till);
-    // A till that is switched on once a week.
-    let week_ago = (chrono::Utc::now() - chrono::TimeDelta::days(8)).to_rfc3339();
-    let app = rusqlite::Connection::open(&till.path).unwrap();
-    common::as_engine(&app, "UPDATE tillsync_attempt SET applied_by = ?1", [&week_ago]);
-    let noted = "UPDATE state SET value = ?1 WHERE key = 'last_success_at'";
-    assert_eq!(common::as_engine(&app, noted, [&week_ago]), 1);
     assert_eq!((sync(&through).rejected, till.local(1, "form_fields")), (1, form("L")));
     assert_eq!(
         till.store().rejected().unwrap()[0].reason,

@@ -6,7 +6,6 @@ use rusqlite::{Connection, Row as SqlRow, Transaction, named_params};
 use super::apply::{is_written, refuse_ignored};
 use super::batch::{InFlight, on_its_way};
 use super::dirty::malformed;
-use super::syncs::LAST_SUCCESS;
 use super::{Failed, Store};
 use crate::clock::stamp;
 use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
@@ -18,7 +17,7 @@ use crate::flow::{
 /// What `is_accepted` holds where the answer did not tell the attribute, and where it only repeated what was asked.
 const UNTOLD: i64 = 1;
 const ECHOED: i64 = 2;
-/// For so long the store is asked for what it said yes to and does not show; by the next sync at least, whenever that is.
+/// For so long the store is asked for what it said yes to and does not show.
 const ASKED_FOR: TimeDelta = TimeDelta::days(1);
 /// So soon after the answer reads may lag, and a list may be on its way that tells.
 const ASKED_AFTER: TimeDelta = TimeDelta::seconds(5);
@@ -30,14 +29,10 @@ impl Store {
             let mut statement = connection.prepare_cached(
                 "SELECT DISTINCT customer_id
                  FROM tillsync_attempt
-                 WHERE is_accepted > 0 AND applied_by < ?2
-                   AND (applied_by > ?1
-                        OR applied_by > (SELECT strftime('%Y-%m-%dT%H:%M:%fZ', value, '-1 day') FROM state
-                                         WHERE key = ?3))",
+                 WHERE is_accepted > 0 AND applied_by > ?1 AND applied_by < ?2",
             )?;
-            let [day_ago, just_now] = [now - ASKED_FOR, now - ASKED_AFTER].map(stamp);
-            let ids = statement
-                .query_map([&*day_ago, &*just_now, LAST_SUCCESS], |row| Ok(CustomerId(row.get(0)?)))?;
+            let times = [now - ASKED_FOR, now - ASKED_AFTER].map(stamp);
+            let ids = statement.query_map(times, |row| Ok(CustomerId(row.get(0)?)))?;
             Ok(ids.collect::<rusqlite::Result<_>>()?)
         })
     }

@@ -376,7 +376,7 @@ fn believe_marks(connection: &Connection) -> rusqlite::Result<Option<SoFar>> {
         "UPDATE tillsync_guard SET writing = 1, turn = turn + 1 RETURNING coalesce(identity, 0), turn",
     )?;
     let so_far = SoFar::read(&mut statement)?;
-    stray::note_transaction(connection)?;
+    stray::note_transaction(connection, so_far.as_ref().map(|so_far| so_far.turn))?;
     Ok(so_far)
 }
 

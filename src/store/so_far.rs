@@ -14,7 +14,7 @@ use crate::error::{Failure, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SoFar {
     identity: i64,
-    turn: i64,
+    pub(super) turn: i64,
 }
 
 impl SoFar {

@@ -557,7 +557,7 @@ pub(super) fn is_replaced_by_log(
 }
 
 /// Of a transaction of the engine that has begun, and was counted in `tillsync_guard`.
-pub(super) fn note_transaction(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn note_transaction(connection: &Connection, turn: Option<i64>) -> rusqlite::Result<()> {
     let counted = connection
         .prepare_cached(
             "UPDATE sqlite_sequence SET seq = max(seq, (SELECT turn FROM tillsync_guard)) WHERE name = ?1",
@@ -574,10 +574,7 @@ pub(super) fn note_transaction(connection: &Connection) -> rusqlite::Result<()> 
         return Ok(());
     }
     logs.retain(|log| log.number != number);
-    let turn = connection
-        .prepare_cached("SELECT turn FROM tillsync_guard")?
-        .query_row([], |row| row.get::<_, i64>(0))?;
-    logs.push(Noted { number, turn: Some(turn) });
+    logs.push(Noted { number, turn });
     let words: Vec<String> = logs.iter().rev().take(KNOWN_LOGS).rev().map(Noted::text).collect();
     state::write(connection, LOGS, Some(&words.join(" ")))
 }

@@ -19,7 +19,7 @@ const SINCE: &str = "sync_since";
 const LAST_ERROR: &str = "last_error";
 /// What is to be said of the last pull of everybody, until one ends of which nothing is.
 const OF_EVERYBODY: &str = "last_full_pull_error";
-pub(super) const LAST_SUCCESS: &str = "last_success_at";
+const LAST_SUCCESS: &str = "last_success_at";
 /// So many rows are kept.
 const MOST: i64 = 100;
 /// What a sync comes to that did all it should.
