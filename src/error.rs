@@ -59,6 +59,8 @@ pub enum Failure {
     Usage(String),
     #[error("{0}")]
     Undecidable(EditError),
+    #[error("{0}")]
+    Unforgettable(EditError),
     #[error("customer {0} is not in this file")]
     UnknownCustomer(CustomerId),
     #[error("the journal of {path} {why}")]
@@ -234,6 +236,7 @@ impl Error {
                 | Constraint(_)
                 | Usage(_)
                 | Undecidable(_)
+                | Unforgettable(_)
                 | UnknownCustomer(_)
                 | UnknownReceipt { .. }
                 | WrongStore { .. }
@@ -393,7 +396,7 @@ impl Error {
         match &*self.0 {
             Failure::Refused(_) | Failure::RefusedBySql(_) => "refused",
             Failure::Constraint(_) => "constraint",
-            Failure::Usage(_) | Failure::Undecidable(_) => "usage",
+            Failure::Usage(_) | Failure::Undecidable(_) | Failure::Unforgettable(_) => "usage",
             Failure::UnknownCustomer(_) => "unknown_customer",
             Failure::UnknownReceipt { .. } => "unknown_receipt",
             Failure::WrongStore { .. } => "wrong_store",
@@ -463,7 +466,9 @@ impl Error {
     /// ```
     pub fn about(&self) -> About {
         match &*self.0 {
-            Failure::Refused(edit) | Failure::Undecidable(edit) => About::edit(edit),
+            Failure::Refused(edit) | Failure::Undecidable(edit) | Failure::Unforgettable(edit) => {
+                About::edit(edit)
+            }
             Failure::UnknownCustomer(id) => About { customer_id: Some(*id), ..About::default() },
             Failure::NotJournaled { customer_id, field, .. } => {
                 About { customer_id: Some(*customer_id), field: Some(field.clone()), limit: None }
@@ -475,6 +480,10 @@ impl Error {
     /// What to do next, where there is something to say.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match &*self.0 {
+            Failure::Refused(edit) if edit.is_below_floor() => {
+                "nothing was journaled: take less, or have it allowed by name: override_floor in Rust, \"override\": true with an author in C, \
+                 store_credit_override in SQL, credit --override --author; or set another floor"
+            }
             Failure::Refused(_) | Failure::RefusedBySql(_) => {
                 "nothing was journaled: correct the value and edit again"
             }
@@ -632,6 +641,9 @@ impl Error {
             Failure::Protocol(_) => "every edit is kept; check --api-url",
             Failure::Undecidable(_) => {
                 "nothing was changed: conflicts, rejected and log show what is open, and by which names"
+            }
+            Failure::Unforgettable(_) => {
+                "nothing was removed; show, rejected, conflicts and log show what is there of the customer"
             }
             Failure::Usage(_) | Failure::Database { .. } | Failure::Unexpected(_) => return None,
         })

@@ -43,6 +43,8 @@ fn credit_that_is_not_there_is_not_spent_whichever_way() {
     let mut store = till.store();
     let refused = store.edit(1).adjust_credit((-6).into()).commit().unwrap_err();
     assert!(refused.is_usage() && refused.about().customer_id == Some(1.into()), "{refused}");
+    let ways = ["override_floor", "\"override\": true", "store_credit_override", "--override"];
+    assert!(ways.iter().all(|way| refused.hint().unwrap().contains(way)), "{:?}", refused.hint());
     let said = till.run(["credit", "1", "-6"]);
     assert_eq!((said.exit, said.code()), (Some(2), "refused"), "{}", said.json);
     assert_eq!(till.outcomes(1, "store_credit_amounts"), ["pending"], "nothing of it is journaled");

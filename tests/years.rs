@@ -269,6 +269,7 @@ fn nobody_is_forgotten_of_whom_something_waits() {
     till.engine().pull(Extent::Full).unwrap();
     let refused = till.store().forget(7).unwrap_err();
     assert!(refused.to_string().contains("edits that wait"), "{refused}");
+    assert!(refused.hint().unwrap().starts_with("nothing was removed"), "{:?}", refused.hint());
     till.store().discard(7, None, None).unwrap();
     assert_eq!(till.store().forget(7).unwrap(), 2, "the edit and the conflict");
 }

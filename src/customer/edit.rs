@@ -54,6 +54,11 @@ impl EditError {
         Some(EditError { customer_id, field: field.to_owned(), problem: problem.to_owned() })
     }
 
+    /// Whether a payment would take the balance below the floor, which somebody may allow. It is read out of the words, too.
+    pub(crate) fn is_below_floor(&self) -> bool {
+        self.problem.contains(", below the floor of ")
+    }
+
     /// The bound that a problem names. It is read out of the words, because a trigger has nothing but words.
     pub(crate) fn limit_in(problem: &str) -> Option<u64> {
         const BEFORE: [&str; 5] = [

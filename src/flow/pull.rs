@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! start ──page──▶ after its cursor ──page──▶ … ──it says that it is over──▶ as many seen as `total`? ──▶ whole
-//!   │                │ no cursor: by number       │ fewer                         │ no: asked once more how many there are
-//!   │                │ cursor refused, or the     ▼                               ▼
+//!   │                │ no cursor: by number       │ fewer                         │ no: asked once more how many there are;
+//!   │                │ cursor refused, or the     ▼                               ▼ behind a cursor, by number
 //!   │                │ place says nothing       goes on, as long as there is     not whole: says why, and no cursor moves
 //!   ◀────────────────┘ anew, once; then         somebody new
 //!                      by number
@@ -470,7 +470,10 @@ impl Pull {
         let is_by_number = matches!(self.place, Place::Number(_));
         let is_less = page.total.zip(self.total).is_some_and(|(now, before)| now < before);
         self.has_shrunk |= is_by_number && is_less;
-        self.total = page.total.or(self.total);
+        // Where nobody is behind a cursor, fewer than there were are no word: a dead one may be answered so.
+        let is_nobody = page.is_empty() && matches!(self.place, Place::After(_));
+        let told = page.total.filter(|total| !is_nobody || *total >= self.total.unwrap_or(self.passed()));
+        self.total = told.or(self.total);
         self.is_told = self.total.is_some() || page.more != More::Untold || page.cursor.is_some();
         self.room += SIZES[self.size] as u64;
         let before = self.seen.len();
@@ -484,7 +487,7 @@ impl Pull {
             (self.last, self.passed_over) = (Some(last.id()), 0);
         }
         if page.is_empty() {
-            return self.at_the_end();
+            return if self.ends_in_the_dark() { self.by_number() } else { self.at_the_end() };
         }
         if matches!(&self.place, Place::After(cursor) if self.given_up.as_ref() == Some(cursor)) {
             self.given_up = None;
@@ -533,6 +536,13 @@ impl Pull {
         is_second && !self.is_told && self.seen.len() < SIZES[self.size] as u64
     }
 
+    /// Nobody is behind a cursor, all pages before were full, and nothing tells how many there are: it may be the end, or a cursor that
+    /// died. The same place by its number tells.
+    fn ends_in_the_dark(&self) -> bool {
+        let were_full = self.passed() + SIZES[self.size] as u64 == self.room;
+        matches!(self.place, Place::After(_)) && !self.is_unproven && self.total.is_none() && were_full
+    }
+
     /// The list has come to its end: says so itself, or had nobody any more.
     fn at_the_end(&mut self) -> PullStep {
         let is_dead = self.is_unproven && self.total.is_none_or(|_| self.is_short());
@@ -555,6 +565,10 @@ impl Pull {
         self.total = total.or(self.total);
         if !self.is_short() {
             return self.all_seen();
+        }
+        if matches!(self.place, Place::After(_)) {
+            // Its end was nobody behind a cursor, which may have died.
+            return self.by_number();
         }
         let (seen, total) = (self.seen.len(), self.total.unwrap_or_default());
         self.lacks =

@@ -413,7 +413,7 @@ fn refuse_to_forget(connection: &Connection, id: CustomerId, forgotten: u64) -> 
     let is_any = |sql: &str| connection.prepare_cached(sql)?.exists([id.0]);
     let refuse = |problem: &str| {
         let problem = problem.to_owned();
-        Failed::from(Error::from(Failure::Undecidable(EditError {
+        Failed::from(Error::from(Failure::Unforgettable(EditError {
             customer_id: id,
             field: "*".to_owned(),
             problem,

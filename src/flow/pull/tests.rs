@@ -41,6 +41,10 @@ fn a_list_is_followed_until_it_is_over_and_held_against_its_total() {
     asks(pull.page(&page(1..=249, Some("a"), More::Untold, Some(500)), None), after("a"), 250);
     asks(pull.page(&page(251..=500, Some("b"), More::No, None), None), after("b"), 250);
     asks(pull.page(&page(NOBODY, None, More::Untold, None), None), Place::Start, 1);
+    // Its cursor may have died: the same place by its number, once.
+    asks(pull.page(&page(1..=1, Some("x"), More::Yes, Some(500)), None), Place::Number(2), 250);
+    asks(pull.page(&page(251..=500, None, More::No, None), None), Place::Number(3), 250);
+    asks(pull.page(&page(NOBODY, None, More::Untold, None), None), Place::Start, 1);
     let over = pull.page(&page(1..=1, Some("x"), More::Yes, Some(500)), None);
     assert_eq!(over, PullStep::Over(Err("it showed 499 of 500 customers".to_owned())));
     // One was deleted while it was read: asked again, the store says so.
@@ -57,6 +61,28 @@ fn a_total_below_what_was_seen_does_not_end_a_list_that_has_a_cursor() {
         asks(pull.page(&page(1..=250, Some("a"), more, Some(0)), None), after("a"), 250);
         asks(pull.page(&page(251..=300, Some("b"), more, Some(0)), None), after("b"), 250);
         assert_eq!(pull.page(&page(NOBODY, None, More::No, Some(0)), None), PullStep::Over(Ok(())));
+    }
+}
+
+#[test]
+fn where_nobody_is_behind_a_cursor_that_may_be_its_death() {
+    // Whatever it tells of how many there are: nothing, as many as before, or none.
+    for (total, told) in
+        [(Some(500), None), (Some(500), Some(500)), (Some(500), Some(0)), (None, None), (None, Some(0))]
+    {
+        let mut pull = Pull::new(None);
+        asks(pull.page(&page(1..=250, Some("a"), More::Yes, total), None), after("a"), 250);
+        let mut step = pull.page(&page(NOBODY, None, More::Untold, told), None);
+        if total.is_some() {
+            asks(step, Place::Start, 1);
+            step = pull.page(&page(1..=1, Some("x"), More::Yes, total), None);
+        }
+        asks(step, Place::Number(2), 250);
+        let step = pull.page(&page(251..=500, None, More::Untold, total), None);
+        match total {
+            Some(_) => assert_eq!(step, PullStep::Over(Ok(()))),
+            None => asks(step, Place::Number(3), 250),
+        }
     }
 }
 
