@@ -404,6 +404,26 @@ fn so_is_one_of_edits_alone_after_the_copy_that_was_put_beside_it() {
     }
 }
 
+/// The file is whole without it: it is not the file that is damaged.
+#[test]
+fn so_is_one_with_which_the_journal_cannot_be_read() {
+    let till = plain(3);
+    let file = std::fs::read(&till.path).unwrap();
+    let log = log_of(&till.path, |app| {
+        phone(app, "555-0142");
+        app.execute_batch(
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema
+             SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'tillsync_journal_unsettled')
+             WHERE name = 'journal'",
+        )
+        .unwrap();
+    });
+    // Closing has moved it in.
+    std::fs::write(&till.path, file).unwrap();
+    is_told_and_taken_in_by_nobody(&till, &log, "would be damaged");
+}
+
 /// It knew nothing of turns, and took the note for that of another log.
 #[test]
 fn a_log_that_an_earlier_build_noted_too_is_the_files_own_and_noted_once() {

@@ -256,7 +256,7 @@ fn load_for(connection: &Connection, id: CustomerId, whom: For) -> rusqlite::Res
     }))
 }
 
-/// No edit takes out the form fields by NULL where the store has some: read as such, it would delete each of them there.
+/// No edit takes out the form fields by NULL where the store has some: read as such, it would be another edit than the one that waits.
 fn lacks_all_forms(row: &Row, base: &Record) -> bool {
     let has_some = |forms: Value| matches!(forms, Value::Forms(entries) if !entries.is_empty());
     row.get(FieldId::FORM_FIELDS).is_null()

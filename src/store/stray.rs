@@ -645,7 +645,7 @@ fn may_begin_at(connection: &Connection, before: &Mark, with: &Mark, number: Opt
     let turn = match notes.iter().find(|noted| Some(&noted.number) == number.as_ref()) {
         Some(noted) => noted.turn,
         // Where a program took out the notes or the counts, nothing is known.
-        None => with.turns.filter(|_| before.turns.is_some() && !notes.is_empty()),
+        None => Some(with.last_turn()).filter(|_| before.turns.is_some() && !notes.is_empty()),
     };
     turn.is_none_or(|turn| turn <= before.last_turn().saturating_add(UNTIL_NOTED))
 }
