@@ -1030,7 +1030,7 @@ fn a_row_that_a_program_has_broken_is_named_and_holds_up_its_customer_only() {
 
 /// Values that no edit can hold, past the triggers, and what the triggers say of each. Bytes that are no text look like some when they are
 /// read, a blob like nothing, and a 7 like a yes.
-const NO_VALUES: [(&str, &str, &str); 9] = [
+const NO_VALUES: [(&str, &str, &str); 10] = [
     ("first_name", "CAST(x'ff41' AS TEXT)", "is not valid UTF-8"),
     ("company", "CAST(x'41c3' AS TEXT)", "is not valid UTF-8"),
     ("notes", "CAST(x'41eda08041' AS TEXT)", "is not valid UTF-8"),
@@ -1041,6 +1041,7 @@ const NO_VALUES: [(&str, &str, &str); 9] = [
         r#"CAST(CAST('[{"name":"size","value":"' AS BLOB) || x'ff' || CAST('"}]' AS BLOB) AS TEXT)"#,
         "is not valid UTF-8",
     ),
+    ("form_fields", "x'5b5d'", "must be a JSON array of"),
     ("channel_ids", "CAST(x'5b312cff5d' AS TEXT)", "must be a JSON array of channel ids"),
     ("customer_group_id", "'seven'", "must be a whole number"),
     ("force_password_reset", "7", "must be 0 or 1"),
@@ -1126,6 +1127,204 @@ fn what_is_no_value_is_not_sent_in_the_place_of_an_edit_that_waits() {
         assert!(till.outcomes(2, column).contains(&"uploaded".to_owned()), "{column}");
         till.store().journal(None).unwrap();
     }
+}
+
+/// Customer 2, of whom an attribute is in conflict.
+fn contested(column: &str, till: &Till) {
+    let theirs = match column {
+        "form_fields" => serde_json::json!([{ "name": "size", "value": "M" }]),
+        "customer_group_id" => serde_json::json!(5),
+        _ => serde_json::json!("theirs"),
+    };
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(&format!("UPDATE customer SET {column} = {} WHERE id = 2", a_value(column))).unwrap();
+    till.office(2, serde_json::json!({ column: theirs }));
+    till.engine().sync().unwrap();
+    assert_eq!(till.outcomes(2, column), ["held"], "{column}");
+}
+
+/// It would be sent, or the rest would be made of it. What takes its place as a whole is decided for.
+#[test]
+fn what_is_no_value_is_nothing_that_a_decision_is_made_of() {
+    use tillsync::Keep;
+    for (column, value, subject) in [
+        ("last_name", "x'4142'", "last_name"),
+        ("customer_group_id", "'seven'", "customer_group_id"),
+        ("form_fields", "'[{\"name\":\"size\"'", "form_fields.size"),
+        ("form_fields", "NULL", "form_fields.size"),
+    ] {
+        let till = till(3);
+        contested(column, &till);
+        unseen(&till, &format!("UPDATE customer SET {column} = {value} WHERE id = 2"));
+        let before = till.remote_value(2, column);
+        let is_refused = |done: tillsync::Result<usize>| {
+            let refused = done.unwrap_err();
+            let words = format!("customer 2: {column}: holds what is no value of it");
+            assert!(refused.is_usage() && refused.to_string().contains(&words), "{value}: {refused}");
+            assert_eq!(refused.about().field.as_deref(), Some(column));
+        };
+        is_refused(till.store().resolve(2, subject, &Keep::Local, None));
+        if column == "form_fields" {
+            is_refused(till.store().resolve(2, subject, &Keep::Value("L".to_owned()), None));
+            is_refused(till.store().discard(2, Some(subject), None));
+        }
+        let app = Connection::open(&till.path).unwrap();
+        let keep = "INSERT INTO decision (seen, keep, author) SELECT seen, 'local', 'ana' FROM to_decide";
+        assert_eq!(app.execute(keep, []).unwrap(), 1);
+        till.engine().sync().unwrap();
+        let reason = "SELECT outcome || ': ' || reason FROM decision";
+        let reason: String = app.query_row(reason, [], |row| row.get(0)).unwrap();
+        assert!(reason.starts_with("refused: ") && reason.contains("no value of it"), "{reason}");
+        assert_eq!(
+            (till.remote_value(2, column), till.outcomes(2, column)),
+            (before.clone(), vec!["held".into()])
+        );
+
+        // Given up as a whole, it is as the store has it.
+        till.store().discard(2, Some(column), None).unwrap();
+        till.engine().sync().unwrap();
+        assert_eq!(
+            (till.remote_value(2, column), till.local(2, column)),
+            (before.clone(), before),
+            "{value}"
+        );
+        assert_eq!(till.store().status().unwrap().unsent, 0, "{value}");
+    }
+}
+
+/// The store's side, or a value that a person gives, takes its place.
+#[test]
+fn what_is_no_value_goes_with_a_decision_for_another_one() {
+    use tillsync::Keep;
+    for keep in [Keep::Remote, Keep::Value("given".to_owned())] {
+        let till = till(3);
+        contested("last_name", &till);
+        unseen(&till, "UPDATE customer SET last_name = x'4142' WHERE id = 2");
+        till.store().resolve(2, "last_name", &keep, None).unwrap();
+        till.engine().sync().unwrap();
+        let is_now = if keep == Keep::Remote { "\"theirs\"" } else { "\"given\"" };
+        assert_eq!(
+            (till.local(2, "last_name"), till.remote_value(2, "last_name")),
+            (is_now.into(), is_now.into())
+        );
+    }
+}
+
+/// Of one customer it says why; of all, whoever can be read is freed.
+#[test]
+fn a_refused_edit_whose_place_something_has_taken_that_is_no_value_stays_refused() {
+    let till = till(4);
+    for id in [2, 3] {
+        till.set(id, "email", &till.local(4, "email").replace('"', ""));
+    }
+    till.engine().sync().unwrap();
+    assert_eq!([2, 3].map(|id| till.outcomes(id, "email")), [["rejected"], ["rejected"]]);
+    unseen(&till, "UPDATE customer SET email = x'4142' WHERE id = 2");
+    let refused = till.store().retry(Some(tillsync::CustomerId(2))).unwrap_err();
+    assert!(refused.to_string().contains("customer 2: email: holds what is no value of it"), "{refused}");
+    let seq = till.store().rejected().unwrap()[0].seq;
+    assert!(till.store().retry_row(seq).unwrap_err().to_string().contains("customer 2: email"));
+    assert_eq!(till.store().retry(None).unwrap(), 1);
+    assert_eq!([2, 3].map(|id| till.outcomes(id, "email")), [["rejected"], ["pending"]]);
+    // It is given up all the same.
+    till.store().discard_row(seq, None).unwrap();
+    assert_eq!(till.local(2, "email"), till.remote_value(2, "email"));
+
+    let till = self::till(3);
+    till.adjust(2, "5");
+    unseen(
+        &till,
+        "UPDATE journal SET outcome = 'rejected', reason = 'no'; UPDATE customer SET store_credit_amounts = x'4142' WHERE id = 2",
+    );
+    let refused = till.store().retry(Some(tillsync::CustomerId(2))).unwrap_err();
+    assert!(refused.to_string().contains("customer 2"), "{refused}");
+    assert!(refused.to_string().contains("store_credit_amounts holds what is no value of it"), "{refused}");
+}
+
+/// No edit takes them out so: read as such, it would be another edit than the one that waits.
+#[test]
+fn form_fields_that_are_none_past_the_triggers_delete_nothing_in_the_store() {
+    for (none, is_news) in [("NULL", true), ("'null'", true), ("NULL", false), ("'null'", false)] {
+        let till = till(3);
+        let theirs = serde_json::json!([{ "name": "size", "value": "M" }, { "name": "hat", "value": "7" }]);
+        till.office(2, serde_json::json!({ "form_fields": theirs }));
+        till.engine().pull(tillsync::Extent::Changes).unwrap();
+        let app = Connection::open(&till.path).unwrap();
+        let edit = r#"UPDATE customer SET form_fields = '[{"name":"size","value":"XL"},{"name":"hat","value":"7"}]' WHERE id = 2"#;
+        app.execute_batch(edit).unwrap();
+        let before = till.remote_value(2, "form_fields");
+        unseen(&till, &format!("UPDATE customer SET form_fields = {none} WHERE id = 2"));
+        // What comes in is brought together with what is here.
+        let more = serde_json::json!([{ "name": "size", "value": "M" }, { "name": "hat", "value": "8" }]);
+        if is_news {
+            till.office(2, serde_json::json!({ "form_fields": more }));
+        }
+        let before = if is_news { till.remote_value(2, "form_fields") } else { before };
+        till.set(3, "phone", "goes on");
+        assert_eq!(till.store().diff(&[]).unwrap().len(), 1, "{none}");
+        till.engine().sync().unwrap();
+        assert_eq!(
+            (till.remote_value(2, "form_fields"), till.remote_value(3, "phone")),
+            (before, "\"goes on\"".into())
+        );
+        let held = till.store().held_up().unwrap();
+        assert!(
+            held.len() == 1 && held[0].error.contains("form_fields holds what is no value"),
+            "{none}: {held:?}"
+        );
+        app.execute_batch(edit).unwrap();
+        till.engine().sync().unwrap();
+        till.engine().sync().unwrap();
+        assert!(till.remote_value(2, "form_fields").contains("XL"), "{none}");
+        assert_eq!(
+            (till.store().held_up().unwrap(), till.store().status().unwrap().unsent),
+            (vec![], 0),
+            "{none}"
+        );
+    }
+}
+
+/// Of a balance too, which a person sets anew.
+#[test]
+fn a_blob_in_the_place_of_json_is_in_the_way_of_no_edit() {
+    for (column, value) in [
+        ("store_credit_amounts", r#"'[{"amount":12.5}]'"#),
+        ("form_fields", a_value("form_fields")),
+        ("channel_ids", a_value("channel_ids")),
+    ] {
+        for blob in ["x'4142'", "x'5b5d'", "x'ff'"] {
+            let till = till(3);
+            unseen(&till, &format!("UPDATE customer SET {column} = {blob} WHERE id = 2"));
+            let app = Connection::open(&till.path).unwrap();
+            let edit = format!("UPDATE customer SET {column} = {value} WHERE id = 2");
+            app.execute_batch(&edit).unwrap_or_else(|e| panic!("{column}, {blob}: {e}"));
+            till.engine().sync().unwrap();
+            assert_eq!(till.outcomes(2, column), ["uploaded"], "{column}, {blob}");
+            assert_eq!(till.store().status().unwrap().unsent, 0, "{column}, {blob}");
+            let was: String =
+                app.query_row("SELECT typeof(was) || was FROM journal", [], |row| row.get(0)).unwrap();
+            assert_eq!(was, "textnull", "{column}, {blob}");
+        }
+    }
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn what_is_no_json_is_shown_as_a_text() {
+    let till = till(3);
+    unseen(&till, "UPDATE customer SET form_fields = '{broken', customer_group_id = 'seven' WHERE id = 2");
+    let shown = till.run(["show", "2"]);
+    assert_eq!(shown.exit, Some(0), "{shown:?}");
+    assert!(shown.json.to_string().contains("\"form_fields\":\"{broken\""), "{}", shown.json);
+    let email = till.local(2, "email").replace('"', "");
+    let found = till.run(["find", &email]);
+    assert_eq!(found.exit, Some(0), "{found:?}");
+    assert!(found.json.to_string().contains("\"customer_group_id\":\"seven\""), "{}", found.json);
+
+    contested("last_name", &till);
+    unseen(&till, "UPDATE conflict SET local = '{broken'");
+    let conflicts = till.run(["conflicts"]);
+    assert!(conflicts.exit != Some(1) && conflicts.json.to_string().contains("{broken"), "{conflicts:?}");
 }
 
 fn a_value(column: &str) -> &'static str {

@@ -375,6 +375,93 @@ fn so_is_one_of_after_the_copy_that_was_put_beside_it() {
     }
 }
 
+/// Nor does it where nothing but edits are in the log: no transaction of the engine has noted it then, and it shows later ones than the copy has.
+#[test]
+fn so_is_one_of_edits_alone_after_the_copy_that_was_put_beside_it() {
+    let keys = if cfg!(feature = "sqlcipher") { &[None, Some("correct horse")][..] } else { &[None] };
+    for key in keys {
+        let mut till = Till::new(sandbox(5));
+        till.key = key.map(str::to_owned);
+        till.engine().pull(Extent::Changes).unwrap();
+        let before = till.remote_value(1, "store_credit_amounts");
+        till.store().edit(1).adjust_credit("7".parse().unwrap()).commit().unwrap();
+        let copy = std::fs::read(&till.path).unwrap();
+        for _ in 0..2 {
+            till.engine().sync().unwrap();
+        }
+        let sent = till.remote_value(1, "store_credit_amounts");
+        assert_ne!(sent, before);
+        assert!(!beside(&till.path, "-wal").exists());
+        let mut open = till.store();
+        open.edit(2).set("phone", "555-0142").commit().unwrap();
+        let log = std::fs::read(beside(&till.path, "-wal")).unwrap();
+        drop(open);
+        std::fs::write(&till.path, &copy).unwrap();
+        std::fs::write(beside(&till.path, "-wal"), log).unwrap();
+        assert_eq!(till.run(["sync"]).code(), "stray_log", "{key:?}");
+        assert!(std::fs::read(&till.path).unwrap() == copy);
+        assert_eq!(till.remote_value(1, "store_credit_amounts"), sent, "{key:?}");
+    }
+}
+
+/// The file is whole without it: it is not the file that is damaged.
+#[test]
+fn so_is_one_with_which_the_journal_cannot_be_read() {
+    let till = plain(3);
+    let file = std::fs::read(&till.path).unwrap();
+    let log = log_of(&till.path, |app| {
+        phone(app, "555-0142");
+        app.execute_batch(
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema
+             SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'tillsync_journal_unsettled')
+             WHERE name = 'journal'",
+        )
+        .unwrap();
+    });
+    // Closing has moved it in.
+    std::fs::write(&till.path, file).unwrap();
+    is_told_and_taken_in_by_nobody(&till, &log, "would be damaged");
+}
+
+/// It knew nothing of turns, and took the note for that of another log.
+#[test]
+fn a_log_that_an_earlier_build_noted_too_is_the_files_own_and_noted_once() {
+    let till = plain(3);
+    let _open = Connection::open(&till.path).unwrap().query_row("SELECT 1 FROM customer", [], |_| Ok(()));
+    let mut engine = till.engine();
+    engine.sync().unwrap();
+    let noted = || {
+        let app = Connection::open(&till.path).unwrap();
+        let notes = "SELECT value FROM state WHERE key = 'logs'";
+        let notes: String = app.query_row(notes, [], |row| row.get(0)).unwrap();
+        notes.split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let last = noted().pop().unwrap();
+    let number = last.split_once('@').unwrap().0;
+    let app = Connection::open(&till.path).unwrap();
+    let note = "UPDATE state SET value = value || ' ' || ?1 WHERE key = 'logs'";
+    assert_eq!(common::as_engine(&app, note, [number]), 1);
+    app.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+    // As whoever is killed leaves it.
+    let spare = till.folder.path().join("spare");
+    std::fs::create_dir(&spare).unwrap();
+    for suffix in ["", "-wal"] {
+        std::fs::copy(beside(&till.path, suffix), beside(&spare.join("till.db"), suffix)).unwrap();
+    }
+    let killed = Till { path: spare.join("till.db"), ..till.clone() };
+    assert_eq!(killed.run(["status"]).code(), "");
+    phone(&app, "555-0142");
+    engine.sync().unwrap();
+    engine.sync().unwrap();
+    let notes = noted();
+    assert_eq!(
+        notes.iter().filter(|note| note.starts_with(number)).collect::<Vec<_>>(),
+        [&last],
+        "{notes:?}"
+    );
+}
+
 /// As a power cut leaves it, at many moments of a file's life: its own log is never taken for a stray one.
 #[test]
 fn the_file_s_own_log_is_read_whatever_is_in_it() {
@@ -912,9 +999,14 @@ fn set_rights(path: &Path, mode: u32) {
 #[test]
 fn what_is_no_lock_is_told_by_whoever_looks() {
     type Odd = (&'static str, fn(&Path));
-    let odd: [Odd; 5] = [
+    let odd: [Odd; 6] = [
         ("folder", |lock| std::fs::create_dir(lock).unwrap()),
         ("symbolic link", |lock| std::os::unix::fs::symlink("nowhere", lock).unwrap()),
+        ("hard link", |lock| {
+            let letter = lock.with_file_name("letter");
+            std::fs::write(&letter, "").unwrap();
+            std::fs::hard_link(letter, lock).unwrap();
+        }),
         ("no file", |lock| assert!(Command::new("mkfifo").arg(lock).status().unwrap().success())),
         ("no lock holds", |lock| std::fs::write(lock, "a letter").unwrap()),
         ("may not", |lock| {

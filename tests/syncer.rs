@@ -611,6 +611,26 @@ fn a_sync_that_panics_has_failed_is_told_and_tried_again() {
     assert_eq!(till.remote_value(1, "phone"), "\"here\"");
 }
 
+// ---- a file that cannot be looked at --------------------------------------------------------------------------------
+
+/// It is told once, a few looks later, and not once more for as long as it lasts; then it goes on.
+#[test]
+fn a_file_that_cannot_be_looked_at_is_told_once_and_looked_at_until_it_can_be() {
+    let till = quick(3);
+    let (syncer, events) = at_work(&till, options());
+    let app = rusqlite::Connection::open(&till.path).unwrap();
+    app.execute_batch("PRAGMA legacy_alter_table = ON; ALTER TABLE state RENAME TO elsewhere").unwrap();
+    let told = until(&events, |event| matches!(event, Event::SyncFailed { .. }));
+    assert!(matches!(told[..], [Event::SyncFailed { code: "database", .. }]), "{told:?}");
+    std::thread::sleep(20 * options().look);
+    assert_eq!(format!("{:?}", said(&events)), "[]");
+    app.execute_batch("ALTER TABLE elsewhere RENAME TO state").unwrap();
+    let receipt = edit(&till, 1, "goes on");
+    assert!(matches!(wait(&till, &receipt), Fate::Uploaded { .. }));
+    assert!(!said(&events).iter().any(|event| matches!(event, Event::SyncFailed { .. })));
+    assert!(syncer.stop(SOON));
+}
+
 // ---- everybody ---------------------------------------------------------------------------------------------------
 
 #[test]

@@ -53,11 +53,11 @@ impl Row {
         self.values[field.index()] = value;
     }
 
-    /// The row as one JSON object with the API's names; `authentication` as in the API.
+    /// The row as one JSON object with the API's names; `authentication` as in the API. What is no JSON is a text there.
     pub fn to_json(&self) -> String {
         let mut out = format!("{{\"id\":{}", self.id);
         for field in FieldId::columns() {
-            let value = self.get(field).to_json();
+            let value = self.get(field).to_shown_json();
             _ = match field.spec().parent {
                 None => write!(out, ",\"{field}\":{value}"),
                 Some(parent) => write!(out, ",\"{parent}\":{{\"{field}\":{value}}}"),

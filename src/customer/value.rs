@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::Kind;
@@ -101,6 +102,14 @@ impl Value {
                 _ = write!(out, "{{\"name\":{},\"value\":{}}}", quote(name), value.to_json());
             }),
             Value::Other(json) => json.clone(),
+        }
+    }
+
+    /// The same for whoever looks: what a program wrote past the triggers need not be JSON, and is shown as a text then.
+    pub(super) fn to_shown_json(&self) -> String {
+        match self {
+            Value::Other(text) if serde_json::from_str::<IgnoredAny>(text).is_err() => quote(text),
+            value => value.to_json(),
         }
     }
 

@@ -5,7 +5,7 @@
 //! system's own count, and only how it grows: eight times the input costs about eight times as much, and sixty-four
 //! times where somebody looks through everything for each part of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 
 use chrono::DateTime;
@@ -53,6 +53,7 @@ fn till(body: &str, ops: Vec<Op>) -> Dirty {
         base: Some(base),
         lately: Lately::default(),
         row,
+        unsound: BTreeSet::new(),
         ops,
         open: Vec::new(),
         attempts: Vec::new(),

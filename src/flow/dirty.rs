@@ -1,6 +1,6 @@
 //! A customer with unsettled edits: all that diff, merge, reconcile and recover need to know of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -118,6 +118,9 @@ pub struct Dirty {
     pub lately: Lately,
     /// The working copy.
     pub row: Row,
+    /// Attributes of which it holds what is no value, as a program wrote it past the triggers: nothing is made of that. Looked for where
+    /// a person decides.
+    pub unsound: BTreeSet<FieldId>,
     /// The unsettled rows, oldest first.
     pub ops: Vec<Op>,
     /// The conflicts that wait for a person.
@@ -139,6 +142,11 @@ impl Dirty {
     /// The unsettled row of that place.
     pub fn op(&self, seq: EditSeq) -> Option<&Op> {
         self.ops.binary_search_by_key(&seq, |op| op.seq).ok().map(|place| &self.ops[place])
+    }
+
+    /// Whether the working copy has this value, as it is read and as it stands there.
+    pub fn holds(&self, field: FieldId, value: &Value) -> bool {
+        self.row.get(field) == value && !self.unsound.contains(&field)
     }
 
     /// The open conflict about something.

@@ -70,6 +70,8 @@ fn accepted_only(dirty: &Dirty, sent: &Sent, told: &Attributes<'_>) -> Result<Re
 mod tests {
     #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
 
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::customer::{CustomerId, EditSeq, Row};
     use crate::flow::merge::SentBase;
@@ -95,6 +97,7 @@ mod tests {
             base: Some(known.clone()),
             lately: Lately::default(),
             row,
+            unsound: BTreeSet::new(),
             ops: vec![op],
             open: Vec::new(),
             attempts: Vec::new(),

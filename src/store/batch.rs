@@ -599,8 +599,7 @@ fn keep_as_sent(transaction: &Transaction<'_>, id: CustomerId, plan: &CustomerPl
 }
 
 fn in_flight(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<Vec<(EditSeq, FieldId)>> {
-    let dirty = dirty::load(transaction, id)?;
-    let ops = dirty.into_iter().flat_map(|dirty| dirty.ops);
+    let ops = dirty::load_ops(transaction, id)?.into_iter();
     Ok(ops.filter(|op| op.outcome == Some(Outcome::InFlight)).map(|op| (op.seq, op.field)).collect())
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
+use serde::de::IgnoredAny;
 use serde::{Serialize, Serializer};
 
 use super::apply::{End, apply, is_written, journal_decision, settle_without_customer};
@@ -244,29 +245,33 @@ impl Store {
     /// # Errors
     /// When the file cannot be written, or all of this customer's stay refused.
     pub fn retry(&mut self, id: Option<CustomerId>) -> Result<usize> {
+        let mut ids = self.engine_read(|transaction| Ok(with_rejected(transaction, id)?))?;
+        if id.is_none() {
+            ids.retain(|one| self.can_be_read(*one));
+        }
         self.engine_write(|transaction| {
-            let ids = transaction
-                .prepare_cached(
-                    "SELECT DISTINCT customer_id
-                     FROM journal INDEXED BY tillsync_journal_unsettled
-                     WHERE settled_at IS NULL AND outcome = 'rejected' AND (:id IS NULL OR customer_id = :id)",
-                )?
-                .query_map(named_params! { ":id": id.map(|id| id.0) }, |row| Ok(CustomerId(row.get(0)?)))?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
             let mut fields = 0;
             for one in ids {
                 match free(transaction, one, None) {
                     Err(Failed::Known(error)) if id.is_none() && error.code() == "usage" => {
                         tracing::warn!(%error, "left as it is");
                     }
-                    Err(failed) if id.is_none() && failed.unreadable().is_some() => {
-                        tracing::warn!(customer = one.0, "left as it is: a row of it cannot be read");
-                    }
                     freed => fields += freed?,
                 }
             }
             Ok(fields)
         })
+    }
+
+    /// Of one of many customers: what cannot be read is told, and left as it is.
+    fn can_be_read(&self, id: CustomerId) -> bool {
+        match self.broken_row_of(id) {
+            Some(row) => {
+                tracing::warn!(customer = id.0, "left as it is: {row} cannot be read");
+                false
+            }
+            None => true,
+        }
     }
 
     /// Sends one rejected edit again with the next sync, by its place in the journal, as [`Store::retry`] does. Returns how many
@@ -524,10 +529,10 @@ fn customer_of(connection: &Connection, seq: EditSeq) -> Result<CustomerId, Fail
 }
 
 /// What the unsettled edit of the same attribute before this one had set.
-pub(super) fn value_before(connection: &Connection, seq: EditSeq) -> rusqlite::Result<Option<Value>> {
-    connection
+pub(super) fn value_before(connection: &Connection, seq: EditSeq) -> Result<Option<Value>, Failed> {
+    let before = connection
         .prepare_cached(
-            "SELECT field, value
+            "SELECT customer_id, field, value
              FROM journal
              WHERE settled_at IS NULL AND seq < ?1
                AND (customer_id, field) = (SELECT customer_id, field FROM journal WHERE seq = ?1)
@@ -535,11 +540,15 @@ pub(super) fn value_before(connection: &Connection, seq: EditSeq) -> rusqlite::R
              LIMIT 1",
         )?
         .query_row([seq.0], |row| {
-            let (field, json): (String, String) = (row.get(0)?, row.get(1)?);
-            Ok(FieldId::named(&field).map(|field| Value::from_json(field.kind(), &json)))
+            Ok((CustomerId(row.get(0)?), row.get::<_, String>(1)?, row.get::<_, String>(2)?))
         })
-        .optional()
-        .map(Option::flatten)
+        .optional()?;
+    let Some((customer_id, field, json)) = before else { return Ok(None) };
+    if serde_json::from_str::<IgnoredAny>(&json).is_err() {
+        let problem = "what was set before is no value: edit it, or discard all edits of it".to_owned();
+        return Err(Error::from(Failure::Undecidable(EditError { customer_id, field, problem })).into());
+    }
+    Ok(FieldId::named(&field).map(|field| Value::from_json(field.kind(), &json)))
 }
 
 /// What the working copy had before each balance that was set, and has not settled.
@@ -553,6 +562,18 @@ fn balances_before(connection: &Connection, id: CustomerId) -> rusqlite::Result<
                AND field = 'store_credit_amounts' AND op = 'set'",
         )?
         .query_map([id.0], |row| Ok((EditSeq(row.get(0)?), Value::from_json(kind, &row::told(row, 1)?))))?
+        .collect()
+}
+
+/// The customer, or all, of whom edits were refused.
+fn with_rejected(connection: &Connection, id: Option<CustomerId>) -> rusqlite::Result<Vec<CustomerId>> {
+    connection
+        .prepare_cached(
+            "SELECT DISTINCT customer_id
+             FROM journal INDEXED BY tillsync_journal_unsettled
+             WHERE settled_at IS NULL AND outcome = 'rejected' AND (:id IS NULL OR customer_id = :id)",
+        )?
+        .query_map(named_params! { ":id": id.map(|id| id.0) }, |row| Ok(CustomerId(row.get(0)?)))?
         .collect()
 }
 

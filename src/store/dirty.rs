@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use secrecy::SecretString;
+use serde::de::IgnoredAny;
 
 use super::ahead::Known;
 use super::apply::apply;
 use super::{Failed, Store, attempt, life, row, state};
 use crate::customer::{BadRecord, CustomerId, Edit, EditSeq, FieldId, Kind, Record, Row, Subject, Value};
-use crate::error::{Result, is_unreadable};
+use crate::error::Result;
 use crate::flow::{
     Change, Diff, Dirty, EmailEdit, Lately, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
 };
@@ -100,11 +101,7 @@ impl Store {
         let mut pending = self.pending_customers()?;
         self.payloads(&pending).or_else(|_| {
             // A row that cannot be read is its customer's trouble, whom the next sync holds up.
-            self.engine_read(|transaction| {
-                let is_readable = |id: &CustomerId| !load(transaction, *id).is_err_and(|e| is_unreadable(&e));
-                pending.retain(is_readable);
-                Ok(())
-            })?;
+            pending.retain(|id| self.broken_row_of(*id).is_none());
             self.payloads(&pending)
         })
     }
@@ -201,46 +198,69 @@ fn email_edit(dirty: &Dirty, payload: &Payload) -> Option<EmailEdit> {
 /// # Errors
 /// When a row cannot be read; where a program has put what is no value into an attribute of which edits wait, too.
 pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
-    load_where(connection, id, |_| true)
+    load_for(connection, id, For::Store)
 }
 
-/// The same for what a person decides, and for what is not sent: of attributes that are no money, what is no value is in nobody's way.
+/// The same for what a person decides: what is no value is told with it, and of money alone it is in the way of each decision.
 pub(super) fn load_to_decide(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
-    load_where(connection, id, FieldId::is_money)
+    load_for(connection, id, For::Person)
 }
 
-fn load_where(
-    connection: &Connection,
-    id: CustomerId,
-    must_be_sound: impl Fn(FieldId) -> bool,
-) -> rusqlite::Result<Option<Dirty>> {
+/// For whom a customer is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    Store,
+    Person,
+}
+
+fn load_for(connection: &Connection, id: CustomerId, whom: For) -> rusqlite::Result<Option<Dirty>> {
     let mut statement = connection.prepare_cached(&row::SELECT)?;
     let mut rows = statement.query([id.0])?;
     let Some(found) = rows.next()? else { return Ok(None) };
     let row = row::read(found)?;
     let ops = load_ops(connection, id)?;
-    let may_be_sent = |op: &Op| op.is_pending() || op.outcome == Some(Outcome::Rejected);
-    row::refuse_unsound(found, |field| {
-        must_be_sound(field) && ops.iter().any(|op| op.field == field && may_be_sent(op))
-    })?;
+    let may_be_sent = |op: &Op| match whom {
+        For::Store => op.is_pending() || op.outcome == Some(Outcome::Rejected),
+        For::Person => op.field.is_money() && op.outcome != Some(Outcome::InFlight),
+    };
+    let waits = |field: FieldId| ops.iter().any(|op| op.field == field && may_be_sent(op));
+    row::refuse_unsound(found, waits)?;
+    let mut unsound = match whom {
+        For::Store => BTreeSet::new(),
+        For::Person => row::unsound_among(found, |_| true)?,
+    };
     let password = ops.iter().rev().find(|op| op.field.is_secret());
     let (known, has_attempts) = load_base(connection, id)?;
     let (base, lately, is_behind) = match known {
         Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
         None => (None, Lately::default(), false),
     };
+    let matters = whom == For::Person || waits(FieldId::FORM_FIELDS);
+    match base.as_ref().is_some_and(|base| matters && lacks_all_forms(&row, base)) {
+        true if whom == For::Store => return Err(row::no_value(FieldId::FORM_FIELDS)),
+        true => _ = unsound.insert(FieldId::FORM_FIELDS),
+        false => {}
+    }
     Ok(Some(Dirty {
         id,
         base,
         is_behind,
         lately,
         row,
+        unsound,
         open: if ops.is_empty() && !has_attempts { Vec::new() } else { load_open(connection, id)? },
         is_credit_undated: has_attempts && state::is_credit_undated(connection)?,
         attempts: if has_attempts { attempt::load(connection, id)? } else { Vec::new() },
         password: password.map(|op| load_password(connection, op.seq)).transpose()?.flatten(),
         ops,
     }))
+}
+
+/// No edit takes out the form fields by NULL where the store has some: read as such, it would be another edit than the one that waits.
+fn lacks_all_forms(row: &Row, base: &Record) -> bool {
+    let has_some = |forms: Value| matches!(forms, Value::Forms(entries) if !entries.is_empty());
+    row.get(FieldId::FORM_FIELDS).is_null()
+        && base.attributes().is_ok_and(|base| has_some(base.get(FieldId::FORM_FIELDS)))
 }
 
 /// The same with its conflicts, whether or not edits are left.
@@ -319,9 +339,10 @@ fn op(row: &SqlRow<'_>) -> rusqlite::Result<Op> {
     let field = FieldId::named(&field).ok_or_else(|| malformed(1, std::fmt::Error))?;
     let amount = || value.trim_matches('"').parse().map_err(|e| malformed(3, e));
     let read = |json: &str| Value::from_json(field.kind(), json);
+    let sound = |json: &str| serde_json::from_str::<IgnoredAny>(json).map(|_| read(json));
     let change = match (kind.as_str(), field.kind()) {
         ("adjust", _) => Change::Adjust(amount()?),
-        (_, Kind::Credit) => Change::Balance(read(&value)),
+        (_, Kind::Credit) => Change::Balance(sound(&value).map_err(|e| malformed(3, e))?),
         (_, Kind::Forms) => Change::of_forms(&read(&value), &read(&row::told(row, 4)?)),
         _ => Change::Set,
     };

@@ -100,9 +100,12 @@ pub struct Status {
     pub sync: SyncStatus,
 }
 
+/// What is no JSON, as a program wrote it past the triggers, is shown as a text.
 pub(super) fn verbatim<S: Serializer>(json: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    let raw: &RawValue = serde_json::from_str(json).map_err(serde::ser::Error::custom)?;
-    raw.serialize(serializer)
+    match serde_json::from_str::<&RawValue>(json) {
+        Ok(raw) => raw.serialize(serializer),
+        Err(_) => json.serialize(serializer),
+    }
 }
 
 impl Store {

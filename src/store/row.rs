@@ -1,6 +1,7 @@
 //! Columns of `customer` and values, both ways.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
@@ -133,15 +134,33 @@ fn is_sound(kind: Kind, cell: ValueRef<'_>) -> bool {
     }
 }
 
+/// Those of these attributes that hold what is no value of them, of a row that was selected with [`COLUMNS`].
+pub(super) fn unsound_among(
+    sql: &SqlRow<'_>,
+    which: impl Fn(FieldId) -> bool,
+) -> rusqlite::Result<BTreeSet<FieldId>> {
+    let mut unsound = BTreeSet::new();
+    for (place, field) in FieldId::columns().enumerate() {
+        if which(field) && !is_sound(field.kind(), sql.get_ref(place + 1)?) {
+            unsound.insert(field);
+        }
+    }
+    Ok(unsound)
+}
+
 /// What waits is sent as the working copy has it: where a program has put there what is no value, nothing goes in its place. Of a row
 /// that was selected with [`COLUMNS`].
 pub(super) fn refuse_unsound(sql: &SqlRow<'_>, waits: impl Fn(FieldId) -> bool) -> rusqlite::Result<()> {
-    for (place, field) in FieldId::columns().enumerate() {
-        if waits(field) && !is_sound(field.kind(), sql.get_ref(place + 1)?) {
-            return Err(malformed(place + 1, NoValue(field)));
-        }
+    match unsound_among(sql, waits)?.first() {
+        Some(field) => Err(no_value(*field)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// What such an attribute is refused with.
+pub(super) fn no_value(field: FieldId) -> SqlError {
+    let place = FieldId::columns().position(|column| column == field);
+    malformed(place.map_or(0, |place| place + 1), NoValue(field))
 }
 
 /// A column of the working copy that holds what is no value of it.

@@ -11,7 +11,8 @@
 //! fewer transactions or edits with the log than without, and the log is a stray one. So it is when the newest edit or the newest sync of the
 //! file is another one with the log: that of a copy, which went on by itself. And when the log begins later than the file ends,
 //! which was set back then: each transaction of the engine counts one up, and the log shows each count that was made in it; where the
-//! file has grown, each page behind its end is in the log; and the engine notes to which log it writes, and in which of its transactions it did first.
+//! file has grown, each page behind its end is in the log; and the engine notes to which log it writes, and in which of its transactions it did first: a log
+//! that is not noted has few of them.
 //!
 //! A log that shows neither page, which an app's own tables may have made, is known by two more signs. Each log has a number, drawn when it
 //! begins; the engine notes in the file which one it writes to, so that a file in which a later one is noted has all of it. And SQLite counts up
@@ -222,7 +223,7 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
     let alone = without_log(file, key).ok()?;
     let before = Mark::of(&alone).ok().flatten()?;
     let (newest, tables) = (Newest::of(&alone).ok()?, tables(&alone).ok()?);
-    let has_ended = Log::number(log).is_some_and(|number| ended(&alone).contains(&number));
+    let has_ended = Log::number(log).is_some_and(|number| has_ended(&alone, &number));
     let changes = changes(&alone).filter(|_| key.is_none());
     let pages = match Log::pages(log, page_bytes(&alone)?) {
         Log::Empty => return None,
@@ -236,6 +237,7 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
         return None;
     }
     let lacks_any = shown.as_ref().is_some_and(|shown| shown.lacks_any_behind(file));
+    let has_every_page = shown.as_ref().is_some_and(Shown::has_every_page);
     let shown = shown.filter(|_| key.is_none());
     let first_turn = shown.as_ref().and_then(|shown| shown.first_turn);
     if first_turn.is_some_and(|first| first > before.last_turn().saturating_add(1)) {
@@ -260,6 +262,7 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
         Err(_) | Ok(None) if !is_its_own(connection, &before, &tables) => {
             Some(if is_past { OTHER_OR_OLDER } else { OTHER })
         }
+        Err(e) if is_damage(&e) => Some(UNSOUND),
         // Made anew, it would be another one than the file has without its log.
         Ok(None) => Some(NO_GUARD),
         // A program took out the journal, which is told by whoever opens the file.
@@ -267,8 +270,8 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
         Ok(Some(with)) => {
             let misfit = before.misfit(&with).or_else(|| newest.misfit(connection));
             let why = misfit.or(is_past.then_some(OLDER)).or_else(|| unsound(&before.pages));
-            let is_later = || lacks_any || !may_begin_at(connection, before.last_turn(), Log::number(log));
-            why.or_else(|| is_later().then_some(LATER))
+            let may_begin = || has_every_page || may_begin_at(connection, &before, &with, Log::number(log));
+            why.or_else(|| (lacks_any || !may_begin()).then_some(LATER))
         }
     };
     if why.is_none() {
@@ -322,6 +325,11 @@ fn is_passing(error: &rusqlite::Error) -> bool {
                 | SystemIoFailure
         )
     )
+}
+
+/// The pages that are read do not belong together.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 fn is_sound(connection: &Connection) -> bool {
@@ -484,16 +492,19 @@ impl Newest {
         Ok(Newest([last(EDIT, "seq")?, sync]))
     }
 
-    /// Whether one of them is another one with the log. What is not there any more was removed since.
+    /// Why one of them is another one with the log, or cannot be read. What is not there any more was removed since.
     fn misfit(&self, with_log: &Connection) -> Option<&'static str> {
-        let is_another = |rows: &str, key: &str, newest: &Option<(i64, String)>| {
-            let Some((number, words)) = newest else { return false };
+        let misfit = |rows: &str, key: &str, newest: &Option<(i64, String)>| {
+            let (number, words) = newest.as_ref()?;
             let same = format!("{rows} WHERE {key} = ?1");
             let found = with_log.query_row(&same, [number], |row| row.get::<_, String>(1)).optional();
-            found.is_ok_and(|found| found.is_some_and(|found| found != *words))
+            match found {
+                Ok(found) => found.filter(|found| found != words).map(|_| COPY),
+                Err(e) => is_damage(&e).then_some(UNSOUND),
+            }
         };
         let [edit, sync] = &self.0;
-        (is_another(EDIT, "seq", edit) || is_another(PAST_SYNC, "id", sync)).then_some(COPY)
+        misfit(EDIT, "seq", edit).or_else(|| misfit(PAST_SYNC, "id", sync))
     }
 }
 
@@ -526,9 +537,11 @@ pub(super) fn mark(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Counts one transaction of the engine more.
+/// Counts one transaction of the engine more, and notes to which log it is written.
 pub(super) fn count_on(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("UPDATE tillsync_guard SET turn = turn + 1", []).map(drop)
+    let count = "UPDATE tillsync_guard SET turn = turn + 1 RETURNING turn";
+    let turn = connection.query_row(count, [], |row| row.get(0)).optional()?;
+    note_log(connection, turn)
 }
 
 /// In a row of `tillsync_guard` that is made anew: what stands of it beside the counters of edits, and a new identity where nothing does.
@@ -568,14 +581,18 @@ pub(super) fn note_transaction(connection: &Connection, turn: Option<i64>) -> ru
             .prepare_cached("INSERT INTO sqlite_sequence (name, seq) SELECT ?1, turn FROM tillsync_guard")?
             .execute([TURNS])?;
     }
+    note_log(connection, turn)
+}
+
+fn note_log(connection: &Connection, turn: Option<i64>) -> rusqlite::Result<()> {
     let Some(number) = descriptors::log_head(connection).as_ref().and_then(number_of) else { return Ok(()) };
-    let mut logs = logs(connection)?;
-    if logs.last().is_some_and(|log| log.number == number) {
+    let mut notes = notes(connection)?;
+    if notes.last().is_some_and(|noted| noted.number == number) {
         return Ok(());
     }
-    logs.retain(|log| log.number != number);
-    logs.push(Noted { number, turn });
-    let words: Vec<String> = logs.iter().rev().take(KNOWN_LOGS).rev().map(Noted::text).collect();
+    notes.retain(|noted| noted.number != number);
+    notes.push(Noted { number, turn });
+    let words: Vec<String> = notes.iter().rev().take(KNOWN_LOGS).rev().map(Noted::text).collect();
     state::write(connection, LOGS, Some(&words.join(" ")))
 }
 
@@ -600,29 +617,43 @@ impl Noted {
     }
 }
 
-/// The numbers of the logs that the engine has written to, as the file has them.
-fn logs(connection: &Connection) -> rusqlite::Result<Vec<Noted>> {
+/// The logs that the engine has written to, as the file has them, each once: an earlier build, which notes no turn, notes one of ours anew.
+fn notes(connection: &Connection) -> rusqlite::Result<Vec<Noted>> {
     let text: Option<String> = connection
         .prepare_cached("SELECT value FROM state WHERE key = ?1")?
         .query_row([LOGS], |row| row.get(0))
         .optional()?;
-    Ok(text.unwrap_or_default().split_whitespace().map(Noted::read).collect())
+    let mut notes: Vec<Noted> = Vec::new();
+    for noted in text.unwrap_or_default().split_whitespace().map(Noted::read) {
+        match notes.iter_mut().find(|before| before.number == noted.number) {
+            Some(before) => before.turn = before.turn.or(noted.turn),
+            None => notes.push(noted),
+        }
+    }
+    Ok(notes)
 }
 
-/// Whether a log may begin where the file ends, after so many of the engine's transactions: it is noted by the second one that is written to
-/// it, for with the first one it begins, and an upgrade of the schema notes none.
-fn may_begin_at(connection: &Connection, last_turn: i64, number: Option<String>) -> bool {
+/// Whether a log may begin where the file ends. The second of the engine's transactions that is written to one notes it, for with the first one
+/// it begins: so one that is noted later than that, or that is not and holds more of them, begins later.
+fn may_begin_at(connection: &Connection, before: &Mark, with: &Mark, number: Option<String>) -> bool {
+    /// Earlier builds have upgraded a schema, and noted no log then.
     const UNTIL_NOTED: i64 = 3;
-    let logs = logs(connection).unwrap_or_default();
-    let noted = logs.last().filter(|log| Some(&log.number) == number.as_ref()).and_then(|log| log.turn);
-    noted.is_none_or(|turn| turn <= last_turn.saturating_add(UNTIL_NOTED))
+    let notes = match notes(connection) {
+        Ok(notes) => notes,
+        Err(e) => return !is_damage(&e),
+    };
+    let turn = match notes.iter().find(|noted| Some(&noted.number) == number.as_ref()) {
+        Some(noted) => noted.turn,
+        // Where a program took out the notes or the counts, nothing is known.
+        None => Some(with.last_turn()).filter(|_| before.turns.is_some() && !notes.is_empty()),
+    };
+    turn.is_none_or(|turn| turn <= before.last_turn().saturating_add(UNTIL_NOTED))
 }
 
-/// Logs that the file has all of, for a later one is noted in it: with the last one noted it may be in the middle.
-fn ended(alone: &Connection) -> Vec<String> {
-    let mut logs = logs(alone).unwrap_or_default();
-    logs.pop();
-    logs.into_iter().map(|log| log.number).collect()
+/// Whether the file has all of a log, for a later one is noted in it: with the last one noted it may be in the middle.
+fn has_ended(alone: &Connection, number: &str) -> bool {
+    let notes = notes(alone).unwrap_or_default();
+    notes.split_last().is_some_and(|(_, ended)| ended.iter().any(|noted| noted.number == number))
 }
 
 /// How often SQLite has written the first page of the file, as far as it counts.
@@ -717,6 +748,11 @@ fn has_all(written: &BTreeSet<u32>, first: u32, last: u32, page_bytes: u32) -> b
 }
 
 impl Shown {
+    /// Whether nothing is left of the file beneath.
+    fn has_every_page(&self) -> bool {
+        self.pages > 0 && has_all(&self.committed, 1, self.pages, self.page_bytes)
+    }
+
     /// Whether the file with the log has pages behind its end that the log does not have. Whatever grows writes each of them, and they stay in
     /// the log until they are in the file: so they were, before it was set back.
     fn lacks_any_behind(&self, file: &Path) -> bool {

@@ -199,6 +199,8 @@ struct Worker<R> {
     looked_for_old_ms: Option<u64>,
     tended_log_ms: Option<u64>,
     told_of_old: Option<DateTime<Utc>>,
+    /// What keeps the file from being looked at, and for how many looks in a row.
+    trouble: Option<(&'static str, u32)>,
 }
 
 /// What was seen of the edits in the file: the newest, and when refused ones were last freed to be sent again. And of its schema:
@@ -259,14 +261,11 @@ impl<R: Remote> Worker<R> {
             looked_for_old_ms: None,
             tended_log_ms: None,
             told_of_old: None,
+            trouble: None,
         })
     }
 
     fn run(&mut self, inbox: &Receiver<Command>) {
-        /// What passes by itself has passed by then.
-        const TOLD_AFTER_LOOKS: u32 = 4;
-        // What goes wrong, and at how many looks in a row.
-        let mut trouble: Option<(&'static str, u32)> = None;
         loop {
             match inbox.recv_timeout(self.options.look) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -275,21 +274,35 @@ impl<R: Remote> Worker<R> {
                 Ok(Command::Resume) => self.schedule.resume(),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            match self.look() {
-                Ok(()) if self.is_outdated => return,
-                Err(error) if error.is_newer_schema() => return self.queue.push(failed(&error)),
-                Err(error) => {
-                    let looks =
-                        trouble.filter(|(code, _)| *code == error.code()).map_or(1, |(_, looks)| looks + 1);
-                    trouble = Some((error.code(), looks.min(TOLD_AFTER_LOOKS + 1)));
-                    if looks == TOLD_AFTER_LOOKS {
-                        tracing::warn!(%error, "the file cannot be looked at");
-                        self.queue.push(failed(&error));
-                    }
-                }
-                Ok(()) => trouble = None,
+            let looked = self.look();
+            if self.ended(looked) {
+                return;
             }
         }
+    }
+
+    /// Whether a look was the last one. What keeps the file from being looked at is told once, for as long as it lasts.
+    fn ended(&mut self, looked: Result<()>) -> bool {
+        /// What passes by itself has passed by then.
+        const TOLD_AFTER_LOOKS: u32 = 4;
+        let Err(error) = looked else {
+            self.trouble = None;
+            return self.is_outdated;
+        };
+        if error.is_newer_schema() {
+            self.queue.push(failed(&error));
+            return true;
+        }
+        let is_same = |(code, _): &(&str, u32)| *code == error.code();
+        let looks = self.trouble.filter(is_same).map_or(1, |(_, looks)| looks.saturating_add(1));
+        self.trouble = Some((error.code(), looks));
+        if looks == 1 {
+            tracing::warn!(%error, "the file cannot be looked at");
+        }
+        if looks == TOLD_AFTER_LOOKS {
+            self.queue.push(failed(&error));
+        }
+        false
     }
 
     /// Looks around once, and syncs if it is time to. Where another program has upgraded the file, this one is done with it: that
@@ -306,6 +319,9 @@ impl<R: Remote> Worker<R> {
             self.notice_old_edits()?;
         }
         if let Some(job) = self.schedule.due(self.clock.now_ms()) {
+            if may_look {
+                self.watch.refuse_newer()?;
+            }
             self.sync(job);
         }
         Ok(())
@@ -389,8 +405,8 @@ impl<R: Remote> Worker<R> {
             return Ok(());
         }
         self.watch.refuse_newer()?;
-        self.seen_version = version;
         let seen = self.see()?;
+        self.seen_version = version;
         if seen != self.seen {
             self.seen = seen;
             self.schedule.edited(self.clock.now_ms());

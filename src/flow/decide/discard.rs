@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::Decimal;
 
 use super::{
-    Plan, as_seen, covered_and_later, outcome_of_entry, put, refuse, refuse_in_flight, settle, stored,
+    Plan, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight, settle,
+    stored,
 };
 use crate::customer::{
     BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value, money,
@@ -50,6 +51,10 @@ pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMa
         && (free.is_empty() || only.is_some())
     {
         return Err(refuse(dirty, &Subject::Field(FieldId::STORE_CREDIT_AMOUNTS), meeting.words()));
+    }
+    // What is sent is what the working copy has.
+    for op in free.iter().filter(|op| !op.field.is_secret()) {
+        ours(dirty, op.field)?;
     }
     settle(&mut plan, &free, None::<Outcome>);
     recount(dirty, &mut plan)?;
@@ -328,9 +333,8 @@ fn discard_field(dirty: &Dirty, field: FieldId, plan: &mut CustomerPlan) -> Resu
         if !later.is_empty() {
             settle(plan, &covered, Outcome::Discarded);
             close(plan, std::iter::once(open));
-            let shown = Value::from_json(field.kind(), &open.local);
-            let on_top =
-                theirs.and_then(|theirs| brought_together(field, &shown, dirty.row.get(field), &theirs));
+            let (row, shown) = (ours(dirty, field)?, noted(dirty, &open.subject, &open.local)?);
+            let on_top = theirs.and_then(|theirs| brought_together(field, &shown, row, &theirs));
             plan.columns.extend(on_top.map(|value| (field, value)));
             return Ok(());
         }
@@ -360,7 +364,7 @@ fn discard_entry(
     }
     close(plan, open.into_iter());
     if let (Some(theirs), true) = (stored(dirty, field)?, later.is_empty()) {
-        let mut ours = entries(dirty.row.get(field)).unwrap_or_default();
+        let mut ours = entries(ours(dirty, field)?).unwrap_or_default();
         put(&mut ours, name, entries(&theirs).and_then(|mut entries| entries.remove(name)));
         plan.columns.push((field, Value::Forms(ours)));
     }
@@ -392,9 +396,8 @@ fn discard_row(
     refuse_in_flight(dirty, dirty.ops_of(field))?;
     let theirs = stored(dirty, field)?;
     if let Change::Entries(given) = &op.change {
-        let (Some(theirs), mut ours) = (theirs, entries(dirty.row.get(field)).unwrap_or_default()) else {
-            return Ok(());
-        };
+        let Some(theirs) = theirs else { return Ok(()) };
+        let mut ours = entries(ours(dirty, field)?).unwrap_or_default();
         let theirs = entries(&theirs).unwrap_or_default();
         let mut left: BTreeMap<&String, &Option<FormValue>> = BTreeMap::new();
         for other in dirty.ops_of(field).filter(|other| other.seq != seq) {

@@ -21,8 +21,10 @@ mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::IgnoredAny;
+
 use super::{Change, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement};
-use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Record, Subject, Value};
+use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value};
 
 pub use discard::{Discarded, discard, discard_payments, meetings, retry};
 pub use resolve::{Keep, resolve};
@@ -97,6 +99,23 @@ fn as_seen<'d>(
         }
         (None, Some(_)) => Err(refuse(dirty, subject, "the conflict that was shown is over: look again")),
         _ => Ok(open),
+    }
+}
+
+/// What the working copy has of an attribute, of which a decision is made.
+fn ours(dirty: &Dirty, field: FieldId) -> Result<&Value, CannotDecide> {
+    match dirty.unsound.contains(&field) {
+        true => Err(refuse(dirty, &Subject::Field(field), "holds what is no value of it: edit it first")),
+        false => Ok(dirty.row.get(field)),
+    }
+}
+
+/// What the file has noted of an attribute: a side of a conflict, or what was decided for.
+fn noted(dirty: &Dirty, what: &Subject, json: &str) -> Result<Value, CannotDecide> {
+    let kind = what.field().map_or(Kind::Json, FieldId::kind);
+    match serde_json::from_str::<IgnoredAny>(json) {
+        Ok(_) => Ok(Value::from_json(kind, json)),
+        Err(_) => Err(refuse(dirty, what, "what is noted of it is no value: edit it, or discard its edits")),
     }
 }
 

@@ -3,7 +3,8 @@
 use rust_decimal::Decimal;
 
 use super::{
-    Plan, as_seen, covered_and_later, outcome_of_entry, put, refuse, refuse_in_flight, settle, stored,
+    Plan, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight, settle,
+    stored,
 };
 use crate::customer::{Edit, FieldId, FormValue, Subject, Value, first_credit, parse_argument};
 use crate::flow::merge::{brought_together, entries, form_json};
@@ -56,11 +57,11 @@ fn closed(dirty: &Dirty, open: &OpenConflict, keep: &Keep) -> CustomerPlan {
 fn resolve_field(dirty: &Dirty, open: &OpenConflict, field: FieldId, keep: &Keep) -> Plan {
     refuse_in_flight(dirty, dirty.ops_of(field))?;
     let (covered, later) = covered_and_later(dirty, open, field);
-    let (row, shown) = (dirty.row.get(field), Value::from_json(field.kind(), &open.local));
-    let theirs = stored(dirty, field)?.unwrap_or_else(|| Value::from_json(field.kind(), &open.remote));
+    let shown = || noted(dirty, &open.subject, &open.local);
+    let theirs = stored(dirty, field)?.map_or_else(|| noted(dirty, &open.subject, &open.remote), Ok)?;
     let value = match keep {
-        Keep::Local if later.is_empty() => row.clone(),
-        Keep::Local => shown.clone(),
+        Keep::Local if later.is_empty() => ours(dirty, field)?.clone(),
+        Keep::Local => shown()?,
         Keep::Remote => theirs.clone(),
         Keep::Value(text) => typed(dirty, &open.subject, field, text)?,
     };
@@ -68,11 +69,12 @@ fn resolve_field(dirty: &Dirty, open: &OpenConflict, field: FieldId, keep: &Keep
     settle(&mut plan, &covered, if *keep == Keep::Remote { Outcome::Remote } else { Outcome::Superseded });
     if !later.is_empty() {
         // The newer edit stands; of a text, what it changed is done to what was decided for.
+        let (row, shown) = (ours(dirty, field)?, shown()?);
         let on_top = brought_together(field, &shown, row, &value).filter(|_| value != shown);
         plan.columns.extend(on_top.filter(|value| value != row).map(|value| (field, value)));
         return Ok(plan);
     }
-    if value != *row {
+    if !dirty.holds(field, &value) {
         plan.columns.push((field, value.clone()));
     }
     if *keep != Keep::Remote {
@@ -94,12 +96,9 @@ fn resolve_balance(dirty: &Dirty, open: &OpenConflict, keep: &Keep) -> Plan {
     refuse_in_flight(dirty, dirty.ops_of(field))?;
     let (covered, mut later) = covered_and_later(dirty, open, field);
     later.retain(|op| op.is_counted());
-    let theirs = match stored(dirty, field)? {
-        Some(theirs) => theirs,
-        None => Value::from_json(field.kind(), &open.remote),
-    };
+    let theirs = stored(dirty, field)?.map_or_else(|| noted(dirty, &open.subject, &open.remote), Ok)?;
     let value = match keep {
-        Keep::Local => Value::from_json(field.kind(), &open.local),
+        Keep::Local => noted(dirty, &open.subject, &open.local)?,
         Keep::Remote => theirs.clone(),
         Keep::Value(text) => typed(dirty, &open.subject, field, text)?,
     };
@@ -140,7 +139,7 @@ fn resolve_entry(dirty: &Dirty, open: &OpenConflict, field: FieldId, name: &str,
     let is_edited_since = others.iter().any(|op| op.touches(name));
     let theirs = stored(dirty, field)?.unwrap_or_default();
     let their_entry = entries(&theirs).and_then(|mut entries| entries.remove(name));
-    let mut ours = entries(dirty.row.get(field)).unwrap_or_default();
+    let mut ours = entries(ours(dirty, field)?).unwrap_or_default();
     let value = match keep {
         Keep::Local => ours.get(name).cloned(),
         Keep::Remote => their_entry.clone(),

@@ -1,6 +1,6 @@
 //! What was decided by itself is taken back.
 
-use super::{Plan, put, refuse, refuse_in_flight, settle, stored};
+use super::{Plan, noted, ours, put, refuse, refuse_in_flight, settle, stored};
 use crate::customer::{FormValue, Subject, Value};
 use crate::flow::merge::{entries, form_json};
 use crate::flow::{ConflictPlan, CustomerPlan, Decided, Dirty, Outcome, Verdict};
@@ -55,7 +55,7 @@ pub fn undo(dirty: &Dirty, past: &PastDecision) -> Plan {
         None => *value == Value::from_json(field.kind(), json),
         Some(_) => part(value) == form_json(Some(&FormValue::from_json(json))),
     };
-    let (row, theirs) = (dirty.row.get(field), stored(dirty, field)?.unwrap_or_default());
+    let (row, theirs) = (ours(dirty, field)?, stored(dirty, field)?.unwrap_or_default());
     if past.is_edited_since || !is(row, result) || !(is(&theirs, result) || is(&theirs, &past.remote)) {
         let problem = format!(
             "was edited or pulled since it was decided: here {}, in the store {}: edit it instead",
@@ -65,8 +65,9 @@ pub fn undo(dirty: &Dirty, past: &PastDecision) -> Plan {
         return Err(refuse(dirty, subject, problem));
     }
     let json = if past.is_remote { &past.local } else { &past.remote };
+    let other = noted(dirty, subject, json)?;
     let value = match subject.entry_name() {
-        None => Value::from_json(field.kind(), json),
+        None => other,
         Some(name) => {
             let mut ours = entries(row).unwrap_or_default();
             put(&mut ours, name, (json != "null").then(|| FormValue::from_json(json)));

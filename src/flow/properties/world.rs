@@ -1,5 +1,7 @@
 //! The small world of the laws: a till and a server, and customers and edits that are made up.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -49,6 +51,7 @@ impl Till {
                 base,
                 lately: Lately::default(),
                 row,
+                unsound: BTreeSet::new(),
                 ops,
                 open,
                 attempts: Vec::new(),

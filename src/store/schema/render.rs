@@ -154,7 +154,9 @@ fn json(side: &str, field: &Field) -> String {
     let column = format!("{side}.{}", field.name);
     match field.kind {
         Kind::Boolean => format!("CASE {column} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END"),
-        Kind::Channels | Kind::Forms | Kind::Credit | Kind::Json => format!("coalesce({column}, 'null')"),
+        Kind::Channels | Kind::Forms | Kind::Credit | Kind::Json => {
+            format!("coalesce(iif(typeof({column}) = 'blob', NULL, {column}), 'null')")
+        }
         Kind::Text | Kind::Date | Kind::Integer | Kind::Password => {
             format!("json_quote(iif(typeof({column}) = 'blob', NULL, {column}))")
         }

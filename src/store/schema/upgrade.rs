@@ -26,7 +26,7 @@ const OLD_HISTORY: &str = "refinery_schema_history";
 const NOTES: &str = "tillsync_schema_history";
 
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
-const REVISION: i64 = 9;
+const REVISION: i64 = 10;
 
 /// The schema from which on all that is not described for apps bears a prefix.
 pub(super) const PREFIXED: i64 = 15;
@@ -385,6 +385,7 @@ fn in_one_transaction(connection: &mut Connection, was_current: bool) -> rusqlit
     // Before the triggers that keep everybody else from writing there.
     state::write(&transaction, MISSHAPEN, Some(left.as_str()).filter(|left| !left.is_empty()))?;
     state::write(&transaction, TRIGGERS, Some(&REVISION.to_string()))?;
+    stray::count_on(&transaction)?;
     if was_current || is_state_lost {
         // Nobody knows since when.
         state::write(&transaction, mend::DUE, Some("yes"))?;
@@ -398,7 +399,6 @@ fn in_one_transaction(connection: &mut Connection, was_current: bool) -> rusqlit
     for sql in ours.chain(&theirs) {
         transaction.execute_batch(sql)?;
     }
-    stray::count_on(&transaction)?;
     stray::mark(&transaction)?;
     if transaction.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0))? == 0 {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
