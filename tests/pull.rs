@@ -268,7 +268,7 @@ fn a_customer_that_a_full_pull_overlooked_is_no_deletion_and_is_taken_in() {
     let mut engine = till.engine().on_progress(move |_| {
         // A store whose own order is disturbed by a change: customer 3 slipped from one page to another.
         let connection = rusqlite::Connection::open(&path).unwrap();
-        connection.execute("DELETE FROM tillsync_pull_seen WHERE id = 3", []).unwrap();
+        common::as_engine(&connection, "DELETE FROM tillsync_pull_seen WHERE id = 3", []);
         change(&sandbox, &[3], "overlooked");
     });
     let report = engine.pull(Extent::Full).unwrap();

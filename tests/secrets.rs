@@ -6,9 +6,9 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::odd::{Odd, Told};
+use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
-use serde_json::json;
+use serde_json::{Value, json};
 use tillsync::rusqlite::types::ValueRef;
 
 const SECRET: &str = "zqxjü \"2\" & <co>";
@@ -107,6 +107,53 @@ fn a_store_that_echoes_a_password_leaves_none_in_the_file() {
     assert_eq!(till.outcomes(1, "new_password"), ["uploaded"]);
     let shown = String::from_utf8(till.command(["show", "1"]).output().unwrap().stdout).unwrap();
     assert!(shown.contains("force_password_reset") && !shown.contains(TRACE), "{shown}");
+}
+
+/// A store in development repeats what it was sent, somewhere in the record, or in that of another customer of the call.
+#[test]
+fn a_record_that_quotes_a_password_is_taken_in_without_that() {
+    type Put = fn(&mut Value);
+    let shapes: [(&str, Put); 9] = [
+        ("an object", |customer| customer["debug"] = json!({"pw": SECRET})),
+        ("the request", |customer| {
+            customer["received"] = json!({"authentication": {"new_password": SECRET}})
+        }),
+        ("a list", |customer| customer["seen"] = json!([1, [SECRET]])),
+        ("a key", |customer| customer[SECRET] = json!(1)),
+        ("JSON as text", |customer| customer["raw"] = json!(json!({"new_password": SECRET}).to_string())),
+        ("base64", |customer| customer["basic"] = json!("enF4asO8ICIyIiAmIDxjbz4=")),
+        ("inside authentication", |customer| customer["authentication"]["was"] = json!(SECRET)),
+        ("the notes", |customer| customer["notes"] = json!(format!("your password is {SECRET}"))),
+        ("what was sent beside it", |customer| customer["phone"] = json!(format!("555-0142 {SECRET}"))),
+    ];
+    for (name, put) in shapes {
+        let till = till(3);
+        till.set(2, "company", "Reyes");
+        let odd = Odd::before(&till.sandbox).every(Kind::Put, move |told| {
+            told.customers(|all| all.iter_mut().for_each(put));
+        });
+        let kept = after_sync(&till, &odd);
+        assert!(!kept.contains(TRACE) && !kept.contains("enF4as"), "{name}: {kept}");
+        assert_eq!(
+            (till.outcomes(1, "new_password"), till.outcomes(2, "company")),
+            (vec!["uploaded".into()], vec!["uploaded".into()]),
+            "{name}"
+        );
+        assert_eq!(till.local(1, "phone"), r#""555-0142""#, "{name}");
+        odd.calm();
+        till.engine().sync().unwrap();
+        assert_eq!(till.remote_value(1, "phone"), r#""555-0142""#, "{name}");
+    }
+    // What the till itself wrote is no quotation.
+    let till = till(3);
+    let note = format!("told her: {SECRET}");
+    till.set(1, "notes", &note);
+    till.store().edit(1).set("new_password", SECRET).commit().unwrap();
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 2);
+    assert_eq!(
+        (till.local(1, "notes"), till.outcomes(1, "notes")),
+        (json!(note).to_string(), vec!["uploaded".into()])
+    );
 }
 
 /// A worker holds the token for as long as it runs.

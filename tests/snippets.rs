@@ -5,6 +5,7 @@
 //! |---|---|
 //! | shell | here, by bash, each in a folder with a fresh `till.db` beside a sandbox of its own; what it says of `cargo` is held against this repository in the place of being built for minutes |
 //! | SQL | here, on a till that has pulled |
+//! | the Python of README.md | here, word by word, beside a till that has pulled |
 //! | Python, JavaScript, C#, Java, C | as a piece of a program that a test runs, line for line |
 //! | Rust | the same, or by rustdoc |
 //! | docs/getting-started.md | by `tests/getting_started.rs`, but for what is of a real store |
@@ -13,6 +14,7 @@
 #![cfg(all(unix, feature = "cli", feature = "sandbox"))]
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests fail the test
 
+mod common;
 #[path = "common/guide.rs"]
 mod guide;
 
@@ -95,6 +97,7 @@ fn place(path: &str, block: &Block) -> Result<&'static str, String> {
         }
         // To rustdoc, a block of no language is Rust.
         "" | "rust" | "rust,no_run" if rustdoc => Ok("rustdoc"),
+        "python" if path == "README.md" => Ok("here"),
         language => match PROGRAMS.iter().find(|(known, _)| *known == language) {
             Some((_, programs)) => is_a_piece(&block.text, programs),
             None => Err(format!("nothing runs {language:?}; text that is no code is marked with `text`")),
@@ -128,6 +131,26 @@ fn a_block_without_a_place_is_found() {
     ] {
         assert!(place("docs/sql.md", &bad).is_err(), "{bad:?}");
     }
+}
+
+// ---- the README's Python -----------------------------------------------------------------------------------------
+
+/// Somebody pastes it, word by word, beside a till that has pulled.
+#[test]
+fn the_python_of_the_readme_runs_as_it_is_printed() {
+    let till = common::till(3);
+    for (_, block) in of_language("python").filter(|(path, _)| path == "README.md") {
+        let ran = Command::new("python3").args(["-c", &block.text]).current_dir(till.folder.path()).output();
+        let ran = ran.expect("python3 runs");
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        assert_eq!(
+            said.trim(),
+            r#"[('phone', 'set', '"555-0142"', 'ana'), ('store_credit_amounts', 'adjust', '"12.5"', 'ana')]"#
+        );
+    }
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(1, "phone"), r#""555-0142""#);
 }
 
 // ---- shell -------------------------------------------------------------------------------------------------------

@@ -553,6 +553,16 @@ fn the_engines_tables_are_the_engines() {
             "INSERT INTO tillsync_held_up (customer_id, since, error) VALUES (1, '2026-01-01T00:00:00Z', 'no')",
             "tillsync_held_up: is the engine's alone",
         ),
+        ("INSERT INTO tillsync_pull_seen (id) VALUES (1)", "tillsync_pull_seen: is the engine's alone"),
+        (
+            "INSERT INTO tillsync_syncs (kind, began_at, ended_at, elapsed_ms, outcome, counts) VALUES ('sync', '', '', 0, 'done', '{}')",
+            "tillsync_syncs: is the engine's alone",
+        ),
+        ("DELETE FROM tillsync_schema_history", "tillsync_schema_history: is the engine's alone"),
+        (
+            "UPDATE tillsync_schema_history SET version = version + 1",
+            "tillsync_schema_history: is the engine's alone",
+        ),
     ] {
         assert_eq!(app.refusal(sql), message, "{sql}");
     }

@@ -148,6 +148,13 @@ impl Record {
         Ok(ours.unknown().eq(theirs.unknown()))
     }
 
+    /// This record without some of its top-level keys, told by name and JSON text: of those it tells nothing. Its id stays.
+    pub(crate) fn leaving_out(&self, is_out: impl Fn(&str, &str) -> bool) -> Result<Record, BadRecord> {
+        let mut keys = Keys::parse(&self.body)?;
+        keys.0.retain(|(name, value)| name == "id" || !is_out(name, value_text(value)));
+        Ok(Record { body: keys.print() })
+    }
+
     fn with_key(&self, key: &str, value: &Value) -> Result<Record, BadRecord> {
         let mut keys = Keys::parse(&self.body)?;
         keys.put(key.into(), value.to_json().into());

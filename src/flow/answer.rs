@@ -304,7 +304,8 @@ fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict
     };
     let (mut records, mut unshown) = (BTreeMap::new(), BTreeMap::new());
     let mut open = BTreeSet::new();
-    let shown = body.data.iter().filter_map(|raw| Some((Attributes::parse(raw.get()).ok()?, raw.get())));
+    let told: Vec<_> = body.data.iter().map(|raw| quoting_nothing(raw.get(), sent, secrets)).collect();
+    let shown = told.iter().filter_map(|body| Some((Attributes::parse(body).ok()?, &**body)));
     // Of whom it tells two things at once is read back, as who is missing.
     let (shown, _) = each_once(shown.collect());
     for (attributes, raw) in shown {
@@ -326,6 +327,19 @@ fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict
     let is_shown = |id: &CustomerId| records.contains_key(id) || unshown.contains_key(id);
     let missing = sent.iter().map(|row| row.id).filter(|id| !is_shown(id)).collect();
     PutVerdict::Confirmed { records: records.into_iter().collect(), missing, unshown, rejections }
+}
+
+/// The JSON text of a record without what quotes a password that was sent with it.
+fn quoting_nothing<'a>(body: &'a str, sent: &[SentRow], secrets: &Secrets) -> Cow<'a, str> {
+    if !secrets.are_quoted_in(body) {
+        return Cow::Borrowed(body);
+    }
+    let record = Record::new(body);
+    let id = record.attributes().ok().map(|attributes| attributes.id());
+    let row = sent.iter().find(|row| Some(row.id) == id);
+    let ours = |field| row?.fields.iter().find(|(sent, ..)| *sent == field).map(|(.., value)| value.clone());
+    // What is no record is judged as it came: it is none of a customer that was sent.
+    secrets.cut(&record, ours).map_or(Cow::Borrowed(body), |cut| Cow::Owned(cut.body().to_owned()))
 }
 
 fn refused(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict {

@@ -4,7 +4,7 @@
 //! told to anybody, has `***` in its place. Whoever quotes it does so in the way of the text around it: as JSON, in a query, in
 //! HTML; in capitals, with accents taken apart, broken over lines. So it is looked for sign by sign, each in any of its spellings,
 //! in either case, and blanks within it count for nothing. A credential that is repeated as it travelled is in base64, and a
-//! dump is in hexadecimal digits: those are looked for as well.
+//! dump is in hexadecimal digits: those are looked for as well. A record that quotes it, under whatever name, is taken in without that.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +14,7 @@ use icu_normalizer::DecomposingNormalizerBorrowed;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::SentRow;
+use crate::customer::{BadRecord, FieldId, Record, Value};
 
 const MASK: &str = "***";
 /// One that is shorter is part of any word: where it stands masked, it would be guessed.
@@ -30,6 +31,39 @@ impl Secrets {
     /// The passwords that were sent.
     pub(super) fn of(sent: &[SentRow]) -> Secrets {
         Secrets(sent.iter().filter_map(|row| row.password.clone()).collect())
+    }
+
+    /// The password that waits, if one does.
+    pub(super) fn waiting(password: Option<&SecretString>) -> Secrets {
+        Secrets(password.into_iter().cloned().collect())
+    }
+
+    /// A record without what quotes one of them, whatever name it bears: of that it tells nothing. What this till itself has of an
+    /// attribute, or has sent, may say the same by chance, and is no quotation.
+    ///
+    /// # Errors
+    /// When the record is no customer.
+    pub(super) fn cut<'r>(
+        &self,
+        record: &'r Record,
+        ours: impl Fn(FieldId) -> Option<Value>,
+    ) -> Result<Cow<'r, Record>, BadRecord> {
+        if !self.are_quoted_in(record.body()) {
+            return Ok(Cow::Borrowed(record));
+        }
+        let is_ours = |name: &str| {
+            let value = FieldId::named(name).and_then(&ours);
+            value.is_some_and(|value| self.are_quoted_in(&value.to_json()))
+        };
+        let quotes =
+            |name: &str, text: &str| self.are_quoted_in(name) || (self.are_quoted_in(text) && !is_ours(name));
+        record.leaving_out(quotes).map(Cow::Owned)
+    }
+
+    /// One that is very short stands in any text.
+    pub(super) fn are_quoted_in(&self, text: &str) -> bool {
+        let is_told = |secret: &&SecretString| secret.expose_secret().chars().count() >= SHORTEST;
+        self.0.iter().filter(is_told).any(|secret| masked(text, secret).is_some())
     }
 
     #[cfg(test)]

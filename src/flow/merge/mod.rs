@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::secrets::Secrets;
 use super::tidied::is_tidied;
 use super::{
     Attempt, ConflictPlan, Contest, CustomerPlan, Decision, Dirty, Op, OpenConflict, Outcome, Policies,
@@ -56,6 +57,8 @@ pub fn merge(
     sent: Option<&Sent>,
     policies: &Policies,
 ) -> Result<CustomerPlan, BadRecord> {
+    let secrets = Secrets::waiting(dirty.password.as_ref());
+    let remote = &*secrets.cut(remote, |field| Some(dirty.row.get(field).clone()))?;
     let known = known_base(dirty);
     let base_record = dirty.base.as_ref().or(known.as_ref());
     let remote = match base_record {

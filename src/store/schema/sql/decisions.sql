@@ -64,7 +64,8 @@ BEGIN
 END;
 
 -- What is the engine's alone, and would be lost: conflicts, what is on its way, what may have arrived, new passwords; how far a pull has
--- come, below what no payment takes a balance, which payments are held; who is held up.
+-- come, below what no payment takes a balance, which payments are held; who is held up; how syncs went, and what schema the
+-- file has. Not whom the search has yet to take in: a trigger there has FTS5 write a segment for each.
 CREATE TRIGGER tillsync_conflict_insert BEFORE INSERT ON conflict WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: conflict: is decided through the table decision, or by resolve and discard');
@@ -124,6 +125,39 @@ END;
 CREATE TRIGGER tillsync_held_up_delete BEFORE DELETE ON tillsync_held_up WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: tillsync_held_up: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_syncs_insert BEFORE INSERT ON tillsync_syncs WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_syncs: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_syncs_update BEFORE UPDATE ON tillsync_syncs WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_syncs: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_syncs_delete BEFORE DELETE ON tillsync_syncs WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_syncs: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_pull_seen_insert BEFORE INSERT ON tillsync_pull_seen WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_pull_seen: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_pull_seen_update BEFORE UPDATE ON tillsync_pull_seen WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_pull_seen: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_pull_seen_delete BEFORE DELETE ON tillsync_pull_seen WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_pull_seen: is the engine''s alone');
+END;
+-- What has been done to the file's schema stays done. An upgrade adds a line.
+CREATE TRIGGER tillsync_schema_history_update BEFORE UPDATE ON tillsync_schema_history WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_schema_history: is the engine''s alone');
+END;
+CREATE TRIGGER tillsync_schema_history_delete BEFORE DELETE ON tillsync_schema_history WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
+BEGIN
+    SELECT RAISE(ABORT, 'tillsync refused: tillsync_schema_history: is the engine''s alone');
 END;
 CREATE TRIGGER tillsync_attempt_insert BEFORE INSERT ON tillsync_attempt WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
 BEGIN
