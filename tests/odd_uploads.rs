@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use serde_json::json;
 use tillsync::sandbox::{Behaviours, Sandbox, Undated};
-use tillsync::{Extent, Keep, SyncReport};
+use tillsync::{Clock, Extent, Keep, SyncEngine, SyncReport, SystemClock};
 
 /// A till over a line, with waits that are short.
 fn over(till: &Till, odd: &Odd) -> Till {
@@ -737,6 +738,36 @@ fn a_wait_that_is_longer_than_a_sync_may_last_ends_it_and_holds_for_the_next_pro
     let asked = odd.asked().len();
     assert!(through.engine().sync().unwrap_err().is_offline());
     assert_eq!(odd.asked().len(), asked, "nothing is asked before");
+}
+
+/// A till's clock after somebody has set it back.
+struct SetBack(SystemClock, TimeDelta);
+
+impl Clock for SetBack {
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms()
+    }
+
+    fn utc(&self) -> DateTime<Utc> {
+        self.0.utc() - self.1
+    }
+}
+
+#[test]
+fn a_wait_is_over_when_the_clock_was_set_back_since() {
+    let till = till(3);
+    let mut is_first = true;
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        (asked.is_put() && std::mem::take(&mut is_first)).then(|| too_many(&[("X-Retry-After", "200")]))
+    });
+    till.set(1, "phone", "555");
+    let through = over(&till, &odd);
+    assert!(through.engine().sync().unwrap_err().is_offline());
+    let clock = Arc::new(SetBack(SystemClock::default(), TimeDelta::seconds(60)));
+    let (store, remote, options) = (through.store(), through.remote(), through.options.clone());
+    let mut engine = SyncEngine::with_clock(store, remote, options, clock, fastrand::Rng::new());
+    assert_eq!(engine.push().unwrap().uploaded_customers, 1);
+    assert_eq!(till.store().status().unwrap().throttled_until, None);
 }
 
 // ---- 413 ---------------------------------------------------------------------------------------------------------
