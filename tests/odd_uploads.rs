@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use serde_json::json;
 use tillsync::sandbox::{Behaviours, Sandbox, Undated};
-use tillsync::{Clock, Extent, Keep, SyncEngine, SyncReport, SystemClock};
+use tillsync::{Extent, Keep, SyncReport};
 
 /// A till over a line, with waits that are short.
 fn over(till: &Till, odd: &Odd) -> Till {
@@ -740,19 +740,6 @@ fn a_wait_that_is_longer_than_a_sync_may_last_ends_it_and_holds_for_the_next_pro
     assert_eq!(odd.asked().len(), asked, "nothing is asked before");
 }
 
-/// A till's clock after somebody has set it back.
-struct SetBack(SystemClock, TimeDelta);
-
-impl Clock for SetBack {
-    fn now_ms(&self) -> u64 {
-        self.0.now_ms()
-    }
-
-    fn utc(&self) -> DateTime<Utc> {
-        self.0.utc() - self.1
-    }
-}
-
 #[test]
 fn a_wait_is_over_when_the_clock_was_set_back_since() {
     let till = till(3);
@@ -763,9 +750,7 @@ fn a_wait_is_over_when_the_clock_was_set_back_since() {
     till.set(1, "phone", "555");
     let through = over(&till, &odd);
     assert!(through.engine().sync().unwrap_err().is_offline());
-    let clock = Arc::new(SetBack(SystemClock::default(), TimeDelta::seconds(60)));
-    let (store, remote, options) = (through.store(), through.remote(), through.options.clone());
-    let mut engine = SyncEngine::with_clock(store, remote, options, clock, fastrand::Rng::new());
+    let mut engine = through.engine_ahead(TimeDelta::seconds(-60));
     assert_eq!(engine.push().unwrap().uploaded_customers, 1);
     assert_eq!(till.store().status().unwrap().throttled_until, None);
 }
