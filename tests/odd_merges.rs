@@ -200,6 +200,22 @@ fn what_both_sides_spell_in_their_own_way_is_asked_of_nobody() {
 }
 
 #[test]
+fn what_is_held_and_means_the_same_by_now_is_asked_of_nobody() {
+    let size = |size: Json| json!([{"name": "size", "value": size}]);
+    let till = till_with(json!({"first_name": "Ana", "form_fields": size(json!("41"))}));
+    till.set(ANA, "first_name", "Zoe\u{308}");
+    till.set(ANA, "form_fields", &size(json!(43)).to_string());
+    till.office(ANA, json!({"first_name": "Zora", "form_fields": size(json!("42"))}));
+    sync(&till);
+    assert_eq!(open(&till), ["first_name", "form_fields.size"]);
+    till.office(ANA, json!({"first_name": "Zo\u{eb}", "form_fields": size(json!("43"))}));
+    sync(&till);
+    assert_eq!(open(&till), Vec::<String>::new());
+    check(&till, "first_name", json!("Zo\u{eb}"));
+    assert_eq!(till.local(ANA, "form_fields"), till.remote_value(ANA, "form_fields"));
+}
+
+#[test]
 fn an_edit_that_was_taken_back_while_it_was_in_doubt_is_asked_of_nobody() {
     let till = till_with(json!({"phone": "1"}));
     let (store, path) = (Arc::clone(&till.sandbox), till.path.clone());

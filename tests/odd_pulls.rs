@@ -1001,6 +1001,32 @@ fn a_first_date_that_is_wrong_again_and_again_moves_neither_the_cursor_nor_the_c
     }
 }
 
+/// Without a `Date`, and with a clock that is ahead, the newest time that was seen tells when a list began; and a long one shows what
+/// was changed long after that.
+#[test]
+fn what_changes_while_a_long_list_is_read_comes_with_the_next_pull() {
+    let till = fresh(600);
+    let (sandbox, last) = (Arc::clone(&till.sandbox), *till.sandbox.ids().last().unwrap());
+    let mut lists = 0;
+    let edits = move |asked: &Asked| {
+        lists += u32::from(asked.is_list());
+        if asked.is_list() && lists == 2 {
+            // Times are whole seconds.
+            std::thread::sleep(Duration::from_millis(1_100));
+            assert!(sandbox.edit(1, json!({"company": "Meanwhile"})));
+            std::thread::sleep(Duration::from_millis(2_200));
+            assert!(sandbox.edit(last, json!({"company": "Later"})));
+        }
+        None
+    };
+    let odd = Odd::before(&till.sandbox).before_store(edits).answer(|_, told| told.header("Date", None));
+    let through = till.through(&odd);
+    let ahead = TimeDelta::hours(1);
+    assert!(through.engine_ahead(ahead).pull(Extent::Full).unwrap().complete);
+    through.engine_ahead(ahead).pull(Extent::Changes).unwrap();
+    assert_eq!(till.local(1, "company"), "\"Meanwhile\"");
+}
+
 /// One node of the store whose clock is fast dates a record, and the answer that shows it.
 fn fast_node(till: &Till, by: TimeDelta) -> PullReport {
     let at = Utc::now() + by;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use serde_json::json;
@@ -737,6 +738,21 @@ fn a_wait_that_is_longer_than_a_sync_may_last_ends_it_and_holds_for_the_next_pro
     let asked = odd.asked().len();
     assert!(through.engine().sync().unwrap_err().is_offline());
     assert_eq!(odd.asked().len(), asked, "nothing is asked before");
+}
+
+#[test]
+fn a_wait_is_over_when_the_clock_was_set_back_since() {
+    let till = till(3);
+    let mut is_first = true;
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        (asked.is_put() && std::mem::take(&mut is_first)).then(|| too_many(&[("X-Retry-After", "200")]))
+    });
+    till.set(1, "phone", "555");
+    let through = over(&till, &odd);
+    assert!(through.engine().sync().unwrap_err().is_offline());
+    let mut engine = through.engine_ahead(TimeDelta::seconds(-60));
+    assert_eq!(engine.push().unwrap().uploaded_customers, 1);
+    assert_eq!(till.store().status().unwrap().throttled_until, None);
 }
 
 // ---- 413 ---------------------------------------------------------------------------------------------------------

@@ -73,9 +73,11 @@ impl Pulling {
         if self.unlisted.is_some() { Patience::of(TRIES_KNOWN) } else { Patience::default() }
     }
 
-    fn witnesses(&self) -> Witnesses {
-        let (told, newest) = (self.machine.began(), self.machine.newest());
-        Witnesses { told, expected: self.expected, is_told_again: self.is_told_again, newest }
+    /// `expected_now`: what the server's clock should be now that the list is over.
+    fn witnesses(&self, expected_now: DateTime<Utc>) -> Witnesses {
+        let (told, newest, expected) = (self.machine.began(), self.machine.newest(), self.expected);
+        let lasted = expected.map_or(TimeDelta::zero(), |began| expected_now - began);
+        Witnesses { told, expected, is_told_again: self.is_told_again, newest, lasted }
     }
 }
 
@@ -230,13 +232,14 @@ impl<R: Remote> SyncEngine<R> {
         }
         let unlisted = self.note_unlisted(pulling, is_whole)?;
         let has_news = pulling.machine.seen() > 0 || pulling.machine.unlisted().is_some();
+        let (known, now) = (self.store.pull_clock()?, self.clock.utc());
+        let witnesses = pulling.witnesses(known.expects(now));
         let cursor = match pulling.has_dropped {
             true => None,
-            false => pulling.witnesses().next_cursor(cursor, self.overlap(), has_news),
+            false => witnesses.next_cursor(cursor, self.overlap(), has_news),
         };
-        let known = self.store.pull_clock()?;
         let known = pulling.clock.map_or(known, |heard| known.hear(heard));
-        self.store.end_pull(pulling.is_full, cursor, &known, self.clock.utc())?;
+        self.store.end_pull(pulling.is_full, cursor, &known, now)?;
         let is_of_now = is_whole && !pulling.has_dropped && pulling.machine.is_told() && !pulling.is_resumed;
         Ok(match unlisted.or(pulling.machine.named()) {
             None if is_of_now => Listed::Whole,

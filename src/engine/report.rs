@@ -325,12 +325,15 @@ impl<R: Remote> SyncEngine<R> {
         self.counts.offset.map(|offset| ("clock_offset_ms", offset.num_milliseconds().to_string()))
     }
 
-    /// An earlier process, or another one beside this, was told to wait: it holds for whoever asks the same store.
+    /// An earlier process, or another one beside this, was told to wait: it holds for whoever asks the same store. Where the clock
+    /// was set back since, nobody knows how much of that wait is left: the store says it again to whoever asks too early.
     pub(super) fn honour_throttle(&mut self) -> Result<()> {
-        let told = self.store.state("throttled_until")?;
-        let until = told.and_then(|told| chrono::DateTime::parse_from_rfc3339(&told).ok());
-        let wait = until.map(|until| (until.to_utc() - self.clock.utc()).num_milliseconds());
-        if let Some(wait_ms) = wait.and_then(|wait| u64::try_from(wait).ok()) {
+        let Some(until) = self.store.time("throttled_until")? else { return Ok(()) };
+        let now = self.clock.utc();
+        if self.store.time("throttled_since")?.is_some_and(|since| since > now) {
+            return self.store.set_time("throttled_until", None);
+        }
+        if let Ok(wait_ms) = u64::try_from((until - now).num_milliseconds()) {
             let now_ms = self.clock.now_ms();
             self.pacer.wait_until(now_ms.saturating_add(wait_ms), now_ms);
         }
@@ -340,9 +343,11 @@ impl<R: Remote> SyncEngine<R> {
     /// For `status`, while this process waits. That it cannot be written is no reason to end the sync.
     pub(super) fn note_throttle(&mut self, until_ms: u64) {
         let wait_ms = i64::try_from(until_ms.saturating_sub(self.clock.now_ms())).unwrap_or(i64::MAX);
-        let until = self.clock.utc() + TimeDelta::milliseconds(wait_ms.min(86_400_000));
+        let now = self.clock.utc();
+        let until = now + TimeDelta::milliseconds(wait_ms.min(86_400_000));
         self.say(Event::ThrottledUntil { until });
-        if let Err(error) = self.store.note_facts(&[("throttled_until", stamp(until))]) {
+        let facts = [("throttled_since", stamp(now)), ("throttled_until", stamp(until))];
+        if let Err(error) = self.store.note_facts(&facts) {
             tracing::warn!(%error, "the wait could not be noted");
         }
         // While a sync runs, edits leave the log to it; it may be still for as long as the store says.

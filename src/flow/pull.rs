@@ -648,17 +648,22 @@ pub struct Witnesses {
     pub is_told_again: bool,
     /// The newest `date_modified` that was seen. One node may date a record and the answer that shows it: it bears out nothing.
     pub newest: Option<DateTime<Utc>>,
+    /// How long the list took: so long after its beginning that may have been.
+    pub lasted: TimeDelta,
 }
 
 impl Witnesses {
     /// The server's clock when the pull began, as far as it is believed: what it told, but no later than was expected, unless it is
     /// told again.
     pub fn believed(self) -> Option<DateTime<Utc>> {
-        let Witnesses { told, expected, is_told_again, newest } = self;
+        let Witnesses { told, expected, is_told_again, newest, lasted } = self;
         match (told, expected) {
             (Some(told), Some(expected)) if !is_told_again => Some(told.min(expected)),
             (Some(told), _) => Some(told),
-            (None, _) => newest.map(|newest| expected.map_or(newest, |expected| newest.min(expected))),
+            (None, _) => newest.map(|newest| {
+                let began = newest.checked_sub_signed(lasted.max(TimeDelta::zero())).unwrap_or(newest);
+                expected.map_or(began, |expected| began.min(expected))
+            }),
         }
     }
 

@@ -28,7 +28,7 @@ const COUNTED: [&str; 10] = [
     "state",
 ];
 /// Keys of `state` that hold times and sizes.
-const FACTS: [&str; 11] = [
+const FACTS: [&str; 12] = [
     "last_pull_at",
     "last_push_at",
     "last_success_at",
@@ -38,6 +38,7 @@ const FACTS: [&str; 11] = [
     "pull_clock_odd",
     "clock_offset_ms",
     "body_limit_bytes",
+    "throttled_since",
     "throttled_until",
     "triggers",
 ];

@@ -11,10 +11,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 use tillsync::sandbox::{Sandbox, SandboxOptions};
 use tillsync::{
-    CustomerId, Extent, HttpOptions, HttpRemote, Key, Store, StoreOptions, SyncEngine, SyncOptions,
+    Clock, CustomerId, Extent, HttpOptions, HttpRemote, Key, Store, StoreOptions, SyncEngine, SyncOptions,
+    SystemClock,
 };
 
 /// What a test waits at most for what is bound to happen, on a machine that has other work.
@@ -97,6 +99,13 @@ impl Till {
         SyncEngine::new(self.store(), self.remote(), self.options.clone())
     }
 
+    /// The same where the till's clock is ahead by so much.
+    pub fn engine_ahead(&self, by: TimeDelta) -> SyncEngine<HttpRemote> {
+        let clock = Arc::new(Ahead(SystemClock::default(), by));
+        let (remote, options) = (self.remote(), self.options.clone());
+        SyncEngine::with_clock(self.store(), remote, options, clock, fastrand::Rng::new())
+    }
+
     /// Sets one attribute of a customer.
     pub fn set(&self, id: i64, field: &str, value: &str) {
         self.store().edit(id).set(field, value).commit().unwrap();
@@ -172,6 +181,19 @@ impl Till {
     pub fn assert_no_violations(&self) {
         assert_eq!(self.sandbox.violations(), Vec::<String>::new());
         assert!(self.sandbox.stats().peak_concurrent_updates <= 3);
+    }
+}
+
+/// A clock that somebody has set.
+struct Ahead(SystemClock, TimeDelta);
+
+impl Clock for Ahead {
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms()
+    }
+
+    fn utc(&self) -> DateTime<Utc> {
+        self.0.utc() + self.1
     }
 }
 

@@ -7,7 +7,7 @@
 //! is printed (`shrink`).
 //!
 //! ```text
-//! TILLSYNC_SEEDS=20000 cargo test --release --test simulation     a long hunt
+//! TILLSYNC_SEEDS=20000 cargo test --profile hunt … --test simulation    a long hunt; see docs/testing.md
 //! TILLSYNC_FIRST_SEED=8000 TILLSYNC_SEEDS=500 …                   a part of one
 //! TILLSYNC_GO_ON=1 …                                              does not stop at a seed that fails: names it, and goes on
 //! TILLSYNC_SEED=4711 cargo test --test simulation                 replays one seed, with its trace

@@ -14,9 +14,6 @@ use crate::script::{Item, Job, Script, Step, Weather, What, Without};
 use crate::twists::SCARCE_QUOTA;
 use crate::world::{Ended, Shared, Till, World, is_crash};
 
-/// No till believes that it is to wait for longer.
-const LONGEST_WINDOW_MS: u64 = 300_000;
-
 /// A history that was played.
 pub struct Played {
     /// What is wrong.
@@ -242,10 +239,6 @@ fn calm(world: &Shared, script: &Script) -> Result<(), String> {
             told.cursor_life_ms = 0;
         }
         world.core.set_behaviours(told);
-        if world.tills.iter().any(|till| till.set_ms.is_some()) {
-            // Whose clock was set back while it waited for its quota waits for minutes until it asks again.
-            world.pass(LONGEST_WINDOW_MS);
-        }
     }
     let all = |job| {
         each_till(world, |world| {

@@ -108,7 +108,7 @@ impl Merge<'_> {
         remote: Option<&FormValue>,
     ) -> Option<Decision> {
         let theirs = form_json(remote);
-        if local == remote {
+        if is_tidied_entry(local, remote) {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
             return None;
         }
@@ -123,7 +123,7 @@ impl Merge<'_> {
     }
 
     /// Something is to be sent beside what is held, or is held no longer: the edits that waited go with it.
-    fn free(&mut self, three: &Three<'_>) {
+    pub(super) fn free(&mut self, three: &Three<'_>) {
         let held = three.ops.iter().filter(|op| op.outcome == Some(Outcome::Held));
         self.plan.settle.extend(held.map(|op| Settlement::new(op.seq, None)));
     }

@@ -355,9 +355,10 @@ impl<'a> Merge<'a> {
 
     fn still_held(&mut self, open: &OpenConflict, three: &Three<'_>) {
         let shown = |json: &str| Value::from_json(three.field.kind(), json);
-        if three.local == three.remote {
+        if is_tidied(three.field, &three.local, &three.remote) {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
-            self.same(three);
+            self.free(three);
+            self.agree(three, three.remote.clone());
         } else if shown(&open.base) == three.remote && shown(&open.remote) != three.remote {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "local" });
             self.plan.settle.extend(three.ops.iter().map(|op| Settlement::new(op.seq, None)));

@@ -311,7 +311,7 @@ fn a_date_before_the_cursor_is_heard_twice() {
 fn a_date_is_believed_no_further_than_another_witness() {
     let cursor = |told: Option<i64>, expected: Option<i64>, newest: Option<i64>, before: Option<i64>| {
         let [told, expected, newest] = [told, expected, newest].map(|seconds| seconds.map(at));
-        let witnesses = Witnesses { told, expected, newest, is_told_again: false };
+        let witnesses = Witnesses { told, expected, newest, ..Witnesses::default() };
         let next = witnesses.next_cursor(before.map(at), TimeDelta::seconds(10), true);
         next.map(|next| (next - at(0)).num_seconds())
     };
@@ -324,14 +324,21 @@ fn a_date_is_believed_no_further_than_another_witness() {
     );
     assert_eq!(cursor(Some(1_000), Some(99_000), None, Some(100)), Some(990), "the till's clock was set");
     assert_eq!(cursor(Some(1_000), Some(-99_000), Some(700), Some(100)), Some(100), "back, too");
-    let again =
-        Witnesses { told: Some(at(1_000)), expected: Some(at(-99_000)), is_told_again: true, newest: None };
+    let again = Witnesses {
+        told: Some(at(1_000)),
+        expected: Some(at(-99_000)),
+        is_told_again: true,
+        ..Witnesses::default()
+    };
     let next = again.next_cursor(Some(at(100)), TimeDelta::seconds(10), true);
     assert_eq!(next, Some(at(990)), "and told again");
     assert_eq!(cursor(Some(50), Some(1_001), Some(5), Some(100)), Some(40), "before the cursor");
     assert_eq!(cursor(Some(105), Some(105), None, Some(100)), Some(100), "never back but for that");
     assert_eq!(cursor(None, Some(1_000), Some(700), Some(100)), Some(690), "no date at all");
     assert_eq!(cursor(None, None, None, Some(100)), Some(100));
+    let long = Witnesses { newest: Some(at(700)), lasted: TimeDelta::seconds(300), ..Witnesses::default() };
+    let next = long.next_cursor(Some(at(100)), TimeDelta::seconds(10), true);
+    assert_eq!(next, Some(at(390)), "what was seen last may be of its end");
     let quiet = Witnesses { told: Some(at(1_000)), expected: Some(at(1_000)), ..Witnesses::default() };
     assert_eq!(quiet.next_cursor(Some(at(100)), TimeDelta::zero(), false), Some(at(100)), "no news");
 }

@@ -141,6 +141,14 @@ impl Lanes {
         (!ids.is_empty()).then(|| Group::of(ids))
     }
 
+    /// A group that was drawn stays the next one: it waits for a look, which is made at those who are next.
+    pub(super) fn stays_next(&mut self, group: Group) {
+        match self.groups.is_empty() {
+            true => self.put_back(group),
+            false => self.groups.push_front(group),
+        }
+    }
+
     /// A group that was drawn does not leave yet.
     pub(super) fn put_back(&mut self, group: Group) {
         match group.has_a_past() {

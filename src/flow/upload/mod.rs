@@ -405,7 +405,7 @@ impl Upload {
         }
         if !group.ids.iter().all(|id| self.look.is_fresh(*id, bases)) {
             let (looked_at, rest) = self.looked_at(group, bases);
-            self.lanes.put_back(rest);
+            self.lanes.stays_next(rest);
             group = looked_at?;
         }
         let (ticket, ids) = (self.tickets.take(), group.ids.clone());

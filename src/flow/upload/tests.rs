@@ -529,3 +529,16 @@ fn without_a_look_nothing_leaves_once_the_budget_is_used_up() {
     shell.pass(5_000);
     assert_eq!(shell.leaves().len(), 3);
 }
+
+/// Groups that were one call, and of which the first is old by now: to put it behind the others had nobody looked at, and nothing left.
+#[test]
+fn whoever_is_next_is_looked_at_though_those_behind_are_fresh() {
+    let mut shell = cold(1..=0, &[]);
+    let asked = shell.bases.tick(0, wall(0));
+    shell.bases.read(ids(2..=4), asked);
+    shell.machine.room = Room::new(1, None);
+    shell.machine.lanes.last(Group::of(ids([1])));
+    shell.machine.lanes.last(Group::of(ids(2..=4)));
+    let left = shell.leaves();
+    assert!(matches!(&left[..], [Leaves::Look(_, looked)] if looked.contains(&CustomerId(1))), "{left:?}");
+}

@@ -42,13 +42,7 @@ impl Invariant for Contests {
         let conflicts = newer(world, *newest);
         *newest = conflicts.iter().map(|conflict| conflict.id).max().unwrap_or(*newest);
         for conflict in conflicts {
-            match conflict.check() {
-                Err(problem) if conflict.is_by_digits(world) => {
-                    world.excuse("of a phone the store keeps the digits", problem);
-                }
-                Err(problem) => return Err(format!("till {till}: {problem}")),
-                Ok(()) => {}
-            }
+            conflict.check().map_err(|problem| format!("till {till}: {problem}"))?;
         }
         Ok(())
     }
@@ -80,14 +74,11 @@ impl Conflict {
         Ok(())
     }
 
-    /// What differs in other signs than digits is not known again where a store keeps only those: nobody would foresee that.
-    fn is_by_digits(&self, world: &World) -> bool {
-        self.field == "phone" && world.core.options().behaviours.tidying.phones && self.local != self.remote
-    }
-
     fn means(&self, value: &Value) -> Value {
         match self.field.strip_prefix("form_fields.") {
             Some(name) => canonical("form_fields", &json!([{ "name": name, "value": value }])),
+            // By all its signs: that a store keeps the digits only, nobody would foresee.
+            None if self.field == "phone" => canonical("text", value),
             None => canonical(&self.field, value),
         }
     }

@@ -65,6 +65,14 @@ struct Payment {
     is_decided: bool,
     /// Whether it landed could not be known.
     is_unknowable: bool,
+    /// It is a person's decision that payments stand which were in the balance by then, all of them: it is there with them.
+    is_there_already: bool,
+}
+
+impl Payment {
+    fn new(id: i64, amount: Decimal) -> Payment {
+        Payment { id, amount, times: 0, is_decided: false, is_unknowable: false, is_there_already: false }
+    }
 }
 
 /// An update of a balance that has left, for as long as its payments are not done with.
@@ -116,9 +124,7 @@ impl Invariant for Payments {
         match deed {
             Deed::Edited(edited) => {
                 if let (Some(seq), Some(amount)) = (edited.seq, edited.amount) {
-                    let payment =
-                        Payment { id: edited.id, amount, times: 0, is_decided: false, is_unknowable: false };
-                    self.book.insert((edited.till, seq), payment);
+                    self.book.insert((edited.till, seq), Payment::new(edited.id, amount));
                 }
                 Ok(())
             }
@@ -150,6 +156,7 @@ impl Invariant for Payments {
                 Ok(())
             }
             Deed::Decided { till, shown, .. } => {
+                self.enter_decisions(world, shown);
                 for seq in *shown {
                     self.refused.remove(&(*till, *seq));
                     if let Some(payment) = self.book.get_mut(&(*till, *seq)) {
@@ -233,9 +240,23 @@ impl Payments {
     }
 
     fn enter_those_of_nobody(&mut self, world: &mut World) {
-        for (seq, id, amount) in by_nobody(world) {
-            let payment = Payment { id, amount, times: 0, is_decided: false, is_unknowable: false };
-            self.book.entry((world.active, seq)).or_insert(payment);
+        for (seq, id, amount, _) in by_nobody(world) {
+            self.book.entry((world.active, seq)).or_insert(Payment::new(id, amount));
+        }
+    }
+
+    /// A person has decided that the payments shown stand: a new one takes their place, which is not sent where a reading tells that
+    /// they have landed after all.
+    fn enter_decisions(&mut self, world: &mut World, shown: &[i64]) {
+        let till = world.active;
+        for (seq, id, amount, is_decision) in by_nobody(world) {
+            let of_it = shown.iter().filter_map(|seq| self.book.get(&(till, *seq)));
+            let (landed, others): (Vec<&Payment>, Vec<&Payment>) =
+                of_it.filter(|payment| payment.id == id).partition(|payment| payment.times > 0);
+            let sum: Decimal = landed.iter().map(|payment| payment.amount).sum();
+            let is_there_already = is_decision && !landed.is_empty() && others.is_empty() && sum == amount;
+            let payment = Payment { is_there_already, ..Payment::new(id, amount) };
+            self.book.entry((till, seq)).or_insert(payment);
         }
     }
 
@@ -446,7 +467,7 @@ impl Payments {
         let mut sums: BTreeMap<i64, (Decimal, Decimal, Vec<i64>)> = BTreeMap::new();
         let mut unknowable: BTreeMap<i64, Vec<Decimal>> = BTreeMap::new();
         for ((_, seq), payment) in self.book.iter().filter(|((of, _), _)| *of == till) {
-            let Payment { id, amount, times, is_decided, is_unknowable } = payment;
+            let Payment { id, amount, times, is_decided, is_unknowable, is_there_already } = payment;
             if world.customer(*id).is_none() {
                 continue;
             }
@@ -460,7 +481,7 @@ impl Payments {
                 Some(Outcome::Uploaded | Outcome::Unchanged) if !is_decided => {
                     let (done, counted, rows) = sums.entry(*id).or_default();
                     *done += amount;
-                    *counted += amount * Decimal::from(*times);
+                    *counted += amount * Decimal::from((*times).max(u32::from(*is_there_already)));
                     rows.push(*seq);
                 }
                 Some(Outcome::Superseded) if newest_set(*id) > Some(*seq) => {}
@@ -532,14 +553,16 @@ fn are_open(world: &mut World, rows: &[i64]) -> bool {
     rows.iter().any(|seq| statement.query_row([seq], |row| row.get::<_, bool>(0)).unwrap_or(false))
 }
 
-/// Payments that no clerk made: by a trigger of the app, or a person's decision about a balance.
-fn by_nobody(world: &mut World) -> Vec<(i64, i64, Decimal)> {
-    let sql = "SELECT seq, customer_id, value FROM journal WHERE op = 'adjust' AND author IS NOT 'ana'";
+/// Payments that no clerk made: by a trigger of the app, or, which is told, a person's decision about a balance.
+fn by_nobody(world: &mut World) -> Vec<(i64, i64, Decimal, bool)> {
+    let sql = "SELECT seq, customer_id, value, label IS 'resolve' FROM journal
+               WHERE op = 'adjust' AND author IS NOT 'ana'";
     let mut statement = world.till().looks().prepare_cached(sql).unwrap();
-    let rows =
-        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))).unwrap();
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?)))
+        .unwrap();
     rows.map(Result::unwrap)
-        .map(|(seq, id, value)| (seq, id, value.trim_matches('"').parse().unwrap()))
+        .map(|(seq, id, value, is_decision)| (seq, id, value.trim_matches('"').parse().unwrap(), is_decision))
         .collect()
 }
 

@@ -16,6 +16,8 @@ pub struct Thrift {
     lists: Vec<String>,
     /// The last of them, until the store has answered it with customers; and whether it is one of everybody.
     unanswered: Option<(Ticket, bool)>,
+    /// It was answered with nothing at all: said twice, that is a list without anybody.
+    is_met_with_silence: bool,
     /// A page of everybody brought somebody in this run: there is something to go on from.
     has_brought: bool,
     /// Tills whose last pull of everybody ended with an error behind its first page.
@@ -29,6 +31,7 @@ impl Invariant for Thrift {
         }
         match deed {
             Deed::Leaves { ticket, query, body: "" } if !query.contains("id:in=") => {
+                self.is_met_with_silence &= self.lists.last().is_some_and(|last| last == query);
                 self.lists.push((*query).to_owned());
                 self.unanswered = Some((*ticket, is_of_everybody(query)));
             }
@@ -37,7 +40,10 @@ impl Invariant for Thrift {
                     return Ok(());
                 };
                 let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-                if answer.status == 204 || answer.status == 200 && body["data"].is_array() {
+                let is_silence = answer.status == 200 && answer.body.is_empty();
+                let was_silence = std::mem::replace(&mut self.is_met_with_silence, is_silence);
+                let is_nobody = answer.status == 204 || (is_silence && was_silence);
+                if is_nobody || answer.status == 200 && body["data"].is_array() {
                     self.unanswered = None;
                     let brings = body["data"].as_array().is_some_and(|data| !data.is_empty());
                     self.has_brought |= is_of_everybody && brings;

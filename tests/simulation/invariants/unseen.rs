@@ -14,7 +14,7 @@ use tillsync::sandbox::FormFieldWrites;
 
 use super::{Deed, ECHOED, Invariant, Verdict};
 use crate::values::{canonical, lenient, newest};
-use crate::world::World;
+use crate::world::{Read, World};
 
 /// How old a base may be when its update leaves: `fresh_ms`, and what lies between the commit and the wire.
 const FRESH_MS: u64 = 10_000 + 2_000;
@@ -38,6 +38,11 @@ struct Departure {
     was: Vec<(String, Value)>,
     /// The same of edits that a person gave up: what they stood on, the next one does.
     was_given_up: Vec<(String, Value)>,
+    /// What the till had been told of the customer: what it hears later tells nothing to an update that is on its way.
+    read: Read,
+    listed_ms: Option<u64>,
+    is_blind: bool,
+    is_unlisted: bool,
 }
 
 impl Invariant for Unseen {
@@ -120,7 +125,21 @@ impl Departure {
             "SELECT field, was FROM journal WHERE customer_id = ?1 AND outcome = 'discarded' ORDER BY seq",
         );
         let snapshot = snapshot.map_or(Value::Null, |body| lenient(&body));
-        Departure { at_ms, run, snapshot, conflicts, was, was_given_up }
+        let told = &world.till().told;
+        let (read, listed_ms) = (told.reads.get(&id).copied().unwrap_or_default(), told.listed_ms);
+        let (is_blind, is_unlisted) = (told.blind.contains(&id), told.unlisted.contains(&id));
+        Departure {
+            at_ms,
+            run,
+            snapshot,
+            conflicts,
+            was,
+            was_given_up,
+            read,
+            listed_ms,
+            is_blind,
+            is_unlisted,
+        }
     }
 
     fn overwrites(&self, world: &mut World, id: i64, field: &str, before: &Value, sent: &Value) -> Verdict {
@@ -178,12 +197,10 @@ impl Departure {
         let (lag_ms, run) = (world.lag_ms(), self.run);
         let is_untold = world.is_untold(field);
         let behind_ms = if field == CREDIT { world.credit_behind_ms() } else { 0 };
-        let till = &world.till().told;
-        let is_blind = till.blind.contains(&id);
-        let is_listed = !is_blind && !till.unlisted.contains(&id);
-        let listed_ms = till.listed_ms.filter(|_| is_listed && !is_untold && !written.is_undated);
+        let Departure { read, is_blind, .. } = *self;
+        let is_listed = !is_blind && !self.is_unlisted;
+        let listed_ms = self.listed_ms.filter(|_| is_listed && !is_untold && !written.is_undated);
         let listed_ms = listed_ms.map(|ms| ms.saturating_sub(behind_ms));
-        let read = till.reads.get(&id).copied().unwrap_or_default();
         let last_ms = read.of(field).max(listed_ms)?;
         let is_for_this = read.was_answered_before(self.at_ms);
         let is_fresh = |at_ms: u64| is_for_this || at_ms + lag_ms + FRESH_MS >= self.at_ms;
