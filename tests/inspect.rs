@@ -524,7 +524,7 @@ fn a_sync_is_asked_for_and_what_came_of_it_is_told() {
     assert_eq!(till.remote_value(4, "notes"), "\"rings twice\"");
     till.sandbox.cut();
     browser.send("sync", &[]);
-    soon(|| browser.page("syncs").contains("every edit is kept"));
+    soon(|| browser.page("syncs").contains("Every edit is kept"));
     assert!(browser.page("syncs").contains("The store was out of reach"));
     assert!(browser.page("overview").contains("data-state=\"away\""));
 }

@@ -2,14 +2,25 @@
 //! app's own web view.
 //!
 //! ```
-//! use tillsync::Store;
+//! use std::sync::Arc;
 //! use tillsync::inspect::Inspector;
+//! # use tillsync::sandbox::{Sandbox, SandboxOptions};
+//! use tillsync::{HttpOptions, HttpRemote, Store, SyncEngine, SyncOptions, Syncer, SyncerOptions};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("till.db");
-//! let inspector = Inspector::of(Store::open(&path)?).author("ana").start()?;
-//! // Whoever opens this address first is let in, and nobody else by it.
+//! # let sandbox = Sandbox::start(SandboxOptions { customers: 3, ..SandboxOptions::default() })?;
+//! # let remote = HttpOptions { api_url: sandbox.url(), ..HttpOptions::new(sandbox.store_hash(), sandbox.token()) };
+//! // An app that keeps its file in step by a worker has that one asked.
+//! let engine = SyncEngine::new(Store::open(&path)?, HttpRemote::new(&remote)?, SyncOptions::default());
+//! let (syncer, _events) = Syncer::start(engine, SyncerOptions::default())?;
+//! let syncer = Arc::new(syncer);
+//!
+//! let asked = Arc::clone(&syncer);
+//! let inspector =
+//!     Inspector::of(Store::open(&path)?).author("ana").asks_for_syncs(move || asked.sync_now()).start()?;
+//! // Whoever opens this address first is let in, and nobody else by it: it is for the web view.
 //! assert!(inspector.address().starts_with("http://127.0.0.1:"));
 //! # Ok(())
 //! # }

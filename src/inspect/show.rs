@@ -26,14 +26,19 @@ pub(super) fn field_text(name: &str) -> String {
 }
 
 fn spoken(name: &str) -> String {
-    let words = name.replace('_', " ");
-    let mut letters = words.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    sentence(&name.replace('_', " "))
 }
 
 /// Text in which nothing is left that acts: what is before us is what is in it.
 pub(super) fn plain(text: &str) -> String {
     words::plain(text).into_owned()
+}
+
+/// Words of the library as a sentence of the page.
+pub(super) fn sentence(words: &str) -> String {
+    let words = plain(words);
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A name or a word of somebody's, which turns nothing around it.
@@ -189,9 +194,18 @@ pub(super) fn differing(base: &str, text: &str) -> Markup {
     }
 }
 
-/// Words, each with the blanks behind it.
+/// Words, and the blanks between them.
 fn pieces(text: &str) -> Vec<&str> {
-    text.split_inclusive(char::is_whitespace).collect()
+    let (mut pieces, mut from, mut was_blank) = (Vec::new(), 0, false);
+    for (at, letter) in text.char_indices() {
+        if at > 0 && letter.is_whitespace() != was_blank {
+            pieces.push(&text[from..at]);
+            from = at;
+        }
+        was_blank = letter.is_whitespace();
+    }
+    pieces.push(&text[from..]);
+    pieces
 }
 
 /// A number beside the name of a page.
@@ -225,6 +239,8 @@ mod tests {
     fn only_the_words_that_differ_are_marked() {
         let shown = differing("call in the morning", "call in the evening only").into_string();
         assert_eq!(shown, "<span class=\"text\" dir=\"auto\">call in the <mark>evening only</mark></span>");
+        let shown = differing("call\nnow", "call\nnow\nagain").into_string();
+        assert!(shown.contains("call\nnow<mark>\nagain</mark>"), "{shown}");
         assert!(!differing("a", "b").into_string().contains("mark"));
     }
 

@@ -446,19 +446,51 @@ def check(tillsync):
                 print(f"{time.monotonic() - began:5.1f} s  {task.__name__.replace('_', ' ')}", flush=True)
 
 
+def not_taken(browser):
+    """An email that the till itself does not take."""
+    browser.go("refused")
+    box = browser.card("soren@example.dk").find_element(By.CSS_SELECTOR, "input[name=value]")
+    box.clear()
+    box.send_keys("x", Keys.ENTER)
+    browser.reads("at least 3")
+
+
+def decided(browser):
+    browser.go("conflicts")
+    browser.press(browser.card("مخابز"), "Keep theirs")
+    browser.press(browser.card("never on Fridays"), "Another value")
+
+
+def out_of_reach(shop, browser):
+    shop.run("sandbox", "cut")
+    shop.run("sync")
+    browser.go("overview")
+
+
 def pictures(tillsync, folder):
     folder.mkdir(parents=True, exist_ok=True)
+    states = {page.split("?")[0] if "q=" not in page else "search": page for page in PAGES} | {"nobody": "customers?q=zzz"}
     with opened(tillsync) as (shop, browser):
-        for page in PAGES:
-            name = page.split("?")[0] if "q=" not in page else "search"
-            for width in WIDTHS:
-                browser.width(width, 640 if width == 360 else 900)
-                for scheme in ("light", "dark"):
-                    browser.media(scheme)
-                    browser.go(page.format(ana=shop.ana))
-                    time.sleep(0.2)
-                    shot = browser.driver.get_screenshot_as_png()
-                    (folder / f"{name}-{width}-{scheme}.png").write_bytes(shot)
+        for name, page in states.items():
+            browser.go(page.format(ana=shop.ana))
+            taken(browser, folder, name)
+        for name, go in {"not-taken": lambda: not_taken(browser), "decided": lambda: decided(browser),
+                         "out-of-reach": lambda: out_of_reach(shop, browser)}.items():
+            go()
+            taken(browser, folder, name)
+
+
+def taken(browser, folder, name):
+    """Small ones, where there is pngquant."""
+    for width in WIDTHS:
+        browser.width(width, 640 if width == 360 else 900)
+        for scheme in ("light", "dark"):
+            browser.media(scheme)
+            time.sleep(0.15)
+            file = folder / f"{name}-{width}-{scheme}.png"
+            file.write_bytes(browser.driver.get_screenshot_as_png())
+            if shutil.which("pngquant"):
+                subprocess.run(["pngquant", "--force", "--ext", ".png", "--quality", "50-90", str(file)], check=False)
 
 
 if __name__ == "__main__":

@@ -103,8 +103,8 @@ pub(super) const REFUSAL: &str = "refusal";
 fn why(refusal: &Refusal) -> Markup {
     html! {
         div id=(REFUSAL) .note.bad role="alert" tabindex="-1" autofocus {
-            p { strong { (show::plain(&refusal.message)) } }
-            @if let Some(hint) = &refusal.hint { p { (show::plain(hint)) } }
+            p { strong { (show::sentence(&refusal.message)) } }
+            @if let Some(hint) = &refusal.hint { p { (show::sentence(hint)) } }
         }
     }
 }

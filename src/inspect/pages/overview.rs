@@ -56,8 +56,8 @@ fn trouble(view: &View<'_>) -> Markup {
         }
         @if let Some(error) = &sync.last_error {
             div.note.bad {
-                p { strong { (show::plain(&error.message)) } " " span.aside { (show::time(error.at)) } }
-                @if let Some(hint) = &error.hint { p { (show::plain(hint)) } }
+                p { strong { (show::sentence(&error.message)) } " " span.aside { (show::time(error.at)) } }
+                @if let Some(hint) = &error.hint { p { (show::sentence(hint)) } }
                 @if let Some(at) = sync.next_try_at { p { "The next try is " (show::time(at)) "." } }
             }
         }

@@ -61,8 +61,8 @@ fn how_it_ended(ended: &Ended) -> Markup {
         },
         Ended::Badly { message, hint, .. } => html! {
             div.note.bad role="alert" {
-                p { strong { (show::plain(message)) } }
-                @if let Some(hint) = hint { p { (hint) } }
+                p { strong { (show::sentence(message)) } }
+                @if let Some(hint) = hint { p { (show::sentence(hint)) } }
             }
         },
     }
