@@ -470,6 +470,9 @@ fn a_refused_edit_is_sent_again_or_given_up() {
     assert_eq!(again.header("location"), Some("refused?said=again"));
     assert_eq!(till.outcomes(2, "email"), ["pending"]);
     till.engine().sync().unwrap();
+    // Another one, behind it, is not taken for it.
+    till.set(5, "email", "taken@example.com");
+    till.engine().sync().unwrap();
     let stale = browser.hidden("refused", "already in use");
     assert_eq!(browser.choose("refused", "already in use", "give-up", "").status, 303);
     assert_eq!(till.outcomes(2, "email"), ["discarded"]);
@@ -477,6 +480,9 @@ fn a_refused_edit_is_sent_again_or_given_up() {
     stale.push(("act", "again"));
     let gone = browser.send("refused", &stale);
     assert!(gone.status == 422 && gone.body.contains("moved on"), "{gone:?}");
+    assert_eq!(till.outcomes(5, "email"), ["rejected"]);
+    let odd = browser.send("refused", &[("seq", &i64::MIN.to_string()), ("act", "again")]);
+    assert_eq!(odd.status, 422);
 }
 
 #[test]

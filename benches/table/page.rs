@@ -8,7 +8,7 @@ use std::time::Duration;
 use tillsync::Store;
 use tillsync::inspect::Inspector;
 
-use crate::data::{World, edit_some, remove};
+use crate::data::{World, remove};
 use crate::harness::{Reach, Table, median, span, timed};
 
 const MOST: Duration = Duration::from_millis(200);
@@ -27,11 +27,13 @@ pub fn run(world: &World, table: &mut Table) {
         return;
     }
     let customers = world.scale.pull;
-    let path = world.copy(customers);
-    edit_some(&mut Store::open(&path).unwrap(), customers, customers / 10, 0);
+    let path = world.edited(customers, customers / 10);
     let inspector = Inspector::of(Store::open(&path).unwrap()).start().unwrap();
     let browser = Browser::open(&inspector);
-    for (name, page) in PAGES.into_iter().filter(|(name, _)| table.wants(name)) {
+    for (name, page) in PAGES {
+        if !table.wants(name) {
+            continue;
+        }
         browser.get(page);
         let took = median((0..ROUNDS).map(|_| timed(|| browser.get(page))));
         let ratio = took.as_secs_f64() / MOST.as_secs_f64();

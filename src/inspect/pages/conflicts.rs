@@ -30,7 +30,7 @@ pub(super) fn act(store: &mut Store, asked: &Asked, author: Option<&str>) -> Don
 /// What was typed, by the type that the till's value has.
 fn other(store: &Store, asked: &Asked) -> std::result::Result<Keep, Refusal> {
     let seen = asked.number("conflict").ok_or_else(Refusal::moved_on)?;
-    let found = store.conflicts_page(seen - 1, 1)?.pop().filter(|conflict| conflict.id == seen);
+    let found = store.conflicts_page(seen.saturating_sub(1), 1)?.pop().filter(|conflict| conflict.id == seen);
     let conflict = found.ok_or_else(Refusal::moved_on)?;
     Ok(Keep::Value(entry::read(&conflict.field, asked.text("value"), &conflict.local)))
 }

@@ -1,6 +1,6 @@
 //! What is around every page: the name, the tasks with what there is to do in each, how it stands, and what was just done.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, html};
 
 use super::{Refusal, Said, Task, View};
@@ -12,6 +12,9 @@ use crate::{Status, SyncState};
 /// htmx neither brings styles of its own nor runs text as script: the policy forbids both.
 const HTMX: &str =
     r#"{"includeIndicatorStyles":false,"allowEval":false,"selfRequestsOnly":true,"historyEnabled":false}"#;
+
+/// For so long a sync that went well says that the store is there.
+const FRESH: TimeDelta = TimeDelta::hours(1);
 
 /// A whole page.
 pub(super) fn whole(desk: &Desk, task: Task, view: &View<'_>, body: &Markup) -> Markup {
@@ -148,6 +151,8 @@ fn tasks(status: &Status) -> [(Task, Badge); 6] {
 enum State {
     Never,
     Connected,
+    /// Nobody has asked the store for a while.
+    Quiet,
     Syncing,
     Away,
     Wrong,
@@ -158,6 +163,7 @@ impl State {
         match self {
             State::Never => "never",
             State::Connected => "connected",
+            State::Quiet => "quiet",
             State::Syncing => "syncing",
             State::Away => "away",
             State::Wrong => "wrong",
@@ -171,10 +177,16 @@ fn state(desk: &Desk, status: &Status) -> State {
         _ if desk.syncing.standing().is_running => State::Syncing,
         SyncState::Syncing => State::Syncing,
         SyncState::Idle if sync.last_success_at.is_none() => State::Never,
-        SyncState::Idle => State::Connected,
+        SyncState::Idle if sync.worker_alive || is_fresh(sync.last_success_at) => State::Connected,
+        SyncState::Idle => State::Quiet,
         SyncState::Offline => State::Away,
         SyncState::Refused | SyncState::Failed => State::Wrong,
     }
+}
+
+/// Whether it was so short a while ago that it is likely to be so still.
+fn is_fresh(at: Option<DateTime<Utc>>) -> bool {
+    at.is_some_and(|at| Utc::now() - at < FRESH)
 }
 
 /// One line on how it stands.
@@ -185,6 +197,7 @@ fn in_words(desk: &Desk, status: &Status) -> Markup {
         State::Never => html! { "Never synced" },
         State::Syncing => html! { "Syncing now" },
         State::Connected => html! { "Connected, last synced " (last) },
+        State::Quiet => html! { "Last synced " (last) },
         State::Away => html! { "The store is out of reach, since " (since) },
         State::Wrong if sync.state == SyncState::Refused => {
             html! { "The store refuses this till, since " (since) }

@@ -30,7 +30,7 @@ pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
 
 /// All of it in one sentence.
 fn sentence(status: &Status) -> String {
-    let people = status.rejected + status.conflicts + status.held_up;
+    let people = status.rejected + status.conflicts + status.held_up + status.held_alone;
     match (people, status.unsent, status.sync.state) {
         (0, 0, _) if status.last_pull_at.is_none() => "This till has not met its store yet.".to_owned(),
         (0, 0, _) => "All that was edited here is in the store.".to_owned(),
@@ -59,6 +59,12 @@ fn trouble(view: &View<'_>) -> Markup {
                 p { strong { (show::sentence(&error.message)) } " " span.aside { (show::time(error.at)) } }
                 @if let Some(hint) = &error.hint { p { (show::sentence(hint)) } }
                 @if let Some(at) = sync.next_try_at { p { "The next try is " (show::time(at)) "." } }
+            }
+        }
+        @if status.held_alone > 0 {
+            p.note.bad {
+                (show::count(status.held_alone, "edit")) " held, and no conflict is open: edit them anew. Whoever helps finds them by "
+                code { "tillsync doctor" } "."
             }
         }
         @if let SyncNow::Nobody(Some(why)) = view.way { p.note { "There is no \"Sync now\": " (show::plain(why)) "." } }

@@ -30,7 +30,7 @@ pub(super) fn act(store: &mut Store, asked: &Asked, author: Option<&str>) -> Don
 /// The edit that was shown, if it still is refused.
 fn still_refused(store: &Store, asked: &Asked) -> std::result::Result<Rejected, Refusal> {
     let seq = asked.number("seq").ok_or_else(Refusal::moved_on)?;
-    let found = store.rejected_page(EditSeq(seq - 1), 1)?.pop();
+    let found = store.rejected_page(EditSeq(seq.saturating_sub(1)), 1)?.pop();
     found.filter(|edit| edit.seq.0 == seq).ok_or_else(Refusal::moved_on)
 }
 

@@ -9,6 +9,8 @@ use crate::{CustomerId, Edit, EditSeq, FieldId, JournalRow, Outcome, Record, Res
 
 /// Customers on a page.
 const MOST: usize = 25;
+/// Edits of one of them, the newest.
+const MOST_EDITS: usize = 30;
 
 pub(super) fn act(store: &mut Store, asked: &Asked, author: Option<&str>) -> Done {
     match (asked.text("act"), asked.number("seq")) {
@@ -57,6 +59,7 @@ fn lead(view: &View<'_>) -> Markup {
 fn card(view: &View<'_>, waiting: &Waiting, sent: &[Edit], payload: Option<&String>) -> Result<Markup> {
     let id = waiting.customer_id;
     let snapshot = view.store.snapshot(id)?;
+    let earlier = waiting.edits.len().saturating_sub(MOST_EDITS);
     Ok(html! {
         article.card data-key={ (id) "-" (waiting.edits.len()) } aria-labelledby={ "who-" (id) } {
             header { h2 id={ "who-" (id) } { (frame::customer(view, id)?) } p.aside { "waits since " (show::stamp(&waiting.since)) } }
@@ -64,7 +67,8 @@ fn card(view: &View<'_>, waiting: &Waiting, sent: &[Edit], payload: Option<&Stri
             div.folds {
                 details {
                     summary { (show::count(waiting.edits.len() as u64, "edit")) }
-                    ul.edits { @for edit in &waiting.edits { (one(view, edit)) } }
+                    ul.edits { @for edit in waiting.edits.iter().skip(earlier) { (one(view, edit)) } }
+                    @if earlier > 0 { p { a href={ "customer?id=" (id) } { "Earlier ones" } } }
                 }
                 @if let Some(payload) = payload {
                     details { summary { "Exactly what is sent" } pre tabindex="0" dir="ltr" { (show::plain(payload)) } }
