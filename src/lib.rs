@@ -20,6 +20,8 @@ mod error;
 #[cfg(feature = "ffi")]
 mod ffi;
 mod flow;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 mod key;
 #[cfg(any(feature = "cli", feature = "ffi", feature = "extension"))]
 mod log_file;
@@ -89,6 +91,6 @@ pub use secrecy::SecretString;
 pub use store::{
     Conflict, DecisionRow, EditBuilder, Fate, Found, HeldUp, Holder, JournalRow, Kept, LastError, LogState,
     PastSync, Receipt, Rejected, Restored, Salvaged, SetAside, Soundness, Status, Store, StoreOptions,
-    SyncState, SyncStatus, Unjournaled,
+    SyncState, SyncStatus, Unjournaled, Waiting,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

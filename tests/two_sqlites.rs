@@ -328,7 +328,8 @@ const CALLS: [Call; 55] = [
         assert!(store.get(1).unwrap().is_some());
         std::fs::remove_file(copy).unwrap();
     }),
-    ("conflicts_page rejected_page journal_page", |_, store| {
+    ("conflicts_page rejected_page journal_page waiting_page", |_, store| {
+        _ = store.waiting_page(tillsync::EditSeq(0), 5).unwrap();
         _ = (store.conflicts_page(0, 5).unwrap(), store.rejected_page(tillsync::EditSeq(0), 5).unwrap());
         _ = store.journal_page(None, None, 5).unwrap();
     }),

@@ -17,6 +17,7 @@ mod counter;
 mod data;
 mod edit;
 mod harness;
+mod page;
 mod plan;
 mod pull;
 mod read;
@@ -45,6 +46,7 @@ fn main() {
         plan::run,
         upload::run,
         read::run,
+        page::run,
         counter::run,
         size::run,
         versus::run,

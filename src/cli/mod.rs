@@ -13,6 +13,7 @@
 //! | `help` | what `--help` says |
 //! | `sync`, `progress` | `pull`, `push`, `sync`; their bar |
 //! | `worker` | the background worker as a process; commands in, events out |
+//! | `inspect` | the page for the person at the shop, served |
 //! | `policies` | who decides when both sides changed an attribute |
 //! | `edit`, `read`, `decide` | `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
 //! | `prune`, `floor` | `prune`, `forget`; `floor` |
@@ -28,6 +29,7 @@ mod edit;
 mod exit;
 mod floor;
 mod help;
+mod inspect;
 mod out;
 mod policies;
 mod progress;
@@ -105,6 +107,7 @@ enum Command {
     Sync(sync::Sync),
     Worker(worker::Worker),
     Status(read::Status),
+    Inspect(inspect::Inspect),
     Log(read::Log),
     Conflicts(decide::Conflicts),
     Resolve(decide::Resolve),
@@ -126,7 +129,7 @@ impl Command {
     /// Whether all that went wrong stands in its answer, as it does but for what runs on and on.
     fn tells_by_itself(&self) -> bool {
         match self {
-            Command::Worker(_) => false,
+            Command::Worker(_) | Command::Inspect(_) => false,
             Command::Sandbox(command) => !command.serves(),
             _ => true,
         }
@@ -156,6 +159,7 @@ impl Command {
             Command::Sync(command) => command.run(till),
             Command::Worker(command) => command.run(till),
             Command::Status(command) => command.run(till),
+            Command::Inspect(command) => command.run(till),
             Command::Log(command) => command.run(till),
             Command::Conflicts(command) => command.run(till),
             Command::Resolve(command) => command.run(till),

@@ -275,9 +275,13 @@ impl Till {
         let remote = HttpRemote::new(&options)?;
         let mut store = there.map_or_else(|| self.open(missing), Ok)?;
         store.bind_store(&options.store_hash)?;
+        Ok(SyncEngine::new(store, remote, self.sync_options(policies)))
+    }
+
+    /// How an engine of this till syncs.
+    pub(super) fn sync_options(&self, policies: Policies) -> SyncOptions {
         let retention = retention(self.settings.retention);
-        let options = SyncOptions { policies, wait: self.wait(), retention, ..SyncOptions::default() };
-        Ok(SyncEngine::new(store, remote, options))
+        SyncOptions { policies, wait: self.wait(), retention, ..SyncOptions::default() }
     }
 
     /// The way to the store that the flags name, or else the file.

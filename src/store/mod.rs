@@ -24,6 +24,7 @@
 //! | `unlock`, `rekey` | the key of an encrypted file; another one |
 //! | `query` | SQL of an app that has no SQLite of its own |
 //! | `decide`, `decisions` | what a person decides: conflicts and rejected edits; by SQL |
+//! | `waiting` | the edits that wait for a sync, customer by customer |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
 //! | `beneath` | what a trigger edits where the engine writes |
 //! | `schema` | the triggers and views, made from the table of fields; migrations |
@@ -85,6 +86,7 @@ mod support;
 mod syncs;
 mod unlock;
 mod unmade;
+mod waiting;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +120,7 @@ pub use sound::Soundness;
 pub(crate) use state::FullPull;
 pub(crate) use syncs::{Ended, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};
+pub use waiting::Waiting;
 
 use so_far::SoFar;
 

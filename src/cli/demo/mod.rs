@@ -6,6 +6,7 @@
 
 mod cost;
 mod edits;
+mod inspect;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,9 +37,18 @@ const LATENCY_MS: u64 = 25;
 #[command(after_help = "\
 Needs no network, no account and no settings; leaves nothing behind. The status is 1 if any check fails.
 
-Example:
-  tillsync demo")]
-pub(super) struct Demo {}
+Examples:
+  tillsync demo
+  # a till in which something waits for a person, and the page on which that is decided:
+  tillsync demo --inspect")]
+pub(super) struct Demo {
+    /// Open the page of a till in which there is something to do, beside a stand-in store, until it is interrupted
+    #[arg(long)]
+    inspect: bool,
+    /// With --inspect: only print the address, for whoever opens it first
+    #[arg(long, visible_alias = "no-browser", requires = "inspect")]
+    no_open: bool,
+}
 
 /// What the demo found out.
 #[derive(Serialize)]
@@ -65,6 +75,9 @@ struct Report {
 
 impl Demo {
     pub(super) fn run(self, till: &Till) -> Done {
+        if self.inspect {
+            return inspect::serve(till, !self.no_open);
+        }
         let findings = Stage::set(till)?.play()?;
         till.out.answer(&findings, || verdict(&findings))?;
         let all_well = findings.checks.iter().all(|check| check.ok);

@@ -533,7 +533,7 @@ fn without_a_look_nothing_leaves_once_the_budget_is_used_up() {
 /// Groups that were one call, and of which the first is old by now: to put it behind the others had nobody looked at, and nothing left.
 #[test]
 fn whoever_is_next_is_looked_at_though_those_behind_are_fresh() {
-    let mut shell = cold(1..=0, &[]);
+    let mut shell = cold(std::ops::RangeInclusive::new(1, 0), &[]);
     let asked = shell.bases.tick(0, wall(0));
     shell.bases.read(ids(2..=4), asked);
     shell.machine.room = Room::new(1, None);

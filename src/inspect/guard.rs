@@ -1,0 +1,212 @@
+//! Who may ask, and what a browser is told about the answer. The threats are in `docs/decisions/0017-the-page.md`.
+//!
+//! The page lies at a *place*, a word of chance in its path, and whoever is let in has a cookie for that path alone: cookies know no
+//! ports, so without it another server of this machine would be sent the cookie too. A *ticket* is the secret of an address that
+//! was given out; it lets in once.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, REFERRER_POLICY,
+    SET_COOKIE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+
+/// So many addresses that nobody has opened yet are good for something.
+const MOST_TICKETS: usize = 8;
+const COOKIE_NAME: &str = "tillsync_inspect";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const FROM: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The secrets of one page.
+pub(super) struct Guard {
+    port: u16,
+    /// Where the page lies.
+    place: String,
+    /// What the cookie says of those who were let in.
+    session: String,
+    tickets: Mutex<VecDeque<String>>,
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl Guard {
+    pub(super) fn of(port: u16) -> io::Result<Guard> {
+        Ok(Guard { port, place: secret()?, session: secret()?, tickets: Mutex::default() })
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The path under which all of it is.
+    pub(super) fn place(&self) -> String {
+        format!("/{}/", self.place)
+    }
+
+    /// An address with a ticket of its own.
+    pub(super) fn new_address(&self) -> String {
+        // Where the system has no randomness there is no page either; an address without a ticket lets nobody in.
+        let ticket = secret().unwrap_or_default();
+        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        tickets.push_back(ticket.clone());
+        while tickets.len() > MOST_TICKETS {
+            tickets.pop_front();
+        }
+        format!("{}{}open?secret={ticket}", self.origin(), self.place())
+    }
+
+    fn origin(&self) -> String {
+        format!("http://{}", self.host())
+    }
+
+    fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Whether it is the secret of an address that nobody has opened; it is used up by that.
+    fn takes(&self, given: &str) -> bool {
+        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = tickets.iter().position(|ticket| !ticket.is_empty() && is_same(ticket, given));
+        found.is_some_and(|at| tickets.remove(at).is_some())
+    }
+
+    /// Whether the browser calls this server by its name. A name of somebody else's that leads here is no name of ours.
+    fn is_called_rightly(&self, headers: &HeaderMap) -> bool {
+        let mut hosts = headers.get_all(HOST).iter();
+        hosts.next().is_some_and(|host| host.as_bytes() == self.host().as_bytes()) && hosts.next().is_none()
+    }
+
+    /// Whether it is this page that asks, as far as the browser tells.
+    fn is_from_here(&self, headers: &HeaderMap) -> bool {
+        headers.get(FROM).is_none_or(|from| matches!(from.as_bytes(), b"same-origin" | b"none"))
+    }
+
+    /// Whether it is this page that asks for something to be done: browsers tell for certain.
+    fn may_act(&self, headers: &HeaderMap) -> bool {
+        headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes() == self.origin().as_bytes())
+    }
+
+    fn is_known(&self, headers: &HeaderMap) -> bool {
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+        cookies
+            .flat_map(|cookies| cookies.split(';'))
+            .filter_map(|cookie| cookie.trim().split_once('='))
+            .any(|(name, value)| name == COOKIE_NAME && is_same(&self.session, value))
+    }
+
+    fn cookie(&self) -> String {
+        let (session, place) = (&self.session, self.place());
+        format!("{COOKIE_NAME}={session}; Path={place}; HttpOnly; SameSite=Strict")
+    }
+}
+
+/// Every request passes here, and every answer.
+pub(super) async fn let_in(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let mut answer = match judge(&guard, &request) {
+        Verdict::Known => next.run(request).await,
+        Verdict::New => with_cookie(next.run(request).await, &guard.cookie()),
+        Verdict::Refused(status, why) => refused(status, why),
+    };
+    add_policy(answer.headers_mut());
+    answer
+}
+
+fn with_cookie(mut answer: Response, cookie: &str) -> Response {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        answer.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    answer
+}
+
+/// Who it is that asks.
+enum Verdict {
+    /// Somebody who was let in.
+    Known,
+    /// Whoever opens an address first.
+    New,
+    Refused(StatusCode, &'static str),
+}
+
+fn judge(guard: &Guard, request: &Request) -> Verdict {
+    let (headers, path) = (request.headers(), request.uri().path());
+    let forbidden = |why| Verdict::Refused(StatusCode::FORBIDDEN, why);
+    let only_looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !guard.is_called_rightly(headers) {
+        return Verdict::Refused(
+            StatusCode::MISDIRECTED_REQUEST,
+            "This server is not the one that was asked for.",
+        );
+    }
+    if path.strip_prefix(&guard.place()) == Some("open") && request.method() == Method::GET {
+        let secret = request.uri().query().and_then(|query| query.strip_prefix("secret="));
+        return match secret.is_some_and(|secret| guard.takes(secret)) {
+            true => Verdict::New,
+            false if guard.is_known(headers) => Verdict::Known,
+            false => forbidden("This address was opened before, and lets in only once."),
+        };
+    }
+    match () {
+        () if !guard.is_known(headers) => forbidden("Nobody has let this browser in."),
+        () if !guard.is_from_here(headers) => forbidden("This was not asked for by the page itself."),
+        () if !only_looks && !guard.may_act(headers) => {
+            forbidden("This was not asked for on the page itself.")
+        }
+        () => Verdict::Known,
+    }
+}
+
+/// It is the page itself that goes on to the overview: whoever came from another site would be sent there without the cookie.
+pub(super) fn opened() -> Response {
+    Html(
+        "<!doctype html><html lang=\"en\"><head><title>tillsync</title>\
+         <meta http-equiv=\"refresh\" content=\"0;url=overview\"></head>\
+         <body><p><a href=\"overview\">Go on</a></p></body></html>",
+    )
+    .into_response()
+}
+
+/// What somebody is told who is not let in, which is nothing of the till.
+pub(super) fn refused(status: StatusCode, why: &str) -> Response {
+    let text = format!("{why}\n\nStart tillsync inspect again, and open the address that it shows.\n");
+    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}
+
+/// To another page of this place.
+pub(super) fn see_other(word: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(LOCATION, word.to_owned())]).into_response()
+}
+
+fn add_policy(headers: &mut HeaderMap) {
+    let mut say = |name, value| _ = headers.insert(name, HeaderValue::from_static(value));
+    say(CONTENT_SECURITY_POLICY, POLICY);
+    say(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    say(X_FRAME_OPTIONS, "DENY");
+    // Not `no-referrer`, with which a browser hides the origin of a form from its own server.
+    say(REFERRER_POLICY, "same-origin");
+    say(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    say(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// Sixteen bytes of chance from the system, which nobody guesses.
+fn secret() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::getrandom(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// In a time that tells nothing of where they differ.
+fn is_same(secret: &str, given: &str) -> bool {
+    secret.len() == given.len() && secret.bytes().zip(given.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+}

@@ -1,0 +1,278 @@
+//! What is around every page: the name, the tasks with what there is to do in each, how it stands, and what was just done.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use maud::{DOCTYPE, Markup, html};
+
+use super::{Refusal, Said, Task, View};
+use crate::inspect::desk::Desk;
+use crate::inspect::show::{self, Badge};
+use crate::inspect::syncing::SyncNow;
+use crate::{Status, SyncState};
+
+/// htmx neither brings styles of its own nor runs text as script: the policy forbids both.
+const HTMX: &str =
+    r#"{"includeIndicatorStyles":false,"allowEval":false,"selfRequestsOnly":true,"historyEnabled":false}"#;
+
+/// For so long a sync that went well says that the store is there.
+const FRESH: TimeDelta = TimeDelta::hours(1);
+
+/// A whole page.
+pub(super) fn whole(desk: &Desk, task: Task, view: &View<'_>, body: &Markup) -> Markup {
+    let is_running = view.standing.is_running;
+    document(
+        task.title(),
+        // A page that nobody's script keeps up to date looks again by itself while there is something to see.
+        is_running && task == Task::Syncs,
+        &html! {
+            a.skip href="#main" { "To the page" }
+            header.top {
+                div.bar {
+                    a.brand href="overview" { "tillsync" }
+                    @if let Some(hash) = &view.status.store_hash { p.store { "Store " (show::name(hash)) } }
+                    @if desk.is_read_only { p.tag { "only shows" } }
+                }
+                (pulse(desk, task, view.status))
+            }
+            main #main tabindex="-1" {
+                (told(view))
+                p #stale.note.stale hidden role="status" {
+                    "Something here is not as it was. " a href="" { "Show it as it is now" }
+                }
+                (body)
+            }
+            footer.foot {
+                p { "tillsync " (env!("CARGO_PKG_VERSION")) " · " (file_name(view)) }
+            }
+        },
+    )
+}
+
+fn file_name(view: &View<'_>) -> String {
+    let name = view.store.path().file_name().map(|name| name.to_string_lossy().into_owned());
+    show::plain(&name.unwrap_or_default())
+}
+
+/// A page without anything of the file.
+pub(super) fn bare(title: &str, refusal: Option<&Refusal>) -> Markup {
+    document(
+        title,
+        false,
+        &html! {
+            main #main.alone tabindex="-1" {
+                h1 { (title) }
+                @if let Some(refusal) = refusal { (why(refusal)) }
+                p { a href="overview" { "To the overview" } }
+            }
+        },
+    )
+}
+
+fn document(title: &str, looks_again: bool, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="htmx-config" content=(HTMX);
+                title { (title) " · tillsync" }
+                link rel="icon" href="icon.svg" type="image/svg+xml";
+                link rel="stylesheet" href="page.css";
+                script src="htmx.js" defer {}
+                script src="page.js" defer {}
+                @if looks_again { noscript { meta http-equiv="refresh" content="2"; } }
+            }
+            body { (body) }
+        }
+    }
+}
+
+/// What was just done, or why not.
+fn told(view: &View<'_>) -> Markup {
+    let said = Said::named(view.asked.text("said"));
+    html! {
+        @if let Some(refusal) = view.refusal {
+            (why(refusal))
+        } @else if let Some(said) = said {
+            p #said.note.good role="status" tabindex="-1" autofocus { (said.sentence()) }
+        }
+    }
+}
+
+/// The id under which the words of a refusal are.
+pub(super) const REFUSAL: &str = "refusal";
+
+fn why(refusal: &Refusal) -> Markup {
+    html! {
+        div id=(REFUSAL) .note.bad role="alert" tabindex="-1" autofocus {
+            p { strong { (show::sentence(&refusal.message)) } }
+            @if let Some(hint) = &refusal.hint { p { (show::sentence(hint)) } }
+        }
+    }
+}
+
+/// The tasks, and how it stands: replaced while the page is open.
+pub(super) fn pulse(desk: &Desk, task: Task, status: &Status) -> Markup {
+    html! {
+        div #pulse data-live hx-get={ "pulse?at=" (task.word()) } hx-trigger="changed" hx-swap="outerHTML" {
+            nav aria-label="Tasks" { ul.tasks {
+                @for (other, badge) in tasks(status) {
+                    li { a id={ "to-" (other.word()) } href=(other.word())
+                        aria-current=[is_at(task, other).then_some("page")] { (other.title()) (badge) } }
+                }
+            } }
+            div.state data-state=(state(desk, status).word()) {
+                p { span.dot aria-hidden="true" {} (in_words(desk, status)) }
+                (sync_now(desk))
+            }
+            (progress(desk))
+        }
+    }
+}
+
+fn is_at(task: Task, other: Task) -> bool {
+    task == other || (task, other) == (Task::Customer, Task::Customers)
+}
+
+fn tasks(status: &Status) -> [(Task, Badge); 6] {
+    [
+        (Task::Overview, Badge(0, "")),
+        (Task::Waiting, Badge(status.pending_customers, "customers with edits that wait")),
+        (Task::Refused, Badge(status.rejected, "refused edits")),
+        (Task::Conflicts, Badge(status.conflicts, "conflicts")),
+        (Task::Customers, Badge(0, "")),
+        (Task::Syncs, Badge(0, "")),
+    ]
+}
+
+/// How it stands with the line to the store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Never,
+    Connected,
+    /// Nobody has asked the store for a while.
+    Quiet,
+    Syncing,
+    Away,
+    Wrong,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            State::Never => "never",
+            State::Connected => "connected",
+            State::Quiet => "quiet",
+            State::Syncing => "syncing",
+            State::Away => "away",
+            State::Wrong => "wrong",
+        }
+    }
+}
+
+fn state(desk: &Desk, status: &Status) -> State {
+    let sync = &status.sync;
+    match sync.state {
+        _ if desk.syncing.standing().is_running => State::Syncing,
+        SyncState::Syncing => State::Syncing,
+        SyncState::Idle if sync.last_success_at.is_none() => State::Never,
+        SyncState::Idle if sync.worker_alive || is_fresh(sync.last_success_at) => State::Connected,
+        SyncState::Idle => State::Quiet,
+        SyncState::Offline => State::Away,
+        SyncState::Refused | SyncState::Failed => State::Wrong,
+    }
+}
+
+/// Whether it was so short a while ago that it is likely to be so still.
+fn is_fresh(at: Option<DateTime<Utc>>) -> bool {
+    at.is_some_and(|at| Utc::now() - at < FRESH)
+}
+
+/// One line on how it stands.
+fn in_words(desk: &Desk, status: &Status) -> Markup {
+    let sync = &status.sync;
+    let (since, last) = (when(sync.since), when(sync.last_success_at));
+    match state(desk, status) {
+        State::Never => html! { "Never synced" },
+        State::Syncing => html! { "Syncing now" },
+        State::Connected => html! { "Connected, last synced " (last) },
+        State::Quiet => html! { "Last synced " (last) },
+        State::Away => html! { "The store is out of reach, since " (since) },
+        State::Wrong if sync.state == SyncState::Refused => {
+            html! { "The store refuses this till, since " (since) }
+        }
+        State::Wrong => html! { "The last sync failed, " (since) },
+    }
+}
+
+fn when(at: Option<DateTime<Utc>>) -> Markup {
+    at.map_or_else(|| html! { "an unknown time" }, show::time)
+}
+
+fn sync_now(desk: &Desk) -> Markup {
+    let is_running = desk.syncing.standing().is_running;
+    html! {
+        @if !desk.is_read_only && !matches!(desk.syncing.way(), SyncNow::Nobody(_)) {
+            form method="post" action="sync" {
+                button #sync-now.quiet type="submit" aria-disabled=[is_running.then_some("true")] { "Sync now" }
+            }
+        }
+    }
+}
+
+/// How far the sync has come that was asked for here; moved by script.
+fn progress(desk: &Desk) -> Markup {
+    let standing = desk.syncing.standing();
+    let (done, of, words) = standing.progress.map_or((0, None, String::new()), |progress| match progress {
+        crate::Progress::Pulled { customers, of } => {
+            (customers, of, format!("{customers} customers came in"))
+        }
+        crate::Progress::Uploaded { customers, of } => {
+            (customers, Some(of), format!("{customers} of {of} customers sent"))
+        }
+    });
+    html! {
+        div #progress.progress hidden[!standing.is_running] {
+            progress aria-label="Progress of the sync" value=[of.map(|_| done)] max=[of.map(|of| of.max(1))] {}
+            p { (words) }
+        }
+    }
+}
+
+/// What is shown where there is nothing to do.
+pub(super) fn empty(what: &str, advice: &Markup) -> Markup {
+    html! { div.empty { p.what { (what) } p { (advice) } } }
+}
+
+/// How a list goes on.
+pub(super) fn more(task: Task, view: &View<'_>, last: Option<i64>) -> Markup {
+    html! {
+        @if last.is_some() || view.asked.after() > 0 {
+            nav.pages aria-label="Pages" {
+                @if view.asked.after() > 0 { a href=(task.word()) { "First page" } }
+                @if let Some(last) = last { a.next rel="next" href={ (task.word()) "?after=" (last) } { "Next page" } }
+            }
+        }
+    }
+}
+
+/// Something is asked once more before it is done: without script, and by the keyboard.
+pub(super) fn surely(word: &str, question: &Markup, button: &Markup) -> Markup {
+    html! {
+        details.surely {
+            summary { (word) "…" }
+            div.question { p { (question) } (button) }
+        }
+    }
+}
+
+/// A customer's name, as a way to all of theirs.
+pub(super) fn customer(view: &View<'_>, id: crate::CustomerId) -> crate::Result<Markup> {
+    let row = view.store.get(id)?;
+    let name = row.as_ref().map_or_else(|| format!("Customer {id}"), show::customer_name);
+    Ok(html! {
+        a href={ "customer?id=" (id) } { bdi { (name) } }
+        " " span.number.id { "#" (id) }
+    })
+}

@@ -1,0 +1,316 @@
+//! A page for each task, and what is around all of them. A page reads as the person goes: what there is, what to do about it, what
+//! was done.
+//!
+//! A form is answered by another page where it did what was asked (so that nothing is sent twice by looking again), and by the
+//! same page where it did not: with the reason at its head, and with all that was typed.
+
+mod conflicts;
+mod customer;
+mod customers;
+mod frame;
+mod overview;
+mod refused;
+mod syncs;
+mod waiting;
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+use maud::Markup;
+
+use super::desk::Desk;
+use super::guard::see_other;
+use super::syncing::{Standing, SyncNow};
+use crate::{CustomerId, Error, Status, Store};
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Overview,
+    Waiting,
+    Refused,
+    Conflicts,
+    Customers,
+    Customer,
+    Syncs,
+}
+
+impl Task {
+    pub(super) const ALL: [Task; 7] = [
+        Task::Overview,
+        Task::Waiting,
+        Task::Refused,
+        Task::Conflicts,
+        Task::Customers,
+        Task::Customer,
+        Task::Syncs,
+    ];
+
+    /// The word in its address.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Task::Overview => "overview",
+            Task::Waiting => "waiting",
+            Task::Refused => "refused",
+            Task::Conflicts => "conflicts",
+            Task::Customers => "customers",
+            Task::Customer => "customer",
+            Task::Syncs => "syncs",
+        }
+    }
+
+    fn named(word: &str) -> Option<Task> {
+        Task::ALL.into_iter().find(|task| task.word() == word)
+    }
+
+    /// Its name among the others.
+    fn title(self) -> &'static str {
+        match self {
+            Task::Overview => "Overview",
+            Task::Waiting => "Waiting",
+            Task::Refused => "Refused",
+            Task::Conflicts => "Conflicts",
+            Task::Customers => "Customers",
+            Task::Customer => "Customer",
+            Task::Syncs => "Syncs",
+        }
+    }
+}
+
+/// What came with a request: of a page what is asked for, of a form what was typed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked(BTreeMap<String, String>);
+
+impl Asked {
+    pub(super) fn new(pairs: Vec<(String, String)>) -> Asked {
+        Asked(pairs.into_iter().collect())
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    fn number(&self, name: &str) -> Option<i64> {
+        self.text(name).parse().ok()
+    }
+
+    fn customer(&self) -> CustomerId {
+        CustomerId(self.number("id").unwrap_or_default())
+    }
+
+    /// Behind what a list begins.
+    fn after(&self) -> i64 {
+        self.number("after").unwrap_or_default()
+    }
+}
+
+/// What was done, in the address of the page that tells it: words of ours alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    KeptOurs,
+    KeptTheirs,
+    KeptOther,
+    Corrected,
+    SentAgain,
+    GivenUp,
+    Undone,
+}
+
+impl Said {
+    const ALL: [Said; 7] = [
+        Said::KeptOurs,
+        Said::KeptTheirs,
+        Said::KeptOther,
+        Said::Corrected,
+        Said::SentAgain,
+        Said::GivenUp,
+        Said::Undone,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Said::KeptOurs => "ours",
+            Said::KeptTheirs => "theirs",
+            Said::KeptOther => "other",
+            Said::Corrected => "corrected",
+            Said::SentAgain => "again",
+            Said::GivenUp => "given-up",
+            Said::Undone => "undone",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Said::KeptOurs => "Our value is kept. It goes up with the next sync.",
+            Said::KeptTheirs => "The store's value is kept. It is here now.",
+            Said::KeptOther => "The other value is kept. It goes up with the next sync.",
+            Said::Corrected => "Corrected. It goes up with the next sync.",
+            Said::SentAgain => "It is sent again with the next sync.",
+            Said::GivenUp => "Given up. Here it is again as in the store.",
+            Said::Undone => "Taken back. The other value goes up with the next sync.",
+        }
+    }
+
+    fn named(word: &str) -> Option<Said> {
+        Said::ALL.into_iter().find(|said| said.word() == word)
+    }
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Refusal {
+    fn new(message: &str, hint: &str) -> Refusal {
+        Refusal { message: message.to_owned(), hint: Some(hint.to_owned()) }
+    }
+
+    /// What the person saw is not what is there now.
+    fn moved_on() -> Refusal {
+        Refusal::new(
+            "This has moved on since it was shown, so nothing was done.",
+            "Below it is as it is now. If it is gone, it was settled in the meantime.",
+        )
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal { message: error.to_string(), hint: error.hint().map(str::to_owned) }
+    }
+}
+
+/// What a form comes to.
+type Done = std::result::Result<Said, Refusal>;
+
+/// What a page is made of.
+struct View<'a> {
+    store: &'a mut Store,
+    status: &'a Status,
+    asked: &'a Asked,
+    /// Why what was asked for was not done.
+    refusal: Option<&'a Refusal>,
+    /// Whether anything may be decided here.
+    may_act: bool,
+    standing: &'a Standing,
+    way: &'a SyncNow,
+}
+
+impl View<'_> {
+    /// What was typed in the form of that key, if that was refused.
+    fn typed(&self, key: &str) -> Option<&str> {
+        let is_that = self.refusal.is_some() && self.asked.text("key") == key;
+        is_that.then(|| self.asked.text("value"))
+    }
+}
+
+/// Who decides.
+fn author(desk: &Desk) -> Option<&str> {
+    desk.author.as_deref()
+}
+
+/// A page, as somebody asks for it.
+pub(super) fn shown(desk: &Desk, task: Task, asked: &Asked) -> Response {
+    made(desk, task, asked, None, StatusCode::OK)
+}
+
+/// What a form asks for, and the page that tells what became of it.
+pub(super) fn done(desk: &Desk, task: Task, asked: &Asked) -> Response {
+    if desk.is_read_only {
+        return made(desk, task, asked, Some(&only_shows()), StatusCode::FORBIDDEN);
+    }
+    let done = desk.with_store(|store| match task {
+        Task::Waiting => waiting::act(store, asked, author(desk)),
+        Task::Refused => refused::act(store, asked, author(desk)),
+        Task::Conflicts => conflicts::act(store, asked, author(desk)),
+        Task::Customer => customer::act(store, asked, author(desk)),
+        Task::Overview | Task::Customers | Task::Syncs => {
+            Err(Refusal::new("Nothing can be decided here.", "Look under another heading."))
+        }
+    });
+    match done {
+        Ok(said) => see_other(&after(task, asked, said)),
+        Err(refusal) => made(desk, task, asked, Some(&refusal), StatusCode::UNPROCESSABLE_ENTITY),
+    }
+}
+
+fn only_shows() -> Refusal {
+    Refusal::new("This page only shows, and nothing was done.", "It was started with --read-only.")
+}
+
+/// The page on which it is told.
+fn after(task: Task, asked: &Asked, said: Said) -> String {
+    let (word, said) = (task.word(), said.word());
+    match task {
+        Task::Customer => format!("{word}?id={}&said={said}", asked.customer()),
+        _ if asked.after() > 0 => format!("{word}?after={}&said={said}", asked.after()),
+        _ => format!("{word}?said={said}"),
+    }
+}
+
+fn made(desk: &Desk, task: Task, asked: &Asked, refusal: Option<&Refusal>, code: StatusCode) -> Response {
+    let page = desk.with_store(|store| -> crate::Result<Markup> {
+        let (status, standing) = (store.status()?, desk.syncing.standing());
+        let mut view = View {
+            store,
+            status: &status,
+            asked,
+            refusal,
+            may_act: !desk.is_read_only,
+            standing: &standing,
+            way: desk.syncing.way(),
+        };
+        let body = body(task, &mut view)?;
+        Ok(frame::whole(desk, task, &view, &body))
+    });
+    page.map_or_else(|error| broken(task, &error), |page| answer(code, page))
+}
+
+fn body(task: Task, view: &mut View<'_>) -> crate::Result<Markup> {
+    match task {
+        Task::Overview => overview::body(view),
+        Task::Waiting => waiting::body(view),
+        Task::Refused => refused::body(view),
+        Task::Conflicts => conflicts::body(view),
+        Task::Customers => customers::body(view),
+        Task::Customer => customer::body(view),
+        Task::Syncs => syncs::body(view),
+    }
+}
+
+/// How things stand, in the place of what a page that is open says of it.
+pub(super) fn pulse(desk: &Desk, asked: &Asked) -> Response {
+    let task = Task::named(asked.text("at")).unwrap_or(Task::Overview);
+    let pulse = desk.with_store(|store| store.status().map(|status| frame::pulse(desk, task, &status)));
+    pulse.map_or_else(|error| broken(task, &error), |pulse| answer(StatusCode::OK, pulse))
+}
+
+/// A sync is begun, or asked for.
+pub(super) fn sync_now(desk: &Desk) -> Response {
+    if desk.is_read_only {
+        return made(desk, Task::Syncs, &Asked::default(), Some(&only_shows()), StatusCode::FORBIDDEN);
+    }
+    match desk.syncing.begin(|| desk.another()) {
+        Ok(()) => see_other("syncs"),
+        Err(error) => broken(Task::Syncs, &error),
+    }
+}
+
+/// An address of this place at which there is nothing.
+pub(super) fn nowhere(_: &Desk) -> Response {
+    answer(StatusCode::NOT_FOUND, frame::bare("There is nothing here", None))
+}
+
+/// The file cannot be read.
+fn broken(_: Task, error: &Error) -> Response {
+    let refusal = Refusal { message: error.to_string(), hint: error.hint().map(str::to_owned) };
+    answer(StatusCode::INTERNAL_SERVER_ERROR, frame::bare("The file cannot be read", Some(&refusal)))
+}
+
+fn answer(code: StatusCode, page: Markup) -> Response {
+    (code, Html(page.into_string())).into_response()
+}

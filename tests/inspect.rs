@@ -1,0 +1,762 @@
+//! The page for the person at the shop, as a browser meets it: over real HTTP, beside a till's real file and a store. What a browser
+//! itself does with it is looked at in `tests/inspect/tasks.py`, which the last test here starts.
+
+#![cfg(all(feature = "inspect", feature = "sandbox", feature = "cli"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::{SOON, Till, soon, till};
+use serde_json::json;
+use tillsync::inspect::{Inspector, InspectorOptions};
+use tillsync::{EditSeq, Policies, Policy, SyncEngine};
+
+/// What came back.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let name = format!("{name}: ");
+        self.head.lines().find_map(|line| line.strip_prefix(&name))
+    }
+}
+
+/// A request, letter for letter.
+fn ask(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut line = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    line.set_read_timeout(Some(SOON)).unwrap();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    write!(
+        line,
+        "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut text = String::new();
+    line.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.replace("\r\n", "\n"), body: body.to_owned() }
+}
+
+/// A browser that was let in.
+struct Browser {
+    port: u16,
+    place: String,
+    cookie: String,
+}
+
+impl Browser {
+    /// Opens an address of the page.
+    fn open(inspector: &Inspector) -> Browser {
+        Browser::at(&inspector.address())
+    }
+
+    fn at(address: &str) -> Browser {
+        let (port, path) = parts(address);
+        let opened = ask(port, "GET", &path, &[("Host", &host(port))], "");
+        assert_eq!(opened.status, 200, "{opened:?}");
+        let cookie = opened.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let place = path.split("open?").next().unwrap().to_owned();
+        Browser { port, place, cookie }
+    }
+
+    fn get(&self, page: &str) -> Answer {
+        self.ask("GET", page, &[], "")
+    }
+
+    /// A page that is there.
+    fn page(&self, page: &str) -> String {
+        let answer = self.get(page);
+        assert_eq!(answer.status, 200, "{page}: {answer:?}");
+        answer.body
+    }
+
+    /// What a form of the page sends.
+    fn send(&self, page: &str, fields: &[(&str, &str)]) -> Answer {
+        let origin = format!("http://{}", host(self.port));
+        self.ask("POST", page, &[("Origin", &origin), ("Sec-Fetch-Site", "same-origin")], &encoded(fields))
+    }
+
+    fn ask(&self, method: &str, page: &str, more: &[(&str, &str)], body: &str) -> Answer {
+        let host = host(self.port);
+        let form = "application/x-www-form-urlencoded";
+        let usual = [("Host", &*host), ("Cookie", &*self.cookie), ("Content-Type", form)];
+        ask(self.port, method, &format!("{}{page}", self.place), &[&usual, more].concat(), body)
+    }
+
+    /// The fields that a form of the page sends by itself: those of the card in which the word stands.
+    fn hidden(&self, page: &str, word: &str) -> Vec<(String, String)> {
+        let page = self.page(page);
+        let card = page
+            .split("<article")
+            .find(|card| card.contains(word))
+            .unwrap_or_else(|| panic!("{word}: {page}"));
+        let form = card.split("<form").nth(1).unwrap();
+        let inputs = form.split("<input type=\"hidden\" ").skip(1);
+        inputs
+            .map(|input| (between(input, "name=\"", "\""), unescaped(&between(input, "value=\"", "\""))))
+            .collect()
+    }
+
+    /// Chooses in that card.
+    fn choose(&self, page: &str, word: &str, act: &str, value: &str) -> Answer {
+        let mut fields = self.hidden(page, word);
+        fields.extend(
+            [("act", act), ("value", value)].map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        self.send(page.split('?').next().unwrap(), &fields)
+    }
+}
+
+fn host(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn parts(address: &str) -> (u16, String) {
+    let rest = address.strip_prefix("http://127.0.0.1:").unwrap();
+    let (port, path) = rest.split_once('/').unwrap();
+    (port.parse().unwrap(), format!("/{path}"))
+}
+
+fn between(text: &str, before: &str, after: &str) -> String {
+    text.split_once(before).unwrap().1.split_once(after).unwrap().0.to_owned()
+}
+
+fn unescaped(text: &str) -> String {
+    text.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+}
+
+fn encoded(fields: &[(&str, &str)]) -> String {
+    let letter = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    let encoded = |text: &str| text.bytes().map(letter).collect::<String>();
+    fields
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+        .collect::<Vec<_>>()
+        .join("&")
+}
+
+/// A till in which there is something on every page: a conflict of customer 1, a refused email of 2, and notes of 4 that wait.
+fn busy_till() -> Till {
+    let till = till(20);
+    till.office(3, json!({"email": "taken@example.com"}));
+    till.set(1, "phone", "555-0142");
+    till.office(1, json!({"phone": "555-0199"}));
+    till.set(2, "email", "taken@example.com");
+    till.engine().sync().unwrap();
+    till.set(4, "notes", "rings twice");
+    let status = till.store().status().unwrap();
+    assert_eq!((status.conflicts, status.rejected, status.pending_fields), (1, 1, 1));
+    till
+}
+
+fn options(till: &Till) -> InspectorOptions {
+    let (remote, how) = (till.clone(), till.options.clone());
+    Inspector::of(till.store())
+        .author("ana")
+        .syncs_by(move |store| Ok(SyncEngine::new(store, remote.remote(), how.clone())))
+}
+
+const PAGES: [&str; 9] = [
+    "overview",
+    "waiting",
+    "refused",
+    "conflicts",
+    "customers",
+    "customers?q=a",
+    "customer?id=1",
+    "customer?id=2",
+    "syncs",
+];
+
+// ---- who may ask -------------------------------------------------------------------------------------------------
+
+#[test]
+fn an_address_lets_in_once_and_each_has_a_secret_of_its_own() {
+    let inspector = options(&till(3)).start().unwrap();
+    let (first, second) = (inspector.address(), inspector.address());
+    assert_ne!(first, second);
+    let (port, path) = parts(&first);
+    let by = |path: &str| ask(port, "GET", path, &[("Host", &host(port))], "");
+    let opened = by(&path);
+    assert_eq!(opened.status, 200);
+    let cookie = opened.header("set-cookie").unwrap().to_owned();
+    let place = path.split("open?").next().unwrap();
+    for word in ["; HttpOnly", "; SameSite=Strict", &format!("; Path={place}")] {
+        assert!(cookie.contains(word), "{cookie}");
+    }
+    let again = by(&path);
+    assert_eq!((again.status, again.header("set-cookie")), (403, None));
+    let guessed = by(&format!("{place}open?secret=00000000000000000000000000000000"));
+    assert_eq!((guessed.status, guessed.header("set-cookie")), (403, None));
+    assert_eq!(by(&format!("{place}open?secret=")).status, 403);
+    assert_eq!(by(&parts(&second).1).status, 200);
+}
+
+#[test]
+fn whoever_was_not_let_in_is_told_nothing() {
+    let inspector = options(&busy_till()).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let nobody =
+        Browser { cookie: "tillsync_inspect=00000000000000000000000000000000".to_owned(), ..browser };
+    for page in PAGES.into_iter().chain(["pulse", "live", "page.css", "nothing"]) {
+        let answer = nobody.get(page);
+        assert_eq!(answer.status, 403, "{page}: {answer:?}");
+        assert!(answer.body.starts_with("Nobody has let this browser in."), "{page}: {answer:?}");
+    }
+    let elsewhere = Browser { place: "/".to_owned(), ..Browser::open(&inspector) };
+    assert_eq!(elsewhere.get("overview").status, 404, "it lies at a place of its own");
+}
+
+/// A name of somebody else's that leads to this machine is how a page of theirs would get to read this one.
+#[test]
+fn a_wrong_host_is_refused() {
+    let inspector = options(&till(3)).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let by = |hosts: &[&str]| {
+        let mut headers: Vec<(&str, &str)> = hosts.iter().map(|host| ("Host", *host)).collect();
+        headers.push(("Cookie", &browser.cookie));
+        ask(browser.port, "GET", &format!("{}overview", browser.place), &headers, "").status
+    };
+    let own = host(browser.port);
+    assert_eq!(by(&[&own]), 200);
+    for wrong in [
+        &format!("evil.example:{}", browser.port),
+        "127.0.0.1",
+        "127.0.0.1:1",
+        &format!("localhost:{}", browser.port),
+    ] {
+        assert_eq!(by(&[wrong]), 421, "{wrong}");
+    }
+    assert!([400, 421].contains(&by(&[&own, "evil.example"])));
+}
+
+#[test]
+fn a_forged_request_is_refused_and_does_nothing() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let fields = browser.hidden("conflicts", "Keep ours");
+    let mut fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+    fields.push(("act", "theirs"));
+    let own = format!("http://{}", host(browser.port));
+    let neighbour = format!("http://127.0.0.1:{}", browser.port ^ 1);
+    for from in [
+        &[][..],
+        &[("Origin", "null")],
+        &[("Origin", "http://evil.example")],
+        &[("Origin", &neighbour)],
+        &[("Origin", &own), ("Sec-Fetch-Site", "cross-site")],
+        &[("Origin", &own), ("Sec-Fetch-Site", "same-site")],
+    ] {
+        for page in ["conflicts", "refused", "waiting", "customer", "sync"] {
+            assert_eq!(browser.ask("POST", page, from, &encoded(&fields)).status, 403, "{page} {from:?}");
+        }
+    }
+    assert_eq!(browser.ask("PUT", "conflicts", &[], "").status, 403);
+    assert_eq!(browser.ask("GET", "overview", &[("Sec-Fetch-Site", "cross-site")], "").status, 403);
+    // By looking nothing is done.
+    assert_eq!(browser.get(&format!("conflicts?{}", encoded(&fields))).status, 200);
+    assert_eq!(browser.get("sync").status, 303);
+    assert_eq!(till.store().status().unwrap().conflicts, 1);
+    assert_eq!(browser.send("conflicts", &fields).status, 303);
+    assert_eq!(till.store().status().unwrap().conflicts, 0);
+}
+
+#[test]
+fn every_answer_brings_the_policy_and_no_page_needs_more_than_it_allows() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let nobody = ask(browser.port, "GET", "/", &[("Host", &host(browser.port))], "");
+    let pages = PAGES.into_iter().chain(["pulse", "page.css", "page.js", "htmx.js", "icon.svg", "nothing"]);
+    for answer in pages.map(|page| browser.get(page)).chain([nobody]) {
+        let policy = answer.header("content-security-policy").unwrap();
+        for word in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(policy.contains(word), "{policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("referrer-policy"), Some("same-origin"));
+        assert!(answer.header("cache-control").is_some());
+    }
+    for page in PAGES {
+        let answer = browser.get(page);
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "a customer stays in no cache");
+        let text = answer.body;
+        for forbidden in [" style=", "<style", "<script>", " onclick", "javascript:", "http://", "https://"] {
+            assert!(!text.contains(forbidden), "{page}: {forbidden}");
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_on_any_page() {
+    let till = busy_till();
+    till.set(5, "new_password", "correct-horse-42");
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let session = browser.cookie.split_once('=').unwrap().1;
+    let pages = PAGES.into_iter().chain(["customer?id=5", "pulse"]);
+    for page in pages {
+        let text = browser.page(page);
+        for secret in [till.sandbox.token(), session, "correct-horse-42"] {
+            assert!(!text.contains(secret), "{page} tells {secret}");
+        }
+    }
+    assert!(browser.page("waiting").contains("New password"));
+    let debugged = format!("{inspector:?}");
+    assert!(!debugged.contains(session), "{debugged}");
+}
+
+#[test]
+fn it_listens_on_loopback_alone() {
+    let inspector = options(&till(3)).start().unwrap();
+    let other = SocketAddr::from(([127, 0, 0, 2], inspector.port()));
+    assert!(TcpStream::connect_timeout(&other, Duration::from_secs(1)).is_err());
+    drop(inspector);
+}
+
+#[test]
+fn read_only_shows_everything_and_does_nothing() {
+    let till = busy_till();
+    let inspector = options(&till).read_only().start().unwrap();
+    let browser = Browser::open(&inspector);
+    for page in PAGES {
+        let text = browser.page(page);
+        assert!(!text.contains("method=\"post\""), "{page}");
+        assert!(text.contains("only shows"), "{page}");
+    }
+    let (before, puts) = (till.store().journal(None).unwrap(), till.puts());
+    let seq = before[0].seq.to_string();
+    for (page, act) in [
+        ("waiting", "give-up"),
+        ("refused", "give-up"),
+        ("conflicts", "ours"),
+        ("customer", "undo"),
+        ("sync", ""),
+    ] {
+        let answer = browser.send(page, &[("act", act), ("seq", &seq), ("id", "1"), ("field", "phone")]);
+        assert_eq!(answer.status, 403, "{page}");
+        assert!(answer.body.contains("nothing was done"), "{page}");
+    }
+    assert_eq!(till.store().journal(None).unwrap(), before);
+    assert_eq!(till.puts(), puts);
+}
+
+/// What an app may do, the page does: it stands on nothing else.
+#[test]
+fn it_is_made_of_the_public_library_only() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let exported = std::fs::read_to_string(sources.join("lib.rs")).unwrap();
+    let inner: Vec<&str> =
+        exported.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';')).collect();
+    assert!(inner.contains(&"store") && inner.contains(&"flow"));
+    let folders = [sources.join("inspect"), sources.join("inspect/pages")];
+    for file in folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
+        let file = file.unwrap().path();
+        if file.extension().is_some_and(|it| it == "rs") {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for module in &inner {
+                assert!(!text.contains(&format!("crate::{module}::")), "{} uses {module}", file.display());
+            }
+        }
+    }
+}
+
+// ---- what is done ------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_conflict_is_decided_as_it_was_shown() {
+    for (act, value, here, outcome) in [
+        ("ours", "", "\"555-0142\"", "pending"),
+        ("theirs", "", "\"555-0199\"", "remote"),
+        ("other", "+49 30 7", "\"+49 30 7\"", "pending"),
+    ] {
+        let till = busy_till();
+        let inspector = options(&till).start().unwrap();
+        let browser = Browser::open(&inspector);
+        let page = browser.page("conflicts");
+        assert!(page.contains("555-0142") && page.contains("555-0199"), "{page}");
+        let done = browser.choose("conflicts", "Keep ours", act, value);
+        assert_eq!((done.status, done.header("location")), (303, Some(&*format!("conflicts?said={act}"))));
+        assert!(browser.page(done.header("location").unwrap()).contains("No conflicts."));
+        assert_eq!(till.local(1, "phone"), here);
+        assert_eq!(till.outcomes(1, "phone").last().unwrap(), outcome);
+        let mut engine = till.engine();
+        engine.sync().unwrap();
+        assert_eq!(till.remote_value(1, "phone"), here, "{act}");
+        let by = till.store().journal(Some(1.into())).unwrap();
+        assert!(by.iter().any(|row| row.author.as_deref() == Some("ana")) || act == "theirs");
+    }
+}
+
+#[test]
+fn a_conflict_that_has_moved_on_is_refused_and_shown_as_it_is_now() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let (one, other) = (Browser::open(&inspector), Browser::open(&inspector));
+    let seen = one.hidden("conflicts", "Keep ours");
+    let mut seen: Vec<(&str, &str)> = seen.iter().map(|(name, value)| (&**name, &**value)).collect();
+    seen.push(("act", "ours"));
+    till.office(1, json!({"phone": "555-0200"}));
+    till.engine().sync().unwrap();
+    let refused = one.send("conflicts", &seen);
+    assert_eq!(refused.status, 422);
+    assert!(refused.body.contains("555-0200") && refused.body.contains("role=\"alert\""), "{}", refused.body);
+    assert_eq!(till.store().status().unwrap().conflicts, 1);
+    // Two tabs: what one of them decided is gone in the other.
+    let seen = one.hidden("conflicts", "Keep ours");
+    let mut seen: Vec<(&str, &str)> = seen.iter().map(|(name, value)| (&**name, &**value)).collect();
+    assert_eq!(other.choose("conflicts", "Keep ours", "theirs", "").status, 303);
+    seen.push(("act", "ours"));
+    assert_eq!(one.send("conflicts", &seen).status, 422);
+    assert_eq!(till.local(1, "phone"), "\"555-0200\"");
+}
+
+#[test]
+fn a_refused_edit_is_corrected_and_what_was_typed_is_kept_when_it_is_not_taken() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let page = browser.page("refused");
+    assert!(page.contains("already in use") && page.contains("taken@example.com"), "{page}");
+    let wrong = "a\u{304b} <b>\"".to_owned() + &"x".repeat(300);
+    let refused = browser.choose("refused", "already in use", "correct", &wrong);
+    assert_eq!(refused.status, 422);
+    let typed = wrong.replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    assert!(refused.body.contains(&format!("value=\"{typed}\"")), "{}", refused.body);
+    assert!(
+        refused.body.contains("aria-invalid=\"true\"") && refused.body.contains("at most 255"),
+        "{}",
+        refused.body
+    );
+    assert_eq!(till.store().status().unwrap().rejected, 1);
+    let corrected = browser.choose("refused", "already in use", "correct", "free@example.com");
+    assert_eq!(corrected.header("location"), Some("refused?said=corrected"));
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(2, "email"), "\"free@example.com\"");
+    assert_eq!(till.store().status().unwrap().rejected, 0);
+}
+
+#[test]
+fn a_refused_edit_is_sent_again_or_given_up() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let again = browser.choose("refused", "already in use", "again", "");
+    assert_eq!(again.header("location"), Some("refused?said=again"));
+    assert_eq!(till.outcomes(2, "email"), ["pending"]);
+    till.engine().sync().unwrap();
+    // Another one, behind it, is not taken for it.
+    till.set(5, "email", "taken@example.com");
+    till.engine().sync().unwrap();
+    let stale = browser.hidden("refused", "already in use");
+    assert_eq!(browser.choose("refused", "already in use", "give-up", "").status, 303);
+    assert_eq!(till.outcomes(2, "email"), ["discarded"]);
+    let mut stale: Vec<(&str, &str)> = stale.iter().map(|(name, value)| (&**name, &**value)).collect();
+    stale.push(("act", "again"));
+    let gone = browser.send("refused", &stale);
+    assert!(gone.status == 422 && gone.body.contains("moved on"), "{gone:?}");
+    assert_eq!(till.outcomes(5, "email"), ["rejected"]);
+    let odd = browser.send("refused", &[("seq", &i64::MIN.to_string()), ("act", "again")]);
+    assert_eq!(odd.status, 422);
+}
+
+#[test]
+fn an_edit_that_waits_shows_what_is_sent_and_can_be_given_up() {
+    let till = busy_till();
+    till.adjust(4, "-1.25");
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let page = browser.page("waiting");
+    assert!(page.contains("rings twice") && page.contains("-1.25"), "{page}");
+    let exactly = till.store().diff(&[4.into()]).unwrap().remove(0);
+    assert!(unescaped(&page).contains(&exactly), "{page}");
+    assert_eq!(browser.choose("waiting", "rings twice", "give-up", "").status, 303);
+    assert_eq!(till.outcomes(4, "notes"), ["discarded"]);
+    assert!(!browser.page("waiting").contains("rings twice"));
+}
+
+#[test]
+fn what_a_policy_decided_is_taken_back_on_the_customers_page() {
+    let mut till = till(5);
+    till.options.policies = Policies::all(Policy::Remote);
+    till.set(1, "phone", "555-0142");
+    till.office(1, json!({"phone": "555-0199"}));
+    till.engine().sync().unwrap();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let page = browser.page("customer?id=1");
+    let decision = between(&page, "name=\"decision\" value=\"", "\"");
+    let undone = browser.send("customer", &[("id", "1"), ("decision", &decision), ("act", "undo")]);
+    assert_eq!(undone.header("location"), Some("customer?id=1&said=undone"));
+    assert_eq!(till.local(1, "phone"), "\"555-0142\"");
+    assert_eq!(
+        browser.send("customer", &[("id", "1"), ("decision", &decision), ("act", "undo")]).status,
+        422
+    );
+}
+
+#[test]
+fn a_sync_is_asked_for_and_what_came_of_it_is_told() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    assert_eq!(browser.send("sync", &[]).header("location"), Some("syncs"));
+    soon(|| browser.page("syncs").contains("went up"));
+    assert_eq!(till.remote_value(4, "notes"), "\"rings twice\"");
+    till.sandbox.cut();
+    browser.send("sync", &[]);
+    soon(|| browser.page("syncs").contains("Every edit is kept"));
+    assert!(browser.page("syncs").contains("The store was out of reach"));
+    assert!(browser.page("overview").contains("data-state=\"away\""));
+}
+
+/// It takes the locks that every sync takes.
+#[test]
+fn a_sync_beside_another_leaves_it_to_that() {
+    let till = busy_till();
+    till.sandbox.set_latency_ms(1_500);
+    let mut engine = till.engine();
+    let other = std::thread::spawn(move || engine.sync().unwrap());
+    soon(|| till.store().is_syncing().unwrap());
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    assert!(browser.page("overview").contains("data-state=\"syncing\""));
+    browser.send("sync", &[]);
+    soon(|| browser.page("syncs").contains("left it to that"));
+    other.join().unwrap();
+    soon(|| browser.page("overview").contains("data-state=\"connected\""));
+}
+
+#[test]
+fn whoever_has_a_worker_asks_that_one_and_without_a_way_to_sync_it_is_told_why() {
+    let till = busy_till();
+    let (tell, asked) = std::sync::mpsc::channel();
+    let inspector =
+        Inspector::of(till.store()).asks_for_syncs(move || tell.send(()).unwrap()).start().unwrap();
+    Browser::open(&inspector).send("sync", &[]);
+    asked.recv_timeout(SOON).unwrap();
+    let inspector = Inspector::of(till.store()).cannot_sync("no <token> is given").start().unwrap();
+    let page = Browser::open(&inspector).page("overview");
+    assert!(page.contains("no &lt;token&gt; is given") && !page.contains("sync-now"), "{page}");
+}
+
+/// Not every number is a customer's.
+fn ids(till: &Till) -> Vec<i64> {
+    till.sandbox.ids().into_iter().map(i64::from).collect()
+}
+
+/// The events of a page, line by line.
+fn listen(browser: &Browser) -> impl Iterator<Item = String> + use<> {
+    let mut line = TcpStream::connect((Ipv4Addr::LOCALHOST, browser.port)).unwrap();
+    line.set_read_timeout(Some(SOON)).unwrap();
+    let (place, host, cookie) = (&browser.place, host(browser.port), &browser.cookie);
+    write!(line, "GET {place}live HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\n\r\n").unwrap();
+    BufReader::new(line).lines().map(Result::unwrap)
+}
+
+#[test]
+fn pages_that_are_open_hear_what_happens_whoever_does_it() {
+    let till = till(120);
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let mut events = listen(&browser);
+    assert!(
+        events.by_ref().take_while(|line| !line.is_empty()).any(|line| line.contains("text/event-stream"))
+    );
+    // It looks first, and tells of what is otherwise then.
+    std::thread::sleep(Duration::from_millis(1_200));
+    till.set(1, "phone", "555-0142");
+    assert!(events.any(|line| line == "event: changed") && events.next().unwrap().starts_with("data: "));
+    till.sandbox.set_latency_ms(20);
+    ids(&till).iter().for_each(|id| till.set(*id, "company", "Sails & Co"));
+    browser.send("sync", &[]);
+    let progress = events.find(|line| line.contains("\"step\":\"uploaded\"")).unwrap();
+    assert!(progress.contains("\"of\":120") && progress.contains("\"is_running\":true"), "{progress}");
+    assert!(events.any(|line| line.contains("\"is_running\":false")));
+}
+
+// ---- what is shown -----------------------------------------------------------------------------------------------
+
+#[test]
+fn hostile_names_words_and_notes_do_not_escape() {
+    let evil = "<script>alert(1)</script>\"'>&amp;\u{202e}gnp";
+    let till = till(6);
+    till.office(1, json!({"first_name": evil, "last_name": "", "notes": evil, "company": evil, "form_fields": [{"name": evil, "value": evil}]}));
+    till.engine().sync().unwrap();
+    till.set(1, "phone", "<img src=x onerror=1>");
+    till.set(2, "company", evil);
+    till.office(2, json!({"company": "'\"><svg onload=1>"}));
+    till.store().edit(3).set("notes", evil).author(evil).label(evil).commit().unwrap();
+    till.engine().pull(tillsync::Extent::Changes).unwrap();
+    assert_eq!(till.store().status().unwrap().conflicts, 1);
+    let inspector = options(&till).author(evil).start().unwrap();
+    let browser = Browser::open(&inspector);
+    for page in PAGES.into_iter().chain([
+        "customer?id=3",
+        "customers?q=script",
+        "customers?q=%3Cscript%3E%22",
+        "pulse?at=%3Cb%3E",
+    ]) {
+        let text = browser.page(page);
+        for forbidden in ["<script>alert", "<img", "<svg"] {
+            assert!(!text.contains(forbidden), "{page}: {text}");
+        }
+        // In a control it stays, letter for letter: what is sent is what is there.
+        let controls = text.matches("<input type=\"text\"").count();
+        assert_eq!(text.matches('\u{202e}').count(), controls, "{page}: {text}");
+    }
+    assert!(browser.page("customer?id=1").contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    let asked = browser.page("conflicts?said=%3Cb%3E&after=x");
+    assert!(!asked.contains("<b>") && asked.contains("svg onload"), "{asked}");
+}
+
+#[test]
+fn every_list_is_paged() {
+    let till = till(70);
+    let ids = ids(&till);
+    let (some, last) = (&ids[..60], ids[65]);
+    some.iter().for_each(|id| till.set(*id, "phone", "555-0142"));
+    let store = till.store();
+    let page = store.waiting_page(EditSeq(0), 25).unwrap();
+    let next = store.waiting_page(page.last().unwrap().first, 50).unwrap();
+    assert_eq!((page.len(), next.len()), (25, 35));
+    assert_eq!((page[0].customer_id.0, next[0].customer_id.0, next[0].edits.len()), (ids[0], ids[25], 1));
+    some.iter().for_each(|id| till.office(*id, json!({"phone": "555-0199"})));
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let cards = |page: &str| browser.page(page).matches("<article").count();
+    let next = |page: &str| {
+        let text = browser.page(page);
+        text.contains("rel=\"next\"").then(|| between(&text, "rel=\"next\" href=\"", "\""))
+    };
+    let walk = |page: &str| {
+        let (mut at, mut all) = (Some(page.to_owned()), Vec::new());
+        while let Some(page) = at {
+            all.push(cards(&page));
+            at = next(&page);
+        }
+        all
+    };
+    assert_eq!(walk("waiting"), [25, 25, 10]);
+    till.engine().sync().unwrap();
+    assert_eq!(walk("conflicts"), [25, 25, 10]);
+    // A decision on a later page comes back to it.
+    let second = next("conflicts").unwrap();
+    let decided = browser.choose(&second, "Keep ours", "ours", "");
+    assert!(decided.header("location").unwrap().starts_with(&second), "{decided:?}");
+    (0..30).for_each(|_| _ = till.engine().pull(tillsync::Extent::Changes).unwrap());
+    let syncs = browser.page("syncs");
+    assert_eq!(syncs.matches("<li data-outcome").count(), 20);
+    assert!(next("syncs").is_some());
+    (0..60).for_each(|nth| till.set(last, "phone", &nth.to_string()));
+    let newest = browser.page(&format!("customer?id={last}"));
+    assert_eq!(newest.matches("class=\"outcome\"").count(), 50);
+    let older = between(&newest, "rel=\"next\" href=\"", "\"");
+    assert_eq!(browser.page(&unescaped(&older)).matches("class=\"outcome\"").count(), 10);
+}
+
+#[test]
+fn where_there_is_nothing_to_do_it_says_what_there_will_be() {
+    let inspector = options(&till(3)).start().unwrap();
+    let browser = Browser::open(&inspector);
+    for (page, words) in [
+        ("overview", "All that was edited here is in the store."),
+        ("waiting", "Nothing waits."),
+        ("refused", "The store refused nothing."),
+        ("conflicts", "No conflicts."),
+        ("customers", "3 customers in this till."),
+        ("customers?q=zzzzz", "Nobody was found."),
+        ("customer?id=99", "There is no such customer in this till."),
+        ("customer?id=1", "Nothing was edited here."),
+    ] {
+        assert!(browser.page(page).contains(words), "{page}");
+    }
+    let nowhere = browser.get("nowhere");
+    assert!(nowhere.status == 404 && nowhere.body.contains("There is nothing here"), "{nowhere:?}");
+}
+
+#[test]
+fn a_file_that_was_moved_away_is_told_with_what_to_do() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    browser.page("overview");
+    std::fs::rename(&till.path, till.path.with_extension("away")).unwrap();
+    let answer = browser.get("overview");
+    assert_eq!(answer.status, 500);
+    assert!(
+        answer.body.contains("The file cannot be read") && answer.body.contains("-wal"),
+        "{}",
+        answer.body
+    );
+    std::fs::rename(till.path.with_extension("away"), &till.path).unwrap();
+    browser.page("overview");
+}
+
+// ---- the command -------------------------------------------------------------------------------------------------
+
+#[test]
+fn the_command_prints_an_address_and_serves() {
+    let till = busy_till();
+    let mut child = till.command(["inspect", "--no-open"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let browser = Browser::at(told["url"].as_str().unwrap());
+    assert_eq!(told["port"], browser.port);
+    assert!(browser.page("overview").contains("3 edits"));
+    browser.send("sync", &[]);
+    soon(|| browser.page("syncs").contains("went up"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(till.run(["inspect", "--no-open", "--port", &till.sandbox.port().to_string()]).exit, Some(1));
+}
+
+// ---- a browser ---------------------------------------------------------------------------------------------------
+
+/// Each task from opening the page to the store's own word; by the keyboard alone, without script, in two tabs, beside a worker.
+#[test]
+#[allow(clippy::print_stderr, reason = "what did not run is said")]
+fn a_person_does_all_of_it_in_a_browser() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let selenium = root.join("target/selenium");
+    let runs =
+        |program: &str| Command::new(program).arg("--version").output().is_ok_and(|it| it.status.success());
+    let is_there = selenium.exists() && root.join("target/axe/axe.min.js").exists();
+    if !is_there || !["chromium", "chromedriver", "python3"].into_iter().all(runs) {
+        return eprintln!("NOT RUN: no chromium, chromedriver, selenium or axe; .ci/run fetches them");
+    }
+    let mut tasks = Command::new("python3");
+    tasks
+        .arg(root.join("tests/inspect/tasks.py"))
+        .arg(env!("CARGO_BIN_EXE_tillsync"))
+        .env("PYTHONPATH", selenium);
+    let done = tasks.output().unwrap();
+    let [told, why] = [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(done.status.success(), "{told}\n{why}");
+}
