@@ -465,6 +465,7 @@ impl Payments {
     ) -> Verdict {
         // Payments that make up for each other need no update: of those that are done with, the sums are compared.
         let mut sums: BTreeMap<i64, (Decimal, Decimal, Vec<i64>)> = BTreeMap::new();
+        let mut there_already: BTreeMap<i64, Vec<Decimal>> = BTreeMap::new();
         let mut unknowable: BTreeMap<i64, Vec<Decimal>> = BTreeMap::new();
         for ((_, seq), payment) in self.book.iter().filter(|((of, _), _)| *of == till) {
             let Payment { id, amount, times, is_decided, is_unknowable, is_there_already } = payment;
@@ -481,7 +482,10 @@ impl Payments {
                 Some(Outcome::Uploaded | Outcome::Unchanged) if !is_decided => {
                     let (done, counted, rows) = sums.entry(*id).or_default();
                     *done += amount;
-                    *counted += amount * Decimal::from((*times).max(u32::from(*is_there_already)));
+                    *counted += amount * Decimal::from(*times);
+                    if *is_there_already && *times == 0 {
+                        there_already.entry(*id).or_default().push(*amount);
+                    }
                     rows.push(*seq);
                 }
                 Some(Outcome::Superseded) if newest_set(*id) > Some(*seq) => {}
@@ -499,7 +503,8 @@ impl Payments {
             }
         }
         for (id, (done, counted, rows)) in sums {
-            if done != counted && newest_set(id) < rows.first().copied() {
+            let there_already = there_already.get(&id).map(Vec::as_slice).unwrap_or_default();
+            if !is_sum_of(done - counted, there_already) && newest_set(id) < rows.first().copied() {
                 let unknowable = unknowable.get(&id).map(Vec::as_slice).unwrap_or_default();
                 if makes_up_for(done - counted, unknowable) {
                     world.excuse(
@@ -536,6 +541,14 @@ fn refused(world: &mut World) -> Vec<i64> {
     let mut statement = world.till().looks().prepare_cached(sql).unwrap();
     let rows = statement.query_map([CREDIT], |row| row.get(0)).unwrap();
     rows.map(Result::unwrap).collect()
+}
+
+/// Whether a sum is what some of these payments come to.
+fn is_sum_of(sum: Decimal, payments: &[Decimal]) -> bool {
+    match payments {
+        [] => sum.is_zero(),
+        [one, rest @ ..] => is_sum_of(sum, rest) || is_sum_of(sum - one, rest),
+    }
 }
 
 /// Whether a sum is just what some payments come to that are in the balance once more than they should be, or not at all.
