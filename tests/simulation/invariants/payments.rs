@@ -111,6 +111,8 @@ struct Flight {
 
 struct Doubt {
     before: (Option<Decimal>, Value),
+    /// What it was computed from: somebody may have changed the customer since.
+    base: (Option<Decimal>, Value),
     /// The balance that it was made.
     made: Option<Decimal>,
     /// The answer to the update showed that.
@@ -321,7 +323,9 @@ impl Payments {
         attempts[flight.attempt].landed_ms = Some(world.now_ms);
         let before = (amount(&before[CREDIT]), date);
         let (made, landed_ms, rows_of) = (this.sent, world.now_ms, rows.clone());
-        self.doubts.insert((till, id), Doubt { before, made, is_shown: false, landed_ms, rows: rows_of });
+        let base = (amount(&this.all.base[CREDIT]), this.all.base["date_modified"].clone());
+        let doubt = Doubt { before, base, made, is_shown: false, landed_ms, rows: rows_of };
+        self.doubts.insert((till, id), doubt);
         for seq in rows.into_iter().filter(|_| !is_again) {
             let Some(payment) = self.book.get_mut(&(till, seq)) else { continue };
             payment.times = if is_absolute { 1 } else { payment.times + 1 };
@@ -352,10 +356,12 @@ impl Payments {
         let behind_ms = world.credit_behind_ms();
         // Credit from a cache is as old as that, whatever the record's date.
         let is_date_of_it = behind_ms == 0;
-        let is_as_before = doubt.before.0 == amount(&record[CREDIT])
-            && (!is_date_of_it || doubt.before.1 == record["date_modified"]);
         let is_late = as_of_ms.saturating_sub(behind_ms) < doubt.landed_ms;
         let lags_too_far = is_late && world.lag_ms() + behind_ms > GRACE_MS;
+        let is_as = |(balance, date): &(Option<Decimal>, Value)| {
+            *balance == amount(&record[CREDIT]) && (!is_date_of_it || *date == record["date_modified"])
+        };
+        let is_as_before = is_as(&doubt.before) || (lags_too_far && is_as(&doubt.base));
         // One that lags by more than the grace undoes a yes, too, that did not show the balance; credit that is behind does not.
         let undoes = is_date_of_it && lags_too_far && !doubt.is_shown;
         let is_open = undoes || are_open(world, &doubt.rows);
