@@ -111,6 +111,8 @@ struct Flight {
 
 struct Doubt {
     before: (Option<Decimal>, Value),
+    /// What it was computed from: somebody may have changed the customer since.
+    base: (Option<Decimal>, Value),
     /// The balance that it was made.
     made: Option<Decimal>,
     /// The answer to the update showed that.
@@ -321,7 +323,9 @@ impl Payments {
         attempts[flight.attempt].landed_ms = Some(world.now_ms);
         let before = (amount(&before[CREDIT]), date);
         let (made, landed_ms, rows_of) = (this.sent, world.now_ms, rows.clone());
-        self.doubts.insert((till, id), Doubt { before, made, is_shown: false, landed_ms, rows: rows_of });
+        let base = (amount(&this.all.base[CREDIT]), this.all.base["date_modified"].clone());
+        let doubt = Doubt { before, base, made, is_shown: false, landed_ms, rows: rows_of };
+        self.doubts.insert((till, id), doubt);
         for seq in rows.into_iter().filter(|_| !is_again) {
             let Some(payment) = self.book.get_mut(&(till, seq)) else { continue };
             payment.times = if is_absolute { 1 } else { payment.times + 1 };
@@ -352,10 +356,12 @@ impl Payments {
         let behind_ms = world.credit_behind_ms();
         // Credit from a cache is as old as that, whatever the record's date.
         let is_date_of_it = behind_ms == 0;
-        let is_as_before = doubt.before.0 == amount(&record[CREDIT])
-            && (!is_date_of_it || doubt.before.1 == record["date_modified"]);
         let is_late = as_of_ms.saturating_sub(behind_ms) < doubt.landed_ms;
         let lags_too_far = is_late && world.lag_ms() + behind_ms > GRACE_MS;
+        let is_as = |(balance, date): &(Option<Decimal>, Value)| {
+            *balance == amount(&record[CREDIT]) && (!is_date_of_it || *date == record["date_modified"])
+        };
+        let is_as_before = is_as(&doubt.before) || (lags_too_far && is_as(&doubt.base));
         // One that lags by more than the grace undoes a yes, too, that did not show the balance; credit that is behind does not.
         let undoes = is_date_of_it && lags_too_far && !doubt.is_shown;
         let is_open = undoes || are_open(world, &doubt.rows);
@@ -465,6 +471,7 @@ impl Payments {
     ) -> Verdict {
         // Payments that make up for each other need no update: of those that are done with, the sums are compared.
         let mut sums: BTreeMap<i64, (Decimal, Decimal, Vec<i64>)> = BTreeMap::new();
+        let mut there_already: BTreeMap<i64, Vec<Decimal>> = BTreeMap::new();
         let mut unknowable: BTreeMap<i64, Vec<Decimal>> = BTreeMap::new();
         for ((_, seq), payment) in self.book.iter().filter(|((of, _), _)| *of == till) {
             let Payment { id, amount, times, is_decided, is_unknowable, is_there_already } = payment;
@@ -481,7 +488,10 @@ impl Payments {
                 Some(Outcome::Uploaded | Outcome::Unchanged) if !is_decided => {
                     let (done, counted, rows) = sums.entry(*id).or_default();
                     *done += amount;
-                    *counted += amount * Decimal::from((*times).max(u32::from(*is_there_already)));
+                    *counted += amount * Decimal::from(*times);
+                    if *is_there_already && *times == 0 {
+                        there_already.entry(*id).or_default().push(*amount);
+                    }
                     rows.push(*seq);
                 }
                 Some(Outcome::Superseded) if newest_set(*id) > Some(*seq) => {}
@@ -499,7 +509,8 @@ impl Payments {
             }
         }
         for (id, (done, counted, rows)) in sums {
-            if done != counted && newest_set(id) < rows.first().copied() {
+            let there_already = there_already.get(&id).map(Vec::as_slice).unwrap_or_default();
+            if !is_sum_of(done - counted, there_already) && newest_set(id) < rows.first().copied() {
                 let unknowable = unknowable.get(&id).map(Vec::as_slice).unwrap_or_default();
                 if makes_up_for(done - counted, unknowable) {
                     world.excuse(
@@ -536,6 +547,14 @@ fn refused(world: &mut World) -> Vec<i64> {
     let mut statement = world.till().looks().prepare_cached(sql).unwrap();
     let rows = statement.query_map([CREDIT], |row| row.get(0)).unwrap();
     rows.map(Result::unwrap).collect()
+}
+
+/// Whether a sum is what some of these payments come to.
+fn is_sum_of(sum: Decimal, payments: &[Decimal]) -> bool {
+    match payments {
+        [] => sum.is_zero(),
+        [one, rest @ ..] => is_sum_of(sum, rest) || is_sum_of(sum - one, rest),
+    }
 }
 
 /// Whether a sum is just what some payments come to that are in the balance once more than they should be, or not at all.

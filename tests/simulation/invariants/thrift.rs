@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
 use tillsync::Ticket;
 
 use super::{Deed, Invariant, Verdict};
 use crate::script::Job;
+use crate::values::lenient;
 use crate::world::{Ended, World};
 
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl Invariant for Thrift {
                 let Some((_, is_of_everybody)) = self.unanswered.filter(|(of, _)| of == ticket) else {
                     return Ok(());
                 };
-                let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                let body = lenient(&String::from_utf8_lossy(&answer.body));
                 let is_silence = answer.status == 200 && answer.body.is_empty();
                 let was_silence = std::mem::replace(&mut self.is_met_with_silence, is_silence);
                 let is_nobody = answer.status == 204 || (is_silence && was_silence);
