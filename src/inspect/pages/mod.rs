@@ -10,6 +10,7 @@ mod customers;
 mod frame;
 mod overview;
 mod refused;
+mod said;
 mod syncs;
 mod waiting;
 
@@ -23,6 +24,7 @@ use super::desk::Desk;
 use super::guard::see_other;
 use super::syncing::{Standing, SyncNow};
 use crate::{CustomerId, Error, Status, Store};
+use said::{Done, Refusal, Said};
 
 /// What there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,88 +107,6 @@ impl Asked {
     }
 }
 
-/// What was done, in the address of the page that tells it: words of ours alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    KeptOurs,
-    KeptTheirs,
-    KeptOther,
-    Corrected,
-    SentAgain,
-    GivenUp,
-    Undone,
-}
-
-impl Said {
-    const ALL: [Said; 7] = [
-        Said::KeptOurs,
-        Said::KeptTheirs,
-        Said::KeptOther,
-        Said::Corrected,
-        Said::SentAgain,
-        Said::GivenUp,
-        Said::Undone,
-    ];
-
-    fn word(self) -> &'static str {
-        match self {
-            Said::KeptOurs => "ours",
-            Said::KeptTheirs => "theirs",
-            Said::KeptOther => "other",
-            Said::Corrected => "corrected",
-            Said::SentAgain => "again",
-            Said::GivenUp => "given-up",
-            Said::Undone => "undone",
-        }
-    }
-
-    fn sentence(self) -> &'static str {
-        match self {
-            Said::KeptOurs => "Our value is kept. It goes up with the next sync.",
-            Said::KeptTheirs => "The store's value is kept. It is here now.",
-            Said::KeptOther => "The other value is kept. It goes up with the next sync.",
-            Said::Corrected => "Corrected. It goes up with the next sync.",
-            Said::SentAgain => "It is sent again with the next sync.",
-            Said::GivenUp => "Given up. Here it is again as in the store.",
-            Said::Undone => "Taken back. The other value goes up with the next sync.",
-        }
-    }
-
-    fn named(word: &str) -> Option<Said> {
-        Said::ALL.into_iter().find(|said| said.word() == word)
-    }
-}
-
-/// Why something was not done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    message: String,
-    hint: Option<String>,
-}
-
-impl Refusal {
-    fn new(message: &str, hint: &str) -> Refusal {
-        Refusal { message: message.to_owned(), hint: Some(hint.to_owned()) }
-    }
-
-    /// What the person saw is not what is there now.
-    fn moved_on() -> Refusal {
-        Refusal::new(
-            "This has moved on since it was shown, so nothing was done.",
-            "Below it is as it is now. If it is gone, it was settled in the meantime.",
-        )
-    }
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Refusal {
-        Refusal { message: error.to_string(), hint: error.hint().map(str::to_owned) }
-    }
-}
-
-/// What a form comes to.
-type Done = std::result::Result<Said, Refusal>;
-
 /// What a page is made of.
 struct View<'a> {
     store: &'a mut Store,
@@ -267,7 +187,7 @@ fn made(desk: &Desk, task: Task, asked: &Asked, refusal: Option<&Refusal>, code:
         let body = body(task, &mut view)?;
         Ok(frame::whole(desk, task, &view, &body))
     });
-    page.map_or_else(|error| broken(task, &error), |page| answer(code, page))
+    page.map_or_else(broken, |page| answer(code, page))
 }
 
 fn body(task: Task, view: &mut View<'_>) -> crate::Result<Markup> {
@@ -286,7 +206,7 @@ fn body(task: Task, view: &mut View<'_>) -> crate::Result<Markup> {
 pub(super) fn pulse(desk: &Desk, asked: &Asked) -> Response {
     let task = Task::named(asked.text("at")).unwrap_or(Task::Overview);
     let pulse = desk.with_store(|store| store.status().map(|status| frame::pulse(desk, task, &status)));
-    pulse.map_or_else(|error| broken(task, &error), |pulse| answer(StatusCode::OK, pulse))
+    pulse.map_or_else(broken, |pulse| answer(StatusCode::OK, pulse))
 }
 
 /// A sync is begun, or asked for.
@@ -296,7 +216,7 @@ pub(super) fn sync_now(desk: &Desk) -> Response {
     }
     match desk.syncing.begin(|| desk.another()) {
         Ok(()) => see_other("syncs"),
-        Err(error) => broken(Task::Syncs, &error),
+        Err(error) => broken(error),
     }
 }
 
@@ -306,9 +226,8 @@ pub(super) fn nowhere(_: &Desk) -> Response {
 }
 
 /// The file cannot be read.
-fn broken(_: Task, error: &Error) -> Response {
-    let refusal = Refusal { message: error.to_string(), hint: error.hint().map(str::to_owned) };
-    answer(StatusCode::INTERNAL_SERVER_ERROR, frame::bare("The file cannot be read", Some(&refusal)))
+fn broken(error: Error) -> Response {
+    answer(StatusCode::INTERNAL_SERVER_ERROR, frame::bare("The file cannot be read", Some(&error.into())))
 }
 
 fn answer(code: StatusCode, page: Markup) -> Response {
