@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{Till, soon, till};
 use rusqlite::Connection;
 use serde_json::json;
-use tillsync::{Syncer, SyncerOptions};
+use tillsync::{Keep, Syncer, SyncerOptions};
 
 fn app(till: &Till) -> Connection {
     Connection::open(&till.path).unwrap()
@@ -438,4 +438,31 @@ fn old_decisions_go_with_the_rest_of_the_history() {
     assert_eq!(came_of_it(&app).len(), 1);
     app.execute_batch("DROP TRIGGER keeps").unwrap();
     assert_eq!(store.prune(chrono::Utc::now()).unwrap(), 1);
+}
+
+/// Many share a transaction: what is refused of them is, and nothing else.
+#[test]
+fn among_many_each_is_carried_out_or_refused_for_itself() {
+    for says in ["ABORT", "FAIL", "ROLLBACK", "IGNORE"] {
+        let till = in_conflict(6);
+        let app = app(&till);
+        let refuse = |on: &str, who: i64| {
+            let raise = if says == "IGNORE" { "IGNORE" } else { &format!("{says}, 'not now'") };
+            app.execute_batch(&format!(
+                "CREATE TRIGGER refuses_{who} BEFORE UPDATE ON {on} WHEN NEW.customer_id = {who} BEGIN SELECT RAISE({raise}); END"
+            ))
+            .unwrap();
+        };
+        for id in 1..=6 {
+            decides(&app, &shown(&app, id).0, "remote", None).unwrap();
+        }
+        // It was decided elsewhere since.
+        till.store().resolve(2, "phone", &Keep::Local, None).unwrap();
+        refuse("conflict", 4);
+        assert_eq!(till.store().carry_out_decisions().unwrap(), 4, "{says}");
+        assert_eq!(came_of_it(&app), ["done", "refused", "done", "refused", "done", "done"], "{says}");
+        let phones = [1, 2, 3, 4, 5, 6].map(|id| till.local(id, "phone"));
+        let (theirs, ours) = ("\"theirs\"", "\"ours\"");
+        assert_eq!(phones, [theirs, ours, theirs, ours, theirs, theirs], "{says}");
+    }
 }

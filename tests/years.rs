@@ -7,7 +7,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
@@ -692,6 +692,121 @@ fn a_customer_who_is_edited_while_a_sync_goes_on_makes_no_transaction_long() {
         let longest = longest.load(Ordering::Relaxed);
         assert!(longest < 2_000, "{longest} rows in one transaction, of an upload: {is_upload}");
     }
+}
+
+// ---- beside others -------------------------------------------------------------------------------------------------
+
+/// How far `work` came, by this count, while one edit of an app waited that has SQLite's own waits; at most.
+fn beside_an_edit<T>(till: &Till, count: &str, work: impl FnOnce() -> T) -> (T, i64) {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let edits = scope.spawn(|| {
+            let app = Connection::open(&till.path).unwrap();
+            app.busy_timeout(Duration::from_secs(60)).unwrap();
+            let so_far = || app.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap();
+            let mut most = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let before = so_far();
+                app.execute("UPDATE customer SET company = hex(randomblob(8)) WHERE id = 1", []).unwrap();
+                most = most.max(so_far() - before);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            most
+        });
+        let done = work();
+        is_over.store(true, Ordering::Relaxed);
+        (done, edits.join().unwrap())
+    })
+}
+
+/// Everybody's phone was edited, and refused.
+fn all_refused(customers: usize) -> Till {
+    let till = till(customers);
+    let mut store = till.store();
+    let app = store.connection();
+    assert_eq!(app.execute("UPDATE customer SET phone = 'ours ' || id", []), Ok(customers));
+    let refuse = "UPDATE journal SET outcome = 'rejected', reason = 'no', engine_mark = NOT engine_mark";
+    assert_eq!(app.execute(refuse, []), Ok(customers));
+    till
+}
+
+#[test]
+fn decisions_by_the_thousand_leave_room_for_edits() {
+    const CUSTOMERS: usize = 1_000;
+    for keep in ["retry", "discard"] {
+        let till = all_refused(CUSTOMERS);
+        let decide = format!("INSERT INTO decision (seen, keep) SELECT seen, '{keep}' FROM to_decide");
+        assert_eq!(till.store().connection().execute(&decide, []), Ok(CUSTOMERS));
+        let decided = "SELECT count(*) FROM decision WHERE outcome IS NOT NULL";
+        let carry_out = || till.store().carry_out_decisions().unwrap();
+        let (done, most) = beside_an_edit(&till, decided, carry_out);
+        assert_eq!(done, CUSTOMERS);
+        assert!(most < 150, "{most} were carried out while one edit waited: {keep}");
+    }
+}
+
+#[test]
+fn what_was_refused_of_everybody_is_sent_again_in_small_parts() {
+    const CUSTOMERS: usize = 1_000;
+    let till = all_refused(CUSTOMERS);
+    let mut store = till.store();
+    let longest = longest_transaction(&mut store);
+    let freed = "SELECT count(*) FROM journal WHERE field = 'phone' AND outcome IS NULL";
+    let (fields, most) = beside_an_edit(&till, freed, || store.retry(None).unwrap());
+    assert_eq!((fields, store.status().unwrap().rejected), (CUSTOMERS, 0));
+    let longest = longest.load(Ordering::Relaxed);
+    assert!(longest < 200, "{longest} rows in one transaction");
+    assert!(most < 300, "{most} were freed while one edit waited");
+}
+
+#[test]
+fn thousands_of_refused_payments_of_one_customer_are_sent_again_in_parts() {
+    const PAYMENTS: usize = 2_000;
+    let till = till(2);
+    let mut store = till.store();
+    let app = store.connection().transaction().unwrap();
+    for _ in 0..PAYMENTS {
+        app.execute("INSERT INTO store_credit_adjustment VALUES (1, '0.01')", []).unwrap();
+    }
+    app.commit().unwrap();
+    let before = till.local(1, "store_credit_amounts");
+    // As the store refuses them.
+    let refuse = "BEGIN; UPDATE tillsync_guard SET writing = 1;
+         UPDATE journal SET outcome = 'rejected', reason = 'no', engine_mark = NOT engine_mark;
+         UPDATE customer SET store_credit_amounts = '[]', engine_mark = NOT engine_mark WHERE id = 1;
+         UPDATE tillsync_guard SET writing = 0; COMMIT";
+    store.connection().execute_batch(refuse).unwrap();
+    for whose in [Some(CustomerId(1)), None] {
+        let longest = longest_transaction(&mut store);
+        assert_eq!(store.retry(whose).unwrap(), 1, "one field");
+        assert_eq!(
+            (store.status().unwrap().rejected, till.local(1, "store_credit_amounts")),
+            (0, before.clone())
+        );
+        let longest = longest.load(Ordering::Relaxed);
+        assert!(longest <= 500, "{longest} rows in one transaction");
+        assert_eq!(store.retry(whose).unwrap(), 0);
+        store.connection().execute_batch(refuse).unwrap();
+    }
+}
+
+/// Whoever comes to wait is not known of before the first commit.
+#[test]
+fn what_was_edited_without_triggers_is_found_with_room_for_edits() {
+    const CUSTOMERS: usize = 1_500;
+    let till = till(CUSTOMERS);
+    let mut store = till.store();
+    let app = store.connection();
+    let triggers = "SELECT group_concat('DROP TRIGGER \"' || name || '\";', ' ') FROM sqlite_schema
+                    WHERE type = 'trigger' AND tbl_name = 'customer'";
+    let drop: String = app.query_row(triggers, [], |row| row.get(0)).unwrap();
+    app.execute_batch(&drop).unwrap();
+    assert_eq!(app.execute("UPDATE customer SET phone = 'ours ' || id", []), Ok(CUSTOMERS));
+    std::mem::drop(store);
+    let found = "SELECT count(*) FROM journal WHERE field = 'phone'";
+    let (store, most) = beside_an_edit(&till, found, || till.store());
+    assert!(store.mended().is_some_and(|found| found >= CUSTOMERS), "{:?}", store.mended());
+    assert!(most < 400, "{most} were journaled while one edit waited");
 }
 
 // ---- an app's screens ----------------------------------------------------------------------------------------------

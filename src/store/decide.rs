@@ -1,7 +1,7 @@
 //! What a person decides: fields that both sides changed, and edits that the store refused.
 //!
-//! What becomes of a decision is decided in [`flow::decide`](crate::flow): here it is found and carried out. Each is one
-//! transaction, so a sync that runs meanwhile sees all of it or none.
+//! What becomes of a decision is decided in [`flow::decide`](crate::flow): here it is found and carried out. What is decided of a
+//! customer is in one transaction, so a sync that runs meanwhile sees all of it or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +23,9 @@ use crate::flow::{
 
 /// When refused edits were last freed to be sent again, a key of `state`.
 pub(crate) const FREED_AT: &str = "freed_at";
+
+/// Payments of one customer that are freed in one transaction.
+const PAYMENTS_AT_ONCE: usize = 500;
 
 /// A field that both sides changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -242,25 +245,30 @@ impl Store {
     /// payment and a balance that was set afterwards, the second one stays refused for as long as the other waits to be sent: that
     /// balance would take the place of the payment, or hold it already. Returns how many fields those were.
     ///
+    /// Of many it goes on in small parts, between which others write: customer by customer, and some hundreds of one's payments at a
+    /// time.
+    ///
     /// # Errors
-    /// When the file cannot be written, or all of this customer's stay refused.
+    /// When the file cannot be written, or all of this customer's stay refused. What was freed before that stays so; the same call goes
+    /// on with the rest.
     pub fn retry(&mut self, id: Option<CustomerId>) -> Result<usize> {
-        let mut ids = self.engine_read(|transaction| Ok(with_rejected(transaction, id)?))?;
-        if id.is_none() {
-            ids.retain(|one| self.can_be_read(*one));
+        let is_of_all = id.is_none();
+        let mut parts = self.engine_read(|transaction| Ok(refused_parts(transaction, id)?))?;
+        if is_of_all {
+            parts.retain(|(one, _)| self.can_be_read(*one));
         }
-        self.engine_write(|transaction| {
-            let mut fields = 0;
-            for one in ids {
-                match free(transaction, one, None) {
-                    Err(Failed::Known(error)) if id.is_none() && error.code() == "usage" => {
-                        tracing::warn!(%error, "left as it is");
-                    }
-                    freed => fields += freed?,
+        let mut fields: BTreeMap<CustomerId, usize> = BTreeMap::new();
+        self.part_by_part(&parts, |transaction, (one, payments)| {
+            let so_far = fields.entry(*one).or_default();
+            match free(transaction, *one, payments.as_ref()) {
+                Err(Failed::Known(error)) if error.code() == "usage" && (is_of_all || *so_far > 0) => {
+                    tracing::warn!(%error, "left as it is");
                 }
+                freed => *so_far = freed?.max(*so_far),
             }
-            Ok(fields)
-        })
+            Ok(())
+        })?;
+        Ok(fields.into_values().sum())
     }
 
     /// Of one of many customers: what cannot be read is told, and left as it is.
@@ -574,6 +582,42 @@ fn with_rejected(connection: &Connection, id: Option<CustomerId>) -> rusqlite::R
              WHERE settled_at IS NULL AND outcome = 'rejected' AND (:id IS NULL OR customer_id = :id)",
         )?
         .query_map(named_params! { ":id": id.map(|id| id.0) }, |row| Ok(CustomerId(row.get(0)?)))?
+        .collect()
+}
+
+/// What is freed in one transaction: all that was refused of a customer, or these payments.
+type Refused = (CustomerId, Option<BTreeSet<EditSeq>>);
+
+/// Of the customer, or of all, what was refused, in parts.
+fn refused_parts(connection: &Connection, id: Option<CustomerId>) -> rusqlite::Result<Vec<Refused>> {
+    let mut parts = Vec::new();
+    for id in with_rejected(connection, id)? {
+        let payments = lone_payments(connection, id)?;
+        match payments.len() {
+            0..=PAYMENTS_AT_ONCE => parts.push((id, None)),
+            _ => parts.extend(
+                payments.chunks(PAYMENTS_AT_ONCE).map(|some| (id, Some(some.iter().copied().collect()))),
+            ),
+        }
+    }
+    Ok(parts)
+}
+
+/// The refused payments of a customer of whom nothing else was refused, and no balance set that they would have to be weighed against:
+/// each of them is freed for itself.
+fn lone_payments(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<EditSeq>> {
+    connection
+        .prepare_cached(
+            "SELECT seq
+             FROM journal INDEXED BY tillsync_journal_unsettled
+             WHERE customer_id = ?1 AND settled_at IS NULL AND outcome = 'rejected'
+               AND NOT EXISTS (
+                 SELECT 1 FROM journal INDEXED BY tillsync_journal_unsettled
+                 WHERE customer_id = ?1 AND settled_at IS NULL AND op <> 'adjust'
+                   AND (outcome = 'rejected' OR field = 'store_credit_amounts'))
+             ORDER BY +seq",
+        )?
+        .query_map([id.0], |row| Ok(EditSeq(row.get(0)?)))?
         .collect()
 }
 

@@ -3,11 +3,13 @@
 //! the reason; no sync waits for it.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
 
 use super::decide::{carry_out, free, no_row, subject, value_before};
+use super::polite::LONG;
 use super::{Failed, Kept, Store, dirty, schema, state};
 use crate::clock::stamp;
 use crate::customer::{CustomerId, EditSeq, FieldId};
@@ -33,9 +35,19 @@ const STUCK: &str = "decisions_stuck";
 /// Decisions that are read at once, and carried out in one transaction where they say the same.
 const AT_ONCE: i64 = 100;
 
+/// Takes back what was written of one decision.
+const TAKE_BACK: &str = "ROLLBACK TO decided; RELEASE decided";
+
 /// Codes of errors that a trigger, an index or a reference of the app's may be the cause of.
 const OF_THE_APP: [&str; 7] =
     ["database", "refused_by_app", "torn_down", "unending", "ignored", "restless", "referenced"];
+
+/// How many decisions were looked at, and how many of them carried out; the others were refused.
+#[derive(Clone, Copy, Debug, Default)]
+struct LookedAt {
+    decisions: usize,
+    carried_out: usize,
+}
 
 /// What a decision is about.
 struct Seen {
@@ -60,11 +72,9 @@ impl Store {
             last = newest.id;
             let mut rest = asked.as_slice();
             while !rest.is_empty() {
-                let together = self.decide_together(rest)?;
-                done +=
-                    if together > 0 { together } else { usize::from(self.decide_one(&rest[0], &mut stuck)?) };
-                rest = &rest[together.max(1)..];
-                self.make_room();
+                let looked_at = self.decide_first(rest, &mut stuck)?;
+                done += looked_at.carried_out;
+                rest = &rest[looked_at.decisions..];
             }
         }
         if self.decisions_stuck()? != stuck {
@@ -73,6 +83,60 @@ impl Store {
         }
         self.forget_those_of_before()?;
         Ok(done)
+    }
+
+    /// Carries out those at the front: together, where that can be, else each by itself. Between their transactions others write.
+    fn decide_first(&mut self, asked: &[Asked], stuck: &mut Option<Kept>) -> Result<LookedAt> {
+        let part = &asked[..self.at_once(asked.len())?];
+        let mut looked_at = match self.decide_together(asked)? {
+            0 => self.decide_some(part)?,
+            alike => LookedAt { decisions: alike, carried_out: alike },
+        };
+        if looked_at.decisions > 0 {
+            self.give_way();
+            return Ok(looked_at);
+        }
+        for one in part {
+            looked_at.decisions += 1;
+            looked_at.carried_out += usize::from(self.decide_one(one, stuck)?);
+            self.others_write()?;
+            self.give_way();
+        }
+        Ok(looked_at)
+    }
+
+    /// Carries out those at the front in one transaction, which does not go on for long, and ends before one that something of the
+    /// app's refuses: each by itself would take as many commits, and others would wait for each. Returns how many those were; 0: each
+    /// by itself, then.
+    fn decide_some(&mut self, asked: &[Asked]) -> Result<LookedAt> {
+        let steps = self.steps.clone();
+        let done = self.engine_write(|transaction| {
+            let (began, of_before) = (Instant::now(), newest_of_before(transaction)?);
+            let mut looked_at = LookedAt::default();
+            for one in asked {
+                steps.anew();
+                match decide_apart(transaction, one, of_before) {
+                    Ok(is_carried_out) => looked_at.carried_out += usize::from(is_carried_out),
+                    // What ended the transaction ended all of it.
+                    Err(failed) if looked_at.decisions == 0 || transaction.is_autocommit() => {
+                        return Err(failed);
+                    }
+                    Err(_) => {
+                        transaction.execute_batch(TAKE_BACK)?;
+                        break;
+                    }
+                }
+                looked_at.decisions += 1;
+                if began.elapsed() >= LONG {
+                    break;
+                }
+            }
+            Ok(looked_at)
+        });
+        match done {
+            Err(error) if is_refusal(&error) => Ok(LookedAt::default()),
+            done => done,
+        }
     }
 
     /// Once none of them waits any more: ids begin anew where all decisions are pruned, and a new one is not of before.
@@ -100,19 +164,15 @@ impl Store {
     }
 
     fn is_of_before(&self, id: i64) -> Result<bool> {
-        let newest: Option<i64> = self.state(OF_BEFORE)?.and_then(|id| id.parse().ok());
+        let newest = self.read_at_once(|connection| Ok(newest_of_before(connection)?))?;
         Ok(newest.is_some_and(|newest| id <= newest))
     }
 
     /// Returns whether it was carried out.
     fn decide_one(&mut self, asked: &Asked, stuck: &mut Option<Kept>) -> Result<bool> {
-        let is_of_before = self.is_of_before(asked.id)?;
         let carried_out = self.engine_write(|transaction| {
-            let work = match is_of_before {
-                true => Err(Error::usage(PERHAPS_DONE).into()),
-                false => decide_as_asked(transaction, asked),
-            };
-            work.and_then(|()| Ok(note_decision(transaction, asked.id, "done", None)?))
+            decide_unless_of_before(transaction, asked, newest_of_before(transaction)?)?;
+            Ok(note_decision(transaction, asked.id, "done", None)?)
         });
         let reason = match carried_out {
             Ok(()) => return Ok(true),
@@ -239,6 +299,47 @@ fn triggers_of_decisions(connection: &Connection) -> rusqlite::Result<Option<Str
         .map(|(name, _)| name.as_str())
         .collect();
     Ok((!names.is_empty()).then(|| names.join(", ")))
+}
+
+/// The newest decision of a file that was set back, or is a copy.
+fn newest_of_before(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    let newest: Option<String> = connection
+        .prepare_cached("SELECT value FROM state WHERE key = ?1")?
+        .query_row([OF_BEFORE], |row| row.get(0))
+        .optional()?;
+    Ok(newest.and_then(|id| id.parse().ok()))
+}
+
+/// Carries out one of several, or refuses it with the reason, where that is nothing of the app's. Returns whether it was carried out.
+fn decide_apart(
+    transaction: &Transaction<'_>,
+    asked: &Asked,
+    of_before: Option<i64>,
+) -> Result<bool, Failed> {
+    transaction.prepare_cached("SAVEPOINT decided")?.execute([])?;
+    let reason = match decide_unless_of_before(transaction, asked, of_before) {
+        Ok(()) => None,
+        Err(Failed::Known(error)) if !error.is_database() && error.unreadable().is_none() => {
+            transaction.prepare_cached("ROLLBACK TO decided")?.execute([])?;
+            Some(error.to_string())
+        }
+        Err(failed) => return Err(failed),
+    };
+    let outcome = if reason.is_none() { "done" } else { "refused" };
+    note_decision(transaction, asked.id, outcome, reason.as_deref())?;
+    transaction.prepare_cached("RELEASE decided")?.execute([])?;
+    Ok(reason.is_none())
+}
+
+fn decide_unless_of_before(
+    transaction: &Transaction<'_>,
+    asked: &Asked,
+    of_before: Option<i64>,
+) -> Result<(), Failed> {
+    match of_before.is_some_and(|newest| asked.id <= newest) {
+        true => Err(Error::usage(PERHAPS_DONE).into()),
+        false => decide_as_asked(transaction, asked),
+    }
 }
 
 fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), Failed> {

@@ -68,7 +68,7 @@ impl Store {
                 let done = self.supersede_some(id, rest, now)?;
                 rest = &rest[done..];
                 self.others_write()?;
-                self.make_room();
+                self.give_way();
             }
         }
         Ok(())

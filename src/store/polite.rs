@@ -1,7 +1,9 @@
 //! Room for others: SQLite has one writer at a time and no queue of those who wait.
 //!
 //! A sync at full speed would hold the write lock almost always, and an edit would find the gaps by luck. While another
-//! connection commits, the engine writes in small parts and leaves most of the time to others; else it goes at full speed.
+//! connection commits, the engine writes in small parts and leaves most of the time to others; else it goes at full speed. Where
+//! transaction follows transaction and no call to the store lies between, it pauses now and then all the same: somebody may be waiting
+//! who has not come to commit yet.
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,10 @@ const MOST_GAP: Duration = Duration::from_millis(20);
 pub(super) const LONG: Duration = Duration::from_millis(5);
 /// For so many transactions after another connection has committed, others are expected to go on: a few seconds.
 const REMEMBERED: u32 = 500;
+/// Beside nobody who is known of, for so long transactions follow each other, and then comes a pause, as long as SQLite's own waits
+/// are within the first eighth of a second: whoever has come to wait meanwhile tries in it.
+const AT_A_STRETCH: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// What is known of other connections that write.
 #[derive(Debug, Default)]
@@ -32,12 +38,14 @@ pub(super) struct Others {
     data_version: i64,
     expected_for: u32,
     kept_waiting: Duration,
+    without_pause: Duration,
 }
 
 impl Others {
     /// For so long the engine's last transaction kept them from writing.
     pub(super) fn have_waited(&mut self, time: Duration) {
         self.kept_waiting = time;
+        self.without_pause += time;
     }
 }
 
@@ -90,10 +98,37 @@ impl Store {
                 })
             })?;
             parts.push(came_to);
-            self.make_room();
+            self.give_way();
             rest = &rest[done..];
         }
         Ok(parts)
+    }
+
+    /// The same with each of these, where what fails is told, and holds up nobody: it takes back its own transaction, and what was done
+    /// before stays.
+    pub(super) fn part_by_part<I>(
+        &mut self,
+        all: &[I],
+        mut work: impl FnMut(&Transaction<'_>, &I) -> Result<(), Failed>,
+    ) -> Result<()> {
+        let (mut rest, steps) = (all, self.steps.clone());
+        while !rest.is_empty() {
+            let part = &rest[..self.at_once(rest.len())?];
+            let done = self.engine_write(|transaction| {
+                let began = Instant::now();
+                for (place, one) in part.iter().enumerate() {
+                    steps.anew();
+                    work(transaction, one)?;
+                    if began.elapsed() >= LONG {
+                        return Ok(place + 1);
+                    }
+                }
+                Ok(part.len())
+            })?;
+            self.give_way();
+            rest = &rest[done..];
+        }
+        Ok(())
     }
 
     /// Whether they did a moment ago.
@@ -106,5 +141,16 @@ impl Store {
         if self.has_company() {
             std::thread::sleep((self.others.kept_waiting * SHARE).clamp(LEAST_GAP, MOST_GAP));
         }
+    }
+    /// The same between transactions that nothing else lies between, also for somebody who is not known of.
+    pub(super) fn give_way(&mut self) {
+        if self.has_company() {
+            self.make_room();
+        } else if self.others.without_pause >= AT_A_STRETCH {
+            std::thread::sleep(PAUSE);
+        } else {
+            return;
+        }
+        self.others.without_pause = Duration::ZERO;
     }
 }

@@ -220,7 +220,7 @@ impl Store {
                 break;
             }
             self.others_write()?;
-            self.make_room();
+            self.give_way();
         }
         self.note_kept(pruned.kept.as_ref())?;
         Ok(pruned)
@@ -285,7 +285,8 @@ impl Store {
             }
             let goes_on =
                 forgotten.goes_on(&self.connection, done).map_err(|failed| failed.at(&self.path))?;
-            self.make_room();
+            self.others_write()?;
+            self.give_way();
             if !goes_on {
                 break;
             }

@@ -214,7 +214,7 @@ impl Store {
             })?;
             is_over = forgotten < SEEN_AT_ONCE;
             self.others_write()?;
-            self.make_room();
+            self.give_way();
         }
         Ok(())
     }

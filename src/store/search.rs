@@ -119,7 +119,7 @@ impl Store {
                 done => Ok(done?),
             })?;
             self.others_write()?;
-            self.make_room();
+            self.give_way();
             if done {
                 break;
             }

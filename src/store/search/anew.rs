@@ -73,7 +73,7 @@ impl Store {
                 break;
             }
             self.others_write()?;
-            self.make_room();
+            self.give_way();
         }
         Ok(())
     }
