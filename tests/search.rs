@@ -42,6 +42,13 @@ fn find(till: &Till, text: &str) -> Vec<i64> {
     found(till, text, 100).customers.iter().map(|row| row.id().0).collect()
 }
 
+/// Everybody's, in order: some numbers are nobody's.
+fn ids_of(till: &Till) -> Vec<i64> {
+    let mut store = till.store();
+    let mut ids = store.connection().prepare("SELECT id FROM customer ORDER BY id").unwrap();
+    ids.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
 #[track_caller]
 fn check(till: &Till, text: &str, expected: &[i64]) {
     assert_eq!(find(till, text), expected, "{text:?}");
@@ -56,6 +63,7 @@ fn words_are_found_in_any_order_and_by_their_beginnings() {
     }
     // The names are the words; then the last one is begun; then all of them are.
     check(&till, "schmolke", &[5, 1, 2]);
+    check(&till, "anders", &[5]);
     check(&till, "schmolke an", &[5, 1, 2]);
     check(&till, "schmolke ande", &[5]);
     check(&till, "an schmo", &[5, 1, 2]);
@@ -140,7 +148,209 @@ fn more_than_were_asked_for_are_told() {
     }
 }
 
-/// A till on which nobody searches keeps no index; the first search is answered by what columns begin with, and begins it.
+/// Seven people and more whose companies bear the name come first by their ids, and last.
+#[test]
+fn names_come_before_companies() {
+    let till = shop();
+    for id in 1..=4 {
+        till.office(id, json!({"company": "Grünwald Antiques"}));
+    }
+    let [.., anton, ana, an] = ids_of(&till)[..] else { panic!("nobody is there") };
+    for (id, first_name) in [(anton, "Anton"), (ana, "Ana"), (an, "An")] {
+        till.office(id, json!({"first_name": first_name, "last_name": "Grünwald", "company": ""}));
+    }
+    till.engine().sync().unwrap();
+    // Of the companies those with the lowest ids, by last name.
+    let first: Vec<i64> = found(&till, "grunwald an", 5).customers.iter().map(|row| row.id().0).collect();
+    assert_eq!(first, [an, ana, anton, 3, 1]);
+}
+
+#[test]
+fn letters_that_are_more_than_accents_are_found_by_plain_ones_and_the_other_way_round() {
+    let till = shop();
+    till.set(20, "last_name", "Großmann");
+    till.set(21, "last_name", "Grossmann");
+    till.set(22, "last_name", "Sørensen");
+    for text in ["großm", "grossm", "GROSSMANN", "Großmann"] {
+        check(&till, text, &[21, 20]);
+    }
+    for text in ["lukasz", "łukasz", "oneill", "o'neill", "o’neill", "O NEILL", "lukasz oneill"] {
+        check(&till, text, &[6]);
+    }
+    check(&till, "sorensen", &[22]);
+    check(&till, "sørensen", &[22]);
+}
+
+/// Pieces of names, with what is odd about letters of each script.
+const PIECES: &[&str] = &[
+    "anna",
+    "Ånna",
+    "MÜLLER",
+    "Mu\u{308}ller",
+    "Lüdenscheidt",
+    "Schmidt",
+    "Иванова",
+    "ЁЛКИН",
+    "Παπαδόπουλος",
+    "ΣΟΦΊΑΣ",
+    "محمد",
+    "مُحَمَّد",
+    "שָׁלוֹם",
+    "हिन्दी",
+    "สมชาย",
+    "山田",
+    "タロウ",
+    "ガ",
+    "김철수",
+    "O'Brien",
+    "D’Angelo",
+    "Łukasz",
+    "Straße",
+    "STRASSE",
+    "Ⓐ",
+    "İbrahim",
+    "ırmak",
+    "ﬁsher",
+    "e\u{301}cole",
+    "ſmith",
+    "x²",
+    "ⅷ",
+    "Nguyễn",
+    "Đặng",
+    "😀",
+    "Ǆ",
+    "a_b",
+    "0301",
+    "1234",
+    "Ცotne",
+    "𐐀𐐨",
+    "\u{301}a",
+];
+
+/// Numbers that look random and are the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn up_to(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % most
+    }
+
+    fn piece(&mut self) -> &'static str {
+        PIECES[self.up_to(PIECES.len())]
+    }
+
+    fn name(&mut self) -> String {
+        let pieces: Vec<&str> = (0..=self.up_to(2)).map(|_| self.piece()).collect();
+        pieces.join([" ", "-", "", ", "][self.up_to(4)])
+    }
+
+    fn question(&mut self) -> String {
+        let mut words = Vec::new();
+        for _ in 0..=self.up_to(3) {
+            let letters: Vec<char> = self.piece().chars().collect();
+            let word: String = letters[..=self.up_to(letters.len())].iter().collect();
+            words.push(match self.up_to(3) {
+                0 => word.to_lowercase(),
+                1 => word.to_uppercase(),
+                _ => word,
+            });
+        }
+        words.join(" ")
+    }
+}
+
+/// What the table itself answers, what the index answers, and what both do together: the same people in the same order.
+#[test]
+fn a_search_finds_the_same_with_and_without_its_index() {
+    let till = till(120);
+    let (mut store, mut other) = (till.store(), till.store());
+    let mut dice = Dice(17);
+    let ids = ids_of(&till);
+    let mut rename = |ids: &[i64], dice: &mut Dice| {
+        for &id in ids {
+            let names = [dice.name(), dice.name(), dice.name()];
+            let phone = format!("+49 {} {}", dice.up_to(1_000), dice.up_to(10_000));
+            let edit = store.edit(id).set("last_name", &names[0]).set("first_name", &names[1]);
+            edit.set("company", &names[2]).set("phone", &phone).commit().unwrap();
+        }
+    };
+    rename(&ids, &mut dice);
+    let mut questions: Vec<String> = (0..150).map(|_| dice.question()).collect();
+    questions.extend(["49", "+49 1", "0049", "1 2", "030", "example", "a b c"].map(str::to_owned));
+    let mut searching = till.store();
+    let mut answers = |is_kept_from_writing: bool| {
+        if is_kept_from_writing {
+            other.connection().execute_batch("BEGIN IMMEDIATE").unwrap();
+        } else {
+            assert!(searching.complete_search().unwrap());
+        }
+        let ids = |found: &Found| found.customers.iter().map(|row| row.id().0).collect::<Vec<i64>>();
+        let mut all = Vec::new();
+        for text in &questions {
+            let (some, everybody) = (searching.find(text, 3).unwrap(), searching.find(text, 1_000).unwrap());
+            all.push((text.clone(), ids(&some), some.more, ids(&everybody)));
+        }
+        if is_kept_from_writing {
+            other.connection().execute_batch("ROLLBACK").unwrap();
+        }
+        all
+    };
+    let (by_table, by_index) = (answers(true), answers(false));
+    assert_eq!(by_table, by_index);
+    let found_some = by_table.iter().filter(|(_, _, _, all)| !all.is_empty()).count();
+    assert!(found_some > 50, "{found_some}: it is no test without");
+    rename(&ids[30..70], &mut dice);
+    let (by_both, by_index) = (answers(true), answers(false));
+    assert_eq!(by_both, by_index);
+}
+
+/// Nobody has searched, or somebody has just begun to: everybody is found by words all the same, and how far it is can be seen.
+#[test]
+fn a_search_is_right_before_its_index_is_whole() {
+    let till = till(1_500);
+    let state = || -> Option<String> {
+        till.store().connection().query_row("SELECT search FROM sync_state", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(state(), None);
+    let ids = ids_of(&till);
+    let [.., anna, andreas] = ids[..] else { panic!("nobody is there") };
+    for (id, first_name) in [(anna, "Anna"), (andreas, "Andreas"), (ids[0], "Berta")] {
+        till.set(id, "first_name", first_name);
+        till.set(id, "last_name", "Quaggasmith");
+    }
+    check(&till, "quaggasmith an", &[andreas, anna]);
+    assert_eq!(state().as_deref(), Some("incomplete"));
+    check(&till, "an, QUAGGA", &[andreas, anna]);
+    let one = found(&till, "quagga", 2);
+    assert_eq!((one.customers.len(), one.more), (2, true));
+    assert!(till.store().complete_search().unwrap());
+    assert_eq!(state().as_deref(), Some("complete"));
+    check(&till, "quaggasmith an", &[andreas, anna]);
+}
+
+/// An index of an older build has no plain words: it is made anew, and nobody is missed meanwhile.
+#[test]
+fn an_index_of_another_spelling_is_made_anew() {
+    let till = shop();
+    till.store()
+        .connection()
+        .execute_batch(
+            "UPDATE tillsync_guard SET writing = 1;
+             DELETE FROM state WHERE key = 'search_spelled';
+             UPDATE tillsync_guard SET writing = 0;
+             DELETE FROM customer_search WHERE rowid = 6;
+             INSERT INTO customer_search (rowid, last_name) VALUES (6, 'O''Neill'), (999, 'Gone');",
+        )
+        .unwrap();
+    check(&till, "oneill", &[6]);
+    assert!(till.store().complete_search().unwrap());
+    check(&till, "oneill", &[6]);
+    let gone = "SELECT count(*) FROM customer_search('gone')";
+    assert_eq!(till.store().connection().query_row(gone, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
+
+/// A till on which nobody searches keeps no index; the first search is answered from the table, and begins it.
 #[test]
 fn the_index_begins_with_the_first_search() {
     let till = Till::new(sandbox(1_000));

@@ -268,7 +268,10 @@ const CALLS: [Call; 55] = [
     }),
     ("get", |_, store| assert!(store.get(1).unwrap().is_some())),
     ("snapshot", |_, store| assert!(store.snapshot(1).unwrap().is_some())),
-    ("find", |_, store| _ = store.find("a", 5).unwrap()),
+    ("find complete_search", |_, store| {
+        _ = store.find("a", 5).unwrap();
+        assert!(store.complete_search().unwrap());
+    }),
     ("status", |_, store| _ = store.status().unwrap()),
     ("journal", |_, store| _ = store.journal(None).unwrap()),
     ("pending", |_, store| _ = store.pending(1).unwrap()),

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::open::refuse_loss;
 use super::sound::{self, Depth, Soundness};
-use super::{Store, SyncStatus, dirty, history, search};
+use super::{Store, SyncStatus, dirty, history};
 use crate::customer::{CustomerId, EditSeq, Record, Row};
 use crate::error::Result;
 use crate::flow::Outcome;
@@ -266,12 +266,10 @@ fn time_of(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// What is asked most, by names of its own.
-pub(super) fn questions() -> Vec<(&'static str, String)> {
-    let mut questions = vec![
+pub(super) fn questions() -> [(&'static str, String); 3] {
+    [
         ("pending", history::UNSETTLED.to_owned()),
         ("log", history::OF_ALL.to_owned()),
         ("log of a customer", history::OF_ONE.to_owned()),
-    ];
-    questions.extend(search::asked_most());
-    questions
+    ]
 }

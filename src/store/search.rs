@@ -2,22 +2,31 @@
 //!
 //! ```text
 //! journal (edits of apps) ──┐
-//! row (what a sync writes) ─┴─> due ── catch_up, index_some ──> customer_search (FTS5) ── find
+//! row (what a sync writes) ─┴─> due ── catch_up, index_some ──> customer_search (FTS5) ──┐
+//!                                └───────────────── their own texts ─────────────────────┴─ find
 //! ```
 //!
 //! The index is SQLite's FTS5, in the same file. It is brought up to date by this library alone, from the journal and from
 //! `tillsync_search_due`, in which a sync notes whom it wrote: an edit has nothing to do with it, and an app's own SQLite needs no FTS5 to
-//! edit. It begins with the first search, so a till that never searches pays nothing. Until it is whole, and where this SQLite has
-//! no FTS5, the beginnings of whole columns are looked for by their indexes, as before.
+//! edit. It begins with the first search, so a till that never searches pays nothing. Whoever it does not have yet is looked for in the
+//! table itself ([`due`]), with the very same meaning: a search is slower then, and never wrong. So it is where this SQLite has no FTS5.
 //!
 //! What is removed from the index stays in its pages for a while, but for a customer who is forgotten: see [`anew`].
 
 mod anew;
+mod due;
+mod letters;
+mod question;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use due::Due;
+use letters::with_plain_words;
+use question::{Question, questions};
 
 use super::open::look_again;
 use super::polite::LONG;
@@ -28,25 +37,32 @@ use crate::error::{Error, Result};
 /// Customers that were found.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Found {
-    /// The best first: names that are the words, then names that begin with them, then emails and phones; by last name, first name.
+    /// The best first: last and first names that are the words, then those that begin with them, then companies, then emails and
+    /// phones; of each, by last name and first name.
     pub customers: Vec<Row>,
     /// Whether there are more than were asked for.
     pub more: bool,
 }
 
 /// The columns that are searched; each has an index that ignores the case of ASCII letters, too.
-pub(super) const SEARCHED: [&str; 5] = ["email", "phone", "last_name", "first_name", "company"];
+const SEARCHED: [&str; 5] = ["email", "phone", "last_name", "first_name", "company"];
+/// What is read of a customer, as the index has its columns. These alone: behind them in the row lies what may be long.
+const COLUMNS: &str = "id, last_name, first_name, company, email, phone";
+/// The place of the phone in the index.
+const PHONE: usize = 4;
 
 /// The key of `state` with the newest edit that the index has seen; none: nobody has ever searched.
 const THROUGH: &str = "searched_through";
 /// The key of `state` with the customer up to whom everybody was put on the list when the index began; none: all of them.
 const LISTED: &str = "search_listed";
+/// The key of `state` with the way in which the words of the index are spelled; another one: it begins anew.
+const SPELLED: &str = "search_spelled";
+/// With plain words beside those that bear more than accents.
+const SPELLING: &str = "plain";
 /// Customers that are brought up to date before a search, at most: some milliseconds.
 const AT_A_SEARCH: usize = 200;
 /// In one transaction of a sync, at most.
 const AT_ONCE: usize = 200;
-/// Words of a question beyond these are left out.
-const WORDS: usize = 32;
 /// So many digits are a part of a phone's number.
 const DIGITS: usize = 3;
 
@@ -59,8 +75,9 @@ impl Store {
     /// any order. Case and accents do not matter (`muller` finds Müller); a phone is found by any beginning of its number, with or
     /// without the country's, however it is spelled.
     ///
-    /// An edit is found at once. The first search of a file begins the index, which the next sync completes: until then, only
-    /// columns that begin with all of `text` are found of those customers that it does not have yet.
+    /// Names come first, and an edit is found at once. The first search of a file begins the index, which the next sync completes, or
+    /// [`complete_search`](Store::complete_search): until then the same customers are found in the same order, by looking through the table,
+    /// which takes some tenths of a second for 100,000.
     ///
     /// # Errors
     /// When the file cannot be read; usage, when the limit is more than SQLite can count to.
@@ -68,40 +85,48 @@ impl Store {
         if i64::try_from(limit).is_err() {
             return Err(Error::usage(format!("the limit {limit} is more than {}", i64::MAX)));
         }
-        let is_whole = self.catch_up()?;
+        self.catch_up()?;
         let most = limit.saturating_add(1);
-        let find = || {
-            let mut rows = by_words(&self.connection, text, most, is_whole)?;
-            let more = rows.len() > limit;
-            rows.truncate(limit);
-            Ok(Found { customers: rows, more })
-        };
-        find().map_err(|e: rusqlite::Error| self.error(e))
+        // Whom the index does not have, and what it has, belong together.
+        let mut rows = match self.connection.is_autocommit() {
+            true => self.engine_read(|transaction| Ok(by_words(transaction, text, most)?)),
+            false => self.read_at_once(|connection| Ok(by_words(connection, text, most)?)),
+        }?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        Ok(Found { customers: rows, more })
     }
 
-    /// Whether the index has everybody now. It is no failure of a search that somebody else writes, or that this SQLite cannot.
-    fn catch_up(&mut self) -> Result<bool> {
-        let is_due = is_due(&self.connection);
+    /// Has the index take in everybody now, in small parts, between which others write: some seconds for 100,000 customers. That
+    /// makes it where nobody has searched yet. Returns whether it has everybody; without FTS5 it never does.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn complete_search(&mut self) -> Result<bool> {
+        self.catch_up()?;
+        self.index_for_search(|| true)?;
+        is_due(&self.connection).map(|is_due| !is_due).map_err(|e| self.error(e))
+    }
+
+    /// It is no failure of a search that somebody else writes, or that this SQLite cannot.
+    fn catch_up(&mut self) -> Result<()> {
         let may_write = self.connection.is_autocommit() && self.refuse_company().is_ok();
-        if !may_write || !matches!(is_due, Ok(true)) {
-            return Ok(matches!(is_due, Ok(false)));
+        if !may_write || !matches!(is_due(&self.connection), Ok(true)) {
+            return Ok(());
         }
         // A power cut takes back what is in the index, and how far it has come with that.
         self.waits_for_disk(false)?;
-        let mut write = || -> rusqlite::Result<bool> {
+        let mut write = || -> rusqlite::Result<()> {
             self.connection.busy_handler(None::<fn(i32) -> bool>)?;
             let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-            let is_whole = believing(&transaction, |transaction| index(transaction, AT_A_SEARCH))?;
-            transaction.commit()?;
-            Ok(is_whole)
+            believing(&transaction, |transaction| index(transaction, AT_A_SEARCH))?;
+            transaction.commit()
         };
-        let is_whole = write().unwrap_or_else(|error| {
+        if let Err(error) = write() {
             tracing::debug!(%error, "the index of the search is not brought up to date");
-            false
-        });
+        }
         _ = self.connection.busy_handler(Some(look_again));
-        self.waits_for_disk(true)?;
-        Ok(is_whole)
+        self.waits_for_disk(true)
     }
 
     /// Brings the index up to date, once somebody has searched: in small parts, between which others write. `goes_on` is asked
@@ -187,6 +212,12 @@ pub(super) fn is_our_index(sql: &str) -> bool {
     columns(&plain(sql)) == columns(&plain(MAKE))
 }
 
+/// It is there, and its words are spelled as they are now.
+fn index_has_begun(connection: &Connection) -> rusqlite::Result<bool> {
+    let is_spelled = "SELECT 1 FROM state WHERE key = ?1 AND value = ?2";
+    Ok(is_made(connection)? && connection.prepare_cached(is_spelled)?.exists([SPELLED, SPELLING])?)
+}
+
 /// Edits of searched columns that the index has not seen.
 const EDITS: &str = "SELECT seq, customer_id FROM journal
      WHERE seq > ?1 AND field IN ('email', 'phone', 'last_name', 'first_name', 'company')
@@ -201,7 +232,7 @@ fn through(connection: &Connection) -> rusqlite::Result<Option<i64>> {
 
 fn is_due(connection: &Connection) -> rusqlite::Result<bool> {
     let Some(through) = through(connection)? else { return Ok(true) };
-    Ok(!is_made(connection)?
+    Ok(!index_has_begun(connection)?
         || listed(connection)?.is_some()
         || connection.prepare_cached("SELECT 1 FROM tillsync_search_due LIMIT 1")?.exists([])?
         || connection.prepare_cached(EDITS)?.exists(params![through, 1])?)
@@ -262,12 +293,14 @@ fn list_some(transaction: &Connection) -> rusqlite::Result<usize> {
 
 /// Makes the index where it is not there, and has everybody put into it.
 fn begin(transaction: &Connection) -> rusqlite::Result<i64> {
-    if let Some(through) = through(transaction)?.filter(|_| is_made(transaction).unwrap_or(false)) {
+    if let Some(through) = through(transaction)?.filter(|_| index_has_begun(transaction).unwrap_or(false)) {
         return Ok(through);
     }
-    if !is_made(transaction)? {
-        transaction.execute_batch(MAKE)?;
+    if is_made(transaction)? {
+        transaction.execute_batch("DROP TABLE customer_search")?;
     }
+    transaction.execute_batch(MAKE)?;
+    state::write(transaction, SPELLED, Some(SPELLING))?;
     transaction.execute("DELETE FROM tillsync_search_due", [])?;
     state::write(transaction, LISTED, Some(&i64::MIN.to_string()))?;
     let newest = edit::newest_edit(transaction)?;
@@ -277,23 +310,30 @@ fn begin(transaction: &Connection) -> rusqlite::Result<i64> {
 
 fn index_one(transaction: &Connection, id: CustomerId) -> rusqlite::Result<()> {
     forget(transaction, id)?;
-    // These alone: behind them in the row lies what may be long, and is not searched.
-    let columns = "SELECT last_name, first_name, company, email, phone FROM customer WHERE id = ?1";
-    let texts = transaction
-        .prepare_cached(columns)?
-        .query_row([id.0], |row| {
-            let text = |place| Ok(row.get_ref(place)?.as_str().unwrap_or_default().to_owned());
-            (0..SEARCHED.len()).map(text).collect::<rusqlite::Result<Vec<_>>>()
-        })
-        .optional()?;
-    let Some([last_name, first_name, company, email, phone]) = texts.as_deref() else { return Ok(()) };
+    let one = format!("SELECT {COLUMNS} FROM customer WHERE id = ?1");
+    let mut one = transaction.prepare_cached(&one)?;
+    let mut rows = one.query([id.0])?;
+    let Some(row) = rows.next()? else { return Ok(()) };
+    let [last_name, first_name, company, email, phone] = texts(row)?;
     transaction
         .prepare_cached(
             "INSERT INTO customer_search (rowid, last_name, first_name, company, email, phone)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute(params![id.0, last_name, first_name, company, email, numbers(phone)])?;
-    Ok(())
+        .execute(params![id.0, last_name, first_name, company, email, numbers(&phone)])
+        .map(|_| ())
+}
+
+/// What is searched of a customer, of a row of [`COLUMNS`].
+fn texts<'row>(row: &'row rusqlite::Row<'_>) -> rusqlite::Result<[Cow<'row, str>; PHONE + 1]> {
+    let text = |place| Ok::<_, rusqlite::Error>(row.get_ref(place)?.as_str().unwrap_or_default());
+    Ok([
+        with_plain_words(text(1)?),
+        with_plain_words(text(2)?),
+        with_plain_words(text(3)?),
+        text(4)?.into(),
+        text(5)?.into(),
+    ])
 }
 
 /// This SQLite is without FTS5; or the name is an app's.
@@ -302,7 +342,7 @@ fn is_missing(error: &rusqlite::Error) -> bool {
         if words.contains("no such module") || words.contains("already ") || words.contains("SQL logic error") || words.contains("fts5"))
 }
 
-// ---- words and numbers -------------------------------------------------------------------------------------------
+// ---- questions -----------------------------------------------------------------------------------------------
 
 /// By what a phone is found: its digits, as a whole, without the first zeros, without a country's one to three digits, and from
 /// each place on where it is written apart.
@@ -325,61 +365,36 @@ fn numbers(phone: &str) -> String {
     numbers.into_iter().collect::<Vec<_>>().join(" ")
 }
 
-/// The words of a question. Marks that belong to the letter before them are no gap.
-fn words(text: &str) -> Vec<String> {
-    let is_gap = |c: char| !c.is_alphanumeric() && !('\u{300}'..='\u{36f}').contains(&c);
-    text.split(is_gap).filter(|word| !word.is_empty()).take(WORDS).map(str::to_owned).collect()
+fn by_words(connection: &Connection, text: &str, most: usize) -> rusqlite::Result<Vec<Row>> {
+    let questions = questions(text);
+    if questions.is_empty() || most == 0 {
+        return Ok(Vec::new());
+    }
+    match answers(connection, &questions, most, &Due::now(connection)?) {
+        Err(error) if is_missing(&error) => answers(connection, &questions, most, &Due::Everybody),
+        found => found,
+    }
 }
 
-/// The digits of what is nothing but a phone's number, as one.
-fn number(text: &str) -> Option<String> {
-    let is_of_phone = |c: char| c.is_ascii_digit() || " +()-./".contains(c);
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let digits = digits.trim_start_matches('0');
-    (text.chars().all(is_of_phone) && digits.len() >= DIGITS).then(|| digits.to_owned())
-}
-
-/// Questions to the index, the most exact first.
-fn questions(text: &str) -> Vec<String> {
-    let words = words(text.trim());
-    let Some((last, first)) = words.split_last() else { return Vec::new() };
-    let exact = |word: &String| format!("\"{word}\"");
-    let begins = |word: &String| {
-        let national = word.trim_start_matches('0');
-        match word.bytes().all(|c| c.is_ascii_digit()) && national.len() >= DIGITS && national != word {
-            true => format!("(\"{word}\"* OR phone : \"{national}\"*)"),
-            false => format!("\"{word}\"*"),
-        }
-    };
-    let all = |one: &dyn Fn(&String) -> String| words.iter().map(one).collect::<Vec<_>>().join(" AND ");
-    let names = |question: String| format!("{{last_name first_name company}} : ({question})");
-    let typed: Vec<String> = first.iter().map(exact).chain([format!("\"{last}\"*")]).collect();
-    let plain = |word: &String| format!("\"{word}\"*");
-    let mut questions =
-        vec![names(all(&exact)), names(typed.join(" AND ")), names(all(&plain)), all(&begins)];
-    questions.dedup();
-    questions.extend(number(text).filter(|_| words.len() > 1).map(|number| format!("phone : \"{number}\"*")));
-    questions
-}
-
-fn by_words(connection: &Connection, text: &str, most: usize, is_whole: bool) -> rusqlite::Result<Vec<Row>> {
+fn answers(
+    connection: &Connection,
+    questions: &[Question],
+    most: usize,
+    due: &Due,
+) -> rusqlite::Result<Vec<Row>> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
-    if text.trim().is_empty() || most == 0 {
-        return Ok(found);
-    }
-    if is_wanted(connection)? && is_made(connection)? {
-        for question in questions(text) {
-            let mut ids = Vec::new();
-            match by_index(connection, &question, most, &mut ids) {
-                Err(error) if is_missing(&error) => break,
-                done => done?,
-            }
-            add(connection, ids, most, &mut seen, &mut found)?;
+    for (question, of_due) in questions.iter().zip(due.ask(connection, questions)?) {
+        let mut ids = match due {
+            Due::Everybody => Vec::new(),
+            Due::These(due) => by_index(connection, question, most, due)?,
+        };
+        ids.extend(of_due);
+        ids.sort_unstable();
+        add(connection, ids, most, &mut seen, &mut found)?;
+        if found.len() >= most {
+            break;
         }
-    }
-    if !is_whole {
-        add(connection, by_beginnings(connection, text.trim(), most)?, most, &mut seen, &mut found)?;
     }
     Ok(found)
 }
@@ -408,85 +423,16 @@ fn add(
     Ok(())
 }
 
+/// Whom the index finds but those, by their ids.
 fn by_index(
     connection: &Connection,
-    question: &str,
+    question: &Question,
     most: usize,
-    ids: &mut Vec<CustomerId>,
-) -> rusqlite::Result<()> {
+    but: &BTreeSet<CustomerId>,
+) -> rusqlite::Result<Vec<CustomerId>> {
     let mut statement = connection
         .prepare_cached("SELECT rowid FROM customer_search WHERE customer_search MATCH ?1 LIMIT ?2")?;
-    let mut found = statement.query_map(params![question, most], |row| Ok(CustomerId(row.get(0)?)))?;
-    found.try_for_each(|id| id.map(|id| ids.push(id)))
-}
-
-// ---- beginnings of columns ---------------------------------------------------------------------------------------
-
-/// Those of whom one of the columns begins with the text, or the names with its first word and the rest.
-fn by_beginnings(
-    connection: &Connection,
-    text: &str,
-    limit: usize,
-) -> rusqlite::Result<BTreeSet<CustomerId>> {
-    let mut ids = BTreeSet::new();
-    for spelling in spellings(text) {
-        for column in SEARCHED {
-            collect(connection, &by_prefix(column), params![spelling, end_of(&spelling), limit], &mut ids)?;
-        }
-        if let Some((first, last)) = spelling.split_once(' ') {
-            collect(connection, BY_FULL_NAME, params![first, last, end_of(last), limit], &mut ids)?;
-        }
-    }
-    Ok(ids)
-}
-
-/// What is asked most, by names of its own; a question of each kind of search by beginnings.
-pub(super) fn asked_most() -> Vec<(&'static str, String)> {
-    let mut asked = vec![("find a full name", BY_FULL_NAME.to_owned())];
-    asked.extend(SEARCHED.map(|column| (column, by_prefix(column))));
-    asked
-}
-
-fn by_prefix(column: &str) -> String {
-    format!(
-        "SELECT id FROM customer
-         WHERE {column} >= ?1 COLLATE NOCASE AND {column} < ?2 COLLATE NOCASE
-         LIMIT ?3"
-    )
-}
-
-const BY_FULL_NAME: &str = "SELECT id FROM customer
-     WHERE first_name = ?1 COLLATE NOCASE
-       AND last_name >= ?2 COLLATE NOCASE AND last_name < ?3 COLLATE NOCASE
-     LIMIT ?4";
-
-/// No text that begins with `prefix` comes after this one.
-fn end_of(prefix: &str) -> String {
-    format!("{prefix}\u{10ffff}")
-}
-
-fn spellings(text: &str) -> BTreeSet<String> {
-    let mut spellings = BTreeSet::from([text.to_owned()]);
-    if !text.is_ascii() {
-        let capitalised = |word: &str| {
-            let mut letters = word.chars();
-            letters.next().map_or_else(String::new, |first| {
-                first.to_uppercase().chain(letters.flat_map(char::to_lowercase)).collect()
-            })
-        };
-        let words: Vec<String> = text.split(' ').map(capitalised).collect();
-        spellings.extend([text.to_lowercase(), text.to_uppercase(), words.join(" ")]);
-    }
-    spellings
-}
-
-fn collect(
-    connection: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-    ids: &mut BTreeSet<CustomerId>,
-) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut found = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?)))?;
-    found.try_for_each(|id| id.map(|id| _ = ids.insert(id)))
+    let most = i64::try_from(most.saturating_add(but.len())).unwrap_or(i64::MAX);
+    let found = statement.query_map(params![question.for_index(), most], |row| row.get(0).map(CustomerId))?;
+    found.filter(|id| !id.as_ref().is_ok_and(|id| but.contains(id))).collect()
 }

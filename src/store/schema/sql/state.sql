@@ -34,7 +34,7 @@ CREATE VIEW customer_state (id, state, pending_fields, rejected, in_conflict, si
       AND NOT EXISTS (SELECT 1 FROM conflict AS c WHERE c.customer_id = h.customer_id AND c.resolution IS NULL);
 
 -- One row: how it stands with the syncs, by the till's clock.
-CREATE VIEW sync_state (state, since, last_pull_at, last_push_at, next_try_at, throttled_until, last_error, waiting, oldest_at) AS
+CREATE VIEW sync_state (state, since, last_pull_at, last_push_at, next_try_at, throttled_until, last_error, waiting, oldest_at, search) AS
     SELECT coalesce((SELECT value FROM state WHERE key = 'sync_state'), 'idle'),
            (SELECT value FROM state WHERE key = 'sync_since'),
            (SELECT value FROM state WHERE key = 'last_pull_at'),
@@ -43,6 +43,10 @@ CREATE VIEW sync_state (state, since, last_pull_at, last_push_at, next_try_at, t
            (SELECT value FROM state WHERE key = 'throttled_until' AND value > {now}),
            (SELECT value FROM state WHERE key = 'last_error'),
            count(DISTINCT customer_id || ' ' || field),
-           min(at)
+           min(at),
+           CASE WHEN NOT EXISTS (SELECT 1 FROM state WHERE key = 'searched_through') THEN NULL
+                WHEN EXISTS (SELECT 1 FROM state WHERE key = 'search_listed') THEN 'incomplete'
+                WHEN EXISTS (SELECT 1 FROM tillsync_search_due) THEN 'incomplete'
+                ELSE 'complete' END
     FROM journal
     WHERE settled_at IS NULL AND coalesce(outcome, 'in_flight') = 'in_flight';
