@@ -317,6 +317,7 @@ impl<R: Remote> SyncEngine<R> {
             self.store.bind_store(store_hash)?;
         }
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
+        self.pacer.begin();
         self.set_aside = None;
         self.unshown.clear();
         self.options.policies.clock_offset = self.store.clock_offset()?;
@@ -433,6 +434,7 @@ impl<R: Remote> SyncEngine<R> {
     fn limited_or_passed(&mut self, answer: &Answer, is_update: bool, now_ms: u64) {
         if answer.is_crowded() {
             self.counts.slots_refused += 1;
+            self.pacer.crowded(now_ms);
             tracing::debug!("too many calls are under way at the store");
         } else if answer.status == 429 {
             self.counts.rate_limited += 1;

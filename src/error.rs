@@ -193,6 +193,8 @@ pub enum Failure {
     NoThread(String),
     #[error("the store cannot be reached: {0}")]
     Offline(String),
+    #[error("the store cannot be reached through the proxy {0}")]
+    Proxy(String),
     #[error("whoever answers in the place of the store cannot show that it is the store: {0}")]
     Certificate(String),
     #[error("the store did not do its part, {tries} times: {last}")]
@@ -218,7 +220,7 @@ impl Error {
 
     /// The store cannot be reached or does not do its part; every edit is kept and a later sync will try again.
     pub fn is_offline(&self) -> bool {
-        matches!(*self.0, Failure::Offline(_) | Failure::Unavailable { .. })
+        matches!(*self.0, Failure::Offline(_) | Failure::Proxy(_) | Failure::Unavailable { .. })
     }
 
     /// The token, its scope or the store hash is wrong; every edit is kept.
@@ -441,7 +443,7 @@ impl Error {
             Failure::Ignored { .. } => "ignored",
             Failure::NoThread(_) => "no_thread",
             Failure::NoMemory(_) => "no_memory",
-            Failure::Offline(_) => "offline",
+            Failure::Offline(_) | Failure::Proxy(_) => "offline",
             Failure::Certificate(_) => "certificate",
             Failure::Unavailable { .. } => "unavailable",
             Failure::Auth { .. } => "auth",
@@ -629,6 +631,9 @@ impl Error {
             }
             Failure::NoThread(_) => {
                 "too many run for this user or on this machine (ulimit -u); every edit is kept; try again"
+            }
+            Failure::Proxy(_) => {
+                "every edit is kept; the proxy is that of --proxy or TILLSYNC_PROXY, or else of ALL_PROXY or HTTPS_PROXY"
             }
             Failure::Offline(_) => "every edit is kept; sync again when the network is back",
             Failure::Certificate(_) => {

@@ -50,7 +50,16 @@ pub mod parts {
 /// What the command asks the system about files and threads, and the library knows how. It may change with any version.
 #[doc(hidden)]
 pub mod system {
+    use std::path::Path;
+
     pub use crate::api::lack_of_threads;
+    pub use crate::store::refuse_part;
+
+    /// What the system said of a file that was to be made.
+    pub fn file_error(path: &Path, source: &std::io::Error) -> crate::Error {
+        crate::Error::file(path, source)
+    }
+
     #[cfg(windows)]
     pub use crate::windows::{close_to_others, is_open_to_others};
 }

@@ -16,6 +16,7 @@ use common::{Till, till};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::Value;
 use tillsync::{HttpOptions, HttpRemote, Roots, SyncEngine};
 
 /// A shop's own authority.
@@ -211,5 +212,78 @@ fn a_proxy_is_that_of_the_environment_or_the_one_that_is_named_or_none() {
         let mut command = till.command(far_away);
         let environments = command.env("ALL_PROXY", socks).env_remove("HTTPS_PROXY").output().unwrap();
         assert_eq!(environments.status.code(), Some(2), "{environments:?}");
+    }
+}
+
+/// A till far from its store, with these variables and no others that name a proxy.
+fn far_away(till: &Till, environment: &[(&str, &str)], flags: &[&str]) -> Value {
+    let arguments = ["pull", "--api-url", "https://api.example.invalid", "--timeout", "3"];
+    let mut command = till.command(arguments.into_iter().chain(flags.iter().copied()));
+    VARIABLES.iter().chain(&["NO_PROXY", "no_proxy"]).for_each(|name| _ = command.env_remove(name));
+    let output = command.envs(environment.iter().copied()).output().unwrap();
+    let mut told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    told["exit"] = output.status.code().into();
+    told
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_read_as_one_that_is_named_and_is_not_passed_over() {
+    let till = till(3);
+    let (url, asked) = proxy();
+    let heard =
+        |asked: &Receiver<String>| asked.try_iter().filter(|line| line.starts_with("CONNECT")).count() > 0;
+    for text in [format!("{url} "), format!("{url}\r\n"), format!("\t{url}")] {
+        far_away(&till, &[("ALL_PROXY", " "), ("HTTPS_PROXY", &text)], &[]);
+        assert!(heard(&asked), "{text:?}");
+    }
+    let excepted = [("HTTPS_PROXY", &*url), ("NO_PROXY", "other.example, .example.invalid\n")];
+    far_away(&till, &excepted, &[]);
+    assert!(!heard(&asked));
+    for wrong in [":::x", "http://[::1", "http://ana:hunter2@", "http://:8080"] {
+        let told = far_away(&till, &[("HTTPS_PROXY", wrong), ("HTTP_PROXY", &url)], &[]);
+        let message = told["error"]["message"].as_str().unwrap();
+        assert!(
+            told["exit"] == 2 && message.contains("HTTPS_PROXY") && !message.contains("hunter2"),
+            "{told}"
+        );
+    }
+    assert!(!heard(&asked), "another one was taken");
+}
+
+/// Something that gives everybody this status.
+fn refusing_proxy(status: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    address.to_string()
+}
+
+#[test]
+fn who_has_no_way_through_a_proxy_is_told_that_it_is_the_proxy() {
+    let till = till(3);
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for (host, words) in [
+        (nobody, "refused"),
+        ("proxy.example.invalid:8080".to_owned(), "lookup"),
+        (refusing_proxy("407 Proxy Authentication Required"), "a user and a password"),
+        (refusing_proxy("403 Forbidden"), "status 403"),
+    ] {
+        let url = format!("http://ana:hunter2@{host}");
+        for told in [far_away(&till, &[], &["--proxy", &url]), far_away(&till, &[("ALL_PROXY", &url)], &[])] {
+            let [message, hint] = ["message", "hint"].map(|name| told["error"][name].as_str().unwrap());
+            assert!(told["exit"] == 4 && told["error"]["code"] == "offline", "{told}");
+            assert!(
+                message.contains(&format!("through the proxy {host}: ")) && message.contains(words),
+                "{told}"
+            );
+            assert!(hint.contains("--proxy") && hint.contains("HTTPS_PROXY"), "{told}");
+            assert!(!told.to_string().contains("hunter2"), "{told}");
+        }
     }
 }

@@ -713,6 +713,80 @@ fn a_reader_that_has_gone_is_no_failure() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+/// What is done cannot be told: nobody takes it for not done, and pays once more.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_done_and_cannot_be_told_says_so() {
+    let till = till();
+    till.conflict();
+    let backup = till.folder.path().join("backup.db");
+    let report = till.folder.path().join("report.json");
+    let [backup, report] = [&backup, &report].map(|path| path.to_str().unwrap());
+    for (arguments, words) in [
+        (&["credit", "3", "5", "--json"][..], "it is journaled"),
+        (&["credit", "3", "5"], "it is journaled"),
+        (&["edit", "3", "company=Sol", "--json"], "it is journaled"),
+        (&["discard", "3", "company", "--json"], "it is journaled"),
+        (&["resolve", "1", "phone", "--keep", "local", "--json"], "it is journaled"),
+        (&["floor", "-50", "--json"], "the floor is as it was to be"),
+        (&["backup", backup], "the backup is made"),
+        (&["report", report, "--json"], "the report is written"),
+        (&["prune", "--json"], "the rows are removed"),
+        (&["sync", "--json"], "the sync has ended"),
+        (&["pull"], "the sync has ended"),
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let ran = till.command(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        let told = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.contains(words) && told.contains("do not repeat it: "), "{arguments:?}: {told}");
+    }
+    let credit = till.sandbox.customer(3).unwrap()["store_credit_amounts"][0]["amount"].as_f64();
+    let told = till.json(&["show", "3"]).1;
+    assert_eq!(told["pending"].as_array().map(Vec::len), Some(0), "{told} {credit:?}");
+}
+
+/// What only its owner knows of a URL is nobody's who reads a screen or a log.
+#[test]
+fn a_password_in_the_url_of_the_api_is_told_to_nobody() {
+    let till = till();
+    let here = till.sandbox.url().replace("http://", "http://ana:hunter2@");
+    for url in [
+        &*here,
+        "http://ana:hunter2@shop.example.com",
+        "ftp://ana:hunter2@x",
+        "ana:hunter2@x",
+        "https://ana:hun ter2@x",
+    ] {
+        for command in [&["doctor"][..], &["doctor", "--json"], &["pull"], &["pull", "--json"]] {
+            let ran = till.run(&[command, &["--api-url", url]].concat());
+            let told = format!("{}{}", ran.out, ran.err);
+            assert!(!told.contains("ter2") && !told.contains("ana:"), "{url}: {told}");
+        }
+    }
+    let options = tillsync::HttpOptions { api_url: here, ..tillsync::HttpOptions::new("abc", "token") };
+    assert!(format!("{options:?}").contains("http://***@127.0.0.1"), "{options:?}");
+}
+
+#[test]
+fn a_report_goes_where_a_file_can_be_and_not_where_a_tills_own_lie() {
+    let till = till();
+    till.ok(&["edit", "1", "phone=555"]);
+    let code = |path: &str| {
+        let (status, told) = till.json(&["report", path]);
+        (status, told["error"]["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let nowhere = till.folder.path().join("nowhere/report.json");
+    assert_eq!(code(nowhere.to_str().unwrap()), (6, "no_folder".to_owned()));
+    for suffix in ["-wal", "-journal", "-shm", "-sync", "-worker", "-life", "-upgrade"] {
+        let beside = format!("{}{suffix}", till.file().display());
+        let was_there = std::fs::exists(&beside).unwrap();
+        assert_eq!(code(&beside), (2, "usage".to_owned()), "{suffix}");
+        assert_eq!(std::fs::exists(&beside).unwrap(), was_there, "{suffix}");
+    }
+    till.ok(&["status"]);
+}
+
 fn end(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();

@@ -424,6 +424,12 @@ fn upgrade_to_a_newer_one(path: &Path) {
     newer_version.execute_batch(newer).unwrap();
 }
 
+/// The same by one whose migrations change no table.
+fn note_a_newer_one(path: &Path) {
+    let noted = "INSERT INTO tillsync_schema_history SELECT 99, 'later', applied_on, checksum FROM tillsync_schema_history LIMIT 1";
+    sql(path).execute_batch(noted).unwrap();
+}
+
 /// All that the engine writes, and the journal.
 fn contents(path: &Path) -> Vec<String> {
     let file = sql(path);
@@ -449,16 +455,18 @@ fn contents(path: &Path) -> Vec<String> {
 
 #[test]
 fn a_sync_after_that_says_so_and_writes_nothing() {
-    let till = till(3);
-    let mut engine = till.engine();
-    engine.sync().unwrap();
-    till.set(1, "phone", "555-0142");
-    upgrade_to_a_newer_one(&till.path);
-    let before = contents(&till.path);
-    assert_eq!(engine.sync().unwrap_err().code(), "newer_schema");
-    assert_eq!(engine.push().unwrap_err().code(), "newer_schema");
-    assert_eq!(contents(&till.path), before);
-    assert_eq!(till.puts(), Vec::<String>::new());
+    for upgrade in [upgrade_to_a_newer_one, note_a_newer_one] {
+        let till = till(3);
+        let mut engine = till.engine();
+        engine.sync().unwrap();
+        till.set(1, "phone", "555-0142");
+        upgrade(&till.path);
+        let before = contents(&till.path);
+        assert_eq!(engine.sync().unwrap_err().code(), "newer_schema");
+        assert_eq!(engine.push().unwrap_err().code(), "newer_schema");
+        assert_eq!(contents(&till.path), before);
+        assert_eq!(till.puts(), Vec::<String>::new());
+    }
 }
 
 /// What was on its way is in doubt, as after a crash, and the newer version reads it back.
@@ -484,6 +492,10 @@ fn a_sync_in_the_middle_of_which_that_happens_stops_before_it_writes() {
 
 #[test]
 fn a_worker_says_so_and_ends() {
+    [upgrade_to_a_newer_one, note_a_newer_one].into_iter().for_each(worker_ends_after);
+}
+
+fn worker_ends_after(upgrade: fn(&Path)) {
     let till = till(3);
     let options = tillsync::SyncerOptions {
         look: std::time::Duration::from_millis(20),
@@ -494,7 +506,7 @@ fn a_worker_says_so_and_ends() {
     let deadline = std::time::Instant::now() + SOON;
     while !events.have_ended() && std::time::Instant::now() < deadline {
         match events.next(std::time::Duration::from_millis(100)) {
-            Some(tillsync::Event::SyncFinished(_)) => upgrade_to_a_newer_one(&till.path),
+            Some(tillsync::Event::SyncFinished(_)) => upgrade(&till.path),
             Some(tillsync::Event::SyncFailed { code, .. }) => said.push(code),
             _ => {}
         }

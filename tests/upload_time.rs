@@ -171,3 +171,55 @@ fn the_quota_is_used_to_the_full_and_hardly_ever_overrun() {
     assert!(report.rate_limited <= 2, "{} times 429", report.rate_limited);
     assert!((6_000..6_900).contains(&report.elapsed_ms), "{} ms", report.elapsed_ms);
 }
+
+// ---- a store that lets nothing through ----------------------------------------------------------------------------
+
+/// A store that answers everything with one refusal.
+#[derive(Clone, Debug)]
+struct Shut(Line, RateHeaders);
+
+impl Remote for Shut {
+    fn start(&mut self, ticket: Ticket, _: Request) {
+        let mut world = self.0.0.lock().unwrap();
+        let (at_ms, date) = (world.now_ms + CALL_MS, Some(world.utc()));
+        let answer = Answer { status: 429, date, rate: self.1, body: b"{}".to_vec() };
+        world.answers.push_back((at_ms, ticket, answer));
+    }
+
+    fn next(&mut self, wait: Option<Duration>) -> Option<(Ticket, Result<Answer, Trouble>)> {
+        self.0.next(wait)
+    }
+}
+
+/// How long a sync with an edit lasts there, and how often it asks.
+fn shut(rate: RateHeaders) -> (u64, String) {
+    let options = SandboxOptions { customers: 3, seed: 7, ..SandboxOptions::default() };
+    let core = StoreCore::new(&options);
+    let line = Line(Arc::new(Mutex::new(World { core, now_ms: 0, answers: VecDeque::new() })));
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("till.db");
+    let (clock, chance) = (Arc::new(line.clone()), || fastrand::Rng::with_seed(7));
+    let open = || Store::open(&path).unwrap();
+    let mut open_store =
+        SyncEngine::with_clock(open(), line.clone(), SyncOptions::default(), clock.clone(), chance());
+    open_store.pull(Extent::Full).unwrap();
+    let id = line.0.lock().unwrap().core.ids()[0];
+    phone(&mut open(), i64::from(id));
+    let began_ms = line.now_ms();
+    let remote = Shut(line.clone(), rate);
+    let mut engine = SyncEngine::with_clock(open(), remote, SyncOptions::default(), clock, chance());
+    let error = engine.sync().unwrap_err();
+    (line.now_ms() - began_ms, format!("{}: {error}", error.code()))
+}
+
+#[test]
+fn a_store_that_refuses_everything_and_tells_no_time_ends_a_sync_within_two_minutes_and_a_wait() {
+    let nothing = RateHeaders::default();
+    let told = |left, reset_ms| RateHeaders { left: Some(left), reset_ms, quota: Some(150), ..nothing };
+    for rate in [nothing, told(5, None), told(5, Some(30_000)), told(0, None), told(0, Some(0))] {
+        let (elapsed_ms, error) = shut(rate);
+        println!("{rate:?}: {elapsed_ms} ms, {error}");
+        assert!((120_000..151_000).contains(&elapsed_ms), "{rate:?}: {elapsed_ms} ms");
+        assert!(error.starts_with("unavailable: ") && error.contains("429"), "{error}");
+    }
+}

@@ -168,6 +168,36 @@ fn a_clock_that_was_years_off_makes_nothing_old() {
     assert_eq!(rows(&till, "journal"), 0, "now it was");
 }
 
+/// Nor where a person asks for what is old to go.
+#[test]
+fn a_clock_that_was_years_off_gives_prune_nothing_to_remove() {
+    let till = till(3);
+    till.set(1, "phone", "today");
+    till.engine().sync().unwrap();
+    let off = "UPDATE journal SET settled_at = '2001-01-01T00:00:00.000Z', engine_mark = NOT engine_mark";
+    assert_eq!(till.store().connection().execute(off, []).unwrap(), 1);
+    till.engine().sync().unwrap();
+    assert_eq!(till.run(["prune", "--older-than", "400"]).json["removed"], 0);
+    assert_eq!(rows(&till, "journal"), 1);
+    note_newest(&till, newest(1, 0));
+    assert_eq!(till.run(["prune", "--older-than", "400"]).json["removed"], 1, "it was there by then");
+}
+
+/// The till's clock is two years behind while it syncs, and is set right.
+#[test]
+fn what_settled_a_moment_ago_is_not_old_when_the_clock_is_set() {
+    let till = till(300);
+    let off = TimeDelta::days(730);
+    till.sandbox.set_clock_offset(off);
+    till.engine().pull(Extent::Full).unwrap();
+    till.set(1, "phone", "today");
+    till.engine().sync().unwrap();
+    let long_ago = Utc::now() + off - TimeDelta::days(400);
+    assert_eq!(till.store().prune(long_ago).unwrap(), 0);
+    assert_eq!(rows(&till, "journal"), 1);
+    assert_eq!(till.store().prune(Utc::now() + off + TimeDelta::days(1)).unwrap(), 1, "all of it");
+}
+
 /// Customer 1 has a conflict that was decided by SQL.
 fn decide(till: &Till) {
     till.set(1, "phone", "ours");

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tillsync::{Salvaged, Store};
 
 use super::exit::Exit;
+use super::out::Deed;
 use super::settings::{NewKey, Till};
 use super::{Done, render};
 
@@ -46,7 +47,8 @@ impl Backup {
         };
         let path = self.path.display().to_string();
         let text = format!("{}: {}.", render::plain(&path), render::count(bytes, "byte"));
-        till.out.answer(&BackedUp { path, bytes }, || text)?;
+        let deed = Deed { done: "the backup is made", shown_by: "its folder" };
+        till.out.answer_done(&BackedUp { path, bytes }, || text, deed)?;
         Ok(Exit::Done)
     }
 }
@@ -95,7 +97,8 @@ impl Restore {
         text += "\n\nNext: tillsync pull --full";
         let (bytes, held, found) = (restored.bytes, restored.held, restored.found);
         let is_for_a_person = held > 0 || !found.is_empty();
-        till.out.answer(&PutBack { path, bytes, held, replaced, found }, || text)?;
+        let deed = Deed { done: "the backup is in the place of the database", shown_by: "tillsync status" };
+        till.out.answer_done(&PutBack { path, bytes, held, replaced, found }, || text, deed)?;
         Ok(if is_for_a_person { Exit::Attention } else { Exit::Done })
     }
 }

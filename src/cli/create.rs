@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::exit::{Exit, Failed};
+use super::out::Deed;
 use super::settings::Till;
 use super::{Done, render};
 
@@ -32,7 +33,8 @@ impl Create {
         }
         till.create()?;
         let text = format!("{} is there, and empty: pull fills it.", render::plain(&path));
-        till.out.answer(&Created { path }, || text)?;
+        let deed = Deed { done: "the file is made", shown_by: "tillsync status" };
+        till.out.answer_done(&Created { path }, || text, deed)?;
         Ok(Exit::Done)
     }
 }

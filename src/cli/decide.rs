@@ -5,6 +5,7 @@ use serde::Serialize;
 use tillsync::{Conflict, CustomerId, EditSeq, Keep};
 
 use super::exit::Exit;
+use super::out::JOURNALED;
 use super::settings::Till;
 use super::{Done, edit, read, render, sides};
 
@@ -201,7 +202,7 @@ impl Undo {
 }
 
 fn answer(till: &Till, id: Option<i64>, fields: usize, text: impl FnOnce() -> String) -> Done {
-    till.out.answer(&Decided { customer_id: id.map(CustomerId), fields }, text)?;
+    till.out.answer_done(&Decided { customer_id: id.map(CustomerId), fields }, text, JOURNALED)?;
     Ok(Exit::Done)
 }
 

@@ -526,7 +526,7 @@ fn remote(till: &Till, store: Option<&Store>, checks: &mut Vec<Check>) {
     match ask(remote, options.timeout) {
         Err(check) => checks.push(check),
         Ok(answer) => {
-            checks.push(Check::good("store", format!("{} answers", options.api_url)));
+            checks.push(Check::good("store", format!("{} answers", options.shown_url())));
             checks.push(token(&answer, &options.store_hash));
             checks.extend(answer.date.map(clock));
             checks.push(budget(&answer));
@@ -551,6 +551,9 @@ fn ask(mut remote: HttpRemote, timeout: Duration) -> Result<Answer, Check> {
         Some((_, Err(Trouble::Offline(why) | Trouble::Broken(why) | Trouble::TooMuch { why, .. }))) => {
             Err(silent(&why))
         }
+        Some((_, Err(Trouble::Proxy(why)))) => Err(silent(&format!(
+            "the proxy {why} (it is that of --proxy or TILLSYNC_PROXY, or else of ALL_PROXY or HTTPS_PROXY)"
+        ))),
         Some((_, Err(Trouble::NoSocket(why)))) => {
             let detail = format!(
                 "this process may open no more files ({why}): close some, or raise the limit (ulimit -n)"

@@ -13,6 +13,7 @@ use tillsync::{
 };
 
 use super::exit::{Exit, Failed};
+use super::out::JOURNALED;
 use super::settings::{Till, without_mark};
 use super::{Done, read, render};
 
@@ -78,7 +79,7 @@ impl Edit {
             true => format!("{}\n{OF_CHANNELS}", journaled(edited)),
             false => journaled(edited),
         };
-        till.out.answer(&Edited { edited }, told)?;
+        till.out.answer_done(&Edited { edited }, told, JOURNALED)?;
         Ok(Exit::Done)
     }
 }
@@ -254,7 +255,7 @@ impl Credit {
             let (amount, balance) = (money(amount), money(balance));
             format!("customer {}: {sign}{amount}; store credit is {balance} now.", self.id)
         };
-        till.out.answer(&credited, text)?;
+        till.out.answer_done(&credited, text, JOURNALED)?;
         Ok(Exit::Done)
     }
 }

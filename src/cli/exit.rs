@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use tillsync::{About, CustomerId, EditError, SyncReport, words};
 
-use super::out::{Out, complain};
+use super::out::{Deed, Out, complain};
 
 /// What a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,16 @@ impl Failed {
         Failed::Told(Box::new(Told { exit, code, message, hint, about, passes }))
     }
 
+    /// What was asked for is done, and its answer cannot be printed.
+    pub(super) fn unprinted(error: &io::Error, deed: Deed) -> Failed {
+        let Deed { done, shown_by } = deed;
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failed::NobodyListens,
+            _ => Failed::unexpected(format!("{done}, and only the answer cannot be printed: {error}"))
+                .hint(format!("do not repeat it: {shown_by} shows it")),
+        }
+    }
+
     /// Something that should not happen.
     pub(super) fn unexpected(message: impl Into<String>) -> Failed {
         Failed::told(Exit::Unexpected, "unexpected", message.into())
@@ -185,10 +195,8 @@ impl Failed {
     /// Says it, and returns the status to end with.
     pub(super) fn tell(&self, out: &Out) -> Exit {
         if let Failed::Told(told) = self {
-            if out.is_json() {
-                // Nobody left to read it: the status still tells.
-                _ = out.document(&self.document());
-            } else {
+            // Where standard output takes nothing, a person may still read the other.
+            if !out.is_json() || out.document(&self.document()).is_err() {
                 complain(&format!("error: {}", told.message));
                 if let Some(hint) = &told.hint {
                     complain(&format!("hint: {hint}"));

@@ -6,6 +6,7 @@ use tillsync::{CustomerId, money, parse_adjustment};
 
 use super::Done;
 use super::exit::{Exit, Failed};
+use super::out::Deed;
 use super::settings::Till;
 
 /// Show the floor of store credit, or set it
@@ -48,7 +49,8 @@ impl Floor {
             Some(floor) => format!("No payment takes a balance below {floor}."),
             None => "There is no floor: a payment may take a balance to any amount.".to_owned(),
         };
-        till.out.answer(&Shown { floor }, || text)?;
+        let deed = Deed { done: "the floor is as it was to be", shown_by: "tillsync floor" };
+        till.out.answer_done(&Shown { floor }, || text, deed)?;
         Ok(Exit::Done)
     }
 }

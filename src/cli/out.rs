@@ -11,6 +11,8 @@ use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 use tillsync::words;
 
+use super::exit::Failed;
+
 const HEADER: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -59,6 +61,16 @@ impl Colour {
     }
 }
 
+/// What a command has done, and what shows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deed {
+    pub(super) done: &'static str,
+    pub(super) shown_by: &'static str,
+}
+
+/// Edits and decisions.
+pub(super) const JOURNALED: Deed = Deed { done: "it is journaled", shown_by: "tillsync log" };
+
 /// Where the answer of a command goes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Out {
@@ -83,6 +95,16 @@ impl Out {
     /// The answer: the document with `--json`, else the text.
     pub(super) fn answer(&self, document: &impl Serialize, text: impl FnOnce() -> String) -> io::Result<()> {
         if self.is_json { self.document(document) } else { self.text(&text()) }
+    }
+
+    /// The answer of a command that has changed something: where nobody can be told, that it is `done` is said all the same.
+    pub(super) fn answer_done(
+        &self,
+        document: &impl Serialize,
+        text: impl FnOnce() -> String,
+        done: Deed,
+    ) -> Result<(), Failed> {
+        self.answer(document, text).map_err(|error| Failed::unprinted(&error, done))
     }
 
     /// One JSON document, on a line of its own.

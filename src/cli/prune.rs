@@ -5,6 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::exit::Exit;
+use super::out::Deed;
 use super::settings::Till;
 use super::{Done, render};
 
@@ -12,6 +13,9 @@ use super::{Done, render};
 struct Removed {
     removed: u64,
 }
+
+/// The file is without them.
+const REMOVED: Deed = Deed { done: "the rows are removed", shown_by: "tillsync log" };
 
 /// A century.
 const MOST_DAYS: i64 = 36_500;
@@ -34,7 +38,7 @@ impl Prune {
         let before = Utc::now() - TimeDelta::days(self.older_than.into());
         let removed = till.store()?.prune(before)?;
         let text = format!("{} removed.", render::count(removed, "row"));
-        till.out.answer(&Removed { removed }, || text)?;
+        till.out.answer_done(&Removed { removed }, || text, REMOVED)?;
         Ok(Exit::Done)
     }
 }
@@ -53,7 +57,7 @@ impl Forget {
     pub(super) fn run(self, till: &Till) -> Done {
         let removed = till.store()?.forget(self.id)?;
         let text = format!("Customer {} is forgotten: {} removed.", self.id, render::count(removed, "row"));
-        till.out.answer(&Removed { removed }, || text)?;
+        till.out.answer_done(&Removed { removed }, || text, REMOVED)?;
         Ok(Exit::Done)
     }
 }

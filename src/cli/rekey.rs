@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::exit::{Exit, Failed};
+use super::out::Deed;
 use super::settings::{NewKey, Till};
 use super::{Done, render};
 
@@ -31,7 +32,8 @@ impl Rekey {
         till.store()?.rekey(key)?;
         let path = till.path().display().to_string();
         let text = format!("{} has its new key.", render::plain(&path));
-        till.out.answer(&Rekeyed { path }, || text)?;
+        let deed = Deed { done: "the file has its new key", shown_by: "tillsync status with that key" };
+        till.out.answer_done(&Rekeyed { path }, || text, deed)?;
         Ok(Exit::Done)
     }
 }

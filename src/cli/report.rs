@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::exit::{Exit, Failed};
+use super::out::Deed;
 use super::settings::Till;
 use super::{Done, doctor, render};
 
@@ -31,12 +32,14 @@ struct Reported {
 
 impl Report {
     pub(super) fn run(self, till: &Till) -> Done {
+        tillsync::system::refuse_part(&self.path)?;
         let report = report(till);
         let text = serde_json::to_string_pretty(&report)? + "\n";
         write(&self.path, &text)?;
         let (path, bytes) = (self.path.display().to_string(), text.len() as u64);
         let words = format!("{}: {}.", render::plain(&path), render::count(bytes, "byte"));
-        till.out.answer(&Reported { path, bytes }, || words)?;
+        let deed = Deed { done: "the report is written", shown_by: "its folder" };
+        till.out.answer_done(&Reported { path, bytes }, || words, deed)?;
         Ok(Exit::Done)
     }
 }
@@ -60,17 +63,26 @@ fn write(path: &Path, text: &str) -> Result<(), Failed> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| {
+    let mut file = options.open(path).map_err(|e| refused(path, &e))?;
+    let mut write = || {
         #[cfg(windows)]
         tillsync::system::close_to_others(path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
-    });
-    written.map_err(|e| match e.kind() {
+    };
+    write().map_err(|e| {
+        // It is not whole, and would be in the way of the next one.
+        _ = std::fs::remove_file(path);
+        refused(path, &e)
+    })
+}
+
+fn refused(path: &Path, error: &std::io::Error) -> Failed {
+    match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
             Failed::usage(format!("{} is there already", render::plain(&path.display().to_string())))
                 .hint("name a file that is not there yet")
         }
-        _ => Failed::usage(format!("{}: {e}", render::plain(&path.display().to_string()))),
-    })
+        _ => tillsync::system::file_error(path, error).into(),
+    }
 }

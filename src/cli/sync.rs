@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use tillsync::{Event, Extent, Policies, PullReport, Store, SyncReport, Syncer, SyncerOptions, WhenTaken};
 
 use super::exit::{Exit, Failed};
+use super::out::Deed;
 use super::progress::Bar;
 use super::settings::{Missing, Till};
 use super::{Done, decide, render};
@@ -45,10 +46,13 @@ impl Pull {
         }
         let report = engine.pull(extent)?;
         drop(bar);
-        till.out.answer(&report, || pulled(&report))?;
+        till.out.answer_done(&report, || pulled(&report), SYNCED)?;
         Ok(if report.complete { Exit::Done } else { Exit::Offline })
     }
 }
+
+/// What came and went is in the file.
+const SYNCED: Deed = Deed { done: "the sync has ended", shown_by: "tillsync status" };
 
 /// How a pull went, for people.
 pub(super) fn pulled(report: &PullReport) -> String {
@@ -220,7 +224,7 @@ fn again_and_again(till: &Till, every: Duration) -> Done {
 
 fn told(till: &Till, store: &Store, report: &SyncReport) -> Done {
     let text = if till.out.is_json() { String::new() } else { synced(report) + &waiting(store, report)? };
-    till.out.answer(report, || text)?;
+    till.out.answer_done(report, || text, SYNCED)?;
     Ok(match Exit::unless_waiting(report) {
         Exit::Done if report.incomplete.is_some() || report.doubted > 0 => Exit::Offline,
         exit => exit,

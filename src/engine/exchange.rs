@@ -72,8 +72,9 @@ fn failure_of(answer: &std::result::Result<Answer, Trouble>) -> FailureOf {
 impl<R: Remote> SyncEngine<R> {
     /// Starts a read when the pacer lets it.
     pub(super) fn ask(&mut self, request: Request) -> Result<Asked> {
-        let ready_ms = self.pacer.ready_at_ms(self.clock.now_ms());
-        if let Some(failure) = self.options.upload.retry.refuse_wait(ready_ms, self.clock.now_ms()) {
+        let now_ms = self.clock.now_ms();
+        let ready_ms = self.pacer.ready_at_ms(now_ms);
+        if let Some(failure) = self.options.upload.retry.refuse_wait(&self.pacer, now_ms) {
             self.note_throttle(ready_ms);
             return Err(failure.into());
         }

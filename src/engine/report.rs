@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use super::{Event, SyncEngine, spans};
+use super::{Event, RETENTION_DAYS, SyncEngine, spans};
 use crate::api::Remote;
 use crate::clock::stamp;
 use crate::customer::CustomerId;
 use crate::error::{Error, Result};
-use crate::store::{Ended, Kept, Uploaded};
+use crate::store::{Ended, Kept, Newest, Uploaded};
 
 /// Transactions, of a hundred rows at most, in which a sync removes what is past its retention: a file that was never pruned
 /// gets there in some hundred syncs, none of which takes a second more.
@@ -216,6 +216,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     pub(super) fn pull_report(&mut self) -> Result<PullReport> {
+        self.note_rows()?;
         self.index_for_search()?;
         self.wipe_log()?;
         // Of a list of everybody as much was learned as could be.
@@ -281,15 +282,25 @@ impl<R: Remote> SyncEngine<R> {
         self.tend_long_log()
     }
 
+    fn retention(&self) -> Option<TimeDelta> {
+        self.options.retention.and_then(|it| TimeDelta::from_std(it).ok())
+    }
+
+    /// Notes now and then which rows are there, and returns those that were there before the retention. Of two clocks that disagree,
+    /// the later one makes none of them old.
+    fn note_rows(&mut self) -> Result<Option<Newest>> {
+        let (Some(offset), now) = (self.counts.offset, self.clock.utc()) else { return Ok(None) };
+        let retention = self.retention().unwrap_or(TimeDelta::days(RETENTION_DAYS.into()));
+        self.store.there_before(now.max(now + offset), retention)
+    }
+
     /// What settled long ago goes, a little with each sync; not while the till's clock and the store's disagree.
     fn prune(&mut self) -> Result<()> {
-        let retention = self.options.retention.and_then(|it| TimeDelta::from_std(it).ok());
-        let offset = self.counts.offset.filter(|offset| offset.abs() < CLOCKS_AGREE);
-        let (Some(retention), Some(offset), now) = (retention, offset, self.clock.utc()) else {
-            return Ok(());
-        };
-        let up_to = self.store.there_before(now + offset, retention)?;
-        if let Some((up_to, before)) = up_to.zip(now.checked_sub_signed(retention)) {
+        let up_to = self.note_rows()?;
+        let do_agree = self.counts.offset.is_some_and(|offset| offset.abs() < CLOCKS_AGREE);
+        let before = self.retention().filter(|_| do_agree);
+        let before = before.and_then(|retention| self.clock.utc().checked_sub_signed(retention));
+        if let Some((up_to, before)) = up_to.zip(before) {
             let pruned = self.store.prune_some(before, up_to, PARTS_PRUNED)?;
             tracing::debug!(removed = pruned.removed, "pruned");
             if let Some(Kept { error, cause }) = pruned.kept {

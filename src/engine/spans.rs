@@ -206,6 +206,7 @@ impl Spans {
                 span.record("bytes_received", answer.body.len());
             }
             Err(Trouble::Offline(_)) => _ = span.record("trouble", "offline"),
+            Err(Trouble::Proxy(_)) => _ = span.record("trouble", "proxy"),
             Err(Trouble::Certificate(_)) => _ = span.record("trouble", "certificate"),
             Err(Trouble::NoSocket(_)) => _ = span.record("trouble", "too many files"),
             Err(Trouble::NoThread(_)) => _ = span.record("trouble", "no thread"),

@@ -236,9 +236,9 @@ impl<R: Remote> SyncEngine<R> {
         if let Some(bytes) = run.machine.learned_bytes() {
             self.store.set_body_limit(bytes, self.clock.utc())?;
         }
-        let (ready_ms, now_ms) = (self.pacer.ready_at_ms(self.clock.now_ms()), self.clock.now_ms());
-        if self.options.upload.retry.refuse_wait(ready_ms, now_ms).is_some() {
-            self.note_throttle(ready_ms);
+        let now_ms = self.clock.now_ms();
+        if self.options.upload.retry.refuse_wait(&self.pacer, now_ms).is_some() {
+            self.note_throttle(self.pacer.ready_at_ms(now_ms));
         }
         self.counts.doubted.extend(run.machine.unbelieved());
         self.unshown.extend(run.machine.unshown());

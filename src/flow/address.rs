@@ -1,5 +1,7 @@
 //! Where a store is, out of what a person copied from the control panel: the hash, the API path, or the panel's own address.
 
+use std::borrow::Cow;
+
 /// A store that an address names.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StoreAddress<'a> {
@@ -38,6 +40,16 @@ pub fn is_store_hash(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
+/// A URL as anybody may see it: who reads it need not know the user and the password in it. What stands before the last `@` is
+/// theirs, whatever is in there.
+pub fn shown(url: &str) -> Cow<'_, str> {
+    let (scheme, rest) = url.find("://").map_or(("", url), |at| url.split_at(at + "://".len()));
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}***@{host}").into(),
+        None => url.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +83,19 @@ mod tests {
             "",
         ] {
             assert_eq!(store_address(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn nobody_sees_the_password_in_a_url() {
+        for (url, seen) in [
+            ("https://api.bigcommerce.com", "https://api.bigcommerce.com"),
+            ("http://ana:pw@host:1/x", "http://***@host:1/x"),
+            ("http://ana:p/w@d@host", "http://***@host"),
+            ("ana:pw@host", "***@host"),
+            ("://", "://"),
+        ] {
+            assert_eq!(shown(url), seen);
         }
     }
 }

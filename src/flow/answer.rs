@@ -55,6 +55,8 @@ impl Answer {
 pub enum Trouble {
     /// The request never left: no route, no name, refused.
     Offline(String),
+    /// The request never left: the proxy is not there, or lets nobody through. Which one, and why.
+    Proxy(String),
     /// The request never left: who answered could not show that it is the store. What is wrong with its certificate.
     Certificate(String),
     /// The request never left: the process may open no more files, and so no connection.
@@ -228,6 +230,7 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
     let answer = match answer {
         Ok(answer) => answer,
         Err(Trouble::Offline(why)) => return GetVerdict::Stop(Failure::Offline(why.clone())),
+        Err(Trouble::Proxy(why)) => return GetVerdict::Stop(Failure::Proxy(why.clone())),
         Err(Trouble::Certificate(why)) => return GetVerdict::Stop(Failure::Certificate(why.clone())),
         Err(Trouble::NoSocket(why)) => return GetVerdict::Stop(Failure::NoSocket(why.clone())),
         Err(Trouble::NoThread(why)) => return GetVerdict::Stop(Failure::NoThread(why.clone())),
@@ -273,6 +276,7 @@ pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerdi
     let answer = match answer {
         Ok(answer) => answer,
         Err(Trouble::Offline(why)) => return PutVerdict::NotSent(Failure::Offline(why.clone())),
+        Err(Trouble::Proxy(why)) => return PutVerdict::NotSent(Failure::Proxy(why.clone())),
         Err(Trouble::Certificate(why)) => return PutVerdict::NotSent(Failure::Certificate(why.clone())),
         Err(Trouble::NoSocket(why)) => return PutVerdict::NotSent(Failure::NoSocket(why.clone())),
         Err(Trouble::NoThread(why)) => return PutVerdict::NotSent(Failure::NoThread(why.clone())),

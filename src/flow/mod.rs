@@ -46,7 +46,7 @@ mod tidied;
 mod upload;
 
 pub use absent::{Silence, shows_strangers, silence};
-pub use address::{is_store_hash, store_address};
+pub use address::{is_store_hash, shown, store_address};
 pub use answer::{
     Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_get_by_ids, judge_put,
 };

@@ -4,6 +4,8 @@
 //! budget, keeps a share for the others, and then waits for the window to end; so it never sleeps when there is
 //! budget, and never meets a wall that the headers told of.
 
+use super::Misses;
+
 /// What an answer's headers say of the budget. `X-Rate-Limit-*` and `X-Retry-After` of the public API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateHeaders {
@@ -35,6 +37,8 @@ pub struct Pacer {
     limited_ms: u64,
     /// The longest that was ever left of a window: about its length.
     window_ms: u64,
+    /// Refusals since anything was let through, of which none told when a window begins.
+    shut: Misses,
 }
 
 /// The first wait after a `429` without headers, and the longest.
@@ -67,7 +71,19 @@ impl Pacer {
             crowded_windows: 0,
             limited_ms: 0,
             window_ms: 0,
+            shut: Misses::default(),
         }
+    }
+
+    /// A sync begins: what was refused before is of an earlier one.
+    pub fn begin(&mut self) {
+        self.shut.clear();
+    }
+
+    /// Refusals since anything was let through in this sync, whatever was asked, if nobody told when something will be. A quota
+    /// that others use up is not among them: its next window is told, and whoever gives up has to begin anew.
+    pub fn shut(&self) -> &Misses {
+        &self.shut
     }
 
     /// When the next request may leave; not later than `now_ms` means at once.
@@ -118,7 +134,12 @@ impl Pacer {
         let refusals = *in_a_row;
         *in_a_row += 1;
         let headers = headers.believable();
-        let told = headers.reset_ms.or(headers.retry_after_ms);
+        // A window that begins now, and whose first call is refused, is none.
+        let told = headers.reset_ms.or(headers.retry_after_ms).filter(|told_ms| *told_ms > 0);
+        match told {
+            Some(_) => self.shut.clear(),
+            None => self.shut.add(now_ms, now_ms),
+        }
         self.notice_crowd(now_ms);
         let wait_ms = match told {
             Some(told_ms) => told_ms + (self.spread_ms() as f64 * chance) as u64,
@@ -140,6 +161,11 @@ impl Pacer {
         self.blocked_until_ms
     }
 
+    /// The store said `429` because too many calls were under way.
+    pub fn crowded(&mut self, now_ms: u64) {
+        self.shut.add(now_ms, now_ms);
+    }
+
     /// Refusals that come together are of one window; a window without any ends the crowd.
     fn notice_crowd(&mut self, now_ms: u64) {
         let is_of_the_same = self.crowded_windows > 0 && now_ms < self.blocked_until_ms;
@@ -158,6 +184,7 @@ impl Pacer {
     /// An update was let through, or a read.
     pub fn passed(&mut self, is_update: bool) {
         self.limited_in_a_row[usize::from(is_update)] = 0;
+        self.shut.clear();
     }
 }
 
@@ -227,6 +254,23 @@ mod tests {
         assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
         pacer.passed(true);
         assert_eq!(pacer.limited(&RateHeaders::default(), true, 100_000, 0.0), 100_250);
+    }
+
+    #[test]
+    fn a_store_that_lets_nothing_through_is_shut_until_it_does_or_tells_of_a_window() {
+        let (mut pacer, bare) = (Pacer::new(10), RateHeaders::default());
+        pacer.crowded(1_000);
+        pacer.limited(&bare, true, 2_000, 0.0);
+        pacer.limited(&told(0, 0), false, 3_000, 0.0);
+        assert_eq!(pacer.shut().count(), 3, "whatever was refused, and why");
+        pacer.limited(&told(0, 700), false, 61_000, 0.0);
+        assert_eq!(pacer.shut().count(), 0, "others use the quota up");
+        pacer.crowded(63_000);
+        pacer.passed(false);
+        assert_eq!(pacer.shut().count(), 0);
+        pacer.crowded(64_000);
+        pacer.begin();
+        assert_eq!(pacer.shut().count(), 0);
     }
 
     #[test]

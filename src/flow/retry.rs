@@ -1,6 +1,7 @@
 //! How long to wait before trying again: exponential backoff with full jitter, bounded in tries and in time.
 
 use crate::error::Failure;
+use crate::flow::Pacer;
 
 /// How a request that failed is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +36,14 @@ impl Default for RetryOptions {
 }
 
 impl RetryOptions {
-    /// Why it is enough, if the next request may leave only after more than the time that nothing need go well.
-    pub(crate) fn refuse_wait(&self, ready_ms: u64, now_ms: u64) -> Option<Failure> {
-        let wait_ms = ready_ms.saturating_sub(now_ms);
+    /// Why it is enough, if the next request may leave only after more than the time that nothing need go well, or nothing was
+    /// let through for that time.
+    pub(crate) fn refuse_wait(&self, pacer: &Pacer, now_ms: u64) -> Option<Failure> {
+        if pacer.shut().have_lasted(self, now_ms) {
+            let (tries, last) = (pacer.shut().count(), "status 429: too many requests".to_owned());
+            return Some(Failure::Unavailable { tries, last });
+        }
+        let wait_ms = pacer.ready_at_ms(now_ms).saturating_sub(now_ms);
         let last = format!("its quota is used up, it asks to wait for {} s", wait_ms.div_ceil(1_000));
         (wait_ms > self.total_ms).then_some(Failure::Unavailable { tries: 1, last })
     }

@@ -19,6 +19,7 @@ use super::core::StoreCore;
 use super::faults::{Fault, FaultRate};
 use super::http::{RawRequest, RawResponse};
 use super::server::{self, Line};
+use crate::flow::shown;
 
 /// Between the port of the store and the one where it is controlled.
 const APART: u16 = 10_000;
@@ -245,7 +246,8 @@ impl Control {
     /// # Errors
     /// When the URL is not one of plain HTTP on loopback with a port.
     pub fn of(api_url: &str) -> Result<Control, ControlError> {
-        let port = port_on_loopback(api_url).ok_or_else(|| ControlError::NotASandbox(api_url.to_owned()))?;
+        let port = port_on_loopback(api_url)
+            .ok_or_else(|| ControlError::NotASandbox(shown(api_url).into_owned()))?;
         let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
         let agent = config.timeout_global(Some(Duration::from_secs(10))).build().into();
         Ok(Control { url: format!("http://127.0.0.1:{}", self::port(port)), agent })

@@ -107,7 +107,10 @@ pub use holder::Holder;
 pub(crate) use lock::{Lock, SyncLock};
 pub use log::LogState;
 pub use mend::Unjournaled;
+#[cfg(feature = "cli")]
+pub use open::refuse_part;
 pub use prune::Kept;
+pub(crate) use prune::Newest;
 pub(crate) use pull::{Judging, LAST_FULL_PULL, PageKind, Taken};
 #[cfg(feature = "ffi")]
 pub(crate) use query::{Parameters, Table};

@@ -158,21 +158,28 @@ pub(super) fn plain_path(path: &Path) -> Result<PathBuf> {
     if text.trim().is_empty() || text.starts_with(':') || text.starts_with("file:") {
         return Err(Error::usage(format!("{text:?} names no file: give its path")));
     }
-    match BESIDE.iter().find(|suffix| is_beside(path, suffix)) {
-        Some(suffix) => Err(Error::usage(format!(
-            "{text} is no name for a till or a backup: a file with {suffix} is part of another one, which empties or deletes it"
-        ))),
-        None => {
-            let path = std::path::absolute(path).map_err(|e| Error::file(path, &e))?;
-            #[cfg(windows)]
-            let path = match crate::windows::is_no_file(&path) {
-                true => return Err(Error::usage(format!("{text:?} names no file: give its path"))),
-                false => crate::windows::own_name(&path),
-            };
-            refuse_long(&path)?;
-            Ok(path)
-        }
-    }
+    refuse_part(path)?;
+    let path = std::path::absolute(path).map_err(|e| Error::file(path, &e))?;
+    #[cfg(windows)]
+    let path = match crate::windows::is_no_file(&path) {
+        true => return Err(Error::usage(format!("{text:?} names no file: give its path"))),
+        false => crate::windows::own_name(&path),
+    };
+    refuse_long(&path)?;
+    Ok(path)
+}
+
+/// Nothing is made under the name of what lies beside a till.
+///
+/// # Errors
+/// When the path is such a name.
+pub fn refuse_part(path: &Path) -> Result<()> {
+    BESIDE.iter().find(|suffix| is_beside(path, suffix)).map_or(Ok(()), |suffix| {
+        Err(Error::usage(format!(
+            "{} is no name for a file of its own: one with {suffix} is part of another, which empties or deletes it",
+            path.display()
+        )))
+    })
 }
 
 /// What lies beside a file is called as it is, with more behind: where that does not fit, SQLite would find out after we have made the
@@ -424,13 +431,14 @@ impl Store {
         }
     }
 
-    /// Refuses to go on when another program has upgraded the file meanwhile. It costs next to nothing while nobody has changed
-    /// the schema; inside a transaction that holds the write lock, nobody can before its end.
+    /// Refuses to go on when another program has upgraded the file meanwhile, be it without any change of the schema. It costs next
+    /// to nothing while there was none; inside a transaction that holds the write lock, nobody can before its end.
     pub(crate) fn refuse_newer(&self) -> Result<()> {
-        if self.schema_seen == Some(self.schema_changes()?) {
-            return Ok(());
-        }
-        let (found, known) = (self.schema_version().map_err(|e| self.error(e))?, schema::newest());
+        let found = match self.schema_seen == Some(self.schema_changes()?) {
+            true => schema::noted(&self.connection),
+            false => self.schema_version(),
+        };
+        let (found, known) = (found.map_err(|e| self.error(e))?, schema::newest());
         match found > known {
             true => Err(Failure::NewerSchema { path: self.path.clone(), found, known }.into()),
             false => Ok(()),

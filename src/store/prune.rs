@@ -78,6 +78,9 @@ pub(crate) struct Newest {
     decision: i64,
 }
 
+/// Which rows were the newest when.
+type Noted = Vec<(DateTime<Utc>, Newest)>;
+
 /// Whatever is there.
 const ALL: Newest = Newest { edit: EditSeq(i64::MAX), decision: i64::MAX };
 
@@ -119,12 +122,14 @@ struct Part {
 
 impl Store {
     /// Removes what settled before that time: rows of the journal, and conflicts that were decided. In small parts, so that
-    /// edits and syncs go on meanwhile. Returns how many rows those were.
+    /// edits and syncs go on meanwhile. What a sync has seen to come later stays, whatever the till's clock said when it settled.
+    /// Returns how many rows those were.
     ///
     /// # Errors
     /// When the file cannot be written; when something of the app's keeps rows: all others are removed.
     pub fn prune(&mut self, before: DateTime<Utc>) -> Result<u64> {
-        let pruned = self.prune_some(before, ALL, usize::MAX)?;
+        let up_to = self.not_seen_to_come_after(before)?;
+        let pruned = self.prune_some(before, up_to, usize::MAX)?;
         self.unless_kept(pruned)
     }
 
@@ -157,15 +162,12 @@ impl Store {
         now: DateTime<Utc>,
         retention: TimeDelta,
     ) -> Result<Option<Newest>> {
-        let noted: Option<Vec<(DateTime<Utc>, Newest)>> =
-            self.state(NEWEST_ROWS)?.and_then(|json| serde_json::from_str(&json).ok());
-        let (mut noted, newest) = (noted.unwrap_or_default(), self.newest_rows()?);
-        // Where all decisions are gone, their ids begin anew.
-        let is_anew = noted.last().is_some_and(|(_, noted)| newest.decision < noted.decision);
-        if is_anew {
-            noted.iter_mut().for_each(|(_, noted)| noted.decision = 0);
-        }
-        let is_due = is_anew || noted.last().is_none_or(|(at, _)| now - *at >= retention / NOTES);
+        let newest = self.newest_rows()?;
+        let (mut noted, is_anew) = self.noted_rows(newest)?;
+        let apart = retention / NOTES;
+        // Of a clock that was ahead: nothing would be noted until then. By a hair it is one that tells whole seconds.
+        while noted.pop_if(|(at, _)| *at - now >= apart).is_some() {}
+        let is_due = is_anew || noted.last().is_none_or(|(at, _)| now - *at >= apart);
         let old = noted.iter().rposition(|(at, _)| now - *at >= retention);
         let there = old.map(|place| noted[place].1);
         if is_due {
@@ -174,6 +176,27 @@ impl Store {
             self.note_facts(&[(NEWEST_ROWS, serde_json::to_string(&noted).unwrap_or_default())])?;
         }
         Ok(there)
+    }
+
+    /// Which rows were the newest when, and whether decisions are counted anew since.
+    fn noted_rows(&self, newest: Newest) -> Result<(Noted, bool)> {
+        let json = self.state(NEWEST_ROWS)?;
+        let mut noted: Noted = json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        // Where all decisions are gone, their ids begin anew.
+        let is_anew = noted.last().is_some_and(|(_, noted)| newest.decision < noted.decision);
+        if is_anew {
+            noted.iter_mut().for_each(|(_, noted)| noted.decision = 0);
+        }
+        Ok((noted, is_anew))
+    }
+
+    /// All rows but those that came behind the newest of a note that is younger than `before`. The till's clock may be off now, or
+    /// may have been set since it was last held against the store's: what is younger by either stays.
+    fn not_seen_to_come_after(&self, before: DateTime<Utc>) -> Result<Newest> {
+        let by_the_stores = before.checked_add_signed(self.clock_offset()?).unwrap_or(before);
+        let before = before.min(by_the_stores);
+        let (noted, _) = self.noted_rows(self.newest_rows()?)?;
+        Ok(noted.into_iter().find(|(at, _)| *at > before).map_or(ALL, |(_, newest)| newest))
     }
 
     fn newest_rows(&self) -> Result<Newest> {

@@ -28,18 +28,23 @@ pub(super) fn agent(options: &HttpOptions, url: &str) -> Result<Agent> {
     Ok(config.build().new_agent())
 }
 
+/// Where the environment names a proxy. The first that names any counts.
+const NAMING: [&str; 6] =
+    ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+/// Where it says to whom one goes without.
+const EXCEPTING: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
 /// None for this very machine: what is sent in the clear is sent nowhere else.
 fn proxy(options: &HttpOptions, url: &str) -> Result<Option<Proxy>> {
     let url = url.parse::<Uri>().unwrap_or_default();
     let proxy = match &options.proxy {
         _ if is_loopback(url.host().unwrap_or_default()) => None,
         HttpProxy::None => None,
-        HttpProxy::Environment => Proxy::try_from_env().filter(|proxy| !proxy.is_no_proxy(&url)),
-        // What is wrong with it is not repeated: it may hold a password.
-        HttpProxy::Url(text) => Some(
-            Proxy::new(text.expose_secret())
-                .map_err(|_| Error::usage("the proxy is no URL such as http://proxy.example.com:8080"))?,
-        ),
+        HttpProxy::Environment => match first_of(&NAMING).filter(|_| !is_excepted(&url)) {
+            Some((name, text)) => Some(read_proxy(&text, &format!("the proxy in {name}"))?),
+            None => None,
+        },
+        HttpProxy::Url(text) => Some(read_proxy(text.expose_secret(), "the proxy")?),
     };
     // The client would go around one that it does not speak to, or fail in the middle of a request.
     match proxy.as_ref().map(Proxy::protocol) {
@@ -48,6 +53,29 @@ fn proxy(options: &HttpOptions, url: &str) -> Result<Option<Proxy>> {
             "the proxy speaks SOCKS, which is not spoken here: name one by http:// or https://, or none (--proxy none)",
         )),
     }
+}
+
+/// The first of these variables that says anything, and what it says.
+fn first_of(names: &[&'static str]) -> Option<(&'static str, String)> {
+    names.iter().find_map(|name| {
+        let text = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
+        (!text.is_empty()).then_some((*name, text))
+    })
+}
+
+fn is_excepted(url: &Uri) -> bool {
+    let (_, hosts) = first_of(&EXCEPTING).unwrap_or_default();
+    let list = Proxy::builder(ProxyProtocol::Http);
+    let list = hosts.split(',').map(str::trim).fold(list, |list, host| list.no_proxy(host)).build();
+    list.is_ok_and(|list| list.is_no_proxy(url))
+}
+
+/// What is wrong with it is not repeated: it may hold a password.
+fn read_proxy(text: &str, what: &str) -> Result<Proxy> {
+    let proxy = Proxy::new(text).ok().filter(|proxy| !proxy.host().is_empty());
+    proxy.ok_or_else(|| {
+        Error::usage(format!("{what} is no URL such as http://proxy.example.com:8080 (none: --proxy none)"))
+    })
 }
 
 fn roots(roots: &Roots) -> Result<RootCerts> {

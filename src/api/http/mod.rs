@@ -179,7 +179,8 @@ impl Caller {
                 get.header("Accept", "application/json").call()
             }
         };
-        let answer = answer.map_err(|e| trouble(&e, request.is_update())).and_then(read);
+        let answer =
+            answer.map_err(|e| trouble(&e, request.is_update(), self.agent.config().proxy())).and_then(read);
         match answer {
             Ok(Answer { body, status, rate, date }) => {
                 let body = without_token(body, (200..300).contains(&status), token);

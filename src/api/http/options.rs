@@ -1,6 +1,8 @@
 //! Where the store is, and how it is spoken to: read from what people paste, and checked before anything is sent.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,12 +12,12 @@ use secrecy::{ExposeSecret, SecretString};
 use ureq::http::Uri;
 
 use crate::error::{Error, Result};
-use crate::flow::{is_store_hash, store_address};
+use crate::flow::{is_store_hash, shown, store_address};
 
 const API_URL: &str = "https://api.bigcommerce.com";
 
 /// Where the store is, and how it is spoken to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpOptions {
     /// Default: `https://api.bigcommerce.com`. Plain `http` is accepted for loopback addresses only. It may be a whole API
     /// path, as the control panel shows it: see [`HttpOptions::settled`].
@@ -31,6 +33,19 @@ pub struct HttpOptions {
     pub proxy: HttpProxy,
     /// Whose word is believed on who the store is. Default: that of the system's authorities.
     pub roots: Roots,
+}
+
+impl fmt::Debug for HttpOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpOptions")
+            .field("api_url", &self.shown_url())
+            .field("store_hash", &shown(&self.store_hash))
+            .field("access_token", &self.access_token)
+            .field("timeout", &self.timeout)
+            .field("proxy", &self.proxy)
+            .field("roots", &self.roots)
+            .finish()
+    }
 }
 
 /// A proxy for requests.
@@ -97,6 +112,11 @@ impl HttpOptions {
         }
     }
 
+    /// The URL as anybody may see it: `***` in the place of a user and a password.
+    pub fn shown_url(&self) -> Cow<'_, str> {
+        shown(&self.api_url)
+    }
+
     /// Whether URL and store hash can be what they should, without asking the store.
     ///
     /// # Errors
@@ -126,7 +146,8 @@ impl HttpOptions {
         match &in_url {
             Some(address) if store_hash.is_empty() => self.store_hash = address.store_hash.to_owned(),
             Some(address) if address.store_hash != store_hash => {
-                let other = address.store_hash;
+                let (url, other) = (shown(&url), address.store_hash);
+                let store_hash = shown(store_hash);
                 return Err(Error::usage(format!(
                     "the API URL {url} names the store {other}, and the store hash is {store_hash}"
                 )));
@@ -138,6 +159,7 @@ impl HttpOptions {
         self.api_url = match (base.unwrap_or_else(|| API_URL.to_owned()), beside_hash) {
             (base, Some(other)) if base.trim_end_matches('/') == API_URL => other,
             (base, Some(other)) if base.trim_end_matches('/') != other => {
+                let (hash, other, base) = (shown(&hash), shown(&other), shown(&base));
                 return Err(Error::usage(format!(
                     "the store hash was given as {hash}, which is at {other}, and the API URL is {base}"
                 )));
@@ -150,19 +172,20 @@ impl HttpOptions {
 
 pub(super) fn url(options: &HttpOptions) -> Result<String> {
     let HttpOptions { api_url, store_hash, .. } = options;
-    let base: Uri =
-        api_url.parse().map_err(|e| Error::usage(format!("the API URL {api_url} is none: {e}")))?;
+    let told = options.shown_url();
+    let base: Uri = api_url.parse().map_err(|e| Error::usage(format!("the API URL {told} is none: {e}")))?;
     let host = base.host().unwrap_or_default();
     match base.scheme_str() {
         Some("https") if !host.is_empty() => {}
         Some("http") if is_loopback(host) => {}
         Some("http") => {
-            let text = format!("the API URL {api_url} would send the token in the clear: use https");
+            let text = format!("the API URL {told} would send the token in the clear: use https");
             return Err(Error::usage(text));
         }
-        _ => return Err(Error::usage(format!("the API URL {api_url} must begin with https://"))),
+        _ => return Err(Error::usage(format!("the API URL {told} must begin with https://"))),
     }
     if !is_store_hash(store_hash) {
+        let store_hash = shown(store_hash);
         return Err(Error::usage(format!(
             "the store hash {store_hash:?} must be letters and digits: the part behind stores/ in the API path, \
              {API_URL}/stores/abc123/v3/"

@@ -4,8 +4,8 @@ use std::io::{self, Read as _};
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use ureq::Body;
 use ureq::http::{HeaderMap, Response};
+use ureq::{Body, Proxy};
 
 use crate::error::{are_descriptors_short, is_out_of_descriptors};
 use crate::flow::{Answer, RateHeaders, Trouble, masked};
@@ -63,7 +63,7 @@ fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
 
 /// Whether a request never left, or may have arrived. An update that failed on a broken route may have arrived before
 /// it broke, so for an update only what fails before the connection stands counts as never sent.
-pub(super) fn trouble(error: &ureq::Error, is_update: bool) -> Trouble {
+pub(super) fn trouble(error: &ureq::Error, is_update: bool, proxy: Option<&Proxy>) -> Trouble {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     let words = error.to_string();
     let is_offline = match error {
@@ -82,9 +82,25 @@ pub(super) fn trouble(error: &ureq::Error, is_update: bool) -> Trouble {
         ureq::Error::Io(e) if is_out_of_descriptors(e) => Trouble::NoSocket(words),
         // Who asks for a name needs a connection too, and says no more than that none was found.
         ureq::Error::Io(e) if is_lookup(e) && are_descriptors_short(1) => Trouble::NoSocket(words),
-        _ if is_offline => Trouble::Offline(words),
+        _ if is_offline => match proxy {
+            Some(proxy) => {
+                Trouble::Proxy(format!("{}:{}: {}", proxy.host(), proxy.port(), of_proxy(error, words)))
+            }
+            None => Trouble::Offline(words),
+        },
         ureq::Error::Timeout(_) => Trouble::TooMuch { why: words, begun: Vec::new() },
         _ => Trouble::Broken(words),
+    }
+}
+
+/// Why there is no way through a proxy: who knows of one only by name is not helped by what it answers to the client.
+fn of_proxy(error: &ureq::Error, words: String) -> String {
+    let ureq::Error::ConnectProxyFailed(reason) = error else { return words };
+    let status = reason.strip_prefix("proxy server responded ").and_then(|status| status.split('/').next());
+    match status {
+        Some("407") => "it asks for a user and a password (status 407)".to_owned(),
+        Some(status) => format!("it lets nobody through to the store (status {status})"),
+        None => reason.clone(),
     }
 }
 

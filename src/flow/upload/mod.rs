@@ -275,7 +275,7 @@ impl Upload {
         if self.failure.is_some() {
             return if self.in_flight() == 0 { Step::Done } else { Step::Wait(None) };
         }
-        let is_too_long = self.options.retry.refuse_wait(pacer.ready_at_ms(now_ms), now_ms);
+        let is_too_long = self.options.retry.refuse_wait(pacer, now_ms);
         if let Some(failure) = is_too_long.filter(|_| !self.is_over()) {
             self.failure = Some(failure);
             return self.next(now_ms, pacer, bases);

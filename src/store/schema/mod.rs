@@ -22,7 +22,7 @@ mod upgrade;
 pub(super) use names::{GUARD_ONCE, taken};
 pub(super) use upgrade::{
     LOST_COLUMNS, MISSHAPEN, displaced, foreign, foreign_triggers, has_foreign, history, is_claimed,
-    is_current, is_empty, is_foreign, is_our_index, is_till, lost, may_replace, newest, referring,
+    is_current, is_empty, is_foreign, is_our_index, is_till, lost, may_replace, newest, noted, referring,
     says_that_it_is_a_till, upgrade, was_current,
 };
 

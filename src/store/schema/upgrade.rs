@@ -60,10 +60,15 @@ pub(in crate::store) fn newest() -> i64 {
 /// The newest migration that the file has seen; 0: none.
 pub(in crate::store) fn history(connection: &Connection) -> rusqlite::Result<i64> {
     if has_columns(connection, NOTES, &["version"])? {
-        let newest = "SELECT coalesce(max(version), 0) FROM tillsync_schema_history";
-        return connection.query_row(newest, [], |row| row.get(0));
+        return noted(connection);
     }
     Ok(old_history(connection)?.last().copied().unwrap_or(0))
+}
+
+/// The same of a file that is known to note it where we do.
+pub(in crate::store) fn noted(connection: &Connection) -> rusqlite::Result<i64> {
+    let newest = "SELECT coalesce(max(version), 0) FROM tillsync_schema_history";
+    connection.prepare_cached(newest)?.query_row([], |row| row.get(0))
 }
 
 /// Whether the file has seen this migration.
