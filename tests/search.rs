@@ -329,6 +329,23 @@ fn a_search_is_right_before_its_index_is_whole() {
     check(&till, "quaggasmith an", &[andreas, anna]);
 }
 
+/// Whoever searches by SQL alone has it made by the command.
+#[cfg(feature = "cli")]
+#[test]
+fn the_command_completes_the_index_after_its_answer() {
+    let till = till(1_500);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tillsync"));
+    command.args(["find", "example", "--limit", "1", "--db"]).arg(&till.path);
+    if let Some(key) = &till.key {
+        command.env("TILLSYNC_KEY", key);
+    }
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let state: String =
+        till.store().connection().query_row("SELECT search FROM sync_state", [], |row| row.get(0)).unwrap();
+    assert_eq!(state, "complete");
+}
+
 /// An index of an older build has no plain words: it is made anew, and nobody is missed meanwhile.
 #[test]
 fn an_index_of_another_spelling_is_made_anew() {
