@@ -53,6 +53,7 @@ pub mod system {
     use std::path::Path;
 
     pub use crate::api::lack_of_threads;
+    #[cfg(feature = "cli")]
     pub use crate::store::refuse_part;
 
     /// What the system said of a file that was to be made.

@@ -319,7 +319,7 @@ fn a_report_for_support_tells_how_it_stands_and_nothing_of_anybody() {
     let syncs = report["syncs"].as_array().unwrap();
     assert_eq!(syncs.last().unwrap()["outcome"], "offline");
     assert!(syncs.iter().any(|sync| sync["counts"]["put"].as_i64() > Some(0)), "{syncs:#?}");
-    assert!(report["query_plans"].as_array().unwrap().len() > 5);
+    assert!(report["query_plans"].as_array().unwrap().len() >= 3);
     assert_eq!(report["of_the_app"]["triggers_on_our_tables"], 1);
     assert_eq!(report["settings"]["token_from"], "the environment");
     assert_eq!(report["checks"]["integrity"], true);

@@ -591,11 +591,9 @@ fn killed_while_it_gets_another_key_a_file_has_one_of_the_two_and_everything() {
         let (old, new) = (&opens[has], &opens[1 - has]);
         match (old, new) {
             (Ok(problems), Err(error)) | (Err(error), Ok(problems)) => {
-                assert_eq!(
-                    (error.code(), problems.len()),
-                    ("wrong_key", 0),
-                    "kill {kill}: {error} {problems:?}"
-                );
+                // A log with every page under the other key may be told as one of another database: it is, to this key.
+                let is_refused = ["wrong_key", "stray_log"].contains(&error.code());
+                assert!(is_refused && problems.is_empty(), "kill {kill}: {error} {problems:?}");
             }
             _ => panic!("kill {kill}: {opens:?}"),
         }

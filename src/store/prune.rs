@@ -194,7 +194,8 @@ impl Store {
     /// may have been set since it was last held against the store's: what is younger by either stays.
     fn not_seen_to_come_after(&self, before: DateTime<Utc>) -> Result<Newest> {
         let by_the_stores = before.checked_add_signed(self.clock_offset()?).unwrap_or(before);
-        let before = before.min(by_the_stores);
+        // A clock that tells whole seconds, and the way of an answer, are nothing that came later.
+        let before = before.min(by_the_stores) + TimeDelta::seconds(2);
         let (noted, _) = self.noted_rows(self.newest_rows()?)?;
         Ok(noted.into_iter().find(|(at, _)| *at > before).map_or(ALL, |(_, newest)| newest))
     }
