@@ -124,8 +124,9 @@ fn text_of(field: &str, json: &str) -> Option<String> {
 fn about_money() -> Markup {
     html! {
         p.note {
-            "An upload was cut off, and nobody can tell whether the payment arrived. Look at the customer's history in the store: "
-            "if it is in there, keep the store's balance; if it is not, type the right one. Payments made here since go on top."
+            "Both sides changed the balance, or an upload was cut off and nobody can tell whether a payment arrived. The customer's history in "
+            "the store tells which: where all is in there, keep the store's balance; where it is not, type the right one. What was edited here "
+            "since goes on top."
         }
     }
 }

@@ -40,11 +40,13 @@ impl Said {
     pub(super) fn sentence(self) -> &'static str {
         match self {
             Said::KeptOurs => "Our value is kept. It goes up with the next sync.",
-            Said::KeptTheirs => "The store's value is kept. It is here now.",
+            Said::KeptTheirs => {
+                "The store's value is kept. What was edited here since the conflict was found goes on top."
+            }
             Said::KeptOther => "The other value is kept. It goes up with the next sync.",
             Said::Corrected => "Corrected. It goes up with the next sync.",
             Said::SentAgain => "It is sent again with the next sync.",
-            Said::GivenUp => "Given up. Here it is again as in the store.",
+            Said::GivenUp => "Given up. Here it is as in the store.",
             Said::Undone => "Taken back. The other value goes up with the next sync.",
         }
     }
