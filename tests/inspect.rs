@@ -443,6 +443,7 @@ fn a_refused_edit_is_corrected_and_what_was_typed_is_kept_when_it_is_not_taken()
     let browser = Browser::open(&inspector);
     let page = browser.page("refused");
     assert!(page.contains("already in use") && page.contains("taken@example.com"), "{page}");
+    let stale = browser.hidden("refused", "already in use");
     let wrong = "a\u{304b} <b>\"".to_owned() + &"x".repeat(300);
     let refused = browser.choose("refused", "already in use", "correct", &wrong);
     assert_eq!(refused.status, 422);
@@ -456,6 +457,11 @@ fn a_refused_edit_is_corrected_and_what_was_typed_is_kept_when_it_is_not_taken()
     assert_eq!(till.store().status().unwrap().rejected, 1);
     let corrected = browser.choose("refused", "already in use", "correct", "free@example.com");
     assert_eq!(corrected.header("location"), Some("refused?said=corrected"));
+    // In a second tab, or after going back: it is not taken for a correction of the correction.
+    let mut fields: Vec<(&str, &str)> = stale.iter().map(|(name, value)| (&**name, &**value)).collect();
+    fields.extend([("act", "correct"), ("value", "other@example.com")]);
+    let second = browser.send("refused", &fields);
+    assert!(second.status == 422 && second.body.contains("edited here again"), "{second:?}");
     till.engine().sync().unwrap();
     assert_eq!(till.remote_value(2, "email"), "\"free@example.com\"");
     assert_eq!(till.store().status().unwrap().rejected, 0);
@@ -483,6 +489,21 @@ fn a_refused_edit_is_sent_again_or_given_up() {
     assert_eq!(till.outcomes(5, "email"), ["rejected"]);
     let odd = browser.send("refused", &[("seq", &i64::MIN.to_string()), ("act", "again")]);
     assert_eq!(odd.status, 422);
+}
+
+/// Nor by whoever sends what no form of the page offers.
+#[test]
+fn a_refused_payment_is_never_replaced_by_a_value() {
+    let till = busy_till();
+    till.store().set_credit_floor(None).unwrap();
+    till.adjust(4, "-90000");
+    till.engine().sync().unwrap();
+    assert_eq!(till.outcomes(4, "store_credit_amounts"), ["rejected"]);
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let refused = browser.choose("refused", "-90000", "correct", "5");
+    assert!(refused.status == 422 && refused.body.contains("stands for itself"), "{refused:?}");
+    assert_eq!(till.outcomes(4, "store_credit_amounts"), ["rejected"]);
 }
 
 #[test]

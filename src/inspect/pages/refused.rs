@@ -6,7 +6,7 @@ use super::frame::{self, empty, more, surely};
 use super::{Asked, Done, Refusal, Said, Task, View};
 use crate::inspect::entry::{self, Entry};
 use crate::inspect::show;
-use crate::{EditSeq, FieldId, Rejected, Result, Store};
+use crate::{EditSeq, FieldId, JournalRow, Rejected, Result, Store};
 
 /// Edits on a page.
 const MOST: usize = 25;
@@ -35,6 +35,15 @@ fn still_refused(store: &Store, asked: &Asked) -> std::result::Result<Rejected, 
 }
 
 fn correct(store: &mut Store, asked: &Asked, seen: &Rejected, author: Option<&str>) -> Done {
+    if is_payment(seen) {
+        let ways = "Send it again, or give it up.";
+        return Err(Refusal::new("A payment stands for itself, and is never replaced by a value.", ways));
+    }
+    let is_later = |edit: &JournalRow| edit.field == seen.field && edit.seq > seen.seq;
+    if store.pending(seen.customer_id)?.iter().any(is_later) {
+        let counts = "What was edited last is what counts: it waits, or is refused itself.";
+        return Err(Refusal::new("This has been edited here again since.", counts));
+    }
     let value = entry::read(&seen.field, asked.text("value"), &seen.value);
     let receipt = author_of(store.edit(seen.customer_id).set(&seen.field, &value), author).commit()?;
     if receipt.fields() == 0 {
