@@ -73,6 +73,9 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 const OTHER: &str = "it is of another database, or of the file in whose place this one was put";
 /// Where it cannot be read with the log, and that counts less than the file.
 const OTHER_OR_OLDER: &str = "it is older than the file, or of another database";
+/// It has every page, and none that the file's key reads: so it is when a file was killed just after it got another key.
+const OTHER_KEY: &str =
+    "it is of another database, or this file under the key that it got last: give that one first";
 const GONE: &str = "it is of a file that is not there any more";
 const OLDER: &str = "it is older than the file";
 const COPY: &str = "it is of a copy of this file that went on by itself";
@@ -259,6 +262,7 @@ fn problem(connection: &Connection, file: &Path, log: &Path, key: Option<&Key>) 
     let why = match Mark::of(connection) {
         Err(e) if is_passing(&e) => None,
         Err(_) if lacks_any && first_turn.is_some() => Some(LATER),
+        Err(e) if key.is_some() && has_every_page && is_no_database(&e) => Some(OTHER_KEY),
         Err(_) | Ok(None) if !is_its_own(connection, &before, &tables) => {
             Some(if is_past { OTHER_OR_OLDER } else { OTHER })
         }
@@ -329,7 +333,12 @@ fn is_passing(error: &rusqlite::Error) -> bool {
 
 /// The pages that are read do not belong together.
 fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    is_no_database(error) || error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+}
+
+/// Its first page is none of SQLite's, or none that the key reads.
+fn is_no_database(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::NotADatabase)
 }
 
 fn is_sound(connection: &Connection) -> bool {
