@@ -84,7 +84,7 @@ fn with_store(field: FieldId, row: &Row, theirs: Option<&Attributes<'_>>) -> Str
 /// Those in which there are words that begin with the words given, in any order, without regard to case and accents. A phone is
 /// found by the beginning of its number, with or without the country's. Names come first, and edits are found at once.
 ///
-/// The first search of a file makes the index of the search: some seconds for 100,000 customers, after its answer.
+/// The first search of a file makes the index of the search: some ten seconds for 100,000 customers, after its answer.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync find 'ana li' --limit 5")]
 pub(super) struct Find {

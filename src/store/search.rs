@@ -97,7 +97,7 @@ impl Store {
         Ok(Found { customers: rows, more })
     }
 
-    /// Has the index take in everybody now, in small parts, between which others write: some seconds for 100,000 customers. That
+    /// Has the index take in everybody now, in small parts, between which others write: some ten seconds for 100,000 customers. That
     /// makes it where nobody has searched yet. Returns whether it has everybody; without FTS5 it never does.
     ///
     /// # Errors
