@@ -13,14 +13,14 @@ use super::exit::Failed;
 use super::out::complain;
 use super::settings::Till;
 
-/// Open a page in the browser: how it stands, and what to decide
+/// Open a page in the browser to decide on
 ///
 /// What waits, what the store refused, conflicts side by side, customers with their history, and the last syncs. It is served on
 /// 127.0.0.1 until it is interrupted; whoever opens the address first is let in, and nobody else.
 #[derive(Args)]
 #[command(after_help = "Examples:
   tillsync inspect
-  # for a program that shows it; it opens the address that is printed:
+  # for a program that opens the address itself:
   tillsync inspect --no-open --json")]
 pub(super) struct Inspect {
     /// The port; 0 takes a free one

@@ -39,7 +39,7 @@ Needs no network, no account and no settings; leaves nothing behind. The status 
 
 Examples:
   tillsync demo
-  # a till in which something waits for a person, and the page on which that is decided:
+  # a till with something to decide, and its page:
   tillsync demo --inspect")]
 pub(super) struct Demo {
     /// Open the page of a till in which there is something to do, beside a stand-in store, until it is interrupted
