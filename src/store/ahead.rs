@@ -11,13 +11,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::{Failed, dirty, state};
 use crate::customer::{BadRecord, CustomerId, FieldId, Record, Value};
-use crate::flow::{CustomerPlan, Dirty, Lately, SnapshotPlan, hash};
+use crate::flow::{CustomerPlan, Dirty, Lately, Moment, SnapshotPlan, hash};
 
 /// Behind it the customer, each in a key of `state` of its own; so that however many there are, one more costs no more.
 const AHEAD: &str = "snapshot_behind:";
@@ -67,7 +66,7 @@ pub(super) fn note(
     connection: &Connection,
     dirty: &Dirty,
     plan: &CustomerPlan,
-    now: DateTime<Utc>,
+    now: Moment,
 ) -> Result<(), Failed> {
     let (Some(known), Some(snapshot)) = (&dirty.base, dirty::load_snapshot(connection, dirty.id)?) else {
         return Ok(());
