@@ -226,7 +226,15 @@ mod unix {
     /// The descriptors of our SQLite, each with the file that it was opened for: a number that somebody else closed and
     /// got again is not ours any more. Held while one is opened or closed, so that whoever looks finds none between two
     /// states.
-    static OURS: Mutex<BTreeMap<c_int, FileId>> = Mutex::new(BTreeMap::new());
+    static OURS: Mutex<BTreeMap<c_int, Opened>> = Mutex::new(BTreeMap::new());
+
+    /// What a descriptor was opened for.
+    #[derive(Debug)]
+    struct Opened {
+        file: FileId,
+        /// By which name; none: it was open before the list began.
+        name: Option<Vec<u8>>,
+    }
 
     /// The calls that ours stand in for.
     static OPEN: OnceLock<Open> = OnceLock::new();
@@ -235,7 +243,7 @@ mod unix {
     /// Where no list of the open descriptors can be had, so many are asked for one by one.
     const MOST: c_int = 65_536;
 
-    fn ours() -> MutexGuard<'static, BTreeMap<c_int, FileId>> {
+    fn ours() -> MutexGuard<'static, BTreeMap<c_int, Opened>> {
         OURS.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -250,7 +258,7 @@ mod unix {
         }
         let ours = ours();
         let open: Vec<(c_int, FileId)> = open_descriptors().collect();
-        open.iter().any(|(fd, file)| files.contains(file) && ours.get(fd) != Some(file))
+        open.iter().any(|(fd, file)| files.contains(file) && ours.get(fd).map(|one| one.file) != Some(*file))
             || marks::is_others(&files, &open)
     }
 
@@ -274,15 +282,24 @@ mod unix {
 
     fn times_open(file: &Path) -> usize {
         let file = file.metadata().ok().map(|of| file_id(&of));
-        ours().values().filter(|one| Some(**one) == file).count()
+        ours().values().filter(|one| Some(one.file) == file).count()
     }
 
     /// Whether our SQLite has this file open although it was deleted. Known on Linux only, where a descriptor tells its name.
     pub(crate) fn is_any_deleted(files: &[PathBuf]) -> bool {
-        let names: Vec<String> = files.iter().map(|file| format!("{} (deleted)", file.display())).collect();
-        ours().keys().any(|fd| {
-            std::fs::read_link(format!("/proc/self/fd/{fd}"))
-                .is_ok_and(|to| names.iter().any(|name| to.as_os_str().as_encoded_bytes() == name.as_bytes()))
+        let ours = ours();
+        files.iter().any(|file| {
+            let is_there = file.metadata().ok().map(|of| file_id(&of));
+            let name = file.as_os_str().as_encoded_bytes();
+            // What is at its name is not deleted; only of another one of that name is the system asked.
+            let may_be_it = |one: &Opened| {
+                Some(one.file) != is_there && one.name.as_deref().is_none_or(|opened| opened == name)
+            };
+            let deleted = [name, b" (deleted)"].concat();
+            ours.iter().filter(|(_, one)| may_be_it(one)).any(|(fd, _)| {
+                std::fs::read_link(format!("/proc/self/fd/{fd}"))
+                    .is_ok_and(|to| to.as_os_str().as_encoded_bytes() == deleted)
+            })
         })
     }
 
@@ -292,7 +309,8 @@ mod unix {
         ONCE.call_once(|| {
             let was_in_use = is_in_use();
             if replace_calls().is_some() && was_in_use {
-                ours().extend(open_descriptors());
+                let known = open_descriptors().map(|(fd, file)| (fd, Opened { file, name: None }));
+                ours().extend(known);
             }
         });
     }
@@ -350,7 +368,9 @@ mod unix {
         // SAFETY: SQLite's own arguments, to the function that it would have called.
         let fd = unsafe { open(path, flags, mode) };
         if let Some(file) = file_of(fd) {
-            ours.insert(fd, file);
+            // SAFETY: SQLite's own argument, which ends with a NUL.
+            let name = unsafe { CStr::from_ptr(path) }.to_bytes().to_vec();
+            ours.insert(fd, Opened { file, name: Some(name) });
         }
         fd
     }
@@ -358,8 +378,10 @@ mod unix {
     unsafe extern "C" fn noted_close(fd: c_int) -> c_int {
         let Some(close) = CLOSE.get() else { return -1 };
         let mut ours = ours();
-        if let Some(file) = ours.remove(&fd).filter(|file| !ours.values().any(|one| one == file)) {
-            marks::take_back(file);
+        if let Some(closed) = ours.remove(&fd)
+            && !ours.values().any(|one| one.file == closed.file)
+        {
+            marks::take_back(closed.file);
         }
         // SAFETY: SQLite's own argument, to the function that it would have called.
         unsafe { close(fd) }

@@ -144,8 +144,9 @@ pub(crate) fn refuse_company(path: &Path) -> Result<()> {
 
 /// Refuses a file whose log was deleted under a connection of ours: what is written now would be in no file.
 pub(crate) fn refuse_loss(path: &Path) -> Result<()> {
+    let file = real(path);
     // Who opens it anew reads the log by another index than ours.
-    let beside = ["-wal", "-shm"].map(|suffix| with_suffix(&real(path), suffix));
+    let beside = ["-wal", "-shm"].map(|suffix| with_suffix(&file, suffix));
     match descriptors::is_any_deleted(&beside) {
         true => Err(Failure::LogGone(path.to_owned()).into()),
         false => Ok(()),
