@@ -11,7 +11,6 @@ compile_error!("tillsync needs the SQLite that it was tested with: enable its fe
 
 mod api;
 mod clock;
-mod customer;
 mod descriptors;
 #[cfg(any(feature = "ffi", feature = "extension"))]
 mod embed;
@@ -26,6 +25,7 @@ mod key;
 #[cfg(any(feature = "cli", feature = "ffi", feature = "extension"))]
 mod log_file;
 mod memory;
+mod resource;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod store;
@@ -74,7 +74,7 @@ pub mod extension {
 
 pub use api::{HttpOptions, HttpProxy, HttpRemote, Remote, Request, Roots};
 pub use clock::{Clock, SystemClock};
-pub use customer::{
+pub use resource::{
     Access, Attributes, BadRecord, BatchId, CustomerId, Edit, EditError, EditSeq, FIELDS, Field, FieldId,
     FormValue, Kind, MergeRule, Record, Row, Value, money, parse_adjustment, parse_argument, parse_object,
 };

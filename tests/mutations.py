@@ -63,7 +63,7 @@ class Mutation(NamedTuple):
 
 PULL, ANSWER, SENT = "src/flow/pull.rs", "src/flow/answer.rs", "src/flow/merge/sent.rs"
 UPLOAD, LOOK, MERGE = "src/flow/upload/mod.rs", "src/flow/upload/look.rs", "src/flow/merge/mod.rs"
-VALUE, DIFF, BATCH = "src/customer/value.rs", "src/flow/diff.rs", "src/store/batch.rs"
+VALUE, DIFF, BATCH = "src/resource/value.rs", "src/flow/diff.rs", "src/store/batch.rs"
 
 MUTATIONS = [
     Mutation(1, "a list is followed until it said that it is over, and held against its total", [

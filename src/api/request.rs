@@ -5,8 +5,8 @@ use std::fmt;
 use chrono::SecondsFormat;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::customer::CustomerId;
 use crate::flow::{PageAsk, Payload, Place};
+use crate::resource::CustomerId;
 
 /// The most that a page may hold (`limit` of `GET /customers`).
 const PAGE: usize = 250;

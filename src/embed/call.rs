@@ -15,10 +15,10 @@ use serde_json::value::RawValue;
 
 use super::Refusal;
 use super::till::Till;
-use crate::customer::{CustomerId, EditSeq, FieldId, Row, Value, money, parse_adjustment, parse_object};
 use crate::engine::{Extent, RETENTION_DAYS};
 use crate::error::{Error, Failure};
 use crate::flow::Keep;
+use crate::resource::{CustomerId, EditSeq, FieldId, Row, Value, money, parse_adjustment, parse_object};
 use crate::store::{Fate, JournalRow, Receipt, Store};
 use crate::syncer::Syncer;
 use crate::words;

@@ -7,12 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Event, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
-use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
     Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
     Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_put, order_emails, shows_strangers,
 };
+use crate::resource::{CustomerId, FieldId, Record};
 use crate::store::{Planned, Prepared, Said, Uploaded};
 
 /// What a ticket stands for.

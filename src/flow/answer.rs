@@ -15,8 +15,8 @@ use super::merge::modified_at;
 use super::outdated::hash;
 use super::secrets::Secrets;
 use super::{RateHeaders, SentRow, Unread};
-use crate::customer::{Attributes, CustomerId, FieldId, Record};
 use crate::error::Failure;
+use crate::resource::{Attributes, CustomerId, FieldId, Record};
 
 /// What came back from the store.
 #[derive(Clone, Debug, Default)]

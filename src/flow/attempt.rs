@@ -28,7 +28,7 @@ use super::money::same_balance;
 use super::outdated::LAGS_AT_MOST;
 use super::tidied::has_landed;
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
-use crate::customer::{Attributes, BadRecord, EditSeq, FieldId, Record, Value, first_credit};
+use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Record, Value, first_credit};
 
 /// When an update may have been applied, by the till's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 
 use super::secrets::Secrets;
 use super::*;
-use crate::customer::{CustomerId, EditSeq, FieldId, FormValue, Record, Row, Subject, Value};
+use crate::resource::{CustomerId, EditSeq, FieldId, FormValue, Record, Row, Subject, Value};
 
 const ID: CustomerId = CustomerId(42);
 const FEW: usize = 2_000;

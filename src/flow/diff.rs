@@ -9,7 +9,7 @@ use super::dirty::only_adjustments;
 use super::merge::{SentBase, editable_columns, edited, entries, form_json, outcomes};
 use super::money::{balance, on_top_of_set, recount, without};
 use super::{ConflictPlan, Credit, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Payload, Settlement};
-use crate::customer::{Attributes, BadRecord, EditSeq, FieldId, Kind, Subject, Value, first_credit};
+use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Kind, Subject, Value, first_credit};
 
 /// What one customer's edits come to.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use secrecy::SecretString;
 
 use super::{Attempt, Lately, Outcome};
-use crate::customer::{CustomerId, EditSeq, FieldId, FormValue, Record, Row, Subject, Value};
+use crate::resource::{CustomerId, EditSeq, FieldId, FormValue, Record, Row, Subject, Value};
 
 /// What a journal row did to its attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]

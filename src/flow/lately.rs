@@ -20,7 +20,7 @@ use super::Sent;
 use super::merge::editable_columns;
 use super::outdated::{LAGS_AT_MOST, hash, is_outdated};
 use super::tidied::{has_landed, is_tidied_entry};
-use crate::customer::{
+use crate::resource::{
     Attributes, BadRecord, FieldId, FormValue, Kind, Record, Subject, Value, first_credit,
 };
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use super::{CustomerPlan, Dirty, Op, Outcome, SnapshotPlan};
-use crate::customer::{BadRecord, EditSeq, FieldId, Record, Value, add_credit};
 use crate::flow::Change;
+use crate::resource::{BadRecord, EditSeq, FieldId, Record, Value, add_credit};
 
 const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
 

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::SentBase;
 use super::merge::written_over;
 use super::tidied::is_tidied;
-use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
+use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, Value};
 
 /// What an adjustment was turned into, so that an upload in doubt can be told apart from one that never arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::{
     Discarded, Keep, Op, OpenConflict, Outcome, Payload, Rejection, Sent, diff, discard, give_up_untold,
     gone, reconcile, recover, resolve, retry,
 };
-use crate::customer::{EditSeq, FieldId, FormValue, Record, Subject, Value, first_credit};
+use crate::resource::{EditSeq, FieldId, FormValue, Record, Subject, Value, first_credit};
 mod world;
 
 use world::*;

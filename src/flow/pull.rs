@@ -32,7 +32,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use how_far::{HowFar, PageAsk, Place, PullStep};
 
 use super::{Lacking, More, Named, Page};
-use crate::customer::{CustomerId, FieldId};
+use crate::resource::{CustomerId, FieldId};
 
 /// Customers on a page: what is asked for at first, and after each time that it was too much. Each size goes into the one
 /// before it, so that pages by number begin where a larger one did.

@@ -3,7 +3,7 @@
 use super::merge::{Sent, merge, written_over};
 use super::tidied::has_landed;
 use super::{CustomerPlan, Dirty, Policies, is_outdated};
-use crate::customer::{Attributes, BadRecord, FieldId, Record, Value, first_credit};
+use crate::resource::{Attributes, BadRecord, FieldId, Record, Value, first_credit};
 
 /// Decides what becomes of a customer whose update was accepted with the record `answer`.
 ///
@@ -73,9 +73,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::customer::{CustomerId, EditSeq, Row};
     use crate::flow::merge::SentBase;
     use crate::flow::{Change, Lately, Op, Outcome, SnapshotPlan};
+    use crate::resource::{CustomerId, EditSeq, Row};
 
     fn at(phone: &str, second: u32) -> Record {
         Record::new(format!(

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::merge::{Sent, gone, merge, written_over};
 use super::money::recount;
 use super::{ConflictPlan, CustomerPlan, Dirty, Outcome, Policies, Rejection};
-use crate::customer::{BadRecord, FieldId, Record, Subject, Value};
+use crate::resource::{BadRecord, FieldId, Record, Subject, Value};
 
 /// What became of one customer of an update in doubt.
 #[derive(Debug)]

@@ -16,8 +16,8 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::{Failed, dirty, state};
-use crate::customer::{BadRecord, CustomerId, FieldId, Record, Value};
 use crate::flow::{CustomerPlan, Dirty, Lately, SnapshotPlan, hash};
+use crate::resource::{BadRecord, CustomerId, FieldId, Record, Value};
 
 /// Behind it the customer, each in a key of `state` of its own; so that however many there are, one more costs no more.
 const AHEAD: &str = "snapshot_behind:";

@@ -10,11 +10,11 @@ use super::log::WIPE_DUE;
 use super::row::RawCell;
 use super::{Failed, ahead, attempt, dirty, row, search, state, unmade};
 use crate::clock::stamp;
-use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Record, Subject};
 use crate::flow::{
     ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Op, Outcome, Policies, Settlement, SnapshotPlan,
     Verdict, in_brief, notices, sides_in_brief,
 };
+use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, Record, Subject};
 
 /// Carries out a plan that brings no news of the store.
 pub(super) fn apply(

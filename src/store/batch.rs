@@ -12,12 +12,12 @@ use super::mend::Told;
 use super::pull::note_older;
 use super::{Failed, Store, ahead, attempt, dirty, held_up, mend, state};
 use crate::clock::stamp;
-use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
 use crate::flow::{
     Credit, CustomerPlan, Dirty, Flight, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent,
     SentBase, SentRow, Settlement, SnapshotPlan, diff, is_outdated, is_undated, reconcile, recover,
 };
+use crate::resource::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 
 /// A batch that was committed and may leave now.
 #[derive(Debug, Default)]

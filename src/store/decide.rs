@@ -14,12 +14,12 @@ use super::apply::{End, apply, is_written, journal_decision, settle_without_cust
 use super::read::verbatim;
 use super::{Failed, Store, aside, attempt, dirty, row, state};
 use crate::clock::stamp;
-use crate::customer::{CustomerId, EditError, EditSeq, FieldId, Subject, Value};
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
     CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, Op, OpenConflict, Outcome,
     PastDecision, discard, meetings, resolve, retry, undo,
 };
+use crate::resource::{CustomerId, EditError, EditSeq, FieldId, Subject, Value};
 
 /// When refused edits were last freed to be sent again, a key of `state`.
 pub(crate) const FREED_AT: &str = "freed_at";

@@ -12,9 +12,9 @@ use super::decide::{carry_out, free, no_row, subject, value_before};
 use super::polite::LONG;
 use super::{Failed, Kept, Store, dirty, schema, state};
 use crate::clock::stamp;
-use crate::customer::{CustomerId, EditSeq, FieldId};
 use crate::error::{Error, Failure, Result};
 use crate::flow::{Dirty, Discarded, Keep, Outcome, discard, discard_payments, resolve};
+use crate::resource::{CustomerId, EditSeq, FieldId};
 
 /// A decision that somebody wrote into the table.
 struct Asked {

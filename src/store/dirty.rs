@@ -11,11 +11,11 @@ use serde::de::IgnoredAny;
 use super::ahead::Known;
 use super::apply::apply;
 use super::{Failed, Store, attempt, life, row, state};
-use crate::customer::{BadRecord, CustomerId, Edit, EditSeq, FieldId, Kind, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
     Change, Diff, Dirty, EmailEdit, Lately, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
 };
+use crate::resource::{BadRecord, CustomerId, Edit, EditSeq, FieldId, Kind, Record, Row, Subject, Value};
 use crate::threads;
 
 /// What a sync takes, as the journal stood when the plan was made.

@@ -5,9 +5,9 @@ use rust_decimal::Decimal;
 
 use super::steps::Bound;
 use super::{Receipt, Store, row, schema};
-use crate::customer::{CustomerId, Edit, EditError, EditSeq, FieldId, Value, parse_argument};
 use crate::error::{Error, Failure, Result};
 use crate::memory;
+use crate::resource::{CustomerId, Edit, EditError, EditSeq, FieldId, Value, parse_argument};
 
 /// Edits of one customer, journaled together by [`EditBuilder::commit`], or not at all.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::attempt;
-use crate::customer::{Attributes, FieldId};
 use crate::flow::{Attempt, Lately};
+use crate::resource::{Attributes, FieldId};
 
 /// Whether a reading takes back what is known of a customer and was changed a moment ago. What the store said yes to and has not
 /// shown yet is judged by these readings, and not here; what its answer showed has landed, though it bore no date. Nor does one take

@@ -30,9 +30,9 @@ use rusqlite::{Connection, Transaction};
 use super::apply::apply;
 use super::open::beside;
 use super::{Failed, Store, decisions, dirty, lock, state};
-use crate::customer::{CustomerId, FieldId};
 use crate::error::{Error, Result};
 use crate::flow::{CustomerPlan, Notice, Op, Outcome, Recovered, Rejection, Settlement};
+use crate::resource::{CustomerId, FieldId};
 
 /// Where a file lived, and how far it has come, in `state`.
 const HOME: &str = "home";

@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use super::held_up::Apart;
 use super::row::Standing;
 use super::{Failed, Store, ahead, aside, dirty, edit, pull, row, schema, search, state};
-use crate::customer::{Attributes, CustomerId, FieldId, Kind, Record, Row, Value, add_credit};
 use crate::error::{Failure, Result, is_unreadable};
 use crate::flow::{Change, CustomerPlan, Dirty, Sent, balance_by_journal, is_tidied};
+use crate::resource::{Attributes, CustomerId, FieldId, Kind, Record, Row, Value, add_credit};
 
 /// The key of `state` under which it is noted that this is to be done.
 pub(super) const DUE: &str = "edits_to_be_found";

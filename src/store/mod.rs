@@ -127,9 +127,9 @@ pub use waiting::Waiting;
 
 use so_far::SoFar;
 
-use crate::customer::{BadRecord, CustomerId};
 use crate::error::{Error, Failure, Result, is_unreadable};
 use crate::key::Key;
+use crate::resource::{BadRecord, CustomerId};
 
 /// A till's database file, open for reading and editing. Open it once for each thread; each is its own connection.
 ///

@@ -18,12 +18,12 @@ use super::held_up::Apart;
 use super::row::{self, RawCell};
 use super::{Failed, FullPull, Store, aside, attempt, dirty, held_up, lately, mend, search, state};
 use crate::clock::stamp;
-use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
     Ids, KnownClock, Lately, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated,
     may_not_show_yet, merge,
 };
+use crate::resource::{Attributes, CustomerId, FieldId, Record, Row, Subject, Value};
 
 /// When a pull of everything last came to its end, a key of `state`.
 pub(crate) const LAST_FULL_PULL: &str = "last_full_pull_at";

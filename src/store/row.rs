@@ -10,8 +10,8 @@ use rusqlite::{Connection, Error as SqlError, Row as SqlRow, ToSql, ffi, params_
 use serde::de::IgnoredAny;
 
 use super::dirty::malformed;
-use crate::customer::{Attributes, CustomerId, FieldId, Kind, Row, Value, is_plain_money, text_of};
 use crate::memory;
+use crate::resource::{Attributes, CustomerId, FieldId, Kind, Row, Value, is_plain_money, text_of};
 
 /// `id, email, first_name, …`: every column in the table's order.
 pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {

@@ -8,14 +8,14 @@ use super::{
     Plan, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight, settle,
     stored,
 };
-use crate::customer::{
-    BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value, money,
-};
 use crate::flow::merge::{brought_together, edited_as, entries};
 use crate::flow::money::{balance, on_top_of_set, recount, same_balance, without};
 use crate::flow::{
     CannotDecide, Change, ConflictPlan, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement,
     SnapshotPlan,
+};
+use crate::resource::{
+    BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value, money,
 };
 
 /// What is given up.

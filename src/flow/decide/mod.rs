@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::IgnoredAny;
 
 use super::{Change, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement};
-use crate::customer::{BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value};
+use crate::resource::{BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value};
 
 pub use discard::{Discarded, discard, discard_payments, meetings, retry};
 pub use resolve::{Keep, resolve};

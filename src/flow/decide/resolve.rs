@@ -6,12 +6,12 @@ use super::{
     Plan, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight, settle,
     stored,
 };
-use crate::customer::{Edit, FieldId, FormValue, Subject, Value, first_credit, parse_argument};
 use crate::flow::merge::{brought_together, entries, form_json};
 use crate::flow::money::balance;
 use crate::flow::{
     CannotDecide, ConflictPlan, CustomerPlan, Decided, Dirty, OpenConflict, Outcome, Settlement, Verdict,
 };
+use crate::resource::{Edit, FieldId, FormValue, Subject, Value, first_credit, parse_argument};
 
 /// Which side of a conflict is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

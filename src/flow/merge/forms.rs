@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Merge, Three, outcomes};
-use crate::customer::{FormValue, Subject, Value};
 use crate::flow::tidied::is_tidied_entry;
 use crate::flow::{Change, ConflictPlan, Decision, Op, OpenConflict, Outcome, Settlement};
+use crate::resource::{FormValue, Subject, Value};
 
 impl Merge<'_> {
     pub(super) fn forms(&mut self, three: &Three<'_>) {

@@ -33,7 +33,7 @@ use super::{
     Attempt, ConflictPlan, Contest, CustomerPlan, Decision, Dirty, Op, OpenConflict, Outcome, Policies,
     Settlement, SnapshotPlan,
 };
-use crate::customer::{
+use crate::resource::{
     Attributes, BadRecord, EditSeq, FieldId, MergeRule, Record, Subject, Value, first_credit,
 };
 

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Merge, Three, outcomes, written_over};
-use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Subject, Value};
 use crate::flow::tidied::{has_landed, is_tidied, stood_on};
 use crate::flow::{
     Attempt, ConflictPlan, Credit, Dirty, Flight, NOT_SHOWN, Op, Outcome, Revived, Settlement,
 };
+use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, Subject, Value};
 
 /// An update that was sent, as it is held against what the server says now.
 #[derive(Clone, Debug, Default)]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lanes::Group;
-use crate::customer::{CustomerId, FieldId};
 use crate::flow::{Rejection, Ticket};
+use crate::resource::{CustomerId, FieldId};
 
 /// Why a batch is to be read back.
 #[derive(Clone, Debug)]

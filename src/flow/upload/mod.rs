@@ -38,8 +38,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use lanes::{EmailEdit, EmailOrder, order_emails};
 
 use super::{Bases, Pacer, PutVerdict, Rejection, RetryOptions, Ticket, Tickets};
-use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::Failure;
+use crate::resource::{CustomerId, FieldId, Record};
 use doubt::{Doubt, Doubts, Reading, ToRead};
 use isolate::{Families, first_third, smaller};
 use lanes::{Group, Lanes};

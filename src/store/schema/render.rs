@@ -2,7 +2,7 @@
 
 use super::Object;
 use super::meaning;
-use crate::customer::{Access, CHANNEL_IDS, CREDIT_DIGITS, FIELDS, Field, GROUP_IDS, Kind};
+use crate::resource::{Access, CHANNEL_IDS, CREDIT_DIGITS, FIELDS, Field, GROUP_IDS, Kind};
 
 /// Whether an UPDATE is an app's, and not the engine's own.
 const BY_APP: &str = "(NEW.engine_mark IS OLD.engine_mark OR (SELECT writing FROM tillsync_guard) IS NOT 1)";
