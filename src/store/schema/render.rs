@@ -65,7 +65,7 @@ pub(super) fn script() -> String {
         ],
     ));
     parts.push(include_str!("sql/state.sql").to_owned());
-    parts.push(include_str!("sql/decisions.sql").to_owned());
+    parts.push(fill(include_str!("sql/decisions.sql"), &[("form value", &meaning::form_value())]));
     let now_and_who = format!("{NOW}, {WHO}, 1");
     fill(
         &parts.join("\n"),
