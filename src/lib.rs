@@ -76,7 +76,8 @@ pub use api::{HttpOptions, HttpProxy, HttpRemote, Remote, Request, Roots};
 pub use clock::{Clock, SystemClock};
 pub use resource::{
     Access, Attributes, BadRecord, BatchId, CustomerId, Edit, EditError, EditSeq, FIELDS, Field, FieldId,
-    FormValue, Kind, MergeRule, Record, Row, Value, money, parse_adjustment, parse_argument, parse_object,
+    FormValue, Kind, MergeRule, Record, Resource, ResourceId, Row, Value, Verb, money, parse_adjustment,
+    parse_argument, parse_object,
 };
 /// A customer as the app reads it; the same as [`Row`], by the name that an app has for it.
 pub type Customer = Row;

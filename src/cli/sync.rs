@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tillsync::{Event, Extent, Policies, PullReport, Store, SyncReport, Syncer, SyncerOptions, WhenTaken};
+use tillsync::{
+    Event, Extent, Policies, PullReport, Store, SyncReport, Syncer, SyncerOptions, UploadOptions, WhenTaken,
+};
 
 use super::exit::{Exit, Failed};
 use super::out::Deed;
@@ -13,8 +15,6 @@ use super::progress::Bar;
 use super::settings::{Missing, Till};
 use super::{Done, decide, render};
 
-/// What one call carries at most.
-const BATCH: usize = 10;
 /// How often it is looked whether there are to be any more events.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -143,7 +143,7 @@ fn push(till: &Till) -> Done {
 fn dry_run(till: &Till) -> Done {
     let payloads = till.store()?.diff(&[])?;
     let payloads = payloads.into_iter().map(render::raw).collect::<Result<Vec<_>, _>>()?;
-    let batches = payloads.chunks(BATCH).map(<[_]>::to_vec).collect();
+    let batches = payloads.chunks(UploadOptions::default().batch_size).map(<[_]>::to_vec).collect();
     let document = DryRun { batches };
     till.out.answer(&document, || batches_in_words(&document))?;
     Ok(Exit::Done)

@@ -17,14 +17,12 @@ use super::Refusal;
 use super::till::Till;
 use crate::engine::{Extent, RETENTION_DAYS};
 use crate::error::{Error, Failure};
-use crate::flow::Keep;
+use crate::flow::{Keep, UploadOptions};
 use crate::resource::{CustomerId, EditSeq, FieldId, Row, Value, money, parse_adjustment, parse_object};
 use crate::store::{Fate, JournalRow, Receipt, Store};
 use crate::syncer::Syncer;
 use crate::words;
 
-/// What one call to the store carries at most.
-const BATCH: usize = 10;
 const FIND_AT_MOST: usize = 100;
 /// Rows of a list when nobody says how many.
 const LIST_AT_MOST: usize = 1_000;
@@ -418,7 +416,7 @@ struct DryRun<'a> {
 fn push(till: &Till, request: &PushRequest) -> Answer {
     if request.dry_run == Some(true) {
         let payloads = payloads(&till.store(), &[])?;
-        return json(&DryRun { batches: payloads.chunks(BATCH).collect() });
+        return json(&DryRun { batches: payloads.chunks(UploadOptions::default().batch_size).collect() });
     }
     json(&till.with_engine(|engine| engine.push())?)
 }

@@ -8,6 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::table::MOST_FIELDS;
 use super::{CustomerId, FIELDS, FieldId, Kind, Value, first_credit};
 
 /// A customer's JSON object, verbatim.
@@ -24,7 +25,7 @@ pub struct BadRecord(#[from] serde_json::Error);
 /// The attributes of a record, found in one pass and read on demand.
 pub struct Attributes<'a> {
     id: CustomerId,
-    raw: [Option<&'a RawValue>; FIELDS.len()],
+    raw: [Option<&'a RawValue>; MOST_FIELDS],
     /// Those that are here from an earlier record, a bit each: see [`Record::completed`].
     kept: u32,
 }
@@ -258,7 +259,7 @@ impl<'de> Visitor<'de> for AttributesVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut id: Option<i32> = None;
-        let mut raw = [None; FIELDS.len()];
+        let mut raw = [None; MOST_FIELDS];
         let (mut expected, mut kept) = (0, 0);
         while let Some(key) = map.next_key::<Key<'de>>()? {
             match key.0.as_ref() {
@@ -297,7 +298,7 @@ fn untold(json: &str) -> Vec<FieldId> {
     names.iter().filter_map(|name| FieldId::named(name)).collect()
 }
 
-fn nested<'a>(inner: &'a RawValue, parent: &str, raw: &mut [Option<&'a RawValue>; FIELDS.len()]) {
+fn nested<'a>(inner: &'a RawValue, parent: &str, raw: &mut [Option<&'a RawValue>; MOST_FIELDS]) {
     let Ok(Keys(keys)) = Keys::parse(inner.get()) else { return };
     for (key, value) in keys {
         let field = FieldId::named(&key).filter(|field| field.spec().parent == Some(parent));

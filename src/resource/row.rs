@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Attributes, CustomerId, FIELDS, FieldId, Value};
+use super::{Attributes, CustomerId, FieldId, ResourceId, Value};
 
 /// The working copy of one customer, as the app reads and edits it: a method for each attribute, by the API's name, with its type.
 ///
@@ -18,6 +18,7 @@ use super::{Attributes, CustomerId, FIELDS, FieldId, Value};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
+    resource: ResourceId,
     id: CustomerId,
     values: Vec<Value>,
 }
@@ -25,16 +26,22 @@ pub struct Row {
 impl Row {
     /// A customer of which nothing is known but the id.
     pub fn empty(id: CustomerId) -> Row {
-        Row { id, values: vec![Value::Null; FIELDS.len()] }
+        let resource = ResourceId::CUSTOMER;
+        Row { resource, id, values: vec![Value::Null; resource.spec().fields.len()] }
     }
 
     /// A customer as the server describes it.
     pub fn of(id: CustomerId, attributes: &Attributes<'_>) -> Row {
         let mut row = Row::empty(id);
-        for field in FieldId::columns() {
+        for field in row.resource.columns() {
             row.set(field, attributes.get(field));
         }
         row
+    }
+
+    /// What it is a row of.
+    pub fn resource(&self) -> ResourceId {
+        self.resource
     }
 
     /// The customer's id.
@@ -56,7 +63,7 @@ impl Row {
     /// The row as one JSON object with the API's names; `authentication` as in the API. What is no JSON is a text there.
     pub fn to_json(&self) -> String {
         let mut out = format!("{{\"id\":{}", self.id);
-        for field in FieldId::columns() {
+        for field in self.resource.columns() {
             let value = self.get(field).to_shown_json();
             _ = match field.spec().parent {
                 None => write!(out, ",\"{field}\":{value}"),

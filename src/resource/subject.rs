@@ -25,7 +25,7 @@ impl Subject {
             return Some(Subject::Field(field));
         }
         let (attribute, entry) = word.split_once('.')?;
-        let field = FieldId::named(attribute).filter(|field| *field == FieldId::FORM_FIELDS)?;
+        let field = FieldId::named(attribute).filter(|field| field.has_entries())?;
         Some(Subject::Entry(field, entry.to_owned()))
     }
 

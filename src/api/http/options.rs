@@ -191,7 +191,7 @@ pub(super) fn url(options: &HttpOptions) -> Result<String> {
              {API_URL}/stores/abc123/v3/"
         )));
     }
-    Ok(format!("{}/stores/{store_hash}/v3/customers", api_url.trim_end_matches('/')))
+    Ok(format!("{}/stores/{store_hash}/v3", api_url.trim_end_matches('/')))
 }
 
 /// An address that was copied without its beginning.
