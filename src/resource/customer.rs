@@ -14,6 +14,7 @@ pub static CUSTOMER: Resource = Resource {
     endpoint: "/customers",
     // Without it, money and form fields are left out.
     include: "storecredit,formfields",
+    since: Some("date_modified:min"),
     page: 250,
     update: Verb { rows: 10, at_once: 3 },
     fields: &FIELDS,

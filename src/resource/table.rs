@@ -15,6 +15,8 @@ pub struct Resource {
     pub endpoint: &'static str,
     /// What must be asked for to be shown with it.
     pub include: &'static str,
+    /// What asks for those alone that changed since a moment; none: the store tells of no such moment.
+    pub since: Option<&'static str>,
     /// The most that a page of a list may hold.
     pub page: usize,
     /// How it is updated.
@@ -38,13 +40,18 @@ static RESOURCES: [&Resource; 1] = [&CUSTOMER];
 /// The most attributes that one of them has.
 pub(super) const MOST_FIELDS: usize = super::FIELDS.len();
 
-/// A resource, by its place in the table of all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A resource, by its place in the table of all; customers, where nothing else is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId(u8);
 
 impl ResourceId {
     /// Customers: every file keeps them.
     pub const CUSTOMER: ResourceId = ResourceId(0);
+
+    /// All that this build knows.
+    pub fn all() -> impl Iterator<Item = ResourceId> + Clone {
+        (0..RESOURCES.len() as u8).map(ResourceId)
+    }
 
     /// What it is.
     pub const fn spec(self) -> &'static Resource {
@@ -59,6 +66,11 @@ impl ResourceId {
     /// Its attributes that have a column: all but a password.
     pub fn columns(self) -> impl Iterator<Item = FieldId> + Clone {
         self.fields().filter(|field| !field.is_secret())
+    }
+
+    /// Those of them that an edit may set.
+    pub fn editable_columns(self) -> impl Iterator<Item = FieldId> + Clone {
+        self.columns().filter(|field| field.is_editable())
     }
 
     /// Its attribute of that name.

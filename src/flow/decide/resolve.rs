@@ -38,7 +38,7 @@ pub fn resolve(dirty: &Dirty, subject: &Subject, keep: &Keep, seen: Option<&str>
             let problem = "was deleted in the store, so no side can be kept: discard its edits";
             Err(refuse(dirty, subject, problem))
         }
-        Subject::Field(FieldId::STORE_CREDIT_AMOUNTS) => resolve_balance(dirty, open, keep),
+        Subject::Field(field) if field.is_money() => resolve_balance(dirty, open, *field, keep),
         Subject::Field(field) => resolve_field(dirty, open, *field, keep),
         Subject::Entry(field, name) => resolve_entry(dirty, open, *field, name, keep),
     }
@@ -91,8 +91,7 @@ fn typed(dirty: &Dirty, subject: &Subject, field: FieldId, text: &str) -> Result
 }
 
 /// A decision about a balance changes it by what is between that and the store's: payments since then are on top of either.
-fn resolve_balance(dirty: &Dirty, open: &OpenConflict, keep: &Keep) -> Plan {
-    let field = FieldId::STORE_CREDIT_AMOUNTS;
+fn resolve_balance(dirty: &Dirty, open: &OpenConflict, field: FieldId, keep: &Keep) -> Plan {
     refuse_in_flight(dirty, dirty.ops_of(field))?;
     let (covered, mut later) = covered_and_later(dirty, open, field);
     later.retain(|op| op.is_counted());

@@ -49,6 +49,7 @@ pub(super) fn script() -> String {
         JOURNALING.to_owned(),
     ];
     parts.extend(FIELDS.iter().filter(|field| field.access == Access::Editable).map(field));
+    let money_column = name_of(Kind::Credit);
     parts.push(fill(
         &include_str!("sql/adjustment.sql").replace("{payments}", &payments()),
         &[
@@ -56,8 +57,9 @@ pub(super) fn script() -> String {
             ("money of balance", &money("balance")),
             ("money of after", &money("after")),
             ("money of floor", &money("floor")),
-            ("first_amount", &meaning::first_amount("store_credit_amounts")),
-            ("sum of store_credit_amounts", &sum("store_credit_amounts")),
+            ("first_amount", &meaning::first_amount(money_column)),
+            ("sum of {money}", &sum(money_column)),
+            ("money", money_column),
             ("sum of was", &sum("was")),
             ("as_typed", AS_TYPED),
             ("whole", &CREDIT_DIGITS.0.to_string()),
@@ -65,7 +67,7 @@ pub(super) fn script() -> String {
         ],
     ));
     parts.push(include_str!("sql/state.sql").to_owned());
-    parts.push(include_str!("sql/decisions.sql").to_owned());
+    parts.push(fill(include_str!("sql/decisions.sql"), &[("secret", name_of(Kind::Password))]));
     let now_and_who = format!("{NOW}, {WHO}, 1");
     fill(
         &parts.join("\n"),
@@ -80,6 +82,11 @@ pub(super) fn script() -> String {
             ("not_journaled", NOT_JOURNALED),
         ],
     )
+}
+
+/// A customer's attribute of that kind.
+fn name_of(kind: Kind) -> &'static str {
+    FIELDS.iter().find(|field| field.kind == kind).map_or("", |field| field.name)
 }
 
 /// What holds for the triggers of every field.
