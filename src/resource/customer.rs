@@ -11,6 +11,10 @@ use super::{Access, Field, FieldId, Kind, MergeRule, Resource, ResourceId, Verb}
 /// Customers: every file keeps them.
 pub static CUSTOMER: Resource = Resource {
     name: "customer",
+    plural: "customers",
+    snapshot: "snapshot",
+    key: &["id"],
+    customer: "id",
     endpoint: "/customers",
     // Without it, money and form fields are left out.
     include: "storecredit,formfields",

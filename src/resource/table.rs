@@ -11,6 +11,14 @@ use super::{Field, FieldId, Kind};
 pub struct Resource {
     /// Its table in the file, and what a row of it is called in a message.
     pub name: &'static str,
+    /// What several of them are called.
+    pub plural: &'static str,
+    /// The table of what the store last told of each.
+    pub snapshot: &'static str,
+    /// The columns that tell a row from all others, in both tables; the last of them is the row's own.
+    pub key: &'static [&'static str],
+    /// The column with the customer whose it is.
+    pub customer: &'static str,
     /// Where the API has it, behind the store's address.
     pub endpoint: &'static str,
     /// What must be asked for to be shown with it.
@@ -23,6 +31,18 @@ pub struct Resource {
     pub update: Verb,
     /// Its attributes, in the order of the columns.
     pub fields: &'static [Field],
+}
+
+impl Resource {
+    /// The column that names a row of a customer.
+    pub fn row(&self) -> &'static str {
+        self.key.last().unwrap_or(&self.customer)
+    }
+
+    /// Whether its rows are the customers themselves.
+    pub fn is_of_customers(&self) -> bool {
+        self.row() == self.customer
+    }
 }
 
 /// What an endpoint takes of one verb.
