@@ -50,13 +50,13 @@ impl Request {
 
     /// The query, without its question mark; empty for an update.
     pub fn query(&self) -> String {
-        let Resource { include, page, .. } = self.resource();
+        let Resource { include, since, page, .. } = self.resource();
         match self {
             Request::Page(PageAsk { modified_min, place, limit }) => {
                 let mut query = format!("limit={limit}&include={include}");
-                if let Some(min) = modified_min {
+                if let Some((since, min)) = since.zip(*modified_min) {
                     let min = min.to_rfc3339_opts(SecondsFormat::Secs, true);
-                    query.push_str(&format!("&date_modified:min={min}"));
+                    query.push_str(&format!("&{since}={min}"));
                 }
                 match place {
                     Place::Start => {}

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rust_decimal::Decimal;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -18,7 +17,7 @@ use super::till::Till;
 use crate::engine::{Extent, RETENTION_DAYS};
 use crate::error::{Error, Failure};
 use crate::flow::{Keep, UploadOptions};
-use crate::resource::{CustomerId, EditSeq, FieldId, Row, Value, money, parse_adjustment, parse_object};
+use crate::resource::{CustomerId, EditSeq, Row, money, parse_adjustment, parse_object};
 use crate::store::{Fate, JournalRow, Receipt, Store};
 use crate::syncer::Syncer;
 use crate::words;
@@ -186,10 +185,8 @@ fn credit(till: &Till, request: CreditRequest) -> Answer {
         edit = edit.override_floor();
     }
     let receipt = edit.commit()?;
-    let balance = match known(&store, request.id)?.get(FieldId::STORE_CREDIT_AMOUNTS) {
-        Value::Credit(amounts) => amounts.first().copied().unwrap_or_default(),
-        _ => Decimal::ZERO,
-    };
+    let row = known(&store, request.id)?;
+    let balance = row.resource().money().and_then(|money| row.get(money).credit()).unwrap_or_default();
     let [amount, balance] = [amount, balance].map(money);
     json(&Credited { customer_id: CustomerId(request.id), amount, balance, receipt })
 }

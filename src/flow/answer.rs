@@ -11,7 +11,6 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::merge::modified_at;
 use super::outdated::hash;
 use super::secrets::Secrets;
 use super::{RateHeaders, SentRow, Unread};
@@ -475,7 +474,7 @@ fn each_once<'a>(
             once.push((told, body));
             continue;
         };
-        match modified_at(&told).cmp(&modified_at(before)) {
+        match told.changed_at().cmp(&before.changed_at()) {
             Ordering::Greater => {
                 contradicted.remove(&told.id());
                 (*before, *was) = (told, body);

@@ -241,7 +241,7 @@ fn very_many_form_fields_that_both_sides_changed() {
         dirty.open = (0..count)
             .map(|n| OpenConflict {
                 id: i64::try_from(n).unwrap(),
-                subject: Subject::entry(&format!("f{n}")),
+                subject: Subject::entry(FieldId::FORM_FIELDS, &format!("f{n}")),
                 base: "\"base\"".to_owned(),
                 local: "\"here\"".to_owned(),
                 remote: "\"there\"".to_owned(),

@@ -17,7 +17,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Sent;
-use super::merge::editable_columns;
 use super::outdated::{LAGS_AT_MOST, hash, is_outdated};
 use super::tidied::{has_landed, is_tidied_entry};
 use crate::resource::{
@@ -65,7 +64,7 @@ impl Lately {
             !values.is_empty()
         });
         let is_told = |field: &FieldId| before.knows(*field) && after.tells(*field);
-        for field in editable_columns().filter(is_told) {
+        for field in before.resource().editable_columns().filter(is_told) {
             for Part { subject, sides: [was, _] } in differing(field, before, after) {
                 let values = self.0.entry(subject.to_string()).or_default();
                 values.push(Before(hash(&was), now));
@@ -102,7 +101,9 @@ impl Lately {
     ) -> bool {
         // What a store dates is as new as the date.
         let is_newer = is_outdated(told, known, None);
-        let fields = editable_columns()
+        let fields = told
+            .resource()
+            .editable_columns()
             .filter(|field| !except.contains(field) && (!is_newer || field.may_be_undated()));
         !self.0.is_empty()
             && fields.flat_map(|field| self.taken_back(field, known, told, now, is_doubted)).next().is_some()
@@ -126,7 +127,7 @@ impl Lately {
         }
         let (was, told) = (known.attributes()?, answer.attributes()?);
         let mut news: Option<Record> = None;
-        for field in editable_columns() {
+        for field in was.resource().editable_columns() {
             let mut parts: Vec<Subject> = self.taken_back(field, &was, &told, now, false).collect();
             if parts.is_empty() {
                 continue;
@@ -187,7 +188,7 @@ fn differing(field: FieldId, one: &Attributes<'_>, other: &Attributes<'_>) -> Ve
         let differs = |name: &&String| one.get(*name) != other.get(*name);
         let json = |value: Option<&FormValue>| value.map(FormValue::to_json).unwrap_or_default();
         let part = |name: &String| Part {
-            subject: Subject::entry(name),
+            subject: Subject::entry(field, name),
             sides: [one, other].map(|side| json(side.get(name))),
         };
         return names.into_iter().filter(differs).map(part).collect();

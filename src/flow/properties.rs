@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rust_decimal::Decimal;
 
-use super::merge::{editable_columns, merge};
+use super::merge::merge;
 use super::tidied::is_tidied;
 use super::{
     Discarded, Keep, Op, OpenConflict, Outcome, Payload, Rejection, Sent, diff, discard, give_up_untold,
@@ -116,7 +116,9 @@ fn assert_only_what_is_held_differs(till: &Till, server: &Record) {
     // What is not held of the form fields has gone up.
     let forms = FieldId::FORM_FIELDS;
     if let (Value::Forms(ours), Value::Forms(theirs)) = (till.0.row.get(forms), at(server, forms)) {
-        let is_held = |name: &String| till.0.open_of(&Subject::entry(name)).is_some() || open_whole(till);
+        let is_held = |name: &String| {
+            till.0.open_of(&Subject::entry(FieldId::FORM_FIELDS, name)).is_some() || open_whole(till)
+        };
         for name in ours.keys().chain(theirs.keys()).filter(|name| !is_held(name)) {
             assert_eq!(ours.get(name), theirs.get(name), "form_fields.{name}");
         }

@@ -11,9 +11,14 @@ use super::{Access, Field, FieldId, Kind, MergeRule, Resource, ResourceId, Verb}
 /// Customers: every file keeps them.
 pub static CUSTOMER: Resource = Resource {
     name: "customer",
+    plural: "customers",
+    snapshot: "snapshot",
+    key: &["id"],
+    customer: "id",
     endpoint: "/customers",
     // Without it, money and form fields are left out.
     include: "storecredit,formfields",
+    since: Some("date_modified:min"),
     page: 250,
     update: Verb { rows: 10, at_once: 3 },
     fields: &FIELDS,

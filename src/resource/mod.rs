@@ -20,7 +20,7 @@ pub use field::{Access, Field, FieldId, Kind, MergeRule};
 pub(crate) use field::{CHANNEL_IDS, CREDIT_DIGITS, GROUP_IDS};
 pub use ids::{BatchId, CustomerId, EditSeq};
 pub use record::{Attributes, BadRecord, Record};
-pub use row::Row;
+pub use row::{Row, object};
 pub use subject::Subject;
 pub use table::{Resource, ResourceId, Verb};
 pub use value::{FormValue, Value, add_credit, first_credit};

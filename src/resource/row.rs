@@ -1,5 +1,6 @@
 //! The working copy of one customer: a value for every attribute that has a column.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{Attributes, CustomerId, FieldId, ResourceId, Value};
@@ -73,4 +74,22 @@ impl Row {
         out.push('}');
         out
     }
+}
+
+/// A row's JSON object with some of its attributes, where the API has them: what belongs into an object of its own stands behind the rest.
+pub fn object<'v>(id: CustomerId, attributes: impl IntoIterator<Item = (FieldId, &'v Value)>) -> String {
+    let mut nested: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut out = format!("{{\"id\":{id}");
+    for (field, value) in attributes {
+        let member = format!("\"{field}\":{}", value.to_json());
+        match field.spec().parent {
+            None => _ = write!(out, ",{member}"),
+            Some(parent) => nested.entry(parent).or_default().push(member),
+        }
+    }
+    for (parent, members) in nested {
+        _ = write!(out, ",\"{parent}\":{{{}}}", members.join(","));
+    }
+    out.push('}');
+    out
 }

@@ -11,16 +11,38 @@ use super::{Field, FieldId, Kind};
 pub struct Resource {
     /// Its table in the file, and what a row of it is called in a message.
     pub name: &'static str,
+    /// What several of them are called.
+    pub plural: &'static str,
+    /// The table of what the store last told of each.
+    pub snapshot: &'static str,
+    /// The columns that tell a row from all others, in both tables; the last of them is the row's own.
+    pub key: &'static [&'static str],
+    /// The column with the customer whose it is.
+    pub customer: &'static str,
     /// Where the API has it, behind the store's address.
     pub endpoint: &'static str,
     /// What must be asked for to be shown with it.
     pub include: &'static str,
+    /// What asks for those alone that changed since a moment; none: the store tells of no such moment.
+    pub since: Option<&'static str>,
     /// The most that a page of a list may hold.
     pub page: usize,
     /// How it is updated.
     pub update: Verb,
     /// Its attributes, in the order of the columns.
     pub fields: &'static [Field],
+}
+
+impl Resource {
+    /// The column that names a row of a customer.
+    pub fn row(&self) -> &'static str {
+        self.key.last().unwrap_or(&self.customer)
+    }
+
+    /// Whether its rows are the customers themselves.
+    pub fn is_of_customers(&self) -> bool {
+        self.row() == self.customer
+    }
 }
 
 /// What an endpoint takes of one verb.
@@ -38,13 +60,18 @@ static RESOURCES: [&Resource; 1] = [&CUSTOMER];
 /// The most attributes that one of them has.
 pub(super) const MOST_FIELDS: usize = super::FIELDS.len();
 
-/// A resource, by its place in the table of all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A resource, by its place in the table of all; customers, where nothing else is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId(u8);
 
 impl ResourceId {
     /// Customers: every file keeps them.
     pub const CUSTOMER: ResourceId = ResourceId(0);
+
+    /// All that this build knows.
+    pub fn all() -> impl Iterator<Item = ResourceId> + Clone {
+        (0..RESOURCES.len() as u8).map(ResourceId)
+    }
 
     /// What it is.
     pub const fn spec(self) -> &'static Resource {
@@ -59,6 +86,11 @@ impl ResourceId {
     /// Its attributes that have a column: all but a password.
     pub fn columns(self) -> impl Iterator<Item = FieldId> + Clone {
         self.fields().filter(|field| !field.is_secret())
+    }
+
+    /// Those of them that an edit may set.
+    pub fn editable_columns(self) -> impl Iterator<Item = FieldId> + Clone {
+        self.columns().filter(|field| field.is_editable())
     }
 
     /// Its attribute of that name.

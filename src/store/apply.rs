@@ -125,7 +125,7 @@ pub(super) fn insert_snapshot(
         .execute(params![
             attributes.id().0,
             Record::without_secrets(body),
-            RawCell::of(FieldId::DATE_MODIFIED, attributes)
+            RawCell::changed_at(attributes)
         ])?;
     is_written(inserted)
 }
@@ -147,7 +147,7 @@ pub(super) fn update_snapshot(
         .execute(params![
             attributes.id().0,
             Record::without_secrets(body),
-            RawCell::of(FieldId::DATE_MODIFIED, attributes),
+            RawCell::changed_at(attributes),
             lately
         ])?;
     Ok(updated > 0)

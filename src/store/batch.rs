@@ -327,11 +327,10 @@ impl Store {
         })
     }
 
-    /// Rejects the pending edits of one attribute of customers that were not sent at all.
-    pub(crate) fn reject_unsent(
+    /// Rejects the pending edits of what no two have, of those among whom it goes round: they were not sent at all.
+    pub(crate) fn reject_rings(
         &mut self,
         ids: &BTreeSet<CustomerId>,
-        field: FieldId,
         reason: &str,
         now: DateTime<Utc>,
     ) -> Result<()> {
@@ -339,7 +338,7 @@ impl Store {
         self.in_small_parts(&ids, |transaction, apart, id, (): &mut ()| {
             let Some(dirty) = dirty::load(transaction, id)? else { return Ok(()) };
             let reject = || {
-                for op in dirty.ops_of(field).filter(|op| op.is_pending()) {
+                for op in dirty.ops.iter().filter(|op| op.field.is_unique() && op.is_pending()) {
                     let reason = Some(reason.to_owned());
                     let rejected = Settlement { reason, ..Settlement::new(op.seq, Outcome::Rejected) };
                     settle(transaction, &rejected, now)?;
@@ -508,7 +507,7 @@ fn insert_item(
             ":customer_id": payload.id.0,
             ":up_to_seq": payload.up_to().0,
             ":payload": payload.to_json_redacted(),
-            ":base": payload.base.to_json(payload.id),
+            ":base": payload.base.to_json(payload.resource, payload.id),
             ":credit_before": payload.credit.map(|credit| credit.before.to_string()),
             ":credit_sent": payload.credit.map(|credit| credit.sent.to_string()),
         })?;

@@ -4,6 +4,7 @@
 //! customer is in one transaction, so a sync that runs meanwhile sees all of it or none.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
@@ -19,7 +20,7 @@ use crate::flow::{
     CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, Op, OpenConflict, Outcome,
     PastDecision, Shown, discard, meetings, resolve, retry, undo,
 };
-use crate::resource::{CustomerId, EditError, EditSeq, FieldId, Subject, Value};
+use crate::resource::{CustomerId, EditError, EditSeq, FieldId, Kind, Subject, Value};
 
 /// When refused edits were last freed to be sent again, a key of `state`.
 pub(crate) const FREED_AT: &str = "freed_at";
@@ -388,7 +389,7 @@ fn discard_without_customer(
 /// What a conflict's or a command's word means.
 pub(super) fn subject(id: CustomerId, word: &str) -> Result<Subject> {
     Subject::named(word).ok_or_else(|| {
-        let problem = "is no attribute of a customer; one form field is named form_fields.NAME".to_owned();
+        let problem = Subject::NONE.to_owned();
         Failure::Undecidable(EditError { customer_id: id, field: word.to_owned(), problem }).into()
     })
 }
@@ -573,15 +574,20 @@ pub(super) fn value_before(connection: &Connection, seq: EditSeq) -> Result<Opti
 
 /// What the working copy had before each balance that was set, and has not settled.
 fn balances_before(connection: &Connection, id: CustomerId) -> rusqlite::Result<BTreeMap<EditSeq, Value>> {
-    let kind = FieldId::STORE_CREDIT_AMOUNTS.kind();
-    connection
-        .prepare_cached(
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
             "SELECT seq, was
              FROM journal INDEXED BY tillsync_journal_unsettled
              WHERE customer_id = ?1 AND settled_at IS NULL
-               AND field = 'store_credit_amounts' AND op = 'set'",
-        )?
-        .query_map([id.0], |row| Ok((EditSeq(row.get(0)?), Value::from_json(kind, &row::told(row, 1)?))))?
+               AND field IN ({}) AND op = 'set'",
+            row::names(FieldId::is_money)
+        )
+    });
+    connection
+        .prepare_cached(&SQL)?
+        .query_map([id.0], |row| {
+            Ok((EditSeq(row.get(0)?), Value::from_json(Kind::Credit, &row::told(row, 1)?)))
+        })?
         .collect()
 }
 
@@ -618,19 +624,20 @@ fn refused_parts(connection: &Connection, id: Option<CustomerId>) -> rusqlite::R
 /// The refused payments of a customer of whom nothing else was refused, and no balance set that they would have to be weighed against:
 /// each of them is freed for itself.
 fn lone_payments(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<EditSeq>> {
-    connection
-        .prepare_cached(
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
             "SELECT seq
              FROM journal INDEXED BY tillsync_journal_unsettled
              WHERE customer_id = ?1 AND settled_at IS NULL AND outcome = 'rejected'
                AND NOT EXISTS (
                  SELECT 1 FROM journal INDEXED BY tillsync_journal_unsettled
                  WHERE customer_id = ?1 AND settled_at IS NULL AND op <> 'adjust'
-                   AND (outcome = 'rejected' OR field = 'store_credit_amounts'))
+                   AND (outcome = 'rejected' OR field IN ({})))
              ORDER BY +seq",
-        )?
-        .query_map([id.0], |row| Ok(EditSeq(row.get(0)?)))?
-        .collect()
+            row::names(FieldId::is_money)
+        )
+    });
+    connection.prepare_cached(&SQL)?.query_map([id.0], |row| Ok(EditSeq(row.get(0)?)))?.collect()
 }
 
 /// Frees refused edits of a customer. Returns how many fields those were.

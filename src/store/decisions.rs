@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_
 
 use super::decide::{carry_out, free, no_row, subject, value_before};
 use super::polite::LONG;
-use super::{Failed, Kept, Store, dirty, schema, state};
+use super::{Failed, Kept, Store, dirty, row, schema, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{Dirty, Discarded, Keep, discard, discard_payments, resolve};
@@ -276,12 +276,14 @@ fn payments_of_one(
     connection: &Connection,
     asked: &[&Asked],
 ) -> rusqlite::Result<Vec<(CustomerId, EditSeq)>> {
-    let whose = "SELECT customer_id FROM journal WHERE seq = ?1 AND field = ?2 AND settled_at IS NULL";
-    let mut statement = connection.prepare_cached(whose)?;
+    let whose = format!(
+        "SELECT customer_id FROM journal WHERE seq = ?1 AND field IN ({}) AND settled_at IS NULL",
+        row::names(FieldId::is_money)
+    );
+    let mut statement = connection.prepare_cached(&whose)?;
     let mut payments: Vec<(CustomerId, EditSeq)> = Vec::new();
     for seq in asked.iter().map_while(|one| one.refused()) {
-        let whose = (seq.0, FieldId::STORE_CREDIT_AMOUNTS.name());
-        let whose = statement.query_row(whose, |row| Ok(CustomerId(row.get(0)?))).optional()?;
+        let whose = statement.query_row([seq.0], |row| Ok(CustomerId(row.get(0)?))).optional()?;
         match whose {
             Some(id) if payments.first().is_none_or(|(first, _)| *first == id) => payments.push((id, seq)),
             _ => break,

@@ -26,8 +26,7 @@ pub(super) fn is_taken_back(
     }
     let attempts = attempt::load(connection, told.id())?;
     let is_unshown = |attempt: &&Attempt| {
-        let shows =
-            || attempt.field != FieldId::STORE_CREDIT_AMOUNTS && attempt.is_shown(&told.get(attempt.field));
+        let shows = || !attempt.field.is_money() && attempt.is_shown(&told.get(attempt.field));
         !attempt.covers.is_empty() && if attempt.is_accepted { !attempt.is_echoed } else { shows() }
     };
     let unshown: BTreeSet<FieldId> =

@@ -561,7 +561,7 @@ pub(super) fn forms_by_journal(dirty: &Dirty, theirs: &Value) -> Option<Value> {
         Value::Null => BTreeMap::new(),
         _ => return None,
     };
-    for op in dirty.ops_of(FieldId::FORM_FIELDS) {
+    for op in dirty.ops.iter().filter(|op| op.field.has_entries()) {
         let Change::Entries(entries) = &op.change else { return None };
         for (name, entry) in entries {
             match entry {

@@ -50,7 +50,7 @@ pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMa
     if let Some(meeting) = meetings.first()
         && (free.is_empty() || only.is_some())
     {
-        return Err(refuse(dirty, &Subject::Field(FieldId::STORE_CREDIT_AMOUNTS), meeting.words()));
+        return Err(refuse(dirty, &Subject::Field(meeting.field), meeting.words()));
     }
     // What is sent is what the working copy has.
     for op in free.iter().filter(|op| !op.field.is_secret()) {
@@ -71,6 +71,8 @@ fn is_meant(op: &Op, only: Option<&BTreeSet<EditSeq>>) -> bool {
 /// was refused. So whichever is sent again first, the other stays refused until that has arrived, and the person is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meeting {
+    /// What both are of.
+    field: FieldId,
     payment: EditSeq,
     /// Signed.
     amount: Decimal,
@@ -92,6 +94,7 @@ impl Meeting {
             _ => "another".to_owned(),
         };
         Meeting {
+            field: set.field,
             payment: payment.seq,
             amount: payment.adjustment().unwrap_or_default(),
             set: set.seq,
@@ -104,7 +107,7 @@ impl Meeting {
 
     /// Why it stays, and what to do.
     pub fn words(&self) -> String {
-        let Meeting { payment, amount, set, from, to, stays, is_held } = self;
+        let Meeting { payment, amount, set, from, to, stays, is_held, .. } = self;
         let amount = money(*amount);
         let other = if stays == payment { set } else { payment };
         let first = match is_held {
@@ -134,7 +137,7 @@ pub fn meetings(
     stood_on: &BTreeMap<EditSeq, Value>,
 ) -> Vec<Meeting> {
     let waits = |op: &Op| matches!(op.outcome, None | Some(Outcome::InFlight | Outcome::Held));
-    let money: Vec<&Op> = dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS).collect();
+    let money: Vec<&Op> = dirty.ops_of_money().collect();
     let is_set = |op: &Op| op.adjustment().is_none();
     // Of a payment that a balance which waits takes the place of anyway, nothing is lost.
     let is_taken = |payment: &Op| money.iter().any(|op| is_set(op) && waits(op) && op.seq > payment.seq);
@@ -164,21 +167,20 @@ fn hold_set(
     stood_on: &BTreeMap<EditSeq, Value>,
     plan: &mut CustomerPlan,
 ) -> Result<(), BadRecord> {
-    const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
+    let Some(money) = dirty.resource().money() else { return Ok(()) };
     let returning: BTreeSet<EditSeq> = plan.settle.iter().map(|settlement| settlement.seq).collect();
     let counted: Vec<&Op> =
-        dirty.ops_of(CREDIT).filter(|op| op.is_counted() || returning.contains(&op.seq)).collect();
+        dirty.ops_of_money().filter(|op| op.is_counted() || returning.contains(&op.seq)).collect();
     let (covered, later) = on_top_of_set(&counted);
     let set = covered.last().filter(|set| returning.contains(&set.seq));
     let was = set.and_then(|set| stood_on.get(&set.seq));
-    let (Some((set, was)), Some(theirs), None) =
-        (set.zip(was), stored(dirty, CREDIT)?, dirty.open_of_field(CREDIT))
+    let (Some((set, was)), Some(theirs), None) = (set.zip(was), stored(dirty, money)?, dirty.open_of_money())
     else {
         return Ok(());
     };
     let Change::Balance(value) = &set.change else { return Ok(()) };
     // It was made over payments that had not arrived.
-    let unsettled: Vec<&Op> = dirty.ops_of(CREDIT).filter(|op| op.seq < set.seq).collect();
+    let unsettled: Vec<&Op> = dirty.ops_of_money().filter(|op| op.seq < set.seq).collect();
     let as_it_was = [Some(was.clone()), without(was, &unsettled), Some(value.clone())];
     if as_it_was.iter().flatten().any(|was| same_balance(was, &theirs)) {
         return Ok(());
@@ -186,7 +188,7 @@ fn hold_set(
     plan.settle.retain(|settlement| covered.iter().all(|op| op.seq != settlement.seq));
     settle(plan, &covered, Outcome::Held);
     plan.conflicts.push(ConflictPlan::Record {
-        subject: Subject::Field(CREDIT),
+        subject: Subject::Field(money),
         base: was.to_json(),
         local: value.to_json(),
         remote: theirs.to_json(),
@@ -197,8 +199,8 @@ fn hold_set(
         seq: Some(set.seq),
     });
     let total = balance(value, later);
-    plan.columns.retain(|(field, _)| *field != CREDIT);
-    plan.columns.extend(total.filter(|total| total != dirty.row.get(CREDIT)).map(|total| (CREDIT, total)));
+    plan.columns.retain(|(field, _)| *field != money);
+    plan.columns.extend(total.filter(|total| total != dirty.row.get(money)).map(|total| (money, total)));
     Ok(())
 }
 

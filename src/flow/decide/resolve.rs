@@ -38,7 +38,7 @@ pub fn resolve(dirty: &Dirty, subject: &Subject, keep: &Keep, seen: Option<&str>
             let problem = "was deleted in the store, so no side can be kept: discard its edits";
             Err(refuse(dirty, subject, problem))
         }
-        Subject::Field(FieldId::STORE_CREDIT_AMOUNTS) => resolve_balance(dirty, &shown, keep),
+        Subject::Field(field) if field.is_money() => resolve_balance(dirty, &shown, *field, keep),
         Subject::Field(field) => resolve_field(dirty, &shown, *field, keep),
         Subject::Entry(field, name) => resolve_entry(dirty, &shown, *field, name, keep),
     }
@@ -92,8 +92,7 @@ fn typed(dirty: &Dirty, subject: &Subject, field: FieldId, text: &str) -> Result
 }
 
 /// A decision about a balance changes it by what is between that and the store's: payments since then are on top of either.
-fn resolve_balance(dirty: &Dirty, shown: &Shown, keep: &Keep) -> Plan {
-    let field = FieldId::STORE_CREDIT_AMOUNTS;
+fn resolve_balance(dirty: &Dirty, shown: &Shown, field: FieldId, keep: &Keep) -> Plan {
     refuse_in_flight(dirty, dirty.ops_of(field))?;
     let open = &shown.open;
     let (covered, mut later) = covered_and_later(dirty, shown, field);

@@ -206,7 +206,7 @@ WHEN (SELECT writing FROM tillsync_guard) IS NOT 1
      AND (EXISTS (SELECT 1 FROM pending_password WHERE seq = NEW.seq)
           OR NOT EXISTS (SELECT 1 FROM journal
                          WHERE seq = NEW.seq AND customer_id = NEW.customer_id
-                           AND field = 'new_password' AND outcome IS NULL AND settled_at IS NULL))
+                           AND field = '{secret}' AND outcome IS NULL AND settled_at IS NULL))
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: pending_password: is the engine''s alone: use password_change, or discard');
 END;
