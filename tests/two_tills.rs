@@ -167,10 +167,10 @@ fn two_tills_and_a_back_office_end_equal_and_no_cent_is_lost() {
         decide(till, &mut random, true) > 0 || status.pending_fields > 0
     }) {}
     // What was set back within a minute is believed after it, once two readings show it.
-    for wait in [61, 6] {
-        std::thread::sleep(Duration::from_secs(wait));
-        tills.iter().for_each(sync);
-    }
+    tills.iter().for_each(Till::minute_passes);
+    tills.iter().for_each(sync);
+    std::thread::sleep(Duration::from_secs(6));
+    tills.iter().for_each(sync);
 
     assert!(decided > 100, "too few met: {decided}");
     for id in &ids {
