@@ -150,6 +150,7 @@ fn two_tills_and_a_back_office_end_equal_and_no_cent_is_lost() {
     let tills = [Till::new(store.clone()), Till::new(store.clone())];
     tills.iter().for_each(|till| _ = till.engine().pull(Extent::Changes).unwrap());
 
+    let t0 = std::time::Instant::now();
     let (mut journaled, mut decided) = ([0, 0], 0);
     for _ in 0..ROUNDS {
         office(&store, &mut random, &ids, &mut ledger);
@@ -157,15 +158,22 @@ fn two_tills_and_a_back_office_end_equal_and_no_cent_is_lost() {
             *journaled += edit(till, &mut random, &ids, &mut ledger);
         }
         let till = &tills[random.usize(..2)];
+        let t = std::time::Instant::now();
+        let r = till.engine().sync().unwrap();
+        if t.elapsed().as_millis() > 1500 {
+            eprintln!("round {:?} {r:?}", t.elapsed());
+        }
         sync(till);
         decided += decide(till, &mut random, false);
     }
+    eprintln!("rounds {:?}", t0.elapsed());
     // The office goes home; the tills sync, and decide, until nobody has anything left.
     while tills.iter().any(|till| {
         sync(till);
         let status = till.store().status().unwrap();
         decide(till, &mut random, true) > 0 || status.pending_fields > 0
     }) {}
+    eprintln!("home {:?}", t0.elapsed());
     // What was set back within a minute is believed after it, once two readings show it.
     tills.iter().for_each(Till::minute_passes);
     tills.iter().for_each(sync);
