@@ -23,7 +23,7 @@ const EDITS: usize = 32;
 const ANYTHING: [&str; 6] = ["phone", "company", "notes", "channel_ids", "form_fields", "customer_group_id"];
 
 /// A value that an edit may give; few, so that sides meet. Of form fields, which a store need not date, there are more: what is set back
-/// to what it was is not believed for a minute, and nobody waits here before the end.
+/// to what it was is not believed for a minute.
 fn draw(random: &mut fastrand::Rng, field: &str) -> Json {
     let n = random.u32(..4);
     match field {
@@ -150,7 +150,6 @@ fn two_tills_and_a_back_office_end_equal_and_no_cent_is_lost() {
     let tills = [Till::new(store.clone()), Till::new(store.clone())];
     tills.iter().for_each(|till| _ = till.engine().pull(Extent::Changes).unwrap());
 
-    let t0 = std::time::Instant::now();
     let (mut journaled, mut decided) = ([0, 0], 0);
     for _ in 0..ROUNDS {
         office(&store, &mut random, &ids, &mut ledger);
@@ -158,22 +157,18 @@ fn two_tills_and_a_back_office_end_equal_and_no_cent_is_lost() {
             *journaled += edit(till, &mut random, &ids, &mut ledger);
         }
         let till = &tills[random.usize(..2)];
-        let t = std::time::Instant::now();
-        let r = till.engine().sync().unwrap();
-        if t.elapsed().as_millis() > 1500 {
-            eprintln!("round {:?} {r:?}", t.elapsed());
-        }
+        // Rounds are minutes apart: within one, what was set back is looked at again and again (`tests/held_up_answers.rs` and the
+        // simulation have that).
+        till.minute_passes();
         sync(till);
         decided += decide(till, &mut random, false);
     }
-    eprintln!("rounds {:?}", t0.elapsed());
     // The office goes home; the tills sync, and decide, until nobody has anything left.
     while tills.iter().any(|till| {
         sync(till);
         let status = till.store().status().unwrap();
         decide(till, &mut random, true) > 0 || status.pending_fields > 0
     }) {}
-    eprintln!("home {:?}", t0.elapsed());
     // What was set back within a minute is believed after it, once two readings show it.
     tills.iter().for_each(Till::minute_passes);
     tills.iter().for_each(sync);
