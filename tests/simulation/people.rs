@@ -393,6 +393,9 @@ pub fn set_clock(world: &Shared) {
     let by = world.any(&[1, 3_600, 86_400, 400_000_000]);
     let skew = TimeDelta::seconds(world.random.i64(-by..=by));
     let now_ms = world.now_ms;
+    if skew > world.till().skew {
+        world.till().set_ahead_ms = Some(now_ms);
+    }
     (world.till().skew, world.till().set_ms) = (skew, Some(now_ms));
     world.till().told.right_dates = Some(0);
     world.note(format!(".. the till's clock is set: {skew}"));
