@@ -20,6 +20,8 @@ use crate::{Result, Store};
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often a page hears of something, be it nothing: the line is kept open by that.
+pub(super) const BEAT: Duration = Duration::from_secs(5);
 /// What a page may be behind; it needs no more than the newest.
 const MOST_BEHIND: usize = 16;
 
@@ -81,7 +83,7 @@ pub(super) async fn events(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
             }
         }
     });
-    Sse::new(Events(events)).keep_alive(KeepAlive::default())
+    Sse::new(Events(events)).keep_alive(KeepAlive::new().interval(BEAT))
 }
 
 /// What comes out of a channel, as events.

@@ -17,6 +17,16 @@ pub(super) fn field(name: &str) -> Markup {
     }
 }
 
+/// What was typed and has no form any more: to be copied from.
+pub(super) fn kept(typed: &str) -> Markup {
+    html! {
+        div.kept {
+            label for="kept" { "What you typed, to copy from here" }
+            textarea #kept readonly rows="3" dir="auto" { "\n" (typed) }
+        }
+    }
+}
+
 /// The same as text, for a label.
 pub(super) fn field_text(name: &str) -> String {
     match name.strip_prefix("form_fields.") {
@@ -25,8 +35,19 @@ pub(super) fn field_text(name: &str) -> String {
     }
 }
 
+/// The same within a sentence.
+pub(super) fn field_within(name: &str) -> String {
+    if name.starts_with("form_fields.") { field_text(name) } else { field_text(name).to_lowercase() }
+}
+
 fn spoken(name: &str) -> String {
-    sentence(&name.replace('_', " "))
+    match name {
+        "store_credit_amounts" => "Store credit".to_owned(),
+        "customer_group_id" => "Customer group".to_owned(),
+        "channel_ids" => "Channels".to_owned(),
+        "origin_channel_id" => "Channel of origin".to_owned(),
+        name => sentence(&name.replace('_', " ")),
+    }
 }
 
 /// Text in which nothing is left that acts: what is before us is what is in it.
@@ -226,7 +247,7 @@ mod tests {
     fn names_are_escaped_and_turn_nothing_around() {
         assert_eq!(name("<b>\u{202e}x").into_string(), "<bdi>&lt;b&gt;\u{fffd}x</bdi>");
         assert_eq!(json("notes", "\"\"").into_string(), "<span class=\"nothing\">empty</span>");
-        assert_eq!(field_text("store_credit_amounts"), "Store credit amounts");
+        assert_eq!(field_text("store_credit_amounts"), "Store credit");
     }
 
     #[test]
