@@ -250,6 +250,20 @@ pub(super) fn refused(status: StatusCode, why: &str, typed: Option<&str>) -> Res
     (status, Html(page)).into_response()
 }
 
+/// What somebody is told when the page met a defect.
+pub(super) fn failed() -> Response {
+    let page = outside(
+        "Something went wrong",
+        Markup::default(),
+        &html! {
+            h1 { "Something went wrong in this program." }
+            p { "Nothing that was edited is lost. Look again; if it stays so, whoever looks after this till finds the reason in what the program printed." }
+            p { a href="overview" { "To the overview" } }
+        },
+    );
+    (StatusCode::INTERNAL_SERVER_ERROR, Html(page)).into_response()
+}
+
 /// A page with nothing of the file, and nothing that needs the cookie.
 fn outside(title: &str, head: Markup, body: &Markup) -> String {
     let page = html! {
@@ -264,7 +278,7 @@ fn outside(title: &str, head: Markup, body: &Markup) -> String {
                 link rel="stylesheet" href="/page.css";
                 (head)
             }
-            body { main.alone { (body) } }
+            body { main.alone { p.brand { "tillsync" } (body) } }
         }
     };
     page.into_string()

@@ -97,8 +97,8 @@ impl Stream for Events {
     }
 }
 
-/// What tells that the file is not as it was, who syncs it and who keeps it in step.
-type Seen = (i64, bool, bool);
+/// What tells that the file is not as it was, or not there, who syncs it and who keeps it in step.
+type Seen = (i64, bool, bool, bool);
 
 /// What was last seen of the file, over a connection of its own, which never takes its own writes for news.
 #[derive(Default)]
@@ -113,7 +113,9 @@ impl Look {
         let (store, desk) = (self.store.take(), Arc::clone(desk));
         let look = move || -> Result<(Store, Seen)> {
             let store = store.map_or_else(|| desk.another(), Ok)?;
-            let seen = (store.data_version()?, store.is_syncing()?, store.worker_holder()?.is_some());
+            let is_there = store.path().exists();
+            let seen =
+                (store.data_version()?, is_there, store.is_syncing()?, store.worker_holder()?.is_some());
             Ok((store, seen))
         };
         let Ok(Ok((store, seen))) = tokio::task::spawn_blocking(look).await else { return false };

@@ -118,6 +118,28 @@ pub(super) fn form_value(value: &FormValue) -> Markup {
     }
 }
 
+/// Addresses as they are written on an envelope; none: that JSON text is none of any.
+pub(super) fn addresses(json: &str) -> Option<Markup> {
+    const LINES: [&[&str]; 5] = [
+        &["first_name", "last_name"],
+        &["company"],
+        &["address1", "address2"],
+        &["postal_code", "city", "state_or_province"],
+        &["country"],
+    ];
+    let all: Vec<serde_json::Value> = serde_json::from_str(json).ok()?;
+    let line = |address: &serde_json::Value, names: &[&str]| {
+        let parts = names.iter().filter_map(|name| address[*name].as_str()).filter(|part| !part.is_empty());
+        plain(&parts.collect::<Vec<_>>().join(" "))
+    };
+    Some(html! {
+        @if all.is_empty() { (nothing("nothing")) }
+        ul.addresses { @for address in &all {
+            li { @for names in LINES { @let line = line(address, names); @if !line.is_empty() { p dir="auto" { (line) } } } }
+        } }
+    })
+}
+
 /// All of a text, with its lines; of one that is only blanks, as many as it has.
 fn text(words: &str) -> Markup {
     if words.is_empty() {
@@ -248,6 +270,22 @@ mod tests {
         assert_eq!(name("<b>\u{202e}x").into_string(), "<bdi>&lt;b&gt;\u{fffd}x</bdi>");
         assert_eq!(json("notes", "\"\"").into_string(), "<span class=\"nothing\">empty</span>");
         assert_eq!(field_text("store_credit_amounts"), "Store credit");
+    }
+
+    #[test]
+    fn an_address_is_written_as_on_an_envelope() {
+        let shown = addresses(
+            r#"[{"first_name":"Ana","last_name":"Lima","address1":"Rua <b>","city":"Porto","postal_code":"4000"}]"#,
+        );
+        let shown = shown.unwrap().into_string();
+        assert!(
+            shown.contains(">Ana Lima</p>")
+                && shown.contains(">Rua &lt;b&gt;</p>")
+                && shown.contains(">4000 Porto</p>"),
+            "{shown}"
+        );
+        assert_eq!(shown.matches("<p").count(), 3, "{shown}");
+        assert!(addresses("{}").is_none() && addresses("[]").unwrap().into_string().contains("nothing"));
     }
 
     #[test]

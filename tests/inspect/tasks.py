@@ -328,6 +328,19 @@ def what_is_typed_is_not_lost(shop, browser):
     browser.complains()
 
 
+def a_file_that_is_gone_is_told_by_a_page_that_is_open(shop, browser):
+    till = pathlib.Path(shop.about["db"])
+    browser.go("waiting")
+    browser.reads("Connected")
+    time.sleep(1.2)
+    till.rename(till.with_suffix(".away"))
+    browser.reads("The file of this till cannot be read just now.")
+    assert "Connected" not in browser.text()
+    till.with_suffix(".away").rename(till)
+    browser.reads("Connected")
+    assert "cannot be read" not in browser.text()
+
+
 def a_page_that_has_ended_says_so(shop, browser):
     browser.go("refused")
     browser.reads("Connected")
@@ -490,7 +503,7 @@ def opened(tillsync, script=True):
 
 
 def check(tillsync):
-    for script, tasks in ((True, TASKS), (True, [a_page_that_has_ended_says_so]), (False, [everything_goes_without_script])):
+    for script, tasks in ((True, TASKS), (True, [a_file_that_is_gone_is_told_by_a_page_that_is_open, a_page_that_has_ended_says_so]), (False, [everything_goes_without_script])):
         with opened(tillsync, script) as (shop, browser):
             for task in [task for task in tasks if os.environ.get("TASK", "") in task.__name__]:
                 began = time.monotonic()

@@ -144,7 +144,17 @@ async function is_there() {
 
 function tell_ended(is_over) {
   document.getElementById("ended").hidden = !is_over;
-  document.body.classList.toggle("is-over", is_over);
+  tell_over();
+}
+
+function tell_unreadable(is_so) {
+  document.getElementById("unreadable").hidden = !is_so;
+  tell_over();
+}
+
+// Then it is not said how things stand, for nobody knows.
+function tell_over() {
+  document.body.classList.toggle("is-over", document.querySelector(".ended:not([hidden])") !== null);
 }
 
 async function look_whether_over() {
@@ -214,6 +224,10 @@ function listen() {
 document.addEventListener("visibilitychange", () => {
   listen();
   if (!document.hidden) changed();
+});
+document.addEventListener("htmx:responseError", ({ detail }) => tell_unreadable(detail.xhr.status >= 500));
+document.addEventListener("htmx:afterOnLoad", ({ detail }) => {
+  if (detail.successful) tell_unreadable(false);
 });
 document.addEventListener("htmx:afterSettle", ({ detail }) => {
   tell(document);

@@ -35,6 +35,7 @@ pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
         h1 { bdi { (show::customer_name(&row)) } " " span.number.id { "#" (id) } }
         (attention(view, id)?)
         (attributes(view, &row)?)
+        (besides(&row))
         (history)
     })
 }
@@ -74,6 +75,28 @@ fn attributes(view: &View<'_>, row: &Row) -> Result<Markup> {
             }
         }
     })
+}
+
+/// What the store keeps of them and no edit changes, as far as it was asked for.
+fn besides(row: &Row) -> Markup {
+    let is_date = |field: &FieldId| field.name().starts_with("date_");
+    let fields = FieldId::columns().filter(|field| !field.is_editable() && !is_date(field));
+    let told: Vec<FieldId> = fields.filter(|field| !is_bare(row.get(*field))).collect();
+    html! {
+        @if !told.is_empty() {
+            details.besides {
+                summary { "What the store keeps besides" }
+                dl.attributes { @for field in told {
+                    div { dt { (show::field(field.name())) } dd { (kept(field, row.get(field))) } }
+                } }
+            }
+        }
+    }
+}
+
+fn kept(field: FieldId, value: &Value) -> Markup {
+    let addresses = value.json().filter(|_| field.name() == "addresses").and_then(show::addresses);
+    addresses.unwrap_or_else(|| show::value(field, value))
 }
 
 fn is_bare(value: &Value) -> bool {

@@ -34,6 +34,9 @@ pub(super) fn whole(desk: &Desk, task: Task, view: &View<'_>, body: &Markup) -> 
                 div #ended.ended hidden role="alert" {
                     p { strong { "This page has ended." } " The program behind it was closed. Nothing here is up to date any more, and nothing can be sent; what you typed still stands. Start it again, and copy it over." }
                 }
+                div #unreadable.ended hidden role="alert" {
+                    p { strong { "The file of this till cannot be read just now." } " What is shown is as it was before. " a href="" { "Show why" } }
+                }
                 (pulse(desk, task, view.status))
             }
             main #main tabindex="-1" {
@@ -70,6 +73,7 @@ pub(super) fn bare(title: &str, refusal: Option<&Refusal>) -> Markup {
         false,
         &html! {
             main #main.alone tabindex="-1" {
+                p.brand { "tillsync" }
                 h1 { (title) }
                 @if let Some(refusal) = refusal { (why(refusal, None)) }
                 p { a href="overview" { "To the overview" } }
