@@ -653,6 +653,41 @@ fn a_customer_who_is_gone_shows_what_is_given_up_with_them() {
     assert!(page.contains("came by") && !page.contains("-12.50"), "{page}");
 }
 
+/// Who stands at the counter has no command line: what only helps there is folded away, for whoever helps.
+#[test]
+fn no_page_speaks_to_whoever_has_no_command_line_as_to_one_who_has() {
+    let till = busy_till();
+    till.sandbox.cut();
+    till.engine().sync().unwrap_err();
+    let inspector = Inspector::of(till.store()).cannot_sync("no token: give --token").start().unwrap();
+    let browser = Browser::open(&inspector);
+    let refused = browser.choose("refused", "already in use", "correct", "x").body;
+    let pages = PAGES.into_iter().map(|page| browser.page(page));
+    for page in pages.chain([refused]) {
+        let mut parts = page.split("class=\"said-by-it\"");
+        let before = parts.next().unwrap().to_owned();
+        let said = parts.fold(before, |said, part| said + part.split_once("</p>").unwrap().1);
+        for word in [
+            "--",
+            "os error",
+            "JSON",
+            "tillsync inspect",
+            "tillsync doctor",
+            "journaled",
+            "discard",
+            "1 edits",
+            "1 customers",
+        ] {
+            assert!(!said.contains(word), "{word}: {said}");
+        }
+    }
+    let overview = browser.page("overview");
+    assert!(
+        overview.contains("The store was out of reach") && overview.contains("no token: give --token"),
+        "{overview}"
+    );
+}
+
 /// The form in which it was typed may be gone.
 #[test]
 fn what_was_typed_is_kept_whatever_became_of_its_form() {

@@ -230,6 +230,9 @@ pub(super) fn differing(base: &str, text: &str) -> Markup {
         return self::text(text);
     }
     let join = |words: &[&str]| plain(&words.concat());
+    // A blank before it is marked only where it is all that differs.
+    let is_led_by_blank = is[begin].trim().is_empty() && is.len() - end > begin + 1;
+    let begin = begin + usize::from(is_led_by_blank);
     html! {
         span.text dir="auto" {
             (join(&is[..begin])) mark { (join(&is[begin..is.len() - end])) } (join(&is[is.len() - end..]))
@@ -251,12 +254,13 @@ fn pieces(text: &str) -> Vec<&str> {
     pieces
 }
 
-/// A number beside the name of a page.
-pub(super) struct Badge(pub(super) u64, pub(super) &'static str);
+/// A number beside the name of a page, and of what: of one, of several.
+pub(super) struct Badge(pub(super) u64, pub(super) [&'static str; 2]);
 
 impl Render for Badge {
     fn render(&self) -> Markup {
-        let Badge(number, what) = *self;
+        let Badge(number, [one, several]) = *self;
+        let what = if number == 1 { one } else { several };
         html! { @if number > 0 { " " span.badge { (thousands(number)) span.unseen { " " (what) } } } }
     }
 }
@@ -299,7 +303,8 @@ mod tests {
         let shown = differing("call in the morning", "call in the evening only").into_string();
         assert_eq!(shown, "<span class=\"text\" dir=\"auto\">call in the <mark>evening only</mark></span>");
         let shown = differing("call\nnow", "call\nnow\nagain").into_string();
-        assert!(shown.contains("call\nnow<mark>\nagain</mark>"), "{shown}");
+        assert!(shown.contains("call\nnow\n<mark>again</mark>"), "{shown}");
+        assert!(differing("a b", "a  b").into_string().contains("<mark>  </mark>"));
         assert!(!differing("a", "b").into_string().contains("mark"));
     }
 

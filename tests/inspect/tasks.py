@@ -532,15 +532,20 @@ def out_of_reach(shop, browser):
     browser.go("overview")
 
 
+def look_at(browser, element):
+    """At each width, what of the page is in the picture."""
+    browser.driver.execute_script("arguments[0].dataset.look = ''", element)
+
+
 def history(shop, browser):
     browser.go(f"customer?id={shop.ana}")
-    browser.driver.execute_script("arguments[0].scrollIntoView()", browser.find("//h2[.='History']"))
+    look_at(browser, browser.find("//h2[.='History']"))
 
 
 def deleted(browser):
     browser.go("conflicts")
     browser.press("was deleted in the store", "Give up the edits")
-    browser.driver.execute_script("arguments[0].scrollIntoView()", browser.card("was deleted in the store"))
+    look_at(browser, browser.card("was deleted in the store"))
 
 
 def typed(shop, browser):
@@ -586,6 +591,7 @@ def taken(browser, folder, name):
     """Small ones, where there is pngquant."""
     for width in WIDTHS:
         browser.width(width, 640 if width == 360 else 900)
+        browser.driver.execute_script("document.querySelector('[data-look]')?.scrollIntoView()")
         for scheme in ("light", "dark"):
             browser.media(scheme)
             time.sleep(0.15)

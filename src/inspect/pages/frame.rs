@@ -177,12 +177,18 @@ fn is_at(task: Task, other: Task) -> bool {
 
 fn tasks(status: &Status) -> [(Task, Badge); 6] {
     [
-        (Task::Overview, Badge(0, "")),
-        (Task::Waiting, Badge(status.pending_customers, "customers with edits that wait")),
-        (Task::Refused, Badge(status.rejected, "refused edits")),
-        (Task::Conflicts, Badge(status.conflicts, "conflicts")),
-        (Task::Customers, Badge(0, "")),
-        (Task::Syncs, Badge(0, "")),
+        (Task::Overview, Badge(0, [""; 2])),
+        (
+            Task::Waiting,
+            Badge(
+                status.pending_customers,
+                ["customer with edits that wait", "customers with edits that wait"],
+            ),
+        ),
+        (Task::Refused, Badge(status.rejected, ["refused edit", "refused edits"])),
+        (Task::Conflicts, Badge(status.conflicts, ["conflict", "conflicts"])),
+        (Task::Customers, Badge(0, [""; 2])),
+        (Task::Syncs, Badge(0, [""; 2])),
     ]
 }
 
