@@ -41,7 +41,6 @@ class Program {
         this.environment = { ...process.env };
         for (const name of OTHERS) delete this.environment[name];
         if (token !== undefined) this.environment.BIGCOMMERCE_ACCESS_TOKEN = token;
-        Object.defineProperty(this, "environment", { enumerable: false }); // whoever prints a till prints no token
     }
 
     /** What starts it. */

@@ -35,6 +35,7 @@ test("a till that is closed while its worker is away starts none", async (t) => 
     await untilEvent(till, "worker_ended");
     await till.close();
     assert.ok(!isAlive(till.workerPid));
+    for (let event; (event = await till.events.next(0)); ) assert.notEqual(event.event, "ready");
 });
 
 test("a token that is refused is told, and every edit is kept", async (t) => {
