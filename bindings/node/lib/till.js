@@ -136,7 +136,7 @@ class Till {
      */
     async transaction(work, { author = this.#settings.author, label } = {}) {
         return this.#write((connection) => {
-            const newest = connection.prepare("SELECT coalesce(max(seq), 0) FROM journal").pluck();
+            const newest = connection.prepare("SELECT coalesce(max(seq), 0) FROM journal").pluck().safeIntegers(false);
             const sign = connection.prepare("UPDATE edit_context SET author = ?, label = ?");
             const after = newest.get();
             sign.run(author ?? null, label ?? null);
@@ -351,7 +351,8 @@ class Till {
     }
 
     #rows(sql, ...parameters) {
-        return this.connection.prepare(sql).all(...parameters);
+        // As numbers, whatever the app has the connection make of them.
+        return this.connection.prepare(sql).safeIntegers(false).all(...parameters);
     }
 
     #working() {

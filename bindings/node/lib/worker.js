@@ -93,6 +93,8 @@ class Worker {
             env: this.#program.environment,
             stdio: ["pipe", "pipe", "inherit"],
             windowsHide: true,
+            // What interrupts the app in its terminal is none of the worker's: it ends with its input.
+            detached: process.platform !== "win32",
         });
         this.#process = child;
         child.stdin.on("error", () => {}); // one that has ended is told below

@@ -124,6 +124,15 @@ test("a file that another program holds holds up no event loop, and is locked in
     assert.deepEqual(till.log().map(({ value }) => value), ["2"]);
 });
 
+test("an app may have whole numbers of its own", async (t) => {
+    const { opened } = await shop(t);
+    const till = await opened();
+    till.connection.defaultSafeIntegers(true);
+    const receipt = await till.edit(1, { phone: "1" });
+    assert.deepEqual([typeof receipt.up_to, till.customer(1).id, till.log()[0].customer_id], ["number", 1, 1]);
+    assert.equal((await till.wait(receipt, { timeoutMs: SOON_MS })).fate, "uploaded");
+});
+
 test("sales that are made at once do not mix", async (t) => {
     const { store, opened } = await shop(t);
     const till = await opened();

@@ -75,6 +75,13 @@ test("the token stands in no argument and nothing that is printed", async (t) =>
     assert.ok(!inspect(till, { depth: 9, showHidden: true }).includes(store.token));
 });
 
+test("what interrupts the app does not interrupt the worker", { skip: process.platform !== "linux" }, async (t) => {
+    const { opened } = await shop(t);
+    const till = await opened();
+    const group = (pid) => fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ")[2];
+    assert.notEqual(group(till.workerPid), group(process.pid));
+});
+
 test("it finds, tells and is told", async (t) => {
     const { opened } = await shop(t);
     const till = await opened();

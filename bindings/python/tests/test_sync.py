@@ -74,6 +74,12 @@ def test_the_token_stands_in_no_argument_and_no_word(till: Till, store: Store, c
     assert store.token not in repr(till) + "".join(capfd.readouterr())
 
 
+def test_what_interrupts_the_app_does_not_interrupt_the_worker(till: Till) -> None:
+    """Ctrl-C in a terminal goes to all of a group."""
+    assert till.worker_pid is not None
+    assert os.getpgid(till.worker_pid) != os.getpgid(0)
+
+
 def test_it_finds_tells_and_is_told(till: Till) -> None:
     till.edit(3, phone="030 901820", last_name="Müller")
     found = till.find("muller 0309")
