@@ -250,7 +250,7 @@ class Till {
     async #fate(receipt, timeoutMs) {
         const worker = this.#working();
         try {
-            const { answer, id, ...fate } = await worker.call("wait", { receipt, timeout_ms: timeoutMs });
+            const fate = await worker.call("wait", { receipt, timeout_ms: timeoutMs });
             return "date_modified" in fate ? { ...fate, date_modified: records.moment(fate.date_modified) } : fate;
         } catch (error) {
             if (!(error instanceof NotSynced) || this.#isClosed) throw error;

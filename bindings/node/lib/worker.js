@@ -146,10 +146,11 @@ class Worker {
 
     #heard(said) {
         if (said.event) return this.#hear(said);
-        const asked = this.#answers.get(said.id);
-        this.#answers.delete(said.id);
-        if (said.error) asked?.reject(ofDocument(said.error));
-        else asked?.resolve(said);
+        const { answer, id, error, ...document } = said;
+        const asked = this.#answers.get(id);
+        this.#answers.delete(id);
+        if (error) asked?.reject(ofDocument(error));
+        else asked?.resolve(document);
     }
 }
 

@@ -90,7 +90,9 @@ test("it finds, tells and is told", async (t) => {
     assert.deepEqual([found.customers.map(({ id }) => id), found.more], [[3], false]);
     assert.ok((await till.find("e", { limit: 1 })).more);
     await till.pause();
-    assert.equal((await till.status()).worker.paused, true);
+    const { worker, ...status } = await till.status();
+    assert.equal(worker.paused, true);
+    assert.deepEqual(Object.keys(status), Object.keys(await till.command("status")));
     const receipt = await till.edit(1, { phone: "1" });
     assert.deepEqual(await till.wait(receipt, { timeoutMs: 300 }), { fate: "pending" });
     await till.resume();

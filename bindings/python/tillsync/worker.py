@@ -62,7 +62,7 @@ class Worker:
             raise _gone()
         if "error" in said:
             raise of_document(said["error"])
-        return said
+        return {name: value for name, value in said.items() if name not in ("answer", "id")}
 
     def is_ready(self, within: float | None) -> bool:
         """Whether there is a worker, or comes to be one."""
