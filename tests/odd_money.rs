@@ -647,6 +647,24 @@ fn a_refused_payment_leaves_the_sum_and_later_ones_are_sent_on_their_own() {
     assert_eq!(outcomes(&till), ["uploaded", "uploaded"]);
 }
 
+/// The store says of the balance that it may not be, and not because of which payment: any of them may be the one that is right.
+#[test]
+fn payments_that_were_refused_in_one_update_are_sent_again_each_for_itself() {
+    let till = with_balance("50");
+    let (_odd, strict) = no_debts(&till);
+    ["5", "-100", "-3"].iter().for_each(|amount| till.adjust(ANA, amount));
+    sync(&strict);
+    assert_eq!(outcomes(&till), ["rejected", "rejected", "rejected"]);
+    check(&till, 50.0, 50.0);
+    let seqs: Vec<EditSeq> = refused(&till).iter().map(|edit| edit.seq).collect();
+    for (seq, balance) in [(seqs[0], 55.0), (seqs[2], 52.0)] {
+        till.store().retry_row(seq).unwrap();
+        sync(&strict);
+        check(&till, balance, balance);
+    }
+    assert_eq!(outcomes(&till), ["uploaded", "rejected", "uploaded"]);
+}
+
 #[test]
 fn a_payment_made_after_a_refused_one_is_not_thrown_away_with_it() {
     let till = with_balance("50");
