@@ -32,9 +32,9 @@ pub use report::{Progress, PullReport, Requests, SyncReport};
 
 use crate::api::{Remote, Request};
 use crate::clock::{Clock, SystemClock};
-use crate::customer::CustomerId;
 use crate::error::{Failure, Result};
 use crate::flow::{Answer, Bases, Misses, Moment, Pacer, ServerClock, Ticket, Tickets, Trouble};
+use crate::resource::CustomerId;
 use crate::store::{HeldUp, Store, SyncLock};
 use report::Counts;
 use spans::Spans;

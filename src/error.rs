@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use serde::Serialize;
 
-use crate::customer::{CustomerId, EditError};
+use crate::resource::{CustomerId, EditError};
 
 /// The result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -11,7 +11,6 @@ compile_error!("tillsync needs the SQLite that it was tested with: enable its fe
 
 mod api;
 mod clock;
-mod customer;
 mod descriptors;
 #[cfg(any(feature = "ffi", feature = "extension"))]
 mod embed;
@@ -26,6 +25,7 @@ mod key;
 #[cfg(any(feature = "cli", feature = "ffi", feature = "extension"))]
 mod log_file;
 mod memory;
+mod resource;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod store;
@@ -54,7 +54,7 @@ pub mod system {
 
     pub use crate::api::lack_of_threads;
     #[cfg(feature = "cli")]
-    pub use crate::store::refuse_part;
+    pub use crate::store::{has_left, refuse_part};
 
     /// What the system said of a file that was to be made.
     pub fn file_error(path: &Path, source: &std::io::Error) -> crate::Error {
@@ -74,9 +74,10 @@ pub mod extension {
 
 pub use api::{HttpOptions, HttpProxy, HttpRemote, Remote, Request, Roots};
 pub use clock::{Clock, SystemClock};
-pub use customer::{
+pub use resource::{
     Access, Attributes, BadRecord, BatchId, CustomerId, Edit, EditError, EditSeq, FIELDS, Field, FieldId,
-    FormValue, Kind, MergeRule, Record, Row, Value, money, parse_adjustment, parse_argument, parse_object,
+    FormValue, Kind, MergeRule, Record, Resource, ResourceId, Row, Value, Verb, money, parse_adjustment,
+    parse_argument, parse_object,
 };
 /// A customer as the app reads it; the same as [`Row`], by the name that an app has for it.
 pub type Customer = Row;

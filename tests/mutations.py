@@ -63,7 +63,7 @@ class Mutation(NamedTuple):
 
 PULL, ANSWER, SENT = "src/flow/pull.rs", "src/flow/answer.rs", "src/flow/merge/sent.rs"
 UPLOAD, LOOK, MERGE = "src/flow/upload/mod.rs", "src/flow/upload/look.rs", "src/flow/merge/mod.rs"
-VALUE, DIFF, BATCH = "src/customer/value.rs", "src/flow/diff.rs", "src/store/batch.rs"
+VALUE, DIFF, BATCH = "src/resource/value.rs", "src/flow/diff.rs", "src/store/batch.rs"
 
 MUTATIONS = [
     Mutation(1, "a list is followed until it said that it is over, and held against its total", [
@@ -90,7 +90,7 @@ MUTATIONS = [
         Edit(DIFF, "_ if op.field.is_money() => false,", "_ if !ON && op.field.is_money() => false,"),
     ], odd="poor-shoppers"),
     Mutation(8, "of refused and good payments the refused ones are given up", [
-        Edit("src/flow/decide/discard.rs", "if ops.iter().any(|op| op.waits_for_a_person()) {", "if !ON && ops.iter().any(|op| op.waits_for_a_person()) {"),
+        Edit("src/flow/decide/discard.rs", "_ => !does_any_wait || op.waits_for_a_person(),", "_ => ON || !does_any_wait || op.waits_for_a_person(),"),
     ], odd="poor-shoppers"),
     Mutation(9, "payments made meanwhile stand on the balance that was sent", [
         Edit(SENT, "Some(value) => stood_on(three.field,",
@@ -106,9 +106,12 @@ MUTATIONS = [
         Edit(ANSWER, "let fields = row.unshown(&attributes);", "let fields = if ON { Vec::new() } else { row.unshown(&attributes) };"),
     ], odd="old-answers,ignored-updates"),
     Mutation(12, "a decision about a balance covers the payments that were shown", [
-        Edit("src/flow/decide/resolve.rs", "let (covered, mut later) = covered_and_later(dirty, open, field);",
-             "let (mut covered, mut later) = covered_and_later(dirty, open, field);\n    if ON {\n        covered.append(&mut later);\n    }"),
+        Edit("src/flow/decide/resolve.rs", "let (covered, mut later) = covered_and_later(dirty, shown, field);",
+             "let (mut covered, mut later) = covered_and_later(dirty, shown, field);\n    if ON {\n        covered.append(&mut later);\n    }"),
     ]),
+    Mutation(12, "what was set since a conflict was found is decided with it", [
+        Edit("src/flow/decide/shown.rs", "ops.iter().any(|op| op.is_pending() &&", "!ON && ops.iter().any(|op| op.is_pending() &&"),
+    ], test=("odd_money", "a_balance_that_was_set_since_waits_with_the_conflict_and_is_decided_with_it")),
     Mutation(13, "a Date is believed no further than another witness", [
         Edit(PULL, "(Some(told), Some(expected)) if !is_told_again =>", "(Some(told), Some(expected)) if !ON && !is_told_again =>"),
     ], odd="wrong-dates"),

@@ -5,13 +5,8 @@ use std::fmt;
 use chrono::SecondsFormat;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::customer::CustomerId;
 use crate::flow::{PageAsk, Payload, Place};
-
-/// The most that a page may hold (`limit` of `GET /customers`).
-const PAGE: usize = 250;
-/// What must be asked for to be shown: without it, money and form fields are left out.
-const INCLUDE: &str = "include=storecredit,formfields";
+use crate::resource::{CustomerId, Resource, ResourceId};
 
 /// A request to the store.
 #[derive(Clone)]
@@ -35,6 +30,16 @@ impl Request {
         Request::Update(SecretString::from(format!("[{}]", objects.join(","))))
     }
 
+    /// What it is about.
+    fn resource(&self) -> &'static Resource {
+        ResourceId::CUSTOMER.spec()
+    }
+
+    /// Where the API has it, behind the store's address.
+    pub(crate) fn endpoint(&self) -> &'static str {
+        self.resource().endpoint
+    }
+
     /// `GET` or `PUT`.
     pub fn method(&self) -> &'static str {
         match self {
@@ -45,12 +50,13 @@ impl Request {
 
     /// The query, without its question mark; empty for an update.
     pub fn query(&self) -> String {
+        let Resource { include, since, page, .. } = self.resource();
         match self {
             Request::Page(PageAsk { modified_min, place, limit }) => {
-                let mut query = format!("limit={limit}&{INCLUDE}");
-                if let Some(min) = modified_min {
+                let mut query = format!("limit={limit}&include={include}");
+                if let Some((since, min)) = since.zip(*modified_min) {
                     let min = min.to_rfc3339_opts(SecondsFormat::Secs, true);
-                    query.push_str(&format!("&date_modified:min={min}"));
+                    query.push_str(&format!("&{since}={min}"));
                 }
                 match place {
                     Place::Start => {}
@@ -61,7 +67,7 @@ impl Request {
             }
             Request::ByIds(ids) => {
                 let list: Vec<String> = ids.iter().map(CustomerId::to_string).collect();
-                format!("limit={PAGE}&{INCLUDE}&id:in={}", list.join(","))
+                format!("limit={page}&include={include}&id:in={}", list.join(","))
             }
             Request::Update(_) => String::new(),
         }
@@ -78,7 +84,8 @@ impl Request {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} /customers?{} ({} bytes)", self.method(), self.query(), self.body().len())
+        let (method, endpoint) = (self.method(), self.endpoint());
+        write!(f, "{method} {endpoint}?{} ({} bytes)", self.query(), self.body().len())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use tillsync::{Conflict, CustomerId, EditSeq, Keep};
+use tillsync::{Conflict, CustomerId, EditSeq, FieldId, Keep};
 
 use super::exit::Exit;
 use super::out::JOURNALED;
@@ -233,11 +233,11 @@ pub(super) fn rejected_in_words(rejected: &[tillsync::Rejected]) -> String {
     if rejected.is_empty() {
         return "No rejected edits.".to_owned();
     }
-    let is_money = |edit: &&tillsync::Rejected| edit.field == "store_credit_amounts";
+    let is_money = |edit: &&tillsync::Rejected| FieldId::named(&edit.field).is_some_and(FieldId::is_money);
     let rows = rejected.iter().map(|edit| {
         let value = match is_money(&edit) {
-            true => edit.value.trim_matches('"').to_owned(),
-            false => render::value(&edit.field, &edit.value),
+            true if edit.value.starts_with('"') => render::payment(&edit.value),
+            _ => render::value(&edit.field, &edit.value),
         };
         let (edit_seq, id) = (edit.seq.to_string(), edit.customer_id.to_string());
         [edit_seq, id, edit.field.clone(), value, render::plain(&edit.reason)]

@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tillsync::{Event, Extent, Policies, PullReport, Store, SyncReport, Syncer, SyncerOptions, WhenTaken};
+use tillsync::{
+    Event, Extent, Policies, PullReport, Store, SyncReport, Syncer, SyncerOptions, UploadOptions, WhenTaken,
+};
 
 use super::exit::{Exit, Failed};
 use super::out::Deed;
@@ -13,8 +15,6 @@ use super::progress::Bar;
 use super::settings::{Missing, Till};
 use super::{Done, decide, render};
 
-/// What one call carries at most.
-const BATCH: usize = 10;
 /// How often it is looked whether there are to be any more events.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -40,6 +40,7 @@ impl Pull {
     pub(super) fn run(self, till: &Till) -> Done {
         let bar = Bar::new(&till.out);
         let extent = if self.full { Extent::Full } else { Extent::Changes };
+        refuse_where_one_has_left(till)?;
         let mut engine = till.engine(Missing::Make, &bar)?;
         if let Some(at_most) = self.allow_deletions {
             engine.allow_deletions(at_most);
@@ -49,6 +50,18 @@ impl Pull {
         till.out.answer_done(&report, || pulled(&report), SYNCED)?;
         Ok(if report.complete { Exit::Done } else { Exit::Offline })
     }
+}
+
+/// A pull makes the first file of a place. Where one was that is gone, nobody may have meant that: what waits in it would be sent by none.
+fn refuse_where_one_has_left(till: &Till) -> Result<(), Failed> {
+    if !tillsync::system::has_left(till.path()) {
+        return Ok(());
+    }
+    let path = render::plain(&till.path().display().to_string());
+    let words =
+        format!("the till that was at {path} was moved or deleted: {path}-life tells how far it had come");
+    let hint = "move it back, for what waits in it is in no other file; or begin anew: tillsync create";
+    Err(Failed::usage(words).hint(hint))
 }
 
 /// What came and went is in the file.
@@ -143,7 +156,7 @@ fn push(till: &Till) -> Done {
 fn dry_run(till: &Till) -> Done {
     let payloads = till.store()?.diff(&[])?;
     let payloads = payloads.into_iter().map(render::raw).collect::<Result<Vec<_>, _>>()?;
-    let batches = payloads.chunks(BATCH).map(<[_]>::to_vec).collect();
+    let batches = payloads.chunks(UploadOptions::default().batch_size).map(<[_]>::to_vec).collect();
     let document = DryRun { batches };
     till.out.answer(&document, || batches_in_words(&document))?;
     Ok(Exit::Done)

@@ -8,23 +8,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rust_decimal::Decimal;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Refusal;
 use super::till::Till;
-use crate::customer::{CustomerId, EditSeq, FieldId, Row, Value, money, parse_adjustment, parse_object};
 use crate::engine::{Extent, RETENTION_DAYS};
 use crate::error::{Error, Failure};
-use crate::flow::Keep;
+use crate::flow::{Keep, UploadOptions};
+use crate::resource::{CustomerId, EditSeq, Row, money, parse_adjustment, parse_object};
 use crate::store::{Fate, JournalRow, Receipt, Store};
 use crate::syncer::Syncer;
 use crate::words;
 
-/// What one call to the store carries at most.
-const BATCH: usize = 10;
 const FIND_AT_MOST: usize = 100;
 /// Rows of a list when nobody says how many.
 const LIST_AT_MOST: usize = 1_000;
@@ -188,10 +185,8 @@ fn credit(till: &Till, request: CreditRequest) -> Answer {
         edit = edit.override_floor();
     }
     let receipt = edit.commit()?;
-    let balance = match known(&store, request.id)?.get(FieldId::STORE_CREDIT_AMOUNTS) {
-        Value::Credit(amounts) => amounts.first().copied().unwrap_or_default(),
-        _ => Decimal::ZERO,
-    };
+    let row = known(&store, request.id)?;
+    let balance = row.resource().money().and_then(|money| row.get(money).credit()).unwrap_or_default();
     let [amount, balance] = [amount, balance].map(money);
     json(&Credited { customer_id: CustomerId(request.id), amount, balance, receipt })
 }
@@ -418,7 +413,7 @@ struct DryRun<'a> {
 fn push(till: &Till, request: &PushRequest) -> Answer {
     if request.dry_run == Some(true) {
         let payloads = payloads(&till.store(), &[])?;
-        return json(&DryRun { batches: payloads.chunks(BATCH).collect() });
+        return json(&DryRun { batches: payloads.chunks(UploadOptions::default().batch_size).collect() });
     }
     json(&till.with_engine(|engine| engine.push())?)
 }

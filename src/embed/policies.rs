@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::customer::FieldId;
 use crate::flow::{Policies, Policy};
+use crate::resource::FieldId;
 
 /// What an app says of policies when it opens a till.
 #[derive(Default, Deserialize)]

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Progress, PullReport, SyncReport};
-use crate::customer::{CustomerId, EditSeq, FieldId};
 use crate::flow::{Notice, Outcome};
+use crate::resource::{CustomerId, EditSeq, FieldId};
 
 /// Something happened. No event holds a value of a customer: an app reads that from its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -2,11 +2,11 @@
 
 use super::{Result, SyncEngine};
 use crate::api::{Remote, Request};
-use crate::customer::CustomerId;
 use crate::error::{Error, Failure};
 use crate::flow::{
     Answer, GetVerdict, Misses, Page, Ticket, Trouble, crowd_wait_ms, judge_get, judge_get_by_ids,
 };
+use crate::resource::CustomerId;
 
 /// A read that is on its way.
 pub(super) struct Asked {

@@ -16,11 +16,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::exchange::{Asked, FailureOf, Patience, Read};
 use super::{Event, Extent, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
-use crate::customer::CustomerId;
 use crate::error::{Error, Result};
 use crate::flow::{
     Lacking, Lacks, Page, PageAsk, Place, Pull, PullClock, PullStep, Silence, Unlisted, Witnesses, silence,
 };
+use crate::resource::CustomerId;
 use crate::store::{FullPull, Judging, PageKind, Taken};
 
 /// Customers asked for by id in one call, with their company.

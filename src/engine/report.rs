@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::{Event, RETENTION_DAYS, SyncEngine, spans};
 use crate::api::Remote;
 use crate::clock::stamp;
-use crate::customer::CustomerId;
 use crate::error::{Error, Result};
+use crate::resource::CustomerId;
 use crate::store::{Ended, Kept, Newest, Uploaded};
 
 /// Transactions, of a hundred rows at most, in which a sync removes what is past its retention: a file that was never pruned

@@ -13,9 +13,9 @@ use tracing::{Span, debug, debug_span, info, info_span, warn};
 use super::report::Counts;
 use super::{Extent, SyncEngine};
 use crate::api::{Remote, Request};
-use crate::customer::CustomerId;
 use crate::error::Result;
 use crate::flow::{Answer, PutVerdict, SentRow, Ticket, Trouble};
+use crate::resource::CustomerId;
 
 /// A sync of some kind. Counts are those of its report.
 fn sync(kind: &'static str) -> Span {

@@ -7,12 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Event, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
-use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::{Failure, Result};
 use crate::flow::{
     Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
     Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_put, order_emails, shows_strangers,
 };
+use crate::resource::{CustomerId, Record};
 use crate::store::{Planned, Prepared, Said, Uploaded};
 
 /// What a ticket stands for.
@@ -184,7 +184,7 @@ impl<R: Remote> SyncEngine<R> {
     fn order(&mut self, planned: &Planned) -> Result<EmailOrder> {
         let order = order_emails(&planned.emails);
         if !order.rings.is_empty() {
-            self.store.reject_unsent(&order.rings, FieldId::EMAIL, RING, self.clock.utc())?;
+            self.store.reject_rings(&order.rings, RING, self.clock.utc())?;
         }
         Ok(order)
     }

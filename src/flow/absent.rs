@@ -17,7 +17,7 @@
 use std::collections::BTreeSet;
 
 use super::Page;
-use crate::customer::CustomerId;
+use crate::resource::CustomerId;
 
 /// What one answer by id says of those who are not in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

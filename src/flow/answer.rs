@@ -11,12 +11,11 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::merge::modified_at;
 use super::outdated::hash;
 use super::secrets::Secrets;
 use super::{RateHeaders, SentRow, Unread};
-use crate::customer::{Attributes, CustomerId, FieldId, Record};
 use crate::error::Failure;
+use crate::resource::{Attributes, CustomerId, FieldId, Record};
 
 /// What came back from the store.
 #[derive(Clone, Debug, Default)]
@@ -475,7 +474,7 @@ fn each_once<'a>(
             once.push((told, body));
             continue;
         };
-        match modified_at(&told).cmp(&modified_at(before)) {
+        match told.changed_at().cmp(&before.changed_at()) {
             Ordering::Greater => {
                 contradicted.remove(&told.id());
                 (*before, *was) = (told, body);

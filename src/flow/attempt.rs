@@ -23,12 +23,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
-use super::merge::{Sent, modified_at};
+use super::merge::Sent;
 use super::money::same_balance;
 use super::outdated::LAGS_AT_MOST;
 use super::tidied::has_landed;
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
-use crate::customer::{Attributes, BadRecord, EditSeq, FieldId, Record, Value, first_credit};
+use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Record, Value, first_credit};
 
 /// When an update may have been applied, by the till's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,15 +163,15 @@ impl Dirty {
     pub fn without_too_little(&self, told: &Record, now: DateTime<Utc>) -> Result<Option<Record>, BadRecord> {
         let (Some(known), shown) = (&self.base, told.attributes()?) else { return Ok(None) };
         let known = known.attributes()?;
-        let mut late = self.shown_too_little(&shown, now).filter(|field| *field != CREDIT);
+        let mut late = self.shown_too_little(&shown, now).filter(|field| !field.is_money());
         late.try_fold(None, |news: Option<Record>, field| {
             Ok(Some(news.as_ref().unwrap_or(told).with(field, &known.get(field))?))
         })
     }
 
     fn shown_too_little(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> impl Iterator<Item = FieldId> {
-        let known = self.base.as_ref().and_then(|base| modified_at(&base.attributes().ok()?));
-        let read = modified_at(told);
+        let known = self.base.as_ref().and_then(|base| base.attributes().ok()?.changed_at());
+        let read = told.changed_at();
         let is_too_little = move |attempt: &&Attempt| {
             let may_be_behind = attempt.field.may_be_undated();
             let most = if may_be_behind { LAGS_AT_MOST } else { MAY_LAG };
@@ -188,7 +188,7 @@ impl Dirty {
     /// sent the same are one, which may have been applied by any of them.
     pub fn decided_attempts(&self, plan: &CustomerPlan, decision: EditSeq) -> Vec<Attempt> {
         let decided: BTreeSet<EditSeq> = plan.settle.iter().map(|settlement| settlement.seq).collect();
-        let attempts = self.attempts.iter().filter(|attempt| attempt.field == CREDIT);
+        let attempts = self.attempts.iter().filter(|attempt| attempt.field.is_money());
         let mut alike: BTreeMap<_, Attempt> = BTreeMap::new();
         for attempt in attempts.filter(|attempt| attempt.covers.iter().any(|seq| decided.contains(seq))) {
             let flight = attempt.flight;
@@ -225,8 +225,10 @@ fn last_said(plan: &CustomerPlan) -> BTreeMap<EditSeq, &Settlement> {
 /// Whether the answer to an update of a balance shows that it moved, and that its `date_modified` did not, although it would
 /// have: the store does not date credit.
 pub fn is_undated(sent: &Sent, told: &Attributes<'_>, ahead: TimeDelta) -> bool {
-    let moved = sent.value(CREDIT).is_some_and(|value| Some(value) != sent.base.value(CREDIT));
-    let (before, now) = (sent.base.modified, modified_at(told));
+    let money = told.resource().money();
+    let moved = money
+        .is_some_and(|money| sent.value(money).is_some_and(|value| Some(value) != sent.base.value(money)));
+    let (before, now) = (sent.base.modified, told.changed_at());
     moved
         && before.is_some()
         && before == now
@@ -236,15 +238,14 @@ pub fn is_undated(sent: &Sent, told: &Attributes<'_>, ahead: TimeDelta) -> bool 
 /// The time of a reading that shows another balance than the snapshot, and the same time: if a pull has confirmed the snapshot long
 /// after that, the store does not date credit.
 pub fn has_moved_undated(known: &Attributes<'_>, told: &Attributes<'_>) -> Option<DateTime<Utc>> {
-    let has_moved = known.text(CREDIT) != told.text(CREDIT)
-        && known.text(FieldId::DATE_MODIFIED) == told.text(FieldId::DATE_MODIFIED)
-        && known.tells(CREDIT)
-        && told.tells(CREDIT)
-        && !same_balance(&known.get(CREDIT), &told.get(CREDIT));
-    modified_at(told).filter(|_| has_moved)
+    let money = told.resource().money()?;
+    let has_moved = known.text(money) != told.text(money)
+        && known.changed_at_text() == told.changed_at_text()
+        && known.tells(money)
+        && told.tells(money)
+        && !same_balance(&known.get(money), &told.get(money));
+    told.changed_at().filter(|_| has_moved)
 }
-
-const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
 
 /// What stays on record of an update that ended without being confirmed: each attribute of it whose edits wait again, or wait for
 /// a person, once the plan is carried out. `told`: it was read back so.
@@ -260,7 +261,7 @@ pub fn on_record(
     let waits = |op: &Op| {
         said.get(&op.seq).is_some_and(|settlement| match settlement.outcome {
             None | Some(Outcome::Rejected) => true,
-            Some(Outcome::Held) => op.field == CREDIT,
+            Some(Outcome::Held) => op.field.is_money(),
             _ => false,
         })
     };
@@ -269,7 +270,7 @@ pub fn on_record(
         let covers: Vec<EditSeq> = flying.map(|op| op.seq).collect();
         let base = sent.base.value(*field).cloned().unwrap_or_default();
         let attempt = Attempt::of(sent, *field, value, base, covers, flight);
-        let is_as_before = |told: &Attributes<'_>| attempt.is_as_before(&told.get(*field), modified_at(told));
+        let is_as_before = |told: &Attributes<'_>| attempt.is_as_before(&told.get(*field), told.changed_at());
         let is_refuted = !sent.may_not_show_yet(*field) && told.is_some_and(is_as_before);
         (!attempt.covers.is_empty()).then_some(Attempt { is_refuted, ..attempt })
     };
@@ -289,7 +290,7 @@ pub fn unshown_on_record(
     let Some(flight) = sent.flight.map(|flight| Flight { applied_by: now, ..flight }) else {
         return Vec::new();
     };
-    let is_undated = !answer.has(FieldId::DATE_MODIFIED);
+    let is_undated = answer.changed_at_text().is_none();
     // An empty list where there was an amount tells nothing.
     let hides = |field: FieldId, value: &Value| {
         let is_empty = matches!(answer.get(field), Value::Credit(amounts) if amounts.is_empty());

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::customer::CustomerId;
+use crate::resource::CustomerId;
 
 /// For so long what a look by id brought serves an adjustment, and any batch that it was made for, counted from its answer:
 /// time to commit the batches of a look and to let them leave.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
-use crate::customer::Kind;
+use crate::resource::Kind;
 
 /// Bytes of JSON, of both values together, that are kept as they are.
 const SHORT: usize = 2_000;

@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 
 use super::secrets::Secrets;
 use super::*;
-use crate::customer::{CustomerId, EditSeq, FieldId, FormValue, Record, Row, Subject, Value};
+use crate::resource::{CustomerId, EditSeq, FieldId, FormValue, Record, Row, Subject, Value};
 
 const ID: CustomerId = CustomerId(42);
 const FEW: usize = 2_000;
@@ -241,7 +241,7 @@ fn very_many_form_fields_that_both_sides_changed() {
         dirty.open = (0..count)
             .map(|n| OpenConflict {
                 id: i64::try_from(n).unwrap(),
-                subject: Subject::entry(&format!("f{n}")),
+                subject: Subject::entry(FieldId::FORM_FIELDS, &format!("f{n}")),
                 base: "\"base\"".to_owned(),
                 local: "\"here\"".to_owned(),
                 remote: "\"there\"".to_owned(),

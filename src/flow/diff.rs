@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use super::decide::waits_with;
 use super::dirty::only_adjustments;
-use super::merge::{SentBase, editable_columns, edited, entries, form_json, outcomes};
-use super::money::{balance, on_top_of_set, recount, without};
+use super::merge::{SentBase, edited, entries, form_json, outcomes};
+use super::money::{balance, recount, without};
 use super::{ConflictPlan, Credit, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Payload, Settlement};
-use crate::customer::{Attributes, BadRecord, EditSeq, FieldId, Kind, Subject, Value, first_credit};
+use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Kind, Subject, Value, first_credit};
 
 /// What one customer's edits come to.
 #[derive(Clone, Debug)]
@@ -44,17 +45,18 @@ pub fn diff(dirty: &Dirty) -> Result<Diff, BadRecord> {
         return Ok(Diff { payload: None, plan, untold: Vec::new() });
     };
     let base = base.attributes()?;
-    let mut payload = Payload { id: dirty.id, ..Payload::default() };
+    let mut payload = Payload { resource: dirty.resource(), id: dirty.id, ..Payload::default() };
     let mut untold = Vec::new();
     let mut freed = freed(dirty);
-    for field in editable_columns() {
+    for field in dirty.resource().editable_columns() {
         let Some(ops) = freed.remove(&field) else { continue };
         match base.tells(field) || dirty.open_of_field(field).is_some() {
             true => one_field(dirty, &base, ops, &mut payload, &mut plan),
             false => untold.push(field),
         }
     }
-    password(dirty, freed.remove(&FieldId::NEW_PASSWORD), &mut payload);
+    let secret = dirty.resource().secret();
+    password(dirty, secret.and_then(|secret| freed.remove(&secret)), &mut payload);
     payload.base = SentBase::of(&base, payload.fields.iter().map(|(field, _)| *field));
     recount(dirty, &mut plan)?;
     let is_empty = payload.fields.is_empty() && payload.password.is_none();
@@ -162,20 +164,23 @@ fn still_held(dirty: &Dirty, open: &OpenConflict, was: &Value, ops: &[&Op], plan
         plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
         return;
     }
-    plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+    hold(&waits_with(field, ops), plan);
     plan.conflicts.push(ConflictPlan::Update { id: open.id, local: Some(local.to_json()), remote: None });
+}
+
+fn hold(ops: &[&Op], plan: &mut CustomerPlan) {
+    plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
 }
 
 /// A balance that waits for a decision: what was set since waits with it, and shows; what was adjusted since is certain, and
 /// goes on top of whatever is decided.
 fn balance_still_held(dirty: &Dirty, open: &OpenConflict, ops: &[&Op], plan: &mut CustomerPlan) {
-    let (set, later) = on_top_of_set(ops);
-    let Some(local) =
-        without(dirty.row.get(FieldId::STORE_CREDIT_AMOUNTS), &later).filter(|_| !set.is_empty())
-    else {
+    let field = ops[0].field;
+    let set = waits_with(field, ops);
+    let Some(local) = without(dirty.row.get(field), &ops[set.len()..]).filter(|_| !set.is_empty()) else {
         return;
     };
-    plan.settle.extend(set.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+    hold(&set, plan);
     plan.conflicts.push(ConflictPlan::Update { id: open.id, local: Some(local.to_json()), remote: None });
 }
 

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use secrecy::SecretString;
 
 use super::{Attempt, Lately, Outcome};
-use crate::customer::{CustomerId, EditSeq, FieldId, FormValue, Record, Row, Subject, Value};
+use crate::resource::{CustomerId, EditSeq, FieldId, FormValue, Record, ResourceId, Row, Subject, Value};
 
 /// What a journal row did to its attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +134,21 @@ pub struct Dirty {
 }
 
 impl Dirty {
+    /// What it is a row of.
+    pub fn resource(&self) -> ResourceId {
+        self.row.resource()
+    }
+
+    /// The unsettled rows of its money, oldest first.
+    pub fn ops_of_money(&self) -> impl DoubleEndedIterator<Item = &Op> {
+        self.ops.iter().filter(|op| op.field.is_money())
+    }
+
+    /// The open conflict about its money.
+    pub fn open_of_money(&self) -> Option<&OpenConflict> {
+        self.open.iter().find(|conflict| conflict.subject.is_money())
+    }
+
     /// The unsettled rows of one attribute, oldest first.
     pub fn ops_of(&self, field: FieldId) -> impl DoubleEndedIterator<Item = &Op> {
         self.ops.iter().filter(move |op| op.field == field)

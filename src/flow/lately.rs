@@ -20,11 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::merge::editable_columns;
 use super::outdated::{LAGS_AT_MOST, hash, is_outdated};
 use super::tidied::{has_landed, is_tidied_entry};
 use super::{Moment, Sent};
-use crate::customer::{
+use crate::resource::{
     Attributes, BadRecord, FieldId, FormValue, Kind, Record, Subject, Value, first_credit,
 };
 
@@ -68,7 +67,7 @@ impl Lately {
             !values.is_empty()
         });
         let is_told = |field: &FieldId| before.knows(*field) && after.tells(*field);
-        for field in editable_columns().filter(is_told) {
+        for field in before.resource().editable_columns().filter(is_told) {
             for Part { subject, sides: [was, _] } in differing(field, before, after) {
                 let values = self.0.entry(subject.to_string()).or_default();
                 values.push(Before(hash(&was), now.here, Some(now.there)));
@@ -104,7 +103,10 @@ impl Lately {
         now: Moment,
         except: &BTreeSet<FieldId>,
     ) -> bool {
-        let fields = editable_columns().filter(|field| !except.contains(field) && field.may_be_undated());
+        let fields = known
+            .resource()
+            .editable_columns()
+            .filter(|field| !except.contains(field) && field.may_be_undated());
         let mut parts = fields.flat_map(|field| self.told_of_remembered(field, known, told));
         let is_young = |part: &Part| {
             let values = self.0.get(&part.subject.to_string());
@@ -126,7 +128,9 @@ impl Lately {
     ) -> bool {
         // What a store dates is as new as the date.
         let is_newer = is_outdated(told, known, None);
-        let fields = editable_columns()
+        let fields = told
+            .resource()
+            .editable_columns()
             .filter(|field| !except.contains(field) && (!is_newer || field.may_be_undated()));
         !self.0.is_empty()
             && fields.flat_map(|field| self.taken_back(field, known, told, now, is_doubted)).next().is_some()
@@ -150,7 +154,7 @@ impl Lately {
         }
         let (was, told) = (known.attributes()?, answer.attributes()?);
         let mut news: Option<Record> = None;
-        for field in editable_columns() {
+        for field in was.resource().editable_columns() {
             let mut parts: Vec<Subject> = self.taken_back(field, &was, &told, now, false).collect();
             if parts.is_empty() {
                 continue;
@@ -231,7 +235,7 @@ fn differing(field: FieldId, one: &Attributes<'_>, other: &Attributes<'_>) -> Ve
         let differs = |name: &&String| one.get(*name) != other.get(*name);
         let json = |value: Option<&FormValue>| value.map(FormValue::to_json).unwrap_or_default();
         let part = |name: &String| Part {
-            subject: Subject::entry(name),
+            subject: Subject::entry(field, name),
             sides: [one, other].map(|side| json(side.get(name))),
         };
         return names.into_iter().filter(differs).map(part).collect();

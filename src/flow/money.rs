@@ -9,10 +9,8 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use super::{CustomerPlan, Dirty, Op, Outcome, SnapshotPlan};
-use crate::customer::{BadRecord, EditSeq, FieldId, Record, Value, add_credit};
 use crate::flow::Change;
-
-const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
+use crate::resource::{BadRecord, EditSeq, FieldId, Kind, Record, Value, add_credit};
 
 /// What these edits, oldest first, make of a balance. `None`: it cannot be held exactly.
 pub(super) fn balance<'o>(from: &Value, ops: impl IntoIterator<Item = &'o Op>) -> Option<Value> {
@@ -33,11 +31,9 @@ pub(super) fn same_balance(one: &Value, other: &Value) -> bool {
 /// What the working copy's balance must be by the journal, on top of what the snapshot has. A balance that is held stands on what
 /// the person was shown. `None`: it cannot be held exactly.
 pub fn balance_by_journal(dirty: &Dirty, base: &Value) -> Option<Value> {
-    let ops = dirty.ops_of(CREDIT);
-    match dirty.open_of_field(CREDIT) {
-        Some(open) => {
-            balance(&Value::from_json(CREDIT.kind(), &open.local), ops.filter(|op| op.is_pending()))
-        }
+    let ops = dirty.ops_of_money();
+    match dirty.open_of_money() {
+        Some(open) => balance(&Value::from_json(Kind::Credit, &open.local), ops.filter(|op| op.is_pending())),
         None => balance(base, ops.filter(|op| op.is_counted())),
     }
 }
@@ -69,14 +65,15 @@ pub(super) fn recount(dirty: &Dirty, plan: &mut CustomerPlan) -> Result<(), BadR
     let leaves =
         |op: &&Op| op.is_counted() && matches!(after(op), Some(Outcome::Rejected | Outcome::Discarded));
     let returns = |op: &&Op| !op.is_counted() && counts(after(op));
-    if !dirty.ops_of(CREDIT).any(|op| leaves(&op) || returns(&op)) {
+    let Some(money) = dirty.resource().money() else { return Ok(()) };
+    if !dirty.ops_of_money().any(|op| leaves(&op) || returns(&op)) {
         return Ok(());
     }
-    let planned = plan.columns.iter().rev().find(|(field, _)| *field == CREDIT).map(|(_, value)| value);
-    let row = planned.unwrap_or_else(|| dirty.row.get(CREDIT));
-    let counted: Vec<&Op> = dirty.ops_of(CREDIT).filter(|op| counts(after(op))).collect();
+    let planned = plan.columns.iter().rev().find(|(field, _)| *field == money).map(|(_, value)| value);
+    let row = planned.unwrap_or_else(|| dirty.row.get(money));
+    let counted: Vec<&Op> = dirty.ops_of_money().filter(|op| counts(after(op))).collect();
     let is_in_doubt = counted.iter().any(|op| after(op) == Some(Outcome::Held));
-    let value = match stored(dirty, plan)? {
+    let value = match stored(dirty, money, plan)? {
         Some(stored) if !is_in_doubt => balance(&stored, counted),
         // A balance that was set stands on nothing that the store has, and takes the place of what came before it.
         None if !is_in_doubt && !on_top_of_set(&counted).0.is_empty() => {
@@ -86,7 +83,7 @@ pub(super) fn recount(dirty: &Dirty, plan: &mut CustomerPlan) -> Result<(), BadR
         // What the store has is not known, or not what the till's amount stands on: by the difference.
         _ => {
             let sum = |of: &dyn Fn(&&Op) -> bool| -> Option<Decimal> {
-                let amounts = dirty.ops_of(CREDIT).filter(|op| of(op)).filter_map(Op::adjustment);
+                let amounts = dirty.ops_of_money().filter(|op| of(op)).filter_map(Op::adjustment);
                 amounts.into_iter().try_fold(Decimal::ZERO, Decimal::checked_add)
             };
             let difference = sum(&returns).zip(sum(&leaves)).and_then(|(more, less)| more.checked_sub(less));
@@ -95,19 +92,19 @@ pub(super) fn recount(dirty: &Dirty, plan: &mut CustomerPlan) -> Result<(), BadR
     };
     let value = value.unwrap_or_else(|| row.clone());
     if value != *row {
-        plan.columns.retain(|(field, _)| *field != CREDIT);
-        plan.columns.push((CREDIT, value));
+        plan.columns.retain(|(field, _)| *field != money);
+        plan.columns.push((money, value));
     }
     Ok(())
 }
 
 /// What the store has, once the plan is carried out; `None`: it does not tell.
-fn stored(dirty: &Dirty, plan: &CustomerPlan) -> Result<Option<Value>, BadRecord> {
+fn stored(dirty: &Dirty, money: FieldId, plan: &CustomerPlan) -> Result<Option<Value>, BadRecord> {
     let record: Option<&Record> = match &plan.snapshot {
         SnapshotPlan::Put(record) => Some(record),
         SnapshotPlan::Keep => dirty.base.as_ref(),
         SnapshotPlan::Remove => None,
     };
     let attributes = record.map(Record::attributes).transpose()?;
-    Ok(attributes.filter(|base| base.tells(CREDIT)).map(|base| base.get(CREDIT)))
+    Ok(attributes.filter(|base| base.tells(money)).map(|base| base.get(money)))
 }

@@ -1,7 +1,7 @@
 //! What a plan does to edits that an app may want to know of.
 
 use super::{CustomerPlan, Dirty, Outcome};
-use crate::customer::{CustomerId, EditSeq, FieldId};
+use crate::resource::{CustomerId, EditSeq, FieldId};
 
 /// An edit was uploaded, refused, or is in conflict.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::customer::{Attributes, CustomerId, FieldId};
+use crate::resource::{Attributes, CustomerId};
 
 /// By how much the server's clock and a `date_modified` of the same moment may differ.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
@@ -17,7 +17,7 @@ pub(super) const LAGS_AT_MOST: TimeDelta = TimeDelta::minutes(1);
 /// and where one of them bears no time, it is news: nobody can tell. So it is where the known one bears a time that the
 /// server's clock, `server_now`, has not reached: that clock was set back, and what is new looks old.
 pub fn is_outdated(known: &Attributes<'_>, told: &Attributes<'_>, server_now: Option<DateTime<Utc>>) -> bool {
-    let [known, told] = [known, told].map(|record| record.text(FieldId::DATE_MODIFIED));
+    let [known, told] = [known, told].map(|record| record.changed_at_text());
     if known == told {
         return false;
     }
@@ -29,7 +29,7 @@ pub fn is_outdated(known: &Attributes<'_>, told: &Attributes<'_>, server_now: Op
 /// truth however often it comes, whoever asks and whether there are edits or not: what is edited next would stand on it. Who asks
 /// for everything, for a store that was set back, is believed a minute later, by itself: it is remembered, and asked for again.
 pub fn may_not_show_yet(known: &Attributes<'_>, server_now: Option<DateTime<Utc>>) -> bool {
-    let known = known.text(FieldId::DATE_MODIFIED).and_then(moment);
+    let known = known.changed_at_text().and_then(moment);
     known.zip(server_now).is_some_and(|(known, now)| known + LAGS_AT_MOST >= now)
 }
 

@@ -1,14 +1,12 @@
 //! The smallest update of one customer: its id and the attributes that differ.
 
-use std::fmt::Write as _;
-
 use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::SentBase;
 use super::merge::written_over;
 use super::tidied::is_tidied;
-use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
+use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, ResourceId, Value, object};
 
 /// What an adjustment was turned into, so that an upload in doubt can be told apart from one that never arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,13 +59,15 @@ impl SentRow {
 
     /// Whether an answer tells of each attribute what became of it, and when: no echo of the question does.
     pub fn is_vouched_for(&self, told: &Attributes<'_>) -> bool {
-        told.has(FieldId::DATE_MODIFIED) && self.fields.iter().all(|(field, ..)| told.tells(*field))
+        told.changed_at_text().is_some() && self.fields.iter().all(|(field, ..)| told.tells(*field))
     }
 }
 
 /// The smallest update of one customer.
 #[derive(Clone, Debug, Default)]
 pub struct Payload {
+    /// What it is a row of.
+    pub resource: ResourceId,
     /// The customer.
     pub id: CustomerId,
     /// The attributes that differ from the snapshot, in the table's order; never the password.
@@ -96,7 +96,7 @@ impl Payload {
 
     /// Whether it changes a balance.
     pub fn is_of_money(&self) -> bool {
-        self.value(FieldId::STORE_CREDIT_AMOUNTS).is_some()
+        self.fields.iter().any(|(field, _)| field.is_money())
     }
 
     /// The newest journal row that is covered.
@@ -115,20 +115,8 @@ impl Payload {
     }
 
     fn print(&self, password: Option<Value>) -> String {
-        let mut out = format!("{{\"id\":{}", self.id);
-        for (field, value) in self.fields.iter().filter(|(field, _)| field.spec().parent.is_none()) {
-            _ = write!(out, ",\"{field}\":{}", value.to_json());
-        }
-        let nested = self.fields.iter().filter(|(field, _)| field.spec().parent.is_some());
-        let nested: Vec<_> = nested
-            .map(|(field, value)| (*field, value.to_json()))
-            .chain(password.map(|password| (FieldId::NEW_PASSWORD, password.to_json())))
-            .map(|(field, json)| format!("\"{field}\":{json}"))
-            .collect();
-        if !nested.is_empty() {
-            _ = write!(out, ",\"authentication\":{{{}}}", nested.join(","));
-        }
-        out.push('}');
-        out
+        let password = self.resource.secret().zip(password);
+        let all = self.fields.iter().map(|(field, value)| (*field, value));
+        object(self.id, all.chain(password.as_ref().map(|(field, value)| (*field, value))))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 
-use crate::customer::{BadRecord, CustomerId, EditSeq, FieldId, Record, Subject, Value};
+use crate::resource::{BadRecord, CustomerId, EditSeq, FieldId, Record, Subject, Value};
 
 /// What became of a journaled edit. `None` in its place means pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

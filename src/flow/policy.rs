@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Moment;
-use crate::customer::{Attributes, CustomerId, FieldId, Row, Value};
+use crate::resource::{Attributes, CustomerId, FieldId, Row, Value};
 
 /// What is done with a field that both sides changed. The reason for the default is in `docs/decisions/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -32,7 +32,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use how_far::{HowFar, PageAsk, Place, PullStep};
 
 use super::{Lacking, More, Named, Page};
-use crate::customer::{CustomerId, FieldId};
+use crate::resource::CustomerId;
 
 /// Customers on a page: what is asked for at first, and after each time that it was too much. Each size goes into the one
 /// before it, so that pages by number begin where a larger one did.
@@ -479,7 +479,7 @@ impl Pull {
         let before = self.seen.len();
         for (attributes, _) in &page.customers {
             self.seen.insert(attributes.id());
-            self.newest.see(attributes.text(FieldId::DATE_MODIFIED));
+            self.newest.see(attributes.changed_at_text());
         }
         page.contradicted.iter().for_each(|id| _ = self.seen.insert(*id));
         page.unread.iter().for_each(|record| self.unread.add(record.who.clone(), record.words.clone()));

@@ -3,7 +3,7 @@
 use super::merge::{Sent, merge, written_over};
 use super::tidied::has_landed;
 use super::{CustomerPlan, Dirty, Policies, is_outdated};
-use crate::customer::{Attributes, BadRecord, FieldId, Record, Value, first_credit};
+use crate::resource::{Attributes, BadRecord, FieldId, Record, Value, first_credit};
 
 /// Decides what becomes of a customer whose update was accepted with the record `answer`.
 ///
@@ -34,17 +34,20 @@ pub fn reconcile(
         let hides = base.as_ref().is_some_and(|base| told.hides(*field, base));
         !told.tells(*field) || (hides && !sent.value(*field).is_some_and(is_zero))
     };
-    for field in FieldId::columns().filter(lacks) {
+    for field in told.resource().columns().filter(lacks) {
         if let Some((_, value)) = sent.fields.iter().find(|(sent, _)| *sent == field) {
             now = now.with(field, &written_over(&before(field), value))?;
         } else if told.has(field) && base.as_ref().is_some_and(|base| base.knows(field)) {
             now = now.keeping(field, &before(field))?;
         }
     }
-    if !told.has(FieldId::DATE_MODIFIED) && base.is_some_and(|base| base.has(FieldId::DATE_MODIFIED)) {
+    let was_told = |field: &FieldId| base.as_ref().is_some_and(|base| base.has(*field));
+    if let Some(changed_at) =
+        told.resource().changed_at().filter(|field| !told.has(*field) && was_told(field))
+    {
         // It was changed just now, and when that was by the server's clock comes with the next pull. What is sent until then
         // must not be taken for changed by somebody else.
-        now = now.with(FieldId::DATE_MODIFIED, &Value::Null)?;
+        now = now.with(changed_at, &Value::Null)?;
     }
     merge(dirty, &now, Some(sent), policies)
 }
@@ -73,9 +76,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::customer::{CustomerId, EditSeq, Row};
     use crate::flow::merge::SentBase;
     use crate::flow::{Change, Lately, Op, Outcome, SnapshotPlan};
+    use crate::resource::{CustomerId, EditSeq, Row};
 
     fn at(phone: &str, second: u32) -> Record {
         Record::new(format!(

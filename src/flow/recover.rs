@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::merge::{Sent, gone, merge, written_over};
 use super::money::recount;
 use super::{ConflictPlan, CustomerPlan, Dirty, Outcome, Policies, Rejection};
-use crate::customer::{BadRecord, FieldId, Record, Subject, Value};
+use crate::resource::{BadRecord, FieldId, Record, Subject, Value};
 
 /// What became of one customer of an update in doubt.
 #[derive(Debug)]
@@ -53,13 +53,11 @@ fn with_what_is_late<'a>(remote: &'a Record, sent: &Sent) -> Result<Cow<'a, Reco
 /// As [`gone`]. A payment of which nobody knows whether it arrived is in doubt also when the customer comes back.
 fn gone_in_doubt(dirty: &Dirty, sent: &Sent) -> CustomerPlan {
     let mut plan = gone(dirty);
-    let money = Subject::Field(FieldId::STORE_CREDIT_AMOUNTS);
-    let mut flying =
-        dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS).filter(|op| op.outcome == Some(Outcome::InFlight));
-    if let (Some(op), None) = (flying.next_back(), dirty.open_of(&money)) {
+    let mut flying = dirty.ops_of_money().filter(|op| op.outcome == Some(Outcome::InFlight));
+    if let (Some(op), None) = (flying.next_back(), dirty.open_of_money()) {
         let json = |value: Option<&Value>| value.map_or_else(|| "null".to_owned(), Value::to_json);
         plan.conflicts.push(ConflictPlan::Record {
-            subject: money,
+            subject: Subject::Field(op.field),
             base: json(sent.base.value(op.field)),
             local: json(sent.value(op.field)),
             remote: "null".to_owned(),

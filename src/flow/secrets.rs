@@ -14,7 +14,7 @@ use icu_normalizer::DecomposingNormalizerBorrowed;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::SentRow;
-use crate::customer::{BadRecord, FieldId, Record, Value};
+use crate::resource::{BadRecord, FieldId, Record, Value};
 
 const MASK: &str = "***";
 /// One that is shorter is part of any word: where it stands masked, it would be guessed.

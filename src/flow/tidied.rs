@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use rust_decimal::Decimal;
 
-use crate::customer::{FieldId, FormValue, MergeRule, Value, first_credit};
+use crate::resource::{FieldId, FormValue, MergeRule, Value, first_credit};
 
 /// Whether `shown` is `sent` as a store may have tidied it.
 pub fn is_tidied(field: FieldId, sent: &Value, shown: &Value) -> bool {

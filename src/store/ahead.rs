@@ -15,8 +15,8 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::{Failed, dirty, state};
-use crate::customer::{BadRecord, CustomerId, FieldId, Record, Value};
 use crate::flow::{CustomerPlan, Dirty, Lately, Moment, SnapshotPlan, hash};
+use crate::resource::{BadRecord, CustomerId, FieldId, Record, Value};
 
 /// Behind it the customer, each in a key of `state` of its own; so that however many there are, one more costs no more.
 const AHEAD: &str = "snapshot_behind:";
@@ -90,10 +90,10 @@ pub(super) fn note(
             one.values.insert(field.name().to_owned(), value.to_json());
         }
     }
-    if let SnapshotPlan::Put(told) = &plan.snapshot {
-        let modified = told.attributes()?.get(FieldId::DATE_MODIFIED);
-        one.fields.insert(FieldId::DATE_MODIFIED.name().to_owned());
-        one.values.insert(FieldId::DATE_MODIFIED.name().to_owned(), modified.to_json());
+    if let (SnapshotPlan::Put(told), Some(changed_at)) = (&plan.snapshot, dirty.resource().changed_at()) {
+        let modified = told.attributes()?.get(changed_at);
+        one.fields.insert(changed_at.name().to_owned());
+        one.values.insert(changed_at.name().to_owned(), modified.to_json());
     }
     let after = one.on_top_of(&snapshot)?;
     one.lately = dirty.lately.clone().changed(&known.attributes()?, &after.attributes()?, now);

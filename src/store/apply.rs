@@ -10,11 +10,11 @@ use super::log::WIPE_DUE;
 use super::row::RawCell;
 use super::{Failed, ahead, attempt, dirty, row, search, state, unmade};
 use crate::clock::stamp;
-use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Record, Subject};
 use crate::flow::{
     ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Op, Outcome, Policies, Settlement, SnapshotPlan,
     Verdict, in_brief, notices, sides_in_brief,
 };
+use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, Record, Subject};
 
 /// Carries out a plan that brings no news of the store.
 pub(super) fn apply(
@@ -126,7 +126,7 @@ pub(super) fn insert_snapshot(
         .execute(params![
             attributes.id().0,
             Record::without_secrets(body),
-            RawCell::of(FieldId::DATE_MODIFIED, attributes)
+            RawCell::changed_at(attributes)
         ])?;
     is_written(inserted)
 }
@@ -148,7 +148,7 @@ pub(super) fn update_snapshot(
         .execute(params![
             attributes.id().0,
             Record::without_secrets(body),
-            RawCell::of(FieldId::DATE_MODIFIED, attributes),
+            RawCell::changed_at(attributes),
             lately
         ])?;
     Ok(updated > 0)

@@ -14,8 +14,8 @@ use super::apply::remove_customer;
 use super::mend::Told;
 use super::row::{self, COLUMNS};
 use super::{Failed, Store, dirty, state};
-use crate::customer::{CustomerId, FieldId, Row};
 use crate::error::Result;
+use crate::resource::{CustomerId, FieldId, Row};
 
 /// The keys of `state` under which they stand: each row's values in a key of their own, behind the customer; so that however many
 /// there are, one more costs no more.

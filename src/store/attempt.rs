@@ -8,11 +8,11 @@ use super::batch::{InFlight, on_its_way};
 use super::dirty::malformed;
 use super::{Failed, Store};
 use crate::clock::stamp;
-use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Value};
 use crate::error::Result;
 use crate::flow::{
     Attempt, CustomerPlan, Dirty, Flight, Outcome, Sent, Settlement, on_record, unshown_on_record,
 };
+use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, Value};
 
 /// What `is_accepted` holds where the answer did not tell the attribute, and where it only repeated what was asked.
 const UNTOLD: i64 = 1;

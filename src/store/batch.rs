@@ -12,12 +12,12 @@ use super::mend::Told;
 use super::pull::note_older;
 use super::{Failed, Store, ahead, attempt, dirty, held_up, mend, state};
 use crate::clock::stamp;
-use crate::customer::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 use crate::error::Result;
 use crate::flow::{
     Credit, CustomerPlan, Dirty, Flight, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent,
     SentBase, SentRow, Settlement, SnapshotPlan, diff, is_outdated, is_undated, reconcile, recover,
 };
+use crate::resource::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
 
 /// A batch that was committed and may leave now.
 #[derive(Debug, Default)]
@@ -337,11 +337,10 @@ impl Store {
         })
     }
 
-    /// Rejects the pending edits of one attribute of customers that were not sent at all.
-    pub(crate) fn reject_unsent(
+    /// Rejects the pending edits of what no two have, of those among whom it goes round: they were not sent at all.
+    pub(crate) fn reject_rings(
         &mut self,
         ids: &BTreeSet<CustomerId>,
-        field: FieldId,
         reason: &str,
         now: DateTime<Utc>,
     ) -> Result<()> {
@@ -349,7 +348,7 @@ impl Store {
         self.in_small_parts(&ids, |transaction, apart, id, (): &mut ()| {
             let Some(dirty) = dirty::load(transaction, id)? else { return Ok(()) };
             let reject = || {
-                for op in dirty.ops_of(field).filter(|op| op.is_pending()) {
+                for op in dirty.ops.iter().filter(|op| op.field.is_unique() && op.is_pending()) {
                     let reason = Some(reason.to_owned());
                     let rejected = Settlement { reason, ..Settlement::new(op.seq, Outcome::Rejected) };
                     settle(transaction, &rejected, now)?;
@@ -518,7 +517,7 @@ fn insert_item(
             ":customer_id": payload.id.0,
             ":up_to_seq": payload.up_to().0,
             ":payload": payload.to_json_redacted(),
-            ":base": payload.base.to_json(payload.id),
+            ":base": payload.base.to_json(payload.resource, payload.id),
             ":credit_before": payload.credit.map(|credit| credit.before.to_string()),
             ":credit_sent": payload.credit.map(|credit| credit.sent.to_string()),
         })?;

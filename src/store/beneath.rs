@@ -12,8 +12,8 @@ use rusqlite::Connection;
 
 use super::apply::carry_out;
 use super::{Failed, dirty};
-use crate::customer::{BadRecord, CustomerId, FieldId, Record, Value, add_credit};
 use crate::flow::{Dirty, Notice, Op, Policies, SnapshotPlan, merge};
+use crate::resource::{BadRecord, CustomerId, FieldId, Record, Value, add_credit};
 
 /// How many rows had been written, over all statements and their triggers.
 pub(super) struct Beneath<'c> {

@@ -4,6 +4,7 @@
 //! customer is in one transaction, so a sync that runs meanwhile sees all of it or none.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
@@ -14,12 +15,12 @@ use super::apply::{End, apply, is_written, journal_decision, settle_without_cust
 use super::read::verbatim;
 use super::{Failed, Store, aside, attempt, dirty, row, state};
 use crate::clock::stamp;
-use crate::customer::{CustomerId, EditError, EditSeq, FieldId, Subject, Value};
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
     CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, Op, OpenConflict, Outcome,
-    PastDecision, discard, meetings, resolve, retry, undo,
+    PastDecision, Shown, discard, meetings, resolve, retry, undo,
 };
+use crate::resource::{CustomerId, EditError, EditSeq, FieldId, Kind, Subject, Value};
 
 /// When refused edits were last freed to be sent again, a key of `state`.
 pub(crate) const FREED_AT: &str = "freed_at";
@@ -125,8 +126,9 @@ impl Store {
                 if let std::collections::btree_map::Entry::Vacant(place) = ops.entry(id) {
                     place.insert(dirty::load_ops(transaction, id)?);
                 }
-                conflict.stamp = open.stamp(&ops[&id]);
-                conflict.seqs = open.seqs(&ops[&id]);
+                let shown = as_shown(transaction, id, &open, &ops[&id])?;
+                conflict.stamp = shown.stamp();
+                (conflict.local, conflict.seqs) = (shown.open.local, shown.seqs);
                 for seq in conflict.seqs.iter().rev().filter(|_| open.subject != Subject::Customer) {
                     let reason: Option<String> = reasons.query_row([seq.0], |row| row.get(0))?;
                     conflict.reason = conflict.reason.or(reason);
@@ -286,7 +288,7 @@ impl Store {
     /// fields that were: 1.
     ///
     /// # Errors
-    /// When that edit is not rejected; when it is a payment after which a balance was set, or such a balance, and the other waits to be
+    /// When that edit is not rejected, or was edited again since, for then the newer one is sent; when it is a payment after which a balance was set, or such a balance, and the other waits to be
     /// sent: whether the balance holds the payment already is asked, for nobody else can know.
     pub fn retry_row(&mut self, seq: EditSeq) -> Result<usize> {
         self.engine_write(|transaction| {
@@ -387,7 +389,7 @@ fn discard_without_customer(
 /// What a conflict's or a command's word means.
 pub(super) fn subject(id: CustomerId, word: &str) -> Result<Subject> {
     Subject::named(word).ok_or_else(|| {
-        let problem = "is no attribute of a customer; one form field is named form_fields.NAME".to_owned();
+        let problem = Subject::NONE.to_owned();
         Failure::Undecidable(EditError { customer_id: id, field: word.to_owned(), problem }).into()
     })
 }
@@ -461,6 +463,17 @@ fn as_open(conflict: &Conflict) -> Option<OpenConflict> {
         local: conflict.local.clone(),
         remote: conflict.remote.clone(),
     })
+}
+
+/// A conflict as the till shows it now.
+fn as_shown(
+    connection: &Connection,
+    id: CustomerId,
+    open: &OpenConflict,
+    ops: &[Op],
+) -> rusqlite::Result<Shown> {
+    let row = if open.is_edited_since(ops) { dirty::load_row(connection, id)? } else { None };
+    Ok(row.map_or_else(|| open.as_found(ops), |row| open.as_shown(ops, &row)))
 }
 
 /// There is no open conflict: what a policy decided of it by itself can be taken back in another way.
@@ -561,15 +574,20 @@ pub(super) fn value_before(connection: &Connection, seq: EditSeq) -> Result<Opti
 
 /// What the working copy had before each balance that was set, and has not settled.
 fn balances_before(connection: &Connection, id: CustomerId) -> rusqlite::Result<BTreeMap<EditSeq, Value>> {
-    let kind = FieldId::STORE_CREDIT_AMOUNTS.kind();
-    connection
-        .prepare_cached(
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
             "SELECT seq, was
              FROM journal INDEXED BY tillsync_journal_unsettled
              WHERE customer_id = ?1 AND settled_at IS NULL
-               AND field = 'store_credit_amounts' AND op = 'set'",
-        )?
-        .query_map([id.0], |row| Ok((EditSeq(row.get(0)?), Value::from_json(kind, &row::told(row, 1)?))))?
+               AND field IN ({}) AND op = 'set'",
+            row::names(FieldId::is_money)
+        )
+    });
+    connection
+        .prepare_cached(&SQL)?
+        .query_map([id.0], |row| {
+            Ok((EditSeq(row.get(0)?), Value::from_json(Kind::Credit, &row::told(row, 1)?)))
+        })?
         .collect()
 }
 
@@ -606,19 +624,20 @@ fn refused_parts(connection: &Connection, id: Option<CustomerId>) -> rusqlite::R
 /// The refused payments of a customer of whom nothing else was refused, and no balance set that they would have to be weighed against:
 /// each of them is freed for itself.
 fn lone_payments(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<EditSeq>> {
-    connection
-        .prepare_cached(
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
             "SELECT seq
              FROM journal INDEXED BY tillsync_journal_unsettled
              WHERE customer_id = ?1 AND settled_at IS NULL AND outcome = 'rejected'
                AND NOT EXISTS (
                  SELECT 1 FROM journal INDEXED BY tillsync_journal_unsettled
                  WHERE customer_id = ?1 AND settled_at IS NULL AND op <> 'adjust'
-                   AND (outcome = 'rejected' OR field = 'store_credit_amounts'))
+                   AND (outcome = 'rejected' OR field IN ({})))
              ORDER BY +seq",
-        )?
-        .query_map([id.0], |row| Ok(EditSeq(row.get(0)?)))?
-        .collect()
+            row::names(FieldId::is_money)
+        )
+    });
+    connection.prepare_cached(&SQL)?.query_map([id.0], |row| Ok(EditSeq(row.get(0)?)))?.collect()
 }
 
 /// Frees refused edits of a customer. Returns how many fields those were.

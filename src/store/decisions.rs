@@ -10,11 +10,11 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_
 
 use super::decide::{carry_out, free, no_row, subject, value_before};
 use super::polite::LONG;
-use super::{Failed, Kept, Store, dirty, schema, state};
+use super::{Failed, Kept, Store, dirty, row, schema, state};
 use crate::clock::stamp;
-use crate::customer::{CustomerId, EditSeq, FieldId};
 use crate::error::{Error, Failure, Result};
-use crate::flow::{Dirty, Discarded, Keep, Outcome, discard, discard_payments, resolve};
+use crate::flow::{Dirty, Discarded, Keep, discard, discard_payments, resolve};
+use crate::resource::{CustomerId, EditSeq, FieldId};
 
 /// A decision that somebody wrote into the table.
 struct Asked {
@@ -276,12 +276,14 @@ fn payments_of_one(
     connection: &Connection,
     asked: &[&Asked],
 ) -> rusqlite::Result<Vec<(CustomerId, EditSeq)>> {
-    let whose = "SELECT customer_id FROM journal WHERE seq = ?1 AND field = ?2 AND settled_at IS NULL";
-    let mut statement = connection.prepare_cached(whose)?;
+    let whose = format!(
+        "SELECT customer_id FROM journal WHERE seq = ?1 AND field IN ({}) AND settled_at IS NULL",
+        row::names(FieldId::is_money)
+    );
+    let mut statement = connection.prepare_cached(&whose)?;
     let mut payments: Vec<(CustomerId, EditSeq)> = Vec::new();
     for seq in asked.iter().map_while(|one| one.refused()) {
-        let whose = (seq.0, FieldId::STORE_CREDIT_AMOUNTS.name());
-        let whose = statement.query_row(whose, |row| Ok(CustomerId(row.get(0)?))).optional()?;
+        let whose = statement.query_row([seq.0], |row| Ok(CustomerId(row.get(0)?))).optional()?;
         match whose {
             Some(id) if payments.first().is_none_or(|(first, _)| *first == id) => payments.push((id, seq)),
             _ => break,
@@ -350,24 +352,22 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
     let id = seen.customer_id;
     let known = |dirty: Option<Dirty>| dirty.ok_or(Error::from(Failure::UnknownCustomer(id)));
     match (seen.kind.as_str(), asked.keep.as_str()) {
-        ("conflict", "discard") => {
-            let dirty = known(dirty::load_to_decide(transaction, id)?)?;
-            let mut plan = discard(&dirty, &Discarded::Subject(subject(id, &seen.field)?), None)?;
-            if seen.field == FieldId::STORE_CREDIT_AMOUNTS.name() {
-                // A payment that was refused is a row of its own.
-                plan.settle
-                    .retain(|one| dirty.op(one.seq).is_some_and(|op| op.outcome == Some(Outcome::Held)));
-            }
-            carry_out(transaction, &dirty, &plan, author, "discard")
-        }
         ("conflict", keep) => {
+            let subject = subject(id, &seen.field)?;
+            let dirty = known(dirty::load_whole(transaction, id)?)?;
+            // The name by which it was seen is the view's; what that shows is this.
+            let stamp = dirty.shown(&subject).map(|shown| shown.stamp());
+            let stamp = stamp.as_deref();
             let keep = match (keep, &asked.value) {
+                ("discard", _) => {
+                    let plan = discard(&dirty, &Discarded::Subject(subject), stamp)?;
+                    return carry_out(transaction, &dirty, &plan, author, "discard");
+                }
                 ("local", _) => Keep::Local,
                 ("remote", _) => Keep::Remote,
                 (_, value) => Keep::Value(value.clone().unwrap_or_default()),
             };
-            let dirty = known(dirty::load_whole(transaction, id)?)?;
-            let plan = resolve(&dirty, &subject(id, &seen.field)?, &keep, None)?;
+            let plan = resolve(&dirty, &subject, &keep, stamp)?;
             carry_out(transaction, &dirty, &plan, author, "resolve")
         }
         (_, "retry") => match free(transaction, id, Some(&BTreeSet::from([EditSeq(seen.id)])))? {

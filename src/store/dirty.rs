@@ -1,6 +1,7 @@
 //! Customers with unsettled edits, out of the file.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
@@ -11,11 +12,11 @@ use serde::de::IgnoredAny;
 use super::ahead::Known;
 use super::apply::apply;
 use super::{Failed, Store, attempt, life, row, state};
-use crate::customer::{BadRecord, CustomerId, Edit, EditSeq, FieldId, Kind, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
     Change, Diff, Dirty, EmailEdit, Lately, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
 };
+use crate::resource::{BadRecord, CustomerId, Edit, EditSeq, FieldId, Kind, Record, Row, Subject, Value};
 use crate::threads;
 
 /// What a sync takes, as the journal stood when the plan was made.
@@ -87,7 +88,8 @@ impl Store {
     /// When the file cannot be read.
     pub fn changes(&self, ids: &[CustomerId]) -> Result<Vec<(CustomerId, Vec<Edit>)>> {
         let values = |payload: Payload| {
-            let password = payload.password.map(|_| (FieldId::NEW_PASSWORD, Value::Text("***".to_owned())));
+            let hidden = payload.password.map(|_| Value::Text("***".to_owned()));
+            let password = payload.resource.secret().zip(hidden);
             let fields = payload.fields.into_iter().chain(password);
             (payload.id, fields.map(|(field, value)| Edit::Set(field, value)).collect())
         };
@@ -184,8 +186,9 @@ impl Store {
 }
 
 fn email_edit(dirty: &Dirty, payload: &Payload) -> Option<EmailEdit> {
-    let Value::Text(to) = payload.value(FieldId::EMAIL)? else { return None };
-    let from = match dirty.base.as_ref()?.attributes().ok()?.get(FieldId::EMAIL) {
+    let unique = dirty.resource().unique()?;
+    let Value::Text(to) = payload.value(unique)? else { return None };
+    let from = match dirty.base.as_ref()?.attributes().ok()?.get(unique) {
         Value::Text(from) => from,
         _ => String::new(),
     };
@@ -235,11 +238,11 @@ fn load_for(connection: &Connection, id: CustomerId, whom: For) -> rusqlite::Res
         Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
         None => (None, Lately::default(), false),
     };
-    let matters = whom == For::Person || waits(FieldId::FORM_FIELDS);
-    match base.as_ref().is_some_and(|base| matters && lacks_all_forms(&row, base)) {
-        true if whom == For::Store => return Err(row::no_value(FieldId::FORM_FIELDS)),
-        true => _ = unsound.insert(FieldId::FORM_FIELDS),
-        false => {}
+    let entries = row.resource().entries().filter(|entries| whom == For::Person || waits(*entries));
+    match entries.filter(|entries| base.as_ref().is_some_and(|base| lacks_all(*entries, &row, base))) {
+        Some(entries) if whom == For::Store => return Err(row::no_value(entries)),
+        Some(entries) => _ = unsound.insert(entries),
+        None => {}
     }
     Ok(Some(Dirty {
         id,
@@ -257,10 +260,9 @@ fn load_for(connection: &Connection, id: CustomerId, whom: For) -> rusqlite::Res
 }
 
 /// No edit takes out the form fields by NULL where the store has some: read as such, it would be another edit than the one that waits.
-fn lacks_all_forms(row: &Row, base: &Record) -> bool {
+fn lacks_all(entries: FieldId, row: &Row, base: &Record) -> bool {
     let has_some = |forms: Value| matches!(forms, Value::Forms(entries) if !entries.is_empty());
-    row.get(FieldId::FORM_FIELDS).is_null()
-        && base.attributes().is_ok_and(|base| has_some(base.get(FieldId::FORM_FIELDS)))
+    row.get(entries).is_null() && base.attributes().is_ok_and(|base| has_some(base.get(entries)))
 }
 
 /// The same with its conflicts, whether or not edits are left.
@@ -320,16 +322,19 @@ fn lately(text: Option<String>) -> Lately {
 
 /// Sorted here: with `ORDER BY` beside a partial index, SQLite parses the statement anew for every customer.
 pub(super) fn load_ops(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<Op>> {
-    let mut ops: Vec<Op> = connection
-        .prepare_cached(
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
             "SELECT seq, field, op,
-                    iif(op = 'adjust' OR field IN ('store_credit_amounts', 'form_fields'), value, ''),
-                    iif(field = 'form_fields', was, ''), outcome, reject_group, at, author
+                    iif(op = 'adjust' OR field IN ({}), value, ''),
+                    iif(field IN ({}), was, ''), outcome, reject_group, at, author
              FROM journal
              WHERE customer_id = ?1 AND settled_at IS NULL",
-        )?
-        .query_map([id.0], op)?
-        .collect::<rusqlite::Result<_>>()?;
+            row::names(|field| field.is_money() || field.has_entries()),
+            row::names(FieldId::has_entries)
+        )
+    });
+    let mut ops: Vec<Op> =
+        connection.prepare_cached(&SQL)?.query_map([id.0], op)?.collect::<rusqlite::Result<_>>()?;
     ops.sort_unstable_by_key(|op| op.seq);
     Ok(ops)
 }

@@ -5,9 +5,9 @@ use rust_decimal::Decimal;
 
 use super::steps::Bound;
 use super::{Receipt, Store, row, schema};
-use crate::customer::{CustomerId, Edit, EditError, EditSeq, FieldId, Value, parse_argument};
 use crate::error::{Error, Failure, Result};
 use crate::memory;
+use crate::resource::{CustomerId, Edit, EditError, EditSeq, FieldId, Value, parse_argument};
 
 /// Edits of one customer, journaled together by [`EditBuilder::commit`], or not at all.
 #[derive(Debug)]
@@ -220,20 +220,13 @@ fn write_all(
             _ => return Ok(Written::Twice),
         }
         let is_journaled;
-        (*newest, is_journaled) = journaled_since(transaction, *newest, id, field_of(edit))?;
+        (*newest, is_journaled) = journaled_since(transaction, *newest, id, edit.field())?;
         // A value that was there already is no edit; where our triggers are not there, nobody knows what it was.
         if !is_journaled && !schema::is_current(transaction)? {
-            return Ok(Written::Unseen(field_of(edit)));
+            return Ok(Written::Unseen(edit.field()));
         }
     }
     Ok(Written::Journaled)
-}
-
-fn field_of(edit: &Edit) -> FieldId {
-    match edit {
-        Edit::Set(field, _) => *field,
-        Edit::Adjust(_) => FieldId::STORE_CREDIT_AMOUNTS,
-    }
 }
 
 /// The newest edit, and whether one of this attribute is among those behind `seq`.
@@ -260,7 +253,7 @@ fn write(
     allowed_by: Option<&str>,
 ) -> rusqlite::Result<usize> {
     match edit {
-        Edit::Set(FieldId::NEW_PASSWORD, value) => transaction
+        Edit::Set(field, value) if field.is_secret() => transaction
             .prepare_cached("INSERT INTO password_change (customer_id, new_password) VALUES (?1, ?2)")?
             .execute(params![id.0, row::cell(value)]),
         Edit::Set(field, value) => {

@@ -5,8 +5,8 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use super::Store;
-use crate::customer::CREDIT_DIGITS;
 use crate::error::{Error, Result};
+use crate::resource::CREDIT_DIGITS;
 
 /// The key of `state`: the floor times 10,000, or that there is none. Not there: 0.
 const FLOOR: &str = "credit_floor";

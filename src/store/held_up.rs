@@ -22,9 +22,9 @@ use serde::Serialize;
 use super::steps::{Steps, UNENDING, WITHOUT_MEMORY, found_no_memory, went_too_far};
 use super::{Failed, Store, life, schema, sound, state};
 use crate::clock::stamp;
-use crate::customer::CustomerId;
 use crate::descriptors::has_broken_references;
 use crate::error::{Failure, Result};
+use crate::resource::CustomerId;
 
 /// Customers that are read again in one sync: ten calls.
 const AGAIN_AT_ONCE: usize = 1_000;

@@ -7,9 +7,9 @@ use rusqlite::{Connection, Row as SqlRow, named_params};
 
 use super::row::{refuse_too_large, told};
 use super::{DecisionRow, JournalRow, Store};
-use crate::customer::{CustomerId, EditSeq};
 use crate::error::Result;
 use crate::flow::Outcome;
+use crate::resource::{CustomerId, EditSeq};
 
 /// What is read of each row.
 macro_rules! select {

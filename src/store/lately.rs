@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 
 use super::attempt;
-use crate::customer::{Attributes, FieldId};
 use crate::flow::{Attempt, Lately, Moment};
+use crate::resource::{Attributes, FieldId};
 
 /// Whether a reading takes back what is known of a customer and was changed a moment ago. What the store said yes to and has not
 /// shown yet is judged by these readings, and not here; what its answer showed has landed, though it bore no date. Nor does one take
@@ -43,8 +43,7 @@ fn but_for_unshown(
     }
     let attempts = attempt::load(connection, told.id())?;
     let is_unshown = |attempt: &&Attempt| {
-        let shows =
-            || attempt.field != FieldId::STORE_CREDIT_AMOUNTS && attempt.is_shown(&told.get(attempt.field));
+        let shows = || !attempt.field.is_money() && attempt.is_shown(&told.get(attempt.field));
         !attempt.covers.is_empty() && if attempt.is_accepted { !attempt.is_echoed } else { shows() }
     };
     let unshown: BTreeSet<FieldId> =

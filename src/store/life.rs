@@ -29,10 +29,10 @@ use rusqlite::{Connection, Transaction};
 
 use super::apply::apply;
 use super::open::beside;
-use super::{Failed, Store, decisions, dirty, lock, state};
-use crate::customer::{CustomerId, FieldId};
+use super::{Failed, Store, decisions, dirty, lock, row, state};
 use crate::error::{Error, Result};
 use crate::flow::{CustomerPlan, Notice, Op, Outcome, Recovered, Rejection, Settlement};
+use crate::resource::{CustomerId, FieldId, ResourceId};
 
 /// Where a file lived, and how far it has come, in `state`.
 const HOME: &str = "home";
@@ -88,6 +88,12 @@ fn find(now: Life, machine: Option<u64>, home: Option<Home>, beside: Option<Life
         () if beside.is_some_and(is_of_it) => Found::Moved,
         () => Found::SetBack,
     }
+}
+
+/// Whether a till that has sent something lived at this place, and is not there any more.
+pub fn has_left(path: &Path) -> bool {
+    path.metadata().is_err()
+        && beside(path, LIFE).metadata().is_ok_and(|life| life.is_file() && life.len() > 0)
 }
 
 impl Store {
@@ -167,27 +173,25 @@ impl Store {
 
 /// What no merge holds against the store, and why it waits for a person: a payment comes on top of what is there, and a password
 /// is not told.
-const PERHAPS_SENT: [(FieldId, &str); 2] = [
-    (
-        FieldId::STORE_CREDIT_AMOUNTS,
-        "this file was set back, or is a copy: the payment may have been sent since, by it or by the other one. \
-         Look at the balance in the store: it is in there: discard; it is not: retry",
-    ),
-    (
-        FieldId::NEW_PASSWORD,
-        "this file was set back, or is a copy: the password may have been sent since, by it or by the other one, and may have been \
-         changed by the customer after that: discard, unless it is to be set now: retry",
-    ),
-];
+fn perhaps_sent(resource: ResourceId) -> impl Iterator<Item = (FieldId, &'static str)> {
+    let payment = "this file was set back, or is a copy: the payment may have been sent since, by it or by the other one. \
+                   Look at the balance in the store: it is in there: discard; it is not: retry";
+    let password = "this file was set back, or is a copy: the password may have been sent since, by it or by the other one, and may have been \
+                    changed by the customer after that: discard, unless it is to be set now: retry";
+    [(resource.money(), payment), (resource.secret(), password)]
+        .into_iter()
+        .filter_map(|(field, words)| Some((field?, words)))
+}
 
 /// Every one that waits, whoever's, and every one that was refused: it may have been freed since.
 fn note_to_hold(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    transaction.execute(
+    let note = format!(
         "INSERT OR REPLACE INTO state (key, value)
          SELECT ?1 || seq, 'yes' FROM journal
-         WHERE settled_at IS NULL AND (outcome IS NULL OR outcome = 'rejected') AND (op = 'adjust' OR field = ?2)",
-        (TO_HOLD, FieldId::NEW_PASSWORD.name()),
-    )?;
+         WHERE settled_at IS NULL AND (outcome IS NULL OR outcome = 'rejected') AND (op = 'adjust' OR field IN ({}))",
+        row::names(FieldId::is_secret)
+    );
+    transaction.execute(&note, [TO_HOLD])?;
     Ok(())
 }
 
@@ -235,7 +239,7 @@ fn hold_edits_of(
         }
     }
     let mut held = Recovered { plan: CustomerPlan { settle, ..CustomerPlan::nothing(id) }, is_pending: true };
-    for (field, words) in PERHAPS_SENT {
+    for (field, words) in perhaps_sent(dirty.resource()) {
         held.reject(&dirty, &Rejection { customer_id: id, field: Some(field), words: words.to_owned() })?;
     }
     let refused = |seq| dirty.op(seq).filter(|op| op.outcome == Some(Outcome::Rejected));

@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use super::held_up::Apart;
 use super::row::Standing;
 use super::{Failed, Store, ahead, aside, dirty, edit, pull, row, schema, search, state};
-use crate::customer::{Attributes, CustomerId, FieldId, Kind, Record, Row, Value, add_credit};
 use crate::error::{Failure, Result, is_unreadable};
 use crate::flow::{Change, CustomerPlan, Dirty, Sent, balance_by_journal, is_tidied};
+use crate::resource::{Attributes, CustomerId, FieldId, Kind, Record, Row, Value, add_credit};
 
 /// The key of `state` under which it is noted that this is to be done.
 pub(super) const DUE: &str = "edits_to_be_found";
@@ -561,7 +561,7 @@ pub(super) fn forms_by_journal(dirty: &Dirty, theirs: &Value) -> Option<Value> {
         Value::Null => BTreeMap::new(),
         _ => return None,
     };
-    for op in dirty.ops_of(FieldId::FORM_FIELDS) {
+    for op in dirty.ops.iter().filter(|op| op.field.has_entries()) {
         let Change::Entries(entries) = &op.change else { return None };
         for (name, entry) in entries {
             match entry {

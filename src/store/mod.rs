@@ -104,10 +104,12 @@ pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
 pub use held_up::HeldUp;
 pub use holder::Holder;
+#[cfg(feature = "cli")]
+#[cfg(feature = "cli")]
+pub use life::has_left;
 pub(crate) use lock::{Lock, SyncLock};
 pub use log::LogState;
 pub use mend::Unjournaled;
-#[cfg(feature = "cli")]
 pub use open::refuse_part;
 pub use prune::Kept;
 pub(crate) use prune::Newest;
@@ -127,9 +129,9 @@ pub use waiting::Waiting;
 
 use so_far::SoFar;
 
-use crate::customer::{BadRecord, CustomerId};
 use crate::error::{Error, Failure, Result, is_unreadable};
 use crate::key::Key;
+use crate::resource::{BadRecord, CustomerId};
 
 /// A till's database file, open for reading and editing. Open it once for each thread; each is its own connection.
 ///

@@ -22,9 +22,9 @@ use super::apply::{settle, shorten};
 use super::edit::newest_edit;
 use super::polite::LONG;
 use super::{Failed, Store, dirty};
-use crate::customer::{CustomerId, EditSeq, FieldId, Kind};
 use crate::error::Result;
 use crate::flow::{Outcome, Settlement};
+use crate::resource::{CustomerId, EditSeq, FieldId, Kind};
 
 /// So many of the newest edits stay: a person who takes back the last ones takes back each.
 const KEPT: usize = 16;

@@ -111,8 +111,8 @@ mod tests {
 
     use chrono::Utc;
 
-    use crate::customer::Attributes;
     use crate::flow::{KnownClock, Policies};
+    use crate::resource::Attributes;
     use crate::store::{Judging, PageKind, Store};
 
     const CUSTOMERS: [&str; 3] =

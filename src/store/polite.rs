@@ -11,8 +11,8 @@ use rusqlite::Transaction;
 
 use super::held_up::{self, Apart};
 use super::{Failed, Store};
-use crate::customer::CustomerId;
 use crate::error::Result;
+use crate::resource::CustomerId;
 
 /// Customers that are written in one transaction while others write too: some tenths of a millisecond.
 const SMALL: usize = 10;

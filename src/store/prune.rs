@@ -25,8 +25,8 @@ use super::log::WIPE_DUE;
 use super::polite::LONG;
 use super::{Failed, Store, aside, held_up, row, search};
 use crate::clock::stamp;
-use crate::customer::{CustomerId, EditError, EditSeq};
 use crate::error::{Error, Failure, Result};
+use crate::resource::{CustomerId, EditError, EditSeq};
 
 /// Rows that are removed in one transaction, at most.
 const AT_ONCE: usize = 100;

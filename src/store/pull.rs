@@ -18,12 +18,12 @@ use super::held_up::Apart;
 use super::row::{self, RawCell};
 use super::{Failed, FullPull, Store, aside, attempt, dirty, held_up, lately, mend, search, state};
 use crate::clock::stamp;
-use crate::customer::{Attributes, CustomerId, FieldId, Record, Row, Subject, Value};
 use crate::error::Result;
 use crate::flow::{
     Ids, KnownClock, Lately, Moment, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated,
     may_not_show_yet, merge,
 };
+use crate::resource::{Attributes, CustomerId, FieldId, Kind, Record, Row, Subject, Value};
 
 /// When a pull of everything last came to its end, a key of `state`.
 pub(crate) const LAST_FULL_PULL: &str = "last_full_pull_at";
@@ -555,7 +555,10 @@ fn take(
         return Ok(News::PassedOver);
     }
     let is_nothing = reading.hides && is_confirmed && !reading.lags;
-    let record = if is_nothing { record.with(FieldId::STORE_CREDIT_AMOUNTS, &nothing())? } else { record };
+    let record = match attributes.resource().money().filter(|_| is_nothing) {
+        Some(money) => record.with(money, &nothing())?,
+        None => record,
+    };
     let record = match &old {
         Some(old) => record.completed(old, false)?,
         None => Cow::Borrowed(&record),
@@ -655,7 +658,7 @@ impl Reading {
         Reading {
             lags: is_old && (may_lag || !judging.believes_older),
             may_lag,
-            hides: told.hides(FieldId::STORE_CREDIT_AMOUNTS, known),
+            hides: told.resource().money().is_some_and(|money| told.hides(money, known)),
             is_newer: is_outdated(told, known, None),
         }
     }
@@ -679,7 +682,7 @@ impl Reading {
 
 /// A balance of nothing, as amounts.
 fn nothing() -> Value {
-    Value::from_json(FieldId::STORE_CREDIT_AMOUNTS.kind(), r#"[{"amount":0}]"#)
+    Value::from_json(Kind::Credit, r#"[{"amount":0}]"#)
 }
 
 fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> Result<(), Failed> {

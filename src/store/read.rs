@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use super::open::refuse_loss;
 use super::sound::{self, Depth, Soundness};
 use super::{Store, SyncStatus, dirty, history};
-use crate::customer::{CustomerId, EditSeq, Record, Row};
 use crate::error::Result;
 use crate::flow::Outcome;
+use crate::resource::{CustomerId, EditSeq, Record, Row};
 
 /// A row of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

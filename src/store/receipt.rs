@@ -6,9 +6,9 @@ use rusqlite::{Connection, named_params};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use crate::customer::{CustomerId, EditSeq};
 use crate::error::{Failure, Result};
 use crate::flow::Outcome;
+use crate::resource::{CustomerId, EditSeq};
 
 /// How often a wait looks whether anybody has written to the file.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

@@ -10,8 +10,10 @@ use rusqlite::{Connection, Error as SqlError, Row as SqlRow, ToSql, ffi, params_
 use serde::de::IgnoredAny;
 
 use super::dirty::malformed;
-use crate::customer::{Attributes, CustomerId, FieldId, Kind, Row, Value, is_plain_money, text_of};
 use crate::memory;
+use crate::resource::{
+    Attributes, CustomerId, FieldId, Kind, ResourceId, Row, Value, is_plain_money, text_of,
+};
 
 /// `id, email, first_name, …`: every column in the table's order.
 pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
@@ -65,6 +67,13 @@ pub(super) fn update(field: FieldId) -> &'static str {
         FieldId::all().map(|field| format!("UPDATE customer SET {field} = ?2 WHERE id = ?1")).collect()
     });
     &UPDATES[field.index()]
+}
+
+/// The attributes of that kind, whatever the resource, as SQL lists them: `'phone', 'notes'`.
+pub(super) fn names(is_so: impl Fn(FieldId) -> bool) -> String {
+    let fields = ResourceId::all().flat_map(ResourceId::fields).filter(|field| is_so(*field));
+    let names: BTreeSet<&str> = fields.map(FieldId::name).collect();
+    names.into_iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads a row that was selected with [`COLUMNS`].
@@ -223,6 +232,12 @@ pub(super) enum RawCell<'a> {
 }
 
 impl<'a> RawCell<'a> {
+    /// When the store last changed it.
+    pub(super) fn changed_at(attributes: &Attributes<'a>) -> RawCell<'a> {
+        let field = attributes.resource().changed_at();
+        field.map_or(RawCell::Null, |field| RawCell::of(field, attributes))
+    }
+
     pub(super) fn of(field: FieldId, attributes: &Attributes<'a>) -> RawCell<'a> {
         let Some(json) = attributes.text(field).filter(|json| *json != "null") else { return RawCell::Null };
         let parsed = match field.kind() {

@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use super::Store;
 use super::leaf::{Cell, rows};
-use crate::customer::{CustomerId, EditSeq, FieldId};
 use crate::descriptors::LogFile;
 use crate::error::Result;
+use crate::resource::{CustomerId, EditSeq, FieldId};
 
 const HEAD: u64 = 32;
 const FRAME_HEAD: u64 = 24;

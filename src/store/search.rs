@@ -31,8 +31,8 @@ use question::{Question, questions};
 use super::open::look_again;
 use super::polite::LONG;
 use super::{Store, believing, dirty, edit, state};
-use crate::customer::{CustomerId, FieldId, Row, Value};
 use crate::error::{Error, Result};
+use crate::resource::{CustomerId, FieldId, Row, Value};
 
 /// Customers that were found.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

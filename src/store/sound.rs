@@ -7,8 +7,8 @@
 use rusqlite::{Connection, Error as SqlError, ErrorCode, OptionalExtension};
 
 use super::{Store, dirty};
-use crate::customer::CustomerId;
 use crate::error::{Error, Failure, is_unreadable};
+use crate::resource::CustomerId;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug)]

@@ -194,7 +194,7 @@ fn waiting(connection: &Connection) -> rusqlite::Result<Value> {
 fn conflicts(connection: &Connection) -> rusqlite::Result<Value> {
     list(
         connection,
-        "SELECT iif(field LIKE 'form_fields.%', 'form_fields', field) AS field, policy, count(*) AS conflicts,
+        "SELECT substr(field, 1, instr(field || '.', '.') - 1) AS field, policy, count(*) AS conflicts,
                 min(detected_at) AS oldest_at
          FROM conflict INDEXED BY tillsync_conflict_open
          WHERE resolution IS NULL

@@ -20,9 +20,9 @@ use rusqlite::{Connection, Row as SqlRow, params};
 use super::apply::{settle, shorten};
 use super::mend::{forms_by_journal, other};
 use super::{Failed, Store, dirty, row, schema};
-use crate::customer::{CustomerId, EditSeq, FieldId, Kind, Row, Value};
 use crate::error::Result;
 use crate::flow::{Dirty, Outcome, Settlement, balance_by_journal};
+use crate::resource::{CustomerId, EditSeq, FieldId, Kind, Row, Value};
 
 /// What the journal says of them.
 pub(super) const REASON: &str = "it was never made: the statement met a constraint or a trigger of the app's when this was journaled already";

@@ -4,9 +4,9 @@ use rusqlite::named_params;
 use serde::Serialize;
 
 use super::{JournalRow, Store};
-use crate::customer::{CustomerId, EditSeq};
 use crate::error::Result;
 use crate::flow::Outcome;
+use crate::resource::{CustomerId, EditSeq};
 
 /// A customer with edits that wait for a sync, or are on their way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

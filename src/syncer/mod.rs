@@ -26,9 +26,9 @@ pub use schedule::{Job, Schedule, SyncerOptions, WhenTaken};
 
 use crate::api::Remote;
 use crate::clock::Clock;
-use crate::customer::EditSeq;
 use crate::engine::{Event, Stopper, SyncEngine};
 use crate::error::{Error, Failure, Result};
+use crate::resource::EditSeq;
 use crate::store::{FREED_AT, LAST_FULL_PULL, Lock, NEXT_TRY, Store};
 use crate::threads;
 use events::Queue;

@@ -21,11 +21,12 @@ use self::options::{token, url};
 use self::response::{read, trouble, without_token};
 use super::{Remote, Request};
 use crate::error::Result;
-use crate::flow::{Answer, Ticket, Trouble};
+use crate::flow::{Answer, MAX_READS, Ticket, Trouble};
+use crate::resource::ResourceId;
 use crate::threads;
 
 /// Calls at once: three updates and two reads.
-const THREADS: usize = 3 + 2;
+const THREADS: usize = ResourceId::CUSTOMER.spec().update.at_once + MAX_READS;
 
 /// The store, over HTTP.
 #[derive(Debug)]
@@ -164,17 +165,15 @@ impl Caller {
 
     fn call(&self, request: &Request) -> Result<Answer, Trouble> {
         let token = self.token.expose_secret();
+        let url = format!("{}{}", self.url, request.endpoint());
         let answer = match request {
             Request::Update(body) => {
-                let put = self
-                    .agent
-                    .put(&self.url)
-                    .header("X-Auth-Token", token)
-                    .header("Accept", "application/json");
+                let put =
+                    self.agent.put(url).header("X-Auth-Token", token).header("Accept", "application/json");
                 put.header("Content-Type", "application/json").send(body.expose_secret())
             }
             _ => {
-                let get = self.agent.get(format!("{}?{}", self.url, request.query()));
+                let get = self.agent.get(format!("{url}?{}", request.query()));
                 let get = get.header("X-Auth-Token", token).header("Content-Type", "application/json");
                 get.header("Accept", "application/json").call()
             }

@@ -4,12 +4,10 @@
 //! can be edited. That is what a till that tracks no fields has to send.
 
 use serde::Serialize;
-use tillsync::{FieldId, Record};
+use tillsync::{FieldId, Record, UploadOptions};
 
 use super::super::exit::Failed;
 use super::super::render;
-
-const BATCH: u64 = 10;
 
 /// Calls, and bytes of their bodies.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -62,7 +60,7 @@ impl Costs {
 
 /// The fewest calls that so many customers need.
 pub(super) fn calls_by_ten(customers: usize) -> u64 {
-    (customers as u64).div_ceil(BATCH)
+    customers.div_ceil(UploadOptions::default().batch_size) as u64
 }
 
 fn whole_bytes(record: &str) -> Result<u64, Failed> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::customer::Value;
+use crate::resource::Value;
 
 fn answer(status: u16, body: &str) -> Result<Answer, Trouble> {
     Ok(Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() })

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::Decimal;
 
 use super::{
-    Plan, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight, settle,
-    stored,
-};
-use crate::customer::{
-    BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value, money,
+    Plan, Shown, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight,
+    settle, stored,
 };
 use crate::flow::merge::{brought_together, edited_as, entries};
 use crate::flow::money::{balance, on_top_of_set, recount, same_balance, without};
 use crate::flow::{
     CannotDecide, Change, ConflictPlan, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement,
     SnapshotPlan,
+};
+use crate::resource::{
+    BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value, money,
 };
 
 /// What is given up.
@@ -40,7 +40,8 @@ pub enum Discarded {
 /// What [would be swallowed](Meeting) stays refused.
 ///
 /// # Errors
-/// When one of these rows would, or all that the customer has; when the snapshot is no customer.
+/// When one of these rows would, or all that the customer has; when one of these was edited again since; when the snapshot is no
+/// customer.
 pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMap<EditSeq, Value>) -> Plan {
     let mut plan = CustomerPlan::nothing(dirty.id);
     let meetings = meetings(dirty, only, stood_on);
@@ -50,7 +51,12 @@ pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMa
     if let Some(meeting) = meetings.first()
         && (free.is_empty() || only.is_some())
     {
-        return Err(refuse(dirty, &Subject::Field(FieldId::STORE_CREDIT_AMOUNTS), meeting.words()));
+        return Err(refuse(dirty, &Subject::Field(meeting.field), meeting.words()));
+    }
+    if only.is_some()
+        && let Some(refusal) = free.iter().find_map(|op| edited_again(dirty, op, only))
+    {
+        return Err(refusal);
     }
     // What is sent is what the working copy has.
     for op in free.iter().filter(|op| !op.field.is_secret()) {
@@ -66,11 +72,28 @@ fn is_meant(op: &Op, only: Option<&BTreeSet<EditSeq>>) -> bool {
     op.outcome == Some(Outcome::Rejected) && only.is_none_or(|only| only.contains(&op.seq))
 }
 
+/// Of what was edited again since it was refused the newest edit is sent, whichever is sent again: a person who was shown the older
+/// one is told so. Money is decided row by row.
+fn edited_again(dirty: &Dirty, op: &Op, only: Option<&BTreeSet<EditSeq>>) -> Option<CannotDecide> {
+    let is_asked_for = |newest: &&Op| newest.seq == op.seq || is_meant(newest, only);
+    let newest = dirty.ops_of(op.field).next_back().filter(|newest| !is_asked_for(newest))?;
+    let what_now = match newest.outcome {
+        Some(Outcome::Rejected) => "send that one again, or correct it",
+        Some(Outcome::Held) => "decide its conflict",
+        _ => "it is sent by itself",
+    };
+    let problem =
+        format!("was edited again since edit {}: edit {} is what counts: {what_now}", op.seq, newest.seq);
+    (!op.field.is_money()).then(|| refuse(dirty, &Subject::Field(op.field), problem))
+}
+
 /// A payment, and a balance that was set after it: where both wait to be sent, the balance takes the place of the payment. Whether it
 /// was meant to, only whoever set it knows: the payment may have been counted when it was set, or have been added to it by hand because it
 /// was refused. So whichever is sent again first, the other stays refused until that has arrived, and the person is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meeting {
+    /// What both are of.
+    field: FieldId,
     payment: EditSeq,
     /// Signed.
     amount: Decimal,
@@ -92,6 +115,7 @@ impl Meeting {
             _ => "another".to_owned(),
         };
         Meeting {
+            field: set.field,
             payment: payment.seq,
             amount: payment.adjustment().unwrap_or_default(),
             set: set.seq,
@@ -104,7 +128,7 @@ impl Meeting {
 
     /// Why it stays, and what to do.
     pub fn words(&self) -> String {
-        let Meeting { payment, amount, set, from, to, stays, is_held } = self;
+        let Meeting { payment, amount, set, from, to, stays, is_held, .. } = self;
         let amount = money(*amount);
         let other = if stays == payment { set } else { payment };
         let first = match is_held {
@@ -134,7 +158,7 @@ pub fn meetings(
     stood_on: &BTreeMap<EditSeq, Value>,
 ) -> Vec<Meeting> {
     let waits = |op: &Op| matches!(op.outcome, None | Some(Outcome::InFlight | Outcome::Held));
-    let money: Vec<&Op> = dirty.ops_of(FieldId::STORE_CREDIT_AMOUNTS).collect();
+    let money: Vec<&Op> = dirty.ops_of_money().collect();
     let is_set = |op: &Op| op.adjustment().is_none();
     // Of a payment that a balance which waits takes the place of anyway, nothing is lost.
     let is_taken = |payment: &Op| money.iter().any(|op| is_set(op) && waits(op) && op.seq > payment.seq);
@@ -164,21 +188,20 @@ fn hold_set(
     stood_on: &BTreeMap<EditSeq, Value>,
     plan: &mut CustomerPlan,
 ) -> Result<(), BadRecord> {
-    const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
+    let Some(money) = dirty.resource().money() else { return Ok(()) };
     let returning: BTreeSet<EditSeq> = plan.settle.iter().map(|settlement| settlement.seq).collect();
     let counted: Vec<&Op> =
-        dirty.ops_of(CREDIT).filter(|op| op.is_counted() || returning.contains(&op.seq)).collect();
+        dirty.ops_of_money().filter(|op| op.is_counted() || returning.contains(&op.seq)).collect();
     let (covered, later) = on_top_of_set(&counted);
     let set = covered.last().filter(|set| returning.contains(&set.seq));
     let was = set.and_then(|set| stood_on.get(&set.seq));
-    let (Some((set, was)), Some(theirs), None) =
-        (set.zip(was), stored(dirty, CREDIT)?, dirty.open_of_field(CREDIT))
+    let (Some((set, was)), Some(theirs), None) = (set.zip(was), stored(dirty, money)?, dirty.open_of_money())
     else {
         return Ok(());
     };
     let Change::Balance(value) = &set.change else { return Ok(()) };
     // It was made over payments that had not arrived.
-    let unsettled: Vec<&Op> = dirty.ops_of(CREDIT).filter(|op| op.seq < set.seq).collect();
+    let unsettled: Vec<&Op> = dirty.ops_of_money().filter(|op| op.seq < set.seq).collect();
     let as_it_was = [Some(was.clone()), without(was, &unsettled), Some(value.clone())];
     if as_it_was.iter().flatten().any(|was| same_balance(was, &theirs)) {
         return Ok(());
@@ -186,7 +209,7 @@ fn hold_set(
     plan.settle.retain(|settlement| covered.iter().all(|op| op.seq != settlement.seq));
     settle(plan, &covered, Outcome::Held);
     plan.conflicts.push(ConflictPlan::Record {
-        subject: Subject::Field(CREDIT),
+        subject: Subject::Field(money),
         base: was.to_json(),
         local: value.to_json(),
         remote: theirs.to_json(),
@@ -197,8 +220,8 @@ fn hold_set(
         seq: Some(set.seq),
     });
     let total = balance(value, later);
-    plan.columns.retain(|(field, _)| *field != CREDIT);
-    plan.columns.extend(total.filter(|total| total != dirty.row.get(CREDIT)).map(|total| (CREDIT, total)));
+    plan.columns.retain(|(field, _)| *field != money);
+    plan.columns.extend(total.filter(|total| total != dirty.row.get(money)).map(|total| (money, total)));
     Ok(())
 }
 
@@ -226,10 +249,11 @@ pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
         Discarded::All | Discarded::Subject(Subject::Customer) if dirty.is_gone() => {
             let open = as_seen(dirty, &Subject::Customer, seen)?;
             refuse_in_flight(dirty, dirty.ops.iter())?;
-            let (shown, later): (Vec<&Op>, Vec<&Op>) =
-                dirty.ops.iter().partition(|op| op.waits_for_a_person());
-            if let (Some(open), false) = (open, later.is_empty()) {
-                return later_than_gone(dirty, open, &shown, &later);
+            let is_shown =
+                |op: &&Op| op.waits_for_a_person() || open.as_ref().is_some_and(|open| open.covers(op));
+            let (shown, later): (Vec<&Op>, Vec<&Op>) = dirty.ops.iter().partition(is_shown);
+            if let (Some(open), false) = (&open, later.is_empty()) {
+                return later_than_gone(dirty, &open.open, &shown, &later);
             }
             settle(&mut plan, &dirty.ops.iter().collect::<Vec<_>>(), Outcome::Discarded);
             close(&mut plan, dirty.open.iter());
@@ -241,7 +265,8 @@ pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
                 return Err(refuse(dirty, &Subject::Customer, "name the conflict that was seen"));
             }
             for field in dirty.ops.iter().map(|op| op.field).collect::<BTreeSet<_>>() {
-                discard_field(dirty, field, &mut plan)?;
+                let open = dirty.open_of_field(field).map(|open| open.as_found(&dirty.ops));
+                discard_field(dirty, field, open.as_ref(), None, &mut plan)?;
             }
         }
         Discarded::Subject(Subject::Customer) => {
@@ -249,12 +274,12 @@ pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
             return Err(refuse(dirty, &Subject::Customer, problem));
         }
         Discarded::Subject(subject @ Subject::Field(field)) => {
-            as_seen(dirty, subject, seen)?;
-            discard_field(dirty, *field, &mut plan)?;
+            let open = as_seen(dirty, subject, seen)?;
+            discard_field(dirty, *field, open.as_ref(), seen, &mut plan)?;
         }
         Discarded::Subject(subject @ Subject::Entry(field, name)) => {
             let open = as_seen(dirty, subject, seen)?;
-            discard_entry(dirty, *field, name, open, &mut plan)?;
+            discard_entry(dirty, *field, name, open.as_ref(), &mut plan)?;
         }
         Discarded::Row { seq, before } => discard_row(dirty, *seq, before.as_ref(), &mut plan)?,
     }
@@ -287,7 +312,7 @@ fn later_than_gone(dirty: &Dirty, open: &OpenConflict, shown: &[&Op], later: &[&
     plan.conflicts.push(ConflictPlan::Record {
         subject: Subject::Customer,
         base: open.base.clone(),
-        local: edited_as(dirty, later, &plan.columns),
+        local: edited_as(&dirty.row, later, &plan.columns),
         remote: "null".to_owned(),
         policy: "hold",
         resolution: None,
@@ -314,27 +339,26 @@ fn close<'d>(plan: &mut CustomerPlan, open: impl Iterator<Item = &'d OpenConflic
     plan.conflicts.extend(open.map(|open| ConflictPlan::Close { id: open.id, resolution: "discarded" }));
 }
 
-fn discard_field(dirty: &Dirty, field: FieldId, plan: &mut CustomerPlan) -> Result<(), CannotDecide> {
-    let open = dirty.open_of_field(field);
-    let mut ops: Vec<&Op> = dirty.ops_of(field).collect();
+fn discard_field(
+    dirty: &Dirty,
+    field: FieldId,
+    shown: Option<&Shown>,
+    seen: Option<&str>,
+    plan: &mut CustomerPlan,
+) -> Result<(), CannotDecide> {
     if field.is_money() {
-        if ops.iter().any(|op| op.waits_for_a_person()) {
-            ops.retain(|op| op.waits_for_a_person());
-        }
-        refuse_in_flight(dirty, ops.iter().copied())?;
-        settle(plan, &ops, Outcome::Discarded);
-        close(plan, open.into_iter());
-        return Ok(());
+        return discard_money(dirty, shown, seen.is_some(), plan);
     }
+    let ops: Vec<&Op> = dirty.ops_of(field).collect();
     refuse_in_flight(dirty, ops.iter().copied())?;
     let theirs = stored(dirty, field)?.filter(|_| !field.is_secret());
-    if let Some(open) = open {
-        let (covered, later) = covered_and_later(dirty, open, field);
+    if let Some(shown) = shown {
+        let (covered, later) = covered_and_later(dirty, shown, field);
         if !later.is_empty() {
             settle(plan, &covered, Outcome::Discarded);
-            close(plan, std::iter::once(open));
-            let (row, shown) = (ours(dirty, field)?, noted(dirty, &open.subject, &open.local)?);
-            let on_top = theirs.and_then(|theirs| brought_together(field, &shown, row, &theirs));
+            close(plan, std::iter::once(&shown.open));
+            let (row, was) = (ours(dirty, field)?, noted(dirty, &shown.open.subject, &shown.open.local)?);
+            let on_top = theirs.and_then(|theirs| brought_together(field, &was, row, &theirs));
             plan.columns.extend(on_top.map(|value| (field, value)));
             return Ok(());
         }
@@ -345,15 +369,35 @@ fn discard_field(dirty: &Dirty, field: FieldId, plan: &mut CustomerPlan) -> Resu
     Ok(())
 }
 
+/// The payments that wait for a person, if any do; those of a conflict that was seen, and no others: one that was refused is a row
+/// of its own.
+fn discard_money(
+    dirty: &Dirty,
+    shown: Option<&Shown>,
+    is_seen: bool,
+    plan: &mut CustomerPlan,
+) -> Result<(), CannotDecide> {
+    const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
+    let does_any_wait = dirty.ops_of(CREDIT).any(Op::waits_for_a_person);
+    let is_given_up = |op: &&Op| match shown {
+        Some(shown) if is_seen => shown.covers(op),
+        _ => !does_any_wait || op.waits_for_a_person(),
+    };
+    let ops: Vec<&Op> = dirty.ops_of(CREDIT).filter(is_given_up).collect();
+    refuse_in_flight(dirty, ops.iter().copied())?;
+    settle(plan, &ops, Outcome::Discarded);
+    close(plan, shown.into_iter().map(|shown| &shown.open));
+    Ok(())
+}
+
 fn discard_entry(
     dirty: &Dirty,
     field: FieldId,
     name: &str,
-    open: Option<&OpenConflict>,
+    shown: Option<&Shown>,
     plan: &mut CustomerPlan,
 ) -> Result<(), CannotDecide> {
-    let covered: Option<BTreeSet<EditSeq>> = open.map(|open| open.seqs(&dirty.ops).into_iter().collect());
-    let is_covered = |op: &&Op| covered.as_ref().is_none_or(|covered| covered.contains(&op.seq));
+    let is_covered = |op: &&Op| shown.is_none_or(|shown| shown.covers(op));
     let (ops, later): (Vec<&Op>, Vec<&Op>) =
         dirty.ops_of(field).filter(|op| op.touches(name)).partition(is_covered);
     refuse_in_flight(dirty, ops.iter().copied())?;
@@ -362,7 +406,7 @@ fn discard_entry(
             .filter(|outcome| outcome.is_some() || op.outcome == Some(Outcome::Held));
         plan.settle.extend(becomes.map(|outcome| Settlement::new(op.seq, outcome)));
     }
-    close(plan, open.into_iter());
+    close(plan, shown.into_iter().map(|shown| &shown.open));
     if let (Some(theirs), true) = (stored(dirty, field)?, later.is_empty()) {
         let mut ours = entries(ours(dirty, field)?).unwrap_or_default();
         put(&mut ours, name, entries(&theirs).and_then(|mut entries| entries.remove(name)));
@@ -386,8 +430,7 @@ fn discard_row(
     plan.settle.push(Settlement::new(seq, Outcome::Discarded));
     let field = op.field;
     let is_last_of = |open: &&OpenConflict| {
-        let seqs = open.seqs(&dirty.ops);
-        open.subject.field() == Some(field) && seqs == [seq]
+        open.subject.field() == Some(field) && open.as_shown(&dirty.ops, &dirty.row).seqs == [seq]
     };
     close(plan, dirty.open.iter().filter(is_last_of));
     if field.is_money() || field.is_secret() {

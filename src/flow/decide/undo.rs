@@ -1,9 +1,9 @@
 //! What was decided by itself is taken back.
 
 use super::{Plan, noted, ours, put, refuse, refuse_in_flight, settle, stored};
-use crate::customer::{FormValue, Subject, Value};
 use crate::flow::merge::{entries, form_json};
 use crate::flow::{ConflictPlan, CustomerPlan, Decided, Dirty, Outcome, Verdict};
+use crate::resource::{FormValue, Subject, Value};
 
 /// A decision that a policy or a merge made.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 //! made since go on top of whatever becomes of it.
 
 use super::{Merge, Three, outcomes};
-use crate::customer::Value;
 use crate::flow::money::{balance, on_top_of_set, same_balance, without};
 use crate::flow::{ConflictPlan, Decision, Op, OpenConflict, Outcome, Settlement};
+use crate::resource::Value;
 
 impl<'a> Merge<'a> {
     /// A balance that somebody else moved. Adjustments are added to what the server has now, each a payment: two equal

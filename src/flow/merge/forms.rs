@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Merge, Three, outcomes};
-use crate::customer::{FormValue, Subject, Value};
 use crate::flow::tidied::is_tidied_entry;
 use crate::flow::{Change, ConflictPlan, Decision, Op, OpenConflict, Outcome, Settlement};
+use crate::resource::{FormValue, Subject, Value};
 
 impl Merge<'_> {
     pub(super) fn forms(&mut self, three: &Three<'_>) {
@@ -22,7 +22,7 @@ impl Merge<'_> {
             let [b, l, r] = [&base, &local, &remote].map(|side| side.get(name).cloned());
             // Both made the same of it, in another spelling.
             let are_alike = b != l && b != r && is_tidied_entry(l.as_ref(), r.as_ref());
-            let decision = match are_alike && !self.open.contains_key(&Subject::entry(name)) {
+            let decision = match are_alike && !self.open.contains_key(&Subject::entry(three.field, name)) {
                 true => None,
                 false => self.one_form(three, &touching, name, [b, l.clone(), r.clone()]),
             };
@@ -66,7 +66,7 @@ impl Merge<'_> {
         sides: [Option<FormValue>; 3],
     ) -> Option<Decision> {
         let [base, local, remote] = &sides;
-        if let Some(open) = self.open.get(&Subject::entry(name)).copied() {
+        if let Some(open) = self.open.get(&Subject::entry(three.field, name)).copied() {
             return self.form_still_held(open, local.as_ref(), remote.as_ref());
         }
         if local == remote || base == remote || base == local {
@@ -87,7 +87,7 @@ impl Merge<'_> {
             Decision::Value(value) => Some(json(value)),
         };
         self.conflict(ConflictPlan::Record {
-            subject: Subject::entry(name),
+            subject: Subject::entry(three.field, name),
             base: json(&one.base),
             local: json(&one.local),
             remote: json(&one.remote),

@@ -33,15 +33,14 @@ use super::{
     Attempt, ConflictPlan, Contest, CustomerPlan, Decision, Dirty, Op, OpenConflict, Outcome, Policies,
     Settlement, SnapshotPlan,
 };
-use crate::customer::{
-    Attributes, BadRecord, EditSeq, FieldId, MergeRule, Record, Subject, Value, first_credit,
+use crate::resource::{
+    Attributes, BadRecord, EditSeq, FieldId, MergeRule, Record, Row, Subject, Value, first_credit,
 };
 
 use forms::Touching;
 pub(super) use forms::{entries, form_json};
 use rules::are_lines_alike;
 pub(super) use rules::brought_together;
-pub(super) use sent::modified_at;
 pub use sent::{Sent, SentBase};
 
 /// Decides what becomes of a customer of which the server says `remote`.
@@ -75,7 +74,7 @@ pub fn merge(
         plan: CustomerPlan::nothing(dirty.id),
     };
     merge.came_back();
-    for field in FieldId::columns() {
+    for field in dirty.resource().columns() {
         merge.one_field(field);
     }
     merge.password();
@@ -89,10 +88,10 @@ pub fn merge(
 
 /// Whether this till has brought the balance to nothing, or may have: some stores show that as a list of no amounts.
 fn empties_credit(dirty: &Dirty, sent: Option<&Sent>) -> bool {
-    const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
-    let sent = sent.and_then(|sent| sent.value(CREDIT));
+    let Some(money) = dirty.resource().money() else { return false };
+    let sent = sent.and_then(|sent| sent.value(money));
     sent.into_iter()
-        .chain(dirty.attempts_of(CREDIT).map(|attempt| &attempt.value))
+        .chain(dirty.attempts_of(money).map(|attempt| &attempt.value))
         .any(|value| first_credit(value).is_zero())
 }
 
@@ -143,11 +142,6 @@ pub(super) fn written_over(before: &Value, value: &Value) -> Value {
     }
 }
 
-/// The columns that an edit may set.
-pub(super) fn editable_columns() -> impl Iterator<Item = FieldId> {
-    FieldId::columns().filter(|field| field.is_editable())
-}
-
 /// What becomes of the edits of one attribute when its value reached `outcome`: what came before the newest `set`
 /// was superseded by it.
 pub(super) fn outcomes(ops: &[&Op], outcome: Outcome) -> Vec<Settlement> {
@@ -170,16 +164,16 @@ fn known_base(dirty: &Dirty) -> Option<Record> {
 
 /// The edited attributes as one JSON object.
 pub(super) fn edited(dirty: &Dirty) -> String {
-    edited_as(dirty, &dirty.ops.iter().collect::<Vec<_>>(), &[])
+    edited_as(&dirty.row, &dirty.ops.iter().collect::<Vec<_>>(), &[])
 }
 
 /// The attributes that these edits are about, once the working copy has these `columns`.
-pub(super) fn edited_as(dirty: &Dirty, ops: &[&Op], columns: &[(FieldId, Value)]) -> String {
+pub(super) fn edited_as(row: &Row, ops: &[&Op], columns: &[(FieldId, Value)]) -> String {
     let fields: BTreeSet<FieldId> = ops.iter().map(|op| op.field).collect();
     let planned = |field: FieldId| columns.iter().find(|(of, _)| *of == field).map(|(_, value)| value);
     let value = |field: FieldId| match field {
         field if field.is_secret() => "\"***\"".to_owned(),
-        field => planned(field).unwrap_or_else(|| dirty.row.get(field)).to_json(),
+        field => planned(field).unwrap_or_else(|| row.get(field)).to_json(),
     };
     let members: Vec<String> =
         fields.into_iter().map(|field| format!("\"{field}\":{}", value(field))).collect();
@@ -211,7 +205,7 @@ impl<'a> Merge<'a> {
     fn came_back(&mut self) {
         if let Some(open) = self.dirty.open_of(&Subject::Customer) {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "reappeared" });
-            let in_doubt = self.dirty.open_of_field(FieldId::STORE_CREDIT_AMOUNTS).is_some();
+            let in_doubt = self.dirty.open_of_money().is_some();
             let is_free = |op: &&Op| op.outcome == Some(Outcome::Held) && !(in_doubt && op.field.is_money());
             let held = self.dirty.ops.iter().filter(is_free);
             self.plan.settle.extend(held.map(|op| Settlement::new(op.seq, None)));
@@ -373,11 +367,8 @@ impl<'a> Merge<'a> {
     /// A password is never read back: accepted it is done, in doubt it is sent again.
     fn password(&mut self) {
         let Some(sent) = self.sent else { return };
-        let flying: Vec<&Op> = self
-            .dirty
-            .ops_of(FieldId::NEW_PASSWORD)
-            .filter(|op| op.outcome == Some(Outcome::InFlight) && op.seq <= sent.up_to)
-            .collect();
+        let flying: Vec<&Op> =
+            self.dirty.ops.iter().filter(|op| op.field.is_secret() && sent.covers(op)).collect();
         if sent.is_accepted {
             self.plan.settle.extend(outcomes(&flying, Outcome::Uploaded));
         } else {
@@ -401,7 +392,7 @@ impl<'a> Merge<'a> {
     }
 
     fn modified_at(&self) -> Option<DateTime<Utc>> {
-        modified_at(&self.remote)
+        self.remote.changed_at()
     }
 
     /// Writes down that both sides changed an attribute; `decision`: none, when only a person can decide.

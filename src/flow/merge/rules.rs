@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::customer::{FieldId, MergeRule, Value};
 use crate::flow::notes::{are_alike, merge_lines};
+use crate::resource::{FieldId, MergeRule, Value};
 
 /// What both sides made of an attribute, where its own rule brings that together.
 pub(in crate::flow) fn brought_together(

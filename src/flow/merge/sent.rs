@@ -1,15 +1,15 @@
 //! An update that was on its way, held against what the server says now: did it land?
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Merge, Three, outcomes, written_over};
-use crate::customer::{Attributes, CustomerId, EditSeq, FieldId, Subject, Value};
 use crate::flow::tidied::{has_landed, is_tidied, stood_on};
 use crate::flow::{
     Attempt, ConflictPlan, Credit, Dirty, Flight, NOT_SHOWN, Op, Outcome, Revived, Settlement,
 };
+use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, ResourceId, Subject, Value, object};
 
 /// An update that was sent, as it is held against what the server says now.
 #[derive(Clone, Debug, Default)]
@@ -89,41 +89,20 @@ impl SentBase {
     pub fn of(base: &Attributes<'_>, fields: impl IntoIterator<Item = FieldId>) -> SentBase {
         let fields = fields.into_iter().filter(|field| base.has(*field));
         SentBase {
-            modified: modified_at(base),
+            modified: base.changed_at(),
             fields: fields.map(|field| (field, base.get(field))).collect(),
         }
     }
 
-    /// As a customer's JSON object with nothing but these attributes: so it stays in the file while the update is on its way.
-    pub fn to_json(&self, id: CustomerId) -> String {
+    /// As a row's JSON object with nothing but these attributes: so it stays in the file while the update is on its way.
+    pub fn to_json(&self, resource: ResourceId, id: CustomerId) -> String {
         let modified = self.modified.map(|at| Value::Text(at.to_rfc3339_opts(SecondsFormat::Secs, true)));
-        let all = self.fields.iter().cloned().chain(modified.map(|at| (FieldId::DATE_MODIFIED, at)));
-        let mut nested: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        let mut out = format!("{{\"id\":{id}");
-        for (field, value) in all {
-            let member = format!("\"{field}\":{}", value.to_json());
-            match field.spec().parent {
-                None => out.push_str(&format!(",{member}")),
-                Some(parent) => nested.entry(parent).or_default().push(member),
-            }
-        }
-        nested
-            .iter()
-            .for_each(|(parent, members)| out.push_str(&format!(",\"{parent}\":{{{}}}", members.join(","))));
-        out.push('}');
-        out
+        let modified = resource.changed_at().zip(modified.as_ref());
+        object(id, self.fields.iter().map(|(field, value)| (*field, value)).chain(modified))
     }
 
     pub(in crate::flow) fn value(&self, field: FieldId) -> Option<&Value> {
         self.fields.iter().find(|(sent, _)| *sent == field).map(|(_, value)| value)
-    }
-}
-
-/// When the server last changed a customer, if it told.
-pub(in crate::flow) fn modified_at(record: &Attributes<'_>) -> Option<DateTime<Utc>> {
-    match record.get(FieldId::DATE_MODIFIED) {
-        Value::Text(text) => Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc()),
-        _ => None,
     }
 }
 

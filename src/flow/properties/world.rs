@@ -8,18 +8,23 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use rust_decimal::Decimal;
 
-use crate::customer::{
-    Attributes, CustomerId, EditSeq, FieldId, FormValue, Kind, Record, Row, Subject, Value, add_credit,
-};
-use crate::flow::merge::{editable_columns, merge};
+use crate::flow::merge::merge;
 use crate::flow::{
     Change, ConflictPlan, CustomerPlan, Dirty, Keep, Lately, Op, OpenConflict, Outcome, Payload, Policies,
     Policy, Sent, SnapshotPlan, Verdict, diff, reconcile, resolve,
+};
+use crate::resource::{
+    Attributes, CustomerId, EditSeq, FieldId, FormValue, Kind, Record, ResourceId, Row, Subject, Value,
+    add_credit,
 };
 
 // ---- a till and a server -----------------------------------------------------------------------------------------
 
 pub(super) const ID: CustomerId = CustomerId(7);
+
+pub(super) fn editable_columns() -> impl Iterator<Item = FieldId> {
+    ResourceId::CUSTOMER.editable_columns()
+}
 
 /// A customer with its unsettled edits, and those that have settled.
 #[derive(Clone, Debug)]

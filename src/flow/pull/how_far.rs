@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::customer::CustomerId;
 use crate::flow::Named;
+use crate::resource::CustomerId;
 
 /// Where a page begins.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]

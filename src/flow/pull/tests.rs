@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
 
 use super::*;
-use crate::customer::Attributes;
+use crate::resource::Attributes;
 
 /// A page with these customers.
 fn page(

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lanes::Group;
-use crate::customer::{CustomerId, FieldId};
 use crate::flow::{Rejection, Ticket};
+use crate::resource::{CustomerId, FieldId};
 
 /// Why a batch is to be read back.
 #[derive(Clone, Debug)]
@@ -123,7 +123,7 @@ impl Doubts {
     pub(super) fn late(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
         let doubt = self.reading.get(&ticket).map(|reading| &reading.read.doubt);
         let Some(Doubt::Unshown(fields)) = doubt else { return BTreeMap::new() };
-        let may_be_late = |field: &FieldId| field.may_be_undated() && *field != FieldId::STORE_CREDIT_AMOUNTS;
+        let may_be_late = |field: &FieldId| field.may_be_undated() && !field.is_money();
         let all = fields.iter().filter(|(_, fields)| fields.iter().all(may_be_late));
         all.map(|(id, fields)| (*id, fields.clone())).collect()
     }

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::lanes::{Family, Group, Suspects};
-use crate::customer::CustomerId;
+use crate::resource::CustomerId;
 
 /// A part of a batch that holds a bad record, to be sent first; a single suspect that is left is sent for its own words.
 pub(super) fn first_third(group: &Group, words: String) -> Group {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::customer::CustomerId;
+use crate::resource::CustomerId;
 
 /// A customer whose email is to change.
 #[derive(Clone, Debug, PartialEq, Eq)]

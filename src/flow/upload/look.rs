@@ -9,8 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::customer::CustomerId;
 use crate::flow::{Bases, Ticket};
+use crate::resource::CustomerId;
 
 /// So often a look that is older than what is known is no look, and the pause before the next.
 const LAGS_AT_MOST: u32 = 3;

@@ -38,8 +38,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use lanes::{EmailEdit, EmailOrder, order_emails};
 
 use super::{Bases, Pacer, PutVerdict, Rejection, RetryOptions, Ticket, Tickets};
-use crate::customer::{CustomerId, FieldId, Record};
 use crate::error::Failure;
+use crate::resource::{CustomerId, FieldId, Record, ResourceId, Verb};
 use doubt::{Doubt, Doubts, Reading, ToRead};
 use isolate::{Families, first_third, smaller};
 use lanes::{Group, Lanes};
@@ -68,10 +68,9 @@ pub struct UploadOptions {
 }
 
 /// The most that the API takes.
-const MAX_BATCH: usize = 10;
-const MAX_CONCURRENT: usize = 3;
+const MOST: Verb = ResourceId::CUSTOMER.spec().update;
 /// Reads at once: they take none of the calls for updates.
-const MAX_READS: usize = 2;
+pub(crate) const MAX_READS: usize = 2;
 /// Customers read back in one call: the address stays short.
 const READ_AT_ONCE: usize = 50;
 /// Looks in a row that brought no update, while nothing else was on its way: more bring none either.
@@ -88,8 +87,8 @@ const HALVED_AFTER: u32 = 2;
 impl Default for UploadOptions {
     fn default() -> Self {
         UploadOptions {
-            batch_size: MAX_BATCH,
-            concurrency: MAX_CONCURRENT,
+            batch_size: MOST.rows,
+            concurrency: MOST.at_once,
             fresh_ms: 10_000,
             grace_ms: 5_000,
             retry: RetryOptions::default(),
@@ -235,8 +234,8 @@ impl Upload {
             flights: BTreeMap::new(),
             doubts: Doubts::default(),
             families: Families::default(),
-            room: Room::new(options.batch_size.clamp(1, MAX_BATCH), work.most_bytes),
-            slots: Slots::new(options.concurrency.clamp(1, MAX_CONCURRENT)),
+            room: Room::new(options.batch_size.clamp(1, MOST.rows), work.most_bytes),
+            slots: Slots::new(options.concurrency.clamp(1, MOST.at_once)),
             patience: Patience::new(options.retry),
             looks_in_vain: 0,
             tickets,

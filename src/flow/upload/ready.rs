@@ -72,7 +72,7 @@ impl Ready {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::customer::CustomerId;
+    use crate::resource::CustomerId;
 
     fn ready(tickets: &[u64]) -> Ready {
         let mut ready = Ready::default();

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
-use crate::customer::{Attributes, Value};
 use crate::flow::{RateHeaders, SentRow};
+use crate::resource::{Attributes, Value};
 
 /// A machine with its clock, and a shell that does what it is told.
 struct Shell {

@@ -4,7 +4,7 @@
 //! for 0. And what the store has need not be what it would take. So a field is held against what it was by its meaning, before
 //! anything else is asked of it. Only what SQLite 3.37 has may be used: `->` came with 3.38.
 
-use crate::customer::{Access, Field, Kind};
+use crate::resource::{Access, Field, Kind};
 
 /// Whether `NEW` and `OLD`, which are spelled differently, mean the same; `None`: each spelling is a value of its own.
 pub(super) fn same(field: &Field) -> Option<String> {
@@ -89,6 +89,19 @@ pub(super) fn form_entry() -> String {
             ELSE json_array({name}, {value}, {kind})
             END
         END"
+    )
+}
+
+/// The value of one form field as JSON, from a row `entry` of `json_each`.
+pub(super) fn form_value() -> String {
+    let number = raw("entry.value", "$.value");
+    format!(
+        "CASE json_type(entry.value, '$.value')
+                         WHEN 'integer' THEN {number}
+                         WHEN 'real' THEN {number}
+                         WHEN 'array' THEN json_extract(entry.value, '$.value')
+                         ELSE json_quote(json_extract(entry.value, '$.value'))
+                         END"
     )
 }
 

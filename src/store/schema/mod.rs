@@ -2,7 +2,7 @@
 //! that they and an app use. The tables themselves are plain migrations; not one of them holds a limit.
 //!
 //! ```text
-//! customer::FIELDS ──┐
+//! resource::FIELDS ──┐
 //!                    ├── render ──> objects() ── install ──> sqlite_schema
 //! sql/*.sql ─────────┘
 //! ```

@@ -2,7 +2,7 @@
 
 use super::Object;
 use super::meaning;
-use crate::customer::{Access, CHANNEL_IDS, CREDIT_DIGITS, FIELDS, Field, GROUP_IDS, Kind};
+use crate::resource::{Access, CHANNEL_IDS, CREDIT_DIGITS, Field, GROUP_IDS, Kind, Resource, ResourceId};
 
 /// Whether an UPDATE is an app's, and not the engine's own.
 const BY_APP: &str = "(NEW.engine_mark IS OLD.engine_mark OR (SELECT writing FROM tillsync_guard) IS NOT 1)";
@@ -10,22 +10,30 @@ const ENGINE_INSERTS: &str = "(NEW.engine_mark IS 1 AND (SELECT writing FROM til
 const ENGINE_DELETES: &str = "(OLD.engine_mark IS 2 AND (SELECT writing FROM tillsync_guard) IS 1)";
 /// The instant of the statement that runs.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
-const JOURNAL: &str =
-    "INSERT INTO journal (customer_id, field, op, value, was, at, author, label, engine_mark)";
+const JOURNAL: &str = "INSERT INTO journal ({whose}, field, op, value, was, at, author, label, engine_mark)";
+/// What an edit of a column leaves behind.
+const JOURNAL_IT: &str = "{journal}
+    VALUES ({whose_it_is}, '{field}', 'set', {value}, {was}, {now_and_who});";
 const WHO: &str = "(SELECT author FROM edit_context), (SELECT label FROM edit_context)";
 const NOT_JOURNALED: &str = "'would not be journaled: a trigger edits it beneath another edit of its kind, which SQLite skips \
                              unless PRAGMA recursive_triggers = ON, or a trigger ignored it'";
 
 /// Whether the newest row of the journal is that of this edit, as it is right behind the trigger that journals it.
-const IS_JOURNALED: &str = "coalesce((SELECT customer_id = OLD.id AND field = '{field}' AND value = {value}
+const IS_JOURNALED: &str = "coalesce((SELECT {is_its} AND field = '{field}' AND value = {value}
                     FROM journal ORDER BY seq DESC LIMIT 1), 0)";
 /// Else, whether the newest row of this customer and field is.
 const REFUSE_UNJOURNALED: &str = "INSERT INTO tillsync_refusal
-    SELECT 'customer ' || OLD.id || ': {field}', {not_journaled}
+    SELECT {called} || ': {field}', {not_journaled}
     WHERE NOT {is_journaled}
       AND {value} IS NOT (SELECT value FROM journal
-                          WHERE customer_id = OLD.id AND field = '{field}' AND settled_at IS NULL
+                          WHERE {is_its} AND field = '{field}' AND settled_at IS NULL
                           ORDER BY seq DESC LIMIT 1){and_not_same};";
+
+/// NULL is taken back to, and nothing else.
+const NULL: &str = "(SELECT 'NULL is not allowed' FROM {snapshot} WHERE {is_old} AND coalesce(json_type(body, '{path}'), 'null') <> 'null')";
+/// The same of a text, where the check of texts does not know whose it is.
+const REFUSE_NULL: &str = "
+    INSERT INTO tillsync_refusal SELECT {called} || ': {field}', {null} WHERE NEW.{field} IS NULL;";
 
 /// Whom an INSERT into a view names, where nothing makes a number of what was given: `25`, also of `25.0`.
 const CUSTOMER: &str = "iif(NEW.customer_id = CAST(NEW.customer_id AS INTEGER), CAST(NEW.customer_id AS INTEGER), \
@@ -37,18 +45,16 @@ const AS_TYPED: &str = "CASE typeof(NEW.amount) WHEN 'null' THEN 'NULL' WHEN 'bl
 
 /// Every statement, with the comments of the templates between them.
 pub(super) fn script() -> String {
-    let start = format!("iif(key = 0, 0, {})", continuation("64 * key"));
-    let end = continuation("64 * key + 64");
+    let customer = ResourceId::CUSTOMER.spec();
     let mut parts = vec![
+        checks(),
         fill(
-            include_str!("sql/checks.sql"),
-            &[("after start", &start), ("after end", &end), ("bytes", BYTES)],
+            include_str!("sql/guards.sql"),
+            &[("rows", &guards(customer)), ("snapshots", &guards_of_snapshots(customer))],
         ),
-        include_str!("sql/guards.sql").to_owned(),
-        read_only(),
-        JOURNALING.to_owned(),
+        edits(customer),
     ];
-    parts.extend(FIELDS.iter().filter(|field| field.access == Access::Editable).map(field));
+    let money_column = name_of(Kind::Credit);
     parts.push(fill(
         &include_str!("sql/adjustment.sql").replace("{payments}", &payments()),
         &[
@@ -56,8 +62,9 @@ pub(super) fn script() -> String {
             ("money of balance", &money("balance")),
             ("money of after", &money("after")),
             ("money of floor", &money("floor")),
-            ("first_amount", &meaning::first_amount("store_credit_amounts")),
-            ("sum of store_credit_amounts", &sum("store_credit_amounts")),
+            ("first_amount", &meaning::first_amount(money_column)),
+            ("sum of {money}", &sum(money_column)),
+            ("money", money_column),
             ("sum of was", &sum("was")),
             ("as_typed", AS_TYPED),
             ("whole", &CREDIT_DIGITS.0.to_string()),
@@ -65,21 +72,112 @@ pub(super) fn script() -> String {
         ],
     ));
     parts.push(include_str!("sql/state.sql").to_owned());
-    parts.push(include_str!("sql/decisions.sql").to_owned());
+    parts.push(fill(
+        include_str!("sql/decisions.sql"),
+        &[("form value", &meaning::form_value()), ("secret", name_of(Kind::Password))],
+    ));
+    common(&parts.join("\n"))
+}
+
+/// How anything is refused, and a text is looked at.
+fn checks() -> String {
+    let start = format!("iif(key = 0, 0, {})", continuation("64 * key"));
+    let end = continuation("64 * key + 64");
+    let places = [("after start", &*start), ("after end", &end), ("bytes", BYTES)];
+    fill(include_str!("sql/checks.sql"), &places)
+}
+
+/// What is the same wherever it stands.
+fn common(script: &str) -> String {
     let now_and_who = format!("{NOW}, {WHO}, 1");
     fill(
-        &parts.join("\n"),
+        script,
         &[
             ("by_app", BY_APP),
             ("engine_inserts", ENGINE_INSERTS),
             ("engine_deletes", ENGINE_DELETES),
             ("journal", JOURNAL),
+            ("whose", "customer_id"),
             ("now_and_who", &now_and_who),
             ("now", NOW),
             ("customer", CUSTOMER),
             ("not_journaled", NOT_JOURNALED),
         ],
     )
+}
+
+/// What an app may not do to the rows of a resource.
+fn guards(resource: &Resource) -> String {
+    fill_of(resource, include_str!("sql/rows.sql").trim_end())
+}
+
+/// Nor to what the store told of them.
+fn guards_of_snapshots(resource: &Resource) -> String {
+    fill_of(resource, include_str!("sql/snapshots.sql").trim_end())
+}
+
+/// What becomes of an edit: refused, or journaled.
+fn edits(resource: &Resource) -> String {
+    let editable = resource.fields.iter().filter(|field| field.access == Access::Editable);
+    let mut parts = vec![fill_of(resource, &read_only(resource)), JOURNALING.to_owned()];
+    parts.extend(editable.map(|one| field(resource, one)));
+    parts.join("\n")
+}
+
+/// A template with what is a resource's own.
+fn fill_of(resource: &Resource, template: &str) -> String {
+    let Resource { name, plural, snapshot, key, customer, .. } = resource;
+    let row = resource.row();
+    let is = |side: &str| -> String {
+        key.iter().map(|column| format!("{column} = {side}.{column}")).collect::<Vec<_>>().join(" AND ")
+    };
+    let mut fixed = key.to_vec();
+    fixed.extend((!key.contains(customer)).then_some(customer));
+    let moves: Vec<String> = fixed.iter().map(|column| format!("NEW.{column} IS NOT OLD.{column}")).collect();
+    let called = format!("'{name} ' || OLD.{row}");
+    let own = match resource.is_of_customers() {
+        true => [
+            ("journal_it", JOURNAL_IT.to_owned()),
+            ("whose_it_is", format!("OLD.{row}")),
+            ("is_its", format!("customer_id = OLD.{row}")),
+            ("text_of", format!("OLD.{row}, '{{field}}'")),
+            ("refuse_null", String::new()),
+        ],
+        false => [
+            (
+                "journal_it",
+                JOURNAL_IT
+                    .replace("{journal}", &JOURNAL.replace("{whose}", "customer_id, of_resource, of_row")),
+            ),
+            ("whose_it_is", format!("OLD.{customer}, '{name}', OLD.{row}")),
+            (
+                "is_its",
+                format!("customer_id = OLD.{customer} AND of_resource = '{name}' AND of_row = OLD.{row}"),
+            ),
+            ("text_of", format!("NULL, {called} || ': {{field}}'")),
+            ("refuse_null", REFUSE_NULL.to_owned()),
+        ],
+    };
+    let shared = [
+        ("table", (*name).to_owned()),
+        ("plural", (*plural).to_owned()),
+        ("snapshot", (*snapshot).to_owned()),
+        ("row", row.to_owned()),
+        ("key", key.join(", ")),
+        ("moves", moves.join(" OR ")),
+        ("called", called.clone()),
+        ("is_new", is("NEW")),
+        ("is_old", is("OLD")),
+    ];
+    let places: Vec<(&str, &str)> =
+        own.iter().chain(&shared).map(|(place, value)| (*place, &**value)).collect();
+    fill(template, &places)
+}
+
+/// A customer's attribute of that kind.
+fn name_of(kind: Kind) -> &'static str {
+    let fields = ResourceId::CUSTOMER.spec().fields;
+    fields.iter().find(|field| field.kind == kind).map_or("", |field| field.name)
 }
 
 /// What holds for the triggers of every field.
@@ -95,25 +193,26 @@ const JOURNALING: &str = "\
 ";
 
 /// The triggers of one field, from the template of its kind.
-fn field(field: &Field) -> String {
+fn field(resource: &Resource, field: &Field) -> String {
+    let named = |template: &str| named(resource, field, template);
     let (least, most) = field.limit_chars;
     let (least, most) = (least.to_string(), limit(most));
     match field.kind {
         Kind::Text | Kind::Date => {
             let places = [("length", &*length(field)), ("least", &least), ("most", &most)];
-            fill(&named(field, include_str!("sql/text.sql")), &places)
+            fill(&named(include_str!("sql/text.sql")), &places)
         }
-        Kind::Integer => range(&named(field, include_str!("sql/integer.sql")), GROUP_IDS),
-        Kind::Boolean => named(field, include_str!("sql/boolean.sql")),
-        Kind::Channels => range(&named(field, include_str!("sql/channels.sql")), CHANNEL_IDS),
+        Kind::Integer => range(&named(include_str!("sql/integer.sql")), GROUP_IDS),
+        Kind::Boolean => named(include_str!("sql/boolean.sql")),
+        Kind::Channels => range(&named(include_str!("sql/channels.sql")), CHANNEL_IDS),
         Kind::Forms => {
-            let template = named(field, include_str!("sql/forms.sql"));
+            let template = named(include_str!("sql/forms.sql"));
             fill(&template, &[("entry", &meaning::form_entry())])
         }
         Kind::Credit => {
             let (whole, fraction) = CREDIT_DIGITS;
             let places = [("whole", &*whole.to_string()), ("fraction", &fraction.to_string())];
-            let template = fill(&named(field, include_str!("sql/credit.sql")), &places);
+            let template = fill(&named(include_str!("sql/credit.sql")), &places);
             fill(&template, &[("amount", &meaning::only_amount("entry.value"))])
         }
         Kind::Password => {
@@ -125,22 +224,21 @@ fn field(field: &Field) -> String {
 }
 
 /// The places that a template of any kind has.
-fn named(field: &Field, template: &str) -> String {
+fn named(resource: &Resource, field: &Field, template: &str) -> String {
     let same = meaning::same(field);
     let and_not_same = same.as_ref().map_or(String::new(), |same| format!("\n      AND NOT {same}"));
     let path = path(field);
-    let null = format!(
-        "(SELECT 'NULL is not allowed' FROM snapshot WHERE id = OLD.id AND coalesce(json_type(body, '{path}'), 'null') <> 'null')"
-    );
+    let null = fill_of(resource, NULL);
     let (value, was) = (json("NEW", field), json("OLD", field));
     let template = fill(template, &[("journaled", include_str!("sql/journaled.sql").trim_end())]);
     let template =
         fill(&template, &[("refuse_unjournaled", REFUSE_UNJOURNALED), ("is_journaled", IS_JOURNALED)]);
+    let template = fill_of(resource, &template);
     let places = [
         ("and_not_same", &*and_not_same),
+        ("null", &*null),
         ("field", field.name),
         ("path", &path),
-        ("null", &null),
         ("value", &value),
         ("was", &was),
         ("same", same.as_deref().unwrap_or("0")),
@@ -229,8 +327,8 @@ fn continuation(place: &str) -> String {
 }
 
 /// What only the store sets.
-fn read_only() -> String {
-    let fixed = || FIELDS.iter().filter_map(|field| Some((field, field.access.refusal()?)));
+fn read_only(resource: &Resource) -> String {
+    let fixed = || resource.fields.iter().filter_map(|field| Some((field, field.access.refusal()?)));
     let columns: Vec<&str> = fixed().map(|(field, _)| field.name).collect();
     let case = |(field, why): (&Field, &str)| {
         let name = field.name;
@@ -310,6 +408,89 @@ mod tests {
     #[test]
     fn the_sql_as_it_comes_out() {
         insta::assert_snapshot!(script());
+    }
+
+    use crate::resource::{MergeRule, Verb};
+
+    const fn field_of_pet(name: &'static str, kind: Kind, access: Access) -> Field {
+        let (limit_chars, merge) = ((0, 8), MergeRule::Policy);
+        Field { name, parent: None, kind, limit_chars, access, merge, is_unique: false, is_changed_at: false }
+    }
+
+    /// What a customer may have several of, and no store has: some lines are all that the triggers are made from.
+    static PET: Resource = Resource {
+        name: "pet",
+        plural: "pets",
+        snapshot: "pet_snapshot",
+        key: &["id"],
+        customer: "customer_id",
+        endpoint: "/customers/pets",
+        include: "",
+        since: None,
+        page: 250,
+        update: Verb { rows: 10, at_once: 3 },
+        fields: &[
+            field_of_pet("called", Kind::Text, Access::Editable),
+            field_of_pet("is_fed", Kind::Boolean, Access::Editable),
+            field_of_pet("born_at", Kind::Date, Access::ReadOnly),
+        ],
+    };
+
+    /// The tables that they stand on, and the customers' own guards and checks.
+    fn file_with_pets() -> rusqlite::Connection {
+        let file = rusqlite::Connection::open_in_memory().unwrap();
+        file.execute_batch(
+            "CREATE TABLE pet (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, called TEXT, is_fed INTEGER, born_at TEXT,
+                               engine_mark INTEGER NOT NULL DEFAULT 0);
+             CREATE TABLE pet_snapshot (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, body TEXT NOT NULL,
+                                        engine_mark INTEGER NOT NULL DEFAULT 0);
+             CREATE TABLE snapshot (id INTEGER PRIMARY KEY, body TEXT NOT NULL);
+             CREATE TABLE journal (seq INTEGER PRIMARY KEY, customer_id INTEGER, of_resource TEXT, of_row INTEGER, field TEXT, op TEXT,
+                                   value TEXT, was TEXT, at TEXT, author TEXT, label TEXT, settled_at TEXT, engine_mark INTEGER);
+             CREATE TABLE edit_context (author TEXT, label TEXT);
+             CREATE TABLE tillsync_guard (writing INTEGER);
+             INSERT INTO pet (id, customer_id, called, is_fed, born_at) VALUES (7, 42, 'Rex', 0, '2020-01-01T00:00:00Z');
+             INSERT INTO pet_snapshot VALUES (7, 42, '{\"id\":7,\"called\":\"Rex\",\"is_fed\":false}', 1);",
+        )
+        .unwrap();
+        let checks = checks();
+        let made = common(&[checks, guards(&PET), guards_of_snapshots(&PET), edits(&PET)].join("\n"));
+        for object in statements(&made) {
+            file.execute_batch(&object.sql).unwrap_or_else(|e| panic!("{e}: {}", object.sql));
+        }
+        file
+    }
+
+    #[test]
+    fn another_resource_is_journaled_and_refused_by_its_table_alone() {
+        let file = file_with_pets();
+        file.execute_batch("UPDATE pet SET called = 'Bello', is_fed = 1 WHERE id = 7").unwrap();
+        let journal = "SELECT group_concat(customer_id || ' ' || of_resource || ' ' || of_row || ' ' || field || ' ' || value || ' ' || was, '; ')
+                       FROM journal";
+        let journaled: String = file.query_row(journal, [], |row| row.get(0)).unwrap();
+        let mut edits: Vec<&str> = journaled.split("; ").collect();
+        edits.sort_unstable();
+        assert_eq!(edits, [r#"42 pet 7 called "Bello" "Rex""#, "42 pet 7 is_fed true false"]);
+        for (edit, words) in [
+            (
+                "UPDATE pet SET called = 'far too long'",
+                "pet 7: called: has 12 characters, at most 8 are allowed",
+            ),
+            ("UPDATE pet SET called = NULL", "pet 7: called: NULL is not allowed"),
+            ("UPDATE pet SET is_fed = 2", "pet 7: is_fed: must be 0 or 1"),
+            ("UPDATE pet SET born_at = 'today'", "pet 7: born_at: is read-only, the store sets it"),
+            ("UPDATE pet SET id = 8", "pet 7: id: is read-only, it names the pet"),
+            ("UPDATE pet SET customer_id = 43", "pet 7: id: is read-only, it names the pet"),
+            (
+                "INSERT INTO pet (customer_id) VALUES (42)",
+                "pet: INSERT is not supported yet: create pets in the store",
+            ),
+            ("DELETE FROM pet", "pet: DELETE is not supported yet: delete pets in the store"),
+            ("UPDATE pet_snapshot SET body = '{}'", "pet_snapshot: is the engine's alone: edit pet"),
+        ] {
+            let refused = file.execute_batch(edit).unwrap_err().to_string();
+            assert!(refused.contains(words), "{edit}: {refused}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, params};
 use super::letters::Letters;
 use super::question::{Question, Sought};
 use super::{COLUMNS, PHONE, index_has_begun, listed, numbers, texts, through};
-use crate::customer::CustomerId;
+use crate::resource::CustomerId;
 
 /// Of whom the index may be wrong.
 pub(super) enum Due {

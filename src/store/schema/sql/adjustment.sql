@@ -13,16 +13,16 @@
 -- The first amount of each customer, times 10,000; NULL when it cannot be held exactly. As it is spelled, too.
 CREATE VIEW tillsync_credit_scaled (customer_id, balance, is_known, amount) AS
     SELECT id, CASE
-        WHEN coalesce(json_type(store_credit_amounts), 'null') = 'null' THEN 0
-        WHEN json_type(store_credit_amounts) = 'array' AND json_array_length(store_credit_amounts) = 0 THEN 0
+        WHEN coalesce(json_type({money}), 'null') = 'null' THEN 0
+        WHEN json_type({money}) = 'array' AND json_array_length({money}) = 0 THEN 0
         WHEN digits GLOB '*[^0-9.]*' OR length(fraction) > 4 OR length(whole) > 14 THEN NULL
         ELSE CASE WHEN substr(amount, 1, 1) = '-' THEN -1 ELSE 1 END * CAST(whole || substr(fraction || '0000', 1, 4) AS INTEGER)
-    END, coalesce(json_type(store_credit_amounts), 'null') <> 'null', amount
-    FROM (SELECT id, store_credit_amounts, amount, digits,
+    END, coalesce(json_type({money}), 'null') <> 'null', amount
+    FROM (SELECT id, {money}, amount, digits,
                  substr(digits, 1, instr(digits || '.', '.') - 1) AS whole,
                  rtrim(substr(digits, instr(digits || '.', '.') + 1), '0') AS fraction
-          FROM (SELECT id, store_credit_amounts, amount, ltrim(amount, '-') AS digits
-                FROM (SELECT id, store_credit_amounts, {first_amount} AS amount FROM customer)));
+          FROM (SELECT id, {money}, amount, ltrim(amount, '-') AS digits
+                FROM (SELECT id, {money}, {first_amount} AS amount FROM customer)));
 
 -- The working copy first, which journals a set; then that set is called what it is. Both amounts are times 10,000.
 CREATE VIEW tillsync_credit_change (customer_id, amount, balance, is_known, allowed_by) AS
@@ -30,12 +30,12 @@ CREATE VIEW tillsync_credit_change (customer_id, amount, balance, is_known, allo
 -- Behind the other, as above: one way to pay may stand on the stack beneath the other.
 CREATE TRIGGER tillsync_credit_change_is_journaled INSTEAD OF INSERT ON tillsync_credit_change WHEN NEW.amount <> 0
 BEGIN
-    INSERT INTO tillsync_refusal VALUES ('customer ' || NEW.customer_id || ': store_credit_amounts', {not_journaled});
+    INSERT INTO tillsync_refusal VALUES ('customer ' || NEW.customer_id || ': {money}', {not_journaled});
 END;
 CREATE TRIGGER tillsync_credit_change_insert INSTEAD OF INSERT ON tillsync_credit_change WHEN NEW.amount <> 0
 BEGIN
     INSERT INTO tillsync_refusal
-    SELECT 'customer ' || NEW.customer_id || ': store_credit_amounts', CASE
+    SELECT 'customer ' || NEW.customer_id || ': {money}', CASE
         WHEN NEW.balance IS NULL THEN 'the balance is no amount with at most four decimal places, set it instead'
         WHEN abs(NEW.balance + NEW.amount) >= 1000000000000000000 THEN 'the amount is too large'
         WHEN NEW.amount < 0 AND NEW.is_known AND NEW.allowed_by IS NULL
@@ -48,7 +48,7 @@ BEGIN
                   WHERE after < floor)
     END;
     UPDATE customer
-    SET store_credit_amounts = {sum of store_credit_amounts}
+    SET {money} = {sum of {money}}
     WHERE id = NEW.customer_id;
     -- Not the newest row: a trigger of the app may have edited the balance since. And none, where one ignored the update.
     UPDATE journal
@@ -59,10 +59,10 @@ BEGIN
         engine_mark = NOT engine_mark
     WHERE changes() > 0
       AND seq = (SELECT max(seq) FROM journal
-                 WHERE customer_id = NEW.customer_id AND field = 'store_credit_amounts' AND settled_at IS NULL
+                 WHERE customer_id = NEW.customer_id AND field = '{money}' AND settled_at IS NULL
                    AND op = 'set' AND at = {now} AND value = {sum of was});
     INSERT INTO tillsync_refusal
-    SELECT 'customer ' || NEW.customer_id || ': store_credit_amounts', {not_journaled} WHERE changes() = 0;
+    SELECT 'customer ' || NEW.customer_id || ': {money}', {not_journaled} WHERE changes() = 0;
     SELECT RAISE(IGNORE);
 END;
 

@@ -1,10 +1,10 @@
 -- Channels, a set: written in another order it is the same.
 {journaled}
-CREATE TRIGGER tillsync_customer_{field} BEFORE UPDATE OF {field} ON customer
+CREATE TRIGGER tillsync_{table}_{field} BEFORE UPDATE OF {field} ON {table}
 WHEN NEW.{field} IS NOT OLD.{field} AND {by_app} AND NOT {same}
 BEGIN
     INSERT INTO tillsync_refusal
-    SELECT 'customer ' || OLD.id || ': {field}', CASE
+    SELECT {called} || ': {field}', CASE
         WHEN NEW.{field} IS NULL THEN {null}
         WHEN typeof(NEW.{field}) <> 'text' OR instr(NEW.{field}, char(0)) THEN shape
         WHEN NOT json_valid(NEW.{field}) THEN shape
@@ -14,6 +14,5 @@ BEGIN
             THEN shape
     END
     FROM (SELECT 'must be a JSON array of channel ids, such as [1,2]' AS shape);
-    {journal}
-    VALUES (OLD.id, '{field}', 'set', {value}, {was}, {now_and_who});
+    {journal_it}
 END;

@@ -1,11 +1,11 @@
 -- Form fields: entries by name. Written in another order, or with other escapes, it is the same. An entry that is as it was
 -- is never refused, whatever the store has in it: only those that are other than before are looked at (`fresh`).
 {journaled}
-CREATE TRIGGER tillsync_customer_{field} BEFORE UPDATE OF {field} ON customer
+CREATE TRIGGER tillsync_{table}_{field} BEFORE UPDATE OF {field} ON {table}
 WHEN NEW.{field} IS NOT OLD.{field} AND {by_app} AND NOT {same}
 BEGIN
     INSERT INTO tillsync_refusal
-    SELECT 'customer ' || OLD.id || ': {field}', CASE
+    SELECT {called} || ': {field}', CASE
         WHEN NEW.{field} IS NULL THEN {null}
         WHEN fresh IS NULL THEN shape
         WHEN instr(replace(fresh, '\\', ''), '\u0000') THEN 'holds a NUL character'
@@ -44,9 +44,8 @@ BEGIN
           END AS fresh,
           'must be a JSON array of {"name": text, "value": text, number or array of texts}' AS shape);
     INSERT INTO tillsync_check_text
-    SELECT OLD.id, '{field}', 0, NULL, coalesce(group_concat(atom, ' '), '')
+    SELECT {text_of}, 0, NULL, coalesce(group_concat(atom, ' '), '')
     FROM json_tree(NEW.{field})
     WHERE type = 'text';
-    {journal}
-    VALUES (OLD.id, '{field}', 'set', {value}, {was}, {now_and_who});
+    {journal_it}
 END;

@@ -9,27 +9,7 @@
 -- The triggers of this part, as all that only check, write nothing: no trigger of an app runs beneath them, so none of them is
 -- ever on the stack already when it is needed, which is where SQLite would skip it (`recursive_triggers`, off by default).
 
--- Of a customer who is there, an INSERT ends as the statement says: in UNIQUE's refusal, in nothing (OR IGNORE), or in an UPDATE
--- (ON CONFLICT … DO UPDATE), which is an edit like any other. What is in the file afterwards was put there by REPLACE, which takes out the
--- one who was there and fires no trigger for that.
-CREATE TRIGGER tillsync_customer_insert BEFORE INSERT ON customer
-WHEN NOT {engine_inserts} AND NOT EXISTS (SELECT 1 FROM customer WHERE id = NEW.id)
-BEGIN
-    SELECT RAISE(ABORT, 'tillsync refused: customer: INSERT is not supported yet: create customers in the store, then pull');
-END;
-CREATE TRIGGER tillsync_customer_replace AFTER INSERT ON customer WHEN NOT {engine_inserts}
-BEGIN
-    SELECT RAISE(ABORT, 'tillsync refused: customer: REPLACE would lose what it does not name: UPDATE, or INSERT … ON CONFLICT (id) DO UPDATE');
-END;
-CREATE TRIGGER tillsync_customer_delete BEFORE DELETE ON customer WHEN NOT {engine_deletes}
-BEGIN
-    SELECT RAISE(ABORT, 'tillsync refused: customer: DELETE is not supported yet: delete customers in the store, then pull --full');
-END;
--- Not `UPDATE OF id`: `SET rowid = …` changes the id too, under another name.
-CREATE TRIGGER tillsync_customer_id BEFORE UPDATE ON customer WHEN NEW.id IS NOT OLD.id
-BEGIN
-    INSERT INTO tillsync_refusal VALUES ('customer ' || OLD.id || ': id', 'is read-only, it names the customer');
-END;
+{rows}
 CREATE TRIGGER tillsync_journal_insert BEFORE INSERT ON journal WHEN NEW.engine_mark IS NOT 1
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: journal: is written by the triggers: edit customer');
@@ -42,18 +22,7 @@ CREATE TRIGGER tillsync_journal_delete BEFORE DELETE ON journal WHEN OLD.engine_
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: journal: is append-only: use discard or retry');
 END;
-CREATE TRIGGER tillsync_snapshot_insert BEFORE INSERT ON snapshot WHEN NEW.engine_mark IS NOT 1
-BEGIN
-    SELECT RAISE(ABORT, 'tillsync refused: snapshot: is the engine''s alone: edit customer');
-END;
-CREATE TRIGGER tillsync_snapshot_update BEFORE UPDATE ON snapshot WHEN NEW.engine_mark IS OLD.engine_mark
-BEGIN
-    SELECT RAISE(ABORT, 'tillsync refused: snapshot: is the engine''s alone: edit customer');
-END;
-CREATE TRIGGER tillsync_snapshot_delete BEFORE DELETE ON snapshot WHEN OLD.engine_mark IS NOT 2
-BEGIN
-    SELECT RAISE(ABORT, 'tillsync refused: snapshot: is the engine''s alone: edit customer');
-END;
+{snapshots}
 CREATE TRIGGER tillsync_guard_insert BEFORE INSERT ON tillsync_guard
 BEGIN
     SELECT RAISE(ABORT, 'tillsync refused: tillsync_guard: is the engine''s alone');

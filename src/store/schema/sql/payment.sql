@@ -3,12 +3,12 @@ CREATE VIEW {view} ({columns}) AS SELECT {nulls} WHERE 0;
 CREATE TRIGGER tillsync_{view}_is_journaled INSTEAD OF INSERT ON {view}
 BEGIN
     INSERT INTO tillsync_refusal
-    VALUES ('customer ' || {customer} || ': store_credit_amounts', {not_journaled});
+    VALUES ('customer ' || {customer} || ': {money}', {not_journaled});
 END;
 CREATE TRIGGER tillsync_{view}_insert INSTEAD OF INSERT ON {view}
 BEGIN{who_is_text}
     INSERT INTO tillsync_refusal
-    SELECT 'customer ' || {customer} || ': store_credit_amounts', CASE
+    SELECT 'customer ' || {customer} || ': {money}', CASE
         WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS NEW.customer_id) THEN 'no such customer in this file'{and_who}
         WHEN typeof(NEW.amount) NOT IN ('integer', 'real', 'text') OR instr(NEW.amount, char(0))
              OR digits GLOB '*[^0-9.]*' OR digits GLOB '*.*.*' OR digits NOT GLOB '*[0-9]*'

@@ -1,10 +1,10 @@
 -- Read-only attributes and subresources. Setting one to what it is, however it is spelled, changes nothing and is let through.
-CREATE TRIGGER tillsync_customer_read_only
+CREATE TRIGGER tillsync_{table}_read_only
 BEFORE UPDATE OF {columns}
-ON customer WHEN {by_app}
+ON {table} WHEN {by_app}
 BEGIN
     INSERT INTO tillsync_refusal
-    SELECT 'customer ' || OLD.id, CASE
+    SELECT {called}, CASE
         {cases}
     END;
 END;

@@ -16,6 +16,9 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// What is said of a word that names nothing.
+    pub const NONE: &str = "is no attribute of a customer; one form field is named form_fields.NAME";
+
     /// Reads the word for it; `None`: there is no such thing.
     pub fn named(word: &str) -> Option<Subject> {
         if word == "*" {
@@ -25,13 +28,13 @@ impl Subject {
             return Some(Subject::Field(field));
         }
         let (attribute, entry) = word.split_once('.')?;
-        let field = FieldId::named(attribute).filter(|field| *field == FieldId::FORM_FIELDS)?;
+        let field = FieldId::named(attribute).filter(|field| field.has_entries())?;
         Some(Subject::Entry(field, entry.to_owned()))
     }
 
-    /// The entry of form fields of that name.
-    pub fn entry(name: &str) -> Subject {
-        Subject::Entry(FieldId::FORM_FIELDS, name.to_owned())
+    /// The entry of that name.
+    pub fn entry(field: FieldId, name: &str) -> Subject {
+        Subject::Entry(field, name.to_owned())
     }
 
     /// The attribute that it is, or is a part of.
@@ -40,6 +43,11 @@ impl Subject {
             Subject::Field(field) | Subject::Entry(field, _) => Some(*field),
             Subject::Customer => None,
         }
+    }
+
+    /// Whether it is money.
+    pub fn is_money(&self) -> bool {
+        self.field().is_some_and(FieldId::is_money)
     }
 
     /// The name of the entry, if it is one.

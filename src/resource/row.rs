@@ -1,8 +1,9 @@
 //! The working copy of one customer: a value for every attribute that has a column.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Attributes, CustomerId, FIELDS, FieldId, Value};
+use super::{Attributes, CustomerId, FieldId, ResourceId, Value};
 
 /// The working copy of one customer, as the app reads and edits it: a method for each attribute, by the API's name, with its type.
 ///
@@ -18,6 +19,7 @@ use super::{Attributes, CustomerId, FIELDS, FieldId, Value};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
+    resource: ResourceId,
     id: CustomerId,
     values: Vec<Value>,
 }
@@ -25,16 +27,22 @@ pub struct Row {
 impl Row {
     /// A customer of which nothing is known but the id.
     pub fn empty(id: CustomerId) -> Row {
-        Row { id, values: vec![Value::Null; FIELDS.len()] }
+        let resource = ResourceId::CUSTOMER;
+        Row { resource, id, values: vec![Value::Null; resource.spec().fields.len()] }
     }
 
     /// A customer as the server describes it.
     pub fn of(id: CustomerId, attributes: &Attributes<'_>) -> Row {
         let mut row = Row::empty(id);
-        for field in FieldId::columns() {
+        for field in row.resource.columns() {
             row.set(field, attributes.get(field));
         }
         row
+    }
+
+    /// What it is a row of.
+    pub fn resource(&self) -> ResourceId {
+        self.resource
     }
 
     /// The customer's id.
@@ -56,7 +64,7 @@ impl Row {
     /// The row as one JSON object with the API's names; `authentication` as in the API. What is no JSON is a text there.
     pub fn to_json(&self) -> String {
         let mut out = format!("{{\"id\":{}", self.id);
-        for field in FieldId::columns() {
+        for field in self.resource.columns() {
             let value = self.get(field).to_shown_json();
             _ = match field.spec().parent {
                 None => write!(out, ",\"{field}\":{value}"),
@@ -66,4 +74,22 @@ impl Row {
         out.push('}');
         out
     }
+}
+
+/// A row's JSON object with some of its attributes, where the API has them: what belongs into an object of its own stands behind the rest.
+pub fn object<'v>(id: CustomerId, attributes: impl IntoIterator<Item = (FieldId, &'v Value)>) -> String {
+    let mut nested: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut out = format!("{{\"id\":{id}");
+    for (field, value) in attributes {
+        let member = format!("\"{field}\":{}", value.to_json());
+        match field.spec().parent {
+            None => _ = write!(out, ",{member}"),
+            Some(parent) => nested.entry(parent).or_default().push(member),
+        }
+    }
+    for (parent, members) in nested {
+        _ = write!(out, ",\"{parent}\":{{{}}}", members.join(","));
+    }
+    out.push('}');
+    out
 }

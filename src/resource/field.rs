@@ -1,10 +1,8 @@
-//! THE table of a customer's attributes: name, type, limit, who may write it, how two changes of it merge.
-//!
-//! Names, limits and writability are those of the public API (`customer_Put` and `customer_Full` of the V3
-//! customers reference). The limits stand here and nowhere else: the triggers that hold plain SQL to them are made from
-//! this table (`store/schema`). Adding an attribute is one line here and one migration.
+//! An attribute of a resource: one line of its table.
 
 use std::fmt;
+
+use super::ResourceId;
 
 /// The type of an attribute's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +62,7 @@ pub enum MergeRule {
     ByName,
 }
 
-/// One attribute of a customer.
+/// One attribute of a resource.
 #[derive(Debug)]
 pub struct Field {
     /// The API's name, which is also the column, the CLI's word and the JSON key.
@@ -79,11 +77,13 @@ pub struct Field {
     pub access: Access,
     /// How two changes of it merge.
     pub merge: MergeRule,
-    /// Whether no two customers have the same, whatever its case.
+    /// Whether no two rows have the same, whatever its case.
     pub is_unique: bool,
+    /// Whether the store tells in it when it last changed the row, by its own clock.
+    pub is_changed_at: bool,
 }
 
-const NO_LIMIT: (usize, usize) = (0, usize::MAX);
+pub(super) const NO_LIMIT: (usize, usize) = (0, usize::MAX);
 /// The least and the greatest customer group; 0 is none.
 pub(crate) const GROUP_IDS: (i64, i64) = (0, i32::MAX as i64);
 /// The least and the greatest channel.
@@ -91,82 +91,74 @@ pub(crate) const CHANNEL_IDS: (i64, i64) = (1, i32::MAX as i64);
 /// The most digits of an amount before the point and after it.
 pub(crate) const CREDIT_DIGITS: (usize, usize) = (14, 4);
 
-const fn editable(name: &'static str, kind: Kind, limit_chars: (usize, usize), merge: MergeRule) -> Field {
-    Field { name, parent: None, kind, limit_chars, access: Access::Editable, merge, is_unique: false }
+pub(super) const fn editable(
+    name: &'static str,
+    kind: Kind,
+    limit_chars: (usize, usize),
+    merge: MergeRule,
+) -> Field {
+    Field {
+        name,
+        parent: None,
+        kind,
+        limit_chars,
+        access: Access::Editable,
+        merge,
+        is_unique: false,
+        is_changed_at: false,
+    }
 }
 
-const fn inside(parent: &'static str, name: &'static str, kind: Kind, limit_chars: (usize, usize)) -> Field {
+pub(super) const fn inside(
+    parent: &'static str,
+    name: &'static str,
+    kind: Kind,
+    limit_chars: (usize, usize),
+) -> Field {
     let field = editable(name, kind, limit_chars, MergeRule::Policy);
     Field { parent: Some(parent), ..field }
 }
 
-const fn fixed(name: &'static str, kind: Kind, access: Access) -> Field {
+pub(super) const fn fixed(name: &'static str, kind: Kind, access: Access) -> Field {
     Field { access, ..editable(name, kind, NO_LIMIT, MergeRule::Policy) }
 }
 
-/// Every attribute that the working copy knows, in the order of its columns.
-pub static FIELDS: [Field; 24] = [
-    Field { is_unique: true, ..editable("email", Kind::Text, (3, 255), MergeRule::Policy) },
-    editable("first_name", Kind::Text, (1, 100), MergeRule::Policy),
-    editable("last_name", Kind::Text, (1, 100), MergeRule::Policy),
-    editable("company", Kind::Text, (0, 255), MergeRule::Policy),
-    editable("phone", Kind::Text, (0, 50), MergeRule::Policy),
-    editable("notes", Kind::Text, NO_LIMIT, MergeRule::Lines),
-    editable("tax_exempt_category", Kind::Text, (0, 255), MergeRule::Policy),
-    editable("customer_group_id", Kind::Integer, NO_LIMIT, MergeRule::Policy),
-    editable("accepts_product_review_abandoned_cart_emails", Kind::Boolean, NO_LIMIT, MergeRule::Policy),
-    inside("authentication", "force_password_reset", Kind::Boolean, NO_LIMIT),
-    inside("authentication", "new_password", Kind::Password, (1, usize::MAX)),
-    editable("store_credit_amounts", Kind::Credit, NO_LIMIT, MergeRule::Policy),
-    editable("channel_ids", Kind::Channels, NO_LIMIT, MergeRule::Set),
-    editable("form_fields", Kind::Forms, NO_LIMIT, MergeRule::ByName),
-    fixed("registration_ip_address", Kind::Text, Access::ReadOnly),
-    fixed("origin_channel_id", Kind::Integer, Access::ReadOnly),
-    fixed("date_created", Kind::Date, Access::ReadOnly),
-    fixed("date_modified", Kind::Date, Access::ReadOnly),
-    fixed("address_count", Kind::Integer, Access::Subresource),
-    fixed("attribute_count", Kind::Integer, Access::Subresource),
-    fixed("addresses", Kind::Json, Access::Subresource),
-    fixed("attributes", Kind::Json, Access::Subresource),
-    fixed("shopper_profile_id", Kind::Text, Access::Subresource),
-    fixed("segment_ids", Kind::Json, Access::Subresource),
-];
-
-/// An attribute, by its place in [`FIELDS`].
+/// An attribute of a resource, by its place in the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FieldId(u8);
+pub struct FieldId {
+    resource: ResourceId,
+    place: u8,
+}
 
 impl FieldId {
-    /// The address that a customer signs in with.
-    pub const EMAIL: FieldId = FieldId(0);
-    /// The one attribute that is never read back.
-    pub const NEW_PASSWORD: FieldId = FieldId(10);
-    /// Money, which an edit may also adjust.
-    pub const STORE_CREDIT_AMOUNTS: FieldId = FieldId(11);
-    /// Entries by name, of which one may be held while the others go on.
-    pub const FORM_FIELDS: FieldId = FieldId(13);
+    /// The attribute at a place of a resource's table.
+    pub(super) const fn at(resource: ResourceId, place: usize) -> FieldId {
+        FieldId { resource, place: place as u8 }
+    }
 
-    /// When the server last changed the customer, by its own clock.
-    pub const DATE_MODIFIED: FieldId = FieldId(17);
-
-    /// The attribute of that name, if the working copy knows it.
+    /// The attribute of a customer of that name, if the working copy knows it.
     pub fn named(name: &str) -> Option<FieldId> {
-        FieldId::all().find(|field| field.name() == name)
+        ResourceId::CUSTOMER.field(name)
     }
 
-    /// Every attribute, in the order of the columns.
-    pub fn all() -> impl Iterator<Item = FieldId> {
-        (0..FIELDS.len() as u8).map(FieldId)
+    /// Every attribute of a customer, in the order of the columns.
+    pub fn all() -> impl Iterator<Item = FieldId> + Clone {
+        ResourceId::CUSTOMER.fields()
     }
 
-    /// Every attribute that has a column: all but the password.
-    pub fn columns() -> impl Iterator<Item = FieldId> {
-        FieldId::all().filter(|field| !field.is_secret())
+    /// Every attribute of a customer that has a column: all but the password.
+    pub fn columns() -> impl Iterator<Item = FieldId> + Clone {
+        ResourceId::CUSTOMER.columns()
+    }
+
+    /// Of what it is an attribute.
+    pub fn resource(self) -> ResourceId {
+        self.resource
     }
 
     /// Its line in the table.
     pub fn spec(self) -> &'static Field {
-        &FIELDS[self.index()]
+        &self.resource.spec().fields[self.index()]
     }
 
     /// The API's name.
@@ -194,14 +186,14 @@ impl FieldId {
         self.kind() == Kind::Forms
     }
 
-    /// Whether no two customers have the same, whatever its case.
+    /// Whether no two rows have the same, whatever its case.
     pub fn is_unique(self) -> bool {
         self.spec().is_unique
     }
 
-    /// Its place in [`FIELDS`].
+    /// Its place in the table.
     pub fn index(self) -> usize {
-        usize::from(self.0)
+        usize::from(self.place)
     }
 
     /// Whether its value may be of any length.
@@ -235,24 +227,5 @@ impl fmt::Debug for FieldId {
 impl serde::Serialize for FieldId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_named_places_are_where_the_constants_say() {
-        for (field, name) in [
-            (FieldId::EMAIL, "email"),
-            (FieldId::NEW_PASSWORD, "new_password"),
-            (FieldId::STORE_CREDIT_AMOUNTS, "store_credit_amounts"),
-            (FieldId::FORM_FIELDS, "form_fields"),
-            (FieldId::DATE_MODIFIED, "date_modified"),
-        ] {
-            assert_eq!(field.name(), name);
-            assert_eq!(FieldId::named(name), Some(field));
-        }
     }
 }

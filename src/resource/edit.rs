@@ -18,10 +18,20 @@ pub enum Edit {
     Adjust(Decimal),
 }
 
+impl Edit {
+    /// What it changes.
+    pub fn field(&self) -> FieldId {
+        match self {
+            Edit::Set(field, _) => *field,
+            Edit::Adjust(_) => FieldId::STORE_CREDIT_AMOUNTS,
+        }
+    }
+}
+
 impl std::fmt::Debug for Edit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Edit::Set(FieldId::NEW_PASSWORD, _) => f.write_str("Set(new_password, ***)"),
+            Edit::Set(field, _) if field.is_secret() => write!(f, "Set({field}, ***)"),
             Edit::Set(field, value) => write!(f, "Set({field}, {value:?})"),
             Edit::Adjust(amount) => write!(f, "Adjust({amount})"),
         }

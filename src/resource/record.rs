@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CustomerId, FIELDS, FieldId, Kind, Value, first_credit};
+use super::table::MOST_FIELDS;
+use super::{CustomerId, Field, FieldId, Kind, ResourceId, Value, first_credit};
 
 /// A customer's JSON object, verbatim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +25,9 @@ pub struct BadRecord(#[from] serde_json::Error);
 
 /// The attributes of a record, found in one pass and read on demand.
 pub struct Attributes<'a> {
+    resource: ResourceId,
     id: CustomerId,
-    raw: [Option<&'a RawValue>; FIELDS.len()],
+    raw: [Option<&'a RawValue>; MOST_FIELDS],
     /// Those that are here from an earlier record, a bit each: see [`Record::completed`].
     kept: u32,
 }
@@ -74,7 +77,7 @@ impl Record {
             keys.put(key, value);
         }
         let told = newer.attributes()?;
-        keys.tell(|field| told.tells(field));
+        keys.tell(told.resource, |field| told.tells(field));
         Ok(Record { body: keys.print() })
     }
 
@@ -83,19 +86,20 @@ impl Record {
     /// When the customer was changed is kept by nobody. `empties_credit`: a balance of nothing may be an empty list here.
     pub fn completed(&self, known: &Record, empties_credit: bool) -> Result<Cow<'_, Record>, BadRecord> {
         let (told, was) = (self.attributes()?, known.attributes()?);
+        let changed_at = told.resource.changed_at();
         let lacks = |field: &FieldId| {
-            *field != FieldId::DATE_MODIFIED
+            Some(*field) != changed_at
                 && was.knows(*field)
                 && (!told.knows(*field) || (!empties_credit && told.hides(*field, &was)))
         };
-        let lacking: Vec<FieldId> = FieldId::columns().filter(lacks).collect();
+        let lacking: Vec<FieldId> = told.resource.columns().filter(lacks).collect();
         if lacking.is_empty() {
             return Ok(Cow::Borrowed(self));
         }
         let (mut keys, known_keys) = (Keys::parse(&self.body)?, Keys::parse(&known.body)?);
         let is_top =
             |name: &str| lacking.iter().any(|field| field.name() == name && field.spec().parent.is_none());
-        let is_kept = |name: &str| name != UNTOLD && name != FieldId::DATE_MODIFIED.name();
+        let is_kept = |name: &str| name != UNTOLD && changed_at.is_none_or(|field| field.name() != name);
         for (name, value) in known_keys.0 {
             if is_kept(&name) && (keys.get(&name).is_none() || is_top(&name)) {
                 keys.put(name, value);
@@ -115,7 +119,7 @@ impl Record {
     /// This record with one attribute set, where the API has it.
     pub fn with(&self, field: FieldId, value: &Value) -> Result<Record, BadRecord> {
         let mut keys = Keys::parse(&self.body)?;
-        keys.tell(|told| told == field);
+        keys.tell(field.resource(), |told| told == field);
         match field.spec().parent {
             None => keys.put(field.name().into(), value.to_json().into()),
             Some(parent) => {
@@ -138,14 +142,15 @@ impl Record {
     /// changed is not looked at.
     pub fn says_the_same(&self, other: &Record) -> Result<bool, BadRecord> {
         let (ours, theirs) = (self.attributes()?, other.attributes()?);
-        let mut columns = FieldId::columns().filter(|field| *field != FieldId::DATE_MODIFIED);
+        let resource = ours.resource;
+        let mut columns = resource.columns().filter(|field| Some(*field) != resource.changed_at());
         if !columns
             .all(|field| ours.text(field) == theirs.text(field) || ours.get(field) == theirs.get(field))
         {
             return Ok(false);
         }
         let (ours, theirs) = (Keys::parse(&self.body)?, Keys::parse(&other.body)?);
-        Ok(ours.unknown().eq(theirs.unknown()))
+        Ok(ours.unknown(resource).eq(theirs.unknown(resource)))
     }
 
     /// This record without some of its top-level keys, told by name and JSON text: of those it tells nothing. Its id stays.
@@ -172,11 +177,12 @@ fn spells_letters_with_escapes(body: &str) -> bool {
 /// `None`: there is nothing to be cut.
 fn cut(body: &str) -> Option<String> {
     let mut keys = Keys::parse(body).ok()?;
+    let fields = ResourceId::CUSTOMER.spec().fields;
     let is_secret =
-        |name: &str| FIELDS.iter().any(|field| field.kind == Kind::Password && field.name == name);
+        |name: &str| fields.iter().any(|field| field.kind == Kind::Password && field.name == name);
     let mut is_cut = false;
     for (name, value) in &mut keys.0 {
-        let is_parent = FIELDS.iter().any(|field| field.kind == Kind::Password && field.parent == Some(name));
+        let is_parent = fields.iter().any(|field| field.kind == Kind::Password && field.parent == Some(name));
         if let (true, Text::Raw(raw)) = (is_parent, &*value) {
             let Ok(mut inner) = Keys::parse(raw.get()) else { continue };
             if inner.0.iter().any(|(name, _)| is_secret(name)) {
@@ -200,12 +206,30 @@ impl fmt::Debug for Attributes<'_> {
 impl<'a> Attributes<'a> {
     /// Finds the attributes in a customer's JSON text.
     pub fn parse(body: &'a str) -> Result<Attributes<'a>, BadRecord> {
-        Ok(serde_json::from_str(body)?)
+        let mut json = serde_json::Deserializer::from_str(body);
+        let attributes = (&mut json).deserialize_map(AttributesVisitor(ResourceId::CUSTOMER))?;
+        json.end()?;
+        Ok(attributes)
     }
 
     /// The customer's id.
     pub fn id(&self) -> CustomerId {
         self.id
+    }
+
+    /// Of what it is a record.
+    pub fn resource(&self) -> ResourceId {
+        self.resource
+    }
+
+    /// When the store last changed it, by its own clock; none: it does not tell.
+    pub fn changed_at(&self) -> Option<DateTime<Utc>> {
+        self.get(self.resource.changed_at()?).date()
+    }
+
+    /// The same as JSON text; none: it says nothing of it.
+    pub fn changed_at_text(&self) -> Option<&'a str> {
+        self.text(self.resource.changed_at()?)
     }
 
     /// Whether the record says anything of an attribute, if only null.
@@ -241,13 +265,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Attributes<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(AttributesVisitor)
-    }
-}
-
-struct AttributesVisitor;
+struct AttributesVisitor(ResourceId);
 
 impl<'de> Visitor<'de> for AttributesVisitor {
     type Value = Attributes<'de>;
@@ -257,50 +275,56 @@ impl<'de> Visitor<'de> for AttributesVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (resource, fields) = (self.0, self.0.spec().fields);
         let mut id: Option<i32> = None;
-        let mut raw = [None; FIELDS.len()];
+        let mut raw = [None; MOST_FIELDS];
         let (mut expected, mut kept) = (0, 0);
         while let Some(key) = map.next_key::<Key<'de>>()? {
             match key.0.as_ref() {
                 "id" => id = Some(map.next_value()?),
-                "authentication" => {
-                    let inner: &RawValue = map.next_value()?;
-                    nested(inner, "authentication", &mut raw);
-                }
                 UNTOLD => {
                     let names: &RawValue = map.next_value()?;
-                    kept = untold(names.get()).iter().fold(0, |kept, field| kept | 1 << field.index());
+                    kept =
+                        untold(resource, names.get()).iter().fold(0, |kept, field| kept | 1 << field.index());
                 }
-                name => match place_of(name, expected) {
+                name => match place_of(fields, name, expected) {
                     Some(place) => {
                         raw[place] = Some(map.next_value()?);
                         expected = place + 1;
+                    }
+                    None if fields.iter().any(|field| field.parent == Some(name)) => {
+                        nested(resource, map.next_value()?, name, &mut raw);
                     }
                     None => _ = map.next_value::<serde::de::IgnoredAny>()?,
                 },
             }
         }
         let id = id.ok_or_else(|| serde::de::Error::missing_field("id"))?;
-        Ok(Attributes { id: CustomerId(id.into()), raw, kept })
+        Ok(Attributes { resource, id: CustomerId(id.into()), raw, kept })
     }
 }
 
 /// Attributes mostly come in one order, so the search starts behind the last one found.
-fn place_of(name: &str, expected: usize) -> Option<usize> {
-    let at = |place: usize| FIELDS[place].name == name && FIELDS[place].parent.is_none();
-    (expected..FIELDS.len()).chain(0..expected).find(|place| at(*place))
+fn place_of(fields: &[Field], name: &str, expected: usize) -> Option<usize> {
+    let at = |place: usize| fields[place].name == name && fields[place].parent.is_none();
+    (expected..fields.len()).chain(0..expected).find(|place| at(*place))
 }
 
 /// The attributes of a list of names.
-fn untold(json: &str) -> Vec<FieldId> {
+fn untold(resource: ResourceId, json: &str) -> Vec<FieldId> {
     let names: Vec<String> = serde_json::from_str(json).unwrap_or_default();
-    names.iter().filter_map(|name| FieldId::named(name)).collect()
+    names.iter().filter_map(|name| resource.field(name)).collect()
 }
 
-fn nested<'a>(inner: &'a RawValue, parent: &str, raw: &mut [Option<&'a RawValue>; FIELDS.len()]) {
+fn nested<'a>(
+    resource: ResourceId,
+    inner: &'a RawValue,
+    parent: &str,
+    raw: &mut [Option<&'a RawValue>; MOST_FIELDS],
+) {
     let Ok(Keys(keys)) = Keys::parse(inner.get()) else { return };
     for (key, value) in keys {
-        let field = FieldId::named(&key).filter(|field| field.spec().parent == Some(parent));
+        let field = resource.field(&key).filter(|field| field.spec().parent == Some(parent));
         if let (Some(field), Text::Raw(value)) = (field, value) {
             raw[field.index()] = Some(value);
         }
@@ -341,9 +365,10 @@ impl<'a> Keys<'a> {
     }
 
     /// The keys that the field table does not know, by name.
-    fn unknown(&self) -> impl Iterator<Item = (&str, &str)> {
+    fn unknown(&self, resource: ResourceId) -> impl Iterator<Item = (&str, &str)> {
+        let fields = resource.spec().fields;
         let is_known = |name: &str| {
-            name == UNTOLD || FIELDS.iter().any(|field| field.name == name || field.parent == Some(name))
+            name == UNTOLD || fields.iter().any(|field| field.name == name || field.parent == Some(name))
         };
         let unknown = self.0.iter().filter(|(name, _)| !is_known(name));
         unknown
@@ -360,10 +385,10 @@ impl<'a> Keys<'a> {
     }
 
     /// These attributes are told now.
-    fn tell(&mut self, is_told: impl Fn(FieldId) -> bool) {
+    fn tell(&mut self, resource: ResourceId, is_told: impl Fn(FieldId) -> bool) {
         let Some(names) = self.get(UNTOLD) else { return };
         let rest: Vec<&str> =
-            untold(names).into_iter().filter(|field| !is_told(*field)).map(FieldId::name).collect();
+            untold(resource, names).into_iter().filter(|field| !is_told(*field)).map(FieldId::name).collect();
         match rest.is_empty() {
             true => self.0.retain(|(name, _)| name != UNTOLD),
             false => self.put(UNTOLD.into(), serde_json::Value::from(rest).to_string().into()),

@@ -1,0 +1,149 @@
+//! What a resource is: a kind of thing that the store has and a till keeps. It is a value, and this is its type.
+//!
+//! Whoever works on rows asks the table: which attributes there are, what is special about one, and what the store's endpoint
+//! takes. What is special hangs on an attribute's kind, never on its name.
+
+use super::customer::CUSTOMER;
+use super::{Field, FieldId, Kind};
+
+/// What the store has of one kind, as data.
+#[derive(Debug)]
+pub struct Resource {
+    /// Its table in the file, and what a row of it is called in a message.
+    pub name: &'static str,
+    /// What several of them are called.
+    pub plural: &'static str,
+    /// The table of what the store last told of each.
+    pub snapshot: &'static str,
+    /// The columns that tell a row from all others, in both tables; the last of them is the row's own.
+    pub key: &'static [&'static str],
+    /// The column with the customer whose it is.
+    pub customer: &'static str,
+    /// Where the API has it, behind the store's address.
+    pub endpoint: &'static str,
+    /// What must be asked for to be shown with it.
+    pub include: &'static str,
+    /// What asks for those alone that changed since a moment; none: the store tells of no such moment.
+    pub since: Option<&'static str>,
+    /// The most that a page of a list may hold.
+    pub page: usize,
+    /// How it is updated.
+    pub update: Verb,
+    /// Its attributes, in the order of the columns.
+    pub fields: &'static [Field],
+}
+
+impl Resource {
+    /// The column that names a row of a customer.
+    pub fn row(&self) -> &'static str {
+        self.key.last().unwrap_or(&self.customer)
+    }
+
+    /// Whether its rows are the customers themselves.
+    pub fn is_of_customers(&self) -> bool {
+        self.row() == self.customer
+    }
+}
+
+/// What an endpoint takes of one verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verb {
+    /// Rows a call.
+    pub rows: usize,
+    /// Calls under way at once, over all clients of the store.
+    pub at_once: usize,
+}
+
+/// Every resource that this build knows.
+static RESOURCES: [&Resource; 1] = [&CUSTOMER];
+
+/// The most attributes that one of them has.
+pub(super) const MOST_FIELDS: usize = super::FIELDS.len();
+
+/// A resource, by its place in the table of all; customers, where nothing else is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceId(u8);
+
+impl ResourceId {
+    /// Customers: every file keeps them.
+    pub const CUSTOMER: ResourceId = ResourceId(0);
+
+    /// All that this build knows.
+    pub fn all() -> impl Iterator<Item = ResourceId> + Clone {
+        (0..RESOURCES.len() as u8).map(ResourceId)
+    }
+
+    /// What it is.
+    pub const fn spec(self) -> &'static Resource {
+        RESOURCES[self.0 as usize]
+    }
+
+    /// Its attributes, in the order of the columns.
+    pub fn fields(self) -> impl Iterator<Item = FieldId> + Clone {
+        (0..self.spec().fields.len()).map(move |place| FieldId::at(self, place))
+    }
+
+    /// Its attributes that have a column: all but a password.
+    pub fn columns(self) -> impl Iterator<Item = FieldId> + Clone {
+        self.fields().filter(|field| !field.is_secret())
+    }
+
+    /// Those of them that an edit may set.
+    pub fn editable_columns(self) -> impl Iterator<Item = FieldId> + Clone {
+        self.columns().filter(|field| field.is_editable())
+    }
+
+    /// Its attribute of that name.
+    pub fn field(self, name: &str) -> Option<FieldId> {
+        self.fields().find(|field| field.name() == name)
+    }
+
+    /// Its money, if it has some: exact, and an edit may also adjust it.
+    pub fn money(self) -> Option<FieldId> {
+        self.of_kind(Kind::Credit)
+    }
+
+    /// Its entries by name, if it has some: one may be held while the others go on.
+    pub fn entries(self) -> Option<FieldId> {
+        self.of_kind(Kind::Forms)
+    }
+
+    /// Its attribute that is never read back, stored or shown, if it has one.
+    pub fn secret(self) -> Option<FieldId> {
+        self.of_kind(Kind::Password)
+    }
+
+    /// Its attribute that no two rows share, if it has one.
+    pub fn unique(self) -> Option<FieldId> {
+        self.fields().find(|field| field.is_unique())
+    }
+
+    /// When the store last changed a row, by its own clock, if it tells.
+    pub fn changed_at(self) -> Option<FieldId> {
+        self.fields().find(|field| field.spec().is_changed_at)
+    }
+
+    fn of_kind(self, kind: Kind) -> Option<FieldId> {
+        self.fields().find(|field| field.kind() == kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_has_one_attribute_at_most_of_what_is_special() {
+        for (place, resource) in RESOURCES.iter().enumerate() {
+            let id = ResourceId(place as u8);
+            assert!(resource.fields.len() <= MOST_FIELDS);
+            let count = |is_so: &dyn Fn(&Field) -> bool| resource.fields.iter().filter(|f| is_so(f)).count();
+            for kind in [Kind::Credit, Kind::Forms, Kind::Password] {
+                assert!(count(&|field| field.kind == kind) <= 1, "{kind:?} of {}", resource.name);
+            }
+            assert!(count(&|field| field.is_unique) <= 1);
+            assert!(count(&|field| field.is_changed_at) <= 1);
+            assert!(id.fields().all(|field| id.field(field.name()) == Some(field)));
+        }
+    }
+}
