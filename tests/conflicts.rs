@@ -495,6 +495,59 @@ fn a_held_attribute_that_is_edited_stays_held_and_shows_its_new_value() {
     check_agreed(&till, "phone", json!("5"));
 }
 
+/// The customer's only conflict.
+fn card(till: &Till) -> tillsync::Conflict {
+    let mut open = till.store().conflicts().unwrap();
+    assert_eq!(open.len(), 1, "{open:?}");
+    open.remove(0)
+}
+
+#[test]
+fn what_is_set_while_it_is_held_shows_at_once_and_is_decided_with_it() {
+    for (keep, decided) in [(Keep::Remote, "2"), (Keep::Local, "5"), (Keep::Value("7".into()), "7")] {
+        let till = held();
+        let older = card(&till);
+        till.set(ANA, "phone", "5");
+        let refused = till.store().resolve_seen(ANA, "phone", &keep, &older.stamp, None).unwrap_err();
+        assert!(refused.is_usage(), "{refused}");
+        assert!(refused.to_string().contains("here \"5\", in the store \"2\""), "{refused}");
+        check_open(&till, [("phone", json!("0"), json!("5"), json!("2"))]);
+        let shown = card(&till);
+        sync(&till);
+        assert_eq!(card(&till), shown, "a sync writes down what is shown");
+        till.store().resolve_seen(ANA, "phone", &keep, &shown.stamp, Some("bo")).unwrap();
+        sync(&till);
+        check_agreed(&till, "phone", json!(decided));
+    }
+}
+
+#[test]
+fn a_form_field_that_is_set_while_it_is_held_shows_at_once_and_is_decided_with_it() {
+    for (keep, decided) in [(Some(Keep::Remote), "blue"), (Some(Keep::Local), "pink"), (None, "blue")] {
+        let till = held_colour();
+        let older = card(&till);
+        till.set(ANA, "form_fields", r#"[{"name":"colour","value":"pink"},{"name":"size","value":"XL"}]"#);
+        let decide = |stamp: &str| match &keep {
+            Some(keep) => till.store().resolve_seen(ANA, "form_fields.colour", keep, stamp, None),
+            None => till.store().discard_seen(ANA, "form_fields.colour", stamp, None),
+        };
+        assert!(decide(&older.stamp).unwrap_err().to_string().contains("pink"));
+        check_open(&till, [("form_fields.colour", json!("red"), json!("pink"), json!("blue"))]);
+        decide(&card(&till).stamp).unwrap();
+        // The other entry of that edit was no part of it.
+        sync(&till);
+        check_agreed(&till, "form_fields", forms(&[("colour", decided), ("size", "XL")]));
+    }
+}
+
+#[test]
+fn an_edit_of_another_form_field_is_no_news_of_a_held_one() {
+    let till = held_colour();
+    let shown = card(&till);
+    till.set(ANA, "form_fields", r#"[{"name":"colour","value":"green"},{"name":"size","value":"XL"}]"#);
+    assert_eq!(card(&till), shown);
+}
+
 // ---- what a person decides ---------------------------------------------------------------------------------------
 
 #[test]

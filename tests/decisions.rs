@@ -104,12 +104,74 @@ fn what_has_moved_on_since_it_was_seen_is_not_decided() {
     assert_eq!(till.store().carry_out_decisions().unwrap(), 0);
     assert_eq!(came_of_it(&app), ["refused"]);
     assert_eq!(till.local(2, "phone"), "\"theirs\"");
-    // An edit that is newer than what was seen stands.
-    decides(&app, &shown(&app, 1).0, "remote", None).unwrap();
+    // An edit that is newer than what was seen waits with it, and shows.
+    let (older, _) = shown(&app, 1);
+    decides(&app, &older, "remote", None).unwrap();
     till.set(1, "phone", "newer");
     till.store().carry_out_decisions().unwrap();
     assert_eq!(till.local(1, "phone"), "\"newer\"");
-    assert_eq!(came_of_it(&app), ["refused", "done"]);
+    assert_eq!(came_of_it(&app), ["refused", "refused"]);
+    assert!(decides(&app, &older, "remote", None).is_err());
+    let (seen, what) = shown(&app, 1);
+    assert_eq!(what, "conflict phone \"newer\" \"theirs, once more\"");
+    decides(&app, &seen, "remote", None).unwrap();
+    assert_eq!(till.store().carry_out_decisions().unwrap(), 1);
+    till.engine().sync().unwrap();
+    assert_eq!([till.local(1, "phone"), till.remote_value(1, "phone")], ["\"theirs, once more\""; 2]);
+}
+
+/// The view and the library say the same of what was edited since a conflict was found, whatever it is about.
+#[test]
+fn what_was_set_since_shows_in_the_view_as_in_the_library() {
+    let till = till(6);
+    let money = |amount: f64| json!([{"amount": amount}]);
+    let forms = |size: &str| json!([{"name": "size", "value": size}, {"name": "n", "value": [size, "ü\"\n"]}, {"name": "old", "value": 1.50}]);
+    let all =
+        json!({"phone": "0", "store_credit_amounts": money(50.0), "form_fields": forms("M"), "notes": "a"});
+    (1..=2).for_each(|id| till.office(id, all.clone()));
+    till.engine().pull(tillsync::Extent::Full).unwrap();
+    let edit = |id: i64, word: &str, amount: f64| {
+        till.set(id, "phone", word);
+        till.set(id, "store_credit_amounts", &money(amount).to_string());
+        till.set(id, "form_fields", &forms(word).to_string());
+        till.set(id, "notes", word);
+    };
+    (1..=2).for_each(|id| edit(id, "L", 100.0));
+    till.office(
+        1,
+        json!({"phone": "9", "store_credit_amounts": money(205.35), "form_fields": forms("S"), "notes": "b"}),
+    );
+    assert!(till.sandbox.delete(2));
+    till.engine().sync().unwrap();
+    let app = app(&till);
+    let in_view = || {
+        let sql = "SELECT customer_id, field, local FROM to_decide WHERE kind = 'conflict' ORDER BY id";
+        let mut all = app.prepare(sql).unwrap();
+        let rows = all.query_map([], |row| {
+            let (id, field, json): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok((id, field, serde_json::from_str::<serde_json::Value>(&json).unwrap()))
+        });
+        rows.unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let in_library = || {
+        let all = till.store().conflicts().unwrap();
+        let json = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        all.iter().map(|one| (one.customer_id.0, one.field.clone(), json(&one.local))).collect::<Vec<_>>()
+    };
+    assert_eq!(in_view().len(), 6, "{:?}", in_view());
+    assert_eq!(in_view(), in_library());
+    let found = in_view();
+    (1..=2).for_each(|id| till.adjust(id, "-1"));
+    assert_eq!(
+        (in_view(), in_library()),
+        (found.clone(), found.clone()),
+        "a payment goes on top of whatever is decided"
+    );
+    (1..=2).for_each(|id| edit(id, "XL", 200.0));
+    (1..=2).for_each(|id| till.adjust(id, "-7"));
+    till.store().edit(2).set("new_password", "correct horse 9").commit().unwrap();
+    assert_eq!(in_view(), in_library());
+    assert!(in_view().iter().zip(&found).all(|(now, was)| now != was), "{:?}", in_view());
 }
 
 /// One row of the journal is about all of them, and what was decided of one is another row.

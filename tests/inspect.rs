@@ -437,6 +437,23 @@ fn a_conflict_that_has_moved_on_is_refused_and_shown_as_it_is_now() {
 }
 
 #[test]
+fn what_was_edited_since_a_page_was_opened_is_no_part_of_what_is_decided_there() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let seen = browser.hidden("conflicts", "Keep ours");
+    let mut seen: Vec<(&str, &str)> = seen.iter().map(|(name, value)| (&**name, &**value)).collect();
+    seen.push(("act", "theirs"));
+    till.set(1, "phone", "555-0300");
+    let refused = browser.send("conflicts", &seen);
+    assert_eq!(refused.status, 422);
+    assert!(refused.body.contains("555-0300") && !refused.body.contains("555-0142"), "{}", refused.body);
+    assert_eq!(browser.choose("conflicts", "Keep ours", "theirs", "").status, 303);
+    till.engine().sync().unwrap();
+    assert_eq!([till.local(1, "phone"), till.remote_value(1, "phone")], ["\"555-0199\""; 2]);
+}
+
+#[test]
 fn a_refused_edit_is_corrected_and_what_was_typed_is_kept_when_it_is_not_taken() {
     let till = busy_till();
     let inspector = options(&till).start().unwrap();

@@ -1058,6 +1058,109 @@ fn a_conflict_that_has_moved_on_is_not_decided_as_it_was_seen() {
     assert!(over.is_usage() && over.to_string().contains("is over"), "{over}");
 }
 
+/// 100 was set here over 50, and is held: the store has 205.35. Then 200 is set here, and no sync has come by.
+fn held_and_set_again() -> (Till, Conflict) {
+    let till = with_balance("50");
+    till.set(ANA, MONEY, r#"[{"amount":100}]"#);
+    office(&till, "205.35");
+    sync(&till);
+    let older = conflict(&till);
+    till.set(ANA, MONEY, r#"[{"amount":200}]"#);
+    (till, older)
+}
+
+#[test]
+fn a_balance_that_was_set_since_waits_with_the_conflict_and_is_decided_with_it() {
+    for (keep, balance) in [
+        (Some(Keep::Remote), 201.35),
+        (Some(Keep::Local), 196.0),
+        (Some(Keep::Value(r#"[{"amount":300}]"#.into())), 296.0),
+        (None, 201.35),
+    ] {
+        let (till, older) = held_and_set_again();
+        let decide = |stamp: &str| match &keep {
+            Some(keep) => till.store().resolve_seen(ANA, MONEY, keep, stamp, Some("bo")),
+            None => till.store().discard_seen(ANA, MONEY, stamp, Some("bo")),
+        };
+        let refused = decide(&older.stamp).unwrap_err();
+        assert!(refused.is_usage(), "{refused}");
+        let text = refused.to_string();
+        assert!(text.contains(r#"[{"amount":200}]"#) && text.contains("205.35"), "{text}");
+        // What is paid since is certain, and changes nothing of what is to be decided.
+        let shown = conflict(&till);
+        till.adjust(ANA, "-4");
+        assert_eq!(conflict(&till), shown);
+        assert_eq!((shown.local.as_str(), shown.seqs.len()), (r#"[{"amount":200}]"#, 2));
+        assert_eq!(decide(&shown.stamp).unwrap(), 1);
+        sync(&till);
+        check(&till, balance, balance);
+        assert_eq!(till.store().status().unwrap().conflicts, 0, "{keep:?}");
+    }
+}
+
+#[test]
+fn a_conflict_is_shown_before_a_sync_as_it_is_after_it() {
+    let (till, _) = held_and_set_again();
+    till.adjust(ANA, "-4");
+    let before = conflict(&till);
+    sync(&till);
+    assert_eq!(conflict(&till), before);
+    assert_eq!(outcomes(&till), ["held", "held", "pending"]);
+}
+
+#[test]
+fn a_decision_about_a_balance_gives_up_no_payment_that_was_refused() {
+    let till = with_balance("5");
+    let (_odd, through) = no_debts(&till);
+    till.adjust(ANA, "-10");
+    sync(&through);
+    assert_eq!(outcomes(&till), ["rejected"]);
+    till.set(ANA, MONEY, r#"[{"amount":100}]"#);
+    office(&till, "7");
+    sync(&through);
+    assert_eq!(outcomes(&till), ["rejected", "held"]);
+    till.store().discard_seen(ANA, MONEY, &conflict(&till).stamp, Some("bo")).unwrap();
+    assert_eq!(outcomes(&till), ["rejected", "discarded"]);
+    check(&till, 7.0, 7.0);
+}
+
+#[test]
+fn a_row_that_is_given_up_leaves_the_conflict_to_what_was_set_since() {
+    let (till, older) = held_and_set_again();
+    till.store().discard_row(older.seqs[0], Some("bo")).unwrap();
+    sync(&till);
+    assert_eq!(
+        (conflict(&till).local.as_str(), outcomes(&till)),
+        (r#"[{"amount":200}]"#, vec!["discarded".to_owned(), "held".to_owned()])
+    );
+    assert_eq!(
+        till.remote_value(ANA, MONEY),
+        r#"[{"amount":205.35}]"#,
+        "nothing goes over what nobody decided"
+    );
+}
+
+#[test]
+fn what_was_set_since_a_customer_was_shown_as_deleted_is_given_up_with_it_once_it_is_seen() {
+    let till = with_balance("50");
+    till.set(ANA, "phone", "555");
+    assert!(till.sandbox.delete(ANA as i32));
+    sync(&till);
+    let older = conflict(&till);
+    till.set(ANA, "phone", "556");
+    till.set(ANA, MONEY, r#"[{"amount":70}]"#);
+    till.adjust(ANA, "-4");
+    let refused = till.store().discard_seen(ANA, "*", &older.stamp, None).unwrap_err();
+    assert!(refused.is_usage() && refused.to_string().contains("556"), "{refused}");
+    let shown = conflict(&till);
+    assert!(shown.local.contains("556") && shown.local.contains("70") && shown.seqs.len() == 3, "{shown:?}");
+    till.store().discard_seen(ANA, "*", &shown.stamp, None).unwrap();
+    assert_eq!(till.outcomes(ANA, "phone"), ["discarded", "discarded"]);
+    // The payment is certain, and nobody was shown it.
+    assert_eq!(outcomes(&till), ["discarded", "held"]);
+    assert_eq!(amount(&till.local(ANA, MONEY)), 46.0);
+}
+
 #[test]
 fn a_balance_is_never_decided_anew() {
     let till = with_balance("50");

@@ -81,6 +81,23 @@ fn a_store_that_is_down_is_told_once_and_edits_go_up_by_themselves_when_it_is_ba
 // ---- commands in -------------------------------------------------------------------------------------------------
 
 #[test]
+fn it_finds_customers_as_the_command_does_and_says_whether_there_are_more() {
+    let till = till(5);
+    let mut worker = till.worker(&[]);
+    worker.until_event("sync_finished");
+    till.sell(3, "030 901820");
+    let found = worker.call(json!({"command": "find", "text": "03090"}));
+    let of_the_command = till.run(["find", "03090"]).json;
+    let expected = json!({"answer": "find", "id": 1, "customers": of_the_command, "more": false});
+    assert_eq!(found, expected);
+    assert_eq!(found["customers"][0]["id"], 3);
+
+    let all = worker.call(json!({"command": "find", "text": "e", "limit": 1}));
+    let one_of_them = (all["customers"].as_array().map(Vec::len), &all["more"]);
+    assert_eq!(one_of_them, (Some(1), &json!(true)));
+}
+
+#[test]
 fn paused_it_syncs_only_when_asked_and_goes_on_when_it_may() {
     let till = till(5);
     let mut worker = till.worker(&[]);

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use super::decide::waits_with;
 use super::dirty::only_adjustments;
 use super::merge::{SentBase, edited, entries, form_json, outcomes};
-use super::money::{balance, on_top_of_set, recount, without};
+use super::money::{balance, recount, without};
 use super::{ConflictPlan, Credit, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Payload, Settlement};
 use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Kind, Subject, Value, first_credit};
 
@@ -163,18 +164,23 @@ fn still_held(dirty: &Dirty, open: &OpenConflict, was: &Value, ops: &[&Op], plan
         plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
         return;
     }
-    plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+    hold(&waits_with(field, ops), plan);
     plan.conflicts.push(ConflictPlan::Update { id: open.id, local: Some(local.to_json()), remote: None });
+}
+
+fn hold(ops: &[&Op], plan: &mut CustomerPlan) {
+    plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
 }
 
 /// A balance that waits for a decision: what was set since waits with it, and shows; what was adjusted since is certain, and
 /// goes on top of whatever is decided.
 fn balance_still_held(dirty: &Dirty, open: &OpenConflict, ops: &[&Op], plan: &mut CustomerPlan) {
-    let (set, later) = on_top_of_set(ops);
-    let Some(local) = without(dirty.row.get(ops[0].field), &later).filter(|_| !set.is_empty()) else {
+    let money = ops[0].field;
+    let set = waits_with(money, ops);
+    let Some(local) = without(dirty.row.get(money), &ops[set.len()..]).filter(|_| !set.is_empty()) else {
         return;
     };
-    plan.settle.extend(set.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
+    hold(&set, plan);
     plan.conflicts.push(ConflictPlan::Update { id: open.id, local: Some(local.to_json()), remote: None });
 }
 

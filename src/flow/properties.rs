@@ -243,6 +243,46 @@ proptest! {
         assert_only_what_is_held_differs(&till, &server);
     }
 
+    /// What a person sees of a conflict is what the next sync writes down of it, and whoever then keeps the store's value has it:
+    /// nothing that was set here goes over it.
+    #[test]
+    fn a_conflict_is_shown_as_a_sync_writes_it_down_and_a_decision_is_about_all_that_is_shown(
+        a in record(), life in life(), last in edits(), as_shown in any::<bool>(),
+    ) {
+        let (mut server, mut till) = (a.clone(), Till::of(&a));
+        for moment in life {
+            match moment {
+                Moment::Edit(edit) => till.edit(&edit),
+                Moment::Office(edit) => server = office(&server, &[edit]),
+                Moment::Sync => till.sync(&mut server, &hold()),
+            }
+        }
+        let mut till = till.edited(&last);
+        let all = |till: &Till| -> Vec<_> {
+            till.0.open.iter().filter_map(|open| till.0.shown(&open.subject)).collect()
+        };
+        let shown = all(&till);
+        let mut later = till.clone();
+        later.apply(&diff(&till.0).unwrap().plan);
+        let written = all(&later);
+        for one in &written {
+            prop_assert!(shown.contains(one), "{:?} of {:?}", one, shown);
+            prop_assert_eq!(&later.0.open_of(&one.open.subject).unwrap().local, &one.open.local);
+        }
+        if !as_shown {
+            till = later;
+        }
+        for one in written {
+            let stamp = Some(one.stamp());
+            till.apply(&resolve(&till.0, &one.open.subject, &Keep::Remote, stamp.as_deref()).unwrap());
+        }
+        let sent = diff(&till.0).unwrap().payload.map(|payload| payload.fields).unwrap_or_default();
+        for one in shown.iter().filter(|one| one.open.subject.entry_name().is_none()) {
+            let field = one.open.subject.field().unwrap();
+            prop_assert!(field.is_money() || sent.iter().all(|(of, _)| *of != field), "{} is sent: {:?}", field, sent);
+        }
+    }
+
     /// Two tills edit the same customer; whichever syncs first, the store ends the same, but for what is held, and the
     /// same attributes are held. (A balance that one sets and the other adjusts is no such case: an adjustment can be
     /// added to what was set, while setting what was adjusted is for a person to decide.)
@@ -509,7 +549,7 @@ impl Counter {
             }
             Payment::Decide(ours) => {
                 let keep = if *ours { Keep::Local } else { Keep::Remote };
-                let stamp = self.till.0.open_of(&money).map(|open| open.stamp(&self.till.0.ops));
+                let stamp = self.till.0.shown(&money).map(|shown| shown.stamp());
                 let Some(stamp) = stamp else { return };
                 let plan = resolve(&self.till.0, &money, &keep, Some(&stamp)).unwrap();
                 self.till.apply(&plan);

@@ -18,7 +18,7 @@ use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
     CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, Op, OpenConflict, Outcome,
-    PastDecision, discard, meetings, resolve, retry, undo,
+    PastDecision, Shown, discard, meetings, resolve, retry, undo,
 };
 use crate::resource::{CustomerId, EditError, EditSeq, FieldId, Kind, Subject, Value};
 
@@ -126,8 +126,9 @@ impl Store {
                 if let std::collections::btree_map::Entry::Vacant(place) = ops.entry(id) {
                     place.insert(dirty::load_ops(transaction, id)?);
                 }
-                conflict.stamp = open.stamp(&ops[&id]);
-                conflict.seqs = open.seqs(&ops[&id]);
+                let shown = as_shown(transaction, id, &open, &ops[&id])?;
+                conflict.stamp = shown.stamp();
+                (conflict.local, conflict.seqs) = (shown.open.local, shown.seqs);
                 for seq in conflict.seqs.iter().rev().filter(|_| open.subject != Subject::Customer) {
                     let reason: Option<String> = reasons.query_row([seq.0], |row| row.get(0))?;
                     conflict.reason = conflict.reason.or(reason);
@@ -462,6 +463,17 @@ fn as_open(conflict: &Conflict) -> Option<OpenConflict> {
         local: conflict.local.clone(),
         remote: conflict.remote.clone(),
     })
+}
+
+/// A conflict as the till shows it now.
+fn as_shown(
+    connection: &Connection,
+    id: CustomerId,
+    open: &OpenConflict,
+    ops: &[Op],
+) -> rusqlite::Result<Shown> {
+    let row = if open.is_edited_since(ops) { dirty::load_row(connection, id)? } else { None };
+    Ok(row.map_or_else(|| open.as_found(ops), |row| open.as_shown(ops, &row)))
 }
 
 /// There is no open conflict: what a policy decided of it by itself can be taken back in another way.

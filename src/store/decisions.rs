@@ -13,7 +13,7 @@ use super::polite::LONG;
 use super::{Failed, Kept, Store, dirty, row, schema, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
-use crate::flow::{Dirty, Discarded, Keep, Outcome, discard, discard_payments, resolve};
+use crate::flow::{Dirty, Discarded, Keep, discard, discard_payments, resolve};
 use crate::resource::{CustomerId, EditSeq, FieldId};
 
 /// A decision that somebody wrote into the table.
@@ -352,25 +352,22 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
     let id = seen.customer_id;
     let known = |dirty: Option<Dirty>| dirty.ok_or(Error::from(Failure::UnknownCustomer(id)));
     match (seen.kind.as_str(), asked.keep.as_str()) {
-        ("conflict", "discard") => {
-            let dirty = known(dirty::load_to_decide(transaction, id)?)?;
-            let subject = subject(id, &seen.field)?;
-            let mut plan = discard(&dirty, &Discarded::Subject(subject.clone()), None)?;
-            if subject.is_money() {
-                // A payment that was refused is a row of its own.
-                plan.settle
-                    .retain(|one| dirty.op(one.seq).is_some_and(|op| op.outcome == Some(Outcome::Held)));
-            }
-            carry_out(transaction, &dirty, &plan, author, "discard")
-        }
         ("conflict", keep) => {
+            let subject = subject(id, &seen.field)?;
+            let dirty = known(dirty::load_whole(transaction, id)?)?;
+            // The name by which it was seen is the view's; what that shows is this.
+            let stamp = dirty.shown(&subject).map(|shown| shown.stamp());
+            let stamp = stamp.as_deref();
             let keep = match (keep, &asked.value) {
+                ("discard", _) => {
+                    let plan = discard(&dirty, &Discarded::Subject(subject), stamp)?;
+                    return carry_out(transaction, &dirty, &plan, author, "discard");
+                }
                 ("local", _) => Keep::Local,
                 ("remote", _) => Keep::Remote,
                 (_, value) => Keep::Value(value.clone().unwrap_or_default()),
             };
-            let dirty = known(dirty::load_whole(transaction, id)?)?;
-            let plan = resolve(&dirty, &subject(id, &seen.field)?, &keep, None)?;
+            let plan = resolve(&dirty, &subject, &keep, stamp)?;
             carry_out(transaction, &dirty, &plan, author, "resolve")
         }
         (_, "retry") => match free(transaction, id, Some(&BTreeSet::from([EditSeq(seen.id)])))? {

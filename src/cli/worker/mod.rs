@@ -31,12 +31,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use tillsync::{Event, Events, Fate, LogLevel, Status, Store, Syncer, SyncerOptions, WhenTaken};
+use serde_json::value::RawValue;
+use tillsync::{Event, Events, Fate, Found, LogLevel, Status, Store, Syncer, SyncerOptions, WhenTaken};
 
 use super::Done;
 use super::exit::{Exit, Failed};
 use super::out::Out;
 use super::policies::{PolicyFlag, policies};
+use super::render;
 use super::settings::{Missing, Till};
 use outbox::{Outbox, Said};
 use request::{Command, Id, Request, STOP_WITHIN};
@@ -65,7 +67,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
   echo '{\"command\":\"status\",\"id\":1}' |
       tillsync worker --json
 
-Commands: sync_now, pause, resume, status, wait (receipt, timeout_ms), stop (within_ms). With --json each is one JSON object on a line, and it ends when its standard input does.")]
+Commands: sync_now, pause, resume, status, find (text, limit), wait (receipt, timeout_ms), stop (within_ms). With --json each is one JSON object on a line, and it ends when its standard input does.")]
 pub(super) struct Worker {
     /// Make the file if it is not there; the first sync then pulls every customer
     #[arg(long)]
@@ -162,6 +164,13 @@ struct WholeStatus {
     #[serde(flatten)]
     status: Status,
     worker: WorkerState,
+}
+
+/// Who was found; each as `show` has a customer.
+#[derive(Serialize)]
+struct FoundCustomers {
+    customers: Vec<Box<RawValue>>,
+    more: bool,
 }
 
 /// What comes to the thread that answers.
@@ -380,6 +389,9 @@ impl Desk {
                 let status = WholeStatus { status: self.store.status()?, worker: self.state() };
                 return line("status", id, status).map(Some);
             }
+            Command::Find { text, limit } => {
+                return line("find", id, found(&mut self.store, &text, limit)?).map(Some);
+            }
             Command::SyncNow => {
                 self.syncer.sync_now();
                 "sync_now"
@@ -450,6 +462,12 @@ impl Desk {
         self.outbox.wait_until_written(FAREWELL);
         Ok(exit)
     }
+}
+
+fn found(store: &mut Store, text: &str, limit: usize) -> Result<FoundCustomers, Failed> {
+    let Found { customers, more } = store.find(text, limit)?;
+    let customers = customers.iter().map(|row| render::raw(row.to_json())).collect::<Result<_, _>>()?;
+    Ok(FoundCustomers { customers, more })
 }
 
 fn line(answer: &'static str, id: Option<&Id>, document: impl Serialize) -> Result<String, Failed> {

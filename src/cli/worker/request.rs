@@ -19,6 +19,8 @@ const MOST_BYTES: u64 = 16 * 1024;
 const MOST_ID_BYTES: usize = 200;
 /// How long a sync that runs may go on when the worker is stopped and nothing else was said.
 pub(super) const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// The most customers that are found when nothing else was said.
+const FIND_AT_MOST: usize = 100;
 
 /// What an app sends along to know the answer again: a JSON string or number, which the answer repeats as it is.
 pub(super) type Id = Box<RawValue>;
@@ -31,17 +33,18 @@ pub(super) struct Request {
 }
 
 /// What can be asked of a worker.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Command {
     SyncNow,
     Pause,
     Resume,
     Status,
+    Find { text: String, limit: usize },
     Wait { receipt: Receipt, timeout: Duration },
     Stop { within: Duration },
 }
 
-const COMMANDS: &str = "sync_now, pause, resume, status, wait, stop";
+const COMMANDS: &str = "sync_now, pause, resume, status, find, wait, stop";
 
 /// The next line that is not empty; none at the end of the input.
 pub(super) fn next(input: &mut impl BufRead) -> io::Result<Option<Request>> {
@@ -98,6 +101,7 @@ impl Command {
             "pause" => Command::Pause,
             "resume" => Command::Resume,
             "status" => Command::Status,
+            "find" => Command::Find { text: text(&mut names)?, limit: at_most(&mut names)? },
             "wait" => Command::Wait {
                 receipt: receipt(&mut names)?,
                 timeout: milliseconds(&mut names, "timeout_ms")?.unwrap_or_default(),
@@ -111,8 +115,9 @@ impl Command {
         }
     }
 
-    fn takes(self) -> &'static str {
+    fn takes(&self) -> &'static str {
         match self {
+            Command::Find { .. } => "id, text, limit",
             Command::Wait { .. } => "id, receipt, timeout_ms",
             Command::Stop { .. } => "id, within_ms",
             _ => "id",
@@ -125,6 +130,16 @@ fn take<T: DeserializeOwned>(
     name: &str,
 ) -> serde_json::Result<Option<T>> {
     names.remove(name).map(|json| serde_json::from_str(json.get())).transpose()
+}
+
+fn text(names: &mut BTreeMap<String, Box<RawValue>>) -> Result<String, Failed> {
+    take(names, "text").ok().flatten().ok_or_else(|| refusal("text is what somebody typed"))
+}
+
+fn at_most(names: &mut BTreeMap<String, Box<RawValue>>) -> Result<usize, Failed> {
+    let given: Option<u32> =
+        take(names, "limit").map_err(|_| refusal("limit is a whole number from 0 on"))?;
+    Ok(given.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(FIND_AT_MOST))
 }
 
 fn milliseconds(names: &mut BTreeMap<String, Box<RawValue>>, name: &str) -> Result<Option<Duration>, Failed> {
@@ -156,12 +171,15 @@ mod tests {
     #[test]
     fn a_line_is_a_command_and_what_it_takes() {
         let lines = "\u{feff}{\"command\":\"status\"}\r\n\n  \n{\"id\":\"a\",\"command\":\"stop\",\"within_ms\":5}\n\
-                     {\"command\":\"wait\",\"id\":-7.5e1,\"receipt\":{\"after\":1,\"up_to\":3}}";
+                     {\"command\":\"wait\",\"id\":-7.5e1,\"receipt\":{\"after\":1,\"up_to\":3}}\n\
+                     {\"command\":\"find\",\"text\":\"ana li\",\"limit\":5}\n{\"command\":\"find\",\"text\":\"\"}";
         let receipt = serde_json::from_str(r#"{"after":1,"up_to":3}"#).unwrap();
         let expected = [
             (None, Ok(Command::Status)),
             (Some("\"a\"".to_owned()), Ok(Command::Stop { within: Duration::from_millis(5) })),
             (Some("-7.5e1".to_owned()), Ok(Command::Wait { receipt, timeout: Duration::ZERO })),
+            (None, Ok(Command::Find { text: "ana li".to_owned(), limit: 5 })),
+            (None, Ok(Command::Find { text: String::new(), limit: FIND_AT_MOST })),
         ];
         assert_eq!(read(lines.as_bytes()), expected);
     }
@@ -179,6 +197,9 @@ mod tests {
             "{\"command\":\"wait\",\"receipt\":\"hunter2\"}",
             "{\"command\":\"wait\",\"receipt\":{\"after\":0,\"up_to\":1},\"timeout_ms\":\"hunter2\"}",
             "{\"command\":\"stop\",\"within_ms\":-1}",
+            "{\"command\":\"find\",\"text\":[\"hunter2\"]}",
+            "{\"command\":\"find\",\"text\":\"hunter2\",\"limit\":\"hunter2\"}",
+            "{\"command\":\"find\",\"text\":\"hunter2\",\"all\":true}",
             "{\"command\":\"pause\",\"id\":{\"hunter2\":1}}",
             "{\"command\":\"pause\"",
             &long,

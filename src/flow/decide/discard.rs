@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::Decimal;
 
 use super::{
-    Plan, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight, settle,
-    stored,
+    Plan, Shown, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight,
+    settle, stored,
 };
 use crate::flow::merge::{brought_together, edited_as, entries};
 use crate::flow::money::{balance, on_top_of_set, recount, same_balance, without};
@@ -228,10 +228,11 @@ pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
         Discarded::All | Discarded::Subject(Subject::Customer) if dirty.is_gone() => {
             let open = as_seen(dirty, &Subject::Customer, seen)?;
             refuse_in_flight(dirty, dirty.ops.iter())?;
-            let (shown, later): (Vec<&Op>, Vec<&Op>) =
-                dirty.ops.iter().partition(|op| op.waits_for_a_person());
-            if let (Some(open), false) = (open, later.is_empty()) {
-                return later_than_gone(dirty, open, &shown, &later);
+            let is_shown =
+                |op: &&Op| op.waits_for_a_person() || open.as_ref().is_some_and(|open| open.covers(op));
+            let (shown, later): (Vec<&Op>, Vec<&Op>) = dirty.ops.iter().partition(is_shown);
+            if let (Some(open), false) = (&open, later.is_empty()) {
+                return later_than_gone(dirty, &open.open, &shown, &later);
             }
             settle(&mut plan, &dirty.ops.iter().collect::<Vec<_>>(), Outcome::Discarded);
             close(&mut plan, dirty.open.iter());
@@ -243,7 +244,8 @@ pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
                 return Err(refuse(dirty, &Subject::Customer, "name the conflict that was seen"));
             }
             for field in dirty.ops.iter().map(|op| op.field).collect::<BTreeSet<_>>() {
-                discard_field(dirty, field, &mut plan)?;
+                let open = dirty.open_of_field(field).map(|open| open.as_found(&dirty.ops));
+                discard_field(dirty, field, open.as_ref(), None, &mut plan)?;
             }
         }
         Discarded::Subject(Subject::Customer) => {
@@ -251,12 +253,12 @@ pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
             return Err(refuse(dirty, &Subject::Customer, problem));
         }
         Discarded::Subject(subject @ Subject::Field(field)) => {
-            as_seen(dirty, subject, seen)?;
-            discard_field(dirty, *field, &mut plan)?;
+            let open = as_seen(dirty, subject, seen)?;
+            discard_field(dirty, *field, open.as_ref(), seen, &mut plan)?;
         }
         Discarded::Subject(subject @ Subject::Entry(field, name)) => {
             let open = as_seen(dirty, subject, seen)?;
-            discard_entry(dirty, *field, name, open, &mut plan)?;
+            discard_entry(dirty, *field, name, open.as_ref(), &mut plan)?;
         }
         Discarded::Row { seq, before } => discard_row(dirty, *seq, before.as_ref(), &mut plan)?,
     }
@@ -289,7 +291,7 @@ fn later_than_gone(dirty: &Dirty, open: &OpenConflict, shown: &[&Op], later: &[&
     plan.conflicts.push(ConflictPlan::Record {
         subject: Subject::Customer,
         base: open.base.clone(),
-        local: edited_as(dirty, later, &plan.columns),
+        local: edited_as(&dirty.row, later, &plan.columns),
         remote: "null".to_owned(),
         policy: "hold",
         resolution: None,
@@ -316,27 +318,35 @@ fn close<'d>(plan: &mut CustomerPlan, open: impl Iterator<Item = &'d OpenConflic
     plan.conflicts.extend(open.map(|open| ConflictPlan::Close { id: open.id, resolution: "discarded" }));
 }
 
-fn discard_field(dirty: &Dirty, field: FieldId, plan: &mut CustomerPlan) -> Result<(), CannotDecide> {
-    let open = dirty.open_of_field(field);
+fn discard_field(
+    dirty: &Dirty,
+    field: FieldId,
+    shown: Option<&Shown>,
+    seen: Option<&str>,
+    plan: &mut CustomerPlan,
+) -> Result<(), CannotDecide> {
     let mut ops: Vec<&Op> = dirty.ops_of(field).collect();
     if field.is_money() {
-        if ops.iter().any(|op| op.waits_for_a_person()) {
-            ops.retain(|op| op.waits_for_a_person());
+        match shown.filter(|_| seen.is_some()) {
+            // A payment that was refused is a row of its own.
+            Some(shown) => ops.retain(|op| shown.covers(op)),
+            None if ops.iter().any(|op| op.waits_for_a_person()) => ops.retain(|op| op.waits_for_a_person()),
+            None => {}
         }
         refuse_in_flight(dirty, ops.iter().copied())?;
         settle(plan, &ops, Outcome::Discarded);
-        close(plan, open.into_iter());
+        close(plan, shown.into_iter().map(|shown| &shown.open));
         return Ok(());
     }
     refuse_in_flight(dirty, ops.iter().copied())?;
     let theirs = stored(dirty, field)?.filter(|_| !field.is_secret());
-    if let Some(open) = open {
-        let (covered, later) = covered_and_later(dirty, open, field);
+    if let Some(shown) = shown {
+        let (covered, later) = covered_and_later(dirty, shown, field);
         if !later.is_empty() {
             settle(plan, &covered, Outcome::Discarded);
-            close(plan, std::iter::once(open));
-            let (row, shown) = (ours(dirty, field)?, noted(dirty, &open.subject, &open.local)?);
-            let on_top = theirs.and_then(|theirs| brought_together(field, &shown, row, &theirs));
+            close(plan, std::iter::once(&shown.open));
+            let (row, was) = (ours(dirty, field)?, noted(dirty, &shown.open.subject, &shown.open.local)?);
+            let on_top = theirs.and_then(|theirs| brought_together(field, &was, row, &theirs));
             plan.columns.extend(on_top.map(|value| (field, value)));
             return Ok(());
         }
@@ -351,11 +361,10 @@ fn discard_entry(
     dirty: &Dirty,
     field: FieldId,
     name: &str,
-    open: Option<&OpenConflict>,
+    shown: Option<&Shown>,
     plan: &mut CustomerPlan,
 ) -> Result<(), CannotDecide> {
-    let covered: Option<BTreeSet<EditSeq>> = open.map(|open| open.seqs(&dirty.ops).into_iter().collect());
-    let is_covered = |op: &&Op| covered.as_ref().is_none_or(|covered| covered.contains(&op.seq));
+    let is_covered = |op: &&Op| shown.is_none_or(|shown| shown.covers(op));
     let (ops, later): (Vec<&Op>, Vec<&Op>) =
         dirty.ops_of(field).filter(|op| op.touches(name)).partition(is_covered);
     refuse_in_flight(dirty, ops.iter().copied())?;
@@ -364,7 +373,7 @@ fn discard_entry(
             .filter(|outcome| outcome.is_some() || op.outcome == Some(Outcome::Held));
         plan.settle.extend(becomes.map(|outcome| Settlement::new(op.seq, outcome)));
     }
-    close(plan, open.into_iter());
+    close(plan, shown.into_iter().map(|shown| &shown.open));
     if let (Some(theirs), true) = (stored(dirty, field)?, later.is_empty()) {
         let mut ours = entries(ours(dirty, field)?).unwrap_or_default();
         put(&mut ours, name, entries(&theirs).and_then(|mut entries| entries.remove(name)));
@@ -388,8 +397,7 @@ fn discard_row(
     plan.settle.push(Settlement::new(seq, Outcome::Discarded));
     let field = op.field;
     let is_last_of = |open: &&OpenConflict| {
-        let seqs = open.seqs(&dirty.ops);
-        open.subject.field() == Some(field) && seqs == [seq]
+        open.subject.field() == Some(field) && open.as_shown(&dirty.ops, &dirty.row).seqs == [seq]
     };
     close(plan, dirty.open.iter().filter(is_last_of));
     if field.is_money() || field.is_secret() {

@@ -13,21 +13,25 @@
 //! |---|---|
 //! | `resolve` | a conflict is decided |
 //! | `discard` | edits are given up, or tried again |
+//! | `shown` | a conflict as a person sees it |
 //! | `undo` | what a policy or a merge decided is taken back |
 
 mod discard;
 mod resolve;
+mod shown;
 mod undo;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
 
 use super::{Change, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement};
-use crate::resource::{BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value};
+use crate::resource::{BadRecord, EditError, FieldId, FormValue, Kind, Record, Subject, Value};
 
 pub use discard::{Discarded, discard, discard_payments, meetings, retry};
 pub use resolve::{Keep, resolve};
+pub use shown::Shown;
+pub(super) use shown::waits_with;
 pub use undo::{PastDecision, undo};
 
 /// Why a decision cannot be carried out.
@@ -55,51 +59,25 @@ type Plan = Result<CustomerPlan, CannotDecide>;
 
 // ---- what was shown ------------------------------------------------------------------------------------------------
 
-impl OpenConflict {
-    /// The rows of the journal that it is about.
-    pub fn seqs(&self, ops: &[Op]) -> Vec<EditSeq> {
-        let is_part = |op: &&Op| match &self.subject {
-            Subject::Field(field) => op.field == *field,
-            Subject::Entry(field, name) => op.field == *field && op.touches(name),
-            Subject::Customer => true,
-        };
-        let held = ops.iter().filter(|op| op.outcome == Some(Outcome::Held));
-        held.filter(is_part).map(|op| op.seq).collect()
-    }
-
-    /// What tells this conflict from what it was, or will be: its identity, both values, and the rows that it is about.
-    pub fn stamp(&self, ops: &[Op]) -> String {
-        let seqs: Vec<String> = self.seqs(ops).iter().map(EditSeq::to_string).collect();
-        let parts = [self.base.as_str(), self.local.as_str(), self.remote.as_str(), &seqs.join(",")];
-        // FNV-1a: the same in every build, and nobody's secret.
-        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        let bytes = parts.iter().flat_map(|part| part.as_bytes().iter().chain(&[0xff]));
-        format!("{}-{:016x}", self.id, bytes.fold(0xcbf2_9ce4_8422_2325, step))
-    }
-}
-
 fn refuse(dirty: &Dirty, what: &Subject, problem: impl Into<String>) -> CannotDecide {
     EditError { customer_id: dirty.id, field: what.to_string(), problem: problem.into() }.into()
 }
 
-/// The conflict, if it still is as the person saw it.
-fn as_seen<'d>(
-    dirty: &'d Dirty,
-    subject: &Subject,
-    seen: Option<&str>,
-) -> Result<Option<&'d OpenConflict>, CannotDecide> {
-    let open = dirty.open_of(subject);
-    match (open, seen) {
-        (Some(open), Some(seen)) if open.stamp(&dirty.ops) != seen => {
-            let problem = format!(
-                "the conflict has moved on since it was shown: here {}, in the store {}: look at it again",
-                open.local, open.remote
-            );
-            Err(refuse(dirty, subject, problem))
-        }
-        (None, Some(_)) => Err(refuse(dirty, subject, "the conflict that was shown is over: look again")),
-        _ => Ok(open),
+/// The conflict: if a person has seen it, as it is shown now, which must be what that person saw; else as it was found.
+fn as_seen(dirty: &Dirty, subject: &Subject, seen: Option<&str>) -> Result<Option<Shown>, CannotDecide> {
+    let Some(seen) = seen else {
+        return Ok(dirty.open_of(subject).map(|open| open.as_found(&dirty.ops)));
+    };
+    let over = || refuse(dirty, subject, "the conflict that was shown is over: look again");
+    let shown = dirty.shown(subject).ok_or_else(over)?;
+    if shown.stamp() == seen {
+        return Ok(Some(shown));
     }
+    let problem = format!(
+        "the conflict has moved on since it was shown: here {}, in the store {}: look at it again",
+        shown.open.local, shown.open.remote
+    );
+    Err(refuse(dirty, subject, problem))
 }
 
 /// What the working copy has of an attribute, of which a decision is made.
@@ -142,13 +120,8 @@ fn settle(plan: &mut CustomerPlan, ops: &[&Op], outcome: impl Into<Option<Outcom
 }
 
 /// The rows that a conflict is about, and the ones that were added since.
-fn covered_and_later<'d>(
-    dirty: &'d Dirty,
-    open: &OpenConflict,
-    field: FieldId,
-) -> (Vec<&'d Op>, Vec<&'d Op>) {
-    let covered: BTreeSet<EditSeq> = open.seqs(&dirty.ops).into_iter().collect();
-    dirty.ops_of(field).partition(|op| covered.contains(&op.seq))
+fn covered_and_later<'d>(dirty: &'d Dirty, shown: &Shown, field: FieldId) -> (Vec<&'d Op>, Vec<&'d Op>) {
+    dirty.ops_of(field).partition(|op| shown.covers(op))
 }
 
 /// What becomes of a row, once a form field that it is about is decided: it goes with that where it is about nothing else, and

@@ -3,8 +3,8 @@
 use rust_decimal::Decimal;
 
 use super::{
-    Plan, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight, settle,
-    stored,
+    Plan, Shown, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight,
+    settle, stored,
 };
 use crate::flow::merge::{brought_together, entries, form_json};
 use crate::flow::money::balance;
@@ -30,7 +30,7 @@ pub enum Keep {
 /// # Errors
 /// When there is no such conflict, it has moved on, the customer was deleted remotely, or the value is refused.
 pub fn resolve(dirty: &Dirty, subject: &Subject, keep: &Keep, seen: Option<&str>) -> Plan {
-    let Some(open) = as_seen(dirty, subject, seen)? else {
+    let Some(shown) = as_seen(dirty, subject, seen)? else {
         return Err(refuse(dirty, subject, "there is no conflict to resolve"));
     };
     match subject {
@@ -38,9 +38,9 @@ pub fn resolve(dirty: &Dirty, subject: &Subject, keep: &Keep, seen: Option<&str>
             let problem = "was deleted in the store, so no side can be kept: discard its edits";
             Err(refuse(dirty, subject, problem))
         }
-        Subject::Field(field) if field.is_money() => resolve_balance(dirty, open, *field, keep),
-        Subject::Field(field) => resolve_field(dirty, open, *field, keep),
-        Subject::Entry(field, name) => resolve_entry(dirty, open, *field, name, keep),
+        Subject::Field(field) if field.is_money() => resolve_balance(dirty, &shown, *field, keep),
+        Subject::Field(field) => resolve_field(dirty, &shown, *field, keep),
+        Subject::Entry(field, name) => resolve_entry(dirty, &shown, *field, name, keep),
     }
 }
 
@@ -54,14 +54,15 @@ fn closed(dirty: &Dirty, open: &OpenConflict, keep: &Keep) -> CustomerPlan {
     CustomerPlan { conflicts: vec![close], ..CustomerPlan::nothing(dirty.id) }
 }
 
-fn resolve_field(dirty: &Dirty, open: &OpenConflict, field: FieldId, keep: &Keep) -> Plan {
+fn resolve_field(dirty: &Dirty, shown: &Shown, field: FieldId, keep: &Keep) -> Plan {
     refuse_in_flight(dirty, dirty.ops_of(field))?;
-    let (covered, later) = covered_and_later(dirty, open, field);
-    let shown = || noted(dirty, &open.subject, &open.local);
+    let open = &shown.open;
+    let (covered, later) = covered_and_later(dirty, shown, field);
+    let was_shown = || noted(dirty, &open.subject, &open.local);
     let theirs = stored(dirty, field)?.map_or_else(|| noted(dirty, &open.subject, &open.remote), Ok)?;
     let value = match keep {
         Keep::Local if later.is_empty() => ours(dirty, field)?.clone(),
-        Keep::Local => shown()?,
+        Keep::Local => was_shown()?,
         Keep::Remote => theirs.clone(),
         Keep::Value(text) => typed(dirty, &open.subject, field, text)?,
     };
@@ -69,8 +70,8 @@ fn resolve_field(dirty: &Dirty, open: &OpenConflict, field: FieldId, keep: &Keep
     settle(&mut plan, &covered, if *keep == Keep::Remote { Outcome::Remote } else { Outcome::Superseded });
     if !later.is_empty() {
         // The newer edit stands; of a text, what it changed is done to what was decided for.
-        let (row, shown) = (ours(dirty, field)?, shown()?);
-        let on_top = brought_together(field, &shown, row, &value).filter(|_| value != shown);
+        let (row, was) = (ours(dirty, field)?, was_shown()?);
+        let on_top = brought_together(field, &was, row, &value).filter(|_| value != was);
         plan.columns.extend(on_top.filter(|value| value != row).map(|value| (field, value)));
         return Ok(plan);
     }
@@ -91,9 +92,10 @@ fn typed(dirty: &Dirty, subject: &Subject, field: FieldId, text: &str) -> Result
 }
 
 /// A decision about a balance changes it by what is between that and the store's: payments since then are on top of either.
-fn resolve_balance(dirty: &Dirty, open: &OpenConflict, field: FieldId, keep: &Keep) -> Plan {
+fn resolve_balance(dirty: &Dirty, shown: &Shown, field: FieldId, keep: &Keep) -> Plan {
     refuse_in_flight(dirty, dirty.ops_of(field))?;
-    let (covered, mut later) = covered_and_later(dirty, open, field);
+    let open = &shown.open;
+    let (covered, mut later) = covered_and_later(dirty, shown, field);
     later.retain(|op| op.is_counted());
     let theirs = stored(dirty, field)?.map_or_else(|| noted(dirty, &open.subject, &open.remote), Ok)?;
     let value = match keep {
@@ -132,9 +134,10 @@ fn difference(to: &Value, from: &Value) -> Option<Decimal> {
         .filter(|_| is_one && !to_all.is_empty() && !from_all.is_empty())
 }
 
-fn resolve_entry(dirty: &Dirty, open: &OpenConflict, field: FieldId, name: &str, keep: &Keep) -> Plan {
+fn resolve_entry(dirty: &Dirty, shown: &Shown, field: FieldId, name: &str, keep: &Keep) -> Plan {
     refuse_in_flight(dirty, dirty.ops_of(field))?;
-    let (covered, others) = covered_and_later(dirty, open, field);
+    let open = &shown.open;
+    let (covered, others) = covered_and_later(dirty, shown, field);
     let is_edited_since = others.iter().any(|op| op.touches(name));
     let theirs = stored(dirty, field)?.unwrap_or_default();
     let their_entry = entries(&theirs).and_then(|mut entries| entries.remove(name));

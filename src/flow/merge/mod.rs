@@ -34,7 +34,7 @@ use super::{
     Settlement, SnapshotPlan,
 };
 use crate::resource::{
-    Attributes, BadRecord, EditSeq, FieldId, MergeRule, Record, Subject, Value, first_credit,
+    Attributes, BadRecord, EditSeq, FieldId, MergeRule, Record, Row, Subject, Value, first_credit,
 };
 
 use forms::Touching;
@@ -164,16 +164,16 @@ fn known_base(dirty: &Dirty) -> Option<Record> {
 
 /// The edited attributes as one JSON object.
 pub(super) fn edited(dirty: &Dirty) -> String {
-    edited_as(dirty, &dirty.ops.iter().collect::<Vec<_>>(), &[])
+    edited_as(&dirty.row, &dirty.ops.iter().collect::<Vec<_>>(), &[])
 }
 
 /// The attributes that these edits are about, once the working copy has these `columns`.
-pub(super) fn edited_as(dirty: &Dirty, ops: &[&Op], columns: &[(FieldId, Value)]) -> String {
+pub(super) fn edited_as(row: &Row, ops: &[&Op], columns: &[(FieldId, Value)]) -> String {
     let fields: BTreeSet<FieldId> = ops.iter().map(|op| op.field).collect();
     let planned = |field: FieldId| columns.iter().find(|(of, _)| *of == field).map(|(_, value)| value);
     let value = |field: FieldId| match field {
         field if field.is_secret() => "\"***\"".to_owned(),
-        field => planned(field).unwrap_or_else(|| dirty.row.get(field)).to_json(),
+        field => planned(field).unwrap_or_else(|| row.get(field)).to_json(),
     };
     let members: Vec<String> =
         fields.into_iter().map(|field| format!("\"{field}\":{}", value(field))).collect();

@@ -92,6 +92,19 @@ pub(super) fn form_entry() -> String {
     )
 }
 
+/// The value of one form field as JSON, from a row `entry` of `json_each`.
+pub(super) fn form_value() -> String {
+    let number = raw("entry.value", "$.value");
+    format!(
+        "CASE json_type(entry.value, '$.value')
+                         WHEN 'integer' THEN {number}
+                         WHEN 'real' THEN {number}
+                         WHEN 'array' THEN json_extract(entry.value, '$.value')
+                         ELSE json_quote(json_extract(entry.value, '$.value'))
+                         END"
+    )
+}
+
 /// The number that JSON text is, in its shortest spelling; of anything else, its text.
 fn number(raw: &str) -> String {
     format!(

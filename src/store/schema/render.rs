@@ -72,7 +72,13 @@ pub(super) fn script() -> String {
         ],
     ));
     parts.push(include_str!("sql/state.sql").to_owned());
-    parts.push(fill(include_str!("sql/decisions.sql"), &[("secret", name_of(Kind::Password))]));
+    let places = [
+        ("form value", &*meaning::form_value()),
+        ("money", money_column),
+        ("entries", name_of(Kind::Forms)),
+        ("secret", name_of(Kind::Password)),
+    ];
+    parts.push(fill(include_str!("sql/decisions.sql"), &places));
     common(&parts.join("\n"))
 }
 

@@ -1,21 +1,50 @@
 -- What waits for a person, a row for each thing that can be decided: fields that both sides changed (`conflict`), edits that the store
 -- refused (`rejected`), and edits that are held without any conflict (`held`). `seen` names it as it is shown, to the last sign: what
 -- moves on has another name. A form field is named by its own values alone, for a row of the journal is about several.
+-- What was set since a conflict was found waits with it, and is the till's value (`here`); what was paid since goes on top, and is not.
 -- `json((…))`: SQLite does not promise that what comes out of a subquery is known to be JSON, and two of them may share the file.
 CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason, since, author, seen) AS
-    SELECT 'conflict', id, customer_id, field, base, local, remote,
+    SELECT 'conflict', id, customer_id, field, base, here, remote,
            (SELECT max(reason) FROM journal AS j
             WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL AND j.outcome = 'held' AND c.field <> '*'
               AND j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1)),
            detected_at, author,
-           json_array('conflict', id, base, local, remote,
+           json_array('conflict', id, base, here, remote,
                       json((SELECT json_group_array(seq)
-                            FROM (SELECT seq FROM journal AS j
-                                  WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL AND j.outcome = 'held'
+                            FROM (SELECT j.seq
+                                  FROM (SELECT max(seq) AS newest FROM journal
+                                        WHERE customer_id = c.customer_id AND settled_at IS NULL AND outcome IS NULL
+                                          AND field = '{money}' AND op = 'set') AS balance,
+                                       journal AS j
+                                  WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL
                                     AND (c.field = '*' OR j.field = c.field)
-                                  ORDER BY seq))))
-    FROM conflict AS c
-    WHERE resolution IS NULL
+                                    AND (j.outcome = 'held'
+                                         OR j.outcome IS NULL AND (j.op = 'set' OR j.seq < balance.newest))
+                                  ORDER BY j.seq))))
+    FROM (SELECT id, customer_id, field, base, remote, detected_at, author,
+                 coalesce(CASE
+                     WHEN field = '*' THEN json_patch(local, (
+                         SELECT nullif(json_group_object(field, json(value)), '{}')
+                         FROM (SELECT field, value, max(seq) FROM journal AS j
+                               WHERE j.customer_id = c.customer_id AND settled_at IS NULL AND outcome IS NULL
+                                 AND op = 'set' AND json_valid(value)
+                               GROUP BY field)))
+                     WHEN field GLOB '{entries}.*' THEN (
+                         SELECT coalesce((SELECT {form value} FROM json_each(j.value) AS entry
+                                          WHERE json_extract(entry.value, '$.name') = substr(c.field, length('{entries}.') + 1)),
+                                         'null')
+                         FROM journal AS j
+                         WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL AND j.outcome IS NULL
+                           AND j.field = '{entries}' AND json_valid(j.value)
+                         ORDER BY j.seq DESC LIMIT 1)
+                     ELSE (
+                         SELECT value FROM journal AS j
+                         WHERE j.customer_id = c.customer_id AND settled_at IS NULL AND outcome IS NULL
+                           AND j.field = c.field AND op = 'set'
+                         ORDER BY seq DESC LIMIT 1)
+                 END, local) AS here
+          FROM conflict AS c
+          WHERE resolution IS NULL) AS c
     UNION ALL
     SELECT iif(outcome = 'held', 'held', 'rejected'), seq, customer_id, field, was, value, NULL, reason, at, author,
            json_array(iif(outcome = 'held', 'held', 'rejected'), seq)

@@ -1,0 +1,234 @@
+"""What the worker's process goes through: it dies, is refused, is asked; and what of it a fork inherits."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tillsync import Forked, NotSynced, Receipt, Refused, Till, TillError
+
+from .conftest import QUICK, SOON, Opener, Store, until, until_event
+
+
+def test_a_worker_that_dies_comes_back_and_who_waits_is_answered(till: Till, store: Store) -> None:
+    store.cut()
+    receipt = till.edit(1, phone="555-0142")
+    fates = []
+    waiting = threading.Thread(target=lambda: fates.append(till.wait(receipt, SOON)))
+    waiting.start()
+    died = till.worker_pid
+    assert died is not None
+    os.kill(died, signal.SIGKILL)
+    until_event(till, "worker_ended")
+    assert till.status().unsent == 1  # the command answers meanwhile
+    store.heal()
+    until_event(till, "ready")
+    waiting.join()
+    assert [fate.kind for fate in fates] == ["uploaded"] and till.worker_pid != died
+    assert store.customer(1)["phone"] == "555-0142"
+    store.assert_no_violations()
+
+
+def test_a_token_that_is_refused_is_told_and_every_edit_is_kept(opened: Opener, store: Store, till: Till) -> None:
+    till.close()
+    again = opened(token="not-the-token", path=till.path)
+    again.edit(1, phone="1")
+    failed = until_event(again, "sync_failed")
+    assert failed.document["code"] == "auth"
+    until(lambda: again.status().sync.state == "refused")
+    error = again.status().sync.last_error
+    assert error is not None and error.code == "auth" and error.hint
+    assert again.status().unsent == 1
+    with pytest.raises(TillError) as refused:
+        opened(token="not-the-token", path=till.path.with_name("new.db")).wait_for_customers(SOON)
+    assert refused.value.code == "auth"
+
+
+def test_what_is_wrong_with_the_settings_is_raised_at_once(opened: Opener, till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TillError) as busy:
+        opened(till.path)
+    assert busy.value.code == "busy" and busy.value.hint
+    till.close()
+    with pytest.raises(TillError) as store:
+        opened(till.path, store_hash="another")
+    assert store.value.code == "wrong_store"
+    monkeypatch.delenv("BIGCOMMERCE_ACCESS_TOKEN", raising=False)
+    with pytest.raises(TillError) as token:
+        opened(till.path, token=None)
+    assert token.value.code == "usage"
+
+
+def test_the_token_stands_in_no_argument_and_no_word(till: Till, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = Path(f"/proc/{till.worker_pid}/cmdline").read_bytes()
+    assert b"worker" in arguments and store.token.encode() not in arguments
+    till.edit(1, phone="1")
+    until_event(till, "edit_uploaded")
+    till.close()
+    assert store.token not in repr(till) + "".join(capfd.readouterr())
+
+
+def test_it_finds_tells_and_is_told(till: Till) -> None:
+    till.edit(3, phone="030 901820", last_name="Müller")
+    found = till.find("muller 0309")
+    assert [customer.id for customer in found.customers] == [3] and not found.more
+    assert till.find("e", limit=1).more
+    till.pause()
+    assert till.status().document["worker"]["paused"] is True
+    receipt = till.edit(1, phone="1")
+    assert till.wait(receipt, 0.3).kind == "pending"
+    till.resume()
+    till.sync_now()
+    assert till.wait(receipt, SOON).kind == "uploaded"
+    with pytest.raises(TillError) as unknown:
+        till.wait(Receipt(10_000, 10_001))
+    assert unknown.value.code == "unknown_receipt"
+    assert till.command("diff") == []
+    with pytest.raises(TillError) as usage:
+        till.command("show", "no-number")
+    assert usage.value.code == "usage"
+
+
+def test_a_refused_edit_is_tried_again_or_given_up(till: Till, store: Store) -> None:
+    taken = store.customer(2)["email"]
+    fate = till.wait(till.edit(1, email=taken), SOON)
+    assert (fate.kind, fate.customer_id, fate.field) == ("rejected", 1, "email") and fate.reason
+    [shown] = till.to_decide(1)
+    assert (shown.kind, shown.local) == ("rejected", taken)
+    store.office(2, email="somebody.else@example.com")
+    till.retry(shown, author="ana")
+    until(lambda: store.customer(1)["email"] == taken)
+
+    assert till.wait(till.edit(3, email=taken), SOON).kind == "rejected"
+    [shown] = till.to_decide(3)
+    till.discard(shown)
+    assert till.to_decide() == [] and till.log(3)[0].outcome == "discarded"
+    with pytest.raises(Refused):
+        till.discard(shown)
+
+
+def both_edit(till: Till, store: Store, here: dict[str, object], there: dict[str, object]) -> None:
+    """The till and the office edit customer 1; then a sync, which reads before it sends."""
+    till.pause()
+    until(lambda: till.status().sync.state == "idle")
+    while till.events.next(0):
+        pass
+    till.edit(1, author=None, label=None, **here)
+    store.office(1, **there)
+    till.sync_now()
+    until_event(till, "sync_finished")
+    till.resume()
+
+
+def test_a_conflict_may_be_decided_by_another_value(till: Till, store: Store) -> None:
+    both_edit(till, store, {"phone": "1", "notes": "till"}, {"phone": "2"})
+    until(lambda: till.to_decide(1))
+    [shown] = till.to_decide(1)
+    with pytest.raises(TillError):
+        till.resolve(shown)
+    till.resolve(shown, value="3", author="ana")
+    until(lambda: store.customer(1)["phone"] == "3")
+
+
+def test_a_policy_decides_where_it_was_told_to(opened: Opener, store: Store) -> None:
+    till = opened(policies={"*": "remote", "phone": "local"})
+    assert till.wait_for_customers(SOON)
+    both_edit(till, store, {"phone": "1", "company": "till"}, {"phone": "2", "company": "office"})
+    until(lambda: store.customer(1)["phone"] == "1")
+    until(lambda: till.status().unsent == 0)
+    customer = till.customer(1)
+    assert customer is not None and customer.company == "office"
+
+
+def test_without_a_worker_it_edits_and_reads(opened: Opener, till: Till, store: Store) -> None:
+    second = opened(till.path, sync=False)
+    second.edit(5, phone="5")
+    until(lambda: store.customer(5)["phone"] == "5")
+    assert second.status().sync.worker_alive and second.worker_pid is None
+    for asked in (second.sync_now, lambda: second.find("a"), lambda: second.wait(Receipt(0, 1))):
+        with pytest.raises(NotSynced) as error:
+            asked()
+        assert error.value.code == "no_worker"
+
+
+def test_a_late_reader_is_told_how_much_was_missed(till: Till) -> None:
+    for number in range(1100):
+        till.events._put({"event": "progress", "customers": number})
+    missed = till.events.next(SOON)
+    assert missed is not None and missed.name == "missed" and missed.document["count"] >= 76
+
+
+def test_a_till_that_was_closed_says_so_and_its_events_end(till: Till) -> None:
+    pid = till.worker_pid
+    assert pid is not None
+    heard: list[str] = []
+    reader = threading.Thread(target=lambda: heard.extend(event.name for event in till.events))
+    reader.start()
+    till.close()
+    till.close()
+    reader.join(SOON)
+    assert not reader.is_alive()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    for asked in (lambda: till.connection, lambda: till.find("a"), lambda: till.edit(1, phone="1")):
+        with pytest.raises(TillError) as closed:
+            asked()
+        assert closed.value.code == "closed"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_has_no_till_and_keeps_no_worker_alive(till: Till, tmp_path: Path) -> None:
+    till.edit(1, phone="1")
+    said = tmp_path / "said"
+    go_on, hold = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(hold)
+        words = [code_of(lambda: till.edit(2, phone="2")), code_of(lambda: Till(till.path, sync=False)), code_of(till.close)]
+        said.write_text(",".join(words))
+        os.read(go_on, 1)  # lives until the test has seen the worker end
+        os._exit(0)
+    os.close(go_on)
+    until(lambda: said.exists() and said.read_text().count(",") == 2)
+    assert said.read_text() == "forked,forked,forked"
+    till.edit(3, phone="3")
+    pid = till.worker_pid
+    assert pid is not None
+    # The app lets go of the worker's input; no child holds it open.
+    till._worker._closing.set()  # type: ignore[union-attr]
+    till._worker._input.close()  # type: ignore[union-attr]
+    until(lambda: not Path(f"/proc/{pid}").exists())
+    os.write(hold, b"x")
+    os.waitpid(child, 0)
+    assert till.connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def code_of(asked: object) -> str:
+    try:
+        asked()  # type: ignore[operator]
+    except TillError as error:
+        return error.code if isinstance(error, Forked) else f"{type(error)}"
+    return "nothing"
+
+
+def test_a_process_that_ends_without_a_word_leaves_no_worker(till: Till, store: Store) -> None:
+    till.close()
+    script = "import sys; from tillsync import Till; path, url, token = sys.argv[1:]"
+    script += "; till = Till(path, api_url=url, token=token); print(till.worker_pid)"
+    arguments = [sys.executable, "-c", script, str(till.path), store.url, store.token]
+    ended = subprocess.run(arguments, capture_output=True, check=True)
+    pid = int(ended.stdout)
+    until(lambda: not Path(f"/proc/{pid}").exists())
+    assert ended.stderr == b""
+
+
+def test_an_error_can_be_sent_to_another_process() -> None:
+    error = TillError("words", "code", "hint", 1, "phone", 50)
+    again = pickle.loads(pickle.dumps(error))
+    assert vars(again) == vars(error) and QUICK

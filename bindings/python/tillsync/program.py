@@ -1,0 +1,72 @@
+"""The program that syncs: which it is, and what it is told. What is secret goes through its environment, never its arguments."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import TillError, of_document
+
+NAME = "tillsync.exe" if os.name == "nt" else "tillsync"
+#: On Windows, no console window opens beside an app that has none.
+FLAGS = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+_TOKEN = "BIGCOMMERCE_ACCESS_TOKEN"
+#: What of the environment would speak of another till.
+_OTHERS = ("TILLSYNC_DB", "TILLSYNC_KEY")
+
+
+def installed() -> Path:
+    """Where ``pip`` has put it; or another one, that of a build, which the environment names."""
+    if other := os.environ.get("TILLSYNC_PROGRAM"):
+        return Path(other)
+    for folder in _folders():
+        if (program := folder / NAME).is_file():
+            return program
+    raise TillError(f"there is no program {NAME} beside this package", "not_installed", "install the package anew")
+
+
+def _folders() -> Iterator[Path]:
+    yield Path(sysconfig.get_path("scripts"))
+    yield Path(sys.prefix) / ("Scripts" if os.name == "nt" else "bin")
+    yield Path(__file__).parent.parent / "bin"  # pip install --target
+    yield Path(sysconfig.get_path("scripts", f"{os.name}_user"))
+
+
+class Program:
+    """The program, with what every call of it is told."""
+
+    def __init__(self, path: Path, flags: Sequence[str], token: str | None, program: Path | None) -> None:
+        self._program = program or installed()
+        self._path, self._flags = path, list(flags)
+        self.environment = {name: value for name, value in os.environ.items() if name not in _OTHERS}
+        if token is not None:
+            self.environment[_TOKEN] = token
+
+    def arguments(self, command: str, *flags: str) -> list[str]:
+        """What starts it."""
+        return [os.fspath(self._program), command, *flags, "--json", "--db", os.fspath(self._path), *self._flags]
+
+    def answer(self, command: str, *words: str) -> Any:
+        """Runs it, and returns what it says; what it does not do is raised."""
+        ran = subprocess.run(
+            self.arguments(command, *words),
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            creationflags=FLAGS,
+            check=False,
+        )
+        try:
+            said = json.loads(ran.stdout)
+        except ValueError:
+            words_of_it = ran.stderr.decode(errors="replace").strip() or f"it ended with {ran.returncode}"
+            raise TillError(f"tillsync {command}: {words_of_it}", "unexpected") from None
+        if isinstance(said, Mapping) and isinstance(said.get("error"), Mapping):
+            raise of_document(said["error"])
+        return said
