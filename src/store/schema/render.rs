@@ -134,9 +134,8 @@ fn fill_of(resource: &Resource, template: &str) -> String {
     let is = |side: &str| -> String {
         key.iter().map(|column| format!("{column} = {side}.{column}")).collect::<Vec<_>>().join(" AND ")
     };
-    let mut fixed = key.to_vec();
-    fixed.extend((!key.contains(customer)).then_some(customer));
-    let moves: Vec<String> = fixed.iter().map(|column| format!("NEW.{column} IS NOT OLD.{column}")).collect();
+    let moves: Vec<String> =
+        resource.names().map(|column| format!("NEW.{column} IS NOT OLD.{column}")).collect();
     let called = format!("'{name} ' || OLD.{row}");
     let own = match resource.is_of_customers() {
         true => [
