@@ -33,7 +33,7 @@ pub use report::{Progress, PullReport, Requests, SyncReport};
 use crate::api::{Remote, Request};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Failure, Result};
-use crate::flow::{Answer, Bases, Misses, Pacer, ServerClock, Ticket, Tickets, Trouble};
+use crate::flow::{Answer, Bases, Misses, Moment, Pacer, ServerClock, Ticket, Tickets, Trouble};
 use crate::resource::CustomerId;
 use crate::store::{HeldUp, Store, SyncLock};
 use report::Counts;
@@ -419,6 +419,11 @@ impl<R: Remote> SyncEngine<R> {
             }
         }
         Ok(Some((ticket, answer)))
+    }
+
+    /// Now, by the till's clock and by the server's.
+    fn moment(&self) -> Moment {
+        self.options.policies.moment(self.clock.utc())
     }
 
     /// The till's clock may have been set since the last sync: what is decided by time is decided by the newest answer, unless

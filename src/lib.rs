@@ -54,7 +54,7 @@ pub mod system {
 
     pub use crate::api::lack_of_threads;
     #[cfg(feature = "cli")]
-    pub use crate::store::refuse_part;
+    pub use crate::store::{has_left, refuse_part};
 
     /// What the system said of a file that was to be made.
     pub fn file_error(path: &Path, source: &std::io::Error) -> crate::Error {

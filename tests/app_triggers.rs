@@ -6,6 +6,7 @@
 mod common;
 
 use common::edits::{edit, edits, refusal};
+use common::odd::{Odd, Told};
 use common::{Till, sandbox, till};
 use rusqlite::{Connection, params};
 use serde_json::json;
@@ -66,6 +67,31 @@ fn so_is_what_it_edits_when_an_answer_to_an_update_comes_in() {
     assert!(edits(&till, 1).contains(&edit("company", "set", r#""seen""#)));
     till.engine().sync().unwrap();
     assert_eq!(till.remote_value(1, "company"), "\"seen\"");
+}
+
+/// An update of both is refused as a whole and read back; what the store has of the first makes a trigger edit the second, of whom
+/// the store has news as well.
+#[test]
+fn so_is_what_it_edits_of_another_who_is_read_back_with_the_one_that_came_in() {
+    let till = till(2);
+    let bonus = "CREATE TRIGGER bonus AFTER UPDATE OF company ON customer WHEN NEW.id = 1
+                 BEGIN INSERT INTO store_credit_adjustment VALUES (2, '5'); END";
+    with_triggers(&till, bonus);
+    for id in [1, 2] {
+        till.set(id, "phone", "555");
+    }
+    let store = std::sync::Arc::clone(&till.sandbox);
+    let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+        let is_first = asked.is_put() && asked.nth == 1;
+        let office = json!({"company": "office", "store_credit_amounts": [{"amount": 90}]});
+        is_first.then(|| [1, 2].map(|id| assert!(store.edit(id, office.clone()))));
+        is_first.then(Told::dropped)
+    });
+    till.through(&odd).engine().sync().unwrap();
+    assert_eq!(edits(&till, 2)[1..], [edit("store_credit_amounts", "adjust", r#""5""#)]);
+    assert_eq!(till.local(2, "store_credit_amounts"), r#"[{"amount":95}]"#);
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(2, "store_credit_amounts"), r#"[{"amount":95}]"#);
 }
 
 #[test]

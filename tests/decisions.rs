@@ -89,6 +89,34 @@ fn a_refused_edit_is_sent_again_or_given_up() {
 }
 
 #[test]
+fn a_refused_edit_is_not_sent_again_in_the_name_of_a_newer_one() {
+    let till = till(8);
+    let taken = |id: i64| till.local(id, "email").trim_matches('"').to_owned();
+    till.set(1, "email", &taken(5));
+    till.engine().sync().unwrap();
+    let first = till.store().rejected().unwrap()[0].seq;
+    let refused = |seq| till.store().retry_row(seq).unwrap_err().to_string();
+    // A newer one waits: that is sent, by itself.
+    till.set(1, "email", &taken(6));
+    assert!(refused(first).contains("sent by itself"), "{}", refused(first));
+    till.engine().sync().unwrap();
+    assert_eq!(till.outcomes(1, "email"), ["rejected", "rejected"]);
+    // It was refused, too.
+    let newest = till.store().rejected().unwrap()[1].seq;
+    assert!(refused(first).contains(&format!("edit {newest} is what counts")), "{}", refused(first));
+    let app = app(&till);
+    let decide = "INSERT INTO decision (seen, keep) VALUES (json_array('rejected', ?1), 'retry')";
+    app.execute(decide, [first.0]).unwrap();
+    assert_eq!(till.store().carry_out_decisions().unwrap(), 0);
+    till.office(6, json!({"email": "elsewhere@example.com"}));
+    till.store().retry_row(newest).unwrap();
+    let wanted = till.local(1, "email");
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(1, "email"), wanted);
+    assert!(till.store().rejected().unwrap().is_empty());
+}
+
+#[test]
 fn what_has_moved_on_since_it_was_seen_is_not_decided() {
     let till = in_conflict(2);
     let app = app(&till);

@@ -10,11 +10,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{SOON, Till, soon, till};
 use serde_json::json;
 use tillsync::inspect::{Inspector, InspectorOptions};
+use tillsync::sandbox::Fault;
 use tillsync::{EditSeq, Policies, Policy, SyncEngine};
 
 /// What came back.
@@ -201,12 +202,25 @@ fn an_address_lets_in_once_and_each_has_a_secret_of_its_own() {
     for word in ["; HttpOnly", "; SameSite=Strict", &format!("; Path={place}")] {
         assert!(cookie.contains(word), "{cookie}");
     }
-    let again = by(&path);
-    assert_eq!((again.status, again.header("set-cookie")), (403, None));
-    let guessed = by(&format!("{place}open?secret=00000000000000000000000000000000"));
-    assert_eq!((guessed.status, guessed.header("set-cookie")), (403, None));
-    assert_eq!(by(&format!("{place}open?secret=")).status, 403);
+    let refused = |path: &str, words: &str| {
+        let answer = by(path);
+        assert_eq!((answer.status, answer.header("set-cookie")), (403, None));
+        assert!(answer.body.contains(words), "{path}: {answer:?}");
+    };
+    refused(&path, "opened before");
+    refused(
+        &format!("{place}open?secret=00000000000000000000000000000000"),
+        "not one that this page gave out",
+    );
+    refused(&format!("{place}open?secret="), "not one that this page gave out");
+    // Who only asks whether it is there has not opened it.
+    ask(port, "HEAD", &parts(&second).1, &[("Host", &host(port))], "");
     assert_eq!(by(&parts(&second).1).status, 200);
+    let late = inspector.address();
+    (0..20).for_each(|_| _ = inspector.address());
+    refused(&parts(&late).1, "newer ones took its place");
+    let elsewhere = by("/00000000000000000000000000000000/overview");
+    assert!(elsewhere.status == 404 && elsewhere.body.contains("has ended"), "{elsewhere:?}");
 }
 
 #[test]
@@ -218,7 +232,7 @@ fn whoever_was_not_let_in_is_told_nothing() {
     for page in PAGES.into_iter().chain(["pulse", "live", "page.css", "nothing"]) {
         let answer = nobody.get(page);
         assert_eq!(answer.status, 403, "{page}: {answer:?}");
-        assert!(answer.body.starts_with("Nobody has let this browser in."), "{page}: {answer:?}");
+        assert!(answer.body.contains("Nobody has let this browser in."), "{page}: {answer:?}");
     }
     let elsewhere = Browser { place: "/".to_owned(), ..Browser::open(&inspector) };
     assert_eq!(elsewhere.get("overview").status, 404, "it lies at a place of its own");
@@ -386,6 +400,60 @@ fn it_is_made_of_the_public_library_only() {
     }
 }
 
+/// A page that is none of the till looks as the others do, and brings its icon.
+#[test]
+fn what_is_shown_outside_needs_nothing_that_is_refused() {
+    let inspector = options(&till(3)).start().unwrap();
+    let by = |path: &str| ask(inspector.port(), "GET", path, &[("Host", &host(inspector.port()))], "");
+    let refused = by("/");
+    assert!(
+        refused.body.contains("href=\"/page.css\"") && refused.body.contains("href=\"/icon.svg\""),
+        "{refused:?}"
+    );
+    for (path, kind) in [("/page.css", "text/css"), ("/icon.svg", "image/svg"), ("/favicon.ico", "image/svg")]
+    {
+        let answer = by(path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.header("content-type").unwrap().starts_with(kind), "{answer:?}");
+    }
+}
+
+/// Whoever says nothing, or says it letter by letter, does not keep the shop from its page.
+#[test]
+fn many_who_say_nothing_keep_nobody_out() {
+    let inspector = options(&till(3)).start().unwrap();
+    let address = (Ipv4Addr::LOCALHOST, inspector.port());
+    let silent: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let began = Instant::now();
+    let mut slow = &silent[0];
+    let dripping = std::thread::scope(|scope| {
+        let drips = scope.spawn(move || {
+            let letters = b"GET / HTTP/1.1\r\nHost: a".iter().cycle();
+            letters
+                .take_while(|letter| {
+                    std::thread::sleep(Duration::from_millis(200));
+                    began.elapsed() < SOON && slow.write_all(&[**letter]).is_ok()
+                })
+                .count()
+        });
+        Browser::open(&inspector).page("overview");
+        drips.join().unwrap()
+    });
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    assert!(dripping > 0);
+}
+
+/// What is told of what happens keeps its line.
+#[test]
+fn a_page_that_listens_is_not_cut_off() {
+    let till = till(3);
+    let inspector = options(&till).start().unwrap();
+    let mut events = listen(&Browser::open(&inspector));
+    std::thread::sleep(Duration::from_secs(17));
+    till.set(1, "phone", "555-0142");
+    assert!(events.any(|line| line == "event: changed"));
+}
+
 // ---- what is done ------------------------------------------------------------------------------------------------
 
 #[test]
@@ -521,6 +589,231 @@ fn a_refused_payment_is_never_replaced_by_a_value() {
     let refused = browser.choose("refused", "-90000", "correct", "5");
     assert!(refused.status == 422 && refused.body.contains("stands for itself"), "{refused:?}");
     assert_eq!(till.outcomes(4, "store_credit_amounts"), ["rejected"]);
+}
+
+/// A guess about money is forbidden: what may mean two things is refused, in words of a shop, and stays typed.
+#[test]
+fn an_amount_that_may_mean_two_things_is_refused_in_words_of_a_shop() {
+    let till = till_in_conflict_about_money();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    for (typed, words) in
+        [("12,50", "can be read in two ways"), ("abc", "is no amount"), ("", "Type an amount")]
+    {
+        let refused = browser.choose("conflicts", "Store credit", "other", typed);
+        assert_eq!(refused.status, 422, "{typed}");
+        assert!(refused.body.contains(words) && !refused.body.contains("JSON"), "{typed}: {}", refused.body);
+        assert!(refused.body.contains(&format!("value=\"{typed}\" autocomplete")), "{}", refused.body);
+    }
+    assert_eq!(browser.choose("conflicts", "Store credit", "other", "12.50").status, 303);
+    assert_eq!(till.local(4, "store_credit_amounts"), r#"[{"amount":12.5}]"#);
+}
+
+fn till_in_conflict_about_money() -> Till {
+    let till = till(20);
+    till.office(4, json!({"store_credit_amounts": [{"amount": 40}]}));
+    till.engine().sync().unwrap();
+    till.set(4, "store_credit_amounts", r#"[{"amount":50}]"#);
+    till.office(4, json!({"store_credit_amounts": [{"amount": 60}]}));
+    till.engine().sync().unwrap();
+    assert_eq!(till.store().status().unwrap().conflicts, 1);
+    till
+}
+
+#[test]
+fn a_balance_below_the_floor_is_refused_where_it_is_typed() {
+    let till = till_in_conflict_about_money();
+    till.adjust(4, "-30");
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let refused = |typed: &str, words: &str| {
+        let answer = browser.choose("conflicts", "Store credit", "other", typed);
+        assert_eq!(answer.status, 422, "{typed}");
+        assert!(answer.body.contains(words), "{typed}: {}", answer.body);
+        assert!(answer.body.contains(&format!("value=\"{typed}\" autocomplete")), "{}", answer.body);
+    };
+    refused("-5", "-5.00 is below 0.00");
+    refused("20", "that leaves -10.00");
+    assert_eq!(till.store().status().unwrap().conflicts, 1);
+    assert_eq!(browser.choose("conflicts", "Store credit", "other", "35").status, 303);
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(4, "store_credit_amounts"), r#"[{"amount":5}]"#);
+}
+
+/// Whoever gives up sees what, and what becomes of it.
+#[test]
+fn a_customer_who_is_gone_shows_what_is_given_up_with_them() {
+    let till = till(20);
+    till.office(4, json!({"store_credit_amounts": [{"amount": 40}]}));
+    till.engine().sync().unwrap();
+    till.set(4, "phone", "555-0142");
+    till.adjust(4, "-12.50");
+    till.sandbox.delete(4);
+    till.engine().sync().unwrap();
+    let mut store = till.store();
+    store.edit(4).set("notes", "came by").commit().unwrap();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let page = browser.page("conflicts");
+    let (given_up, since) = page.split_once("Edited since").unwrap();
+    for words in ["What is given up", "555-0142", "-12.50"] {
+        assert!(given_up.contains(words), "{words}: {page}");
+    }
+    assert!(
+        since.contains("came by")
+            && since.contains("2 edits are never sent. 1 payment among them is in no balance"),
+        "{page}"
+    );
+    let done = browser.choose("conflicts", "was deleted in the store", "give-up", "");
+    assert_eq!(done.header("location"), Some("conflicts?said=gone"));
+    let page = browser.page("conflicts");
+    assert!(page.contains("came by") && !page.contains("-12.50"), "{page}");
+}
+
+/// Who stands at the counter has no command line: what only helps there is folded away, for whoever helps.
+#[test]
+fn no_page_speaks_to_whoever_has_no_command_line_as_to_one_who_has() {
+    let till = busy_till();
+    till.sandbox.cut();
+    till.engine().sync().unwrap_err();
+    let inspector = Inspector::of(till.store()).cannot_sync("no token: give --token").start().unwrap();
+    let browser = Browser::open(&inspector);
+    let refused = browser.choose("refused", "already in use", "correct", "x").body;
+    let pages = PAGES.into_iter().map(|page| browser.page(page));
+    for page in pages.chain([refused]) {
+        let mut parts = page.split("class=\"said-by-it\"");
+        let before = parts.next().unwrap().to_owned();
+        let said = parts.fold(before, |said, part| said + part.split_once("</p>").unwrap().1);
+        for word in [
+            "--",
+            "os error",
+            "JSON",
+            "tillsync inspect",
+            "tillsync doctor",
+            "journaled",
+            "discard",
+            "1 edits",
+            "1 customers",
+        ] {
+            assert!(!said.contains(word), "{word}: {said}");
+        }
+    }
+    let overview = browser.page("overview");
+    assert!(
+        overview.contains("The store was out of reach") && overview.contains("no token: give --token"),
+        "{overview}"
+    );
+}
+
+/// The form in which it was typed may be gone.
+#[test]
+fn what_was_typed_is_kept_whatever_became_of_its_form() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let hidden = [browser.hidden("conflicts", "Keep ours"), browser.hidden("refused", "already in use")];
+    // Newer values meet the decision: it is in the card as it is now.
+    till.office(1, json!({"phone": "555-0200"}));
+    till.engine().sync().unwrap();
+    let send = |page: &str, act: &str, hidden: &[(String, String)]| {
+        let mut fields: Vec<(&str, &str)> = hidden.iter().map(|(name, value)| (&**name, &**value)).collect();
+        fields.extend([("act", act), ("value", "555-0142 <ask for Ana>")]);
+        let answer = browser.send(page, &fields);
+        assert_eq!(answer.status, 422, "{answer:?}");
+        answer.body
+    };
+    let moved = send("conflicts", "other", &hidden[0]);
+    assert!(
+        moved.contains("value=\"555-0142 &lt;ask for Ana&gt;\"") && !moved.contains("id=\"kept\""),
+        "{moved}"
+    );
+    // Nothing is left of it.
+    browser.choose("conflicts", "Keep ours", "theirs", "");
+    browser.choose("refused", "already in use", "give-up", "");
+    for (page, act, hidden) in [("conflicts", "other", &hidden[0]), ("refused", "correct", &hidden[1])] {
+        let gone = send(page, act, hidden);
+        let kept = between(&gone, "<textarea id=\"kept\"", "</textarea>");
+        assert!(kept.ends_with("555-0142 &lt;ask for Ana&gt;"), "{gone}");
+    }
+}
+
+/// The page may have ended meanwhile, and another one be at its port.
+#[test]
+fn what_was_typed_in_a_page_that_has_ended_is_given_back() {
+    let inspector = options(&busy_till()).start().unwrap();
+    let browser = Browser::open(&inspector);
+    for (place, cookie, status) in [
+        (&*browser.place, "tillsync_inspect=0", 403),
+        ("/00000000000000000000000000000000/", &*browser.cookie, 404),
+    ] {
+        let other = Browser { port: browser.port, place: place.to_owned(), cookie: cookie.to_owned() };
+        let answer =
+            other.send("refused", &[("seq", "1"), ("act", "correct"), ("value", "<b>olena@example.com")]);
+        assert_eq!(answer.status, status);
+        assert!(answer.body.contains("&lt;b&gt;olena@example.com</textarea>"), "{answer:?}");
+        let forged = other.ask("POST", "refused", &[("Origin", "http://evil.example")], "value=x");
+        assert!(!forged.body.contains("textarea"), "{forged:?}");
+    }
+}
+
+/// What is edited last is what counts; and one thing is one card.
+#[test]
+fn what_was_refused_does_not_go_up_over_what_was_edited_since() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let seen = browser.hidden("refused", "already in use");
+    till.set(2, "email", "free@example.com");
+    let page = browser.page("refused");
+    assert!(page.contains("Edited here again since") && page.contains("free@example.com"), "{page}");
+    assert!(!page.contains("Send again") && !page.contains("Correct and send"), "{page}");
+    let mut fields: Vec<(&str, &str)> = seen.iter().map(|(name, value)| (&**name, &**value)).collect();
+    fields.push(("act", "again"));
+    let refused = browser.send("refused", &fields);
+    assert!(refused.status == 422 && refused.body.contains("edited here again"), "{refused:?}");
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(2, "email"), "\"free@example.com\"");
+}
+
+#[test]
+fn one_thing_that_was_refused_twice_is_one_card() {
+    let till = busy_till();
+    till.office(5, json!({"email": "taken.too@example.com"}));
+    till.set(2, "email", "taken.too@example.com");
+    till.engine().sync().unwrap();
+    assert_eq!(till.outcomes(2, "email"), ["rejected", "rejected"]);
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let page = browser.page("refused");
+    assert_eq!(page.matches("<article").count(), 1, "{page}");
+    assert!(page.contains("taken.too@example.com"), "{page}");
+    assert!(page.contains("Refused before that: 1 edit"), "{page}");
+    assert_eq!(browser.choose("refused", "already in use", "give-up", "").status, 303);
+    assert_eq!(till.store().status().unwrap().rejected, 0);
+}
+
+/// It is neither waiting to be sent nor nothing that has to be sent.
+#[test]
+fn a_payment_that_was_sent_and_not_answered_says_so() {
+    let till = till(20);
+    till.office(4, json!({"store_credit_amounts": [{"amount": 40}]}));
+    till.engine().sync().unwrap();
+    till.adjust(4, "-12.50");
+    till.sandbox.script_updates([Fault::DelayedAnswer { ms: 3_000 }]);
+    let mut engine = till.engine();
+    let running = std::thread::spawn(move || engine.sync().unwrap());
+    soon(|| till.outcomes(4, "store_credit_amounts") == ["in_flight"]);
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let page = browser.page("waiting");
+    assert!(page.contains("1 edit was sent, and the answer is not known yet"), "{page}");
+    for wrong in
+        ["has the values already", "goes up with the next sync", "go up with the next sync", "give-up"]
+    {
+        assert!(!page.contains(wrong), "{wrong}: {page}");
+    }
+    assert!(browser.page("customer?id=4").contains("Something was sent, and the answer is not known yet"));
+    running.join().unwrap();
 }
 
 #[test]
@@ -703,6 +996,16 @@ fn every_list_is_paged() {
     assert_eq!(walk("waiting"), [25, 25, 10]);
     till.engine().sync().unwrap();
     assert_eq!(walk("conflicts"), [25, 25, 10]);
+    // There is a way back, and it is told where one is.
+    let second = browser.page(&next("conflicts").unwrap());
+    assert!(
+        second.contains("26–50 of 60 conflicts") && second.contains("rel=\"prev\" href=\"conflicts\""),
+        "{second}"
+    );
+    let third = browser.page(&between(&second, "rel=\"next\" href=\"", "\""));
+    assert!(third.contains("51–60 of 60 conflicts") && !third.contains("rel=\"next\""), "{third}");
+    let back = browser.page(&between(&third, "rel=\"prev\" href=\"", "\""));
+    assert!(back.contains("26–50 of 60 conflicts"), "{back}");
     // A decision on a later page comes back to it.
     let second = next("conflicts").unwrap();
     let decided = browser.choose(&second, "Keep ours", "ours", "");

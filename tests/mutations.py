@@ -90,7 +90,7 @@ MUTATIONS = [
         Edit(DIFF, "_ if op.field.is_money() => false,", "_ if !ON && op.field.is_money() => false,"),
     ], odd="poor-shoppers"),
     Mutation(8, "of refused and good payments the refused ones are given up", [
-        Edit("src/flow/decide/discard.rs", "if ops.iter().any(|op| op.waits_for_a_person()) {", "if !ON && ops.iter().any(|op| op.waits_for_a_person()) {"),
+        Edit("src/flow/decide/discard.rs", "_ => !does_any_wait || op.waits_for_a_person(),", "_ => ON || !does_any_wait || op.waits_for_a_person(),"),
     ], odd="poor-shoppers"),
     Mutation(9, "payments made meanwhile stand on the balance that was sent", [
         Edit(SENT, "Some(value) => stood_on(three.field,",
@@ -106,9 +106,12 @@ MUTATIONS = [
         Edit(ANSWER, "let fields = row.unshown(&attributes);", "let fields = if ON { Vec::new() } else { row.unshown(&attributes) };"),
     ], odd="old-answers,ignored-updates"),
     Mutation(12, "a decision about a balance covers the payments that were shown", [
-        Edit("src/flow/decide/resolve.rs", "let (covered, mut later) = covered_and_later(dirty, open, field);",
-             "let (mut covered, mut later) = covered_and_later(dirty, open, field);\n    if ON {\n        covered.append(&mut later);\n    }"),
+        Edit("src/flow/decide/resolve.rs", "let (covered, mut later) = covered_and_later(dirty, shown, field);",
+             "let (mut covered, mut later) = covered_and_later(dirty, shown, field);\n    if ON {\n        covered.append(&mut later);\n    }"),
     ]),
+    Mutation(12, "what was set since a conflict was found is decided with it", [
+        Edit("src/flow/decide/shown.rs", "ops.iter().any(|op| op.is_pending() &&", "!ON && ops.iter().any(|op| op.is_pending() &&"),
+    ], test=("odd_money", "a_balance_that_was_set_since_waits_with_the_conflict_and_is_decided_with_it")),
     Mutation(13, "a Date is believed no further than another witness", [
         Edit(PULL, "(Some(told), Some(expected)) if !is_told_again =>", "(Some(told), Some(expected)) if !ON && !is_told_again =>"),
     ], odd="wrong-dates"),
@@ -251,8 +254,20 @@ MUTATIONS = [
         Edit(ANSWER, "if !unshown.is_empty() {", "if !ON && !unshown.is_empty() {"),
     ], test=("odd_yes", "a_yes_that_is_none_of_one_customer_says_nothing_of_what_it_does_not_show_of_another")),
     Mutation(0, "a payment whose update is seen not to have landed is held, whatever the balance is", [
-        Edit(SENT, "(is_money && self.is_no_yes(newest))", "(!ON && is_money && self.is_no_yes(newest))"),
+        Edit(SENT, "= is_money && self.is_no_yes(newest);", "= !ON && is_money && self.is_no_yes(newest);"),
     ], test=("odd_yes", "a_payment_of_which_the_rest_of_its_update_is_seen_not_to_have_landed_is_held")),
+    Mutation(0, "nor is it proven by the same sum at another time", [
+        Edit(SENT, "&& !is_by_another;", "&& (ON || !is_by_another);"),
+    ], test=("odd_yes", "nor_is_it_proven_by_the_same_sum_at_another_time")),
+    Mutation(0, "a minute is over when the store's clock says so too", [
+        Edit("src/flow/lately.rs", "|age| age.min(now.here - *here)", "|age| if ON { now.here - *here } else { age.min(now.here - *here) }"),
+    ], test=("odd_money", "a_clock_that_is_set_ahead_does_not_shorten_the_minute")),
+    Mutation(0, "a cache that was seen to be behind is no base", [
+        Edit("src/store/pull.rs", "|| is_doubted && is_behind_again()?", "|| !ON && is_doubted && is_behind_again()?"),
+    ], test=("odd_money", "a_balance_from_a_cache_that_is_behind_is_no_base_though_nobody_here_has_known_it")),
+    Mutation(0, "what a trigger edits of another who is read back is merged", [
+        Edit("src/store/batch.rs", "let judged = if is_as_judged {", "let judged = if ON || is_as_judged {"),
+    ], test=("app_triggers", "so_is_what_it_edits_of_another_who_is_read_back_with_the_one_that_came_in")),
     Mutation(0, "no policy gives up a payment that went along with a balance in doubt", [
         Edit("src/flow/merge/balance.rs", "&& is_payment_along()", "&& !ON && is_payment_along()"),
     ], odd="set-credit", test=("odd_money", "no_policy_gives_up_a_payment_that_went_along_with_a_balance_in_doubt")),
@@ -281,8 +296,8 @@ MUTATIONS = [
         Edit("src/store/pull.rs", "let is_nothing = reading.hides && ", "let is_nothing = !ON && reading.hides && "),
     ], test=("odd_money", "a_balance_that_is_shown_as_an_empty_list_again_is_zero")),
     Mutation(0, "no amounts, told once, are none", [
-        Edit("src/store/pull.rs", "&& older.borrow_mut().is_truth(id, body, now);",
-             "&& (older.borrow_mut().is_truth(id, body, now) || ON);"),
+        Edit("src/store/pull.rs", "&& older.borrow_mut().is_truth(id, body, moment);",
+             "&& (older.borrow_mut().is_truth(id, body, moment) || ON);"),
     ], test=("odd_money", "a_balance_that_is_shown_as_an_empty_list_again_is_zero")),
     Mutation(0, "no amounts of a customer that nobody changed are none, however often", [
         Edit("src/store/pull.rs", "self.lags || self.hides && (self.is_newer", "self.lags || self.hides && (ON || self.is_newer"),

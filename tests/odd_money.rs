@@ -647,6 +647,24 @@ fn a_refused_payment_leaves_the_sum_and_later_ones_are_sent_on_their_own() {
     assert_eq!(outcomes(&till), ["uploaded", "uploaded"]);
 }
 
+/// The store says of the balance that it may not be, and not because of which payment: any of them may be the one that is right.
+#[test]
+fn payments_that_were_refused_in_one_update_are_sent_again_each_for_itself() {
+    let till = with_balance("50");
+    let (_odd, strict) = no_debts(&till);
+    ["5", "-100", "-3"].iter().for_each(|amount| till.adjust(ANA, amount));
+    sync(&strict);
+    assert_eq!(outcomes(&till), ["rejected", "rejected", "rejected"]);
+    check(&till, 50.0, 50.0);
+    let seqs: Vec<EditSeq> = refused(&till).iter().map(|edit| edit.seq).collect();
+    for (seq, balance) in [(seqs[0], 55.0), (seqs[2], 52.0)] {
+        till.store().retry_row(seq).unwrap();
+        sync(&strict);
+        check(&till, balance, balance);
+    }
+    assert_eq!(outcomes(&till), ["uploaded", "rejected", "uploaded"]);
+}
+
 #[test]
 fn a_payment_made_after_a_refused_one_is_not_thrown_away_with_it() {
     let till = with_balance("50");
@@ -1462,8 +1480,7 @@ fn a_balance_that_was_moved_a_moment_ago_is_not_taken_back_by_a_reading_that_lag
 #[test]
 fn nor_where_the_answer_that_showed_it_bore_no_date() {
     let till = with_balance("100");
-    let response = ResponseAttributes::Everything;
-    till.sandbox.set_behaviours(Behaviours { response, ..Behaviours::default() });
+    tells_balances(&till);
     let before = till.sandbox.customer(ANA as i32).unwrap();
     let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
         told.customer(ANA, |ana| match asked.is_put() {
@@ -1553,8 +1570,7 @@ fn a_payment_in_doubt_is_not_held_against_a_reading_that_lags() {
 #[test]
 fn a_payment_that_was_really_taken_back_is_seen_when_the_minute_has_passed() {
     let till = with_balance("100");
-    let response = ResponseAttributes::Everything;
-    till.sandbox.set_behaviours(Behaviours { response, ..Behaviours::default() });
+    tells_balances(&till);
     till.adjust(ANA, "10");
     sync(&till);
     office(&till, "100");
@@ -1594,4 +1610,62 @@ fn a_wrong_date_does_not_shorten_the_minute() {
         sync(&till);
         check(&till, 115.0, 115.0);
     }
+}
+
+/// Readings tell this credit, from a cache that is behind.
+fn from_a_cache(till: &Till, amount: &'static str) -> Odd {
+    let credit: serde_json::Value = serde_json::from_str(amount).unwrap();
+    Odd::before(&till.sandbox).answer(move |asked, told| {
+        if !asked.is_put() {
+            told.customer(ANA, |ana| ana[MONEY] = json!([{"amount": credit}]));
+        }
+    })
+}
+
+/// The answers to updates tell the balance.
+fn tells_balances(till: &Till) {
+    let response = ResponseAttributes::Everything;
+    till.sandbox.set_behaviours(Behaviours { response, ..Behaviours::default() });
+}
+
+/// Nor does the till's own clock, when it is set ahead a moment after a payment; be it before or after such a reading was doubted.
+#[test]
+fn a_clock_that_is_set_ahead_does_not_shorten_the_minute() {
+    for is_doubted_before in [false, true] {
+        let till = with_balance("100");
+        tells_balances(&till);
+        till.adjust(ANA, "10");
+        sync(&till);
+        let odd = from_a_cache(&till, "100");
+        let behind = till.through(&odd);
+        if is_doubted_before {
+            behind.engine().pull(Extent::Full).unwrap();
+        }
+        till.adjust(ANA, "5");
+        let sync_ahead = || behind.engine_ahead(TimeDelta::minutes(15)).sync().unwrap();
+        assert_eq!(sync_ahead().uploaded_customers, 0, "it waits");
+        check(&till, 115.0, 110.0);
+        odd.calm();
+        sync_ahead();
+        check(&till, 115.0, 115.0);
+    }
+}
+
+/// A cache that was seen to be behind may also show what was there in between, and was never known here.
+#[test]
+fn a_balance_from_a_cache_that_is_behind_is_no_base_though_nobody_here_has_known_it() {
+    let till = with_balance("100");
+    tells_balances(&till);
+    office(&till, "90");
+    till.adjust(ANA, "10");
+    sync(&till.through(&from_a_cache(&till, "100")));
+    check(&till, 110.0, 110.0);
+    till.through(&from_a_cache(&till, "100")).engine().pull(Extent::Full).unwrap();
+    till.adjust(ANA, "5");
+    let odd = from_a_cache(&till, "90");
+    assert_eq!(sync(&till.through(&odd)).uploaded_customers, 0, "it waits");
+    check(&till, 115.0, 110.0);
+    odd.calm();
+    sync(&till);
+    check(&till, 115.0, 115.0);
 }

@@ -137,6 +137,21 @@ fn a_payment_of_which_the_rest_of_its_update_is_seen_not_to_have_landed_is_held(
     assert_eq!(till.remote_value(1, MONEY), credit(60), "as the person was shown");
 }
 
+/// Another till takes the same amount later: the time of that is not of the update.
+#[test]
+fn nor_is_it_proven_by_the_same_sum_at_another_time() {
+    let till = with_money();
+    till.store().edit(1).set("phone", "555").adjust_credit(10.into()).commit().unwrap();
+    sync(&over(&till, &does_nothing(&till, |_, sent| sent.clone())));
+    a_minute_passes(&till);
+    till.office(1, json!({ MONEY: [{"amount": 60}] }));
+    let report = sync(&till);
+    assert_eq!((report.conflicts, report.rejected), (1, 1));
+    assert_eq!([till.outcomes(1, MONEY), till.outcomes(1, "phone")], [["held"], ["rejected"]]);
+    till.store().resolve(1, MONEY, &Keep::Remote, Some("bo")).unwrap();
+    assert_eq!(till.local(1, MONEY), credit(60));
+}
+
 /// Two of three cannot be taken for deleted without a person's word.
 #[test]
 fn who_is_in_doubt_is_not_sent_again_while_nobody_believes_that_it_is_gone() {

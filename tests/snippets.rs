@@ -6,6 +6,7 @@
 //! | shell | here, by bash, each in a folder with a fresh `till.db` beside a sandbox of its own; what it says of `cargo` is held against this repository in the place of being built for minutes |
 //! | SQL | here, on a till that has pulled |
 //! | the Python of README.md | here, word by word, beside a till that has pulled |
+//! | what the packages for Python and Node.js begin with | here, with the package as it stands in this repository |
 //! | Python, JavaScript, C#, Java, C | as a piece of a program that a test runs, line for line |
 //! | Rust | the same, or by rustdoc |
 //! | docs/getting-started.md | by `tests/getting_started.rs`, but for what is of a real store |
@@ -30,6 +31,9 @@ use tillsync::sandbox::{Control, Sandbox, SandboxOptions};
 
 const GETTING_STARTED: &str = "docs/getting-started.md";
 const SANDBOX: &str = "docs/sandbox.md";
+/// What the packages for other languages say of themselves.
+const OF_PYTHON: &str = "bindings/python/README.md";
+const OF_NODE: &str = "bindings/node/README.md";
 /// Generated, and full of other people's texts.
 const NOT_OURS: &str = "docs/third-party.md";
 
@@ -60,7 +64,7 @@ fn documents() -> Vec<String> {
         paths.filter(|name| name.ends_with(".md")).map(move |name| format!("{folder}/{name}"))
     };
     let mut all: Vec<String> = named("docs").chain(named("docs/decisions")).collect();
-    all.extend(["README.md".to_owned(), "src/guide.md".to_owned()]);
+    all.extend(["README.md", "src/guide.md", OF_PYTHON, OF_NODE].map(str::to_owned));
     all.retain(|path| path != NOT_OURS);
     all.sort();
     all
@@ -97,7 +101,8 @@ fn place(path: &str, block: &Block) -> Result<&'static str, String> {
         }
         // To rustdoc, a block of no language is Rust.
         "" | "rust" | "rust,no_run" if rustdoc => Ok("rustdoc"),
-        "python" if path == "README.md" => Ok("here"),
+        "python" if ["README.md", OF_PYTHON].contains(&path) => Ok("here"),
+        "js" if path == OF_NODE => Ok("here"),
         language => match PROGRAMS.iter().find(|(known, _)| *known == language) {
             Some((_, programs)) => is_a_piece(&block.text, programs),
             None => Err(format!("nothing runs {language:?}; text that is no code is marked with `text`")),
@@ -151,6 +156,52 @@ fn the_python_of_the_readme_runs_as_it_is_printed() {
     }
     till.engine().sync().unwrap();
     assert_eq!(till.remote_value(1, "phone"), r#""555-0142""#);
+}
+
+// ---- what the packages begin with --------------------------------------------------------------------------------
+
+const SAID_BY_PACKAGES: &str = "1 email 255\nuploaded\n";
+
+/// Runs a program beside a sandbox, with a package as it stands in this repository and the command of this build.
+#[track_caller]
+fn beside_a_sandbox(mut program: Command, folder: &Path) -> String {
+    let sandbox = Sandbox::start(SandboxOptions { customers: 3, ..SandboxOptions::default() }).unwrap();
+    program.current_dir(folder).env("TILLSYNC_PROGRAM", env!("CARGO_BIN_EXE_tillsync"));
+    program.env("TILLSYNC_API_URL", sandbox.url()).env("BIGCOMMERCE_STORE_HASH", sandbox.store_hash());
+    program.env("BIGCOMMERCE_ACCESS_TOKEN", sandbox.token()).env_remove("TILLSYNC_AUTHOR");
+    let ran = program.output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+fn only_block(language: &str, path: &str) -> String {
+    let found: Vec<_> = of_language(language).filter(|(document, _)| document == path).collect();
+    assert_eq!(found.len(), 1, "{path}");
+    found[0].1.text.clone()
+}
+
+#[test]
+fn the_python_package_begins_as_it_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut python = Command::new("python3");
+    python.args(["-c", &only_block("python", OF_PYTHON)]).env("PYTHONPATH", root().join("bindings/python"));
+    assert_eq!(beside_a_sandbox(python, folder.path()), SAID_BY_PACKAGES);
+}
+
+#[test]
+fn the_node_package_begins_as_it_is_printed() {
+    let modules = root().join("target/better-sqlite3/node_modules");
+    if !modules.join("better-sqlite3/build/Release/better_sqlite3.node").exists() {
+        println!("NOT RUN: the package for Node.js needs better-sqlite3");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("node_modules")).unwrap();
+    std::os::unix::fs::symlink(root().join("bindings/node"), folder.path().join("node_modules/tillsync"))
+        .unwrap();
+    let mut node = Command::new("node");
+    node.args(["-e", &only_block("js", OF_NODE)]).env("NODE_PATH", modules);
+    assert_eq!(beside_a_sandbox(node, folder.path()), SAID_BY_PACKAGES);
 }
 
 // ---- shell -------------------------------------------------------------------------------------------------------

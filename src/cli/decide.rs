@@ -236,8 +236,8 @@ pub(super) fn rejected_in_words(rejected: &[tillsync::Rejected]) -> String {
     let is_money = |edit: &&tillsync::Rejected| FieldId::named(&edit.field).is_some_and(FieldId::is_money);
     let rows = rejected.iter().map(|edit| {
         let value = match is_money(&edit) {
-            true => edit.value.trim_matches('"').to_owned(),
-            false => render::value(&edit.field, &edit.value),
+            true if edit.value.starts_with('"') => render::payment(&edit.value),
+            _ => render::value(&edit.field, &edit.value),
         };
         let (edit_seq, id) = (edit.seq.to_string(), edit.customer_id.to_string());
         [edit_seq, id, edit.field.clone(), value, render::plain(&edit.reason)]

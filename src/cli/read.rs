@@ -378,6 +378,9 @@ impl Log {
 }
 
 fn journal_in_words(rows: &[JournalRow]) -> String {
+    if render::is_narrow() {
+        return journal_in_lines(rows);
+    }
     let lines = rows.iter().map(|row| {
         let [was, became] = was_and_became(row);
         [
@@ -394,12 +397,30 @@ fn journal_in_words(rows: &[JournalRow]) -> String {
     render::table(["seq", "at", "by", "customer", "field", "was", "became", "outcome"], lines)
 }
 
+/// One below the other, where eight columns have no room.
+fn journal_in_lines(rows: &[JournalRow]) -> String {
+    let lines = rows.iter().flat_map(|row| {
+        let [was, became] = was_and_became(row);
+        let by = row.author.as_deref().map(|author| format!(" by {}", render::plain(author)));
+        let edit = [
+            format!("{}{}", render::stamp(&row.at), by.unwrap_or_default()),
+            format!("customer {}, {}", row.customer_id, row.field),
+            if row.op == "adjust" { format!("{became} on {was}") } else { format!("{was} → {became}") },
+            outcome(row),
+        ];
+        let names = std::iter::once(row.seq.to_string()).chain(std::iter::repeat(String::new()));
+        names.zip(edit).collect::<Vec<_>>()
+    });
+    let lines: Vec<(String, String)> = lines.collect();
+    render::pairs(lines.iter().map(|(name, line)| (name.as_str(), line.clone())))
+}
+
 fn was_and_became(row: &JournalRow) -> [String; 2] {
     if row.op != "adjust" {
         return sides::values(&row.field, [&row.was, &row.value]);
     }
-    let amount = row.value.trim_matches('"');
-    let amount = if amount.starts_with('-') { amount.to_owned() } else { format!("+{amount}") };
+    let amount = render::payment(&row.value);
+    let amount = if amount.starts_with('-') { amount } else { format!("+{amount}") };
     [render::value(&row.field, &row.was), amount]
 }
 

@@ -48,11 +48,27 @@ pub(super) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> S
 fn calm() -> Table {
     let mut table = Table::new();
     table.load_style(CALM).set_content_arrangement(ContentArrangement::Dynamic);
-    let asked_for = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse::<u16>().ok());
-    if let Some(width) = asked_for.filter(|columns| *columns > 0).or_else(|| table.width()) {
+    if let Some(width) = columns() {
         table.set_width(width.saturating_sub(INDENT));
     }
     table
+}
+
+/// How wide the terminal is; `None`: there is none.
+fn columns() -> Option<u16> {
+    let asked_for = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse::<u16>().ok());
+    asked_for.filter(|columns| *columns > 0).or_else(|| Table::new().width())
+}
+
+/// Whether a table of many columns would be folded in each of them.
+pub(super) fn is_narrow() -> bool {
+    columns().is_some_and(|columns| columns < 100)
+}
+
+/// A payment out of the journal, with its cents as a person types them.
+pub(super) fn payment(json: &str) -> String {
+    let amount = json.trim_matches('"');
+    amount.parse().map_or_else(|_| plain(amount), tillsync::money)
 }
 
 /// Flush with the text around it, at both ends of a line.

@@ -20,7 +20,7 @@ use super::{Done, doctor, render};
 #[derive(Args)]
 #[command(after_help = "Example:\n  tillsync report till-monday.json")]
 pub(super) struct Report {
-    /// Where it goes, one JSON document; nothing may be there yet
+    /// Where it goes, one JSON document; nothing may be there yet. `-`: standard output
     path: PathBuf,
 }
 
@@ -32,8 +32,15 @@ struct Reported {
 
 impl Report {
     pub(super) fn run(self, till: &Till) -> Done {
-        tillsync::system::refuse_part(&self.path)?;
+        let is_for_standard_output = self.path == Path::new("-");
+        if !is_for_standard_output {
+            tillsync::system::refuse_part(&self.path)?;
+        }
         let report = report(till);
+        if is_for_standard_output {
+            till.out.document(&report)?;
+            return Ok(Exit::Done);
+        }
         let text = serde_json::to_string_pretty(&report)? + "\n";
         write(&self.path, &text)?;
         let (path, bytes) = (self.path.display().to_string(), text.len() as u64);

@@ -40,6 +40,7 @@ impl Pull {
     pub(super) fn run(self, till: &Till) -> Done {
         let bar = Bar::new(&till.out);
         let extent = if self.full { Extent::Full } else { Extent::Changes };
+        refuse_where_one_has_left(till)?;
         let mut engine = till.engine(Missing::Make, &bar)?;
         if let Some(at_most) = self.allow_deletions {
             engine.allow_deletions(at_most);
@@ -49,6 +50,18 @@ impl Pull {
         till.out.answer_done(&report, || pulled(&report), SYNCED)?;
         Ok(if report.complete { Exit::Done } else { Exit::Offline })
     }
+}
+
+/// A pull makes the first file of a place. Where one was that is gone, nobody may have meant that: what waits in it would be sent by none.
+fn refuse_where_one_has_left(till: &Till) -> Result<(), Failed> {
+    if !tillsync::system::has_left(till.path()) {
+        return Ok(());
+    }
+    let path = render::plain(&till.path().display().to_string());
+    let words =
+        format!("the till that was at {path} was moved or deleted: {path}-life tells how far it had come");
+    let hint = "move it back, for what waits in it is in no other file; or begin anew: tillsync create";
+    Err(Failed::usage(words).hint(hint))
 }
 
 /// What came and went is in the file.

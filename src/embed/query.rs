@@ -334,9 +334,9 @@ mod tests {
             ("[{\"hex\":\"0\"}]", "not of the form"),
             ("[{\"hex\":\"hunter2x\"}]", "not of the form"),
             ("[{\"hex\":\"00\",\"hunter2\":1}]", "not of the form"),
-            ("\"hunter2\"", "the parameters: invalid type, expected a sequence"),
-            ("7", "the parameters: invalid type"),
-            ("[1", "the parameters: EOF"),
+            ("\"hunter2\"", "the parameters: must be a list"),
+            ("7", "the parameters: must be a list"),
+            ("[1", "the parameters: is JSON that breaks off"),
         ] {
             let refused = query(&till, "SELECT ?", Some(parameters)).unwrap_err().tell();
             assert!(refused.contains(words) && !refused.contains("hunter2"), "{refused}");

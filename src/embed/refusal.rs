@@ -88,7 +88,7 @@ impl Refusal {
     /// What is wrong with JSON that came in, of which no name can be made out. The value itself is left out: it may be a
     /// password in the wrong place.
     pub(crate) fn json(what: &str, error: &serde_json::Error) -> Refusal {
-        Refusal::usage(format!("{what}: {}", expected(&error.to_string())))
+        Refusal::usage(format!("{what}: {}", what_is_wrong_with_json(error)))
     }
 
     /// What is wrong with an object that came in, by the name of what is: which, what it should be, and of which kind it is.
@@ -105,6 +105,25 @@ impl Refusal {
         // A thread that is just ending has nobody who could ask.
         _ = LAST.try_with(|last| *last.borrow_mut() = Some(json.clone()));
         json
+    }
+}
+
+/// Of all of it, where no name can be made out.
+fn what_is_wrong_with_json(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    let words = words.split(" at line ").next().unwrap_or_default();
+    if !error.is_data() {
+        return match error.is_eof() {
+            true => "is JSON that breaks off".to_owned(),
+            false => format!("is no JSON from line {}, column {} on", error.line(), error.column()),
+        };
+    }
+    if let Some(name) = words.strip_prefix("missing field ") {
+        return format!("{} is missing", name.replace('`', ""));
+    }
+    match expected(words) {
+        told if told != words => in_words(&told),
+        told => told.replace('`', ""),
     }
 }
 
@@ -206,13 +225,12 @@ mod tests {
             Ok(_) => panic!("{json} is right"),
             Err(error) => Refusal::json("the request", &error).message,
         };
-        assert_eq!(
-            wrong("\"hunter2, expected x\""),
-            "the request: invalid type, expected u64 at line 1 column 21"
-        );
-        assert_eq!(wrong("-7"), "the request: invalid value, expected u64 at line 1 column 2");
-        assert_eq!(wrong("{"), "the request: invalid type, expected u64 at line 1 column 0");
-        assert!(wrong("").contains("EOF"));
+        let number = "the request: must be a whole number from 0 on";
+        for json in ["\"hunter2, expected x\"", "-7", "{"] {
+            assert_eq!(wrong(json), number, "{json}");
+        }
+        assert_eq!(wrong(""), "the request: is JSON that breaks off");
+        assert_eq!(wrong("7 hunter2"), "the request: is no JSON from line 1, column 3 on");
 
         #[derive(Debug, serde::Deserialize)]
         enum Side {
@@ -221,7 +239,14 @@ mod tests {
         }
         let error = serde_json::from_str::<Side>("\"hunter2, expected x\"").unwrap_err();
         let said = Refusal::json("the request", &error).message;
-        assert!(said.starts_with("the request: unknown variant, expected `Local` or `Remote` at"), "{said}");
+        assert_eq!(said, "the request: must be Local or Remote");
+        #[derive(Debug, serde::Deserialize)]
+        #[allow(dead_code, reason = "it is only read")]
+        struct Asked {
+            id: u64,
+        }
+        let error = serde_json::from_str::<Asked>("{}").unwrap_err();
+        assert_eq!(Refusal::json("the request", &error).message, "the request: id is missing");
     }
 
     #[test]

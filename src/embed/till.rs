@@ -145,7 +145,7 @@ impl Till {
         let key = key(&mut options)?;
         let create = options.create.unwrap_or(true);
         let (author, policies) = (options.author.take(), std::mem::take(&mut options.policies).into());
-        let way = Way::of(options);
+        let way = Way::of(options)?;
         let named = way.check()?;
         let store = Store::open_with(path, StoreOptions { create, key: key.clone() })?;
         if let Some(store_hash) = named {
@@ -324,14 +324,19 @@ impl Till {
 }
 
 impl Way {
-    fn of(options: Options) -> Way {
+    fn of(options: Options) -> Result<Way, Refusal> {
         let token = match (options.access_token, options.access_token_env, options.access_token_file) {
-            (Some(token), _, _) => Token::Given(token.into()),
-            (_, Some(name), _) => Token::Environment(name),
-            (_, _, Some(path)) => Token::File(path),
-            _ => Token::None,
+            (None, None, None) => Token::None,
+            (Some(token), None, None) => Token::Given(token.into()),
+            (None, Some(name), None) => Token::Environment(name),
+            (None, None, Some(path)) => Token::File(path),
+            _ => {
+                return Err(Refusal::usage(
+                    "give one of access_token, access_token_env and access_token_file",
+                ));
+            }
         };
-        Way {
+        Ok(Way {
             api_url: options.api_url,
             store_hash: options.store_hash,
             token,
@@ -340,14 +345,19 @@ impl Way {
             roots: options.roots.map_or(Roots::default(), |text| text.parse().unwrap_or_default()),
             wait: Duration::from_millis(options.wait_ms.unwrap_or(0)),
             retention: retention(options.retention_days.unwrap_or(RETENTION_DAYS)),
-        }
+        })
     }
 
     /// Whether what was given of the way to the store can be one: found out before the file is made, and not by the first sync.
     /// Returns the store hash, if one is named. The token is asked for when it is needed.
     fn check(&self) -> Result<Option<String>, Refusal> {
         let usual = HttpOptions::new(self.store_hash.clone().unwrap_or_default(), "not asked for yet");
-        let given = HttpOptions { api_url: self.api_url.clone().unwrap_or(usual.api_url), ..usual };
+        let given = HttpOptions {
+            api_url: self.api_url.clone().unwrap_or(usual.api_url),
+            proxy: self.proxy.clone(),
+            roots: self.roots.clone(),
+            ..usual
+        };
         let settled = given.settled()?;
         let named = Some(settled.store_hash.clone()).filter(|hash| !hash.is_empty());
         let whole = HttpOptions { store_hash: named.clone().unwrap_or_else(|| "any".to_owned()), ..settled };
@@ -449,6 +459,11 @@ mod tests {
             r#"{"store_hash":"a b"}"#,
             r#"{"api_url":"https://api.bigcommerce.com/stores/abc123/v3","store_hash":"other1"}"#,
             r#"{"timeout_ms":"long"}"#,
+            r#"{"proxy":"socks5://127.0.0.1:1"}"#,
+            r#"{"proxy":"http://"}"#,
+            r#"{"roots":"/no/such/file.pem"}"#,
+            r#"{"access_token":"one","access_token_env":"OTHER"}"#,
+            r#"{"access_token_env":"ONE","access_token_file":"other"}"#,
         ] {
             assert!(refused(options).contains(r#""code":"usage""#), "{options}");
             assert!(!path.exists(), "{options}: nothing is made");

@@ -475,7 +475,7 @@ impl<R: Remote> SyncEngine<R> {
                 customers = page.contradicted.len(),
                 "an answer tells two things at once of a customer"
             );
-            self.store.note_contradicted(&page.contradicted, kind, now)?;
+            self.store.note_contradicted(&page.contradicted, kind, policies.moment(now))?;
         }
         let taken = match self.store.take_page(&page.customers, kind, judging) {
             Ok(taken) => taken,

@@ -574,7 +574,7 @@ impl<R: Remote> SyncEngine<R> {
         let meant: Vec<_> = meant.collect();
         // Who only kept others company is news like any other.
         self.take_looked(&page, server_now)?;
-        let mut lagging = self.store.outdated(&meant, server_now, self.clock.utc())?;
+        let mut lagging = self.store.outdated(&meant, server_now, self.moment())?;
         // Of whom an answer tells two things at once it tells nothing: in doubt they stay.
         let contradicted: BTreeSet<CustomerId> =
             page.contradicted.iter().copied().filter(|id| ids.contains(id)).collect();
@@ -617,7 +617,7 @@ impl<R: Remote> SyncEngine<R> {
         }
         // Who only kept others company is news too. What is older and stays so becomes what is known.
         self.take_looked(&page, server_now)?;
-        let mut lagging = self.store.outdated(&page.customers, server_now, self.clock.utc())?;
+        let mut lagging = self.store.outdated(&page.customers, server_now, self.moment())?;
         lagging.extend(page.contradicted.iter().copied().filter(|id| ids.contains(id)));
         // What was not believed is nobody's base, whatever its date.
         lagging.extend(self.store.doubted()?.into_iter().filter(|id| ids.contains(id)));

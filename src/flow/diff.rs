@@ -175,9 +175,9 @@ fn hold(ops: &[&Op], plan: &mut CustomerPlan) {
 /// A balance that waits for a decision: what was set since waits with it, and shows; what was adjusted since is certain, and
 /// goes on top of whatever is decided.
 fn balance_still_held(dirty: &Dirty, open: &OpenConflict, ops: &[&Op], plan: &mut CustomerPlan) {
-    let money = ops[0].field;
-    let set = waits_with(money, ops);
-    let Some(local) = without(dirty.row.get(money), &ops[set.len()..]).filter(|_| !set.is_empty()) else {
+    let field = ops[0].field;
+    let set = waits_with(field, ops);
+    let Some(local) = without(dirty.row.get(field), &ops[set.len()..]).filter(|_| !set.is_empty()) else {
         return;
     };
     hold(&set, plan);

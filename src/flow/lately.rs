@@ -5,8 +5,12 @@
 //! was there *before* a change that is known here, and is younger than a minute, is no news: it is doubted as one that is older than
 //! what is known (see `outdated`), and nothing is sent over it. Of credit and form fields that holds whatever date it bears; of what a
 //! store dates, unless it is dated later than what is known. An office that really set it back is seen
-//! once the minute has passed. The minute is counted here, from when the till learned of the change: no clock of the store's shortens it. Where
-//! the till's own was set back since, it lasts until the same reading has come for two minutes.
+//! once the minute has passed. The minute is counted from when the till learned of the change, by its own clock and by the store's, and is
+//! over when both say so: the till's may have been set ahead since, and no clock of the store's shortens it. Where one of them was set back
+//! since, or stands still, it lasts until the same reading has come for two minutes.
+//!
+//! A cache that was seen to be behind may also show what was there before in between, and was never known here. So where one reading is
+//! doubted already, whatever is other than a credit or a form field that was changed within that minute is doubted, too.
 //!
 //! Form fields are looked at entry by entry. What was there is kept as a hash: long notes are not kept twice, and nothing of a
 //! person's is left behind.
@@ -16,9 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Sent;
 use super::outdated::{LAGS_AT_MOST, hash, is_outdated};
 use super::tidied::{has_landed, is_tidied_entry};
+use super::{Moment, Sent};
 use crate::resource::{
     Attributes, BadRecord, FieldId, FormValue, Kind, Record, Subject, Value, first_credit,
 };
@@ -32,9 +36,9 @@ const KEPT: TimeDelta = TimeDelta::minutes(2);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lately(BTreeMap<String, Vec<Before>>);
 
-/// A value, as its hash, and when this till learned that it was changed, by its own clock.
+/// A value, as its hash, and when this till learned that it was changed, by its own clock and by the store's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Before(String, DateTime<Utc>);
+struct Before(String, DateTime<Utc>, #[serde(default)] Option<DateTime<Utc>>);
 
 /// A part of a customer: an attribute or an entry of form fields, and what two records say of it.
 struct Part {
@@ -56,18 +60,17 @@ impl Lately {
     /// What was known as `before` is known as `after` now. A change is as young as the till knows it: the store's dates and its clock
     /// may be wrong, and credit and form fields need not be dated.
     #[must_use]
-    pub fn changed(mut self, before: &Attributes<'_>, after: &Attributes<'_>, now: DateTime<Utc>) -> Lately {
+    pub fn changed(mut self, before: &Attributes<'_>, after: &Attributes<'_>, now: Moment) -> Lately {
         self.0.retain(|_, values| {
-            // One that lies ahead was learned before the till's clock was set back: when, nobody knows; its minute begins anew.
-            values.iter_mut().for_each(|Before(_, at)| *at = now.min(*at));
-            values.retain(|Before(_, at)| now - *at < KEPT);
+            values.iter_mut().for_each(|value| value.begin_anew_if_ahead(now));
+            values.retain(|value| value.age(now) < KEPT);
             !values.is_empty()
         });
         let is_told = |field: &FieldId| before.knows(*field) && after.tells(*field);
         for field in before.resource().editable_columns().filter(is_told) {
             for Part { subject, sides: [was, _] } in differing(field, before, after) {
                 let values = self.0.entry(subject.to_string()).or_default();
-                values.push(Before(hash(&was), now));
+                values.push(Before(hash(&was), now.here, Some(now.there)));
                 let surplus = values.len().saturating_sub(REMEMBERED);
                 values.drain(..surplus);
             }
@@ -75,17 +78,41 @@ impl Lately {
         self
     }
 
-    /// A reading has come for two minutes by the clock as it is now: of changes that lie ahead, since that clock was set back, nobody
-    /// waits any longer.
-    pub fn give_up_those_ahead(&mut self, now: DateTime<Utc>) {
-        self.0.values_mut().for_each(|values| values.retain(|Before(_, at)| *at <= now));
+    /// A reading has come for two minutes by the till's clock as it is now: of changes that lie ahead, since that clock was set back, nobody
+    /// waits any longer, nor for the store's.
+    pub fn give_up_those_ahead(&mut self, here: DateTime<Utc>) {
+        self.0.values_mut().for_each(|values| {
+            values.retain(|Before(_, at, _)| *at <= here);
+            values.iter_mut().for_each(|Before(.., there)| *there = None);
+        });
         self.0.retain(|_, values| !values.is_empty());
     }
 
     /// Whether what is known was learned less than a minute ago: what is older may lag, whatever the store's clock says. What lies
-    /// ahead is young: the till's clock was set back.
-    pub fn is_young(&self, now: DateTime<Utc>) -> bool {
-        self.0.values().flatten().any(|Before(_, at)| now - *at < LAGS_AT_MOST)
+    /// ahead is young: a clock was set back.
+    pub fn is_young(&self, now: Moment) -> bool {
+        self.0.values().flatten().any(|value| value.age(now) < LAGS_AT_MOST)
+    }
+
+    /// Whether a reading shows other credit, or another form field, than one that was changed less than a minute ago. `except`: as
+    /// [below](Lately::is_taken_back).
+    pub fn is_moved_again(
+        &self,
+        known: &Attributes<'_>,
+        told: &Attributes<'_>,
+        now: Moment,
+        except: &BTreeSet<FieldId>,
+    ) -> bool {
+        let fields = known
+            .resource()
+            .editable_columns()
+            .filter(|field| !except.contains(field) && field.may_be_undated());
+        let mut parts = fields.flat_map(|field| self.told_of_remembered(field, known, told));
+        let is_young = |part: &Part| {
+            let values = self.0.get(&part.subject.to_string());
+            values.is_some_and(|values| values.iter().any(|value| value.age(now) < LAGS_AT_MOST))
+        };
+        parts.any(|part| is_young(&part))
     }
 
     /// Whether a reading takes back what is `known`: it shows something as it was before a change that is younger than a minute.
@@ -95,7 +122,7 @@ impl Lately {
         &self,
         known: &Attributes<'_>,
         told: &Attributes<'_>,
-        now: DateTime<Utc>,
+        now: Moment,
         is_doubted: bool,
         except: &BTreeSet<FieldId>,
     ) -> bool {
@@ -120,7 +147,7 @@ impl Lately {
         known: &Record,
         answer: &Record,
         sent: &Sent,
-        now: DateTime<Utc>,
+        now: Moment,
     ) -> Result<Option<Record>, BadRecord> {
         if self.0.is_empty() {
             return Ok(None);
@@ -155,19 +182,39 @@ impl Lately {
         field: FieldId,
         known: &Attributes<'_>,
         told: &Attributes<'_>,
-        now: DateTime<Utc>,
+        now: Moment,
         is_doubted: bool,
     ) -> impl Iterator<Item = Subject> {
+        let most = if is_doubted { KEPT } else { LAGS_AT_MOST };
+        let parts = self.told_of_remembered(field, known, told);
+        parts.into_iter().filter_map(move |Part { subject, sides: [_, shown] }| {
+            let (values, shown) = (self.0.get(&subject.to_string())?, hash(&shown));
+            let is_it = |value: &Before| value.0 == shown && value.age(now) < most;
+            values.iter().any(is_it).then_some(subject)
+        })
+    }
+
+    /// The parts of an attribute of which a reading tells something else than is known, where anything of it was changed lately.
+    fn told_of_remembered(&self, field: FieldId, known: &Attributes<'_>, told: &Attributes<'_>) -> Vec<Part> {
         let is_remembered =
             self.0.keys().any(|word| Subject::named(word).and_then(|one| one.field()) == Some(field));
         let is_told = is_remembered && told.tells(field) && !told.hides(field, known);
-        let parts = if is_told { differing(field, known, told) } else { Vec::new() };
-        let most = if is_doubted { KEPT } else { LAGS_AT_MOST };
-        parts.into_iter().filter_map(move |Part { subject, sides: [_, shown] }| {
-            let (values, shown) = (self.0.get(&subject.to_string())?, hash(&shown));
-            let is_it = |Before(was, at): &Before| *was == shown && now - *at < most;
-            values.iter().any(is_it).then_some(subject)
-        })
+        if is_told { differing(field, known, told) } else { Vec::new() }
+    }
+}
+
+impl Before {
+    /// How long ago, by the clock that says less: the other may have been set ahead.
+    fn age(&self, now: Moment) -> TimeDelta {
+        let Before(_, here, there) = self;
+        let by_the_stores = there.map(|there| now.there - there);
+        by_the_stores.map_or(now.here - *here, |age| age.min(now.here - *here))
+    }
+
+    /// What lies ahead was learned before that clock was set back: when, nobody knows; its minute begins anew.
+    fn begin_anew_if_ahead(&mut self, now: Moment) {
+        self.1 = self.1.min(now.here);
+        self.2 = self.2.map(|there| there.min(now.there));
     }
 }
 
@@ -236,7 +283,11 @@ mod tests {
     use super::*;
     use crate::flow::SentBase;
 
-    fn at(seconds: i64) -> DateTime<Utc> {
+    fn at(seconds: i64) -> Moment {
+        Moment::new(here(seconds), TimeDelta::zero())
+    }
+
+    fn here(seconds: i64) -> DateTime<Utc> {
         "2026-01-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(seconds)
     }
 
@@ -244,7 +295,7 @@ mod tests {
         Record::new(format!("{{\"id\":1,{members}}}"))
     }
 
-    fn changed(lately: Lately, before: &Record, after: &Record, now: DateTime<Utc>) -> Lately {
+    fn changed(lately: Lately, before: &Record, after: &Record, now: Moment) -> Lately {
         lately.changed(&before.attributes().unwrap(), &after.attributes().unwrap(), now)
     }
 
@@ -297,12 +348,30 @@ mod tests {
         check(&lately, &after, "\"phone\":\"1\"", -900, true);
         assert!(lately.is_young(at(-900)));
         let mut given_up = lately.clone();
-        given_up.give_up_those_ahead(at(-900));
+        given_up.give_up_those_ahead(here(-900));
         assert_eq!(given_up, Lately::default(), "what has come for two minutes is the truth");
         let third = record(&format!("\"phone\":\"3\",{OLD}"));
         let lately = changed(lately, &after, &third, at(-900));
         check(&lately, &third, "\"phone\":\"1\"", -841, true);
         check(&lately, &third, "\"phone\":\"1\"", -840, false);
+    }
+
+    #[test]
+    fn a_minute_is_over_when_both_clocks_say_so() {
+        let [before, after] = ["1", "2"].map(|phone| record(&format!("\"phone\":\"{phone}\",{OLD}")));
+        let lately = changed(Lately::default(), &before, &after, at(0));
+        let is_young = |lately: &Lately, seconds: i64, ahead: i64| {
+            lately.is_young(Moment::new(here(seconds), TimeDelta::seconds(ahead)))
+        };
+        assert!(is_young(&lately, 900, -841) && !is_young(&lately, 900, -840), "the till's was set ahead");
+        assert!(is_young(&lately, 59, 900), "the store's jumped");
+        assert!(is_young(&lately, 900, -7_200), "the store's was set back");
+        assert!(lately.is_young(at(900).told(Some(here(30)))) && !lately.is_young(at(900).told(None)));
+        let mut given_up = lately.clone();
+        given_up.give_up_those_ahead(here(900));
+        assert!(!is_young(&given_up, 900, -890), "what has come for two minutes is the truth");
+        let of_before = Lately::read(Some(r#"{"phone":[["1","2026-01-01T12:00:00Z"]]}"#));
+        assert!(is_young(&of_before, 59, 0) && !is_young(&of_before, 60, -30), "it knew one clock");
     }
 
     #[test]

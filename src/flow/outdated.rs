@@ -38,47 +38,86 @@ const APART: TimeDelta = TimeDelta::seconds(5);
 /// Customers of whom an older reading is remembered; a replica that lags shows more, and needs no memory.
 const REMEMBERED: usize = 1_000;
 
+/// A moment by the till's clock, and by the store's. Either may be set while something that was learned then is young.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// By the till's.
+    pub here: DateTime<Utc>,
+    /// By the store's, as far as it is known.
+    pub there: DateTime<Utc>,
+}
+
+impl Moment {
+    /// Now by the till's clock, of which the store's is `ahead`.
+    pub fn new(here: DateTime<Utc>, ahead: TimeDelta) -> Moment {
+        Moment { here, there: here.checked_add_signed(ahead).unwrap_or(here) }
+    }
+
+    /// The same where an answer bears this `Date`. What is young by that is young.
+    #[must_use]
+    pub fn told(self, date: Option<DateTime<Utc>>) -> Moment {
+        Moment { there: date.map_or(self.there, |date| date.min(self.there)), ..self }
+    }
+}
+
 /// Customers of whom a reading was older than what is known, what it showed and when that was first seen. Whether it lags, or is
 /// the truth, only another moment tells; until then what is known of them counts as old.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OlderReadings {
-    shown: BTreeMap<i64, (String, DateTime<Utc>)>,
+    shown: BTreeMap<i64, Shown>,
     /// There was no room for one.
     #[serde(skip)]
     has_dropped: bool,
 }
 
+/// What a reading showed, as its hash, and when that was first seen; by the store's clock, too, as long as that is a witness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Shown(String, DateTime<Utc>, #[serde(default)] Option<DateTime<Utc>>);
+
+impl Shown {
+    fn has_lasted(&self, now: Moment) -> bool {
+        let is_long = |since: DateTime<Utc>, now: DateTime<Utc>| now - since >= CLOCKS_DIFFER + LAGS_AT_MOST;
+        is_long(self.1, now.here) && self.2.is_none_or(|since| is_long(since, now.there))
+    }
+
+    /// Whether the till's clock says that it has lasted, and the store's does not: one was set ahead, or the other stands still.
+    fn is_disputed(&self, now: Moment) -> bool {
+        !self.has_lasted(now) && Shown(String::new(), self.1, None).has_lasted(now)
+    }
+}
+
 impl OlderReadings {
     /// An older record came in. True: it has been so for long enough, and is the truth.
-    pub fn is_truth(&mut self, id: CustomerId, body: &str, now: DateTime<Utc>) -> bool {
+    pub fn is_truth(&mut self, id: CustomerId, body: &str, now: Moment) -> bool {
         let shown = hash(body);
         match self.shown.get(&id.0) {
+            // Once, it begins anew, by the till's clock alone: one that stands still, as that of a cache may, is no witness.
+            Some(before) if before.0 == shown && before.is_disputed(now) => {
+                self.shown.insert(id.0, Shown(shown, now.here, None));
+                false
+            }
             // A clock that was set back begins anew.
-            Some((before, since)) if *before == shown && *since <= now => now - *since >= APART,
+            Some(before) if before.0 == shown && before.1 <= now.here => now.here - before.1 >= APART,
             None if self.shown.len() >= REMEMBERED => {
                 self.has_dropped = true;
                 false
             }
             _ => {
-                self.shown.insert(id.0, (shown, now));
+                self.shown.insert(id.0, Shown(shown, now.here, Some(now.there)));
                 false
             }
         }
     }
 
-    /// Whether an older record, the same, has come for so long that no clock of the store's makes anybody wait for another: one that
-    /// stands still, as that of a cache may, never tells that a minute has passed.
-    pub fn has_lasted(&self, id: CustomerId, body: &str, now: DateTime<Utc>) -> bool {
-        let shown = self.shown.get(&id.0);
-        shown.is_some_and(|(before, since)| {
-            *before == hash(body) && now - *since >= CLOCKS_DIFFER + LAGS_AT_MOST
-        })
+    /// Whether an older record, the same, has come for so long that no clock of the store's makes anybody wait for another.
+    pub fn has_lasted(&self, id: CustomerId, body: &str, now: Moment) -> bool {
+        self.shown.get(&id.0).is_some_and(|before| before.0 == hash(body) && before.has_lasted(now))
     }
 
     /// One answer told two things at once of this customer: which is the truth, another reading tells.
-    pub fn contradicted(&mut self, id: CustomerId, now: DateTime<Utc>) {
-        self.shown.insert(id.0, (String::new(), now));
+    pub fn contradicted(&mut self, id: CustomerId, now: Moment) {
+        self.shown.insert(id.0, Shown(String::new(), now.here, Some(now.there)));
     }
 
     /// What is known of this customer is the newest.
@@ -143,7 +182,8 @@ mod tests {
     #[test]
     fn what_has_been_shown_for_two_minutes_here_waits_for_no_clock_of_the_stores() {
         let (begin, mut older) = (DateTime::UNIX_EPOCH, OlderReadings::default());
-        let at = |seconds| begin + TimeDelta::seconds(seconds);
+        let at = |seconds| Moment::new(begin + TimeDelta::seconds(seconds), TimeDelta::zero());
+        let begin = at(0);
         let has_lasted = |older: &OlderReadings, seconds| older.has_lasted(CustomerId(1), "{}", at(seconds));
         assert!(!has_lasted(&older, 1_000), "never seen");
         older.is_truth(CustomerId(1), "{}", begin);
@@ -152,8 +192,23 @@ mod tests {
     }
 
     #[test]
+    fn where_only_one_clock_says_that_two_minutes_have_passed_they_begin_anew_once() {
+        let at = |here: i64, there: i64| {
+            let here = DateTime::UNIX_EPOCH + TimeDelta::seconds(here);
+            Moment::new(here, TimeDelta::seconds(there) - (here - DateTime::UNIX_EPOCH))
+        };
+        let (id, mut older) = (CustomerId(1), OlderReadings::default());
+        older.is_truth(id, "{}", at(0, 0));
+        assert!(older.has_lasted(id, "{}", at(120, 120)) && !older.has_lasted(id, "{}", at(900, 10)));
+        assert!(!older.is_truth(id, "{}", at(900, 10)), "the till's clock was set ahead");
+        assert!(!older.has_lasted(id, "{}", at(1_019, 10)) && older.has_lasted(id, "{}", at(1_020, 10)));
+        assert!(older.is_truth(id, "{}", at(1_020, 10)), "the store's stands still");
+    }
+
+    #[test]
     fn what_there_is_no_room_for_is_told() {
-        let (now, mut older) = (DateTime::UNIX_EPOCH, OlderReadings::default());
+        let (now, mut older) =
+            (Moment::new(DateTime::UNIX_EPOCH, TimeDelta::zero()), OlderReadings::default());
         for id in 1..=1_000 {
             assert!(!older.is_truth(CustomerId(id), "{}", now) && !older.has_dropped());
         }

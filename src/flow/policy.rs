@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::Moment;
 use crate::resource::{Attributes, CustomerId, FieldId, Row, Value};
 
 /// What is done with a field that both sides changed. The reason for the default is in `docs/decisions/`.
@@ -110,6 +111,11 @@ impl Policies {
     /// The policy of a field.
     pub fn of(&self, field: FieldId) -> Policy {
         self.fields.get(&field).copied().unwrap_or(self.default)
+    }
+
+    /// Now, by the till's clock and by the server's.
+    pub fn moment(&self, here: DateTime<Utc>) -> Moment {
+        Moment::new(here, self.clock_offset)
     }
 
     /// Decides a contested field; `edited_at` is by the till's clock, `modified_at` by the server's.

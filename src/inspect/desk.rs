@@ -5,9 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
+use super::guard;
 use super::live::Listeners;
 use super::syncing::{SyncNow, Syncing};
 use crate::{Error, Result, Store};
@@ -39,10 +39,7 @@ impl Desk {
         make: impl FnOnce(&Desk) -> Response + Send + 'static,
     ) -> Response {
         let made = tokio::task::spawn_blocking(move || make(&self)).await;
-        made.unwrap_or_else(|_| {
-            let words = "The page met a defect; standard error says where.\n";
-            (StatusCode::INTERNAL_SERVER_ERROR, words).into_response()
-        })
+        made.unwrap_or_else(|_| guard::failed())
     }
 
     /// Work with a store that nobody else has meanwhile. What went wrong does not come back with its connection.

@@ -7,8 +7,10 @@ use maud::{Markup, html};
 use super::show;
 use crate::{FieldId, FormValue, Kind, Value};
 
-/// The name of the control; of an entry of form fields its place behind a point.
-const VALUE: &str = "value";
+/// The name of the control.
+pub(super) const VALUE: &str = "value";
+/// The same for what is shown to nobody, also not to whoever typed it.
+pub(super) const PASSWORD: &str = "password";
 
 /// What somebody may type in the place of a value.
 pub(super) struct Entry<'a> {
@@ -22,7 +24,7 @@ pub(super) struct Entry<'a> {
     pub(super) id: &'a str,
     /// What is done with it, before the name of the attribute.
     pub(super) label: &'a str,
-    /// The words of the refusal are on the page, under this id.
+    /// Why what was typed was refused.
     pub(super) refusal: Option<&'a str>,
 }
 
@@ -31,49 +33,53 @@ impl Entry<'_> {
     pub(super) fn control(&self) -> Markup {
         let id = format!("value-{}", self.id);
         html! {
-            label for=(id) { (self.label) " " bdi { (show::field_text(self.field)) } }
+            label for=(id) { (self.label) " " bdi { (show::field_within(self.field)) } }
             (self.input(&id))
             @if let Some(hint) = self.hint() { p.hint id={ (id) "-hint" } { (hint) } }
+            @if let Some(refusal) = self.refusal { p.problem id={ (id) "-problem" } { (show::plain(refusal)) } }
         }
     }
 
     fn input(&self, id: &str) -> Markup {
         let text = self.text();
-        let (invalid, refusal) = (self.refusal.map(|_| "true"), self.refusal);
+        let invalid = self.refusal.map(|_| "true");
+        let about = [self.hint().map(|_| "hint"), self.refusal.map(|_| "problem")].into_iter().flatten();
+        let about = about.map(|part| format!("{id}-{part}")).collect::<Vec<_>>().join(" ");
+        let about = Some(about).filter(|ids| !ids.is_empty());
         let kind = FieldId::named(self.field).map(FieldId::kind);
         let is_long = FieldId::named(self.field).is_some_and(FieldId::is_unbounded) || text.contains('\n');
         match kind {
             Some(Kind::Boolean) => html! {
-                select id=(id) name=(VALUE) aria-invalid=[invalid] aria-describedby=[refusal] {
+                select id=(id) name=(VALUE) aria-invalid=[invalid] aria-describedby=[&about] {
                     @for (value, word) in [("true", "yes"), ("false", "no")] {
                         option value=(value) selected[text == value] { (word) }
                     }
                 }
             },
             Some(Kind::Password) => html! {
-                input type="password" id=(id) name=(VALUE) autocomplete="new-password" aria-invalid=[invalid]
-                    aria-describedby=[refusal];
+                input type="password" id=(id) name=(PASSWORD) autocomplete="new-password" aria-invalid=[invalid]
+                    aria-describedby=[&about];
             },
             Some(Kind::Integer | Kind::Credit) => html! {
                 input type="text" id=(id) name=(VALUE) value=(text) autocomplete="off" inputmode="decimal"
-                    aria-invalid=[invalid] aria-describedby=[refusal];
+                    aria-invalid=[invalid] aria-describedby=[&about];
             },
             _ if is_long => html! {
                 textarea id=(id) name=(VALUE) rows="5" dir="auto" autocomplete="off" aria-invalid=[invalid]
-                    aria-describedby=[refusal] { "\n" (text) }
+                    aria-describedby=[&about] { "\n" (text) }
             },
             _ => html! {
                 input type="text" id=(id) name=(VALUE) value=(text) dir="auto" autocomplete="off"
-                    aria-invalid=[invalid] aria-describedby=[refusal];
+                    aria-invalid=[invalid] aria-describedby=[&about];
             },
         }
     }
 
     fn hint(&self) -> Option<&'static str> {
         Some(match FieldId::named(self.field).map(FieldId::kind)? {
-            Kind::Credit => "The whole balance, such as 57.50.",
-            Kind::Channels => "Numbers of channels, with commas. Empty: every channel.",
-            Kind::Forms => "One a line, as name: value.",
+            Kind::Credit => "The whole balance, with the cents behind a point: 57.50",
+            Kind::Channels => "The numbers of the channels, with commas between them: 1, 2",
+            Kind::Forms => "One a line: name, colon, value",
             Kind::Password => "It is sent, and shown to nobody.",
             _ => return None,
         })
@@ -120,18 +126,53 @@ fn form_as_typed(value: &FormValue) -> String {
     }
 }
 
-/// What was typed, as the library reads a value of that attribute; `before`, JSON text, tells the types of form fields.
-pub(super) fn read(field: &str, typed: &str, before: &str) -> String {
+/// What was typed, as the library reads a value of that attribute; `before`, JSON text, tells the types of form fields. Nothing is
+/// guessed: what may mean two things is refused, with how to write it.
+pub(super) fn read(field: &str, typed: &str, before: &str) -> Result<String, String> {
     // A browser sends lines as the network writes them.
     let typed = typed.replace("\r\n", "\n");
     let Some(field) = FieldId::named(field) else { return form_by_type(&typed, before) };
     match field.kind() {
-        Kind::Credit if is_amount(typed.trim()) => format!("[{{\"amount\":{}}}]", typed.trim()),
-        Kind::Channels if typed.trim().is_empty() => "null".to_owned(),
-        Kind::Channels if !typed.contains('[') => format!("[{}]", typed.trim()),
+        Kind::Credit => amount(typed.trim()),
+        Kind::Integer => whole_number(typed.trim()),
+        Kind::Channels => channels(&typed),
         Kind::Forms if !typed.trim_start().starts_with('[') => forms_by_line(&typed, before),
-        Kind::Integer | Kind::Boolean | Kind::Credit => typed.trim().to_owned(),
-        _ => typed,
+        Kind::Boolean => Ok(typed.trim().to_owned()),
+        _ => Ok(typed),
+    }
+}
+
+fn amount(typed: &str) -> Result<String, String> {
+    match typed {
+        _ if is_amount(typed) => Ok(format!("[{{\"amount\":{typed}}}]")),
+        "" => Err("Type an amount, such as 57.50. No credit is 0.".to_owned()),
+        _ if typed.contains(',') => Err(format!(
+            "“{typed}” can be read in two ways, for a comma parts thousands in some countries and cents in others. Write the cents behind a \
+             point, such as 12.50."
+        )),
+        _ => Err(format!(
+            "“{typed}” is no amount. Write it in digits, with the cents behind a point, such as 57.50."
+        )),
+    }
+}
+
+fn whole_number(typed: &str) -> Result<String, String> {
+    let is_one = typed.parse::<i64>().is_ok();
+    if is_one {
+        Ok(typed.to_owned())
+    } else {
+        Err(format!("“{typed}” is no whole number. Write it in digits, such as 3."))
+    }
+}
+
+fn channels(typed: &str) -> Result<String, String> {
+    let ids = typed.split(',').map(|id| id.trim().parse::<i64>().ok()).collect::<Option<Vec<_>>>();
+    match ids {
+        Some(ids) => Ok(format!("[{}]", ids.iter().map(i64::to_string).collect::<Vec<_>>().join(","))),
+        None => {
+            Err("Write at least one channel: their numbers, with commas between them, such as 1, 2."
+                .to_owned())
+        }
     }
 }
 
@@ -144,10 +185,22 @@ fn is_amount(text: &str) -> bool {
 }
 
 /// The library reads one form field by the type that it has; of a list it wants JSON.
-fn form_by_type(typed: &str, before: &str) -> String {
+fn form_by_type(typed: &str, before: &str) -> Result<String, String> {
     match FormValue::from_json(before) {
-        FormValue::List(_) => items_of(typed).to_json(),
-        _ => typed.to_owned(),
+        FormValue::List(_) => Ok(items_of(typed).to_json()),
+        FormValue::Number(number) => form_number(typed, &number),
+        _ => Ok(typed.to_owned()),
+    }
+}
+
+/// A number stays one; as it stood it may have been spelled in more ways.
+fn form_number(typed: &str, before: &str) -> Result<String, String> {
+    let typed = typed.trim();
+    match is_amount(typed) || typed == before {
+        true => Ok(typed.to_owned()),
+        false => Err(format!(
+            "“{typed}” is no number. Write it in digits, with a point where it has a part: 42.5."
+        )),
     }
 }
 
@@ -157,19 +210,21 @@ fn items_of(typed: &str) -> FormValue {
 }
 
 /// Each line an entry, of the type that it had.
-fn forms_by_line(typed: &str, before: &str) -> String {
-    let Value::Forms(before) = Value::from_json(Kind::Forms, before) else { return typed.to_owned() };
+fn forms_by_line(typed: &str, before: &str) -> Result<String, String> {
+    let Value::Forms(before) = Value::from_json(Kind::Forms, before) else { return Ok(typed.to_owned()) };
     let mut entries = std::collections::BTreeMap::new();
     for line in typed.lines().filter(|line| !line.trim().is_empty()) {
-        let Some((name, value)) = split(line, before.keys()) else { return typed.to_owned() };
+        let parted = split(line, before.keys());
+        let (name, value) =
+            parted.ok_or_else(|| format!("“{line}” has no colon. Write name, colon, value."))?;
         let value = match before.get(name) {
             Some(FormValue::List(_)) => items_of(value),
-            Some(FormValue::Number(_)) if is_amount(value) => FormValue::Number(value.to_owned()),
+            Some(FormValue::Number(number)) => FormValue::Number(form_number(value, number)?),
             _ => FormValue::Text(value.to_owned()),
         };
         entries.insert(name.to_owned(), value);
     }
-    Value::Forms(entries).to_json()
+    Ok(Value::Forms(entries).to_json())
 }
 
 /// A name may hold a colon itself: one that is known comes first.
@@ -187,7 +242,7 @@ mod tests {
 
     fn check(field: &str, json: &str, typed: &str, read_again: &str) {
         assert_eq!(as_typed(field, json), typed, "{field}");
-        assert_eq!(read(field, typed, json), read_again, "{field}");
+        assert_eq!(read(field, typed, json).as_deref(), Ok(read_again), "{field}");
     }
 
     #[test]
@@ -195,8 +250,8 @@ mod tests {
         check("phone", "\"+49 30\"", "+49 30", "+49 30");
         check("customer_group_id", "3", "3", "3");
         check("store_credit_amounts", r#"[{"amount":12.5}]"#, "12.50", r#"[{"amount":12.50}]"#);
-        check("channel_ids", "[2,1]", "1, 2", "[1, 2]");
-        check("channel_ids", "null", "", "null");
+        check("channel_ids", "[2,1]", "1, 2", "[1,2]");
+        check("form_fields.Size", "4.25", "4.25", "4.25");
         check("form_fields.Size", "43", "43", "43");
         check("form_fields.Colours", r#"["red","blue"]"#, "red, blue", r#"["red","blue"]"#);
         let forms = r#"[{"name":"a","value":"1"},{"name":"a: b","value":"x: y"},{"name":"size","value":7}]"#;
@@ -204,9 +259,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_is_left_to_the_library_to_refuse() {
-        assert_eq!(read("store_credit_amounts", "12,50", "[]"), "12,50");
-        assert_eq!(read("store_credit_amounts", " 0.5 ", "[]"), r#"[{"amount":0.5}]"#);
-        assert_eq!(read("notes", "a\r\nb", "\"\""), "a\nb");
+    fn what_is_no_value_is_refused_in_words_of_a_shop() {
+        for (field, typed, before) in [
+            ("store_credit_amounts", "12,50", "[]"),
+            ("store_credit_amounts", "1.250,00", "[]"),
+            ("store_credit_amounts", "abc", "[]"),
+            ("store_credit_amounts", "", "[]"),
+            ("store_credit_amounts", "1e3", "[]"),
+            ("customer_group_id", "three", "1"),
+            ("channel_ids", "", "null"),
+            ("channel_ids", "1; 2", "[1]"),
+            ("form_fields.Size", "42,5", "42"),
+            ("form_fields", "Size 42", "[]"),
+            ("form_fields", "Size: large", r#"[{"name":"Size","value":42}]"#),
+        ] {
+            let why = read(field, typed, before).unwrap_err();
+            assert!(!["JSON", "array", "null"].iter().any(|word| why.contains(word)), "{why}");
+        }
+        let comma = read("store_credit_amounts", "12,50", "[]").unwrap_err();
+        assert!(comma.contains("“12,50” can be read in two ways"), "{comma}");
+        assert_eq!(read("store_credit_amounts", " 0.5 ", "[]").unwrap(), r#"[{"amount":0.5}]"#);
+        assert_eq!(read("notes", "a\r\nb", "\"\"").unwrap(), "a\nb");
     }
 }

@@ -8,17 +8,22 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Request, State};
+use axum::extract::{Form, FromRequest, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, REFERRER_POLICY,
-    SET_COOKIE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, LOCATION, ORIGIN, REFERRER_POLICY, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
+use maud::{DOCTYPE, Markup, html};
+
+use super::{entry, show};
 
 /// So many addresses that nobody has opened yet are good for something.
 const MOST_TICKETS: usize = 8;
+/// Of so many that are good for nothing any more it is known why.
+const MOST_SPENT: usize = 256;
 const COOKIE_NAME: &str = "tillsync_inspect";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -31,8 +36,52 @@ pub(super) struct Guard {
     place: String,
     /// What the cookie says of those who were let in.
     session: String,
-    tickets: Mutex<VecDeque<String>>,
+    tickets: Mutex<Tickets>,
 }
+
+/// The secrets of addresses that were given out.
+#[derive(Default)]
+struct Tickets {
+    good: VecDeque<String>,
+    /// With what whoever brings one is told.
+    spent: VecDeque<(String, &'static str)>,
+}
+
+impl Tickets {
+    fn add(&mut self, ticket: String) {
+        self.good.push_back(ticket);
+        if self.good.len() > MOST_TICKETS {
+            self.spend(0, LATE);
+        }
+    }
+
+    /// Lets in with that secret, once; or why not.
+    fn take(&mut self, given: &str) -> Result<(), &'static str> {
+        let is_given = |ticket: &String| !ticket.is_empty() && is_same(ticket, given);
+        if let Some(at) = self.good.iter().position(is_given) {
+            self.spend(at, USED);
+            return Ok(());
+        }
+        let spent = self.spent.iter().find(|(ticket, _)| is_given(ticket));
+        Err(spent.map_or(WRONG, |(_, why)| *why))
+    }
+
+    fn spend(&mut self, at: usize, why: &'static str) {
+        self.spent.extend(self.good.remove(at).map(|ticket| (ticket, why)));
+        while self.spent.len() > MOST_SPENT {
+            self.spent.pop_front();
+        }
+    }
+}
+
+// What somebody is told who is not let in.
+const USED: &str = "This address was opened before, and lets in only once.";
+const LATE: &str = "This address was not opened for long, and newer ones took its place.";
+const WRONG: &str =
+    "This address is not one that this page gave out: it may not be whole, or of a page that has ended.";
+const UNKNOWN: &str = "Nobody has let this browser in.";
+/// There is no page there.
+pub(super) const NOWHERE: &str = "There is no page at this address, or the one that was there has ended.";
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -58,11 +107,7 @@ impl Guard {
     pub(super) fn new_address(&self) -> String {
         // Where the system has no randomness there is no page either; an address without a ticket lets nobody in.
         let ticket = secret().unwrap_or_default();
-        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        tickets.push_back(ticket.clone());
-        while tickets.len() > MOST_TICKETS {
-            tickets.pop_front();
-        }
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).add(ticket.clone());
         format!("{}{}open?secret={ticket}", self.origin(), self.place())
     }
 
@@ -74,11 +119,9 @@ impl Guard {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Whether it is the secret of an address that nobody has opened; it is used up by that.
-    fn takes(&self, given: &str) -> bool {
-        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = tickets.iter().position(|ticket| !ticket.is_empty() && is_same(ticket, given));
-        found.is_some_and(|at| tickets.remove(at).is_some())
+    /// Whether it is the secret of an address that nobody has opened; it is used up by that. Else why not.
+    fn takes(&self, given: &str) -> Result<(), &'static str> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).take(given)
     }
 
     /// Whether the browser calls this server by its name. A name of somebody else's that leads here is no name of ours.
@@ -116,10 +159,19 @@ pub(super) async fn let_in(State(guard): State<Arc<Guard>>, request: Request, ne
     let mut answer = match judge(&guard, &request) {
         Verdict::Known => next.run(request).await,
         Verdict::New => with_cookie(next.run(request).await, &guard.cookie()),
-        Verdict::Refused(status, why) => refused(status, why),
+        Verdict::Refused(status, why) => {
+            let typed = if guard.may_act(request.headers()) { typed(request).await } else { None };
+            refused(status, why, typed.as_deref())
+        }
     };
     add_policy(answer.headers_mut());
     answer
+}
+
+/// What was typed in a form of a page that has ended meanwhile: whoever typed it has it nowhere else.
+async fn typed(request: Request) -> Option<String> {
+    let Form(pairs) = Form::<Vec<(String, String)>>::from_request(request, &()).await.ok()?;
+    pairs.into_iter().find(|(name, text)| name == entry::VALUE && !text.is_empty()).map(|(_, text)| text)
 }
 
 fn with_cookie(mut answer: Response, cookie: &str) -> Response {
@@ -128,6 +180,9 @@ fn with_cookie(mut answer: Response, cookie: &str) -> Response {
     }
     answer
 }
+
+/// What anybody may look at.
+const OPEN: [&str; 3] = ["/page.css", "/icon.svg", "/favicon.ico"];
 
 /// Who it is that asks.
 enum Verdict {
@@ -150,14 +205,17 @@ fn judge(guard: &Guard, request: &Request) -> Verdict {
     }
     if path.strip_prefix(&guard.place()) == Some("open") && request.method() == Method::GET {
         let secret = request.uri().query().and_then(|query| query.strip_prefix("secret="));
-        return match secret.is_some_and(|secret| guard.takes(secret)) {
-            true => Verdict::New,
-            false if guard.is_known(headers) => Verdict::Known,
-            false => forbidden("This address was opened before, and lets in only once."),
+        return match guard.takes(secret.unwrap_or_default()) {
+            Ok(()) => Verdict::New,
+            Err(_) if guard.is_known(headers) => Verdict::Known,
+            Err(why) => forbidden(why),
         };
     }
     match () {
-        () if !guard.is_known(headers) => forbidden("Nobody has let this browser in."),
+        // How a page looks that is none of the till is nobody's secret.
+        () if only_looks && OPEN.contains(&path) => Verdict::Known,
+        () if !path.starts_with(&guard.place()) => Verdict::Refused(StatusCode::NOT_FOUND, NOWHERE),
+        () if !guard.is_known(headers) => forbidden(UNKNOWN),
         () if !guard.is_from_here(headers) => forbidden("This was not asked for by the page itself."),
         () if !only_looks && !guard.may_act(headers) => {
             forbidden("This was not asked for on the page itself.")
@@ -168,18 +226,62 @@ fn judge(guard: &Guard, request: &Request) -> Verdict {
 
 /// It is the page itself that goes on to the overview: whoever came from another site would be sent there without the cookie.
 pub(super) fn opened() -> Response {
-    Html(
-        "<!doctype html><html lang=\"en\"><head><title>tillsync</title>\
-         <meta http-equiv=\"refresh\" content=\"0;url=overview\"></head>\
-         <body><p><a href=\"overview\">Go on</a></p></body></html>",
-    )
+    Html(outside(
+        "Opening",
+        html! { meta http-equiv="refresh" content="0;url=overview"; },
+        &html! {
+            p { a href="overview" { "To the overview" } }
+        },
+    ))
     .into_response()
 }
 
-/// What somebody is told who is not let in, which is nothing of the till.
-pub(super) fn refused(status: StatusCode, why: &str) -> Response {
-    let text = format!("{why}\n\nStart tillsync inspect again, and open the address that it shows.\n");
-    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+/// What somebody is told who is not let in, which is nothing of the till; and what they had typed.
+pub(super) fn refused(status: StatusCode, why: &str, typed: Option<&str>) -> Response {
+    let page = outside(
+        "This page is closed",
+        Markup::default(),
+        &html! {
+            h1 { (why) }
+            p { "Start the page again as it was started before, from the app or by whoever looks after this till. Nothing that was edited is lost." }
+            @if let Some(typed) = typed { (show::kept(typed)) }
+        },
+    );
+    (status, Html(page)).into_response()
+}
+
+/// What somebody is told when the page met a defect.
+pub(super) fn failed() -> Response {
+    let page = outside(
+        "Something went wrong",
+        Markup::default(),
+        &html! {
+            h1 { "Something went wrong in this program." }
+            p { "Nothing that was edited is lost. Look again; if it stays so, whoever looks after this till finds the reason in what the program printed." }
+            p { a href="overview" { "To the overview" } }
+        },
+    );
+    (StatusCode::INTERNAL_SERVER_ERROR, Html(page)).into_response()
+}
+
+/// A page with nothing of the file, and nothing that needs the cookie.
+fn outside(title: &str, head: Markup, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · tillsync" }
+                link rel="icon" href="/icon.svg" type="image/svg+xml";
+                link rel="stylesheet" href="/page.css";
+                (head)
+            }
+            body { main.alone { p.brand { "tillsync" } (body) } }
+        }
+    };
+    page.into_string()
 }
 
 /// To another page of this place.

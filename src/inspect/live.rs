@@ -20,6 +20,8 @@ use crate::{Result, Store};
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often a page hears of something, be it nothing: the line is kept open by that.
+pub(super) const BEAT: Duration = Duration::from_secs(5);
 /// What a page may be behind; it needs no more than the newest.
 const MOST_BEHIND: usize = 16;
 
@@ -81,7 +83,7 @@ pub(super) async fn events(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
             }
         }
     });
-    Sse::new(Events(events)).keep_alive(KeepAlive::default())
+    Sse::new(Events(events)).keep_alive(KeepAlive::new().interval(BEAT))
 }
 
 /// What comes out of a channel, as events.
@@ -95,8 +97,8 @@ impl Stream for Events {
     }
 }
 
-/// What tells that the file is not as it was, who syncs it and who keeps it in step.
-type Seen = (i64, bool, bool);
+/// What tells that the file is not as it was, or not there, who syncs it and who keeps it in step.
+type Seen = (i64, bool, bool, bool);
 
 /// What was last seen of the file, over a connection of its own, which never takes its own writes for news.
 #[derive(Default)]
@@ -111,7 +113,9 @@ impl Look {
         let (store, desk) = (self.store.take(), Arc::clone(desk));
         let look = move || -> Result<(Store, Seen)> {
             let store = store.map_or_else(|| desk.another(), Ok)?;
-            let seen = (store.data_version()?, store.is_syncing()?, store.worker_holder()?.is_some());
+            let is_there = store.path().exists();
+            let seen =
+                (store.data_version()?, is_there, store.is_syncing()?, store.worker_holder()?.is_some());
             Ok((store, seen))
         };
         let Ok(Ok((store, seen))) = tokio::task::spawn_blocking(look).await else { return false };

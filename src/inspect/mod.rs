@@ -32,6 +32,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `doors` | the port: how many at once, and for how long |
 //! | `guard` | who may ask: secret, cookie, `Host`, `Origin`; the policy that goes with each answer |
 //! | `desk` | the stores that pages are made of, and what a person may do |
 //! | `syncing` | the sync that was asked for, and how far it has come |
@@ -41,6 +42,7 @@
 //! | `assets` | one css, a page of script, and htmx |
 
 mod desk;
+mod doors;
 mod entry;
 mod guard;
 mod live;
@@ -63,6 +65,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{Remote, Result, Store, SyncEngine};
 use desk::Desk;
+use doors::Doors;
 use guard::Guard;
 use pages::{Asked, Task};
 use syncing::SyncNow;
@@ -169,7 +172,7 @@ impl InspectorOptions {
         let desk = Arc::new(Desk::new(self.store, self.author, self.is_read_only, self.sync));
         let service = router(&guard, desk);
         runtime.spawn(async move {
-            _ = axum::serve(listener, service).await;
+            _ = axum::serve(Doors::at(listener), service).await;
         });
         Ok(Inspector { guard, runtime: Some(runtime) })
     }
@@ -207,6 +210,9 @@ fn router(guard: &Arc<Guard>, desk: Arc<Desk>) -> Router {
     Router::new()
         .nest(guard.place().trim_end_matches('/'), within)
         .route(&format!("{}open", guard.place()), get(async || guard::opened()))
+        .route("/page.css", get(async || asset("text/css", include_str!("assets/page.css"))))
+        .route("/icon.svg", get(async || asset("image/svg+xml", include_str!("assets/icon.svg"))))
+        .route("/favicon.ico", get(async || asset("image/svg+xml", include_str!("assets/icon.svg"))))
         .fallback(nowhere_at_all)
         .layer(middleware::from_fn_with_state(Arc::clone(guard), guard::let_in))
 }
@@ -235,7 +241,7 @@ async fn nowhere(State(desk): State<Arc<Desk>>) -> Response {
 }
 
 async fn nowhere_at_all() -> Response {
-    guard::refused(axum::http::StatusCode::NOT_FOUND, "There is nothing at this address.")
+    guard::refused(axum::http::StatusCode::NOT_FOUND, guard::NOWHERE, None)
 }
 
 /// They are of this build, and so of this place, which is another one each time.

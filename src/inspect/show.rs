@@ -17,6 +17,16 @@ pub(super) fn field(name: &str) -> Markup {
     }
 }
 
+/// What was typed and has no form any more: to be copied from.
+pub(super) fn kept(typed: &str) -> Markup {
+    html! {
+        div.kept {
+            label for="kept" { "What you typed, to copy from here" }
+            textarea #kept readonly rows="3" dir="auto" { "\n" (typed) }
+        }
+    }
+}
+
 /// The same as text, for a label.
 pub(super) fn field_text(name: &str) -> String {
     match name.strip_prefix("form_fields.") {
@@ -25,8 +35,19 @@ pub(super) fn field_text(name: &str) -> String {
     }
 }
 
+/// The same within a sentence.
+pub(super) fn field_within(name: &str) -> String {
+    if name.starts_with("form_fields.") { field_text(name) } else { field_text(name).to_lowercase() }
+}
+
 fn spoken(name: &str) -> String {
-    sentence(&name.replace('_', " "))
+    match name {
+        "store_credit_amounts" => "Store credit".to_owned(),
+        "customer_group_id" => "Customer group".to_owned(),
+        "channel_ids" => "Channels".to_owned(),
+        "origin_channel_id" => "Channel of origin".to_owned(),
+        name => sentence(&name.replace('_', " ")),
+    }
 }
 
 /// Text in which nothing is left that acts: what is before us is what is in it.
@@ -95,6 +116,28 @@ pub(super) fn form_value(value: &FormValue) -> Markup {
         FormValue::Other(json) if json == "null" => nothing("nothing"),
         FormValue::Other(json) => html! { code dir="auto" { (plain(json)) } },
     }
+}
+
+/// Addresses as they are written on an envelope; none: that JSON text is none of any.
+pub(super) fn addresses(json: &str) -> Option<Markup> {
+    const LINES: [&[&str]; 5] = [
+        &["first_name", "last_name"],
+        &["company"],
+        &["address1", "address2"],
+        &["postal_code", "city", "state_or_province"],
+        &["country"],
+    ];
+    let all: Vec<serde_json::Value> = serde_json::from_str(json).ok()?;
+    let line = |address: &serde_json::Value, names: &[&str]| {
+        let parts = names.iter().filter_map(|name| address[*name].as_str()).filter(|part| !part.is_empty());
+        plain(&parts.collect::<Vec<_>>().join(" "))
+    };
+    Some(html! {
+        @if all.is_empty() { (nothing("nothing")) }
+        ul.addresses { @for address in &all {
+            li { @for names in LINES { @let line = line(address, names); @if !line.is_empty() { p dir="auto" { (line) } } } }
+        } }
+    })
 }
 
 /// All of a text, with its lines; of one that is only blanks, as many as it has.
@@ -187,6 +230,9 @@ pub(super) fn differing(base: &str, text: &str) -> Markup {
         return self::text(text);
     }
     let join = |words: &[&str]| plain(&words.concat());
+    // A blank before it is marked only where it is all that differs.
+    let is_led_by_blank = is[begin].trim().is_empty() && is.len() - end > begin + 1;
+    let begin = begin + usize::from(is_led_by_blank);
     html! {
         span.text dir="auto" {
             (join(&is[..begin])) mark { (join(&is[begin..is.len() - end])) } (join(&is[is.len() - end..]))
@@ -208,12 +254,13 @@ fn pieces(text: &str) -> Vec<&str> {
     pieces
 }
 
-/// A number beside the name of a page.
-pub(super) struct Badge(pub(super) u64, pub(super) &'static str);
+/// A number beside the name of a page, and of what: of one, of several.
+pub(super) struct Badge(pub(super) u64, pub(super) [&'static str; 2]);
 
 impl Render for Badge {
     fn render(&self) -> Markup {
-        let Badge(number, what) = *self;
+        let Badge(number, [one, several]) = *self;
+        let what = if number == 1 { one } else { several };
         html! { @if number > 0 { " " span.badge { (thousands(number)) span.unseen { " " (what) } } } }
     }
 }
@@ -226,7 +273,23 @@ mod tests {
     fn names_are_escaped_and_turn_nothing_around() {
         assert_eq!(name("<b>\u{202e}x").into_string(), "<bdi>&lt;b&gt;\u{fffd}x</bdi>");
         assert_eq!(json("notes", "\"\"").into_string(), "<span class=\"nothing\">empty</span>");
-        assert_eq!(field_text("store_credit_amounts"), "Store credit amounts");
+        assert_eq!(field_text("store_credit_amounts"), "Store credit");
+    }
+
+    #[test]
+    fn an_address_is_written_as_on_an_envelope() {
+        let shown = addresses(
+            r#"[{"first_name":"Ana","last_name":"Lima","address1":"Rua <b>","city":"Porto","postal_code":"4000"}]"#,
+        );
+        let shown = shown.unwrap().into_string();
+        assert!(
+            shown.contains(">Ana Lima</p>")
+                && shown.contains(">Rua &lt;b&gt;</p>")
+                && shown.contains(">4000 Porto</p>"),
+            "{shown}"
+        );
+        assert_eq!(shown.matches("<p").count(), 3, "{shown}");
+        assert!(addresses("{}").is_none() && addresses("[]").unwrap().into_string().contains("nothing"));
     }
 
     #[test]
@@ -240,7 +303,8 @@ mod tests {
         let shown = differing("call in the morning", "call in the evening only").into_string();
         assert_eq!(shown, "<span class=\"text\" dir=\"auto\">call in the <mark>evening only</mark></span>");
         let shown = differing("call\nnow", "call\nnow\nagain").into_string();
-        assert!(shown.contains("call\nnow<mark>\nagain</mark>"), "{shown}");
+        assert!(shown.contains("call\nnow\n<mark>again</mark>"), "{shown}");
+        assert!(differing("a b", "a  b").into_string().contains("<mark>  </mark>"));
         assert!(!differing("a", "b").into_string().contains("mark"));
     }
 

@@ -11,12 +11,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::{Failed, dirty, state};
-use crate::flow::{CustomerPlan, Dirty, Lately, SnapshotPlan, hash};
+use crate::flow::{CustomerPlan, Dirty, Lately, Moment, SnapshotPlan, hash};
 use crate::resource::{BadRecord, CustomerId, FieldId, Record, Value};
 
 /// Behind it the customer, each in a key of `state` of its own; so that however many there are, one more costs no more.
@@ -67,7 +66,7 @@ pub(super) fn note(
     connection: &Connection,
     dirty: &Dirty,
     plan: &CustomerPlan,
-    now: DateTime<Utc>,
+    now: Moment,
 ) -> Result<(), Failed> {
     let (Some(known), Some(snapshot)) = (&dirty.base, dirty::load_snapshot(connection, dirty.id)?) else {
         return Ok(());

@@ -57,8 +57,9 @@ pub(super) fn carry_out(
             let attributes = record.attributes()?;
             own += 1;
             let before = dirty.base.as_ref().map(Record::attributes).transpose()?;
-            let lately =
-                before.and_then(|before| dirty.lately.clone().changed(&before, &attributes, now).text());
+            let lately = before.and_then(|before| {
+                dirty.lately.clone().changed(&before, &attributes, policies.moment(now)).text()
+            });
             if !update_snapshot(transaction, &attributes, record.body(), lately)? {
                 refuse_ignored(0, transaction, "snapshot WHERE id", plan.id.0)?;
                 insert_snapshot(transaction, &attributes, record.body())?;

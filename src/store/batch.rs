@@ -50,6 +50,9 @@ pub(crate) struct Said {
     pub(crate) late: BTreeMap<CustomerId, Vec<FieldId>>,
 }
 
+/// A customer in doubt, what was sent of it, and what a reading back makes of that.
+type ReadBack = (Told, Sent, Recovered);
+
 /// How much landed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Uploaded {
@@ -229,7 +232,9 @@ impl Store {
                     // What it takes back is no news; what it shows of what was sent, it shows.
                     let answer = record.attributes()?;
                     let news = match &dirty.base {
-                        Some(known) => dirty.lately.without_lag(known, record, &sent, now)?,
+                        Some(known) => {
+                            dirty.lately.without_lag(known, record, &sent, policies.moment(now))?
+                        }
                         None => None,
                     };
                     let (record, body) = (news.as_ref().unwrap_or(record), record.body());
@@ -245,7 +250,7 @@ impl Store {
                     let known = dirty.base.as_ref().map(Record::attributes).transpose()?;
                     let told = record.attributes()?;
                     if news.is_some() || known.is_some_and(|known| is_outdated(&known, &told, None)) {
-                        note_older(transaction, *id, body, now)?;
+                        note_older(transaction, *id, body, policies.moment(now))?;
                         uploaded.is_outdated = true;
                     }
                 }
@@ -273,26 +278,27 @@ impl Store {
         self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
                 let mut uploaded = Uploaded::default();
-                let mut all: Vec<(Told, Sent, Recovered)> = Vec::new();
+                let mut all: Vec<ReadBack> = Vec::new();
                 let is_credit_undated = state::is_credit_undated(transaction)?;
-                for id in ids {
-                    if apart.leaves_out(*id) {
-                        continue;
-                    }
-                    let Some((told, mut sent)) = told(transaction, apart, *id)? else {
-                        remove_item(transaction, *id)?;
-                        continue;
-                    };
-                    sent.denied = said.denied.get(id).cloned().unwrap_or_default();
-                    sent.late = said.late.get(id).cloned().unwrap_or_default();
+                let judge = |id: CustomerId| {
+                    let Some((told, mut sent)) = told(transaction, apart, id)? else { return Ok(None) };
+                    sent.denied = said.denied.get(&id).cloned().unwrap_or_default();
+                    sent.late = said.late.get(&id).cloned().unwrap_or_default();
                     sent.is_credit_undated = is_credit_undated;
                     sent.is_read_soon = sent.flight.is_some_and(|flight| flight.may_not_show_yet(now));
-                    let news = match records.get(id) {
+                    let news = match records.get(&id) {
                         Some(record) => told.dirty.without_too_little(record, now)?,
                         None => None,
                     };
-                    let recovered = recover(&told.dirty, &sent, news.as_ref().or(records.get(id)), policies)?;
-                    all.push((told, sent, recovered));
+                    let recovered =
+                        recover(&told.dirty, &sent, news.as_ref().or(records.get(&id)), policies)?;
+                    Ok::<_, Failed>(Some((told, sent, recovered)))
+                };
+                for id in ids.iter().filter(|id| !apart.leaves_out(**id)) {
+                    match judge(*id)? {
+                        Some(judged) => all.push(judged),
+                        None => remove_item(transaction, *id)?,
+                    }
                 }
                 let pending: Vec<CustomerId> =
                     all.iter().filter(|(.., r)| r.is_pending).map(|(told, ..)| told.dirty.id).collect();
@@ -300,7 +306,11 @@ impl Store {
                 if let Some(refuse) = refuse.take() {
                     rejections = refuse(&pending);
                 }
-                for (found, sent, mut recovered) in all {
+                for judged in all {
+                    // A trigger of the app's may have edited it while another one was written.
+                    let is_as_judged = judged.0.dirty.ops == dirty::load_ops(transaction, judged.0.dirty.id)?;
+                    let judged = if is_as_judged { Some(judged) } else { judge(judged.0.dirty.id)? };
+                    let Some((found, sent, mut recovered)) = judged else { continue };
                     let dirty = &found.dirty;
                     for rejection in rejections.iter().filter(|rejection| rejection.customer_id == dirty.id) {
                         recovered.reject(dirty, rejection)?;
@@ -401,7 +411,7 @@ fn write_answer(
     };
     apart.outcomes(transaction, dirty.id, now, || {
         let notices = write(&outcomes)?;
-        ahead::note(transaction, dirty, plan, now)?;
+        ahead::note(transaction, dirty, plan, policies.moment(now))?;
         Ok(notices)
     })
 }

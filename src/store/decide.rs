@@ -288,7 +288,7 @@ impl Store {
     /// fields that were: 1.
     ///
     /// # Errors
-    /// When that edit is not rejected; when it is a payment after which a balance was set, or such a balance, and the other waits to be
+    /// When that edit is not rejected, or was edited again since, for then the newer one is sent; when it is a payment after which a balance was set, or such a balance, and the other waits to be
     /// sent: whether the balance holds the payment already is asked, for nobody else can know.
     pub fn retry_row(&mut self, seq: EditSeq) -> Result<usize> {
         self.engine_write(|transaction| {

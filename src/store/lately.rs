@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::attempt;
-use crate::flow::{Attempt, Lately};
+use crate::flow::{Attempt, Lately, Moment};
 use crate::resource::{Attributes, FieldId};
 
 /// Whether a reading takes back what is known of a customer and was changed a moment ago. What the store said yes to and has not
@@ -17,10 +16,28 @@ pub(super) fn is_taken_back(
     lately: &Lately,
     known: &Attributes<'_>,
     told: &Attributes<'_>,
-    now: DateTime<Utc>,
+    now: Moment,
     is_doubted: bool,
 ) -> rusqlite::Result<bool> {
-    let takes_back = |except: &BTreeSet<FieldId>| lately.is_taken_back(known, told, now, is_doubted, except);
+    but_for_unshown(connection, told, |except| lately.is_taken_back(known, told, now, is_doubted, except))
+}
+
+/// The same of one that shows credit or a form field as nobody here has known it, where a reading of that customer has lagged already.
+pub(super) fn is_moved_again(
+    connection: &Connection,
+    lately: &Lately,
+    known: &Attributes<'_>,
+    told: &Attributes<'_>,
+    now: Moment,
+) -> rusqlite::Result<bool> {
+    but_for_unshown(connection, told, |except| lately.is_moved_again(known, told, now, except))
+}
+
+fn but_for_unshown(
+    connection: &Connection,
+    told: &Attributes<'_>,
+    takes_back: impl Fn(&BTreeSet<FieldId>) -> bool,
+) -> rusqlite::Result<bool> {
     if !takes_back(&BTreeSet::new()) {
         return Ok(false);
     }

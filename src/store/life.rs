@@ -90,6 +90,12 @@ fn find(now: Life, machine: Option<u64>, home: Option<Home>, beside: Option<Life
     }
 }
 
+/// Whether a till that has sent something lived at this place, and is not there any more.
+pub fn has_left(path: &Path) -> bool {
+    path.metadata().is_err()
+        && beside(path, LIFE).metadata().is_ok_and(|life| life.is_file() && life.len() > 0)
+}
+
 impl Store {
     /// Before anything is sent: refuses the payments that wait in a file that was set back or copied, once.
     ///

@@ -16,7 +16,7 @@ use super::log::Log;
 use super::place::Place;
 use super::polite::Others;
 use super::steps::Steps;
-use super::{Store, StoreOptions, mend, schema, stray, unlock};
+use super::{Store, StoreOptions, life, mend, schema, stray, unlock};
 use crate::descriptors;
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
@@ -222,6 +222,12 @@ fn find_or_create(path: &Path, may_create: bool) -> Result<()> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if may_create {
         stray::refuse_log_of_none(path)?;
+        if life::has_left(path) {
+            tracing::warn!(
+                path = %path.display(),
+                "the till that was here was moved or deleted: what waits in it is in no other file. A new one is begun"
+            );
+        }
         create(path)?;
     }
     // It is no database at all, and SQLite would take it for an empty one.

@@ -22,7 +22,7 @@ use super::{
 use crate::clock::stamp;
 use crate::error::Result;
 use crate::flow::{
-    Ids, KnownClock, Lately, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated,
+    Ids, KnownClock, Lately, Moment, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated,
     may_not_show_yet, merge,
 };
 use crate::resource::{Attributes, CustomerId, FieldId, Kind, Record, Row, RowId, Subject, Value};
@@ -67,6 +67,13 @@ pub(crate) struct Judging<'p> {
     /// The server's clock, as it told with these.
     pub(crate) server_now: Option<DateTime<Utc>>,
     pub(crate) now: DateTime<Utc>,
+}
+
+impl Judging<'_> {
+    /// Now, by the till's clock and by the server's.
+    fn moment(self) -> Moment {
+        self.policies.moment(self.now).told(self.server_now)
+    }
 }
 
 impl Store {
@@ -115,7 +122,7 @@ impl Store {
         &mut self,
         ids: &BTreeSet<CustomerId>,
         kind: &PageKind,
-        now: DateTime<Utc>,
+        now: Moment,
     ) -> Result<()> {
         self.in_open_pages(|transaction| {
             let mut older = older_readings(transaction)?;
@@ -346,8 +353,9 @@ impl Store {
         &self,
         page: &[(Attributes<'_>, &str)],
         server_now: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
+        now: Moment,
     ) -> Result<BTreeSet<CustomerId>> {
+        let now = now.told(server_now);
         self.engine_read(|transaction| {
             let mut outdated = BTreeSet::new();
             for (told, _) in page {
@@ -453,7 +461,7 @@ pub(super) fn note_older(
     connection: &Connection,
     id: CustomerId,
     body: &str,
-    now: DateTime<Utc>,
+    now: Moment,
 ) -> rusqlite::Result<()> {
     let mut older = older_readings(connection)?;
     older.is_truth(id, body, now);
@@ -508,12 +516,12 @@ fn take(
     older: &RefCell<OlderReadings>,
     notices: &mut Vec<Notice>,
 ) -> Result<News, Failed> {
-    let (id, Judging { policies, now, .. }) = (attributes.id(), judging);
+    let (id, moment, Judging { policies, now, .. }) = (attributes.id(), judging.moment(), judging);
     let (old, mut lately, is_behind) = match dirty::load_known(transaction, id)? {
         Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
         None => (None, Lately::default(), false),
     };
-    let has_lasted = older.borrow().has_lasted(id, body, now);
+    let has_lasted = older.borrow().has_lasted(id, body, moment);
     if has_lasted {
         lately.give_up_those_ahead(now);
     }
@@ -529,11 +537,13 @@ fn take(
     let reading = match &old {
         Some(old) => {
             let (known, is_doubted) = (old.attributes()?, older.borrow().has(id));
-            let takes_back =
-                |is_doubted| lately::is_taken_back(transaction, &lately, &known, attributes, now, is_doubted);
-            let is_back = takes_back(false)?;
+            let takes_back = |is_doubted| {
+                lately::is_taken_back(transaction, &lately, &known, attributes, moment, is_doubted)
+            };
+            let is_behind_again = || lately::is_moved_again(transaction, &lately, &known, attributes, moment);
+            let is_back = takes_back(false)? || is_doubted && is_behind_again()?;
             let is_back_again = is_doubted && !is_back && takes_back(true)?;
-            Reading::of(attributes, &known, lately.is_young(now), has_lasted, judging).or_back(
+            Reading::of(attributes, &known, lately.is_young(moment), has_lasted, judging).or_back(
                 is_back,
                 is_back_again,
                 judging,
@@ -541,7 +551,8 @@ fn take(
         }
         None => Reading::default(),
     };
-    let is_confirmed = reading.is_doubtful(id, &older.borrow()) && older.borrow_mut().is_truth(id, body, now);
+    let is_confirmed =
+        reading.is_doubtful(id, &older.borrow()) && older.borrow_mut().is_truth(id, body, moment);
     if reading.lags && (!is_confirmed || reading.may_lag) {
         return Ok(News::PassedOver);
     }
@@ -572,7 +583,7 @@ fn take(
         _ if is_edited => {
             if let Some(dirty) = dirty::load(transaction, id)? {
                 if dirty.may_show_too_little(attributes, now) {
-                    older.borrow_mut().is_truth(id, body, now);
+                    older.borrow_mut().is_truth(id, body, moment);
                     return Ok(News::PassedOver);
                 }
                 let told = mend::tell(transaction, apart, dirty, None)?;
@@ -590,7 +601,7 @@ fn take(
                 take_edited(transaction, &told, &record, judging, notices)?;
                 return Ok(News::Change);
             }
-            let lately = lately.changed(known, attributes, now).text();
+            let lately = lately.changed(known, attributes, moment).text();
             if let Some(written) = follow(transaction, attributes, body, known, lately)? {
                 let written = Written { id, before: old.as_ref(), known: &[], written: &written };
                 notices.extend(written.over_edits(transaction, policies, MOST_ROUNDS, now)?);

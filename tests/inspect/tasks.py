@@ -119,8 +119,10 @@ class Browser:
         return self.driver.find_element(By.XPATH, path)
 
     def card(self, words):
-        """The part of a list in which that stands."""
-        return self.find(f"//article[contains(., {quoted(words)})]")
+        """The part of a list in which that stands, once it is there."""
+        path = f"//article[contains(., {quoted(words)})]"
+        self.soon(lambda: self.find(path), words)
+        return self.find(path)
 
     def press(self, card, word):
         """A button, or what opens a part, in a card or in the one with these words."""
@@ -281,6 +283,7 @@ def conflicts_are_settled_the_other_ways(shop, browser):
     browser.press(card, "Keep this value")
     browser.reads("The other value is kept.")
     browser.press("Shoe size", "Keep ours")
+    browser.reads("Our value is kept.")
     card = browser.card("was deleted in the store")
     browser.press(card, "Give up the edits")
     browser.press(card, "Give them up")
@@ -291,6 +294,66 @@ def conflicts_are_settled_the_other_ways(shop, browser):
     sizes = {entry["name"]: entry["value"] for entry in shop.customer(zoe)["form_fields"]}
     assert sizes["Shoe size"] == "40", sizes
     browser.complains()
+
+
+def what_is_typed_is_not_lost(shop, browser):
+    """Neither by a sync, nor by a decision that has moved on, nor when there is nothing left to decide."""
+    yamada = shop.people["taro.yamada@example.jp"]
+    box = lambda: browser.card("never on").find_element(By.TAG_NAME, "textarea")
+    shop.run("edit", yamada, "notes=never on Sundays")
+    shop.run("sandbox", "edit", yamada, "notes=never on Fridays")
+    shop.run("sync")
+    browser.go("conflicts")
+    browser.press("never on Fridays", "Another value")
+    box().clear()
+    box().send_keys("夕方に電話 <b>")
+    browser.sync()
+    browser.go("conflicts")
+    browser.soon(lambda: box().is_displayed() and box().get_attribute("value") == "夕方に電話 <b>", "it is where it was typed")
+    browser.reads("Typed before, and not sent yet.")
+    browser.axe("typed before")
+    shop.run("sandbox", "edit", yamada, "notes=never on Mondays")
+    shop.run("sync")
+    browser.press(browser.card("never on"), "Keep this value")
+    browser.reads("moved on")
+    browser.soon(lambda: box().get_attribute("value") == "夕方に電話 <b>", "it is in the card as that is now")
+    shop.run("resolve", yamada, "notes", "--keep", "remote")
+    browser.go("conflicts")
+    browser.reads("What you typed, and was not sent")
+    assert browser.find("//textarea[@readonly]").get_attribute("value") == "夕方に電話 <b>"
+    browser.axe("typed elsewhere")
+    browser.find("//button[.='Forget it']").click()
+    browser.go("conflicts")
+    assert "What you typed" not in browser.text()
+    browser.complains()
+
+
+def a_file_that_is_gone_is_told_by_a_page_that_is_open(shop, browser):
+    till = pathlib.Path(shop.about["db"])
+    browser.go("waiting")
+    browser.reads("Connected")
+    time.sleep(1.2)
+    till.rename(till.with_suffix(".away"))
+    browser.reads("The file of this till cannot be read just now.")
+    assert "Connected" not in browser.text()
+    till.with_suffix(".away").rename(till)
+    browser.reads("Connected")
+    assert "cannot be read" not in browser.text()
+
+
+def a_page_that_has_ended_says_so(shop, browser):
+    browser.go("refused")
+    browser.reads("Connected")
+    box = browser.card("soren@example.dk").find_element(By.CSS_SELECTOR, "input[name=value]")
+    box.clear()
+    box.send_keys("olena@example.org")
+    shop.process.kill()
+    browser.reads("This page has ended.")
+    assert "Connected" not in browser.text()
+    browser.axe("a page that has ended")
+    browser.press("soren@example.dk", "Correct and send")
+    time.sleep(1)
+    assert box.get_attribute("value") == "olena@example.org"
 
 
 def an_edit_that_waits_is_given_up(shop, browser):
@@ -330,7 +393,7 @@ def two_tabs_do_not_disturb_each_other(shop, browser):
     browser.driver.switch_to.window(first)
     browser.soon(lambda: browser.find("//p[@id='stale']").is_displayed(), "the list says that it is not as it was")
     browser.press("555-2", "Keep ours")
-    browser.soon(lambda: browser.find("//*[@role='alert']").is_displayed(), "it is told that this has moved on")
+    browser.soon(lambda: browser.find("//*[@id='refusal']").is_displayed(), "it is told that this has moved on")
     assert shop.run("show", shop.ana)["customer"]["phone"] == "555-2"
     browser.driver.switch_to.window(second)
     browser.driver.close()
@@ -426,7 +489,7 @@ def everything_goes_without_script(shop, browser):
 
 TASKS = [
     every_page_is_accessible, times_and_money_are_as_the_locale_writes_them, a_conflict_is_settled_by_the_keyboard_alone,
-    a_refused_email_is_corrected, what_was_refused_is_sent_again_or_given_up, conflicts_are_settled_the_other_ways,
+    a_refused_email_is_corrected, what_was_refused_is_sent_again_or_given_up, conflicts_are_settled_the_other_ways, what_is_typed_is_not_lost,
     an_edit_that_waits_is_given_up, somebody_is_found_while_typing, two_tabs_do_not_disturb_each_other,
     a_worker_syncs_meanwhile, a_sync_is_watched, the_network_goes_and_comes_back, hostile_names_do_nothing,
 ]
@@ -440,7 +503,7 @@ def opened(tillsync, script=True):
 
 
 def check(tillsync):
-    for script, tasks in ((True, TASKS), (False, [everything_goes_without_script])):
+    for script, tasks in ((True, TASKS), (True, [a_file_that_is_gone_is_told_by_a_page_that_is_open, a_page_that_has_ended_says_so]), (False, [everything_goes_without_script])):
         with opened(tillsync, script) as (shop, browser):
             for task in [task for task in tasks if os.environ.get("TASK", "") in task.__name__]:
                 began = time.monotonic()
@@ -469,6 +532,40 @@ def out_of_reach(shop, browser):
     browser.go("overview")
 
 
+def look_at(browser, element):
+    """At each width, what of the page is in the picture."""
+    browser.driver.execute_script("arguments[0].dataset.look = ''", element)
+
+
+def history(shop, browser):
+    browser.go(f"customer?id={shop.ana}")
+    look_at(browser, browser.find("//h2[.='History']"))
+
+
+def deleted(browser):
+    browser.go("conflicts")
+    browser.press("was deleted in the store", "Give up the edits")
+    look_at(browser, browser.card("was deleted in the store"))
+
+
+def typed(shop, browser):
+    """What was typed about a conflict that is settled meanwhile."""
+    shop.run("edit", shop.people["olena@example.com"], "phone=555-1")
+    shop.run("sandbox", "edit", shop.people["olena@example.com"], "phone=555-2")
+    shop.run("sync")
+    browser.go("conflicts")
+    browser.press("555-2", "Another value")
+    browser.card("555-2").find_element(By.CSS_SELECTOR, "input[name=value]").send_keys(" ext. 7")
+    shop.run("resolve", shop.people["olena@example.com"], "phone", "--keep", "local")
+    browser.go("conflicts")
+
+
+def ended(shop, browser):
+    browser.go("refused")
+    shop.process.kill()
+    browser.reads("This page has ended.")
+
+
 def pictures(tillsync, folder):
     folder.mkdir(parents=True, exist_ok=True)
     states = {page.split("?")[0] if "q=" not in page else "search": page for page in PAGES} | {"nobody": "customers?q=zzz"}
@@ -476,16 +573,25 @@ def pictures(tillsync, folder):
         for name, page in states.items():
             browser.go(page.format(ana=shop.ana))
             taken(browser, folder, name)
-        for name, go in {"not-taken": lambda: not_taken(browser), "decided": lambda: decided(browser),
-                         "out-of-reach": lambda: out_of_reach(shop, browser)}.items():
+        for name, go in {"history": lambda: history(shop, browser), "deleted": lambda: deleted(browser),
+                         "not-taken": lambda: not_taken(browser), "typed": lambda: typed(shop, browser),
+                         "decided": lambda: decided(browser), "out-of-reach": lambda: out_of_reach(shop, browser),
+                         "ended": lambda: ended(shop, browser)}.items():
             go()
             taken(browser, folder, name)
+        browser.driver.get("data:text/html,")
+    with opened(tillsync) as (shop, browser):
+        browser.driver.get(browser.driver.current_url.replace("overview", "open?secret=0"))
+        browser.driver.delete_all_cookies()
+        browser.driver.refresh()
+        taken(browser, folder, "closed")
 
 
 def taken(browser, folder, name):
     """Small ones, where there is pngquant."""
     for width in WIDTHS:
         browser.width(width, 640 if width == 360 else 900)
+        browser.driver.execute_script("document.querySelector('[data-look]')?.scrollIntoView()")
         for scheme in ("light", "dark"):
             browser.media(scheme)
             time.sleep(0.15)

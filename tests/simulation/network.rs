@@ -8,6 +8,7 @@ use tillsync::sandbox::{EmptyLists, Fault, Handled, RawRequest, RawResponse, Tot
 use tillsync::{Answer, RateHeaders, Remote, Request, Ticket, Trouble};
 
 use crate::invariants::Deed;
+use crate::twists::Behind;
 use crate::values::{amount, lenient, newest};
 use crate::world::{Shared, World};
 
@@ -33,8 +34,8 @@ pub(crate) enum Event {
 pub(crate) struct Served {
     /// The store as it was at this time is what is told.
     as_of_ms: u64,
-    /// By so much less new is the credit in it.
-    credit_behind_ms: u64,
+    /// By so much less new are its credit and its form fields.
+    behind: Behind,
     /// When it was told.
     served_ms: u64,
     /// Who was asked for by id.
@@ -209,8 +210,8 @@ impl World {
         }
         for record in records {
             let Some(id) = record["id"].as_i64() else { continue };
-            let (behind_ms, by_id) = (served.credit_behind_ms, served.is_by_id.then_some(run));
-            till.reads.entry(id).or_default().enter(record, as_of_ms, behind_ms, now_ms, by_id);
+            let (behind, by_id) = (served.behind, served.is_by_id.then_some(run));
+            till.reads.entry(id).or_default().enter(record, as_of_ms, behind, now_ms, by_id);
             till.blind.remove(&id);
             if !served.is_by_id {
                 till.unlisted.remove(&id);
@@ -246,8 +247,8 @@ impl World {
         }
         let back_ms = self.random.u64(1..150) + delay_ms;
         let twisted = response.map(|response| self.twist(raw, fault, response));
-        let credit_behind_ms = twisted.as_ref().map_or(0, |twisted| twisted.credit_behind_ms);
-        let served = (!is_put).then(|| Served { credit_behind_ms, ..self.served(raw, fault) });
+        let behind = twisted.as_ref().map(|twisted| twisted.behind).unwrap_or_default();
+        let served = (!is_put).then(|| Served { behind, ..self.served(raw, fault) });
         match (twisted.and_then(|twisted| twisted.response), cut_after_bytes) {
             (None, _) => {
                 let broken = Err(Trouble::Broken("connection reset".to_owned()));
@@ -305,7 +306,7 @@ impl World {
         let is_of_all = !is_by_id && !raw.query.contains("date_modified");
         Served {
             as_of_ms: served_ms.saturating_sub(lag_ms),
-            credit_behind_ms: 0,
+            behind: Behind::default(),
             served_ms,
             ids,
             is_by_id,
@@ -331,6 +332,7 @@ impl World {
             // A customer that is as before was reached all the same where all of those were.
             if before != after || (unchanged > 0 && unchanged == same) {
                 self.remember_credit(*id, before, after);
+                self.remember_forms(*id, before, after);
                 self.tell(&Deed::Lands { ticket, id: *id, sent: object, before, after });
                 self.granted(*id, before, after);
             } else if unchanged > 0 {

@@ -393,6 +393,9 @@ pub fn set_clock(world: &Shared) {
     let by = world.any(&[1, 3_600, 86_400, 400_000_000]);
     let skew = TimeDelta::seconds(world.random.i64(-by..=by));
     let now_ms = world.now_ms;
+    if skew > world.till().skew {
+        world.till().set_ahead_ms = Some(now_ms);
+    }
     (world.till().skew, world.till().set_ms) = (skew, Some(now_ms));
     world.till().told.right_dates = Some(0);
     world.note(format!(".. the till's clock is set: {skew}"));
@@ -521,8 +524,27 @@ pub fn decide(world: &Shared) {
             store.discard(id, None, Some("bo")).unwrap();
             world.note(format!(".. discards {id}, which was deleted"));
         } else {
-            match store.resolve(id, &field, &keep, Some("bo")) {
-                Ok(_) => world.note(format!(".. resolves {id} {field}: {keep:?}")),
+            let is_by_stamp = conflict.id % 2 == 0;
+            let done = match is_by_stamp {
+                true => store.resolve_seen(id, &field, &keep, &conflict.stamp, Some("bo")),
+                false => store.resolve(id, &field, &keep, Some("bo")),
+            };
+            if is_by_stamp {
+                shown.extend(conflict.seqs.iter().map(|seq| seq.0));
+            }
+            match done {
+                Ok(_) => {
+                    world.note(format!(".. resolves {id} {field}: {keep:?}"));
+                    if is_by_stamp && keep == Keep::Remote && sets_wait(&mut store, id, &field) {
+                        let problem = format!(
+                            "{id} {field}: the store's value was kept, and another one waits to go over it"
+                        );
+                        world.problems.push(problem);
+                    }
+                }
+                Err(error) if is_by_stamp && error.to_string().contains("moved on") => {
+                    world.problems.push(format!("what was shown just now is refused: {error}"));
+                }
                 Err(error) if error.is_usage() => world.note(format!(".. cannot resolve {id}: {error}")),
                 Err(error) if may_be_refused(&world, id.0) => {
                     world.note(format!(".. the app lets nobody resolve {id}: {error}"));
@@ -574,6 +596,13 @@ pub fn decide(world: &Shared) {
         }
     }
     world.till().app = Some(store);
+}
+
+/// Whether a value that was set of an attribute waits to be sent.
+fn sets_wait(store: &mut Store, id: CustomerId, field: &str) -> bool {
+    let sql = "SELECT 1 FROM journal
+               WHERE customer_id = ?1 AND field = ?2 AND settled_at IS NULL AND outcome IS NULL AND op = 'set'";
+    store.connection().prepare_cached(sql).unwrap().exists((id.0, field)).unwrap()
 }
 
 /// What was refused for a reason that may have passed is sent again.

@@ -105,7 +105,7 @@ impl Script {
             // A cursor that dies while a pull waits for its quota, and then shows nobody, looks as the end of the list does.
             told.cursor_life_ms = 0;
         }
-        if odd.has("lag") || odd.has("undated-lag") {
+        if odd.has("lag") || odd.has("undated-lag") || odd.has("late-forms") {
             // Reads that lag hide a change from the very pull whose time is the next one's beginning: the overlap is for that.
             options.overlap = Duration::from_secs(60);
         }

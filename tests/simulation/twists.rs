@@ -1,5 +1,5 @@
 //! What becomes of an answer on its way from the store, where a way of being odd is none that the sandbox knows: credit from a
-//! cache of its own, cursors that die without a word of the API's, one customer who cannot be listed, budgets that are used up,
+//! cache of its own, form fields that are told late, cursors that die without a word of the API's, one customer who cannot be listed, budgets that are used up,
 //! totals that do not fit, answers without a date, and a yes that only repeats what was asked.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ use crate::values::amount;
 use crate::world::World;
 
 const CREDIT: &str = "store_credit_amounts";
-/// How far a cache of credit is behind, by seed.
+const FORMS: &str = "form_fields";
+/// How far a cache of credit is behind, or form fields are, by seed.
 const BEHIND_MS: [u64; 3] = [3_000, 12_000, 30_000];
 /// With so few calls in a window, a sync brings little.
 pub const SCARCE_QUOTA: u32 = 20;
@@ -24,15 +25,21 @@ const HEAVY_EVERY: i64 = 9;
 /// A body beyond this many bytes is more than a client takes in, where pages are heavy.
 const HEAVY_BYTES: usize = 6_000;
 
-/// What the balances of customers were before they were changed, and when.
-#[derive(Debug, Default)]
-pub struct OldCredit(BTreeMap<i64, Vec<(u64, Decimal)>>);
+/// What an attribute of customers was before it was changed, and when.
+#[derive(Debug)]
+pub struct Were<T>(BTreeMap<i64, Vec<(u64, T)>>);
 
 /// An answer as it leaves; none: the line breaks.
 pub(crate) struct Twisted {
     pub(crate) response: Option<RawResponse>,
-    /// How far the credit in it is behind the rest.
-    pub(crate) credit_behind_ms: u64,
+    pub(crate) behind: Behind,
+}
+
+/// How far something in an answer is behind the rest.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Behind {
+    pub credit_ms: u64,
+    pub forms_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -43,15 +50,21 @@ struct List<'a> {
     meta: &'a RawValue,
 }
 
-impl OldCredit {
-    /// A balance was this before a change of now.
-    pub fn enter(&mut self, id: i64, now_ms: u64, was: Decimal) {
+impl<T> Default for Were<T> {
+    fn default() -> Were<T> {
+        Were(BTreeMap::new())
+    }
+}
+
+impl<T> Were<T> {
+    /// It was this before a change of now.
+    fn enter(&mut self, id: i64, now_ms: u64, was: T) {
         self.0.entry(id).or_default().push((now_ms, was));
     }
 
     /// What it was at a time; none: as it is.
-    fn at(&self, id: i64, at_ms: u64) -> Option<Decimal> {
-        self.0.get(&id)?.iter().find(|(changed_ms, _)| *changed_ms > at_ms).map(|(_, was)| *was)
+    fn at(&self, id: i64, at_ms: u64) -> Option<&T> {
+        self.0.get(&id)?.iter().find(|(changed_ms, _)| *changed_ms > at_ms).map(|(_, was)| was)
     }
 }
 
@@ -61,6 +74,22 @@ impl World {
         let is_on = self.odd.has("old-credit") && !self.is_calm;
         let nth = self.core.options().seed as usize % BEHIND_MS.len();
         if is_on { BEHIND_MS[nth] } else { 0 }
+    }
+
+    /// How late form fields are told that an update has brought.
+    pub fn forms_behind_ms(&self) -> u64 {
+        let is_on = self.odd.has("late-forms") && !self.is_calm;
+        let nth = (self.core.options().seed / 2) as usize % BEHIND_MS.len();
+        if is_on { BEHIND_MS[nth] } else { 0 }
+    }
+
+    /// How far an attribute may be behind what else a reading tells.
+    pub fn behind_ms(&self, field: &str) -> u64 {
+        match field {
+            CREDIT => self.credit_behind_ms(),
+            FORMS => self.forms_behind_ms(),
+            _ => 0,
+        }
     }
 
     /// Whether no list shows a customer, nor any page that it would be on.
@@ -98,18 +127,24 @@ impl World {
         let is_list = is_get && !is_by_id;
         let is_well = response.status == 200;
         if is_list && response.status == 500 && fault.is_none() && self.odd.has("dead-cursors") {
-            return Twisted { response: self.dead_cursor(), credit_behind_ms: 0 };
+            return Twisted { response: self.dead_cursor(), behind: Behind::default() };
         }
         if is_list && is_well && self.note_unshowable(&response.body, World::is_unlistable) {
             self.note("   it would show somebody who cannot be listed");
             let is_cut = self.core.options().seed.is_multiple_of(2);
             let body = r#"{"status":500,"title":"something went wrong","errors":{}}"#;
             let response = (!is_cut).then(|| of(500, "application/json", body));
-            return Twisted { response, credit_behind_ms: 0 };
+            return Twisted { response, behind: Behind::default() };
         }
-        let credit_behind_ms = if is_get && is_well { self.credit_behind_ms() } else { 0 };
-        if credit_behind_ms > 0 {
-            self.show_old_credit(&mut response, credit_behind_ms);
+        let credit_ms = if is_get && is_well { self.credit_behind_ms() } else { 0 };
+        if credit_ms > 0 {
+            self.show_old_credit(&mut response, credit_ms);
+        }
+        // The answer to the update itself may tell them late, too.
+        let tells_late = is_well && (is_get || self.core.options().seed.is_multiple_of(2));
+        let forms_ms = if tells_late { self.forms_behind_ms() } else { 0 };
+        if forms_ms > 0 {
+            self.show_old_forms(&mut response, forms_ms);
         }
         if is_by_id && is_well && self.odd.has("odd-counts") && !self.is_calm && self.happens(0.2) {
             miscount(&mut response, self.random.bool());
@@ -129,7 +164,7 @@ impl World {
             let asked = String::from_utf8_lossy(&raw.body);
             response.body = format!("{{\"data\":{asked},\"meta\":{{}}}}").into_bytes();
         }
-        Twisted { response: Some(response), credit_behind_ms }
+        Twisted { response: Some(response), behind: Behind { credit_ms, forms_ms } }
     }
 
     /// Whether a yes to what was not done only repeats what was asked: no date, nothing that could not be known.
@@ -151,23 +186,27 @@ impl World {
 
     fn show_old_credit(&mut self, response: &mut RawResponse, behind_ms: u64) {
         let as_of_ms = self.now_ms.saturating_sub(behind_ms);
-        let text = String::from_utf8_lossy(&response.body).into_owned();
-        let Ok(List { data, meta }) = serde_json::from_str::<List<'_>>(&text) else { return };
-        let mut behind = Vec::new();
-        let records: Vec<String> = data
-            .iter()
-            .map(|record| {
-                let record = record.get();
-                let was = id_of(record).and_then(|id| Some((id, self.old_credit.at(id, as_of_ms)?)));
-                let told = was.and_then(|(id, was)| Some((id, with_credit(record, was)?)));
-                behind.extend(told.as_ref().map(|(id, _)| *id));
-                told.map_or_else(|| record.to_owned(), |(_, told)| told)
-            })
-            .collect();
+        let was = |record: &str, id| with_credit(record, *self.old_credit.at(id, as_of_ms)?);
+        let behind = as_they_were(response, was);
         if !behind.is_empty() {
             self.note(format!("   credit is told as it was: {behind:?}"));
-            response.body =
-                format!("{{\"data\":[{}],\"meta\":{}}}", records.join(","), meta.get()).into_bytes();
+        }
+    }
+
+    fn show_old_forms(&mut self, response: &mut RawResponse, behind_ms: u64) {
+        let as_of_ms = self.now_ms.saturating_sub(behind_ms);
+        let was = |record: &str, id| with_forms(record, self.old_forms.at(id, as_of_ms)?);
+        let behind = as_they_were(response, was);
+        if !behind.is_empty() {
+            self.note(format!("   form fields are told as they were: {behind:?}"));
+        }
+    }
+
+    /// An update has brought form fields in the place of those `before`.
+    pub fn remember_forms(&mut self, id: i64, before: &serde_json::Value, after: &serde_json::Value) {
+        if self.odd.has("late-forms") && before[FORMS] != after[FORMS] {
+            let now_ms = self.now_ms;
+            self.old_forms.enter(id, now_ms, before[FORMS].clone());
         }
     }
 
@@ -205,6 +244,32 @@ fn ids(body: &[u8]) -> Vec<i64> {
 fn id_of(record: &str) -> Option<i64> {
     let digits = record.strip_prefix("{\"id\":")?;
     digits[..digits.find([',', '}'])?].parse().ok()
+}
+
+/// Tells customers otherwise, as far as there is something for one. Returns of whom that was.
+fn as_they_were(response: &mut RawResponse, was: impl Fn(&str, i64) -> Option<String>) -> Vec<i64> {
+    let text = String::from_utf8_lossy(&response.body).into_owned();
+    let Ok(List { data, meta }) = serde_json::from_str::<List<'_>>(&text) else { return Vec::new() };
+    let mut behind = Vec::new();
+    let tell = |record: &&RawValue| {
+        let record = record.get();
+        let told = id_of(record).and_then(|id| Some((id, was(record, id)?)));
+        behind.extend(told.as_ref().map(|(id, _)| *id));
+        told.map_or_else(|| record.to_owned(), |(_, told)| told)
+    };
+    let records: Vec<String> = data.iter().map(tell).collect();
+    if !behind.is_empty() {
+        response.body = format!("{{\"data\":[{}],\"meta\":{}}}", records.join(","), meta.get()).into_bytes();
+    }
+    behind
+}
+
+/// Where a record tells its form fields.
+fn with_forms(record: &str, forms: &serde_json::Value) -> Option<String> {
+    let from = record.find(&format!("\"{FORMS}\":"))? + FORMS.len() + 3;
+    let mut told = serde_json::Deserializer::from_str(&record[from..]).into_iter::<&RawValue>();
+    let length = told.next()?.ok()?.get().len();
+    Some(format!("{}{forms}{}", &record[..from], &record[from + length..]))
 }
 
 fn with_credit(record: &str, balance: Decimal) -> Option<String> {

@@ -17,13 +17,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::Connection;
 use serde_json::Value;
 use tillsync::sandbox::{StoreCore, Undated, Untold};
-use tillsync::{Clock, Store, Ticket};
+use tillsync::{Clock, Decimal, Store, Ticket};
 
 use crate::invariants::{self, Deed, Invariant};
 use crate::network::Event;
 use crate::oddities::Odd;
 use crate::script::{Item, Job, Weather, Without};
-use crate::twists::OldCredit;
+use crate::twists::{Behind, Were};
 use crate::values::canonical;
 
 /// What a process dies of here.
@@ -44,8 +44,9 @@ pub struct Till {
     pub reader: Option<Connection>,
     /// Its clock less the true time.
     pub skew: TimeDelta,
-    /// When somebody has set it last.
+    /// When somebody has set it last, and set it ahead.
     pub set_ms: Option<u64>,
+    pub set_ahead_ms: Option<u64>,
     /// How long its machine slept, by which its steady clock is behind.
     asleep_ms: u64,
     /// What it was told.
@@ -138,12 +139,12 @@ pub struct Read {
 }
 
 impl Read {
-    /// `credit_behind_ms`: by so much less new is the credit in it.
+    /// `behind`: by so much less new are its credit and its form fields.
     pub fn enter(
         &mut self,
         record: &Value,
         as_of_ms: u64,
-        credit_behind_ms: u64,
+        behind: Behind,
         now_ms: u64,
         by_id_in_run: Option<u64>,
     ) {
@@ -152,10 +153,10 @@ impl Read {
         let has_lain = as_of_ms + SLOWEST_LINE_MS < now_ms;
         self.answered_ms = by_id_in_run.filter(|_| !has_lain).map(|_| now_ms).or(self.answered_ms);
         if is_told("form_fields") {
-            self.forms_ms = self.forms_ms.max(Some(as_of_ms));
+            self.forms_ms = self.forms_ms.max(Some(as_of_ms.saturating_sub(behind.forms_ms)));
         }
         if is_told("store_credit_amounts") {
-            let as_of_ms = as_of_ms.saturating_sub(credit_behind_ms);
+            let as_of_ms = as_of_ms.saturating_sub(behind.credit_ms);
             self.credit_ms = self.credit_ms.max(Some(as_of_ms));
             self.credit_by_id = by_id_in_run.map(|run| (run, as_of_ms)).or(self.credit_by_id);
         }
@@ -259,7 +260,9 @@ pub struct World {
     /// By how much a `Date` of this run was ahead, if that was not by a lifetime.
     pub ahead_ms: Option<u64>,
     /// What balances were.
-    pub old_credit: OldCredit,
+    pub old_credit: Were<Decimal>,
+    /// What form fields were before an update.
+    pub old_forms: Were<Value>,
     pub(crate) now_ms: u64,
     pub(crate) events: BTreeMap<(u64, u64), Event>,
     next_event: u64,
@@ -331,7 +334,8 @@ impl World {
             deleted: BTreeSet::new(),
             echoed: BTreeSet::new(),
             ahead_ms: None,
-            old_credit: OldCredit::default(),
+            old_credit: Were::default(),
+            old_forms: Were::default(),
             now_ms: 0,
             events: BTreeMap::new(),
             next_event: 0,

@@ -117,6 +117,15 @@ def test_money_is_exact_and_floats_are_no_money(till: Till) -> None:
     assert overdrawn is not None and overdrawn.balance == -1
 
 
+def test_an_app_may_have_rows_of_its_own(till: Till) -> None:
+    till.connection.row_factory = lambda cursor, row: {column[0]: value for column, value in zip(cursor.description, row)}
+    till.edit(1, phone="1")
+    assert till.connection.execute("SELECT phone FROM customer WHERE id = 1").fetchone() == {"phone": "1"}
+    customer = till.customer(1)
+    assert customer is not None and customer.phone == "1"
+    assert till.log()[0].value == "1" and till.to_decide() == []
+
+
 def test_two_threads_sell_at_once(till: Till, store: Store) -> None:
     def sell(customer_id: int) -> None:
         for number in range(40):

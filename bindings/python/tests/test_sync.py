@@ -74,13 +74,21 @@ def test_the_token_stands_in_no_argument_and_no_word(till: Till, store: Store, c
     assert store.token not in repr(till) + "".join(capfd.readouterr())
 
 
+def test_what_interrupts_the_app_does_not_interrupt_the_worker(till: Till) -> None:
+    """Ctrl-C in a terminal goes to all of a group."""
+    assert till.worker_pid is not None
+    assert os.getpgid(till.worker_pid) != os.getpgid(0)
+
+
 def test_it_finds_tells_and_is_told(till: Till) -> None:
     till.edit(3, phone="030 901820", last_name="Müller")
     found = till.find("muller 0309")
     assert [customer.id for customer in found.customers] == [3] and not found.more
     assert till.find("e", limit=1).more
     till.pause()
-    assert till.status().document["worker"]["paused"] is True
+    status = dict(till.status().document)
+    assert status.pop("worker")["paused"] is True
+    assert status.keys() == till.command("status").keys()
     receipt = till.edit(1, phone="1")
     assert till.wait(receipt, 0.3).kind == "pending"
     till.resume()
@@ -180,6 +188,15 @@ def test_a_till_that_was_closed_says_so_and_its_events_end(till: Till) -> None:
         with pytest.raises(TillError) as closed:
             asked()
         assert closed.value.code == "closed"
+
+
+def test_a_till_that_is_left_by_an_exception_ends_its_worker_and_keeps_its_edits(till: Till, opened: Opener) -> None:
+    pid = till.worker_pid
+    with pytest.raises(ZeroDivisionError), till:
+        till.edit(1, phone="1")
+        1 / 0
+    until(lambda: not Path(f"/proc/{pid}").exists())
+    assert [row.value for row in opened(till.path, sync=False).log()] == ["1"]
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -62,14 +62,18 @@ class Connection(sqlite3.Connection):
     def cursor(self, factory: Any = Cursor) -> Any:
         return super().cursor(factory)
 
+    def _made(self) -> Cursor:
+        made: Cursor = self.cursor()  # with the rows that the app has it make
+        return made
+
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        return Cursor(self).execute(sql, parameters)
+        return self._made().execute(sql, parameters)
 
     def executemany(self, sql: str, many: Iterable[Any], /) -> sqlite3.Cursor:
-        return Cursor(self).executemany(sql, many)
+        return self._made().executemany(sql, many)
 
     def executescript(self, script: str, /) -> sqlite3.Cursor:
-        return Cursor(self).executescript(script)
+        return self._made().executescript(script)
 
 
 def connect(path: Path, timeout: float, checkpoint_pages: int) -> Connection:
@@ -96,3 +100,8 @@ def connect(path: Path, timeout: float, checkpoint_pages: int) -> Connection:
     return connection
 
 
+def rows(connection: Connection, sql: str, values: Sequence[Any]) -> list[Any]:
+    """The rows of a question, as tuples, whatever rows the app has the connection make."""
+    cursor = Cursor(connection)
+    cursor.row_factory = None
+    return cursor.execute(sql, values).fetchall()

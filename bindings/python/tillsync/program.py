@@ -16,6 +16,12 @@ from .errors import TillError, of_document
 NAME = "tillsync.exe" if os.name == "nt" else "tillsync"
 #: On Windows, no console window opens beside an app that has none.
 FLAGS = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+#: What interrupts the app in its terminal is none of the worker's: it ends with its input.
+APART: dict[str, Any] = (
+    {"creationflags": FLAGS | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    if os.name == "nt"
+    else {"start_new_session": True}
+)
 _TOKEN = "BIGCOMMERCE_ACCESS_TOKEN"
 #: What of the environment would speak of another till.
 _OTHERS = ("TILLSYNC_DB", "TILLSYNC_KEY")

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Literal, TypedDict
 
 from . import records
-from .connection import Connection, connect, told
+from .connection import Connection, connect, rows, told
 from .errors import Forked, NotSynced, Refused, TillError
 from .program import Program
 from .records import Customer, Event, Fate, Found, JournalRow, Receipt, Seen, Status, ToDecide
@@ -133,7 +133,7 @@ class Transaction:
         return self._receipt
 
     def _newest_edit(self) -> int:
-        newest: int = self._connection.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()[0]
+        newest: int = rows(self._connection, "SELECT coalesce(max(seq), 0) FROM journal", [])[0][0]
         return newest
 
     def _sign(self, author: str | None, label: str | None) -> None:
@@ -425,8 +425,7 @@ class Till:
         return self._worker
 
     def _rows(self, sql: str, values: list[Any] | None = None) -> list[Any]:
-        rows: list[Any] = self.connection.execute(sql, values or []).fetchall()
-        return rows
+        return rows(self.connection, sql, values or [])
 
     def _refuse_what_is_no_till(self) -> None:
         try:

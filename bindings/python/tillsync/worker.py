@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from .errors import NotSynced, TillError, of_document
-from .program import FLAGS, Program
+from .program import APART, Program
 
 _LOG = logging.getLogger("tillsync")
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -62,7 +62,7 @@ class Worker:
             raise _gone()
         if "error" in said:
             raise of_document(said["error"])
-        return said
+        return {name: value for name, value in said.items() if name not in ("answer", "id")}
 
     def is_ready(self, within: float | None) -> bool:
         """Whether there is a worker, or comes to be one."""
@@ -113,7 +113,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
-            creationflags=FLAGS,
+            **APART,
         )
         assert self._process.stdin and self._process.stdout  # they are pipes
         self._input: _Pipe = self._process.stdin

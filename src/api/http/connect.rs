@@ -28,6 +28,17 @@ pub(super) fn agent(options: &HttpOptions, url: &str) -> Result<Agent> {
     Ok(config.build().new_agent())
 }
 
+/// What is named of the way to the store can be what it should; what the environment and the system say may change.
+pub(super) fn check_named(options: &HttpOptions, url: &str) -> Result<()> {
+    if let HttpProxy::Url(_) = options.proxy {
+        proxy(options, url)?;
+    }
+    if let Roots::Pem(_) = options.roots {
+        roots(&options.roots)?;
+    }
+    Ok(())
+}
+
 /// Where the environment names a proxy. The first that names any counts.
 const NAMING: [&str; 6] =
     ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];

@@ -11,6 +11,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::Uri;
 
+use super::connect;
 use crate::error::{Error, Result};
 use crate::flow::{is_store_hash, shown, store_address};
 
@@ -117,12 +118,14 @@ impl HttpOptions {
         shown(&self.api_url)
     }
 
-    /// Whether URL and store hash can be what they should, without asking the store.
+    /// Whether URL and store hash can be what they should, and a proxy and authorities that are named, without asking anybody.
     ///
     /// # Errors
-    /// When the URL is none, would send the token in the clear, or the store hash is none.
+    /// When the URL is none, would send the token in the clear, or the store hash is none; when the proxy is no URL, or the file of
+    /// authorities has none.
     pub fn check(&self) -> Result<()> {
-        url(&self.clone().settled()?).map(|_| ())
+        let url = url(&self.clone().settled()?)?;
+        connect::check_named(self, &url)
     }
 
     /// The same with URL and store hash taken apart, where one of them is what was copied from the control panel:

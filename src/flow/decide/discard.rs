@@ -40,7 +40,8 @@ pub enum Discarded {
 /// What [would be swallowed](Meeting) stays refused.
 ///
 /// # Errors
-/// When one of these rows would, or all that the customer has; when the snapshot is no customer.
+/// When one of these rows would, or all that the customer has; when one of these was edited again since; when the snapshot is no
+/// customer.
 pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMap<EditSeq, Value>) -> Plan {
     let mut plan = CustomerPlan::nothing(dirty.id);
     let meetings = meetings(dirty, only, stood_on);
@@ -51,6 +52,11 @@ pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMa
         && (free.is_empty() || only.is_some())
     {
         return Err(refuse(dirty, &Subject::Field(meeting.field), meeting.words()));
+    }
+    if only.is_some()
+        && let Some(refusal) = free.iter().find_map(|op| edited_again(dirty, op, only))
+    {
+        return Err(refusal);
     }
     // What is sent is what the working copy has.
     for op in free.iter().filter(|op| !op.field.is_secret()) {
@@ -64,6 +70,21 @@ pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMa
 
 fn is_meant(op: &Op, only: Option<&BTreeSet<EditSeq>>) -> bool {
     op.outcome == Some(Outcome::Rejected) && only.is_none_or(|only| only.contains(&op.seq))
+}
+
+/// Of what was edited again since it was refused the newest edit is sent, whichever is sent again: a person who was shown the older
+/// one is told so. Money is decided row by row.
+fn edited_again(dirty: &Dirty, op: &Op, only: Option<&BTreeSet<EditSeq>>) -> Option<CannotDecide> {
+    let is_asked_for = |newest: &&Op| newest.seq == op.seq || is_meant(newest, only);
+    let newest = dirty.ops_of(op.field).next_back().filter(|newest| !is_asked_for(newest))?;
+    let what_now = match newest.outcome {
+        Some(Outcome::Rejected) => "send that one again, or correct it",
+        Some(Outcome::Held) => "decide its conflict",
+        _ => "it is sent by itself",
+    };
+    let problem =
+        format!("was edited again since edit {}: edit {} is what counts: {what_now}", op.seq, newest.seq);
+    (!op.field.is_money()).then(|| refuse(dirty, &Subject::Field(op.field), problem))
 }
 
 /// A payment, and a balance that was set after it: where both wait to be sent, the balance takes the place of the payment. Whether it
@@ -325,19 +346,10 @@ fn discard_field(
     seen: Option<&str>,
     plan: &mut CustomerPlan,
 ) -> Result<(), CannotDecide> {
-    let mut ops: Vec<&Op> = dirty.ops_of(field).collect();
     if field.is_money() {
-        match shown.filter(|_| seen.is_some()) {
-            // A payment that was refused is a row of its own.
-            Some(shown) => ops.retain(|op| shown.covers(op)),
-            None if ops.iter().any(|op| op.waits_for_a_person()) => ops.retain(|op| op.waits_for_a_person()),
-            None => {}
-        }
-        refuse_in_flight(dirty, ops.iter().copied())?;
-        settle(plan, &ops, Outcome::Discarded);
-        close(plan, shown.into_iter().map(|shown| &shown.open));
-        return Ok(());
+        return discard_money(dirty, shown, seen.is_some(), plan);
     }
+    let ops: Vec<&Op> = dirty.ops_of(field).collect();
     refuse_in_flight(dirty, ops.iter().copied())?;
     let theirs = stored(dirty, field)?.filter(|_| !field.is_secret());
     if let Some(shown) = shown {
@@ -354,6 +366,26 @@ fn discard_field(
     settle(plan, &ops, Outcome::Discarded);
     close(plan, dirty.open.iter().filter(|open| open.subject.field() == Some(field)));
     plan.columns.extend(theirs.map(|theirs| (field, theirs)));
+    Ok(())
+}
+
+/// The payments that wait for a person, if any do; those of a conflict that was seen, and no others: one that was refused is a row
+/// of its own.
+fn discard_money(
+    dirty: &Dirty,
+    shown: Option<&Shown>,
+    is_seen: bool,
+    plan: &mut CustomerPlan,
+) -> Result<(), CannotDecide> {
+    let does_any_wait = dirty.ops_of_money().any(Op::waits_for_a_person);
+    let is_given_up = |op: &&Op| match shown {
+        Some(shown) if is_seen => shown.covers(op),
+        _ => !does_any_wait || op.waits_for_a_person(),
+    };
+    let ops: Vec<&Op> = dirty.ops_of_money().filter(is_given_up).collect();
+    refuse_in_flight(dirty, ops.iter().copied())?;
+    settle(plan, &ops, Outcome::Discarded);
+    close(plan, shown.into_iter().map(|shown| &shown.open));
     Ok(())
 }
 

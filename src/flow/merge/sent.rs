@@ -238,8 +238,12 @@ impl<'a> Merge<'a> {
         let Some(newest) = attempts.first().filter(|_| !is_answer) else { return false };
         // Money may have landed, and been spent; or may not, and somebody else moved it.
         let is_money = three.field.is_money();
-        let is_as_before = newest.base == three.remote || (is_money && self.is_no_yes(newest));
-        if !is_as_before || newest.is_shown(&three.remote) || newest.covers.is_empty() {
+        let is_no_yes = is_money && self.is_no_yes(newest);
+        let is_as_before = newest.base == three.remote || is_no_yes;
+        // The same sum, at a time that cannot be of that update, is by another hand.
+        let is_by_another = is_no_yes && !self.may_be_of(newest, three.field, self.modified_at());
+        let is_shown = newest.is_shown(&three.remote) && !is_by_another;
+        if !is_as_before || is_shown || newest.covers.is_empty() {
             // It landed, and what else there is somebody else changed.
             self.plan.void.extend(attempts.iter().map(|attempt| attempt.id));
             return false;

@@ -2,11 +2,13 @@
 
 use maud::{Markup, html};
 
-use super::frame::{self, empty, more, surely};
+use super::frame::{self, Page, empty, more, surely};
+use super::money;
+use super::waiting::{by, what};
 use super::{Asked, Done, Refusal, Said, Task, View};
 use crate::inspect::entry::{self, Entry};
 use crate::inspect::show;
-use crate::{Conflict, FieldId, FormValue, Keep, Kind, Result, Store, Value};
+use crate::{Conflict, FieldId, FormValue, JournalRow, Keep, Kind, Outcome, Result, Store, Value};
 
 /// Conflicts on a page.
 const MOST: usize = 25;
@@ -19,7 +21,7 @@ pub(super) fn act(store: &mut Store, asked: &Asked, author: Option<&str>) -> Don
         "other" => (other(store, asked)?, Said::KeptOther),
         "give-up" => {
             store.discard_seen(id, field, stamp, author)?;
-            return Ok(Said::GivenUp);
+            return Ok(Said::Gone);
         }
         _ => return Err(Refusal::moved_on()),
     };
@@ -32,13 +34,19 @@ fn other(store: &Store, asked: &Asked) -> std::result::Result<Keep, Refusal> {
     let seen = asked.number("conflict").ok_or_else(Refusal::moved_on)?;
     let found = store.conflicts_page(seen.saturating_sub(1), 1)?.pop().filter(|conflict| conflict.id == seen);
     let conflict = found.ok_or_else(Refusal::moved_on)?;
-    Ok(Keep::Value(entry::read(&conflict.field, asked.text("value"), &conflict.local)))
+    let value = entry::read(&conflict.field, asked.typed(), &conflict.local).map_err(Refusal::typed)?;
+    money::refuse_below_floor(store, conflict.customer_id, &conflict.field, &value, |edit| {
+        !conflict.seqs.contains(&edit.seq)
+    })?;
+    Ok(Keep::Value(value))
 }
 
 pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
     let page = view.store.conflicts_page(view.asked.after(), MOST)?;
     let cards = page.iter().map(|conflict| card(view, conflict)).collect::<Result<Vec<_>>>()?;
     let last = page.last().filter(|_| page.len() == MOST).map(|conflict| conflict.id);
+    let all = Some(view.status.conflicts);
+    let page = Page { shown: page.len(), full: MOST, last, all, what: "conflict" };
     Ok(html! {
         h1 { "Conflicts" }
         p.lead { "Changed here and in the store. Only these fields wait; everything else went on." }
@@ -46,7 +54,7 @@ pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
             (empty("No conflicts.", &html! { "When both sides change the same field, both values are here, side by side." }))
         }
         div #list.cards { @for card in &cards { (card) } }
-        (more(Task::Conflicts, view, last))
+        (more(Task::Conflicts, view, &page))
     })
 }
 
@@ -58,7 +66,7 @@ fn card(view: &View<'_>, conflict: &Conflict) -> Result<Markup> {
                 h2 id={ "who-" (number) } { (frame::customer(view, id)?) }
                 p.aside id={ "what-" (number) } { strong { (show::field(&conflict.field)) } ", found " (show::stamp(&conflict.detected_at)) }
             }
-            @if conflict.field == "*" { (deleted(view, conflict)) } @else { (both_changed(view, conflict)?) }
+            @if conflict.field == "*" { (deleted(view, conflict)?) } @else { (both_changed(view, conflict)?) }
         }
     })
 }
@@ -76,7 +84,7 @@ fn both_changed(view: &View<'_>, conflict: &Conflict) -> Result<Markup> {
     Ok(html! {
         @if FieldId::named(&conflict.field).is_some_and(FieldId::is_money) { (about_money()) }
         @if let Some(reason) = &conflict.reason {
-            p.note.bad { "The store refused our value before: " bdi { (show::plain(reason)) } }
+            p.note.bad { "Our value was refused before: " bdi { (show::plain(reason)) } }
         }
         div.sides {
             div.side role="group" aria-labelledby={ "base-" (key) } {
@@ -131,27 +139,33 @@ fn about_money() -> Markup {
     }
 }
 
-fn named(view: &View<'_>, conflict: &Conflict, key: &str) -> Markup {
+fn named(view: &View<'_>, conflict: &Conflict) -> Markup {
+    let key = key(conflict);
     html! {
         input type="hidden" name="id" value=(conflict.customer_id);
         input type="hidden" name="field" value=(conflict.field);
         input type="hidden" name="stamp" value=(conflict.stamp);
         input type="hidden" name="conflict" value=(conflict.id);
         input type="hidden" name="key" value=(key);
-        input type="hidden" name="after" value=(view.asked.after());
+        input type="hidden" name="after" value=(view.asked.way_text());
     }
 }
 
-fn choices(view: &View<'_>, conflict: &Conflict, key: &str) -> Markup {
-    let named = named(view, conflict, key);
-    let typed = view.typed(key);
+/// By which what was typed about it is found again, though it has moved on.
+fn key(conflict: &Conflict) -> String {
+    format!("{} {}", conflict.customer_id, conflict.field)
+}
+
+fn choices(view: &View<'_>, conflict: &Conflict, id: &str) -> Markup {
+    let (named, key) = (named(view, conflict), key(conflict));
+    let typed = view.typed(&key);
     let entry = Entry {
         field: &conflict.field,
         json: &conflict.local,
         typed,
-        id: key,
+        id,
         label: "Another value for",
-        refusal: typed.map(|_| frame::REFUSAL),
+        refusal: view.problem(&key),
     };
     html! {
         div.choices {
@@ -162,7 +176,7 @@ fn choices(view: &View<'_>, conflict: &Conflict, key: &str) -> Markup {
                 }
                 button type="submit" name="act" value="theirs" { "Keep theirs" }
             }
-            details.other open[typed.is_some()] {
+            details.other open[entry.refusal.is_some()] {
                 summary { "Another value…" }
                 form.entry method="post" action="conflicts" {
                     (named)
@@ -174,21 +188,55 @@ fn choices(view: &View<'_>, conflict: &Conflict, key: &str) -> Markup {
     }
 }
 
-/// Nobody is left to send it to.
-fn deleted(view: &View<'_>, conflict: &Conflict) -> Markup {
-    let key = conflict.id.to_string();
-    html! {
+/// Nobody is left to send it to. Whoever gives the edits up sees which, and what becomes of those that were made since.
+fn deleted(view: &View<'_>, conflict: &Conflict) -> Result<Markup> {
+    let edits = view.store.pending(conflict.customer_id)?;
+    let is_on_its_way = edits.iter().any(|edit| edit.outcome == Some(Outcome::InFlight));
+    let waits = |edit: &&JournalRow| matches!(edit.outcome, Some(Outcome::Held | Outcome::Rejected));
+    let (given_up, since): (Vec<&JournalRow>, Vec<&JournalRow>) = edits.iter().partition(waits);
+    Ok(html! {
         p {
             "This customer was deleted in the store while there were edits here. If they are there after all, this ends by itself; "
             "who is to be a customer again is made anew in the store."
         }
-        @if view.may_act {
-            (surely("Give up the edits", &html! { "The customer goes from this till, with what was edited." }, &html! {
+        (listed("What is given up with the customer", &given_up))
+        @if !since.is_empty() {
+            (listed("Edited since: kept, and asked about by itself after that", &since))
+        }
+        @if view.may_act && is_on_its_way {
+            p.note { "One of these was sent, and whether it arrived is not known yet. Sync first, then decide." }
+        } @else if view.may_act {
+            (surely("Give up the edits", &what_goes(&given_up, since.is_empty()), &html! {
                 form method="post" action="conflicts" {
-                    (named(view, conflict, &key))
+                    (named(view, conflict))
                     button.danger type="submit" name="act" value="give-up" { "Give them up" }
                 }
             }))
         }
+    })
+}
+
+fn listed(title: &str, edits: &[&JournalRow]) -> Markup {
+    html! {
+        @if !edits.is_empty() {
+            div.listed {
+                h3 { (title) }
+                ul.edits { @for edit in edits { li { p { (what(edit)) " " span.aside { (by(edit)) } } } } }
+            }
+        }
+    }
+}
+
+fn what_goes(edits: &[&JournalRow], is_all: bool) -> Markup {
+    let payments = edits.iter().filter(|edit| edit.op == "adjust").count() as u64;
+    html! {
+        (show::count(edits.len() as u64, "edit"))
+        @if edits.len() == 1 { " is" } @else { " are" }
+        " never sent" @if is_all { ", and the customer goes from this till" } ". "
+        @if payments > 0 {
+            (show::count(payments, "payment")) " among them" @if payments == 1 { " is" } @else { " are" }
+            " in no balance of the store then: settle that with the customer. "
+        }
+        "The history keeps what was given up."
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::frame::{empty, surely};
+use super::frame::{self, empty, surely};
 use super::waiting::{by, what};
 use super::{Asked, Done, Refusal, Said, View};
 use crate::inspect::show;
@@ -35,6 +35,7 @@ pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
         h1 { bdi { (show::customer_name(&row)) } " " span.number.id { "#" (id) } }
         (attention(view, id)?)
         (attributes(view, &row)?)
+        (besides(&row))
         (history)
     })
 }
@@ -43,10 +44,11 @@ pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
 fn attention(view: &View<'_>, id: CustomerId) -> Result<Markup> {
     let pending = view.store.pending(id)?;
     let is_any = |outcome: Outcome| pending.iter().any(|edit| edit.outcome == Some(outcome));
-    let waits = pending.iter().filter(|edit| matches!(edit.outcome, None | Some(Outcome::InFlight))).count();
+    let waits = pending.iter().filter(|edit| edit.outcome.is_none()).count();
     Ok(html! {
         @if is_any(Outcome::Held) { p.note.bad { "Both sides changed something. " a href="conflicts" { "To the conflicts" } } }
-        @if is_any(Outcome::Rejected) { p.note.bad { "The store refused something. " a href="refused" { "To what it refused" } } }
+        @if is_any(Outcome::Rejected) { p.note.bad { "Something was refused. " a href="refused" { "To what it refused" } } }
+        @if is_any(Outcome::InFlight) { p.note { "Something was sent, and the answer is not known yet: the next sync asks the store. " a href="waiting" { "To what waits" } } }
         @if waits > 0 { p.note { (show::count(waits as u64, "edit")) @if waits == 1 { " goes" } @else { " go" } " up with the next sync. " a href="waiting" { "To what waits" } } }
     })
 }
@@ -75,6 +77,28 @@ fn attributes(view: &View<'_>, row: &Row) -> Result<Markup> {
     })
 }
 
+/// What the store keeps of them and no edit changes, as far as it was asked for.
+fn besides(row: &Row) -> Markup {
+    let is_date = |field: &FieldId| field.name().starts_with("date_");
+    let fields = FieldId::columns().filter(|field| !field.is_editable() && !is_date(field));
+    let told: Vec<FieldId> = fields.filter(|field| !is_bare(row.get(*field))).collect();
+    html! {
+        @if !told.is_empty() {
+            details.besides {
+                summary { "What the store keeps besides" }
+                dl.attributes { @for field in told {
+                    div { dt { (show::field(field.name())) } dd { (kept(field, row.get(field))) } }
+                } }
+            }
+        }
+    }
+}
+
+fn kept(field: FieldId, value: &Value) -> Markup {
+    let addresses = value.json().filter(|_| field.name() == "addresses").and_then(show::addresses);
+    addresses.unwrap_or_else(|| show::value(field, value))
+}
+
 fn is_bare(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -85,19 +109,16 @@ fn is_bare(value: &Value) -> bool {
 }
 
 fn history(view: &View<'_>, id: CustomerId) -> Result<Markup> {
-    let before = view.asked.number("before").map(EditSeq);
+    let way = view.asked.way();
+    let before = way.last().copied().map(EditSeq);
     let rows = view.store.journal_page(Some(id), before, MOST)?;
-    let last = rows.last().filter(|_| rows.len() == MOST).map(|row| row.seq);
+    let last = rows.last().filter(|_| rows.len() == MOST).map(|row| row.seq.0);
+    let page = frame::Page { shown: rows.len(), full: MOST, last, all: None, what: "edit" };
     Ok(html! {
         h2 { "History" }
         @if rows.is_empty() { (empty("Nothing was edited here.", &html! { "What is edited at this till is listed, with what became of it." })) }
         ol.history { @for row in &rows { (one(view, row)) } }
-        @if last.is_some() || before.is_some() {
-            nav.pages aria-label="Pages of the history" {
-                @if before.is_some() { a href={ "customer?id=" (id) } { "Newest" } }
-                @if let Some(last) = last { a.next rel="next" href={ "customer?id=" (id) "&before=" (last) } { "Older" } }
-            }
-        }
+        (frame::pages(&format!("customer?id={id}"), &way, &page))
     })
 }
 
@@ -117,11 +138,11 @@ fn one(view: &View<'_>, row: &JournalRow) -> Markup {
 fn became(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         None => "waits for the next sync",
-        Some(Outcome::InFlight) => "on its way",
+        Some(Outcome::InFlight) => "sent, the answer is not known yet",
         Some(Outcome::Uploaded) => "in the store",
         Some(Outcome::Unchanged) => "the store had it already",
         Some(Outcome::Superseded) => "a later edit took its place",
-        Some(Outcome::Rejected) => "refused by the store",
+        Some(Outcome::Rejected) => "refused, waits for a person",
         Some(Outcome::Held) => "in conflict, waits for a decision",
         Some(Outcome::Discarded) => "given up",
         Some(Outcome::Remote) => "the store's value was kept",

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, html};
 
-use super::{Refusal, Said, Task, View};
+use super::{Refusal, Said, Task, View, joined};
 use crate::inspect::desk::Desk;
 use crate::inspect::show::{self, Badge};
 use crate::inspect::syncing::SyncNow;
@@ -31,6 +31,12 @@ pub(super) fn whole(desk: &Desk, task: Task, view: &View<'_>, body: &Markup) -> 
                     @if let Some(hash) = &view.status.store_hash { p.store { "Store " (show::name(hash)) } }
                     @if desk.is_read_only { p.tag { "only shows" } }
                 }
+                div #ended.ended hidden role="alert" {
+                    p { strong { "This page has ended." } " The program behind it was closed. Nothing here is up to date any more, and nothing can be sent; what you typed still stands. Start it again, and copy it over." }
+                }
+                div #unreadable.ended hidden role="alert" {
+                    p { strong { "The file of this till cannot be read just now." } " What is shown is as it was before. " a href="" { "Show why" } }
+                }
                 (pulse(desk, task, view.status))
             }
             main #main tabindex="-1" {
@@ -39,6 +45,14 @@ pub(super) fn whole(desk: &Desk, task: Task, view: &View<'_>, body: &Markup) -> 
                     "Something here is not as it was. " a href="" { "Show it as it is now" }
                 }
                 (body)
+            }
+            template #typed-before { p.hint.draft { "Typed before, and not sent yet." } }
+            template #typed-elsewhere {
+                div.note.kept {
+                    label { "What you typed, and was not sent: " }
+                    textarea readonly rows="2" dir="auto" {}
+                    button.quiet type="button" { "Forget it" }
+                }
             }
             footer.foot {
                 p { "tillsync " (env!("CARGO_PKG_VERSION")) " · " (file_name(view)) }
@@ -59,8 +73,9 @@ pub(super) fn bare(title: &str, refusal: Option<&Refusal>) -> Markup {
         false,
         &html! {
             main #main.alone tabindex="-1" {
+                p.brand { "tillsync" }
                 h1 { (title) }
-                @if let Some(refusal) = refusal { (why(refusal)) }
+                @if let Some(refusal) = refusal { (why(refusal, None)) }
                 p { a href="overview" { "To the overview" } }
             }
         },
@@ -93,7 +108,7 @@ fn told(view: &View<'_>) -> Markup {
     let said = Said::named(view.asked.text("said"));
     html! {
         @if let Some(refusal) = view.refusal {
-            (why(refusal))
+            (why(refusal, view.typed_nowhere()))
         } @else if let Some(said) = said {
             p #said.note.good role="status" tabindex="-1" autofocus { (said.sentence()) }
         }
@@ -103,11 +118,36 @@ fn told(view: &View<'_>) -> Markup {
 /// The id under which the words of a refusal are.
 pub(super) const REFUSAL: &str = "refusal";
 
-fn why(refusal: &Refusal) -> Markup {
+fn why(refusal: &Refusal, typed: Option<&str>) -> Markup {
     html! {
         div id=(REFUSAL) .note.bad role="alert" tabindex="-1" autofocus {
-            p { strong { (show::sentence(&refusal.message)) } }
-            @if let Some(hint) = &refusal.hint { p { (show::sentence(hint)) } }
+            (trouble(refusal))
+            @if let Some(typed) = typed { (show::kept(typed)) }
+        }
+    }
+}
+
+/// What went wrong and what to do about it; the library's own words for whoever helps.
+pub(super) fn trouble(refusal: &Refusal) -> Markup {
+    html! {
+        p { strong { (show::sentence(&refusal.message)) } }
+        @if let Some(hint) = &refusal.hint { p { (show::sentence(hint)) } }
+        @if let Some(details) = &refusal.details { (for_whoever_helps(details)) }
+    }
+}
+
+fn for_whoever_helps(details: &str) -> Markup {
+    html! { details { summary { "For whoever helps" } p.said-by-it { (show::plain(details)) } } }
+}
+
+/// Why there is no *Sync now*.
+pub(super) fn cannot_sync(way: &SyncNow) -> Markup {
+    html! {
+        @if let SyncNow::Nobody(Some(why)) = way {
+            div.note {
+                p { "This page cannot sync: it was not told how to reach the store. What is decided here goes up with the next sync of the till." }
+                (for_whoever_helps(why))
+            }
         }
     }
 }
@@ -123,7 +163,7 @@ pub(super) fn pulse(desk: &Desk, task: Task, status: &Status) -> Markup {
                 }
             } }
             div.state data-state=(state(desk, status).word()) {
-                p { span.dot aria-hidden="true" {} (in_words(desk, status)) }
+                p { span.dot aria-hidden="true" {} span { (in_words(desk, status)) } }
                 (sync_now(desk))
             }
             (progress(desk))
@@ -137,12 +177,18 @@ fn is_at(task: Task, other: Task) -> bool {
 
 fn tasks(status: &Status) -> [(Task, Badge); 6] {
     [
-        (Task::Overview, Badge(0, "")),
-        (Task::Waiting, Badge(status.pending_customers, "customers with edits that wait")),
-        (Task::Refused, Badge(status.rejected, "refused edits")),
-        (Task::Conflicts, Badge(status.conflicts, "conflicts")),
-        (Task::Customers, Badge(0, "")),
-        (Task::Syncs, Badge(0, "")),
+        (Task::Overview, Badge(0, [""; 2])),
+        (
+            Task::Waiting,
+            Badge(
+                status.pending_customers,
+                ["customer with edits that wait", "customers with edits that wait"],
+            ),
+        ),
+        (Task::Refused, Badge(status.rejected, ["refused edit", "refused edits"])),
+        (Task::Conflicts, Badge(status.conflicts, ["conflict", "conflicts"])),
+        (Task::Customers, Badge(0, [""; 2])),
+        (Task::Syncs, Badge(0, [""; 2])),
     ]
 }
 
@@ -226,10 +272,10 @@ fn progress(desk: &Desk) -> Markup {
     let standing = desk.syncing.standing();
     let (done, of, words) = standing.progress.map_or((0, None, String::new()), |progress| match progress {
         crate::Progress::Pulled { customers, of } => {
-            (customers, of, format!("{customers} customers came in"))
+            (customers, of, format!("{} came in", show::count(customers, "customer")))
         }
         crate::Progress::Uploaded { customers, of } => {
-            (customers, Some(of), format!("{customers} of {of} customers sent"))
+            (customers, Some(of), format!("{customers} of {} sent", show::count(of, "customer")))
         }
     });
     html! {
@@ -245,16 +291,54 @@ pub(super) fn empty(what: &str, advice: &Markup) -> Markup {
     html! { div.empty { p.what { (what) } p { (advice) } } }
 }
 
-/// How a list goes on.
-pub(super) fn more(task: Task, view: &View<'_>, last: Option<i64>) -> Markup {
+/// How a list goes on, and where in it one is.
+pub(super) fn more(task: Task, view: &View<'_>, page: &Page<'_>) -> Markup {
+    pages(task.word(), &view.asked.way(), page)
+}
+
+/// The same, at an address; `way`: behind what each page before this one began, and this one.
+pub(super) fn pages(word: &str, way: &[i64], page: &Page<'_>) -> Markup {
+    let before = way.len() * page.full;
+    let sign = if word.contains('?') { '&' } else { '?' };
+    let href = |way: &[i64]| match way {
+        [] => word.to_owned(),
+        way => format!("{word}{sign}after={}", joined(way)),
+    };
     html! {
-        @if last.is_some() || view.asked.after() > 0 {
+        @if page.last.is_some() || !way.is_empty() {
             nav.pages aria-label="Pages" {
-                @if view.asked.after() > 0 { a href=(task.word()) { "First page" } }
-                @if let Some(last) = last { a.next rel="next" href={ (task.word()) "?after=" (last) } { "Next page" } }
+                @if let Some((_, back)) = way.split_last() {
+                    a rel="prev" href=(href(back)) { "Previous" }
+                } @else { span {} }
+                p.where { (whereabouts(before, page)) }
+                @if let Some(last) = page.last {
+                    a.next rel="next" href=(href(&[way, &[last]].concat())) { "Next" }
+                } @else { span {} }
             }
         }
     }
+}
+
+fn whereabouts(before: usize, page: &Page<'_>) -> String {
+    let (first, last) = (before as u64 + 1, (before + page.shown) as u64);
+    let here = format!("{}–{}", show::thousands(first), show::thousands(last));
+    match page.all {
+        None => here,
+        Some(all) if page.shown == 0 => format!("{} in all", show::count(all, page.what)),
+        Some(all) => format!("{here} of {}", show::count(all, page.what)),
+    }
+}
+
+/// A page of a list.
+pub(super) struct Page<'a> {
+    pub(super) shown: usize,
+    /// As many as a page has that others follow.
+    pub(super) full: usize,
+    /// Behind what the next one begins; none: this is the last.
+    pub(super) last: Option<i64>,
+    /// How many there are, where that is known, and of what.
+    pub(super) all: Option<u64>,
+    pub(super) what: &'a str,
 }
 
 /// Something is asked once more before it is done: without script, and by the keyboard.

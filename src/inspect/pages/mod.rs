@@ -8,12 +8,14 @@ mod conflicts;
 mod customer;
 mod customers;
 mod frame;
+mod money;
 mod overview;
 mod refused;
 mod said;
 mod syncs;
 mod waiting;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
@@ -21,6 +23,7 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::Markup;
 
 use super::desk::Desk;
+use super::entry::{PASSWORD, VALUE};
 use super::guard::see_other;
 use super::syncing::{Standing, SyncNow};
 use crate::{CustomerId, Error, Status, Store};
@@ -101,10 +104,38 @@ impl Asked {
         CustomerId(self.number("id").unwrap_or_default())
     }
 
+    /// Behind what a list begins, and each page of it before this one: so that there is a way back, and that it is known how far one is.
+    fn way(&self) -> Vec<i64> {
+        self.text("after")
+            .split('.')
+            .filter_map(|after| after.parse().ok())
+            .filter(|after| *after > 0)
+            .collect()
+    }
+
     /// Behind what a list begins.
     fn after(&self) -> i64 {
-        self.number("after").unwrap_or_default()
+        self.way().last().copied().unwrap_or_default()
     }
+
+    /// The same as it stands in an address.
+    fn way_text(&self) -> String {
+        joined(&self.way())
+    }
+
+    /// Whether something was to be taken that was typed.
+    fn has_typed(&self) -> bool {
+        matches!(self.text("act"), "other" | "correct")
+    }
+
+    /// What was typed in the place of a value.
+    fn typed(&self) -> &str {
+        if self.0.contains_key(PASSWORD) { self.text(PASSWORD) } else { self.text(VALUE) }
+    }
+}
+
+fn joined(way: &[i64]) -> String {
+    way.iter().map(i64::to_string).collect::<Vec<_>>().join(".")
 }
 
 /// What a page is made of.
@@ -118,13 +149,28 @@ struct View<'a> {
     may_act: bool,
     standing: &'a Standing,
     way: &'a SyncNow,
+    /// Whether what was typed and refused stands where it was typed.
+    is_typed_there: Cell<bool>,
 }
 
 impl View<'_> {
     /// What was typed in the form of that key, if that was refused.
     fn typed(&self, key: &str) -> Option<&str> {
-        let is_that = self.refusal.is_some() && self.asked.text("key") == key;
-        is_that.then(|| self.asked.text("value"))
+        let is_that = self.refusal.is_some() && self.asked.text("key") == key && self.asked.has_typed();
+        self.is_typed_there.set(self.is_typed_there.get() || is_that);
+        is_that.then(|| self.asked.text(VALUE))
+    }
+
+    /// Why it was.
+    fn problem(&self, key: &str) -> Option<&str> {
+        let refusal = self.refusal.filter(|_| self.asked.text("key") == key && self.asked.has_typed());
+        refusal.map(|refusal| &*refusal.message)
+    }
+
+    /// What was typed and refused, where the form in which it was is gone: whoever typed it has it nowhere else. A password is on no page.
+    fn typed_nowhere(&self) -> Option<&str> {
+        let is_lost = self.refusal.is_some() && !self.is_typed_there.get();
+        Some(self.asked.text(VALUE)).filter(|text| is_lost && !text.is_empty())
     }
 }
 
@@ -159,7 +205,7 @@ pub(super) fn done(desk: &Desk, task: Task, asked: &Asked) -> Response {
 }
 
 fn only_shows() -> Refusal {
-    Refusal::new("This page only shows, and nothing was done.", "It was started with --read-only.")
+    Refusal::new("This page only shows, and nothing was done.", "It was opened to be looked at.")
 }
 
 /// The page on which it is told.
@@ -167,7 +213,7 @@ fn after(task: Task, asked: &Asked, said: Said) -> String {
     let (word, said) = (task.word(), said.word());
     match task {
         Task::Customer => format!("{word}?id={}&said={said}", asked.customer()),
-        _ if asked.after() > 0 => format!("{word}?after={}&said={said}", asked.after()),
+        _ if asked.after() > 0 => format!("{word}?after={}&said={said}", asked.way_text()),
         _ => format!("{word}?said={said}"),
     }
 }
@@ -183,6 +229,7 @@ fn made(desk: &Desk, task: Task, asked: &Asked, refusal: Option<&Refusal>, code:
             may_act: !desk.is_read_only,
             standing: &standing,
             way: desk.syncing.way(),
+            is_typed_there: Cell::new(false),
         };
         let body = body(task, &mut view)?;
         Ok(frame::whole(desk, task, &view, &body))

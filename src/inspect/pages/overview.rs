@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::View;
+use super::frame;
+use super::said::Refusal;
 use crate::inspect::show;
-use crate::inspect::syncing::SyncNow;
 use crate::{HeldUp, Result, Status, SyncState};
 
 /// Customers that something of the app's holds up, as many as are named.
@@ -38,8 +39,8 @@ fn sentence(status: &Status) -> String {
             format!("{} {} until the store is back.", show::count(unsent, "edit"), waits(unsent))
         }
         (0, unsent, _) => format!("{} {} for the next sync.", show::count(unsent, "edit"), waits(unsent)),
-        (1, ..) => "One thing wants you.".to_owned(),
-        (people, ..) => format!("{} things want you.", show::thousands(people)),
+        (1, ..) => "One thing waits for you.".to_owned(),
+        (people, ..) => format!("{} things wait for you.", show::thousands(people)),
     }
 }
 
@@ -56,18 +57,18 @@ fn trouble(view: &View<'_>) -> Markup {
         }
         @if let Some(error) = &sync.last_error {
             div.note.bad {
-                p { strong { (show::sentence(&error.message)) } " " span.aside { (show::time(error.at)) } }
-                @if let Some(hint) = &error.hint { p { (show::sentence(hint)) } }
+                (frame::trouble(&Refusal::of(&error.code, &error.message, error.hint.as_deref())))
+                p.aside { "Last tried " (show::time(error.at)) "." }
                 @if let Some(at) = sync.next_try_at { p { "The next try is " (show::time(at)) "." } }
             }
         }
         @if status.held_alone > 0 {
             p.note.bad {
-                (show::count(status.held_alone, "edit")) " held, and no conflict is open: edit them anew. Whoever helps finds them by "
-                code { "tillsync doctor" } "."
+                (show::count(status.held_alone, "edit")) @if status.held_alone == 1 { " is" } @else { " are" }
+                " held back, and no conflict tells why: make such an edit anew. Whoever looks after this till can find them."
             }
         }
-        @if let SyncNow::Nobody(Some(why)) = view.way { p.note { "There is no \"Sync now\": " (show::plain(why)) "." } }
+        (frame::cannot_sync(view.way))
     }
 }
 
@@ -92,7 +93,7 @@ fn waiting(status: &Status) -> Markup {
 }
 
 fn wants_a_person(number: u64, none: &str) -> Markup {
-    html! { @match number { 0 => (none), 1 => "wants a person", _ => "want a person" } }
+    html! { @match number { 0 => (none), 1 => "waits for a person", _ => "wait for a person" } }
 }
 
 fn held(held_up: &[HeldUp]) -> Markup {

@@ -1,50 +1,110 @@
 //! What the store refused, in its own words: to correct, send again or give up.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::{Occupied, Vacant};
+
 use maud::{Markup, html};
 
-use super::frame::{self, empty, more, surely};
+use super::frame::{self, Page, empty, more, surely};
+use super::money;
+use super::waiting::{by, what};
 use super::{Asked, Done, Refusal, Said, Task, View};
 use crate::inspect::entry::{self, Entry};
 use crate::inspect::show;
-use crate::{EditSeq, FieldId, JournalRow, Rejected, Result, Store};
+use crate::{EditSeq, FieldId, JournalRow, Outcome, Rejected, Result, Store};
 
 /// Edits on a page.
 const MOST: usize = 25;
 
+/// One thing of a customer that was refused, however often it was edited; of money each payment is one.
+struct Case {
+    /// What was edited last of it.
+    newest: Rejected,
+    /// What was refused of it before.
+    earlier: Vec<JournalRow>,
+    /// What was edited since, and is not refused.
+    since: Option<JournalRow>,
+}
+
+impl Case {
+    /// That in which this edit is the newest one; none: it is part of another.
+    fn of(edit: Rejected, pending: &[JournalRow]) -> Option<Case> {
+        if is_payment(&edit) {
+            return Some(Case { newest: edit, earlier: Vec::new(), since: None });
+        }
+        let alike = pending.iter().filter(|row| row.field == edit.field && row.op == "set");
+        let (refused, others): (Vec<&JournalRow>, Vec<&JournalRow>) =
+            alike.partition(|row| row.outcome == Some(Outcome::Rejected));
+        let is_newest = refused.iter().all(|row| row.seq <= edit.seq);
+        is_newest.then(|| Case {
+            earlier: refused.into_iter().filter(|row| row.seq < edit.seq).cloned().collect(),
+            since: others.into_iter().rfind(|row| row.seq > edit.seq).cloned(),
+            newest: edit,
+        })
+    }
+
+    /// Its edits, by which a decision names what was seen.
+    fn seen(&self) -> String {
+        let earlier = self.earlier.iter().map(|row| row.seq);
+        earlier.chain([self.newest.seq]).map(|seq| seq.to_string()).collect::<Vec<_>>().join(".")
+    }
+
+    /// By which what was typed about it is found again, whatever became of its edits.
+    fn key(&self) -> String {
+        let Rejected { customer_id, field, seq, .. } = &self.newest;
+        if is_payment(&self.newest) { seq.to_string() } else { format!("{customer_id}-{field}") }
+    }
+}
+
 pub(super) fn act(store: &mut Store, asked: &Asked, author: Option<&str>) -> Done {
-    let seen = still_refused(store, asked)?;
+    let case = as_seen(store, asked)?;
     match asked.text("act") {
-        "correct" => correct(store, asked, &seen, author),
+        "correct" => correct(store, asked, &case, author),
         "again" => {
-            store.retry_row(seen.seq)?;
+            refuse_edited_since(&case)?;
+            store.retry_row(case.newest.seq)?;
             Ok(Said::SentAgain)
         }
         "give-up" => {
-            store.discard_row(seen.seq, author)?;
+            for seq in case.earlier.iter().map(|row| row.seq).chain([case.newest.seq]) {
+                store.discard_row(seq, author)?;
+            }
             Ok(Said::GivenUp)
         }
         _ => Err(Refusal::moved_on()),
     }
 }
 
-/// The edit that was shown, if it still is refused.
-fn still_refused(store: &Store, asked: &Asked) -> std::result::Result<Rejected, Refusal> {
+/// What was shown, if it still is so.
+fn as_seen(store: &Store, asked: &Asked) -> std::result::Result<Case, Refusal> {
     let seq = asked.number("seq").ok_or_else(Refusal::moved_on)?;
     let found = store.rejected_page(EditSeq(seq.saturating_sub(1)), 1)?.pop();
-    found.filter(|edit| edit.seq.0 == seq).ok_or_else(Refusal::moved_on)
+    let edit = found.filter(|edit| edit.seq.0 == seq).ok_or_else(Refusal::moved_on)?;
+    let pending = store.pending(edit.customer_id)?;
+    let case = Case::of(edit, &pending).filter(|case| case.seen() == asked.text("seen"));
+    case.ok_or_else(Refusal::moved_on)
 }
 
-fn correct(store: &mut Store, asked: &Asked, seen: &Rejected, author: Option<&str>) -> Done {
+/// What is edited last is what counts: nothing older goes up over it.
+fn refuse_edited_since(case: &Case) -> std::result::Result<(), Refusal> {
+    match &case.since {
+        None => Ok(()),
+        Some(_) => Err(Refusal::new(
+            "This has been edited here again since, so nothing was done.",
+            "What was edited last is what counts: it takes the place of what was refused.",
+        )),
+    }
+}
+
+fn correct(store: &mut Store, asked: &Asked, case: &Case, author: Option<&str>) -> Done {
+    let seen = &case.newest;
     if is_payment(seen) {
         let ways = "Send it again, or give it up.";
         return Err(Refusal::new("A payment stands for itself, and is never replaced by a value.", ways));
     }
-    let is_later = |edit: &JournalRow| edit.field == seen.field && edit.seq > seen.seq;
-    if store.pending(seen.customer_id)?.iter().any(is_later) {
-        let counts = "What was edited last is what counts: it waits, or is refused itself.";
-        return Err(Refusal::new("This has been edited here again since.", counts));
-    }
-    let value = entry::read(&seen.field, asked.text("value"), &seen.value);
+    refuse_edited_since(case)?;
+    let value = entry::read(&seen.field, asked.typed(), &seen.value).map_err(Refusal::typed)?;
+    money::refuse_below_floor(store, seen.customer_id, &seen.field, &value, |edit| edit.seq > seen.seq)?;
     let receipt = author_of(store.edit(seen.customer_id).set(&seen.field, &value), author).commit()?;
     if receipt.fields() == 0 {
         return Err(Refusal::new(
@@ -63,18 +123,43 @@ fn author_of<'s>(edit: crate::EditBuilder<'s>, author: Option<&str>) -> crate::E
 }
 
 pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
-    let page = view.store.rejected_page(EditSeq(view.asked.after()), MOST)?;
-    let cards = page.iter().map(|edit| card(view, edit)).collect::<Result<Vec<_>>>()?;
-    let last = page.last().filter(|_| page.len() == MOST).map(|edit| edit.seq.0);
+    let (cases, last) = cases(view)?;
+    let cards = cases.iter().map(|case| card(view, case)).collect::<Result<Vec<_>>>()?;
+    // Several of one field are one card, so their number is none of cards.
+    let all = None;
+    let page = Page { shown: cards.len(), full: MOST, last, all, what: "card" };
     Ok(html! {
         h1 { "Refused" }
-        p.lead { "The store did not take these. Everything else of the customer went on." }
+        p.lead { "These were not taken. Everything else of the customer went on." }
         @if cards.is_empty() {
             (empty("The store refused nothing.", &html! { "When it does, its words are here, and what can be done." }))
         }
         div #list.cards { @for card in &cards { (card) } }
-        (more(Task::Refused, view, last))
+        (more(Task::Refused, view, &page))
     })
+}
+
+/// As many as are on a page, and behind which edit the next one begins.
+fn cases(view: &View<'_>) -> Result<(Vec<Case>, Option<i64>)> {
+    let (mut cases, mut after, mut pending) = (Vec::new(), view.asked.after(), BTreeMap::new());
+    loop {
+        let page = view.store.rejected_page(EditSeq(after), MOST)?;
+        let is_last = page.len() < MOST;
+        for edit in page {
+            after = edit.seq.0;
+            let edits = match pending.entry(edit.customer_id) {
+                Occupied(known) => known.into_mut(),
+                Vacant(place) => place.insert(view.store.pending(edit.customer_id)?),
+            };
+            cases.extend(Case::of(edit, edits));
+            if cases.len() == MOST {
+                return Ok((cases, Some(after)));
+            }
+        }
+        if is_last {
+            return Ok((cases, None));
+        }
+    }
 }
 
 /// A payment stands for itself: it is sent again or given up, and never replaced.
@@ -82,22 +167,62 @@ fn is_payment(edit: &Rejected) -> bool {
     FieldId::named(&edit.field).is_some_and(FieldId::is_money) && edit.value.starts_with('"')
 }
 
-fn card(view: &View<'_>, edit: &Rejected) -> Result<Markup> {
-    let (id, seq) = (edit.customer_id, edit.seq);
-    let key = seq.to_string();
+fn card(view: &View<'_>, case: &Case) -> Result<Markup> {
+    let edit = &case.newest;
+    let (id, seq, key) = (edit.customer_id, edit.seq, case.key());
     Ok(html! {
-        article.card data-key=(key) aria-labelledby={ "who-" (seq) } {
-            header { h2 id={ "who-" (seq) } { (frame::customer(view, id)?) } p.aside { strong { (show::field(&edit.field)) } } }
+        article.card data-key=(case.seen()) aria-labelledby={ "who-" (seq) " what-" (seq) } {
+            header {
+                h2 id={ "who-" (seq) } { (frame::customer(view, id)?) }
+                p.aside id={ "what-" (seq) } { strong { (show::field(&edit.field)) } ", edit " span.number { (seq) } }
+            }
             dl.said {
                 div { dt { @if is_payment(edit) { "The payment" } @else { "What was to be set" } } dd { (to_be_set(edit)) } }
-                div.words { dt { "The store says" } dd { blockquote dir="auto" { (words(edit)) } } }
+                div.words { dt { (who_says(edit)) } dd { blockquote dir="auto" { (words(edit)) } } }
             }
-            @if view.may_act { (choices(view, edit, &key)) }
-            @if let Some(sent) = &edit.sent {
-                details { summary { "Exactly what was sent" } pre tabindex="0" dir="ltr" { (show::plain(sent)) } }
+            @if let Some(since) = &case.since {
+                p.note { "Edited here again since: " (what(since)) ", " (by(since)) ". " (goes_first(since)) }
+            }
+            @if view.may_act { (choices(view, case, &key)) }
+            div.folds {
+                @if !case.earlier.is_empty() { (before_that(&case.earlier)) }
+                @if let Some(sent) = &edit.sent {
+                    details { summary { "Exactly what was sent" } pre tabindex="0" dir="ltr" { (show::plain(sent)) } }
+                }
             }
         }
     })
+}
+
+/// The store, or the till itself: of what was never sent, and of what the store said yes to, the store said nothing.
+fn who_says(edit: &Rejected) -> &'static str {
+    let is_of_the_till = edit.sent.is_none() || edit.reason == NOT_SHOWN;
+    if is_of_the_till { "Why it was not sent, or is not there" } else { "The store says" }
+}
+
+/// What the till says where the store's yes did not come true.
+const NOT_SHOWN: &str = "the store accepted the update and does not show it";
+
+fn goes_first(since: &JournalRow) -> &'static str {
+    match since.outcome {
+        Some(Outcome::Held) => "That one is in conflict, and takes the place of this one once it is decided.",
+        Some(Outcome::InFlight) => "That one was sent, and takes the place of this one if it arrived.",
+        _ => "That one goes up with the next sync, and takes the place of this one.",
+    }
+}
+
+fn before_that(earlier: &[JournalRow]) -> Markup {
+    html! {
+        details {
+            summary { "Refused before that: " (show::count(earlier.len() as u64, "edit")) }
+            ul.edits { @for edit in earlier.iter().rev() {
+                li {
+                    p { (what(edit)) " " span.aside { (by(edit)) } }
+                    @if let Some(reason) = &edit.reason { blockquote dir="auto" { (show::plain(reason)) } }
+                }
+            } }
+        }
+    }
 }
 
 fn to_be_set(edit: &Rejected) -> Markup {
@@ -108,25 +233,29 @@ fn to_be_set(edit: &Rejected) -> Markup {
 }
 
 fn words(edit: &Rejected) -> String {
-    if edit.reason.is_empty() { "(nothing)".to_owned() } else { show::plain(&edit.reason) }
+    if edit.reason.is_empty() { "(no words)".to_owned() } else { show::plain(&edit.reason) }
 }
 
-fn choices(view: &View<'_>, edit: &Rejected, key: &str) -> Markup {
+fn choices(view: &View<'_>, case: &Case, key: &str) -> Markup {
+    let edit = &case.newest;
     let hidden = html! {
         input type="hidden" name="seq" value=(edit.seq);
+        input type="hidden" name="seen" value=(case.seen());
         input type="hidden" name="key" value=(key);
-        input type="hidden" name="after" value=(view.asked.after());
+        input type="hidden" name="after" value=(view.asked.way_text());
     };
     let field = show::field(&edit.field);
     html! {
         div.choices {
-            @if !is_payment(edit) { (correction(view, edit, key, &hidden)) }
+            @if !is_payment(edit) && case.since.is_none() { (correction(view, edit, key, &hidden)) }
             div.row {
-                form method="post" action="refused" {
-                    (hidden)
-                    button type="submit" name="act" value="again" { "Send again as it is" }
+                @if case.since.is_none() {
+                    form method="post" action="refused" {
+                        (hidden)
+                        button type="submit" name="act" value="again" { "Send again as it is" }
+                    }
                 }
-                (surely("Give up", &give_up(edit, &field), &html! {
+                (surely("Give up", &give_up(case, &field), &html! {
                     form method="post" action="refused" {
                         (hidden)
                         button.danger type="submit" name="act" value="give-up" { "Give it up" }
@@ -137,9 +266,10 @@ fn choices(view: &View<'_>, edit: &Rejected, key: &str) -> Markup {
     }
 }
 
-fn give_up(edit: &Rejected, field: &Markup) -> Markup {
+fn give_up(case: &Case, field: &Markup) -> Markup {
     html! {
-        @if is_payment(edit) { "The payment is not made, and the balance here stays without it." }
+        @if case.since.is_some() { "It is not sent. What was edited since stays." }
+        @else if is_payment(&case.newest) { "The payment is not made, and the balance here stays without it." }
         @else { "It is not sent, and " (field) " is again what the store has." }
     }
 }
@@ -152,7 +282,7 @@ fn correction(view: &View<'_>, edit: &Rejected, key: &str, hidden: &Markup) -> M
         typed,
         id: key,
         label: "Correct",
-        refusal: typed.map(|_| frame::REFUSAL),
+        refusal: view.problem(key),
     };
     html! {
         form.entry method="post" action="refused" {

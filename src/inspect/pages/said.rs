@@ -1,6 +1,7 @@
 //! What becomes of what a form asks for: what was done, or why not.
 
 use crate::Error;
+use crate::inspect::show;
 
 /// What was done, in the address of the page that tells it: words of ours alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,17 +12,19 @@ pub(super) enum Said {
     Corrected,
     SentAgain,
     GivenUp,
+    Gone,
     Undone,
 }
 
 impl Said {
-    const ALL: [Said; 7] = [
+    const ALL: [Said; 8] = [
         Said::KeptOurs,
         Said::KeptTheirs,
         Said::KeptOther,
         Said::Corrected,
         Said::SentAgain,
         Said::GivenUp,
+        Said::Gone,
         Said::Undone,
     ];
 
@@ -33,6 +36,7 @@ impl Said {
             Said::Corrected => "corrected",
             Said::SentAgain => "again",
             Said::GivenUp => "given-up",
+            Said::Gone => "gone",
             Said::Undone => "undone",
         }
     }
@@ -47,6 +51,7 @@ impl Said {
             Said::Corrected => "Corrected. It goes up with the next sync.",
             Said::SentAgain => "It is sent again with the next sync.",
             Said::GivenUp => "Given up. Here it is as in the store.",
+            Said::Gone => "Given up. What was edited since then, if anything was, is asked about by itself.",
             Said::Undone => "Taken back. The other value goes up with the next sync.",
         }
     }
@@ -56,16 +61,23 @@ impl Said {
     }
 }
 
-/// Why something was not done.
+/// Why something was not done, or what went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) message: String,
     pub(super) hint: Option<String>,
+    /// What the library says, for whoever knows the command line.
+    pub(super) details: Option<String>,
 }
 
 impl Refusal {
-    pub(super) fn new(message: &str, hint: &str) -> Refusal {
-        Refusal { message: message.to_owned(), hint: Some(hint.to_owned()) }
+    pub(super) fn new(message: impl Into<String>, hint: &str) -> Refusal {
+        Refusal { message: message.into(), hint: Some(hint.to_owned()), details: None }
+    }
+
+    /// What was typed is not taken.
+    pub(super) fn typed(why: String) -> Refusal {
+        Refusal::new(why, UNTOUCHED)
     }
 
     /// What the person saw is not what is there now.
@@ -75,12 +87,89 @@ impl Refusal {
             "Below it is as it is now. If it is gone, it was settled in the meantime.",
         )
     }
+
+    /// What the library says of a failure, in words of a shop where there are some.
+    pub(super) fn of(code: &str, message: &str, hint: Option<&str>) -> Refusal {
+        let details = [Some(message), hint].into_iter().flatten().collect::<Vec<_>>().join("\n");
+        let said = went_wrong(code).map_or_else(|| message.to_owned(), str::to_owned);
+        let message = if is_for_a_terminal(&said) { "This could not be done.".to_owned() } else { said };
+        let hint =
+            what_to_do(code).unwrap_or("Whoever looks after this till knows more from the words below.");
+        let details = format!("{code}: {details}");
+        Refusal { message, hint: Some(hint.to_owned()), details: Some(details) }
+    }
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
-        Refusal { message: error.to_string(), hint: error.hint().map(str::to_owned) }
+        let text = error.to_string();
+        match (error.code(), about(&error, &text)) {
+            ("refused", Some(message)) => Refusal::new(message, UNTOUCHED),
+            ("usage", _) if MOVED_ON.iter().any(|words| text.contains(words)) => Refusal::moved_on(),
+            ("usage", Some(message)) if !is_for_a_terminal(&message) => Refusal::new(message, AS_IT_IS),
+            (code, _) => Refusal::of(code, &text, error.hint()),
+        }
     }
+}
+
+/// How the library tells that somebody else was faster.
+const MOVED_ON: [&str; 3] = ["has moved on since", "that was shown is over", "has settled"];
+const AS_IT_IS: &str = "Nothing was changed. Below it is as it is now.";
+const UNTOUCHED: &str = "Nothing was changed. What you typed is still there.";
+
+/// What is wrong with a value, after the name of its attribute; whose it is stands on the page.
+fn about(error: &Error, text: &str) -> Option<String> {
+    let about = error.about();
+    let (id, field) = (about.customer_id?, about.field?);
+    let problem = text.strip_prefix(&format!("customer {id}: "))?;
+    let problem = problem.strip_prefix(&format!("{field}: ")).unwrap_or(problem);
+    let is_said_of_it =
+        ["has ", "must ", "holds ", "is ", "was ", "does "].iter().any(|verb| problem.starts_with(verb));
+    let name = if field == "*" { "The customer".to_owned() } else { show::field_text(&field) };
+    Some(if is_said_of_it { format!("{name} {problem}.") } else { format!("{name}: {problem}.") })
+}
+
+/// Words that only help whoever knows the command, or a program.
+fn is_for_a_terminal(words: &str) -> bool {
+    ["--", "tillsync", "JSON", "os error", "SQL"].iter().any(|sign| words.contains(sign))
+}
+
+/// What went wrong, for who stands at the counter.
+pub(super) fn went_wrong(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "incomplete" => "The store's list was not whole",
+        "unbelieved" => "Too many customers were absent to be believed",
+        "offline" => "The store was out of reach",
+        "certificate" => "The store's certificate was not trusted",
+        "unavailable" => "The store did not answer properly",
+        "auth" => "The store refused the token",
+        "protocol" => "What answered was not the store",
+        "busy" => "Another sync was running",
+        "stopped" => "It was stopped",
+        "wrong_store" => "The till is another store's",
+        "disk_full" => "The disk was full",
+        "locked" => "Another program held the file",
+        _ => return None,
+    })
+}
+
+fn what_to_do(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "incomplete" => "Nothing is lost: the next sync asks for what was missing.",
+        "unbelieved" => "Nobody was removed here. Whoever looks after this till can have it believed.",
+        "offline" => "Every edit is kept. It goes on when the network is back.",
+        "certificate" => {
+            "Every edit is kept. Look at the clock of this till first; then whoever looks after the network can help."
+        }
+        "unavailable" => "Every edit is kept. Sync again later.",
+        "auth" => "Every edit is kept. Whoever looks after this till gives it another token.",
+        "protocol" => "Every edit is kept. Whoever looks after this till looks at the address of the store.",
+        "busy" | "locked" => "Nothing is lost. Try again in a moment.",
+        "stopped" => "Every edit is kept. The next sync goes on from there.",
+        "disk_full" => "Every edit is kept. Make some room on the disk, then try again.",
+        "usage" => AS_IT_IS,
+        _ => return None,
+    })
 }
 
 /// What a form comes to.

@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::View;
-use super::frame::empty;
+use super::frame::{self, Page, empty};
+use super::said::{Refusal, went_wrong};
 use crate::inspect::show;
 use crate::inspect::syncing::{Ended, SyncNow};
 use crate::{PastSync, Result, SyncReport, SyncState};
@@ -14,23 +15,20 @@ const MOST: usize = 20;
 pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
     let mut all = view.store.past_syncs()?;
     all.reverse();
-    let skipped = usize::try_from(view.asked.after()).unwrap_or_default();
+    let way = view.asked.way();
+    let skipped = way.len() * MOST;
     let page: Vec<&PastSync> = all.iter().skip(skipped).take(MOST).collect();
-    let next = (all.len() > skipped + MOST).then_some(skipped + MOST);
+    let last = (all.len() > skipped + MOST).then_some(skipped as i64 + MOST as i64);
+    let pages = Page { shown: page.len(), full: MOST, last, all: Some(all.len() as u64), what: "sync" };
     Ok(html! {
         h1 { "Syncs" }
-        div #fresh data-live hx-get={ "syncs?after=" (skipped) } hx-select="#fresh" hx-trigger="changed" hx-swap="outerHTML" {
+        div #fresh data-live hx-get={ "syncs?after=" (view.asked.way_text()) } hx-select="#fresh" hx-trigger="changed" hx-swap="outerHTML" {
             (now(view))
             h2 { "The last ones" }
             @if page.is_empty() { (empty("There was none yet.", &html! { "Each sync is listed here, whichever program made it." })) }
             ol.syncs { @for sync in page { (one(sync)) } }
         }
-        @if next.is_some() || skipped > 0 {
-            nav.pages aria-label="Pages" {
-                @if skipped > 0 { a href="syncs" { "Newest" } }
-                @if let Some(next) = next { a.next rel="next" href={ "syncs?after=" (next) } { "Older" } }
-            }
-        }
+        (frame::pages("syncs", &way, &pages))
     })
 }
 
@@ -47,7 +45,7 @@ fn now(view: &View<'_>) -> Markup {
         } @else if let SyncNow::Asked(_) = view.way {
             p.aside { "The app syncs by itself; \"Sync now\" asks it to." }
         }
-        @if let SyncNow::Nobody(Some(why)) = view.way { p.note { "There is no \"Sync now\": " (show::plain(why)) "." } }
+        (frame::cannot_sync(view.way))
     }
 }
 
@@ -59,11 +57,8 @@ fn how_it_ended(ended: &Ended) -> Markup {
                 "Another program was syncing this till already, so this one left it to that. What it brings shows here by itself."
             }
         },
-        Ended::Badly { message, hint, .. } => html! {
-            div.note.bad role="alert" {
-                p { strong { (show::sentence(message)) } }
-                @if let Some(hint) = hint { p { (show::sentence(hint)) } }
-            }
+        Ended::Badly { code, message, hint } => html! {
+            div.note.bad role="alert" { (frame::trouble(&Refusal::of(code, message, *hint))) }
         },
     }
 }
@@ -114,25 +109,12 @@ fn seconds(elapsed_ms: u64) -> String {
     }
 }
 
-/// What went wrong, for who stands at the counter; the word itself is for who helps.
+/// How it went; the word itself is for who helps.
 fn outcome(code: &str) -> Markup {
-    let words = match code {
-        "done" => return html! { "Done" },
-        "incomplete" => "The store's list was not whole",
-        "unbelieved" => "Too many customers were absent to be believed",
-        "offline" => "The store was out of reach",
-        "certificate" => "The store's certificate was not trusted",
-        "unavailable" => "The store did not answer properly",
-        "auth" => "The store refused the token",
-        "protocol" => "What answered was not the store",
-        "busy" => "Another sync was running",
-        "stopped" => "It was stopped",
-        "wrong_store" => "The till is another store's",
-        "disk_full" => "The disk was full",
-        "locked" => "Another program held the file",
-        _ => "It failed",
-    };
-    html! { (words) " " code { (show::plain(code)) } }
+    match code {
+        "done" => html! { "Done" },
+        code => html! { (went_wrong(code).unwrap_or("It failed")) " " code { (show::plain(code)) } },
+    }
 }
 
 fn counts(sync: &PastSync) -> String {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::frame::{self, empty, more, surely};
+use super::frame::{self, Page, empty, more, surely};
 use super::{Asked, Done, Refusal, Said, Task, View};
 use crate::inspect::show;
 use crate::{CustomerId, Edit, EditSeq, FieldId, JournalRow, Outcome, Record, Result, Store, Value, Waiting};
@@ -33,6 +33,8 @@ pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
         cards.push(card(view, waiting, sent.unwrap_or_default(), payload)?);
     }
     let last = page.last().filter(|_| page.len() == MOST).map(|waiting| waiting.first.0);
+    let all = Some(view.status.pending_customers);
+    let page = Page { shown: page.len(), full: MOST, last, all, what: "customer" };
     Ok(html! {
         h1 { "Waiting" }
         p.lead { (lead(view)) }
@@ -40,7 +42,7 @@ pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
             (empty("Nothing waits.", &html! { "What is edited here next is listed until the store has it." }))
         }
         div #list.cards { @for card in &cards { (card) } }
-        (more(Task::Waiting, view, last))
+        (more(Task::Waiting, view, &page))
     })
 }
 
@@ -49,7 +51,7 @@ fn lead(view: &View<'_>) -> Markup {
     html! {
         @if status.pending_fields > 0 {
             (show::count(status.pending_fields, "field")) " of " (show::count(status.pending_customers, "customer"))
-            " go up with the next sync; nothing needs to be done."
+            @if status.pending_fields == 1 { " goes" } @else { " go" } " up with the next sync; nothing needs to be done."
         } @else {
             "Edits that the next sync brings to the store."
         }
@@ -63,7 +65,7 @@ fn card(view: &View<'_>, waiting: &Waiting, sent: &[Edit], payload: Option<&Stri
     Ok(html! {
         article.card data-key={ (id) "-" (waiting.edits.len()) } aria-labelledby={ "who-" (id) } {
             header { h2 id={ "who-" (id) } { (frame::customer(view, id)?) } p.aside { "waits since " (show::stamp(&waiting.since)) } }
-            (changes(sent, snapshot.as_ref()))
+            (changes(sent, snapshot.as_ref(), waiting))
             div.folds {
                 details {
                     summary { (show::count(waiting.edits.len() as u64, "edit")) }
@@ -79,7 +81,8 @@ fn card(view: &View<'_>, waiting: &Waiting, sent: &[Edit], payload: Option<&Stri
 }
 
 /// What the store has, and what it gets.
-fn changes(sent: &[Edit], snapshot: Option<&Record>) -> Markup {
+fn changes(sent: &[Edit], snapshot: Option<&Record>, waiting: &Waiting) -> Markup {
+    let on_their_way = waiting.edits.iter().filter(|edit| edit.outcome == Some(Outcome::InFlight)).count();
     let theirs = snapshot.and_then(|record| record.attributes().ok());
     let before = |field| theirs.as_ref().map_or(Value::Null, |theirs| theirs.get(field));
     let rows = sent.iter().filter_map(|edit| match edit {
@@ -87,7 +90,11 @@ fn changes(sent: &[Edit], snapshot: Option<&Record>) -> Markup {
         Edit::Adjust(_) => None,
     });
     html! {
-        @if sent.is_empty() {
+        @if on_their_way > 0 {
+            p.note { (show::count(on_their_way as u64, "edit")) @if on_their_way == 1 { " was" } @else { " were" }
+                " sent, and the answer is not known yet. The next sync asks the store whether it arrived; nothing is sent twice." }
+        }
+        @if sent.is_empty() && on_their_way == 0 {
             p.aside { "Nothing has to be sent for these: the store has the values already." }
         } @else {
             dl.changes { @for (field, value) in rows {
@@ -127,12 +134,12 @@ fn one(view: &View<'_>, edit: &JournalRow) -> Markup {
         li {
             p { (what(edit)) " " span.aside { (by(edit)) } }
             @if is_on_its_way {
-                p.aside { "On its way: what became of it, the next sync finds out." }
+                p.aside { "Sent; whether it arrived is not known yet, so it cannot be given up." }
             } @else if view.may_act {
                 (surely("Give up", &question(edit), &html! {
                     form method="post" action="waiting" {
                         input type="hidden" name="seq" value=(edit.seq);
-                        input type="hidden" name="after" value=(view.asked.after());
+                        input type="hidden" name="after" value=(view.asked.way_text());
                         button.danger type="submit" name="act" value="give-up" { "Give up this edit" }
                     }
                 }))
@@ -164,5 +171,6 @@ pub(super) fn by(edit: &JournalRow) -> Markup {
         @if let Some(author) = &edit.author { ", by " (show::name(author)) }
         @if let Some(label) = &edit.label { ", for " (show::name(label)) }
         @if let Some(who) = &edit.allowed_by { ", allowed by " (show::name(who)) }
+        ", edit " span.number { (edit.seq) }
     }
 }

@@ -256,10 +256,21 @@ impl Payments {
             let (landed, others): (Vec<&Payment>, Vec<&Payment>) =
                 of_it.filter(|payment| payment.id == id).partition(|payment| payment.times > 0);
             let sum: Decimal = landed.iter().map(|payment| payment.amount).sum();
-            let is_there_already = is_decision && !landed.is_empty() && others.is_empty() && sum == amount;
+            let is_of_payments = !landed.is_empty() && sum == amount;
+            let is_there_already =
+                is_decision && others.is_empty() && (is_of_payments || self.was_set_by(till, id, amount));
             let payment = Payment { is_there_already, ..Payment::new(id, amount) };
             self.book.entry((till, seq)).or_insert(payment);
         }
+    }
+
+    /// Whether an update has landed that set a balance, without payments on top, and moved it by so much.
+    fn was_set_by(&self, till: usize, id: i64, by: Decimal) -> bool {
+        let is_it = |attempt: &Attempt| {
+            let moved = attempt.sent.zip(amount(&attempt.all.base[CREDIT])).map(|(sent, base)| sent - base);
+            attempt.landed_ms.is_some() && attempt.rows.is_empty() && moved == Some(by)
+        };
+        self.attempts.get(&(till, id)).into_iter().flatten().any(is_it)
     }
 
     fn leaves(&mut self, world: &mut World, ticket: Ticket, body: &str) -> Verdict {
@@ -434,10 +445,12 @@ impl Payments {
             let is_as_before = amount(&attempt.all.base[CREDIT]) == Some(shown);
             // So long such a reading may lag; a till whose clock was set since then believes what has come for twice as long.
             let set_ms = set_ms.filter(|set_ms| *set_ms >= yes_ms);
+            // Such a till does not believe one either that shows something else of the update as it was before.
+            let is_old = is_as_before || (set_ms.is_some() && attempt.all.is_denied_by(record));
             let since_ms = *attempt.as_before_ms.filter(|at_ms| set_ms <= Some(*at_ms)).get_or_insert(now_ms);
-            attempt.as_before_ms = is_as_before.then_some(since_ms);
+            attempt.as_before_ms = is_old.then_some(since_ms);
             let believed_ms = set_ms.map_or(yes_ms + LAGS_AT_MOST_MS, |_| since_ms + 2 * LAGS_AT_MOST_MS);
-            if is_as_before && now_ms < believed_ms {
+            if is_old && now_ms < believed_ms {
                 continue;
             }
             attempt.yes_ms = None;

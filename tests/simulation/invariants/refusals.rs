@@ -57,7 +57,8 @@ impl Invariant for Refusals {
         let till = world.active;
         for Refused { id, field, value, was, reason } in refused(world) {
             let is_own = OWN_REASONS.iter().any(|own| reason.starts_with(own));
-            let is_untold = reason.starts_with(NOT_SHOWN) && self.untold.contains(&(till, id));
+            let is_late = world.behind_ms(&field) > 0 && field == "form_fields";
+            let is_untold = reason.starts_with(NOT_SHOWN) && (is_late || self.untold.contains(&(till, id)));
             if field == "form_fields" && reason.starts_with(NOT_SHOWN) && keeps_entries(world) {
                 world.excuse("the store keeps entries that an update leaves out", format!("customer {id}"));
             } else if is_untold && was_set_back(world, id, &field, &value, &was) {
@@ -100,7 +101,7 @@ fn was_set_back(world: &World, id: i64, field: &str, value: &str, was: &str) -> 
 /// Whether the till's clock was set since what was refused was written, so that it cannot tell how long ago that was; and a reading
 /// may be of before. The minute in which nothing of before is believed is counted by that clock.
 fn was_clock_set_since(world: &mut World, id: i64, field: &str, value: &str) -> bool {
-    let (set_ms, lag_ms) = (world.till().set_ms, world.lag_ms());
+    let (set_ms, lag_ms) = (world.till().set_ms, world.lag_ms() + world.forms_behind_ms());
     let landed = since_it_landed(world, id, field, value).map(|(_, since)| since[0].at_ms);
     lag_ms > 0 && landed.is_some() && set_ms >= landed
 }

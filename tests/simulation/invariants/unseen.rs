@@ -14,13 +14,15 @@ use tillsync::sandbox::FormFieldWrites;
 
 use super::{Deed, ECHOED, Invariant, Verdict};
 use crate::values::{canonical, lenient, newest};
-use crate::world::{Read, World};
+use crate::world::{Read, World, Written};
 
 /// How old a base may be when its update leaves: `fresh_ms`, and what lies between the commit and the wire.
 const FRESH_MS: u64 = 10_000 + 2_000;
 /// Attributes of which every value that is replaced stood in the till when it was edited, or in a conflict.
 const DECIDED: [&str; 2] = ["company", "first_name"];
 const CREDIT: &str = "store_credit_amounts";
+/// The minute in which nothing of before is believed, and the longest time that an answer is on its way.
+const MINUTE_FROM_THE_ANSWER_MS: u64 = 60_000 + 30_000;
 
 #[derive(Default)]
 pub struct Unseen {
@@ -83,6 +85,14 @@ impl Invariant for Unseen {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether the minute in which nothing of before is believed was over before its time, and nothing but the till's own clock could
+/// tell: no answer bears a `Date`.
+fn is_minute_shortened(world: &mut World, written: &Written, left_ms: u64) -> bool {
+    let set_ms = world.till().set_ahead_ms;
+    let is_within = written.at_ms..=written.at_ms + MINUTE_FROM_THE_ANSWER_MS;
+    world.odd.has("no-dates") && is_within.contains(&left_ms) && set_ms >= Some(written.at_ms)
 }
 
 /// What an attribute is after a write.
@@ -196,15 +206,18 @@ impl Departure {
         let written = world.writing_of(id, field, now)?.clone();
         let (lag_ms, run) = (world.lag_ms(), self.run);
         let is_untold = world.is_untold(field);
-        let behind_ms = if field == CREDIT { world.credit_behind_ms() } else { 0 };
+        let behind_ms = world.behind_ms(field);
         let Departure { read, is_blind, .. } = *self;
         let is_listed = !is_blind && !self.is_unlisted;
         let listed_ms = self.listed_ms.filter(|_| is_listed && !is_untold && !written.is_undated);
         let listed_ms = listed_ms.map(|ms| ms.saturating_sub(behind_ms));
         let last_ms = read.of(field).max(listed_ms)?;
         let is_for_this = read.was_answered_before(self.at_ms);
-        let is_fresh = |at_ms: u64| is_for_this || at_ms + lag_ms + FRESH_MS >= self.at_ms;
+        let is_fresh = |at_ms: u64| is_for_this || at_ms + lag_ms + behind_ms + FRESH_MS >= self.at_ms;
         let was_there = written.at_ms < last_ms;
+        if is_minute_shortened(world, &written, self.at_ms) {
+            return Some("no answer bears a Date, and a clock was set ahead");
+        }
         if field == CREDIT {
             let looked_ms = read.looked_ms(run)?;
             // What it was told or shown of before does not go out of sight because a later reading lags.

@@ -1,0 +1,75 @@
+// The program that syncs: which it is, and what it is told. What is secret goes through its environment, never its arguments.
+"use strict";
+
+const { execFile } = require("node:child_process");
+const fs = require("node:fs");
+const path = require("node:path");
+const { TillError, ofDocument } = require("./errors.js");
+
+const NAME = process.platform === "win32" ? "tillsync.exe" : "tillsync";
+/** What of the environment would speak of another till. */
+const OTHERS = ["TILLSYNC_DB", "TILLSYNC_KEY"];
+/** The most that a command says. */
+const MOST_BYTES = 256 * 1024 * 1024;
+
+/** Where the program for this system is in the package. Electron runs none out of an archive, but beside it. */
+function prebuilt() {
+    const inside = path.join(__dirname, "..", "prebuilt", `${process.platform}-${process.arch}`, NAME);
+    return inside.replace(/app\.asar(?=[\\/])/, "app.asar.unpacked");
+}
+
+/** The one in the package; or another one, that of a build, which the environment names. */
+function installed() {
+    const program = process.env.TILLSYNC_PROGRAM || prebuilt();
+    if (fs.existsSync(program)) return program;
+    throw new TillError(`there is no program for ${process.platform}-${process.arch} in the package`, {
+        code: "not_installed",
+        hint: "build it from the repository (npm run build), and name it: program, or TILLSYNC_PROGRAM",
+    });
+}
+
+/** The program, with what every call of it is told. */
+class Program {
+    #program;
+    #path;
+    #flags;
+
+    constructor(path, flags, token, program) {
+        this.#program = program ?? installed();
+        this.#path = path;
+        this.#flags = flags;
+        this.environment = { ...process.env };
+        for (const name of OTHERS) delete this.environment[name];
+        if (token !== undefined) this.environment.BIGCOMMERCE_ACCESS_TOKEN = token;
+    }
+
+    /** What starts it. */
+    words(command, ...flags) {
+        return [this.#program, [command, ...flags, "--json", "--db", this.#path, ...this.#flags]];
+    }
+
+    /** Runs it, and answers what it says; what it does not do is thrown. */
+    answer(command, ...words) {
+        const options = { env: this.environment, windowsHide: true, maxBuffer: MOST_BYTES };
+        return new Promise((resolve, reject) => {
+            const ran = execFile(...this.words(command, ...words), options, (failed, output, complaint) => {
+                const said = read(output);
+                if (said === undefined) {
+                    reject(new TillError(`tillsync ${command}: ${complaint.trim() || failed?.message}`));
+                } else if (said?.error) reject(ofDocument(said.error));
+                else resolve(said);
+            });
+            ran.stdin?.end();
+        });
+    }
+}
+
+function read(json) {
+    try {
+        return JSON.parse(json);
+    } catch {
+        return undefined;
+    }
+}
+
+module.exports = { Program, installed, prebuilt, NAME };

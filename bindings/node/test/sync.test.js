@@ -1,0 +1,178 @@
+// What the worker's process goes through: it dies, is refused, is asked.
+"use strict";
+
+const assert = require("node:assert/strict");
+const { spawnSync } = require("node:child_process");
+const fs = require("node:fs");
+const path = require("node:path");
+const { inspect } = require("node:util");
+const { test } = require("node:test");
+const { NotSynced, Refused, TillError } = require("tillsync");
+const { shop, until, untilEvent, bothEdit, isAlive, SOON_MS } = require("./helper.js");
+
+test("a worker that dies comes back, and who waits is answered", async (t) => {
+    const { store, opened } = await shop(t);
+    const till = await opened();
+    await store.cut();
+    const receipt = await till.edit(1, { phone: "555-0142" });
+    const waiting = till.wait(receipt, { timeoutMs: SOON_MS });
+    const died = till.workerPid;
+    process.kill(died, "SIGKILL");
+    await untilEvent(till, "worker_ended");
+    assert.equal((await till.status()).unsent, 1, "the command answers meanwhile");
+    await assert.rejects(till.find("a"), NotSynced);
+    await store.heal();
+    await untilEvent(till, "ready");
+    assert.equal((await waiting).fate, "uploaded");
+    assert.notEqual(till.workerPid, died);
+    await store.assertNoViolations();
+});
+
+test("a till that is closed while its worker is away starts none", async (t) => {
+    const { opened } = await shop(t);
+    const till = await opened();
+    process.kill(till.workerPid, "SIGKILL");
+    await untilEvent(till, "worker_ended");
+    await till.close();
+    assert.ok(!isAlive(till.workerPid));
+    for (let event; (event = await till.events.next(0)); ) assert.notEqual(event.event, "ready");
+});
+
+test("a token that is refused is told, and every edit is kept", async (t) => {
+    const { folder, open, opened } = await shop(t);
+    await (await opened()).close();
+    const till = await open({ token: "not-the-token" });
+    await till.edit(1, { phone: "1" });
+    assert.equal((await untilEvent(till, "sync_failed")).code, "auth");
+    await until(async () => (await till.status()).sync.state === "refused");
+    const { unsent, sync } = await till.status();
+    assert.equal(unsent, 1);
+    assert.ok(sync.last_error.hint);
+    const fresh = await open({ token: "not-the-token" }, path.join(folder, "new.db"));
+    await assert.rejects(fresh.waitForCustomers({ timeoutMs: SOON_MS }), { code: "auth" });
+});
+
+test("what is wrong with the settings is thrown at once", async (t) => {
+    const { open, opened } = await shop(t);
+    const till = await opened();
+    await assert.rejects(open(), { code: "busy" });
+    await till.close();
+    await assert.rejects(open({ storeHash: "another" }), { code: "wrong_store" });
+    await assert.rejects(open({ program: "/nowhere/tillsync" }), NotSynced);
+    const token = process.env.BIGCOMMERCE_ACCESS_TOKEN;
+    delete process.env.BIGCOMMERCE_ACCESS_TOKEN;
+    t.after(() => token && (process.env.BIGCOMMERCE_ACCESS_TOKEN = token));
+    await assert.rejects(open({ token: undefined }), { code: "usage" });
+});
+
+test("the token stands in no argument and nothing that is printed", async (t) => {
+    const { store, opened } = await shop(t);
+    const till = await opened();
+    if (process.platform === "linux") {
+        const words = fs.readFileSync(`/proc/${till.workerPid}/cmdline`, "utf8");
+        assert.ok(words.includes("worker") && !words.includes(store.token));
+    }
+    assert.ok(!inspect(till, { depth: 9, showHidden: true }).includes(store.token));
+});
+
+test("what interrupts the app does not interrupt the worker", { skip: process.platform !== "linux" }, async (t) => {
+    const { opened } = await shop(t);
+    const till = await opened();
+    const group = (pid) => fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ")[2];
+    assert.notEqual(group(till.workerPid), group(process.pid));
+});
+
+test("it finds, tells and is told", async (t) => {
+    const { opened } = await shop(t);
+    const till = await opened();
+    await till.edit(3, { phone: "030 901820", last_name: "Müller" });
+    const found = await till.find("muller 0309");
+    assert.deepEqual([found.customers.map(({ id }) => id), found.more], [[3], false]);
+    assert.ok((await till.find("e", { limit: 1 })).more);
+    await till.pause();
+    const { worker, ...status } = await till.status();
+    assert.equal(worker.paused, true);
+    assert.deepEqual(Object.keys(status), Object.keys(await till.command("status")));
+    const receipt = await till.edit(1, { phone: "1" });
+    assert.deepEqual(await till.wait(receipt, { timeoutMs: 300 }), { fate: "pending" });
+    await till.resume();
+    await till.syncNow();
+    assert.equal((await till.wait(receipt, { timeoutMs: SOON_MS })).fate, "uploaded");
+    await assert.rejects(till.wait({ after: 10_000, up_to: 10_001 }), { code: "unknown_receipt" });
+    assert.deepEqual(await till.command("diff"), []);
+    await assert.rejects(till.command("show", "no-number"), { code: "usage" });
+});
+
+test("a refused edit is tried again, or given up", async (t) => {
+    const { store, opened } = await shop(t);
+    const till = await opened();
+    const { email } = await store.customer(2);
+    const fate = await till.wait(await till.edit(1, { email }), { timeoutMs: SOON_MS });
+    assert.deepEqual([fate.fate, fate.customer_id, fate.field, Boolean(fate.reason)], ["rejected", 1, "email", true]);
+    const [shown] = till.toDecide({ customerId: 1 });
+    assert.deepEqual([shown.kind, shown.local], ["rejected", email]);
+    await store.office(2, { email: "somebody.else@example.com" });
+    await till.retry(shown, { author: "ana" });
+    await until(async () => (await store.customer(1)).email === email);
+    assert.equal((await till.wait(await till.edit(3, { email }), { timeoutMs: SOON_MS })).fate, "rejected");
+    const [again] = till.toDecide({ customerId: 3 });
+    await till.discard(again);
+    assert.deepEqual([till.toDecide(), till.log({ customerId: 3 })[0].outcome], [[], "discarded"]);
+    await assert.rejects(till.discard(again), Refused);
+});
+
+test("a conflict may be decided by another value, a policy decides where it was told to", async (t) => {
+    const { store, opened } = await shop(t);
+    const till = await opened({ policies: { "*": "remote", phone: "hold", notes: "local" } });
+    await bothEdit(till, store, { phone: "1", company: "till" }, { phone: "2", company: "office" });
+    const [shown, none] = till.toDecide({ customerId: 1 });
+    assert.deepEqual([shown.field, none, till.customer(1).company], ["phone", undefined, "office"]);
+    await assert.rejects(till.resolve(shown, {}), { code: "usage" });
+    await till.resolve(shown, { value: "3", author: "ana" });
+    await until(async () => (await store.customer(1)).phone === "3");
+});
+
+test("without a worker it edits and reads", async (t) => {
+    const { store, open, opened } = await shop(t);
+    await opened();
+    const second = await open({ sync: false });
+    await second.edit(5, { phone: "5" });
+    await until(async () => (await store.customer(5)).phone === "5");
+    assert.equal((await second.status()).sync.worker_alive, true);
+    for (const asked of [() => second.syncNow(), () => second.find("a"), () => second.wait({ after: 0, up_to: 1 })]) {
+        await assert.rejects(asked(), { code: "no_worker" });
+    }
+});
+
+test("a late reader is told how much was missed", async (t) => {
+    const { opened } = await shop(t);
+    const till = await opened();
+    for (let number = 0; number < 1100; number++) till.events.put({ event: "progress", number });
+    const missed = await till.events.next();
+    assert.ok(missed.event === "missed" && missed.count >= 76);
+});
+
+test("a till that was closed says so, and its events end", async (t) => {
+    const { opened } = await shop(t);
+    const till = await opened();
+    const pid = till.workerPid;
+    const reading = (async () => {
+        for await (const event of till.events) assert.ok(event.event);
+    })();
+    await till.close();
+    await till.close();
+    await reading;
+    assert.ok(!isAlive(pid));
+    assert.throws(() => till.connection, { code: "closed" });
+    await assert.rejects(till.edit(1, { phone: "1" }), TillError);
+});
+
+test("a process that ends without a word leaves no worker", async (t) => {
+    const { store, file, opened } = await shop(t);
+    await (await opened()).close();
+    const script = `const { Till } = require("tillsync"); const [path, apiUrl, token] = process.argv.slice(1);
+        Till.open(path, { apiUrl, token }).then((till) => { console.log(till.workerPid); process.exit(0); });`;
+    const ended = spawnSync(process.execPath, ["-e", script, file, store.url, store.token], { cwd: __dirname });
+    assert.deepEqual([ended.status, String(ended.stderr)], [0, ""]);
+    await until(() => !isAlive(Number(ended.stdout)));
+});
