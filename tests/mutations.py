@@ -306,8 +306,8 @@ MUTATIONS = [
         Edit("src/store/pull.rs", "if !reading.hides || is_confirmed {", "if ON || !reading.hides || is_confirmed {"),
     ], test=("odd_money", "a_balance_that_is_shown_as_an_empty_list_again_is_zero")),
     Mutation(0, "of two records of one customer in one answer the later one counts", [
-        Edit(ANSWER, "match modified_at(&told).cmp(&modified_at(before)) {",
-             "match if ON { Ordering::Greater } else { modified_at(&told).cmp(&modified_at(before)) } {"),
+        Edit(ANSWER, "match told.changed_at().cmp(&before.changed_at()) {",
+             "match if ON { Ordering::Greater } else { told.changed_at().cmp(&before.changed_at()) } {"),
     ], odd="told-twice"),
     Mutation(0, "payments that wait in a file that was set back wait for a person", [
         Edit("src/store/life.rs", "if found == Found::Moved {", "if ON || found == Found::Moved {"),

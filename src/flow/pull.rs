@@ -32,11 +32,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use how_far::{HowFar, PageAsk, Place, PullStep};
 
 use super::{Lacking, More, Named, Page};
-use crate::resource::CustomerId;
+use crate::resource::{CustomerId, ResourceId};
 
 /// Customers on a page: what is asked for at first, and after each time that it was too much. Each size goes into the one
 /// before it, so that pages by number begin where a larger one did.
-const SIZES: [usize; 5] = [250, 50, 10, 2, 1];
+const SIZES: [usize; 5] = [ResourceId::CUSTOMER.spec().page, 50, 10, 2, 1];
 /// A list that lacks no more than one customer of so many may be whole, if the next one lacks as many.
 const LACKS_ONE_OF: u64 = 20;
 /// Customers that the store cannot list, in one list: where they are more, it is the list that fails.

@@ -18,7 +18,7 @@ pub use customer::FIELDS;
 pub use edit::{Edit, EditError, money, parse_adjustment, parse_argument, parse_object};
 pub use field::{Access, Field, FieldId, Kind, MergeRule};
 pub(crate) use field::{CHANNEL_IDS, CREDIT_DIGITS, GROUP_IDS};
-pub use ids::{BatchId, CustomerId, EditSeq};
+pub use ids::{BatchId, CustomerId, EditSeq, RowId};
 pub use record::{Attributes, BadRecord, Record};
 pub use row::{Row, object};
 pub use subject::Subject;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Attributes, CustomerId, FieldId, ResourceId, Value};
+use super::{Attributes, CustomerId, FieldId, ResourceId, RowId, Value};
 
 /// The working copy of one customer, as the app reads and edits it: a method for each attribute, by the API's name, with its type.
 ///
@@ -19,22 +19,21 @@ use super::{Attributes, CustomerId, FieldId, ResourceId, Value};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    resource: ResourceId,
-    id: CustomerId,
+    id: RowId,
     values: Vec<Value>,
 }
 
 impl Row {
     /// A customer of which nothing is known but the id.
     pub fn empty(id: CustomerId) -> Row {
-        let resource = ResourceId::CUSTOMER;
-        Row { resource, id, values: vec![Value::Null; resource.spec().fields.len()] }
+        let id = RowId::from(id);
+        Row { id, values: vec![Value::Null; id.resource.spec().fields.len()] }
     }
 
     /// A customer as the server describes it.
     pub fn of(id: CustomerId, attributes: &Attributes<'_>) -> Row {
         let mut row = Row::empty(id);
-        for field in row.resource.columns() {
+        for field in row.resource().columns() {
             row.set(field, attributes.get(field));
         }
         row
@@ -42,12 +41,12 @@ impl Row {
 
     /// What it is a row of.
     pub fn resource(&self) -> ResourceId {
-        self.resource
+        self.id.resource
     }
 
     /// The customer's id.
     pub fn id(&self) -> CustomerId {
-        self.id
+        self.id.customer
     }
 
     /// The value of an attribute by its place in the table, for code that goes through all of them; a password is always null
@@ -63,8 +62,8 @@ impl Row {
 
     /// The row as one JSON object with the API's names; `authentication` as in the API. What is no JSON is a text there.
     pub fn to_json(&self) -> String {
-        let mut out = format!("{{\"id\":{}", self.id);
-        for field in self.resource.columns() {
+        let mut out = format!("{{\"id\":{}", self.id());
+        for field in self.resource().columns() {
             let value = self.get(field).to_shown_json();
             _ = match field.spec().parent {
                 None => write!(out, ",\"{field}\":{value}"),

@@ -3,6 +3,8 @@
 //! Whoever works on rows asks the table: which attributes there are, what is special about one, and what the store's endpoint
 //! takes. What is special hangs on an attribute's kind, never on its name.
 
+use std::sync::LazyLock;
+
 use super::customer::CUSTOMER;
 use super::{Field, FieldId, Kind};
 
@@ -39,6 +41,17 @@ impl Resource {
         self.key.last().unwrap_or(&self.customer)
     }
 
+    /// The columns that say which row it is, and whose: the key, and the customer.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let customer = (!self.key.contains(&self.customer)).then_some(self.customer);
+        self.key.iter().copied().chain(customer)
+    }
+
+    /// The attributes that have a column.
+    pub fn columns(&self) -> impl Iterator<Item = &'static Field> {
+        self.fields.iter().filter(|field| field.kind != Kind::Password)
+    }
+
     /// Whether its rows are the customers themselves.
     pub fn is_of_customers(&self) -> bool {
         self.row() == self.customer
@@ -73,6 +86,11 @@ impl ResourceId {
         (0..RESOURCES.len() as u8).map(ResourceId)
     }
 
+    /// Its place among all.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
     /// What it is.
     pub const fn spec(self) -> &'static Resource {
         RESOURCES[self.0 as usize]
@@ -100,31 +118,55 @@ impl ResourceId {
 
     /// Its money, if it has some: exact, and an edit may also adjust it.
     pub fn money(self) -> Option<FieldId> {
-        self.of_kind(Kind::Credit)
+        self.special().money
     }
 
     /// Its entries by name, if it has some: one may be held while the others go on.
     pub fn entries(self) -> Option<FieldId> {
-        self.of_kind(Kind::Forms)
+        self.special().entries
     }
 
     /// Its attribute that is never read back, stored or shown, if it has one.
     pub fn secret(self) -> Option<FieldId> {
-        self.of_kind(Kind::Password)
+        self.special().secret
     }
 
     /// Its attribute that no two rows share, if it has one.
     pub fn unique(self) -> Option<FieldId> {
-        self.fields().find(|field| field.is_unique())
+        self.special().unique
     }
 
     /// When the store last changed a row, by its own clock, if it tells.
     pub fn changed_at(self) -> Option<FieldId> {
-        self.fields().find(|field| field.spec().is_changed_at)
+        self.special().changed_at
     }
 
-    fn of_kind(self, kind: Kind) -> Option<FieldId> {
-        self.fields().find(|field| field.kind() == kind)
+    fn special(self) -> &'static Special {
+        static ALL: LazyLock<Vec<Special>> = LazyLock::new(|| ResourceId::all().map(Special::of).collect());
+        &ALL[self.index()]
+    }
+}
+
+/// What is special in a table, found once: a merge asks for it again and again.
+#[derive(Debug)]
+struct Special {
+    money: Option<FieldId>,
+    entries: Option<FieldId>,
+    secret: Option<FieldId>,
+    unique: Option<FieldId>,
+    changed_at: Option<FieldId>,
+}
+
+impl Special {
+    fn of(resource: ResourceId) -> Special {
+        let first = |is_so: fn(FieldId) -> bool| resource.fields().find(|field| is_so(*field));
+        Special {
+            money: first(FieldId::is_money),
+            entries: first(FieldId::has_entries),
+            secret: first(FieldId::is_secret),
+            unique: first(FieldId::is_unique),
+            changed_at: first(|field| field.spec().is_changed_at),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, named_params, params};
 use super::beneath::{Beneath, News};
 use super::log::WIPE_DUE;
 use super::row::RawCell;
-use super::{Failed, ahead, attempt, dirty, row, search, state, unmade};
+use super::{Failed, ahead, attempt, dirty, row, search, state, statements, unmade};
 use crate::clock::stamp;
 use crate::flow::{
     ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Op, Outcome, Policies, Settlement, SnapshotPlan,
@@ -74,7 +74,7 @@ pub(super) fn carry_out(
         }
     }
     let columns: Vec<_> = plan.columns.iter().map(|(field, value)| (*field, row::cell(value))).collect();
-    let written = row::overwrite(transaction, plan.id, &columns)?;
+    let written = statements::overwrite(transaction, plan.id.into(), &columns)?;
     refuse_ignored(written, transaction, "customer WHERE id", plan.id.0)?;
     own += if columns.is_empty() { 0 } else { written };
     let has_edits_beneath = beneath.has_any(own);
@@ -155,7 +155,7 @@ pub(super) fn update_snapshot(
 }
 
 fn remove_snapshot(transaction: &Connection, id: CustomerId) -> Result<(), Failed> {
-    let removed = row::remove(transaction, "snapshot", id)?;
+    let removed = statements::remove_snapshot(transaction, id.into())?;
     refuse_ignored(removed, transaction, "snapshot WHERE id", id.0)?;
     Ok(state::count_snapshot(transaction, -i64::from(removed > 0))?)
 }
@@ -169,7 +169,7 @@ pub(super) fn remove_customer(
 ) -> Result<usize, Failed> {
     search::note_rows(transaction, [id])?;
     let beneath = Beneath::of(transaction);
-    let removed = row::remove(transaction, "customer", id)?;
+    let removed = statements::remove(transaction, id.into())?;
     refuse_ignored(removed, transaction, "customer WHERE id", id.0)?;
     if beneath.has_any(2 * removed) {
         settle_without_customer(transaction, id, WITH_IT, |_| true, now)?;

@@ -12,10 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::remove_customer;
 use super::mend::Told;
-use super::row::{self, COLUMNS};
-use super::{Failed, Store, dirty, state};
+use super::{Failed, Store, dirty, row, state, statements};
 use crate::error::Result;
-use crate::resource::{CustomerId, FieldId, Row};
+use crate::resource::{CustomerId, FieldId, ResourceId, Row};
 
 /// The keys of `state` under which they stand: each row's values in a key of their own, behind the customer; so that however many
 /// there are, one more costs no more.
@@ -128,7 +127,7 @@ fn there(connection: &Connection, table: &str) -> rusqlite::Result<String> {
     let there =
         statement.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<BTreeSet<String>>>()?;
     let column = |name: &str| if there.contains(name) { name.to_owned() } else { format!("NULL AS {name}") };
-    Ok(COLUMNS.split(", ").map(column).collect::<Vec<_>>().join(", "))
+    Ok(statements::of(ResourceId::CUSTOMER).columns.split(", ").map(column).collect::<Vec<_>>().join(", "))
 }
 
 /// A customer comes from the store, of whom a row is here that never did: the store's values take their place, and the others are

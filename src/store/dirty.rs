@@ -11,12 +11,14 @@ use serde::de::IgnoredAny;
 
 use super::ahead::Known;
 use super::apply::apply;
-use super::{Failed, Store, attempt, life, row, state};
+use super::{Failed, Store, attempt, life, row, state, statements};
 use crate::error::Result;
 use crate::flow::{
     Change, Diff, Dirty, EmailEdit, Lately, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
 };
-use crate::resource::{BadRecord, CustomerId, Edit, EditSeq, FieldId, Kind, Record, Row, Subject, Value};
+use crate::resource::{
+    BadRecord, CustomerId, Edit, EditSeq, FieldId, Kind, Record, ResourceId, Row, Subject, Value,
+};
 use crate::threads;
 
 /// What a sync takes, as the journal stood when the plan was made.
@@ -217,7 +219,7 @@ enum For {
 }
 
 fn load_for(connection: &Connection, id: CustomerId, whom: For) -> rusqlite::Result<Option<Dirty>> {
-    let mut statement = connection.prepare_cached(&row::SELECT)?;
+    let mut statement = connection.prepare_cached(&statements::of(ResourceId::CUSTOMER).select)?;
     let mut rows = statement.query([id.0])?;
     let Some(found) = rows.next()? else { return Ok(None) };
     let row = row::read(found)?;
@@ -272,7 +274,10 @@ pub(super) fn load_whole(connection: &Connection, id: CustomerId) -> rusqlite::R
 }
 
 pub(super) fn load_row(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Row>> {
-    connection.prepare_cached(&row::SELECT)?.query_row([id.0], row::read).optional()
+    connection
+        .prepare_cached(&statements::of(ResourceId::CUSTOMER).select)?
+        .query_row([id.0], row::read)
+        .optional()
 }
 
 pub(super) fn load_snapshot(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Record>> {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, named_params, param
 use rust_decimal::Decimal;
 
 use super::steps::Bound;
-use super::{Receipt, Store, row, schema};
+use super::{Receipt, Store, row, schema, statements};
 use crate::error::{Error, Failure, Result};
 use crate::memory;
 use crate::resource::{CustomerId, Edit, EditError, EditSeq, FieldId, Value, parse_argument};
@@ -257,7 +257,7 @@ fn write(
             .prepare_cached("INSERT INTO password_change (customer_id, new_password) VALUES (?1, ?2)")?
             .execute(params![id.0, row::cell(value)]),
         Edit::Set(field, value) => {
-            transaction.prepare_cached(row::update(*field))?.execute(params![id.0, row::cell(value)])
+            transaction.prepare_cached(statements::edit(*field))?.execute(params![id.0, row::cell(value)])
         }
         Edit::Adjust(amount) if allowed_by.is_some() => transaction
             .prepare_cached(

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::held_up::Apart;
 use super::row::Standing;
-use super::{Failed, Store, ahead, aside, dirty, edit, pull, row, schema, search, state};
+use super::{Failed, Store, ahead, aside, dirty, edit, pull, row, schema, search, state, statements};
 use crate::error::{Failure, Result, is_unreadable};
 use crate::flow::{Change, CustomerPlan, Dirty, Sent, balance_by_journal, is_tidied};
 use crate::resource::{Attributes, CustomerId, FieldId, Kind, Record, Row, Value, add_credit};
@@ -253,7 +253,7 @@ fn bring_one_back(connection: &Connection, id: CustomerId) -> Result<(), Failed>
     search::note_rows(connection, [id])?;
     let Some(dirty) = dirty::load(connection, id)? else { return Ok(()) };
     for (field, expected) in untold(connection, &dirty)? {
-        row::overwrite(connection, id, &[(field, row::cell(&expected))])?;
+        statements::overwrite(connection, id.into(), &[(field, row::cell(&expected))])?;
     }
     Ok(())
 }
@@ -297,7 +297,7 @@ fn mend_one(
         }
         if lost.contains(&field) {
             search::note_rows(connection, [id])?;
-            row::overwrite(connection, id, &[(field, row::cell(&expected))])?;
+            statements::overwrite(connection, id.into(), &[(field, row::cell(&expected))])?;
             continue;
         }
         if ahead.contains(&field) {
@@ -600,10 +600,10 @@ fn journal(
     let edited = || {
         search::note_rows(connection, [dirty.id])?;
         // Byte for byte: what is no value, the triggers refuse, and it is not sent as one that resembles it.
-        let local = Standing::of(connection, dirty.id, field)?;
-        row::overwrite(connection, dirty.id, &[(field, row::cell(expected))])?;
+        let local = Standing::of(connection, dirty.id.into(), field)?;
+        statements::overwrite(connection, dirty.id.into(), &[(field, row::cell(expected))])?;
         edit::set_context(connection, Some("tillsync"), Some(LABEL))?;
-        connection.prepare_cached(row::update(field))?.execute(params![dirty.id.0, local])?;
+        connection.prepare_cached(statements::edit(field))?.execute(params![dirty.id.0, local])?;
         edit::set_context(connection, None, None)
     };
     let problem = match edited() {

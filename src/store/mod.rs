@@ -80,6 +80,7 @@ mod search;
 mod so_far;
 mod sound;
 mod state;
+mod statements;
 mod steps;
 mod stray;
 mod support;

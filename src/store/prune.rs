@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::{WITH_IT, settle_without_customer};
 use super::log::WIPE_DUE;
 use super::polite::LONG;
-use super::{Failed, Store, aside, held_up, row, search};
+use super::{Failed, Store, aside, held_up, search, statements};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::resource::{CustomerId, EditError, EditSeq};
@@ -295,7 +295,7 @@ impl Store {
                     let is_there = transaction.prepare_cached(ROW_OF)?.exists([id.0])?;
                     let rows: &[i64] = if is_there { &[id.0] } else { &[] };
                     others = remove(transaction, "customer", rows, began, torn, |transaction, _| {
-                        row::remove(transaction, "customer", id)
+                        statements::remove(transaction, id.into())
                     })?;
                     search::forget(transaction, id)?;
                     // It was the last, but for what a trigger edited of it.

@@ -15,15 +15,17 @@ use super::ahead::Known;
 use super::apply::{MOST_ROUNDS, apply, apply_news, insert_snapshot, refuse_ignored, update_snapshot};
 use super::beneath::{Beneath, News as Written};
 use super::held_up::Apart;
-use super::row::{self, RawCell};
-use super::{Failed, FullPull, Store, aside, attempt, dirty, held_up, lately, mend, search, state};
+use super::row::RawCell;
+use super::{
+    Failed, FullPull, Store, aside, attempt, dirty, held_up, lately, mend, search, state, statements,
+};
 use crate::clock::stamp;
 use crate::error::Result;
 use crate::flow::{
     Ids, KnownClock, Lately, Moment, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated,
     may_not_show_yet, merge,
 };
-use crate::resource::{Attributes, CustomerId, FieldId, Kind, Record, Row, Subject, Value};
+use crate::resource::{Attributes, CustomerId, FieldId, Kind, Record, Row, RowId, Subject, Value};
 
 /// When a pull of everything last came to its end, a key of `state`.
 pub(crate) const LAST_FULL_PULL: &str = "last_full_pull_at";
@@ -700,10 +702,10 @@ fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> 
 
 /// The working copy of a customer, as the store describes it.
 pub(super) fn insert_row(transaction: &Connection, attributes: &Attributes<'_>) -> Result<(), Failed> {
-    let id = RawCell::Integer(attributes.id().0);
-    let cells = FieldId::columns().map(|field| RawCell::of(field, attributes));
-    let cells = params_from_iter(std::iter::once(id).chain(cells));
-    match transaction.prepare_cached(&row::INSERT)?.execute(cells)? {
+    let names = RowId::from(attributes.id()).names().map(RawCell::Integer);
+    let cells = attributes.resource().columns().map(|field| RawCell::of(field, attributes));
+    let cells = params_from_iter(names.chain(cells));
+    match transaction.prepare_cached(&statements::of(attributes.resource()).insert)?.execute(cells)? {
         0 => Err(Failed::Ignored),
         _ => Ok(()),
     }
@@ -724,7 +726,7 @@ fn follow(
     if !update_snapshot(transaction, attributes, body, lately)? {
         return Err(Failed::Ignored);
     }
-    let written = row::overwrite(transaction, attributes.id(), &columns)?;
+    let written = statements::overwrite(transaction, attributes.id().into(), &columns)?;
     refuse_ignored(written, transaction, "customer WHERE id", attributes.id().0)?;
     let own = 1 + if columns.is_empty() { 0 } else { written };
     let values = || columns.iter().map(|(field, _)| (*field, attributes.get(*field))).collect();

@@ -1,73 +1,18 @@
-//! Columns of `customer` and values, both ways.
+//! Columns of a working copy and values, both ways.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::sync::LazyLock;
 
 use rusqlite::types::{ToSqlOutput, Value as Cell, ValueRef};
 use rusqlite::{Connection, Error as SqlError, Row as SqlRow, ToSql, ffi, params_from_iter};
 use serde::de::IgnoredAny;
 
 use super::dirty::malformed;
+use super::statements;
 use crate::memory;
 use crate::resource::{
-    Attributes, CustomerId, FieldId, Kind, ResourceId, Row, Value, is_plain_money, text_of,
+    Attributes, CustomerId, FieldId, Kind, ResourceId, Row, RowId, Value, is_plain_money, text_of,
 };
-
-/// `id, email, first_name, …`: every column in the table's order.
-pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
-    FieldId::columns().fold("id".to_owned(), |mut list, field| {
-        _ = write!(list, ", {field}");
-        list
-    })
-});
-
-/// Inserts a customer, one parameter a column in the table's order; with the engine's mark.
-pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let places: Vec<String> = (1..=FieldId::columns().count() + 1).map(|place| format!("?{place}")).collect();
-    format!("INSERT INTO customer ({}, engine_mark) VALUES ({}, 1)", *COLUMNS, places.join(", "))
-});
-
-/// Reads a customer by its id.
-pub(super) static SELECT: LazyLock<String> =
-    LazyLock::new(|| format!("SELECT {} FROM customer WHERE id = ?1", *COLUMNS));
-
-/// Sets columns at once, with the engine's mark: a trigger of an app finds all of them set.
-pub(super) fn overwrite<V: ToSql>(
-    connection: &Connection,
-    id: CustomerId,
-    columns: &[(FieldId, V)],
-) -> rusqlite::Result<usize> {
-    if columns.is_empty() {
-        return Ok(1);
-    }
-    let mut sql = "UPDATE customer SET ".to_owned();
-    for (place, (field, _)) in columns.iter().enumerate() {
-        _ = write!(sql, "{field} = ?{}, ", place + 2);
-    }
-    sql.push_str("engine_mark = NOT engine_mark WHERE id = ?1");
-    let values = columns.iter().map(|(_, value)| value as &dyn ToSql);
-    connection
-        .prepare_cached(&sql)?
-        .execute(params_from_iter([&id.0 as &dyn ToSql].into_iter().chain(values)))
-}
-
-/// Removes a customer, or its snapshot. A statement that deletes can bear no mark, so the row does.
-pub(super) fn remove(connection: &Connection, table: &str, id: CustomerId) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached(&format!("UPDATE {table} SET engine_mark = 2 WHERE id = ?1"))?
-        .execute([id.0])?;
-    connection.prepare_cached(&format!("DELETE FROM {table} WHERE id = ?1"))?.execute([id.0])
-}
-
-/// Sets one column, as an edit.
-pub(super) fn update(field: FieldId) -> &'static str {
-    static UPDATES: LazyLock<Vec<String>> = LazyLock::new(|| {
-        FieldId::all().map(|field| format!("UPDATE customer SET {field} = ?2 WHERE id = ?1")).collect()
-    });
-    &UPDATES[field.index()]
-}
 
 /// The attributes of that kind, whatever the resource, as SQL lists them: `'phone', 'notes'`.
 pub(super) fn names(is_so: impl Fn(FieldId) -> bool) -> String {
@@ -76,7 +21,7 @@ pub(super) fn names(is_so: impl Fn(FieldId) -> bool) -> String {
     names.into_iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads a row that was selected with [`COLUMNS`].
+/// Reads a row of all columns of a customer.
 pub(super) fn read(sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
     read_of(CustomerId(sql.get(0)?), sql)
 }
@@ -143,7 +88,7 @@ fn is_sound(kind: Kind, cell: ValueRef<'_>) -> bool {
     }
 }
 
-/// Those of these attributes that hold what is no value of them, of a row that was selected with [`COLUMNS`].
+/// Those of these attributes that hold what is no value of them, of a row of all columns of a customer.
 pub(super) fn unsound_among(
     sql: &SqlRow<'_>,
     which: impl Fn(FieldId) -> bool,
@@ -158,7 +103,7 @@ pub(super) fn unsound_among(
 }
 
 /// What waits is sent as the working copy has it: where a program has put there what is no value, nothing goes in its place. Of a row
-/// that was selected with [`COLUMNS`].
+/// of all columns of a customer.
 pub(super) fn refuse_unsound(sql: &SqlRow<'_>, waits: impl Fn(FieldId) -> bool) -> rusqlite::Result<()> {
     match unsound_among(sql, waits)?.first() {
         Some(field) => Err(no_value(*field)),
@@ -184,8 +129,8 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    pub(super) fn of(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::Result<Standing> {
-        connection.prepare_cached(cell_of(field))?.query_row([id.0], |row| {
+    pub(super) fn of(connection: &Connection, row: RowId, field: FieldId) -> rusqlite::Result<Standing> {
+        connection.prepare_cached(statements::cell_of(field))?.query_row(params_from_iter(row.key()), |row| {
             Ok(match row.get_ref(0)? {
                 ValueRef::Text(text) => Standing::Text(text.to_owned()),
                 ValueRef::Blob(bytes) => Standing::Cell(Cell::Blob(bytes.to_owned())),
@@ -204,13 +149,6 @@ impl ToSql for Standing {
             Standing::Text(text) => ValueRef::Text(text),
         }))
     }
-}
-
-fn cell_of(field: FieldId) -> &'static str {
-    static CELLS: LazyLock<Vec<String>> = LazyLock::new(|| {
-        FieldId::all().map(|field| format!("SELECT {field} FROM customer WHERE id = ?1")).collect()
-    });
-    &CELLS[field.index()]
 }
 
 /// A value as its column holds it.

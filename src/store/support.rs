@@ -10,9 +10,10 @@ use rusqlite::{Connection, Row as SqlRow, params_from_iter};
 use serde_json::{Map, Value, json};
 
 use super::open::beside;
-use super::{Holder, Status, Store, read, row, schema};
+use super::{Holder, Status, Store, read, schema, statements};
 use crate::clock::stamp;
 use crate::error::{Error, Result};
+use crate::resource::ResourceId;
 
 /// Tables of ours whose rows are counted.
 const COUNTED: [&str; 10] = [
@@ -223,7 +224,9 @@ fn of_the_app(connection: &Connection) -> rusqlite::Result<Value> {
 
 /// How SQLite goes about the questions that are asked most.
 fn plans(connection: &Connection) -> rusqlite::Result<Value> {
-    let questions = read::questions().into_iter().chain([("customer", row::SELECT.clone())]);
+    let questions = read::questions()
+        .into_iter()
+        .chain([("customer", statements::of(ResourceId::CUSTOMER).select.clone())]);
     let plan = |(name, sql): (&str, String)| {
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
         let nothing = vec![rusqlite::types::Null; statement.parameter_count()];

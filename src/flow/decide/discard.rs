@@ -377,13 +377,12 @@ fn discard_money(
     is_seen: bool,
     plan: &mut CustomerPlan,
 ) -> Result<(), CannotDecide> {
-    const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
-    let does_any_wait = dirty.ops_of(CREDIT).any(Op::waits_for_a_person);
+    let does_any_wait = dirty.ops_of_money().any(Op::waits_for_a_person);
     let is_given_up = |op: &&Op| match shown {
         Some(shown) if is_seen => shown.covers(op),
         _ => !does_any_wait || op.waits_for_a_person(),
     };
-    let ops: Vec<&Op> = dirty.ops_of(CREDIT).filter(is_given_up).collect();
+    let ops: Vec<&Op> = dirty.ops_of_money().filter(is_given_up).collect();
     refuse_in_flight(dirty, ops.iter().copied())?;
     settle(plan, &ops, Outcome::Discarded);
     close(plan, shown.into_iter().map(|shown| &shown.open));

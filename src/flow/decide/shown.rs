@@ -89,12 +89,13 @@ impl OpenConflict {
 
     /// JSON of the till's value without what was paid since; `None`: that cannot be said exactly.
     fn local_now(&self, ops: &[Op], row: &Row) -> Option<String> {
-        const CREDIT: FieldId = FieldId::STORE_CREDIT_AMOUNTS;
         let since = self.since(ops);
-        let paid = since.get(&CREDIT).map(|since| on_top_of_set(since).1).unwrap_or_default();
-        let balance = without(row.get(CREDIT), &paid);
+        let money = row.resource().money();
+        let paid = money.and_then(|money| since.get(&money)).map(|since| on_top_of_set(since).1);
+        let paid = paid.unwrap_or_default();
+        let unpaid = |money: FieldId| without(row.get(money), &paid);
         match &self.subject {
-            Subject::Field(CREDIT) => Some(balance?.to_json()),
+            Subject::Field(field) if field.is_money() => Some(unpaid(*field)?.to_json()),
             Subject::Field(field) => Some(row.get(*field).to_json()),
             Subject::Entry(field, name) => {
                 Some(form_json(entries(row.get(*field)).unwrap_or_default().get(name)))
@@ -102,7 +103,9 @@ impl OpenConflict {
             Subject::Customer => {
                 let is_shown = |op: &&Op| paid.iter().all(|paid| paid.seq != op.seq);
                 let shown: Vec<&Op> = ops.iter().filter(is_shown).collect();
-                Some(edited_as(row, &shown, &[(CREDIT, balance?)]))
+                let balance = money.map(|money| Some((money, unpaid(money)?)));
+                let balance = balance.into_iter().collect::<Option<Vec<_>>>()?;
+                Some(edited_as(row, &shown, &balance))
             }
         }
     }

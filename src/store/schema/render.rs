@@ -72,10 +72,13 @@ pub(super) fn script() -> String {
         ],
     ));
     parts.push(include_str!("sql/state.sql").to_owned());
-    parts.push(fill(
-        include_str!("sql/decisions.sql"),
-        &[("form value", &meaning::form_value()), ("secret", name_of(Kind::Password))],
-    ));
+    let places = [
+        ("form value", &*meaning::form_value()),
+        ("money", money_column),
+        ("entries", name_of(Kind::Forms)),
+        ("secret", name_of(Kind::Password)),
+    ];
+    parts.push(fill(include_str!("sql/decisions.sql"), &places));
     common(&parts.join("\n"))
 }
 
@@ -131,9 +134,8 @@ fn fill_of(resource: &Resource, template: &str) -> String {
     let is = |side: &str| -> String {
         key.iter().map(|column| format!("{column} = {side}.{column}")).collect::<Vec<_>>().join(" AND ")
     };
-    let mut fixed = key.to_vec();
-    fixed.extend((!key.contains(customer)).then_some(customer));
-    let moves: Vec<String> = fixed.iter().map(|column| format!("NEW.{column} IS NOT OLD.{column}")).collect();
+    let moves: Vec<String> =
+        resource.names().map(|column| format!("NEW.{column} IS NOT OLD.{column}")).collect();
     let called = format!("'{name} ' || OLD.{row}");
     let own = match resource.is_of_customers() {
         true => [

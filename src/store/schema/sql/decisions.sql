@@ -14,7 +14,7 @@ CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason
                             FROM (SELECT j.seq
                                   FROM (SELECT max(seq) AS newest FROM journal
                                         WHERE customer_id = c.customer_id AND settled_at IS NULL AND outcome IS NULL
-                                          AND field = 'store_credit_amounts' AND op = 'set') AS balance,
+                                          AND field = '{money}' AND op = 'set') AS balance,
                                        journal AS j
                                   WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL
                                     AND (c.field = '*' OR j.field = c.field)
@@ -29,13 +29,13 @@ CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason
                                WHERE j.customer_id = c.customer_id AND settled_at IS NULL AND outcome IS NULL
                                  AND op = 'set' AND json_valid(value)
                                GROUP BY field)))
-                     WHEN field GLOB 'form_fields.*' THEN (
+                     WHEN field GLOB '{entries}.*' THEN (
                          SELECT coalesce((SELECT {form value} FROM json_each(j.value) AS entry
-                                          WHERE json_extract(entry.value, '$.name') = substr(c.field, length('form_fields.') + 1)),
+                                          WHERE json_extract(entry.value, '$.name') = substr(c.field, length('{entries}.') + 1)),
                                          'null')
                          FROM journal AS j
                          WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL AND j.outcome IS NULL
-                           AND j.field = 'form_fields' AND json_valid(j.value)
+                           AND j.field = '{entries}' AND json_valid(j.value)
                          ORDER BY j.seq DESC LIMIT 1)
                      ELSE (
                          SELECT value FROM journal AS j
