@@ -820,6 +820,35 @@ fn thousands_of_refused_payments_of_one_customer_are_sent_again_in_parts() {
     }
 }
 
+#[test]
+fn thousands_of_payments_of_one_customer_are_given_up_in_parts() {
+    const PAYMENTS: usize = 2_200;
+    for (field, are_refused) in [(None, true), (Some("store_credit_amounts"), true), (None, false)] {
+        let till = till(2);
+        let before = till.local(1, "store_credit_amounts");
+        let mut store = till.store();
+        let app = store.connection().transaction().unwrap();
+        for _ in 0..PAYMENTS {
+            app.execute("INSERT INTO store_credit_adjustment VALUES (1, '0.01')", []).unwrap();
+        }
+        app.commit().unwrap();
+        if are_refused {
+            let refuse =
+                "UPDATE journal SET outcome = 'rejected', reason = 'no', engine_mark = NOT engine_mark";
+            store.connection().execute(refuse, []).unwrap();
+            till.adjust(1, "5");
+        }
+        let longest = longest_transaction(&mut store);
+        assert_eq!(store.discard(1, field, None).unwrap(), 1, "one field");
+        let longest = longest.load(Ordering::Relaxed);
+        assert!(longest <= 500, "{longest} rows in one transaction: {field:?}");
+        // One that nobody refused is certain.
+        let status = store.status().unwrap();
+        assert_eq!((status.rejected, status.pending_fields), (0, u64::from(are_refused)), "{field:?}");
+        assert_eq!(till.local(1, "store_credit_amounts") == before, !are_refused);
+    }
+}
+
 /// Whoever comes to wait is not known of before the first commit.
 #[test]
 fn what_was_edited_without_triggers_is_found_with_room_for_edits() {

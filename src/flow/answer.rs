@@ -250,7 +250,8 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
         429 if answer.is_crowded() => GetVerdict::Crowded,
         429 => GetVerdict::Limited,
         408 => GetVerdict::Again(said(answer, nothing)),
-        511 => GetVerdict::Stop(in_between(answer, nothing)),
+        // No answer of the API's sends anywhere else, and nobody goes there: it would take the token along.
+        300..=399 | 511 => GetVerdict::Stop(in_between(answer, nothing)),
         300..=422 | 424..=498 if !is_the_apis(&answer.body) => GetVerdict::Stop(in_between(answer, nothing)),
         401 | 403 | 404 => GetVerdict::Stop(auth(answer, nothing)),
         400..=422 | 424..=498 => GetVerdict::Stop(Failure::Protocol(said(answer, nothing))),
