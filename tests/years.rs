@@ -922,11 +922,16 @@ fn the_views_of_an_app_walk_through_nothing_that_grows() {
     let till = till(1);
     let mut store = till.store();
     let app = store.connection();
+    app.execute_batch("CREATE TABLE visit (customer_id)").unwrap();
     for query in [
         "SELECT * FROM sync_state",
         "SELECT * FROM customer_state",
         "SELECT * FROM customer_state WHERE id = 42",
         "SELECT customer.id, state FROM customer LEFT JOIN customer_state USING (id) WHERE customer.email = 'a' COLLATE NOCASE",
+        "SELECT * FROM customer_state WHERE id IN (1, 2, 3)",
+        "SELECT * FROM customer_state WHERE id IN (SELECT customer_id FROM visit)",
+        "SELECT * FROM visit JOIN customer_state ON id = visit.customer_id",
+        "SELECT * FROM visit LEFT JOIN customer_state ON id = visit.customer_id",
     ] {
         let plan = plan(app, query);
         let large = ["SCAN customer", "SCAN snapshot", "SCAN journal", "SCAN conflict", "SCAN j", "SCAN c"];
@@ -946,6 +951,38 @@ fn the_views_of_an_app_walk_through_nothing_that_grows() {
     let one = plan(app, "SELECT * FROM customer_state WHERE id = 42");
     assert!(one.iter().any(|step| step.contains("tillsync_journal_unsettled (customer_id=?)")), "{one:?}");
     assert!(one.iter().any(|step| step.contains("tillsync_conflict_open (customer_id=?)")), "{one:?}");
+}
+
+/// Several customers of an app's list: not one walk through all that waits for each of them.
+#[test]
+fn the_states_of_several_customers_cost_what_waits_once() {
+    const WAITING: usize = 2_000;
+    let till = till(WAITING);
+    let mut store = till.store();
+    let app = store.connection();
+    assert_eq!(app.execute("UPDATE customer SET phone = 'ours ' || id", []), Ok(WAITING));
+    app.execute_batch(
+        "CREATE TABLE visit (customer_id INTEGER);
+         INSERT INTO visit SELECT id FROM customer ORDER BY id LIMIT 50",
+    )
+    .unwrap();
+    let steps = |query: &str| {
+        let mut statement = app.prepare(query).unwrap();
+        let rows = statement.query_map([], |_| Ok(())).unwrap().count();
+        (rows, statement.get_status(rusqlite::StatementStatus::VmStep))
+    };
+    let (everybody, of_all) = steps("SELECT * FROM customer_state");
+    assert_eq!(everybody, WAITING);
+    for query in [
+        "SELECT * FROM customer_state WHERE id IN (SELECT customer_id FROM visit)",
+        "SELECT * FROM visit JOIN customer_state ON id = visit.customer_id",
+        "SELECT * FROM visit LEFT JOIN customer_state ON id = visit.customer_id",
+        "SELECT customer.id, state FROM customer LEFT JOIN customer_state USING (id) WHERE customer.id IN (SELECT customer_id FROM visit)",
+    ] {
+        let (rows, steps) = steps(query);
+        assert_eq!(rows, 50, "{query}");
+        assert!(steps < 2 * of_all, "{query}: {steps} steps, {of_all} for everybody");
+    }
 }
 
 fn plan(app: &Connection, query: &str) -> Vec<String> {
