@@ -630,7 +630,7 @@ impl Error {
                 "nothing was written: do as it says, mend it or drop it; what calls a function of the app's is for the app's own connection: edit there"
             }
             Failure::NoThread(_) => {
-                "too many run for this user or on this machine (ulimit -u); every edit is kept; try again"
+                "too many run for this user or on this machine (ulimit -u), or there is no memory for another (ulimit -v); every edit is kept; try again"
             }
             Failure::Proxy(_) => {
                 "every edit is kept; the proxy is that of --proxy or TILLSYNC_PROXY, or else of ALL_PROXY or HTTPS_PROXY"

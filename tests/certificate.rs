@@ -137,6 +137,9 @@ fn an_authority_that_is_named_is_believed_and_the_others_are_not() {
     assert_eq!(pull("system").code(), "certificate");
     assert_eq!(pull("built-in").code(), "certificate");
     assert_eq!(pull(pem.to_str().unwrap()).code(), "");
+    let edited = till.folder.path().join("edited.pem");
+    std::fs::write(&edited, format!("\u{feff}{}", shop.pem)).unwrap();
+    assert_eq!(pull(edited.to_str().unwrap()).code(), "");
     // As a system has it that trusts the shop's own.
     let mut command = till.command(["pull", "--api-url", &url]);
     assert_eq!(command.env("SSL_CERT_FILE", &pem).output().unwrap().status.code(), Some(0));

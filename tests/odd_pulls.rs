@@ -1154,6 +1154,32 @@ fn what_stands_in_between_is_offline_with_its_first_words() {
 }
 
 #[test]
+fn who_is_sent_elsewhere_is_told_at_once_and_goes_nowhere() {
+    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let place = format!("http://{}/sign-in?token=hunter2", elsewhere.local_addr().unwrap());
+    for (status, body) in [(301, ""), (302, ""), (307, "<html>"), (308, r#"{"status":308,"title":"moved"}"#)]
+    {
+        let till = filled(10);
+        till.set(3, "phone", "kept");
+        let place = place.clone();
+        let odd = Odd::before(&till.sandbox).before_store(move |_| {
+            let mut told = Told::empty(status);
+            told.body = body.into();
+            told.header("Location", Some(&place));
+            Some(told)
+        });
+        let error = till.through(&odd).engine().sync().unwrap_err();
+        let words = error.to_string();
+        assert!(error.is_offline() && words.contains("sends to http://127.0.0.1,"), "{status}: {words}");
+        assert!(words.contains("--api-url") && !words.contains("hunter2"), "{words}");
+        assert_eq!(odd.asked().len(), 1, "{status}");
+        assert_eq!(till.outcomes(3, "phone"), ["pending"]);
+    }
+    assert!(elsewhere.accept().is_err(), "somebody went there");
+}
+
+#[test]
 fn what_stands_in_between_refuses_an_update_and_the_edit_is_kept() {
     let till = filled(10);
     till.set(3, "phone", "kept");

@@ -820,6 +820,35 @@ fn thousands_of_refused_payments_of_one_customer_are_sent_again_in_parts() {
     }
 }
 
+#[test]
+fn thousands_of_payments_of_one_customer_are_given_up_in_parts() {
+    const PAYMENTS: usize = 2_200;
+    for (field, are_refused) in [(None, true), (Some("store_credit_amounts"), true), (None, false)] {
+        let till = till(2);
+        let before = till.local(1, "store_credit_amounts");
+        let mut store = till.store();
+        let app = store.connection().transaction().unwrap();
+        for _ in 0..PAYMENTS {
+            app.execute("INSERT INTO store_credit_adjustment VALUES (1, '0.01')", []).unwrap();
+        }
+        app.commit().unwrap();
+        if are_refused {
+            let refuse =
+                "UPDATE journal SET outcome = 'rejected', reason = 'no', engine_mark = NOT engine_mark";
+            store.connection().execute(refuse, []).unwrap();
+            till.adjust(1, "5");
+        }
+        let longest = longest_transaction(&mut store);
+        assert_eq!(store.discard(1, field, None).unwrap(), 1, "one field");
+        let longest = longest.load(Ordering::Relaxed);
+        assert!(longest <= 500, "{longest} rows in one transaction: {field:?}");
+        // One that nobody refused is certain.
+        let status = store.status().unwrap();
+        assert_eq!((status.rejected, status.pending_fields), (0, u64::from(are_refused)), "{field:?}");
+        assert_eq!(till.local(1, "store_credit_amounts") == before, !are_refused);
+    }
+}
+
 /// Whoever comes to wait is not known of before the first commit.
 #[test]
 fn what_was_edited_without_triggers_is_found_with_room_for_edits() {
@@ -893,11 +922,16 @@ fn the_views_of_an_app_walk_through_nothing_that_grows() {
     let till = till(1);
     let mut store = till.store();
     let app = store.connection();
+    app.execute_batch("CREATE TABLE visit (customer_id)").unwrap();
     for query in [
         "SELECT * FROM sync_state",
         "SELECT * FROM customer_state",
         "SELECT * FROM customer_state WHERE id = 42",
         "SELECT customer.id, state FROM customer LEFT JOIN customer_state USING (id) WHERE customer.email = 'a' COLLATE NOCASE",
+        "SELECT * FROM customer_state WHERE id IN (1, 2, 3)",
+        "SELECT * FROM customer_state WHERE id IN (SELECT customer_id FROM visit)",
+        "SELECT * FROM visit JOIN customer_state ON id = visit.customer_id",
+        "SELECT * FROM visit LEFT JOIN customer_state ON id = visit.customer_id",
     ] {
         let plan = plan(app, query);
         let large = ["SCAN customer", "SCAN snapshot", "SCAN journal", "SCAN conflict", "SCAN j", "SCAN c"];
@@ -917,6 +951,38 @@ fn the_views_of_an_app_walk_through_nothing_that_grows() {
     let one = plan(app, "SELECT * FROM customer_state WHERE id = 42");
     assert!(one.iter().any(|step| step.contains("tillsync_journal_unsettled (customer_id=?)")), "{one:?}");
     assert!(one.iter().any(|step| step.contains("tillsync_conflict_open (customer_id=?)")), "{one:?}");
+}
+
+/// Several customers of an app's list: not one walk through all that waits for each of them.
+#[test]
+fn the_states_of_several_customers_cost_what_waits_once() {
+    const WAITING: usize = 2_000;
+    let till = till(WAITING);
+    let mut store = till.store();
+    let app = store.connection();
+    assert_eq!(app.execute("UPDATE customer SET phone = 'ours ' || id", []), Ok(WAITING));
+    app.execute_batch(
+        "CREATE TABLE visit (customer_id INTEGER);
+         INSERT INTO visit SELECT id FROM customer ORDER BY id LIMIT 50",
+    )
+    .unwrap();
+    let steps = |query: &str| {
+        let mut statement = app.prepare(query).unwrap();
+        let rows = statement.query_map([], |_| Ok(())).unwrap().count();
+        (rows, statement.get_status(rusqlite::StatementStatus::VmStep))
+    };
+    let (everybody, of_all) = steps("SELECT * FROM customer_state");
+    assert_eq!(everybody, WAITING);
+    for query in [
+        "SELECT * FROM customer_state WHERE id IN (SELECT customer_id FROM visit)",
+        "SELECT * FROM visit JOIN customer_state ON id = visit.customer_id",
+        "SELECT * FROM visit LEFT JOIN customer_state ON id = visit.customer_id",
+        "SELECT customer.id, state FROM customer LEFT JOIN customer_state USING (id) WHERE customer.id IN (SELECT customer_id FROM visit)",
+    ] {
+        let (rows, steps) = steps(query);
+        assert_eq!(rows, 50, "{query}");
+        assert!(steps < 2 * of_all, "{query}: {steps} steps, {of_all} for everybody");
+    }
 }
 
 fn plan(app: &Connection, query: &str) -> Vec<String> {

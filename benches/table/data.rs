@@ -272,7 +272,7 @@ impl PageRemote {
         std::thread::spawn(move || {
             for ticket in inbox {
                 let (body, date) = (reader.next(), Some(Utc::now()));
-                let answer = Answer { status: 200, rate: RateHeaders::default(), date, body };
+                let answer = Answer { status: 200, date, body, ..Answer::default() };
                 if outbox.send((ticket, answer)).is_err() {
                     return;
                 }

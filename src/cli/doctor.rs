@@ -575,8 +575,12 @@ fn ask(mut remote: HttpRemote, timeout: Duration) -> Result<Answer, Check> {
 fn token(answer: &Answer, store_hash: &str) -> Check {
     let refused = |detail: &str| Check::bad("token", Exit::Refused, detail);
     if answer.is_from_in_between() {
-        let detail =
-            format!("something between this till and the store answers instead of it ({})", answer.status);
+        let elsewhere = answer.sends_to.as_ref().map(|place| format!(", and sends to {place}"));
+        let detail = format!(
+            "something between this till and the store answers instead of it ({}){}",
+            answer.status,
+            elsewhere.unwrap_or_default()
+        );
         return Check::bad("token", Exit::Offline, detail);
     }
     match answer.status {

@@ -26,6 +26,8 @@ pub struct Answer {
     pub rate: RateHeaders,
     /// The server's clock.
     pub date: Option<DateTime<Utc>>,
+    /// Where it sends whoever asks, if it does: scheme and host. Nobody goes there.
+    pub sends_to: Option<String>,
     /// The body, unpacked.
     pub body: Vec<u8>,
 }
@@ -39,7 +41,8 @@ impl Answer {
 
     /// Whether it is a refusal that does not speak as the API does: from something between the till and the store.
     pub fn is_from_in_between(&self) -> bool {
-        (300..499).contains(&self.status) && self.status != 429 && !is_the_apis(&self.body)
+        (300..400).contains(&self.status)
+            || (400..499).contains(&self.status) && self.status != 429 && !is_the_apis(&self.body)
     }
 
     /// Whether it may be about what was asked for, as the refusal of a cursor that has died is, whatever status a store
@@ -250,7 +253,8 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
         429 if answer.is_crowded() => GetVerdict::Crowded,
         429 => GetVerdict::Limited,
         408 => GetVerdict::Again(said(answer, nothing)),
-        511 => GetVerdict::Stop(in_between(answer, nothing)),
+        // No answer of the API's sends anywhere else, and nobody goes there: it would take the token along.
+        300..=399 | 511 => GetVerdict::Stop(in_between(answer, nothing)),
         300..=422 | 424..=498 if !is_the_apis(&answer.body) => GetVerdict::Stop(in_between(answer, nothing)),
         401 | 403 | 404 => GetVerdict::Stop(auth(answer, nothing)),
         400..=422 | 424..=498 => GetVerdict::Stop(Failure::Protocol(said(answer, nothing))),
@@ -555,8 +559,15 @@ fn is_the_apis(body: &[u8]) -> bool {
 
 fn in_between(answer: &Answer, secrets: &Secrets) -> Failure {
     let (status, words) = (answer.status, excerpt(&answer.body, secrets));
+    let elsewhere = answer.sends_to.as_ref().map(|place| {
+        format!(
+            ", and sends to {place}, where nothing was sent: a network may ask for a sign-in first, or the API is at another \
+             address (--api-url)"
+        )
+    });
     Failure::Offline(format!(
-        "something between this till and the store answered instead of it (status {status}): {words}"
+        "something between this till and the store answered instead of it (status {status}){}: {words}",
+        elsewhere.unwrap_or_default()
     ))
 }
 

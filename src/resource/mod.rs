@@ -9,6 +9,7 @@ mod field;
 mod ids;
 mod record;
 mod row;
+mod secret;
 mod subject;
 mod table;
 mod typed;

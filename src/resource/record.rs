@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::table::MOST_FIELDS;
-use super::{CustomerId, Field, FieldId, Kind, ResourceId, Value, first_credit};
+use super::{CustomerId, Field, FieldId, Kind, ResourceId, Value, first_credit, secret};
 
 /// A customer's JSON object, verbatim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +47,10 @@ impl Record {
     }
 
     /// The JSON text of a customer without what is write-only: a store that repeats it, in an answer or for good, is not
-    /// repeated. It costs a glance where there is nothing.
+    /// repeated, wherever it shows it and however it spells the name. It costs a glance where there is nothing.
     pub(crate) fn without_secrets(body: &str) -> Cow<'_, str> {
-        match body.contains("new_password") || spells_letters_with_escapes(body) {
-            true => cut(body).map_or(Cow::Borrowed(body), Cow::Owned),
+        match secret::may_be_in(body) {
+            true => secret::cut(body).map_or(Cow::Borrowed(body), Cow::Owned),
             false => Cow::Borrowed(body),
         }
     }
@@ -165,36 +165,6 @@ impl Record {
         keys.put(key.into(), value.to_json().into());
         Ok(Record { body: keys.print() })
     }
-}
-
-/// Whether a key could stand there that is not seen at a glance.
-fn spells_letters_with_escapes(body: &str) -> bool {
-    body.match_indices("\\u00").any(|(at, found)| {
-        body.as_bytes().get(at + found.len()).is_some_and(|digit| (b'4'..=b'7').contains(digit))
-    })
-}
-
-/// `None`: there is nothing to be cut.
-fn cut(body: &str) -> Option<String> {
-    let mut keys = Keys::parse(body).ok()?;
-    let fields = ResourceId::CUSTOMER.spec().fields;
-    let is_secret =
-        |name: &str| fields.iter().any(|field| field.kind == Kind::Password && field.name == name);
-    let mut is_cut = false;
-    for (name, value) in &mut keys.0 {
-        let is_parent = fields.iter().any(|field| field.kind == Kind::Password && field.parent == Some(name));
-        if let (true, Text::Raw(raw)) = (is_parent, &*value) {
-            let Ok(mut inner) = Keys::parse(raw.get()) else { continue };
-            if inner.0.iter().any(|(name, _)| is_secret(name)) {
-                inner.0.retain(|(name, _)| !is_secret(name));
-                *value = Text::New(inner.print());
-                is_cut = true;
-            }
-        }
-    }
-    let count = keys.0.len();
-    keys.0.retain(|(name, _)| !is_secret(name));
-    (is_cut || keys.0.len() < count).then(|| keys.print())
 }
 
 impl fmt::Debug for Attributes<'_> {
@@ -335,9 +305,9 @@ fn nested<'a>(
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A JSON object's keys in their order, values as text.
-struct Keys<'a>(Vec<(Cow<'a, str>, Text<'a>)>);
+pub(super) struct Keys<'a>(pub(super) Vec<(Cow<'a, str>, Text<'a>)>);
 
-enum Text<'a> {
+pub(super) enum Text<'a> {
     Raw(&'a RawValue),
     New(String),
 }
@@ -348,7 +318,7 @@ impl From<String> for Text<'_> {
     }
 }
 
-fn value_text<'t>(text: &'t Text<'_>) -> &'t str {
+pub(super) fn value_text<'t>(text: &'t Text<'_>) -> &'t str {
     match text {
         Text::Raw(raw) => raw.get(),
         Text::New(text) => text,
@@ -356,7 +326,7 @@ fn value_text<'t>(text: &'t Text<'_>) -> &'t str {
 }
 
 impl<'a> Keys<'a> {
-    fn parse(body: &'a str) -> Result<Keys<'a>, BadRecord> {
+    pub(super) fn parse(body: &'a str) -> Result<Keys<'a>, BadRecord> {
         Ok(serde_json::from_str(body)?)
     }
 
@@ -395,7 +365,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn print(&self) -> String {
+    pub(super) fn print(&self) -> String {
         let mut out = String::from("{");
         for (place, (key, value)) in self.0.iter().enumerate() {
             if place > 0 {
@@ -479,6 +449,36 @@ mod tests {
                 r#"{"authentication":{},"id":7}"#,
             ),
             (r#"{"id":7,"notes":"new_password"}"#, r#"{"id":7,"notes":"new_password"}"#),
+            (
+                r#"{"id":7,"x":{"y":[{"New_Password":"hunter2","z":1.50}]}}"#,
+                r#"{"id":7,"x":{"y":[{"z":1.50}]}}"#,
+            ),
+            (
+                r#"{"id":7,"newPassword":"hunter2","new-password":"hunter2","PASSWORD":"hunter2"}"#,
+                r#"{"id":7}"#,
+            ),
+            (
+                r#"{"id":7,"_authentication":{"password":"hunter2","password_confirmation":"hunter2"}}"#,
+                r#"{"id":7,"_authentication":{}}"#,
+            ),
+            (r#"{"id":7,"authentication":"hunter2"}"#, r#"{"id":7}"#),
+            (r#"{"id":7,"authentication":["hunter2",{"was":"hunter2"}]}"#, r#"{"id":7}"#),
+            (
+                r#"{"id":7,"Authentication":{"secret":"hunter2","Force_Password_Reset":true,"was":{"x":"hunter2"}}}"#,
+                r#"{"id":7,"Authentication":{"Force_Password_Reset":true}}"#,
+            ),
+            (
+                r#"{"id":7,"sent":{"a":["b","{\"authentication\":{\"new_password\":\"hunter2\"}}"]}}"#,
+                r#"{"id":7,"sent":{"a":["b"]}}"#,
+            ),
+            (
+                r#"{"id":7,"x":{"authentication":"hunter2"},"authentication":null}"#,
+                r#"{"id":7,"x":{},"authentication":null}"#,
+            ),
+            (
+                r#"{"id":7,"password_changed_at":"2026","notes":"authentication: password"}"#,
+                r#"{"id":7,"password_changed_at":"2026","notes":"authentication: password"}"#,
+            ),
         ] {
             assert_eq!(Record::without_secrets(body), kept);
         }

@@ -18,14 +18,14 @@ use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
     CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, Op, OpenConflict, Outcome,
-    PastDecision, Shown, discard, meetings, resolve, retry, undo,
+    PastDecision, Shown, discard, discard_payments, meetings, resolve, retry, undo,
 };
 use crate::resource::{CustomerId, EditError, EditSeq, FieldId, Kind, Subject, Value};
 
 /// When refused edits were last freed to be sent again, a key of `state`.
 pub(crate) const FREED_AT: &str = "freed_at";
 
-/// Payments of one customer that are freed in one transaction.
+/// Payments of one customer that are freed, or given up, in one transaction.
 const PAYMENTS_AT_ONCE: usize = 500;
 
 /// A field that both sides changed.
@@ -304,8 +304,11 @@ impl Store {
     /// conflict of it was found. Of money, the payments that wait for a person are given up, if any do; certain ones are not.
     /// Returns how many fields those were.
     ///
+    /// Of very many payments it goes on some hundreds at a time, between which others write.
+    ///
     /// # Errors
-    /// When the customer is not in the file, there is no such name, or an edit is on its way: sync first.
+    /// When the customer is not in the file, there is no such name, or an edit is on its way: sync first. Where a sync sends one of
+    /// very many payments meanwhile, what was given up before stays so; the same call goes on with the rest.
     pub fn discard(
         &mut self,
         id: impl Into<CustomerId>,
@@ -353,7 +356,8 @@ impl Store {
         seen: Option<&str>,
         author: Option<&str>,
     ) -> Result<usize> {
-        self.engine_write(|transaction| {
+        let ahead = if seen.is_none() { self.discard_most_payments(id, what)? } else { 0 };
+        let rest = self.engine_write(|transaction| {
             let aside = if matches!(what, Discarded::All) { aside::discard(transaction, id)? } else { 0 };
             let Some(dirty) = dirty::load_to_decide(transaction, id)? else {
                 return match aside + discard_without_customer(transaction, id, what)? {
@@ -367,8 +371,38 @@ impl Store {
             let plan = discard(&dirty, what, seen)?;
             carry_out(transaction, &dirty, &plan, author, "discard")?;
             Ok(fields_of(&dirty, &plan))
-        })
+        })?;
+        Ok(rest.max(ahead))
     }
+
+    /// Gives up most of very many payments ahead of the rest: each is a row of its own. What is to be refused is refused before any of
+    /// it. Returns how many fields all of it comes to; 0: there are not so many.
+    fn discard_most_payments(&mut self, id: CustomerId, what: &Discarded) -> Result<usize> {
+        let (payments, fields) = self.engine_read(|transaction| {
+            let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok((Vec::new(), 0)) };
+            let plan = discard(&dirty, what, None)?;
+            Ok((payments_apart(&dirty, &plan), fields_of(&dirty, &plan)))
+        })?;
+        // The last of them go with the rest: a decision about nothing but payments would mean others then.
+        let most = &payments[..payments.len().saturating_sub(PAYMENTS_AT_ONCE)];
+        let parts: Vec<&[EditSeq]> = most.chunks(PAYMENTS_AT_ONCE).collect();
+        self.part_by_part(&parts, |transaction, part| {
+            let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(()) };
+            let waiting = part.iter().copied().filter(|seq| dirty.op(*seq).is_some()).collect();
+            Ok(apply(transaction, &dirty, &discard_payments(&dirty, &waiting)?, Utc::now()).map(|_| ())?)
+        })?;
+        Ok(if parts.is_empty() { 0 } else { fields })
+    }
+}
+
+/// The payments that a plan gives up and that nothing else hangs on: no conflict about the balance, nor the end of a customer who is
+/// gone.
+fn payments_apart(dirty: &Dirty, plan: &CustomerPlan) -> Vec<EditSeq> {
+    if dirty.is_gone() || dirty.open_of_money().is_some() {
+        return Vec::new();
+    }
+    let is_payment = |seq: &EditSeq| dirty.op(*seq).is_some_and(|op| op.adjustment().is_some());
+    plan.settle.iter().map(|settlement| settlement.seq).filter(is_payment).collect()
 }
 
 /// Edits of a customer who went from the file wait for nothing. Returns how many fields those were.

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::api::Request;
 use crate::engine::{Extent, SyncOptions};
-use crate::flow::{Answer, RateHeaders, Ticket, Trouble};
+use crate::flow::{Answer, Ticket, Trouble};
 use crate::sandbox::{RawRequest, SandboxOptions, StoreCore};
 
 const SEEDS: u64 = 150;
@@ -121,7 +121,7 @@ impl World {
             self.arrived_ms.push(self.now_ms);
         }
         let (date, status) = (Some(self.utc()), response.status);
-        (LATENCY_MS, Ok(Answer { status, date, rate: RateHeaders::default(), body: response.body }))
+        (LATENCY_MS, Ok(Answer { status, date, body: response.body, ..Answer::default() }))
     }
 }
 

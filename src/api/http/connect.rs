@@ -75,10 +75,22 @@ fn first_of(names: &[&'static str]) -> Option<(&'static str, String)> {
 }
 
 fn is_excepted(url: &Uri) -> bool {
-    let (_, hosts) = first_of(&EXCEPTING).unwrap_or_default();
-    let list = Proxy::builder(ProxyProtocol::Http);
-    let list = hosts.split(',').map(str::trim).fold(list, |list, host| list.no_proxy(host)).build();
-    list.is_ok_and(|list| list.is_no_proxy(url))
+    let (_, list) = first_of(&EXCEPTING).unwrap_or_default();
+    list.split([',', ' ', '\t']).any(|entry| names(entry.trim(), url))
+}
+
+/// As other programs read it: `*` is everybody, and a name is a host and all below it, with or without a dot before it, of a port if it
+/// has one.
+fn names(entry: &str, url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']', '.']).to_ascii_lowercase();
+    let is_port = |text: &str| text.parse() == Ok(url.port_u16().unwrap_or(443));
+    let (entry, is_of_port) = match entry.rsplit_once(':') {
+        Some((entry, port)) if !entry.contains(':') || entry.ends_with(']') => (entry, is_port(port)),
+        _ => (entry, true),
+    };
+    let name = entry.trim_start_matches("*.").trim_matches(['[', ']', '.']).to_ascii_lowercase();
+    let is_below = host.strip_suffix(&name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    is_of_port && (name == "*" || !name.is_empty() && is_below)
 }
 
 /// What is wrong with it is not repeated: it may hold a password.
@@ -117,7 +129,9 @@ fn roots(roots: &Roots) -> Result<RootCerts> {
                 true => Failure::TooManyFiles(path.clone()).into(),
                 false => named(e.to_string()),
             })?;
-            let found: Vec<Certificate<'static>> = parse_pem(&text)
+            // An editor may have left a mark of its own before the first line.
+            let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
+            let found: Vec<Certificate<'static>> = parse_pem(text)
                 .filter_map(|item| match item {
                     Ok(PemItem::Certificate(certificate)) => Some(certificate),
                     _ => None,
@@ -147,5 +161,34 @@ fn no_descriptor(error: &rustls_native_certs::Error) -> Option<Error> {
             Some(Failure::TooManyFiles(path.clone()).into())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_no_proxy_stands_before_is_read_as_by_other_programs() {
+        let url = "https://api.example.com/v3".parse().unwrap();
+        for (entry, is_meant) in [
+            ("*", true),
+            ("api.example.com", true),
+            ("API.Example.COM", true),
+            ("example.com", true),
+            (".example.com", true),
+            ("*.example.com", true),
+            ("example.com.", true),
+            ("example.com:443", true),
+            ("example.com:8443", false),
+            ("ample.com", false),
+            ("v3.api.example.com", false),
+            (".", false),
+            ("", false),
+        ] {
+            assert_eq!(names(entry, &url), is_meant, "{entry}");
+        }
+        let own = "https://[::1]:8443/".parse().unwrap();
+        assert!(names("::1", &own) && names("[::1]:8443", &own) && !names("[::1]:9", &own));
     }
 }

@@ -181,9 +181,9 @@ impl Caller {
         let answer =
             answer.map_err(|e| trouble(&e, request.is_update(), self.agent.config().proxy())).and_then(read);
         match answer {
-            Ok(Answer { body, status, rate, date }) => {
-                let body = without_token(body, (200..300).contains(&status), token);
-                Ok(Answer { body, status, rate, date })
+            Ok(answer) => {
+                let body = without_token(answer.body, (200..300).contains(&answer.status), token);
+                Ok(Answer { body, ..answer })
             }
             Err(Trouble::TooMuch { why, begun }) => {
                 Err(Trouble::TooMuch { why, begun: without_token(begun, true, token) })

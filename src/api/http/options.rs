@@ -205,7 +205,24 @@ fn with_scheme(url: &str) -> String {
 
 pub(super) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.trim_end_matches('.').eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || is_short_loopback(host)
+}
+
+/// `127.1`, as the system reads it: the last number stands for all that are left out.
+fn is_short_loopback(host: &str) -> bool {
+    let number = |part: &str| {
+        let is_plain =
+            part == "0" || !part.starts_with('0') && part.bytes().all(|byte| byte.is_ascii_digit());
+        part.parse::<u32>().ok().filter(|_| is_plain)
+    };
+    let Some(parts) = host.split('.').map(number).collect::<Option<Vec<_>>>() else { return false };
+    match parts[..] {
+        [127, last] => last < 1 << 24,
+        [127, second, last] => second < 256 && last < 1 << 16,
+        _ => false,
+    }
 }
 
 pub(super) fn token(options: &HttpOptions) -> Result<SecretString> {
@@ -227,14 +244,25 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_loopback_only() {
-        for fine in
-            ["https://api.bigcommerce.com", "http://127.0.0.1:8080", "http://localhost:1/", "http://[::1]:2"]
-        {
+        for fine in [
+            "https://api.bigcommerce.com",
+            "http://127.0.0.1:8080",
+            "http://localhost:1/",
+            "http://[::1]:2",
+            "http://LOCALHOST:1",
+            "http://localhost.:1",
+            "http://127.1:1",
+            "http://127.0.1:1",
+        ] {
             assert_eq!(refused(fine), None, "{fine}");
         }
         for bad in [
             "http://api.bigcommerce.com",
             "http://127.0.0.1.example.com",
+            "http://127.16777216",
+            "http://127.256.1",
+            "http://127.01",
+            "http://127.1.example.com",
             "ftp://x",
             "api.bigcommerce.com",
             "",

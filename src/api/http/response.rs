@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use ureq::http::{HeaderMap, Response};
+use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Body, Proxy};
 
 use crate::error::{are_descriptors_short, is_out_of_descriptors};
@@ -30,7 +30,14 @@ pub(super) fn read(mut response: Response<Body>) -> std::result::Result<Answer, 
         return Err(cut_off(&error, body));
     }
     let headers = response.headers();
-    Ok(Answer { status: response.status().as_u16(), rate: rate(headers), date: date(headers), body })
+    let (status, sends_to) = (response.status().as_u16(), sends_to(headers));
+    Ok(Answer { status, rate: rate(headers), date: date(headers), sends_to, body })
+}
+
+/// What stands behind the host may be anybody's secret.
+fn sends_to(headers: &HeaderMap) -> Option<String> {
+    let place: Uri = headers.get("location")?.to_str().ok()?.parse().ok()?;
+    Some(format!("{}://{}", place.scheme_str()?, place.host()?))
 }
 
 /// An answer that began to come and did not end, or that there is no memory for.
