@@ -827,6 +827,12 @@ fn a_till_that_was_moved_away_is_not_begun_anew_by_a_pull() {
         "{refused:?}"
     );
     assert!(!till.file().exists());
+    // The others name the same way out, and not a pull that will be refused.
+    let hints = ["status", "sync"].map(|command| till.run(&[command]).err);
+    assert!(
+        hints.iter().all(|said| said.contains("tillsync create") && !said.contains("pull makes")),
+        "{hints:?}"
+    );
     // Who says so begins anew.
     till.ok(&["create"]);
     till.ok(&["pull"]);
@@ -975,6 +981,58 @@ fn an_empty_setting_of_the_environment_is_not_set() {
     all.iter().for_each(|name| _ = command.env(name, ""));
     let ran = ran(&mut command);
     assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{}", ran.out);
+}
+
+#[test]
+fn what_is_no_till_is_not_called_one_to_go_on_with() {
+    let till = empty_till();
+    std::fs::write(till.file(), "somebody's letter").unwrap();
+    let refused = till.run(&["create"]);
+    assert_eq!(refused.status, 2);
+    assert!(refused.err.contains("if it is anything else, name another with --db"), "{refused:?}");
+}
+
+#[test]
+fn a_search_that_is_cut_says_so_to_programs_and_its_list_stays_a_list() {
+    let till = till();
+    let told = till.run(&["find", "example", "--limit", "1", "--json"]);
+    let found: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    assert!(told.err.starts_with("There are more"), "{told:?}");
+    assert_eq!(till.json(&["find", "ana lima"]).1.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn who_allowed_a_payment_is_shown_to_people() {
+    let till = till();
+    till.ok(&["credit", "2", "-12.50", "--override"]);
+    till.ok(&["credit", "1", "1"]);
+    let shown = till.ok(&["log", "2"]);
+    assert!(shown.contains("pending, allowed by ana"), "{shown}");
+    assert!(till.seen_at("60", &["log", "2"]).contains("pending, allowed by ana"));
+    assert!(!till.ok(&["log", "1"]).contains("allowed"));
+}
+
+#[test]
+fn a_sandbox_tells_its_settings_to_a_log_too_and_its_help_fits_a_narrow_terminal() {
+    let till = empty_till();
+    let mut sandbox = till.command(&["sandbox", "--port", "0"]);
+    let mut sandbox = sandbox.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = |read: &mut dyn BufRead, until: &str| {
+        let mut all = String::new();
+        while !all.contains(until) && read.read_line(&mut all).unwrap() > 0 {}
+        all
+    };
+    let document: Value =
+        serde_json::from_str(&said(&mut BufReader::new(sandbox.stdout.take().unwrap()), "\n")).unwrap();
+    let told = said(&mut BufReader::new(sandbox.stderr.take().unwrap()), "Ctrl-C");
+    end(sandbox);
+    let url = document["url"].as_str().unwrap();
+    assert!(told.contains(&format!("export TILLSYNC_API_URL={url}\n")), "{told}");
+
+    let help = till.seen_at("60", &["sandbox", "--help"]);
+    let widest = help.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(widest <= 60, "{widest}\n{help}");
 }
 
 /// Tables and lists fold by themselves, and none is wider than the terminal.

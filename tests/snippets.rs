@@ -204,6 +204,31 @@ fn the_node_package_begins_as_it_is_printed() {
     assert_eq!(beside_a_sandbox(node, folder.path()), SAID_BY_PACKAGES);
 }
 
+#[test]
+fn a_package_for_node_without_a_program_is_not_packed() {
+    if !is_there("npm") {
+        println!("NOT RUN: the package for Node.js needs npm");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("node");
+    let copied = Command::new("cp").arg("-rL").arg(root().join("bindings/node")).arg(&package).status();
+    assert!(copied.unwrap().success());
+    _ = std::fs::remove_dir_all(package.join("prebuilt"));
+    let pack = || Command::new("npm").args(["pack", "--dry-run"]).current_dir(&package).output().unwrap();
+    let refused = pack();
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("npm run build"), "{refused:?}");
+
+    std::fs::create_dir_all(package.join("prebuilt/linux-x64")).unwrap();
+    std::fs::write(package.join("prebuilt/linux-x64/tillsync"), "").unwrap();
+    assert!(pack().status.success());
+}
+
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|told| told.status.success())
+}
+
 // ---- shell -------------------------------------------------------------------------------------------------------
 
 /// What a reader has before a block of this beginning, besides a till that has pulled; `each line`: before each of its lines.

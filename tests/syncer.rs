@@ -211,7 +211,9 @@ fn what_could_not_be_sent_arrives_by_itself_when_the_network_is_back() {
 
     till.sandbox.heal().unwrap();
     assert!(matches!(wait(&till, &receipt), Fate::Uploaded { .. }), "the schedule is ten minutes away");
-    until(&events, |event| *event == Event::Online);
+    let told = until(&events, |event| *event == Event::Online);
+    let is_news = |event: &Event| matches!(event, Event::EditUploaded(_) | Event::SyncFinished(_));
+    assert!(!told.iter().any(is_news), "the store is there before it does anything: {told:?}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 // Builds the program for this system, where none is in the package: `npm run build` in a checkout, with Rust and a C compiler.
+// With --check it builds nothing, and fails where there is none: `npm pack` would make a package that cannot sync.
 "use strict";
 
 const { execFileSync } = require("node:child_process");
@@ -6,8 +7,22 @@ const fs = require("node:fs");
 const path = require("node:path");
 const { NAME, prebuilt } = require("./lib/program.js");
 
-const root = path.join(__dirname, "..", "..");
-execFileSync("cargo", ["build", "--release", "--locked"], { cwd: root, stdio: "inherit" });
-const folder = process.env.CARGO_TARGET_DIR ?? path.join(root, "target");
-fs.mkdirSync(path.dirname(prebuilt()), { recursive: true });
-fs.copyFileSync(path.join(folder, "release", NAME), prebuilt());
+if (process.argv[2] === "--check") check();
+else build();
+
+function check() {
+    const folder = path.join(__dirname, "prebuilt");
+    const systems = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+    const has = (system) => ["tillsync", "tillsync.exe"].some((name) => fs.existsSync(path.join(folder, system, name)));
+    if (systems.some(has)) return;
+    console.error("There is no program in the package: run `npm run build` first, or .ci/dist in the root of the repository.");
+    process.exitCode = 1;
+}
+
+function build() {
+    const root = path.join(__dirname, "..", "..");
+    execFileSync("cargo", ["build", "--release", "--locked"], { cwd: root, stdio: "inherit" });
+    const folder = process.env.CARGO_TARGET_DIR ?? path.join(root, "target");
+    fs.mkdirSync(path.dirname(prebuilt()), { recursive: true });
+    fs.copyFileSync(path.join(folder, "release", NAME), prebuilt());
+}

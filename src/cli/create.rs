@@ -29,7 +29,9 @@ impl Create {
         let path = till.path().display().to_string();
         if std::fs::symlink_metadata(till.path()).is_ok() {
             let words = format!("{} is there already", render::plain(&path));
-            return Err(Failed::usage(words).hint("name another with --db, or go on with this one: pull"));
+            return Err(Failed::usage(words).hint(
+                "if it is a till, go on with it: pull; if it is anything else, name another with --db",
+            ));
         }
         till.create()?;
         let text = format!("{} is there, and empty: pull fills it.", render::plain(&path));

@@ -11,6 +11,7 @@ use tillsync::{
 };
 
 use super::exit::{Exit, Failed};
+use super::out::complain;
 use super::settings::Till;
 use super::{Done, render, sides};
 
@@ -101,6 +102,10 @@ impl Find {
         let Found { customers, more } = store.find(&self.text, self.limit)?;
         let found = customers.iter().map(|row| render::raw(row.to_json())).collect::<Result<Vec<_>, _>>()?;
         till.out.answer(&found, || found_in_words(&customers, more))?;
+        // The document is the list, to which scripts hold on.
+        if more && till.out.is_json() {
+            complain(MORE);
+        }
         // The answer is right without it; the next one is quick with it, and apps that search by SQL have it.
         if let Err(error) = store.complete_search() {
             tracing::debug!(%error, "the index of the search is not complete");
@@ -108,6 +113,8 @@ impl Find {
         Ok(Exit::Done)
     }
 }
+
+const MORE: &str = "There are more: another word finds fewer, --limit shows more.";
 
 fn found_in_words(rows: &[Row], more: bool) -> String {
     if rows.is_empty() {
@@ -124,11 +131,7 @@ fn found_in_words(rows: &[Row], more: bool) -> String {
         [row.id().to_string(), render::name(row), email, phone, company]
     });
     let table = render::table(["customer", "name", "email", "phone", "company"], lines);
-    if more {
-        format!("{table}\n\nThere are more: another word finds fewer, --limit shows more.")
-    } else {
-        table
-    }
+    if more { format!("{table}\n\n{MORE}") } else { table }
 }
 
 // ---- diff --------------------------------------------------------------------------------------------------------
@@ -426,6 +429,9 @@ fn was_and_became(row: &JournalRow) -> [String; 2] {
 
 fn outcome(row: &JournalRow) -> String {
     let mut text = row.outcome.map_or("pending", |outcome| outcome.as_str()).replace('_', " ");
+    if let Some(who) = &row.allowed_by {
+        text += &format!(", allowed by {}", render::plain(who));
+    }
     if let Some(reason) = &row.reason {
         text += &format!(": {}", render::plain(reason));
     }

@@ -57,7 +57,13 @@ fn calm() -> Table {
 /// How wide the terminal is; `None`: there is none.
 fn columns() -> Option<u16> {
     let asked_for = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse::<u16>().ok());
-    asked_for.filter(|columns| *columns > 0).or_else(|| Table::new().width())
+    asked_for.filter(|columns| *columns > 0).or_else(|| Table::new().width().map(believed))
+}
+
+/// A terminal that a program has made may say 0: it does not know.
+fn believed(columns: u16) -> u16 {
+    const USUAL: u16 = 80;
+    if columns == 0 { USUAL } else { columns }
 }
 
 /// Whether a table of many columns would be folded in each of them.
@@ -257,6 +263,11 @@ mod tests {
         assert_eq!(value("notes", r#""a\u001b[2Jb\nc\u202ed""#), "a\u{fffd}[2Jb⏎c\u{fffd}d");
         assert_eq!(value("company", r#""""#), "\"\"");
         assert_eq!(value("company", r#"" x""#), "\" x\"");
+    }
+
+    #[test]
+    fn a_terminal_that_does_not_know_its_width_has_the_usual_one() {
+        assert_eq!([0, 1, 60].map(believed), [80, 1, 60]);
     }
 
     #[test]

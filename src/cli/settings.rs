@@ -16,6 +16,7 @@ use tillsync::{
 use super::exit::Failed;
 use super::out::{Colour, Out};
 use super::progress::Bar;
+use super::sync::HAS_LEFT;
 
 /// The longest that a flag of seconds may say: a day.
 const MOST_SECONDS: u64 = 86_400;
@@ -203,7 +204,12 @@ impl Till {
 
     fn open(&self, missing: Missing) -> Result<Store, Failed> {
         let options = StoreOptions { create: missing == Missing::Make, key: self.key()? };
-        Ok(Store::open_with(self.path(), options)?)
+        Store::open_with(self.path(), options).map_err(|error| match Failed::from(error) {
+            failed if failed.code() == "not_there" && tillsync::system::has_left(self.path()) => {
+                failed.hint(HAS_LEFT)
+            }
+            failed => failed,
+        })
     }
 
     /// The key of the file, when it has one. A variable that is set and empty is a mistake, and no plain file.

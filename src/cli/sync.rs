@@ -52,6 +52,10 @@ impl Pull {
     }
 }
 
+/// What to do where a till has left.
+pub(super) const HAS_LEFT: &str =
+    "move it back, for what waits in it is in no other file; or begin anew: tillsync create";
+
 /// A pull makes the first file of a place. Where one was that is gone, nobody may have meant that: what waits in it would be sent by none.
 fn refuse_where_one_has_left(till: &Till) -> Result<(), Failed> {
     if !tillsync::system::has_left(till.path()) {
@@ -60,8 +64,7 @@ fn refuse_where_one_has_left(till: &Till) -> Result<(), Failed> {
     let path = render::plain(&till.path().display().to_string());
     let words =
         format!("the till that was at {path} was moved or deleted: {path}-life tells how far it had come");
-    let hint = "move it back, for what waits in it is in no other file; or begin anew: tillsync create";
-    Err(Failed::usage(words).hint(hint))
+    Err(Failed::usage(words).hint(HAS_LEFT))
 }
 
 /// What came and went is in the file.

@@ -188,7 +188,7 @@ struct Worker<R> {
     is_at_work: Arc<AtomicBool>,
     seen_version: i64,
     seen: Seen,
-    is_offline: bool,
+    is_offline: Arc<AtomicBool>,
     /// Nothing may be done with the file for now, which was told.
     is_shut_out: bool,
     /// The file was this worker's, until then.
@@ -228,6 +228,13 @@ impl Drop for Farewell {
     }
 }
 
+/// Once, after it was offline.
+fn tell_online(queue: &Queue, is_offline: &AtomicBool) {
+    if is_offline.swap(false, Ordering::Relaxed) {
+        queue.push(Event::Online);
+    }
+}
+
 impl<R: Remote> Worker<R> {
     fn new(
         engine: SyncEngine<R>,
@@ -236,8 +243,15 @@ impl<R: Remote> Worker<R> {
         is_at_work: Arc<AtomicBool>,
     ) -> Result<Worker<R>> {
         let clock = engine.clock();
-        let told = queue.clone();
-        let engine = engine.on_event(move |event| told.push(event));
+        let is_offline = Arc::new(AtomicBool::new(false));
+        let (told, was_offline) = (queue.clone(), is_offline.clone());
+        let engine = engine.on_event(move |event| {
+            // Who is told what the store did has heard before that it is there.
+            if event.is_from_the_store() {
+                tell_online(&told, &was_offline);
+            }
+            told.push(event);
+        });
         let watch = engine.store().reopen()?;
         let schedule = Schedule::new(&options, clock.now_ms());
         let (seen_version, seen) =
@@ -253,7 +267,7 @@ impl<R: Remote> Worker<R> {
             is_at_work,
             seen_version,
             seen,
-            is_offline: false,
+            is_offline,
             is_shut_out: false,
             has_let_go: false,
             is_outdated: false,
@@ -463,7 +477,7 @@ impl<R: Remote> Worker<R> {
         };
         match done {
             Ok(report) => {
-                self.is_online_again();
+                tell_online(&self.queue, &self.is_offline);
                 let is_short = report.rate_limited > 0;
                 self.queue.push(Event::SyncFinished(report));
                 self.schedule.went_well(job, self.clock.now_ms(), is_short, fastrand::f64());
@@ -473,7 +487,7 @@ impl<R: Remote> Worker<R> {
                 }
             }
             Err(error) => {
-                if error.is_offline() && !std::mem::replace(&mut self.is_offline, true) {
+                if error.is_offline() && !self.is_offline.swap(true, Ordering::Relaxed) {
                     self.queue.push(Event::Offline { message: error.to_string() });
                 }
                 self.queue.push(failed(&error));
@@ -517,12 +531,6 @@ impl<R: Remote> Worker<R> {
                 self.schedule.everybody_failed(self.clock.now_ms(), fastrand::f64());
                 self.is_outdated = error.is_newer_schema();
             }
-        }
-    }
-
-    fn is_online_again(&mut self) {
-        if std::mem::replace(&mut self.is_offline, false) {
-            self.queue.push(Event::Online);
         }
     }
 

@@ -4,6 +4,8 @@
 /** What a message of the till's triggers begins with, behind whatever SQLite says before it. */
 const MARK = "tillsync refused: ";
 const ABOUT = /^customer (\d+): ([^:]+): /;
+/** What the triggers say of somebody whom the file does not have. */
+const NOBODY = "no such customer in this file";
 const LIMIT = /(?:characters?, at (?:most|least) |before the point and | \(no group\) to )(\d+)/;
 
 class TillError extends Error {
@@ -34,12 +36,27 @@ function meaningOf(error) {
     return new Locked(words, { code: "locked", hint: "another program writes; every edit is kept, try again", cause: error });
 }
 
+/** Nobody is edited who is not in the file. */
+function unknownCustomer(customerId, cause) {
+    const hint = "wait for the next sync, or look for the customer with find";
+    return new Refused(`customer ${customerId} is not in this file`, { code: "unknown_customer", hint, customerId, cause });
+}
+
+/** What to do about a refusal. */
+function hintOf(words) {
+    if (words.includes("below the floor")) return 'take less, or say who allows it: { allowedBy: "ana" }';
+    if (words.includes("has moved on, or is decided")) return "look at it again: toDecide";
+    if (/^(customer |password_change|store_credit_)/.test(words)) return "nothing was journaled: correct the value and edit again";
+    return "nothing was done; docs/sql.md says what may be written, and how";
+}
+
 function refused(words, cause) {
     const [, customer, field] = ABOUT.exec(words) ?? [];
+    if (customer && words.endsWith(NOBODY)) return unknownCustomer(Number(customer), cause);
     const limit = LIMIT.exec(words)?.[1] ?? (words.includes("at most four decimal places") ? 4 : undefined);
     return new Refused(words, {
         code: "refused",
-        hint: "nothing was journaled: correct the value and edit again",
+        hint: hintOf(words),
         customerId: customer && Number(customer),
         field,
         limit: limit && Number(limit),
@@ -47,4 +64,13 @@ function refused(words, cause) {
     });
 }
 
-module.exports = { TillError, Refused, Locked, NotSynced, ofDocument, meaningOf };
+/** What a till was opened with, by the names that it has here and not those of the flags: `storeHash` for `--store-hash`. */
+function inOwnWords(error) {
+    const own = (words) =>
+        words?.replace(/--([a-z][a-z-]*)(?: [A-Z]+)?/g, (_, flag) => flag.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase()));
+    error.message = own(error.message);
+    error.hint = error.hint?.includes("--help") ? "Settings and WorkerOptions in index.d.ts say what there is" : own(error.hint);
+    return error;
+}
+
+module.exports = { TillError, Refused, Locked, NotSynced, ofDocument, meaningOf, unknownCustomer, inOwnWords };

@@ -121,6 +121,8 @@ export interface JournalRow {
     at: Date | null;
     author: string | null;
     label: string | null;
+    /** Who allowed a payment to take the balance below the floor; null: nobody had to. */
+    allowed_by: string | null;
     /** Null: it is pending. */
     outcome: null | "in_flight" | "uploaded" | "unchanged" | "superseded" | "rejected" | "held" | "discarded" | "remote";
     reason: string | null;
@@ -244,7 +246,11 @@ export class Till {
 
     /** What became of edits; `pending` when the time is over. No edit needs it: they go up by themselves. */
     wait(receipt: Receipt, options?: { timeoutMs?: number }): Promise<Fate>;
-    /** Until the first pull of a new file is whole. False when the time is over; a token that is refused is thrown. */
+    /**
+     * Until the first pull of a new file is whole; it goes on by itself in any case. False when the time is over before that. Why
+     * it fails is thrown: that the store refuses at once, all else, such as that there is no network, when the time is over;
+     * without one, when nothing else has come for ten seconds.
+     */
     waitForCustomers(options?: { timeoutMs?: number }): Promise<boolean>;
     syncNow(): Promise<void>;
     pause(): Promise<void>;

@@ -20,12 +20,24 @@ function prebuilt() {
 
 /** The one in the package; or another one, that of a build, which the environment names. */
 function installed() {
-    const program = process.env.TILLSYNC_PROGRAM || prebuilt();
-    if (fs.existsSync(program)) return program;
+    const named = process.env.TILLSYNC_PROGRAM;
+    if (named) return there(named, "TILLSYNC_PROGRAM names none: correct it, or unset it for the package's own");
+    if (fs.existsSync(prebuilt())) return prebuilt();
     throw new TillError(`there is no program for ${process.platform}-${process.arch} in the package`, {
         code: "not_installed",
         hint: "build it from the repository (npm run build), and name it: program, or TILLSYNC_PROGRAM",
     });
+}
+
+/** A program that was named, if it is one. */
+function there(program, hint) {
+    try {
+        fs.accessSync(program, fs.constants.X_OK);
+        if (fs.statSync(program).isFile()) return program;
+    } catch {
+        // it is told below
+    }
+    throw new TillError(`${program} is no program that can be run`, { code: "not_installed", hint });
 }
 
 /** The program, with what every call of it is told. */
@@ -35,7 +47,8 @@ class Program {
     #flags;
 
     constructor(path, flags, token, program) {
-        this.#program = program ?? installed();
+        const hint = "name the command tillsync by program, or leave it out for the package's own";
+        this.#program = program === undefined ? installed() : there(program, hint);
         this.#path = path;
         this.#flags = flags;
         this.environment = { ...process.env };

@@ -7,7 +7,7 @@ const path = require("node:path");
 const { setTimeout: pause } = require("node:timers/promises");
 const Database = require("better-sqlite3");
 const records = require("./records.js");
-const { TillError, Refused, Locked, NotSynced, ofDocument, meaningOf } = require("./errors.js");
+const { TillError, Refused, Locked, NotSynced, ofDocument, meaningOf, unknownCustomer } = require("./errors.js");
 const { Events } = require("./events.js");
 const { Program } = require("./program.js");
 const { Worker } = require("./worker.js");
@@ -17,8 +17,26 @@ const TRY_AGAIN_MS = 3;
 const LOOK_MS = 50;
 /** How long the worker is asked to wait at a time: a new one is asked again. */
 const ASK_MS = 20_000;
+/** How long the first pull may fail before that is told. */
+const PATIENCE_MS = 10_000;
 /** Pages of the log: a worker keeps it short; without one, SQLite does. */
 const CHECKPOINT_PAGES = { true: 20_000, false: 1_000 };
+/** What may be told to a worker: WorkerOptions of index.d.ts. */
+const NUMBERS = [
+    "everyMs",
+    "latestMs",
+    "fullEveryMs",
+    "debounceMs",
+    "patienceMs",
+    "retryBaseMs",
+    "retryCapMs",
+    "lookMs",
+    "waitingLongMs",
+    "retention",
+    "timeout",
+];
+const TEXTS = ["logFile", "logLevel"];
+const POLICIES = ["hold", "local", "remote", "latest"];
 const USUAL = { sync: true, create: false, waitMs: 0, timeoutMs: 10_000, policies: {}, options: {} };
 
 /** The app's own rows and the edits, together or not at all. Made by `Till.transaction`. */
@@ -33,12 +51,11 @@ class Transaction {
     set(customerId, attributes) {
         const names = Object.keys(attributes);
         if (names.length === 0) return;
+        records.refuseUnknown(customerId, names);
         const columns = names.map((name) => `"${name.replaceAll('"', '""')}" = ?`).join(", ");
         const values = names.map((name) => column(attributes[name]));
         const { changes } = this.run(`UPDATE customer SET ${columns} WHERE id = ?`, ...values, customerId);
-        if (changes > 0) return;
-        const hint = "wait for the next sync, or look for the customer with find";
-        throw new TillError(`customer ${customerId} is not in this file`, { code: "unknown_customer", hint, customerId });
+        if (changes === 0) throw unknownCustomer(customerId);
     }
 
     /** Adjusts the store credit by a signed amount, exactly. `allowedBy` lets it go below the file's floor. */
@@ -97,6 +114,7 @@ class Till {
         this.#program = new Program(this.path, flags({ storeHash, tokenFile, apiUrl, author }), token, program);
         if (this.#settings.sync) {
             const { create, waitMs, policies, options } = this.#settings;
+            refuseUnknown(options, policies);
             const own = [...(create ? ["--create"] : []), ...policyFlags(policies), ...flags(options)];
             // `--wait` counts whole seconds.
             const words = [...own, "--wait", String(Math.ceil(waitMs / 1000))];
@@ -259,16 +277,21 @@ class Till {
         }
     }
 
-    /** Until the first pull of a new file is whole. False when the time is over; a token that is refused is thrown. */
-    async waitForCustomers({ timeoutMs = Infinity } = {}) {
-        const until = performance.now() + timeoutMs;
-        for (; performance.now() < until; await pause(LOOK_MS)) {
-            const { state, last_pull_at } = this.#rows("SELECT state, last_pull_at FROM sync_state")[0];
+    /**
+     * Until the first pull of a new file is whole. False when the time is over before that. Why it fails is thrown: that the
+     * store refuses at once, all else when the time is over; without one, when nothing else has come for ten seconds.
+     */
+    async waitForCustomers({ timeoutMs } = {}) {
+        const begun = performance.now();
+        for (let well = begun; ; await pause(LOOK_MS)) {
+            const { state, last_error, last_pull_at } = this.#rows("SELECT state, last_error, last_pull_at FROM sync_state")[0];
             if (last_pull_at !== null) return true;
-            const error = state === "refused" && (await this.status()).sync.last_error;
-            if (error) throw ofDocument(error);
+            const now = performance.now();
+            if (last_error === null) well = now;
+            const isOver = timeoutMs === undefined ? now - well >= PATIENCE_MS : now - begun >= timeoutMs;
+            if (last_error !== null && (isOver || state === "refused")) throw ofDocument(JSON.parse(last_error));
+            if (isOver) return false;
         }
-        return false;
     }
 
     /** Syncs at once; events tell how it went. */
@@ -382,6 +405,25 @@ function flags(given) {
     const named = Object.entries(given).filter(([, value]) => value !== undefined);
     const flag = (name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     return named.flatMap(([name, value]) => [flag(name), String(value)]);
+}
+
+/** What a till is opened with is refused by the name that it was given, not by that of a flag. */
+function refuseUnknown(options, policies) {
+    const refuse = (message, hint, field) => {
+        throw new TillError(message, { code: "usage", hint, field });
+    };
+    for (const [name, value] of Object.entries(options)) {
+        const isNumber = NUMBERS.includes(name);
+        if (!isNumber && !TEXTS.includes(name)) refuse(`options: there is no ${name}`, `there are ${[...NUMBERS, ...TEXTS].join(", ")}`, name);
+        const isFit = value === undefined || !isNumber || (Number.isSafeInteger(value) && value >= 0);
+        if (!isFit) refuse(`options: ${name} is ${JSON.stringify(value)}`, "it is a whole number", name);
+    }
+    for (const [field, policy] of Object.entries(policies)) {
+        const isField = field === "*" || records.EDITABLE.includes(field);
+        const fields = `there are ${records.EDITABLE.join(", ")}, and * for all others`;
+        if (!isField) refuse(`policies: ${field} is no attribute that an edit may set`, fields, field);
+        if (!POLICIES.includes(policy)) refuse(`policies: ${field} is ${JSON.stringify(policy)}`, `it is one of ${POLICIES.join(", ")}`, field);
+    }
 }
 
 /** By attribute; that of all others under `*`. */

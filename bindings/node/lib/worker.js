@@ -4,7 +4,7 @@
 
 const { spawn } = require("node:child_process");
 const readline = require("node:readline");
-const { NotSynced, ofDocument } = require("./errors.js");
+const { NotSynced, ofDocument, inOwnWords } = require("./errors.js");
 
 const PAUSES_MS = [1_000, 2_000, 4_000, 8_000, 16_000, 30_000];
 /** What a worker that was told to stop may take beyond what it was given. */
@@ -39,7 +39,7 @@ class Worker {
     /** The first one: what is wrong with its settings is thrown. */
     async start() {
         const refused = await this.#run();
-        if (refused) throw refused;
+        if (refused) throw inOwnWords(refused);
     }
 
     get pid() {

@@ -27,7 +27,21 @@ test("a refusal says who, what and how much", async (t) => {
         (error) => is(meaningOf(error)),
     );
     await assert.rejects(till.edit(2, { date_created: "now" }), { field: "date_created", limit: undefined });
-    await assert.rejects(till.edit(999, { phone: "1" }), { code: "unknown_customer", customerId: 999 });
+    const hint = /^editable are email, first_name/;
+    await assert.rejects(till.edit(2, { nonsense: "x" }), { code: "refused", customerId: 2, field: "nonsense", hint });
+    const nobody = { code: "unknown_customer", customerId: 999, message: "customer 999 is not in this file", hint: /find/ };
+    await assert.rejects(till.edit(999, { phone: "1" }), nobody);
+    await assert.rejects(till.credit(999, "1"), nobody);
+    await assert.rejects(
+        till.transaction((sale) => sale.newPassword(999, "correct horse")),
+        nobody,
+    );
+    await assert.rejects(till.credit(1, "-1000000"), { hint: /allowedBy: "ana"/ });
+    await assert.rejects(till.discard('["rejected",1]'), { hint: "look at it again: toDecide" });
+    assert.throws(
+        () => till.connection.prepare("INSERT INTO state VALUES ('a', 'b')").run(),
+        (error) => /docs\/sql.md/.test(meaningOf(error).hint),
+    );
     await assert.rejects(till.edit(1, { phone: null }), { code: "refused", field: "phone" });
     assert.throws(
         () => till.connection.prepare("SELEC 1"),
@@ -100,6 +114,7 @@ test("money is exact, and numbers are no money", async (t) => {
     await assert.rejects(till.credit(1, "-1000000"), { field: "store_credit_amounts" });
     await till.credit(1, "-1000000", { allowedBy: "ana" });
     assert.ok(till.customer(1).balance.startsWith("-"));
+    assert.deepEqual(till.log({ limit: 2 }).map(({ allowed_by }) => allowed_by), ["ana", null]);
 });
 
 test("a file that another program holds holds up no event loop, and is locked in the end", async (t) => {

@@ -52,13 +52,33 @@ test("a token that is refused is told, and every edit is kept", async (t) => {
     await assert.rejects(fresh.waitForCustomers({ timeoutMs: SOON_MS }), { code: "auth" });
 });
 
+test("a store that is not there is told to whom waits for its customers", async (t) => {
+    const { store, open } = await shop(t);
+    await store.cut();
+    const till = await open();
+    await assert.rejects(till.waitForCustomers({ timeoutMs: 2_000 }), { code: "offline" });
+    await assert.rejects(till.waitForCustomers(), { code: "offline" });
+    await store.heal();
+    assert.ok(await till.waitForCustomers({ timeoutMs: SOON_MS }));
+});
+
 test("what is wrong with the settings is thrown at once", async (t) => {
-    const { open, opened } = await shop(t);
+    const { folder, open, opened } = await shop(t);
     const till = await opened();
     await assert.rejects(open(), { code: "busy" });
     await till.close();
     await assert.rejects(open({ storeHash: "another" }), { code: "wrong_store" });
-    await assert.rejects(open({ program: "/nowhere/tillsync" }), NotSynced);
+    const named = async (settings, words, hinted) => {
+        const error = await open(settings).then(() => assert.fail("it was opened"), (error) => error);
+        assert.ok(error instanceof TillError && error.message.includes(words) && (error.hint ?? "").includes(hinted), inspect(error));
+        assert.ok(!`${error.message} ${error.hint}`.includes("--"), inspect(error));
+    };
+    await named({ options: { everyMss: 5 } }, "options: there is no everyMss", "everyMs");
+    await named({ options: { everyMs: "soon" } }, 'options: everyMs is "soon"', "a whole number");
+    await named({ policies: { phone: "mine" } }, 'policies: phone is "mine"', "hold, local, remote, latest");
+    await named({ policies: { fone: "local" } }, "policies: fone is no attribute that an edit may set", "phone");
+    await named({ program: "/nowhere/tillsync" }, "/nowhere/tillsync is no program that can be run", "program");
+    await named({ token: undefined, tokenFile: path.join(folder, "none") }, path.join(folder, "none"), "");
     const token = process.env.BIGCOMMERCE_ACCESS_TOKEN;
     delete process.env.BIGCOMMERCE_ACCESS_TOKEN;
     t.after(() => token && (process.env.BIGCOMMERCE_ACCESS_TOKEN = token));

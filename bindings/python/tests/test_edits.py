@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tillsync import Locked, Refused, Till, TillError
+from tillsync import Locked, Refused, Seen, Till, TillError
+from tillsync.records import EDITABLE
 
 from .conftest import SOON, Opener, Store, until
 
@@ -29,10 +30,45 @@ def test_a_refusal_says_who_what_and_how_much(till: Till) -> None:
     with pytest.raises(Refused) as refused:
         till.edit(2, date_created="now")
     assert (refused.value.field, refused.value.limit) == ("date_created", None)
-    with pytest.raises(TillError) as unknown:
-        till.edit(999, phone="1")
-    assert (unknown.value.code, unknown.value.customer_id) == ("unknown_customer", 999)
+    with pytest.raises(Refused) as nonsense:
+        till.edit(2, nonsense="x")
+    assert (nonsense.value.code, nonsense.value.customer_id, nonsense.value.field) == ("refused", 2, "nonsense")
+    assert nonsense.value.message == "customer 2: nonsense: is no attribute of a customer"
+    assert nonsense.value.hint and "first_name" in nonsense.value.hint
     assert till.log() == []
+
+
+def test_nobody_who_is_not_in_the_file_is_edited_by_any_way(till: Till) -> None:
+    def password() -> None:
+        with till.transaction() as sale:
+            sale.new_password(999, "correct horse")
+
+    for edit in (lambda: till.edit(999, phone="1"), lambda: till.credit(999, 1), password):
+        with pytest.raises(Refused) as unknown:
+            edit()
+        error = unknown.value
+        assert (error.code, error.customer_id, error.message) == ("unknown_customer", 999, "customer 999 is not in this file")
+        assert error.hint and "find" in error.hint
+    assert till.log() == []
+
+
+def test_every_attribute_that_an_edit_may_set_is_known(till: Till) -> None:
+    with pytest.raises(TillError) as error:
+        till.command("edit", "1", "nonsense=1")
+    told = error.value.message.partition("editable are ")[2].split(", ")
+    assert sorted(told) == sorted((*EDITABLE, "new_password"))
+
+
+def test_a_hint_fits_what_was_refused(till: Till) -> None:
+    with pytest.raises(Refused) as below:
+        till.credit(1, -1_000_000)
+    assert below.value.hint == 'take less, or say who allows it: allowed_by="ana"'
+    with pytest.raises(Refused) as stale:
+        till.discard(Seen('["rejected",1]'))
+    assert stale.value.hint == "look at it again: to_decide"
+    with pytest.raises(Refused) as guarded:
+        till.connection.execute("INSERT INTO state VALUES ('a', 'b')")
+    assert guarded.value.hint == "nothing was done; docs/sql.md says what may be written, and how"
 
 
 def test_other_errors_are_sqlites_own(till: Till) -> None:
@@ -115,6 +151,7 @@ def test_money_is_exact_and_floats_are_no_money(till: Till) -> None:
     till.credit(1, -(after.balance + 1), allowed_by="ana")
     overdrawn = till.customer(1)
     assert overdrawn is not None and overdrawn.balance == -1
+    assert [row.allowed_by for row in till.log(limit=2)] == ["ana", None]
 
 
 def test_an_app_may_have_rows_of_its_own(till: Till) -> None:

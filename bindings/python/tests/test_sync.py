@@ -65,6 +65,35 @@ def test_what_is_wrong_with_the_settings_is_raised_at_once(opened: Opener, till:
     assert token.value.code == "usage"
 
 
+def test_settings_are_refused_by_the_names_that_they_have_here(opened: Opener, tmp_path: Path) -> None:
+    for settings, words, hint in (
+        ({"options": {"every_mss": 5}}, "options: there is no every_mss", "every_ms"),
+        ({"options": {"every_ms": "soon"}}, "options: every_ms is 'soon'", "a whole number"),
+        ({"policies": {"phone": "mine"}}, "policies: phone is 'mine'", "hold, local, remote, latest"),
+        ({"policies": {"fone": "local"}}, "policies: fone is no attribute that an edit may set", "phone"),
+        ({"program": "/nowhere/tillsync"}, "/nowhere/tillsync is no program that can be run", "program="),
+        ({"token": None, "token_file": tmp_path / "none"}, f"{tmp_path / 'none'}", ""),
+    ):
+        with pytest.raises(TillError) as error:
+            opened(**settings)
+        told = f"{error.value} {error.value.hint}"
+        assert words in error.value.message and hint in (error.value.hint or ""), told
+        assert "--" not in told, told
+    assert list(tmp_path.glob("till.db*")) == []
+
+
+def test_a_store_that_is_not_there_is_told_to_whom_waits_for_its_customers(opened: Opener, store: Store) -> None:
+    store.cut()
+    till = opened(options={"retry_base_ms": 50, "retry_cap_ms": 200})
+    with pytest.raises(TillError) as over:
+        till.wait_for_customers(2)
+    with pytest.raises(TillError) as unasked:
+        till.wait_for_customers()
+    assert over.value.code == unasked.value.code == "offline"
+    store.heal()
+    assert till.wait_for_customers(SOON)
+
+
 def test_the_token_stands_in_no_argument_and_no_word(till: Till, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = Path(f"/proc/{till.worker_pid}/cmdline").read_bytes()
     assert b"worker" in arguments and store.token.encode() not in arguments

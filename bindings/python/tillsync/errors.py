@@ -9,6 +9,8 @@ from collections.abc import Mapping
 #: What a message of the till's triggers begins with, behind whatever SQLite says before it.
 MARK = "tillsync refused: "
 _ABOUT = re.compile(r"customer (\d+): ([^:]+): ")
+#: What the triggers say of somebody whom the file does not have.
+_NOBODY = "no such customer in this file"
 _LIMIT = re.compile(r"(?:characters?, at (?:most|least) |before the point and | \(no group\) to )(\d+)")
 
 
@@ -66,13 +68,32 @@ def of_sqlite(error: sqlite3.Error) -> TillError | None:
     return None
 
 
+def unknown_customer(customer_id: int) -> Refused:
+    """Nobody is edited who is not in the file."""
+    words = f"customer {customer_id} is not in this file"
+    return Refused(words, "unknown_customer", "wait for the next sync, or look for the customer with find", customer_id)
+
+
+def _hint(words: str) -> str:
+    """What to do about a refusal."""
+    if "below the floor" in words:
+        return 'take less, or say who allows it: allowed_by="ana"'
+    if "has moved on, or is decided" in words:
+        return "look at it again: to_decide"
+    if words.startswith(("customer ", "password_change", "store_credit_")):
+        return "nothing was journaled: correct the value and edit again"
+    return "nothing was done; docs/sql.md says what may be written, and how"
+
+
 def _refused(words: str) -> Refused:
     about, limit = _ABOUT.match(words), _LIMIT.search(words)
+    if about and words.endswith(_NOBODY):
+        return unknown_customer(int(about[1]))
     places = 4 if "at most four decimal places" in words else None
     return Refused(
         words,
         "refused",
-        "nothing was journaled: correct the value and edit again",
+        _hint(words),
         int(about[1]) if about else None,
         about[2] if about else None,
         int(limit[1]) if limit else places,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -30,11 +31,18 @@ _OTHERS = ("TILLSYNC_DB", "TILLSYNC_KEY")
 def installed() -> Path:
     """Where ``pip`` has put it; or another one, that of a build, which the environment names."""
     if other := os.environ.get("TILLSYNC_PROGRAM"):
-        return Path(other)
+        return there(Path(other), "TILLSYNC_PROGRAM names none: correct it, or unset it for the package's own")
     for folder in _folders():
         if (program := folder / NAME).is_file():
             return program
     raise TillError(f"there is no program {NAME} beside this package", "not_installed", "install the package anew")
+
+
+def there(program: Path, hint: str) -> Path:
+    """A program that was named, if it is one."""
+    if program.is_file() and os.access(program, os.X_OK):
+        return program
+    raise TillError(f"{program} is no program that can be run", "not_installed", hint)
 
 
 def _folders() -> Iterator[Path]:
@@ -44,11 +52,24 @@ def _folders() -> Iterator[Path]:
     yield Path(sysconfig.get_path("scripts", f"{os.name}_user"))
 
 
+def in_own_words(error: TillError) -> TillError:
+    """What a till was opened with by the names that it has here, not those of the flags: `store_hash=` for `--store-hash`."""
+    error.message = _own_names(error.message)
+    error.hint = error.hint and ("help(tillsync.Till) says what there is" if "--help" in error.hint else _own_names(error.hint))
+    error.args = (error.message,)
+    return error
+
+
+def _own_names(words: str) -> str:
+    return re.sub(r"--([a-z][a-z-]*)(?: [A-Z]+)?", lambda flag: flag[1].replace("-", "_") + "=", words)
+
+
 class Program:
     """The program, with what every call of it is told."""
 
     def __init__(self, path: Path, flags: Sequence[str], token: str | None, program: Path | None) -> None:
-        self._program = program or installed()
+        hint = "name the command tillsync by program=, or leave it out for the package's own"
+        self._program = there(program, hint) if program else installed()
         self._path, self._flags = path, list(flags)
         self.environment = {name: value for name, value in os.environ.items() if name not in _OTHERS}
         if token is not None:

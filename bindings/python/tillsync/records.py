@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, NewType
 
-from .errors import TillError, of_document
+from .errors import Refused, TillError, of_document
 
 Outcome = Literal["in_flight", "uploaded", "unchanged", "superseded", "rejected", "held", "discarded", "remote"]
 FateKind = Literal["pending", "rejected", "in_conflict", "uploaded", "superseded", "unchanged", "given_up"]
@@ -87,6 +87,8 @@ class JournalRow:
     at: datetime | None
     author: str | None
     label: str | None
+    #: Who allowed a payment to take the balance below the floor; none: nobody had to.
+    allowed_by: str | None
     #: None: it is pending.
     outcome: Outcome | None
     reason: str | None
@@ -161,6 +163,23 @@ class Event:
 # ---- from what is in the file, and what is said --------------------------------------------------------------------
 
 _NAMES = [field.name for field in fields(Customer)]
+#: What an edit may set, by the names of the columns.
+EDITABLE = (
+    "email",
+    "first_name",
+    "last_name",
+    "company",
+    "phone",
+    "notes",
+    "tax_exempt_category",
+    "customer_group_id",
+    "accepts_product_review_abandoned_cart_emails",
+    "force_password_reset",
+    "store_credit_amounts",
+    "channel_ids",
+    "form_fields",
+)
+_SHOWN_ONLY = ("registration_ip_address", "origin_channel_id", "date_created", "date_modified")
 #: The columns of a customer, in the order of the names.
 CUSTOMER = """
     SELECT c.id, c.email, c.first_name, c.last_name, c.company, c.phone, c.notes, c.tax_exempt_category, c.customer_group_id,
@@ -169,7 +188,8 @@ CUSTOMER = """
     FROM customer AS c LEFT JOIN customer_credit AS credit ON credit.customer_id = c.id
 """
 JOURNAL = """
-    SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason, settled_at FROM journal
+    SELECT seq, customer_id, field, op, value, was, at, author, label, allowed_by, outcome, reason, settled_at
+    FROM journal
 """
 TO_DECIDE = """
     SELECT kind, id, customer_id, field, base, local, remote, reason, since, author, seen FROM to_decide
@@ -191,11 +211,12 @@ def customer(row: Sequence[Any]) -> Customer:
 
 def journal_row(row: Sequence[Any]) -> JournalRow:
     """Of the columns that ``JOURNAL`` names."""
-    seq, customer_id, field, op, value, was, at, author, label, outcome, reason, settled_at = row
+    seq, customer_id, field, op, value, was, at, author, label, allowed_by, outcome, reason, settled_at = row
     said = from_json(value)
     amount = Decimal(said) if op == "adjust" else said
     times = moment(at), moment(settled_at)
-    return JournalRow(seq, customer_id, field, op, amount, from_json(was), times[0], author, label, outcome, reason, times[1])
+    who = author, label, allowed_by
+    return JournalRow(seq, customer_id, field, op, amount, from_json(was), times[0], *who, outcome, reason, times[1])
 
 
 def to_decide(row: Sequence[Any]) -> ToDecide:
@@ -203,6 +224,14 @@ def to_decide(row: Sequence[Any]) -> ToDecide:
     kind, id, customer_id, field, base, local, remote, reason, since, author, seen = row
     base, local, remote = map(from_json, (base, local, remote))
     return ToDecide(kind, id, customer_id, field, base, local, remote, reason, moment(since), author, Seen(seen))
+
+
+def refuse_unknown(customer_id: int, names: Iterable[str]) -> None:
+    """What is no attribute is told with what there is; that one is read-only, the file says."""
+    for name in names:
+        if name not in EDITABLE and name not in _SHOWN_ONLY:
+            words = f"customer {customer_id}: {name}: is no attribute of a customer"
+            raise Refused(words, "refused", f"editable are {', '.join(EDITABLE)}; a password by new_password", customer_id, name)
 
 
 def event(said: Mapping[str, Any]) -> Event:

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args, get_type_hints
 
 from . import records
 from .connection import Connection, connect, rows, told
-from .errors import Forked, NotSynced, Refused, TillError
+from .errors import Forked, NotSynced, Refused, TillError, of_document, unknown_customer
 from .program import Program
 from .records import Customer, Event, Fate, Found, JournalRow, Receipt, Seen, Status, ToDecide
 from .worker import Worker
@@ -30,6 +30,8 @@ _EVENTS = 1024
 _LOOK = 0.05
 #: How long the worker is asked to wait at a time: a new one is asked again.
 _ASK = 20.0
+#: How long the first pull may fail before that is told.
+_PATIENCE = 10.0
 #: Pages of the log: a worker keeps it short; without one, SQLite does.
 _CHECKPOINT_PAGES = {True: 20_000, False: 1_000}
 
@@ -100,12 +102,12 @@ class Transaction:
         """Sets attributes, by the API's names: text, numbers, booleans, and what is JSON as lists and dictionaries."""
         if not attributes:
             return
+        records.refuse_unknown(customer_id, attributes)
         columns = ", ".join(f"{_quoted(name)} = ?" for name in attributes)
         values = [_column(value) for value in attributes.values()]
         changed = self.execute(f"UPDATE customer SET {columns} WHERE id = ?", [*values, customer_id])
         if changed.rowcount == 0:
-            words = f"customer {customer_id} is not in this file"
-            raise TillError(words, "unknown_customer", "wait for the next sync, or look for the customer with find", customer_id)
+            raise unknown_customer(customer_id)
 
     def credit(self, customer_id: int, amount: Decimal | int | str, *, allowed_by: str | None = None) -> None:
         """Adjusts the store credit by a signed amount, exactly. ``allowed_by`` lets it go below the file's floor."""
@@ -197,6 +199,7 @@ class Till:
         self._program = Program(self.path, flags, token, Path(program) if program else None)
         self._worker: Worker | None = None
         if sync:
+            _refuse_unknown(options or {}, policies or {})
             own = [*(["--create"] if create else []), *_policies(policies or {}), *_flags(**(options or {}))]
             # `--wait` counts whole seconds.
             self._worker = Worker(self._program, [*own, "--wait", str(int(-(-wait // 1)))], self.events._put)
@@ -372,15 +375,22 @@ class Till:
                 return fate
 
     def wait_for_customers(self, timeout: float | None = None) -> bool:
-        """Until the first pull of a new file is whole. False when the time is over; a token that is refused is raised."""
-        until = None if timeout is None else time.monotonic() + timeout
-        while not self._rows("SELECT 1 FROM sync_state WHERE last_pull_at IS NOT NULL"):
-            if self._rows("SELECT 1 FROM sync_state WHERE state = 'refused'") and (error := self.status().sync.last_error):
-                raise error
-            if until is not None and time.monotonic() >= until:
+        """Until the first pull of a new file is whole; it goes on by itself in any case. False when the time is over before
+        that. Why it fails is raised: that the store refuses at once, all else, such as that there is no network, when the time
+        is over; without one, when nothing else has come for ten seconds."""
+        begun = well = time.monotonic()
+        while True:
+            state, last_error, pulled = self._rows("SELECT state, last_error, last_pull_at FROM sync_state")[0]
+            if pulled is not None:
+                return True
+            now = time.monotonic()
+            well = well if last_error else now
+            is_over = now - begun >= timeout if timeout is not None else now - well >= _PATIENCE
+            if last_error and (is_over or state == "refused"):
+                raise of_document(records.from_json(last_error))
+            if is_over:
                 return False
             time.sleep(_LOOK)
-        return True
 
     def sync_now(self) -> None:
         """Syncs at once; events tell how it went."""
@@ -493,6 +503,23 @@ def _flags(**given: object) -> list[str]:
     """``every_ms=5`` as ``--every-ms 5``."""
     named = ((f"--{name.replace('_', '-')}", value) for name, value in given.items() if value is not None)
     return [word for flag, value in named for word in (flag, os.fspath(value) if isinstance(value, os.PathLike) else str(value))]
+
+
+def _refuse_unknown(options: Mapping[str, object], policies: Mapping[str, object]) -> None:
+    """What a till is opened with is refused by the name that it was given, not by that of a flag."""
+    kinds, ways = get_type_hints(WorkerOptions), get_args(Policy)
+    for name, value in options.items():
+        if name not in kinds:
+            raise TillError(f"options: there is no {name}", "usage", f"there are {', '.join(kinds)}", field=name)
+        is_whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        if kinds[name] is int and not is_whole:
+            raise TillError(f"options: {name} is {value!r}", "usage", "it is a whole number", field=name)
+    for field, policy in policies.items():
+        if field not in ("*", *records.EDITABLE):
+            words = f"policies: {field} is no attribute that an edit may set"
+            raise TillError(words, "usage", f"there are {', '.join(records.EDITABLE)}, and * for all others", field=field)
+        if policy not in ways:
+            raise TillError(f"policies: {field} is {policy!r}", "usage", f"it is one of {', '.join(ways)}", field=field)
 
 
 def _policies(policies: Mapping[str, Policy]) -> list[str]:

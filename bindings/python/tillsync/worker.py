@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from .errors import NotSynced, TillError, of_document
-from .program import APART, Program
+from .program import APART, Program, in_own_words
 
 _LOG = logging.getLogger("tillsync")
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -48,7 +48,7 @@ class Worker:
         first = next(lines, None)
         if first is None or "error" in first:
             self._end()
-            raise of_document(first["error"]) if first else _gone()
+            raise in_own_words(of_document(first["error"])) if first else _gone()
         self._greeted(first)
         self._keeper = threading.Thread(target=self._keep, args=(lines,), name="tillsync", daemon=True)
         self._keeper.start()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use tillsync::sandbox::{BehaviourError, Behaviours, Fault, FaultRate, Sandbox, SandboxOptions};
+use tillsync::sandbox::{BehaviourError, Behaviours, Fault, FaultRate, Knob, Sandbox, SandboxOptions};
 
 use super::Done;
 use super::exit::Failed;
@@ -72,7 +72,7 @@ fn behaviour(text: &str) -> Result<String, BehaviourError> {
 
 fn after_help() -> String {
     let knobs: Vec<String> =
-        Behaviours::knobs().iter().map(|knob| format!("  {knob}\n      {}", knob.about)).collect();
+        Behaviours::knobs().iter().map(|knob| format!("{}\n      {}", readings(knob), knob.about)).collect();
     let faults: Vec<String> = Fault::abouts()
         .iter()
         .map(|(name, about)| format!("  {name:<16}{}", about.replace(": 4", ":\n                  4")))
@@ -86,6 +86,20 @@ fn after_help() -> String {
         faults.join("\n"),
         knobs.join("\n"),
     )
+}
+
+/// `name=usual|other|…`, of as many lines as it takes on a narrow terminal: a shell would not break it anywhere.
+fn readings(knob: &Knob) -> String {
+    const MOST_CHARS: usize = 56;
+    let mut lines = vec![format!("  {}=", knob.name)];
+    for (nth, word) in knob.words.iter().enumerate() {
+        let part = if nth == 0 { (*word).to_owned() } else { format!("|{word}") };
+        match lines.last_mut() {
+            Some(line) if line.len() + part.len() <= MOST_CHARS => line.push_str(&part),
+            _ => lines.push(format!("    {part}")),
+        }
+    }
+    lines.join("\n")
 }
 
 #[derive(Serialize)]
@@ -139,7 +153,7 @@ impl Serve {
             token: sandbox.token(),
             customers: sandbox.customer_count(),
         })?;
-        if till.out.is_lively() {
+        if !till.out.is_json() {
             how_to_use(&sandbox);
         }
         sandbox.wait()
