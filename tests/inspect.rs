@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::odd::{Odd, Told};
 use common::{SOON, Till, soon, till};
 use serde_json::json;
 use tillsync::inspect::{Inspector, InspectorOptions};
@@ -120,6 +121,18 @@ impl Browser {
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
         self.send(page.split('?').next().unwrap(), &fields)
     }
+}
+
+/// What a form sends by itself, and these.
+fn with<'f>(hidden: &'f [(String, String)], more: &[(&'f str, &'f str)]) -> Vec<(&'f str, &'f str)> {
+    let hidden = hidden.iter().map(|(name, value)| (&**name, &**value));
+    hidden.chain(more.iter().copied()).collect()
+}
+
+/// What is read on a page, without what it is made of.
+fn words(page: &str) -> String {
+    let texts = page.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
+    unescaped(&texts.collect::<String>())
 }
 
 fn host(port: u16) -> String {
@@ -278,6 +291,10 @@ fn a_forged_request_is_refused_and_does_nothing() {
         &[("Origin", &neighbour)],
         &[("Origin", &own), ("Sec-Fetch-Site", "cross-site")],
         &[("Origin", &own), ("Sec-Fetch-Site", "same-site")],
+        &[("Origin", &own), ("Sec-Fetch-Site", "none")],
+        &[("Origin", &own), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
+        &[("Origin", &own), ("Origin", "http://evil.example")],
+        &[("Origin", &own), ("Origin", &own)],
     ] {
         for page in ["conflicts", "refused", "waiting", "customer", "sync"] {
             assert_eq!(browser.ask("POST", page, from, &encoded(&fields)).status, 403, "{page} {from:?}");
@@ -285,6 +302,13 @@ fn a_forged_request_is_refused_and_does_nothing() {
     }
     assert_eq!(browser.ask("PUT", "conflicts", &[], "").status, 403);
     assert_eq!(browser.ask("GET", "overview", &[("Sec-Fetch-Site", "cross-site")], "").status, 403);
+    for looks in [
+        &[("Origin", "http://evil.example")][..],
+        &[("Origin", &own), ("Origin", "http://evil.example")],
+        &[("Sec-Fetch-Site", "none"), ("Sec-Fetch-Site", "cross-site")],
+    ] {
+        assert_eq!(browser.ask("GET", "overview", looks, "").status, 403, "{looks:?}");
+    }
     // By looking nothing is done.
     assert_eq!(browser.get(&format!("conflicts?{}", encoded(&fields))).status, 200);
     assert_eq!(browser.get("sync").status, 303);
@@ -640,6 +664,133 @@ fn a_balance_below_the_floor_is_refused_where_it_is_typed() {
     assert_eq!(till.remote_value(4, "store_credit_amounts"), r#"[{"amount":5}]"#);
 }
 
+/// A till whose next update of a customer with a balance of 40 is refused: a payment.
+fn till_with_a_payment_refused(amount: &str) -> Till {
+    let till = till(20);
+    till.office(4, json!({"store_credit_amounts": [{"amount": 40}]}));
+    till.engine().sync().unwrap();
+    let odd = Odd::before(&till.sandbox).before_store(|asked| {
+        asked
+            .is_put()
+            .then(|| Told::json_of(422, &json!({"status": 422, "title": "not today", "errors": {}})))
+    });
+    till.adjust(4, amount);
+    till.through(&odd).engine().sync().unwrap();
+    assert_eq!(till.outcomes(4, "store_credit_amounts"), ["rejected"]);
+    till
+}
+
+/// The office may set a balance below the floor, and a payment may have been taken that is not to be undone: so a shop can go on, and
+/// knows it.
+#[test]
+fn a_side_that_leaves_a_balance_below_the_floor_is_kept_by_a_second_word_alone() {
+    let till = till_in_conflict_about_money();
+    till.office(4, json!({"store_credit_amounts": [{"amount": 5}]}));
+    till.engine().sync().unwrap();
+    till.adjust(4, "-35");
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let page = browser.page("conflicts");
+    let read = words(&page);
+    for sum in
+        ["Keep ours: 50.00 and -35.00 paid since: 15.00", "Keep theirs: 5.00 and -35.00 paid since: -30.00"]
+    {
+        assert!(read.contains(sum), "{sum}: {read}");
+    }
+    assert!(read.contains("Keep theirs all the same") && !read.contains("Keep ours all the same"), "{read}");
+    let seen = browser.hidden("conflicts", "Store credit");
+    for leaves in ["", "-25.00"] {
+        let refused = browser.send("conflicts", &with(&seen, &[("act", "theirs"), ("leaves", leaves)]));
+        assert_eq!(refused.status, 422);
+        let told = "With the payments made since, -35.00, that leaves -30.00, which is below 0.00.";
+        assert!(words(&refused.body).contains(told), "{}", refused.body);
+    }
+    assert_eq!(till.store().status().unwrap().conflicts, 1);
+    let leaves = between(&page, "name=\"leaves\" value=\"", "\"");
+    let done = browser.send("conflicts", &with(&seen, &[("act", "theirs"), ("leaves", &leaves)]));
+    assert_eq!(done.header("location"), Some("conflicts?said=theirs&balance=-30.00"));
+    assert_eq!(till.local(4, "store_credit_amounts"), r#"[{"amount":-30}]"#);
+}
+
+#[test]
+fn what_a_decision_about_a_balance_comes_to_is_told() {
+    for (act, typed, balance) in [("ours", "", "20.00"), ("theirs", "", "30.00"), ("other", "35", "5.00")] {
+        let till = till_in_conflict_about_money();
+        till.adjust(4, "-30");
+        let inspector = options(&till).start().unwrap();
+        let browser = Browser::open(&inspector);
+        let done = browser.choose("conflicts", "Store credit", act, typed);
+        let page = words(&browser.page(done.header("location").unwrap()));
+        assert!(page.contains(&format!("The balance here is now {balance}.")), "{act}: {page}");
+    }
+}
+
+/// A floor is about what a till pays out, not about what the office decides.
+#[test]
+fn a_balance_that_the_office_set_below_the_floor_is_kept_as_any() {
+    let till = till_in_conflict_about_money();
+    till.office(4, json!({"store_credit_amounts": [{"amount": -20}]}));
+    till.engine().sync().unwrap();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let done = browser.choose("conflicts", "Store credit", "theirs", "");
+    assert_eq!(done.header("location"), Some("conflicts?said=theirs&balance=-20.00"), "{done:?}");
+}
+
+#[test]
+fn a_payment_is_sent_again_below_the_floor_by_a_second_word_alone() {
+    let till = till_with_a_payment_refused("-35");
+    till.office(4, json!({"store_credit_amounts": [{"amount": 10}]}));
+    till.engine().sync().unwrap();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let mut seen = browser.hidden("refused", "not today");
+    seen.retain(|(name, _)| name != "leaves");
+    let refused = browser.send("refused", &with(&seen, &[("act", "again")]));
+    let told = "With this payment, -35.00, that leaves -25.00, which is below 0.00.";
+    assert!(refused.status == 422 && words(&refused.body).contains(told), "{refused:?}");
+    assert_eq!(till.outcomes(4, "store_credit_amounts"), ["rejected"]);
+    let done = browser.choose("refused", "not today", "again", "");
+    assert_eq!(done.header("location"), Some("refused?said=again&balance=-25.00"));
+    assert_eq!(till.outcomes(4, "store_credit_amounts"), ["pending"]);
+}
+
+/// Nobody but whoever set it knows what it is made of: counted twice, it is money that nobody paid.
+#[test]
+fn whether_a_balance_that_was_set_since_holds_a_payment_is_asked_before_it_is_sent_again() {
+    let till = till_with_a_payment_refused("10");
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let old = browser.hidden("refused", "not today");
+    let refused = || {
+        let refused = browser.send("refused", &with(&old, &[("act", "again")]));
+        assert_eq!(refused.status, 422);
+        assert!(
+            between(&refused.body, "id=\"refusal\"", "</div>")
+                .contains("Does 50.00 hold that payment already?"),
+            "{refused:?}"
+        );
+        assert_eq!(till.outcomes(4, "store_credit_amounts")[0], "rejected");
+    };
+    let asks = "Does 50.00 hold that payment already?";
+    till.set(4, "store_credit_amounts", r#"[{"amount":50}]"#);
+    let page = browser.page("refused");
+    assert!(
+        page.contains(asks) && page.contains("sync first") && !page.contains("value=\"again\""),
+        "{page}"
+    );
+    refused();
+    till.engine().sync().unwrap();
+    assert_eq!(till.outcomes(4, "store_credit_amounts"), ["rejected", "uploaded"]);
+    let page = browser.page("refused");
+    assert!(page.contains(asks) && page.contains("value=\"again\""), "{page}");
+    refused();
+    let done = browser.choose("refused", "not today", "again", "");
+    assert_eq!(done.header("location"), Some("refused?said=again&balance=60.00"));
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(4, "store_credit_amounts"), r#"[{"amount":60}]"#);
+}
+
 /// Whoever gives up sees what, and what becomes of it.
 #[test]
 fn a_customer_who_is_gone_shows_what_is_given_up_with_them() {
@@ -648,26 +799,66 @@ fn a_customer_who_is_gone_shows_what_is_given_up_with_them() {
     till.engine().sync().unwrap();
     till.set(4, "phone", "555-0142");
     till.adjust(4, "-12.50");
-    till.sandbox.delete(4);
-    till.engine().sync().unwrap();
-    let mut store = till.store();
-    store.edit(4).set("notes", "came by").commit().unwrap();
+    deleted(&till, 4);
+    till.set(4, "notes", "came by");
+    till.adjust(4, "7.25");
     let inspector = options(&till).start().unwrap();
     let browser = Browser::open(&inspector);
     let page = browser.page("conflicts");
-    let (given_up, since) = page.split_once("Edited since").unwrap();
-    for words in ["What is given up", "555-0142", "-12.50"] {
+    let (given_up, since) = page.split_once("Paid since").unwrap();
+    for words in ["What is given up", "555-0142", "-12.50", "came by"] {
         assert!(given_up.contains(words), "{words}: {page}");
     }
     assert!(
-        since.contains("came by")
-            && since.contains("2 edits are never sent. 1 payment among them is in no balance"),
+        since.contains("7.25")
+            && since.contains("3 edits are never sent. 1 payment among them is in no balance"),
         "{page}"
     );
     let done = browser.choose("conflicts", "was deleted in the store", "give-up", "");
     assert_eq!(done.header("location"), Some("conflicts?said=gone"));
     let page = browser.page("conflicts");
-    assert!(page.contains("came by") && !page.contains("-12.50"), "{page}");
+    assert!(page.contains("7.25") && !page.contains("-12.50") && !page.contains("came by"), "{page}");
+    let outcomes = ["phone", "notes", "store_credit_amounts"].map(|field| till.outcomes(4, field).join(" "));
+    assert_eq!(outcomes, ["discarded", "discarded", "discarded held"]);
+}
+
+/// It is deleted in the store; that takes two looks which lie apart.
+fn deleted(till: &Till, id: i64) {
+    till.sandbox.delete(id as i32);
+    soon(|| {
+        till.engine().sync().unwrap();
+        till.store().conflicts().unwrap().iter().any(|conflict| conflict.field == "*")
+    });
+}
+
+/// The edits of a customer who is gone are given up as they were shown, once.
+#[test]
+fn nothing_is_given_up_of_a_customer_who_is_gone_that_was_not_shown() {
+    let till = till(20);
+    till.set(4, "phone", "555-0142");
+    deleted(&till, 4);
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let seen = browser.hidden("conflicts", "was deleted in the store");
+    let send = || browser.send("conflicts", &with(&seen, &[("act", "give-up")]));
+    till.adjust(4, "7.25");
+    let refused = send();
+    assert!(
+        refused.status == 422 && refused.body.contains("moved on") && refused.body.contains("7.25"),
+        "{refused:?}"
+    );
+    assert_eq!(till.outcomes(4, "phone"), ["held"]);
+    let seen = browser.hidden("conflicts", "was deleted in the store");
+    let send = || browser.send("conflicts", &with(&seen, &[("act", "give-up")]));
+    assert_eq!(send().status, 303);
+    let seen = browser.hidden("conflicts", "was deleted in the store");
+    let send = || browser.send("conflicts", &with(&seen, &[("act", "give-up")]));
+    assert_eq!(send().status, 303);
+    let gone = send();
+    assert!(gone.status == 422 && gone.body.contains("moved on"), "{gone:?}");
+    for word in ["unknown_customer", "pull", "For whoever helps"] {
+        assert!(!gone.body.contains(word), "{word}: {gone:?}");
+    }
 }
 
 /// Who stands at the counter has no command line: what only helps there is folded away, for whoever helps.
@@ -813,6 +1004,11 @@ fn a_payment_that_was_sent_and_not_answered_says_so() {
         assert!(!page.contains(wrong), "{wrong}: {page}");
     }
     assert!(browser.page("customer?id=4").contains("Something was sent, and the answer is not known yet"));
+    let overview = browser.page("overview");
+    assert!(
+        overview.contains("1 upload on its way, the oldest") && !overview.contains("0 fields"),
+        "{overview}"
+    );
     running.join().unwrap();
 }
 
@@ -1037,8 +1233,83 @@ fn where_there_is_nothing_to_do_it_says_what_there_will_be() {
     ] {
         assert!(browser.page(page).contains(words), "{page}");
     }
+    for page in ["waiting", "refused", "conflicts"] {
+        let page = browser.page(page);
+        assert!(!page.contains("class=\"lead\""), "what is said of a list is not said of none: {page}");
+    }
+    for id in ["abc", "99999999999999999999999", "", "0"] {
+        let nobody = browser.get(&format!("customer?id={id}"));
+        assert!(
+            nobody.status == 404 && nobody.body.contains("There is no such customer"),
+            "{id}: {nobody:?}"
+        );
+    }
+    assert_eq!(browser.get("customer").status, 404);
     let nowhere = browser.get("nowhere");
     assert!(nowhere.status == 404 && nowhere.body.contains("There is nothing here"), "{nowhere:?}");
+}
+
+/// It is a line of the same text, by whoever ends lines so.
+#[test]
+fn a_line_that_ends_as_another_system_ends_it_is_a_line() {
+    let till = till(3);
+    till.office(1, json!({"notes": "rings\r\ntwice\u{7}"}));
+    till.engine().sync().unwrap();
+    till.set(1, "notes", "rings once");
+    till.office(1, json!({"notes": "rings\r\nthrice\u{7}"}));
+    till.engine().sync().unwrap();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let (customer, conflicts) = (words(&browser.page("customer?id=1")), words(&browser.page("conflicts")));
+    assert!(customer.contains("rings\nthrice\u{fffd}"), "{customer}");
+    assert!(
+        conflicts.contains("rings\ntwice\u{fffd}") && conflicts.contains("rings\nthrice\u{fffd}"),
+        "{conflicts}"
+    );
+}
+
+#[test]
+fn an_edit_that_was_given_no_label_is_shown_with_none() {
+    let till = till(3);
+    let label = |label: &str| till.store().edit(1).set("notes", label).label(label).commit().unwrap();
+    label("edit 2026-11-27T16:04:19.964Z");
+    label("edit of the menu");
+    let inspector = options(&till).start().unwrap();
+    let page = words(&Browser::open(&inspector).page("customer?id=1"));
+    assert!(page.contains("for edit of the menu") && !page.contains("for edit 2026"), "{page}");
+}
+
+/// Whatever is sent, it is a page of ours that says what to do.
+#[test]
+fn a_form_that_cannot_be_read_is_told_in_words() {
+    let inspector = options(&busy_till()).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let long = browser.send("refused", &[("act", "correct"), ("value", &"x".repeat(3_000_000))]);
+    assert!(long.status == 413 && long.body.contains("is too long"), "{long:?}");
+    let (place, port) = (&browser.place, browser.port);
+    let origin = format!("http://{}", host(port));
+    let headers = [
+        ("Host", &*host(port)),
+        ("Cookie", &browser.cookie),
+        ("Origin", &origin),
+        ("Content-Type", "text/plain"),
+    ];
+    let odd = ask(port, "POST", &format!("{place}refused"), &headers, "act=correct");
+    assert!(odd.status == 415 && odd.body.contains("could not be read, so nothing was done"), "{odd:?}");
+}
+
+#[test]
+fn what_was_typed_stands_on_the_page_that_tells_of_a_file_that_was_moved_away() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let seen = browser.hidden("refused", "already in use");
+    std::fs::rename(&till.path, till.path.with_extension("away")).unwrap();
+    let answer =
+        browser.send("refused", &with(&seen, &[("act", "correct"), ("value", "<b>olena@example.com")]));
+    assert_eq!(answer.status, 500);
+    let kept = between(&answer.body, "<textarea id=\"kept\"", "</textarea>");
+    assert!(kept.ends_with("&lt;b&gt;olena@example.com"), "{answer:?}");
 }
 
 #[test]

@@ -130,14 +130,22 @@ impl Guard {
         hosts.next().is_some_and(|host| host.as_bytes() == self.host().as_bytes()) && hosts.next().is_none()
     }
 
-    /// Whether it is this page that asks, as far as the browser tells.
+    /// Whether it is this page that asks, as far as the browser tells. Who says two things is not believed.
     fn is_from_here(&self, headers: &HeaderMap) -> bool {
-        headers.get(FROM).is_none_or(|from| matches!(from.as_bytes(), b"same-origin" | b"none"))
+        let are_sites_ours =
+            headers.get_all(FROM).iter().all(|from| matches!(from.as_bytes(), b"same-origin" | b"none"));
+        are_sites_ours && self.is_of_no_other(headers)
     }
 
-    /// Whether it is this page that asks for something to be done: browsers tell for certain.
+    fn is_of_no_other(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(ORIGIN).iter().all(|origin| origin.as_bytes() == self.origin().as_bytes())
+    }
+
+    /// Whether it is this page that asks for something to be done: browsers tell for certain, and of a form of its own both tell the same.
     fn may_act(&self, headers: &HeaderMap) -> bool {
-        headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes() == self.origin().as_bytes())
+        let mut sites = headers.get_all(FROM).iter();
+        let is_one = headers.get_all(ORIGIN).iter().count() == 1;
+        is_one && self.is_of_no_other(headers) && sites.all(|from| from.as_bytes() == b"same-origin")
     }
 
     fn is_known(&self, headers: &HeaderMap) -> bool {

@@ -50,16 +50,21 @@ mod pages;
 mod show;
 mod syncing;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Form, Query, State};
+use axum::body::Body;
+use axum::extract::{Form, FromRequest, Query, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
+use futures_core::Stream;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
@@ -222,10 +227,35 @@ fn page(task: Task) -> MethodRouter<Arc<Desk>> {
     let show = move |State(desk): State<Arc<Desk>>, Query(pairs): Query<Vec<(String, String)>>| {
         desk.answer(move |desk| pages::shown(desk, task, &Asked::new(pairs)))
     };
-    let act = move |State(desk): State<Arc<Desk>>, Form(pairs): Form<Vec<(String, String)>>| {
-        desk.answer(move |desk| pages::done(desk, task, &Asked::new(pairs)))
+    let act = async move |State(desk): State<Arc<Desk>>, request: Request| match sent(request).await {
+        Ok(pairs) => desk.answer(move |desk| pages::done(desk, task, &Asked::new(pairs))).await,
+        Err(code) => pages::unreadable(code),
     };
     get(show).post(act)
+}
+
+/// So much a form may bring.
+const MOST_SENT: usize = 2 * 1024 * 1024;
+
+/// What a form brought.
+async fn sent(request: Request) -> std::result::Result<Vec<(String, String)>, StatusCode> {
+    let (head, body) = request.into_parts();
+    let body = whole(body).await.ok_or(StatusCode::PAYLOAD_TOO_LARGE)?;
+    let form = Form::from_request(Request::from_parts(head, body.into()), &()).await;
+    form.map(|Form(pairs)| pairs).map_err(|refused| refused.into_response().status())
+}
+
+/// All of it is taken in, also what is too much: a browser does not listen before it has said everything.
+async fn whole(body: Body) -> Option<Vec<u8>> {
+    let (mut parts, mut all, mut size) = (body.into_data_stream(), Vec::new(), 0_usize);
+    while let Some(part) = poll_fn(|context| Pin::new(&mut parts).poll_next(context)).await {
+        let part = part.ok()?;
+        size += part.len();
+        if size <= MOST_SENT {
+            all.extend_from_slice(&part);
+        }
+    }
+    (size <= MOST_SENT).then_some(all)
 }
 
 async fn pulse(State(desk): State<Arc<Desk>>, Query(pairs): Query<Vec<(String, String)>>) -> Response {
@@ -241,7 +271,7 @@ async fn nowhere(State(desk): State<Arc<Desk>>) -> Response {
 }
 
 async fn nowhere_at_all() -> Response {
-    guard::refused(axum::http::StatusCode::NOT_FOUND, guard::NOWHERE, None)
+    guard::refused(StatusCode::NOT_FOUND, guard::NOWHERE, None)
 }
 
 /// They are of this build, and so of this place, which is another one each time.

@@ -50,9 +50,9 @@ fn spoken(name: &str) -> String {
     }
 }
 
-/// Text in which nothing is left that acts: what is before us is what is in it.
+/// Text in which nothing is left that acts: what is before us is what is in it. A line ends as a line ends, however it is spelled.
 pub(super) fn plain(text: &str) -> String {
-    words::plain(text).into_owned()
+    words::plain(&text.replace("\r\n", "\n")).into_owned()
 }
 
 /// Words of the library as a sentence of the page.
@@ -222,12 +222,13 @@ pub(super) fn thousands(number: u64) -> String {
 /// What the two sides of a conflict have otherwise than what both started from, word by word: so that no letter is parted from
 /// its accent, and no word of a script that joins its letters is cut.
 pub(super) fn differing(base: &str, text: &str) -> Markup {
-    let (was, is): (Vec<&str>, Vec<&str>) = (pieces(base), pieces(text));
+    let [base, text] = [base, text].map(|side| side.replace("\r\n", "\n"));
+    let (was, is): (Vec<&str>, Vec<&str>) = (pieces(&base), pieces(&text));
     let begin = was.iter().zip(&is).take_while(|(a, b)| a == b).count();
     let left = (was.len() - begin).min(is.len() - begin);
     let end = was.iter().rev().zip(is.iter().rev()).take(left).take_while(|(a, b)| a == b).count();
     if begin + end == 0 || is.len() == begin + end {
-        return self::text(text);
+        return self::text(&text);
     }
     let join = |words: &[&str]| plain(&words.concat());
     // A blank before it is marked only where it is all that differs.

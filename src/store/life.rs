@@ -90,9 +90,10 @@ fn find(now: Life, machine: Option<u64>, home: Option<Home>, beside: Option<Life
     }
 }
 
-/// Whether a till that has sent something lived at this place, and is not there any more.
+/// Whether a till that has sent something lived at this place, and is not there any more. Where its log stayed, that is told instead.
 pub fn has_left(path: &Path) -> bool {
     path.metadata().is_err()
+        && stray::refuse_log_of_none(path).is_ok()
         && beside(path, LIFE).metadata().is_ok_and(|life| life.is_file() && life.len() > 0)
 }
 

@@ -46,7 +46,7 @@ function tell(within) {
 function forget_said() {
   const address = new URL(location.href);
   if (!address.searchParams.has("said")) return;
-  address.searchParams.delete("said");
+  for (const word of ["said", "balance"]) address.searchParams.delete(word);
   history.replaceState(null, "", address);
 }
 

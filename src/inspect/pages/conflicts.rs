@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 
 use super::frame::{self, Page, empty, more, surely};
-use super::money;
+use super::money::{self, Outlook};
 use super::waiting::{by, what};
-use super::{Asked, Done, Refusal, Said, Task, View};
+use super::{Asked, Did, Done, Refusal, Said, Task, View, seqs};
 use crate::inspect::entry::{self, Entry};
 use crate::inspect::show;
 use crate::{Conflict, FieldId, FormValue, JournalRow, Keep, Kind, Outcome, Result, Store, Value};
@@ -14,31 +14,77 @@ use crate::{Conflict, FieldId, FormValue, JournalRow, Keep, Kind, Outcome, Resul
 const MOST: usize = 25;
 
 pub(super) fn act(store: &mut Store, asked: &Asked, author: Option<&str>) -> Done {
-    let (id, field, stamp) = (asked.customer(), asked.text("field"), asked.text("stamp"));
+    let conflict = as_seen(store, asked)?;
+    let (id, field, stamp) = (conflict.customer_id, &*conflict.field, &*conflict.stamp);
     let (keep, said) = match asked.text("act") {
         "ours" => (Keep::Local, Said::KeptOurs),
         "theirs" => (Keep::Remote, Said::KeptTheirs),
-        "other" => (other(store, asked)?, Said::KeptOther),
+        "other" => (Keep::Value(other(store, asked, &conflict)?), Said::KeptOther),
         "give-up" => {
+            refuse_edited_since(store, asked, &conflict)?;
             store.discard_seen(id, field, stamp, author)?;
-            return Ok(Said::Gone);
+            return Ok(Said::Gone.into());
         }
         _ => return Err(Refusal::moved_on()),
     };
+    if let Some(outlook) =
+        kept_side(&conflict, &keep).map(|side| outlook(store, &conflict, side)).transpose()?.flatten()
+    {
+        outlook.refuse_unseen(asked)?;
+    }
     store.resolve_seen(id, field, &keep, stamp, author)?;
-    Ok(said)
+    let balance = if money::is_balance(field) { money::here(store, id)? } else { None };
+    Ok(Did { said, balance })
+}
+
+/// What was shown, if it still is so.
+fn as_seen(store: &Store, asked: &Asked) -> std::result::Result<Conflict, Refusal> {
+    let seen = asked.number("conflict").ok_or_else(Refusal::moved_on)?;
+    let found = store.conflicts_page(seen.saturating_sub(1), 1)?.pop();
+    let is_that = |conflict: &Conflict| conflict.id == seen && conflict.stamp == asked.text("stamp");
+    found.filter(is_that).ok_or_else(Refusal::moved_on)
+}
+
+/// Of a customer who was deleted all is shown that was edited: what was edited since the page was made, nobody has seen.
+fn refuse_edited_since(
+    store: &Store,
+    asked: &Asked,
+    conflict: &Conflict,
+) -> std::result::Result<(), Refusal> {
+    let is_as_shown = asked.text("edits") == seqs(&store.pending(conflict.customer_id)?);
+    if is_as_shown { Ok(()) } else { Err(Refusal::moved_on()) }
 }
 
 /// What was typed, by the type that the till's value has.
-fn other(store: &Store, asked: &Asked) -> std::result::Result<Keep, Refusal> {
-    let seen = asked.number("conflict").ok_or_else(Refusal::moved_on)?;
-    let found = store.conflicts_page(seen.saturating_sub(1), 1)?.pop().filter(|conflict| conflict.id == seen);
-    let conflict = found.ok_or_else(Refusal::moved_on)?;
+fn other(store: &Store, asked: &Asked, conflict: &Conflict) -> std::result::Result<String, Refusal> {
     let value = entry::read(&conflict.field, asked.typed(), &conflict.local).map_err(Refusal::typed)?;
     money::refuse_below_floor(store, conflict.customer_id, &conflict.field, &value, |edit| {
         !conflict.seqs.contains(&edit.seq)
     })?;
-    Ok(Keep::Value(value))
+    Ok(value)
+}
+
+/// The side that is kept; what somebody typed was looked at where it was typed.
+fn kept_side<'c>(conflict: &'c Conflict, keep: &Keep) -> Option<&'c str> {
+    match keep {
+        Keep::Local => Some(&conflict.local),
+        Keep::Remote => Some(&conflict.remote),
+        Keep::Value(_) => None,
+    }
+}
+
+/// The payments that go on top of whatever is decided.
+fn paid_since(store: &Store, conflict: &Conflict) -> Result<Vec<JournalRow>> {
+    money::payments(store, conflict.customer_id, |edit| !conflict.seqs.contains(&edit.seq))
+}
+
+/// What a side comes to with those, if it is a balance.
+fn outlook(store: &Store, conflict: &Conflict, side: &str) -> Result<Option<Outlook>> {
+    if !money::is_balance(&conflict.field) {
+        return Ok(None);
+    }
+    let theirs = Value::from_json(Kind::Credit, &conflict.remote).credit();
+    Outlook::with_payments(store, side, &paid_since(store, conflict)?, theirs)
 }
 
 pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
@@ -49,9 +95,10 @@ pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
     let page = Page { shown: page.len(), full: MOST, last, all, what: "conflict" };
     Ok(html! {
         h1 { "Conflicts" }
-        p.lead { "Changed here and in the store. Only these fields wait; everything else went on." }
         @if cards.is_empty() {
             (empty("No conflicts.", &html! { "When both sides change the same field, both values are here, side by side." }))
+        } @else {
+            p.lead { "Changed here and in the store. Only these fields wait; everything else went on." }
         }
         div #list.cards { @for card in &cards { (card) } }
         (more(Task::Conflicts, view, &page))
@@ -106,7 +153,26 @@ fn both_changed(view: &View<'_>, conflict: &Conflict) -> Result<Markup> {
                 p.aside { @if let Some(at) = changed_at { "customer changed there " (show::time(at)) } }
             }
         }
-        @if view.may_act { (choices(view, conflict, &key)) }
+        (what_it_comes_to(view, conflict)?)
+        @if view.may_act { (choices(view, conflict, &key)?) }
+    })
+}
+
+/// Of a balance on top of which something was paid: each payment, and what either side comes to with them.
+fn what_it_comes_to(view: &View<'_>, conflict: &Conflict) -> Result<Markup> {
+    if !money::is_balance(&conflict.field) {
+        return Ok(Markup::default());
+    }
+    let payments = paid_since(view.store, conflict)?;
+    let sides = [("Keep ours", &conflict.local), ("Keep theirs", &conflict.remote)];
+    let sums = sides
+        .map(|(word, side)| outlook(view.store, conflict, side).map(|sum| sum.map(|sum| (word, sum.sum()))));
+    let sums = sums.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok(html! {
+        (listed("Paid since: goes on top of whatever is decided", &payments.iter().collect::<Vec<_>>()))
+        @if !payments.is_empty() {
+            ul { @for (word, sum) in sums.iter().flatten() { li { (word) ": " (sum) } } }
+        }
     })
 }
 
@@ -156,7 +222,7 @@ fn key(conflict: &Conflict) -> String {
     format!("{} {}", conflict.customer_id, conflict.field)
 }
 
-fn choices(view: &View<'_>, conflict: &Conflict, id: &str) -> Markup {
+fn choices(view: &View<'_>, conflict: &Conflict, id: &str) -> Result<Markup> {
     let (named, key) = (named(view, conflict), key(conflict));
     let typed = view.typed(&key);
     let entry = Entry {
@@ -167,14 +233,14 @@ fn choices(view: &View<'_>, conflict: &Conflict, id: &str) -> Markup {
         label: "Another value for",
         refusal: view.problem(&key),
     };
-    html! {
+    let ours = side(&named, ("ours", "Keep ours"), outlook(view.store, conflict, &conflict.local)?.as_ref());
+    let theirs =
+        side(&named, ("theirs", "Keep theirs"), outlook(view.store, conflict, &conflict.remote)?.as_ref());
+    Ok(html! {
         div.choices {
-            form.row method="post" action="conflicts" {
-                (named)
-                @if conflict.reason.is_none() {
-                    button.first type="submit" name="act" value="ours" { "Keep ours" }
-                }
-                button type="submit" name="act" value="theirs" { "Keep theirs" }
+            div.row {
+                @if conflict.reason.is_none() { (ours) }
+                (theirs)
             }
             details.other open[entry.refusal.is_some()] {
                 summary { "Another value…" }
@@ -185,6 +251,30 @@ fn choices(view: &View<'_>, conflict: &Conflict, id: &str) -> Markup {
                 }
             }
         }
+    })
+}
+
+/// To keep a side; where that leaves a balance below the floor, by a second word.
+fn side(named: &Markup, (act, word): (&str, &str), outlook: Option<&Outlook>) -> Markup {
+    let is_first = act == "ours";
+    match outlook.filter(|outlook| outlook.is_below_floor()) {
+        None => html! {
+            form method="post" action="conflicts" {
+                (named)
+                button.first[is_first] type="submit" name="act" value=(act) { (word) }
+            }
+        },
+        Some(outlook) => surely(
+            word,
+            &outlook.question(),
+            &html! {
+                form method="post" action="conflicts" {
+                    (named)
+                    (outlook.seen())
+                    button.danger type="submit" name="act" value=(act) { (word) " all the same" }
+                }
+            },
+        ),
     }
 }
 
@@ -192,7 +282,9 @@ fn choices(view: &View<'_>, conflict: &Conflict, id: &str) -> Markup {
 fn deleted(view: &View<'_>, conflict: &Conflict) -> Result<Markup> {
     let edits = view.store.pending(conflict.customer_id)?;
     let is_on_its_way = edits.iter().any(|edit| edit.outcome == Some(Outcome::InFlight));
-    let waits = |edit: &&JournalRow| matches!(edit.outcome, Some(Outcome::Held | Outcome::Rejected));
+    let waits = |edit: &&JournalRow| {
+        matches!(edit.outcome, Some(Outcome::Held | Outcome::Rejected)) || conflict.seqs.contains(&edit.seq)
+    };
     let (given_up, since): (Vec<&JournalRow>, Vec<&JournalRow>) = edits.iter().partition(waits);
     Ok(html! {
         p {
@@ -201,7 +293,7 @@ fn deleted(view: &View<'_>, conflict: &Conflict) -> Result<Markup> {
         }
         (listed("What is given up with the customer", &given_up))
         @if !since.is_empty() {
-            (listed("Edited since: kept, and asked about by itself after that", &since))
+            (listed("Paid since: kept, and asked about by itself after that", &since))
         }
         @if view.may_act && is_on_its_way {
             p.note { "One of these was sent, and whether it arrived is not known yet. Sync first, then decide." }
@@ -209,6 +301,7 @@ fn deleted(view: &View<'_>, conflict: &Conflict) -> Result<Markup> {
             (surely("Give up the edits", &what_goes(&given_up, since.is_empty()), &html! {
                 form method="post" action="conflicts" {
                     (named(view, conflict))
+                    input type="hidden" name="edits" value=(seqs(&edits));
                     button.danger type="submit" name="act" value="give-up" { "Give them up" }
                 }
             }))

@@ -16,11 +16,17 @@ pub(super) fn act(store: &mut Store, asked: &Asked, author: Option<&str>) -> Don
         ("undo", Some(decision)) => store.undo(decision, author)?,
         _ => return Err(Refusal::moved_on()),
     };
-    Ok(Said::Undone)
+    Ok(Said::Undone.into())
 }
 
 pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
     let id = view.asked.customer();
+    if id == CustomerId(0) {
+        return Ok(html! {
+            h1 { "There is no such customer" }
+            (empty("A customer has a number, and this is none.", &html! { a href="customers" { "Look for somebody" } }))
+        });
+    }
     let (row, history) = (view.store.get(id)?, history(view, id)?);
     let Some(row) = row else {
         return Ok(html! {

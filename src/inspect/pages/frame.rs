@@ -7,7 +7,7 @@ use super::{Refusal, Said, Task, View, joined};
 use crate::inspect::desk::Desk;
 use crate::inspect::show::{self, Badge};
 use crate::inspect::syncing::SyncNow;
-use crate::{Status, SyncState};
+use crate::{Decimal, Status, SyncState, money};
 
 /// htmx neither brings styles of its own nor runs text as script: the policy forbids both.
 const HTMX: &str =
@@ -67,7 +67,7 @@ fn file_name(view: &View<'_>) -> String {
 }
 
 /// A page without anything of the file.
-pub(super) fn bare(title: &str, refusal: Option<&Refusal>) -> Markup {
+pub(super) fn bare(title: &str, refusal: Option<&Refusal>, typed: Option<&str>) -> Markup {
     document(
         title,
         false,
@@ -75,7 +75,7 @@ pub(super) fn bare(title: &str, refusal: Option<&Refusal>) -> Markup {
             main #main.alone tabindex="-1" {
                 p.brand { "tillsync" }
                 h1 { (title) }
-                @if let Some(refusal) = refusal { (why(refusal, None)) }
+                @if let Some(refusal) = refusal { (why(refusal, typed)) }
                 p { a href="overview" { "To the overview" } }
             }
         },
@@ -106,11 +106,15 @@ fn document(title: &str, looks_again: bool, body: &Markup) -> Markup {
 /// What was just done, or why not.
 fn told(view: &View<'_>) -> Markup {
     let said = Said::named(view.asked.text("said"));
+    let balance = view.asked.text("balance").parse::<Decimal>().ok();
     html! {
         @if let Some(refusal) = view.refusal {
             (why(refusal, view.typed_nowhere()))
         } @else if let Some(said) = said {
-            p #said.note.good role="status" tabindex="-1" autofocus { (said.sentence()) }
+            p #said.note.good role="status" tabindex="-1" autofocus {
+                (said.sentence())
+                @if let Some(balance) = balance { " The balance here is now " (show::amount(&money(balance))) "." }
+            }
         }
     }
 }

@@ -26,8 +26,8 @@ use super::desk::Desk;
 use super::entry::{PASSWORD, VALUE};
 use super::guard::see_other;
 use super::syncing::{Standing, SyncNow};
-use crate::{CustomerId, Error, Status, Store};
-use said::{Done, Refusal, Said};
+use crate::{CustomerId, Error, JournalRow, Status, Store, money as in_digits};
+use said::{Did, Done, Refusal, Said};
 
 /// What there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +138,11 @@ fn joined(way: &[i64]) -> String {
     way.iter().map(i64::to_string).collect::<Vec<_>>().join(".")
 }
 
+/// Edits, by which a decision names what was seen.
+fn seqs<'e>(edits: impl IntoIterator<Item = &'e JournalRow>) -> String {
+    joined(&edits.into_iter().map(|edit| edit.seq.0).collect::<Vec<_>>())
+}
+
 /// What a page is made of.
 struct View<'a> {
     store: &'a mut Store,
@@ -181,7 +186,24 @@ fn author(desk: &Desk) -> Option<&str> {
 
 /// A page, as somebody asks for it.
 pub(super) fn shown(desk: &Desk, task: Task, asked: &Asked) -> Response {
-    made(desk, task, asked, None, StatusCode::OK)
+    let is_of_nobody = task == Task::Customer && asked.customer() == CustomerId(0);
+    let code = if is_of_nobody { StatusCode::NOT_FOUND } else { StatusCode::OK };
+    made(desk, task, asked, None, code)
+}
+
+/// What a form sent was none that a page of this place sends.
+pub(super) fn unreadable(code: StatusCode) -> Response {
+    let why = match code {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::new(
+            "What was sent is too long, so nothing was done.",
+            "Go back, where it still stands, and make it shorter: two million letters are the most.",
+        ),
+        _ => Refusal::new(
+            "What was sent could not be read, so nothing was done.",
+            "Go back, and try it again.",
+        ),
+    };
+    answer(code, frame::bare("This was not taken", Some(&why), None))
 }
 
 /// What a form asks for, and the page that tells what became of it.
@@ -199,7 +221,7 @@ pub(super) fn done(desk: &Desk, task: Task, asked: &Asked) -> Response {
         }
     });
     match done {
-        Ok(said) => see_other(&after(task, asked, said)),
+        Ok(did) => see_other(&after(task, asked, &did)),
         Err(refusal) => made(desk, task, asked, Some(&refusal), StatusCode::UNPROCESSABLE_ENTITY),
     }
 }
@@ -209,8 +231,9 @@ fn only_shows() -> Refusal {
 }
 
 /// The page on which it is told.
-fn after(task: Task, asked: &Asked, said: Said) -> String {
-    let (word, said) = (task.word(), said.word());
+fn after(task: Task, asked: &Asked, did: &Did) -> String {
+    let balance = did.balance.map(|sum| format!("&balance={}", in_digits(sum))).unwrap_or_default();
+    let (word, said) = (task.word(), format!("{}{balance}", did.said.word()));
     match task {
         Task::Customer => format!("{word}?id={}&said={said}", asked.customer()),
         _ if asked.after() > 0 => format!("{word}?after={}&said={said}", asked.way_text()),
@@ -234,7 +257,9 @@ fn made(desk: &Desk, task: Task, asked: &Asked, refusal: Option<&Refusal>, code:
         let body = body(task, &mut view)?;
         Ok(frame::whole(desk, task, &view, &body))
     });
-    page.map_or_else(broken, |page| answer(code, page))
+    // What could not be done for the same reason stands nowhere else.
+    let typed = Some(asked.text(VALUE)).filter(|text| refusal.is_some() && !text.is_empty());
+    page.map_or_else(|error| broken(error, typed), |page| answer(code, page))
 }
 
 fn body(task: Task, view: &mut View<'_>) -> crate::Result<Markup> {
@@ -253,7 +278,7 @@ fn body(task: Task, view: &mut View<'_>) -> crate::Result<Markup> {
 pub(super) fn pulse(desk: &Desk, asked: &Asked) -> Response {
     let task = Task::named(asked.text("at")).unwrap_or(Task::Overview);
     let pulse = desk.with_store(|store| store.status().map(|status| frame::pulse(desk, task, &status)));
-    pulse.map_or_else(broken, |pulse| answer(StatusCode::OK, pulse))
+    pulse.map_or_else(|error| broken(error, None), |pulse| answer(StatusCode::OK, pulse))
 }
 
 /// A sync is begun, or asked for.
@@ -263,18 +288,19 @@ pub(super) fn sync_now(desk: &Desk) -> Response {
     }
     match desk.syncing.begin(|| desk.another()) {
         Ok(()) => see_other("syncs"),
-        Err(error) => broken(error),
+        Err(error) => broken(error, None),
     }
 }
 
 /// An address of this place at which there is nothing.
 pub(super) fn nowhere(_: &Desk) -> Response {
-    answer(StatusCode::NOT_FOUND, frame::bare("There is nothing here", None))
+    answer(StatusCode::NOT_FOUND, frame::bare("There is nothing here", None, None))
 }
 
 /// The file cannot be read.
-fn broken(error: Error) -> Response {
-    answer(StatusCode::INTERNAL_SERVER_ERROR, frame::bare("The file cannot be read", Some(&error.into())))
+fn broken(error: Error, typed: Option<&str>) -> Response {
+    let page = frame::bare("The file cannot be read", Some(&error.into()), typed);
+    answer(StatusCode::INTERNAL_SERVER_ERROR, page)
 }
 
 fn answer(code: StatusCode, page: Markup) -> Response {

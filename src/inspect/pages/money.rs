@@ -1,7 +1,139 @@
-//! What is looked at before a balance is taken that somebody typed.
+//! What is looked at before something is decided about a balance: what it leaves, with the payments that go on top, and whether a
+//! payment is in it already.
 
-use super::Refusal;
-use crate::{CustomerId, Decimal, FieldId, JournalRow, Kind, Outcome, Store, Value, money};
+use maud::{Markup, html};
+
+use super::{Asked, Refusal};
+use crate::inspect::show;
+use crate::{
+    CustomerId, Decimal, EditSeq, FieldId, JournalRow, Kind, Outcome, Rejected, Result, Store, Value, money,
+};
+
+/// The attribute that is a balance.
+const BALANCE: &str = "store_credit_amounts";
+/// What a form names that asks a second time: the balance that was shown, and the edit that set one.
+const LEAVES: &str = "leaves";
+const SET_SINCE: &str = "set-since";
+/// Rows of the journal that are read at once.
+const MANY: usize = 100;
+
+pub(super) fn is_balance(field: &str) -> bool {
+    FieldId::named(field).is_some_and(FieldId::is_money)
+}
+
+/// The balance here, if the store tells it.
+pub(super) fn here(store: &Store, id: CustomerId) -> Result<Option<Decimal>> {
+    let row = store.get(id)?;
+    Ok(row.zip(FieldId::named(BALANCE)).and_then(|(row, balance)| row.get(balance).credit()))
+}
+
+/// The payments of a customer that the balance here has in it, of those that are meant.
+pub(super) fn payments(
+    store: &Store,
+    id: CustomerId,
+    is_meant: impl Fn(&JournalRow) -> bool,
+) -> Result<Vec<JournalRow>> {
+    let is_counted = |edit: &JournalRow| edit.op == "adjust" && edit.outcome != Some(Outcome::Rejected);
+    Ok(store.pending(id)?.into_iter().filter(|edit| is_counted(edit) && is_meant(edit)).collect())
+}
+
+/// What a payment moves the balance by.
+pub(super) fn paid(json: &str) -> Decimal {
+    json.trim_matches('"').parse().unwrap_or_default()
+}
+
+/// What a balance comes to.
+pub(super) struct Outlook {
+    balance: Decimal,
+    on_top: Decimal,
+    /// What goes on top, in words.
+    what: &'static str,
+    /// The floor that is fallen below by what this till does: below it, a store's own balance may be.
+    below: Option<Decimal>,
+}
+
+impl Outlook {
+    /// Of a balance, JSON text, with the payments that were made since; `otherwise`: what it is without any of that.
+    pub(super) fn with_payments(
+        store: &Store,
+        json: &str,
+        payments: &[JournalRow],
+        otherwise: Option<Decimal>,
+    ) -> Result<Option<Outlook>> {
+        let Some(balance) = Value::from_json(Kind::Credit, json).credit() else { return Ok(None) };
+        let on_top = payments.iter().map(|edit| paid(&edit.value)).sum();
+        Outlook::of(store, balance, (on_top, "the payments made since"), otherwise).map(Some)
+    }
+
+    /// Of the balance here with one more payment.
+    pub(super) fn with_payment(store: &Store, id: CustomerId, json: &str) -> Result<Option<Outlook>> {
+        let Some(balance) = here(store, id)? else { return Ok(None) };
+        Outlook::of(store, balance, (paid(json), "this payment"), Some(balance)).map(Some)
+    }
+
+    fn of(
+        store: &Store,
+        balance: Decimal,
+        (on_top, what): (Decimal, &'static str),
+        otherwise: Option<Decimal>,
+    ) -> Result<Outlook> {
+        let total = balance + on_top;
+        let is_by_us = otherwise.is_none_or(|otherwise| total < otherwise);
+        let below = store.credit_floor()?.filter(|floor| total < *floor && is_by_us);
+        Ok(Outlook { balance, on_top, what, below })
+    }
+
+    fn total(&self) -> Decimal {
+        self.balance + self.on_top
+    }
+
+    /// Whether it is asked once more.
+    pub(super) fn is_below_floor(&self) -> bool {
+        self.below.is_some()
+    }
+
+    /// `5.00 and -35.00 paid since: -30.00`.
+    pub(super) fn sum(&self) -> Markup {
+        html! {
+            (show::amount(&money(self.balance))) " and " (show::amount(&money(self.on_top))) " paid since: "
+            strong { (show::amount(&money(self.total()))) }
+        }
+    }
+
+    /// What whoever decides is asked, where that is below the floor.
+    pub(super) fn question(&self) -> Markup {
+        html! {
+            (self.leaves()) "."
+            @if let Some(floor) = self.below {
+                " No payment of this till takes a balance below " (money(floor)) ", so the next one is refused until there is credit again."
+            }
+        }
+    }
+
+    /// By which a form says that this was seen.
+    pub(super) fn seen(&self) -> Markup {
+        html! { @if self.is_below_floor() { input type="hidden" name=(LEAVES) value=(money(self.total())); } }
+    }
+
+    /// Below the floor it goes by a second word alone, which names what was shown.
+    pub(super) fn refuse_unseen(&self, asked: &Asked) -> std::result::Result<(), Refusal> {
+        match self.below {
+            Some(floor) if asked.text(LEAVES) != money(self.total()) => Err(Refusal::new(
+                format!("{}, which is below {}.", self.leaves(), money(floor)),
+                "Nothing was done. Whoever wants it all the same is asked once more below.",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn leaves(&self) -> String {
+        let (on_top, total) = (money(self.on_top), money(self.total()));
+        match self.on_top.is_zero() {
+            true => format!("That leaves {total}"),
+            false => format!("With {}, {on_top}, that leaves {total}", self.what),
+        }
+    }
+}
 
 /// A balance below the floor would be taken here, and the next payment refused for it: so it is said where it is typed. `goes_on_top`:
 /// which of the customer's payments are made on top of it.
@@ -11,30 +143,88 @@ pub(super) fn refuse_below_floor(
     field: &str,
     json: &str,
     goes_on_top: impl Fn(&JournalRow) -> bool,
-) -> Result<(), Refusal> {
-    let is_money = FieldId::named(field).is_some_and(FieldId::is_money);
-    let (Some(floor), true) = (store.credit_floor()?, is_money) else { return Ok(()) };
-    let Value::Credit(amounts) = Value::from_json(Kind::Credit, json) else { return Ok(()) };
-    let Some(typed) = amounts.first() else { return Ok(()) };
-    let payments = store.pending(id)?.into_iter().filter(|edit| is_counted(edit) && goes_on_top(edit));
-    let later: Decimal =
-        payments.filter_map(|edit| edit.value.trim_matches('"').parse::<Decimal>().ok()).sum();
-    let floor_words = money(floor);
+) -> std::result::Result<(), Refusal> {
+    if !is_balance(field) {
+        return Ok(());
+    }
+    let payments = payments(store, id, goes_on_top)?;
+    let Some(outlook) = Outlook::with_payments(store, json, &payments, None)? else { return Ok(()) };
+    let Some(floor) = store.credit_floor()? else { return Ok(()) };
+    let (typed, floor_words) = (outlook.balance, money(floor));
     match () {
-        () if *typed < floor => Err(Refusal::typed(format!(
+        () if typed < floor => Err(Refusal::typed(format!(
             "{} is below {floor_words}, and no balance may fall below that in this shop.",
-            money(*typed)
+            money(typed)
         ))),
-        () if *typed + later < floor => Err(Refusal::typed(format!(
-            "With the payments made since, {}, that leaves {}; no balance may fall below {floor_words} in this shop.",
-            money(later),
-            money(*typed + later)
+        () if outlook.is_below_floor() => Err(Refusal::typed(format!(
+            "{}; no balance may fall below {floor_words} in this shop.",
+            outlook.leaves()
         ))),
         () => Ok(()),
     }
 }
 
-/// A payment that the balance here has in it.
-fn is_counted(edit: &JournalRow) -> bool {
-    edit.op == "adjust" && edit.outcome != Some(Outcome::Rejected)
+/// A balance that was set after a payment which was refused: whether it holds that payment, only whoever set it knows.
+pub(super) struct SetSince(JournalRow);
+
+impl SetSince {
+    pub(super) fn of(store: &Store, payment: &Rejected) -> Result<Option<SetSince>> {
+        let mut before: Option<EditSeq> = None;
+        loop {
+            let page = store.journal_page(Some(payment.customer_id), before, MANY)?;
+            before = page.last().map(|row| row.seq);
+            let later = page.into_iter().take_while(|row| row.seq > payment.seq);
+            if let Some(set) = later.into_iter().find(is_set_and_stands) {
+                return Ok(Some(SetSince(set)));
+            }
+            if before.is_none_or(|before| before <= payment.seq) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Whether the store has it: nothing of before goes up under one that waits.
+    pub(super) fn is_settled(&self) -> bool {
+        !matches!(self.0.outcome, None | Some(Outcome::InFlight | Outcome::Held))
+    }
+
+    pub(super) fn question(&self) -> Markup {
+        html! {
+            "The balance was set to " (show::json(BALANCE, &self.0.value)) " after this payment, "
+            (super::waiting::by(&self.0)) ". " strong { (self.asks()) }
+            " If it does, give the payment up. " (self.otherwise())
+        }
+    }
+
+    fn asks(&self) -> String {
+        let to = Value::from_json(Kind::Credit, &self.0.value).credit().map(money);
+        format!("Does {} hold that payment already?", to.as_deref().unwrap_or("it"))
+    }
+
+    fn otherwise(&self) -> &'static str {
+        match self.0.outcome {
+            Some(Outcome::Held) => {
+                "If not, decide the conflict of the balance first, sync, and send it again then."
+            }
+            _ if self.is_settled() => "If not, send it again: it goes on top.",
+            _ => "If not, sync first, and send it again then.",
+        }
+    }
+
+    /// By which a form says that this was asked.
+    pub(super) fn seen(&self) -> Markup {
+        html! { input type="hidden" name=(SET_SINCE) value=(self.0.seq); }
+    }
+
+    /// It is answered by whoever has read it, and by nobody else.
+    pub(super) fn refuse_unasked(&self, asked: &Asked) -> std::result::Result<(), Refusal> {
+        let is_asked = asked.number(SET_SINCE) == Some(self.0.seq.0) && self.is_settled();
+        if is_asked { Ok(()) } else { Err(Refusal::new(self.asks(), self.otherwise())) }
+    }
+}
+
+/// Given up, refused, or left for the store's, it is in no balance.
+fn is_set_and_stands(edit: &JournalRow) -> bool {
+    let is_in_none = matches!(edit.outcome, Some(Outcome::Discarded | Outcome::Rejected | Outcome::Remote));
+    edit.op == "set" && is_balance(&edit.field) && !is_in_none
 }

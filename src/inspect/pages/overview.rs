@@ -85,11 +85,18 @@ fn tile(word: &str, number: u64, title: &str, about: &Markup) -> Markup {
 fn waiting(status: &Status) -> Markup {
     html! {
         @match status.oldest_pending_at {
-            Some(at) => { (show::count(status.pending_fields, "field")) ", the oldest " (show::time(at)) }
+            Some(at) => { (what_waits(status)) ", the oldest " (show::time(at)) }
             None => "Nothing waits.",
         }
-        @if status.in_flight_batches > 0 { " " (show::count(status.in_flight_batches, "batch")) " on the way." }
     }
+}
+
+fn what_waits(status: &Status) -> String {
+    let (fields, uploads) = (status.pending_fields, status.in_flight_batches);
+    let its = if uploads == 1 { "its" } else { "their" };
+    let fields = (fields > 0 || uploads == 0).then(|| show::count(fields, "field"));
+    let uploads = (uploads > 0).then(|| format!("{} on {its} way", show::count(uploads, "upload")));
+    [fields, uploads].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn wants_a_person(number: u64, none: &str) -> Markup {

@@ -6,9 +6,9 @@ use std::collections::btree_map::Entry::{Occupied, Vacant};
 use maud::{Markup, html};
 
 use super::frame::{self, Page, empty, more, surely};
-use super::money;
+use super::money::{self, Outlook, SetSince};
 use super::waiting::{by, what};
-use super::{Asked, Done, Refusal, Said, Task, View};
+use super::{Asked, Did, Done, Refusal, Said, Task, View};
 use crate::inspect::entry::{self, Entry};
 use crate::inspect::show;
 use crate::{EditSeq, FieldId, JournalRow, Outcome, Rejected, Result, Store};
@@ -24,23 +24,27 @@ struct Case {
     earlier: Vec<JournalRow>,
     /// What was edited since, and is not refused.
     since: Option<JournalRow>,
+    /// Of a payment, the balance that was set since.
+    set_since: Option<SetSince>,
 }
 
 impl Case {
     /// That in which this edit is the newest one; none: it is part of another.
-    fn of(edit: Rejected, pending: &[JournalRow]) -> Option<Case> {
+    fn of(store: &Store, edit: Rejected, pending: &[JournalRow]) -> Result<Option<Case>> {
         if is_payment(&edit) {
-            return Some(Case { newest: edit, earlier: Vec::new(), since: None });
+            let set_since = SetSince::of(store, &edit)?;
+            return Ok(Some(Case { newest: edit, earlier: Vec::new(), since: None, set_since }));
         }
         let alike = pending.iter().filter(|row| row.field == edit.field && row.op == "set");
         let (refused, others): (Vec<&JournalRow>, Vec<&JournalRow>) =
             alike.partition(|row| row.outcome == Some(Outcome::Rejected));
         let is_newest = refused.iter().all(|row| row.seq <= edit.seq);
-        is_newest.then(|| Case {
+        Ok(is_newest.then(|| Case {
             earlier: refused.into_iter().filter(|row| row.seq < edit.seq).cloned().collect(),
             since: others.into_iter().rfind(|row| row.seq > edit.seq).cloned(),
             newest: edit,
-        })
+            set_since: None,
+        }))
     }
 
     /// Its edits, by which a decision names what was seen.
@@ -62,14 +66,15 @@ pub(super) fn act(store: &mut Store, asked: &Asked, author: Option<&str>) -> Don
         "correct" => correct(store, asked, &case, author),
         "again" => {
             refuse_edited_since(&case)?;
+            refuse_unseen(store, asked, &case)?;
             store.retry_row(case.newest.seq)?;
-            Ok(Said::SentAgain)
+            did(store, Said::SentAgain, &case.newest)
         }
         "give-up" => {
             for seq in case.earlier.iter().map(|row| row.seq).chain([case.newest.seq]) {
                 store.discard_row(seq, author)?;
             }
-            Ok(Said::GivenUp)
+            Ok(Said::GivenUp.into())
         }
         _ => Err(Refusal::moved_on()),
     }
@@ -81,8 +86,37 @@ fn as_seen(store: &Store, asked: &Asked) -> std::result::Result<Case, Refusal> {
     let found = store.rejected_page(EditSeq(seq.saturating_sub(1)), 1)?.pop();
     let edit = found.filter(|edit| edit.seq.0 == seq).ok_or_else(Refusal::moved_on)?;
     let pending = store.pending(edit.customer_id)?;
-    let case = Case::of(edit, &pending).filter(|case| case.seen() == asked.text("seen"));
+    let case = Case::of(store, edit, &pending)?.filter(|case| case.seen() == asked.text("seen"));
     case.ok_or_else(Refusal::moved_on)
+}
+
+/// What is asked once more about money was asked of whoever sends it again.
+fn refuse_unseen(store: &Store, asked: &Asked, case: &Case) -> std::result::Result<(), Refusal> {
+    if let Some(set_since) = &case.set_since {
+        set_since.refuse_unasked(asked)?;
+    }
+    match outlook(store, &case.newest)? {
+        Some(outlook) => outlook.refuse_unseen(asked),
+        None => Ok(()),
+    }
+}
+
+/// What the balance comes to when it is sent again.
+fn outlook(store: &Store, edit: &Rejected) -> Result<Option<Outlook>> {
+    let id = edit.customer_id;
+    if is_payment(edit) {
+        return Outlook::with_payment(store, id, &edit.value);
+    }
+    if !money::is_balance(&edit.field) {
+        return Ok(None);
+    }
+    let since = money::payments(store, id, |payment| payment.seq > edit.seq)?;
+    Outlook::with_payments(store, &edit.value, &since, money::here(store, id)?)
+}
+
+fn did(store: &Store, said: Said, edit: &Rejected) -> Done {
+    let balance = if money::is_balance(&edit.field) { money::here(store, edit.customer_id)? } else { None };
+    Ok(Did { said, balance })
 }
 
 /// What is edited last is what counts: nothing older goes up over it.
@@ -112,7 +146,7 @@ fn correct(store: &mut Store, asked: &Asked, case: &Case, author: Option<&str>) 
             "Type another one; or send it again as it is, where the reason is gone.",
         ));
     }
-    Ok(Said::Corrected)
+    did(store, Said::Corrected, seen)
 }
 
 fn author_of<'s>(edit: crate::EditBuilder<'s>, author: Option<&str>) -> crate::EditBuilder<'s> {
@@ -130,9 +164,10 @@ pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
     let page = Page { shown: cards.len(), full: MOST, last, all, what: "card" };
     Ok(html! {
         h1 { "Refused" }
-        p.lead { "These were not taken. Everything else of the customer went on." }
         @if cards.is_empty() {
             (empty("The store refused nothing.", &html! { "When it does, its words are here, and what can be done." }))
+        } @else {
+            p.lead { "These were not taken. Everything else of the customer went on." }
         }
         div #list.cards { @for card in &cards { (card) } }
         (more(Task::Refused, view, &page))
@@ -151,7 +186,7 @@ fn cases(view: &View<'_>) -> Result<(Vec<Case>, Option<i64>)> {
                 Occupied(known) => known.into_mut(),
                 Vacant(place) => place.insert(view.store.pending(edit.customer_id)?),
             };
-            cases.extend(Case::of(edit, edits));
+            cases.extend(Case::of(view.store, edit, edits)?);
             if cases.len() == MOST {
                 return Ok((cases, Some(after)));
             }
@@ -183,7 +218,8 @@ fn card(view: &View<'_>, case: &Case) -> Result<Markup> {
             @if let Some(since) = &case.since {
                 p.note { "Edited here again since: " (what(since)) ", " (by(since)) ". " (goes_first(since)) }
             }
-            @if view.may_act { (choices(view, case, &key)) }
+            @if let Some(set_since) = &case.set_since { p.note { (set_since.question()) } }
+            @if view.may_act { (choices(view, case, &key)?) }
             div.folds {
                 @if !case.earlier.is_empty() { (before_that(&case.earlier)) }
                 @if let Some(sent) = &edit.sent {
@@ -236,7 +272,7 @@ fn words(edit: &Rejected) -> String {
     if edit.reason.is_empty() { "(no words)".to_owned() } else { show::plain(&edit.reason) }
 }
 
-fn choices(view: &View<'_>, case: &Case, key: &str) -> Markup {
+fn choices(view: &View<'_>, case: &Case, key: &str) -> Result<Markup> {
     let edit = &case.newest;
     let hidden = html! {
         input type="hidden" name="seq" value=(edit.seq);
@@ -245,16 +281,11 @@ fn choices(view: &View<'_>, case: &Case, key: &str) -> Markup {
         input type="hidden" name="after" value=(view.asked.way_text());
     };
     let field = show::field(&edit.field);
-    html! {
+    Ok(html! {
         div.choices {
             @if !is_payment(edit) && case.since.is_none() { (correction(view, edit, key, &hidden)) }
             div.row {
-                @if case.since.is_none() {
-                    form method="post" action="refused" {
-                        (hidden)
-                        button type="submit" name="act" value="again" { "Send again as it is" }
-                    }
-                }
+                @if case.since.is_none() { (again(view.store, case, &hidden)?) }
                 (surely("Give up", &give_up(case, &field), &html! {
                     form method="post" action="refused" {
                         (hidden)
@@ -263,7 +294,37 @@ fn choices(view: &View<'_>, case: &Case, key: &str) -> Markup {
                 }))
             }
         }
+    })
+}
+
+/// To send it again; by a second word where that leaves a balance below the floor, or may count a payment twice. Under a balance
+/// that waits there is no way to.
+fn again(store: &Store, case: &Case, hidden: &Markup) -> Result<Markup> {
+    let (outlook, set_since) = (outlook(store, &case.newest)?, case.set_since.as_ref());
+    if set_since.is_some_and(|set| !set.is_settled()) {
+        return Ok(Markup::default());
     }
+    let Some(outlook) = outlook.filter(|outlook| outlook.is_below_floor() || set_since.is_some()) else {
+        return Ok(html! {
+            form method="post" action="refused" {
+                (hidden)
+                @if let Some(set_since) = set_since { (set_since.seen()) }
+                button type="submit" name="act" value="again" { "Send again as it is" }
+            }
+        });
+    };
+    Ok(surely(
+        "Send again as it is",
+        &outlook.question(),
+        &html! {
+            form method="post" action="refused" {
+                (hidden)
+                (outlook.seen())
+                @if let Some(set_since) = set_since { (set_since.seen()) }
+                button.danger type="submit" name="act" value="again" { "Send it again" }
+            }
+        },
+    ))
 }
 
 fn give_up(case: &Case, field: &Markup) -> Markup {

@@ -1,7 +1,7 @@
 //! What becomes of what a form asks for: what was done, or why not.
 
-use crate::Error;
 use crate::inspect::show;
+use crate::{Decimal, Error};
 
 /// What was done, in the address of the page that tells it: words of ours alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,8 @@ impl From<Error> for Refusal {
         let text = error.to_string();
         match (error.code(), about(&error, &text)) {
             ("refused", Some(message)) => Refusal::new(message, UNTOUCHED),
+            // Who is on a page was here when it was made.
+            ("unknown_customer", _) => Refusal::moved_on(),
             ("usage", _) if MOVED_ON.iter().any(|words| text.contains(words)) => Refusal::moved_on(),
             ("usage", Some(message)) if !is_for_a_terminal(&message) => Refusal::new(message, AS_IT_IS),
             (code, _) => Refusal::of(code, &text, error.hint()),
@@ -172,5 +174,17 @@ fn what_to_do(code: &str) -> Option<&'static str> {
     })
 }
 
+/// What was done, and of money the balance that is left.
+pub(super) struct Did {
+    pub(super) said: Said,
+    pub(super) balance: Option<Decimal>,
+}
+
+impl From<Said> for Did {
+    fn from(said: Said) -> Did {
+        Did { said, balance: None }
+    }
+}
+
 /// What a form comes to.
-pub(super) type Done = std::result::Result<Said, Refusal>;
+pub(super) type Done = std::result::Result<Did, Refusal>;

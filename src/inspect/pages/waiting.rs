@@ -17,7 +17,7 @@ pub(super) fn act(store: &mut Store, asked: &Asked, author: Option<&str>) -> Don
         ("give-up", Some(seq)) => store.discard_row(EditSeq(seq), author)?,
         _ => return Err(Refusal::moved_on()),
     };
-    Ok(Said::GivenUp)
+    Ok(Said::GivenUp.into())
 }
 
 pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
@@ -37,9 +37,10 @@ pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {
     let page = Page { shown: page.len(), full: MOST, last, all, what: "customer" };
     Ok(html! {
         h1 { "Waiting" }
-        p.lead { (lead(view)) }
         @if cards.is_empty() {
             (empty("Nothing waits.", &html! { "What is edited here next is listed until the store has it." }))
+        } @else {
+            p.lead { (lead(view)) }
         }
         div #list.cards { @for card in &cards { (card) } }
         (more(Task::Waiting, view, &page))
@@ -169,8 +170,13 @@ pub(super) fn by(edit: &JournalRow) -> Markup {
     html! {
         (show::stamp(&edit.at))
         @if let Some(author) = &edit.author { ", by " (show::name(author)) }
-        @if let Some(label) = &edit.label { ", for " (show::name(label)) }
+        @if let Some(label) = edit.label.as_deref().filter(|label| !is_usual(label)) { ", for " (show::name(label)) }
         @if let Some(who) = &edit.allowed_by { ", allowed by " (show::name(who)) }
         ", edit " span.number { (edit.seq) }
     }
+}
+
+/// The label of an edit that was given none: `edit` and when it was made, which is told already.
+fn is_usual(label: &str) -> bool {
+    label.strip_prefix("edit ").is_some_and(|at| chrono::DateTime::parse_from_rfc3339(at).is_ok())
 }
