@@ -29,7 +29,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::apply::apply;
 use super::open::beside;
-use super::{Failed, Store, decisions, dirty, lock, row, state};
+use super::{Failed, Store, decisions, dirty, lock, row, state, stray};
 use crate::error::{Error, Result};
 use crate::flow::{CustomerPlan, Notice, Op, Outcome, Recovered, Rejection, Settlement};
 use crate::resource::{CustomerId, FieldId, ResourceId};
