@@ -249,7 +249,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// The payloads that would be sent now, as JSON objects, passwords as `***`: of these customers, or of all when
-    /// there are none. Nothing is sent or written.
+    /// there are none. Nothing is sent or written. As values: [`Store::changes`].
     ///
     /// # Errors
     /// When the file fails.

@@ -75,8 +75,8 @@ impl Store {
         Ok(diffs.into_iter().flatten().filter_map(|(_, diff)| diff.payload).collect())
     }
 
-    /// The payloads that would be sent now, as JSON objects, passwords as `***`: of these customers, or of all when
-    /// there are none.
+    /// The payloads that would be sent now, as the JSON objects that they are, passwords as `***`: of these customers, or
+    /// of all when there are none. A program that goes by their values takes [`Store::changes`].
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -84,7 +84,8 @@ impl Store {
         Ok(self.unsent(ids)?.iter().map(Payload::to_json_redacted).collect())
     }
 
-    /// What [`Store::diff`] tells, as values: of each customer the attributes as they would be set, a new password as `***`.
+    /// What would be sent now, as values: of these customers, or of all when there are none, the attributes as they would
+    /// be set, a new password as `***`. [`Store::diff`] has the same as JSON.
     ///
     /// # Errors
     /// When the file cannot be read.

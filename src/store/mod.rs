@@ -106,11 +106,11 @@ pub use edit::EditBuilder;
 pub use held_up::HeldUp;
 pub use holder::Holder;
 #[cfg(feature = "cli")]
-#[cfg(feature = "cli")]
 pub use life::has_left;
 pub(crate) use lock::{Lock, SyncLock};
 pub use log::LogState;
 pub use mend::Unjournaled;
+#[cfg(feature = "cli")]
 pub use open::refuse_part;
 pub use prune::Kept;
 pub(crate) use prune::Newest;
