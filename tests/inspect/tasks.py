@@ -368,6 +368,22 @@ def an_edit_that_waits_is_given_up(shop, browser):
     browser.complains()
 
 
+def a_value_of_the_other_direction_stands_beside_its_arrow(shop, browser):
+    shop.run("edit", shop.ana, "notes=\u05dc\u05d4\u05ea\u05e7\u05e9\u05e8 \u05d1\u05e2\u05e8\u05d1")
+    browser.width(1600)
+    browser.go("waiting")
+    browser.card("\u05d1\u05e2\u05e8\u05d1")
+    gap = """const to = [...document.querySelectorAll('.changes .to')].find((one) => one.textContent.includes('\u05d1\u05e2\u05e8\u05d1'));
+        return to.querySelector('.text').getBoundingClientRect().right - to.getBoundingClientRect().left"""
+    far = browser.driver.execute_script(gap)
+    assert far < 250, f"the end of the value is {far} pixels from its arrow"
+    browser.width(1000)
+    browser.press("\u05d1\u05e2\u05e8\u05d1", "1 edit")
+    browser.press("\u05d1\u05e2\u05e8\u05d1", "Give up")
+    browser.press("\u05d1\u05e2\u05e8\u05d1", "Give up this edit")
+    browser.reads("Nothing waits.")
+
+
 def somebody_is_found_while_typing(shop, browser):
     browser.go("customers")
     browser.find("//input[@id='q']").send_keys("山田")
@@ -490,7 +506,7 @@ def everything_goes_without_script(shop, browser):
 TASKS = [
     every_page_is_accessible, times_and_money_are_as_the_locale_writes_them, a_conflict_is_settled_by_the_keyboard_alone,
     a_refused_email_is_corrected, what_was_refused_is_sent_again_or_given_up, conflicts_are_settled_the_other_ways, what_is_typed_is_not_lost,
-    an_edit_that_waits_is_given_up, somebody_is_found_while_typing, two_tabs_do_not_disturb_each_other,
+    an_edit_that_waits_is_given_up, a_value_of_the_other_direction_stands_beside_its_arrow, somebody_is_found_while_typing, two_tabs_do_not_disturb_each_other,
     a_worker_syncs_meanwhile, a_sync_is_watched, the_network_goes_and_comes_back, hostile_names_do_nothing,
 ]
 
