@@ -393,7 +393,7 @@ impl World {
                 left: lie.header,
                 retry_after_ms: lie.header,
             };
-            return Answer { status: lie.status, rate, date: None, body: lie.body.clone(), sends_to: None };
+            return Answer { status: lie.status, rate, body: lie.body.clone(), ..Answer::default() };
         }
         let path = self.core.customers_path();
         let raw = match request.method() {

@@ -56,7 +56,7 @@ impl World {
             retry_after_ms: number("X-Retry-After").map(|seconds| seconds * 1_000),
         };
         let date = Some(self.utc());
-        Answer { status: response.status, date, rate, body: response.body }
+        Answer { status: response.status, date, rate, body: response.body, ..Answer::default() }
     }
 }
 
@@ -182,7 +182,7 @@ impl Remote for Shut {
     fn start(&mut self, ticket: Ticket, _: Request) {
         let mut world = self.0.0.lock().unwrap();
         let (at_ms, date) = (world.now_ms + CALL_MS, Some(world.utc()));
-        let answer = Answer { status: 429, date, rate: self.1, body: b"{}".to_vec() };
+        let answer = Answer { status: 429, date, rate: self.1, body: b"{}".to_vec(), ..Answer::default() };
         world.answers.push_back((at_ms, ticket, answer));
     }
 

@@ -187,6 +187,7 @@ fn call(core: &mut StoreCore, now: DateTime<Utc>, method: &str, query: String, b
     Answer {
         status: response.status,
         rate: RateHeaders::default(),
+        sends_to: None,
         date: date.map(|date| date.to_utc()),
         body: response.body,
     }

@@ -46,7 +46,7 @@ pub(super) struct Edit {
     /// What to set: attributes by their API names
     #[arg(value_name = "FIELD=VALUE", required_unless_present = "from", conflicts_with = "from")]
     edits: Vec<String>,
-    /// JSON Lines, each {"id":…, field: value…}, all or nothing, so others wait to write until all are journaled; - is standard input
+    /// JSON Lines, each {"id":…, field: value…}, all or nothing; - is standard input
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// For what, such as "sale 1042"; the edits of one command share it [default: edit and the time]

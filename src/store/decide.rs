@@ -389,7 +389,7 @@ impl Store {
         self.part_by_part(&parts, |transaction, part| {
             let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(()) };
             let waiting = part.iter().copied().filter(|seq| dirty.op(*seq).is_some()).collect();
-            Ok(apply(transaction, &dirty, &discard_payments(&dirty, &waiting)?, Utc::now()).map(|_| ())?)
+            apply(transaction, &dirty, &discard_payments(&dirty, &waiting)?, Utc::now()).map(|_| ())
         })?;
         Ok(if parts.is_empty() { 0 } else { fields })
     }

@@ -198,7 +198,7 @@ fn answer(reply: Reply) -> Answer {
         retry_after_ms: reply.retry_after_s.map(|seconds| seconds * 1_000),
     };
     let date = DateTime::from_timestamp(reply.date_s as i64, 0);
-    Answer { status: reply.status, rate, date, body: reply.body.into_bytes() }
+    Answer { status: reply.status, rate, date, body: reply.body.into_bytes(), ..Answer::default() }
 }
 
 fn list(count: usize) -> String {

@@ -488,6 +488,7 @@ fn answer(response: &RawResponse, cut: Option<usize>) -> Answer {
             .header("Date")
             .and_then(|date| Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc())),
         body: body.to_vec(),
+        sends_to: None,
     }
 }
 

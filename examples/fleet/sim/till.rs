@@ -377,5 +377,6 @@ fn answer(reply: &Reply) -> Answer {
         },
         date: None,
         body: reply.body.clone().into_bytes(),
+        sends_to: None,
     }
 }
