@@ -599,6 +599,38 @@ fn nothing_is_sent_over_what_the_store_never_tells() {
     assert!(till.store().rejected().unwrap()[0].reason.contains("does not tell"));
 }
 
+/// What was refused because the store does not tell what it has is given up: the till shows what it last told.
+#[test]
+fn what_is_given_up_of_what_the_store_does_not_tell_goes_back_to_what_it_last_told() {
+    let size = |value: &str| json!([{"name": "size", "value": value}]);
+    for (field, was, edited) in [("phone", json!("111"), json!("999")), ("form_fields", size("M"), size("L"))]
+    {
+        for by_row in [false, true] {
+            let till = till_with(json!({ field: was }));
+            till.set(2, field, edited.as_str().unwrap_or(&edited.to_string()));
+            till.office(2, json!({"company": "office"}));
+            let untold = Odd::before(&till.sandbox).answer(move |asked, told| {
+                if !asked.is_put() {
+                    told.customer(2, |customer| _ = customer.as_object_mut().unwrap().remove(field));
+                }
+            });
+            till.through(&untold).engine().sync().unwrap();
+            let mut store = till.store();
+            let rejected = store.rejected().unwrap();
+            assert_eq!(rejected.len(), 1, "{field}");
+            match by_row {
+                true => store.discard_row(rejected[0].seq, None).unwrap(),
+                false => store.discard(rejected[0].customer_id, Some(field), None).unwrap(),
+            };
+            check(&till, field, was.clone());
+            untold.calm();
+            till.engine().pull(Extent::Full).unwrap();
+            check(&till, field, was.clone());
+            assert_eq!(store.find_unjournaled().unwrap(), 0, "{field}, by row: {by_row}");
+        }
+    }
+}
+
 #[test]
 fn an_update_in_doubt_that_is_read_back_without_its_attribute_is_asked_for_again() {
     let till =

@@ -5,6 +5,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use common::odd::{Kind, Odd, Told};
@@ -1668,4 +1669,36 @@ fn a_balance_from_a_cache_that_is_behind_is_no_base_though_nobody_here_has_known
     odd.calm();
     sync(&till);
     check(&till, 115.0, 115.0);
+}
+
+/// A reading that was not believed for its balance is the newest all the same: what is older than that lags, be it as it is known here or newer.
+#[test]
+fn nothing_is_sent_over_what_a_reading_showed_that_was_not_believed_for_its_balance() {
+    for is_newer_than_known in [false, true] {
+        let till = with_balance("100");
+        tells_balances(&till);
+        till.adjust(ANA, "10");
+        sync(&till);
+        let mut lagging = till.sandbox.customer(ANA as i32).unwrap();
+        std::thread::sleep(Duration::from_millis(1_100));
+        if is_newer_than_known {
+            till.office(ANA, json!({"company": "office"}));
+            lagging = till.sandbox.customer(ANA as i32).unwrap();
+            std::thread::sleep(Duration::from_millis(1_100));
+        }
+        till.office(ANA, json!({"phone": "555-7"}));
+        till.through(&from_a_cache(&till, "100")).engine().pull(Extent::Changes).unwrap();
+        till.set(ANA, "phone", "555-8");
+        let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+            if !asked.is_put() {
+                told.customer(ANA, |ana| *ana = lagging.clone());
+            }
+        });
+        let report = sync(&till.through(&odd));
+        assert_eq!(report.uploaded_customers, 0, "{is_newer_than_known}: it waits: {report:?}");
+        assert_eq!(till.remote_value(ANA, "phone"), r#""555-7""#);
+        odd.calm();
+        sync(&till);
+        assert_eq!(conflict(&till).remote, r#""555-7""#);
+    }
 }

@@ -895,6 +895,21 @@ fn a_persons_word_covers_those_in_doubt_too() {
     assert_eq!(till.store().status().unwrap().in_flight_batches, 0);
 }
 
+/// Who is asked for in company, so that an answer about nobody tells something: round and round, until one is there.
+#[test]
+fn where_all_but_one_in_the_middle_were_deleted_an_upload_finds_that_one() {
+    let mut till = filled(5);
+    till.options.upload.grace_ms = 300;
+    till.set(2, "phone", "555");
+    let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, Told::drop).every(Kind::ById, Told::drop);
+    till.through(&odd).engine().sync().unwrap_err();
+    assert_eq!(till.store().status().unwrap().in_flight_batches, 1);
+    [1, 4, 5].iter().for_each(|id| till.adjust(*id, "5"));
+    [1, 2, 4, 5].iter().for_each(|id| assert!(till.sandbox.delete(*id)));
+    let report = till.engine().push().unwrap();
+    assert_eq!((report.uploaded_customers, report.conflicts + report.unbelieved), (0, 4), "{report:?}");
+}
+
 #[test]
 fn a_persons_word_is_for_one_pull_of_everybody_in_parts_too() {
     let mut till = filled(1_300);

@@ -308,7 +308,13 @@ impl<R: Remote> SyncEngine<R> {
         let others = |company: Vec<CustomerId>| -> Vec<CustomerId> {
             company.into_iter().filter(|id| !ids.contains(id)).collect()
         };
-        let mut company = others(self.store.company(run.silences)?);
+        let mut company = self.store.company(run.silences)?;
+        if company.is_empty() {
+            // Round and round: those who are there may be in the middle of the file.
+            run.silences = 0;
+            company = self.store.company(0)?;
+        }
+        let mut company = others(company);
         if company.is_empty() {
             company = others(self.store.company(0)?);
         }

@@ -72,8 +72,25 @@ pub struct OlderReadings {
 }
 
 /// What a reading showed, as its hash, and when that was first seen; by the store's clock, too, as long as that is a witness.
+/// And what it bore that was dated last of those that were not believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Shown(String, DateTime<Utc>, #[serde(default)] Option<DateTime<Utc>>);
+struct Shown(
+    String,
+    DateTime<Utc>,
+    #[serde(default)] Option<DateTime<Utc>>,
+    #[serde(default)] Option<PassedOver>,
+);
+
+/// The date that a reading bore, and when it was seen first, here and by the store's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct PassedOver(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
+
+impl PassedOver {
+    /// By the clock that says less: the other may have been set since.
+    fn is_young(self, now: Moment) -> bool {
+        [now.here - self.1, now.there - self.2].iter().any(|age| age.abs() < LAGS_AT_MOST)
+    }
+}
 
 impl Shown {
     fn has_lasted(&self, now: Moment) -> bool {
@@ -83,7 +100,7 @@ impl Shown {
 
     /// Whether the till's clock says that it has lasted, and the store's does not: one was set ahead, or the other stands still.
     fn is_disputed(&self, now: Moment) -> bool {
-        !self.has_lasted(now) && Shown(String::new(), self.1, None).has_lasted(now)
+        !self.has_lasted(now) && Shown(String::new(), self.1, None, None).has_lasted(now)
     }
 }
 
@@ -91,10 +108,11 @@ impl OlderReadings {
     /// An older record came in. True: it has been so for long enough, and is the truth.
     pub fn is_truth(&mut self, id: CustomerId, body: &str, now: Moment) -> bool {
         let shown = hash(body);
+        let passed_over = self.shown.get(&id.0).and_then(|before| before.3);
         match self.shown.get(&id.0) {
             // Once, it begins anew, by the till's clock alone: one that stands still, as that of a cache may, is no witness.
             Some(before) if before.0 == shown && before.is_disputed(now) => {
-                self.shown.insert(id.0, Shown(shown, now.here, None));
+                self.shown.insert(id.0, Shown(shown, now.here, None, passed_over));
                 false
             }
             // A clock that was set back begins anew.
@@ -104,7 +122,7 @@ impl OlderReadings {
                 false
             }
             _ => {
-                self.shown.insert(id.0, Shown(shown, now.here, Some(now.there)));
+                self.shown.insert(id.0, Shown(shown, now.here, Some(now.there), passed_over));
                 false
             }
         }
@@ -115,9 +133,27 @@ impl OlderReadings {
         self.shown.get(&id.0).is_some_and(|before| before.0 == hash(body) && before.has_lasted(now))
     }
 
+    /// This one was not believed, though it may be the newest: whatever is older than it lags.
+    pub fn passed_over(&mut self, told: &Attributes<'_>, now: Moment) {
+        let Some(shown) = self.shown.get_mut(&told.id().0) else { return };
+        let Some(date) = told.changed_at_text().and_then(moment) else { return };
+        if shown.3.is_none_or(|PassedOver(newest, ..)| newest < date) {
+            shown.3 = Some(PassedOver(date, now.here, now.there));
+        }
+    }
+
+    /// Whether a reading is older than one that was not believed within the last minute. It is no base, though it be newer than what is
+    /// known, or just that.
+    pub fn is_before_one_passed_over(&self, told: &Attributes<'_>, now: Moment) -> bool {
+        let passed_over = self.shown.get(&told.id().0).and_then(|shown| shown.3);
+        let date = told.changed_at_text().and_then(moment);
+        passed_over.zip(date).is_some_and(|(newer, date)| date < newer.0 && newer.is_young(now))
+    }
+
     /// One answer told two things at once of this customer: which is the truth, another reading tells.
     pub fn contradicted(&mut self, id: CustomerId, now: Moment) {
-        self.shown.insert(id.0, Shown(String::new(), now.here, Some(now.there)));
+        let passed_over = self.shown.get(&id.0).and_then(|before| before.3);
+        self.shown.insert(id.0, Shown(String::new(), now.here, Some(now.there), passed_over));
     }
 
     /// What is known of this customer is the newest.
@@ -203,6 +239,30 @@ mod tests {
         assert!(!older.is_truth(id, "{}", at(900, 10)), "the till's clock was set ahead");
         assert!(!older.has_lasted(id, "{}", at(1_019, 10)) && older.has_lasted(id, "{}", at(1_020, 10)));
         assert!(older.is_truth(id, "{}", at(1_020, 10)), "the store's stands still");
+    }
+
+    #[test]
+    fn what_is_older_than_one_that_was_not_believed_lags_for_a_minute() {
+        let at = |here: i64, there: i64| {
+            let here = DateTime::UNIX_EPOCH + TimeDelta::seconds(here);
+            Moment::new(here, TimeDelta::seconds(there - here.timestamp()))
+        };
+        let dated = |second: u32| format!(r#"{{"id":1,"date_modified":"2026-01-01T00:00:{second:02}Z"}}"#);
+        let mut older = OlderReadings::default();
+        for second in [5, 7, 6] {
+            let body = dated(second);
+            older.is_truth(CustomerId(1), &body, at(10, 10));
+            older.passed_over(&Attributes::parse(&body).unwrap(), at(10, 10));
+        }
+        let text = serde_json::to_string(&older).unwrap();
+        let older: OlderReadings = serde_json::from_str(&text).unwrap();
+        let lags = |body: &str, now| older.is_before_one_passed_over(&Attributes::parse(body).unwrap(), now);
+        assert!(
+            lags(&dated(6), at(20, 20)) && !lags(&dated(7), at(20, 20)) && !lags(r#"{"id":1}"#, at(20, 20))
+        );
+        assert!(!lags(&dated(6), at(70, 70)), "the minute is over");
+        assert!(lags(&dated(6), at(9_000, 20)) && lags(&dated(6), at(20, 9_000)), "a clock was set ahead");
+        assert!(!lags(&dated(6), at(-9_000, -9_000)), "or both back");
     }
 
     #[test]

@@ -357,7 +357,7 @@ impl Store {
     ) -> Result<BTreeSet<CustomerId>> {
         let now = now.told(server_now);
         self.engine_read(|transaction| {
-            let mut outdated = BTreeSet::new();
+            let (mut outdated, older) = (BTreeSet::new(), older_readings(transaction)?);
             for (told, _) in page {
                 let Some(Known { record, lately, .. }) = dirty::load_known(transaction, told.id())? else {
                     continue;
@@ -366,6 +366,7 @@ impl Store {
                 let Ok(known) = record.attributes() else { continue };
                 if is_outdated(&known, told, server_now.filter(|_| !lately.is_young(now)))
                     || lately::is_taken_back(transaction, &lately, &known, told, now, false)?
+                    || older.is_before_one_passed_over(told, now)
                 {
                     outdated.insert(told.id());
                 }
@@ -517,6 +518,9 @@ fn take(
     notices: &mut Vec<Notice>,
 ) -> Result<News, Failed> {
     let (id, moment, Judging { policies, now, .. }) = (attributes.id(), judging.moment(), judging);
+    if older.borrow().is_before_one_passed_over(attributes, moment) {
+        return Ok(News::PassedOver);
+    }
     let (old, mut lately, is_behind) = match dirty::load_known(transaction, id)? {
         Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
         None => (None, Lately::default(), false),
@@ -554,6 +558,7 @@ fn take(
     let is_confirmed =
         reading.is_doubtful(id, &older.borrow()) && older.borrow_mut().is_truth(id, body, moment);
     if reading.lags && (!is_confirmed || reading.may_lag) {
+        older.borrow_mut().passed_over(attributes, moment);
         return Ok(News::PassedOver);
     }
     let is_nothing = reading.hides && is_confirmed && !reading.lags;
@@ -584,6 +589,7 @@ fn take(
             if let Some(dirty) = dirty::load(transaction, id)? {
                 if dirty.may_show_too_little(attributes, now) {
                     older.borrow_mut().is_truth(id, body, moment);
+                    older.borrow_mut().passed_over(attributes, moment);
                     return Ok(News::PassedOver);
                 }
                 let told = mend::tell(transaction, apart, dirty, None)?;

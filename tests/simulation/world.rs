@@ -597,6 +597,11 @@ impl Shared {
 }
 
 impl World {
+    /// By the steady clock of the till that is at work.
+    pub fn awake_ms(&self) -> u64 {
+        self.now_ms - self.tills[self.active].asleep_ms
+    }
+
     /// The machine of the till that is at work sleeps: its steady clock stands still.
     fn nap(&mut self) {
         let ms = self.any(&[20_000, 3_600_000, 30_000_000]);
@@ -613,8 +618,7 @@ impl World {
 
 impl Clock for Shared {
     fn now_ms(&self) -> u64 {
-        let world = self.lock();
-        world.now_ms - world.tills[world.active].asleep_ms
+        self.lock().awake_ms()
     }
 
     fn utc(&self) -> DateTime<Utc> {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::Decimal;
 
 use super::{
-    Plan, Shown, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight,
-    settle, stored,
+    Plan, Shown, as_seen, covered_and_later, last_known, noted, ours, outcome_of_entry, put, refuse,
+    refuse_in_flight, settle, stored,
 };
 use crate::flow::merge::{brought_together, edited_as, entries};
 use crate::flow::money::{balance, on_top_of_set, recount, same_balance, without};
@@ -351,7 +351,7 @@ fn discard_field(
     }
     let ops: Vec<&Op> = dirty.ops_of(field).collect();
     refuse_in_flight(dirty, ops.iter().copied())?;
-    let theirs = stored(dirty, field)?.filter(|_| !field.is_secret());
+    let theirs = last_known(dirty, field)?.filter(|_| !field.is_secret());
     if let Some(shown) = shown {
         let (covered, later) = covered_and_later(dirty, shown, field);
         if !later.is_empty() {
@@ -406,7 +406,7 @@ fn discard_entry(
         plan.settle.extend(becomes.map(|outcome| Settlement::new(op.seq, outcome)));
     }
     close(plan, shown.into_iter().map(|shown| &shown.open));
-    if let (Some(theirs), true) = (stored(dirty, field)?, later.is_empty()) {
+    if let (Some(theirs), true) = (last_known(dirty, field)?, later.is_empty()) {
         let mut ours = entries(ours(dirty, field)?).unwrap_or_default();
         put(&mut ours, name, entries(&theirs).and_then(|mut entries| entries.remove(name)));
         plan.columns.push((field, Value::Forms(ours)));
@@ -436,7 +436,7 @@ fn discard_row(
         return Ok(());
     }
     refuse_in_flight(dirty, dirty.ops_of(field))?;
-    let theirs = stored(dirty, field)?;
+    let theirs = last_known(dirty, field)?;
     if let Change::Entries(given) = &op.change {
         let Some(theirs) = theirs else { return Ok(()) };
         let mut ours = entries(ours(dirty, field)?).unwrap_or_default();

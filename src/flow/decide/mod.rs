@@ -113,6 +113,12 @@ fn stored(dirty: &Dirty, field: FieldId) -> Result<Option<Value>, BadRecord> {
     Ok(base.filter(|base| base.tells(field)).map(|base| base.get(field)))
 }
 
+/// The same as it was last known, be it only kept from an earlier record: what the working copy goes back to. `None`: it never was.
+fn last_known(dirty: &Dirty, field: FieldId) -> Result<Option<Value>, BadRecord> {
+    let base = dirty.base.as_ref().map(Record::attributes).transpose()?;
+    Ok(base.filter(|base| base.knows(field)).map(|base| base.get(field)))
+}
+
 // ---- what all of them do ---------------------------------------------------------------------------------------
 
 fn settle(plan: &mut CustomerPlan, ops: &[&Op], outcome: impl Into<Option<Outcome>> + Copy) {

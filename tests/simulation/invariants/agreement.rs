@@ -28,7 +28,12 @@ impl Invariant for Agreement {
             match store.find_unjournaled() {
                 Ok(0) => {}
                 found => {
-                    return Err(format!("till {till}: edits that no row of the journal tells of: {found:?}"));
+                    let journal = store.journal(None).unwrap_or_default();
+                    let found_now: Vec<_> =
+                        journal.iter().filter(|row| row.label.as_deref() == Some(FOUND)).collect();
+                    return Err(format!(
+                        "till {till}: edits that no row of the journal tells of: {found:?} {found_now:?}"
+                    ));
                 }
             }
             let journal = store.journal(None).map_err(|e| e.to_string())?;
