@@ -52,7 +52,7 @@ impl Secrets {
             return Ok(Cow::Borrowed(record));
         }
         let is_ours = |name: &str| {
-            let value = FieldId::named(name).and_then(&ours);
+            let value = record.resource().field(name).and_then(&ours);
             value.is_some_and(|value| self.are_quoted_in(&value.to_json()))
         };
         let quotes =

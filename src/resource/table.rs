@@ -68,7 +68,11 @@ pub struct Verb {
 }
 
 /// Every resource that this build knows.
-static RESOURCES: [&Resource; 1] = [&CUSTOMER];
+static RESOURCES: &[&Resource] = &[
+    &CUSTOMER,
+    #[cfg(feature = "proof")]
+    &super::loyalty_card::LOYALTY_CARD,
+];
 
 /// The most attributes that one of them has.
 pub(super) const MOST_FIELDS: usize = super::FIELDS.len();
@@ -84,6 +88,24 @@ impl ResourceId {
     /// All that this build knows.
     pub fn all() -> impl Iterator<Item = ResourceId> + Clone {
         (0..RESOURCES.len() as u8).map(ResourceId)
+    }
+
+    /// That of this name, if this build knows it.
+    pub fn named(name: &str) -> Option<ResourceId> {
+        ResourceId::all().find(|resource| resource.spec().name == name)
+    }
+
+    /// The most calls that any of them has under way at once: their stages go one after the other.
+    pub(crate) const fn most_at_once() -> usize {
+        let (mut most, mut place) = (0, 0);
+        while place < RESOURCES.len() {
+            let at_once = RESOURCES[place].update.at_once;
+            if at_once > most {
+                most = at_once;
+            }
+            place += 1;
+        }
+        most
     }
 
     /// Its place among all.

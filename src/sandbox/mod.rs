@@ -32,6 +32,8 @@ mod admission;
 mod back_office;
 mod behaviours;
 mod book;
+#[cfg(feature = "proof")]
+mod cards;
 mod connection;
 mod control;
 mod core;

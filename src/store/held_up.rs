@@ -24,7 +24,7 @@ use super::{Failed, Store, life, schema, sound, state};
 use crate::clock::stamp;
 use crate::descriptors::has_broken_references;
 use crate::error::{Failure, Result};
-use crate::resource::CustomerId;
+use crate::resource::{CustomerId, RowId};
 
 /// Customers that are read again in one sync: ten calls.
 const AGAIN_AT_ONCE: usize = 1_000;
@@ -205,11 +205,16 @@ impl Store {
     }
 
     /// Those of these customers whose rows can be read. The others are held up from now on.
-    pub(super) fn leave_broken(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Vec<CustomerId>> {
+    pub(super) fn leave_broken<I: Copy + Into<RowId>>(
+        &mut self,
+        ids: &[I],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<I>> {
         let mut left = Vec::new();
         for id in ids {
-            match self.broken_row_of(*id) {
-                Some(row) => _ = self.leave(*id, &row, now)?,
+            let customer = (*id).into().customer;
+            match self.broken_row_of(customer) {
+                Some(row) => _ = self.leave(customer, &row, now)?,
                 None => left.push(*id),
             }
         }

@@ -295,7 +295,7 @@ fn later_than_gone(dirty: &Dirty, open: &OpenConflict, shown: &[&Op], later: &[&
     settle(&mut plan, shown, Outcome::Discarded);
     settle(&mut plan, later, Outcome::Held);
     close(&mut plan, dirty.open.iter());
-    let base = (open.base != "null").then(|| Record::new(open.base.clone()));
+    let base = (open.base != "null").then(|| Record::of(dirty.resource(), open.base.clone()));
     let base = base.as_ref().map(Record::attributes).transpose()?;
     let fields: BTreeSet<FieldId> =
         shown.iter().map(|op| op.field).filter(|field| !field.is_secret()).collect();
@@ -423,7 +423,7 @@ fn discard_row(
 ) -> Result<(), CannotDecide> {
     let Some(op) = dirty.op(seq) else {
         let problem = format!("the row {seq} of the journal waits for nothing: it has settled");
-        return Err(EditError { customer_id: dirty.id, field: "seq".to_owned(), problem }.into());
+        return Err(EditError { customer_id: dirty.id.customer, field: "seq".to_owned(), problem }.into());
     };
     refuse_in_flight(dirty, std::iter::once(op))?;
     plan.settle.push(Settlement::new(seq, Outcome::Discarded));

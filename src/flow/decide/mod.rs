@@ -60,7 +60,7 @@ type Plan = Result<CustomerPlan, CannotDecide>;
 // ---- what was shown ------------------------------------------------------------------------------------------------
 
 fn refuse(dirty: &Dirty, what: &Subject, problem: impl Into<String>) -> CannotDecide {
-    EditError { customer_id: dirty.id, field: what.to_string(), problem: problem.into() }.into()
+    EditError { customer_id: dirty.id.customer, field: what.to_string(), problem: problem.into() }.into()
 }
 
 /// The conflict: if a person has seen it, as it is shown now, which must be what that person saw; else as it was found.

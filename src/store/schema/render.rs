@@ -82,6 +82,46 @@ pub(super) fn script() -> String {
     common(&parts.join("\n"))
 }
 
+/// The same of a resource that a file keeps besides: guards, checks and journaling, from the templates of customers.
+pub(super) fn script_of(resource: &Resource) -> String {
+    common(&[guards(resource), guards_of_snapshots(resource), edits(resource)].join("\n"))
+}
+
+/// The tables of such a resource: the working copy, with a column an attribute, and what the store last told; each found by its customer.
+pub(super) fn tables(resource: &Resource) -> Vec<String> {
+    let Resource { name, snapshot, key, customer, .. } = resource;
+    let of_key = |column: &str| match key[..] {
+        [only] if only == column => format!("{column} INTEGER PRIMARY KEY"),
+        _ => format!("{column} INTEGER NOT NULL"),
+    };
+    let names: Vec<String> = resource.names().map(of_key).collect();
+    let primary =
+        if key.len() > 1 { format!(",\n    PRIMARY KEY ({})", key.join(", ")) } else { String::new() };
+    let columns = resource.columns().map(|field| format!("{} {}", field.name, affinity(field.kind)));
+    let mark = "engine_mark INTEGER NOT NULL DEFAULT 0".to_owned();
+    let copy: Vec<String> = names.iter().cloned().chain(columns).chain([mark.clone()]).collect();
+    let told = ["body TEXT NOT NULL", "date_modified TEXT", "lately TEXT"].map(str::to_owned);
+    let told: Vec<String> = names.into_iter().chain(told).chain([mark]).collect();
+    let table = |name: &str, columns: &[String]| {
+        format!("CREATE TABLE {name} (\n    {}{primary}\n)", columns.join(",\n    "))
+    };
+    let index = |table: &str| format!("CREATE INDEX tillsync_{table}_{customer} ON {table} ({customer})");
+    vec![table(name, &copy), table(snapshot, &told) + " STRICT", index(name), index(snapshot)]
+}
+
+fn affinity(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Boolean | Kind::Integer => "INTEGER",
+        Kind::Text
+        | Kind::Date
+        | Kind::Password
+        | Kind::Credit
+        | Kind::Channels
+        | Kind::Forms
+        | Kind::Json => "TEXT",
+    }
+}
+
 /// How anything is refused, and a text is looked at.
 fn checks() -> String {
     let start = format!("iif(key = 0, 0, {})", continuation("64 * key"));
