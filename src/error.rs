@@ -165,6 +165,10 @@ pub enum Failure {
     InUse(PathBuf),
     #[error("the database {0} is open in this process outside of the SQLite of this library")]
     TwoSqlites(PathBuf),
+    #[error(
+        "the database {0} was open when this process was forked, and the locks of its SQLite are the parent's"
+    )]
+    Forked(PathBuf),
     #[error("the write-ahead log of the database {0} was deleted while it was in use")]
     LogGone(PathBuf),
     #[error("{0}")]
@@ -295,6 +299,7 @@ impl Error {
                 | NotEncrypted(_)
                 | InUse(_)
                 | TwoSqlites(_)
+                | Forked(_)
                 | LogGone(_)
                 | Database { .. }
                 | RefusedByApp { .. }
@@ -313,6 +318,7 @@ impl Error {
         matches!(
             *self.0,
             TwoSqlites(_)
+                | Forked(_)
                 | LogGone(_)
                 | Moved(_)
                 | Overwritten(_)
@@ -432,6 +438,7 @@ impl Error {
             Failure::NotEncrypted(_) => "not_encrypted",
             Failure::InUse(_) => "in_use",
             Failure::TwoSqlites(_) => "two_sqlites",
+            Failure::Forked(_) => "forked",
             Failure::LogGone(_) => "log_gone",
             Failure::Key(_) => "key",
             Failure::Keyring(_) => "keyring",
@@ -608,6 +615,10 @@ impl Error {
                 "neither would see the other's locks, which destroys the file: sync by the worker as a process (tillsync worker), by \
                  the extension loaded into the app's own SQLite, or do everything through this library; and copy a file \
                  by backup, never by reading it in this process. See docs/embedding.md"
+            }
+            Failure::Forked(_) => {
+                "fork before the till is opened, or start the child as a program of its own (exec, spawn): what it wrote could be \
+                 gone when the parent ends. The parent can go on; see docs/embedding.md"
             }
             Failure::LogGone(_) => {
                 "a second SQLite of this process has opened and closed the file (see docs/embedding.md), or somebody has deleted the \
