@@ -107,15 +107,13 @@ impl From<Error> for Refusal {
             ("refused", Some(message)) => Refusal::new(message, UNTOUCHED),
             // Who is on a page was here when it was made.
             ("unknown_customer", _) => Refusal::moved_on(),
-            ("usage", _) if MOVED_ON.iter().any(|words| text.contains(words)) => Refusal::moved_on(),
+            _ if error.is_stale() => Refusal::moved_on(),
             ("usage", Some(message)) if !is_for_a_terminal(&message) => Refusal::new(message, AS_IT_IS),
             (code, _) => Refusal::of(code, &text, error.hint()),
         }
     }
 }
 
-/// How the library tells that somebody else was faster.
-const MOVED_ON: [&str; 3] = ["has moved on since", "that was shown is over", "has settled"];
 const AS_IT_IS: &str = "Nothing was changed. Below it is as it is now.";
 const UNTOUCHED: &str = "Nothing was changed. What you typed is still there.";
 
