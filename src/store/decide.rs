@@ -715,3 +715,22 @@ pub(super) fn free(
     }
     Ok(fields)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_said_nothing_of_what_was_not_sent_or_is_not_shown() {
+        let is_of_the_store = |sent: Option<&str>, reason: &str| {
+            let (field, value) = ("email".to_owned(), "\"a@example.com\"".to_owned());
+            let (reason, sent) = (reason.to_owned(), sent.map(str::to_owned));
+            let (seq, customer_id) = (EditSeq(1), CustomerId(1));
+            Rejected { seq, customer_id, field, value, reason, sent, payment: None }
+                .is_in_words_of_the_store()
+        };
+        assert!(is_of_the_store(Some("{}"), "already in use"));
+        assert!(!is_of_the_store(None, "the record is too large"));
+        assert!(!is_of_the_store(Some("{}"), NOT_SHOWN));
+    }
+}

@@ -288,3 +288,17 @@ pub(super) fn questions() -> [(&'static str, String); 4] {
         ("balance that was set", history::BALANCE_SET.to_owned()),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A balance may be set to text, by a hand that edits the file: that is no payment.
+    #[test]
+    fn a_payment_is_told_by_what_was_done_and_not_by_how_it_looks() {
+        assert_eq!(paid("adjust", "\"-2.5\""), Some(Decimal::new(-25, 1)));
+        for (op, json) in [("set", "\"5\""), ("adjust", "\"5 euros\""), ("adjust", "null"), ("adjust", "{")] {
+            assert_eq!(paid(op, json), None, "{op} {json}");
+        }
+    }
+}

@@ -186,3 +186,25 @@ impl From<Said> for Did {
 
 /// What a form comes to.
 pub(super) type Done = std::result::Result<Did, Refusal>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EditSeq, Store};
+
+    /// Whichever way the library puts it.
+    #[test]
+    fn what_was_settled_in_the_meantime_has_moved_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path().join("till.db")).unwrap();
+        for error in
+            [store.retry_row(EditSeq(1)).unwrap_err(), store.discard_row(EditSeq(1), None).unwrap_err()]
+        {
+            assert!(error.is_stale());
+            assert_eq!(Refusal::from(error), Refusal::moved_on());
+        }
+        let error = Error::usage("the label is too long");
+        assert!(!error.is_stale());
+        assert_ne!(Refusal::from(error), Refusal::moved_on());
+    }
+}
