@@ -79,8 +79,7 @@ pub use secrets::masked;
 pub use server_clock::ServerClock;
 pub use ticket::{Ticket, Tickets};
 pub use tidied::is_tidied;
-pub(crate) use upload::MAX_READS;
-use upload::NOT_SHOWN;
 pub use upload::{
     Committed, EmailEdit, EmailOrder, ReadFailure, Step, ToSend, Upload, UploadOptions, Write, order_emails,
 };
+pub(crate) use upload::{MAX_READS, NOT_SHOWN};

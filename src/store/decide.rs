@@ -8,16 +8,17 @@ use std::sync::LazyLock;
 
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
+use rust_decimal::Decimal;
 use serde::de::IgnoredAny;
 use serde::{Serialize, Serializer};
 
 use super::apply::{End, apply, is_written, journal_decision, settle_without_customer};
-use super::read::verbatim;
+use super::read::{paid, verbatim};
 use super::{Failed, Store, aside, attempt, dirty, row, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
-    CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, Op, OpenConflict, Outcome,
+    CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, NOT_SHOWN, Op, OpenConflict, Outcome,
     PastDecision, Shown, discard, discard_payments, meetings, resolve, retry, undo,
 };
 use crate::resource::{CustomerId, EditError, EditSeq, FieldId, Kind, Subject, Value};
@@ -75,6 +76,22 @@ pub struct Rejected {
     /// JSON: the customer's update as it was sent, a password shown as `***`; null: it was never sent.
     #[serde(serialize_with = "verbatim_or_null")]
     pub sent: Option<String>,
+    #[serde(skip)]
+    payment: Option<Decimal>,
+}
+
+impl Rejected {
+    /// The signed amount of a payment, which stands for itself: it is sent again or given up, and never replaced by a value. None: a
+    /// value was to be set.
+    pub fn payment(&self) -> Option<Decimal> {
+        self.payment
+    }
+
+    /// Whether the reason is in the store's words. Of what was never sent, and of what the store said yes to and does not show, it is
+    /// in the till's.
+    pub fn is_in_words_of_the_store(&self) -> bool {
+        self.sent.is_some() && self.reason != NOT_SHOWN
+    }
 }
 
 fn verbatim_or_null<S: Serializer>(
@@ -88,6 +105,7 @@ impl From<CannotDecide> for Failed {
     fn from(cannot: CannotDecide) -> Failed {
         match cannot {
             CannotDecide::Refused(refused) => Error::from(Failure::Undecidable(refused)).into(),
+            CannotDecide::MovedOn(refused) => Error::from(Failure::MovedOn(refused)).into(),
             CannotDecide::BadRecord(bad) => bad.into(),
         }
     }
@@ -155,24 +173,14 @@ impl Store {
         let read = || {
             // Sorted by no index: by the order of the journal SQLite would walk through all of it.
             let mut statement = self.connection.prepare_cached(
-                "SELECT seq, customer_id, field, value, coalesce(reason, ''), sent
+                "SELECT seq, customer_id, field, value, coalesce(reason, ''), sent, op
                  FROM journal INDEXED BY tillsync_journal_unsettled
                  WHERE settled_at IS NULL AND outcome = 'rejected' AND seq > ?1
                  ORDER BY +seq
                  LIMIT ?2",
             )?;
             let page = (after.0, i64::try_from(limit).unwrap_or(i64::MAX));
-            let rows = statement.query_map(page, |row| {
-                Ok(Rejected {
-                    seq: EditSeq(row.get(0)?),
-                    customer_id: CustomerId(row.get(1)?),
-                    field: row.get(2)?,
-                    value: row.get(3)?,
-                    reason: row.get(4)?,
-                    sent: row.get(5)?,
-                })
-            })?;
-            rows.collect::<rusqlite::Result<Vec<Rejected>>>()
+            statement.query_map(page, rejected)?.collect::<rusqlite::Result<Vec<Rejected>>>()
         };
         read().map_err(|e| self.error(e))
     }
@@ -571,8 +579,21 @@ fn past_decision(transaction: &Transaction<'_>, conflict: i64) -> Result<(Custom
 
 // ---- rows --------------------------------------------------------------------------------------------------------
 
+fn rejected(row: &SqlRow<'_>) -> rusqlite::Result<Rejected> {
+    let (value, op): (String, String) = (row.get(3)?, row.get(6)?);
+    Ok(Rejected {
+        seq: EditSeq(row.get(0)?),
+        customer_id: CustomerId(row.get(1)?),
+        field: row.get(2)?,
+        payment: paid(&op, &value),
+        value,
+        reason: row.get(4)?,
+        sent: row.get(5)?,
+    })
+}
+
 pub(super) fn no_row(seq: EditSeq, problem: &str) -> Error {
-    Error::usage(format!("the edit {seq} {problem}"))
+    Failure::Settled(format!("the edit {seq} {problem}")).into()
 }
 
 fn customer_of(connection: &Connection, seq: EditSeq) -> Result<CustomerId, Failed> {
@@ -693,4 +714,23 @@ pub(super) fn free(
         state::write(transaction, FREED_AT, Some(&stamp(Utc::now())))?;
     }
     Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_said_nothing_of_what_was_not_sent_or_is_not_shown() {
+        let is_of_the_store = |sent: Option<&str>, reason: &str| {
+            let (field, value) = ("email".to_owned(), "\"a@example.com\"".to_owned());
+            let (reason, sent) = (reason.to_owned(), sent.map(str::to_owned));
+            let (seq, customer_id) = (EditSeq(1), CustomerId(1));
+            Rejected { seq, customer_id, field, value, reason, sent, payment: None }
+                .is_in_words_of_the_store()
+        };
+        assert!(is_of_the_store(Some("{}"), "already in use"));
+        assert!(!is_of_the_store(None, "the record is too large"));
+        assert!(!is_of_the_store(Some("{}"), NOT_SHOWN));
+    }
 }

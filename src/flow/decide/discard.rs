@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::Decimal;
 
 use super::{
-    Plan, Shown, as_seen, covered_and_later, last_known, noted, ours, outcome_of_entry, put, refuse,
-    refuse_in_flight, settle, stored,
+    Plan, Shown, as_seen, covered_and_later, last_known, moved_on, noted, ours, outcome_of_entry, put,
+    refuse, refuse_in_flight, settle, stored,
 };
 use crate::flow::merge::{brought_together, edited_as, entries};
 use crate::flow::money::{balance, on_top_of_set, recount, same_balance, without};
@@ -14,9 +14,7 @@ use crate::flow::{
     CannotDecide, Change, ConflictPlan, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement,
     SnapshotPlan,
 };
-use crate::resource::{
-    BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value, money,
-};
+use crate::resource::{BadRecord, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value, money};
 
 /// What is given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -423,7 +421,7 @@ fn discard_row(
 ) -> Result<(), CannotDecide> {
     let Some(op) = dirty.op(seq) else {
         let problem = format!("the row {seq} of the journal waits for nothing: it has settled");
-        return Err(EditError { customer_id: dirty.id, field: "seq".to_owned(), problem }.into());
+        return Err(moved_on(dirty, "seq", problem));
     };
     refuse_in_flight(dirty, std::iter::once(op))?;
     plan.settle.push(Settlement::new(seq, Outcome::Discarded));

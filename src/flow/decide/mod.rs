@@ -39,6 +39,8 @@ pub use undo::{PastDecision, undo};
 pub enum CannotDecide {
     /// What was asked for is refused; nothing was changed.
     Refused(EditError),
+    /// What was seen is not what is there any more; nothing was changed.
+    MovedOn(EditError),
     /// The snapshot is no customer.
     BadRecord(BadRecord),
 }
@@ -63,12 +65,17 @@ fn refuse(dirty: &Dirty, what: &Subject, problem: impl Into<String>) -> CannotDe
     EditError { customer_id: dirty.id, field: what.to_string(), problem: problem.into() }.into()
 }
 
+fn moved_on(dirty: &Dirty, what: impl ToString, problem: impl Into<String>) -> CannotDecide {
+    let problem = problem.into();
+    CannotDecide::MovedOn(EditError { customer_id: dirty.id, field: what.to_string(), problem })
+}
+
 /// The conflict: if a person has seen it, as it is shown now, which must be what that person saw; else as it was found.
 fn as_seen(dirty: &Dirty, subject: &Subject, seen: Option<&str>) -> Result<Option<Shown>, CannotDecide> {
     let Some(seen) = seen else {
         return Ok(dirty.open_of(subject).map(|open| open.as_found(&dirty.ops)));
     };
-    let over = || refuse(dirty, subject, "the conflict that was shown is over: look again");
+    let over = || moved_on(dirty, subject, "the conflict that was shown is over: look again");
     let shown = dirty.shown(subject).ok_or_else(over)?;
     if shown.stamp() == seen {
         return Ok(Some(shown));
@@ -77,7 +84,7 @@ fn as_seen(dirty: &Dirty, subject: &Subject, seen: Option<&str>) -> Result<Optio
         "the conflict has moved on since it was shown: here {}, in the store {}: look at it again",
         shown.open.local, shown.open.remote
     );
-    Err(refuse(dirty, subject, problem))
+    Err(moved_on(dirty, subject, problem))
 }
 
 /// What the working copy has of an attribute, of which a decision is made.
