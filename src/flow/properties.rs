@@ -707,3 +707,26 @@ fn a_form_field_in_conflict_that_was_set_and_taken_back_is_shown_as_a_sync_write
         shown_as_written_down(&a, life, &[colour(Some("1")), colour(None)], as_shown).unwrap();
     }
 }
+
+/// As the store spells it, and no further update.
+#[test]
+fn a_form_field_in_conflict_that_comes_to_the_store_s_value_in_another_spelling_is_as_the_store_has_it() {
+    let forms = |entries: &[(&str, FormValue)]| {
+        let entries = entries.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Edit::Set(FieldId::FORM_FIELDS, Value::Forms(entries.collect()))
+    };
+    let text = |text: &str| FormValue::Text(text.to_owned());
+    let a = Record::new(r#"{"id":7,"date_modified":"2026-01-01T00:00:00Z","form_fields":[]}"#.to_owned());
+    let mut server =
+        office(&a, &[forms(&[("size", FormValue::Number("1".to_owned())), ("colour", text("1"))])]);
+    let mut till = Till::of(&a).edited(&[forms(&[("size", text("x"))])]);
+    till.sync(&mut server, &hold());
+    assert_eq!(till.0.open.len(), 1);
+    till.edit(&forms(&[("size", text("1"))]));
+    let habits = Habits { keeps_entries: true, tells_all: true };
+    till.pull(&server, &hold());
+    till.push_to(&mut server, &hold(), habits);
+    till.pull(&server, &hold());
+    assert_only_what_is_held_differs(&till, &server);
+    assert_eq!(till.0.open.len(), 0);
+}
