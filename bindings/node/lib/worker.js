@@ -21,7 +21,7 @@ const tooLong = (command) =>
         hint: `with all that it takes, a command has at most ${MOST_BYTES.toLocaleString("en")} bytes`,
     });
 
-/** Hears each line that ends. `readline` hears what is left of one that a worker could not end, and cuts one at a U+2028 in a value. */
+/** Hears each line that ends. `readline` would hear also what is left of one that a worker could not end. */
 function eachLine(output, hear) {
     let rest = "";
     output.setEncoding("utf8").on("data", (more) => {
