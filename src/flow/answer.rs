@@ -344,7 +344,10 @@ fn quoting_nothing<'a>(body: &'a str, sent: &[SentRow], secrets: &Secrets) -> Co
     let record = Record::new(body);
     let id = record.attributes().ok().map(|attributes| attributes.id());
     let row = sent.iter().find(|row| Some(row.id) == id);
-    let ours = |field| row?.fields.iter().find(|(sent, ..)| *sent == field).map(|(.., value)| value.clone());
+    let ours = |field| {
+        let fields = row.into_iter().flat_map(|row| &row.fields).filter(|(sent, ..)| *sent == field);
+        fields.flat_map(|(_, was, value)| [was.clone(), value.clone()]).collect()
+    };
     // What is no record is judged as it came: it is none of a customer that was sent.
     secrets.cut(&record, ours).map_or(Cow::Borrowed(body), |cut| Cow::Owned(cut.body().to_owned()))
 }
