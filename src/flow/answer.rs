@@ -45,6 +45,16 @@ impl Answer {
             || (400..499).contains(&self.status) && self.status != 429 && !is_the_apis(&self.body)
     }
 
+    /// Whether the store itself did what it was asked, or refused that: nothing in between speaks so, and so it can be reached.
+    pub(crate) fn is_the_stores_word(&self) -> bool {
+        match self.status {
+            200 | 207 => parsed::<Told<'_>>(&self.body).is_some(),
+            204 => true,
+            400 | 409 | 422 => is_the_apis(&self.body),
+            _ => false,
+        }
+    }
+
     /// Whether it may be about what was asked for, as the refusal of a cursor that has died is, whatever status a store
     /// gives that; and not about who asks, nor from something in between.
     pub(crate) fn is_about_the_question(&self) -> bool {
@@ -375,6 +385,13 @@ struct Listed<'a> {
     data: Vec<&'a RawValue>,
     #[serde(borrow, default)]
     meta: Option<&'a RawValue>,
+}
+
+/// A list of customers, whatever else it tells.
+#[derive(Deserialize)]
+struct Told<'a> {
+    #[serde(borrow, rename = "data")]
+    _customers: Vec<&'a RawValue>,
 }
 
 /// What a page tells of its list. Whatever is not as documented says nothing: the customers are there all the same.
