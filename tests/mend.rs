@@ -1241,6 +1241,23 @@ fn a_refused_edit_whose_place_something_has_taken_that_is_no_value_stays_refused
     assert!(refused.to_string().contains("store_credit_amounts holds what is no value of it"), "{refused}");
 }
 
+/// The view is one for all: what is no entry of one customer's form fields is in nobody's way.
+#[test]
+fn an_entry_that_is_none_leaves_what_waits_readable() {
+    let till = till(3);
+    contested("form_fields", &till);
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(r#"UPDATE customer SET form_fields = '[{"name":"size","value":"S"}]' WHERE id = 2"#)
+        .unwrap();
+    unseen(
+        &till,
+        r#"UPDATE journal SET value = '["a", 1, null, {"name":"size","value":"S"}]' WHERE outcome IS NULL"#,
+    );
+    let shown = "SELECT field || ' ' || local FROM to_decide";
+    let shown = app.query_row(shown, [], |row| row.get::<_, String>(0));
+    assert_eq!(shown, Ok(r#"form_fields.size "S""#.to_owned()));
+}
+
 /// No edit takes them out so: read as such, it would be another edit than the one that waits.
 #[test]
 fn form_fields_that_are_none_past_the_triggers_delete_nothing_in_the_store() {
