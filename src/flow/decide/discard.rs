@@ -238,8 +238,17 @@ fn hold_set(
 /// # Errors
 /// When one of them is on its way, or has settled.
 pub fn discard_payments(dirty: &Dirty, seqs: &BTreeSet<EditSeq>) -> Plan {
+    discard_rest(dirty, BTreeSet::new(), seqs)
+}
+
+/// Gives up all of these attributes, and of money no more than these payments: who decided has seen no others.
+///
+/// # Errors
+/// When an edit is on its way, or has settled.
+pub fn discard_rest(dirty: &Dirty, fields: BTreeSet<FieldId>, payments: &BTreeSet<EditSeq>) -> Plan {
     let mut plan = CustomerPlan::nothing(dirty.id);
-    for seq in seqs {
+    discard_fields(dirty, fields, &mut plan)?;
+    for seq in payments {
         discard_row(dirty, *seq, None, &mut plan)?;
     }
     recount(dirty, &mut plan)?;
@@ -272,10 +281,7 @@ pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
             if seen.is_some() {
                 return Err(refuse(dirty, &Subject::Customer, "name the conflict that was seen"));
             }
-            for field in dirty.ops.iter().map(|op| op.field).collect::<BTreeSet<_>>() {
-                let open = dirty.open_of_field(field).map(|open| open.as_found(&dirty.ops));
-                discard_field(dirty, field, open.as_ref(), None, &mut plan)?;
-            }
+            discard_fields(dirty, dirty.ops.iter().map(|op| op.field).collect(), &mut plan)?;
         }
         Discarded::Subject(Subject::Customer) => {
             let problem = "was not deleted in the store: name the attribute, or leave it out for all of them";
@@ -345,6 +351,18 @@ fn end_of_whole(dirty: &Dirty, plan: &mut CustomerPlan) {
 
 fn close<'d>(plan: &mut CustomerPlan, open: impl Iterator<Item = &'d OpenConflict>) {
     plan.conflicts.extend(open.map(|open| ConflictPlan::Close { id: open.id, resolution: "discarded" }));
+}
+
+fn discard_fields(
+    dirty: &Dirty,
+    fields: BTreeSet<FieldId>,
+    plan: &mut CustomerPlan,
+) -> Result<(), CannotDecide> {
+    for field in fields {
+        let open = dirty.open_of_field(field).map(|open| open.as_found(&dirty.ops));
+        discard_field(dirty, field, open.as_ref(), None, plan)?;
+    }
+    Ok(())
 }
 
 fn discard_field(

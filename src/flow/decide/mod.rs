@@ -29,7 +29,7 @@ use super::merge::entries;
 use super::{Change, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement};
 use crate::resource::{BadRecord, EditError, FieldId, FormValue, Kind, Record, Subject, Value};
 
-pub use discard::{Discarded, discard, discard_payments, meetings, retry};
+pub use discard::{Discarded, discard, discard_payments, discard_rest, meetings, retry};
 pub use resolve::{Keep, resolve};
 pub use shown::Shown;
 pub(super) use shown::waits_with;
