@@ -849,6 +849,22 @@ fn thousands_of_payments_of_one_customer_are_given_up_in_parts() {
     }
 }
 
+#[test]
+fn a_balance_that_was_set_is_given_up_with_very_many_payments() {
+    let till = till(2);
+    let before = till.local(1, "store_credit_amounts");
+    till.set(1, "store_credit_amounts", r#"[{"amount":70}]"#);
+    let mut store = till.store();
+    let app = store.connection().transaction().unwrap();
+    for _ in 0..600 {
+        app.execute("INSERT INTO store_credit_adjustment VALUES (1, '0.01')", []).unwrap();
+    }
+    app.commit().unwrap();
+    assert_eq!(store.discard(1, None, None).unwrap(), 1);
+    assert_eq!(store.status().unwrap().pending_fields, 0);
+    assert_eq!(till.local(1, "store_credit_amounts"), before);
+}
+
 /// What is sent again while others are given up was not meant, and waits to be sent: nor are those which nobody refused.
 #[test]
 fn payments_that_are_sent_again_while_others_are_given_up_are_left() {

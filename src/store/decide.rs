@@ -321,8 +321,8 @@ impl Store {
     /// Of very many payments it goes on some hundreds at a time, between which others write.
     ///
     /// # Errors
-    /// When the customer is not in the file, there is no such name, or an edit is on its way: sync first. Of
-    /// very many payments those that a sync sends meanwhile, or a person sends again, are left as they are.
+    /// When the customer is not in the file, there is no such name, or an edit is on its way: sync first. Of very many payments, what was
+    /// given up before that stays so; those that have been sent meanwhile, or that a person sends again, are left as they are.
     pub fn discard(
         &mut self,
         id: impl Into<CustomerId>,
@@ -403,14 +403,14 @@ impl Store {
             let plan = discard(&dirty, what, None)?;
             let planned = plan.settle.iter().filter_map(|settlement| dirty.op(settlement.seq));
             let others = planned.map(|op| op.field).filter(|field| !field.is_money()).collect();
-            Ok(Some((payments_apart(&dirty, &plan), others, fields_of(&dirty, &plan))))
+            Ok(Some((money_apart(&dirty, &plan), others, fields_of(&dirty, &plan))))
         })?;
-        let Some((mut payments, others, fields)) =
-            planned.filter(|(payments, ..)| payments.len() > PAYMENTS_AT_ONCE)
+        let Some(((mut payments, sets), others, fields)) =
+            planned.filter(|((payments, _), ..)| payments.len() > PAYMENTS_AT_ONCE)
         else {
             return Ok(None);
         };
-        let last = payments.split_off(payments.len() - PAYMENTS_AT_ONCE);
+        let last = [payments.split_off(payments.len() - PAYMENTS_AT_ONCE), sets].concat();
         let parts: Vec<&[Planned]> = payments.chunks(PAYMENTS_AT_ONCE).collect();
         let work = |transaction: &Transaction<'_>, part: &&[Planned]| {
             let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(()) };
@@ -422,11 +422,12 @@ impl Store {
     }
 }
 
-/// A payment that is to be given up, and what had become of it when that was decided.
+/// An edit of the balance that is to be given up, and what had become of it when that was decided.
 type Planned = (EditSeq, Option<Outcome>);
 
 /// Very many payments of a customer are given up, but for these.
 struct Ahead {
+    /// The last of them, and what was set of the balance.
     last: Vec<Planned>,
     /// What else was to be given up.
     others: BTreeSet<FieldId>,
@@ -440,14 +441,17 @@ fn still_as_seen(dirty: &Dirty, planned: &[Planned]) -> BTreeSet<EditSeq> {
     planned.iter().filter(is_as_seen).map(|(seq, _)| *seq).collect()
 }
 
-/// The payments that a plan gives up and that nothing else hangs on: no conflict about the balance, nor the end of a customer who is
-/// gone.
-fn payments_apart(dirty: &Dirty, plan: &CustomerPlan) -> Vec<Planned> {
+/// The payments that a plan gives up and that nothing else hangs on, and what else it gives up of the balance: none where there is a
+/// conflict about that, or the end of a customer who is gone.
+fn money_apart(dirty: &Dirty, plan: &CustomerPlan) -> (Vec<Planned>, Vec<Planned>) {
     if dirty.is_gone() || dirty.open_of_money().is_some() {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
     let settled = plan.settle.iter().filter_map(|settlement| dirty.op(settlement.seq));
-    settled.filter(|op| op.adjustment().is_some()).map(|op| (op.seq, op.outcome)).collect()
+    let (payments, sets): (Vec<&Op>, Vec<&Op>) =
+        settled.filter(|op| op.field.is_money()).partition(|op| op.adjustment().is_some());
+    let planned = |ops: Vec<&Op>| ops.into_iter().map(|op| (op.seq, op.outcome)).collect();
+    (planned(payments), planned(sets))
 }
 
 /// Edits of a customer who went from the file wait for nothing. Returns how many fields those were.
