@@ -115,7 +115,7 @@ fn one_field<'d>(
     if value == was && !may_bring_another {
         match held.is_empty() {
             true => plan.settle.extend(outcomes(&ops, Outcome::Unchanged)),
-            // All of them are shown with what is held, and are settled with it.
+            // All of them: what a person was shown as waiting waits, whether a sync came by or not.
             false => hold(&ops, plan),
         }
     } else if let Some(problem) = unsendable(&value) {

@@ -25,10 +25,11 @@ use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
 
+use super::merge::entries;
 use super::{Change, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement};
 use crate::resource::{BadRecord, EditError, FieldId, FormValue, Kind, Record, Subject, Value};
 
-pub use discard::{Discarded, discard, discard_payments, meetings, retry};
+pub use discard::{Discarded, discard, discard_payments, discard_rest, meetings, retry};
 pub use resolve::{Keep, resolve};
 pub use shown::Shown;
 pub(super) use shown::waits_with;
@@ -90,9 +91,18 @@ fn as_seen(dirty: &Dirty, subject: &Subject, seen: Option<&str>) -> Result<Optio
 /// What the working copy has of an attribute, of which a decision is made.
 fn ours(dirty: &Dirty, field: FieldId) -> Result<&Value, CannotDecide> {
     match dirty.unsound.contains(&field) {
-        true => Err(refuse(dirty, &Subject::Field(field), "holds what is no value of it: edit it first")),
+        true => Err(no_value(dirty, field)),
         false => Ok(dirty.row.get(field)),
     }
+}
+
+fn no_value(dirty: &Dirty, field: FieldId) -> CannotDecide {
+    refuse(dirty, &Subject::Field(field), "holds what is no value of it: edit it first")
+}
+
+/// The same of one that has entries. What is no list of them is not taken for an empty one: that would delete all of the store's.
+fn our_entries(dirty: &Dirty, field: FieldId) -> Result<BTreeMap<String, FormValue>, CannotDecide> {
+    entries(ours(dirty, field)?).ok_or_else(|| no_value(dirty, field))
 }
 
 /// What the file has noted of an attribute: a side of a conflict, or what was decided for.
