@@ -262,7 +262,7 @@ fn nor_where_an_app_has_put_a_column_into_a_table_of_ours_by_a_name_that_came_la
     for (table, column) in [("journal", "Resource"), ("conflict", "row_id"), ("journal", "of_row")] {
         let till = Till::new(sandbox(6));
         std::fs::copy(schemas().join("v14.db"), &till.path).unwrap();
-        sql(&till.path).execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column}")).unwrap();
+        sql(&till.path).execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} TEXT")).unwrap();
         check_taken(&till, "column", &column.to_lowercase(), "name_taken");
         sql(&till.path)
             .execute_batch(&format!("ALTER TABLE {table} RENAME COLUMN {column} TO my_own"))
