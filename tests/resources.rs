@@ -1,6 +1,8 @@
 //! What a resource is, proved: each line of the table goes the same steps, from an edit by SQL to the store and back, and none of them
 //! knows it by name. The second line is one that no store has (feature `proof`), in its own file and the sandbox's.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
 mod common;
 
 use common::{Till, sandbox};
