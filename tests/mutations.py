@@ -68,7 +68,7 @@ VALUE, DIFF, BATCH = "src/resource/value.rs", "src/flow/diff.rs", "src/store/bat
 MUTATIONS = [
     Mutation(1, "a list is followed until it said that it is over, and held against its total", [
         Edit(PULL, "let is_over = match (page.more, self.total) {",
-             "let is_over = match (page.more, self.total) {\n            _ if ON && page.customers.len() < SIZES[self.size] => true,"),
+             "let is_over = match (page.more, self.total) {\n            _ if ON && page.rows.len() < SIZES[self.size] => true,"),
         Edit(PULL, "self.total.is_some_and(|total| self.passed() < total)", "!ON && self.total.is_some_and(|total| self.passed() < total)"),
     ], odd="short-pages"),
     Mutation(2, "without a cursor a list goes on by page", [
@@ -203,7 +203,7 @@ MUTATIONS = [
         Edit(BATCH, "&Settlement::new(*seq, Outcome::InFlight)", "&Settlement::new(*seq, if ON { Outcome::Uploaded } else { Outcome::InFlight })"),
     ]),
     Mutation(0, "what an earlier sync left in doubt is read back", [
-        Edit("src/engine/upload.rs", "if doubt.rows.is_empty() {", "if ON || doubt.customers.is_empty() {"),
+        Edit("src/engine/upload.rs", "if doubt.rows.is_empty() {", "if ON || doubt.rows.is_empty() {"),
     ]),
     Mutation(0, "a balance that somebody moved while it was in doubt is held", [
         Edit(SENT, "_ if is_payment => ", "_ if ON && is_payment && !has_landed(three.field, base, value, &three.remote) => Fate::NotLanded,\n            _ if is_payment => "),
@@ -215,7 +215,7 @@ MUTATIONS = [
     Mutation(0, "an answer confirms whom it names", [
         Edit(ANSWER, "let is_shown = |id: &RowId| ",
              "for row in sent.iter().filter(|row| ON && !unshown.contains_key(&row.id)) {\n"
-             "        records.entry(row.id).or_insert_with(|| Record::new(format!(\"{{\\\"id\\\":{}}}\", row.id)));\n    }\n"
+             "        records.entry(row.id).or_insert_with(|| Record::new(format!(\"{{\\\"id\\\":{}}}\", row.id.row)));\n    }\n"
              "    let is_shown = |id: &RowId| "),
     ]),
     Mutation(0, "a pull asks from a second before its bound", [
