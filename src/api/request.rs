@@ -77,8 +77,9 @@ impl Request {
                 query
             }
             Request::ByIds(ids) => {
-                let list: Vec<String> = ids.iter().map(|row| row.row.to_string()).collect();
-                format!("limit={page}{including}&{}:in={}", spec.row(), list.join(","))
+                let mut list: Vec<String> = ids.iter().map(|row| row.asked_by().to_string()).collect();
+                list.dedup();
+                format!("limit={page}{including}&{}:in={}", spec.asked_by, list.join(","))
             }
             Request::Update { .. } => String::new(),
         }

@@ -156,15 +156,25 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn pull_all_of(&mut self, resource: ResourceId, extent: Extent) -> Result<()> {
-        let cursor = self.store.cursor_of(resource)?.filter(|_| extent == Extent::Changes);
+        let (known, is_dated) = (self.store.cursor_of(resource)?, resource.spec().since.is_some());
+        if !is_dated && extent == Extent::Changes && known.is_some() {
+            // No question shows what changed: each is looked at before it is sent, and all with a pull of everything.
+            return self.ask_for_doubtful(resource);
+        }
+        let cursor = known.filter(|_| is_dated && extent == Extent::Changes);
         let (began, mut machine, mut patience) =
             (self.tick(), Pull::of(resource, cursor), Patience::default());
+        self.ask_for_doubtful(resource)?;
         let (mut asked, expected) = (self.ask_page(machine.first())?, self.store.pull_clock()?);
+        let mut listed = BTreeSet::new();
         let expected_then = expected.expects(self.clock.utc());
         let believes_older = extent == Extent::Full;
         let whole = loop {
             let read = self.answered(asked, &mut patience, |engine, page, answer| {
                 let step = machine.page(page, answer.date);
+                if cursor.is_none() {
+                    listed.extend(page.ids());
+                }
                 let trust = Trust { believes_older, server_now: answer.date };
                 engine.take_in(page, &PageKind::Changes, trust, None)?;
                 Ok(step)
@@ -186,6 +196,9 @@ impl<R: Remote> SyncEngine<R> {
             self.counts.incomplete.get_or_insert(words);
             return Ok(());
         }
+        if cursor.is_none() {
+            self.find_gone_of(resource, &listed)?;
+        }
         self.bases.pulled_of(resource, began);
         let witnesses = Witnesses {
             told: machine.began(),
@@ -198,6 +211,33 @@ impl<R: Remote> SyncEngine<R> {
             Some(cursor) => self.store.set_cursor_of(resource, cursor),
             None => Ok(()),
         }
+    }
+
+    /// Rows that were deleted remotely while they had edits, and those of which a reading was older than what is known.
+    fn ask_for_doubtful(&mut self, resource: ResourceId) -> Result<()> {
+        let mut rows = self.store.gone(resource)?;
+        rows.extend(self.store.held_up_again()?);
+        rows.extend(self.store.doubted()?);
+        rows.extend(self.store.unshown(self.clock.utc())?);
+        rows.retain(|row| row.resource == resource);
+        rows.chunks(BY_ID_AT_ONCE).try_for_each(|rows| self.look_at_each(rows).map(drop))
+    }
+
+    /// Whoever a list of all lacks is asked for by id, a while later and in company, before it is taken for deleted.
+    fn find_gone_of(&mut self, resource: ResourceId, listed: &BTreeSet<RowId>) -> Result<()> {
+        let absent = self.store.absent_of(resource, listed)?;
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let company: Vec<RowId> = listed.first().into_iter().chain(listed.last()).copied().collect();
+        let apart_ms = u64::try_from(self.options.second_look.as_millis()).unwrap_or(u64::MAX);
+        self.sleep_until(self.clock.now_ms().saturating_add(apart_ms))?;
+        let mut looked = Looked::default();
+        for rows in absent.chunks(BY_ID_AT_ONCE - company.len()) {
+            self.second_look(rows.to_vec(), &company, &mut looked)?;
+        }
+        let gone = self.believed(looked.gone)?;
+        gone.chunks(BY_ID_AT_ONCE).try_for_each(|gone| self.take_gone(gone))
     }
 
     /// For a sync: where the store fails its list, or refuses it, and answers by id, the edits go up all the same, each after a look.
@@ -536,7 +576,8 @@ impl<R: Remote> SyncEngine<R> {
                 return Err(failed);
             }
         };
-        self.counts.pulled += taken.changed.len() as u64;
+        let customers = taken.changed.iter().filter(|row| row.resource == ResourceId::CUSTOMER);
+        self.counts.pulled += customers.count() as u64;
         let has_dropped = taken.has_dropped;
         if !self.store.has_open_pages() {
             self.tell_news();
@@ -572,9 +613,10 @@ impl<R: Remote> SyncEngine<R> {
     /// Customers that were deleted remotely while they had edits: who is there again comes back. And those that something of the
     /// app's held up: it may let them pass now. And those of whom a reading was older than what is known: it may be the truth.
     fn ask_for_the_gone(&mut self) -> Result<()> {
-        let mut gone = self.store.gone()?;
-        gone.extend(self.store.held_up_again()?.into_iter().map(RowId::from));
-        gone.extend(self.store.doubted()?.into_iter().filter(|row| row.resource == ResourceId::CUSTOMER));
+        let mut gone = self.store.gone(ResourceId::CUSTOMER)?;
+        gone.extend(self.store.held_up_again()?);
+        gone.extend(self.store.doubted()?);
+        gone.retain(|row| row.resource == ResourceId::CUSTOMER);
         gone.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids).map(drop))
     }
 
@@ -722,7 +764,8 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(());
         }
         let taken = self.store.take_deletions(gone, self.clock.utc())?;
-        self.counts.deleted += taken.changed.len() as u64;
+        let customers = taken.changed.iter().filter(|row| row.resource == ResourceId::CUSTOMER);
+        self.counts.deleted += customers.count() as u64;
         news(taken).for_each(|event| self.say(event));
         Ok(())
     }

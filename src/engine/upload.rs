@@ -394,7 +394,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// Those of them that are believed to be gone: more than a share of the file are not, without a person's word.
-    fn believed(&mut self, gone: Vec<RowId>) -> Result<Vec<RowId>> {
+    pub(super) fn believed(&mut self, gone: Vec<RowId>) -> Result<Vec<RowId>> {
         let Some(resource) = gone.first().map(|row| row.resource) else { return Ok(gone) };
         let (rows, now) = (self.store.count_rows(resource)?, self.clock.utc());
         let word = self.word;

@@ -50,7 +50,8 @@ pub fn silence(asked: &[RowId], company: &[RowId], page: &Page<'_>) -> Silence {
 
 /// Whether an answer that shows these is about somebody who was not asked for.
 pub fn shows_strangers(shown: &BTreeSet<RowId>, asked: &[RowId], company: &[RowId]) -> bool {
-    shown.iter().any(|id| !asked.contains(id) && !company.contains(id))
+    let is_meant = |id: &RowId| asked.iter().chain(company).any(|asked| asked.is_asked_with(*id));
+    shown.iter().any(|id| !is_meant(id))
 }
 
 #[cfg(test)]

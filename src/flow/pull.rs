@@ -485,10 +485,10 @@ impl Pull {
         self.room += SIZES[self.size] as u64;
         let before = self.seen.len();
         for (attributes, _) in &page.rows {
-            self.seen.insert(attributes.row().row);
+            self.seen.insert(attributes.row().number());
             self.newest.see(attributes.changed_at_text());
         }
-        page.contradicted.iter().for_each(|row| _ = self.seen.insert(row.row));
+        page.contradicted.iter().for_each(|row| _ = self.seen.insert(row.number()));
         page.unread.iter().for_each(|record| self.unread.add(record.who.clone(), record.words.clone()));
         if let Some((last, _)) = page.rows.last() {
             (self.last, self.passed_over) = (Some(last.id()), 0);

@@ -130,6 +130,25 @@ impl RowId {
         columns.map(move |column| if column == of_customer { self.customer.0 } else { self.row })
     }
 
+    /// The id by which it is asked for.
+    pub fn asked_by(self) -> i64 {
+        if self.resource.spec().asked_by == self.resource.spec().customer {
+            self.customer.0
+        } else {
+            self.row
+        }
+    }
+
+    /// Whether a question for this row is answered with that one too.
+    pub fn is_asked_with(self, other: RowId) -> bool {
+        self.resource == other.resource && self.asked_by() == other.asked_by()
+    }
+
+    /// A number among the rows of its resource: ids have 32 bits.
+    pub fn number(self) -> i64 {
+        if self.resource.spec().key.len() > 1 { self.customer.0 << 32 | self.row } else { self.row }
+    }
+
     /// Its key, in the order of the columns.
     pub fn key(self) -> impl Iterator<Item = i64> {
         self.in_columns(self.resource.spec().key.iter().copied())

@@ -8,7 +8,7 @@ mod edit;
 mod field;
 mod ids;
 #[cfg(feature = "proof")]
-mod loyalty_card;
+mod loyalty;
 mod record;
 mod row;
 mod secret;

@@ -23,6 +23,8 @@ pub struct Resource {
     pub customer: &'static str,
     /// Where the API has it, behind the store's address.
     pub endpoint: &'static str,
+    /// The column by which a few rows are asked for: their own, or their customer's.
+    pub asked_by: &'static str,
     /// What must be asked for to be shown with it.
     pub include: &'static str,
     /// What asks for those alone that changed since a moment; none: the store tells of no such moment.
@@ -71,7 +73,9 @@ pub struct Verb {
 static RESOURCES: &[&Resource] = &[
     &CUSTOMER,
     #[cfg(feature = "proof")]
-    &super::loyalty_card::LOYALTY_CARD,
+    &super::loyalty::LOYALTY_CARD,
+    #[cfg(feature = "proof")]
+    &super::loyalty::LOYALTY_STAMP,
 ];
 
 /// The most attributes that one of them has.

@@ -52,7 +52,7 @@ impl StoreCore {
 
     fn admit_by_path(&self, request: &RawRequest) -> Result<(), Problem> {
         #[cfg(feature = "proof")]
-        if self.is_for_cards(request) {
+        if self.is_for_loyalty(request) {
             return Ok(());
         }
         let path = &*request.path;

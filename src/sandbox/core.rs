@@ -54,7 +54,7 @@ pub struct StoreCore {
     pub(super) clock_offset: TimeDelta,
     pub(super) updates_under_way: u32,
     #[cfg(feature = "proof")]
-    pub(super) cards: super::cards::Cards,
+    pub(super) loyalty: super::loyalty::Loyalty,
 }
 
 /// Which requests a scripted fault is for.
@@ -94,7 +94,7 @@ impl StoreCore {
             clock_offset: TimeDelta::zero(),
             updates_under_way: 0,
             #[cfg(feature = "proof")]
-            cards: Default::default(),
+            loyalty: Default::default(),
             options: options.clone(),
         };
         store.set_behaviours(options.behaviours);
@@ -215,8 +215,8 @@ impl StoreCore {
             _ => {}
         }
         #[cfg(feature = "proof")]
-        if self.is_for_cards(request) {
-            return self.serve_cards(now, request);
+        if self.is_for_loyalty(request) {
+            return self.serve_loyalty(now, request);
         }
         match request.method.as_str() {
             "GET" => {

@@ -32,8 +32,6 @@ mod admission;
 mod back_office;
 mod behaviours;
 mod book;
-#[cfg(feature = "proof")]
-mod cards;
 mod connection;
 mod control;
 mod core;
@@ -45,6 +43,8 @@ mod http;
 mod kept;
 mod list;
 mod log;
+#[cfg(feature = "proof")]
+mod loyalty;
 mod options;
 mod query;
 mod record;

@@ -165,7 +165,7 @@ impl Store {
         self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
                 for id in ids {
-                    apart.outcomes(transaction, id.customer, now, || {
+                    apart.outcomes(transaction, *id, now, || {
                         end(transaction, *id)?;
                         remove_item(transaction, *id)
                     })?;
@@ -359,7 +359,7 @@ impl Store {
                 }
                 Ok(())
             };
-            apart.outcomes(transaction, id.customer, now, reject)?;
+            apart.outcomes(transaction, id, now, reject)?;
             Ok(())
         })?;
         Ok(())
@@ -402,7 +402,7 @@ fn write_answer(
         remove_item(transaction, dirty.id)?;
         Ok(notices)
     };
-    if let Some(notices) = apart.all(transaction, dirty.id.customer, now, || write(plan))? {
+    if let Some(notices) = apart.all(transaction, dirty.id, now, || write(plan))? {
         return Ok(Some(notices));
     }
     let outcomes = CustomerPlan {
@@ -413,7 +413,7 @@ fn write_answer(
         revived: plan.revived.clone(),
         ..CustomerPlan::nothing(dirty.id)
     };
-    apart.outcomes(transaction, dirty.id.customer, now, || {
+    apart.outcomes(transaction, dirty.id, now, || {
         let notices = write(&outcomes)?;
         ahead::note(transaction, dirty, plan, policies.moment(now))?;
         Ok(notices)
@@ -454,7 +454,7 @@ fn prepare(
             })?;
             Ok(notices)
         };
-        let Some(notices) = apart.all(transaction, id.customer, now, planned)? else { continue };
+        let Some(notices) = apart.all(transaction, *id, now, planned)? else { continue };
         prepared.notices.extend(notices);
         prepared.unchanged += usize::from(diff.is_unchanged());
         if let Some(payload) = diff.payload {

@@ -161,8 +161,7 @@ impl Store {
         let parts = self.in_small_parts(ids, |transaction, apart, id, notices: &mut Vec<Notice>| {
             let Some(dirty) = load(transaction, id)? else { return Ok(()) };
             let plan = give_up_untold(&dirty)?;
-            let given_up =
-                apart.outcomes(transaction, id.customer, now, || apply(transaction, &dirty, &plan, now))?;
+            let given_up = apart.outcomes(transaction, id, now, || apply(transaction, &dirty, &plan, now))?;
             notices.extend(given_up.into_iter().flatten());
             Ok(())
         })?;
@@ -188,7 +187,7 @@ impl Store {
             let Some(dirty) = load(transaction, id)? else { return Ok(()) };
             let diff = diff(&dirty)?;
             let settled = || apply(transaction, &dirty, &diff.plan, now);
-            let Some(settled) = apart.all(transaction, id.customer, now, settled)? else { return Ok(()) };
+            let Some(settled) = apart.all(transaction, id, now, settled)? else { return Ok(()) };
             notices.extend(settled);
             *unchanged += usize::from(diff.is_unchanged());
             Ok(())

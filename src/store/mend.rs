@@ -381,7 +381,7 @@ pub(super) fn tell(
     }
     let (id, mut refused) = (dirty.id, noted(connection)?);
     let before = refused.clone();
-    let journaled = apart.outcomes(connection, id.customer, Utc::now(), || {
+    let journaled = apart.outcomes(connection, id, Utc::now(), || {
         let mut kept = Vec::new();
         for (field, expected) in &found {
             let newest = newest_edit(connection, id, *field)?;

@@ -160,7 +160,7 @@ impl Store {
                     || take(transaction, apart, attributes, body, is_edited, judging, &older, &mut notices);
                 let is_passed_over = |news: &News| *news == News::PassedOver;
                 let taken_in =
-                    apart.all_unless(transaction, attributes.id(), judging.now, take, is_passed_over);
+                    apart.all_unless(transaction, attributes.row(), judging.now, take, is_passed_over);
                 let Some(news) = taken_in.map_err(|failed| held_up::of(attributes.id(), failed))? else {
                     continue;
                 };
@@ -342,16 +342,32 @@ impl Store {
         })
     }
 
-    /// Customers that were deleted remotely while they had edits, and are not in doubt besides: those are read back.
-    pub(crate) fn gone(&self) -> Result<Vec<RowId>> {
-        self.ids(
-            "SELECT customer_id
-             FROM conflict INDEXED BY tillsync_conflict_open
-             WHERE resolution IS NULL AND field = ?1
-               AND customer_id NOT IN (SELECT customer_id FROM batch_item)
-             ORDER BY customer_id",
-            [Subject::Customer.to_string()],
-        )
+    /// Rows that were deleted remotely while they had edits, and are not in doubt besides: those are read back.
+    pub(crate) fn gone(&self, resource: ResourceId) -> Result<Vec<RowId>> {
+        self.read_at_once(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT customer_id, of_resource, of_row, field
+                 FROM conflict INDEXED BY tillsync_conflict_open
+                 WHERE resolution IS NULL AND field LIKE '%*' AND resource = ?1
+                   AND (customer_id, resource, row_id) NOT IN (SELECT customer_id, resource, row_id FROM batch_item)
+                 ORDER BY customer_id, row_id",
+            )?;
+            let found = statement.query_map([resource.spec().name], |row| {
+                let (id, word): (RowId, String) = (dirty::row_id(row, 0)?, row.get(3)?);
+                Ok((word == Subject::Customer.word(id)).then_some(id))
+            })?;
+            Ok(found.filter_map(rusqlite::Result::transpose).collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Rows of a resource that the store had, as far as the file knows, and that are not among these.
+    pub(crate) fn absent_of(&self, resource: ResourceId, listed: &BTreeSet<RowId>) -> Result<Vec<RowId>> {
+        let Resource { snapshot, customer, .. } = resource.spec();
+        let row = resource.spec().row();
+        let all = format!("SELECT {row}, {customer} FROM {snapshot} ORDER BY {row}");
+        let mut all = self.rows(resource, &all, [])?;
+        all.retain(|row| !listed.contains(row));
+        Ok(all)
     }
 
     fn ids(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<RowId>> {
@@ -413,14 +429,14 @@ impl Store {
         let parts = self.in_small_parts(ids, |transaction, apart, id, taken: &mut Taken| {
             let Some(dirty) = dirty::load(transaction, id)? else {
                 // One that something of the app's never let in.
-                return Ok(held_up::release(transaction, id.customer)?);
+                return Ok(held_up::release(transaction, id)?);
             };
             let told = mend::tell(transaction, apart, dirty, None)?;
             let gone = || {
                 aside::note_kept(transaction, &told)?;
                 apply(transaction, &told.dirty, &gone(&told.dirty), now)
             };
-            if let Some(notices) = apart.all(transaction, id.customer, now, gone)? {
+            if let Some(notices) = apart.all(transaction, id, now, gone)? {
                 taken.notices.extend(notices);
                 taken.changed.push(id);
             }

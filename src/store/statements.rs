@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::ahead;
-use crate::resource::{FieldId, Resource, ResourceId, RowId};
+use crate::resource::{CustomerId, FieldId, Resource, ResourceId, RowId};
 
 /// What is asked of a resource's table, and written there.
 #[derive(Debug)]
@@ -142,6 +142,22 @@ pub(super) fn remove_snapshot(connection: &Connection, row: RowId) -> rusqlite::
     remove_from(connection, row.resource.spec().snapshot, row)
 }
 
+/// Removes all that the file has of a resource of one customer.
+pub(super) fn remove_all_of(
+    connection: &Connection,
+    resource: ResourceId,
+    customer: CustomerId,
+) -> rusqlite::Result<()> {
+    let spec = resource.spec();
+    for table in [spec.name, spec.snapshot] {
+        let mark = format!("UPDATE {table} SET engine_mark = 2 WHERE {} = ?1", spec.customer);
+        connection.prepare_cached(&mark)?.execute([customer.0])?;
+        let delete = format!("DELETE FROM {table} WHERE {} = ?1", spec.customer);
+        connection.prepare_cached(&delete)?.execute([customer.0])?;
+    }
+    Ok(())
+}
+
 /// A statement that deletes can bear no mark, so the row does.
 fn remove_from(connection: &Connection, table: &str, row: RowId) -> rusqlite::Result<usize> {
     let is_it = is_it(row.resource.spec());
@@ -154,7 +170,6 @@ fn remove_from(connection: &Connection, table: &str, row: RowId) -> rusqlite::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::CustomerId;
 
     #[test]
     fn a_customer_is_its_own_key_and_a_value_has_its_customers_beside_it() {

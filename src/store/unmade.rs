@@ -60,7 +60,7 @@ impl Store {
             });
         }
         let parts = self.in_small_parts(&suspects, |transaction, apart, id, ended: &mut usize| {
-            let some = apart.outcomes(transaction, id.customer, now, || end(transaction, id, now))?;
+            let some = apart.outcomes(transaction, id, now, || end(transaction, id, now))?;
             *ended += some.unwrap_or_default();
             Ok(())
         })?;

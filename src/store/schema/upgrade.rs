@@ -27,7 +27,7 @@ const OLD_HISTORY: &str = "refinery_schema_history";
 const NOTES: &str = "tillsync_schema_history";
 
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
-const REVISION: i64 = 13;
+const REVISION: i64 = 14;
 
 /// The schema from which on all that is not described for apps bears a prefix.
 pub(super) const PREFIXED: i64 = 15;
@@ -274,15 +274,31 @@ pub(super) fn tables_into(connection: &Connection, version: i64) -> rusqlite::Re
 /// An app's triggers on our tables, and its indexes that are unique, of an expression, or in an order of the app's own, which may
 /// refuse what the engine writes: the name, and the statement; without one where a mapper's `UNIQUE` made it.
 pub(in crate::store) fn foreign(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT name, coalesce(sql, '') FROM sqlite_schema AS object
+    static FOREIGN: LazyLock<String> = LazyLock::new(|| {
+        let others =
+            ResourceId::all().map(ResourceId::spec).flat_map(|resource| [resource.name, resource.snapshot]);
+        let tables = [
+            "journal",
+            "conflict",
+            "batch",
+            "batch_item",
+            "pending_password",
+            "decision",
+            "tillsync_attempt",
+        ];
+        let tables: Vec<String> = others.chain(tables).map(|table| format!("'{table}'")).collect();
+        format!(
+            "SELECT name, coalesce(sql, '') FROM sqlite_schema AS object
          WHERE (type = 'trigger'
                 OR type = 'index' AND (coalesce(upper(sql) LIKE 'CREATE UNIQUE%', 1) OR upper(sql) LIKE '%WHERE%'
                                        OR EXISTS (SELECT 1 FROM pragma_index_xinfo(object.name)
                                                   WHERE cid = -2 OR upper(coll) NOT IN ('BINARY', 'NOCASE', 'RTRIM'))))
-           AND lower(tbl_name) IN ('customer', 'snapshot', 'journal', 'conflict', 'batch', 'batch_item', 'pending_password', 'decision', 'tillsync_attempt')
+           AND lower(tbl_name) IN ({})
          ORDER BY rowid",
-    )?;
+            tables.join(", ")
+        )
+    });
+    let mut statement = connection.prepare_cached(&FOREIGN)?;
     let all = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let all: Vec<(String, String)> = all.collect::<rusqlite::Result<_>>()?;
     Ok(all.into_iter().filter(|(name, _)| !is_ours(name) && !is_our_index(name)).collect())

@@ -1,4 +1,4 @@
-//! What no store has: a resource that proves what a resource is (decision 19). It is in no build for people.
+//! What no store has: two resources that prove what a resource is (decision 19). They are in no build for people.
 
 use super::field::{editable, fixed};
 use super::{Access, Field, Kind, MergeRule, Resource, Verb};
@@ -11,6 +11,7 @@ pub static LOYALTY_CARD: Resource = Resource {
     key: &["id"],
     customer: "customer_id",
     endpoint: "/customers/loyalty-cards",
+    asked_by: "id",
     include: "",
     since: Some("date_modified:min"),
     page: 250,
@@ -20,4 +21,20 @@ pub static LOYALTY_CARD: Resource = Resource {
         editable("is_blocked", Kind::Boolean, (0, usize::MAX), MergeRule::Policy),
         Field { is_changed_at: true, ..fixed("date_modified", Kind::Date, Access::ReadOnly) },
     ],
+};
+
+/// What a customer has of each campaign: named by both, and asked for by the customer.
+pub static LOYALTY_STAMP: Resource = Resource {
+    name: "loyalty_stamp",
+    plural: "loyalty stamps",
+    snapshot: "loyalty_stamp_snapshot",
+    key: &["customer_id", "campaign_id"],
+    customer: "customer_id",
+    endpoint: "/customers/loyalty-stamps",
+    asked_by: "customer_id",
+    include: "",
+    since: None,
+    page: 250,
+    update: Verb { rows: 3, at_once: 1 },
+    fields: &[editable("value", Kind::Text, (0, 255), MergeRule::Policy)],
 };
