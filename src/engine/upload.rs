@@ -125,7 +125,8 @@ impl<R: Remote> SyncEngine<R> {
         let tickets = self.tickets();
         let span = spans::recover(doubt.customers.len());
         let machine = Upload::recovering(&doubt.customers, at_ms, self.options.upload, tickets);
-        self.traced(&span, |engine| engine.run(machine, 0))?;
+        let total = doubt.customers.len() as u64;
+        self.traced(&span, |engine| engine.run(machine, total))?;
         // What is in doubt of one whom the store cannot show stays so; a store that answers nothing is down.
         match self.set_aside.is_some() && !self.answers_by_id()? {
             true => self.set_aside.take().map_or(Ok(()), |failure| Err(failure.into())),
@@ -599,9 +600,15 @@ impl<R: Remote> SyncEngine<R> {
             ids.iter().copied().filter(|id| records.contains_key(id) || gone.contains(id)).collect();
         let said = Said { denied: run.machine.denied(ticket), late: run.machine.late(ticket) };
         let (machine, now) = (&mut run.machine, self.clock.utc());
-        let refuse = |pending: &[CustomerId]| machine.read(ticket, pending);
+        let mut through = known.clone();
+        let refuse = |pending: &[CustomerId]| {
+            let rejections = machine.read(ticket, pending);
+            let is_refused = |id: &CustomerId| rejections.iter().any(|refused| refused.customer_id == *id);
+            through.retain(|id| !pending.contains(id) || is_refused(id));
+            rejections
+        };
         let uploaded = self.store.recover(&known, &records, &said, &self.options.policies, now, refuse)?;
-        self.progress(run, [], uploaded);
+        self.progress(run, through, uploaded);
         Ok(())
     }
 
@@ -668,8 +675,11 @@ impl<R: Remote> SyncEngine<R> {
     fn progress(&mut self, run: &mut Run, through: impl IntoIterator<Item = CustomerId>, uploaded: Uploaded) {
         self.counts.uploaded.customers += uploaded.customers;
         self.counts.uploaded.fields += uploaded.fields;
+        let before = run.done.len();
         run.done.extend(through);
         self.tell(uploaded.notices);
-        self.say(Event::Progress(Progress::Uploaded { customers: run.done.len() as u64, of: run.total }));
+        if run.done.len() > before {
+            self.say(Event::Progress(Progress::Uploaded { customers: run.done.len() as u64, of: run.total }));
+        }
     }
 }
