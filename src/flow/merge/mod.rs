@@ -64,7 +64,7 @@ pub fn merge(
         let sent = sent.and_then(|sent| sent.value(field)).cloned();
         [Some(dirty.row.get(field).clone()), was, sent].into_iter().flatten().collect()
     };
-    let remote = &*Secrets::waiting(dirty.password.as_ref()).cut(remote, ours)?;
+    let remote = &*Secrets::waiting(dirty).cut(remote, ours)?;
     let remote = match base_record {
         Some(base) => remote.completed(base, empties_credit(dirty, sent))?,
         None => Cow::Borrowed(remote),

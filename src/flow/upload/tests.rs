@@ -406,6 +406,7 @@ fn a_row_shows_what_it_does_not_show() {
         id: CustomerId(1),
         fields: vec![(FieldId::EMAIL, text("old"), text("new"))],
         password: None,
+        other_passwords: Vec::new(),
     };
     let unshown = |json: &str| row.unshown(&Attributes::parse(json).unwrap());
     assert_eq!(unshown(r#"{"id":1,"email":"old"}"#), [FieldId::EMAIL]);
