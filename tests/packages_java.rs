@@ -32,6 +32,8 @@ const TESTS: usize = 22;
 /// Where Debian puts jars: what the package stands on, and a SQLite that is not the library's.
 const JARS: [&str; 2] = ["/usr/share/java/jna.jar", "/usr/share/java/gson.jar"];
 const ANOTHER_SQLITE: &str = "/usr/share/java/sqlite-jdbc.jar";
+/// Where it puts what Maven would fetch.
+const MAVEN: &str = "/usr/share/maven-repo";
 
 fn java_is_here() -> bool {
     are_here("Java", &[&["java", "--version"], &["javac", "--version"]], &JARS)
@@ -83,27 +85,64 @@ fn the_package_for_java_goes_through_its_days() {
     package::tests_itself(&mut java, TESTS);
 }
 
-/// As `.ci/dist` lays it out: the library lies in the jar, by the name that JNA has for the system.
+/// The library lies in the jar, by the name that JNA has for the system.
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn the_package_for_java_begins_as_its_readme_says_out_of_its_jar() {
     if !java_is_here() {
         return;
     }
-    let (folder, shop) = (with_package(), tempfile::tempdir().unwrap());
-    let native = folder.path().join("linux-x86-64");
-    std::fs::create_dir(&native).unwrap();
-    std::fs::copy(shared_library(), native.join("libtillsync.so")).unwrap();
-    let jar = shop.path().join("tillsync.jar");
-    let mut packs = Command::new("jar");
-    // Not compressed: the library of the tests is large, and nobody is to wait for it.
-    packs.args(["--create", "--no-compress", "--file"]).arg(&jar).arg("-C").arg(folder.path()).arg(".");
-    succeeded(&packs.output().unwrap());
-
+    let shop = tempfile::tempdir().unwrap();
+    let jar = if maven_is_here() { by_maven(shop.path()) } else { by_hand(shop.path()) };
     std::fs::write(shop.path().join("Shop.java"), package::printed_in(README, "java")).unwrap();
     let mut java = Command::new("java");
     java.args(["-cp", &format!("{}:{}", jar.display(), JARS.join(":")), "Shop.java"]);
     assert_eq!(package::beside_a_sandbox(java, shop.path()), "1 email 255\nUPLOADED\n");
+}
+
+/// Debian's Maven, with the plugins that the package asks for: no network is asked.
+fn maven_is_here() -> bool {
+    let plugins = ["compiler", "jar", "resources", "surefire"];
+    let plugins = plugins.map(|name| format!("{MAVEN}/org/apache/maven/plugins/maven-{name}-plugin"));
+    let files: Vec<&str> = plugins.iter().map(String::as_str).collect();
+    are_here("Java, by Maven,", &[&["mvn", "--version"]], &files)
+}
+
+/// As its README says.
+#[track_caller]
+fn by_maven(folder: &Path) -> PathBuf {
+    let package = folder.join("java");
+    succeeded(
+        &Command::new("cp").arg("-rL").arg(root().join("bindings/java")).arg(&package).output().unwrap(),
+    );
+    for left in ["native", "target"] {
+        _ = std::fs::remove_dir_all(package.join(left));
+    }
+    with_library(&package.join("native"));
+    let settings = folder.join("settings.xml");
+    let offline =
+        format!("<settings><localRepository>{MAVEN}</localRepository><offline>true</offline></settings>");
+    std::fs::write(&settings, offline).unwrap();
+    let mut maven = Command::new("mvn");
+    maven.args(["--quiet", "--batch-mode", "--offline", "--settings"]).arg(settings).arg("package");
+    succeeded(&maven.current_dir(&package).output().unwrap());
+    package.join("target/tillsync-0.1.0.jar")
+}
+
+#[track_caller]
+fn by_hand(folder: &Path) -> PathBuf {
+    let (classes, jar) = (with_package(), folder.join("tillsync.jar"));
+    with_library(classes.path());
+    let mut packs = Command::new("jar");
+    packs.args(["--create", "--file"]).arg(&jar).arg("-C").arg(classes.path()).arg(".");
+    succeeded(&packs.output().unwrap());
+    jar
+}
+
+fn with_library(folder: &Path) {
+    let native = folder.join("linux-x86-64");
+    std::fs::create_dir_all(&native).unwrap();
+    std::fs::copy(shared_library(), native.join("libtillsync.so")).unwrap();
 }
 
 #[test]
