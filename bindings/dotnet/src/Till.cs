@@ -70,7 +70,7 @@ namespace Tillsync
         {
             var fields = changes.Attributes();
             if (changes.NewPassword != null) fields.Add("new_password", changes.NewPassword);
-            return ReceiptOf(Call("edit", ("id", customerId), ("fields", fields), ("author", author), ("label", label)));
+            return ReceiptOf(Ask("edit", ("id", customerId), ("fields", fields), ("author", author), ("label", label)));
         }
 
         /// <summary>
@@ -79,7 +79,7 @@ namespace Tillsync
         /// </summary>
         public Receipt Credit(long customerId, decimal amount, string allowedBy = null, string author = null, string label = null) =>
             allowedBy == null
-                ? ReceiptOf(Call("credit", ("id", customerId), ("amount", Money.Write(amount)), ("author", author), ("label", label)))
+                ? ReceiptOf(Ask("credit", ("id", customerId), ("amount", Money.Write(amount)), ("author", author), ("label", label)))
                 : Transaction(sale => sale.Credit(customerId, amount, allowedBy), author, label);
 
         /// <summary>
@@ -130,7 +130,7 @@ namespace Tillsync
         /// <summary>Whom somebody means by what they typed: beginnings of words, in any order; phones by their digits.</summary>
         public Found Find(string text, int limit = 100)
         {
-            var said = Call("find", ("text", text), ("limit", limit), ("with_more", true));
+            var said = Ask("find", ("text", text), ("limit", limit), ("with_more", true));
             var ids = ((IReadOnlyList<object>)said.Get("customers")).Select(one => ((IReadOnlyDictionary<string, object>)one).Count("id"));
             var customers = ids.Select(Customer).Where(customer => customer != null).ToList();
             return new Found { Customers = customers, More = said.IsTrue("more") };
@@ -138,14 +138,12 @@ namespace Tillsync
 
         /// <summary>The newest edits, the newest first: of one customer, or of all; before one of them, or at all.</summary>
         public IReadOnlyList<JournalRow> Log(long? customerId = null, int limit = 1000, long? before = null) =>
-            Query(
-                JournalRow.Sql + " WHERE seq < ? AND (?2 IS NULL OR customer_id = ?2) ORDER BY seq DESC LIMIT ?3",
-                before ?? long.MaxValue, customerId, limit).Rows.Select(JournalRow.Of).ToList();
+            Of(customerId, JournalRow.Sql + " WHERE seq < ?1", " ORDER BY seq DESC LIMIT ?2", before ?? long.MaxValue, limit)
+                .Select(JournalRow.Of).ToList();
 
         /// <summary>What waits for a person: of one customer, or of all.</summary>
         public IReadOnlyList<ToDecide> ToDecide(long? customerId = null) =>
-            Query(Tillsync.ToDecide.Sql + " WHERE ?1 IS NULL OR customer_id = ?1 ORDER BY since, id", customerId)
-                .Rows.Select(Tillsync.ToDecide.Of).ToList();
+            Of(customerId, Tillsync.ToDecide.Sql + " WHERE true", " ORDER BY since, id").Select(Tillsync.ToDecide.Of).ToList();
 
         /// <summary>Of that, what both sides changed.</summary>
         public IReadOnlyList<ToDecide> Conflicts(long? customerId = null) =>
@@ -156,7 +154,7 @@ namespace Tillsync
             ToDecide(customerId).Where(one => one.Kind == ToDecideKind.Rejected).ToList();
 
         /// <summary>What waits, and how the sync stands.</summary>
-        public Status Status() => Tillsync.Status.Of(Call("status"));
+        public Status Status() => Tillsync.Status.Of(Ask("status"));
 
         /// <summary>Edits that are in this file alone: what is in the operations queue, for whatever reason.</summary>
         public long PendingOperations => Status().Unsent;
@@ -213,34 +211,34 @@ namespace Tillsync
             Waits.Aside(() => WaitedForCustomers(timeout, cancelled));
 
         /// <summary>The worker syncs at once; events tell how it went.</summary>
-        public void SyncNow() => Call("sync_now");
+        public void SyncNow() => Ask("sync_now");
 
         /// <summary>No sync by itself until <see cref="Resume"/>.</summary>
-        public void Pause() => Call("pause");
+        public void Pause() => Ask("pause");
 
         /// <summary>The worker goes on, with what came due meanwhile at once.</summary>
-        public void Resume() => Call("resume");
+        public void Resume() => Ask("resume");
 
         /// <summary>Sends what waits, on this thread: for a till without a worker.</summary>
-        public PushResult Push() => PushResult.Of(Call("push"));
+        public PushResult Push() => PushResult.Of(Ask("push"));
 
         /// <summary>Takes in what changed in the store, on this thread; or looks at everybody.</summary>
-        public PullResult Pull(bool full = false) => PullResult.Of(Call("pull", ("full", full)));
+        public PullResult Pull(bool full = false) => PullResult.Of(Ask("pull", ("full", full)));
 
         /// <summary>Both, on this thread.</summary>
-        public PushResult Sync() => PushResult.Of(Call("sync"));
+        public PushResult Sync() => PushResult.Of(Ask("sync"));
 
         /// <summary>The same, on a thread of its own.</summary>
         public Task<PushResult> SyncAsync() => Waits.Aside(Sync);
 
         /// <summary>A copy of the file, while everybody works. Nothing else may copy it in this process.</summary>
-        public void Backup(string path) => Call("backup", ("path", path));
+        public void Backup(string path) => Ask("backup", ("path", path));
 
         /// <summary>All else that the library can, by the names of <c>docs/embedding.md</c>: a document, a list, a number, …</summary>
-        public object Call(string command, IReadOnlyDictionary<string, object> arguments)
+        public object Call(string command, IReadOnlyDictionary<string, object> arguments = null)
         {
             var request = new Dictionary<string, object> { ["command"] = command };
-            foreach (var one in arguments) request[one.Key] = one.Value;
+            foreach (var one in arguments ?? new Dictionary<string, object>()) request[one.Key] = one.Value;
             var said = Native.Call(handle.Number, JsonWriter.Write(request));
             GC.KeepAlive(this);
             return said;
@@ -248,7 +246,7 @@ namespace Tillsync
 
         // ---- inside ----------------------------------------------------------------------------------------------------
 
-        private IReadOnlyDictionary<string, object> Call(string command, params (string, object)[] arguments) =>
+        private IReadOnlyDictionary<string, object> Ask(string command, params (string, object)[] arguments) =>
             (IReadOnlyDictionary<string, object>)Call(command, Names.Of(arguments));
 
         private static Receipt ReceiptOf(IReadOnlyDictionary<string, object> said) => Receipt.Of(said.Inner("receipt"));
@@ -259,6 +257,12 @@ namespace Tillsync
             GC.KeepAlive(this);
             return new QueryResult(said);
         }
+
+        /// <summary>Rows of one customer, by whose index, or of all.</summary>
+        private IEnumerable<Row> Of(long? customerId, string sql, string order, params object[] parameters) =>
+            customerId == null
+                ? Query(sql + order, parameters).Rows
+                : Query(sql + " AND customer_id = ?" + (parameters.Length + 1) + order, parameters.Concat(new object[] { customerId }).ToArray()).Rows;
 
         private void Undo()
         {
@@ -297,7 +301,7 @@ namespace Tillsync
             {
                 cancelled.ThrowIfCancellationRequested();
                 var left = Math.Max(0, Math.Min(AtATime.TotalMilliseconds, until.Left.TotalMilliseconds));
-                var fate = Fate.Of(Call("wait", ("receipt", receipt.Document()), ("timeout_ms", (long)Math.Ceiling(left))));
+                var fate = Fate.Of(Ask("wait", ("receipt", receipt.Document()), ("timeout_ms", (long)Math.Ceiling(left))));
                 if (fate.Kind != FateKind.Pending || until.IsOver) return fate;
             }
         }

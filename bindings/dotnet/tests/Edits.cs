@@ -118,7 +118,8 @@ public static class Edits
             Is.True(customer.FormFields.Any(field => field.Value is decimal) && customer.ChannelIds.SequenceEqual(new long[] { 1 }));
             Is.Equal(TimeSpan.Zero, customer.DateCreated.Value.Offset);
             Is.True(till.Log(id).All(row => row.Author == "ana" && row.Label == "sale 1" && row.At != null));
-            Is.True(till.Log(id).All(row => !("" + row.Value).Contains("horse")));
+            Is.True(till.Log(id).All(row => !("" + row.Value).Contains("horse") && row.CustomerId == id));
+            Is.Equal(till.Log(id)[1].Seq, till.Log(id, 1, till.Log(id)[0].Seq).Single().Seq);
             Is.Equal(FateKind.Uploaded, till.Wait(receipt, Shop.Soon).Kind);
             Is.True(shop.Customer(id).Contains("京都"));
         }
