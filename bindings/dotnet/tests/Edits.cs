@@ -125,6 +125,13 @@ public static class Edits
         }
         Is.True(till.Query("SELECT author, label FROM edit_context").Rows[0][0] == null);
         shop.BrokeNoRule();
+        // More digits than a double has, and a whole number that no long holds.
+        till.StopWorker();
+        foreach (var exact in new[] { 42.1234567890123456789m, 12345678901234567890m })
+        {
+            till.Edit(5, new Changes { FormFields = new[] { new FormField("shoe", exact) } });
+            Is.Equal((object)exact, till.Customer(5).FormFields[0].Value);
+        }
     }
 
     private static string Told(FormField field) =>

@@ -126,6 +126,12 @@ final class Edits {
         }
         Shop.same(null, till.query("SELECT author, label FROM edit_context").rows().get(0).get(0));
         shop.brokeNoRule();
+        // More digits than a double has, and a whole number that no long holds.
+        till.stopWorker();
+        for (BigDecimal exact : List.of(new BigDecimal("42.1234567890123456789"), new BigDecimal("12345678901234567890"))) {
+            till.edit(5, new Changes().formFields(List.of(new FormField("shoe", exact))));
+            Shop.same(exact, till.customer(5).formFields().get(0).value());
+        }
     }
 
     @Test
