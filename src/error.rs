@@ -60,6 +60,10 @@ pub enum Failure {
     #[error("{0}")]
     Undecidable(EditError),
     #[error("{0}")]
+    MovedOn(EditError),
+    #[error("{0}")]
+    Settled(String),
+    #[error("{0}")]
     Unforgettable(EditError),
     #[error("customer {0} is not in this file")]
     UnknownCustomer(CustomerId),
@@ -242,6 +246,8 @@ impl Error {
                 | Constraint(_)
                 | Usage(_)
                 | Undecidable(_)
+                | MovedOn(_)
+                | Settled(_)
                 | Unforgettable(_)
                 | UnknownCustomer(_)
                 | UnknownReceipt { .. }
@@ -251,6 +257,11 @@ impl Error {
                 | NotBuiltIn { .. }
                 | LogFile { .. }
         )
+    }
+
+    /// What was decided about is not as it was shown, or was settled in the meantime: look again, and decide what is there then.
+    pub fn is_stale(&self) -> bool {
+        matches!(*self.0, Failure::MovedOn(_) | Failure::Settled(_))
     }
 
     /// The database file: not there, locked, damaged, of a newer schema, not writable, its disk is full, or it does not
@@ -404,7 +415,11 @@ impl Error {
         match &*self.0 {
             Failure::Refused(_) | Failure::RefusedBySql(_) => "refused",
             Failure::Constraint(_) => "constraint",
-            Failure::Usage(_) | Failure::Undecidable(_) | Failure::Unforgettable(_) => "usage",
+            Failure::Usage(_)
+            | Failure::Undecidable(_)
+            | Failure::MovedOn(_)
+            | Failure::Settled(_)
+            | Failure::Unforgettable(_) => "usage",
             Failure::UnknownCustomer(_) => "unknown_customer",
             Failure::UnknownReceipt { .. } => "unknown_receipt",
             Failure::WrongStore { .. } => "wrong_store",
@@ -475,9 +490,10 @@ impl Error {
     /// ```
     pub fn about(&self) -> About {
         match &*self.0 {
-            Failure::Refused(edit) | Failure::Undecidable(edit) | Failure::Unforgettable(edit) => {
-                About::edit(edit)
-            }
+            Failure::Refused(edit)
+            | Failure::Undecidable(edit)
+            | Failure::MovedOn(edit)
+            | Failure::Unforgettable(edit) => About::edit(edit),
             Failure::UnknownCustomer(id) => About { customer_id: Some(*id), ..About::default() },
             Failure::NotJournaled { customer_id, field, .. } => {
                 About { customer_id: Some(*customer_id), field: Some(field.clone()), limit: None }
@@ -655,13 +671,15 @@ impl Error {
             Failure::Auth { .. } => "every edit is kept; correct it and sync again",
             Failure::Stopped => "every edit is kept; the next sync goes on from there",
             Failure::Protocol(_) => "every edit is kept; check --api-url",
-            Failure::Undecidable(_) => {
+            Failure::Undecidable(_) | Failure::MovedOn(_) => {
                 "nothing was changed: conflicts, rejected and log show what is open, and by which names"
             }
             Failure::Unforgettable(_) => {
                 "nothing was removed; show, rejected, conflicts and log show what is there of the customer"
             }
-            Failure::Usage(_) | Failure::Database { .. } | Failure::Unexpected(_) => return None,
+            Failure::Usage(_) | Failure::Settled(_) | Failure::Database { .. } | Failure::Unexpected(_) => {
+                return None;
+            }
         })
     }
 
