@@ -105,6 +105,8 @@ public sealed class Shop : IDisposable
         Token = Token,
         ApiUrl = Url,
         Create = true,
+        // A worker may be at it just then.
+        Wait = Soon,
         Worker = new WorkerOptions { Debounce = Ms(50), RetryBase = Ms(50), RetryCap = Ms(200), Look = Ms(20), Every = Ms(500) },
     };
 

@@ -41,9 +41,7 @@ public static class Syncs
     public static void A_wait_that_is_cancelled_takes_no_event_and_says_so(Shop shop)
     {
         var till = shop.Filled(options => options.Worker.Every = TimeSpan.FromHours(1));
-        while (till.Events.Next(Shop.Ms(300)) != null)
-        {
-        }
+        Shop.UntilEvent(till, "sync_finished");
         var cancel = new CancellationTokenSource();
         var waiting = till.Events.NextAsync(TimeSpan.MaxValue, cancel.Token);
         shop.Cut();
@@ -125,7 +123,8 @@ public static class Syncs
     {
         shop.Cut();
         var till = shop.Open();
-        Is.Code("offline", () => till.WaitForCustomers(TimeSpan.FromSeconds(2)));
+        Shop.Until(() => till.Status().SyncState == "offline");
+        Is.Code("offline", () => till.WaitForCustomers(Shop.Ms(100)));
         shop.Heal();
         Is.True(till.WaitForCustomers(Shop.Soon));
     }
@@ -134,11 +133,13 @@ public static class Syncs
     public static void It_finds_tells_and_is_told(Shop shop)
     {
         var till = shop.Filled();
-        till.Edit(3, new Changes { Phone = "030 901820", LastName = "Müller" });
+        var edited = till.Edit(3, new Changes { Phone = "030 901820", LastName = "Müller" });
         var found = till.Find("muller 0309");
         Is.True(found.Customers.Single().Id == 3 && !found.More);
         Is.True(till.Find("e", 1).More);
+        Is.Equal(FateKind.Uploaded, till.Wait(edited, Shop.Soon).Kind);
         till.Pause();
+        Shop.Until(() => till.Status().SyncState == "idle");
         var receipt = till.Edit(1, new Changes { Phone = "1" });
         Is.Equal(FateKind.Pending, till.Wait(receipt, Shop.Ms(300)).Kind);
         till.Resume();
@@ -154,7 +155,7 @@ public static class Syncs
     public static void Without_a_worker_it_edits_and_syncs_when_told(Shop shop)
     {
         var till = shop.Filled();
-        Is.True(till.StopWorker());
+        Is.True(till.StopWorker(Shop.Soon));
         Is.Thrown<NotSyncedException>(() => till.SyncNow());
         Is.Equal("no_worker", Is.Thrown<NotSyncedException>(() => till.StopWorker()).Code);
         till.Edit(5, new Changes { Phone = "5" });

@@ -57,7 +57,8 @@ final class Shop implements AutoCloseable {
     TillOptions options() {
         WorkerOptions quick = new WorkerOptions()
             .debounce(ms(50)).retryBase(ms(50)).retryCap(ms(200)).look(ms(20)).every(ms(500));
-        return new TillOptions().storeHash(HASH).token(TOKEN).apiUrl(url).create(true).worker(quick);
+        // A worker may be at it just then, when a test syncs itself.
+        return new TillOptions().storeHash(HASH).token(TOKEN).apiUrl(url).create(true).worker(quick).wait(SOON);
     }
 
     /** A till that is closed when the test ends. */

@@ -132,7 +132,8 @@ final class Syncs {
     static void a_store_that_is_not_there_is_told_to_whom_waits_for_its_customers(Shop shop) throws Exception {
         shop.cut();
         Till till = shop.open(shop.path, shop.options());
-        Shop.code("offline", () -> till.waitForCustomers(Duration.ofSeconds(2)));
+        Shop.until(() -> till.status().syncState().equals("offline"));
+        Shop.code("offline", () -> till.waitForCustomers(Shop.ms(100)));
         shop.heal();
         Shop.holds(till.waitForCustomers());
     }
@@ -140,10 +141,12 @@ final class Syncs {
     @Test
     static void it_finds_tells_and_is_told(Shop shop) throws Exception {
         Till till = shop.filled();
-        till.edit(3, new Changes().phone("030 901820").lastName("Müller"));
+        Receipt edited = till.edit(3, new Changes().phone("030 901820").lastName("Müller"));
         Shop.same(List.of(3L), till.find("muller 0309", 100).customers().stream().map(one -> one.id()).toList());
         Shop.holds(till.find("e", 1).more());
+        Shop.same(Fate.Kind.UPLOADED, till.await(edited, Shop.SOON).kind());
         till.pause();
+        Shop.until(() -> till.status().syncState().equals("idle"));
         Receipt receipt = till.edit(1, new Changes().phone("1"));
         Shop.same(Fate.Kind.PENDING, till.await(receipt, Shop.ms(300)).kind());
         till.resume();
@@ -157,7 +160,7 @@ final class Syncs {
     @Test
     static void without_a_worker_it_edits_and_syncs_when_told(Shop shop) throws Exception {
         Till till = shop.filled();
-        Shop.holds(till.stopWorker());
+        Shop.holds(till.stopWorker(Shop.SOON));
         Shop.thrown(NotSyncedException.class, till::syncNow);
         Shop.same("no_worker", Shop.thrown(NotSyncedException.class, till::stopWorker).code());
         till.edit(5, new Changes().phone("5"));
@@ -228,7 +231,7 @@ final class Syncs {
     @Test
     static void a_late_reader_is_told_how_much_was_missed(Shop shop) throws Exception {
         Till till = shop.filled(shop.options().worker(new WorkerOptions().events(2)));
-        Shop.until(() -> till.status().syncState().equals("idle"));
+        Shop.until(() -> till.status().lastSuccessAt() != null);
         TillEvent first = till.events().next(Shop.SOON);
         Shop.same("missed", first.name());
         Shop.holds((Long) first.document().get("count") > 0);

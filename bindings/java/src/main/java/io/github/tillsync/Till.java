@@ -22,7 +22,7 @@ public final class Till implements AutoCloseable {
     private static final long AT_A_TIME_MS = 250;
     /** How long the first pull may fail before that is told; and how long a decision may take. */
     private static final Duration PATIENCE = Duration.ofSeconds(10);
-    private static final int STOP_WITHIN_MS = 2000;
+    private static final Duration STOP_WITHIN = Duration.ofSeconds(2);
 
     private final long handle;
     private final String author;
@@ -417,8 +417,18 @@ public final class Till implements AutoCloseable {
      * @return whether it came to its end
      */
     public boolean stopWorker() {
+        return stopWorker(STOP_WITHIN);
+    }
+
+    /**
+     * The same.
+     *
+     * @param within for so long a sync that runs may go on
+     * @return whether it came to its end
+     */
+    public boolean stopWorker(Duration within) {
         try {
-            return Json.isTrue(NativeLibrary.stop(handle, STOP_WITHIN_MS), "came_to_its_end");
+            return Json.isTrue(NativeLibrary.stop(handle, (int) within.toMillis()), "came_to_its_end");
         } finally {
             Reference.reachabilityFence(this);
         }
