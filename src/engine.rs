@@ -421,6 +421,11 @@ impl<R: Remote> SyncEngine<R> {
         Ok(Some((ticket, answer)))
     }
 
+    /// How much of the store's quota others use, as its last answers told; 1.0: all of it.
+    pub(crate) fn quota_used_by_others(&self) -> f64 {
+        self.pacer.load()
+    }
+
     /// Now, by the till's clock and by the server's.
     fn moment(&self) -> Moment {
         self.options.policies.moment(self.clock.utc())

@@ -73,7 +73,10 @@ impl<R: Remote> SyncEngine<R> {
     /// Starts a read when the pacer lets it.
     pub(super) fn ask(&mut self, request: Request) -> Result<Asked> {
         let now_ms = self.clock.now_ms();
-        let ready_ms = self.pacer.ready_at_ms(now_ms);
+        let ready_ms = match request {
+            Request::Page(_) => self.pacer.ready_for_news_at_ms(now_ms, self.random.f64()),
+            _ => self.pacer.ready_at_ms(now_ms),
+        };
         if let Some(failure) = self.options.upload.retry.refuse_wait(&self.pacer, now_ms) {
             self.note_throttle(ready_ms);
             return Err(failure.into());

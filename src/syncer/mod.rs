@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use events::Events;
-pub use schedule::{Job, Schedule, SyncerOptions, WhenTaken};
+pub use schedule::{Job, QuotaUse, Schedule, SyncerOptions, WhenTaken};
 
 use crate::api::Remote;
 use crate::clock::Clock;
@@ -480,7 +480,8 @@ impl<R: Remote> Worker<R> {
                 tell_online(&self.queue, &self.is_offline);
                 let is_short = report.rate_limited > 0;
                 self.queue.push(Event::SyncFinished(report));
-                self.schedule.went_well(job, self.clock.now_ms(), is_short, fastrand::f64());
+                let quota = QuotaUse { is_used_up: is_short, of_others: self.engine.quota_used_by_others() };
+                self.schedule.went_well(job, self.clock.now_ms(), quota, fastrand::f64());
                 self.remember_the_next_try(None);
                 if job == Job::Sync && !is_short {
                     self.look_for_deletions();

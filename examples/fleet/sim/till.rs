@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta};
 use tillsync::parts::{
-    BaseTime, Bases, Committed, GetVerdict, Job, Misses, Pacer, ReadFailure, Schedule, SentRow, Step,
-    Tickets, ToSend, Upload, Write, judge_get, judge_put,
+    BaseTime, Bases, Committed, GetVerdict, Job, Misses, Pacer, QuotaUse, ReadFailure, Schedule, SentRow,
+    Step, Tickets, ToSend, Upload, Write, judge_get, judge_put,
 };
 use tillsync::{Answer, CustomerId, RateHeaders, SyncOptions, SyncerOptions, Ticket, Trouble};
 
@@ -134,7 +134,7 @@ impl Till {
             Ok(answer) => {
                 self.pacer.returned(&answer.rate, now_ms);
                 match answer.status {
-                    _ if answer.is_crowded() => {}
+                    _ if answer.is_crowded() => self.pacer.crowded(now_ms),
                     429 => {
                         self.is_short = true;
                         self.pacer.limited(&answer.rate, is_update, now_ms, self.random.f64());
@@ -186,7 +186,10 @@ impl Till {
                 self.failures_ms.push(now_ms);
                 self.schedule.failed(now_ms, self.random.f64());
             }
-            false => self.schedule.went_well(self.job, now_ms, self.is_short, self.random.f64()),
+            false => {
+                let quota = QuotaUse { is_used_up: self.is_short, of_others: self.pacer.load() };
+                self.schedule.went_well(self.job, now_ms, quota, self.random.f64());
+            }
         }
         Doing::Rest
     }
@@ -199,12 +202,13 @@ impl Till {
     }
 
     fn begin_pull(&mut self, now_ms: u64) -> Doing {
+        let until_ms = self.pacer.ready_for_news_at_ms(now_ms, self.random.f64());
         Doing::Pull(Pull {
             began: self.tick(now_ms),
             began_at_s: None,
             after: None,
             limits: Misses::default(),
-            stage: Stage::Waits { until_ms: self.pacer.ready_at_ms(now_ms) },
+            stage: Stage::Waits { until_ms },
         })
     }
 
@@ -227,7 +231,7 @@ impl Till {
         now_ms: u64,
     ) -> Doing {
         let Stage::Asked { sent_ms } = pull.stage else { return Doing::Pull(pull) };
-        pull.stage = Stage::Waits { until_ms: self.pacer.ready_at_ms(now_ms) };
+        pull.stage = Stage::Waits { until_ms: self.pacer.ready_for_news_at_ms(now_ms, self.random.f64()) };
         match judge_get(answer) {
             GetVerdict::Page(page) => {
                 pull.began_at_s = pull.began_at_s.or(date_s);
@@ -370,6 +374,7 @@ fn answer(reply: &Reply) -> Answer {
     Answer {
         status: reply.status,
         rate: RateHeaders {
+            window_ms: Some(reply.window_ms),
             reset_ms: Some(reply.reset_ms),
             quota: Some(reply.quota),
             left: Some(reply.left),
