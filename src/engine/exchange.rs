@@ -24,6 +24,8 @@ pub(super) struct Patience {
     was_blank: bool,
     /// It is asked no more often, whatever the options say.
     most: Option<u32>,
+    /// Where the store says that its quota is used up, it is asked another time.
+    pub(super) gives_way: bool,
 }
 
 impl Patience {
@@ -73,10 +75,7 @@ impl<R: Remote> SyncEngine<R> {
     /// Starts a read when the pacer lets it.
     pub(super) fn ask(&mut self, request: Request) -> Result<Asked> {
         let now_ms = self.clock.now_ms();
-        let ready_ms = match request {
-            Request::Page(_) => self.pacer.ready_for_news_at_ms(now_ms, self.random.f64()),
-            _ => self.pacer.ready_at_ms(now_ms),
-        };
+        let ready_ms = self.pacer.ready_at_ms(now_ms);
         if let Some(failure) = self.options.upload.retry.refuse_wait(&self.pacer, now_ms) {
             self.note_throttle(ready_ms);
             return Err(failure.into());
@@ -125,6 +124,10 @@ impl<R: Remote> SyncEngine<R> {
                     }
                 }
                 (GetVerdict::Stop(failure), _) => Some(failure),
+                (GetVerdict::Limited, _) if patience.gives_way => {
+                    self.news.waits = true;
+                    Some(Failure::Unavailable { tries: 1, last: "status 429: too many requests".to_owned() })
+                }
                 (GetVerdict::Limited, _) => self.limited(&mut patience.limits, asked.sent_ms),
                 (GetVerdict::Crowded, _) => {
                     let over = self.limited(&mut patience.limits, asked.sent_ms);

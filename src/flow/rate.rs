@@ -128,15 +128,11 @@ impl Pacer {
         now_ms.max(self.blocked_until_ms)
     }
 
-    /// The same for a read of news. While others want more than there is, most of each window is for edits: what is left of it is
-    /// waited for, and longer by `chance`, drawn from `0.0..1.0`, of another one.
-    pub fn ready_for_news_at_ms(&self, now_ms: u64, chance: f64) -> u64 {
-        let ready_ms = self.ready_at_ms(now_ms);
-        let is_scarce = now_ms < self.window_ends_ms && share(self.left, self.quota) <= FOR_EDITS;
-        match ready_ms <= now_ms && is_scarce && self.load() > WANTED_BY_ALL {
-            true => self.window_ends_ms + (self.window_ms as f64 * chance) as u64,
-            false => ready_ms,
-        }
+    /// Whether others want so much more than there is that the rest of a list of news is for another time: most of each window is for
+    /// edits.
+    pub fn has_no_room_for_news(&self, now_ms: u64) -> bool {
+        let is_of_now = now_ms < self.window_ends_ms;
+        is_of_now && share(self.left, self.quota) <= FOR_EDITS && self.load() > WANTED_BY_ALL
     }
 
     /// An earlier process was told to wait until then.
@@ -454,16 +450,16 @@ mod tests {
     }
 
     #[test]
-    fn in_a_crowd_news_leaves_most_of_a_window_to_edits() {
+    fn in_a_crowd_most_of_a_window_is_for_edits() {
         let mut pacer = Pacer::new(10);
-        answered(&mut pacer, &store(300, 29_000), 1_000);
-        assert!(pacer.load() > WANTED_BY_ALL);
-        assert_eq!(pacer.ready_for_news_at_ms(1_000, 0.5), 30_000 + 15_000);
-        assert_eq!(pacer.ready_at_ms(1_000), 1_000);
-        assert_eq!(pacer.ready_for_news_at_ms(30_000, 0.5), 30_000, "nothing is known of the next");
+        answered(&mut pacer, &store(400, 29_000), 1_000);
+        assert!(!pacer.has_no_room_for_news(1_000));
+        answered(&mut pacer, &store(300, 28_000), 2_000);
+        assert!(pacer.has_no_room_for_news(2_000));
+        assert!(!pacer.has_no_room_for_news(30_000), "nothing is known of the next window");
         let mut quiet = Pacer::new(10);
         answered(&mut quiet, &store(300, 10_000), 20_000);
-        assert_eq!(quiet.ready_for_news_at_ms(20_000, 0.5), 20_000);
+        assert!(!quiet.has_no_room_for_news(20_000));
     }
 
     #[test]

@@ -473,17 +473,22 @@ impl<R: Remote> Worker<R> {
         self.queue.push(Event::SyncStarted);
         let done = match job {
             Job::Push => self.engine.push_or_fail(),
-            Job::Sync => self.engine.sync_or_fail(),
+            Job::Sync if self.schedule.is_asked() => self.engine.sync_or_fail(),
+            Job::Sync => self.engine.sync_in_turn_or_fail(),
         };
         match done {
             Ok(report) => {
                 tell_online(&self.queue, &self.is_offline);
                 let is_short = report.rate_limited > 0;
                 self.queue.push(Event::SyncFinished(report));
-                let quota = QuotaUse { is_used_up: is_short, of_others: self.engine.quota_used_by_others() };
+                let quota = QuotaUse {
+                    is_used_up: is_short,
+                    of_others: self.engine.quota_used_by_others(),
+                    has_put_news_off: self.engine.has_put_news_off(),
+                };
                 self.schedule.went_well(job, self.clock.now_ms(), quota, fastrand::f64());
                 self.remember_the_next_try(None);
-                if job == Job::Sync && !is_short {
+                if job == Job::Sync && !is_short && !quota.has_put_news_off {
                     self.look_for_deletions();
                 }
             }

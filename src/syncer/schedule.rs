@@ -12,8 +12,9 @@ use std::time::Duration;
 pub struct SyncerOptions {
     /// This often, to see what changed in the store. Default: 60 s.
     pub every: Duration,
-    /// While the store says that its quota is used up, what changed there is asked for less often: never later than this.
-    /// Edits go up all the same. Default: 15 min.
+    /// While others use much of the store's quota, what changed there is asked for less often: this often at least. Where even
+    /// that is more than the quota bears, as when all tills come back after an outage, it is tried again as much later. Edits go up all
+    /// the same. Default: 15 min.
     pub latest: Duration,
     /// This often everybody is asked for, to find customers that were deleted: a few pages with each sync for news, until the
     /// list is through; later and later while that fails ([`Event::PullFailed`](crate::Event::PullFailed)). `None`: never; a pull
@@ -88,6 +89,8 @@ pub struct QuotaUse {
     pub is_used_up: bool,
     /// How much of it others use; 1.0: all.
     pub of_others: f64,
+    /// So the rest of the news waits, for another sync.
+    pub has_put_news_off: bool,
 }
 
 /// While others use more of the quota than this, news is asked for less often each time; and more often again while they use
@@ -175,6 +178,11 @@ impl Schedule {
         }
     }
 
+    /// Whether somebody waits for it.
+    pub fn is_asked(&self) -> bool {
+        self.is_asked
+    }
+
     /// Somebody wants it now.
     pub fn asked(&mut self) {
         self.is_asked = true;
@@ -190,8 +198,11 @@ impl Schedule {
     /// A push or a sync went well. Where the quota is short, news is put off. `chance` is drawn from `0.0..1.0`.
     pub fn went_well(&mut self, job: Job, now_ms: u64, quota: QuotaUse, chance: f64) {
         (self.failures, self.first_edit_ms, self.edit_due_ms) = (0, None, u64::MAX);
-        let is_short = quota.is_used_up || quota.of_others >= 1.0;
-        if job == Job::Sync {
+        let is_short = quota.is_used_up || quota.of_others >= 1.0 || quota.has_put_news_off;
+        if quota.has_put_news_off {
+            (self.is_asked, self.put_off_ms, self.news_due_ms) = (false, Some(now_ms), now_ms);
+        }
+        if job == Job::Sync && !quota.has_put_news_off {
             (self.is_asked, self.put_off_ms) = (false, None);
             self.news_every_ms = self.next_pace(is_short, quota.of_others);
             self.news_due_ms = now_ms.saturating_add(match self.news_every_ms > self.every_ms {
@@ -269,7 +280,7 @@ mod tests {
     }
 
     fn used_up() -> QuotaUse {
-        QuotaUse { is_used_up: true, of_others: 1.0 }
+        QuotaUse { is_used_up: true, of_others: 1.0, ..plenty() }
     }
 
     fn schedule() -> Schedule {
@@ -355,6 +366,16 @@ mod tests {
         schedule.edited(now_ms - 500_000);
         schedule.went_well(Job::Push, now_ms - 498_000, of_others(2.0), 0.0);
         assert_eq!(schedule.due_ms(), now_ms, "what is due later anyway is not put off");
+    }
+
+    #[test]
+    fn news_that_was_put_off_waits_anew_however_long_it_has_waited() {
+        let mut schedule = schedule();
+        for round in 1..=3 {
+            let now_ms = schedule.due_ms();
+            schedule.went_well(Job::Sync, now_ms, QuotaUse { has_put_news_off: true, ..plenty() }, 1.0);
+            assert_eq!(schedule.due_ms(), 60_000 + round * 900_000);
+        }
     }
 
     #[test]
