@@ -44,7 +44,7 @@ pub mod parts {
         BaseTime, Bases, Committed, GetVerdict, Misses, Pacer, ReadFailure, SentRow, Step, Tickets, ToSend,
         Upload, Write, judge_get, judge_put,
     };
-    pub use crate::syncer::{Job, Schedule};
+    pub use crate::syncer::{Job, QuotaUse, Schedule};
 }
 
 /// What the command asks the system about files and threads, and the library knows how. It may change with any version.

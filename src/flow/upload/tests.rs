@@ -496,7 +496,7 @@ fn a_refusal_of_concurrency_rests_one_slot_for_tenths_of_a_second() {
 #[test]
 fn an_update_follows_its_look_though_the_budget_is_used_up() {
     let used_up =
-        RateHeaders { left: Some(0), reset_ms: Some(12_000), quota: Some(150), retry_after_ms: None };
+        RateHeaders { left: Some(0), reset_ms: Some(12_000), quota: Some(150), ..RateHeaders::default() };
     let mut shell = cold(1..=25, &[7]);
     for times in 1..=2 {
         let left = shell.leaves();
@@ -522,7 +522,7 @@ fn an_update_follows_its_look_though_the_budget_is_used_up() {
 #[test]
 fn without_a_look_nothing_leaves_once_the_budget_is_used_up() {
     let used_up =
-        RateHeaders { left: Some(0), reset_ms: Some(5_000), quota: Some(150), retry_after_ms: None };
+        RateHeaders { left: Some(0), reset_ms: Some(5_000), quota: Some(150), ..RateHeaders::default() };
     let mut shell = pulled(1..=25, &[]);
     shell.pacer.sent();
     shell.pacer.returned(&used_up, shell.now_ms);
