@@ -39,6 +39,13 @@ use crate::store::{HeldUp, Store, SyncLock};
 use report::Counts;
 use spans::Spans;
 
+/// Whether news can wait for another sync while the store's quota is short, and whether it does.
+#[derive(Clone, Copy, Debug, Default)]
+struct News {
+    may_wait: bool,
+    waits: bool,
+}
+
 /// Syncs one file with one store. It owns its own connection to the file, so an app reads and edits meanwhile.
 pub struct SyncEngine<R> {
     store: Store,
@@ -65,6 +72,7 @@ pub struct SyncEngine<R> {
     unshown: BTreeSet<RowId>,
     /// A page of the list came, in the last pull.
     has_listed: bool,
+    news: News,
     spans: Spans,
     on_event: Box<dyn FnMut(Event) + Send>,
     on_answer: Box<dyn FnMut(&Answer) + Send>,
@@ -137,6 +145,7 @@ impl<R: Remote> SyncEngine<R> {
             set_aside: None,
             unshown: BTreeSet::new(),
             has_listed: false,
+            news: News::default(),
             spans: Spans::default(),
             on_event,
             on_answer: Box::new(|_| {}),
@@ -287,6 +296,19 @@ impl<R: Remote> SyncEngine<R> {
         self.or_fail("sync", SyncEngine::sync)
     }
 
+    /// The same for one that nobody waits for: where the store's quota is short, edits go up, and news waits.
+    pub(crate) fn sync_in_turn_or_fail(&mut self) -> Result<SyncReport> {
+        self.news.may_wait = true;
+        let done = self.sync_or_fail();
+        self.news.may_wait = false;
+        done
+    }
+
+    /// Whether the last sync has put news off.
+    pub(crate) fn has_put_news_off(&self) -> bool {
+        self.news.waits
+    }
+
     /// The same for a push.
     pub(crate) fn push_or_fail(&mut self) -> Result<SyncReport> {
         self.or_fail("push", SyncEngine::push)
@@ -328,6 +350,7 @@ impl<R: Remote> SyncEngine<R> {
         }
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.pacer.begin();
+        self.news.waits = false;
         self.set_aside = None;
         self.unshown.clear();
         self.options.policies.clock_offset = self.store.clock_offset()?;
@@ -430,6 +453,11 @@ impl<R: Remote> SyncEngine<R> {
             }
         }
         Ok(Some((ticket, answer)))
+    }
+
+    /// How much of the store's quota others use, as its last answers told; 1.0: all of it.
+    pub(crate) fn quota_used_by_others(&self) -> f64 {
+        self.pacer.load()
     }
 
     /// Now, by the till's clock and by the server's.

@@ -45,7 +45,7 @@ pub mod parts {
         Upload, Write, judge_get, judge_put,
     };
     pub use crate::resource::{ResourceId, RowId};
-    pub use crate::syncer::{Job, Schedule};
+    pub use crate::syncer::{Job, QuotaUse, Schedule};
 }
 
 /// What the command asks the system about files and threads, and the library knows how. It may change with any version.

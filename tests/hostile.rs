@@ -388,6 +388,7 @@ impl World {
         if !self.lies.is_empty() {
             let lie = &self.lies[n % self.lies.len()];
             let rate = RateHeaders {
+                window_ms: lie.header,
                 reset_ms: lie.header,
                 quota: lie.header,
                 left: lie.header,

@@ -10,7 +10,7 @@ mod common;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::odd::{Odd, Told};
+use common::odd::{Kind, Odd, Told};
 use common::{SOON, Till, till};
 use serde_json::json;
 use tillsync::sandbox::{Fault, FaultRate, Faults};
@@ -102,6 +102,32 @@ fn asks_for_everybody(till: &Till) -> (Syncer, Events) {
 }
 
 // ---- when it syncs -----------------------------------------------------------------------------------------------
+
+/// Others use the quota up: the list of news is asked for another time, and nobody's edit waits for it.
+#[test]
+fn where_the_quota_is_short_news_waits_and_an_edit_goes_up() {
+    let till = quick(3);
+    let odd =
+        Odd::before(&till.sandbox).before_store(|asked| (asked.is_list() && asked.nth > 1).then(used_up));
+    let options =
+        SyncerOptions { every: Duration::from_millis(300), latest: Duration::from_secs(3_600), ..options() };
+    let (_syncer, events) = Syncer::start(till.through(&odd).engine(), options).unwrap();
+    until(&events, is_finished);
+    let read = until(&events, is_finished);
+    let Some(Event::SyncFinished(report)) = read.last() else { panic!("{read:?}") };
+    assert_eq!(report.rate_limited, 1);
+    let fate = wait(&till, &edit(&till, 1, "soon"));
+    assert!(matches!(fate, Fate::Uploaded { .. }), "{fate:?}");
+    assert_eq!(odd.count(Kind::List), 2, "it is not asked for again before half of the latest has passed");
+}
+
+fn used_up() -> Told {
+    let mut told = Told::json_of(429, &json!({"status": 429, "title": "too many requests"}));
+    for (name, value) in [("Requests-Left", "0"), ("Requests-Quota", "150"), ("Time-Reset-Ms", "200")] {
+        told.header(&format!("X-Rate-Limit-{name}"), Some(value));
+    }
+    told
+}
 
 #[test]
 fn an_edit_is_sent_soon_by_itself() {

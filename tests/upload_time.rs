@@ -50,6 +50,7 @@ impl World {
         let response = self.core.handle(self.utc(), &raw);
         let number = |name: &str| response.header(name).and_then(|value| value.parse::<u64>().ok());
         let rate = RateHeaders {
+            window_ms: number("X-Rate-Limit-Time-Window-Ms"),
             reset_ms: number("X-Rate-Limit-Time-Reset-Ms"),
             quota: number("X-Rate-Limit-Requests-Quota"),
             left: number("X-Rate-Limit-Requests-Left"),

@@ -20,6 +20,7 @@ use clap::Parser;
 
 use sim::figures::Figures;
 use sim::scenario::{Scenario, Start};
+use sim::store::Windows;
 use sim::world::{History, play};
 
 /// A fleet of tills that share one store's quota of requests, in virtual time.
@@ -37,6 +38,9 @@ struct Options {
     /// A tenth of the tills, with a tenth of the quota
     #[arg(long)]
     quick: bool,
+    /// Only the scenarios whose name has this in it
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    only: String,
 }
 
 /// A scenario that was played.
@@ -52,10 +56,11 @@ fn main() {
     let fleet = fleet(&options);
     println!("{} tills, {} calls in 30 s, seed {}\n", fleet.tills, fleet.quota, fleet.seed);
 
-    table::steady(&play_all(steady(&fleet)));
-    let drains = play_all(drains(&fleet));
+    let play = |scenarios| play_all(scenarios, &options.only);
+    table::steady(&play(steady(&fleet)));
+    let drains = play(drains(&fleet));
     table::drains(&drains);
-    table::beside_others(&play_all(beside_others(&fleet)));
+    table::beside_others(&play(beside_others(&fleet)));
 
     if let Some(path) = options.plot {
         plot::draw(&path, &drains).expect("the picture cannot be drawn");
@@ -85,47 +90,49 @@ fn steady(fleet: &Scenario) -> Vec<(&'static str, Scenario)> {
 
 /// The names of those that the picture shows.
 const BY_DEFAULT: &str = "6 edits each, every 60 s (the default)";
-const SELDOM: &str = "6 edits each, every 15 min";
-const NO_NEWS: &str = "6 edits each, every 15 min, pulls of one call";
+const NO_NEWS: &str = "6 edits each, pulls of one call";
+const SLOTS: &str = "6 edits each, three slots for all tills";
 
 fn drains(fleet: &Scenario) -> Vec<(&'static str, Scenario)> {
     let drain = |backlog, every| fleet.clone().drain(backlog).every(every);
     let without_news = |scenario| Scenario { has_news: false, ..scenario };
+    let by_itself = |scenario| Scenario { start: Start::Offline(3_600), ..scenario };
     vec![
         (BY_DEFAULT, drain(6, 60)),
-        (SELDOM, drain(6, 900)),
-        (
-            "the same, the network comes back by itself",
-            Scenario { start: Start::Offline(3_600), ..drain(6, 900) },
-        ),
-        ("the same, five tills with 2,000 edits each", Scenario { heavy: (5, 2_000), ..drain(6, 900) }),
-        ("the same, reserve 0", drain(6, 900).reserve(0)),
-        ("30 edits each, every 15 min", drain(30, 900)),
-        (NO_NEWS, without_news(drain(6, 900))),
-        ("30 edits each, every 15 min, pulls of one call", without_news(drain(30, 900))),
+        ("the same, watched for an hour", Scenario { goes_on: true, lasts_s: 3_600, ..drain(6, 60) }),
+        ("the same, the network comes back by itself", by_itself(drain(6, 60))),
+        ("the same, every 15 min", drain(6, 900)),
+        ("the same, five tills with 2,000 edits each", Scenario { heavy: (5, 2_000), ..drain(6, 60) }),
+        ("the same, reserve 0", drain(6, 60).reserve(0)),
+        ("the same, windows by the clock", drain(6, 60).windows(Windows::ByTheClock)),
+        (NO_NEWS, without_news(drain(6, 60))),
+        ("30 edits each", drain(30, 60)),
+        ("30 edits each, pulls of one call", without_news(drain(30, 60))),
+        (SLOTS, drain(6, 60).slots(3)),
+        ("the same, the network comes back by itself, three slots", by_itself(drain(6, 60).slots(3))),
     ]
 }
 
 /// Other apps take a fifth of the quota.
 fn beside_others(fleet: &Scenario) -> Vec<(&'static str, Scenario)> {
     let day = |every| fleet.clone().steady(6.0).every(every).beside(fleet.quota / 5);
-    let drain = || fleet.clone().drain(6).every(900).beside(fleet.quota / 5);
+    let drain = || fleet.clone().drain(6).beside(fleet.quota / 5);
     vec![
         ("steady, 6 edits an hour, every 15 min, reserve 0", day(900).reserve(0)),
         ("steady, 6 edits an hour, every 15 min, reserve 10", day(900)),
         ("steady, 6 edits an hour, every 60 s, reserve 0", day(60).reserve(0)),
         ("steady, 6 edits an hour, every 60 s, reserve 10", day(60)),
-        ("drain, every 15 min, reserve 0", drain().reserve(0)),
-        ("drain, every 15 min, reserve 10", drain()),
-        ("drain, every 15 min, reserve 30", drain().reserve(30)),
+        ("drain, every 60 s, reserve 0", drain().reserve(0)),
+        ("drain, every 60 s, reserve 10", drain()),
+        ("drain, every 60 s, reserve 30", drain().reserve(30)),
     ]
 }
 
-fn play_all(scenarios: Vec<(&'static str, Scenario)>) -> Vec<Played> {
+fn play_all(scenarios: Vec<(&'static str, Scenario)>, only: &str) -> Vec<Played> {
     let played = |(name, scenario): (&'static str, Scenario)| {
         let history = play(&scenario);
         let figures = Figures::of(&scenario, &history);
         Played { name, scenario, history, figures }
     };
-    scenarios.into_iter().map(played).collect()
+    scenarios.into_iter().filter(|(name, _)| name.contains(only)).map(played).collect()
 }

@@ -7,7 +7,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use crate::sim::figures::from_ms;
-use crate::{BY_DEFAULT, NO_NEWS, Played, SELDOM};
+use crate::{BY_DEFAULT, NO_NEWS, Played, SLOTS};
 
 type Panel<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 type Drawing<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
@@ -26,7 +26,7 @@ pub fn draw(path: &Path, drains: &[Played]) -> Result<(), Box<dyn Error>> {
     area.fill(&WHITE)?;
     let (above, below) = area.split_vertically(380);
     arrivals(&above, drains)?;
-    if let Some(played) = drains.iter().find(|played| played.name == SELDOM) {
+    if let Some(played) = drains.iter().find(|played| played.name == BY_DEFAULT) {
         calls(&below, played)?;
     }
     area.present()?;
@@ -36,7 +36,7 @@ pub fn draw(path: &Path, drains: &[Played]) -> Result<(), Box<dyn Error>> {
 /// How much of the backlog has arrived, over time.
 fn arrivals(area: &Drawing<'_>, drains: &[Played]) -> Result<(), Box<dyn Error>> {
     let named = |name| drains.iter().find(move |played| played.name == name);
-    let lines = [(NO_NEWS, GREEN), (SELDOM, BLUE), (BY_DEFAULT, RED)];
+    let lines = [(NO_NEWS, GREEN), (BY_DEFAULT, BLUE), (SLOTS, RED)];
     let lines: Vec<(&Played, RGBColor)> =
         lines.into_iter().filter_map(|(name, colour)| Some((named(name)?, colour))).collect();
     let last = |played: &Played| played.figures.drained_s.map_or(0.0, |(all, _)| all / 60.0);
@@ -63,7 +63,7 @@ fn calls(area: &Drawing<'_>, played: &Played) -> Result<(), Box<dyn Error>> {
     let (passed, refused) = (windows(played, true), windows(played, false));
     let most = passed.iter().chain(&refused).map(|(_, calls)| *calls).fold(0.0, f64::max);
     let minutes = passed.last().map_or(1.0, |(minutes, _)| *minutes);
-    let heading = format!("Calls in each window of 30 s: {SELDOM}");
+    let heading = format!("Calls in each window of 30 s: {BY_DEFAULT}");
     let mut panel = panel(area, &heading, (minutes, most * 1.08), "calls a window")?;
     line(&mut panel, refused, RED, "refused with 429")?;
     line(&mut panel, passed, BLUE, "let through")?;

@@ -28,14 +28,22 @@ pub fn drains(played: &[Played]) {
         "customers/s",
         "calls: read, write",
         "429s",
+        "no slot",
         "syncs given up",
         "an idle till's edit",
     ]);
     for Played { name, figures, .. } in played {
         let fairness = [format!("{:.1}", figures.slowest_over_mean), format!("{:.2}", figures.jain)];
         let given_up = thousands(figures.failed_syncs as u64);
-        let rest =
-            [used(figures), customers(figures), calls(figures), refused(figures), given_up, edit(figures)];
+        let rest = [
+            used(figures),
+            customers(figures),
+            calls(figures),
+            refused(figures),
+            crowded(figures),
+            given_up,
+            edit(figures),
+        ];
         row(name, &[&[drained(figures)], &fairness[..], &rest[..]].concat());
     }
     println!();
@@ -78,6 +86,13 @@ fn calls(figures: &Figures) -> String {
 
 fn refused(figures: &Figures) -> String {
     format!("{} ({:.0} %)", thousands(figures.refused), 100.0 * figures.refused_share)
+}
+
+fn crowded(figures: &Figures) -> String {
+    match figures.crowded {
+        0 => "–".to_owned(),
+        crowded => format!("{} ({:.0} %)", thousands(crowded), 100.0 * figures.crowded_share),
+    }
 }
 
 /// Those with the heavy tills, then those without, where that makes a difference.

@@ -24,6 +24,8 @@ pub(super) struct Patience {
     was_blank: bool,
     /// It is asked no more often, whatever the options say.
     most: Option<u32>,
+    /// Where the store says that its quota is used up, it is asked another time.
+    pub(super) gives_way: bool,
 }
 
 impl Patience {
@@ -130,6 +132,10 @@ impl<R: Remote> SyncEngine<R> {
                     }
                 }
                 (GetVerdict::Stop(failure), _) => Some(failure),
+                (GetVerdict::Limited, _) if patience.gives_way => {
+                    self.news.waits = true;
+                    Some(Failure::Unavailable { tries: 1, last: "status 429: too many requests".to_owned() })
+                }
                 (GetVerdict::Limited, _) => self.limited(&mut patience.limits, asked.sent_ms),
                 (GetVerdict::Crowded, _) => {
                     let over = self.limited(&mut patience.limits, asked.sent_ms);

@@ -374,6 +374,7 @@ impl<R: Remote> SyncEngine<R> {
     /// None: it is enough for now.
     fn page_by_page(&mut self, pulling: &mut Pulling) -> Result<Option<Result<(), String>>> {
         let mut patience = pulling.patience();
+        patience.gives_way = self.news.may_wait && !pulling.is_full;
         let mut going = Going::On(self.ask_page(pulling.machine.first())?);
         // Why the list is tried anew, until it has begun.
         let mut refused: Option<Error> = None;
@@ -396,6 +397,7 @@ impl<R: Remote> SyncEngine<R> {
                     let step = pulling.machine.too_much(&why, has_begun, first);
                     self.go(step)?
                 }
+                Read::Failed { .. } if self.news.waits => return Ok(None),
                 Read::Failed { error, .. } if refused.is_some() => return Err(refused.unwrap_or(error)),
                 Read::Failed { error, of } => match self.around(pulling, &error, of)? {
                     Some(step) => {
@@ -540,7 +542,8 @@ impl<R: Remote> SyncEngine<R> {
             pulling.expected.get_or_insert(known.expects(here));
             pulling.is_told_again = pulling.clock.is_some_and(|heard| known.is_odd_again(heard));
         }
-        let going = if pulling.is_enough(&step) { Going::Enough } else { self.go(step)? };
+        self.news.waits = !had_begun && !pulling.is_full && self.puts_off_news(&step);
+        let going = if self.news.waits || pulling.is_enough(&step) { Going::Enough } else { self.go(step)? };
         let kind = match pulling.is_full {
             true => PageKind::Full(Box::new(pulling.full_pull())),
             false => PageKind::Changes,
@@ -550,6 +553,12 @@ impl<R: Remote> SyncEngine<R> {
         let trust = Trust { believes_older, server_now: date };
         pulling.has_dropped |= self.take_in(page, &kind, trust, Some(Event::Progress(progress)))?;
         Ok(going)
+    }
+
+    /// Whether what follows the first page waits for another time: edits are sent before it, which would wait for all of it.
+    fn puts_off_news(&self, step: &PullStep) -> bool {
+        let goes_on = matches!(step, PullStep::Ask(ask) if ask.place != Place::Start);
+        self.news.may_wait && goes_on && self.pacer.has_no_room_for_news(self.clock.now_ms())
     }
 
     /// Takes in a page. It stays open for the next one if that is here already. True: something of it is to be listed again.

@@ -108,11 +108,11 @@ pub enum Progress {
         /// In all, if the server tells.
         of: Option<u64>,
     },
-    /// Customers whose upload was answered.
+    /// Customers whose upload was answered, or was found to have arrived.
     Uploaded {
         /// So far.
         customers: u64,
-        /// In all.
+        /// In all: of those whom an earlier sync left in doubt, and then of those who are sent.
         of: u64,
     },
 }

@@ -131,9 +131,9 @@ impl<R: Remote> SyncEngine<R> {
                 continue;
             }
             let tickets = self.tickets();
-            let span = spans::recover(rows.len());
+            let (span, total) = (spans::recover(rows.len()), rows.len() as u64);
             let machine = Upload::recovering(&rows, at_ms, self.options.upload, tickets);
-            self.traced(&span, |engine| engine.run(resource, machine, 0))?;
+            self.traced(&span, |engine| engine.run(resource, machine, total))?;
         }
         // What is in doubt of one whom the store cannot show stays so; a store that answers nothing is down.
         match self.set_aside.is_some() && !self.answers_by_id()? {
@@ -628,9 +628,15 @@ impl<R: Remote> SyncEngine<R> {
             ids.iter().copied().filter(|id| records.contains_key(id) || gone.contains(id)).collect();
         let said = Said { denied: run.machine.denied(ticket), late: run.machine.late(ticket) };
         let (machine, now) = (&mut run.machine, self.clock.utc());
-        let refuse = |pending: &[RowId]| machine.read(ticket, pending);
+        let mut through = known.clone();
+        let refuse = |pending: &[RowId]| {
+            let rejections = machine.read(ticket, pending);
+            let is_refused = |id: &RowId| rejections.iter().any(|refused| refused.row == *id);
+            through.retain(|id| !pending.contains(id) || is_refused(id));
+            rejections
+        };
         let uploaded = self.store.recover(&known, &records, &said, &self.options.policies, now, refuse)?;
-        self.progress(run, [], uploaded);
+        self.progress(run, through, uploaded);
         Ok(())
     }
 
@@ -699,8 +705,11 @@ impl<R: Remote> SyncEngine<R> {
             self.counts.uploaded.customers += uploaded.customers;
             self.counts.uploaded.fields += uploaded.fields;
         }
+        let before = run.done.len();
         run.done.extend(through);
         self.tell(uploaded.notices);
-        self.say(Event::Progress(Progress::Uploaded { customers: run.done.len() as u64, of: run.total }));
+        if run.done.len() > before {
+            self.say(Event::Progress(Progress::Uploaded { customers: run.done.len() as u64, of: run.total }));
+        }
     }
 }

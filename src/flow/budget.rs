@@ -60,6 +60,7 @@ fn till(body: &str, ops: Vec<Op>) -> Dirty {
         is_credit_undated: false,
         is_behind: false,
         password: None,
+        earlier_passwords: Vec::new(),
     }
 }
 

@@ -131,6 +131,8 @@ pub struct Dirty {
     pub is_credit_undated: bool,
     /// The newest password that waits.
     pub password: Option<SecretString>,
+    /// Those that were set before it and wait as well: one that is in doubt may have arrived.
+    pub earlier_passwords: Vec<SecretString>,
 }
 
 impl Dirty {
@@ -177,6 +179,11 @@ impl Dirty {
     /// The form fields that are held, by name.
     pub fn held_forms(&self) -> impl Iterator<Item = (&str, &OpenConflict)> {
         self.open.iter().filter_map(|conflict| Some((conflict.subject.entry_name()?, conflict)))
+    }
+
+    /// The passwords of it that the file knows.
+    pub fn passwords(&self) -> impl Iterator<Item = &SecretString> {
+        self.earlier_passwords.iter().chain(&self.password)
     }
 
     /// Whether the customer was deleted remotely while it had edits.

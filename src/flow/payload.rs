@@ -26,6 +26,8 @@ pub struct SentRow {
     pub fields: Vec<(FieldId, Value, Value)>,
     /// The password that was sent too: it may be in no words of the answer.
     pub password: Option<SecretString>,
+    /// What else the file knows of its passwords, for they may have been sent before: nor may those.
+    pub other_passwords: Vec<SecretString>,
 }
 
 impl SentRow {
@@ -33,7 +35,12 @@ impl SentRow {
     pub fn of(payload: &Payload, base: Option<&Attributes<'_>>) -> SentRow {
         let was = |field| base.map_or(Value::Null, |base| base.get(field));
         let fields = payload.fields.iter().map(|(field, value)| (*field, was(*field), value.clone()));
-        SentRow { id: payload.id, fields: fields.collect(), password: payload.password.clone() }
+        SentRow {
+            id: payload.id,
+            fields: fields.collect(),
+            password: payload.password.clone(),
+            other_passwords: Vec::new(),
+        }
     }
 
     /// How many attributes were sent.

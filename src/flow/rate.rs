@@ -9,6 +9,8 @@ use super::Misses;
 /// What an answer's headers say of the budget. `X-Rate-Limit-*` and `X-Retry-After` of the public API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateHeaders {
+    /// `X-Rate-Limit-Time-Window-Ms`: how long a window is, in milliseconds.
+    pub window_ms: Option<u64>,
     /// `X-Rate-Limit-Time-Reset-Ms`: until the window ends, in milliseconds.
     pub reset_ms: Option<u64>,
     /// `X-Rate-Limit-Requests-Quota`: requests in a window.
@@ -30,13 +32,20 @@ pub struct Pacer {
     in_flight: u64,
     window_ends_ms: u64,
     blocked_until_ms: u64,
+    /// What the store asks to wait for, of that.
+    told_until_ms: u64,
     /// Refusals in a row, of reads and of updates: an answer to one says nothing of the other.
     limited_in_a_row: [u32; 2],
     /// Windows, one after the other, in which the store said `429`.
     crowded_windows: u32,
     limited_ms: u64,
-    /// The longest that was ever left of a window: about its length.
+    /// How many windows more the last refusals tell to be wanted.
+    overrun: f64,
+    /// How long a window is, as told; else the longest that was ever left of one.
     window_ms: u64,
+    /// Answers to this pacer's own requests in this window.
+    own: u64,
+    load: Load,
     /// Refusals since anything was let through, of which none told when a window begins.
     shut: Misses,
 }
@@ -50,6 +59,13 @@ const JITTER_MS: u64 = 250;
 /// come at its beginning, it would be used up by looks in the first instant, and no update that they were made for would
 /// find anything left before they are too old.
 const CROWD_AFTER: u32 = 2;
+/// How many windows tries are spread over, at most, where a window was used up long before its end. Who waits for more waits for
+/// those that are not there any more.
+const MOST_WINDOWS: f64 = 3.0;
+/// What is kept of a window for edits, before news, while others want so many windows in the time of one: of the next one, in a
+/// crowd, nothing would be left for edits.
+const FOR_EDITS: f64 = 0.7;
+const WANTED_BY_ALL: f64 = 1.3;
 /// Two ends of one window, as told by two answers, differ by no more than the time on the wire.
 const SAME_WINDOW_MS: u64 = 1_000;
 /// No window of the API is longer, by far: theirs are of thirty seconds. Who tells of more tells nothing.
@@ -67,10 +83,14 @@ impl Pacer {
             in_flight: 0,
             window_ends_ms: 0,
             blocked_until_ms: 0,
+            told_until_ms: 0,
             limited_in_a_row: [0; 2],
             crowded_windows: 0,
             limited_ms: 0,
+            overrun: 0.0,
             window_ms: 0,
+            own: 0,
+            load: Load::default(),
             shut: Misses::default(),
         }
     }
@@ -86,12 +106,20 @@ impl Pacer {
         &self.shut
     }
 
+    /// Until when the store asks to wait: what this till adds by itself to make way for others is no part of that.
+    pub fn asked_until_ms(&self, now_ms: u64) -> u64 {
+        self.window_ready_ms(now_ms).max(self.told_until_ms)
+    }
+
     /// When the next request may leave; not later than `now_ms` means at once.
     pub fn ready_at_ms(&self, now_ms: u64) -> u64 {
+        self.window_ready_ms(now_ms).max(self.blocked_until_ms)
+    }
+
+    fn window_ready_ms(&self, now_ms: u64) -> u64 {
         let kept = (self.quota * self.reserve_percent).div_ceil(100) + self.in_flight;
         let used_up = now_ms < self.window_ends_ms && self.left <= kept;
-        let window = if used_up { self.window_ends_ms } else { now_ms };
-        window.max(self.blocked_until_ms)
+        if used_up { self.window_ends_ms } else { now_ms }
     }
 
     /// The same for an update that a look was just made for, whose base is too old by the end of the window: the share that is kept is
@@ -100,10 +128,18 @@ impl Pacer {
         now_ms.max(self.blocked_until_ms)
     }
 
+    /// Whether others want so much more than there is that the rest of a list of news is for another time: most of each window is for
+    /// edits.
+    pub fn has_no_room_for_news(&self, now_ms: u64) -> bool {
+        let is_of_now = now_ms < self.window_ends_ms;
+        is_of_now && share(self.left, self.quota) <= FOR_EDITS && self.load() > WANTED_BY_ALL
+    }
+
     /// An earlier process was told to wait until then.
     pub fn wait_until(&mut self, until_ms: u64, now_ms: u64) {
         if until_ms <= now_ms + LONGEST_WINDOW_MS {
             self.blocked_until_ms = self.blocked_until_ms.max(until_ms);
+            self.told_until_ms = self.told_until_ms.max(until_ms);
         }
     }
 
@@ -117,7 +153,7 @@ impl Pacer {
         self.in_flight = self.in_flight.saturating_sub(1);
         let headers = headers.believable();
         let (Some(left), Some(reset_ms)) = (headers.left, headers.reset_ms) else { return };
-        self.window_ms = self.window_ms.max(reset_ms);
+        self.window_ms = headers.window_ms.unwrap_or(self.window_ms).max(reset_ms);
         let ends_ms = now_ms + reset_ms;
         // An end that is told to be earlier by more than that is of another window: what was told of the one before is over.
         let same_window =
@@ -125,6 +161,21 @@ impl Pacer {
         self.left = if same_window { self.left.min(left) } else { left };
         self.window_ends_ms = if same_window { self.window_ends_ms } else { ends_ms };
         self.quota = headers.quota.unwrap_or(self.quota.max(left));
+        self.own = if same_window { self.own + 1 } else { 1 };
+        if !same_window {
+            self.load.begin_window();
+        }
+        let others = self.quota.saturating_sub(left).saturating_sub(self.own + self.in_flight);
+        let passed_ms = self.window_ms - reset_ms;
+        // Where nobody tells how long a window is, the first answer says nothing of how much of it has passed.
+        if headers.window_ms.is_some() || passed_ms > 0 {
+            self.load.see(share(others, self.quota), share(passed_ms, self.window_ms));
+        }
+    }
+
+    /// How much of the quota others use, as the last windows told: 1.0 is all of it. More: it was gone before its window was over.
+    pub fn load(&self) -> f64 {
+        self.load.share()
     }
 
     /// The store said `429` to an update, or to a read. `chance` is drawn from `0.0..1.0`. Returns the instant until which all
@@ -136,6 +187,8 @@ impl Pacer {
         let headers = headers.believable();
         // A window that begins now, and whose first call is refused, is none.
         let told = headers.reset_ms.or(headers.retry_after_ms).filter(|told_ms| *told_ms > 0);
+        let overrun = told.map_or(0.0, |told_ms| self.overrun(told_ms));
+        self.overrun = overrun.min(MOST_WINDOWS).max(self.overrun / 2.0);
         match told {
             Some(_) => self.shut.clear(),
             None => self.shut.add(now_ms, now_ms),
@@ -149,6 +202,7 @@ impl Pacer {
             }
         };
         let until_ms = now_ms.saturating_add(wait_ms);
+        self.told_until_ms = told.map_or(until_ms, |told_ms| now_ms + told_ms);
         self.blocked_until_ms = match told {
             // Of refusals that come together, the last to come back waits for all.
             Some(told_ms) => {
@@ -178,7 +232,17 @@ impl Pacer {
 
     /// Over how long tries are spread.
     fn spread_ms(&self) -> u64 {
-        if self.crowded_windows < CROWD_AFTER { JITTER_MS } else { self.window_ms.max(JITTER_MS) }
+        let windows = if self.crowded_windows < CROWD_AFTER { 0.0 } else { 1.0 };
+        let windows = if self.overrun < 1.0 { windows } else { self.overrun };
+        JITTER_MS.max((self.window_ms as f64 * windows) as u64)
+    }
+
+    /// How many windows are wanted besides this one, which others have used up with so much of it left: where tries come evenly, one
+    /// that is gone after a third of its time is wanted by three times as many as it serves.
+    fn overrun(&self, left_ms: u64) -> f64 {
+        let is_of_others = 2 * (self.own + self.in_flight) < self.quota;
+        let passed_ms = self.window_ms.saturating_sub(left_ms);
+        if is_of_others && passed_ms > 0 { left_ms as f64 / passed_ms as f64 } else { 0.0 }
     }
 
     /// An update was let through, or a read.
@@ -188,12 +252,44 @@ impl Pacer {
     }
 }
 
+/// How much of the quota others use, by the answers of the last windows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    /// Shares of quotas that others had used, and of windows in which they did, in the windows before: each counts half of the next.
+    before: (f64, f64),
+    /// The same in this window.
+    now: (f64, f64),
+}
+
+/// What others use in an instant is no load: so much of a window without any is taken for granted.
+const QUIET: f64 = 0.1;
+
+impl Load {
+    fn begin_window(&mut self) {
+        let (before, now) = (self.before, std::mem::take(&mut self.now));
+        self.before = (before.0 / 2.0 + now.0, before.1 / 2.0 + now.1);
+    }
+
+    fn see(&mut self, used: f64, passed: f64) {
+        self.now = (used.max(self.now.0), passed.max(self.now.1));
+    }
+
+    fn share(&self) -> f64 {
+        (self.before.0 + self.now.0) / (self.before.1 + self.now.1 + QUIET)
+    }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
+
 impl RateHeaders {
     /// The headers within what can be true: no wait for an hour because a number is wrong.
     fn believable(self) -> RateHeaders {
         let at_most = |most: u64| move |told: u64| told.min(most);
         let is_a_window = |told_ms: &u64| *told_ms <= LONGEST_WINDOW_MS;
         RateHeaders {
+            window_ms: self.window_ms.filter(is_a_window),
             reset_ms: self.reset_ms.filter(is_a_window),
             quota: self.quota.map(at_most(LARGEST_QUOTA)),
             left: self.left.map(at_most(LARGEST_QUOTA)),
@@ -207,7 +303,7 @@ mod tests {
     use super::*;
 
     fn told(left: u64, reset_ms: u64) -> RateHeaders {
-        RateHeaders { left: Some(left), reset_ms: Some(reset_ms), quota: Some(30), retry_after_ms: None }
+        RateHeaders { left: Some(left), reset_ms: Some(reset_ms), quota: Some(30), ..RateHeaders::default() }
     }
 
     #[test]
@@ -307,10 +403,69 @@ mod tests {
         assert_eq!(refused(&mut pacer, 200_000), 250, "long ago");
     }
 
+    /// Of windows of 30 s with 450 calls.
+    fn store(left: u64, reset_ms: u64) -> RateHeaders {
+        RateHeaders { quota: Some(450), window_ms: Some(30_000), ..told(left, reset_ms) }
+    }
+
+    fn answered(pacer: &mut Pacer, headers: &RateHeaders, now_ms: u64) {
+        pacer.sent();
+        pacer.returned(headers, now_ms);
+    }
+
+    #[test]
+    fn what_others_use_is_told_from_what_is_used_here() {
+        let mut alone = Pacer::new(10);
+        (1..=400).for_each(|n| answered(&mut alone, &store(450 - n, 30_000 - n * 50), n * 50));
+        assert_eq!(alone.load(), 0.0, "a lone till that is busy");
+        let mut idle = Pacer::new(10);
+        for window in 0..6 {
+            answered(&mut idle, &store(300, 15_000), window * 60_000 + 15_000);
+        }
+        assert!((0.5..0.7).contains(&idle.load()), "149 of 450 in half a window: {}", idle.load());
+        answered(&mut idle, &store(449, 30_000), 900_000);
+        let before = idle.load();
+        answered(&mut idle, &store(440, 2_000), 928_000);
+        assert!(idle.load() < before, "a quiet window");
+    }
+
+    #[test]
+    fn a_window_that_is_gone_at_once_is_a_crowd_and_one_that_this_till_has_used_up_is_none() {
+        let refused = |pacer: &mut Pacer, now_ms, reset_ms| {
+            answered(pacer, &store(0, reset_ms), now_ms);
+            pacer.limited(&store(0, reset_ms), false, now_ms, 1.0) - now_ms - reset_ms
+        };
+        let mut pacer = Pacer::new(10);
+        assert_eq!(refused(&mut pacer, 500, 29_500), 90_000, "over three windows, at most");
+        assert_eq!(pacer.asked_until_ms(500), 30_000, "the store asks for no more than the window");
+        assert_eq!(
+            refused(&mut pacer, 45_000, 15_000),
+            45_000,
+            "half of what was told before, or what is told now"
+        );
+        assert_eq!(refused(&mut Pacer::new(10), 27_000, 3_000), JITTER_MS, "almost enough for all");
+        let mut alone = Pacer::new(0);
+        (1..=450).for_each(|n| answered(&mut alone, &store(450 - n, 30_000 - n), n));
+        assert_eq!(refused(&mut alone, 460, 29_540), JITTER_MS);
+    }
+
+    #[test]
+    fn in_a_crowd_most_of_a_window_is_for_edits() {
+        let mut pacer = Pacer::new(10);
+        answered(&mut pacer, &store(400, 29_000), 1_000);
+        assert!(!pacer.has_no_room_for_news(1_000));
+        answered(&mut pacer, &store(300, 28_000), 2_000);
+        assert!(pacer.has_no_room_for_news(2_000));
+        assert!(!pacer.has_no_room_for_news(30_000), "nothing is known of the next window");
+        let mut quiet = Pacer::new(10);
+        answered(&mut quiet, &store(300, 10_000), 20_000);
+        assert!(!quiet.has_no_room_for_news(20_000));
+    }
+
     #[test]
     fn headers_beyond_belief_tell_nothing() {
         let all = Some(u64::MAX);
-        let mad = RateHeaders { reset_ms: all, quota: all, left: all, retry_after_ms: all };
+        let mad = RateHeaders { window_ms: all, reset_ms: all, quota: all, left: all, retry_after_ms: all };
         let mut pacer = Pacer::new(10);
         pacer.sent();
         pacer.returned(&mad, 5);

@@ -107,6 +107,7 @@ mod tests {
             is_credit_undated: false,
             is_behind: false,
             password: None,
+            earlier_passwords: Vec::new(),
         };
         let base = SentBase::of(&base.attributes().unwrap(), [phone]);
         let sent =

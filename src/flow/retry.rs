@@ -43,7 +43,7 @@ impl RetryOptions {
             let (tries, last) = (pacer.shut().count(), "status 429: too many requests".to_owned());
             return Some(Failure::Unavailable { tries, last });
         }
-        let wait_ms = pacer.ready_at_ms(now_ms).saturating_sub(now_ms);
+        let wait_ms = pacer.asked_until_ms(now_ms).saturating_sub(now_ms);
         let last = format!("its quota is used up, it asks to wait for {} s", wait_ms.div_ceil(1_000));
         (wait_ms > self.total_ms).then_some(Failure::Unavailable { tries: 1, last })
     }
@@ -56,22 +56,15 @@ impl RetryOptions {
 }
 
 /// The wait after `refusals` refusals in a row (1 for the first) because too many calls were under way at once, with `chance`
-/// drawn from `0.0..1.0`: that is over as soon as another call ends, so tenths of a second, growing up to one, and on to
-/// eight where nothing passes at all. Half of it is
+/// drawn from `0.0..1.0`: that is over as soon as another call ends, so tenths of a second, doubled with each. Half of it is
 /// chance: those who were refused together do not come back together.
 pub fn crowd_wait_ms(refusals: u32, chance: f64) -> u64 {
-    let doubled = |wait_ms: u64, times: u32| wait_ms.saturating_mul(1 << times.min(20));
-    let most = match refusals.saturating_sub(CROWD_IS_MANY) {
-        0 => doubled(CROWD_WAIT_MS, refusals.saturating_sub(1)).min(CROWD_WAIT_CAP_MS),
-        more => doubled(CROWD_WAIT_CAP_MS, more).min(CROWD_WAIT_LONGEST_MS),
-    };
+    let times = refusals.saturating_sub(1).min(20);
+    let most = CROWD_WAIT_MS.saturating_mul(1 << times).min(CROWD_WAIT_LONGEST_MS);
     most / 2 + (most as f64 / 2.0 * chance) as u64
 }
 
 const CROWD_WAIT_MS: u64 = 400;
-const CROWD_WAIT_CAP_MS: u64 = 1_000;
-/// More in a row are not of others that have their calls under way for a moment: they are asked ever less often.
-const CROWD_IS_MANY: u32 = 6;
 const CROWD_WAIT_LONGEST_MS: u64 = 8_000;
 
 /// Failures in a row, over all requests: a store that is down is not asked once for every batch.

@@ -459,7 +459,9 @@ fn prepare(
         prepared.unchanged += usize::from(diff.is_unchanged());
         if let Some(payload) = diff.payload {
             let base = dirty.base.as_ref().map(Record::attributes).transpose()?;
-            prepared.sent.push(SentRow::of(&payload, base.as_ref()));
+            let newest = dirty.password.clone().filter(|_| payload.password.is_none());
+            let other_passwords = dirty.earlier_passwords.iter().cloned().chain(newest).collect();
+            prepared.sent.push(SentRow { other_passwords, ..SentRow::of(&payload, base.as_ref()) });
             prepared.payloads.push(payload);
         }
     }

@@ -135,7 +135,9 @@ impl Store {
             )?;
             let page = (after, i64::try_from(limit).unwrap_or(i64::MAX));
             let found = statement.query_map(page, conflict)?.collect::<rusqlite::Result<Vec<_>>>()?;
-            let mut reasons = transaction.prepare_cached("SELECT reason FROM journal WHERE seq = ?1")?;
+            // What is still refused says so itself: of a form field in conflict it may be about another.
+            let reasons = "SELECT iif(outcome = 'rejected', NULL, reason) FROM journal WHERE seq = ?1";
+            let mut reasons = transaction.prepare_cached(reasons)?;
             let mut all = Vec::with_capacity(found.len());
             let mut ops = BTreeMap::new();
             for mut conflict in found {

@@ -260,7 +260,10 @@ fn load_for(connection: &Connection, id: RowId, whom: For) -> rusqlite::Result<O
         For::Store => BTreeSet::new(),
         For::Person => row::unsound_among(id.resource, found, |_| true)?,
     };
-    let password = ops.iter().rev().find(|op| op.field.is_secret());
+    let of_secret = ops.iter().filter(|op| op.field.is_secret());
+    let mut passwords = of_secret
+        .map(|op| load_password(connection, op.seq))
+        .collect::<rusqlite::Result<Vec<Option<SecretString>>>>()?;
     let (known, has_attempts) = load_base(connection, id)?;
     let (base, lately, is_behind) = match known {
         Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
@@ -282,7 +285,8 @@ fn load_for(connection: &Connection, id: RowId, whom: For) -> rusqlite::Result<O
         open: if ops.is_empty() && !has_attempts { Vec::new() } else { load_open(connection, id)? },
         is_credit_undated: has_attempts && state::is_credit_undated(connection)?,
         attempts: if has_attempts { attempt::load(connection, id)? } else { Vec::new() },
-        password: password.map(|op| load_password(connection, op.seq)).transpose()?.flatten(),
+        password: passwords.pop().flatten(),
+        earlier_passwords: passwords.into_iter().flatten().collect(),
         ops,
     }))
 }

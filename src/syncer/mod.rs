@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use events::Events;
-pub use schedule::{Job, Schedule, SyncerOptions, WhenTaken};
+pub use schedule::{Job, QuotaUse, Schedule, SyncerOptions, WhenTaken};
 
 use crate::api::Remote;
 use crate::clock::Clock;
@@ -473,7 +473,8 @@ impl<R: Remote> Worker<R> {
         self.queue.push(Event::SyncStarted);
         let done = match job {
             Job::Push => self.engine.push_or_fail(),
-            Job::Sync => self.engine.sync_or_fail(),
+            Job::Sync if self.schedule.is_asked() => self.engine.sync_or_fail(),
+            Job::Sync => self.engine.sync_in_turn_or_fail(),
         };
         match done {
             Ok(report) => {
@@ -483,9 +484,14 @@ impl<R: Remote> Worker<R> {
                 }
                 let is_short = report.rate_limited > 0;
                 self.queue.push(Event::SyncFinished(report));
-                self.schedule.went_well(job, self.clock.now_ms(), is_short, fastrand::f64());
+                let quota = QuotaUse {
+                    is_used_up: is_short,
+                    of_others: self.engine.quota_used_by_others(),
+                    has_put_news_off: self.engine.has_put_news_off(),
+                };
+                self.schedule.went_well(job, self.clock.now_ms(), quota, fastrand::f64());
                 self.remember_the_next_try(None);
-                if job == Job::Sync && !is_short {
+                if job == Job::Sync && !is_short && !quota.has_put_news_off {
                     self.look_for_deletions();
                 }
             }

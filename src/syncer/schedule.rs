@@ -12,8 +12,9 @@ use std::time::Duration;
 pub struct SyncerOptions {
     /// This often, to see what changed in the store. Default: 60 s.
     pub every: Duration,
-    /// While the store says that its quota is used up, what changed there is asked for less often: never later than this.
-    /// Edits go up all the same. Default: 15 min.
+    /// While others use much of the store's quota, what changed there is asked for less often: this often at least. Where even
+    /// that is more than the quota bears, as when all tills come back after an outage, it is tried again as much later. Edits go up all
+    /// the same. Default: 15 min.
     pub latest: Duration,
     /// This often everybody is asked for, to find customers that were deleted: a few pages with each sync for news, until the
     /// list is through; later and later while that fails ([`Event::PullFailed`](crate::Event::PullFailed)). `None`: never; a pull
@@ -80,6 +81,22 @@ pub enum Job {
     /// What changed in the store comes in, and edits go up.
     Sync,
 }
+
+/// What the store has told of its quota, up to the end of a push or a sync.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct QuotaUse {
+    /// It said meanwhile that nothing is left.
+    pub is_used_up: bool,
+    /// How much of it others use; 1.0: all.
+    pub of_others: f64,
+    /// So the rest of the news waits, for another sync.
+    pub has_put_news_off: bool,
+}
+
+/// While others use more of the quota than this, news is asked for less often each time; and more often again while they use
+/// less than that. What lies between bears the edits of all, and other apps.
+const MUCH: f64 = 0.5;
+const LITTLE: f64 = 0.3;
 
 /// The next sync.
 #[derive(Debug)]
@@ -161,6 +178,11 @@ impl Schedule {
         }
     }
 
+    /// Whether somebody waits for it.
+    pub fn is_asked(&self) -> bool {
+        self.is_asked
+    }
+
     /// Somebody wants it now.
     pub fn asked(&mut self) {
         self.is_asked = true;
@@ -173,14 +195,16 @@ impl Schedule {
         self.edit_due_ms = now_ms.saturating_add(self.debounce_ms).min(latest_ms);
     }
 
-    /// A push or a sync went well. `is_short`: the store said that its quota is used up; then news is put off. `chance` is
-    /// drawn from `0.0..1.0`.
-    pub fn went_well(&mut self, job: Job, now_ms: u64, is_short: bool, chance: f64) {
+    /// A push or a sync went well. Where the quota is short, news is put off. `chance` is drawn from `0.0..1.0`.
+    pub fn went_well(&mut self, job: Job, now_ms: u64, quota: QuotaUse, chance: f64) {
         (self.failures, self.first_edit_ms, self.edit_due_ms) = (0, None, u64::MAX);
-        if job == Job::Sync {
+        let is_short = quota.is_used_up || quota.of_others >= 1.0 || quota.has_put_news_off;
+        if quota.has_put_news_off {
+            (self.is_asked, self.put_off_ms, self.news_due_ms) = (false, Some(now_ms), now_ms);
+        }
+        if job == Job::Sync && !quota.has_put_news_off {
             (self.is_asked, self.put_off_ms) = (false, None);
-            self.news_every_ms =
-                if is_short { self.latest_ms } else { (self.news_every_ms / 2).max(self.every_ms) };
+            self.news_every_ms = self.next_pace(is_short, quota.of_others);
             self.news_due_ms = now_ms.saturating_add(match self.news_every_ms > self.every_ms {
                 true => half_by_chance(self.news_every_ms, chance),
                 false => self.every_ms,
@@ -191,6 +215,18 @@ impl Schedule {
             let due_ms = due_ms.min(since_ms.saturating_add(self.latest_ms));
             self.news_due_ms = self.news_due_ms.max(due_ms);
         }
+    }
+
+    /// Slower while others use much of the quota, and back to its pace where they use little.
+    fn next_pace(&self, is_short: bool, of_others: f64) -> u64 {
+        let pace_ms = self.news_every_ms;
+        let next_ms = match of_others {
+            _ if is_short => self.latest_ms,
+            much if much > MUCH => pace_ms.saturating_mul(3) / 2,
+            little if little < LITTLE => pace_ms / 2,
+            _ => pace_ms,
+        };
+        next_ms.clamp(self.every_ms, self.latest_ms)
     }
 
     /// It failed. Half of a wait is fixed and half is chance, drawn from `0.0..1.0`: neither a storm nor a standstill.
@@ -239,9 +275,17 @@ fn half_by_chance(full_ms: u64, chance: f64) -> u64 {
 mod tests {
     use super::*;
 
+    fn plenty() -> QuotaUse {
+        QuotaUse::default()
+    }
+
+    fn used_up() -> QuotaUse {
+        QuotaUse { is_used_up: true, of_others: 1.0, ..plenty() }
+    }
+
     fn schedule() -> Schedule {
         let mut schedule = Schedule::new(&SyncerOptions::default(), 0);
-        schedule.went_well(Job::Sync, 0, false, 0.5);
+        schedule.went_well(Job::Sync, 0, plenty(), 0.5);
         schedule
     }
 
@@ -267,7 +311,7 @@ mod tests {
         let mut schedule = schedule();
         schedule.edited(50_000);
         assert_eq!(schedule.due(52_000), Some(Job::Push));
-        schedule.went_well(Job::Push, 53_000, false, 0.5);
+        schedule.went_well(Job::Push, 53_000, plenty(), 0.5);
         assert_eq!((schedule.due(59_999), schedule.due(60_000)), (None, Some(Job::Sync)));
         schedule.edited(59_000);
         assert_eq!(schedule.due(60_000), Some(Job::Sync), "one sync for both");
@@ -279,7 +323,7 @@ mod tests {
         schedule.edited(1_000);
         schedule.failed(3_000, 0.0);
         assert_eq!((schedule.due(3_499), schedule.due(3_600_000)), (None, Some(Job::Push)));
-        schedule.went_well(Job::Push, 3_600_000, false, 0.5);
+        schedule.went_well(Job::Push, 3_600_000, plenty(), 0.5);
         assert_eq!(schedule.due(3_600_000), Some(Job::Sync), "it was due long ago");
     }
 
@@ -287,22 +331,51 @@ mod tests {
     fn while_the_quota_is_short_news_waits_and_edits_do_not() {
         let mut schedule = schedule();
         schedule.edited(0);
-        schedule.went_well(Job::Push, 10_000, true, 0.0);
+        schedule.went_well(Job::Push, 10_000, used_up(), 0.0);
         assert_eq!(schedule.due_ms(), 10_000 + 450_000);
         schedule.edited(20_000);
         assert_eq!(schedule.due(22_000), Some(Job::Push));
-        schedule.went_well(Job::Push, 800_000, true, 1.0);
+        schedule.went_well(Job::Push, 800_000, used_up(), 1.0);
         assert_eq!(schedule.due_ms(), 10_000 + 900_000, "never later than that since it was put off");
         let mut now_ms = 910_000;
         let waits: Vec<u64> = [true, false, false, false, false, false]
             .map(|is_short| {
-                schedule.went_well(Job::Sync, now_ms, is_short, 1.0);
+                schedule.went_well(Job::Sync, now_ms, if is_short { used_up() } else { plenty() }, 1.0);
                 let wait_ms = schedule.due_ms() - now_ms;
                 now_ms = schedule.due_ms();
                 wait_ms
             })
             .into();
         assert_eq!(waits, [900_000, 450_000, 225_000, 112_500, 60_000, 60_000], "back to its pace by halves");
+    }
+
+    #[test]
+    fn news_is_asked_for_less_often_while_others_use_much_and_never_later_than_the_latest() {
+        let of_others = |of_others| QuotaUse { of_others, ..plenty() };
+        let mut schedule = schedule();
+        let mut now_ms = 60_000;
+        let waits: Vec<u64> = [0.6, 0.6, 0.4, 0.4, 0.2, 0.2, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 1.0]
+            .map(|share| {
+                schedule.went_well(Job::Sync, now_ms, of_others(share), 1.0);
+                let wait_ms = schedule.due_ms() - now_ms;
+                now_ms = schedule.due_ms();
+                wait_ms / 1_000
+            })
+            .into();
+        assert_eq!(waits, [90, 135, 135, 135, 67, 60, 90, 135, 202, 303, 455, 683, 900, 900, 900]);
+        schedule.edited(now_ms - 500_000);
+        schedule.went_well(Job::Push, now_ms - 498_000, of_others(2.0), 0.0);
+        assert_eq!(schedule.due_ms(), now_ms, "what is due later anyway is not put off");
+    }
+
+    #[test]
+    fn news_that_was_put_off_waits_anew_however_long_it_has_waited() {
+        let mut schedule = schedule();
+        for round in 1..=3 {
+            let now_ms = schedule.due_ms();
+            schedule.went_well(Job::Sync, now_ms, QuotaUse { has_put_news_off: true, ..plenty() }, 1.0);
+            assert_eq!(schedule.due_ms(), 60_000 + round * 900_000);
+        }
     }
 
     #[test]
@@ -320,7 +393,7 @@ mod tests {
         assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
         schedule.edited(now_ms);
         assert_eq!(schedule.due_ms(), now_ms, "an edit neither hurries nor delays a try that is set");
-        schedule.went_well(Job::Sync, now_ms, false, 0.5);
+        schedule.went_well(Job::Sync, now_ms, plenty(), 0.5);
         assert_eq!(schedule.due_ms(), now_ms + 60_000);
     }
 
@@ -361,7 +434,7 @@ mod tests {
         assert_eq!(schedule.due(1_000_000), None);
         schedule.asked();
         assert_eq!(schedule.due(1_000_000), Some(Job::Sync));
-        schedule.went_well(Job::Sync, 1_000_000, false, 0.5);
+        schedule.went_well(Job::Sync, 1_000_000, plenty(), 0.5);
         assert_eq!(schedule.due(2_000_000), None);
         schedule.resume();
         assert_eq!(schedule.due(2_000_000), Some(Job::Sync), "what came due meanwhile is done at once");

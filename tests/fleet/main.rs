@@ -66,6 +66,28 @@ fn within_the_quota_nothing_is_refused_and_an_edit_arrives_in_seconds() {
     }
 }
 
+/// The schedule grows by itself: by the default, as many tills as use up the quota with news alone.
+#[test]
+fn with_the_default_schedule_nothing_is_refused_either() {
+    for seed in SEEDS {
+        let (figures, _) = check(&fleet(seed).every(60).steady(6.0));
+        assert!(figures.refused_share < 0.01, "seed {seed}: {figures:?}");
+        let (median, p99) = figures.edit_s.unwrap();
+        assert!(median < 4.0 && p99 < 15.0, "seed {seed}: {figures:?}");
+    }
+}
+
+/// The store counts its three places over all tills: whoever was refused one comes back later each time, with one look for many tries.
+#[test]
+fn three_slots_for_all_tills_are_enough_for_all() {
+    for seed in SEEDS {
+        let (figures, history) = check(&fleet(seed).drain(6).slots(1));
+        assert!(history.edits.iter().all(|edit| !edit.is_backlog || edit.arrived_ms.is_some()));
+        assert!(figures.crowded > 0, "seed {seed}: {figures:?}");
+        assert_eq!(figures.failed_syncs, 0, "seed {seed}");
+    }
+}
+
 /// Two tills with much to send: what the pacers leave of each window is for the other apps.
 #[test]
 fn the_reserve_is_left_to_the_other_apps() {

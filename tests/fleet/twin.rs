@@ -12,8 +12,8 @@ use tillsync::{
 };
 
 use crate::sim::scenario::Scenario;
-use crate::sim::store::{self, Call, Quota, Reply};
-use crate::sim::world::{Caller, READ_MS, Seen, WIRE_MS, WRITE_MS, spread};
+use crate::sim::store::{self, Call, Reply};
+use crate::sim::world::{Caller, READ_MS, Seen, WIRE_MS, WRITE_MS, spread, store};
 
 /// The calls that the store sees until the backlog has arrived.
 pub fn play(scenario: &Scenario) -> Vec<Seen> {
@@ -71,7 +71,7 @@ impl Network {
         Network {
             now_ms,
             random,
-            store: store::Store::new(Quota::new(scenario.quota, scenario.window_ms), scenario.has_news),
+            store: store(scenario),
             every_ms: scenario.window_ms / scenario.others,
             events: BTreeMap::from([((0, 0), Event::OtherApp)]),
             next_event: 1,
@@ -95,7 +95,7 @@ impl Network {
             Event::Arrive(ticket, call) => self.arrive(at_ms, ticket, &call),
             Event::OtherApp => {
                 let is_passed = self.store.quota.admits(at_ms);
-                self.seen.push(Seen { at_ms, by: Caller::Other, is_passed });
+                self.seen.push(Seen { at_ms, by: Caller::Other, is_passed, is_crowded: false });
                 self.at(at_ms + self.every_ms, Event::OtherApp);
             }
         }
@@ -109,7 +109,7 @@ impl Network {
             Call::Page { .. } | Call::ByIds(_) => (Caller::Read(0), READ_MS),
             Call::Update(_) => (Caller::Write(0), WRITE_MS),
         };
-        self.seen.push(Seen { at_ms, by, is_passed });
+        self.seen.push(Seen { at_ms, by, is_passed, is_crowded: false });
         if self.customers > 0 {
             reply.body = list(self.customers);
         }
@@ -192,6 +192,7 @@ fn call(request: &Request) -> Call {
 
 fn answer(reply: Reply) -> Answer {
     let rate = RateHeaders {
+        window_ms: Some(reply.window_ms),
         reset_ms: Some(reply.reset_ms),
         quota: Some(reply.quota),
         left: Some(reply.left),

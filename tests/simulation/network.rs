@@ -479,6 +479,7 @@ fn answer(response: &RawResponse, cut: Option<usize>) -> Answer {
     Answer {
         status: response.status,
         rate: RateHeaders {
+            window_ms: number("X-Rate-Limit-Time-Window-Ms"),
             reset_ms: number("X-Rate-Limit-Time-Reset-Ms"),
             quota: number("X-Rate-Limit-Requests-Quota"),
             left: number("X-Rate-Limit-Requests-Left"),

@@ -17,6 +17,9 @@ pub struct Figures {
     /// Calls of tills that were refused, and the share of all their calls that they are.
     pub refused: u64,
     pub refused_share: f64,
+    /// The same because too many updates were under way.
+    pub crowded: u64,
+    pub crowded_share: f64,
     /// The share of the other apps' calls that was refused.
     pub others_refused_share: f64,
     /// Until the last backlog had arrived, from the network's return; and without the heavy tills.
@@ -38,7 +41,8 @@ impl Figures {
         let calls: Vec<Seen> = history.calls.iter().copied().filter(|call| call.at_ms >= from_ms).collect();
         let count = |is: &dyn Fn(&Seen) -> bool| calls.iter().filter(|call| is(call)).count() as u64;
         let passed = count(&|call| call.is_passed);
-        let refused = count(&|call| !call.is_passed && call.by != Caller::Other);
+        let refused = count(&|call| !call.is_passed && !call.is_crowded && call.by != Caller::Other);
+        let crowded = count(&|call| call.is_crowded);
         let others = count(&|call| call.by == Caller::Other);
         let others_refused = count(&|call| call.by == Caller::Other && !call.is_passed);
         let arrived =
@@ -49,12 +53,14 @@ impl Figures {
         let light = &times[scenario.heavy.0.min(times.len())..];
         Figures {
             calls_a_second,
-            quota_used: share(passed, scenario.quota * windows as u64),
+            quota_used: share(passed + crowded, scenario.quota * windows as u64),
             customers_a_second: arrived.count() as f64 / seconds,
             reads: count(&|call| call.is_passed && matches!(call.by, Caller::Read(_))),
             writes: count(&|call| call.is_passed && matches!(call.by, Caller::Write(_))),
             refused,
             refused_share: share(refused, calls.len() as u64 - others),
+            crowded,
+            crowded_share: share(crowded, calls.len() as u64 - others),
             others_refused_share: share(others_refused, others),
             drained_s: slowest(&times).zip(slowest(light)),
             slowest_over_mean: slowest(light).unwrap_or(0.0) / mean(light),

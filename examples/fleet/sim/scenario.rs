@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tillsync::{SyncOptions, SyncerOptions};
 
+use super::store::Windows;
+
 /// A fleet and its day.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -12,6 +14,9 @@ pub struct Scenario {
     /// Calls a window, over all apps.
     pub quota: u64,
     pub window_ms: u64,
+    pub windows: Windows,
+    /// Updates at once, over all tills, where the store counts them so.
+    pub slots: Option<usize>,
     /// Calls a window that other apps of the store make, evenly.
     pub others: u64,
     pub sync: SyncOptions,
@@ -27,8 +32,9 @@ pub struct Scenario {
     pub idle: usize,
     /// Edits an hour of each till without a backlog, at random instants. Every edit is of another customer.
     pub edits_an_hour: f64,
-    /// How long it is watched, at most; it ends when every backlog has arrived.
+    /// How long it is watched, at most; it ends when every backlog has arrived, unless it goes on.
     pub lasts_s: u64,
+    pub goes_on: bool,
     /// What comes before this instant is left out of the figures: the fleet is getting into its stride.
     pub measured_from_s: u64,
 }
@@ -52,6 +58,8 @@ impl Scenario {
             seed,
             quota: 450,
             window_ms: 30_000,
+            windows: Windows::default(),
+            slots: None,
             others: 0,
             sync: SyncOptions::default(),
             syncer: SyncerOptions::default(),
@@ -62,6 +70,7 @@ impl Scenario {
             idle: 0,
             edits_an_hour: 0.0,
             lasts_s: 3_600,
+            goes_on: false,
             measured_from_s: 0,
         }
     }
@@ -86,6 +95,16 @@ impl Scenario {
     /// The share of the quota, in percent, that the pacers leave to others.
     pub fn reserve(self, percent: u8) -> Scenario {
         Scenario { sync: SyncOptions { reserve_percent: percent, ..self.sync }, ..self }
+    }
+
+    /// So many updates at once, counted over all tills.
+    pub fn slots(self, slots: usize) -> Scenario {
+        Scenario { slots: Some(slots), ..self }
+    }
+
+    /// When windows begin.
+    pub fn windows(self, windows: Windows) -> Scenario {
+        Scenario { windows, ..self }
     }
 
     /// Other apps make this many calls a window.

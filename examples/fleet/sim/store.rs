@@ -16,6 +16,8 @@ pub enum Call {
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: u16,
+    /// `X-Rate-Limit-Time-Window-Ms`.
+    pub window_ms: u64,
     /// `X-Rate-Limit-Time-Reset-Ms`.
     pub reset_ms: u64,
     /// `X-Rate-Limit-Requests-Quota`.
@@ -29,29 +31,49 @@ pub struct Reply {
     pub body: String,
 }
 
+impl Reply {
+    /// It was refused because too many updates were under way.
+    pub fn is_crowded(&self) -> bool {
+        self.status == 429 && self.left > 0
+    }
+}
+
 /// Customers on a page of a list, at most.
 const PAGE: u64 = 250;
 
-/// So many calls in so many milliseconds, over all apps. A window begins with the first call after the one before it
-/// has ended.
+/// When a window begins: that is not documented.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Windows {
+    /// With the first call after the one before it has ended.
+    #[default]
+    WithACall,
+    /// One after the other, whoever calls.
+    ByTheClock,
+}
+
+/// So many calls in so many milliseconds, over all apps.
 #[derive(Clone, Debug)]
 pub struct Quota {
     pub calls: u64,
     pub window_ms: u64,
+    begins: Windows,
     used: u64,
     /// When each window began; the last is under way.
     pub windows: Vec<u64>,
 }
 
 impl Quota {
-    pub fn new(calls: u64, window_ms: u64) -> Quota {
-        Quota { calls, window_ms, used: 0, windows: Vec::new() }
+    pub fn new(calls: u64, window_ms: u64, begins: Windows) -> Quota {
+        Quota { calls, window_ms, begins, used: 0, windows: Vec::new() }
     }
 
     /// Counts a call; whether it is let through.
     pub fn admits(&mut self, now_ms: u64) -> bool {
         if self.reset_ms(now_ms) == 0 {
-            self.windows.push(now_ms);
+            self.windows.push(match self.begins {
+                Windows::WithACall => now_ms,
+                Windows::ByTheClock => now_ms - now_ms % self.window_ms,
+            });
             self.used = 0;
         }
         let is_within = self.used < self.calls;
@@ -69,19 +91,35 @@ impl Quota {
 pub struct Store {
     pub quota: Quota,
     has_news: bool,
+    /// Updates at once, over all clients, where that is counted; and until when each of them is under way.
+    slots: Option<usize>,
+    under_way_until_ms: Vec<u64>,
     /// For each second, how many customers had been modified before it.
     modified_before: Vec<u64>,
     modified: u64,
 }
 
 impl Store {
-    pub fn new(quota: Quota, has_news: bool) -> Store {
-        Store { quota, has_news, modified_before: Vec::new(), modified: 0 }
+    pub fn new(quota: Quota, has_news: bool, slots: Option<usize>) -> Store {
+        let (under_way_until_ms, modified_before) = (Vec::new(), Vec::new());
+        Store { quota, has_news, slots, under_way_until_ms, modified_before, modified: 0 }
     }
 
-    /// A call arrives.
+    /// An update that was let in is under way until then.
+    pub fn works_until(&mut self, until_ms: u64) {
+        self.under_way_until_ms.push(until_ms);
+    }
+
+    fn has_a_slot(&mut self, now_ms: u64) -> bool {
+        self.under_way_until_ms.retain(|until_ms| *until_ms > now_ms);
+        self.slots.is_none_or(|slots| self.under_way_until_ms.len() < slots)
+    }
+
+    /// A call arrives. One that is refused because too many updates are under way counts as a call all the same.
     pub fn serve(&mut self, call: &Call, now_ms: u64) -> Reply {
-        let (status, body) = match (self.quota.admits(now_ms), call) {
+        let is_within = self.quota.admits(now_ms);
+        let is_crowded = matches!(call, Call::Update(_)) && !self.has_a_slot(now_ms);
+        let (status, body) = match (is_within && !is_crowded, call) {
             (false, _) => (429, String::new()),
             (true, Call::Page { modified_min_s, after }) => {
                 (200, self.page(*modified_min_s, after.as_deref()))
@@ -92,10 +130,11 @@ impl Store {
         let reset_ms = self.quota.reset_ms(now_ms);
         Reply {
             status,
+            window_ms: self.quota.window_ms,
             reset_ms,
             quota: self.quota.calls,
             left: self.quota.calls - self.quota.used,
-            retry_after_s: (status == 429).then_some(reset_ms.div_ceil(1_000)),
+            retry_after_s: (!is_within).then_some(reset_ms.div_ceil(1_000)),
             date_s: now_ms / 1_000,
             body,
         }

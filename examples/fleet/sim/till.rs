@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta};
 use tillsync::parts::{
-    BaseTime, Bases, Committed, GetVerdict, Job, Misses, Pacer, ReadFailure, ResourceId, RowId, Schedule,
-    SentRow, Step, Tickets, ToSend, Upload, Write, judge_get, judge_put,
+    BaseTime, Bases, Committed, GetVerdict, Job, Misses, Pacer, QuotaUse, ReadFailure, ResourceId, RowId,
+    Schedule, SentRow, Step, Tickets, ToSend, Upload, Write, judge_get, judge_put,
 };
 use tillsync::{Answer, CustomerId, RateHeaders, SyncOptions, SyncerOptions, Ticket, Trouble};
 
@@ -36,6 +36,8 @@ pub struct Till {
     /// What it is doing that for, and whether the store said meanwhile that its quota is used up.
     job: Job,
     is_short: bool,
+    /// News is put off until another sync.
+    news_waits: bool,
     /// Calls that leave now.
     outbox: Vec<(Ticket, Call)>,
     /// When syncs ended early.
@@ -88,6 +90,7 @@ impl Till {
             doing: Doing::Rest,
             job: Job::Sync,
             is_short: false,
+            news_waits: false,
             outbox: Vec::new(),
             failures_ms: Vec::new(),
         }
@@ -134,7 +137,7 @@ impl Till {
             Ok(answer) => {
                 self.pacer.returned(&answer.rate, now_ms);
                 match answer.status {
-                    _ if answer.is_crowded() => {}
+                    _ if answer.is_crowded() => self.pacer.crowded(now_ms),
                     429 => {
                         self.is_short = true;
                         self.pacer.limited(&answer.rate, is_update, now_ms, self.random.f64());
@@ -173,7 +176,7 @@ impl Till {
             self.schedule.edited(now_ms);
         }
         let Some(job) = self.schedule.due(now_ms) else { return (Doing::Rest, false) };
-        (self.job, self.is_short) = (job, false);
+        (self.job, self.is_short, self.news_waits) = (job, false, false);
         match job {
             Job::Push => (self.begin_upload(), true),
             Job::Sync => (self.begin_pull(now_ms), true),
@@ -186,7 +189,14 @@ impl Till {
                 self.failures_ms.push(now_ms);
                 self.schedule.failed(now_ms, self.random.f64());
             }
-            false => self.schedule.went_well(self.job, now_ms, self.is_short, self.random.f64()),
+            false => {
+                let quota = QuotaUse {
+                    is_used_up: self.is_short,
+                    of_others: self.pacer.load(),
+                    has_put_news_off: self.news_waits,
+                };
+                self.schedule.went_well(self.job, now_ms, quota, self.random.f64());
+            }
         }
         Doing::Rest
     }
@@ -199,12 +209,13 @@ impl Till {
     }
 
     fn begin_pull(&mut self, now_ms: u64) -> Doing {
+        let until_ms = self.pacer.ready_at_ms(now_ms);
         Doing::Pull(Pull {
             began: self.tick(now_ms),
             began_at_s: None,
             after: None,
             limits: Misses::default(),
-            stage: Stage::Waits { until_ms: self.pacer.ready_at_ms(now_ms) },
+            stage: Stage::Waits { until_ms },
         })
     }
 
@@ -227,6 +238,7 @@ impl Till {
         now_ms: u64,
     ) -> Doing {
         let Stage::Asked { sent_ms } = pull.stage else { return Doing::Pull(pull) };
+        let is_first = pull.after.is_none();
         pull.stage = Stage::Waits { until_ms: self.pacer.ready_at_ms(now_ms) };
         match judge_get(ResourceId::default(), answer) {
             GetVerdict::Page(page) => {
@@ -236,8 +248,12 @@ impl Till {
                 if pull.after.is_none() {
                     return self.pulled(pull);
                 }
-                Doing::Pull(pull)
+                match is_first && self.pacer.has_no_room_for_news(now_ms) {
+                    true => self.put_news_off(),
+                    false => Doing::Pull(pull),
+                }
             }
+            GetVerdict::Limited if is_first => self.put_news_off(),
             GetVerdict::Limited | GetVerdict::Crowded => {
                 match self.is_out_of_patience(&mut pull.limits, sent_ms, now_ms) {
                     true => self.ended(true, now_ms),
@@ -246,6 +262,11 @@ impl Till {
             }
             _ => self.ended(true, now_ms),
         }
+    }
+
+    fn put_news_off(&mut self) -> Doing {
+        self.news_waits = true;
+        self.begin_upload()
     }
 
     fn pulled(&mut self, pull: Pull) -> Doing {
@@ -305,7 +326,8 @@ impl Till {
                 self.pacer.sent();
                 self.outbox.push((ticket, Call::Update(ids.iter().map(|row| row.row).collect())));
                 // No update is refused here, so which attributes it holds plays no part.
-                let row = |id| SentRow { id, fields: Vec::new(), password: None };
+                let row =
+                    |id| SentRow { id, fields: Vec::new(), password: None, other_passwords: Vec::new() };
                 run.sent.insert(ticket, ids.into_iter().map(row).collect());
                 (Doing::Upload(run), true)
             }
@@ -370,6 +392,7 @@ fn answer(reply: &Reply) -> Answer {
     Answer {
         status: reply.status,
         rate: RateHeaders {
+            window_ms: Some(reply.window_ms),
             reset_ms: Some(reply.reset_ms),
             quota: Some(reply.quota),
             left: Some(reply.left),

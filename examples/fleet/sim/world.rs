@@ -33,6 +33,8 @@ pub struct Seen {
     pub at_ms: u64,
     pub by: Caller,
     pub is_passed: bool,
+    /// It was refused because too many updates were under way.
+    pub is_crowded: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,12 @@ struct World {
     online_from_ms: u64,
 }
 
+/// The store of a scenario.
+pub fn store(scenario: &Scenario) -> Store {
+    let quota = Quota::new(scenario.quota, scenario.window_ms, scenario.windows);
+    Store::new(quota, scenario.has_news, scenario.slots)
+}
+
 /// Plays a scenario to its end.
 pub fn play(scenario: &Scenario) -> History {
     let mut world = World::new(scenario.clone());
@@ -107,7 +115,7 @@ impl World {
         World {
             tills: starts.iter().map(till).collect(),
             wakes: starts.iter().map(|start_ms| Some(*start_ms)).collect(),
-            store: Store::new(Quota::new(scenario.quota, scenario.window_ms), scenario.has_news),
+            store: store(&scenario),
             scenario,
             now_ms: 0,
             random,
@@ -138,7 +146,7 @@ impl World {
     }
 
     fn run(&mut self) {
-        let drains = self.waiting > 0;
+        let drains = self.waiting > 0 && !self.scenario.goes_on;
         while let Some(Reverse((at_ms, number))) = self.events.pop() {
             if at_ms > self.scenario.lasts_s * 1_000 || (drains && self.waiting == 0) {
                 return;
@@ -166,7 +174,7 @@ impl World {
             }
             Event::OtherApp => {
                 let is_passed = self.store.quota.admits(self.now_ms);
-                self.see(Caller::Other, is_passed);
+                self.see(Caller::Other, is_passed, false);
                 self.at(self.now_ms + self.scenario.window_ms / self.scenario.others, Event::OtherApp);
             }
         }
@@ -220,11 +228,14 @@ impl World {
             Call::Page { .. } | Call::ByIds(_) => (Caller::Read(till), READ_MS),
             Call::Update(_) => (Caller::Write(till), WRITE_MS),
         };
-        self.see(caller, is_passed);
+        self.see(caller, is_passed, reply.is_crowded());
         if let (Call::Update(ids), true) = (call, is_passed) {
             ids.iter().for_each(|id| self.arrived(*id));
         }
         let works_ms = if is_passed { self.random.u64(works_ms) } else { 0 };
+        if let (Call::Update(_), true) = (call, is_passed) {
+            self.store.works_until(self.now_ms + works_ms);
+        }
         let back_ms = self.now_ms + works_ms + self.random.u64(WIRE_MS);
         self.at(back_ms, Event::Deliver(till, ticket, Ok::<Reply, _>(reply)));
     }
@@ -236,8 +247,8 @@ impl World {
         self.waiting -= usize::from(edit.is_backlog);
     }
 
-    fn see(&mut self, by: Caller, is_passed: bool) {
-        self.history.calls.push(Seen { at_ms: self.now_ms, by, is_passed });
+    fn see(&mut self, by: Caller, is_passed: bool, is_crowded: bool) {
+        self.history.calls.push(Seen { at_ms: self.now_ms, by, is_passed, is_crowded });
     }
 
     fn at(&mut self, at_ms: u64, event: Event) {

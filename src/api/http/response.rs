@@ -57,6 +57,7 @@ fn cut_off(error: &io::Error, begun: Vec<u8>) -> Trouble {
 fn rate(headers: &HeaderMap) -> RateHeaders {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
     RateHeaders {
+        window_ms: number("x-rate-limit-time-window-ms"),
         reset_ms: number("x-rate-limit-time-reset-ms"),
         quota: number("x-rate-limit-requests-quota"),
         left: number("x-rate-limit-requests-left"),

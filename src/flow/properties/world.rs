@@ -63,6 +63,7 @@ impl Till {
                 is_credit_undated: false,
                 is_behind: false,
                 password: None,
+                earlier_passwords: Vec::new(),
             },
             Vec::new(),
         )

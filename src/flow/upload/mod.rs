@@ -736,7 +736,7 @@ impl Upload {
     /// A look at those whose base is too old. One of the next three batches is among them, so that the next is there by
     /// the time that it is needed.
     fn look(&mut self, now_ms: u64, bases: &Bases) -> Option<Step> {
-        if !self.may_read() {
+        if !self.may_read() || self.slots.all_rest(now_ms) {
             return None;
         }
         let soon = self.slots.count() * self.room.customers();
@@ -801,7 +801,7 @@ impl Upload {
     fn note(&mut self, verdict: &PutVerdict, now_ms: u64, chance: f64) {
         match verdict {
             PutVerdict::Limited | PutVerdict::InDoubt(_) => {}
-            PutVerdict::Crowded => self.slots.refused(now_ms, chance),
+            PutVerdict::Crowded => self.slots.refused(self.flights.len(), now_ms, chance),
             _ => {
                 self.slots.passed();
                 self.patience.has_written();

@@ -164,11 +164,18 @@ impl Slots {
         self.resting_until_ms.iter().copied().filter(|until_ms| *until_ms > now_ms).min()
     }
 
-    /// An update was refused because too many were under way.
-    pub(super) fn refused(&mut self, now_ms: u64, chance: f64) {
+    /// An update was refused because too many were under way, so many of them our own: what is left of the slots has others in it.
+    pub(super) fn refused(&mut self, on_their_way: usize, now_ms: u64, chance: f64) {
         self.refused_in_a_row += 1;
         self.resting_until_ms.retain(|until_ms| *until_ms > now_ms);
-        self.resting_until_ms.push(now_ms + crowd_wait_ms(self.refused_in_a_row, chance));
+        let until_ms = now_ms + crowd_wait_ms(self.refused_in_a_row, chance);
+        let of_others = self.count.saturating_sub(on_their_way + self.resting_until_ms.len()).max(1);
+        self.resting_until_ms.extend(std::iter::repeat_n(until_ms, of_others));
+    }
+
+    /// Whether others have all of them.
+    pub(super) fn all_rest(&self, now_ms: u64) -> bool {
+        !self.has_free(0, now_ms)
     }
 
     /// An update was let in.
@@ -220,14 +227,22 @@ mod tests {
     #[test]
     fn the_slot_that_was_refused_rests_for_tenths_of_a_second_and_the_others_do_not() {
         let mut slots = Slots::new(3);
-        slots.refused(0, 0.0);
+        slots.refused(2, 0, 0.0);
         assert!(slots.has_free(1, 0) && !slots.has_free(2, 0));
         assert_eq!(slots.free_ms(0), Some(200));
         assert!(slots.has_free(2, 200));
-        (0..5).for_each(|_| slots.refused(1_000, 1.0));
-        assert_eq!(slots.resting_until_ms, [1_800, 2_000, 2_000, 2_000, 2_000], "growing up to a second");
+        slots.refused(2, 1_000, 1.0);
+        assert_eq!(slots.resting_until_ms, [1_800], "longer each time");
         slots.passed();
-        slots.refused(5_000, 1.0);
+        slots.refused(2, 5_000, 1.0);
         assert_eq!(slots.resting_until_ms, [5_400]);
+    }
+
+    #[test]
+    fn where_others_have_all_slots_none_of_them_is_tried_at_once() {
+        let mut slots = Slots::new(3);
+        slots.refused(0, 0, 0.0);
+        assert!(slots.all_rest(199) && !slots.has_free(0, 199));
+        assert!(slots.has_free(2, 200) && !slots.all_rest(200));
     }
 }

@@ -402,8 +402,12 @@ fn what_a_200_shows_late_has_landed() {
 #[test]
 fn a_row_shows_what_it_does_not_show() {
     let text = |text: &str| Value::Text(text.to_owned());
-    let row =
-        SentRow { id: customer(1), fields: vec![(FieldId::EMAIL, text("old"), text("new"))], password: None };
+    let row = SentRow {
+        id: customer(1),
+        fields: vec![(FieldId::EMAIL, text("old"), text("new"))],
+        password: None,
+        other_passwords: Vec::new(),
+    };
     let unshown = |json: &str| row.unshown(&Attributes::parse(json).unwrap());
     assert_eq!(unshown(r#"{"id":1,"email":"old"}"#), [FieldId::EMAIL]);
     assert_eq!(unshown(r#"{"id":1,"email":"new"}"#), []);
@@ -492,7 +496,7 @@ fn a_refusal_of_concurrency_rests_one_slot_for_tenths_of_a_second() {
 #[test]
 fn an_update_follows_its_look_though_the_budget_is_used_up() {
     let used_up =
-        RateHeaders { left: Some(0), reset_ms: Some(12_000), quota: Some(150), retry_after_ms: None };
+        RateHeaders { left: Some(0), reset_ms: Some(12_000), quota: Some(150), ..RateHeaders::default() };
     let mut shell = cold(1..=25, &[7]);
     for times in 1..=2 {
         let left = shell.leaves();
@@ -518,7 +522,7 @@ fn an_update_follows_its_look_though_the_budget_is_used_up() {
 #[test]
 fn without_a_look_nothing_leaves_once_the_budget_is_used_up() {
     let used_up =
-        RateHeaders { left: Some(0), reset_ms: Some(5_000), quota: Some(150), retry_after_ms: None };
+        RateHeaders { left: Some(0), reset_ms: Some(5_000), quota: Some(150), ..RateHeaders::default() };
     let mut shell = pulled(1..=25, &[]);
     shell.pacer.sent();
     shell.pacer.returned(&used_up, shell.now_ms);
