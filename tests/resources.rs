@@ -345,6 +345,31 @@ fn what_is_gone_from_the_store_goes_from_the_file_and_what_was_edited_of_it_wait
     }
 }
 
+/// The brake on deletions counts each resource for itself.
+#[test]
+fn of_a_resource_more_than_a_share_are_not_believed_to_be_gone() {
+    let till = LINES[1].till();
+    for card in 100..160 {
+        till.sandbox.put_card(card, 2, &json!({ "number": "first@x", "is_blocked": false }));
+    }
+    till.engine().sync().unwrap();
+    let cards = || file(&till).query_row("SELECT count(*) FROM loyalty_card", [], |row| row.get(0));
+    assert_eq!(cards(), Ok(66));
+    for card in 100..140 {
+        till.sandbox.delete_card(card);
+    }
+    assert_eq!(till.engine().pull(Extent::Full).unwrap().unbelieved, 40);
+    assert_eq!(cards(), Ok(66), "they may be hidden for an hour");
+    for card in 102..140 {
+        till.sandbox.put_card(card, 2, &json!({ "number": "first@x", "is_blocked": false }));
+    }
+    till.engine().pull(Extent::Full).unwrap();
+    assert_eq!(cards(), Ok(64));
+    let counted = "SELECT group_concat(key) FROM state WHERE key LIKE '%gone_lately'";
+    let counted: String = file(&till).query_row(counted, [], |row| row.get(0)).unwrap();
+    assert_eq!(counted, "loyalty_card.gone_lately");
+}
+
 #[test]
 fn what_comes_back_to_the_store_goes_on_with_its_edits() {
     let line = &LINES[1];

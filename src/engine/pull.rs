@@ -689,7 +689,8 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(false);
         }
         let (customers, now) = (self.store.status()?.snapshot_customers, self.clock.utc());
-        let most = self.options.deletions.most(customers, self.store.gone_lately(now)?, word);
+        let most =
+            self.options.deletions.most(customers, self.store.gone_lately(ResourceId::CUSTOMER, now)?, word);
         let company = self.store.company_of_list()?;
         let looked = match (company.is_empty(), word) {
             (true, Some(word)) if unseen <= word => self.all_absent()?,
@@ -701,7 +702,7 @@ impl<R: Remote> SyncEngine<R> {
         let gone = if is_believed { &looked.gone[..] } else { &[] };
         // Of what a person said is no account kept.
         if !gone.is_empty() && word.is_none_or(|word| word < gone.len() as u64) {
-            self.store.note_gone(gone.len() as u64, now)?;
+            self.store.note_gone(ResourceId::CUSTOMER, gone.len() as u64, now)?;
         }
         for ids in gone.chunks(BY_ID_AT_ONCE) {
             self.take_gone(ids)?;

@@ -398,7 +398,7 @@ impl<R: Remote> SyncEngine<R> {
         let Some(resource) = gone.first().map(|row| row.resource) else { return Ok(gone) };
         let (rows, now) = (self.store.count_rows(resource)?, self.clock.utc());
         let word = self.word;
-        let most = self.options.deletions.most(rows, self.store.gone_lately(now)?, word);
+        let most = self.options.deletions.most(rows, self.store.gone_lately(resource, now)?, word);
         // Those that were taken for gone before, and of which something was in doubt, are no more than that.
         let (news, known): (Vec<_>, Vec<_>) = {
             let there = self.store.of_snapshot(&gone)?;
@@ -408,7 +408,7 @@ impl<R: Remote> SyncEngine<R> {
         if count <= most {
             // Of what a person said is no account kept.
             if count > 0 && word.is_none_or(|word| word < count) {
-                self.store.note_gone(count, now)?;
+                self.store.note_gone(resource, count, now)?;
             }
             self.word = word.map(|word| word.saturating_sub(count));
             return Ok([news, known].concat());

@@ -23,6 +23,10 @@ pub(crate) struct FullPull {
 
 /// The key of `state` under which it stands.
 pub(super) const FULL_PULL: &str = "full_pull";
+/// When how many rows were taken for gone.
+const GONE_LATELY: &str = "gone_lately";
+/// From when on the next pull asks.
+const PULL_CURSOR: &str = "pull_cursor";
 /// A `Date` that was odd, a key of `state`.
 const ODD_CLOCK: &str = "pull_clock_odd";
 
@@ -171,21 +175,24 @@ impl Store {
         self.set_time("body_limit_at", Some(now))
     }
 
-    /// How many customers were believed to be gone within the last day, without a person's word.
-    pub(crate) fn gone_lately(&self, now: DateTime<Utc>) -> Result<u64> {
-        Ok(self.gone_by_time(now)?.iter().map(|(_, count)| count).sum())
+    /// How many rows were believed to be gone within the last day, without a person's word.
+    pub(crate) fn gone_lately(&self, resource: ResourceId, now: DateTime<Utc>) -> Result<u64> {
+        Ok(self.gone_by_time(resource, now)?.iter().map(|(_, count)| count).sum())
     }
 
     /// So many more are.
-    pub(crate) fn note_gone(&mut self, count: u64, now: DateTime<Utc>) -> Result<()> {
-        let mut gone = self.gone_by_time(now)?;
+    pub(crate) fn note_gone(&mut self, resource: ResourceId, count: u64, now: DateTime<Utc>) -> Result<()> {
+        let mut gone = self.gone_by_time(resource, now)?;
         gone.push((now, count));
-        self.set_state("gone_lately", Some(&serde_json::to_string(&gone).unwrap_or_default()))
+        self.set_state(
+            &key_of(resource, GONE_LATELY),
+            Some(&serde_json::to_string(&gone).unwrap_or_default()),
+        )
     }
 
     /// A clock that was set makes nobody forget: what lies ahead counts.
-    fn gone_by_time(&self, now: DateTime<Utc>) -> Result<Vec<(DateTime<Utc>, u64)>> {
-        let text = self.state("gone_lately")?;
+    fn gone_by_time(&self, resource: ResourceId, now: DateTime<Utc>) -> Result<Vec<(DateTime<Utc>, u64)>> {
+        let text = self.state(&key_of(resource, GONE_LATELY))?;
         let mut gone: Vec<(DateTime<Utc>, u64)> =
             text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         gone.retain(|(at, _)| now - *at < TimeDelta::days(1));
@@ -199,6 +206,14 @@ impl Store {
 
     pub(crate) fn set_time(&mut self, key: &str, at: Option<DateTime<Utc>>) -> Result<()> {
         self.set_state(key, at.map(stamp).as_deref())
+    }
+}
+
+/// A key of `state` of a resource: that of customers bears no name.
+fn key_of(resource: ResourceId, key: &str) -> String {
+    match resource.spec() {
+        spec if spec.is_of_customers() => key.to_owned(),
+        spec => format!("{}.{key}", spec.name),
     }
 }
 
@@ -246,12 +261,12 @@ impl Store {
 
     /// From when on the next pull of a resource other than customers asks.
     pub(crate) fn cursor_of(&self, resource: ResourceId) -> Result<Option<DateTime<Utc>>> {
-        let noted = self.state(&format!("{}.pull_cursor", resource.spec().name))?;
+        let noted = self.state(&key_of(resource, PULL_CURSOR))?;
         Ok(noted.and_then(|text| Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc())))
     }
 
     pub(crate) fn set_cursor_of(&mut self, resource: ResourceId, cursor: DateTime<Utc>) -> Result<()> {
-        self.set_state(&format!("{}.pull_cursor", resource.spec().name), Some(&stamp(cursor)))
+        self.set_state(&key_of(resource, PULL_CURSOR), Some(&stamp(cursor)))
     }
 }
 
