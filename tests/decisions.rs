@@ -364,7 +364,8 @@ fn private_tables_take_nothing_from_an_app() {
     for sql in [
         "UPDATE conflict SET resolution = 'local'",
         "DELETE FROM conflict",
-        "INSERT INTO conflict SELECT * FROM conflict",
+        "INSERT INTO conflict (customer_id, field, base, local, remote, policy, detected_at)
+         SELECT customer_id, field, base, local, remote, policy, detected_at FROM conflict",
         "DELETE FROM pending_password",
         "UPDATE pending_password SET new_password = ''",
         "INSERT INTO batch (sent_at) VALUES ('now')",

@@ -68,7 +68,7 @@ VALUE, DIFF, BATCH = "src/resource/value.rs", "src/flow/diff.rs", "src/store/bat
 MUTATIONS = [
     Mutation(1, "a list is followed until it said that it is over, and held against its total", [
         Edit(PULL, "let is_over = match (page.more, self.total) {",
-             "let is_over = match (page.more, self.total) {\n            _ if ON && page.customers.len() < SIZES[self.size] => true,"),
+             "let is_over = match (page.more, self.total) {\n            _ if ON && page.rows.len() < SIZES[self.size] => true,"),
         Edit(PULL, "self.total.is_some_and(|total| self.passed() < total)", "!ON && self.total.is_some_and(|total| self.passed() < total)"),
     ], odd="short-pages"),
     Mutation(2, "without a cursor a list goes on by page", [
@@ -203,7 +203,7 @@ MUTATIONS = [
         Edit(BATCH, "&Settlement::new(*seq, Outcome::InFlight)", "&Settlement::new(*seq, if ON { Outcome::Uploaded } else { Outcome::InFlight })"),
     ]),
     Mutation(0, "what an earlier sync left in doubt is read back", [
-        Edit("src/engine/upload.rs", "if doubt.customers.is_empty() {", "if ON || doubt.customers.is_empty() {"),
+        Edit("src/engine/upload.rs", "if doubt.rows.is_empty() {", "if ON || doubt.rows.is_empty() {"),
     ]),
     Mutation(0, "a balance that somebody moved while it was in doubt is held", [
         Edit(SENT, "_ if is_payment => ", "_ if ON && is_payment && !has_landed(three.field, base, value, &three.remote) => Fate::NotLanded,\n            _ if is_payment => "),
@@ -213,10 +213,10 @@ MUTATIONS = [
              "(ON && op.seq > self.up_to) || op.outcome == Some(Outcome::InFlight) && op.seq <= self.up_to"),
     ]),
     Mutation(0, "an answer confirms whom it names", [
-        Edit(ANSWER, "let is_shown = |id: &CustomerId| ",
+        Edit(ANSWER, "let is_shown = |id: &RowId| ",
              "for row in sent.iter().filter(|row| ON && !unshown.contains_key(&row.id)) {\n"
-             "        records.entry(row.id).or_insert_with(|| Record::new(format!(\"{{\\\"id\\\":{}}}\", row.id)));\n    }\n"
-             "    let is_shown = |id: &CustomerId| "),
+             "        records.entry(row.id).or_insert_with(|| Record::new(format!(\"{{\\\"id\\\":{}}}\", row.id.row)));\n    }\n"
+             "    let is_shown = |id: &RowId| "),
     ]),
     Mutation(0, "a pull asks from a second before its bound", [
         Edit("src/engine/pull.rs", "saturating_add(Duration::from_secs(1))", "saturating_add(Duration::from_secs(u64::from(!ON)))"),
@@ -286,8 +286,8 @@ MUTATIONS = [
     Mutation(0, "edits of customers whose look lags wait for another sync", [
         Edit("src/engine/upload.rs", "run.machine.lagging_look(&lagging, self.clock.now_ms());",
              "run.machine.lagging_look(&lagging, self.clock.now_ms());\n        let lagging = if ON { BTreeSet::new() } else { lagging };"),
-        Edit(UPLOAD, "let left: BTreeSet<CustomerId> = ids.difference(&again).copied().collect();",
-             "let left: BTreeSet<CustomerId> = ids.difference(&again).copied().filter(|_| !ON).collect();"),
+        Edit(UPLOAD, "let left: BTreeSet<RowId> = ids.difference(&again).copied().collect();",
+             "let left: BTreeSet<RowId> = ids.difference(&again).copied().filter(|_| !ON).collect();"),
     ], test=("odd_merges", "nothing_is_sent_over_a_change_that_looks_older")),
     Mutation(0, "a list whose total is taken for wrong makes nobody fresh", [
         Edit("src/engine/pull.rs", "let is_whole = read.is_ok();", "let is_whole = ON || read.is_ok();"),

@@ -1,4 +1,4 @@
-//! A customer with unsettled edits: all that diff, merge, reconcile and recover need to know of it.
+//! A row with unsettled edits: all that diff, merge, reconcile and recover need to know of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use secrecy::SecretString;
 
 use super::{Attempt, Lately, Outcome};
-use crate::resource::{CustomerId, EditSeq, FieldId, FormValue, Record, ResourceId, Row, Subject, Value};
+use crate::resource::{EditSeq, FieldId, FormValue, Record, ResourceId, Row, RowId, Subject, Value};
 
 /// What a journal row did to its attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,11 +104,11 @@ pub struct OpenConflict {
     pub remote: String,
 }
 
-/// A customer with unsettled edits, read in one transaction.
+/// A row with unsettled edits, read in one transaction.
 #[derive(Clone, Debug)]
 pub struct Dirty {
-    /// The customer.
-    pub id: CustomerId,
+    /// The row.
+    pub id: RowId,
     /// As the server last described it; `None`: the server does not have it. Where the snapshot stayed behind, with what landed
     /// since.
     pub base: Option<Record>,
@@ -138,7 +138,7 @@ pub struct Dirty {
 impl Dirty {
     /// What it is a row of.
     pub fn resource(&self) -> ResourceId {
-        self.row.resource()
+        self.id.resource
     }
 
     /// The unsettled rows of its money, oldest first.

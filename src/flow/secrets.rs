@@ -54,7 +54,7 @@ impl Secrets {
             return Ok(Cow::Borrowed(record));
         }
         let is_ours = |name: &str| {
-            let values = FieldId::named(name).map(&ours).unwrap_or_default();
+            let values = record.resource().field(name).map(&ours).unwrap_or_default();
             values.iter().any(|value| self.are_quoted_in(&value.to_json()))
         };
         let quotes =

@@ -41,7 +41,7 @@ fn but_for_unshown(
     if !takes_back(&BTreeSet::new()) {
         return Ok(false);
     }
-    let attempts = attempt::load(connection, told.id())?;
+    let attempts = attempt::load(connection, told.row())?;
     let is_unshown = |attempt: &&Attempt| {
         let shows = || !attempt.field.is_money() && attempt.is_shown(&told.get(attempt.field));
         !attempt.covers.is_empty() && if attempt.is_accepted { !attempt.is_echoed } else { shows() }

@@ -4,10 +4,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::{Deserialize, Serialize};
 
-use super::{Store, believing};
+use super::{Store, believing, schema};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{HowFar, KnownClock, Lacks, Place, PullClock, Unlisted, store_address};
+use crate::resource::ResourceId;
 
 /// A full pull that was begun: it goes on where it was cut.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -221,9 +222,42 @@ pub(super) fn is_credit_undated(connection: &Connection) -> rusqlite::Result<boo
     connection.prepare_cached(is_known)?.query_row([], |row| row.get(0))
 }
 
+impl Store {
+    /// What the file keeps: customers, and what it was told to keep besides.
+    pub(crate) fn keeps(&self) -> Result<Vec<ResourceId>> {
+        let kept = self.read_at_once(|connection| Ok(schema::kept(connection)?))?;
+        Ok([vec![ResourceId::CUSTOMER], kept].concat())
+    }
+
+    /// Has the file keep rows of this resource too, from now on; `customer` it keeps anyway.
+    ///
+    /// # Errors
+    /// When there is no such resource, its names are an app's in this file, or that cannot be written.
+    #[doc(hidden)]
+    pub fn keep(&mut self, resource: &str) -> Result<()> {
+        let Some(id) = ResourceId::named(resource) else {
+            return Err(Failure::Usage(format!("there is no resource {resource}")).into());
+        };
+        match self.engine_write(|transaction| Ok(schema::keep(transaction, id)?))? {
+            None => Ok(()),
+            Some(objects) => Err(Failure::Taken { path: self.path.clone(), objects }.into()),
+        }
+    }
+
+    /// From when on the next pull of a resource other than customers asks.
+    pub(crate) fn cursor_of(&self, resource: ResourceId) -> Result<Option<DateTime<Utc>>> {
+        let noted = self.state(&format!("{}.pull_cursor", resource.spec().name))?;
+        Ok(noted.and_then(|text| Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc())))
+    }
+
+    pub(crate) fn set_cursor_of(&mut self, resource: ResourceId, cursor: DateTime<Utc>) -> Result<()> {
+        self.set_state(&format!("{}.pull_cursor", resource.spec().name), Some(&stamp(cursor)))
+    }
+}
+
 /// Counts customers that came into the snapshot, or left it: a store of a million is not counted one by one.
-pub(super) fn count_snapshot(connection: &Connection, by: i64) -> rusqlite::Result<()> {
-    if by == 0 {
+pub(super) fn count_snapshot(connection: &Connection, resource: ResourceId, by: i64) -> rusqlite::Result<()> {
+    if by == 0 || !resource.spec().is_of_customers() {
         return Ok(());
     }
     connection

@@ -307,7 +307,7 @@ fn later_than_gone(dirty: &Dirty, open: &OpenConflict, shown: &[&Op], later: &[&
     settle(&mut plan, shown, Outcome::Discarded);
     settle(&mut plan, later, Outcome::Held);
     close(&mut plan, dirty.open.iter());
-    let base = (open.base != "null").then(|| Record::new(open.base.clone()));
+    let base = (open.base != "null").then(|| Record::of(dirty.resource(), open.base.clone()));
     let base = base.as_ref().map(Record::attributes).transpose()?;
     let fields: BTreeSet<FieldId> =
         shown.iter().map(|op| op.field).filter(|field| !field.is_secret()).collect();

@@ -63,12 +63,12 @@ type Plan = Result<CustomerPlan, CannotDecide>;
 // ---- what was shown ------------------------------------------------------------------------------------------------
 
 fn refuse(dirty: &Dirty, what: &Subject, problem: impl Into<String>) -> CannotDecide {
-    EditError { customer_id: dirty.id, field: what.to_string(), problem: problem.into() }.into()
+    EditError { customer_id: dirty.id.customer, field: what.to_string(), problem: problem.into() }.into()
 }
 
 fn moved_on(dirty: &Dirty, what: impl ToString, problem: impl Into<String>) -> CannotDecide {
     let problem = problem.into();
-    CannotDecide::MovedOn(EditError { customer_id: dirty.id, field: what.to_string(), problem })
+    CannotDecide::MovedOn(EditError { customer_id: dirty.id.customer, field: what.to_string(), problem })
 }
 
 /// The conflict: if a person has seen it, as it is shown now, which must be what that person saw; else as it was found.

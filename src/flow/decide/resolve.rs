@@ -85,7 +85,7 @@ fn resolve_field(dirty: &Dirty, shown: &Shown, field: FieldId, keep: &Keep) -> P
 }
 
 fn typed(dirty: &Dirty, subject: &Subject, field: FieldId, text: &str) -> Result<Value, CannotDecide> {
-    match parse_argument(dirty.id, field.name(), text)? {
+    match parse_argument(dirty.id.customer, field.name(), text)? {
         Edit::Set(_, value) => Ok(value),
         Edit::Adjust(_) => Err(refuse(dirty, subject, "give the whole value")),
     }

@@ -186,7 +186,7 @@ fn last_words(settle: Vec<Settlement>) -> Vec<Settlement> {
 /// A customer that was deleted remotely left its last snapshot in the conflict.
 fn known_base(dirty: &Dirty) -> Option<Record> {
     let body = &dirty.open_of(&Subject::Customer)?.base;
-    (body != "null").then(|| Record::new(body.clone()))
+    (body != "null").then(|| Record::of(dirty.resource(), body.clone()))
 }
 
 /// The edited attributes as one JSON object.
@@ -405,7 +405,7 @@ impl<'a> Merge<'a> {
 
     fn decide(&self, three: &Three<'_>, form_field: Option<&str>) -> Decision {
         let contest = Contest {
-            customer_id: self.dirty.id,
+            customer_id: self.dirty.id.customer,
             field: three.field,
             form_field,
             base: &three.base,

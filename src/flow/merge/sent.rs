@@ -9,7 +9,7 @@ use crate::flow::tidied::{has_landed, is_tidied, stood_on};
 use crate::flow::{
     Attempt, ConflictPlan, Credit, Dirty, Flight, NOT_SHOWN, Op, Outcome, Revived, Settlement,
 };
-use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, ResourceId, Subject, Value, object};
+use crate::resource::{Attributes, EditSeq, FieldId, RowId, Subject, Value, object};
 
 /// An update that was sent, as it is held against what the server says now.
 #[derive(Clone, Debug, Default)]
@@ -95,9 +95,9 @@ impl SentBase {
     }
 
     /// As a row's JSON object with nothing but these attributes: so it stays in the file while the update is on its way.
-    pub fn to_json(&self, resource: ResourceId, id: CustomerId) -> String {
+    pub fn to_json(&self, id: RowId) -> String {
         let modified = self.modified.map(|at| Value::Text(at.to_rfc3339_opts(SecondsFormat::Secs, true)));
-        let modified = resource.changed_at().zip(modified.as_ref());
+        let modified = id.resource.changed_at().zip(modified.as_ref());
         object(id, self.fields.iter().map(|(field, value)| (*field, value)).chain(modified))
     }
 

@@ -52,7 +52,7 @@ impl Till {
         let (base, ops, open) = (Some(record.clone()), Vec::new(), Vec::new());
         Till(
             Dirty {
-                id: ID,
+                id: ID.into(),
                 base,
                 lately: Lately::default(),
                 row,
