@@ -305,7 +305,8 @@ impl Till {
                 self.pacer.sent();
                 self.outbox.push((ticket, Call::Update(ids.iter().map(|id| id.0).collect())));
                 // No update is refused here, so which attributes it holds plays no part.
-                let row = |id| SentRow { id, fields: Vec::new(), password: None };
+                let row =
+                    |id| SentRow { id, fields: Vec::new(), password: None, other_passwords: Vec::new() };
                 run.sent.insert(ticket, ids.into_iter().map(row).collect());
                 (Doing::Upload(run), true)
             }
