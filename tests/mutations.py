@@ -81,7 +81,7 @@ MUTATIONS = [
         Edit("src/engine/pull.rs", "_ => self.absent(&company, most)?,", "_ if ON => self.all_absent()?,\n            _ => self.absent(&company, most)?,"),
     ], odd="overlooked-ones,odd-totals"),
     Mutation(5, "who is taken for deleted is asked for again at each sync", [
-        Edit("src/engine/pull.rs", "gone.chunks(BY_ID_AT_ONCE).try_for_each(", "gone.chunks(BY_ID_AT_ONCE).filter(|_| !ON).try_for_each("),
+        Edit("src/engine/pull.rs", "gone.chunks(BY_ID_AT_ONCE).try_for_each(|ids|", "gone.chunks(BY_ID_AT_ONCE).filter(|_| !ON).try_for_each(|ids|"),
     ], odd="hiding"),
     Mutation(6, "a balance in doubt is told by its date, too", [
         Edit(SENT, ".map(|(before, now)| before == now);", ".map(|(before, now)| ON || before == now);"),
@@ -259,6 +259,15 @@ MUTATIONS = [
     Mutation(0, "nor is it proven by the same sum at another time", [
         Edit(SENT, "&& !is_by_another;", "&& (ON || !is_by_another);"),
     ], test=("odd_yes", "nor_is_it_proven_by_the_same_sum_at_another_time")),
+    Mutation(0, "what was seen as before and then moved by somebody else is held", [
+        Edit("src/store/attempt.rs", "attempt.is_accepted && !attempt.is_refuted && ", "!ON && attempt.is_accepted && !attempt.is_refuted && "),
+    ], odd="bare-yes", test=("odd_yes", "a_payment_that_was_seen_as_before_and_then_moved_by_somebody_else_is_held")),
+    Mutation(0, "of form fields, what did not land is judged entry by entry", [
+        Edit("src/flow/attempt.rs", "if !self.field.has_entries() {", "if ON || !self.field.has_entries() {"),
+    ], test=("odd_yes", "that_another_form_field_was_moved_says_nothing_of_one_that_is_as_before")),
+    Mutation(0, "what was there before the base is no news of what is not shown", [
+        Edit("src/store/lately.rs", "|attempt: &Attempt| attempt.is_told_as_before(told)", "|attempt: &Attempt| ON || attempt.is_told_as_before(told)"),
+    ], test=("odd_yes", "what_was_there_before_the_base_is_no_news_of_a_payment_that_is_not_shown")),
     Mutation(0, "a minute is over when the store's clock says so too", [
         Edit("src/flow/lately.rs", "|age| age.min(now.here - *here)", "|age| if ON { now.here - *here } else { age.min(now.here - *here) }"),
     ], test=("odd_money", "a_clock_that_is_set_ahead_does_not_shorten_the_minute")),

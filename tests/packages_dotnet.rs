@@ -143,6 +143,25 @@ fn the_package_for_dotnet_begins_as_its_readme_says() {
     assert_eq!(package::beside_a_sandbox(mono, folder.path()), "1 email 255\nUploaded\n");
 }
 
+#[test]
+fn that_there_is_no_library_is_told_by_the_package_for_dotnet() {
+    if !mono_is_here() {
+        return;
+    }
+    let folder = with_package(&of_mono());
+    std::fs::remove_file(folder.path().join("libtillsync.so")).unwrap();
+    let source = folder.path().join("Bare.cs");
+    let text = r#"using System; using Tillsync; class Bare { static void Main() {
+        try { new Till("till.db"); } catch (TillException none) { Console.WriteLine(none.Code + ", " + none.Message); } } }"#;
+    std::fs::write(&source, text).unwrap();
+    let settings = [format!("-r:{}", folder.path().join("Tillsync.dll").display())];
+    compiled(&folder.path().join("Bare.exe"), &settings, vec![source]);
+    let mut mono = Command::new("mono");
+    mono.arg("Bare.exe").env_remove("LD_LIBRARY_PATH");
+    let said = package::beside_a_sandbox(mono, folder.path());
+    assert!(said.starts_with("no_library, the C library of tillsync is not there: "), "{said}");
+}
+
 /// A lambda that waits in a transaction, and an amount that is not exact, are found by the compiler.
 #[test]
 fn what_the_package_for_dotnet_does_not_let_through_does_not_compile() {

@@ -28,7 +28,7 @@ use tempfile::TempDir;
 
 const README: &str = "bindings/java/README.md";
 /// The tests that the package had when this was written: none of them gets lost on the way.
-const TESTS: usize = 22;
+const TESTS: usize = 23;
 /// Where Debian puts jars: what the package stands on, and a SQLite that is not the library's.
 const JARS: [&str; 2] = ["/usr/share/java/jna.jar", "/usr/share/java/gson.jar"];
 const ANOTHER_SQLITE: &str = "/usr/share/java/sqlite-jdbc.jar";
@@ -143,6 +143,23 @@ fn with_library(folder: &Path) {
     let native = folder.join("linux-x86-64");
     std::fs::create_dir_all(&native).unwrap();
     std::fs::copy(shared_library(), native.join("libtillsync.so")).unwrap();
+}
+
+#[test]
+fn that_there_is_no_library_is_told_by_the_package_for_java() {
+    if !java_is_here() {
+        return;
+    }
+    let (folder, shop) = (with_package(), tempfile::tempdir().unwrap());
+    let text = r#"import io.github.tillsync.*;
+        class Bare { public static void main(String[] arguments) {
+            try { new Till(java.nio.file.Path.of("till.db")); }
+            catch (TillException none) { System.out.println(none.code() + ", " + none.getMessage()); } } }"#;
+    std::fs::write(shop.path().join("Bare.java"), text).unwrap();
+    let mut java = Command::new("java");
+    java.args(["-cp", &class_path(folder.path()), "Bare.java"]).env_remove("LD_LIBRARY_PATH");
+    let said = package::beside_a_sandbox(java, shop.path());
+    assert!(said.starts_with("no_library, the C library of tillsync is not there: "), "{said}");
 }
 
 #[test]

@@ -130,8 +130,8 @@ impl<R: Remote> SyncEngine<R> {
             if rows.is_empty() {
                 continue;
             }
-            let tickets = self.tickets();
-            let (span, total) = (spans::recover(rows.len()), rows.len() as u64);
+            let (total, tickets) = (rows.len() as u64, self.tickets());
+            let span = spans::recover(rows.len());
             let machine = Upload::recovering(&rows, at_ms, self.options.upload, tickets);
             self.traced(&span, |engine| engine.run(resource, machine, total))?;
         }

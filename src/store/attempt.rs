@@ -96,15 +96,24 @@ pub(super) fn note(connection: &Connection, dirty: &Dirty, plan: &CustomerPlan) 
         refuse_ignored(removed, connection, "tillsync_attempt WHERE id", id)?;
     }
     for revived in &plan.revived {
-        let revive = "UPDATE tillsync_attempt SET is_accepted = 0 WHERE id = ?1";
+        let revive = "UPDATE tillsync_attempt SET is_accepted = 0, is_refuted = 0 WHERE id = ?1";
         connection.prepare_cached(revive)?.execute([revived.attempt])?;
     }
-    for id in &plan.refuted {
-        let refute = "UPDATE tillsync_attempt SET is_refuted = 1 WHERE id = ?1";
-        let refuted = connection.prepare_cached(refute)?.execute([*id])?;
-        refuse_ignored(refuted, connection, "tillsync_attempt WHERE id", *id)?;
-    }
-    Ok(())
+    plan.refuted.iter().try_for_each(|id| refute(connection, *id))
+}
+
+/// A reading that may lag shows what the store said yes to as it was before: should somebody else move it, nobody knows whether it had landed.
+pub(super) fn note_told_as_before(connection: &Connection, told: &Attributes<'_>) -> Result<(), Failed> {
+    let attempts = load(connection, told.row())?;
+    let is_news =
+        |attempt: &&Attempt| attempt.is_accepted && !attempt.is_refuted && attempt.is_told_as_before(told);
+    attempts.iter().filter(is_news).try_for_each(|attempt| refute(connection, attempt.id))
+}
+
+fn refute(connection: &Connection, id: i64) -> Result<(), Failed> {
+    let refute = "UPDATE tillsync_attempt SET is_refuted = 1 WHERE id = ?1";
+    let refuted = connection.prepare_cached(refute)?.execute([id])?;
+    refuse_ignored(refuted, connection, "tillsync_attempt WHERE id", id)
 }
 
 /// What was sent of a customer ended without being confirmed, and its edits wait as the plan says: it stays on record.

@@ -324,12 +324,10 @@ impl Store {
                     let record = || {
                         keep_as_sent(transaction, dirty.id, &recovered.plan)?;
                         attempt::keep(transaction, dirty, &sent, &recovered.plan, told.as_ref())?;
-                        match told.as_ref().filter(|_| !sent.late.is_empty()) {
-                            Some(told) => {
-                                attempt::keep_unshown(transaction, dirty, &sent, &recovered.plan, told, now)
-                            }
-                            None => Ok(()),
+                        if let Some(told) = told.as_ref().filter(|_| !sent.late.is_empty()) {
+                            attempt::keep_unshown(transaction, dirty, &sent, &recovered.plan, told, now)?;
                         }
+                        told.iter().try_for_each(|told| attempt::note_told_as_before(transaction, told))
                     };
                     let written =
                         write_answer(transaction, apart, dirty, &recovered.plan, policies, now, record)?;

@@ -156,8 +156,14 @@ impl Store {
                 let is_edited = edited.contains(&attributes.row())
                     || apart.is_needed && is_edited(transaction, attributes.row())?;
                 let mut notices = Vec::new();
-                let take =
-                    || take(transaction, apart, attributes, body, is_edited, judging, &older, &mut notices);
+                let take = || {
+                    let news =
+                        take(transaction, apart, attributes, body, is_edited, judging, &older, &mut notices)?;
+                    if news == News::PassedOver && is_edited {
+                        attempt::note_told_as_before(transaction, attributes)?;
+                    }
+                    Ok(news)
+                };
                 let is_passed_over = |news: &News| *news == News::PassedOver;
                 let taken_in =
                     apart.all_unless(transaction, attributes.row(), judging.now, take, is_passed_over);

@@ -78,12 +78,16 @@ namespace Tillsync
         /// <summary>The first calls of a program: that there is no library is told as everything else is.</summary>
         private static T Called<T>(Func<T> call)
         {
-            const string Hint = "it belongs beside the program, or into runtimes/<system>/native; the package has it for linux-x64 and win-x64";
             try { return call(); }
-            catch (DllNotFoundException missing) { throw new TillException("no_library", missing.Message, Hint); }
-            catch (BadImageFormatException other) { throw new TillException("no_library", other.Message, Hint); }
-            catch (EntryPointNotFoundException older) { throw new TillException("no_library", older.Message, Hint); }
+            catch (DllNotFoundException missing) { throw NoLibrary("is not there", missing); }
+            catch (BadImageFormatException other) { throw NoLibrary("is for another system", other); }
+            catch (EntryPointNotFoundException older) { throw NoLibrary("is of another version", older); }
         }
+
+        private static TillException NoLibrary(string why, Exception told) => new TillException(
+            "no_library",
+            "the C library of tillsync " + why + ": " + told.Message,
+            "it belongs beside the program, or into runtimes/<system>/native; the package has it for linux-x64 and win-x64");
 
         [DllImport(Library, CallingConvention = C)]
         private static extern ulong tillsync_open(byte[] path, byte[] options);

@@ -47,7 +47,7 @@ final class NativeLibrary {
             return loaded;
         } catch (UnsatisfiedLinkError missing) {
             String hint = "the jar has it for linux-x86-64 and win32-x86-64; -Djna.library.path names the folder of another one";
-            throw new TillException("no_library", missing.getMessage(), hint);
+            throw new TillException("no_library", "the C library of tillsync is not there: " + missing.getMessage(), hint);
         }
     }
 
