@@ -451,6 +451,25 @@ fn a_table_that_a_program_has_built_anew_is_mended() {
     line.is(&till, "second@x");
 }
 
+/// What was edited while our triggers were not there is an edit all the same, once they are made again.
+#[test]
+fn what_was_edited_without_our_triggers_is_found() {
+    for line in &LINES {
+        let till = line.till();
+        let (resource, field) = (line.resource, line.field);
+        let without = format!(
+            "DROP TRIGGER tillsync_{resource}_{field}; DROP TRIGGER tillsync_{resource}_{field}_is_valid"
+        );
+        file(&till).execute_batch(&without).unwrap();
+        line.edit(&till, "second@x");
+        assert_eq!(line.outcomes(&till), Vec::<String>::new(), "{resource}: nobody saw it");
+        assert_eq!(till.store().mended(), Some(1), "{resource}");
+        assert_eq!(line.outcomes(&till), ["pending"], "{resource}");
+        till.engine().sync().unwrap();
+        line.is(&till, "second@x");
+    }
+}
+
 #[test]
 fn what_the_store_refuses_waits_for_a_person_with_its_words() {
     for line in &LINES {

@@ -82,7 +82,9 @@ impl Store {
         self.engine_read(|transaction| {
             let mut still = Vec::new();
             for one in noted {
-                let dirty = match dirty::load(transaction, one.customer_id) {
+                let meant = Subject::meant(one.customer_id, &one.field);
+                let row = meant.map_or(one.customer_id.into(), |(row, _)| row);
+                let dirty = match dirty::load(transaction, row) {
                     Err(e) if is_unreadable(&e) => {
                         still.push(one);
                         continue;
@@ -90,7 +92,10 @@ impl Store {
                     loaded => loaded?,
                 };
                 let Some(dirty) = dirty else { continue };
-                if untold(transaction, &dirty)?.iter().any(|(field, _)| field.name() == one.field) {
+                if untold(transaction, &dirty)?
+                    .iter()
+                    .any(|(field, _)| Subject::Field(*field).word(row) == one.field)
+                {
                     still.push(one);
                 }
             }
@@ -143,16 +148,13 @@ impl Store {
             let next = self.engine_read(|transaction| Ok(all(transaction, after)?))?;
             let Some(last) = next.last() else { break };
             after = last.0;
-            let parts =
-                self.in_small_parts(&next, |transaction, apart, id, edits: &mut Vec<Option<usize>>| {
-                    edits.push(apart.outcomes(transaction, id, Utc::now(), || {
-                        mend_one(transaction, id, &lost, is_edit, &mut refused)
-                    })?);
-                    Ok(())
-                })?;
-            for edits in parts.into_iter().flatten() {
-                is_done &= edits.is_some();
-                found += edits.unwrap_or_default();
+            let (edits, is_each) = self.mend_some(&next, &lost, &mut refused)?;
+            (found, is_done) = (found + edits, is_done && is_each);
+        }
+        for resource in self.keeps()?.into_iter().filter(|resource| *resource != ResourceId::CUSTOMER) {
+            for rows in self.rows_of(resource)?.chunks(CHUNK as usize) {
+                let (edits, is_each) = self.mend_some(rows, &BTreeSet::new(), &mut refused)?;
+                (found, is_done) = (found + edits, is_done && is_each);
             }
         }
         let refused = (!refused.is_empty()).then(|| serde_json::to_string(&refused)).transpose();
@@ -174,6 +176,23 @@ impl Store {
         }
         self.mended = Some(found);
         Ok(())
+    }
+
+    /// Returns how many edits were found of these, and whether each could be written.
+    fn mend_some<I: Copy + Into<RowId>>(
+        &mut self,
+        rows: &[I],
+        lost: &BTreeSet<FieldId>,
+        refused: &mut Vec<Unjournaled>,
+    ) -> Result<(usize, bool)> {
+        let parts = self.in_small_parts(rows, |transaction, apart, id, edits: &mut Vec<Option<usize>>| {
+            edits.push(apart.outcomes(transaction, id, Utc::now(), || {
+                mend_one(transaction, id, lost, is_edit, refused)
+            })?);
+            Ok(())
+        })?;
+        let edits: Vec<Option<usize>> = parts.into_iter().flatten().collect();
+        Ok((edits.iter().flatten().sum(), edits.iter().all(Option::is_some)))
     }
 
     /// Columns that somebody renamed or dropped, and that are there again, empty.
@@ -281,11 +300,12 @@ fn all(connection: &Connection, after: i64) -> rusqlite::Result<Vec<CustomerId>>
 /// Returns how many edits it found.
 fn mend_one(
     connection: &Connection,
-    id: CustomerId,
+    id: impl Into<RowId>,
     lost: &BTreeSet<FieldId>,
     is_judged: impl Fn(&Connection, &Dirty, FieldId) -> rusqlite::Result<bool>,
     refused: &mut Vec<Unjournaled>,
 ) -> Result<usize, Failed> {
+    let id = id.into();
     let Some(dirty) = dirty::load(connection, id)? else { return Ok(0) };
     let other = other(connection, &dirty)?;
     if other.is_empty() {
@@ -299,7 +319,7 @@ fn mend_one(
         }
         if lost.contains(&field) {
             search::note_rows(connection, [id])?;
-            statements::overwrite(connection, id.into(), &[(field, row::cell(&expected))])?;
+            statements::overwrite(connection, id, &[(field, row::cell(&expected))])?;
             continue;
         }
         if ahead.contains(&field) {

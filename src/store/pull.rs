@@ -337,6 +337,13 @@ impl Store {
         })
     }
 
+    /// All rows of a resource that are in the file.
+    pub(super) fn rows_of(&self, resource: ResourceId) -> Result<Vec<RowId>> {
+        let Resource { name, customer, .. } = resource.spec();
+        let row = resource.spec().row();
+        self.rows(resource, &format!("SELECT {row}, {customer} FROM {name} ORDER BY {row}"), [])
+    }
+
     /// Rows of a resource, each by its own id and its customer's.
     fn rows(&self, resource: ResourceId, sql: &str, params: impl rusqlite::Params) -> Result<Vec<RowId>> {
         self.read_at_once(|connection| {
