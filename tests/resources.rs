@@ -451,6 +451,21 @@ fn a_table_that_a_program_has_built_anew_is_mended() {
     line.is(&till, "second@x");
 }
 
+#[test]
+fn what_is_given_up_of_a_customer_is_given_up_of_all_that_is_theirs() {
+    for line in &LINES {
+        let till = line.till();
+        line.edit(&till, "second@x");
+        assert_eq!(till.store().discard(CUSTOMER, None, None).unwrap(), 1, "{}", line.resource);
+        assert_eq!(line.outcomes(&till), ["discarded"], "{}", line.resource);
+        line.is(&till, "first@x");
+        line.edit(&till, line.refused.0);
+        till.engine().sync().unwrap();
+        assert_eq!(till.store().retry(Some(CUSTOMER.into())).unwrap(), 1, "{}", line.resource);
+        assert_eq!(line.outcomes(&till), ["discarded", "pending"], "{}", line.resource);
+    }
+}
+
 /// What was edited while our triggers were not there is an edit all the same, once they are made again.
 #[test]
 fn what_was_edited_without_our_triggers_is_found() {
@@ -480,6 +495,8 @@ fn what_the_store_refuses_waits_for_a_person_with_its_words() {
         let reason = "SELECT reason FROM journal WHERE outcome = 'rejected'";
         let reason: String = file(&till).query_row(reason, [], |row| row.get(0)).unwrap();
         assert!(reason.contains(line.refused.1), "{}: {reason}", line.resource);
+        let rejected = till.store().rejected().unwrap();
+        assert_eq!(rejected.iter().map(|one| &one.field).collect::<Vec<_>>(), [&line.word(line.field)]);
         assert_eq!(till.store().status().unwrap().rejected, 1, "{}", line.resource);
         line.edit(&till, "another@x");
         till.engine().sync().unwrap();

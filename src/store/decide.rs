@@ -174,7 +174,7 @@ impl Store {
         let read = || {
             // Sorted by no index: by the order of the journal SQLite would walk through all of it.
             let mut statement = self.connection.prepare_cached(
-                "SELECT seq, customer_id, field, value, coalesce(reason, ''), sent, op
+                "SELECT seq, customer_id, coalesce(of_resource || '.' || of_row || '.', '') || field, value, coalesce(reason, ''), sent, op
                  FROM journal INDEXED BY tillsync_journal_unsettled
                  WHERE settled_at IS NULL AND outcome = 'rejected' AND seq > ?1
                  ORDER BY +seq
@@ -339,11 +339,15 @@ impl Store {
         author: Option<&str>,
     ) -> Result<usize> {
         let id = id.into();
-        let (row, what) = match field {
-            None => (id.into(), Discarded::All),
-            Some(field) => meant(id, field).map(|(row, subject)| (row, Discarded::Subject(subject)))?,
+        let Some(field) = field else {
+            let mut given_up = self.discard_if(id.into(), &Discarded::All, None, author)?;
+            for row in self.engine_read(|transaction| Ok(others_with_edits(transaction, id)?))? {
+                given_up += self.discard_if(row, &Discarded::All, None, author)?;
+            }
+            return Ok(given_up);
         };
-        self.discard_if(row, &what, None, author)
+        let (row, subject) = meant(id, field)?;
+        self.discard_if(row, &Discarded::Subject(subject), None, author)
     }
 
     /// The same for a conflict as it was shown: [`Conflict::stamp`].
@@ -472,6 +476,18 @@ fn discard_without_customer(transaction: &Connection, id: RowId, what: &Discarde
     };
     let ended = End { outcome: Outcome::Discarded, reason: "the customer is not in the file" };
     settle_without_customer(transaction, id, ended, is_meant, Utc::now())
+}
+
+/// Rows of a customer, other than the customer, of which edits wait.
+fn others_with_edits(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<RowId>> {
+    connection
+        .prepare_cached(
+            "SELECT DISTINCT customer_id, of_resource, of_row
+             FROM journal INDEXED BY tillsync_journal_unsettled
+             WHERE customer_id = ?1 AND settled_at IS NULL AND of_resource IS NOT NULL",
+        )?
+        .query_map([id.0], |row| dirty::row_id(row, 0))?
+        .collect()
 }
 
 /// What a conflict's or a command's word means, of all that is of a customer.
