@@ -466,6 +466,23 @@ fn what_is_given_up_of_a_customer_is_given_up_of_all_that_is_theirs() {
     }
 }
 
+/// An app that has switched triggers off for its own connection leaves no sign: `doctor` compares.
+#[test]
+fn what_was_edited_past_our_triggers_is_found_by_a_comparison() {
+    for line in &LINES {
+        let till = line.till();
+        let app = file(&till);
+        app.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+        let sql = format!("UPDATE {} SET {} = 'second@x' WHERE {}", line.resource, line.field, line.is_it());
+        app.execute_batch(&sql).unwrap();
+        drop(app);
+        assert_eq!(till.store().find_unjournaled().unwrap(), 1, "{}", line.resource);
+        assert_eq!(till.store().find_unjournaled().unwrap(), 0, "{}", line.resource);
+        till.engine().sync().unwrap();
+        line.is(&till, "second@x");
+    }
+}
+
 /// What was edited while our triggers were not there is an edit all the same, once they are made again.
 #[test]
 fn what_was_edited_without_our_triggers_is_found() {

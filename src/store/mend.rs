@@ -114,19 +114,20 @@ impl Store {
     pub fn find_unjournaled(&mut self) -> Result<usize> {
         self.refuse_misshapen()?;
         let (mut found, mut after, known) = (0, i64::MIN, self.unjournaled()?);
-        let (lost, mut refused) = (BTreeSet::new(), known.clone());
+        let mut refused = known.clone();
         while let Some((other, last)) =
             self.engine_read(|transaction| other_than_journaled(transaction, after))?
         {
-            let parts = self.in_small_parts(&other, |transaction, apart, id, edits: &mut usize| {
-                let some = apart.outcomes(transaction, id, Utc::now(), || {
-                    let judged = |_: &Connection, dirty: &Dirty, field| Ok(is_certain(dirty, field));
-                    mend_one(transaction, id, &lost, judged, &mut refused)
-                })?;
-                *edits += some.unwrap_or_default();
-                Ok(())
-            })?;
-            (found, after) = (found + parts.into_iter().sum::<usize>(), last);
+            let judged = |_: &Connection, dirty: &Dirty, field| Ok(is_certain(dirty, field));
+            (found, after) =
+                (found + self.mend_some(&other, &BTreeSet::new(), judged, &mut refused)?.0, last);
+        }
+        for resource in self.keeps()?.into_iter().filter(|resource| *resource != ResourceId::CUSTOMER) {
+            for rows in self.rows_of(resource)?.chunks(CHUNK as usize) {
+                let other = self.engine_read(|transaction| others_than_journaled(transaction, rows))?;
+                let judged = |_: &Connection, dirty: &Dirty, field| Ok(is_certain(dirty, field));
+                found += self.mend_some(&other, &BTreeSet::new(), judged, &mut refused)?.0;
+            }
         }
         if refused != known {
             self.set_state(REFUSED, Some(&serde_json::to_string(&refused).unwrap_or_default()))?;
@@ -148,12 +149,12 @@ impl Store {
             let next = self.engine_read(|transaction| Ok(all(transaction, after)?))?;
             let Some(last) = next.last() else { break };
             after = last.0;
-            let (edits, is_each) = self.mend_some(&next, &lost, &mut refused)?;
+            let (edits, is_each) = self.mend_some(&next, &lost, is_edit, &mut refused)?;
             (found, is_done) = (found + edits, is_done && is_each);
         }
         for resource in self.keeps()?.into_iter().filter(|resource| *resource != ResourceId::CUSTOMER) {
             for rows in self.rows_of(resource)?.chunks(CHUNK as usize) {
-                let (edits, is_each) = self.mend_some(rows, &BTreeSet::new(), &mut refused)?;
+                let (edits, is_each) = self.mend_some(rows, &BTreeSet::new(), is_edit, &mut refused)?;
                 (found, is_done) = (found + edits, is_done && is_each);
             }
         }
@@ -183,11 +184,12 @@ impl Store {
         &mut self,
         rows: &[I],
         lost: &BTreeSet<FieldId>,
+        is_judged: impl Fn(&Connection, &Dirty, FieldId) -> rusqlite::Result<bool>,
         refused: &mut Vec<Unjournaled>,
     ) -> Result<(usize, bool)> {
         let parts = self.in_small_parts(rows, |transaction, apart, id, edits: &mut Vec<Option<usize>>| {
             edits.push(apart.outcomes(transaction, id, Utc::now(), || {
-                mend_one(transaction, id, lost, is_edit, refused)
+                mend_one(transaction, id, lost, &is_judged, refused)
             })?);
             Ok(())
         })?;
@@ -534,6 +536,18 @@ fn other_than_journaled(
         }
     }
     Ok(last.map(|last| (other, last)))
+}
+
+/// Those of these rows that are other than the journal makes of their snapshots.
+fn others_than_journaled(connection: &Connection, rows: &[RowId]) -> Result<Vec<RowId>, Failed> {
+    let mut others = Vec::new();
+    for row in rows {
+        let Some(dirty) = dirty::load(connection, *row)? else { continue };
+        if untold(connection, &dirty)?.iter().any(|(field, _)| is_certain(&dirty, *field)) {
+            others.push(*row);
+        }
+    }
+    Ok(others)
 }
 
 /// Attributes that are not what the journal makes of the snapshot, and what that would be; but for those of which the snapshot is older
