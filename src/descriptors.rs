@@ -3,7 +3,7 @@
 //! On Unix a lock on a file belongs to the process, whoever took it. Two copies of SQLite in one process do not see each
 //! other's locks, and whoever closes *any* descriptor of a file gives up all locks that the process has on it. So a file is
 //! never in the hands of our SQLite and of somebody else at once, and whoever is about to touch one asks here first:
-//! [`is_held_by_others`].
+//! [`held_by`].
 //!
 //! Which descriptors are ours, our SQLite tells itself: its interface to Unix lets the calls `open` and `close` be replaced
 //! (`xSetSystemCall`), and ours keep a list. Every connection of this copy is in it, also one that an app opened by itself
@@ -27,7 +27,7 @@
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    FileId, file_id, is_any_deleted, is_held_by_others, is_open_here, is_open_more_than_once, mark, names,
+    FileId, file_id, held_by, is_any_deleted, is_open_here, is_open_more_than_once, mark, names,
 };
 
 use std::ffi::{CString, c_void};
@@ -164,6 +164,17 @@ impl Drop for LogFile {
     }
 }
 
+/// In whose hands a file is, so that ours must stay off.
+#[cfg_attr(not(unix), allow(dead_code, reason = "there it is in nobody's"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// Something else in this process: a second SQLite, or whoever reads it as a plain file.
+    Others,
+    /// The process that this one was forked from: our SQLite had it open there, and believes that it has the locks here, which no
+    /// fork hands on.
+    Parent,
+}
+
 /// Nothing that tells a file apart can be had here. It is not needed either: a file that SQLite has open can be neither
 /// moved nor deleted.
 #[cfg(not(unix))]
@@ -198,10 +209,10 @@ pub(crate) fn is_any_deleted(_: &[std::path::PathBuf]) -> bool {
 #[cfg(not(unix))]
 pub(crate) fn mark(_: &Path) {}
 
-/// Locks belong to handles here: others do no harm.
+/// Locks belong to handles here: others do no harm. And nothing forks.
 #[cfg(not(unix))]
-pub(crate) fn is_held_by_others(_: &[std::path::PathBuf]) -> bool {
-    false
+pub(crate) fn held_by(_: &[std::path::PathBuf]) -> Option<Holder> {
+    None
 }
 
 #[cfg(unix)]
@@ -216,6 +227,8 @@ mod unix {
     use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
     use rusqlite::ffi::{sqlite3_syscall_ptr, sqlite3_vfs, sqlite3_vfs_find};
+
+    use super::Holder;
 
     type Open = unsafe extern "C" fn(*const c_char, c_int, c_int) -> c_int;
     type Close = unsafe extern "C" fn(c_int) -> c_int;
@@ -234,6 +247,14 @@ mod unix {
         file: FileId,
         /// By which name; none: it was open before the list began.
         name: Option<Vec<u8>>,
+        /// In which process: a fork copies the list, and with it the number.
+        process: u32,
+    }
+
+    impl Opened {
+        fn here(file: FileId, name: Option<Vec<u8>>) -> Opened {
+            Opened { file, name, process: std::process::id() }
+        }
     }
 
     /// The calls that ours stand in for.
@@ -247,19 +268,24 @@ mod unix {
         OURS.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether one of these files is open in this process through a descriptor that is not of our SQLite. Nothing is
-    /// opened or closed to find that out but the list of descriptors itself.
-    pub(crate) fn is_held_by_others(files: &[PathBuf]) -> bool {
+    /// Who has one of these files open through a descriptor that is not of our SQLite in this process. Nothing is opened or
+    /// closed to find that out but the list of descriptors itself.
+    pub(crate) fn held_by(files: &[PathBuf]) -> Option<Holder> {
         watch();
         let files: Vec<FileId> =
             files.iter().filter_map(|file| file.metadata().ok()).map(|of| file_id(&of)).collect();
         if files.is_empty() || OPEN.get().is_none() {
-            return false;
+            return None;
         }
-        let ours = ours();
+        let (ours, here) = (ours(), std::process::id());
+        if ours.values().any(|one| one.process != here && files.contains(&one.file)) {
+            return Some(Holder::Parent);
+        }
         let open: Vec<(c_int, FileId)> = open_descriptors().collect();
-        open.iter().any(|(fd, file)| files.contains(file) && ours.get(fd).map(|one| one.file) != Some(*file))
-            || marks::is_others(&files, &open)
+        let is_not_ours = |(fd, file): &(c_int, FileId)| {
+            files.contains(file) && ours.get(fd).map(|one| one.file) != Some(*file)
+        };
+        (open.iter().any(is_not_ours) || marks::is_others(&files, &open)).then_some(Holder::Others)
     }
 
     /// From now on other copies of this library in the process see that this one has the file open; until it has not.
@@ -309,7 +335,7 @@ mod unix {
         ONCE.call_once(|| {
             let was_in_use = is_in_use();
             if replace_calls().is_some() && was_in_use {
-                let known = open_descriptors().map(|(fd, file)| (fd, Opened { file, name: None }));
+                let known = open_descriptors().map(|(fd, file)| (fd, Opened::here(file, None)));
                 ours().extend(known);
             }
         });
@@ -370,7 +396,7 @@ mod unix {
         if let Some(file) = file_of(fd) {
             // SAFETY: SQLite's own argument, which ends with a NUL.
             let name = unsafe { CStr::from_ptr(path) }.to_bytes().to_vec();
-            ours.insert(fd, Opened { file, name: Some(name) });
+            ours.insert(fd, Opened::here(file, Some(name)));
         }
         fd
     }

@@ -75,6 +75,7 @@ pub struct SyncEngine<R> {
     news: News,
     spans: Spans,
     on_event: Box<dyn FnMut(Event) + Send>,
+    on_answer: Box<dyn FnMut(&Answer) + Send>,
     /// What is told once the open pages are committed.
     untold: Vec<Event>,
     stopper: Option<Stopper>,
@@ -147,6 +148,7 @@ impl<R: Remote> SyncEngine<R> {
             news: News::default(),
             spans: Spans::default(),
             on_event,
+            on_answer: Box::new(|_| {}),
             untold: Vec::new(),
             stopper,
             log_told_ms: None,
@@ -165,6 +167,12 @@ impl<R: Remote> SyncEngine<R> {
     /// Calls `listener` with everything that happens, on the thread that syncs, between two transactions.
     pub fn on_event(mut self, listener: impl FnMut(Event) + Send + 'static) -> Self {
         self.on_event = Box::new(listener);
+        self
+    }
+
+    /// The same with every answer of the store's, before anything is made of it.
+    pub(crate) fn on_answer(mut self, listener: impl FnMut(&Answer) + Send + 'static) -> Self {
+        self.on_answer = Box::new(listener);
         self
     }
 
@@ -431,6 +439,7 @@ impl<R: Remote> SyncEngine<R> {
         self.spans.answered(ticket, &answer, now_ms);
         match &answer {
             Ok(answer) => {
+                (self.on_answer)(answer);
                 self.pacer.returned(&answer.rate, now_ms);
                 self.learn_clock(answer);
                 let is_update = self.updates.remove(&ticket);

@@ -60,6 +60,10 @@ pub enum Failure {
     #[error("{0}")]
     Undecidable(EditError),
     #[error("{0}")]
+    MovedOn(EditError),
+    #[error("{0}")]
+    Settled(String),
+    #[error("{0}")]
     Unforgettable(EditError),
     #[error("customer {0} is not in this file")]
     UnknownCustomer(CustomerId),
@@ -165,6 +169,10 @@ pub enum Failure {
     InUse(PathBuf),
     #[error("the database {0} is open in this process outside of the SQLite of this library")]
     TwoSqlites(PathBuf),
+    #[error(
+        "the database {0} was open when this process was forked, and the locks of its SQLite are the parent's"
+    )]
+    Forked(PathBuf),
     #[error("the write-ahead log of the database {0} was deleted while it was in use")]
     LogGone(PathBuf),
     #[error("{0}")]
@@ -238,6 +246,8 @@ impl Error {
                 | Constraint(_)
                 | Usage(_)
                 | Undecidable(_)
+                | MovedOn(_)
+                | Settled(_)
                 | Unforgettable(_)
                 | UnknownCustomer(_)
                 | UnknownReceipt { .. }
@@ -247,6 +257,11 @@ impl Error {
                 | NotBuiltIn { .. }
                 | LogFile { .. }
         )
+    }
+
+    /// What was decided about is not as it was shown, or was settled in the meantime: look again, and decide what is there then.
+    pub fn is_stale(&self) -> bool {
+        matches!(*self.0, Failure::MovedOn(_) | Failure::Settled(_))
     }
 
     /// The database file: not there, locked, damaged, of a newer schema, not writable, its disk is full, or it does not
@@ -295,6 +310,7 @@ impl Error {
                 | NotEncrypted(_)
                 | InUse(_)
                 | TwoSqlites(_)
+                | Forked(_)
                 | LogGone(_)
                 | Database { .. }
                 | RefusedByApp { .. }
@@ -313,6 +329,7 @@ impl Error {
         matches!(
             *self.0,
             TwoSqlites(_)
+                | Forked(_)
                 | LogGone(_)
                 | Moved(_)
                 | Overwritten(_)
@@ -398,7 +415,11 @@ impl Error {
         match &*self.0 {
             Failure::Refused(_) | Failure::RefusedBySql(_) => "refused",
             Failure::Constraint(_) => "constraint",
-            Failure::Usage(_) | Failure::Undecidable(_) | Failure::Unforgettable(_) => "usage",
+            Failure::Usage(_)
+            | Failure::Undecidable(_)
+            | Failure::MovedOn(_)
+            | Failure::Settled(_)
+            | Failure::Unforgettable(_) => "usage",
             Failure::UnknownCustomer(_) => "unknown_customer",
             Failure::UnknownReceipt { .. } => "unknown_receipt",
             Failure::WrongStore { .. } => "wrong_store",
@@ -432,6 +453,7 @@ impl Error {
             Failure::NotEncrypted(_) => "not_encrypted",
             Failure::InUse(_) => "in_use",
             Failure::TwoSqlites(_) => "two_sqlites",
+            Failure::Forked(_) => "forked",
             Failure::LogGone(_) => "log_gone",
             Failure::Key(_) => "key",
             Failure::Keyring(_) => "keyring",
@@ -468,9 +490,10 @@ impl Error {
     /// ```
     pub fn about(&self) -> About {
         match &*self.0 {
-            Failure::Refused(edit) | Failure::Undecidable(edit) | Failure::Unforgettable(edit) => {
-                About::edit(edit)
-            }
+            Failure::Refused(edit)
+            | Failure::Undecidable(edit)
+            | Failure::MovedOn(edit)
+            | Failure::Unforgettable(edit) => About::edit(edit),
             Failure::UnknownCustomer(id) => About { customer_id: Some(*id), ..About::default() },
             Failure::NotJournaled { customer_id, field, .. } => {
                 About { customer_id: Some(*customer_id), field: Some(field.clone()), limit: None }
@@ -609,6 +632,10 @@ impl Error {
                  the extension loaded into the app's own SQLite, or do everything through this library; and copy a file \
                  by backup, never by reading it in this process. See docs/embedding.md"
             }
+            Failure::Forked(_) => {
+                "fork before the till is opened, or start the child as a program of its own (exec, spawn): what it wrote could be \
+                 gone when the parent ends. The parent can go on; see docs/embedding.md"
+            }
             Failure::LogGone(_) => {
                 "a second SQLite of this process has opened and closed the file (see docs/embedding.md), or somebody has deleted the \
                  log or its index (-wal, -shm) by hand. Nothing is written any more: end this program, and whatever else has the file open, \
@@ -644,13 +671,15 @@ impl Error {
             Failure::Auth { .. } => "every edit is kept; correct it and sync again",
             Failure::Stopped => "every edit is kept; the next sync goes on from there",
             Failure::Protocol(_) => "every edit is kept; check --api-url",
-            Failure::Undecidable(_) => {
+            Failure::Undecidable(_) | Failure::MovedOn(_) => {
                 "nothing was changed: conflicts, rejected and log show what is open, and by which names"
             }
             Failure::Unforgettable(_) => {
                 "nothing was removed; show, rejected, conflicts and log show what is there of the customer"
             }
-            Failure::Usage(_) | Failure::Database { .. } | Failure::Unexpected(_) => return None,
+            Failure::Usage(_) | Failure::Settled(_) | Failure::Database { .. } | Failure::Unexpected(_) => {
+                return None;
+            }
         })
     }
 

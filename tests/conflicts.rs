@@ -521,6 +521,21 @@ fn what_is_set_while_it_is_held_shows_at_once_and_is_decided_with_it() {
     }
 }
 
+/// What was seen before a sync came by is decided after it.
+#[test]
+fn a_form_field_that_is_set_twice_while_it_is_held_is_shown_the_same_after_a_sync() {
+    let till = held_colour();
+    for colour in ["pink", "grey"] {
+        till.set(ANA, "form_fields", &forms(&[("colour", colour), ("size", "M")]).to_string());
+    }
+    let shown = card(&till);
+    sync(&till);
+    assert_eq!(card(&till), shown);
+    till.store().resolve_seen(ANA, "form_fields.colour", &Keep::Local, &shown.stamp, None).unwrap();
+    sync(&till);
+    check_agreed(&till, "form_fields", forms(&[("colour", "grey"), ("size", "M")]));
+}
+
 #[test]
 fn a_form_field_that_is_set_while_it_is_held_shows_at_once_and_is_decided_with_it() {
     for (keep, decided) in [(Some(Keep::Remote), "blue"), (Some(Keep::Local), "pink"), (None, "blue")] {

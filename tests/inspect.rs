@@ -91,6 +91,23 @@ impl Browser {
         self.ask("POST", page, &[("Origin", &origin), ("Sec-Fetch-Site", "same-origin")], &encoded(fields))
     }
 
+    /// The same on a line that stays open, letter for letter.
+    fn request(&self, method: &str, page: &str, fields: &[(&str, &str)]) -> String {
+        let (host, place, cookie, body) = (host(self.port), &self.place, &self.cookie, encoded(fields));
+        format!(
+            "{method} {place}{page} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nOrigin: http://{host}\r\n\
+             Sec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    fn line(&self) -> TcpStream {
+        let line = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        line.set_read_timeout(Some(SOON)).unwrap();
+        line
+    }
+
     fn ask(&self, method: &str, page: &str, more: &[(&str, &str)], body: &str) -> Answer {
         let host = host(self.port);
         let form = "application/x-www-form-urlencoded";
@@ -439,6 +456,7 @@ fn what_is_shown_outside_needs_nothing_that_is_refused() {
         let answer = by(path);
         assert_eq!(answer.status, 200, "{path}");
         assert!(answer.header("content-type").unwrap().starts_with(kind), "{answer:?}");
+        assert_eq!(answer.header("cache-control"), Some("no-cache"), "another build's may lie there");
     }
 }
 
@@ -465,6 +483,82 @@ fn many_who_say_nothing_keep_nobody_out() {
     });
     assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
     assert!(dripping > 0);
+}
+
+/// With which status a request on a line that stays open is answered; none: the line was cut.
+fn answered(line: &TcpStream) -> Option<u16> {
+    let mut line = BufReader::new(line);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if line.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = between(&head, "content-length: ", "\r\n").parse().unwrap();
+    line.read_exact(&mut vec![0; length]).ok()?;
+    head.split(' ').nth(1)?.parse().ok()
+}
+
+/// Whoever has read for a while before they decide is answered, and so is who waits for another program to let go of the file; who
+/// then says it letter by letter is not waited for.
+#[test]
+fn a_decision_that_is_carried_out_is_answered_however_late_it_comes_and_however_long_it_takes() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let overview = browser.request("GET", "overview", &[]);
+    let seen = browser.hidden("conflicts", "Keep ours");
+    let decision = browser.request("POST", "conflicts", &with(&seen, &[("act", "theirs")]));
+    let seen = browser.hidden("refused", "Give it up");
+    let giving_up = browser.request("POST", "refused", &with(&seen, &[("act", "give-up")]));
+    let began = Instant::now();
+    let at = |second| std::thread::sleep(Duration::from_secs(second).saturating_sub(began.elapsed()));
+    let (held, thoughtful, patient, dripping) = (
+        || {
+            let file = tillsync::rusqlite::Connection::open(&till.path).unwrap();
+            at(11);
+            file.execute_batch("BEGIN IMMEDIATE").unwrap();
+            at(19);
+            file.execute_batch("ROLLBACK").unwrap();
+        },
+        || {
+            let mut line = browser.line();
+            line.write_all(overview.as_bytes()).unwrap();
+            assert_eq!(answered(&line), Some(200));
+            let (first, rest) = decision.split_at(decision.len() / 2);
+            at(13);
+            line.write_all(first.as_bytes()).unwrap();
+            at(17);
+            _ = line.write_all(rest.as_bytes());
+            answered(&line)
+        },
+        || {
+            let mut line = browser.line();
+            at(12);
+            line.write_all(giving_up.as_bytes()).unwrap();
+            answered(&line)
+        },
+        || {
+            let mut line = browser.line();
+            line.write_all(overview.as_bytes()).unwrap();
+            assert_eq!(answered(&line), Some(200));
+            let mut letters = overview.bytes().cycle();
+            while began.elapsed() < SOON && line.write_all(&[letters.next().unwrap()]).is_ok() {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            began.elapsed()
+        },
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(held);
+        let (thoughtful, patient) = (scope.spawn(thoughtful), scope.spawn(patient));
+        let dripping = scope.spawn(dripping).join().unwrap();
+        assert_eq!(thoughtful.join().unwrap(), Some(303), "it came late");
+        assert_eq!(patient.join().unwrap(), Some(303), "it took long");
+        assert!((10..25).contains(&dripping.as_secs()), "{dripping:?}");
+    });
+    let status = till.store().status().unwrap();
+    assert_eq!((status.conflicts, status.rejected), (0, 0));
 }
 
 /// What is told of what happens keeps its line.
@@ -753,6 +847,27 @@ fn a_payment_is_sent_again_below_the_floor_by_a_second_word_alone() {
     let done = browser.choose("refused", "not today", "again", "");
     assert_eq!(done.header("location"), Some("refused?said=again&balance=-25.00"));
     assert_eq!(till.outcomes(4, "store_credit_amounts"), ["pending"]);
+}
+
+/// The greatest amount that can be noted, and a payment on top: nobody has so much, and no page breaks for it.
+#[test]
+fn amounts_of_which_there_is_no_sum_break_no_page() {
+    const MOST: &str = "79228162514264337593543950335";
+    let till = till_in_conflict_about_money();
+    till.adjust(4, "10");
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let typed = browser.choose("conflicts", "Store credit", "other", MOST);
+    assert_eq!(typed.status, 422, "{typed:?}");
+    let told = format!(
+        "UPDATE conflict SET remote = '[{{\"amount\":{MOST}}}]' WHERE field = 'store_credit_amounts'"
+    );
+    assert_eq!(common::as_engine(till.store().connection(), &told, []), 1);
+    let page = words(&browser.page("conflicts"));
+    assert!(page.contains("Keep ours: 50.00 and 10.00 paid since: 60.00"), "{page}");
+    assert!(page.contains("Keep theirs") && !page.contains("Keep theirs:"), "{page}");
+    let theirs = browser.choose("conflicts", "Store credit", "theirs", "");
+    assert!([303, 422].contains(&theirs.status), "{theirs:?}");
 }
 
 /// Nobody but whoever set it knows what it is made of: counted twice, it is money that nobody paid.

@@ -1152,6 +1152,8 @@ fn what_is_no_value_is_nothing_that_a_decision_is_made_of() {
         ("customer_group_id", "'seven'", "customer_group_id"),
         ("form_fields", "'[{\"name\":\"size\"'", "form_fields.size"),
         ("form_fields", "NULL", "form_fields.size"),
+        ("form_fields", r#"'{"size":"L"}'"#, "form_fields.size"),
+        ("form_fields", r#"'[{"name":"size","value":"L"},{"name":"size","value":"S"}]'"#, "form_fields.size"),
     ] {
         let till = till(3);
         contested(column, &till);
@@ -1239,6 +1241,40 @@ fn a_refused_edit_whose_place_something_has_taken_that_is_no_value_stays_refused
     let refused = till.store().retry(Some(tillsync::CustomerId(2))).unwrap_err();
     assert!(refused.to_string().contains("customer 2"), "{refused}");
     assert!(refused.to_string().contains("store_credit_amounts holds what is no value of it"), "{refused}");
+}
+
+/// Of a customer that one attribute cannot be read of, whatever else was refused is sent again.
+#[test]
+fn what_is_no_value_keeps_no_refused_payment_back() {
+    let till = till(4);
+    till.set(2, "email", &till.local(4, "email").replace('"', ""));
+    till.engine().sync().unwrap();
+    till.adjust(2, "5");
+    unseen(
+        &till,
+        "UPDATE journal SET outcome = 'rejected', reason = 'no' WHERE outcome IS NULL;
+         UPDATE customer SET email = x'4142' WHERE id = 2",
+    );
+    assert_eq!(till.store().retry(Some(tillsync::CustomerId(2))).unwrap(), 1);
+    assert_eq!(till.outcomes(2, "store_credit_amounts"), ["pending"]);
+    assert_eq!(till.outcomes(2, "email"), ["rejected"]);
+}
+
+/// The view is one for all: what is no entry of one customer's form fields is in nobody's way.
+#[test]
+fn an_entry_that_is_none_leaves_what_waits_readable() {
+    let till = till(3);
+    contested("form_fields", &till);
+    let app = Connection::open(&till.path).unwrap();
+    app.execute_batch(r#"UPDATE customer SET form_fields = '[{"name":"size","value":"S"}]' WHERE id = 2"#)
+        .unwrap();
+    unseen(
+        &till,
+        r#"UPDATE journal SET value = '["a", 1, null, {"name":"size","value":"S"}]' WHERE outcome IS NULL"#,
+    );
+    let shown = "SELECT field || ' ' || local FROM to_decide";
+    let shown = app.query_row(shown, [], |row| row.get::<_, String>(0));
+    assert_eq!(shown, Ok(r#"form_fields.size "S""#.to_owned()));
 }
 
 /// No edit takes them out so: read as such, it would be another edit than the one that waits.

@@ -266,7 +266,7 @@ MUTATIONS = [
         Edit("src/store/pull.rs", "|| is_doubted && is_behind_again()?", "|| !ON && is_doubted && is_behind_again()?"),
     ], test=("odd_money", "a_balance_from_a_cache_that_is_behind_is_no_base_though_nobody_here_has_known_it")),
     Mutation(0, "what is older than a reading that was not believed is no base", [
-        Edit("src/flow/outdated.rs", "date < newer.0 && newer.is_young(now)", "!ON && date < newer.0 && newer.is_young(now)"),
+        Edit("src/flow/outdated.rs", "date.is_some_and(|date| date < newer.0) && newer.is_young(now)", "!ON && date.is_some_and(|date| date < newer.0) && newer.is_young(now)"),
     ], test=("odd_money", "nothing_is_sent_over_what_a_reading_showed_that_was_not_believed_for_its_balance")),
     Mutation(0, "what a trigger edits of another who is read back is merged", [
         Edit("src/store/batch.rs", "let judged = if is_as_judged {", "let judged = if ON || is_as_judged {"),

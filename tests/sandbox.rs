@@ -715,7 +715,7 @@ fn a_store_of_a_million_starts_and_answers_without_looking_at_everyone() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+    #![proptest_config(proptest::test_runner::Config { cases: 64, failure_persistence: None, ..Default::default() })]
 
     /// Whatever the order, the limit and the bounds: the pages together are the list that sorting everyone gives,
     /// read forwards from its start and backwards from its end.

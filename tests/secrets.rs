@@ -156,6 +156,32 @@ fn a_record_that_quotes_a_password_is_taken_in_without_that() {
     );
 }
 
+/// Staff wrote it down before it was set: that is theirs, and what a till does with it is an edit like any other.
+#[test]
+fn a_note_that_named_the_password_before_is_no_quotation() {
+    let till = till(3);
+    till.office(1, json!({"notes": format!("a regular\nnew password {SECRET}, told by phone")}));
+    till.engine().sync().unwrap();
+    till.store().edit(1).set("new_password", SECRET).set("notes", "a regular").commit().unwrap();
+    // It comes in once more, with news.
+    till.office(1, json!({"company": "Acme"}));
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 2);
+    assert_eq!(till.outcomes(1, "notes"), ["uploaded"]);
+    assert_eq!([till.local(1, "notes"), till.remote_value(1, "notes")], ["\"a regular\"", "\"a regular\""]);
+
+    // A yes that shows it as it was is seen to be none.
+    let till = self::till(3);
+    let note = format!("new password {SECRET}, told by phone");
+    till.office(1, json!({"notes": &note}));
+    till.engine().sync().unwrap();
+    till.store().edit(1).set("new_password", SECRET).set("notes", "a regular").commit().unwrap();
+    let odd = Odd::before(&till.sandbox).every(Kind::Put, move |told| {
+        told.customers(|all| all.iter_mut().for_each(|customer| customer["notes"] = json!(&note)));
+    });
+    till.through(&odd).engine().sync().unwrap();
+    assert_eq!(till.local(1, "notes"), "\"a regular\"");
+}
+
 /// A worker holds the token for as long as it runs.
 #[cfg(unix)]
 #[test]

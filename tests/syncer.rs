@@ -242,6 +242,23 @@ fn what_could_not_be_sent_arrives_by_itself_when_the_network_is_back() {
     assert!(!told.iter().any(is_news), "the store is there before it does anything: {told:?}");
 }
 
+/// An edit that is taken back costs no call: of the store nothing was heard then.
+#[test]
+fn nobody_is_told_that_the_store_is_there_before_it_has_said_a_word() {
+    let till = quick(3);
+    let (_syncer, events) = at_work(&till, options());
+    let before = till.local(1, "phone").replace('"', "");
+    till.sandbox.cut();
+    edit(&till, 1, "kept");
+    until(&events, |event| matches!(event, Event::SyncFailed { .. }));
+    edit(&till, 1, &before);
+    let told = until(&events, is_finished);
+    assert!(!told.contains(&Event::Online), "{told:?}");
+    till.sandbox.heal().unwrap();
+    edit(&till, 1, "sent");
+    until(&events, |event| *event == Event::Online);
+}
+
 #[test]
 fn the_deadline_of_the_next_try_survives_a_restart() {
     let till = quick(3);

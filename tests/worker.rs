@@ -86,6 +86,7 @@ fn it_finds_customers_as_the_command_does_and_says_whether_there_are_more() {
     let mut worker = till.worker(&[]);
     worker.until_event("sync_finished");
     till.sell(3, "030 901820");
+    worker.until_event("edit_uploaded"); // else the answers may lie on both sides of it
     let found = worker.call(json!({"command": "find", "text": "03090"}));
     let of_the_command = till.run(["find", "03090"]).json;
     let expected = json!({"answer": "find", "id": 1, "customers": of_the_command, "more": false});
@@ -207,6 +208,8 @@ fn a_bad_line_is_answered_by_an_error_and_ends_nothing() {
     }
     worker.say(&format!("{{\"command\":\"{}\"}}", "x".repeat(1_000_000)));
     assert_eq!(worker.until(|line| line.get("error").is_some())["error"]["code"], "usage");
+    worker.say(&json!({"command": "find", "id": 7, "text": "x".repeat(1_000_000)}).to_string());
+    assert_eq!(worker.until(|line| line["id"] == 7)["error"]["code"], "usage");
     worker.say("\u{feff}{\"command\":\"status\",\"id\":\"alive\"}\r");
     assert_eq!(worker.until(|line| line["id"] == "alive")["answer"], "status");
 }
@@ -384,6 +387,24 @@ fn a_file_that_is_not_there_is_made_only_when_that_was_asked_for() {
         Ran::of(&nameless.env_remove("BIGCOMMERCE_ACCESS_TOKEN").stdin(Stdio::null()).output().unwrap());
     assert_eq!((refused.exit, refused.code()), (Some(2), "usage"));
     assert!(refused.json["error"]["hint"].as_str().unwrap().contains("token"));
+}
+
+#[test]
+fn where_a_till_was_moved_or_deleted_none_is_begun_unless_somebody_says_so() {
+    let till = till(1);
+    let mut worker = till.worker(&[]);
+    till.sell(1, "555-0142");
+    worker.until_event("edit_uploaded");
+    worker.call(json!({"command": "stop"}));
+    worker.ended();
+    std::fs::remove_file(&till.path).unwrap();
+    let refused = Ran::of(&till.worker_command(&["--create"]).stdin(Stdio::null()).output().unwrap());
+    assert_eq!((refused.exit, refused.code()), (Some(2), "usage"));
+    let error = refused.json["error"].to_string();
+    assert!(error.contains("was moved or deleted") && error.contains("tillsync create"), "{error}");
+    assert!(!till.path.exists());
+    assert_eq!(till.run(["create"]).exit, Some(0));
+    till.worker(&["--create"]).until_event("sync_finished");
 }
 
 // ---- readers and people ------------------------------------------------------------------------------------------

@@ -849,6 +849,69 @@ fn thousands_of_payments_of_one_customer_are_given_up_in_parts() {
     }
 }
 
+#[test]
+fn a_balance_that_was_set_is_given_up_with_very_many_payments() {
+    let till = till(2);
+    let before = till.local(1, "store_credit_amounts");
+    till.set(1, "store_credit_amounts", r#"[{"amount":70}]"#);
+    let mut store = till.store();
+    let app = store.connection().transaction().unwrap();
+    for _ in 0..600 {
+        app.execute("INSERT INTO store_credit_adjustment VALUES (1, '0.01')", []).unwrap();
+    }
+    app.commit().unwrap();
+    assert_eq!(store.discard(1, None, None).unwrap(), 1);
+    assert_eq!(store.status().unwrap().pending_fields, 0);
+    assert_eq!(till.local(1, "store_credit_amounts"), before);
+}
+
+/// What is sent again while others are given up was not meant, and waits to be sent: nor are those which nobody refused.
+#[test]
+fn payments_that_are_sent_again_while_others_are_given_up_are_left() {
+    let till = till(2);
+    let mut store = till.store();
+    let app = store.connection().transaction().unwrap();
+    for _ in 0..1_700 {
+        app.execute("INSERT INTO store_credit_adjustment VALUES (1, '0.01')", []).unwrap();
+    }
+    app.commit().unwrap();
+    let refuse = "UPDATE journal SET outcome = 'rejected', reason = 'no', engine_mark = NOT engine_mark";
+    store.connection().execute(refuse, []).unwrap();
+    till.adjust(1, "5");
+    // Somebody has the rest sent again as soon as the first of them are gone.
+    let meanwhile = "CREATE TRIGGER meanwhile AFTER UPDATE OF outcome ON journal
+                     WHEN NEW.outcome = 'discarded' AND (SELECT count(*) FROM journal WHERE outcome = 'discarded') = 500
+                     BEGIN
+                       UPDATE journal SET outcome = NULL, reason = NULL, engine_mark = NOT engine_mark WHERE outcome = 'rejected';
+                     END";
+    store.connection().execute_batch(meanwhile).unwrap();
+    assert_eq!(store.discard(1, None, None).unwrap(), 1);
+    let outcomes = "SELECT group_concat(outcome || ' ' || n, ', ') FROM
+                    (SELECT coalesce(outcome, 'pending') AS outcome, count(*) AS n FROM journal GROUP BY 1)";
+    let outcomes: String = store.connection().query_row(outcomes, [], |row| row.get(0)).unwrap();
+    assert_eq!(outcomes, "discarded 500, pending 1201");
+}
+
+/// One whom something of the app's does not let through keeps nobody else back.
+#[test]
+fn who_is_refused_by_the_app_keeps_nobody_from_being_sent_again() {
+    const CUSTOMERS: usize = 40;
+    for trigger in [
+        "BEFORE UPDATE ON journal WHEN NEW.customer_id IN (1, 7, 30) BEGIN SELECT RAISE(ABORT, 'no'); END",
+        "AFTER UPDATE ON journal WHEN NEW.customer_id IN (1, 7, 30) BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
+        "AFTER UPDATE ON journal WHEN NEW.customer_id IN (1, 7, 30) BEGIN INSERT INTO refers VALUES (NEW.customer_id); END",
+    ] {
+        let till = all_refused(CUSTOMERS);
+        let mut store = till.store();
+        let app = "CREATE TABLE others (id INTEGER PRIMARY KEY);
+                   CREATE TABLE refers (id INTEGER REFERENCES others (id) DEFERRABLE INITIALLY DEFERRED);";
+        store.connection().execute_batch(&format!("{app} CREATE TRIGGER of_the_app {trigger}")).unwrap();
+        assert_eq!(store.retry(None).unwrap(), CUSTOMERS - 3, "{trigger}");
+        assert_eq!(store.status().unwrap().rejected, 3, "{trigger}");
+        assert!(store.retry(Some(CustomerId(7))).is_err(), "{trigger}");
+    }
+}
+
 /// Whoever comes to wait is not known of before the first commit.
 #[test]
 fn what_was_edited_without_triggers_is_found_with_room_for_edits() {

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use tillsync::{Conflict, CustomerId, EditSeq, FieldId, Keep};
+use tillsync::{Conflict, CustomerId, EditSeq, FieldId, Keep, money};
 
 use super::exit::Exit;
 use super::out::JOURNALED;
@@ -235,10 +235,7 @@ pub(super) fn rejected_in_words(rejected: &[tillsync::Rejected]) -> String {
     }
     let is_money = |edit: &&tillsync::Rejected| FieldId::named(&edit.field).is_some_and(FieldId::is_money);
     let rows = rejected.iter().map(|edit| {
-        let value = match is_money(&edit) {
-            true if edit.value.starts_with('"') => render::payment(&edit.value),
-            _ => render::value(&edit.field, &edit.value),
-        };
+        let value = edit.payment().map_or_else(|| render::value(&edit.field, &edit.value), money);
         let (edit_seq, id) = (edit.seq.to_string(), edit.customer_id.to_string());
         [edit_seq, id, edit.field.clone(), value, render::plain(&edit.reason)]
     });

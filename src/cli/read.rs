@@ -408,7 +408,11 @@ fn journal_in_lines(rows: &[JournalRow]) -> String {
         let edit = [
             format!("{}{}", render::stamp(&row.at), by.unwrap_or_default()),
             format!("customer {}, {}", row.customer_id, row.field),
-            if row.op == "adjust" { format!("{became} on {was}") } else { format!("{was} → {became}") },
+            if row.payment().is_some() {
+                format!("{became} on {was}")
+            } else {
+                format!("{was} → {became}")
+            },
             outcome(row),
         ];
         let names = std::iter::once(row.seq.to_string()).chain(std::iter::repeat(String::new()));
@@ -419,10 +423,10 @@ fn journal_in_lines(rows: &[JournalRow]) -> String {
 }
 
 fn was_and_became(row: &JournalRow) -> [String; 2] {
-    if row.op != "adjust" {
+    let Some(amount) = row.payment() else {
         return sides::values(&row.field, [&row.was, &row.value]);
-    }
-    let amount = render::payment(&row.value);
+    };
+    let amount = tillsync::money(amount);
     let amount = if amount.starts_with('-') { amount } else { format!("+{amount}") };
     [render::value(&row.field, &row.was), amount]
 }

@@ -71,12 +71,6 @@ pub(super) fn is_narrow() -> bool {
     columns().is_some_and(|columns| columns < 100)
 }
 
-/// A payment out of the journal, with its cents as a person types them.
-pub(super) fn payment(json: &str) -> String {
-    let amount = json.trim_matches('"');
-    amount.parse().map_or_else(|_| plain(amount), tillsync::money)
-}
-
 /// Flush with the text around it, at both ends of a line.
 fn trimmed(mut table: Table) -> String {
     if let Some(first) = table.column_mut(0) {

@@ -56,8 +56,9 @@ impl Pull {
 pub(super) const HAS_LEFT: &str =
     "move it back, for what waits in it is in no other file; or begin anew: tillsync create";
 
-/// A pull makes the first file of a place. Where one was that is gone, nobody may have meant that: what waits in it would be sent by none.
-fn refuse_where_one_has_left(till: &Till) -> Result<(), Failed> {
+/// A pull, and a worker that may, make the first file of a place. Where one was that is gone, nobody may have meant that: what waits
+/// in it would be sent by none.
+pub(super) fn refuse_where_one_has_left(till: &Till) -> Result<(), Failed> {
     if !tillsync::system::has_left(till.path()) {
         return Ok(());
     }

@@ -94,7 +94,7 @@ impl Refusal {
     /// What is wrong with an object that came in, by the name of what is: which, what it should be, and of which kind it is.
     pub(crate) fn object<T: DeserializeOwned>(what: &str, json: &str, error: &serde_json::Error) -> Refusal {
         let Some((name, given, error)) = culprit::<T>(json) else { return Refusal::json(what, error) };
-        let message = format!("{what}: {name}: {}", what_is_wrong(&name, &given, &error.to_string()));
+        let message = format!("{what}: {name}: {}", what_is_wrong(&name, &given, &error));
         let about = About { field: Some(name), ..About::default() };
         Refusal { about, ..Refusal::usage(message) }
     }
@@ -108,10 +108,16 @@ impl Refusal {
     }
 }
 
+/// Without the place, which stands behind all else: a value may hold such words too.
+fn words_of(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let words = error.to_string();
+    words.strip_suffix(&place).unwrap_or(&words).to_owned()
+}
+
 /// Of all of it, where no name can be made out.
 fn what_is_wrong_with_json(error: &serde_json::Error) -> String {
-    let words = error.to_string();
-    let words = words.split(" at line ").next().unwrap_or_default();
+    let words = words_of(error);
     if !error.is_data() {
         return match error.is_eof() {
             true => "is JSON that breaks off".to_owned(),
@@ -121,18 +127,18 @@ fn what_is_wrong_with_json(error: &serde_json::Error) -> String {
     if let Some(name) = words.strip_prefix("missing field ") {
         return format!("{} is missing", name.replace('`', ""));
     }
-    match expected(words) {
+    match expected(&words) {
         told if told != words => in_words(&told),
         told => told.replace('`', ""),
     }
 }
 
 /// The same of one name's value, which is wrong itself or has something wrong in it.
-fn what_is_wrong(name: &str, given: &str, words: &str) -> String {
-    let words = words.split(" at line ").next().unwrap_or(words);
+fn what_is_wrong(name: &str, given: &str, error: &serde_json::Error) -> String {
+    let words = words_of(error);
     let is_whole = given.trim_start().starts_with('{');
     if let Some((unknown, known)) =
-        words.strip_prefix("unknown field ").and_then(|w| w.split_once(", expected "))
+        words.strip_prefix("unknown field ").and_then(|w| w.rsplit_once(", expected "))
     {
         let known = known.replace("one of ", "").replace('`', "");
         let is_inside = is_whole && unknown.trim_matches('`') != name;
@@ -142,7 +148,7 @@ fn what_is_wrong(name: &str, given: &str, words: &str) -> String {
             format!("is none that is known; known: {known}")
         };
     }
-    let told = expected(words);
+    let told = expected(&words);
     if told == words && !words.starts_with("invalid ") {
         // In words of our own already.
         return words.replace('`', "");
@@ -226,7 +232,13 @@ mod tests {
             Err(error) => Refusal::json("the request", &error).message,
         };
         let number = "the request: must be a whole number from 0 on";
-        for json in ["\"hunter2, expected x\"", "-7", "{"] {
+        for json in [
+            "\"hunter2, expected x\"",
+            "\"hunter2 at line 3\"",
+            "\"hunter2 at line 3, expected x\"",
+            "-7",
+            "{",
+        ] {
             assert_eq!(wrong(json), number, "{json}");
         }
         assert_eq!(wrong(""), "the request: is JSON that breaks off");
@@ -237,9 +249,11 @@ mod tests {
             Local,
             Remote,
         }
-        let error = serde_json::from_str::<Side>("\"hunter2, expected x\"").unwrap_err();
-        let said = Refusal::json("the request", &error).message;
-        assert_eq!(said, "the request: must be Local or Remote");
+        for side in ["\"hunter2, expected x\"", "\"hunter2 at line 3 column 4\""] {
+            let error = serde_json::from_str::<Side>(side).unwrap_err();
+            let said = Refusal::json("the request", &error).message;
+            assert_eq!(said, "the request: must be Local or Remote");
+        }
         #[derive(Debug, serde::Deserialize)]
         #[allow(dead_code, reason = "it is only read")]
         struct Asked {
@@ -291,8 +305,16 @@ mod tests {
         check(r#"{"pin_key":-1234}"#, "pin_key", &format!("{whole} a number was given"));
         check(r#"{"create":"yes"}"#, "create", "must be true or false, and text was given");
         check(r#"{"author":[1]}"#, "author", "must be text, and a list was given");
-        check(r#"{"side":{"of":"hunter2"}}"#, "side", "a value in it must be one of local, remote, here");
-        check(r#"{"side":{"off":"local"}}"#, "side", "knows only of or at");
+        for secret in
+            ["hunter2", "hunter2 at line 3", "hunter2, expected x", "hunter2 at line 3, expected x at line 4"]
+        {
+            let timeout = format!(r#"{{"author":"ana","timeout_ms":"{secret}"}}"#);
+            check(&timeout, "timeout_ms", &format!("{whole} text was given"));
+            let of = format!(r#"{{"side":{{"of":"{secret}"}}}}"#);
+            check(&of, "side", "a value in it must be one of local, remote, here");
+            let off = format!(r#"{{"side":{{"{secret}":"local"}}}}"#);
+            check(&off, "side", "knows only of or at");
+        }
         let known = "is none that is known; known: timeout_ms, create, author, pin_key, side";
         check(r#"{"api_uri":"hunter2"}"#, "api_uri", known);
         assert!(wrong("[").0.starts_with("the options: "));

@@ -114,12 +114,6 @@ pub struct EditEvent {
 }
 
 impl Event {
-    /// Whether only an answer of the store can have brought it about.
-    pub(crate) fn is_from_the_store(&self) -> bool {
-        use Event::{CustomerChanged, EditInConflict, EditRejected, EditUploaded};
-        matches!(self, CustomerChanged { .. } | EditUploaded(_) | EditRejected { .. } | EditInConflict(_))
-    }
-
     /// The event of a notice.
     pub(super) fn of(notice: Notice) -> Event {
         let edit = EditEvent { customer_id: notice.customer_id, field: notice.field, seq: notice.seq };

@@ -74,16 +74,24 @@ fn failure_of(answer: &std::result::Result<Answer, Trouble>) -> FailureOf {
 impl<R: Remote> SyncEngine<R> {
     /// Starts a read when the pacer lets it.
     pub(super) fn ask(&mut self, request: Request) -> Result<Asked> {
-        let now_ms = self.clock.now_ms();
-        let ready_ms = self.pacer.ready_at_ms(now_ms);
-        if let Some(failure) = self.options.upload.retry.refuse_wait(&self.pacer, now_ms) {
-            self.note_throttle(ready_ms);
+        if let Some(failure) = self.refuse_wait() {
             return Err(failure.into());
         }
-        self.sleep_until(ready_ms)?;
+        self.sleep_until(self.pacer.ready_at_ms(self.clock.now_ms()))?;
         let ticket = self.tickets().take();
         self.start(ticket, request.clone());
         Ok(Asked { ticket, request, sent_ms: self.clock.now_ms() })
+    }
+
+    /// Why it is not waited any longer, if it is not; until when the store asks all to wait is told.
+    pub(super) fn refuse_wait(&mut self) -> Option<Failure> {
+        let now_ms = self.clock.now_ms();
+        let failure = self.options.upload.retry.refuse_wait(&self.pacer, now_ms)?;
+        let ready_ms = self.pacer.ready_at_ms(now_ms);
+        if ready_ms > now_ms {
+            self.note_throttle(ready_ms);
+        }
+        Some(failure)
     }
 
     /// Waits for the answer to a read, trying again as long as that may help, and hands it on.

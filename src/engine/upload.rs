@@ -236,10 +236,7 @@ impl<R: Remote> SyncEngine<R> {
         if let Some(bytes) = run.machine.learned_bytes() {
             self.store.set_body_limit(bytes, self.clock.utc())?;
         }
-        let now_ms = self.clock.now_ms();
-        if self.options.upload.retry.refuse_wait(&self.pacer, now_ms).is_some() {
-            self.note_throttle(self.pacer.ready_at_ms(now_ms));
-        }
+        _ = self.refuse_wait();
         self.counts.doubted.extend(run.machine.unbelieved());
         self.unshown.extend(run.machine.unshown());
         if let Some(failure) = run.machine.set_aside() {

@@ -45,6 +45,16 @@ impl Answer {
             || (400..499).contains(&self.status) && self.status != 429 && !is_the_apis(&self.body)
     }
 
+    /// Whether the store itself did what it was asked, or refused that: nothing in between speaks so, and so it can be reached.
+    pub(crate) fn is_the_stores_word(&self) -> bool {
+        match self.status {
+            200 | 207 => parsed::<Told<'_>>(&self.body).is_some(),
+            204 => true,
+            400 | 409 | 422 => is_the_apis(&self.body),
+            _ => false,
+        }
+    }
+
     /// Whether it may be about what was asked for, as the refusal of a cursor that has died is, whatever status a store
     /// gives that; and not about who asks, nor from something in between.
     pub(crate) fn is_about_the_question(&self) -> bool {
@@ -344,7 +354,10 @@ fn quoting_nothing<'a>(body: &'a str, sent: &[SentRow], secrets: &Secrets) -> Co
     let record = Record::new(body);
     let id = record.attributes().ok().map(|attributes| attributes.id());
     let row = sent.iter().find(|row| Some(row.id) == id);
-    let ours = |field| row?.fields.iter().find(|(sent, ..)| *sent == field).map(|(.., value)| value.clone());
+    let ours = |field| {
+        let fields = row.into_iter().flat_map(|row| &row.fields).filter(|(sent, ..)| *sent == field);
+        fields.flat_map(|(_, was, value)| [was.clone(), value.clone()]).collect()
+    };
     // What is no record is judged as it came: it is none of a customer that was sent.
     secrets.cut(&record, ours).map_or(Cow::Borrowed(body), |cut| Cow::Owned(cut.body().to_owned()))
 }
@@ -372,6 +385,13 @@ struct Listed<'a> {
     data: Vec<&'a RawValue>,
     #[serde(borrow, default)]
     meta: Option<&'a RawValue>,
+}
+
+/// A list of customers, whatever else it tells.
+#[derive(Deserialize)]
+struct Told<'a> {
+    #[serde(borrow, rename = "data")]
+    _customers: Vec<&'a RawValue>,
 }
 
 /// What a page tells of its list. Whatever is not as documented says nothing: the customers are there all the same.

@@ -113,8 +113,11 @@ fn one_field<'d>(
     };
     let may_bring_another = dirty.attempts_of(field).any(|attempt| attempt.may_bring_another(&was));
     if value == was && !may_bring_another {
-        let outcome = if held.is_empty() { Outcome::Unchanged } else { Outcome::Held };
-        plan.settle.extend(outcomes(&ops, outcome));
+        match held.is_empty() {
+            true => plan.settle.extend(outcomes(&ops, Outcome::Unchanged)),
+            // All of them: what a person was shown as waiting waits, whether a sync came by or not.
+            false => hold(&ops, plan),
+        }
     } else if let Some(problem) = unsendable(&value) {
         plan.settle.extend(ops.iter().map(|op| refused(op, problem)));
     } else {

@@ -54,8 +54,8 @@ pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record, uns
 pub use bases::{BaseTime, Bases};
 pub use brief::{in_brief, sides_in_brief};
 pub use decide::{
-    CannotDecide, Discarded, Keep, PastDecision, Shown, discard, discard_payments, meetings, resolve, retry,
-    undo,
+    CannotDecide, Discarded, Keep, PastDecision, Shown, discard, discard_payments, discard_rest, meetings,
+    resolve, retry, undo,
 };
 pub use diff::{Diff, diff, give_up_untold};
 pub use dirty::{Change, Dirty, Op, OpenConflict};
@@ -79,8 +79,7 @@ pub use secrets::masked;
 pub use server_clock::ServerClock;
 pub use ticket::{Ticket, Tickets};
 pub use tidied::is_tidied;
-pub(crate) use upload::MAX_READS;
-use upload::NOT_SHOWN;
 pub use upload::{
     Committed, EmailEdit, EmailOrder, ReadFailure, Step, ToSend, Upload, UploadOptions, Write, order_emails,
 };
+pub(crate) use upload::{MAX_READS, NOT_SHOWN};

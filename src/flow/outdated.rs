@@ -145,9 +145,9 @@ impl OlderReadings {
     /// Whether a reading is older than one that was not believed within the last minute. It is no base, though it be newer than what is
     /// known, or just that.
     pub fn is_before_one_passed_over(&self, told: &Attributes<'_>, now: Moment) -> bool {
-        let passed_over = self.shown.get(&told.id().0).and_then(|shown| shown.3);
+        let Some(newer) = self.shown.get(&told.id().0).and_then(|shown| shown.3) else { return false };
         let date = told.changed_at_text().and_then(moment);
-        passed_over.zip(date).is_some_and(|(newer, date)| date < newer.0 && newer.is_young(now))
+        date.is_some_and(|date| date < newer.0) && newer.is_young(now)
     }
 
     /// One answer told two things at once of this customer: which is the truth, another reading tells.

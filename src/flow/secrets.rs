@@ -38,22 +38,22 @@ impl Secrets {
         Secrets(password.into_iter().cloned().collect())
     }
 
-    /// A record without what quotes one of them, whatever name it bears: of that it tells nothing. What this till itself has of an
-    /// attribute, or has sent, may say the same by chance, and is no quotation.
+    /// A record without what quotes one of them, whatever name it bears: of that it tells nothing. What this till knew of an
+    /// attribute, has of it, or has sent may say the same by chance, or by somebody's hand, and is no quotation.
     ///
     /// # Errors
     /// When the record is no customer.
     pub(super) fn cut<'r>(
         &self,
         record: &'r Record,
-        ours: impl Fn(FieldId) -> Option<Value>,
+        ours: impl Fn(FieldId) -> Vec<Value>,
     ) -> Result<Cow<'r, Record>, BadRecord> {
         if !self.are_quoted_in(record.body()) {
             return Ok(Cow::Borrowed(record));
         }
         let is_ours = |name: &str| {
-            let value = FieldId::named(name).and_then(&ours);
-            value.is_some_and(|value| self.are_quoted_in(&value.to_json()))
+            let values = FieldId::named(name).map(&ours).unwrap_or_default();
+            values.iter().any(|value| self.are_quoted_in(&value.to_json()))
         };
         let quotes =
             |name: &str, text: &str| self.are_quoted_in(name) || (self.are_quoted_in(text) && !is_ours(name));

@@ -58,10 +58,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Form, FromRequest, Query, Request, State};
+use axum::extract::rejection::FormRejection;
+use axum::extract::{ConnectInfo, Form, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use futures_core::Stream;
@@ -70,7 +71,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{Remote, Result, Store, SyncEngine};
 use desk::Desk;
-use doors::Doors;
+use doors::{Doors, Work};
 use guard::Guard;
 use pages::{Asked, Task};
 use syncing::SyncNow;
@@ -175,7 +176,7 @@ impl InspectorOptions {
             runtime.block_on(TcpListener::bind(address)).map_err(|error| named(address, &error))?;
         let guard = Arc::new(Guard::of(listener.local_addr()?.port())?);
         let desk = Arc::new(Desk::new(self.store, self.author, self.is_read_only, self.sync));
-        let service = router(&guard, desk);
+        let service = router(&guard, desk).into_make_service_with_connect_info::<Work>();
         runtime.spawn(async move {
             _ = axum::serve(Doors::at(listener), service).await;
         });
@@ -211,13 +212,14 @@ fn router(guard: &Arc<Guard>, desk: Arc<Desk>) -> Router {
         .route("/page.js", get(async || asset("text/javascript", include_str!("assets/page.js"))))
         .route("/htmx.js", get(async || asset("text/javascript", include_str!("assets/htmx.min.js"))))
         .fallback(nowhere)
+        .layer(middleware::from_fn(heard_whole))
         .with_state(desk);
     Router::new()
         .nest(guard.place().trim_end_matches('/'), within)
         .route(&format!("{}open", guard.place()), get(async || guard::opened()))
-        .route("/page.css", get(async || asset("text/css", include_str!("assets/page.css"))))
-        .route("/icon.svg", get(async || asset("image/svg+xml", include_str!("assets/icon.svg"))))
-        .route("/favicon.ico", get(async || asset("image/svg+xml", include_str!("assets/icon.svg"))))
+        .route("/page.css", get(async || outside("text/css", include_str!("assets/page.css"))))
+        .route("/icon.svg", get(async || outside("image/svg+xml", include_str!("assets/icon.svg"))))
+        .route("/favicon.ico", get(async || outside("image/svg+xml", include_str!("assets/icon.svg"))))
         .fallback(nowhere_at_all)
         .layer(middleware::from_fn_with_state(Arc::clone(guard), guard::let_in))
 }
@@ -227,22 +229,25 @@ fn page(task: Task) -> MethodRouter<Arc<Desk>> {
     let show = move |State(desk): State<Arc<Desk>>, Query(pairs): Query<Vec<(String, String)>>| {
         desk.answer(move |desk| pages::shown(desk, task, &Asked::new(pairs)))
     };
-    let act = async move |State(desk): State<Arc<Desk>>, request: Request| match sent(request).await {
-        Ok(pairs) => desk.answer(move |desk| pages::done(desk, task, &Asked::new(pairs))).await,
-        Err(code) => pages::unreadable(code),
+    let act = async move |State(desk): State<Arc<Desk>>, form: Sent| match form {
+        Ok(Form(pairs)) => desk.answer(move |desk| pages::done(desk, task, &Asked::new(pairs))).await,
+        Err(refused) => pages::unreadable(refused.into_response().status()),
     };
     get(show).post(act)
 }
 
+/// What a form brought.
+type Sent = std::result::Result<Form<Vec<(String, String)>>, FormRejection>;
+
 /// So much a form may bring.
 const MOST_SENT: usize = 2 * 1024 * 1024;
 
-/// What a form brought.
-async fn sent(request: Request) -> std::result::Result<Vec<(String, String)>, StatusCode> {
+/// From when all of it is said, whoever said it is the one who waits: another program may have the file.
+async fn heard_whole(ConnectInfo(work): ConnectInfo<Work>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    let body = whole(body).await.ok_or(StatusCode::PAYLOAD_TOO_LARGE)?;
-    let form = Form::from_request(Request::from_parts(head, body.into()), &()).await;
-    form.map(|Form(pairs)| pairs).map_err(|refused| refused.into_response().status())
+    let Some(body) = whole(body).await else { return pages::unreadable(StatusCode::PAYLOAD_TOO_LARGE) };
+    let _at_work = work.begin();
+    next.run(Request::from_parts(head, body.into())).await
 }
 
 /// All of it is taken in, also what is too much: a browser does not listen before it has said everything.
@@ -274,8 +279,17 @@ async fn nowhere_at_all() -> Response {
     guard::refused(StatusCode::NOT_FOUND, guard::NOWHERE, None)
 }
 
-/// They are of this build, and so of this place, which is another one each time.
+/// It is of this build, and so of this place, which is another one each time.
 fn asset(kind: &'static str, text: &'static str) -> Response {
+    kept(kind, text, "private, max-age=86400")
+}
+
+/// What lies where that of another build may have lain, or will.
+fn outside(kind: &'static str, text: &'static str) -> Response {
+    kept(kind, text, "no-cache")
+}
+
+fn kept(kind: &'static str, text: &'static str, how_long: &'static str) -> Response {
     let kind = format!("{kind}; charset=utf-8");
-    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "private, max-age=86400".to_owned())], text).into_response()
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, how_long.to_owned())], text).into_response()
 }

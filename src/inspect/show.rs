@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, Render, html};
 
-use crate::{FieldId, FormValue, Kind, Row, Value, money, words};
+use crate::{Decimal, FieldId, FormValue, Kind, Row, Value, money, words};
 
 /// The name of an attribute as people say it: the API's, without its underlines.
 pub(super) fn field(name: &str) -> Markup {
@@ -166,10 +166,9 @@ pub(super) fn amount(digits: &str) -> Markup {
     html! { data.money value=(digits) { (digits) } }
 }
 
-/// What a payment moves the balance by, as the journal has it: a signed amount in quotes.
-pub(super) fn payment(json: &str) -> Markup {
-    let digits = json.trim_matches('"');
-    let digits = digits.parse().map_or_else(|_| plain(digits), money);
+/// What a payment moves the balance by, with its sign.
+pub(super) fn payment(paid: Decimal) -> Markup {
+    let digits = money(paid);
     html! { @if !digits.starts_with('-') { "+" } (amount(&digits)) }
 }
 

@@ -225,12 +225,12 @@ impl Store {
                 for (id, record) in answers[..count].iter().flatten() {
                     let Some((found, sent)) = told(transaction, apart, *id)? else { continue };
                     let dirty = &found.dirty;
-                    if is_undated(&sent, &record.attributes()?, policies.clock_offset) {
+                    let answer = record.attributes()?;
+                    if is_undated(&sent, &answer, policies.clock_offset) {
                         state::note_credit_undated(transaction)?;
                     }
                     let sent = Sent { is_accepted: true, ..sent };
                     // What it takes back is no news; what it shows of what was sent, it shows.
-                    let answer = record.attributes()?;
                     let news = match &dirty.base {
                         Some(known) => {
                             dirty.lately.without_lag(known, record, &sent, policies.moment(now))?

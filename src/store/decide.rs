@@ -8,17 +8,18 @@ use std::sync::LazyLock;
 
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
+use rust_decimal::Decimal;
 use serde::de::IgnoredAny;
 use serde::{Serialize, Serializer};
 
 use super::apply::{End, apply, is_written, journal_decision, settle_without_customer};
-use super::read::verbatim;
+use super::read::{paid, verbatim};
 use super::{Failed, Store, aside, attempt, dirty, row, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
-    CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, Op, OpenConflict, Outcome,
-    PastDecision, Shown, discard, discard_payments, meetings, resolve, retry, undo,
+    CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, NOT_SHOWN, Op, OpenConflict, Outcome,
+    PastDecision, Shown, discard, discard_payments, discard_rest, meetings, resolve, retry, undo,
 };
 use crate::resource::{CustomerId, EditError, EditSeq, FieldId, Kind, Subject, Value};
 
@@ -75,6 +76,22 @@ pub struct Rejected {
     /// JSON: the customer's update as it was sent, a password shown as `***`; null: it was never sent.
     #[serde(serialize_with = "verbatim_or_null")]
     pub sent: Option<String>,
+    #[serde(skip)]
+    payment: Option<Decimal>,
+}
+
+impl Rejected {
+    /// The signed amount of a payment, which stands for itself: it is sent again or given up, and never replaced by a value. None: a
+    /// value was to be set.
+    pub fn payment(&self) -> Option<Decimal> {
+        self.payment
+    }
+
+    /// Whether the reason is in the store's words. Of what was never sent, and of what the store said yes to and does not show, it is
+    /// in the till's.
+    pub fn is_in_words_of_the_store(&self) -> bool {
+        self.sent.is_some() && self.reason != NOT_SHOWN
+    }
 }
 
 fn verbatim_or_null<S: Serializer>(
@@ -88,6 +105,7 @@ impl From<CannotDecide> for Failed {
     fn from(cannot: CannotDecide) -> Failed {
         match cannot {
             CannotDecide::Refused(refused) => Error::from(Failure::Undecidable(refused)).into(),
+            CannotDecide::MovedOn(refused) => Error::from(Failure::MovedOn(refused)).into(),
             CannotDecide::BadRecord(bad) => bad.into(),
         }
     }
@@ -155,24 +173,14 @@ impl Store {
         let read = || {
             // Sorted by no index: by the order of the journal SQLite would walk through all of it.
             let mut statement = self.connection.prepare_cached(
-                "SELECT seq, customer_id, field, value, coalesce(reason, ''), sent
+                "SELECT seq, customer_id, field, value, coalesce(reason, ''), sent, op
                  FROM journal INDEXED BY tillsync_journal_unsettled
                  WHERE settled_at IS NULL AND outcome = 'rejected' AND seq > ?1
                  ORDER BY +seq
                  LIMIT ?2",
             )?;
             let page = (after.0, i64::try_from(limit).unwrap_or(i64::MAX));
-            let rows = statement.query_map(page, |row| {
-                Ok(Rejected {
-                    seq: EditSeq(row.get(0)?),
-                    customer_id: CustomerId(row.get(1)?),
-                    field: row.get(2)?,
-                    value: row.get(3)?,
-                    reason: row.get(4)?,
-                    sent: row.get(5)?,
-                })
-            })?;
-            rows.collect::<rusqlite::Result<Vec<Rejected>>>()
+            statement.query_map(page, rejected)?.collect::<rusqlite::Result<Vec<Rejected>>>()
         };
         read().map_err(|e| self.error(e))
     }
@@ -251,25 +259,39 @@ impl Store {
     /// time.
     ///
     /// # Errors
-    /// When the file cannot be written, or all of this customer's stay refused. What was freed before that stays so; the same call goes
-    /// on with the rest.
+    /// When the file cannot be written, or all of this customer's stay refused, also by something of the app's. What was freed before
+    /// that stays so; the same call goes on with the rest. Of all customers, one who stays refused is logged, and holds up nobody.
     pub fn retry(&mut self, id: Option<CustomerId>) -> Result<usize> {
         let is_of_all = id.is_none();
         let mut parts = self.engine_read(|transaction| Ok(refused_parts(transaction, id)?))?;
         if is_of_all {
             parts.retain(|(one, _)| self.can_be_read(*one));
         }
-        let mut fields: BTreeMap<CustomerId, usize> = BTreeMap::new();
-        self.part_by_part(&parts, |transaction, (one, payments)| {
-            let so_far = fields.entry(*one).or_default();
-            match free(transaction, *one, payments.as_ref()) {
-                Err(Failed::Known(error)) if error.code() == "usage" && (is_of_all || *so_far > 0) => {
-                    tracing::warn!(%error, "left as it is");
-                }
-                freed => *so_far = freed?.max(*so_far),
+        let mut has_freed = false;
+        let left = |error: Error| {
+            tracing::warn!(%error, "left as it is");
+            0
+        };
+        let work = |transaction: &Transaction<'_>, (one, payments): &Refused| match free(
+            transaction,
+            *one,
+            payments.as_ref(),
+        ) {
+            Err(Failed::Known(error)) if error.code() == "usage" && (is_of_all || has_freed) => {
+                Ok(left(error))
             }
-            Ok(())
-        })?;
+            freed => {
+                has_freed |= freed.as_ref().is_ok_and(|fields| *fields > 0);
+                freed
+            }
+        };
+        let refused = |_: &Refused, error| if is_of_all { Ok(left(error)) } else { Err(error) };
+        let freed = self.part_by_part(&parts, work, refused)?;
+        let mut fields: BTreeMap<CustomerId, usize> = BTreeMap::new();
+        for ((one, _), freed) in parts.iter().zip(freed) {
+            let so_far = fields.entry(*one).or_default();
+            *so_far = freed.max(*so_far);
+        }
         Ok(fields.into_values().sum())
     }
 
@@ -307,8 +329,8 @@ impl Store {
     /// Of very many payments it goes on some hundreds at a time, between which others write.
     ///
     /// # Errors
-    /// When the customer is not in the file, there is no such name, or an edit is on its way: sync first. Where a sync sends one of
-    /// very many payments meanwhile, what was given up before stays so; the same call goes on with the rest.
+    /// When the customer is not in the file, there is no such name, or an edit is on its way: sync first. Of very many payments, what was
+    /// given up before that stays so; those that have been sent meanwhile, or that a person sends again, are left as they are.
     pub fn discard(
         &mut self,
         id: impl Into<CustomerId>,
@@ -356,7 +378,7 @@ impl Store {
         seen: Option<&str>,
         author: Option<&str>,
     ) -> Result<usize> {
-        let ahead = if seen.is_none() { self.discard_most_payments(id, what)? } else { 0 };
+        let ahead = if seen.is_none() { self.discard_most_payments(id, what)? } else { None };
         let rest = self.engine_write(|transaction| {
             let aside = if matches!(what, Discarded::All) { aside::discard(transaction, id)? } else { 0 };
             let Some(dirty) = dirty::load_to_decide(transaction, id)? else {
@@ -368,41 +390,76 @@ impl Store {
             if aside > 0 && dirty.ops.is_empty() {
                 return Ok(aside);
             }
-            let plan = discard(&dirty, what, seen)?;
+            let plan = match &ahead {
+                Some(ahead) => {
+                    discard_rest(&dirty, ahead.others.clone(), &still_as_seen(&dirty, &ahead.last))?
+                }
+                None => discard(&dirty, what, seen)?,
+            };
             carry_out(transaction, &dirty, &plan, author, "discard")?;
             Ok(fields_of(&dirty, &plan))
         })?;
-        Ok(rest.max(ahead))
+        Ok(ahead.map_or(rest, |ahead| rest.max(ahead.fields)))
     }
 
     /// Gives up most of very many payments ahead of the rest: each is a row of its own. What is to be refused is refused before any of
-    /// it. Returns how many fields all of it comes to; 0: there are not so many.
-    fn discard_most_payments(&mut self, id: CustomerId, what: &Discarded) -> Result<usize> {
-        let (payments, fields) = self.engine_read(|transaction| {
-            let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok((Vec::new(), 0)) };
+    /// it. What is given up is what waits now, and as it waits now: others may send some of it again meanwhile, and what that leaves
+    /// would mean others. `None`: there are not so many.
+    fn discard_most_payments(&mut self, id: CustomerId, what: &Discarded) -> Result<Option<Ahead>> {
+        let planned = self.engine_read(|transaction| {
+            let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(None) };
             let plan = discard(&dirty, what, None)?;
-            Ok((payments_apart(&dirty, &plan), fields_of(&dirty, &plan)))
+            let planned = plan.settle.iter().filter_map(|settlement| dirty.op(settlement.seq));
+            let others = planned.map(|op| op.field).filter(|field| !field.is_money()).collect();
+            Ok(Some((money_apart(&dirty, &plan), others, fields_of(&dirty, &plan))))
         })?;
-        // The last of them go with the rest: a decision about nothing but payments would mean others then.
-        let most = &payments[..payments.len().saturating_sub(PAYMENTS_AT_ONCE)];
-        let parts: Vec<&[EditSeq]> = most.chunks(PAYMENTS_AT_ONCE).collect();
-        self.part_by_part(&parts, |transaction, part| {
+        let Some(((mut payments, sets), others, fields)) =
+            planned.filter(|((payments, _), ..)| payments.len() > PAYMENTS_AT_ONCE)
+        else {
+            return Ok(None);
+        };
+        let last = [payments.split_off(payments.len() - PAYMENTS_AT_ONCE), sets].concat();
+        let parts: Vec<&[Planned]> = payments.chunks(PAYMENTS_AT_ONCE).collect();
+        let work = |transaction: &Transaction<'_>, part: &&[Planned]| {
             let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(()) };
-            let waiting = part.iter().copied().filter(|seq| dirty.op(*seq).is_some()).collect();
-            apply(transaction, &dirty, &discard_payments(&dirty, &waiting)?, Utc::now()).map(|_| ())
-        })?;
-        Ok(if parts.is_empty() { 0 } else { fields })
+            let plan = discard_payments(&dirty, &still_as_seen(&dirty, part))?;
+            apply(transaction, &dirty, &plan, Utc::now()).map(|_| ())
+        };
+        self.part_by_part(&parts, work, |_, error| Err(error))?;
+        Ok(Some(Ahead { last, others, fields }))
     }
 }
 
-/// The payments that a plan gives up and that nothing else hangs on: no conflict about the balance, nor the end of a customer who is
-/// gone.
-fn payments_apart(dirty: &Dirty, plan: &CustomerPlan) -> Vec<EditSeq> {
+/// An edit of the balance that is to be given up, and what had become of it when that was decided.
+type Planned = (EditSeq, Option<Outcome>);
+
+/// Very many payments of a customer are given up, but for these.
+struct Ahead {
+    /// The last of them, and what was set of the balance.
+    last: Vec<Planned>,
+    /// What else was to be given up.
+    others: BTreeSet<FieldId>,
+    /// How many attributes all of it comes to.
+    fields: usize,
+}
+
+/// Those of which nothing else has become.
+fn still_as_seen(dirty: &Dirty, planned: &[Planned]) -> BTreeSet<EditSeq> {
+    let is_as_seen = |(seq, outcome): &&Planned| dirty.op(*seq).is_some_and(|op| op.outcome == *outcome);
+    planned.iter().filter(is_as_seen).map(|(seq, _)| *seq).collect()
+}
+
+/// The payments that a plan gives up and that nothing else hangs on, and what else it gives up of the balance: none where there is a
+/// conflict about that, or the end of a customer who is gone.
+fn money_apart(dirty: &Dirty, plan: &CustomerPlan) -> (Vec<Planned>, Vec<Planned>) {
     if dirty.is_gone() || dirty.open_of_money().is_some() {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
-    let is_payment = |seq: &EditSeq| dirty.op(*seq).is_some_and(|op| op.adjustment().is_some());
-    plan.settle.iter().map(|settlement| settlement.seq).filter(is_payment).collect()
+    let settled = plan.settle.iter().filter_map(|settlement| dirty.op(settlement.seq));
+    let (payments, sets): (Vec<&Op>, Vec<&Op>) =
+        settled.filter(|op| op.field.is_money()).partition(|op| op.adjustment().is_some());
+    let planned = |ops: Vec<&Op>| ops.into_iter().map(|op| (op.seq, op.outcome)).collect();
+    (planned(payments), planned(sets))
 }
 
 /// Edits of a customer who went from the file wait for nothing. Returns how many fields those were.
@@ -571,8 +628,21 @@ fn past_decision(transaction: &Transaction<'_>, conflict: i64) -> Result<(Custom
 
 // ---- rows --------------------------------------------------------------------------------------------------------
 
+fn rejected(row: &SqlRow<'_>) -> rusqlite::Result<Rejected> {
+    let (value, op): (String, String) = (row.get(3)?, row.get(6)?);
+    Ok(Rejected {
+        seq: EditSeq(row.get(0)?),
+        customer_id: CustomerId(row.get(1)?),
+        field: row.get(2)?,
+        payment: paid(&op, &value),
+        value,
+        reason: row.get(4)?,
+        sent: row.get(5)?,
+    })
+}
+
 pub(super) fn no_row(seq: EditSeq, problem: &str) -> Error {
-    Error::usage(format!("the edit {seq} {problem}"))
+    Failure::Settled(format!("the edit {seq} {problem}")).into()
 }
 
 fn customer_of(connection: &Connection, seq: EditSeq) -> Result<CustomerId, Failed> {
@@ -693,4 +763,23 @@ pub(super) fn free(
         state::write(transaction, FREED_AT, Some(&stamp(Utc::now())))?;
     }
     Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_said_nothing_of_what_was_not_sent_or_is_not_shown() {
+        let is_of_the_store = |sent: Option<&str>, reason: &str| {
+            let (field, value) = ("email".to_owned(), "\"a@example.com\"".to_owned());
+            let (reason, sent) = (reason.to_owned(), sent.map(str::to_owned));
+            let (seq, customer_id) = (EditSeq(1), CustomerId(1));
+            Rejected { seq, customer_id, field, value, reason, sent, payment: None }
+                .is_in_words_of_the_store()
+        };
+        assert!(is_of_the_store(Some("{}"), "already in use"));
+        assert!(!is_of_the_store(None, "the record is too large"));
+        assert!(!is_of_the_store(Some("{}"), NOT_SHOWN));
+    }
 }

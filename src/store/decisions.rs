@@ -38,7 +38,7 @@ const AT_ONCE: i64 = 100;
 /// Takes back what was written of one decision.
 const TAKE_BACK: &str = "ROLLBACK TO decided; RELEASE decided";
 
-/// Codes of errors that a trigger, an index or a reference of the app's may be the cause of.
+/// Codes of errors that something of the app's may be the cause of.
 const OF_THE_APP: [&str; 7] =
     ["database", "refused_by_app", "torn_down", "unending", "ignored", "restless", "referenced"];
 
@@ -96,12 +96,11 @@ impl Store {
             self.give_way();
             return Ok(looked_at);
         }
-        for one in part {
-            looked_at.decisions += 1;
-            looked_at.carried_out += usize::from(self.decide_one(one, stuck)?);
-            self.others_write()?;
-            self.give_way();
-        }
+        // The first of them is what was in the way.
+        looked_at.decisions = 1;
+        looked_at.carried_out = usize::from(self.decide_one(&asked[0], stuck)?);
+        self.others_write()?;
+        self.give_way();
         Ok(looked_at)
     }
 
@@ -183,7 +182,7 @@ impl Store {
             .engine_write(|transaction| Ok(note_decision(transaction, asked.id, "refused", Some(&reason))?));
         match noted {
             // It waits, and is looked at again.
-            Err(error) if OF_THE_APP.contains(&error.code()) => {
+            Err(error) if is_of_the_app(&error) => {
                 tracing::warn!(%error, decision = asked.id, "what became of a decision cannot be noted");
                 let cause = self.engine_read(|transaction| Ok(triggers_of_decisions(transaction)?))?;
                 *stuck = Some(Kept { error: error.to_string(), cause });
@@ -268,7 +267,12 @@ impl Asked {
 
 /// What a person is told of a decision, and no sync waits for: also what something of the app's does not let through.
 fn is_refusal(error: &Error) -> bool {
-    !error.is_database() || OF_THE_APP.contains(&error.code()) || error.unreadable().is_some()
+    !error.is_database() || is_of_the_app(error) || error.unreadable().is_some()
+}
+
+/// What a trigger, an index or a reference of the app's may be the cause of.
+pub(super) fn is_of_the_app(error: &Error) -> bool {
+    OF_THE_APP.contains(&error.code())
 }
 
 /// Those at the front that are payments of the same customer.

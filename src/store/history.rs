@@ -9,7 +9,7 @@ use super::row::{refuse_too_large, told};
 use super::{DecisionRow, JournalRow, Store};
 use crate::error::Result;
 use crate::flow::Outcome;
-use crate::resource::{CustomerId, EditSeq};
+use crate::resource::{CustomerId, EditSeq, FieldId, ResourceId};
 
 /// What is read of each row.
 macro_rules! select {
@@ -35,6 +35,22 @@ pub(super) const OF_ONE: &str = select!(
                           ORDER BY seq DESC LIMIT :limit))
      ORDER BY seq DESC
      LIMIT :limit"
+);
+
+/// The newest of each index. Given up, refused, or left for the store's, it is in no balance.
+pub(super) const BALANCE_SET: &str = select!(
+    "WHERE seq IN (
+         SELECT seq FROM (SELECT seq FROM journal INDEXED BY tillsync_journal_unsettled
+                          WHERE customer_id = :id AND settled_at IS NULL AND seq > :after AND field = :field
+                            AND op = 'set' AND coalesce(outcome, '') NOT IN ('discarded', 'rejected', 'remote')
+                          ORDER BY seq DESC LIMIT 1)
+         UNION ALL
+         SELECT seq FROM (SELECT seq FROM journal INDEXED BY tillsync_journal_settled
+                          WHERE customer_id = :id AND settled_at IS NOT NULL AND seq > :after AND field = :field
+                            AND op = 'set' AND coalesce(outcome, '') NOT IN ('discarded', 'rejected', 'remote')
+                          ORDER BY seq DESC LIMIT 1))
+     ORDER BY seq DESC
+     LIMIT 1"
 );
 
 pub(super) const UNSETTLED: &str = select!("WHERE customer_id = :id AND settled_at IS NULL ORDER BY seq");
@@ -86,6 +102,17 @@ impl Store {
             }
         };
         read().map_err(|e| self.error(e))
+    }
+
+    /// The edit by which the balance of a customer was last set after another one, such as a payment that was refused: whether that is
+    /// in it, only whoever set it knows. What was given up, refused or left for the store's set none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn balance_set_since(&self, id: impl Into<CustomerId>, after: EditSeq) -> Result<Option<JournalRow>> {
+        let (id, field) = (id.into(), ResourceId::CUSTOMER.money().map(FieldId::name));
+        let since = named_params! { ":id": id.0, ":after": after.0, ":field": field };
+        rows(&self.connection, BALANCE_SET, since).map(|mut rows| rows.pop()).map_err(|e| self.error(e))
     }
 
     /// The edits of a customer that have not settled, oldest first.

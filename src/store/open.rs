@@ -17,7 +17,7 @@ use super::place::Place;
 use super::polite::Others;
 use super::steps::Steps;
 use super::{Store, StoreOptions, life, mend, schema, stray, unlock};
-use crate::descriptors;
+use crate::descriptors::{self, Holder};
 use crate::error::{Error, Failure, Result};
 use crate::key::Key;
 
@@ -131,14 +131,16 @@ pub(super) fn raw(path: &Path) -> Result<Connection> {
     open().map_err(|e| Error::sqlite(path, e))
 }
 
-/// Refuses a file that is in other hands of this process, before it is opened: closing it again would give up their locks.
+/// Refuses a file that is in other hands of this process, or was in ours before a fork, before it is opened: closing it again would
+/// give up their locks.
 pub(crate) fn refuse_company(path: &Path) -> Result<()> {
     let file = real(path);
     let files = ["", "-wal", "-shm", "-journal"].map(|suffix| with_suffix(&file, suffix));
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    match descriptors::is_held_by_others(&files) {
-        true => Err(Failure::TwoSqlites(path.to_owned()).into()),
-        false => Ok(()),
+    match descriptors::held_by(&files) {
+        Some(Holder::Others) => Err(Failure::TwoSqlites(path.to_owned()).into()),
+        Some(Holder::Parent) => Err(Failure::Forked(path.to_owned()).into()),
+        None => Ok(()),
     }
 }
 

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Transaction;
 
+use super::decisions::is_of_the_app;
 use super::held_up::{self, Apart};
 use super::{Failed, Store};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::resource::CustomerId;
 
 /// Customers that are written in one transaction while others write too: some tenths of a millisecond.
@@ -104,31 +105,52 @@ impl Store {
         Ok(parts)
     }
 
-    /// The same with each of these, where what fails is told, and holds up nobody: it takes back its own transaction, and what was done
-    /// before stays.
-    pub(super) fn part_by_part<I>(
+    /// The same with each of these, where what something of the app's refuses holds up nobody: what was done before it is done once more
+    /// without it, and what it comes to, `refused` says. What fails otherwise takes back its own transaction, and ends it.
+    pub(super) fn part_by_part<I, T>(
         &mut self,
         all: &[I],
-        mut work: impl FnMut(&Transaction<'_>, &I) -> Result<(), Failed>,
-    ) -> Result<()> {
-        let (mut rest, steps) = (all, self.steps.clone());
-        while !rest.is_empty() {
-            let part = &rest[..self.at_once(rest.len())?];
-            let done = self.engine_write(|transaction| {
-                let began = Instant::now();
-                for (place, one) in part.iter().enumerate() {
-                    steps.anew();
-                    work(transaction, one)?;
-                    if began.elapsed() >= LONG {
-                        return Ok(place + 1);
-                    }
-                }
-                Ok(part.len())
-            })?;
+        mut work: impl FnMut(&Transaction<'_>, &I) -> Result<T, Failed>,
+        mut refused: impl FnMut(&I, Error) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let (mut came_to, mut sound) = (Vec::with_capacity(all.len()), None);
+        while came_to.len() < all.len() {
+            let rest = &all[came_to.len()..];
+            let part = &rest[..self.at_once(sound.take().unwrap_or(rest.len()))?];
+            let mut reached = 0;
+            match self.in_one_transaction(part, &mut reached, &mut work) {
+                Ok(done) => came_to.extend(done),
+                Err(error) if !is_of_the_app(&error) => return Err(error),
+                Err(error) if reached == 0 || part.len() == 1 => came_to.push(refused(&rest[0], error)?),
+                // No sooner than at the commit: by one of them.
+                Err(_) if reached == part.len() => sound = Some(reached / 2),
+                Err(_) => sound = Some(reached),
+            }
             self.give_way();
-            rest = &rest[done..];
         }
-        Ok(())
+        Ok(came_to)
+    }
+
+    /// As many at the front as a transaction takes that does not go on for long, and what each came to.
+    fn in_one_transaction<I, T>(
+        &mut self,
+        part: &[I],
+        reached: &mut usize,
+        mut work: impl FnMut(&Transaction<'_>, &I) -> Result<T, Failed>,
+    ) -> Result<Vec<T>> {
+        let steps = self.steps.clone();
+        self.engine_write(|transaction| {
+            let (began, mut came_to) = (Instant::now(), Vec::new());
+            for one in part {
+                steps.anew();
+                came_to.push(work(transaction, one)?);
+                *reached += 1;
+                if began.elapsed() >= LONG {
+                    break;
+                }
+            }
+            Ok(came_to)
+        })
     }
 
     /// Whether they did a moment ago.

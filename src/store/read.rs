@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rusqlite::Row as SqlRow;
+use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -43,6 +44,19 @@ pub struct JournalRow {
     pub reason: Option<String>,
     /// What was decided when both sides had changed the attribute, newest last.
     pub decisions: Vec<DecisionRow>,
+}
+
+impl JournalRow {
+    /// The signed amount, if it is a payment.
+    pub fn payment(&self) -> Option<Decimal> {
+        paid(&self.op, &self.value)
+    }
+}
+
+/// What a row of the journal moves the balance by, if it is a payment. What cannot be read as one is none: it is no amount of zero.
+pub(super) fn paid(op: &str, json: &str) -> Option<Decimal> {
+    let amount: String = serde_json::from_str(json).ok().filter(|_| op == "adjust")?;
+    amount.parse().ok()
 }
 
 /// A decision about an attribute that both sides had changed.
@@ -266,10 +280,25 @@ fn time_of(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// What is asked most, by names of its own.
-pub(super) fn questions() -> [(&'static str, String); 3] {
+pub(super) fn questions() -> [(&'static str, String); 4] {
     [
         ("pending", history::UNSETTLED.to_owned()),
         ("log", history::OF_ALL.to_owned()),
         ("log of a customer", history::OF_ONE.to_owned()),
+        ("balance that was set", history::BALANCE_SET.to_owned()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A balance may be set to text, by a hand that edits the file: that is no payment.
+    #[test]
+    fn a_payment_is_told_by_what_was_done_and_not_by_how_it_looks() {
+        assert_eq!(paid("adjust", "\"-2.5\""), Some(Decimal::new(-25, 1)));
+        for (op, json) in [("set", "\"5\""), ("adjust", "\"5 euros\""), ("adjust", "null"), ("adjust", "{")] {
+            assert_eq!(paid(op, json), None, "{op} {json}");
+        }
+    }
 }

@@ -249,6 +249,22 @@ fn without_names(step: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Of a customer with ten years of history, as of all others, next to nothing is read.
+    #[test]
+    fn what_is_asked_of_one_customer_reads_no_others_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("till.db")).unwrap();
+        let plans = plans(&store.connection).unwrap();
+        for question in ["pending", "log of a customer", "balance that was set"] {
+            let plan = plans.as_array().unwrap().iter().find(|plan| plan["question"] == question).unwrap();
+            let steps = plan["steps"].as_array().unwrap().iter().map(|step| step.as_str().unwrap());
+            for step in steps.filter(|step| step.contains(" journal")) {
+                let is_one = step.ends_with("(rowid=?)");
+                assert!(is_one || step.contains("(customer_id=?"), "{question}: {step}");
+            }
+        }
+    }
+
     #[test]
     fn an_index_of_the_apps_is_not_named_whatever_its_name_begins_with() {
         let step = |index: &str| without_names(&format!("SEARCH customer USING INDEX {index} (phone=?)"));

@@ -26,7 +26,7 @@ pub use schedule::{Job, QuotaUse, Schedule, SyncerOptions, WhenTaken};
 
 use crate::api::Remote;
 use crate::clock::Clock;
-use crate::engine::{Event, Stopper, SyncEngine};
+use crate::engine::{Event, Requests, Stopper, SyncEngine};
 use crate::error::{Error, Failure, Result};
 use crate::resource::EditSeq;
 use crate::store::{FREED_AT, LAST_FULL_PULL, Lock, NEXT_TRY, Store};
@@ -245,12 +245,12 @@ impl<R: Remote> Worker<R> {
         let clock = engine.clock();
         let is_offline = Arc::new(AtomicBool::new(false));
         let (told, was_offline) = (queue.clone(), is_offline.clone());
-        let engine = engine.on_event(move |event| {
+        let heard = queue.clone();
+        let engine = engine.on_event(move |event| told.push(event)).on_answer(move |answer| {
             // Who is told what the store did has heard before that it is there.
-            if event.is_from_the_store() {
-                tell_online(&told, &was_offline);
+            if was_offline.load(Ordering::Relaxed) && answer.is_the_stores_word() {
+                tell_online(&heard, &was_offline);
             }
-            told.push(event);
         });
         let watch = engine.store().reopen()?;
         let schedule = Schedule::new(&options, clock.now_ms());
@@ -478,7 +478,10 @@ impl<R: Remote> Worker<R> {
         };
         match done {
             Ok(report) => {
-                tell_online(&self.queue, &self.is_offline);
+                // A push that had nothing to send has heard nothing of the store.
+                if report.requests != Requests::default() {
+                    tell_online(&self.queue, &self.is_offline);
+                }
                 let is_short = report.rate_limited > 0;
                 self.queue.push(Event::SyncFinished(report));
                 let quota = QuotaUse {

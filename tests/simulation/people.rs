@@ -598,11 +598,20 @@ pub fn decide(world: &Shared) {
     world.till().app = Some(store);
 }
 
-/// Whether a value that was set of an attribute waits to be sent.
+/// Whether a value that was set of an attribute waits to be sent; of one form field, whether another one than the store's does.
 fn sets_wait(store: &mut Store, id: CustomerId, field: &str) -> bool {
+    let (field, entry) = field.split_once('.').map_or((field, None), |(field, entry)| (field, Some(entry)));
     let sql = "SELECT 1 FROM journal
-               WHERE customer_id = ?1 AND field = ?2 AND settled_at IS NULL AND outcome IS NULL AND op = 'set'";
-    store.connection().prepare_cached(sql).unwrap().exists((id.0, field)).unwrap()
+               WHERE customer_id = ?1 AND field = ?2 AND settled_at IS NULL AND outcome IS NULL AND op = 'set'
+                 AND (?3 IS NULL
+                      OR (SELECT json_extract(one.value, '$.value')
+                          FROM customer, json_each(customer.form_fields) AS one
+                          WHERE customer.id = ?1 AND json_extract(one.value, '$.name') = ?3)
+                         IS NOT
+                         (SELECT json_extract(one.value, '$.value')
+                          FROM snapshot, json_each(snapshot.body, '$.form_fields') AS one
+                          WHERE snapshot.id = ?1 AND json_extract(one.value, '$.name') = ?3))";
+    store.connection().prepare_cached(sql).unwrap().exists((id.0, field, entry)).unwrap()
 }
 
 /// What was refused for a reason that may have passed is sent again.

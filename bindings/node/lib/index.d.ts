@@ -2,6 +2,7 @@ import type Database from "better-sqlite3";
 
 /** Who decides when both sides changed an attribute: a person, one of the sides, or who was later. */
 export type Policy = "hold" | "local" | "remote" | "latest";
+/** What the file has as JSON; but a number that JavaScript would round is text, its digits. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
 /** How a till is opened. Without `storeHash` and a token, the environment has them. */
@@ -110,7 +111,10 @@ export type Fate =
     | { fate: "in_conflict"; customer_id: number; field: string }
     | { fate: "rejected"; customer_id: number; field: string; reason: string };
 
-/** An edit, and what became of it. `value` of an adjustment is its signed amount, as text. */
+/**
+ * An edit, and what became of it. `value` of an adjustment is its signed amount, as text. Else of `store_credit_amounts` `value` and
+ * `was` are JSON text, exact.
+ */
 export interface JournalRow {
     seq: number;
     customer_id: number;
@@ -129,7 +133,7 @@ export interface JournalRow {
     settled_at: Date | null;
 }
 
-/** Something that waits for a person: a conflict, a refused edit, or one that is held. */
+/** Something that waits for a person: a conflict, a refused edit, or one that is held. Of `store_credit_amounts` the sides are JSON text, exact. */
 export interface ToDecide {
     kind: "conflict" | "rejected" | "held";
     id: number;

@@ -62,21 +62,24 @@ class Program {
     }
 
     /** Runs it, and answers what it says; what it does not do is thrown. */
-    answer(command, ...words) {
+    async answer(command, ...words) {
+        const { failed, output, complaint } = await this.#ran(command, words);
+        const said = read(output);
+        if (said === undefined) throw new TillError(`tillsync ${command}: ${complaint.trim() || failed?.message}`, { cause: failed });
+        if (said?.error) throw ofDocument(said.error);
+        return said;
+    }
+
+    #ran(command, words) {
         const options = { env: this.environment, windowsHide: true, maxBuffer: MOST_BYTES };
-        return new Promise((resolve, reject) => {
-            const ran = execFile(...this.words(command, ...words), options, (failed, output, complaint) => {
-                const said = read(output);
-                if (said === undefined) {
-                    reject(new TillError(`tillsync ${command}: ${complaint.trim() || failed?.message}`));
-                } else if (said?.error) reject(ofDocument(said.error));
-                else resolve(said);
-            });
+        return new Promise((ended) => {
+            const ran = execFile(...this.words(command, ...words), options, (failed, output, complaint) => ended({ failed, output, complaint }));
             ran.stdin?.end();
-        });
+        }).catch((failed) => ({ failed, output: "", complaint: "" })); // of some reasons not to start one, the system throws
     }
 }
 
+/** JSON; undefined where it is none. */
 function read(json) {
     try {
         return JSON.parse(json);
@@ -85,4 +88,4 @@ function read(json) {
     }
 }
 
-module.exports = { Program, installed, prebuilt, NAME };
+module.exports = { Program, installed, prebuilt, read, NAME };

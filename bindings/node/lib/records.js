@@ -1,4 +1,4 @@
-// What a till reads. Money is text, exact; a time is a Date; JSON is read.
+// What a till reads. Money is text, exact; a time is a Date; JSON is read, but for numbers that would not be the same.
 "use strict";
 
 const { Refused } = require("./errors.js");
@@ -31,6 +31,7 @@ const EDITABLE = [
     "channel_ids",
     "form_fields",
 ];
+const MONEY = "store_credit_amounts";
 const SHOWN_ONLY = ["registration_ip_address", "origin_channel_id", "date_created", "date_modified"];
 
 /** What is no attribute is told with what there is; that one is read-only, the file says. */
@@ -41,7 +42,19 @@ function refuseUnknown(customerId, names) {
     throw new Refused(`customer ${customerId}: ${field}: is no attribute of a customer`, { code: "refused", hint, customerId, field });
 }
 
-const json = (text) => (text === null ? null : JSON.parse(text));
+/** The texts and the numbers of JSON, and the digits that count of a number. */
+const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/g;
+const LEADING = /^[-0.]+/;
+const MOST_DIGITS = 15;
+const MOST_POWER = 290;
+
+/** A number that one of JavaScript's does not hold stays text: written back, it would be another one. */
+const held = (token) => {
+    if (token.startsWith('"')) return token;
+    const [digits, power = ""] = token.replace(LEADING, "").split(/e/i);
+    return digits.replace(".", "").length <= MOST_DIGITS && Math.abs(power) < MOST_POWER ? token : `"${token}"`;
+};
+const json = (text) => (text === null ? null : JSON.parse(text.replace(TOKENS, held)));
 const flag = (number) => (number === null ? null : number !== 0);
 
 /** None where what is there is no time. */
@@ -62,13 +75,18 @@ function customer(row) {
     };
 }
 
+/** Of a balance the text of its JSON, for no number holds each amount; of a payment its signed amount. */
+const money = (text) => (text?.startsWith("[") ? text : json(text));
+const reader = (field) => (field === MONEY ? money : json);
+
 function journalRow(row) {
-    return { ...row, value: json(row.value), was: json(row.was), at: moment(row.at), settled_at: moment(row.settled_at) };
+    const read = reader(row.field);
+    return { ...row, value: read(row.value), was: read(row.was), at: moment(row.at), settled_at: moment(row.settled_at) };
 }
 
 function toDecide(row) {
-    const sides = { base: json(row.base), local: json(row.local), remote: json(row.remote) };
-    return { ...row, ...sides, since: moment(row.since) };
+    const read = reader(row.field);
+    return { ...row, base: read(row.base), local: read(row.local), remote: read(row.remote), since: moment(row.since) };
 }
 
-module.exports = { CUSTOMER, JOURNAL, TO_DECIDE, EDITABLE, refuseUnknown, customer, journalRow, toDecide, moment };
+module.exports = { CUSTOMER, JOURNAL, TO_DECIDE, EDITABLE, SHOWN_ONLY, refuseUnknown, customer, journalRow, toDecide, moment };

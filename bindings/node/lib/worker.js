@@ -3,15 +3,35 @@
 "use strict";
 
 const { spawn } = require("node:child_process");
-const readline = require("node:readline");
-const { NotSynced, ofDocument, inOwnWords } = require("./errors.js");
+const { NotSynced, TillError, ofDocument, inOwnWords } = require("./errors.js");
+const { read } = require("./program.js");
 
 const PAUSES_MS = [1_000, 2_000, 4_000, 8_000, 16_000, 30_000];
 /** What a worker that was told to stop may take beyond what it was given. */
 const FAREWELL_MS = 15_000;
+/** The longest line that a worker takes. */
+const MOST_BYTES = 16_384;
 
 const gone = () =>
     new NotSynced("the worker has ended", { code: "gone", hint: "it is started again by itself; every edit is kept" });
+
+const tooLong = (command) =>
+    new TillError(`${command}: what is asked is too long`, {
+        code: "usage",
+        hint: `with all that it takes, a command has at most ${MOST_BYTES.toLocaleString("en")} bytes`,
+    });
+
+/** Hears each line that ends. `readline` would hear also what is left of one that a worker could not end. */
+function eachLine(output, hear) {
+    let rest = "";
+    output.setEncoding("utf8").on("data", (more) => {
+        rest += more;
+        if (!more.includes("\n")) return;
+        const lines = rest.split("\n");
+        rest = lines.pop();
+        lines.forEach(hear);
+    });
+}
 
 /** One worker after the other, for as long as the till is open. */
 class Worker {
@@ -55,9 +75,11 @@ class Worker {
     call(command, words = {}) {
         if (!this.#isReady) return Promise.reject(gone());
         const id = ++this.#asked;
+        const line = JSON.stringify({ command, id, ...words }) + "\n";
+        if (Buffer.byteLength(line) > MOST_BYTES) return Promise.reject(tooLong(command));
         return new Promise((resolve, reject) => {
             this.#answers.set(id, { resolve, reject });
-            this.#process.stdin.write(JSON.stringify({ command, id, ...words }) + "\n");
+            this.#process.stdin.write(line);
         });
     }
 
@@ -86,8 +108,14 @@ class Worker {
         this.#tell();
     }
 
-    /** Starts one. Answers when it is ready; or why it is not. */
+    /** Starts one. Answers when it is ready; or why it is not, also where the system starts none. */
     #run() {
+        return new Promise((answer, fail) => this.#spawn(answer, fail)).catch(
+            (error) => new NotSynced(error.message, { code: "gone", hint: "every edit is kept", cause: error }),
+        );
+    }
+
+    #spawn(answer, fail) {
         const [program, words] = this.#program.words("worker", ...this.#flags);
         const child = spawn(program, words, {
             env: this.#program.environment,
@@ -96,25 +124,25 @@ class Worker {
             // What interrupts the app in its terminal is none of the worker's: it ends with its input.
             detached: process.platform !== "win32",
         });
+        child.on("error", fail);
+        if (!child.stdin) return; // no file can be opened any more, and that is the error
         this.#process = child;
         child.stdin.on("error", () => {}); // one that has ended is told below
-        return new Promise((answer) => {
-            let refused;
-            child.on("error", (error) => (refused = new NotSynced(error.message, { code: "gone", cause: error })));
-            readline.createInterface({ input: child.stdout }).on("line", (line) => {
-                const said = JSON.parse(line);
-                if (said.event === "ready") this.#greet(answer);
-                else if (!this.#isReady && said.error) refused = ofDocument(said.error);
-                this.#heard(said);
-            });
-            child.on("close", (status) => {
-                const wasReady = this.#isReady;
-                this.#isReady = false;
-                for (const { reject } of this.#answers.values()) reject(gone());
-                this.#answers.clear();
-                if (wasReady) this.#again(status);
-                else answer(refused ?? gone());
-            });
+        let refused;
+        eachLine(child.stdout, (line) => {
+            const said = read(line);
+            if (!said) return;
+            if (said.event === "ready") this.#greet(answer);
+            else if (!this.#isReady && said.error) refused = ofDocument(said.error);
+            this.#heard(said);
+        });
+        child.on("close", (status) => {
+            const wasReady = this.#isReady;
+            this.#isReady = false;
+            for (const { reject } of this.#answers.values()) reject(gone());
+            this.#answers.clear();
+            if (wasReady) this.#again(status);
+            else answer(refused ?? gone());
         });
     }
 

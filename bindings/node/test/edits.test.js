@@ -8,6 +8,7 @@ const { test } = require("node:test");
 const { setTimeout: pause } = require("node:timers/promises");
 const Database = require("better-sqlite3");
 const { Locked, Refused, Till, TillError, meaningOf } = require("tillsync");
+const { EDITABLE, SHOWN_ONLY } = require(path.join(path.dirname(require.resolve("tillsync")), "records.js"));
 const { shop, until, SOON_MS } = require("./helper.js");
 
 test("a refusal says who, what and how much", async (t) => {
@@ -48,6 +49,16 @@ test("a refusal says who, what and how much", async (t) => {
         (error) => meaningOf(error) === undefined,
     );
     assert.deepEqual(till.log(), []);
+});
+
+test("every attribute that an edit may set is known, and every other one that is shown", async (t) => {
+    const { opened } = await shop(t);
+    const till = await opened();
+    const told = await till.command("edit", "1", "nonsense=1").catch(({ message }) => message.split("editable are ")[1].split(", "));
+    assert.deepEqual(told.sort(), [...EDITABLE, "new_password"].sort());
+    const shown = Object.keys(till.customer(1)).filter((name) => name !== "id" && name !== "balance");
+    assert.deepEqual(shown.filter((name) => !EDITABLE.includes(name)).sort(), [...SHOWN_ONLY].sort());
+    for (const name of SHOWN_ONLY) await assert.rejects(till.edit(1, { [name]: "9" }), { code: "refused", field: name });
 });
 
 test("a transaction that throws leaves nothing, and one that would wait is none", async (t) => {
@@ -117,6 +128,33 @@ test("money is exact, and numbers are no money", async (t) => {
     assert.deepEqual(till.log({ limit: 2 }).map(({ allowed_by }) => allowed_by), ["ana", null]);
 });
 
+test("what a number would round stays text", async (t) => {
+    const { store, opened } = await shop(t);
+    const till = await opened({ options: { debounceMs: 0, everyMs: 300_000 } });
+    await till.pause();
+    const amounts = (amount) => `[{"amount":${amount}}]`;
+    await till.edit(1, { store_credit_amounts: amounts("12345678901234.5678") });
+    await till.edit(1, { store_credit_amounts: amounts("12345678901234.5679") });
+    const [{ value, was }] = till.log();
+    assert.deepEqual([value, was], [amounts("12345678901234.5679"), amounts("12345678901234.5678")]);
+    const long = "1234567890123456789";
+    const fields = [
+        { name: `a "${long}`, value: long },
+        { name: "b", value: -0.000012 },
+        { name: "c", value: 1000 },
+    ];
+    const json = JSON.stringify(fields).replace(`:"${long}"`, `:${long}`);
+    till.connection.prepare("UPDATE customer SET form_fields = ? WHERE id = 2").run(json);
+    assert.deepEqual([till.customer(2).form_fields, till.log()[0].value], [fields, fields]);
+    await store.office(1, { store_credit_amounts: [{ amount: 7.25 }] });
+    await till.resume();
+    const shown = () => till.toDecide({ customerId: 1 })[0];
+    await until(shown);
+    assert.deepEqual([shown().local, shown().remote], [amounts("12345678901234.5679"), amounts("7.25")]);
+    await till.resolve(shown(), { value: shown().local });
+    assert.equal(shown(), undefined);
+});
+
 test("a file that another program holds holds up no event loop, and is locked in the end", async (t) => {
     const { file, opened } = await shop(t);
     const till = await opened({ timeoutMs: 400 });
@@ -180,4 +218,16 @@ test("a file that is not there is not made", async (t) => {
     assert.deepEqual(fs.readdirSync(folder), []);
     new Database(none).exec("CREATE TABLE t (x)").close();
     await assert.rejects(Till.open(none, { ...settings, sync: false }), { code: "not_a_till" });
+});
+
+test("where a till was moved or deleted none is begun", async (t) => {
+    const { file, open, opened } = await shop(t);
+    const till = await opened();
+    await till.wait(await till.edit(1, { phone: "1" }), { timeoutMs: SOON_MS });
+    await till.close();
+    fs.renameSync(file, `${file}.moved`);
+    await assert.rejects(open(), { code: "usage", hint: /tillsync create/ });
+    assert.ok(!fs.existsSync(file));
+    fs.renameSync(`${file}.moved`, file);
+    assert.equal((await opened()).customer(1).phone, "1");
 });

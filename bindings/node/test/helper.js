@@ -94,6 +94,13 @@ async function bothEdit(till, store, here, there) {
     await till.resume();
 }
 
+/** A program in a folder, written in sh, that stands for `tillsync`. */
+function stub(folder, ...lines) {
+    const program = path.join(folder, "stub");
+    fs.writeFileSync(program, ["#!/bin/sh", ...lines].join("\n"), { mode: 0o755 });
+    return program;
+}
+
 function isAlive(pid) {
     try {
         process.kill(pid, 0);
@@ -103,4 +110,4 @@ function isAlive(pid) {
     }
 }
 
-module.exports = { shop, until, untilEvent, bothEdit, isAlive, PROGRAM, SOON_MS };
+module.exports = { shop, until, untilEvent, bothEdit, stub, isAlive, PROGRAM, SOON_MS };

@@ -8,7 +8,10 @@ const path = require("node:path");
 const { inspect } = require("node:util");
 const { test } = require("node:test");
 const { NotSynced, Refused, TillError } = require("tillsync");
-const { shop, until, untilEvent, bothEdit, isAlive, SOON_MS } = require("./helper.js");
+const { setTimeout: pause } = require("node:timers/promises");
+const { shop, until, untilEvent, bothEdit, stub, isAlive, PROGRAM, SOON_MS } = require("./helper.js");
+
+const NO_SHELL = { skip: process.platform === "win32" };
 
 test("a worker that dies comes back, and who waits is answered", async (t) => {
     const { store, opened } = await shop(t);
@@ -33,9 +36,77 @@ test("a till that is closed while its worker is away starts none", async (t) => 
     const till = await opened();
     process.kill(till.workerPid, "SIGKILL");
     await untilEvent(till, "worker_ended");
+    const died = till.workerPid;
     await till.close();
-    assert.ok(!isAlive(till.workerPid));
-    for (let event; (event = await till.events.next(0)); ) assert.notEqual(event.event, "ready");
+    await pause(1_500); // it would have been started again after a second
+    assert.equal(till.workerPid, died);
+    assert.ok(!isAlive(died));
+});
+
+test("what a worker said by half when it died is not read", NO_SHELL, async (t) => {
+    const { folder, open, opened } = await shop(t);
+    await (await opened()).close();
+    const dies = ["echo 'no JSON'", `echo '{"event":"ready"}'`, "read asked", `printf '{"answer":"find","id":1,"custom'`, "kill -9 $$"];
+    const till = await open({ program: stub(folder, ...dies) });
+    await assert.rejects(till.find("a"), { name: "NotSynced", code: "gone" });
+    await untilEvent(till, "worker_ended");
+    await untilEvent(till, "ready");
+});
+
+test("a line ends where the worker ends it", async (t) => {
+    const { opened } = await shop(t);
+    const till = await opened();
+    const notes = "one\u2028two\u2029three\u0085four";
+    await till.edit(3, { phone: "030 901820", notes });
+    assert.deepEqual((await till.find("030901820")).customers.map((customer) => customer.notes), [notes]);
+});
+
+test("what is too long to be asked is refused, and the worker goes on", async (t) => {
+    const { opened } = await shop(t);
+    const till = await opened();
+    for (const text of ["a".repeat(16_384), "ü".repeat(8_200)]) {
+        await assert.rejects(till.find(text), (error) => error instanceof TillError && error.code === "usage" && /16,384/.test(error.hint));
+    }
+    assert.deepEqual((await till.find("a".repeat(16_000))).customers, []);
+});
+
+test("a worker that cannot be started again is tried again until it can", NO_SHELL, async (t) => {
+    const { folder, opened } = await shop(t);
+    const place = path.join(folder, "place");
+    fs.mkdirSync(place);
+    fs.symlinkSync(PROGRAM, path.join(place, "tillsync"));
+    const till = await opened({ program: path.join(place, "tillsync") });
+    process.kill(till.workerPid, "SIGKILL");
+    await untilEvent(till, "worker_ended");
+    fs.renameSync(place, `${place}-away`);
+    fs.writeFileSync(place, ""); // `spawn` throws
+    assert.equal((await untilEvent(till, "worker_failed")).code, "gone");
+    await assert.rejects(till.command("status"), TillError);
+    fs.rmSync(place);
+    assert.equal((await untilEvent(till, "worker_failed")).code, "gone"); // it is told by an event
+    fs.renameSync(`${place}-away`, place);
+    await untilEvent(till, "ready");
+});
+
+test("an app that may open no more files keeps its till", NO_SHELL, async (t) => {
+    const { store, file, opened } = await shop(t);
+    await (await opened()).close();
+    const script = `const fs = require("node:fs"); const { Till } = require("tillsync"); const [path, apiUrl, token] = process.argv.slice(1);
+        const hold = (held) => { try { for (;;) held.push(fs.openSync(path)); } catch { return held; } };
+        const until = async (till, name) => { while ((await till.events.next()).event !== name); };
+        (async () => {
+            const till = await Till.open(path, { apiUrl, token });
+            process.kill(till.workerPid, "SIGKILL");
+            await until(till, "worker_ended");
+            const held = hold([]);
+            await until(till, "worker_failed");
+            held.forEach((file) => fs.closeSync(file));
+            await until(till, "ready");
+            await till.close();
+        })();`;
+    const words = ["-c", 'ulimit -n 100; exec "$0" "$@"', process.execPath, "-e", script, file, store.url, store.token];
+    const ended = spawnSync("/bin/sh", words, { cwd: __dirname, timeout: SOON_MS });
+    assert.deepEqual([ended.status, String(ended.stderr)], [0, ""]);
 });
 
 test("a token that is refused is told, and every edit is kept", async (t) => {

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from dataclasses import fields
 from datetime import timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from tillsync import Locked, Refused, Seen, Till, TillError
-from tillsync.records import EDITABLE
+from tillsync import Customer, Locked, Refused, Seen, Till, TillError
+from tillsync.records import _SHOWN_ONLY, EDITABLE
 
 from .conftest import SOON, Opener, Store, until
 
@@ -57,6 +58,12 @@ def test_every_attribute_that_an_edit_may_set_is_known(till: Till) -> None:
         till.command("edit", "1", "nonsense=1")
     told = error.value.message.partition("editable are ")[2].split(", ")
     assert sorted(told) == sorted((*EDITABLE, "new_password"))
+    shown = {field.name for field in fields(Customer)} - {"id", "balance"}
+    assert shown - set(EDITABLE) == set(_SHOWN_ONLY)
+    for name in _SHOWN_ONLY:
+        with pytest.raises(Refused) as refused:
+            till.edit(1, **{name: "9"})
+        assert refused.value.field == name
 
 
 def test_a_hint_fits_what_was_refused(till: Till) -> None:
@@ -216,3 +223,16 @@ def test_a_file_that_is_not_there_is_not_made(opened: Opener, tmp_path: Path) ->
     with pytest.raises(TillError) as error:
         opened(tmp_path / "other.db", sync=False)
     assert error.value.code == "not_a_till"
+
+
+def test_where_a_till_was_moved_or_deleted_none_is_begun(opened: Opener, till: Till) -> None:
+    till.wait(till.edit(1, phone="1"), SOON)
+    till.close()
+    moved = till.path.rename(till.path.with_name("moved.db"))
+    with pytest.raises(TillError) as gone:
+        opened()
+    assert gone.value.code == "usage" and gone.value.hint and "tillsync create" in gone.value.hint
+    assert not till.path.exists()
+    moved.rename(till.path)
+    there = opened().customer(1)
+    assert there is not None and there.phone == "1"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tillsync import Forked, NotSynced, Receipt, Refused, Till, TillError
+from tillsync.program import installed
 
 from .conftest import QUICK, SOON, Opener, Store, until, until_event
 
@@ -34,6 +35,43 @@ def test_a_worker_that_dies_comes_back_and_who_waits_is_answered(till: Till, sto
     assert [fate.kind for fate in fates] == ["uploaded"] and till.worker_pid != died
     assert store.customer(1)["phone"] == "555-0142"
     store.assert_no_violations()
+
+
+def test_what_a_worker_said_by_half_when_it_died_is_not_read(opened: Opener, till: Till, tmp_path: Path) -> None:
+    till.close()
+    stub = tmp_path / "stub"
+    half = """#!/bin/sh
+echo 'no JSON'; echo '{"event":"ready"}'; read asked; printf '{"answer":"find","id":1,"custom'; kill -9 $$"""
+    stub.write_text(half)
+    stub.chmod(0o755)
+    again = opened(program=stub)
+    with pytest.raises(NotSynced) as gone:
+        again.find("a")
+    assert gone.value.code == "gone"
+    until_event(again, "worker_ended")
+    until_event(again, "ready")
+
+
+def test_what_is_too_long_to_be_asked_is_refused_and_the_worker_goes_on(till: Till) -> None:
+    for text in ("a" * 16_384, "ü" * 8_200):
+        with pytest.raises(TillError) as long:
+            till.find(text)
+        assert long.value.code == "usage" and "16,384" in (long.value.hint or "")
+    assert till.find("a" * 16_000).customers == []
+
+
+def test_a_worker_that_cannot_be_started_again_is_tried_again_until_it_can(opened: Opener, till: Till, tmp_path: Path) -> None:
+    till.close()
+    program = tmp_path / "program"
+    program.symlink_to(installed())
+    again = opened(program=program)
+    assert again.worker_pid is not None
+    os.kill(again.worker_pid, signal.SIGKILL)
+    until_event(again, "worker_ended")
+    program.unlink()
+    assert until_event(again, "worker_failed").document["code"] == "gone"
+    program.symlink_to(installed())
+    until_event(again, "ready")
 
 
 def test_a_token_that_is_refused_is_told_and_every_edit_is_kept(opened: Opener, store: Store, till: Till) -> None:

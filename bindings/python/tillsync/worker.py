@@ -22,6 +22,8 @@ _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 #: What a worker that was told to stop may take beyond what it was given.
 _FAREWELL = 15.0
 _READ = 64 * 1024
+#: The longest line that a worker takes.
+_MOST_BYTES = 16_384
 
 Said = Mapping[str, Any]
 
@@ -94,12 +96,14 @@ class Worker:
         with self._lock:
             self._asked += 1
             mine = self._asked
-            line = json.dumps({"command": command, "id": mine, **words}) + "\n"
+            line = json.dumps({"command": command, "id": mine, **words}, ensure_ascii=False).encode() + b"\n"
             if not self._ready.is_set():
                 raise _gone()
+            if len(line) > _MOST_BYTES:
+                raise _too_long(command)
             self._answers[mine] = answer
             try:
-                _write(self._input, line.encode())
+                _write(self._input, line)
             except (OSError, ValueError):
                 self._answers.pop(mine, None)
                 raise _gone() from None
@@ -146,7 +150,7 @@ class Worker:
             try:
                 lines = self._start()
             except OSError as error:
-                _LOG.warning("the worker cannot be started: %s", error)
+                self._failed(NotSynced(str(error), "gone", "every edit is kept"))
                 continue
             first = next(lines, None)
             if first is not None and "error" not in first:
@@ -155,11 +159,13 @@ class Worker:
                     return lines
                 self._end()
                 return None
-            why = of_document(first["error"]) if first else _gone()
-            _LOG.warning("the worker cannot work: %s", why)
-            self._hear({"event": "worker_failed", "code": why.code, "message": why.message, "hint": why.hint})
+            self._failed(of_document(first["error"]) if first else _gone())
             self._end()
         return None
+
+    def _failed(self, why: TillError) -> None:
+        _LOG.warning("the worker cannot work: %s", why)
+        self._hear({"event": "worker_failed", "code": why.code, "message": why.message, "hint": why.hint})
 
     def _heard(self, said: Said) -> None:
         if "event" in said:
@@ -186,6 +192,11 @@ def _gone() -> TillError:
     return NotSynced("the worker has ended", "gone", "it is started again by itself; every edit is kept")
 
 
+def _too_long(command: str) -> TillError:
+    hint = f"with all that it takes, a command has at most {_MOST_BYTES:,} bytes"
+    return TillError(f"{command}: what is asked is too long", "usage", hint)
+
+
 def _write(pipe: _Pipe, data: bytes) -> None:
     while data:
         data = data[pipe.write(data) or 0 :]
@@ -196,4 +207,13 @@ def _lines(pipe: _Pipe) -> Iterator[Said]:
     rest = b""
     while more := pipe.read(_READ):
         *whole, rest = (rest + more).split(b"\n")
-        yield from map(json.loads, filter(None, whole))
+        yield from filter(None, map(_read, whole))
+
+
+def _read(line: bytes) -> Said | None:
+    """None where it is no JSON object: what else writes there is none of the worker's."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None

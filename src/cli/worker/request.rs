@@ -4,10 +4,12 @@
 //! `id`: it may be anything, a password in the wrong place among it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use serde::Deserializer as _;
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tillsync::Receipt;
 
@@ -55,7 +57,8 @@ pub(super) fn next(input: &mut impl BufRead) -> io::Result<Option<Request>> {
         }
         if line.len() as u64 == MOST_BYTES && !line.ends_with(b"\n") {
             input.skip_until(b'\n')?;
-            return Ok(Some(Request::refused(format!("a command has at most {MOST_BYTES} bytes"))));
+            let refused = Request::refused(format!("a command has at most {MOST_BYTES} bytes"));
+            return Ok(Some(Request { id: id_of_cut(&line), ..refused }));
         }
         // Some runtimes put a byte order mark in front of the first one.
         let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&line).trim_ascii();
@@ -90,6 +93,38 @@ fn refusal(message: impl Into<String>) -> Failed {
 
 fn can_be_an_id(json: &str) -> bool {
     json.len() <= MOST_ID_BYTES && json.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit())
+}
+
+/// The `id` of a line whose end is cut off, where it stands before that: who asked waits for an answer.
+fn id_of_cut(line: &[u8]) -> Option<Id> {
+    let mut id = None;
+    // It fails in any case, at the cut.
+    _ = serde_json::Deserializer::from_slice(line).deserialize_map(FirstId(&mut id));
+    id.filter(|id| can_be_an_id(id.get()))
+}
+
+struct FirstId<'a>(&'a mut Option<Id>);
+
+impl<'de> Visitor<'de> for FirstId<'_> {
+    type Value = ();
+
+    fn expecting(&self, words: &mut fmt::Formatter<'_>) -> fmt::Result {
+        words.write_str("one JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut names: A) -> Result<(), A::Error> {
+        while let Some(name) = names.next_key::<String>()? {
+            if name == "id" {
+                let id = names.next_value()?;
+                // A number may be cut in two: it is whole where something follows.
+                names.next_key::<IgnoredAny>()?;
+                *self.0 = Some(id);
+                break;
+            }
+            names.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
 }
 
 impl Command {
@@ -211,5 +246,25 @@ mod tests {
             assert_eq!(read[1..], [(None, Ok(Command::Pause))], "{line}");
         }
         assert!(matches!(&read(b"\xff\xfe\n")[..], [(None, Err(_))]), "no UTF-8");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_refused_by_the_id_that_stands_in_front() {
+        let (long, gap) = ("x".repeat(20_000), " ".repeat(MOST_BYTES as usize - 9));
+        let lines = [
+            (format!("{{\"command\":\"find\",\"id\":7,\"text\":\"{long}\"}}"), Some("7")),
+            (format!("{{\"id\":\"a\",\"command\":\"{long}\"}}"), Some("\"a\"")),
+            (format!("{{\"text\":\"{long}\",\"id\":7}}"), None),
+            (format!("{{\"command\":\"\\\"id\\\":7,{long}\"}}"), None),
+            (format!("{{\"id\":{gap}1234567}}"), None),
+            (format!("{{\"id\":{{\"a\":1}},\"text\":\"{long}\"}}"), None),
+            (format!("{{\"id\":\"{}\",\"text\":\"{long}\"}}", "x".repeat(MOST_ID_BYTES)), None),
+            (long.clone(), None),
+        ];
+        for (line, id) in lines {
+            let said = &read(line.as_bytes())[0];
+            assert!(matches!(&said.1, Err(why) if why.contains("at most 16384 bytes")), "{said:?}");
+            assert_eq!(said.0.as_deref(), id, "{line}");
+        }
     }
 }

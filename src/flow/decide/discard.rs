@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::Decimal;
 
 use super::{
-    Plan, Shown, as_seen, covered_and_later, last_known, noted, ours, outcome_of_entry, put, refuse,
-    refuse_in_flight, settle, stored,
+    Plan, Shown, as_seen, covered_and_later, last_known, moved_on, noted, our_entries, ours,
+    outcome_of_entry, put, refuse, refuse_in_flight, settle, stored,
 };
 use crate::flow::merge::{brought_together, edited_as, entries};
 use crate::flow::money::{balance, on_top_of_set, recount, same_balance, without};
@@ -14,9 +14,7 @@ use crate::flow::{
     CannotDecide, Change, ConflictPlan, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement,
     SnapshotPlan,
 };
-use crate::resource::{
-    BadRecord, EditError, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value, money,
-};
+use crate::resource::{BadRecord, EditSeq, FieldId, FormValue, Kind, Record, Subject, Value, money};
 
 /// What is given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,17 +35,21 @@ pub enum Discarded {
 /// Sends refused edits again: all of a customer, or these. A payment counts again in the working copy. A balance that was set is
 /// held where the store has moved on from what it stood on; `stood_on`: what the working copy had before each of those.
 ///
-/// What [would be swallowed](Meeting) stays refused.
+/// What [would be swallowed](Meeting) stays refused, and of all of a customer's what is no value of its attribute.
 ///
 /// # Errors
-/// When one of these rows would, or all that the customer has; when one of these was edited again since; when the snapshot is no
-/// customer.
+/// When one of these rows would, or all that the customer has; when one of these was edited again since; when one of these, or all that
+/// the customer has, is no value of its attribute; when the snapshot is no customer.
 pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMap<EditSeq, Value>) -> Plan {
     let mut plan = CustomerPlan::nothing(dirty.id);
     let meetings = meetings(dirty, only, stood_on);
     let stays: BTreeSet<EditSeq> = meetings.iter().map(|meeting| meeting.stays).collect();
-    let free: Vec<&Op> =
-        dirty.ops.iter().filter(|op| is_meant(op, only) && !stays.contains(&op.seq)).collect();
+    let goes = |op: &&Op| is_meant(op, only) && !stays.contains(&op.seq);
+    let (sound, unsound): (Vec<&Op>, Vec<&Op>) =
+        dirty.ops.iter().filter(goes).partition(|op| is_sound(dirty, op));
+    // Who asks for all is told of what is no value only where there is nothing else.
+    let is_all = only.is_none() && !sound.is_empty();
+    let free = if is_all { sound } else { [sound, unsound].concat() };
     if let Some(meeting) = meetings.first()
         && (free.is_empty() || only.is_some())
     {
@@ -58,14 +60,18 @@ pub fn retry(dirty: &Dirty, only: Option<&BTreeSet<EditSeq>>, stood_on: &BTreeMa
     {
         return Err(refusal);
     }
-    // What is sent is what the working copy has.
-    for op in free.iter().filter(|op| !op.field.is_secret()) {
+    for op in free.iter().filter(|op| !is_sound(dirty, op)) {
         ours(dirty, op.field)?;
     }
     settle(&mut plan, &free, None::<Outcome>);
     recount(dirty, &mut plan)?;
     hold_set(dirty, stood_on, &mut plan)?;
     Ok(plan)
+}
+
+/// What is sent is what the working copy has.
+fn is_sound(dirty: &Dirty, op: &Op) -> bool {
+    op.field.is_secret() || !dirty.unsound.contains(&op.field)
 }
 
 fn is_meant(op: &Op, only: Option<&BTreeSet<EditSeq>>) -> bool {
@@ -230,8 +236,17 @@ fn hold_set(
 /// # Errors
 /// When one of them is on its way, or has settled.
 pub fn discard_payments(dirty: &Dirty, seqs: &BTreeSet<EditSeq>) -> Plan {
+    discard_rest(dirty, BTreeSet::new(), seqs)
+}
+
+/// Gives up all of these attributes, and of money no more than these payments: who decided has seen no others.
+///
+/// # Errors
+/// When an edit is on its way, or has settled.
+pub fn discard_rest(dirty: &Dirty, fields: BTreeSet<FieldId>, payments: &BTreeSet<EditSeq>) -> Plan {
     let mut plan = CustomerPlan::nothing(dirty.id);
-    for seq in seqs {
+    discard_fields(dirty, fields, &mut plan)?;
+    for seq in payments {
         discard_row(dirty, *seq, None, &mut plan)?;
     }
     recount(dirty, &mut plan)?;
@@ -264,10 +279,7 @@ pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
             if seen.is_some() {
                 return Err(refuse(dirty, &Subject::Customer, "name the conflict that was seen"));
             }
-            for field in dirty.ops.iter().map(|op| op.field).collect::<BTreeSet<_>>() {
-                let open = dirty.open_of_field(field).map(|open| open.as_found(&dirty.ops));
-                discard_field(dirty, field, open.as_ref(), None, &mut plan)?;
-            }
+            discard_fields(dirty, dirty.ops.iter().map(|op| op.field).collect(), &mut plan)?;
         }
         Discarded::Subject(Subject::Customer) => {
             let problem = "was not deleted in the store: name the attribute, or leave it out for all of them";
@@ -339,6 +351,18 @@ fn close<'d>(plan: &mut CustomerPlan, open: impl Iterator<Item = &'d OpenConflic
     plan.conflicts.extend(open.map(|open| ConflictPlan::Close { id: open.id, resolution: "discarded" }));
 }
 
+fn discard_fields(
+    dirty: &Dirty,
+    fields: BTreeSet<FieldId>,
+    plan: &mut CustomerPlan,
+) -> Result<(), CannotDecide> {
+    for field in fields {
+        let open = dirty.open_of_field(field).map(|open| open.as_found(&dirty.ops));
+        discard_field(dirty, field, open.as_ref(), None, plan)?;
+    }
+    Ok(())
+}
+
 fn discard_field(
     dirty: &Dirty,
     field: FieldId,
@@ -407,7 +431,7 @@ fn discard_entry(
     }
     close(plan, shown.into_iter().map(|shown| &shown.open));
     if let (Some(theirs), true) = (last_known(dirty, field)?, later.is_empty()) {
-        let mut ours = entries(ours(dirty, field)?).unwrap_or_default();
+        let mut ours = our_entries(dirty, field)?;
         put(&mut ours, name, entries(&theirs).and_then(|mut entries| entries.remove(name)));
         plan.columns.push((field, Value::Forms(ours)));
     }
@@ -423,7 +447,7 @@ fn discard_row(
 ) -> Result<(), CannotDecide> {
     let Some(op) = dirty.op(seq) else {
         let problem = format!("the row {seq} of the journal waits for nothing: it has settled");
-        return Err(EditError { customer_id: dirty.id, field: "seq".to_owned(), problem }.into());
+        return Err(moved_on(dirty, "seq", problem));
     };
     refuse_in_flight(dirty, std::iter::once(op))?;
     plan.settle.push(Settlement::new(seq, Outcome::Discarded));
@@ -439,7 +463,7 @@ fn discard_row(
     let theirs = last_known(dirty, field)?;
     if let Change::Entries(given) = &op.change {
         let Some(theirs) = theirs else { return Ok(()) };
-        let mut ours = entries(ours(dirty, field)?).unwrap_or_default();
+        let mut ours = our_entries(dirty, field)?;
         let theirs = entries(&theirs).unwrap_or_default();
         let mut left: BTreeMap<&String, &Option<FormValue>> = BTreeMap::new();
         for other in dirty.ops_of(field).filter(|other| other.seq != seq) {

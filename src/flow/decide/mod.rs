@@ -25,10 +25,11 @@ use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
 
+use super::merge::entries;
 use super::{Change, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement};
 use crate::resource::{BadRecord, EditError, FieldId, FormValue, Kind, Record, Subject, Value};
 
-pub use discard::{Discarded, discard, discard_payments, meetings, retry};
+pub use discard::{Discarded, discard, discard_payments, discard_rest, meetings, retry};
 pub use resolve::{Keep, resolve};
 pub use shown::Shown;
 pub(super) use shown::waits_with;
@@ -39,6 +40,8 @@ pub use undo::{PastDecision, undo};
 pub enum CannotDecide {
     /// What was asked for is refused; nothing was changed.
     Refused(EditError),
+    /// What was seen is not what is there any more; nothing was changed.
+    MovedOn(EditError),
     /// The snapshot is no customer.
     BadRecord(BadRecord),
 }
@@ -63,12 +66,17 @@ fn refuse(dirty: &Dirty, what: &Subject, problem: impl Into<String>) -> CannotDe
     EditError { customer_id: dirty.id, field: what.to_string(), problem: problem.into() }.into()
 }
 
+fn moved_on(dirty: &Dirty, what: impl ToString, problem: impl Into<String>) -> CannotDecide {
+    let problem = problem.into();
+    CannotDecide::MovedOn(EditError { customer_id: dirty.id, field: what.to_string(), problem })
+}
+
 /// The conflict: if a person has seen it, as it is shown now, which must be what that person saw; else as it was found.
 fn as_seen(dirty: &Dirty, subject: &Subject, seen: Option<&str>) -> Result<Option<Shown>, CannotDecide> {
     let Some(seen) = seen else {
         return Ok(dirty.open_of(subject).map(|open| open.as_found(&dirty.ops)));
     };
-    let over = || refuse(dirty, subject, "the conflict that was shown is over: look again");
+    let over = || moved_on(dirty, subject, "the conflict that was shown is over: look again");
     let shown = dirty.shown(subject).ok_or_else(over)?;
     if shown.stamp() == seen {
         return Ok(Some(shown));
@@ -77,15 +85,24 @@ fn as_seen(dirty: &Dirty, subject: &Subject, seen: Option<&str>) -> Result<Optio
         "the conflict has moved on since it was shown: here {}, in the store {}: look at it again",
         shown.open.local, shown.open.remote
     );
-    Err(refuse(dirty, subject, problem))
+    Err(moved_on(dirty, subject, problem))
 }
 
 /// What the working copy has of an attribute, of which a decision is made.
 fn ours(dirty: &Dirty, field: FieldId) -> Result<&Value, CannotDecide> {
     match dirty.unsound.contains(&field) {
-        true => Err(refuse(dirty, &Subject::Field(field), "holds what is no value of it: edit it first")),
+        true => Err(no_value(dirty, field)),
         false => Ok(dirty.row.get(field)),
     }
+}
+
+fn no_value(dirty: &Dirty, field: FieldId) -> CannotDecide {
+    refuse(dirty, &Subject::Field(field), "holds what is no value of it: edit it first")
+}
+
+/// The same of one that has entries. What is no list of them is not taken for an empty one: that would delete all of the store's.
+fn our_entries(dirty: &Dirty, field: FieldId) -> Result<BTreeMap<String, FormValue>, CannotDecide> {
+    entries(ours(dirty, field)?).ok_or_else(|| no_value(dirty, field))
 }
 
 /// What the file has noted of an attribute: a side of a conflict, or what was decided for.

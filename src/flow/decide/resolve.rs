@@ -3,8 +3,8 @@
 use rust_decimal::Decimal;
 
 use super::{
-    Plan, Shown, as_seen, covered_and_later, noted, ours, outcome_of_entry, put, refuse, refuse_in_flight,
-    settle, stored,
+    Plan, Shown, as_seen, covered_and_later, noted, our_entries, ours, outcome_of_entry, put, refuse,
+    refuse_in_flight, settle, stored,
 };
 use crate::flow::merge::{brought_together, entries, form_json};
 use crate::flow::money::balance;
@@ -141,7 +141,7 @@ fn resolve_entry(dirty: &Dirty, shown: &Shown, field: FieldId, name: &str, keep:
     let is_edited_since = others.iter().any(|op| op.touches(name));
     let theirs = stored(dirty, field)?.unwrap_or_default();
     let their_entry = entries(&theirs).and_then(|mut entries| entries.remove(name));
-    let mut ours = entries(ours(dirty, field)?).unwrap_or_default();
+    let mut ours = our_entries(dirty, field)?;
     let value = match keep {
         Keep::Local => ours.get(name).cloned(),
         Keep::Remote => their_entry.clone(),

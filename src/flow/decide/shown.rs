@@ -33,7 +33,7 @@ impl Shown {
 
     /// Whether a decision settles this row.
     pub(super) fn covers(&self, op: &Op) -> bool {
-        self.seqs.contains(&op.seq)
+        self.seqs.binary_search(&op.seq).is_ok()
     }
 }
 
@@ -101,7 +101,7 @@ impl OpenConflict {
                 Some(form_json(entries(row.get(*field)).unwrap_or_default().get(name)))
             }
             Subject::Customer => {
-                let is_shown = |op: &&Op| paid.iter().all(|paid| paid.seq != op.seq);
+                let is_shown = |op: &&Op| paid.binary_search_by_key(&op.seq, |paid| paid.seq).is_err();
                 let shown: Vec<&Op> = ops.iter().filter(is_shown).collect();
                 let balance = money.map(|money| Some((money, unpaid(money)?)));
                 let balance = balance.into_iter().collect::<Option<Vec<_>>>()?;

@@ -20,11 +20,13 @@ impl Merge<'_> {
         let mut is_merged = false;
         for name in names {
             let [b, l, r] = [&base, &local, &remote].map(|side| side.get(name).cloned());
+            let open = self.open.get(&Subject::entry(three.field, name)).copied();
             // Both made the same of it, in another spelling.
-            let are_alike = b != l && b != r && is_tidied_entry(l.as_ref(), r.as_ref());
-            let decision = match are_alike && !self.open.contains_key(&Subject::entry(three.field, name)) {
-                true => None,
-                false => self.one_form(three, &touching, name, [b, l.clone(), r.clone()]),
+            let are_alike = (open.is_some() || b != l && b != r) && is_tidied_entry(l.as_ref(), r.as_ref());
+            let decision = match (open, are_alike) {
+                (Some(open), true) => self.form_is_theirs(open),
+                (None, true) => None,
+                (_, false) => self.one_form(three, &touching, name, [b, l.clone(), r.clone()]),
             };
             is_merged |= decision.is_none() && l != r && !are_alike;
             let kept = match &decision {
@@ -67,7 +69,7 @@ impl Merge<'_> {
     ) -> Option<Decision> {
         let [base, local, remote] = &sides;
         if let Some(open) = self.open.get(&Subject::entry(three.field, name)).copied() {
-            return self.form_still_held(open, local.as_ref(), remote.as_ref());
+            return self.form_still_held(open, remote.as_ref());
         }
         if local == remote || base == remote || base == local {
             return None;
@@ -100,18 +102,15 @@ impl Merge<'_> {
         Some(decision)
     }
 
-    /// As [`Merge::still_held`], for one entry.
-    fn form_still_held(
-        &mut self,
-        open: &OpenConflict,
-        local: Option<&FormValue>,
-        remote: Option<&FormValue>,
-    ) -> Option<Decision> {
+    /// The till has made the store's value of an entry that was held.
+    fn form_is_theirs(&mut self, open: &OpenConflict) -> Option<Decision> {
+        self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
+        None
+    }
+
+    /// As [`Merge::still_held`], for one entry that the two sides do not agree on.
+    fn form_still_held(&mut self, open: &OpenConflict, remote: Option<&FormValue>) -> Option<Decision> {
         let theirs = form_json(remote);
-        if is_tidied_entry(local, remote) {
-            self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
-            return None;
-        }
         if is_form(&open.base, remote) && !is_form(&open.remote, remote) {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "local" });
             return None;

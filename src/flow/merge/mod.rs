@@ -56,10 +56,15 @@ pub fn merge(
     sent: Option<&Sent>,
     policies: &Policies,
 ) -> Result<CustomerPlan, BadRecord> {
-    let secrets = Secrets::waiting(dirty.password.as_ref());
-    let remote = &*secrets.cut(remote, |field| Some(dirty.row.get(field).clone()))?;
     let known = known_base(dirty);
     let base_record = dirty.base.as_ref().or(known.as_ref());
+    let base = base_record.map(Record::attributes).transpose()?;
+    let ours = |field| {
+        let was = base.as_ref().map(|base| base.get(field));
+        let sent = sent.and_then(|sent| sent.value(field)).cloned();
+        [Some(dirty.row.get(field).clone()), was, sent].into_iter().flatten().collect()
+    };
+    let remote = &*Secrets::waiting(dirty.password.as_ref()).cut(remote, ours)?;
     let remote = match base_record {
         Some(base) => remote.completed(base, empties_credit(dirty, sent))?,
         None => Cow::Borrowed(remote),
@@ -67,7 +72,7 @@ pub fn merge(
     let mut merge = Merge {
         dirty,
         open: dirty.open.iter().map(|open| (&open.subject, open)).collect(),
-        base: base_record.map(Record::attributes).transpose()?,
+        base,
         remote: remote.attributes()?,
         sent,
         policies,

@@ -1016,4 +1016,4 @@ impl Upload {
 }
 
 /// Why an edit that the store said yes to waits for a person.
-pub(super) const NOT_SHOWN: &str = "the store accepted the update and does not show it";
+pub(crate) const NOT_SHOWN: &str = "the store accepted the update and does not show it";

@@ -5,17 +5,11 @@ use maud::{Markup, html};
 
 use super::{Asked, Refusal};
 use crate::inspect::show;
-use crate::{
-    CustomerId, Decimal, EditSeq, FieldId, JournalRow, Kind, Outcome, Rejected, Result, Store, Value, money,
-};
+use crate::{CustomerId, Decimal, FieldId, JournalRow, Kind, Outcome, Rejected, Result, Store, Value, money};
 
-/// The attribute that is a balance.
-const BALANCE: &str = "store_credit_amounts";
 /// What a form names that asks a second time: the balance that was shown, and the edit that set one.
 const LEAVES: &str = "leaves";
 const SET_SINCE: &str = "set-since";
-/// Rows of the journal that are read at once.
-const MANY: usize = 100;
 
 pub(super) fn is_balance(field: &str) -> bool {
     FieldId::named(field).is_some_and(FieldId::is_money)
@@ -24,7 +18,7 @@ pub(super) fn is_balance(field: &str) -> bool {
 /// The balance here, if the store tells it.
 pub(super) fn here(store: &Store, id: CustomerId) -> Result<Option<Decimal>> {
     let row = store.get(id)?;
-    Ok(row.zip(FieldId::named(BALANCE)).and_then(|(row, balance)| row.get(balance).credit()))
+    Ok(row.and_then(|row| row.get(row.resource().money()?).credit()))
 }
 
 /// The payments of a customer that the balance here has in it, of those that are meant.
@@ -37,15 +31,16 @@ pub(super) fn payments(
     Ok(store.pending(id)?.into_iter().filter(|edit| is_counted(edit) && is_meant(edit)).collect())
 }
 
-/// What a payment moves the balance by.
-pub(super) fn paid(json: &str) -> Decimal {
-    json.trim_matches('"').parse().unwrap_or_default()
+/// What payments come to, if there is such an amount.
+fn sum(payments: &[JournalRow]) -> Option<Decimal> {
+    payments.iter().try_fold(Decimal::ZERO, |sum, edit| sum.checked_add(edit.payment()?))
 }
 
 /// What a balance comes to.
 pub(super) struct Outlook {
     balance: Decimal,
     on_top: Decimal,
+    total: Decimal,
     /// What goes on top, in words.
     what: &'static str,
     /// The floor that is fallen below by what this till does: below it, a store's own balance may be.
@@ -53,38 +48,36 @@ pub(super) struct Outlook {
 }
 
 impl Outlook {
-    /// Of a balance, JSON text, with the payments that were made since; `otherwise`: what it is without any of that.
+    /// Of a balance, JSON text, with the payments that were made since; `otherwise`: what it is without any of that. None: there is no
+    /// such amount, and what is decided about it the library judges.
     pub(super) fn with_payments(
         store: &Store,
         json: &str,
         payments: &[JournalRow],
         otherwise: Option<Decimal>,
     ) -> Result<Option<Outlook>> {
-        let Some(balance) = Value::from_json(Kind::Credit, json).credit() else { return Ok(None) };
-        let on_top = payments.iter().map(|edit| paid(&edit.value)).sum();
-        Outlook::of(store, balance, (on_top, "the payments made since"), otherwise).map(Some)
+        let balance = Value::from_json(Kind::Credit, json).credit();
+        let on_top = (sum(payments), "the payments made since");
+        Outlook::of(store, balance, on_top, otherwise)
     }
 
     /// Of the balance here with one more payment.
-    pub(super) fn with_payment(store: &Store, id: CustomerId, json: &str) -> Result<Option<Outlook>> {
-        let Some(balance) = here(store, id)? else { return Ok(None) };
-        Outlook::of(store, balance, (paid(json), "this payment"), Some(balance)).map(Some)
+    pub(super) fn with_payment(store: &Store, id: CustomerId, amount: Decimal) -> Result<Option<Outlook>> {
+        let balance = here(store, id)?;
+        Outlook::of(store, balance, (Some(amount), "this payment"), balance)
     }
 
     fn of(
         store: &Store,
-        balance: Decimal,
-        (on_top, what): (Decimal, &'static str),
+        balance: Option<Decimal>,
+        (on_top, what): (Option<Decimal>, &'static str),
         otherwise: Option<Decimal>,
-    ) -> Result<Outlook> {
-        let total = balance + on_top;
+    ) -> Result<Option<Outlook>> {
+        let Some((balance, on_top)) = balance.zip(on_top) else { return Ok(None) };
+        let Some(total) = balance.checked_add(on_top) else { return Ok(None) };
         let is_by_us = otherwise.is_none_or(|otherwise| total < otherwise);
         let below = store.credit_floor()?.filter(|floor| total < *floor && is_by_us);
-        Ok(Outlook { balance, on_top, what, below })
-    }
-
-    fn total(&self) -> Decimal {
-        self.balance + self.on_top
+        Ok(Some(Outlook { balance, on_top, total, what, below }))
     }
 
     /// Whether it is asked once more.
@@ -96,7 +89,7 @@ impl Outlook {
     pub(super) fn sum(&self) -> Markup {
         html! {
             (show::amount(&money(self.balance))) " and " (show::amount(&money(self.on_top))) " paid since: "
-            strong { (show::amount(&money(self.total()))) }
+            strong { (show::amount(&money(self.total))) }
         }
     }
 
@@ -112,13 +105,13 @@ impl Outlook {
 
     /// By which a form says that this was seen.
     pub(super) fn seen(&self) -> Markup {
-        html! { @if self.is_below_floor() { input type="hidden" name=(LEAVES) value=(money(self.total())); } }
+        html! { @if self.is_below_floor() { input type="hidden" name=(LEAVES) value=(money(self.total)); } }
     }
 
     /// Below the floor it goes by a second word alone, which names what was shown.
     pub(super) fn refuse_unseen(&self, asked: &Asked) -> std::result::Result<(), Refusal> {
         match self.below {
-            Some(floor) if asked.text(LEAVES) != money(self.total()) => Err(Refusal::new(
+            Some(floor) if asked.text(LEAVES) != money(self.total) => Err(Refusal::new(
                 format!("{}, which is below {}.", self.leaves(), money(floor)),
                 "Nothing was done. Whoever wants it all the same is asked once more below.",
             )),
@@ -127,7 +120,7 @@ impl Outlook {
     }
 
     fn leaves(&self) -> String {
-        let (on_top, total) = (money(self.on_top), money(self.total()));
+        let (on_top, total) = (money(self.on_top), money(self.total));
         match self.on_top.is_zero() {
             true => format!("That leaves {total}"),
             false => format!("With {}, {on_top}, that leaves {total}", self.what),
@@ -169,18 +162,7 @@ pub(super) struct SetSince(JournalRow);
 
 impl SetSince {
     pub(super) fn of(store: &Store, payment: &Rejected) -> Result<Option<SetSince>> {
-        let mut before: Option<EditSeq> = None;
-        loop {
-            let page = store.journal_page(Some(payment.customer_id), before, MANY)?;
-            before = page.last().map(|row| row.seq);
-            let later = page.into_iter().take_while(|row| row.seq > payment.seq);
-            if let Some(set) = later.into_iter().find(is_set_and_stands) {
-                return Ok(Some(SetSince(set)));
-            }
-            if before.is_none_or(|before| before <= payment.seq) {
-                return Ok(None);
-            }
-        }
+        Ok(store.balance_set_since(payment.customer_id, payment.seq)?.map(SetSince))
     }
 
     /// Whether the store has it: nothing of before goes up under one that waits.
@@ -190,7 +172,7 @@ impl SetSince {
 
     pub(super) fn question(&self) -> Markup {
         html! {
-            "The balance was set to " (show::json(BALANCE, &self.0.value)) " after this payment, "
+            "The balance was set to " (show::json(&self.0.field, &self.0.value)) " after this payment, "
             (super::waiting::by(&self.0)) ". " strong { (self.asks()) }
             " If it does, give the payment up. " (self.otherwise())
         }
@@ -221,10 +203,4 @@ impl SetSince {
         let is_asked = asked.number(SET_SINCE) == Some(self.0.seq.0) && self.is_settled();
         if is_asked { Ok(()) } else { Err(Refusal::new(self.asks(), self.otherwise())) }
     }
-}
-
-/// Given up, refused, or left for the store's, it is in no balance.
-fn is_set_and_stands(edit: &JournalRow) -> bool {
-    let is_in_none = matches!(edit.outcome, Some(Outcome::Discarded | Outcome::Rejected | Outcome::Remote));
-    edit.op == "set" && is_balance(&edit.field) && !is_in_none
 }

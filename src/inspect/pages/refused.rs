@@ -11,7 +11,7 @@ use super::waiting::{by, what};
 use super::{Asked, Did, Done, Refusal, Said, Task, View};
 use crate::inspect::entry::{self, Entry};
 use crate::inspect::show;
-use crate::{EditSeq, FieldId, JournalRow, Outcome, Rejected, Result, Store};
+use crate::{EditSeq, JournalRow, Outcome, Rejected, Result, Store};
 
 /// Edits on a page.
 const MOST: usize = 25;
@@ -31,7 +31,7 @@ struct Case {
 impl Case {
     /// That in which this edit is the newest one; none: it is part of another.
     fn of(store: &Store, edit: Rejected, pending: &[JournalRow]) -> Result<Option<Case>> {
-        if is_payment(&edit) {
+        if edit.payment().is_some() {
             let set_since = SetSince::of(store, &edit)?;
             return Ok(Some(Case { newest: edit, earlier: Vec::new(), since: None, set_since }));
         }
@@ -56,7 +56,7 @@ impl Case {
     /// By which what was typed about it is found again, whatever became of its edits.
     fn key(&self) -> String {
         let Rejected { customer_id, field, seq, .. } = &self.newest;
-        if is_payment(&self.newest) { seq.to_string() } else { format!("{customer_id}-{field}") }
+        if self.newest.payment().is_some() { seq.to_string() } else { format!("{customer_id}-{field}") }
     }
 }
 
@@ -104,8 +104,8 @@ fn refuse_unseen(store: &Store, asked: &Asked, case: &Case) -> std::result::Resu
 /// What the balance comes to when it is sent again.
 fn outlook(store: &Store, edit: &Rejected) -> Result<Option<Outlook>> {
     let id = edit.customer_id;
-    if is_payment(edit) {
-        return Outlook::with_payment(store, id, &edit.value);
+    if let Some(amount) = edit.payment() {
+        return Outlook::with_payment(store, id, amount);
     }
     if !money::is_balance(&edit.field) {
         return Ok(None);
@@ -132,7 +132,7 @@ fn refuse_edited_since(case: &Case) -> std::result::Result<(), Refusal> {
 
 fn correct(store: &mut Store, asked: &Asked, case: &Case, author: Option<&str>) -> Done {
     let seen = &case.newest;
-    if is_payment(seen) {
+    if seen.payment().is_some() {
         let ways = "Send it again, or give it up.";
         return Err(Refusal::new("A payment stands for itself, and is never replaced by a value.", ways));
     }
@@ -197,11 +197,6 @@ fn cases(view: &View<'_>) -> Result<(Vec<Case>, Option<i64>)> {
     }
 }
 
-/// A payment stands for itself: it is sent again or given up, and never replaced.
-fn is_payment(edit: &Rejected) -> bool {
-    FieldId::named(&edit.field).is_some_and(FieldId::is_money) && edit.value.starts_with('"')
-}
-
 fn card(view: &View<'_>, case: &Case) -> Result<Markup> {
     let edit = &case.newest;
     let (id, seq, key) = (edit.customer_id, edit.seq, case.key());
@@ -212,7 +207,7 @@ fn card(view: &View<'_>, case: &Case) -> Result<Markup> {
                 p.aside id={ "what-" (seq) } { strong { (show::field(&edit.field)) } ", edit " span.number { (seq) } }
             }
             dl.said {
-                div { dt { @if is_payment(edit) { "The payment" } @else { "What was to be set" } } dd { (to_be_set(edit)) } }
+                div { dt { @if edit.payment().is_some() { "The payment" } @else { "What was to be set" } } dd { (to_be_set(edit)) } }
                 div.words { dt { (who_says(edit)) } dd { blockquote dir="auto" { (words(edit)) } } }
             }
             @if let Some(since) = &case.since {
@@ -232,12 +227,8 @@ fn card(view: &View<'_>, case: &Case) -> Result<Markup> {
 
 /// The store, or the till itself: of what was never sent, and of what the store said yes to, the store said nothing.
 fn who_says(edit: &Rejected) -> &'static str {
-    let is_of_the_till = edit.sent.is_none() || edit.reason == NOT_SHOWN;
-    if is_of_the_till { "Why it was not sent, or is not there" } else { "The store says" }
+    if edit.is_in_words_of_the_store() { "The store says" } else { "Why it was not sent, or is not there" }
 }
-
-/// What the till says where the store's yes did not come true.
-const NOT_SHOWN: &str = "the store accepted the update and does not show it";
 
 fn goes_first(since: &JournalRow) -> &'static str {
     match since.outcome {
@@ -262,10 +253,7 @@ fn before_that(earlier: &[JournalRow]) -> Markup {
 }
 
 fn to_be_set(edit: &Rejected) -> Markup {
-    match is_payment(edit) {
-        true => show::payment(&edit.value),
-        false => show::json(&edit.field, &edit.value),
-    }
+    edit.payment().map_or_else(|| show::json(&edit.field, &edit.value), show::payment)
 }
 
 fn words(edit: &Rejected) -> String {
@@ -283,7 +271,7 @@ fn choices(view: &View<'_>, case: &Case, key: &str) -> Result<Markup> {
     let field = show::field(&edit.field);
     Ok(html! {
         div.choices {
-            @if !is_payment(edit) && case.since.is_none() { (correction(view, edit, key, &hidden)) }
+            @if edit.payment().is_none() && case.since.is_none() { (correction(view, edit, key, &hidden)) }
             div.row {
                 @if case.since.is_none() { (again(view.store, case, &hidden)?) }
                 (surely("Give up", &give_up(case, &field), &html! {
@@ -330,7 +318,7 @@ fn again(store: &Store, case: &Case, hidden: &Markup) -> Result<Markup> {
 fn give_up(case: &Case, field: &Markup) -> Markup {
     html! {
         @if case.since.is_some() { "It is not sent. What was edited since stays." }
-        @else if is_payment(&case.newest) { "The payment is not made, and the balance here stays without it." }
+        @else if case.newest.payment().is_some() { "The payment is not made, and the balance here stays without it." }
         @else { "It is not sent, and " (field) " is again what the store has." }
     }
 }

@@ -107,15 +107,13 @@ impl From<Error> for Refusal {
             ("refused", Some(message)) => Refusal::new(message, UNTOUCHED),
             // Who is on a page was here when it was made.
             ("unknown_customer", _) => Refusal::moved_on(),
-            ("usage", _) if MOVED_ON.iter().any(|words| text.contains(words)) => Refusal::moved_on(),
+            _ if error.is_stale() => Refusal::moved_on(),
             ("usage", Some(message)) if !is_for_a_terminal(&message) => Refusal::new(message, AS_IT_IS),
             (code, _) => Refusal::of(code, &text, error.hint()),
         }
     }
 }
 
-/// How the library tells that somebody else was faster.
-const MOVED_ON: [&str; 3] = ["has moved on since", "that was shown is over", "has settled"];
 const AS_IT_IS: &str = "Nothing was changed. Below it is as it is now.";
 const UNTOUCHED: &str = "Nothing was changed. What you typed is still there.";
 
@@ -188,3 +186,25 @@ impl From<Said> for Did {
 
 /// What a form comes to.
 pub(super) type Done = std::result::Result<Did, Refusal>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EditSeq, Store};
+
+    /// Whichever way the library puts it.
+    #[test]
+    fn what_was_settled_in_the_meantime_has_moved_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path().join("till.db")).unwrap();
+        for error in
+            [store.retry_row(EditSeq(1)).unwrap_err(), store.discard_row(EditSeq(1), None).unwrap_err()]
+        {
+            assert!(error.is_stale());
+            assert_eq!(Refusal::from(error), Refusal::moved_on());
+        }
+        let error = Error::usage("the label is too long");
+        assert!(!error.is_stale());
+        assert_ne!(Refusal::from(error), Refusal::moved_on());
+    }
+}

@@ -157,8 +157,8 @@ fn question(edit: &JournalRow) -> Markup {
 pub(super) fn what(edit: &JournalRow) -> Markup {
     html! {
         strong { (show::field(&edit.field)) } " "
-        @if edit.op == "adjust" {
-            (show::payment(&edit.value))
+        @if let Some(amount) = edit.payment() {
+            (show::payment(amount))
         } @else {
             span.was { (show::json(&edit.field, &edit.was)) } " → " (show::json(&edit.field, &edit.value))
         }

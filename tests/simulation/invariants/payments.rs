@@ -564,10 +564,9 @@ fn refused(world: &mut World) -> Vec<i64> {
 
 /// Whether a sum is what some of these payments come to.
 fn is_sum_of(sum: Decimal, payments: &[Decimal]) -> bool {
-    match payments {
-        [] => sum.is_zero(),
-        [one, rest @ ..] => is_sum_of(sum, rest) || is_sum_of(sum - one, rest),
-    }
+    let with =
+        |sums: BTreeSet<Decimal>, one: &Decimal| sums.iter().flat_map(|sum| [*sum, sum + one]).collect();
+    payments.iter().fold(BTreeSet::from([Decimal::ZERO]), with).contains(&sum)
 }
 
 /// Whether a sum is just what some payments come to that are in the balance once more than they should be, or not at all.

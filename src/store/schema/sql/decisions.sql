@@ -31,7 +31,8 @@ CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason
                                GROUP BY field)))
                      WHEN field GLOB '{entries}.*' THEN (
                          SELECT coalesce((SELECT {form value} FROM json_each(j.value) AS entry
-                                          WHERE json_extract(entry.value, '$.name') = substr(c.field, length('{entries}.') + 1)),
+                                          WHERE CASE entry.type WHEN 'object' THEN json_extract(entry.value, '$.name') END
+                                                = substr(c.field, length('{entries}.') + 1)),
                                          'null')
                          FROM journal AS j
                          WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL AND j.outcome IS NULL
