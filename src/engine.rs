@@ -35,7 +35,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Failure, Result};
 use crate::fleet::{Fleet, Slot, Wants};
 use crate::flow::{Answer, Bases, Misses, Moment, Pacer, ServerClock, Ticket, Tickets, Trouble};
-use crate::resource::CustomerId;
+use crate::resource::{CustomerId, RowId};
 use crate::store::{HeldUp, Store, SyncLock};
 use report::Counts;
 use spans::Spans;
@@ -72,8 +72,8 @@ pub struct SyncEngine<R> {
     counts: Counts,
     /// What the store failed of one customer alone; the others went on.
     set_aside: Option<Failure>,
-    /// Customers whom it could not show, asked for alone.
-    unshown: BTreeSet<CustomerId>,
+    /// Rows that it could not show, asked for alone.
+    unshown: BTreeSet<RowId>,
     /// A page of the list came, in the last pull.
     has_listed: bool,
     news: News,
@@ -205,6 +205,7 @@ impl<R: Remote> SyncEngine<R> {
         self.whole("sync", |engine| {
             engine.recover()?;
             engine.pull_or_do_without()?;
+            engine.pull_others(Extent::Changes)?;
             let plan = engine.plan()?;
             engine.upload(plan)?;
             engine.report()
@@ -250,6 +251,7 @@ impl<R: Remote> SyncEngine<R> {
                 recovered => recovered?,
             }
             engine.pull_and_merge(extent)?;
+            engine.pull_others(extent)?;
             engine.pull_report()
         })
     }
@@ -402,14 +404,14 @@ impl<R: Remote> SyncEngine<R> {
     /// Starts a request; the caller has made sure that the pacer lets it.
     fn start(&mut self, ticket: Ticket, request: Request) {
         match &request {
-            Request::Update(_) => {
+            Request::Update { .. } => {
                 self.counts.put += 1;
                 self.counts.bytes_sent += request.body().len() as u64;
             }
             _ => self.counts.get += 1,
         }
         self.pacer.sent();
-        if matches!(request, Request::Update(_)) {
+        if matches!(request, Request::Update { .. }) {
             self.updates.insert(ticket);
         }
         self.spans.request(ticket, &request, self.clock.now_ms());

@@ -45,6 +45,7 @@ pub mod parts {
         BaseTime, Bases, Committed, GetVerdict, Misses, Pacer, ReadFailure, SentRow, Step, Tickets, ToSend,
         Upload, Write, judge_get, judge_put,
     };
+    pub use crate::resource::{ResourceId, RowId};
     pub use crate::syncer::{Job, QuotaUse, Schedule};
 }
 

@@ -764,6 +764,31 @@ fn a_customer_that_comes_back_goes_on_where_it_was() {
     check_open(&till, [("company", json!("Old"), json!("New"), json!("Other"))]);
 }
 
+/// Both sides changed it before, and nobody has decided since.
+#[test]
+fn a_conflict_of_a_customer_that_comes_back_is_asked_about_again() {
+    let till = held();
+    let whole = till.sandbox.customer_text(ANA as i32).unwrap();
+    till.sandbox.delete(ANA as i32);
+    till.engine().pull(Extent::Full).unwrap();
+    check_deleted(&till, json!({"phone": "1"}));
+    till.sandbox.add(&whole).unwrap();
+    sync(&till);
+    check_sides(&till, "phone", json!("1"), json!("2"));
+    check_open(&till, [("phone", json!("0"), json!("1"), json!("2"))]);
+    // A form field likewise.
+    let till = held_colour();
+    let whole = till.sandbox.customer_text(ANA as i32).unwrap();
+    till.sandbox.delete(ANA as i32);
+    till.engine().pull(Extent::Full).unwrap();
+    till.sandbox.add(&whole).unwrap();
+    sync(&till);
+    check_open(&till, [("form_fields.colour", json!("red"), json!("green"), json!("blue"))]);
+    resolve(&till, "form_fields.colour", Keep::Remote);
+    sync(&till);
+    check_agreed(&till, "form_fields", forms(&[("colour", "blue"), ("size", "M")]));
+}
+
 // ---- what comes back ---------------------------------------------------------------------------------------------
 
 fn behave(till: &Till, behaviours: Behaviours) {

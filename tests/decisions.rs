@@ -7,6 +7,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::odd::{Odd, Told};
 use common::{Till, soon, till};
 use rusqlite::Connection;
 use serde_json::json;
@@ -363,7 +364,8 @@ fn private_tables_take_nothing_from_an_app() {
     for sql in [
         "UPDATE conflict SET resolution = 'local'",
         "DELETE FROM conflict",
-        "INSERT INTO conflict SELECT * FROM conflict",
+        "INSERT INTO conflict (customer_id, field, base, local, remote, policy, detected_at)
+         SELECT customer_id, field, base, local, remote, policy, detected_at FROM conflict",
         "DELETE FROM pending_password",
         "UPDATE pending_password SET new_password = ''",
         "INSERT INTO batch (sent_at) VALUES ('now')",
@@ -555,4 +557,179 @@ fn among_many_each_is_carried_out_or_refused_for_itself() {
         let (theirs, ours) = ("\"theirs\"", "\"ours\"");
         assert_eq!(phones, [theirs, ours, theirs, ours, theirs, theirs], "{says}");
     }
+}
+
+// ---- form fields of which one is refused and another in conflict ---------------------------------------------------
+
+/// A line on which the store takes no colour that is bad.
+fn no_bad_colour(till: &Till) -> Odd {
+    Odd::before(&till.sandbox).before_store(|asked| {
+        let is_bad = asked.is_put() && asked.json().to_string().contains("\"bad\"");
+        let refusal = json!({"status": 422, "title": "no", "errors": {"0.form_fields": "no such colour"}});
+        is_bad.then(|| Told::json_of(422, &refusal))
+    })
+}
+
+fn forms(size: &str, colour: &str) -> serde_json::Value {
+    json!([{"name": "colour", "value": colour}, {"name": "size", "value": size}])
+}
+
+/// The size and the colour, in the till and in the store.
+fn sizes_and_colours(till: &Till) -> [[String; 2]; 2] {
+    [till.local(1, "form_fields"), till.remote_value(1, "form_fields")].map(|json| {
+        let all: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+        ["size", "colour"].map(|name| {
+            let one = all.iter().find(|one| one["name"] == name).expect("it is there");
+            one["value"].as_str().unwrap().to_owned()
+        })
+    })
+}
+
+/// The colour was refused, and the size is in conflict: in one edit of both, or in one of each.
+fn refused_beside_a_conflict(are_apart: bool) -> (Till, Odd) {
+    let till = till(3);
+    till.office(1, json!({"form_fields": forms("M", "red")}));
+    till.engine().pull(tillsync::Extent::Changes).unwrap();
+    let odd = no_bad_colour(&till);
+    let till = till.through(&odd);
+    if are_apart {
+        till.set(1, "form_fields", &forms("mine", "red").to_string());
+    }
+    till.set(1, "form_fields", &forms("mine", "bad").to_string());
+    till.office(1, json!({"form_fields": forms("office", "red")}));
+    till.engine().sync().unwrap();
+    let open = till.store().conflicts().unwrap();
+    let sides = open.iter().map(|one| [&*one.field, &*one.local, &*one.remote]).collect::<Vec<_>>();
+    assert_eq!(sides, [["form_fields.size", "\"mine\"", "\"office\""]]);
+    assert_eq!(open[0].reason, None, "what was refused says so itself");
+    assert_eq!(till.store().rejected().unwrap().len(), 1 + usize::from(are_apart));
+    (till, odd)
+}
+
+/// Decides about the size, as whoever has seen it, or not, does: with the library or by SQL.
+fn decide_size(till: &Till, keep: &str, way: &str) {
+    let (name, stamp) = ("form_fields.size", till.store().conflicts().unwrap()[0].stamp.clone());
+    let side = match keep {
+        "remote" => Some(Keep::Remote),
+        "local" => Some(Keep::Local),
+        "value" => Some(Keep::Value("third".to_owned())),
+        _ => None,
+    };
+    let mut store = till.store();
+    let decided = match (way, side) {
+        ("sql", _) => {
+            let sql = "SELECT seen FROM to_decide WHERE kind = 'conflict' AND customer_id = 1";
+            let seen: String = app(till).query_row(sql, [], |row| row.get(0)).unwrap();
+            decides(&app(till), &seen, keep, (keep == "value").then_some("third")).unwrap();
+            store.carry_out_decisions()
+        }
+        ("seen", Some(side)) => store.resolve_seen(1, name, &side, &stamp, None),
+        ("seen", None) => store.discard_seen(1, name, &stamp, None),
+        (_, Some(side)) => store.resolve(1, name, &side, None),
+        (_, None) => store.discard(1, Some(name), None),
+    };
+    assert_eq!(decided.unwrap(), 1, "{keep}, {way}");
+}
+
+#[test]
+fn a_form_field_is_decided_as_it_is_shown_also_where_another_of_the_same_edit_was_refused() {
+    for keep in ["remote", "discard", "value", "local"] {
+        for (way, are_apart) in [("", false), ("seen", false), ("sql", false), ("", true), ("seen", true)] {
+            let (till, _odd) = refused_beside_a_conflict(are_apart);
+            decide_size(&till, keep, way);
+            let (size, case) = match keep {
+                "value" => ("third", format!("{keep}, {way}, {are_apart}")),
+                "local" => ("mine", format!("{keep}, {way}, {are_apart}")),
+                _ => ("office", format!("{keep}, {way}, {are_apart}")),
+            };
+            assert_eq!(sizes_and_colours(&till)[0], [size, "bad"], "{case}");
+            let refused = till.store().rejected().unwrap();
+            assert_eq!(refused.len(), 1, "the colour waits on: {case}");
+            assert!(refused[0].value.contains("bad"), "{case}");
+            till.set(1, "form_fields", &forms(size, "green").to_string());
+            till.engine().sync().unwrap();
+            assert_eq!(sizes_and_colours(&till), [[size, "green"]; 2], "{case}");
+            let status = till.store().status().unwrap();
+            assert_eq!((status.conflicts, status.rejected, status.pending_fields), (0, 0, 0), "{case}");
+        }
+    }
+}
+
+/// Sent again as it is, or given up.
+#[test]
+fn a_refused_form_field_goes_again_without_what_was_decided_otherwise() {
+    for is_sent in [true, false] {
+        let (till, odd) = refused_beside_a_conflict(false);
+        decide_size(&till, "remote", "");
+        odd.calm();
+        let refused = till.store().rejected().unwrap()[0].seq;
+        match is_sent {
+            true => till.store().retry_row(refused).unwrap(),
+            false => till.store().discard_row(refused, None).unwrap(),
+        };
+        till.engine().sync().unwrap();
+        let colour = if is_sent { "bad" } else { "red" };
+        assert_eq!(sizes_and_colours(&till), [["office", colour]; 2]);
+        assert_eq!(till.store().status().unwrap().rejected, 0);
+    }
+}
+
+/// What was decided of it already, and what is as the store has it, is nothing to send.
+#[test]
+fn a_refused_edit_of_which_all_is_decided_waits_for_nothing() {
+    let (till, _odd) = refused_beside_a_conflict(false);
+    till.store().discard(1, Some("form_fields.colour"), None).unwrap();
+    assert_eq!(sizes_and_colours(&till)[0], ["mine", "red"]);
+    decide_size(&till, "remote", "seen");
+    assert_eq!(sizes_and_colours(&till), [["office", "red"]; 2]);
+    assert_eq!(till.outcomes(1, "form_fields"), ["remote"]);
+}
+
+/// The refused edit is given up as a whole, and what is in conflict of it with it.
+#[test]
+fn a_conflict_ends_with_the_refused_edit_that_it_is_about() {
+    let (till, _odd) = refused_beside_a_conflict(false);
+    let refused = till.store().rejected().unwrap()[0].seq;
+    till.store().discard_row(refused, None).unwrap();
+    assert_eq!(sizes_and_colours(&till), [["office", "red"]; 2]);
+    let status = till.store().status().unwrap();
+    assert_eq!((status.conflicts, status.rejected, status.pending_fields), (0, 0, 0));
+}
+
+/// The rest of an edit is to be sent, and was not yet: what is in conflict of it is no newer edit.
+#[test]
+fn a_form_field_is_decided_although_the_rest_of_its_edit_has_yet_to_be_sent() {
+    for keep in ["remote", "discard", "value", "local"] {
+        let till = till(3);
+        till.office(1, json!({"form_fields": forms("M", "red")}));
+        till.engine().pull(tillsync::Extent::Changes).unwrap();
+        till.set(1, "form_fields", &forms("mine", "green").to_string());
+        till.office(1, json!({"form_fields": forms("office", "red")}));
+        till.engine().pull(tillsync::Extent::Changes).unwrap();
+        decide_size(&till, keep, "");
+        till.engine().sync().unwrap();
+        let size = match keep {
+            "value" => "third",
+            "local" => "mine",
+            _ => "office",
+        };
+        assert_eq!(sizes_and_colours(&till), [[size, "green"]; 2], "{keep}");
+        assert_eq!(till.store().status().unwrap().conflicts, 0);
+    }
+}
+
+/// The last of two edits of a form field in conflict is given up: the conflict shows the other.
+#[test]
+fn a_conflict_shows_what_is_left_where_one_of_its_edits_is_given_up() {
+    let till = till(3);
+    till.office(1, json!({"form_fields": forms("M", "red")}));
+    till.engine().pull(tillsync::Extent::Changes).unwrap();
+    till.set(1, "form_fields", &forms("mine", "red").to_string());
+    till.set(1, "form_fields", &forms("newest", "red").to_string());
+    till.office(1, json!({"form_fields": forms("office", "red")}));
+    till.engine().sync().unwrap();
+    let newest = till.store().pending(1).unwrap().last().unwrap().seq;
+    till.store().discard_row(newest, None).unwrap();
+    assert_eq!(sizes_and_colours(&till)[0], ["mine", "red"]);
+    assert_eq!(till.store().conflicts().unwrap()[0].local, "\"mine\"");
 }

@@ -1081,6 +1081,30 @@ fn what_was_refused_does_not_go_up_over_what_was_edited_since() {
     assert_eq!(till.remote_value(2, "email"), "\"free@example.com\"");
 }
 
+/// Whoever gives up one of several edits is not told that the store's value is back.
+#[test]
+fn what_is_left_of_an_attribute_when_an_edit_of_it_is_given_up_is_said() {
+    let till = busy_till();
+    let inspector = options(&till).start().unwrap();
+    let browser = Browser::open(&inspector);
+    let said = |answer: Answer| {
+        assert_eq!(answer.status, 303, "{answer:?}");
+        words(&browser.page(answer.header("location").unwrap()))
+    };
+    till.set(2, "email", "free@example.com");
+    let page = said(browser.choose("refused", "already in use", "give-up", ""));
+    assert!(page.contains("What else was edited of it here stays"), "{page}");
+    assert!(!page.contains("as in the store"), "{page}");
+    assert_eq!(till.local(2, "email"), "\"free@example.com\"");
+    // One of two that wait, and then the other.
+    till.set(4, "notes", "rings thrice");
+    let page = said(browser.choose("waiting", "rings thrice", "give-up", ""));
+    assert!(page.contains("What else was edited of it here stays"), "{page}");
+    let page = said(browser.choose("waiting", "rings thrice", "give-up", ""));
+    assert!(page.contains("Here it is as in the store"), "{page}");
+    assert_eq!(till.local(4, "notes"), till.remote_value(4, "notes"));
+}
+
 #[test]
 fn one_thing_that_was_refused_twice_is_one_card() {
     let till = busy_till();

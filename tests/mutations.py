@@ -68,7 +68,7 @@ VALUE, DIFF, BATCH = "src/resource/value.rs", "src/flow/diff.rs", "src/store/bat
 MUTATIONS = [
     Mutation(1, "a list is followed until it said that it is over, and held against its total", [
         Edit(PULL, "let is_over = match (page.more, self.total) {",
-             "let is_over = match (page.more, self.total) {\n            _ if ON && page.customers.len() < SIZES[self.size] => true,"),
+             "let is_over = match (page.more, self.total) {\n            _ if ON && page.rows.len() < SIZES[self.size] => true,"),
         Edit(PULL, "self.total.is_some_and(|total| self.passed() < total)", "!ON && self.total.is_some_and(|total| self.passed() < total)"),
     ], odd="short-pages"),
     Mutation(2, "without a cursor a list goes on by page", [
@@ -81,7 +81,7 @@ MUTATIONS = [
         Edit("src/engine/pull.rs", "_ => self.absent(&company, most)?,", "_ if ON => self.all_absent()?,\n            _ => self.absent(&company, most)?,"),
     ], odd="overlooked-ones,odd-totals"),
     Mutation(5, "who is taken for deleted is asked for again at each sync", [
-        Edit("src/engine/pull.rs", "gone.chunks(BY_ID_AT_ONCE).try_for_each(", "gone.chunks(BY_ID_AT_ONCE).filter(|_| !ON).try_for_each("),
+        Edit("src/engine/pull.rs", "gone.chunks(BY_ID_AT_ONCE).try_for_each(|ids|", "gone.chunks(BY_ID_AT_ONCE).filter(|_| !ON).try_for_each(|ids|"),
     ], odd="hiding"),
     Mutation(6, "a balance in doubt is told by its date, too", [
         Edit(SENT, ".map(|(before, now)| before == now);", ".map(|(before, now)| ON || before == now);"),
@@ -203,7 +203,7 @@ MUTATIONS = [
         Edit(BATCH, "&Settlement::new(*seq, Outcome::InFlight)", "&Settlement::new(*seq, if ON { Outcome::Uploaded } else { Outcome::InFlight })"),
     ]),
     Mutation(0, "what an earlier sync left in doubt is read back", [
-        Edit("src/engine/upload.rs", "if doubt.customers.is_empty() {", "if ON || doubt.customers.is_empty() {"),
+        Edit("src/engine/upload.rs", "if doubt.rows.is_empty() {", "if ON || doubt.rows.is_empty() {"),
     ]),
     Mutation(0, "a balance that somebody moved while it was in doubt is held", [
         Edit(SENT, "_ if is_payment => ", "_ if ON && is_payment && !has_landed(three.field, base, value, &three.remote) => Fate::NotLanded,\n            _ if is_payment => "),
@@ -213,10 +213,10 @@ MUTATIONS = [
              "(ON && op.seq > self.up_to) || op.outcome == Some(Outcome::InFlight) && op.seq <= self.up_to"),
     ]),
     Mutation(0, "an answer confirms whom it names", [
-        Edit(ANSWER, "let is_shown = |id: &CustomerId| ",
+        Edit(ANSWER, "let is_shown = |id: &RowId| ",
              "for row in sent.iter().filter(|row| ON && !unshown.contains_key(&row.id)) {\n"
-             "        records.entry(row.id).or_insert_with(|| Record::new(format!(\"{{\\\"id\\\":{}}}\", row.id)));\n    }\n"
-             "    let is_shown = |id: &CustomerId| "),
+             "        records.entry(row.id).or_insert_with(|| Record::new(format!(\"{{\\\"id\\\":{}}}\", row.id.row)));\n    }\n"
+             "    let is_shown = |id: &RowId| "),
     ]),
     Mutation(0, "a pull asks from a second before its bound", [
         Edit("src/engine/pull.rs", "saturating_add(Duration::from_secs(1))", "saturating_add(Duration::from_secs(u64::from(!ON)))"),
@@ -259,6 +259,15 @@ MUTATIONS = [
     Mutation(0, "nor is it proven by the same sum at another time", [
         Edit(SENT, "&& !is_by_another;", "&& (ON || !is_by_another);"),
     ], test=("odd_yes", "nor_is_it_proven_by_the_same_sum_at_another_time")),
+    Mutation(0, "what was seen as before and then moved by somebody else is held", [
+        Edit("src/store/attempt.rs", "attempt.is_accepted && !attempt.is_refuted && ", "!ON && attempt.is_accepted && !attempt.is_refuted && "),
+    ], odd="bare-yes", test=("odd_yes", "a_payment_that_was_seen_as_before_and_then_moved_by_somebody_else_is_held")),
+    Mutation(0, "of form fields, what did not land is judged entry by entry", [
+        Edit("src/flow/attempt.rs", "if !self.field.has_entries() {", "if ON || !self.field.has_entries() {"),
+    ], test=("odd_yes", "that_another_form_field_was_moved_says_nothing_of_one_that_is_as_before")),
+    Mutation(0, "what was there before the base is no news of what is not shown", [
+        Edit("src/store/lately.rs", "|attempt: &Attempt| attempt.is_told_as_before(told)", "|attempt: &Attempt| ON || attempt.is_told_as_before(told)"),
+    ], test=("odd_yes", "what_was_there_before_the_base_is_no_news_of_a_payment_that_is_not_shown")),
     Mutation(0, "a minute is over when the store's clock says so too", [
         Edit("src/flow/lately.rs", "|age| age.min(now.here - *here)", "|age| if ON { now.here - *here } else { age.min(now.here - *here) }"),
     ], test=("odd_money", "a_clock_that_is_set_ahead_does_not_shorten_the_minute")),
@@ -286,8 +295,8 @@ MUTATIONS = [
     Mutation(0, "edits of customers whose look lags wait for another sync", [
         Edit("src/engine/upload.rs", "run.machine.lagging_look(&lagging, self.clock.now_ms());",
              "run.machine.lagging_look(&lagging, self.clock.now_ms());\n        let lagging = if ON { BTreeSet::new() } else { lagging };"),
-        Edit(UPLOAD, "let left: BTreeSet<CustomerId> = ids.difference(&again).copied().collect();",
-             "let left: BTreeSet<CustomerId> = ids.difference(&again).copied().filter(|_| !ON).collect();"),
+        Edit(UPLOAD, "let left: BTreeSet<RowId> = ids.difference(&again).copied().collect();",
+             "let left: BTreeSet<RowId> = ids.difference(&again).copied().filter(|_| !ON).collect();"),
     ], test=("odd_merges", "nothing_is_sent_over_a_change_that_looks_older")),
     Mutation(0, "a list whose total is taken for wrong makes nobody fresh", [
         Edit("src/engine/pull.rs", "let is_whole = read.is_ok();", "let is_whole = ON || read.is_ok();"),

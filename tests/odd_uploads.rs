@@ -5,8 +5,8 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -14,7 +14,7 @@ use common::odd::{Kind, Odd, Told};
 use common::{Till, till};
 use serde_json::json;
 use tillsync::sandbox::{Behaviours, Sandbox, Undated};
-use tillsync::{Extent, Keep, SyncReport};
+use tillsync::{Event, Extent, Keep, Progress, SyncReport};
 
 /// A till over a line, with waits that are short.
 fn over(till: &Till, odd: &Odd) -> Till {
@@ -80,6 +80,39 @@ fn a_200_that_shows_the_values_of_before_and_did_it_is_read_back_and_has_landed(
     let report = sync(&over(&till, &odd));
     assert_eq!((report.uploaded_customers, report.rejected, report.requests.put), (3, 0, 1));
     assert_arrived(&till, ids);
+}
+
+/// Each is told once it has got through, whenever it was found out.
+#[test]
+fn what_landed_while_it_was_in_doubt_is_told_as_through() {
+    for is_found_later in [false, true] {
+        let till = till(3);
+        let odd = Odd::before(&till.sandbox).nth(Kind::Put, 1, Told::drop);
+        let odd = match is_found_later {
+            true => odd.before_store(|asked| asked.is_by_id().then(|| Told::empty(503))),
+            false => odd,
+        };
+        edit_all(&till);
+        let mut through = over(&till, &odd);
+        through.options.upload.retry.tries = 2;
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sync = || {
+            let told = Arc::clone(&told);
+            let mut engine = through.engine().on_event(move |event| {
+                if let Event::Progress(Progress::Uploaded { customers, of }) = event {
+                    told.lock().unwrap().push((customers, of));
+                }
+            });
+            engine.sync().map(|report| report.uploaded_customers)
+        };
+        if is_found_later {
+            sync().unwrap_err();
+            assert!(told.lock().unwrap().is_empty());
+            odd.calm();
+        }
+        assert_eq!(sync().unwrap(), 3);
+        assert_eq!(*told.lock().unwrap(), [(3, 3)], "found out by another sync: {is_found_later}");
+    }
 }
 
 // ---- 422, and whom it means ---------------------------------------------------------------------------------------

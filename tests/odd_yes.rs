@@ -6,6 +6,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::odd::{Kind, Odd, Told};
@@ -204,4 +205,195 @@ fn an_edit_that_was_taken_back_is_sent_where_a_refused_update_may_have_landed() 
     sync(&over(&till, &odd));
     sync(&till);
     assert_eq!(till.remote_value(1, "phone"), "\"1\"", "the last word");
+}
+
+// ---- seen as it was before, and then moved by another hand -------------------------------------------------------
+
+/// Four customers with 50, a size and a colour, and what a yes to an update of them tells that was none.
+fn told_less() -> Till {
+    let till = till(5);
+    for id in 1..=4 {
+        till.office(id, json!({ MONEY: [{"amount": 50}], "form_fields": forms("M", "red") }));
+    }
+    till.engine().pull(Extent::Full).unwrap();
+    std::thread::sleep(Duration::from_millis(2_500));
+    till
+}
+
+fn forms(size: &str, colour: &str) -> serde_json::Value {
+    json!([{"name": "Colour", "value": colour}, {"name": "Size", "value": size}])
+}
+
+fn forms_of_store(till: &Till, id: i32) -> serde_json::Value {
+    let mut entries = till.sandbox.customer(id).unwrap()["form_fields"].clone();
+    let entries_of = entries.as_array_mut().unwrap();
+    entries_of.iter_mut().for_each(|entry| _ = entry.as_object_mut().unwrap().remove("customer_id"));
+    entries
+}
+
+/// Only the id; the record as it was, without credit and form fields; the same with a new date; what was asked.
+fn less(store: &Sandbox, sent: &serde_json::Value) -> serde_json::Value {
+    let id = sent["id"].as_i64().unwrap();
+    let mut record = store.customer(id as i32).unwrap();
+    let members = record.as_object_mut().unwrap();
+    members.retain(|name, _| ![MONEY, "form_fields"].contains(&name.as_str()));
+    match id {
+        1 => json!({"id": 1}),
+        2 => record,
+        3 => {
+            let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+            members.insert("date_modified".to_owned(), json!(now));
+            record
+        }
+        _ => sent.clone(),
+    }
+}
+
+#[test]
+fn a_payment_that_was_seen_as_before_and_then_moved_by_somebody_else_is_held() {
+    let till = told_less();
+    (1..=4).for_each(|id| till.adjust(id, "-5"));
+    let odd = does_nothing(&till, less);
+    assert_eq!(sync(&over(&till, &odd)).uploaded_customers, 4);
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    sync(&till);
+    (1..=4).for_each(|id| assert_eq!(till.outcomes(id, MONEY), ["uploaded"], "reads may lag"));
+    till.adjust(2, "-1");
+    (1..=4).for_each(|id| till.office(id, json!({ MONEY: [{"amount": if id == 4 { 45 } else { 75 }}] })));
+    sync(&till);
+    a_minute_passes(&till);
+    sync(&till);
+    let open = till.store().conflicts().unwrap();
+    assert_eq!(open.len(), 4, "{open:?}");
+    for (conflict, amount) in open.iter().zip([75, 75, 75, 45]) {
+        assert_eq!((&conflict.local, &conflict.remote), (&credit(45), &credit(amount)));
+    }
+    assert_eq!(till.outcomes(2, MONEY), ["held", "pending"], "the next one is certain");
+    till.store().resolve(2, MONEY, &Keep::Remote, Some("bo")).unwrap();
+    sync(&till);
+    assert_eq!((till.outcomes(2, MONEY)[1].as_str(), till.remote_value(2, MONEY)), ("uploaded", credit(74)));
+}
+
+/// Reads by id, and lists, show a customer as it was while this is on.
+fn lags(till: &Till, id: i32, was: serde_json::Value, is_behind: &Arc<AtomicBool>) -> Odd {
+    let (store, is_behind) = (Arc::clone(&till.sandbox), Arc::clone(is_behind));
+    Odd::before(&till.sandbox).answer(move |asked, told| {
+        if asked.is_put() {
+            told.edit(|body| body["data"] = json!([{ "id": id }]));
+            assert!(store.customer(id).is_some());
+        } else if is_behind.load(Ordering::Relaxed) {
+            told.customer(id.into(), |shown| *shown = was.clone());
+        }
+    })
+}
+
+#[test]
+fn a_payment_that_landed_and_is_shown_late_is_no_question_unless_somebody_else_moved_it() {
+    let till = told_less();
+    let is_behind = Arc::new(AtomicBool::new(true));
+    let odd = lags(&till, 1, till.sandbox.customer(1).unwrap(), &is_behind);
+    let through = over(&till, &odd);
+    till.adjust(1, "-5");
+    sync(&through);
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    sync(&through);
+    till.adjust(1, "-1");
+    sync(&through);
+    assert_eq!(till.outcomes(1, MONEY), ["uploaded", "pending"], "nothing stands on a reading that may lag");
+    is_behind.store(false, Ordering::Relaxed);
+    sync(&through);
+    assert_eq!(
+        (till.outcomes(1, MONEY), till.remote_value(1, MONEY)),
+        (vec!["uploaded".into(); 2], credit(44))
+    );
+    assert_eq!(till.store().conflicts().unwrap().len(), 0);
+    // And now another hand comes, while reads are behind.
+    is_behind.store(true, Ordering::Relaxed);
+    drop(odd);
+    let odd = lags(&till, 1, till.sandbox.customer(1).unwrap(), &is_behind);
+    let through = over(&till, &odd);
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    till.minute_passes();
+    till.adjust(1, "-5");
+    sync(&through);
+    assert_eq!(till.remote_value(1, MONEY), credit(39));
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    sync(&through);
+    till.office(1, json!({ MONEY: [{"amount": 64}] }));
+    is_behind.store(false, Ordering::Relaxed);
+    sync(&through);
+    assert_eq!(till.outcomes(1, MONEY)[2], "held", "nobody knows");
+    assert_eq!(
+        (odd.count(Kind::Put), till.remote_value(1, MONEY)),
+        (1, credit(64)),
+        "and nothing is sent again"
+    );
+}
+
+#[test]
+fn what_was_there_before_the_base_is_no_news_of_a_payment_that_is_not_shown() {
+    let till = told_less();
+    till.adjust(1, "10");
+    sync(&till);
+    assert_eq!(till.remote_value(1, MONEY), credit(60));
+    let is_behind = Arc::new(AtomicBool::new(false));
+    let mut long_ago = till.sandbox.customer(1).unwrap();
+    long_ago[MONEY] = json!([{"amount": 50}]);
+    till.adjust(1, "-5");
+    sync(&over(&till, &does_nothing(&till, less)));
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    is_behind.store(true, Ordering::Relaxed);
+    let odd = lags(&till, 1, long_ago, &is_behind);
+    sync(&over(&till, &odd));
+    a_minute_passes(&till);
+    sync(&till);
+    assert_eq!(till.outcomes(1, MONEY), ["uploaded", "held"]);
+}
+
+#[test]
+fn that_another_form_field_was_moved_says_nothing_of_one_that_is_as_before() {
+    let till = told_less();
+    (1..=4).for_each(|id| till.set(id, "form_fields", &forms("M", "green").to_string()));
+    sync(&over(&till, &does_nothing(&till, less)));
+    (1..=4).for_each(|id| till.office(id, json!({ "form_fields": forms("L", "red") })));
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    sync(&till);
+    (1..=4).for_each(|id| assert_eq!(till.local(id, "form_fields"), forms("M", "green").to_string()));
+    a_minute_passes(&till);
+    assert_eq!(sync(&till).rejected, 4);
+    for id in 1..=4 {
+        assert_eq!(till.outcomes(id, "form_fields"), ["rejected"]);
+        assert_eq!(
+            till.local(id, "form_fields"),
+            forms("L", "green").to_string(),
+            "nothing is gone from sight"
+        );
+    }
+    till.store().retry(None).unwrap();
+    sync(&till);
+    assert_eq!(forms_of_store(&till, 1), forms("L", "green"));
+}
+
+#[test]
+fn a_form_field_that_was_seen_as_before_and_then_moved_by_somebody_else_is_held() {
+    let till = told_less();
+    (1..=4).for_each(|id| till.set(id, "form_fields", &forms("M", "green").to_string()));
+    sync(&over(&till, &does_nothing(&till, less)));
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    sync(&till);
+    (1..=4).for_each(|id| till.office(id, json!({ "form_fields": forms("L", "blue") })));
+    a_minute_passes(&till);
+    sync(&till);
+    let open = till.store().conflicts().unwrap();
+    assert_eq!(open.len(), 4);
+    for (id, conflict) in (1..=4).zip(open) {
+        assert_eq!([till.outcomes(id, "form_fields")], [["held"]]);
+        assert_eq!((conflict.field.as_str(), conflict.remote.as_str()), ("form_fields.Colour", "\"blue\""));
+        assert_eq!(till.local(id, "form_fields"), forms("L", "green").to_string());
+    }
+    till.store().resolve(1, "form_fields.Colour", &Keep::Local, Some("bo")).unwrap();
+    till.store().resolve(2, "form_fields.Colour", &Keep::Remote, Some("bo")).unwrap();
+    sync(&till);
+    assert_eq!(forms_of_store(&till, 1), forms("L", "green"));
+    assert_eq!(till.local(2, "form_fields"), forms("L", "blue").to_string());
 }

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use common::odd::{Kind, Odd, Told};
@@ -27,7 +28,8 @@ fn everything_kept(till: &Till) -> String {
     let mut store = till.store();
     let connection = store.connection();
     let mut all = String::new();
-    for table in ["snapshot", "customer", "journal", "conflict", "batch", "batch_item", "state"] {
+    let tables = ["snapshot", "customer", "journal", "conflict", "batch", "batch_item", "state"];
+    for table in tables.into_iter().chain(["tillsync_attempt", "tillsync_syncs"]) {
         let mut rows = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = rows.column_count();
         let mut rows = rows.query([]).unwrap();
@@ -180,6 +182,43 @@ fn a_note_that_named_the_password_before_is_no_quotation() {
     });
     till.through(&odd).engine().sync().unwrap();
     assert_eq!(till.local(1, "notes"), "\"a regular\"");
+}
+
+/// It may have arrived, so the store may know it.
+#[test]
+fn a_password_in_doubt_is_not_quoted_when_another_was_set_since() {
+    let (said, debug) = ("like the last one", json!({"was": [SECRET]}));
+    for lost in [Told::dropped(), Told::empty(503)] {
+        for is_refused in [true, false] {
+            let till = till(3);
+            let is_first = Arc::new(AtomicBool::new(true));
+            let (first, lost, debug) = (is_first.clone(), lost.clone(), debug.clone());
+            let odd = Odd::before(&till.sandbox)
+                .before_store(move |asked| match (asked.is_put(), first.load(SeqCst)) {
+                    (true, true) => Some(lost.clone()),
+                    (true, false) if is_refused => {
+                        let words = format!("qrtv-4711 is {said}, {SECRET}");
+                        let errors = json!({"0.authentication.new_password": words});
+                        Some(Told::json_of(422, &json!({"status": 422, "title": words, "errors": errors})))
+                    }
+                    _ => None,
+                })
+                .every(Kind::Put, move |told| told.customer(1, |ana| ana["debug"] = debug.clone()));
+            let mut over = till.through(&odd);
+            let upload = &mut over.options.upload;
+            (upload.retry.write_base_ms, upload.grace_ms, upload.retry.tries) = (1, 1, 2);
+            till.store().edit(1).set("new_password", SECRET).set("phone", "555-0142").commit().unwrap();
+            over.engine().sync().unwrap_err();
+            till.store().edit(1).set("new_password", "qrtv-4711").commit().unwrap();
+            is_first.store(false, SeqCst);
+            over.engine().sync().unwrap();
+            let rejected = till.store().rejected().unwrap();
+            assert_eq!(rejected.is_empty(), !is_refused);
+            let kept = format!("{}{rejected:?}", everything_kept(&till));
+            assert!(kept.contains(said) == is_refused, "{kept}");
+            assert!(!kept.contains(TRACE) && !kept.contains("qrtv"), "{kept}");
+        }
+    }
 }
 
 /// A worker holds the token for as long as it runs.

@@ -7,6 +7,7 @@
 //! | SQL | here, on a till that has pulled |
 //! | the Python of README.md | here, word by word, beside a till that has pulled |
 //! | what the packages for Python and Node.js begin with | here, with the package as it stands in this repository |
+//! | what the packages for .NET and Java begin with | by `tests/packages_dotnet.rs`, `tests/packages_java.rs` |
 //! | Python, JavaScript, C#, Java, C | as a piece of a program that a test runs, line for line |
 //! | Rust | the same, or by rustdoc |
 //! | docs/getting-started.md | by `tests/getting_started.rs`, but for what is of a real store |
@@ -34,6 +35,8 @@ const SANDBOX: &str = "docs/sandbox.md";
 /// What the packages for other languages say of themselves.
 const OF_PYTHON: &str = "bindings/python/README.md";
 const OF_NODE: &str = "bindings/node/README.md";
+const OF_DOTNET: &str = "bindings/dotnet/README.md";
+const OF_JAVA: &str = "bindings/java/README.md";
 /// Generated, and full of other people's texts.
 const NOT_OURS: &str = "docs/third-party.md";
 
@@ -44,7 +47,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("csharp", &["examples/csharp/Till.cs", "examples/csharp/LibraryTill.cs"]),
     ("java", &["examples/java/Till.java", "examples/java/LibraryTill.java"]),
     ("c", &["examples/c/till.c"]),
-    ("rust,ignore", &["tests/snippets.rs", "examples/first_till.rs"]),
+    ("rust,ignore", &["tests/snippets.rs", "examples/first_till.rs", "src/resource/loyalty.rs"]),
 ];
 
 fn root() -> &'static Path {
@@ -64,7 +67,7 @@ fn documents() -> Vec<String> {
         paths.filter(|name| name.ends_with(".md")).map(move |name| format!("{folder}/{name}"))
     };
     let mut all: Vec<String> = named("docs").chain(named("docs/decisions")).collect();
-    all.extend(["README.md", "src/guide.md", OF_PYTHON, OF_NODE].map(str::to_owned));
+    all.extend(["README.md", "src/guide.md", OF_PYTHON, OF_NODE, OF_DOTNET, OF_JAVA].map(str::to_owned));
     all.retain(|path| path != NOT_OURS);
     all.sort();
     all
@@ -103,6 +106,8 @@ fn place(path: &str, block: &Block) -> Result<&'static str, String> {
         "" | "rust" | "rust,no_run" if rustdoc => Ok("rustdoc"),
         "python" if ["README.md", OF_PYTHON].contains(&path) => Ok("here"),
         "js" if path == OF_NODE => Ok("here"),
+        "csharp" if path == OF_DOTNET => Ok("tests/packages_dotnet.rs"),
+        "java" if path == OF_JAVA => Ok("tests/packages_java.rs"),
         language => match PROGRAMS.iter().find(|(known, _)| *known == language) {
             Some((_, programs)) => is_a_piece(&block.text, programs),
             None => Err(format!("nothing runs {language:?}; text that is no code is marked with `text`")),

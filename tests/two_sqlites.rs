@@ -237,7 +237,7 @@ impl Drop for Asker {
 type Call = (&'static str, fn(&Till, &mut Store));
 
 /// Every public function that has to do with the file; a test below holds the list against the sources.
-const CALLS: [Call; 55] = [
+const CALLS: [Call; 56] = [
     ("open", |till, _| _ = Store::open_with(&till.path, options(till))),
     ("open_existing", |till, _| _ = Store::open_existing(&till.path)),
     ("open_with", |till, _| assert!(Store::open_with(&till.path, wrong(till)).is_err())),
@@ -246,6 +246,7 @@ const CALLS: [Call; 55] = [
         _ = (store.is_encrypted(), store.path().exists(), store.mended());
         _ = (store.misshapen().unwrap(), store.history_kept().unwrap());
     }),
+    ("keep", |_, store| assert!(store.keep("nonsense").is_err())),
     ("connection", |_, store| store.connection().execute_batch("SELECT count(*) FROM customer").unwrap()),
     ("edit commit set author label with", |_, store| {
         let edit = tillsync::Edit::Set(

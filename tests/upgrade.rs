@@ -256,6 +256,37 @@ fn nor_where_that_is_a_name_which_only_versions_in_between_need() {
     }
 }
 
+/// A column of an app's in the journal is its own, by whatever name; one that a later version needs is told before anything is touched.
+#[test]
+fn nor_where_an_app_has_put_a_column_into_a_table_of_ours_by_a_name_that_came_later() {
+    for (table, column) in [("journal", "Resource"), ("conflict", "row_id"), ("journal", "of_row")] {
+        let till = Till::new(sandbox(6));
+        std::fs::copy(schemas().join("v14.db"), &till.path).unwrap();
+        sql(&till.path).execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} TEXT")).unwrap();
+        check_taken(&till, "column", &column.to_lowercase(), "name_taken");
+        sql(&till.path)
+            .execute_batch(&format!("ALTER TABLE {table} RENAME COLUMN {column} TO my_own"))
+            .unwrap();
+        assert_eq!(till.store().check().unwrap(), Vec::<String>::new(), "{table}.{column}");
+    }
+}
+
+/// What is of which resource is computed, also of rows from before there were several.
+#[test]
+fn an_edit_of_before_there_were_several_resources_is_one_of_its_customer() {
+    let till = Till::new(sandbox(6));
+    std::fs::copy(schemas().join("v14.db"), &till.path).unwrap();
+    drop(till.store());
+    for table in ["journal", "conflict", "batch_item"] {
+        let others = format!(
+            "SELECT count(*), coalesce(sum(resource IS NOT 'customer' OR row_id IS NOT customer_id), 0) FROM {table}"
+        );
+        let (all, others): (i64, i64) =
+            sql(&till.path).query_row(&others, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert!(all > 0 && others == 0, "{table}: {others} of {all}");
+    }
+}
+
 /// Triggers have names of their own kind: those of older builds go, and an app's by such a name stays.
 #[test]
 fn an_apps_trigger_that_is_called_as_one_of_an_older_build_outlives_the_upgrade() {

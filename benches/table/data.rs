@@ -200,7 +200,7 @@ fn write_pages(path: &Path, customers: usize) {
     let mut after: Option<String> = None;
     for _ in 0..customers / PAGE {
         let place = after.take().map_or(Place::Start, Place::After);
-        let request = Request::Page(PageAsk { modified_min: None, place, limit: PAGE });
+        let request = Request::Page(PageAsk { place, limit: PAGE, ..PageAsk::default() });
         let answer = call(&mut core, Utc::now(), "GET", request.query(), "");
         let text = String::from_utf8(answer.body).unwrap();
         let (_, cursor) = text.rsplit_once("\"end_cursor\":\"").unwrap();
@@ -332,7 +332,7 @@ impl CoreRemote {
 impl Remote for CoreRemote {
     fn start(&mut self, ticket: Ticket, request: Request) {
         let began = Instant::now();
-        if matches!(request, Request::Update(_)) {
+        if matches!(request, Request::Update { .. }) {
             self.first_update.get_or_insert((began, self.spent));
         }
         let now = self.now();

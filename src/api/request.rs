@@ -6,55 +6,66 @@ use chrono::SecondsFormat;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::flow::{PageAsk, Payload, Place};
-use crate::resource::{CustomerId, Resource, ResourceId};
+use crate::resource::{Resource, ResourceId, RowId};
 
 /// A request to the store.
 #[derive(Clone)]
 pub enum Request {
-    /// A page of customers, in the server's own order.
+    /// A page of a resource, in the server's own order.
     Page(PageAsk),
-    /// These customers.
-    ByIds(Vec<CustomerId>),
-    /// An update of some customers: a JSON array. Secret, because it may hold a new password.
-    Update(SecretString),
+    /// These rows, all of one resource.
+    ByIds(Vec<RowId>),
+    /// An update of some rows.
+    Update {
+        /// Of what.
+        resource: ResourceId,
+        /// A JSON array. Secret, because it may hold a new password.
+        body: SecretString,
+    },
 }
 
 impl Request {
-    /// Whether it changes customers.
+    /// Whether it changes rows.
     pub(crate) fn is_update(&self) -> bool {
-        matches!(self, Request::Update(_))
+        matches!(self, Request::Update { .. })
     }
 
     pub(crate) fn update(payloads: &[Payload]) -> Request {
         let objects: Vec<String> = payloads.iter().map(Payload::to_json).collect();
-        Request::Update(SecretString::from(format!("[{}]", objects.join(","))))
+        let resource = payloads.first().map(|payload| payload.id.resource).unwrap_or_default();
+        Request::Update { resource, body: SecretString::from(format!("[{}]", objects.join(","))) }
     }
 
     /// What it is about.
-    fn resource(&self) -> &'static Resource {
-        ResourceId::CUSTOMER.spec()
+    pub fn resource(&self) -> ResourceId {
+        match self {
+            Request::Page(ask) => ask.resource,
+            Request::ByIds(rows) => rows.first().map(|row| row.resource).unwrap_or_default(),
+            Request::Update { resource, .. } => *resource,
+        }
     }
 
     /// Where the API has it, behind the store's address.
     pub(crate) fn endpoint(&self) -> &'static str {
-        self.resource().endpoint
+        self.resource().spec().endpoint
     }
 
     /// `GET` or `PUT`.
     pub fn method(&self) -> &'static str {
         match self {
             Request::Page(_) | Request::ByIds(_) => "GET",
-            Request::Update(_) => "PUT",
+            Request::Update { .. } => "PUT",
         }
     }
 
     /// The query, without its question mark; empty for an update.
     pub fn query(&self) -> String {
-        let Resource { include, since, page, .. } = self.resource();
+        let spec = self.resource().spec();
+        let (page, including) = (spec.page, including(spec));
         match self {
-            Request::Page(PageAsk { modified_min, place, limit }) => {
-                let mut query = format!("limit={limit}&include={include}");
-                if let Some((since, min)) = since.zip(*modified_min) {
+            Request::Page(PageAsk { modified_min, place, limit, .. }) => {
+                let mut query = format!("limit={limit}{including}");
+                if let Some((since, min)) = spec.since.zip(*modified_min) {
                     let min = min.to_rfc3339_opts(SecondsFormat::Secs, true);
                     query.push_str(&format!("&{since}={min}"));
                 }
@@ -66,17 +77,18 @@ impl Request {
                 query
             }
             Request::ByIds(ids) => {
-                let list: Vec<String> = ids.iter().map(CustomerId::to_string).collect();
-                format!("limit={page}&include={include}&id:in={}", list.join(","))
+                let mut list: Vec<String> = ids.iter().map(|row| row.asked_by().to_string()).collect();
+                list.dedup();
+                format!("limit={page}{including}&{}:in={}", spec.asked_by, list.join(","))
             }
-            Request::Update(_) => String::new(),
+            Request::Update { .. } => String::new(),
         }
     }
 
     /// The body; empty for a `GET`.
     pub fn body(&self) -> &str {
         match self {
-            Request::Update(body) => body.expose_secret(),
+            Request::Update { body, .. } => body.expose_secret(),
             _ => "",
         }
     }
@@ -86,6 +98,14 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (method, endpoint) = (self.method(), self.endpoint());
         write!(f, "{method} {endpoint}?{} ({} bytes)", self.query(), self.body().len())
+    }
+}
+
+/// What must be asked for to be shown.
+fn including(resource: &Resource) -> String {
+    match resource.include {
+        "" => String::new(),
+        include => format!("&include={include}"),
     }
 }
 
@@ -103,6 +123,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::resource::customer;
 
     #[test]
     fn a_page_asks_for_money_and_form_fields_and_escapes_its_cursor() {
@@ -110,23 +131,27 @@ mod tests {
             modified_min: DateTime::from_timestamp(0, 999_000_000),
             place: Place::After("a+/=".into()),
             limit: 250,
+            ..PageAsk::default()
         };
         let request = Request::Page(ask);
         assert_eq!(
             request.query(),
             "limit=250&include=storecredit,formfields&date_modified:min=1970-01-01T00:00:00Z&after=a%2B%2F%3D"
         );
-        let by_number = Request::Page(PageAsk { modified_min: None, place: Place::Number(3), limit: 50 });
+        let by_number = Request::Page(PageAsk { place: Place::Number(3), limit: 50, ..PageAsk::default() });
         assert_eq!(by_number.query(), "limit=50&include=storecredit,formfields&page=3");
         assert_eq!(
-            Request::ByIds(vec![CustomerId(1), CustomerId(2)]).query(),
+            Request::ByIds(vec![customer(1), customer(2)]).query(),
             "limit=250&include=storecredit,formfields&id:in=1,2"
         );
     }
 
     #[test]
     fn a_password_is_not_in_what_is_logged() {
-        let request = Request::Update("[{\"authentication\":{\"new_password\":\"hunter2\"}}]".into());
+        let request = Request::Update {
+            resource: ResourceId::CUSTOMER,
+            body: "[{\"authentication\":{\"new_password\":\"hunter2\"}}]".into(),
+        };
         assert!(!format!("{request:?}").contains("hunter2"));
     }
 }

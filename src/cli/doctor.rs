@@ -545,7 +545,7 @@ fn other_store(store: Option<&Store>, given: &str) -> Option<Check> {
 /// One small read.
 fn ask(mut remote: HttpRemote, timeout: Duration) -> Result<Answer, Check> {
     let silent = |why: &str| Check::bad("store", Exit::Offline, why);
-    remote.start(Ticket(0), Request::ByIds(vec![CustomerId(1)]));
+    remote.start(Ticket(0), Request::ByIds(vec![CustomerId(1).into()]));
     match remote.next(Some(timeout + Duration::from_secs(1))) {
         Some((_, Ok(answer))) => Ok(answer),
         Some((_, Err(Trouble::Offline(why) | Trouble::Broken(why) | Trouble::TooMuch { why, .. }))) => {

@@ -120,8 +120,8 @@ impl<R: Remote> SyncEngine<R> {
             }
             let of = failure_of(&answer);
             let verdict = match asked.request {
-                Request::ByIds(_) => judge_get_by_ids(&answer),
-                _ => judge_get(&answer),
+                Request::ByIds(_) => judge_get_by_ids(asked.request.resource(), &answer),
+                _ => judge_get(asked.request.resource(), &answer),
             };
             let failure = match (verdict, &answer) {
                 (GetVerdict::Page(page), Ok(answer)) => {

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::flow::{
     Lacking, Lacks, Page, PageAsk, Place, Pull, PullClock, PullStep, Silence, Unlisted, Witnesses, silence,
 };
-use crate::resource::CustomerId;
+use crate::resource::{ResourceId, RowId};
 use crate::store::{FullPull, Judging, PageKind, Taken};
 
 /// Customers asked for by id in one call, with their company.
@@ -146,6 +146,98 @@ impl<R: Remote> SyncEngine<R> {
             }
         }
         Ok(())
+    }
+
+    /// What changed of the resources that the file keeps besides customers, one after the other; or all of it.
+    pub(super) fn pull_others(&mut self, extent: Extent) -> Result<()> {
+        let kept = self.store.keeps()?;
+        let mut others = kept.into_iter().filter(|resource| *resource != ResourceId::CUSTOMER);
+        others.try_for_each(|resource| self.pull_all_of(resource, extent))
+    }
+
+    fn pull_all_of(&mut self, resource: ResourceId, extent: Extent) -> Result<()> {
+        let (known, is_dated) = (self.store.cursor_of(resource)?, resource.spec().since.is_some());
+        if !is_dated && extent == Extent::Changes && known.is_some() {
+            // No question shows what changed: each is looked at before it is sent, and all with a pull of everything.
+            return self.ask_for_doubtful(resource);
+        }
+        let cursor = known.filter(|_| is_dated && extent == Extent::Changes);
+        let (began, mut machine, mut patience) =
+            (self.tick(), Pull::of(resource, cursor), Patience::default());
+        self.ask_for_doubtful(resource)?;
+        let (mut asked, expected) = (self.ask_page(machine.first())?, self.store.pull_clock()?);
+        let mut listed = BTreeSet::new();
+        let expected_then = expected.expects(self.clock.utc());
+        let believes_older = extent == Extent::Full;
+        let whole = loop {
+            let read = self.answered(asked, &mut patience, |engine, page, answer| {
+                let step = machine.page(page, answer.date);
+                if cursor.is_none() {
+                    listed.extend(page.ids());
+                }
+                let trust = Trust { believes_older, server_now: answer.date };
+                engine.take_in(page, &PageKind::Changes, trust, None)?;
+                Ok(step)
+            })?;
+            let step = match read {
+                Read::Taken(step) => step,
+                Read::TooMuch { why, has_begun, first } => machine.too_much(&why, has_begun, first),
+                Read::Failed { error, .. } => return Err(error),
+            };
+            asked = match step {
+                PullStep::Ask(ask) | PullStep::Anew(ask) => self.ask_page(ask)?,
+                PullStep::Over(whole) => break whole,
+            };
+        };
+        self.commit_pages()?;
+        if let Err(why) = whole {
+            tracing::warn!(resource = resource.spec().name, why, "the store's list was not whole");
+            let words = format!("{}: {why}; the next pull asks for all of it again", resource.spec().plural);
+            self.counts.incomplete.get_or_insert(words);
+            return Ok(());
+        }
+        if cursor.is_none() {
+            self.find_gone_of(resource, &listed)?;
+        }
+        self.bases.pulled_of(resource, began);
+        let witnesses = Witnesses {
+            told: machine.began(),
+            expected: Some(expected_then),
+            is_told_again: false,
+            newest: machine.newest(),
+            lasted: expected.expects(self.clock.utc()) - expected_then,
+        };
+        match witnesses.next_cursor(cursor, self.overlap(), machine.seen() > 0) {
+            Some(cursor) => self.store.set_cursor_of(resource, cursor),
+            None => Ok(()),
+        }
+    }
+
+    /// Rows that were deleted remotely while they had edits, and those of which a reading was older than what is known.
+    fn ask_for_doubtful(&mut self, resource: ResourceId) -> Result<()> {
+        let mut rows = self.store.gone(resource)?;
+        rows.extend(self.store.held_up_again()?);
+        rows.extend(self.store.doubted()?);
+        rows.extend(self.store.unshown(self.clock.utc())?);
+        rows.retain(|row| row.resource == resource);
+        rows.chunks(BY_ID_AT_ONCE).try_for_each(|rows| self.look_at_each(rows).map(drop))
+    }
+
+    /// Whoever a list of all lacks is asked for by id, a while later and in company, before it is taken for deleted.
+    fn find_gone_of(&mut self, resource: ResourceId, listed: &BTreeSet<RowId>) -> Result<()> {
+        let absent = self.store.absent_of(resource, listed)?;
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let company: Vec<RowId> = listed.first().into_iter().chain(listed.last()).copied().collect();
+        let apart_ms = u64::try_from(self.options.second_look.as_millis()).unwrap_or(u64::MAX);
+        self.sleep_until(self.clock.now_ms().saturating_add(apart_ms))?;
+        let mut looked = Looked::default();
+        for rows in absent.chunks(BY_ID_AT_ONCE - company.len()) {
+            self.second_look(rows.to_vec(), &company, &mut looked)?;
+        }
+        let gone = self.believed(looked.gone)?;
+        gone.chunks(BY_ID_AT_ONCE).try_for_each(|gone| self.take_gone(gone))
     }
 
     /// For a sync: where the store fails its list, or refuses it, and answers by id, the edits go up all the same, each after a look.
@@ -364,7 +456,7 @@ impl<R: Remote> SyncEngine<R> {
     fn answers_others(&mut self) -> Result<bool> {
         let mut questions = self.by_id()?;
         if questions.is_empty() {
-            let page = |number| PageAsk { modified_min: None, place: Place::Number(number), limit: 1 };
+            let page = |number| PageAsk { place: Place::Number(number), limit: 1, ..PageAsk::default() };
             questions.extend([1, 2].map(|number| Request::Page(page(number))));
         }
         self.answers_any(questions)
@@ -374,7 +466,7 @@ impl<R: Remote> SyncEngine<R> {
     fn by_id(&mut self) -> Result<Vec<Request>> {
         let mut questions = Vec::new();
         for nth in 0..2 {
-            let company = self.company_shown(nth)?;
+            let company = self.company_shown(ResourceId::CUSTOMER, nth)?;
             if !company.is_empty() {
                 questions.push(Request::ByIds(company));
             }
@@ -486,14 +578,15 @@ impl<R: Remote> SyncEngine<R> {
             );
             self.store.note_contradicted(&page.contradicted, kind, policies.moment(now))?;
         }
-        let taken = match self.store.take_page(&page.customers, kind, judging) {
+        let taken = match self.store.take_page(&page.rows, kind, judging) {
             Ok(taken) => taken,
             Err(failed) => {
                 self.untold.clear();
                 return Err(failed);
             }
         };
-        self.counts.pulled += taken.changed.len() as u64;
+        let customers = taken.changed.iter().filter(|row| row.resource == ResourceId::CUSTOMER);
+        self.counts.pulled += customers.count() as u64;
         let has_dropped = taken.has_dropped;
         if !self.store.has_open_pages() {
             self.tell_news();
@@ -529,28 +622,30 @@ impl<R: Remote> SyncEngine<R> {
     /// Customers that were deleted remotely while they had edits: who is there again comes back. And those that something of the
     /// app's held up: it may let them pass now. And those of whom a reading was older than what is known: it may be the truth.
     fn ask_for_the_gone(&mut self) -> Result<()> {
-        let mut gone = self.store.gone()?;
+        let mut gone = self.store.gone(ResourceId::CUSTOMER)?;
         gone.extend(self.store.held_up_again()?);
         gone.extend(self.store.doubted()?);
+        gone.retain(|row| row.resource == ResourceId::CUSTOMER);
         gone.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids).map(drop))
     }
 
     /// Customers of whom the store said yes to something that its answer did not tell, and no list since. Where updates land,
     /// that is nobody: lists show who was changed.
     fn ask_for_the_unshown(&mut self) -> Result<()> {
-        let unshown = self.store.unshown(self.clock.utc())?;
+        let mut unshown = self.store.unshown(self.clock.utc())?;
+        unshown.retain(|row| row.resource == ResourceId::CUSTOMER);
         unshown.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids).map(drop))
     }
 
     /// Asks for customers by id, and takes in whom the answers show; in several if one cannot bring all. Whom the store cannot show,
     /// asked for alone, is told, and holds up nobody: those are returned.
-    pub(super) fn look_at_each(&mut self, ids: &[CustomerId]) -> Result<Vec<CustomerId>> {
+    pub(super) fn look_at_each(&mut self, ids: &[RowId]) -> Result<Vec<RowId>> {
         let (mut groups, mut line, mut unshown) = (vec![ids.to_vec()], LineTo::default(), Vec::new());
         while let Some(group) = groups.pop() {
             match (self.look(&group, &[], &mut line)?, &group[..]) {
                 (Some(_), _) => {}
                 (None, [id]) => {
-                    tracing::warn!(customer = id.0, "the store cannot show this customer by id");
+                    tracing::warn!(row = %id, "the store cannot show this one by id");
                     unshown.push(*id);
                 }
                 (None, group) => groups.extend(group.chunks(group.len().div_ceil(2)).map(<[_]>::to_vec)),
@@ -563,10 +658,10 @@ impl<R: Remote> SyncEngine<R> {
     /// it is more than one answer can bring, or they hold somebody whom the store cannot show.
     fn look(
         &mut self,
-        ids: &[CustomerId],
-        company: &[CustomerId],
+        ids: &[RowId],
+        company: &[RowId],
         line: &mut LineTo,
-    ) -> Result<Option<(BTreeSet<CustomerId>, Silence)>> {
+    ) -> Result<Option<(BTreeSet<RowId>, Silence)>> {
         let asked = self.ask(Request::ByIds([ids, company].concat()))?;
         let read = self.answered(asked, &mut line.patience(ids), |engine, page, answer| {
             engine.take_looked(page, answer.date)?;
@@ -594,7 +689,8 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(false);
         }
         let (customers, now) = (self.store.status()?.snapshot_customers, self.clock.utc());
-        let most = self.options.deletions.most(customers, self.store.gone_lately(now)?, word);
+        let most =
+            self.options.deletions.most(customers, self.store.gone_lately(ResourceId::CUSTOMER, now)?, word);
         let company = self.store.company_of_list()?;
         let looked = match (company.is_empty(), word) {
             (true, Some(word)) if unseen <= word => self.all_absent()?,
@@ -606,7 +702,7 @@ impl<R: Remote> SyncEngine<R> {
         let gone = if is_believed { &looked.gone[..] } else { &[] };
         // Of what a person said is no account kept.
         if !gone.is_empty() && word.is_none_or(|word| word < gone.len() as u64) {
-            self.store.note_gone(gone.len() as u64, now)?;
+            self.store.note_gone(ResourceId::CUSTOMER, gone.len() as u64, now)?;
         }
         for ids in gone.chunks(BY_ID_AT_ONCE) {
             self.take_gone(ids)?;
@@ -623,7 +719,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// Looks a second time at all that the list lacked, until more are absent than would be believed.
-    fn absent(&mut self, company: &[CustomerId], most: u64) -> Result<Looked> {
+    fn absent(&mut self, company: &[RowId], most: u64) -> Result<Looked> {
         let apart_ms = u64::try_from(self.options.second_look.as_millis()).unwrap_or(u64::MAX);
         self.sleep_until(self.clock.now_ms().saturating_add(apart_ms))?;
         let (mut looked, mut silent) = (Looked::default(), 0);
@@ -632,19 +728,14 @@ impl<R: Remote> SyncEngine<R> {
             let at_once = if company.is_empty() { 1 } else { BY_ID_AT_ONCE - company.len() };
             let unseen = self.store.unseen(looked.above, at_once)?;
             let Some(last) = unseen.last() else { break };
-            looked.above = *last;
+            looked.above = last.row;
             silent += u32::from(!self.second_look(unseen, company, &mut looked)?);
         }
         Ok(looked)
     }
 
     /// Returns false if nothing was to be learned of some of them.
-    fn second_look(
-        &mut self,
-        ids: Vec<CustomerId>,
-        company: &[CustomerId],
-        looked: &mut Looked,
-    ) -> Result<bool> {
+    fn second_look(&mut self, ids: Vec<RowId>, company: &[RowId], looked: &mut Looked) -> Result<bool> {
         let (mut groups, mut is_known, mut line) = (vec![ids], true, LineTo::default());
         while let Some(group) = groups.pop() {
             let Some((shown, silence)) = self.look(&group, company, &mut line)? else {
@@ -655,7 +746,7 @@ impl<R: Remote> SyncEngine<R> {
                 continue;
             };
             let asked = group.len();
-            let rest: Vec<CustomerId> = group.into_iter().filter(|id| !shown.contains(id)).collect();
+            let rest: Vec<RowId> = group.into_iter().filter(|id| !shown.contains(id)).collect();
             looked.there += (asked - rest.len()) as u64;
             match silence {
                 _ if rest.is_empty() => {}
@@ -678,12 +769,13 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// These customers are gone from the store.
-    pub(super) fn take_gone(&mut self, gone: &[CustomerId]) -> Result<()> {
+    pub(super) fn take_gone(&mut self, gone: &[RowId]) -> Result<()> {
         if gone.is_empty() {
             return Ok(());
         }
         let taken = self.store.take_deletions(gone, self.clock.utc())?;
-        self.counts.deleted += taken.changed.len() as u64;
+        let customers = taken.changed.iter().filter(|row| row.resource == ResourceId::CUSTOMER);
+        self.counts.deleted += customers.count() as u64;
         news(taken).for_each(|event| self.say(event));
         Ok(())
     }
@@ -706,7 +798,7 @@ struct LineTo {
 }
 
 impl LineTo {
-    fn patience(&self, ids: &[CustomerId]) -> Patience {
+    fn patience(&self, ids: &[RowId]) -> Patience {
         match (self.is_alive, ids.len()) {
             (false, _) => Patience::default(),
             (true, 1) => Patience::of(TRIES_ALONE),
@@ -717,23 +809,23 @@ impl LineTo {
 
 /// What the second look found.
 struct Looked {
-    gone: Vec<CustomerId>,
+    gone: Vec<RowId>,
     /// How many were only overlooked.
     there: u64,
     /// Those up to here were looked at.
-    above: CustomerId,
+    above: i64,
 }
 
 impl Default for Looked {
     fn default() -> Looked {
-        Looked { gone: Vec::new(), there: 0, above: CustomerId(i64::MIN) }
+        Looked { gone: Vec::new(), there: 0, above: i64::MIN }
     }
 }
 
 impl Looked {
     /// These are gone. Returns false if there were none.
-    fn look_on(&mut self, gone: Vec<CustomerId>) -> bool {
-        self.above = gone.last().copied().unwrap_or(self.above);
+    fn look_on(&mut self, gone: Vec<RowId>) -> bool {
+        self.above = gone.last().map_or(self.above, |last| last.row);
         self.gone.extend(&gone);
         !gone.is_empty()
     }
@@ -741,6 +833,6 @@ impl Looked {
 
 /// What is told of customers that came in.
 fn news(taken: Taken) -> impl Iterator<Item = Event> {
-    let changed = taken.changed.into_iter().map(|customer_id| Event::CustomerChanged { customer_id });
+    let changed = taken.changed.into_iter().map(|row| Event::CustomerChanged { customer_id: row.customer });
     changed.chain(taken.notices.into_iter().map(Event::of))
 }

@@ -9,7 +9,7 @@ use super::{Event, RETENTION_DAYS, SyncEngine, spans};
 use crate::api::Remote;
 use crate::clock::stamp;
 use crate::error::{Error, Result};
-use crate::resource::CustomerId;
+use crate::resource::RowId;
 use crate::store::{Ended, Kept, Newest, Uploaded};
 
 /// Transactions, of a hundred rows at most, in which a sync removes what is past its retention: a file that was never pruned
@@ -108,11 +108,11 @@ pub enum Progress {
         /// In all, if the server tells.
         of: Option<u64>,
     },
-    /// Customers whose upload was answered.
+    /// Customers whose upload was answered, or was found to have arrived.
     Uploaded {
         /// So far.
         customers: u64,
-        /// In all.
+        /// In all: of those whom an earlier sync left in doubt, and then of those who are sent.
         of: u64,
     },
 }
@@ -132,7 +132,7 @@ pub(super) struct Counts {
     pub(super) deleted: u64,
     pub(super) unbelieved: u64,
     /// Customers whom the store did not show, in answers that are not whole.
-    pub(super) doubted: BTreeSet<CustomerId>,
+    pub(super) doubted: BTreeSet<RowId>,
     /// Why the last pull was not whole.
     pub(super) incomplete: Option<String>,
     /// Everybody was asked for.

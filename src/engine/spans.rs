@@ -15,7 +15,7 @@ use super::{Extent, SyncEngine};
 use crate::api::{Remote, Request};
 use crate::error::Result;
 use crate::flow::{Answer, PutVerdict, SentRow, Ticket, Trouble};
-use crate::resource::CustomerId;
+use crate::resource::RowId;
 
 /// A sync of some kind. Counts are those of its report.
 fn sync(kind: &'static str) -> Span {
@@ -138,7 +138,7 @@ pub(super) struct Spans {
     batches: BTreeMap<Ticket, Going>,
     requests: BTreeMap<Ticket, Going>,
     /// How often this sync has sent a customer, and asked for a list.
-    sent: BTreeMap<CustomerId, u32>,
+    sent: BTreeMap<RowId, u32>,
     asked: BTreeMap<String, u32>,
 }
 

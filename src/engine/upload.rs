@@ -13,7 +13,7 @@ use crate::flow::{
     Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
     Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_put, order_emails, shows_strangers,
 };
-use crate::resource::{CustomerId, Record};
+use crate::resource::{Record, ResourceId, RowId};
 use crate::store::{Planned, Prepared, Said, Uploaded};
 
 /// What a ticket stands for.
@@ -21,11 +21,11 @@ enum Errand {
     /// A batch: committed, then on its way.
     Batch(Batch),
     /// A reading back of what is in doubt.
-    ReadBack { ids: Vec<CustomerId>, asked: BaseTime },
+    ReadBack { ids: Vec<RowId>, asked: BaseTime },
     /// A look at customers whose base is too old.
-    Look { ids: Vec<CustomerId>, asked: BaseTime },
+    Look { ids: Vec<RowId>, asked: BaseTime },
     /// A question for somebody who is there: is the total of its answer right?
-    Total(CustomerId),
+    Total(RowId),
     /// Whether others are shown than those who failed alone.
     Others,
 }
@@ -40,19 +40,21 @@ struct Batch {
 }
 
 impl Batch {
-    fn ids(&self) -> impl Iterator<Item = CustomerId> {
+    fn ids(&self) -> impl Iterator<Item = RowId> {
         self.sent.iter().map(|row| row.id)
     }
 }
 
 /// A machine, and what its tickets stand for.
 struct Run {
+    /// Of what its rows are.
+    resource: ResourceId,
     machine: Upload,
     errands: BTreeMap<Ticket, Errand>,
     total: u64,
-    done: BTreeSet<CustomerId>,
+    done: BTreeSet<RowId>,
     /// Reads that ask for others of the file besides: the answer before showed nobody.
-    accompanied: BTreeMap<Ticket, Vec<CustomerId>>,
+    accompanied: BTreeMap<Ticket, Vec<RowId>>,
     /// An answer that showed all who were asked for told another total: the store's totals say nothing.
     totals_are_wrong: bool,
     /// So often that was asked for its own sake.
@@ -62,7 +64,7 @@ struct Run {
     /// Answers that showed nobody.
     silences: u32,
     /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
-    answered: Vec<Vec<(CustomerId, Record)>>,
+    answered: Vec<Vec<(RowId, Record)>>,
 }
 
 /// A batch with an adjustment that has waited longer is told to leave now, in the file. One that has not may have left so
@@ -85,14 +87,14 @@ fn has_another_total(page: &Page<'_>) -> bool {
 }
 
 /// Whether it may be of somebody who was asked for: those of the `company` that are not shown account for as many.
-fn may_hide(page: &Page<'_>, company: &[CustomerId]) -> bool {
+fn may_hide(page: &Page<'_>, company: &[RowId]) -> bool {
     let shown = page.ids();
     let others = company.iter().filter(|id| !shown.contains(id)).count() as u64;
     page.total.is_some_and(|total| total < shown.len() as u64 || total > shown.len() as u64 + others)
 }
 
 /// Whether an answer shows some of those asked for, and not all.
-fn shows_a_part(shown: &BTreeSet<CustomerId>, asked: &[CustomerId]) -> bool {
+fn shows_a_part(shown: &BTreeSet<RowId>, asked: &[RowId]) -> bool {
     let there = asked.iter().filter(|id| shown.contains(id)).count();
     (1..asked.len()).contains(&there)
 }
@@ -113,7 +115,7 @@ impl<R: Remote> SyncEngine<R> {
     /// Step 1. What an earlier sync left on its way is read back; what did not land is pending again.
     pub(super) fn recover(&mut self) -> Result<()> {
         let doubt = self.store.in_doubt()?;
-        if doubt.customers.is_empty() {
+        if doubt.rows.is_empty() {
             return Ok(());
         }
         let grace_ms = self.options.upload.grace_ms.saturating_add(LEAVES_AT_ONCE_MS);
@@ -123,10 +125,17 @@ impl<R: Remote> SyncEngine<R> {
         let left = doubt.sent_at.map_or(TimeDelta::zero(), |sent_at| grace - (self.clock.utc() - sent_at));
         let left_ms = left.clamp(TimeDelta::zero(), grace).num_milliseconds().unsigned_abs();
         let at_ms = self.clock.now_ms() + left_ms;
-        let tickets = self.tickets();
-        let span = spans::recover(doubt.customers.len());
-        let machine = Upload::recovering(&doubt.customers, at_ms, self.options.upload, tickets);
-        self.traced(&span, |engine| engine.run(machine, 0))?;
+        for resource in ResourceId::all() {
+            let rows: Vec<RowId> =
+                doubt.rows.iter().copied().filter(|row| row.resource == resource).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let (total, tickets) = (rows.len() as u64, self.tickets());
+            let span = spans::recover(rows.len());
+            let machine = Upload::recovering(&rows, at_ms, self.options.upload, tickets);
+            self.traced(&span, |engine| engine.run(resource, machine, total))?;
+        }
         // What is in doubt of one whom the store cannot show stays so; a store that answers nothing is down.
         match self.set_aside.is_some() && !self.answers_by_id()? {
             true => self.set_aside.take().map_or(Ok(()), |failure| Err(failure.into())),
@@ -134,33 +143,38 @@ impl<R: Remote> SyncEngine<R> {
         }
     }
 
-    /// Step 4. What is to be sent; what needs no call settles here.
-    pub(super) fn plan(&mut self) -> Result<Planned> {
-        let planned = self.plan_once()?;
+    /// Step 4. What is to be sent, resource by resource; what needs no call settles here.
+    pub(super) fn plan(&mut self) -> Result<Vec<Planned>> {
+        self.store.keeps()?.into_iter().map(|resource| self.plan_of(resource)).collect()
+    }
+
+    fn plan_of(&mut self, resource: ResourceId) -> Result<Planned> {
+        let planned = self.plan_once(resource)?;
         if planned.untold.is_empty() {
             return Ok(planned);
         }
         self.ask_untold(&planned.untold)?;
-        self.plan_once()
+        self.plan_once(resource)
     }
 
     /// A list may leave out what was asked for; by id it may be told. What is not is sent by nobody: not told is not nothing.
-    fn ask_untold(&mut self, ids: &[CustomerId]) -> Result<()> {
+    fn ask_untold(&mut self, ids: &[RowId]) -> Result<()> {
         for ids in ids.chunks(ASK_AT_ONCE) {
             let unshown = self.look_at_each(ids)?;
-            let told: Vec<CustomerId> = ids.iter().copied().filter(|id| !unshown.contains(id)).collect();
+            let told: Vec<RowId> = ids.iter().copied().filter(|id| !unshown.contains(id)).collect();
             let notices = self.store.give_up_untold(&told, self.clock.utc())?;
             self.tell(notices);
         }
         Ok(())
     }
 
-    fn plan_once(&mut self) -> Result<Planned> {
-        let planned = self.store.plan(self.clock.utc())?;
-        self.counts.unchanged_customers += planned.unchanged_customers as u64;
+    fn plan_once(&mut self, resource: ResourceId) -> Result<Planned> {
+        let planned = self.store.plan(resource, self.clock.utc())?;
+        self.count_unchanged(resource, planned.unchanged);
         tracing::debug!(
-            customers = planned.customers.len(),
-            unchanged = planned.unchanged_customers,
+            resource = resource.spec().name,
+            rows = planned.rows.len(),
+            unchanged = planned.unchanged,
             "planned"
         );
         self.tell(planned.notices.iter().cloned());
@@ -171,15 +185,29 @@ impl<R: Remote> SyncEngine<R> {
         notices.into_iter().for_each(|notice| self.say(Event::of(notice)));
     }
 
-    /// Steps 5 and 6.
-    pub(super) fn upload(&mut self, planned: Planned) -> Result<()> {
+    /// Steps 5 and 6: a stage for each resource, in their order, with a machine and the calls of its own endpoint.
+    pub(super) fn upload(&mut self, planned: Vec<Planned>) -> Result<()> {
+        planned.into_iter().try_for_each(|planned| self.upload_of(planned))
+    }
+
+    fn upload_of(&mut self, planned: Planned) -> Result<()> {
         let order = self.order(&planned)?;
-        let Planned { customers, adjusting, .. } = planned;
-        let total = customers.len() as u64;
+        let Planned { resource, rows, adjusting, .. } = planned;
+        let total = rows.len() as u64;
+        if total == 0 && resource != ResourceId::CUSTOMER {
+            return Ok(());
+        }
         let most_bytes = self.store.body_limit(self.clock.utc())?;
-        let work = ToSend { customers, order, adjusting, most_bytes };
+        let work = ToSend { resource, rows, order, adjusting, most_bytes };
         let machine = Upload::of(work, self.options.upload, self.tickets());
-        self.traced(&spans::upload(total), |engine| engine.run(machine, total))
+        self.traced(&spans::upload(total), |engine| engine.run(resource, machine, total))
+    }
+
+    /// The report counts customers.
+    fn count_unchanged(&mut self, resource: ResourceId, unchanged: usize) {
+        if resource == ResourceId::CUSTOMER {
+            self.counts.unchanged_customers += unchanged as u64;
+        }
     }
 
     fn order(&mut self, planned: &Planned) -> Result<EmailOrder> {
@@ -190,8 +218,9 @@ impl<R: Remote> SyncEngine<R> {
         Ok(order)
     }
 
-    fn run(&mut self, machine: Upload, total: u64) -> Result<()> {
+    fn run(&mut self, resource: ResourceId, machine: Upload, total: u64) -> Result<()> {
         let mut run = Run {
+            resource,
             machine,
             errands: BTreeMap::new(),
             total,
@@ -260,8 +289,8 @@ impl<R: Remote> SyncEngine<R> {
         &mut self,
         run: &mut Run,
         ticket: Ticket,
-        ids: Vec<CustomerId>,
-        errand: impl FnOnce(Vec<CustomerId>) -> Errand,
+        ids: Vec<RowId>,
+        errand: impl FnOnce(Vec<RowId>) -> Errand,
     ) {
         run.errands.insert(ticket, errand(ids.clone()));
         self.start(ticket, Request::ByIds(ids));
@@ -274,12 +303,12 @@ impl<R: Remote> SyncEngine<R> {
         &mut self,
         run: &mut Run,
         ticket: Ticket,
-        ids: &[CustomerId],
+        ids: &[RowId],
         page: &Page<'_>,
-        again: impl FnOnce(Vec<CustomerId>) -> Errand,
+        again: impl FnOnce(Vec<RowId>) -> Errand,
     ) -> Result<bool> {
         let (shown, company) = (page.ids(), run.accompanied.remove(&ticket));
-        let is_missing = |id: &CustomerId| !shown.contains(id);
+        let is_missing = |id: &RowId| !shown.contains(id);
         let mut asked = ids.iter().chain(company.iter().flatten());
         run.totals_are_wrong |= has_another_total(page) && !asked.any(is_missing);
         let is_told_cut = !run.totals_are_wrong && may_hide(page, company.as_deref().unwrap_or_default());
@@ -307,18 +336,18 @@ impl<R: Remote> SyncEngine<R> {
             run.machine.read_failed(ticket, ReadFailure::Again(why), now_ms, chance);
             return Ok(true);
         }
-        let others = |company: Vec<CustomerId>| -> Vec<CustomerId> {
+        let others = |company: Vec<RowId>| -> Vec<RowId> {
             company.into_iter().filter(|id| !ids.contains(id)).collect()
         };
-        let mut company = self.store.company(run.silences)?;
+        let mut company = self.store.company(run.resource, run.silences)?;
         if company.is_empty() {
             // Round and round: those who are there may be in the middle of the file.
             run.silences = 0;
-            company = self.store.company(0)?;
+            company = self.store.company(run.resource, 0)?;
         }
         let mut company = others(company);
         if company.is_empty() {
-            company = others(self.store.company(0)?);
+            company = others(self.store.company(run.resource, 0)?);
         }
         run.silences += 1;
         if company.is_empty() {
@@ -335,10 +364,10 @@ impl<R: Remote> SyncEngine<R> {
         run: &mut Run,
         ticket: Ticket,
         nth: u32,
-        failed: &BTreeSet<CustomerId>,
+        failed: &BTreeSet<RowId>,
     ) -> Result<()> {
         self.unshown.extend(failed);
-        let company = self.company_shown(nth)?;
+        let company = self.company_shown(run.resource, nth)?;
         if company.is_empty() {
             let nobody = ReadFailure::Again("there is nobody else to ask for".to_owned());
             run.machine.others(ticket, Err(nobody), self.clock.now_ms(), self.random.f64());
@@ -349,16 +378,16 @@ impl<R: Remote> SyncEngine<R> {
         Ok(())
     }
 
-    /// Some customers of the file, without those whom the store could not show.
-    pub(super) fn company_shown(&self, nth: u32) -> Result<Vec<CustomerId>> {
-        let company = self.store.company(nth)?;
+    /// Some rows of the file, without those whom the store could not show.
+    pub(super) fn company_shown(&self, resource: ResourceId, nth: u32) -> Result<Vec<RowId>> {
+        let company = self.store.company(resource, nth)?;
         Ok(company.into_iter().filter(|id| !self.unshown.contains(id)).collect())
     }
 
     /// A total that is of others than are shown may be wrong whoever is asked for: somebody else is, alone.
-    fn ask_for_a_total(&mut self, run: &mut Run, ids: &[CustomerId]) -> Result<()> {
+    fn ask_for_a_total(&mut self, run: &mut Run, ids: &[RowId]) -> Result<()> {
         if run.totals_asked < TOTALS_AT_MOST {
-            let company = self.store.company(run.totals_asked)?;
+            let company = self.store.company(run.resource, run.totals_asked)?;
             run.totals_asked += 1;
             if let Some(id) = company.into_iter().find(|id| !ids.contains(id)) {
                 let ticket = self.tickets().take();
@@ -370,13 +399,11 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// Those of them that are believed to be gone: more than a share of the file are not, without a person's word.
-    fn believed(&mut self, gone: Vec<CustomerId>) -> Result<Vec<CustomerId>> {
-        if gone.is_empty() {
-            return Ok(gone);
-        }
-        let (customers, now) = (self.store.status()?.snapshot_customers, self.clock.utc());
+    pub(super) fn believed(&mut self, gone: Vec<RowId>) -> Result<Vec<RowId>> {
+        let Some(resource) = gone.first().map(|row| row.resource) else { return Ok(gone) };
+        let (rows, now) = (self.store.count_rows(resource)?, self.clock.utc());
         let word = self.word;
-        let most = self.options.deletions.most(customers, self.store.gone_lately(now)?, word);
+        let most = self.options.deletions.most(rows, self.store.gone_lately(resource, now)?, word);
         // Those that were taken for gone before, and of which something was in doubt, are no more than that.
         let (news, known): (Vec<_>, Vec<_>) = {
             let there = self.store.of_snapshot(&gone)?;
@@ -386,7 +413,7 @@ impl<R: Remote> SyncEngine<R> {
         if count <= most {
             // Of what a person said is no account kept.
             if count > 0 && word.is_none_or(|word| word < count) {
-                self.store.note_gone(count, now)?;
+                self.store.note_gone(resource, count, now)?;
             }
             self.word = word.map(|word| word.saturating_sub(count));
             return Ok([news, known].concat());
@@ -397,7 +424,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// Commits a batch, and with it what else may be prepared, unless others write too: one wait for the disk.
-    fn prepare(&mut self, run: &mut Run, ticket: Ticket, ids: Vec<CustomerId>) -> Result<()> {
+    fn prepare(&mut self, run: &mut Run, ticket: Ticket, ids: Vec<RowId>) -> Result<()> {
         let (now_ms, mut batches) = (self.clock.now_ms(), vec![(ticket, ids)]);
         if !self.store.others_write()? {
             batches.extend(std::iter::from_fn(|| run.machine.next_to_prepare(&self.bases)));
@@ -411,12 +438,12 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: Prepared, now_ms: u64) {
-        self.counts.unchanged_customers += prepared.unchanged_customers as u64;
+        self.count_unchanged(run.resource, prepared.unchanged);
         self.tell(prepared.notices);
         let payloads = &prepared.payloads;
         let adjusts = payloads.iter().filter(|payload| payload.is_of_undated());
         let committed = Committed {
-            customers: payloads.iter().map(|payload| (payload.id, payload.to_json().len())).collect(),
+            rows: payloads.iter().map(|payload| (payload.id, payload.to_json().len())).collect(),
             adjusting: adjusts.map(|payload| payload.id).collect(),
             pays: payloads.iter().any(Payload::is_of_money),
             left: prepared.left,
@@ -482,13 +509,13 @@ impl<R: Remote> SyncEngine<R> {
                 })
             }
             Some(Errand::Total(id)) => {
-                if let GetVerdict::Page(page) = judge_get_by_ids(answer) {
+                if let GetVerdict::Page(page) = judge_get_by_ids(run.resource, answer) {
                     run.totals_are_wrong |= has_another_total(&page) && page.ids().contains(&id);
                 }
                 Ok(())
             }
             Some(Errand::Others) => {
-                let told = match judge_get_by_ids(answer) {
+                let told = match judge_get_by_ids(run.resource, answer) {
                     GetVerdict::Page(page) if page.is_empty() => {
                         Err(ReadFailure::Again("it shows nobody".to_owned()))
                     }
@@ -514,7 +541,7 @@ impl<R: Remote> SyncEngine<R> {
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
             Write::Settle(records) => {
-                let is_confirmed = |id: CustomerId| records.iter().any(|(confirmed, _)| *confirmed == id);
+                let is_confirmed = |id: RowId| records.iter().any(|(confirmed, _)| *confirmed == id);
                 if let Some(id) = batch.ids().find(|id| !is_confirmed(*id)) {
                     self.note_applied_by(id)?;
                 }
@@ -522,7 +549,7 @@ impl<R: Remote> SyncEngine<R> {
             }
             Write::Release => self.store.release(&batch.ids().collect::<Vec<_>>(), now)?,
             Write::EndRefused => {
-                let ids: Vec<CustomerId> = batch.ids().collect();
+                let ids: Vec<RowId> = batch.ids().collect();
                 self.note_applied_by(ids[0])?;
                 if batch.adjusts_since_ms.is_some() {
                     self.bases.refused(&ids);
@@ -531,7 +558,7 @@ impl<R: Remote> SyncEngine<R> {
             }
             Write::Reject(rejection) => {
                 let notices = self.store.reject(&rejection, now)?;
-                self.progress(run, [rejection.customer_id], Uploaded { notices, ..Uploaded::default() });
+                self.progress(run, [rejection.row], Uploaded { notices, ..Uploaded::default() });
             }
             Write::Nothing => batch.ids().next().map_or(Ok(()), |id| self.note_applied_by(id))?,
         }
@@ -540,7 +567,7 @@ impl<R: Remote> SyncEngine<R> {
 
     /// The batch of this customer was answered, or its line has ended: whoever is still busy with it is so no longer than the
     /// grace.
-    fn note_applied_by(&mut self, id: CustomerId) -> Result<()> {
+    fn note_applied_by(&mut self, id: RowId) -> Result<()> {
         let grace =
             TimeDelta::try_milliseconds(i64::try_from(self.options.upload.grace_ms).unwrap_or(i64::MAX));
         let now = self.clock.utc();
@@ -555,7 +582,7 @@ impl<R: Remote> SyncEngine<R> {
         answer: &Result<Answer, Trouble>,
         take: impl FnOnce(&mut Self, &mut Run, Page<'_>) -> Result<()>,
     ) -> Result<()> {
-        let failure = match judge_get_by_ids(answer) {
+        let failure = match judge_get_by_ids(run.resource, answer) {
             GetVerdict::Page(page) => return take(self, run, page),
             verdict => failed_read(verdict),
         };
@@ -569,7 +596,7 @@ impl<R: Remote> SyncEngine<R> {
         &mut self,
         run: &mut Run,
         ticket: Ticket,
-        (ids, asked): (&[CustomerId], BaseTime),
+        (ids, asked): (&[RowId], BaseTime),
         mut page: Page<'_>,
         server_now: Option<DateTime<Utc>>,
     ) -> Result<()> {
@@ -578,20 +605,22 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(());
         }
         let is_cut = run.is_cut;
-        let meant = page.customers.extract_if(.., |(attributes, _)| ids.contains(&attributes.id()));
+        let meant = page.rows.extract_if(.., |(attributes, _)| ids.contains(&attributes.row()));
         let meant: Vec<_> = meant.collect();
         // Who only kept others company is news like any other.
         self.take_looked(&page, server_now)?;
         let mut lagging = self.store.outdated(&meant, server_now, self.moment())?;
         // Of whom an answer tells two things at once it tells nothing: in doubt they stay.
-        let contradicted: BTreeSet<CustomerId> =
+        let contradicted: BTreeSet<RowId> =
             page.contradicted.iter().copied().filter(|id| ids.contains(id)).collect();
         lagging.extend(&contradicted);
         let mut lagging = run.machine.lagging(ticket, &lagging, self.clock.now_ms());
         lagging.extend(contradicted);
-        let records = meant.iter().map(|(attributes, body)| (attributes.id(), Record::new(*body)));
-        let records: BTreeMap<CustomerId, Record> = records.filter(|(id, _)| !lagging.contains(id)).collect();
-        let mut shown: BTreeSet<CustomerId> = records.keys().copied().collect();
+        let records = meant
+            .iter()
+            .map(|(attributes, body)| (attributes.row(), Record::of(attributes.resource(), *body)));
+        let records: BTreeMap<RowId, Record> = records.filter(|(id, _)| !lagging.contains(id)).collect();
+        let mut shown: BTreeSet<RowId> = records.keys().copied().collect();
         self.tick();
         self.bases.read(shown.iter().copied(), asked);
         shown.extend(lagging);
@@ -600,13 +629,19 @@ impl<R: Remote> SyncEngine<R> {
         }
         let gone = run.machine.missing(ticket, &shown, self.clock.now_ms());
         let gone = self.believed(gone)?;
-        let known: Vec<CustomerId> =
+        let known: Vec<RowId> =
             ids.iter().copied().filter(|id| records.contains_key(id) || gone.contains(id)).collect();
         let said = Said { denied: run.machine.denied(ticket), late: run.machine.late(ticket) };
         let (machine, now) = (&mut run.machine, self.clock.utc());
-        let refuse = |pending: &[CustomerId]| machine.read(ticket, pending);
+        let mut through = known.clone();
+        let refuse = |pending: &[RowId]| {
+            let rejections = machine.read(ticket, pending);
+            let is_refused = |id: &RowId| rejections.iter().any(|refused| refused.row == *id);
+            through.retain(|id| !pending.contains(id) || is_refused(id));
+            rejections
+        };
         let uploaded = self.store.recover(&known, &records, &said, &self.options.policies, now, refuse)?;
-        self.progress(run, [], uploaded);
+        self.progress(run, through, uploaded);
         Ok(())
     }
 
@@ -615,7 +650,7 @@ impl<R: Remote> SyncEngine<R> {
         &mut self,
         run: &mut Run,
         ticket: Ticket,
-        (ids, asked): (&[CustomerId], BaseTime),
+        (ids, asked): (&[RowId], BaseTime),
         mut page: Page<'_>,
         server_now: Option<DateTime<Utc>>,
     ) -> Result<()> {
@@ -625,12 +660,12 @@ impl<R: Remote> SyncEngine<R> {
         }
         // Who only kept others company is news too. What is older and stays so becomes what is known.
         self.take_looked(&page, server_now)?;
-        let mut lagging = self.store.outdated(&page.customers, server_now, self.moment())?;
+        let mut lagging = self.store.outdated(&page.rows, server_now, self.moment())?;
         lagging.extend(page.contradicted.iter().copied().filter(|id| ids.contains(id)));
         // What was not believed is nobody's base, whatever its date.
         lagging.extend(self.store.doubted()?.into_iter().filter(|id| ids.contains(id)));
         run.machine.lagging_look(&lagging, self.clock.now_ms());
-        let shown: BTreeSet<CustomerId> = page.ids().into_iter().filter(|id| ids.contains(id)).collect();
+        let shown: BTreeSet<RowId> = page.ids().into_iter().filter(|id| ids.contains(id)).collect();
         self.tick();
         self.bases.read(shown.difference(&lagging).copied(), asked);
         if run.is_cut {
@@ -666,15 +701,20 @@ impl<R: Remote> SyncEngine<R> {
         let batches = run.errands.values().filter(|errand| is_here(errand));
         let ids =
             batches.flat_map(|errand| if let Errand::Batch(batch) = errand { &batch.sent[..] } else { &[] });
-        let ids: Vec<CustomerId> = ids.map(|row| row.id).collect();
+        let ids: Vec<RowId> = ids.map(|row| row.id).collect();
         self.store.release(&ids, self.clock.utc())
     }
 
-    fn progress(&mut self, run: &mut Run, through: impl IntoIterator<Item = CustomerId>, uploaded: Uploaded) {
-        self.counts.uploaded.customers += uploaded.customers;
-        self.counts.uploaded.fields += uploaded.fields;
+    fn progress(&mut self, run: &mut Run, through: impl IntoIterator<Item = RowId>, uploaded: Uploaded) {
+        if run.resource == ResourceId::CUSTOMER {
+            self.counts.uploaded.customers += uploaded.customers;
+            self.counts.uploaded.fields += uploaded.fields;
+        }
+        let before = run.done.len();
         run.done.extend(through);
         self.tell(uploaded.notices);
-        self.say(Event::Progress(Progress::Uploaded { customers: run.done.len() as u64, of: run.total }));
+        if run.done.len() > before {
+            self.say(Event::Progress(Progress::Uploaded { customers: run.done.len() as u64, of: run.total }));
+        }
     }
 }

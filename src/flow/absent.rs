@@ -17,7 +17,7 @@
 use std::collections::BTreeSet;
 
 use super::Page;
-use crate::resource::CustomerId;
+use crate::resource::RowId;
 
 /// What one answer by id says of those who are not in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Silence {
 
 /// What the answer `page` to a question for the customers `asked`, along with `company`, says of those of `asked` who are
 /// not in it.
-pub fn silence(asked: &[CustomerId], company: &[CustomerId], page: &Page<'_>) -> Silence {
+pub fn silence(asked: &[RowId], company: &[RowId], page: &Page<'_>) -> Silence {
     let shown = page.ids();
     let of_asked = asked.iter().filter(|id| shown.contains(id)).count();
     let is_whole = page.unread.is_empty()
@@ -49,14 +49,16 @@ pub fn silence(asked: &[CustomerId], company: &[CustomerId], page: &Page<'_>) ->
 }
 
 /// Whether an answer that shows these is about somebody who was not asked for.
-pub fn shows_strangers(shown: &BTreeSet<CustomerId>, asked: &[CustomerId], company: &[CustomerId]) -> bool {
-    shown.iter().any(|id| !asked.contains(id) && !company.contains(id))
+pub fn shows_strangers(shown: &BTreeSet<RowId>, asked: &[RowId], company: &[RowId]) -> bool {
+    let is_meant = |id: &RowId| asked.iter().chain(company).any(|asked| asked.is_asked_with(*id));
+    shown.iter().any(|id| !is_meant(id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::flow::{Answer, GetVerdict, judge_get};
+    use crate::resource::{ResourceId, customer};
 
     /// What a store that has `has`, and shows at most `cap` of them in an answer, says of those that it does not show.
     fn heard(asked: &[i64], company: &[i64], has: &[i64], cap: usize, tells_total: bool) -> Silence {
@@ -65,8 +67,8 @@ mod tests {
         let total = if tells_total { there.len().to_string() } else { "null".to_owned() };
         let body = format!(r#"{{"data":[{}],"meta":{{"pagination":{{"total":{total}}}}}}}"#, shown.join(","));
         let answer = Ok(Answer { status: 200, body: body.into_bytes(), ..Answer::default() });
-        let GetVerdict::Page(page) = judge_get(&answer) else { panic!() };
-        let ids = |all: &[i64]| all.iter().copied().map(CustomerId).collect::<Vec<_>>();
+        let GetVerdict::Page(page) = judge_get(ResourceId::CUSTOMER, &answer) else { panic!() };
+        let ids = |all: &[i64]| all.iter().copied().map(customer).collect::<Vec<_>>();
         silence(&ids(asked), &ids(company), &page)
     }
 
@@ -96,8 +98,8 @@ mod tests {
             let meta = format!(r#"{{"pagination":{{"total":{total}}}}}"#);
             let body = format!(r#"{{"data":[{}],"meta":{meta}}}"#, shown.join(","));
             let answer = Ok(Answer { status: 200, body: body.into_bytes(), ..Answer::default() });
-            let GetVerdict::Page(page) = judge_get(&answer) else { panic!() };
-            silence(&[3, 4].map(CustomerId), &[1].map(CustomerId), &page)
+            let GetVerdict::Page(page) = judge_get(ResourceId::CUSTOMER, &answer) else { panic!() };
+            silence(&[3, 4].map(customer), &[1].map(customer), &page)
         };
         assert_eq!(said(&[1], 1), Silence::NotThereAlone);
         for (shown, total) in [(&[1, 9][..], 2), (&[9], 1), (&[1, 3, 9], 3), (&[1], 0), (&[1], 50)] {

@@ -15,7 +15,7 @@ use super::outdated::hash;
 use super::secrets::Secrets;
 use super::{RateHeaders, SentRow, Unread};
 use crate::error::Failure;
-use crate::resource::{Attributes, CustomerId, FieldId, Record};
+use crate::resource::{Attributes, CustomerId, FieldId, Record, ResourceId, RowId};
 
 /// What came back from the store.
 #[derive(Clone, Debug, Default)]
@@ -89,10 +89,10 @@ pub enum Trouble {
 /// One page of a list.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// The customers, each once, with its own JSON text.
-    pub customers: Vec<(Attributes<'a>, &'a str)>,
-    /// Customers of whom it tells two things at once, and so nothing but that they are there.
-    pub contradicted: BTreeSet<CustomerId>,
+    /// The rows, each once, with its own JSON text.
+    pub rows: Vec<(Attributes<'a>, &'a str)>,
+    /// Rows of which it tells two things at once, and so nothing but that they are there.
+    pub contradicted: BTreeSet<RowId>,
     /// What in it is no customer: its id as told, its place on the page, and why.
     pub unread: Vec<Unread>,
     /// The cursor behind the page, if the server tells one. Some tell it of the last page too.
@@ -119,7 +119,7 @@ impl Page<'_> {
     /// A page with nobody in it, which says nothing else either.
     pub fn nobody() -> Page<'static> {
         Page {
-            customers: Vec::new(),
+            rows: Vec::new(),
             contradicted: BTreeSet::new(),
             unread: Vec::new(),
             cursor: None,
@@ -135,18 +135,18 @@ impl Page<'_> {
     }
 
     /// Who is in it.
-    pub fn ids(&self) -> BTreeSet<CustomerId> {
-        let told = self.customers.iter().map(|(attributes, _)| attributes.id());
+    pub fn ids(&self) -> BTreeSet<RowId> {
+        let told = self.rows.iter().map(|(attributes, _)| attributes.row());
         told.chain(self.contradicted.iter().copied()).collect()
     }
 
     /// How many are in it.
     pub fn len(&self) -> usize {
-        self.customers.len() + self.contradicted.len() + self.unread.len()
+        self.rows.len() + self.contradicted.len() + self.unread.len()
     }
 
     /// What cannot be read in an answer by id may be any of those `asked` for whom it does not show: of them it tells nothing.
-    pub fn leave_open(&mut self, asked: &[CustomerId]) {
+    pub fn leave_open(&mut self, asked: &[RowId]) {
         if !self.unread.is_empty() {
             let shown = self.ids();
             self.contradicted.extend(asked.iter().filter(|id| !shown.contains(id)));
@@ -191,12 +191,12 @@ pub enum PutVerdict {
     /// These customers are as the store says; what it does not name must be read back.
     Confirmed {
         /// The customers as the store has them now; an attribute may be absent.
-        records: Vec<(CustomerId, Record)>,
+        records: Vec<(RowId, Record)>,
         /// Customers that were sent and not confirmed: not named, or not shown by a yes that was none of another customer.
-        missing: Vec<CustomerId>,
+        missing: Vec<RowId>,
         /// Customers that the answer shows, and attributes of them as they were before they were sent: those did not land, as
         /// far as one answer tells. They are among neither of the above.
-        unshown: BTreeMap<CustomerId, Vec<FieldId>>,
+        unshown: BTreeMap<RowId, Vec<FieldId>>,
         /// What the answer names as wrong, all the same.
         rejections: Vec<Rejection>,
     },
@@ -229,16 +229,16 @@ pub enum PutVerdict {
 /// A record that the server refused, in its words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// The customer.
-    pub customer_id: CustomerId,
+    /// The row.
+    pub row: RowId,
     /// The attribute, when the server named one.
     pub field: Option<FieldId>,
     /// The server's words.
     pub words: String,
 }
 
-/// Reads the answer to a list.
-pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
+/// Reads the answer to a list of rows of a resource.
+pub fn judge_get<'a>(resource: ResourceId, answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
     let answer = match answer {
         Ok(answer) => answer,
         Err(Trouble::Offline(why)) => return GetVerdict::Stop(Failure::Offline(why.clone())),
@@ -255,7 +255,7 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
     let nothing = &Secrets::default();
     match answer.status {
         200 if is_blank(&answer.body) => GetVerdict::Blank,
-        200 => match page(&answer.body) {
+        200 => match page(resource, &answer.body) {
             Ok(page) => GetVerdict::Page(page),
             Err(why) => GetVerdict::Again(why),
         },
@@ -272,19 +272,19 @@ pub fn judge_get<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
     }
 }
 
-/// Reads the answer to a question for customers by id. What a refusal of the question itself is about is the list of them, as far as
+/// Reads the answer to a question for rows by id. What a refusal of the question itself is about is the list of them, as far as
 /// anybody knows: too long an address, or something in between that does not take it. Fewer are to be asked for.
-pub fn judge_get_by_ids<'a>(answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
+pub fn judge_get_by_ids<'a>(resource: ResourceId, answer: &'a Result<Answer, Trouble>) -> GetVerdict<'a> {
     match answer {
         Ok(refused) if [400, 413, 414, 422, 431].contains(&refused.status) => {
             let why = said(refused, &Secrets::default());
             GetVerdict::TooMuch { why, has_begun: true, first: None }
         }
-        answer => judge_get(answer),
+        answer => judge_get(resource, answer),
     }
 }
 
-/// Reads the answer to an update of the customers `sent`, in the order in which they stood in the call.
+/// Reads the answer to an update of the rows `sent`, in the order in which they stood in the call.
 pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerdict {
     let answer = match answer {
         Ok(answer) => answer,
@@ -322,17 +322,18 @@ fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict
     let (mut records, mut unshown) = (BTreeMap::new(), BTreeMap::new());
     let mut open = BTreeSet::new();
     let told: Vec<_> = body.data.iter().map(|raw| quoting_nothing(raw.get(), sent, secrets)).collect();
-    let shown = told.iter().filter_map(|body| Some((Attributes::parse(body).ok()?, &**body)));
+    let resource = of(sent);
+    let shown = told.iter().filter_map(|body| Some((Attributes::of(resource, body).ok()?, &**body)));
     // Of whom it tells two things at once is read back, as who is missing.
     let (shown, _) = each_once(shown.collect());
     for (attributes, raw) in shown {
-        let Some(row) = sent.iter().find(|row| row.id == attributes.id()) else { continue };
+        let Some(row) = sent.iter().find(|row| row.id == attributes.row()) else { continue };
         let fields = row.unshown(&attributes);
         if !row.is_vouched_for(&attributes) {
             open.insert(row.id);
         }
         match fields.is_empty() {
-            true => _ = records.insert(row.id, Record::new(raw)),
+            true => _ = records.insert(row.id, Record::of(resource, raw)),
             false => _ = unshown.insert(row.id, fields),
         }
     }
@@ -341,9 +342,14 @@ fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict
         records.retain(|id, _| !open.contains(id));
     }
     let rejections = rejections(&body.errors, sent, secrets);
-    let is_shown = |id: &CustomerId| records.contains_key(id) || unshown.contains_key(id);
+    let is_shown = |id: &RowId| records.contains_key(id) || unshown.contains_key(id);
     let missing = sent.iter().map(|row| row.id).filter(|id| !is_shown(id)).collect();
     PutVerdict::Confirmed { records: records.into_iter().collect(), missing, unshown, rejections }
+}
+
+/// Of what the rows of a call are.
+fn of(sent: &[SentRow]) -> ResourceId {
+    sent.first().map(|row| row.id.resource).unwrap_or_default()
 }
 
 /// The JSON text of a record without what quotes a password that was sent with it.
@@ -351,8 +357,8 @@ fn quoting_nothing<'a>(body: &'a str, sent: &[SentRow], secrets: &Secrets) -> Co
     if !secrets.are_quoted_in(body) {
         return Cow::Borrowed(body);
     }
-    let record = Record::new(body);
-    let id = record.attributes().ok().map(|attributes| attributes.id());
+    let record = Record::of(of(sent), body);
+    let id = record.attributes().ok().map(|attributes| attributes.row());
     let row = sent.iter().find(|row| Some(row.id) == id);
     let ours = |field| {
         let fields = row.into_iter().flat_map(|row| &row.fields).filter(|(sent, ..)| *sent == field);
@@ -454,20 +460,20 @@ fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
     serde_json::from_slice(body).ok()
 }
 
-fn page(body: &[u8]) -> Result<Page<'_>, String> {
+fn page(resource: ResourceId, body: &[u8]) -> Result<Page<'_>, String> {
     let listed: Listed<'_> =
         serde_json::from_slice(body).map_err(|e| unreadable(body, &e, &Secrets::default()))?;
-    let (mut customers, mut unread) = (Vec::with_capacity(listed.data.len()), Vec::new());
+    let (mut rows, mut unread) = (Vec::with_capacity(listed.data.len()), Vec::new());
     for (place, raw) in listed.data.iter().enumerate() {
-        match Attributes::parse(raw.get()) {
-            Ok(attributes) => customers.push((attributes, raw.get())),
+        match Attributes::of(resource, raw.get()) {
+            Ok(attributes) => rows.push((attributes, raw.get())),
             Err(_) => unread.push(no_customer(place + 1, raw.get())),
         }
     }
     let meta = Meta::read(listed.meta);
-    let (customers, contradicted) = each_once(customers);
+    let (rows, contradicted) = each_once(rows);
     let (cursor, more, total) = (meta.cursor(), meta.more(), meta.total());
-    Ok(Page { customers, contradicted, unread, cursor, more, total })
+    Ok(Page { rows, contradicted, unread, cursor, more, total })
 }
 
 /// One record that is no customer is nobody else's matter: it is named, by its id as far as it tells one, and passed over.
@@ -489,25 +495,25 @@ fn no_customer(place: usize, raw: &str) -> Unread {
 /// of either: nothing is computed from them.
 fn each_once<'a>(
     listed: Vec<(Attributes<'a>, &'a str)>,
-) -> (Vec<(Attributes<'a>, &'a str)>, BTreeSet<CustomerId>) {
+) -> (Vec<(Attributes<'a>, &'a str)>, BTreeSet<RowId>) {
     let (mut place_of, mut contradicted) = (BTreeMap::new(), BTreeSet::new());
     let mut once: Vec<(Attributes<'a>, &'a str)> = Vec::with_capacity(listed.len());
     for (told, body) in listed {
-        let place = *place_of.entry(told.id()).or_insert(once.len());
+        let place = *place_of.entry(told.row()).or_insert(once.len());
         let Some((before, was)) = once.get_mut(place) else {
             once.push((told, body));
             continue;
         };
         match told.changed_at().cmp(&before.changed_at()) {
             Ordering::Greater => {
-                contradicted.remove(&told.id());
+                contradicted.remove(&told.row());
                 (*before, *was) = (told, body);
             }
-            Ordering::Equal if !says_the_same(body, was) => _ = contradicted.insert(told.id()),
+            Ordering::Equal if !says_the_same(body, was) => _ = contradicted.insert(told.row()),
             Ordering::Equal | Ordering::Less => {}
         }
     }
-    once.retain(|(told, _)| !contradicted.contains(&told.id()));
+    once.retain(|(told, _)| !contradicted.contains(&told.row()));
     (once, contradicted)
 }
 
@@ -617,9 +623,9 @@ fn messages(errors: &Errors) -> Vec<(String, String)> {
 fn rejections(errors: &Errors, sent: &[SentRow], secrets: &Secrets) -> Vec<Rejection> {
     let mut found = Vec::new();
     for (key, words) in messages(errors) {
-        if let Some((customer_id, field)) = named(&key, sent) {
+        if let Some((row, field)) = named(&key, sent) {
             let words = secrets.masked(words).into_owned();
-            found.push(Rejection { customer_id, field, words });
+            found.push(Rejection { row, field, words });
         }
     }
     found
@@ -627,12 +633,12 @@ fn rejections(errors: &Errors, sent: &[SentRow], secrets: &Secrets) -> Vec<Rejec
 
 /// Whom an error's key names: `0.email`, `[0].email`, `0`, `email`. A field alone names a customer only when just
 /// one of those that were sent carries it.
-fn named(key: &str, sent: &[SentRow]) -> Option<(CustomerId, Option<FieldId>)> {
+fn named(key: &str, sent: &[SentRow]) -> Option<(RowId, Option<FieldId>)> {
     let parts: Vec<&str> = key.split(['.', '[', ']', '/', ':']).filter(|part| !part.is_empty()).collect();
-    let field = parts.iter().rev().find_map(|part| FieldId::named(part));
+    let field = parts.iter().rev().find_map(|part| of(sent).field(part));
     let index = parts.iter().find_map(|part| part.parse::<usize>().ok());
     let at = |index: usize| {
-        sent.get(index).or_else(|| sent.iter().find(|row| usize::try_from(row.id.0) == Ok(index)))
+        sent.get(index).or_else(|| sent.iter().find(|row| usize::try_from(row.id.row) == Ok(index)))
     };
     match (index.and_then(at), field) {
         (Some(row), field) => Some((row.id, field.filter(|field| row.carries(*field)))),

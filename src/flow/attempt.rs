@@ -17,16 +17,19 @@
 //! An attempt may be **accepted**: the store said yes, and its answer did not tell the attribute, or only repeated what was asked.
 //! What was sent stands then, and its edits have settled; it stays on record until a reading tells. As it was sent, or anything
 //! else: it landed. As the base was, and not so soon that reads may lag: it did not; its edits wait for a person, and so do
-//! the payments that left with it, whatever the balance is by then.
+//! the payments that left with it, whatever the balance is by then. Of form fields that is judged entry by entry.
+//!
+//! A reading that shows it as the base was, so soon that it may lag, is no proof, and is remembered: the attempt is refuted. Moves
+//! somebody else it then, nobody knows whether it had landed by that time, and a person decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
-use super::merge::Sent;
+use super::merge::{Sent, entries};
 use super::money::same_balance;
 use super::outdated::LAGS_AT_MOST;
-use super::tidied::has_landed;
+use super::tidied::{has_landed, is_tidied_entry};
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
 use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Record, Value, first_credit};
 
@@ -57,12 +60,21 @@ pub struct Attempt {
     pub covers: Vec<EditSeq>,
     /// When it may have been applied.
     pub flight: Flight,
-    /// A reading after that showed that it had not landed by then.
+    /// A reading after that showed that it had not landed by then; of an accepted one, a reading that may have lagged.
     pub is_refuted: bool,
     /// The store said yes to it, and did not show it: its edits have settled.
     pub is_accepted: bool,
     /// It said so by repeating what was sent, without a date: nothing in that tells what the store holds. Accepted ones only.
     pub is_echoed: bool,
+}
+
+/// The entries of form fields that an update was to change, and that a reading shows otherwise than they were sent.
+#[derive(Debug, Default)]
+pub struct NotThere {
+    /// As they were before.
+    pub as_before: Vec<String>,
+    /// In a third way.
+    pub moved: Vec<String>,
 }
 
 /// So soon after an answer reads may lag behind it.
@@ -82,6 +94,11 @@ impl Flight {
         let first = self.left_there(ahead) - TimeDelta::seconds(1);
         let last = self.applied_by + ahead + CLOCK_IS_SURE_TO;
         modified.is_some_and(|modified| (first..=last).contains(&modified))
+    }
+
+    /// Whether a change that the server dates `modified` is later than this update can have been applied.
+    pub fn was_over_by(&self, modified: Option<DateTime<Utc>>, ahead: TimeDelta) -> bool {
+        modified.is_some_and(|modified| modified > self.applied_by + ahead + CLOCK_IS_SURE_TO)
     }
 
     /// Whether this update, had it landed, would have moved a `modified` of before it left: times are whole seconds, so within
@@ -136,6 +153,39 @@ impl Attempt {
         self.base == *shown && self.modified.is_some() && self.modified == modified
     }
 
+    /// Whether the store shows what was there before, at any time; of form fields, an entry of them that was to change.
+    pub fn is_told_as_before(&self, told: &Attributes<'_>) -> bool {
+        told.tells(self.field) && self.has_not_landed(&told.get(self.field))
+    }
+
+    /// The same of the attribute by itself.
+    pub fn has_not_landed(&self, shown: &Value) -> bool {
+        match self.not_there(shown) {
+            Some(entries) => !entries.as_before.is_empty(),
+            None => self.base == *shown,
+        }
+    }
+
+    /// Entry by entry, what of it is not there; `None`: it has no entries. What was left out may stay beside what was given.
+    pub fn not_there(&self, shown: &Value) -> Option<NotThere> {
+        if !self.field.has_entries() {
+            return None;
+        }
+        let (base, sent, shown) = (entries(&self.base)?, entries(&self.value)?, entries(shown)?);
+        let is_given = |name: &&String| sent.get(*name) != base.get(*name);
+        let given: Vec<&String> = sent.keys().filter(is_given).collect();
+        let left_out = base.keys().filter(|name| given.is_empty() && !sent.contains_key(*name));
+        let mut not_there = NotThere::default();
+        for name in given.iter().copied().chain(left_out) {
+            match shown.get(name) {
+                shown if is_tidied_entry(sent.get(name), shown) => {}
+                shown if shown == base.get(name) => not_there.as_before.push(name.clone()),
+                _ => not_there.moved.push(name.clone()),
+            }
+        }
+        Some(not_there)
+    }
+
     /// Whether it may yet bring the store to another value than this.
     pub fn may_bring_another(&self, value: &Value) -> bool {
         !self.is_refuted && self.value != *value
@@ -177,8 +227,7 @@ impl Dirty {
             let most = if may_be_behind { LAGS_AT_MOST } else { MAY_LAG };
             let is_young = (now - attempt.flight.applied_by).abs() < most;
             let is_newer = !may_be_behind && read.is_some() && read > known.or(attempt.modified);
-            let is_as_before = told.tells(attempt.field) && told.get(attempt.field) == attempt.base;
-            attempt.is_accepted && is_young && !is_newer && is_as_before
+            attempt.is_accepted && is_young && !is_newer && attempt.is_told_as_before(told)
         };
         self.attempts.iter().filter(is_too_little).map(|attempt| attempt.field)
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::resource::CustomerId;
+use crate::resource::{ResourceId, RowId};
 
 /// For so long what a look by id brought serves an adjustment, and any batch that it was made for, counted from its answer:
 /// time to commit the batches of a look and to let them leave.
@@ -27,14 +27,14 @@ pub struct Bases {
     clocks: Option<(u64, DateTime<Utc>)>,
     /// What has passed by then, in milliseconds.
     passed_ms: u64,
-    /// When the last pull that brought all news began.
-    pulled_ms: Option<u64>,
+    /// When the last pull that brought all news of a resource began.
+    pulled_ms: BTreeMap<ResourceId, u64>,
     /// Customers that the last list of everybody lacked, although they are there: no pull says anything of them.
-    overlooked: BTreeSet<CustomerId>,
+    overlooked: BTreeSet<RowId>,
     /// Customers of whom an older reading was seen: what is known of them may not be the truth.
-    doubted: BTreeSet<CustomerId>,
+    doubted: BTreeSet<RowId>,
     /// Customers that were read by id since.
-    read: BTreeMap<CustomerId, Read>,
+    read: BTreeMap<RowId, Read>,
 }
 
 /// An instant on the clock of the bases.
@@ -60,25 +60,30 @@ impl Bases {
         BaseTime(self.passed_ms)
     }
 
-    /// A pull that began then brought all news.
+    /// A pull that began then brought all news of customers.
     pub fn pulled(&mut self, began: BaseTime) {
-        self.pulled_ms = Some(began.0);
-        self.read.retain(|_, read| read.answered_ms > began.0);
+        self.pulled_of(ResourceId::CUSTOMER, began);
+    }
+
+    /// The same of any resource.
+    pub fn pulled_of(&mut self, resource: ResourceId, began: BaseTime) {
+        self.pulled_ms.insert(resource, began.0);
+        self.read.retain(|row, read| row.resource != resource || read.answered_ms > began.0);
     }
 
     /// A list of everybody lacked these, and they are not known to be gone.
-    pub fn overlooked(&mut self, ids: BTreeSet<CustomerId>) {
+    pub fn overlooked(&mut self, ids: BTreeSet<RowId>) {
         self.overlooked = ids;
     }
 
     /// Of these an older reading was seen than what is known, and which is the truth is not known yet.
-    pub fn doubted(&mut self, ids: BTreeSet<CustomerId>) {
+    pub fn doubted(&mut self, ids: BTreeSet<RowId>) {
         self.read.retain(|id, _| !ids.contains(id));
         self.doubted = ids;
     }
 
     /// These customers were asked for by id then, and the answer is here.
-    pub fn read(&mut self, ids: impl IntoIterator<Item = CustomerId>, asked: BaseTime) {
+    pub fn read(&mut self, ids: impl IntoIterator<Item = RowId>, asked: BaseTime) {
         if self.passed_ms.saturating_sub(asked.0) > SLOWEST_LINE_MS {
             return;
         }
@@ -87,28 +92,29 @@ impl Bases {
     }
 
     /// An update of these was refused, and may have been applied all the same: no look from before serves another one.
-    pub fn refused(&mut self, ids: &[CustomerId]) {
+    pub fn refused(&mut self, ids: &[RowId]) {
         ids.iter().for_each(|id| _ = self.read.remove(id));
     }
 
     /// Whether what the snapshot of a customer says is at most `fresh_ms` old, or was read by id just now: on a line so
     /// slow that the way there and back takes longer, that is the best there is.
-    pub fn is_fresh(&self, id: CustomerId, fresh_ms: u64) -> bool {
+    pub fn is_fresh(&self, id: RowId, fresh_ms: u64) -> bool {
         let asked_ms = self.read.get(&id).map(|read| read.asked_ms);
         let is_pulled = !self.overlooked.contains(&id) && !self.doubted.contains(&id);
-        let newest_ms = asked_ms.max(self.pulled_ms.filter(|_| is_pulled));
+        let pulled_ms = self.pulled_ms.get(&id.resource).copied();
+        let newest_ms = asked_ms.max(pulled_ms.filter(|_| is_pulled));
         let age_ms = newest_ms.map_or(u64::MAX, |at_ms| self.passed_ms - at_ms);
         age_ms <= fresh_ms || self.was_read_just_now(id)
     }
 
     /// Whether it was read by id within the last two seconds. A pull does not count: store credit may move without a newer
     /// date, and no pull by date ever shows that.
-    pub fn was_read_just_now(&self, id: CustomerId) -> bool {
+    pub fn was_read_just_now(&self, id: RowId) -> bool {
         self.read.get(&id).is_some_and(|read| self.passed_ms - read.answered_ms <= FOR_THIS_BATCH_MS)
     }
 
     fn forget(&mut self) {
-        self.pulled_ms = None;
+        self.pulled_ms.clear();
         self.read.clear();
     }
 }
@@ -118,9 +124,10 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+    use crate::resource::customer;
 
-    const ANA: CustomerId = CustomerId(1);
-    const BO: CustomerId = CustomerId(2);
+    const ANA: RowId = customer(1);
+    const BO: RowId = customer(2);
 
     fn noon(plus_ms: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::milliseconds(plus_ms)

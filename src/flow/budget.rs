@@ -49,7 +49,7 @@ fn till(body: &str, ops: Vec<Op>) -> Dirty {
     let base = Record::new(body.to_owned());
     let row = Row::of(ID, &base.attributes().unwrap());
     Dirty {
-        id: ID,
+        id: ID.into(),
         base: Some(base),
         lately: Lately::default(),
         row,
@@ -60,6 +60,7 @@ fn till(body: &str, ops: Vec<Op>) -> Dirty {
         is_credit_undated: false,
         is_behind: false,
         password: None,
+        earlier_passwords: Vec::new(),
     }
 }
 
@@ -104,7 +105,7 @@ fn very_many_edits_of_one_customer() {
         let plan = merge(dirty, &answer, Some(&sent(dirty)), &Policies::default()).unwrap();
         notices(dirty, &plan)
     });
-    let words = Rejection { customer_id: ID, field: None, words: "no".to_owned() };
+    let words = Rejection { row: ID.into(), field: None, words: "no".to_owned() };
     check("a refusal", flying, |dirty| {
         let as_it_was = Record::new(r#"{"id":42,"phone":"1","notes":"n"}"#.to_owned());
         let sent = Sent { is_accepted: false, denied: vec![phone()], ..sent(dirty) };
@@ -284,7 +285,7 @@ fn a_large_body_in_which_passwords_are_looked_for() {
 fn a_chain_of_addresses_that_are_handed_over() {
     let chain = |count: usize| {
         let edit = |n: usize| EmailEdit {
-            id: CustomerId(i64::try_from(n).unwrap()),
+            id: CustomerId(i64::try_from(n).unwrap()).into(),
             from: format!("{n}@x"),
             to: format!("{}@x", n + 1),
         };

@@ -45,7 +45,7 @@ pub fn diff(dirty: &Dirty) -> Result<Diff, BadRecord> {
         return Ok(Diff { payload: None, plan, untold: Vec::new() });
     };
     let base = base.attributes()?;
-    let mut payload = Payload { resource: dirty.resource(), id: dirty.id, ..Payload::default() };
+    let mut payload = Payload { id: dirty.id, ..Payload::default() };
     let mut untold = Vec::new();
     let mut freed = freed(dirty);
     for field in dirty.resource().editable_columns() {

@@ -1,4 +1,4 @@
-//! A customer with unsettled edits: all that diff, merge, reconcile and recover need to know of it.
+//! A row with unsettled edits: all that diff, merge, reconcile and recover need to know of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use secrecy::SecretString;
 
 use super::{Attempt, Lately, Outcome};
-use crate::resource::{CustomerId, EditSeq, FieldId, FormValue, Record, ResourceId, Row, Subject, Value};
+use crate::resource::{EditSeq, FieldId, FormValue, Record, ResourceId, Row, RowId, Subject, Value};
 
 /// What a journal row did to its attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,11 +104,11 @@ pub struct OpenConflict {
     pub remote: String,
 }
 
-/// A customer with unsettled edits, read in one transaction.
+/// A row with unsettled edits, read in one transaction.
 #[derive(Clone, Debug)]
 pub struct Dirty {
-    /// The customer.
-    pub id: CustomerId,
+    /// The row.
+    pub id: RowId,
     /// As the server last described it; `None`: the server does not have it. Where the snapshot stayed behind, with what landed
     /// since.
     pub base: Option<Record>,
@@ -131,12 +131,14 @@ pub struct Dirty {
     pub is_credit_undated: bool,
     /// The newest password that waits.
     pub password: Option<SecretString>,
+    /// Those that were set before it and wait as well: one that is in doubt may have arrived.
+    pub earlier_passwords: Vec<SecretString>,
 }
 
 impl Dirty {
     /// What it is a row of.
     pub fn resource(&self) -> ResourceId {
-        self.row.resource()
+        self.id.resource
     }
 
     /// The unsettled rows of its money, oldest first.
@@ -177,6 +179,11 @@ impl Dirty {
     /// The form fields that are held, by name.
     pub fn held_forms(&self) -> impl Iterator<Item = (&str, &OpenConflict)> {
         self.open.iter().filter_map(|conflict| Some((conflict.subject.entry_name()?, conflict)))
+    }
+
+    /// The passwords of it that the file knows.
+    pub fn passwords(&self) -> impl Iterator<Item = &SecretString> {
+        self.earlier_passwords.iter().chain(&self.password)
     }
 
     /// Whether the customer was deleted remotely while it had edits.

@@ -23,7 +23,7 @@ pub fn notices(dirty: &Dirty, plan: &CustomerPlan) -> Vec<Notice> {
     let revived = plan.revived.iter().flat_map(|revived| {
         revived.settle.iter().filter_map(|one| {
             Some(Notice {
-                customer_id: dirty.id,
+                customer_id: dirty.id.customer,
                 field: revived.field,
                 seq: one.seq,
                 outcome: one.outcome?,
@@ -38,7 +38,7 @@ pub fn notices(dirty: &Dirty, plan: &CustomerPlan) -> Vec<Notice> {
             let outcome = settlement.outcome.filter(|_| op.outcome != settlement.outcome)?;
             let is_news = matches!(outcome, Outcome::Uploaded | Outcome::Rejected | Outcome::Held);
             is_news.then(|| Notice {
-                customer_id: dirty.id,
+                customer_id: dirty.id.customer,
                 field: op.field,
                 seq: op.seq,
                 outcome,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{Attributes, CustomerId};
+use crate::resource::{Attributes, RowId};
 
 /// By how much the server's clock and a `date_modified` of the same moment may differ.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
@@ -65,7 +65,7 @@ impl Moment {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OlderReadings {
-    shown: BTreeMap<i64, Shown>,
+    shown: BTreeMap<RowId, Shown>,
     /// There was no room for one.
     #[serde(skip)]
     has_dropped: bool,
@@ -106,13 +106,13 @@ impl Shown {
 
 impl OlderReadings {
     /// An older record came in. True: it has been so for long enough, and is the truth.
-    pub fn is_truth(&mut self, id: CustomerId, body: &str, now: Moment) -> bool {
+    pub fn is_truth(&mut self, id: RowId, body: &str, now: Moment) -> bool {
         let shown = hash(body);
-        let passed_over = self.shown.get(&id.0).and_then(|before| before.3);
-        match self.shown.get(&id.0) {
+        let passed_over = self.shown.get(&id).and_then(|before| before.3);
+        match self.shown.get(&id) {
             // Once, it begins anew, by the till's clock alone: one that stands still, as that of a cache may, is no witness.
             Some(before) if before.0 == shown && before.is_disputed(now) => {
-                self.shown.insert(id.0, Shown(shown, now.here, None, passed_over));
+                self.shown.insert(id, Shown(shown, now.here, None, passed_over));
                 false
             }
             // A clock that was set back begins anew.
@@ -122,20 +122,20 @@ impl OlderReadings {
                 false
             }
             _ => {
-                self.shown.insert(id.0, Shown(shown, now.here, Some(now.there), passed_over));
+                self.shown.insert(id, Shown(shown, now.here, Some(now.there), passed_over));
                 false
             }
         }
     }
 
     /// Whether an older record, the same, has come for so long that no clock of the store's makes anybody wait for another.
-    pub fn has_lasted(&self, id: CustomerId, body: &str, now: Moment) -> bool {
-        self.shown.get(&id.0).is_some_and(|before| before.0 == hash(body) && before.has_lasted(now))
+    pub fn has_lasted(&self, id: RowId, body: &str, now: Moment) -> bool {
+        self.shown.get(&id).is_some_and(|before| before.0 == hash(body) && before.has_lasted(now))
     }
 
     /// This one was not believed, though it may be the newest: whatever is older than it lags.
     pub fn passed_over(&mut self, told: &Attributes<'_>, now: Moment) {
-        let Some(shown) = self.shown.get_mut(&told.id().0) else { return };
+        let Some(shown) = self.shown.get_mut(&told.row()) else { return };
         let Some(date) = told.changed_at_text().and_then(moment) else { return };
         if shown.3.is_none_or(|PassedOver(newest, ..)| newest < date) {
             shown.3 = Some(PassedOver(date, now.here, now.there));
@@ -145,25 +145,25 @@ impl OlderReadings {
     /// Whether a reading is older than one that was not believed within the last minute. It is no base, though it be newer than what is
     /// known, or just that.
     pub fn is_before_one_passed_over(&self, told: &Attributes<'_>, now: Moment) -> bool {
-        let Some(newer) = self.shown.get(&told.id().0).and_then(|shown| shown.3) else { return false };
+        let Some(newer) = self.shown.get(&told.row()).and_then(|shown| shown.3) else { return false };
         let date = told.changed_at_text().and_then(moment);
         date.is_some_and(|date| date < newer.0) && newer.is_young(now)
     }
 
     /// One answer told two things at once of this customer: which is the truth, another reading tells.
-    pub fn contradicted(&mut self, id: CustomerId, now: Moment) {
-        let passed_over = self.shown.get(&id.0).and_then(|before| before.3);
-        self.shown.insert(id.0, Shown(String::new(), now.here, Some(now.there), passed_over));
+    pub fn contradicted(&mut self, id: RowId, now: Moment) {
+        let passed_over = self.shown.get(&id).and_then(|before| before.3);
+        self.shown.insert(id, Shown(String::new(), now.here, Some(now.there), passed_over));
     }
 
     /// What is known of this customer is the newest.
-    pub fn forget(&mut self, id: CustomerId) {
-        self.shown.remove(&id.0);
+    pub fn forget(&mut self, id: RowId) {
+        self.shown.remove(&id);
     }
 
     /// Whether this one is to be read again.
-    pub fn has(&self, id: CustomerId) -> bool {
-        self.shown.contains_key(&id.0)
+    pub fn has(&self, id: RowId) -> bool {
+        self.shown.contains_key(&id)
     }
 
     /// Whether there was no room for one: nobody asks for it again by itself.
@@ -172,8 +172,8 @@ impl OlderReadings {
     }
 
     /// Those that are to be read again.
-    pub fn ids(&self) -> impl Iterator<Item = CustomerId> {
-        self.shown.keys().map(|id| CustomerId(*id))
+    pub fn ids(&self) -> impl Iterator<Item = RowId> {
+        self.shown.keys().copied()
     }
 }
 
@@ -192,6 +192,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
 
     use super::*;
+    use crate::resource::customer;
 
     #[test]
     fn what_is_older_is_no_news_and_what_cannot_be_told_is() {
@@ -220,11 +221,11 @@ mod tests {
         let (begin, mut older) = (DateTime::UNIX_EPOCH, OlderReadings::default());
         let at = |seconds| Moment::new(begin + TimeDelta::seconds(seconds), TimeDelta::zero());
         let begin = at(0);
-        let has_lasted = |older: &OlderReadings, seconds| older.has_lasted(CustomerId(1), "{}", at(seconds));
+        let has_lasted = |older: &OlderReadings, seconds| older.has_lasted(customer(1), "{}", at(seconds));
         assert!(!has_lasted(&older, 1_000), "never seen");
-        older.is_truth(CustomerId(1), "{}", begin);
+        older.is_truth(customer(1), "{}", begin);
         assert!(!has_lasted(&older, 119) && has_lasted(&older, 120) && !has_lasted(&older, -120));
-        assert!(!older.has_lasted(CustomerId(1), "[]", at(120)), "another one");
+        assert!(!older.has_lasted(customer(1), "[]", at(120)), "another one");
     }
 
     #[test]
@@ -233,7 +234,7 @@ mod tests {
             let here = DateTime::UNIX_EPOCH + TimeDelta::seconds(here);
             Moment::new(here, TimeDelta::seconds(there) - (here - DateTime::UNIX_EPOCH))
         };
-        let (id, mut older) = (CustomerId(1), OlderReadings::default());
+        let (id, mut older) = (customer(1), OlderReadings::default());
         older.is_truth(id, "{}", at(0, 0));
         assert!(older.has_lasted(id, "{}", at(120, 120)) && !older.has_lasted(id, "{}", at(900, 10)));
         assert!(!older.is_truth(id, "{}", at(900, 10)), "the till's clock was set ahead");
@@ -251,7 +252,7 @@ mod tests {
         let mut older = OlderReadings::default();
         for second in [5, 7, 6] {
             let body = dated(second);
-            older.is_truth(CustomerId(1), &body, at(10, 10));
+            older.is_truth(customer(1), &body, at(10, 10));
             older.passed_over(&Attributes::parse(&body).unwrap(), at(10, 10));
         }
         let text = serde_json::to_string(&older).unwrap();
@@ -270,13 +271,13 @@ mod tests {
         let (now, mut older) =
             (Moment::new(DateTime::UNIX_EPOCH, TimeDelta::zero()), OlderReadings::default());
         for id in 1..=1_000 {
-            assert!(!older.is_truth(CustomerId(id), "{}", now) && !older.has_dropped());
+            assert!(!older.is_truth(customer(id), "{}", now) && !older.has_dropped());
         }
-        assert!(!older.is_truth(CustomerId(1), "{}", now) && !older.has_dropped(), "it is remembered");
-        assert!(!older.is_truth(CustomerId(1_001), "{}", now) && older.has_dropped());
+        assert!(!older.is_truth(customer(1), "{}", now) && !older.has_dropped(), "it is remembered");
+        assert!(!older.is_truth(customer(1_001), "{}", now) && older.has_dropped());
         let text = serde_json::to_string(&older).unwrap();
         let read: OlderReadings = serde_json::from_str(&text).unwrap();
-        assert!(read.has(CustomerId(1_000)) && !read.has_dropped(), "it is of one page");
+        assert!(read.has(customer(1_000)) && !read.has_dropped(), "it is of one page");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The smallest update of one customer: its id and the attributes that differ.
+//! The smallest update of one row: what names it, and the attributes that differ.
 
 use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::SentBase;
 use super::merge::written_over;
 use super::tidied::is_tidied;
-use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, ResourceId, Value, object};
+use crate::resource::{Attributes, EditSeq, FieldId, RowId, Value, object};
 
 /// What an adjustment was turned into, so that an upload in doubt can be told apart from one that never arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +17,17 @@ pub struct Credit {
     pub sent: Decimal,
 }
 
-/// What was sent of one customer, as it is held against the answer.
+/// What was sent of one row, as it is held against the answer.
 #[derive(Clone, Debug)]
 pub struct SentRow {
-    /// The customer.
-    pub id: CustomerId,
+    /// The row.
+    pub id: RowId,
     /// The attributes, each as it was in the snapshot and as it was sent; not the password.
     pub fields: Vec<(FieldId, Value, Value)>,
     /// The password that was sent too: it may be in no words of the answer.
     pub password: Option<SecretString>,
+    /// What else the file knows of its passwords, for they may have been sent before: nor may those.
+    pub other_passwords: Vec<SecretString>,
 }
 
 impl SentRow {
@@ -33,7 +35,12 @@ impl SentRow {
     pub fn of(payload: &Payload, base: Option<&Attributes<'_>>) -> SentRow {
         let was = |field| base.map_or(Value::Null, |base| base.get(field));
         let fields = payload.fields.iter().map(|(field, value)| (*field, was(*field), value.clone()));
-        SentRow { id: payload.id, fields: fields.collect(), password: payload.password.clone() }
+        SentRow {
+            id: payload.id,
+            fields: fields.collect(),
+            password: payload.password.clone(),
+            other_passwords: Vec::new(),
+        }
     }
 
     /// How many attributes were sent.
@@ -63,13 +70,11 @@ impl SentRow {
     }
 }
 
-/// The smallest update of one customer.
+/// The smallest update of one row.
 #[derive(Clone, Debug, Default)]
 pub struct Payload {
-    /// What it is a row of.
-    pub resource: ResourceId,
-    /// The customer.
-    pub id: CustomerId,
+    /// The row.
+    pub id: RowId,
     /// The attributes that differ from the snapshot, in the table's order; never the password.
     pub fields: Vec<(FieldId, Value)>,
     /// A new password, if one waits.
@@ -115,7 +120,7 @@ impl Payload {
     }
 
     fn print(&self, password: Option<Value>) -> String {
-        let password = self.resource.secret().zip(password);
+        let password = self.id.resource.secret().zip(password);
         let all = self.fields.iter().map(|(field, value)| (*field, value));
         object(self.id, all.chain(password.as_ref().map(|(field, value)| (*field, value))))
     }

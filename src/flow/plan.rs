@@ -1,10 +1,10 @@
-//! What one transaction is to do with one customer.
+//! What one transaction is to do with one row.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 
-use crate::resource::{BadRecord, CustomerId, EditSeq, FieldId, Record, Subject, Value};
+use crate::resource::{BadRecord, EditSeq, FieldId, Record, RowId, Subject, Value};
 
 /// What became of a journaled edit. `None` in its place means pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -164,11 +164,11 @@ pub struct Revived {
     pub settle: Vec<Settlement>,
 }
 
-/// Everything that one transaction is to do with one customer.
+/// Everything that one transaction is to do with one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomerPlan {
-    /// The customer.
-    pub id: CustomerId,
+    /// The row.
+    pub id: RowId,
     /// Its snapshot.
     pub snapshot: SnapshotPlan,
     /// Columns of the working copy that get another value.
@@ -193,9 +193,9 @@ pub struct CustomerPlan {
 
 impl CustomerPlan {
     /// A plan that does nothing yet.
-    pub fn nothing(id: CustomerId) -> CustomerPlan {
+    pub fn nothing(id: impl Into<RowId>) -> CustomerPlan {
         CustomerPlan {
-            id,
+            id: id.into(),
             snapshot: SnapshotPlan::Keep,
             columns: Vec::new(),
             remove_row: false,

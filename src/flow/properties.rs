@@ -537,7 +537,7 @@ impl Counter {
             Payment::Refused => {
                 let mut recovered = recover(&self.till.0, &sent, Some(&self.server), &hold()).unwrap();
                 let words = "it may not be so".to_owned();
-                let rejection = Rejection { customer_id: ID, field: None, words };
+                let rejection = Rejection { row: ID.into(), field: None, words };
                 recovered.reject(&self.till.0, &rejection).unwrap();
                 recovered.plan
             }

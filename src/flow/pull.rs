@@ -62,6 +62,7 @@ enum Asking {
 /// A pull of a list.
 #[derive(Clone, Debug)]
 pub struct Pull {
+    resource: ResourceId,
     modified_min: Option<DateTime<Utc>>,
     asking: Asking,
     place: Place,
@@ -114,7 +115,13 @@ pub struct Pull {
 impl Pull {
     /// A pull of what was modified since, or of everybody.
     pub fn new(modified_min: Option<DateTime<Utc>>) -> Pull {
+        Pull::of(ResourceId::CUSTOMER, modified_min)
+    }
+
+    /// The same of any resource.
+    pub fn of(resource: ResourceId, modified_min: Option<DateTime<Utc>>) -> Pull {
         Pull {
+            resource,
             modified_min,
             asking: Asking::List,
             place: Place::Start,
@@ -477,13 +484,13 @@ impl Pull {
         self.is_told = self.total.is_some() || page.more != More::Untold || page.cursor.is_some();
         self.room += SIZES[self.size] as u64;
         let before = self.seen.len();
-        for (attributes, _) in &page.customers {
-            self.seen.insert(attributes.id());
+        for (attributes, _) in &page.rows {
+            self.seen.insert(attributes.row().number());
             self.newest.see(attributes.changed_at_text());
         }
-        page.contradicted.iter().for_each(|id| _ = self.seen.insert(*id));
+        page.contradicted.iter().for_each(|row| _ = self.seen.insert(row.number()));
         page.unread.iter().for_each(|record| self.unread.add(record.who.clone(), record.words.clone()));
-        if let Some((last, _)) = page.customers.last() {
+        if let Some((last, _)) = page.rows.last() {
             (self.last, self.passed_over) = (Some(last.id()), 0);
         }
         if page.is_empty() {
@@ -613,7 +620,12 @@ impl Pull {
     }
 
     fn ask(&self) -> PageAsk {
-        PageAsk { modified_min: self.modified_min, place: self.place.clone(), limit: SIZES[self.size] }
+        PageAsk {
+            resource: self.resource,
+            modified_min: self.modified_min,
+            place: self.place.clone(),
+            limit: SIZES[self.size],
+        }
     }
 
     // ---- the server's clock ------------------------------------------------------------------------------------------
@@ -720,8 +732,8 @@ pub struct Ids {
 
 impl Ids {
     /// Puts a customer in. Returns false if it was there.
-    pub fn insert(&mut self, id: CustomerId) -> bool {
-        let (block, bit) = (self.blocks.entry(id.0 >> 6).or_default(), 1 << (id.0 & 63));
+    pub fn insert(&mut self, id: i64) -> bool {
+        let (block, bit) = (self.blocks.entry(id >> 6).or_default(), 1 << (id & 63));
         let is_new = *block & bit == 0;
         *block |= bit;
         self.len += u64::from(is_new);
@@ -737,7 +749,7 @@ impl Ids {
 impl FromIterator<CustomerId> for Ids {
     fn from_iter<I: IntoIterator<Item = CustomerId>>(ids: I) -> Ids {
         let mut all = Ids::default();
-        ids.into_iter().for_each(|id| _ = all.insert(id));
+        ids.into_iter().for_each(|id| _ = all.insert(id.0));
         all
     }
 }

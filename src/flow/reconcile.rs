@@ -56,7 +56,7 @@ pub fn reconcile(
 /// anything else in it is of before. Where what is known of an attribute is not what the update was computed from, somebody
 /// wrote over it since, or the update is in there already: that stands.
 fn accepted_only(dirty: &Dirty, sent: &Sent, told: &Attributes<'_>) -> Result<Record, BadRecord> {
-    let Some(mut now) = dirty.base.clone() else { return Ok(Record::new("{}")) };
+    let Some(mut now) = dirty.base.clone() else { return Ok(Record::of(dirty.resource(), "{}")) };
     for (field, value) in &sent.fields {
         let known = now.attributes()?.get(*field);
         if sent.base.value(*field).is_some_and(|base| *base != known) {
@@ -96,7 +96,7 @@ mod tests {
         let outcome = Some(Outcome::InFlight);
         let op = Op { seq, field: phone, change, outcome, reject_group: None, at: None, author: None };
         let dirty = Dirty {
-            id: CustomerId(1),
+            id: CustomerId(1).into(),
             base: Some(known.clone()),
             lately: Lately::default(),
             row,
@@ -107,6 +107,7 @@ mod tests {
             is_credit_undated: false,
             is_behind: false,
             password: None,
+            earlier_passwords: Vec::new(),
         };
         let base = SentBase::of(&base.attributes().unwrap(), [phone]);
         let sent =

@@ -13,7 +13,7 @@ use std::ops::Range;
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::SentRow;
+use super::{Dirty, SentRow};
 use crate::resource::{BadRecord, FieldId, Record, Value};
 
 const MASK: &str = "***";
@@ -28,14 +28,16 @@ const WITHHELD: &str = "(words that quote what is secret, and are not kept)";
 pub(super) struct Secrets(Vec<SecretString>);
 
 impl Secrets {
-    /// The passwords that were sent.
+    /// The passwords that were sent, and those that may have been before.
     pub(super) fn of(sent: &[SentRow]) -> Secrets {
-        Secrets(sent.iter().filter_map(|row| row.password.clone()).collect())
+        Secrets(
+            sent.iter().flat_map(|row| row.other_passwords.iter().chain(&row.password)).cloned().collect(),
+        )
     }
 
-    /// The password that waits, if one does.
-    pub(super) fn waiting(password: Option<&SecretString>) -> Secrets {
-        Secrets(password.into_iter().cloned().collect())
+    /// The passwords of a customer that wait.
+    pub(super) fn waiting(dirty: &Dirty) -> Secrets {
+        Secrets(dirty.passwords().cloned().collect())
     }
 
     /// A record without what quotes one of them, whatever name it bears: of that it tells nothing. What this till knew of an
@@ -52,7 +54,7 @@ impl Secrets {
             return Ok(Cow::Borrowed(record));
         }
         let is_ours = |name: &str| {
-            let values = FieldId::named(name).map(&ours).unwrap_or_default();
+            let values = record.resource().field(name).map(&ours).unwrap_or_default();
             values.iter().any(|value| self.are_quoted_in(&value.to_json()))
         };
         let quotes =

@@ -16,6 +16,7 @@ pub static CUSTOMER: Resource = Resource {
     key: &["id"],
     customer: "id",
     endpoint: "/customers",
+    asked_by: "id",
     // Without it, money and form fields are left out.
     include: "storecredit,formfields",
     since: Some("date_modified:min"),

@@ -7,6 +7,8 @@ mod customer;
 mod edit;
 mod field;
 mod ids;
+#[cfg(feature = "proof")]
+mod loyalty;
 mod record;
 mod row;
 mod secret;
@@ -19,6 +21,8 @@ pub use customer::FIELDS;
 pub use edit::{Edit, EditError, money, parse_adjustment, parse_argument, parse_object};
 pub use field::{Access, Field, FieldId, Kind, MergeRule};
 pub(crate) use field::{CHANNEL_IDS, CREDIT_DIGITS, GROUP_IDS};
+#[cfg(test)]
+pub(crate) use ids::customer;
 pub use ids::{BatchId, CustomerId, EditSeq, RowId};
 pub use record::{Attributes, BadRecord, Record};
 pub use row::{Row, object};

@@ -1,4 +1,4 @@
-//! A customer as the server described it: its JSON, verbatim, so that attributes we do not know survive.
+//! A row as the server described it: its JSON, verbatim, so that attributes we do not know survive.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,23 +10,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::table::MOST_FIELDS;
-use super::{CustomerId, Field, FieldId, Kind, ResourceId, Value, first_credit, secret};
+use super::{CustomerId, Field, FieldId, Kind, ResourceId, RowId, Value, first_credit, secret};
 
-/// A customer's JSON object, verbatim.
+/// A row's JSON object, verbatim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
+    resource: ResourceId,
     body: String,
 }
 
-/// A record that is no customer: not an object, or without an integer `id`.
+/// A record that is no row of its resource: not an object, or without an integer `id`.
 #[derive(Debug, thiserror::Error)]
 #[error("not a customer: {0}")]
 pub struct BadRecord(#[from] serde_json::Error);
 
 /// The attributes of a record, found in one pass and read on demand.
 pub struct Attributes<'a> {
-    resource: ResourceId,
-    id: CustomerId,
+    row: RowId,
     raw: [Option<&'a RawValue>; MOST_FIELDS],
     /// Those that are here from an earlier record, a bit each: see [`Record::completed`].
     kept: u32,
@@ -36,9 +36,24 @@ pub struct Attributes<'a> {
 const UNTOLD: &str = "tillsync_untold";
 
 impl Record {
-    /// Takes JSON text that [`Record::attributes`] has accepted, or that a snapshot holds.
+    /// Takes JSON text of a customer that [`Record::attributes`] has accepted, or that a snapshot holds.
     pub fn new(body: impl Into<String>) -> Record {
-        Record { body: body.into() }
+        Record::of(ResourceId::CUSTOMER, body)
+    }
+
+    /// The same of a row of any resource.
+    pub fn of(resource: ResourceId, body: impl Into<String>) -> Record {
+        Record { resource, body: body.into() }
+    }
+
+    /// Of what it is a record.
+    pub fn resource(&self) -> ResourceId {
+        self.resource
+    }
+
+    /// Another text in the place of this one.
+    fn saying(&self, keys: &Keys<'_>) -> Record {
+        Record { resource: self.resource, body: keys.print() }
     }
 
     /// The JSON text, as it came.
@@ -46,7 +61,7 @@ impl Record {
         &self.body
     }
 
-    /// The JSON text of a customer without what is write-only: a store that repeats it, in an answer or for good, is not
+    /// The JSON text of a row without what is write-only: a store that repeats it, in an answer or for good, is not
     /// repeated, wherever it shows it and however it spells the name. It costs a glance where there is nothing.
     pub(crate) fn without_secrets(body: &str) -> Cow<'_, str> {
         match secret::may_be_in(body) {
@@ -55,17 +70,17 @@ impl Record {
         }
     }
 
-    /// The attributes that we know, or why this is no customer.
+    /// The attributes that we know, or why this is no row.
     pub fn attributes(&self) -> Result<Attributes<'_>, BadRecord> {
-        Attributes::parse(&self.body)
+        Attributes::of(self.resource, &self.body)
     }
 
-    /// The same, of that customer.
-    pub(crate) fn attributes_of(&self, id: CustomerId) -> Result<Attributes<'_>, BadRecord> {
+    /// The same, of that row.
+    pub(crate) fn attributes_of(&self, row: impl Into<RowId>) -> Result<Attributes<'_>, BadRecord> {
         let attributes = self.attributes()?;
-        match attributes.id() {
-            found if found == id => Ok(attributes),
-            found => Err(BadRecord(serde::de::Error::custom(format!("it is of customer {found}")))),
+        match attributes.row() {
+            found if found == row.into() => Ok(attributes),
+            found => Err(BadRecord(serde::de::Error::custom(format!("it is of {found}")))),
         }
     }
 
@@ -77,8 +92,8 @@ impl Record {
             keys.put(key, value);
         }
         let told = newer.attributes()?;
-        keys.tell(told.resource, |field| told.tells(field));
-        Ok(Record { body: keys.print() })
+        keys.tell(told.resource(), |field| told.tells(field));
+        Ok(self.saying(&keys))
     }
 
     /// This record with what `known` tells and it does not, where a record comes in: absent is "not told", never null. What
@@ -86,13 +101,13 @@ impl Record {
     /// When the customer was changed is kept by nobody. `empties_credit`: a balance of nothing may be an empty list here.
     pub fn completed(&self, known: &Record, empties_credit: bool) -> Result<Cow<'_, Record>, BadRecord> {
         let (told, was) = (self.attributes()?, known.attributes()?);
-        let changed_at = told.resource.changed_at();
+        let changed_at = told.resource().changed_at();
         let lacks = |field: &FieldId| {
             Some(*field) != changed_at
                 && was.knows(*field)
                 && (!told.knows(*field) || (!empties_credit && told.hides(*field, &was)))
         };
-        let lacking: Vec<FieldId> = told.resource.columns().filter(lacks).collect();
+        let lacking: Vec<FieldId> = told.resource().columns().filter(lacks).collect();
         if lacking.is_empty() {
             return Ok(Cow::Borrowed(self));
         }
@@ -105,7 +120,7 @@ impl Record {
                 keys.put(name, value);
             }
         }
-        let mut all = Record { body: keys.print() };
+        let mut all = self.saying(&keys);
         for field in lacking.iter().filter(|field| field.spec().parent.is_some()) {
             all = all.with(*field, &was.get(*field))?;
         }
@@ -113,7 +128,7 @@ impl Record {
             lacking.iter().filter(|field| field.is_editable()).map(|field| field.name()).collect();
         let mut keys = Keys::parse(&all.body)?;
         keys.put(UNTOLD.into(), serde_json::Value::from(names).to_string().into());
-        Ok(Cow::Owned(Record { body: keys.print() }))
+        Ok(Cow::Owned(self.saying(&keys)))
     }
 
     /// This record with one attribute set, where the API has it.
@@ -128,21 +143,21 @@ impl Record {
                 keys.put(parent.into(), inner.body.into());
             }
         }
-        Ok(Record { body: keys.print() })
+        Ok(self.saying(&keys))
     }
 
     /// This record with one attribute as it was: what it says of it itself is nothing.
     pub fn keeping(&self, field: FieldId, value: &Value) -> Result<Record, BadRecord> {
         let mut keys = Keys::parse(&self.body)?;
         keys.put(field.name().into(), value.to_json().into());
-        Ok(Record { body: keys.print() })
+        Ok(self.saying(&keys))
     }
 
     /// Whether this record says of the customer what `other` says, whatever the spelling and the order. When it was
     /// changed is not looked at.
     pub fn says_the_same(&self, other: &Record) -> Result<bool, BadRecord> {
         let (ours, theirs) = (self.attributes()?, other.attributes()?);
-        let resource = ours.resource;
+        let resource = self.resource;
         let mut columns = resource.columns().filter(|field| Some(*field) != resource.changed_at());
         if !columns
             .all(|field| ours.text(field) == theirs.text(field) || ours.get(field) == theirs.get(field))
@@ -156,50 +171,70 @@ impl Record {
     /// This record without some of its top-level keys, told by name and JSON text: of those it tells nothing. Its id stays.
     pub(crate) fn leaving_out(&self, is_out: impl Fn(&str, &str) -> bool) -> Result<Record, BadRecord> {
         let mut keys = Keys::parse(&self.body)?;
-        keys.0.retain(|(name, value)| name == "id" || !is_out(name, value_text(value)));
-        Ok(Record { body: keys.print() })
+        let names_it = |name: &str| self.resource.spec().names().any(|column| column == name);
+        keys.0.retain(|(name, value)| names_it(name) || !is_out(name, value_text(value)));
+        Ok(self.saying(&keys))
     }
 
     fn with_key(&self, key: &str, value: &Value) -> Result<Record, BadRecord> {
         let mut keys = Keys::parse(&self.body)?;
         keys.put(key.into(), value.to_json().into());
-        Ok(Record { body: keys.print() })
+        Ok(self.saying(&keys))
     }
 }
 
 impl fmt::Debug for Attributes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attributes").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Attributes").field("row", &self.row).finish_non_exhaustive()
     }
 }
 
 impl<'a> Attributes<'a> {
     /// Finds the attributes in a customer's JSON text.
     pub fn parse(body: &'a str) -> Result<Attributes<'a>, BadRecord> {
+        Attributes::of(ResourceId::CUSTOMER, body)
+    }
+
+    /// The same in that of a row of any resource.
+    pub fn of(resource: ResourceId, body: &'a str) -> Result<Attributes<'a>, BadRecord> {
+        Attributes::read(resource, None, body)
+    }
+
+    /// The same where it is known which row it is: the text need not say whose.
+    pub fn of_row(row: RowId, body: &'a str) -> Result<Attributes<'a>, BadRecord> {
+        Attributes::read(row.resource, Some(row), body)
+    }
+
+    fn read(resource: ResourceId, known: Option<RowId>, body: &'a str) -> Result<Attributes<'a>, BadRecord> {
         let mut json = serde_json::Deserializer::from_str(body);
-        let attributes = (&mut json).deserialize_map(AttributesVisitor(ResourceId::CUSTOMER))?;
+        let attributes = (&mut json).deserialize_map(AttributesVisitor { resource, known })?;
         json.end()?;
         Ok(attributes)
     }
 
-    /// The customer's id.
+    /// The customer whose it is, or who it is.
     pub fn id(&self) -> CustomerId {
-        self.id
+        self.row.customer
+    }
+
+    /// Which row it is.
+    pub fn row(&self) -> RowId {
+        self.row
     }
 
     /// Of what it is a record.
     pub fn resource(&self) -> ResourceId {
-        self.resource
+        self.row.resource
     }
 
     /// When the store last changed it, by its own clock; none: it does not tell.
     pub fn changed_at(&self) -> Option<DateTime<Utc>> {
-        self.get(self.resource.changed_at()?).date()
+        self.get(self.resource().changed_at()?).date()
     }
 
     /// The same as JSON text; none: it says nothing of it.
     pub fn changed_at_text(&self) -> Option<&'a str> {
-        self.text(self.resource.changed_at()?)
+        self.text(self.resource().changed_at()?)
     }
 
     /// Whether the record says anything of an attribute, if only null.
@@ -235,23 +270,28 @@ impl<'a> Attributes<'a> {
     }
 }
 
-struct AttributesVisitor(ResourceId);
+struct AttributesVisitor {
+    resource: ResourceId,
+    known: Option<RowId>,
+}
 
 impl<'de> Visitor<'de> for AttributesVisitor {
     type Value = Attributes<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a customer object with an integer id")
+        write!(f, "a {} object with an integer id", self.resource.spec().name)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (resource, fields) = (self.0, self.0.spec().fields);
-        let mut id: Option<i32> = None;
+        let (resource, spec) = (self.resource, self.resource.spec());
+        let (fields, of_row, of_customer) = (spec.fields, spec.row(), spec.customer);
+        let (mut row, mut customer): (Option<i32>, Option<i32>) = (None, None);
         let mut raw = [None; MOST_FIELDS];
         let (mut expected, mut kept) = (0, 0);
         while let Some(key) = map.next_key::<Key<'de>>()? {
             match key.0.as_ref() {
-                "id" => id = Some(map.next_value()?),
+                name if name == of_row => row = Some(map.next_value()?),
+                name if name == of_customer => customer = Some(map.next_value()?),
                 UNTOLD => {
                     let names: &RawValue = map.next_value()?;
                     kept =
@@ -269,8 +309,16 @@ impl<'de> Visitor<'de> for AttributesVisitor {
                 },
             }
         }
-        let id = id.ok_or_else(|| serde::de::Error::missing_field("id"))?;
-        Ok(Attributes { resource, id: CustomerId(id.into()), raw, kept })
+        let customer = if spec.is_of_customers() { row } else { customer };
+        let row = match (self.known, row, customer) {
+            (Some(known), ..) => known,
+            (None, Some(row), Some(customer)) => {
+                RowId { resource, customer: CustomerId(customer.into()), row: row.into() }
+            }
+            (None, None, _) => return Err(serde::de::Error::missing_field(of_row)),
+            (None, _, None) => return Err(serde::de::Error::missing_field(of_customer)),
+        };
+        Ok(Attributes { row, raw, kept })
     }
 }
 

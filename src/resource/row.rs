@@ -24,14 +24,14 @@ pub struct Row {
 }
 
 impl Row {
-    /// A customer of which nothing is known but the id.
-    pub fn empty(id: CustomerId) -> Row {
-        let id = RowId::from(id);
+    /// A row of which nothing is known but the id.
+    pub fn empty(id: impl Into<RowId>) -> Row {
+        let id = id.into();
         Row { id, values: vec![Value::Null; id.resource.spec().fields.len()] }
     }
 
-    /// A customer as the server describes it.
-    pub fn of(id: CustomerId, attributes: &Attributes<'_>) -> Row {
+    /// A row as the server describes it.
+    pub fn of(id: impl Into<RowId>, attributes: &Attributes<'_>) -> Row {
         let mut row = Row::empty(id);
         for field in row.resource().columns() {
             row.set(field, attributes.get(field));
@@ -49,6 +49,11 @@ impl Row {
         self.id.customer
     }
 
+    /// Which row it is.
+    pub fn row_id(&self) -> RowId {
+        self.id
+    }
+
     /// The value of an attribute by its place in the table, for code that goes through all of them; a password is always null
     /// here. Each has a method of its own too, as [`email`](Row::email).
     pub fn get(&self, field: FieldId) -> &Value {
@@ -62,7 +67,7 @@ impl Row {
 
     /// The row as one JSON object with the API's names; `authentication` as in the API. What is no JSON is a text there.
     pub fn to_json(&self) -> String {
-        let mut out = format!("{{\"id\":{}", self.id());
+        let mut out = named(self.id.resource.spec().names().zip(self.id.names()));
         for field in self.resource().columns() {
             let value = self.get(field).to_shown_json();
             _ = match field.spec().parent {
@@ -76,9 +81,9 @@ impl Row {
 }
 
 /// A row's JSON object with some of its attributes, where the API has them: what belongs into an object of its own stands behind the rest.
-pub fn object<'v>(id: CustomerId, attributes: impl IntoIterator<Item = (FieldId, &'v Value)>) -> String {
+pub fn object<'v>(row: RowId, attributes: impl IntoIterator<Item = (FieldId, &'v Value)>) -> String {
     let mut nested: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut out = format!("{{\"id\":{id}");
+    let mut out = named(row.resource.spec().key.iter().copied().zip(row.key()));
     for (field, value) in attributes {
         let member = format!("\"{field}\":{}", value.to_json());
         match field.spec().parent {
@@ -91,4 +96,10 @@ pub fn object<'v>(id: CustomerId, attributes: impl IntoIterator<Item = (FieldId,
     }
     out.push('}');
     out
+}
+
+/// The beginning of an object: what names a row.
+fn named(names: impl Iterator<Item = (&'static str, i64)>) -> String {
+    let members: Vec<String> = names.map(|(name, id)| format!("\"{name}\":{id}")).collect();
+    format!("{{{}", members.join(","))
 }

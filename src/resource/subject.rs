@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::FieldId;
+use super::{CustomerId, FieldId, ResourceId, RowId};
 
 /// What a conflict or a decision is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,17 +19,50 @@ impl Subject {
     /// What is said of a word that names nothing.
     pub const NONE: &str = "is no attribute of a customer; one form field is named form_fields.NAME";
 
-    /// Reads the word for it; `None`: there is no such thing.
+    /// Reads the word for it, of a customer; `None`: there is no such thing.
     pub fn named(word: &str) -> Option<Subject> {
+        Subject::of(ResourceId::CUSTOMER, word)
+    }
+
+    /// The same of a row of any resource.
+    pub fn of(resource: ResourceId, word: &str) -> Option<Subject> {
         if word == "*" {
             return Some(Subject::Customer);
         }
-        if let Some(field) = FieldId::named(word) {
+        if let Some(field) = resource.field(word) {
             return Some(Subject::Field(field));
         }
         let (attribute, entry) = word.split_once('.')?;
-        let field = FieldId::named(attribute).filter(|field| field.has_entries())?;
+        let field = resource.field(attribute).filter(|field| field.has_entries())?;
         Some(Subject::Entry(field, entry.to_owned()))
+    }
+
+    /// The word for it among all that is of one customer: of another row than the customer it has that row in it, `address.7.city`.
+    pub fn word(&self, row: RowId) -> String {
+        match row.beside_its_customer() {
+            (Some(resource), Some(id)) => format!("{resource}.{id}.{self}"),
+            _ => self.to_string(),
+        }
+    }
+
+    /// What such a word is about, of all that is of one customer.
+    pub fn meant(customer: CustomerId, word: &str) -> Option<(RowId, Subject)> {
+        if let Some(subject) = Subject::named(word) {
+            return Some((customer.into(), subject));
+        }
+        let mut parts = word.splitn(3, '.');
+        let (resource, row) = (parts.next()?, parts.next()?.parse().ok()?);
+        let row = RowId::standing(customer, Some(resource), Some(row))?;
+        Some((row, Subject::read(row, word)?))
+    }
+
+    /// Reads such a word, of that row.
+    pub fn read(row: RowId, word: &str) -> Option<Subject> {
+        let own = match row.beside_its_customer() {
+            (Some(resource), Some(id)) => word.strip_prefix(&format!("{resource}.{id}."))?,
+            _ => word,
+        };
+        Subject::of(row.resource, own)
     }
 
     /// The entry of that name.
@@ -81,6 +114,23 @@ mod tests {
         }
         for word in ["", "phone.xyz", "nonsense", "**", "notes.", "form_field.size"] {
             assert_eq!(Subject::named(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_another_row_has_that_row_in_it() {
+        let ana = CustomerId(42);
+        assert_eq!(Subject::meant(ana, "phone"), Some((ana.into(), Subject::named("phone").unwrap())));
+        for word in
+            ["loyalty_card.7", "loyalty_card.x.number", "nonsense.7.number", "loyalty_card.7.nonsense"]
+        {
+            assert_eq!(Subject::meant(ana, word), None, "{word}");
+        }
+        #[cfg(feature = "proof")]
+        for word in ["loyalty_card.7.number", "loyalty_card.7.*"] {
+            let (row, subject) = Subject::meant(ana, word).unwrap();
+            assert_eq!((row.customer, row.row, subject.word(row)), (ana, 7, word.to_owned()));
+            assert_eq!(RowId::coded(&row.code()), Some(row));
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Resource {
     pub customer: &'static str,
     /// Where the API has it, behind the store's address.
     pub endpoint: &'static str,
+    /// The column by which a few rows are asked for: their own, or their customer's.
+    pub asked_by: &'static str,
     /// What must be asked for to be shown with it.
     pub include: &'static str,
     /// What asks for those alone that changed since a moment; none: the store tells of no such moment.
@@ -68,7 +70,13 @@ pub struct Verb {
 }
 
 /// Every resource that this build knows.
-static RESOURCES: [&Resource; 1] = [&CUSTOMER];
+static RESOURCES: &[&Resource] = &[
+    &CUSTOMER,
+    #[cfg(feature = "proof")]
+    &super::loyalty::LOYALTY_CARD,
+    #[cfg(feature = "proof")]
+    &super::loyalty::LOYALTY_STAMP,
+];
 
 /// The most attributes that one of them has.
 pub(super) const MOST_FIELDS: usize = super::FIELDS.len();
@@ -84,6 +92,24 @@ impl ResourceId {
     /// All that this build knows.
     pub fn all() -> impl Iterator<Item = ResourceId> + Clone {
         (0..RESOURCES.len() as u8).map(ResourceId)
+    }
+
+    /// That of this name, if this build knows it.
+    pub fn named(name: &str) -> Option<ResourceId> {
+        ResourceId::all().find(|resource| resource.spec().name == name)
+    }
+
+    /// The most calls that any of them has under way at once: their stages go one after the other.
+    pub(crate) const fn most_at_once() -> usize {
+        let (mut most, mut place) = (0, 0);
+        while place < RESOURCES.len() {
+            let at_once = RESOURCES[place].update.at_once;
+            if at_once > most {
+                most = at_once;
+            }
+            place += 1;
+        }
+        most
     }
 
     /// Its place among all.

@@ -13,7 +13,7 @@ impl StoreCore {
     pub(super) fn admit(&mut self, request: &RawRequest, rate: Rate) -> Result<(), Problem> {
         self.admit_by_rate(rate)?;
         self.admit_by_token(request)?;
-        self.admit_by_path(&request.path)?;
+        self.admit_by_path(request)?;
         if request.header("User-Agent").is_none_or(str::is_empty) {
             self.ledger.violation("a request does not name its client in User-Agent".into());
         }
@@ -50,7 +50,12 @@ impl StoreCore {
         Err(Problem::plain(403, "the token's scope does not include store_v2_customers"))
     }
 
-    fn admit_by_path(&self, path: &str) -> Result<(), Problem> {
+    fn admit_by_path(&self, request: &RawRequest) -> Result<(), Problem> {
+        #[cfg(feature = "proof")]
+        if self.is_for_loyalty(request) {
+            return Ok(());
+        }
+        let path = &*request.path;
         if path == self.customers_path() {
             return Ok(());
         }

@@ -53,6 +53,8 @@ pub struct StoreCore {
     pub(super) rng: fastrand::Rng,
     pub(super) clock_offset: TimeDelta,
     pub(super) updates_under_way: u32,
+    #[cfg(feature = "proof")]
+    pub(super) loyalty: super::loyalty::Loyalty,
 }
 
 /// Which requests a scripted fault is for.
@@ -91,6 +93,8 @@ impl StoreCore {
             rng: fastrand::Rng::with_seed(options.seed ^ 0xfa_0175),
             clock_offset: TimeDelta::zero(),
             updates_under_way: 0,
+            #[cfg(feature = "proof")]
+            loyalty: Default::default(),
             options: options.clone(),
         };
         store.set_behaviours(options.behaviours);
@@ -209,6 +213,10 @@ impl StoreCore {
             Some(Fault::DelayedApply { .. }) => return Ok(RawResponse::default()),
             Some(Fault::Status(status)) => return Err(Problem::plain(status, "made to fail")),
             _ => {}
+        }
+        #[cfg(feature = "proof")]
+        if self.is_for_loyalty(request) {
+            return self.serve_loyalty(now, request);
         }
         match request.method.as_str() {
             "GET" => {

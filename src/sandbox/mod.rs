@@ -43,6 +43,8 @@ mod http;
 mod kept;
 mod list;
 mod log;
+#[cfg(feature = "proof")]
+mod loyalty;
 mod options;
 mod query;
 mod record;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failed, dirty, state};
 use crate::flow::{CustomerPlan, Dirty, Lately, Moment, SnapshotPlan, hash};
-use crate::resource::{BadRecord, CustomerId, FieldId, Record, Value};
+use crate::resource::{BadRecord, FieldId, Record, Resource, RowId, Value};
 
 /// Behind it the customer, each in a key of `state` of its own; so that however many there are, one more costs no more.
 const AHEAD: &str = "snapshot_behind:";
@@ -109,7 +109,8 @@ pub(super) fn forget(connection: &Connection, dirty: &Dirty) -> rusqlite::Result
 /// The attributes of this one that are ahead of its snapshot.
 pub(super) fn of(connection: &Connection, dirty: &Dirty) -> rusqlite::Result<BTreeSet<FieldId>> {
     let noted = if dirty.is_behind { noted(connection, dirty.id)? } else { None };
-    Ok(noted.into_iter().flat_map(|one| one.fields).filter_map(|field| FieldId::named(&field)).collect())
+    let fields = noted.into_iter().flat_map(|one| one.fields);
+    Ok(fields.filter_map(|field| dirty.resource().field(&field)).collect())
 }
 
 impl Ahead {
@@ -120,22 +121,31 @@ impl Ahead {
     fn on_top_of(&self, snapshot: &Record) -> Result<Record, BadRecord> {
         let mut record = snapshot.clone();
         for (name, json) in &self.values {
-            let Some(field) = FieldId::named(name) else { continue };
+            let Some(field) = snapshot.resource().field(name) else { continue };
             record = record.with(field, &Value::from_json(field.kind(), json))?;
         }
         Ok(record)
     }
 }
 
-fn key(id: CustomerId) -> String {
-    format!("{AHEAD}{id}")
+pub(super) fn key(row: RowId) -> String {
+    format!("{AHEAD}{}", row.code())
+}
+
+/// The same in SQL, of a row of the resource's snapshots.
+pub(super) fn key_of(resource: &Resource) -> String {
+    let (name, customer, row) = (resource.name, resource.customer, resource.row());
+    match resource.is_of_customers() {
+        true => format!("'{AHEAD}' || {row}"),
+        false => format!("'{AHEAD}{name}.' || {customer} || '.' || {row}"),
+    }
 }
 
 fn read(json: &str) -> Option<Ahead> {
     serde_json::from_str(json).ok()
 }
 
-fn noted(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Ahead>> {
+fn noted(connection: &Connection, id: RowId) -> rusqlite::Result<Option<Ahead>> {
     let json: Option<String> = connection
         .prepare_cached("SELECT value FROM state WHERE key = ?1")?
         .query_row([key(id)], |row| row.get(0))
@@ -144,7 +154,7 @@ fn noted(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Ahe
 }
 
 /// The next ones behind this, round and round: of whose snapshot they are not any more, or who is gone.
-fn forget_some(connection: &Connection, id: CustomerId) -> Result<(), Failed> {
+fn forget_some(connection: &Connection, id: RowId) -> Result<(), Failed> {
     let next = |after: &str| {
         let next = "SELECT key FROM state WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3";
         let mut next = connection.prepare_cached(next)?;
@@ -156,9 +166,7 @@ fn forget_some(connection: &Connection, id: CustomerId) -> Result<(), Failed> {
         keys => keys,
     };
     for key in keys {
-        let Some(id) = key.strip_prefix(AHEAD).and_then(|id| id.parse().ok()).map(CustomerId) else {
-            continue;
-        };
+        let Some(id) = key.strip_prefix(AHEAD).and_then(RowId::coded) else { continue };
         let base = dirty::load_snapshot(connection, id)?;
         let is_behind = noted(connection, id)?.is_some_and(|one| base.is_some_and(|base| one.is_of(&base)));
         if !is_behind {

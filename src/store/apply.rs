@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+use rusqlite::{Connection, OptionalExtension, named_params, params, params_from_iter};
 
 use super::beneath::{Beneath, News};
 use super::log::WIPE_DUE;
@@ -14,7 +14,7 @@ use crate::flow::{
     ConflictPlan, CustomerPlan, Decided, Dirty, Notice, Op, Outcome, Policies, Settlement, SnapshotPlan,
     Verdict, in_brief, notices, sides_in_brief,
 };
-use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, Record, Subject};
+use crate::resource::{Attributes, EditSeq, FieldId, Record, RowId, Subject};
 
 /// Carries out a plan that brings no news of the store.
 pub(super) fn apply(
@@ -61,9 +61,9 @@ pub(super) fn carry_out(
                 dirty.lately.clone().changed(&before, &attributes, policies.moment(now)).text()
             });
             if !update_snapshot(transaction, &attributes, record.body(), lately)? {
-                refuse_ignored(0, transaction, "snapshot WHERE id", plan.id.0)?;
+                refuse_ignored_row(0, transaction, plan.id.resource.spec().snapshot, plan.id)?;
                 insert_snapshot(transaction, &attributes, record.body())?;
-                state::count_snapshot(transaction, 1)?;
+                state::count_snapshot(transaction, plan.id.resource, 1)?;
             }
             ahead::forget(transaction, dirty)?;
         }
@@ -74,12 +74,12 @@ pub(super) fn carry_out(
         }
     }
     let columns: Vec<_> = plan.columns.iter().map(|(field, value)| (*field, row::cell(value))).collect();
-    let written = statements::overwrite(transaction, plan.id.into(), &columns)?;
-    refuse_ignored(written, transaction, "customer WHERE id", plan.id.0)?;
+    let written = statements::overwrite(transaction, plan.id, &columns)?;
+    refuse_ignored_row(written, transaction, plan.id.resource.spec().name, plan.id)?;
     own += if columns.is_empty() { 0 } else { written };
     let has_edits_beneath = beneath.has_any(own);
     if plan.remove_row {
-        remove_customer(transaction, plan.id, now)?;
+        remove_row(transaction, plan.id, now)?;
     }
     let unmade = unmade::among(transaction, dirty, &plan.settle)?;
     for settlement in &plan.settle {
@@ -115,23 +115,22 @@ pub(super) fn carry_out(
     Ok(notices)
 }
 
-/// The customer as the server describes it, new in the file; to be counted.
+/// A row as the server describes it, new in the file; to be counted.
 pub(super) fn insert_snapshot(
     transaction: &Connection,
     attributes: &Attributes<'_>,
     body: &str,
 ) -> Result<(), Failed> {
+    let row = attributes.row();
+    let names = row.names().map(RawCell::Integer);
+    let told = [RawCell::Text(Record::without_secrets(body)), RawCell::changed_at(attributes)];
     let inserted = transaction
-        .prepare_cached("INSERT INTO snapshot (id, body, date_modified, engine_mark) VALUES (?1, ?2, ?3, 1)")?
-        .execute(params![
-            attributes.id().0,
-            Record::without_secrets(body),
-            RawCell::changed_at(attributes)
-        ])?;
+        .prepare_cached(&statements::of(row.resource).insert_snapshot)?
+        .execute(params_from_iter(names.chain(told)))?;
     is_written(inserted)
 }
 
-/// The customer as the server describes it now; `lately`: what of it was otherwise a moment ago. Returns false when it had no
+/// A row as the server describes it now; `lately`: what of it was otherwise a moment ago. Returns false when it had no
 /// snapshot.
 pub(super) fn update_snapshot(
     transaction: &Connection,
@@ -139,40 +138,36 @@ pub(super) fn update_snapshot(
     body: &str,
     lately: Option<String>,
 ) -> rusqlite::Result<bool> {
+    let row = attributes.row();
+    let key = row.key().map(RawCell::Integer);
+    let lately = lately.map_or(RawCell::Null, |lately| RawCell::Text(lately.into()));
+    let told = [RawCell::Text(Record::without_secrets(body)), RawCell::changed_at(attributes), lately];
     let updated = transaction
-        .prepare_cached(
-            "UPDATE snapshot
-             SET body = ?2, date_modified = ?3, lately = ?4, engine_mark = NOT engine_mark
-             WHERE id = ?1",
-        )?
-        .execute(params![
-            attributes.id().0,
-            Record::without_secrets(body),
-            RawCell::changed_at(attributes),
-            lately
-        ])?;
+        .prepare_cached(&statements::of(row.resource).update_snapshot)?
+        .execute(params_from_iter(key.chain(told)))?;
     Ok(updated > 0)
 }
 
-fn remove_snapshot(transaction: &Connection, id: CustomerId) -> Result<(), Failed> {
-    let removed = statements::remove_snapshot(transaction, id.into())?;
-    refuse_ignored(removed, transaction, "snapshot WHERE id", id.0)?;
-    Ok(state::count_snapshot(transaction, -i64::from(removed > 0))?)
+fn remove_snapshot(transaction: &Connection, row: RowId) -> Result<(), Failed> {
+    let removed = statements::remove_snapshot(transaction, row)?;
+    refuse_ignored_row(removed, transaction, row.resource.spec().snapshot, row)?;
+    Ok(state::count_snapshot(transaction, row.resource, -i64::from(removed > 0))?)
 }
 
-/// The customer goes, and with it what a trigger of the app's edits of it at the last moment: there is nothing left that it could be
+/// The row goes, and with it what a trigger of the app's edits of it at the last moment: there is nothing left that it could be
 /// an edit of. Returns how many rows went.
-pub(super) fn remove_customer(
+pub(super) fn remove_row(
     transaction: &Connection,
-    id: CustomerId,
+    id: impl Into<RowId>,
     now: DateTime<Utc>,
 ) -> Result<usize, Failed> {
-    search::note_rows(transaction, [id])?;
+    let row = id.into();
+    search::note_rows(transaction, [row])?;
     let beneath = Beneath::of(transaction);
-    let removed = statements::remove(transaction, id.into())?;
-    refuse_ignored(removed, transaction, "customer WHERE id", id.0)?;
+    let removed = statements::remove(transaction, row)?;
+    refuse_ignored_row(removed, transaction, row.resource.spec().name, row)?;
     if beneath.has_any(2 * removed) {
-        settle_without_customer(transaction, id, WITH_IT, |_| true, now)?;
+        settle_without_customer(transaction, row, WITH_IT, |_| true, now)?;
     }
     Ok(removed)
 }
@@ -189,10 +184,10 @@ pub(super) const WITH_IT: End = End {
     reason: "the customer went from the file while a trigger of the app's edited it",
 };
 
-/// Edits of a customer who is not in the file come to their end. Returns how many fields those were.
+/// Edits of a row that is not in the file come to their end. Returns how many fields those were.
 pub(super) fn settle_without_customer(
     transaction: &Connection,
-    id: CustomerId,
+    id: impl Into<RowId>,
     End { outcome, reason }: End,
     which: impl Fn(&Op) -> bool,
     now: DateTime<Utc>,
@@ -254,10 +249,23 @@ pub(super) fn refuse_ignored(
     }
 }
 
+/// The same of a row by its key.
+pub(super) fn refuse_ignored_row(
+    written: usize,
+    transaction: &Connection,
+    table: &str,
+    row: RowId,
+) -> Result<(), Failed> {
+    match written == 0 && statements::is_there(transaction, table, row)? {
+        true => Err(Failed::Ignored),
+        false => Ok(()),
+    }
+}
+
 /// A decision for a value is an edit: journaled by hand, since the working copy may have that value already.
 pub(super) fn journal_decision(
     transaction: &Connection,
-    id: CustomerId,
+    row: RowId,
     decided: &Decided,
     author: Option<&str>,
     label: &str,
@@ -269,11 +277,12 @@ pub(super) fn journal_decision(
     };
     let journaled = transaction
         .prepare_cached(
-            "INSERT INTO journal (customer_id, field, op, value, was, at, author, label, engine_mark)
-             VALUES (:customer_id, :field, :op, :value, :was, :now, :author, :label, 1)",
+            "INSERT INTO journal (customer_id, of_resource, of_row, field, op, value, was, at, author, label, engine_mark)
+             VALUES (:customer_id, :of_resource, :of_row, :field, :op, :value, :was, :now, :author, :label, 1)",
         )?
         .execute(named_params! {
-            ":customer_id": id.0, ":field": decided.field.name(), ":op": op, ":value": value,
+            ":customer_id": row.customer.0, ":of_resource": row.beside_its_customer().0,
+            ":of_row": row.beside_its_customer().1, ":field": decided.field.name(), ":op": op, ":value": value,
             ":was": decided.was.to_json(), ":now": stamp(now), ":author": author, ":label": label,
         })?;
     is_written(journaled)
@@ -281,20 +290,21 @@ pub(super) fn journal_decision(
 
 fn write_conflict(
     transaction: &Connection,
-    id: CustomerId,
+    row: RowId,
     conflict: &ConflictPlan,
     now: DateTime<Utc>,
 ) -> Result<(), Failed> {
     let written = match conflict {
         ConflictPlan::Record { subject, base, local, remote, policy, resolution, result, author, seq } => transaction
             .prepare_cached(
-                "INSERT INTO conflict (customer_id, field, base, local, remote, policy, resolution, result, author,
-                                       seq, detected_at, resolved_at)
-                 VALUES (:customer_id, :field, :base, :local, :remote, :policy, :resolution, :result, :author,
+                "INSERT INTO conflict (customer_id, of_resource, of_row, field, base, local, remote, policy, resolution,
+                                       result, author, seq, detected_at, resolved_at)
+                 VALUES (:customer_id, :of_resource, :of_row, :field, :base, :local, :remote, :policy, :resolution, :result, :author,
                          :seq, :now, iif(:resolution IS NULL, NULL, :now))",
             )?
             .execute(named_params! {
-                ":customer_id": id.0, ":field": subject.to_string(), ":base": base, ":local": local, ":remote": remote,
+                ":customer_id": row.customer.0, ":of_resource": row.beside_its_customer().0,
+                ":of_row": row.beside_its_customer().1, ":field": subject.word(row), ":base": base, ":local": local, ":remote": remote,
                 ":policy": policy, ":resolution": resolution, ":result": result, ":author": author,
                 ":seq": seq.map(|seq| seq.0), ":now": stamp(now),
             })?,
@@ -311,13 +321,13 @@ fn write_conflict(
     };
     is_written(written)?;
     match conflict {
-        ConflictPlan::Record { subject, .. } => shorten_decided(transaction, id, subject),
+        ConflictPlan::Record { subject, .. } => shorten_decided(transaction, row, subject),
         _ => Ok(()),
     }
 }
 
 /// A conflict was inserted: nobody takes back what was decided before it of the same text, and of its sides stays what is other.
-fn shorten_decided(transaction: &Connection, id: CustomerId, subject: &Subject) -> Result<(), Failed> {
+fn shorten_decided(transaction: &Connection, row: RowId, subject: &Subject) -> Result<(), Failed> {
     let Subject::Field(field) = subject else { return Ok(()) };
     if !field.is_unbounded() {
         return Ok(());
@@ -331,7 +341,7 @@ fn shorten_decided(transaction: &Connection, id: CustomerId, subject: &Subject) 
              ORDER BY id DESC
              LIMIT 1",
         )?
-        .query_row(params![id.0, field.name()], |row| {
+        .query_row(params![row.customer.0, subject.word(row)], |row| {
             let sides =
                 (1..5).map(|place| row.get(place)).collect::<rusqlite::Result<Vec<Option<String>>>>()?;
             Ok((row.get::<_, i64>(0)?, sides))

@@ -10,7 +10,7 @@ use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
-use super::apply::remove_customer;
+use super::apply::remove_row;
 use super::mend::Told;
 use super::{Failed, Store, dirty, row, state, statements};
 use crate::error::Result;
@@ -116,8 +116,8 @@ pub(super) fn note_doubles(connection: &Connection, table: &str) -> rusqlite::Re
 /// A row whose id may be none.
 fn values(sql: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     match sql.get::<_, Option<i64>>(0)? {
-        Some(_) => row::read(sql),
-        None => row::read_of(CustomerId(0), sql),
+        Some(_) => row::read(ResourceId::CUSTOMER, sql),
+        None => row::read_of(CustomerId(0).into(), sql),
     }
 }
 
@@ -133,19 +133,24 @@ fn there(connection: &Connection, table: &str) -> rusqlite::Result<String> {
 /// A customer comes from the store, of whom a row is here that never did: the store's values take their place, and the others are
 /// noted. Returns whether there was one.
 pub(super) fn make_way(connection: &Connection, theirs: &Row) -> Result<bool, Failed> {
-    let Some(ours) = dirty::load_row(connection, theirs.id())? else { return Ok(false) };
-    let others = FieldId::columns()
+    let Some(ours) = dirty::load_row(connection, theirs.row_id())? else { return Ok(false) };
+    let others = theirs
+        .resource()
+        .columns()
         .filter(|field| !ours.get(*field).is_null() && ours.get(*field) != theirs.get(*field));
     let values = others.map(|field| (field.name().to_owned(), ours.get(field).to_json())).collect();
     note(connection, &SetAside { customer_id: theirs.id(), values })?;
-    remove_customer(connection, theirs.id(), Utc::now())?;
+    remove_row(connection, theirs.row_id(), Utc::now())?;
     Ok(true)
 }
 
 /// The customer is gone from the store: what it holds here that no edit could be stands in no conflict either.
 pub(super) fn note_kept(connection: &Connection, told: &Told) -> rusqlite::Result<()> {
     let value = |field: &FieldId| (field.name().to_owned(), told.dirty.row.get(*field).to_json());
-    note(connection, &SetAside { customer_id: told.dirty.id, values: told.kept.iter().map(value).collect() })
+    note(
+        connection,
+        &SetAside { customer_id: told.dirty.id.customer, values: told.kept.iter().map(value).collect() },
+    )
 }
 
 /// The same once.
@@ -198,7 +203,7 @@ pub(super) fn discard(connection: &Connection, id: CustomerId) -> Result<usize, 
         .prepare_cached("DELETE FROM state WHERE key >= ?1 AND key < ?2")?
         .execute([of(id), behind(id)])?;
     if is_stranger(connection, id)? {
-        given_up += remove_customer(connection, id, Utc::now())?;
+        given_up += remove_row(connection, id, Utc::now())?;
     }
     Ok(given_up)
 }

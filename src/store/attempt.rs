@@ -6,13 +6,13 @@ use rusqlite::{Connection, Row as SqlRow, Transaction, named_params};
 use super::apply::{is_written, refuse_ignored};
 use super::batch::{InFlight, on_its_way};
 use super::dirty::malformed;
-use super::{Failed, Store};
+use super::{Failed, Store, dirty};
 use crate::clock::stamp;
 use crate::error::Result;
 use crate::flow::{
     Attempt, CustomerPlan, Dirty, Flight, Outcome, Sent, Settlement, on_record, unshown_on_record,
 };
-use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, Value};
+use crate::resource::{Attributes, EditSeq, ResourceId, RowId, Value};
 
 /// What `is_accepted` holds where the answer did not tell the attribute, and where it only repeated what was asked.
 const UNTOLD: i64 = 1;
@@ -24,35 +24,35 @@ const ASKED_AFTER: TimeDelta = TimeDelta::seconds(5);
 
 impl Store {
     /// Customers of whom the store said yes to something that no reading has told since.
-    pub(crate) fn unshown(&self, now: DateTime<Utc>) -> Result<Vec<CustomerId>> {
+    pub(crate) fn unshown(&self, now: DateTime<Utc>) -> Result<Vec<RowId>> {
         self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT DISTINCT customer_id
+                "SELECT DISTINCT customer_id, of_resource, of_row
                  FROM tillsync_attempt
                  WHERE is_accepted > 0 AND applied_by > ?1 AND applied_by < ?2",
             )?;
             let times = [now - ASKED_FOR, now - ASKED_AFTER].map(stamp);
-            let ids = statement.query_map(times, |row| Ok(CustomerId(row.get(0)?)))?;
-            Ok(ids.collect::<rusqlite::Result<_>>()?)
+            let rows = statement.query_map(times, |row| dirty::row_id(row, 0))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
 }
 
 /// The attempts of a customer, oldest first.
-pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<Attempt>> {
+pub(super) fn load(connection: &Connection, id: RowId) -> rusqlite::Result<Vec<Attempt>> {
     connection
         .prepare_cached(
             "SELECT id, field, value, base, modified, covers, left_at, applied_by, is_refuted, is_accepted
              FROM tillsync_attempt
-             WHERE customer_id = ?1
+             WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3
              ORDER BY id",
         )?
-        .query_map([id.0], attempt)?
+        .query_map(dirty::whose(id), |row| attempt(row, id.resource))?
         .collect()
 }
 
-fn attempt(row: &SqlRow<'_>) -> rusqlite::Result<Attempt> {
-    let field = FieldId::named(&row.get::<_, String>(1)?).ok_or_else(|| malformed(1, std::fmt::Error))?;
+fn attempt(row: &SqlRow<'_>, resource: ResourceId) -> rusqlite::Result<Attempt> {
+    let field = resource.field(&row.get::<_, String>(1)?).ok_or_else(|| malformed(1, std::fmt::Error))?;
     let value =
         |column| Ok::<_, rusqlite::Error>(Value::from_json(field.kind(), &row.get::<_, String>(column)?));
     let time = |column, text: &str| moment(text).ok_or_else(|| malformed(column, std::fmt::Error));
@@ -79,9 +79,10 @@ pub(super) fn moment(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// Whether a reading of this customer is to be held against what was sent of it.
-pub(super) fn has_any(connection: &Connection, id: CustomerId) -> rusqlite::Result<bool> {
-    let any = "SELECT EXISTS (SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1)";
-    connection.prepare_cached(any)?.query_row([id.0], |row| row.get(0))
+pub(super) fn has_any(connection: &Connection, id: RowId) -> rusqlite::Result<bool> {
+    let any = "SELECT EXISTS (SELECT 1 FROM tillsync_attempt
+                              WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3)";
+    connection.prepare_cached(any)?.query_row(dirty::whose(id), |row| row.get(0))
 }
 
 /// What a plan, once it is carried out, says of the attempts on record.
@@ -95,15 +96,24 @@ pub(super) fn note(connection: &Connection, dirty: &Dirty, plan: &CustomerPlan) 
         refuse_ignored(removed, connection, "tillsync_attempt WHERE id", id)?;
     }
     for revived in &plan.revived {
-        let revive = "UPDATE tillsync_attempt SET is_accepted = 0 WHERE id = ?1";
+        let revive = "UPDATE tillsync_attempt SET is_accepted = 0, is_refuted = 0 WHERE id = ?1";
         connection.prepare_cached(revive)?.execute([revived.attempt])?;
     }
-    for id in &plan.refuted {
-        let refute = "UPDATE tillsync_attempt SET is_refuted = 1 WHERE id = ?1";
-        let refuted = connection.prepare_cached(refute)?.execute([*id])?;
-        refuse_ignored(refuted, connection, "tillsync_attempt WHERE id", *id)?;
-    }
-    Ok(())
+    plan.refuted.iter().try_for_each(|id| refute(connection, *id))
+}
+
+/// A reading that may lag shows what the store said yes to as it was before: should somebody else move it, nobody knows whether it had landed.
+pub(super) fn note_told_as_before(connection: &Connection, told: &Attributes<'_>) -> Result<(), Failed> {
+    let attempts = load(connection, told.row())?;
+    let is_news =
+        |attempt: &&Attempt| attempt.is_accepted && !attempt.is_refuted && attempt.is_told_as_before(told);
+    attempts.iter().filter(is_news).try_for_each(|attempt| refute(connection, attempt.id))
+}
+
+fn refute(connection: &Connection, id: i64) -> Result<(), Failed> {
+    let refute = "UPDATE tillsync_attempt SET is_refuted = 1 WHERE id = ?1";
+    let refuted = connection.prepare_cached(refute)?.execute([id])?;
+    refuse_ignored(refuted, connection, "tillsync_attempt WHERE id", id)
 }
 
 /// What was sent of a customer ended without being confirmed, and its edits wait as the plan says: it stays on record.
@@ -136,16 +146,12 @@ pub(super) fn keep_unshown(
 }
 
 /// The edits that these were made of are decided: what was sent stays on record of the decision.
-pub(super) fn keep_decided(
-    connection: &Connection,
-    id: CustomerId,
-    attempts: &[Attempt],
-) -> Result<(), Failed> {
+pub(super) fn keep_decided(connection: &Connection, id: RowId, attempts: &[Attempt]) -> Result<(), Failed> {
     attempts.iter().try_for_each(|attempt| add(connection, id, attempt))
 }
 
 /// The update of a customer left, and a refusal ended it: its edits are pending again.
-pub(super) fn end(transaction: &Transaction<'_>, id: CustomerId, now: DateTime<Utc>) -> Result<(), Failed> {
+pub(super) fn end(transaction: &Transaction<'_>, id: RowId, now: DateTime<Utc>) -> Result<(), Failed> {
     let Some(InFlight { dirty, sent }) = on_its_way(transaction, id)? else { return Ok(()) };
     let flying = dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::InFlight));
     let settle = flying.map(|op| Settlement::new(op.seq, None)).collect();
@@ -155,16 +161,19 @@ pub(super) fn end(transaction: &Transaction<'_>, id: CustomerId, now: DateTime<U
 }
 
 /// The same once more, as after one 429 and another: it may have been applied by any of them.
-fn again(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite::Result<bool> {
+fn again(connection: &Connection, id: RowId, attempt: &Attempt) -> rusqlite::Result<bool> {
     let again = connection
         .prepare_cached(
             "UPDATE tillsync_attempt
              SET applied_by = :applied_by, is_refuted = :is_refuted
-             WHERE customer_id = :customer_id AND field = :field AND value = :value AND base = :base
+             WHERE customer_id = :customer_id AND of_resource IS :of_resource AND of_row IS :of_row
+               AND field = :field AND value = :value AND base = :base
                AND modified IS :modified AND covers = :covers",
         )?
         .execute(named_params! {
-            ":customer_id": id.0,
+            ":customer_id": id.customer.0,
+            ":of_resource": id.beside_its_customer().0,
+            ":of_row": id.beside_its_customer().1,
             ":field": attempt.field.name(),
             ":value": attempt.value.to_json(),
             ":base": attempt.base.to_json(),
@@ -176,16 +185,18 @@ fn again(connection: &Connection, id: CustomerId, attempt: &Attempt) -> rusqlite
     Ok(again > 0)
 }
 
-fn add(connection: &Connection, id: CustomerId, attempt: &Attempt) -> Result<(), Failed> {
+fn add(connection: &Connection, id: RowId, attempt: &Attempt) -> Result<(), Failed> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO tillsync_attempt (customer_id, field, value, base, modified, covers, left_at, applied_by, is_refuted,
+            "INSERT INTO tillsync_attempt (customer_id, of_resource, of_row, field, value, base, modified, covers, left_at, applied_by, is_refuted,
                                   is_accepted)
-             VALUES (:customer_id, :field, :value, :base, :modified, :covers, :left_at, :applied_by, :is_refuted,
+             VALUES (:customer_id, :of_resource, :of_row, :field, :value, :base, :modified, :covers, :left_at, :applied_by, :is_refuted,
                      :is_accepted)",
         )?
         .execute(named_params! {
-            ":customer_id": id.0,
+            ":customer_id": id.customer.0,
+            ":of_resource": id.beside_its_customer().0,
+            ":of_row": id.beside_its_customer().1,
             ":field": attempt.field.name(),
             ":value": attempt.value.to_json(),
             ":base": attempt.base.to_json(),

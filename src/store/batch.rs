@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{OptionalExtension, Transaction, named_params};
+use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
-use super::apply::{apply, apply_news, is_written, refuse_ignored, settle};
+use super::apply::{apply, apply_news, is_written, settle};
 use super::held_up::Apart;
 use super::life::{self, Life};
 use super::mend::Told;
@@ -17,7 +17,7 @@ use crate::flow::{
     Credit, CustomerPlan, Dirty, Flight, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent,
     SentBase, SentRow, Settlement, SnapshotPlan, diff, is_outdated, is_undated, reconcile, recover,
 };
-use crate::resource::{Attributes, BatchId, CustomerId, EditSeq, FieldId, Record};
+use crate::resource::{Attributes, BatchId, EditSeq, FieldId, Record, ResourceId, RowId};
 
 /// A batch that was committed and may leave now.
 #[derive(Debug, Default)]
@@ -26,17 +26,17 @@ pub(crate) struct Prepared {
     pub(crate) payloads: Vec<Payload>,
     /// The same, as they are held against the answer.
     pub(crate) sent: Vec<SentRow>,
-    /// Customers that did not fit in, and were left alone.
-    pub(crate) left: Vec<CustomerId>,
-    /// Customers whose edits ended up where the server already is.
-    pub(crate) unchanged_customers: usize,
+    /// Rows that did not fit in, and were left alone.
+    pub(crate) left: Vec<RowId>,
+    /// Rows whose edits ended up where the server already is.
+    pub(crate) unchanged: usize,
     pub(crate) notices: Vec<Notice>,
 }
 
 /// What an earlier sync left on its way.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct InDoubt {
-    pub(crate) customers: Vec<CustomerId>,
+    pub(crate) rows: Vec<RowId>,
     /// When the newest batch was sent, by the till's clock.
     pub(crate) sent_at: Option<DateTime<Utc>>,
 }
@@ -45,9 +45,9 @@ pub(crate) struct InDoubt {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Said {
     /// What it refused, or showed as it was before.
-    pub(crate) denied: BTreeMap<CustomerId, Vec<FieldId>>,
+    pub(crate) denied: BTreeMap<RowId, Vec<FieldId>>,
     /// What of that may be told late.
-    pub(crate) late: BTreeMap<CustomerId, Vec<FieldId>>,
+    pub(crate) late: BTreeMap<RowId, Vec<FieldId>>,
 }
 
 /// A customer in doubt, what was sent of it, and what a reading back makes of that.
@@ -68,11 +68,11 @@ impl Store {
     /// body of more than `most_bytes`, unless it holds but one customer.
     pub(crate) fn prepare_batches<'i>(
         &mut self,
-        batches: impl IntoIterator<Item = &'i [CustomerId]>,
+        batches: impl IntoIterator<Item = &'i [RowId]>,
         most_bytes: Option<usize>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
-        let batches: Vec<&[CustomerId]> = batches.into_iter().collect();
+        let batches: Vec<&[RowId]> = batches.into_iter().collect();
         let (prepared, life) = self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
                 let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, now));
@@ -93,7 +93,7 @@ impl Store {
     pub(crate) fn in_doubt(&self) -> Result<InDoubt> {
         self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT i.customer_id, b.sent_at
+                "SELECT i.customer_id, i.of_resource, i.of_row, b.sent_at
                  FROM batch AS b
                  JOIN batch_item AS i ON i.batch_id = b.id
                  ORDER BY b.id, i.position",
@@ -101,49 +101,53 @@ impl Store {
             let mut rows = statement.query([])?;
             let mut doubt = InDoubt::default();
             while let Some(row) = rows.next()? {
-                doubt.customers.push(CustomerId(row.get(0)?));
-                doubt.sent_at = doubt.sent_at.max(attempt::moment(&row.get::<_, String>(1)?));
+                doubt.rows.push(dirty::row_id(row, 0)?);
+                doubt.sent_at = doubt.sent_at.max(attempt::moment(&row.get::<_, String>(3)?));
             }
             Ok(doubt)
         })
     }
 
     /// The batch of this customer was committed a while ago, and leaves only now.
-    pub(crate) fn leaves_now(&mut self, id: CustomerId, now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn leaves_now(&mut self, id: RowId, now: DateTime<Utc>) -> Result<()> {
+        let (of_resource, of_row) = id.beside_its_customer();
         self.engine_write(|transaction| {
             let written = transaction
                 .prepare_cached(
                     "UPDATE batch
-                     SET sent_at = :now
-                     WHERE id = (SELECT batch_id FROM batch_item WHERE customer_id = :customer_id)",
+                     SET sent_at = ?4
+                     WHERE id = (SELECT batch_id FROM batch_item
+                                 WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3)",
                 )?
-                .execute(named_params! { ":now": stamp(now), ":customer_id": id.0 })?;
-            refuse_ignored(written, transaction, "batch_item WHERE customer_id", id.0)
+                .execute(params![id.customer.0, of_resource, of_row, stamp(now)])?;
+            refuse_ignored_item(written, transaction, id)
         })
     }
 
     /// The line to the store has ended, or it has answered: an update of this customer was applied by then, or never. What of
     /// its batch is not confirmed stays in doubt.
-    pub(crate) fn note_applied_by(&mut self, id: CustomerId, applied_by: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn note_applied_by(&mut self, id: RowId, applied_by: DateTime<Utc>) -> Result<()> {
+        let (of_resource, of_row) = id.beside_its_customer();
         self.engine_write(|transaction| {
             let written = transaction
                 .prepare_cached(
                     "UPDATE batch
-                     SET applied_by = :applied_by
-                     WHERE id = (SELECT batch_id FROM batch_item WHERE customer_id = :customer_id)",
+                     SET applied_by = ?4
+                     WHERE id = (SELECT batch_id FROM batch_item
+                                 WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3)",
                 )?
-                .execute(named_params! { ":applied_by": stamp(applied_by), ":customer_id": id.0 })?;
-            refuse_ignored(written, transaction, "batch_item WHERE customer_id", id.0)
+                .execute(params![id.customer.0, of_resource, of_row, stamp(applied_by)])?;
+            refuse_ignored_item(written, transaction, id)
         })
     }
 
     /// A batch left and was refused as a whole: its edits are pending again, and what was sent stays on record.
-    pub(crate) fn end_refused(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn end_refused(&mut self, ids: &[RowId], now: DateTime<Utc>) -> Result<()> {
         self.end_each(ids, now, |transaction, id| attempt::end(transaction, id, now))
     }
 
     /// A batch never left: its edits are pending again.
-    pub(crate) fn release(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn release(&mut self, ids: &[RowId], now: DateTime<Utc>) -> Result<()> {
         self.end_each(ids, now, |transaction, id| {
             in_flight(transaction, id)?
                 .into_iter()
@@ -154,9 +158,9 @@ impl Store {
     /// What was to be sent of these customers ends. One of whom that cannot be written stays in doubt, and is read back.
     fn end_each(
         &mut self,
-        ids: &[CustomerId],
+        ids: &[RowId],
         now: DateTime<Utc>,
-        end: impl Fn(&Transaction<'_>, CustomerId) -> Result<(), Failed>,
+        end: impl Fn(&Transaction<'_>, RowId) -> Result<(), Failed>,
     ) -> Result<()> {
         self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
@@ -176,7 +180,7 @@ impl Store {
         self.look_at_triggers();
         self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
-                let Some((told, sent)) = told(transaction, apart, rejection.customer_id)? else {
+                let Some((told, sent)) = told(transaction, apart, rejection.row)? else {
                     return Ok(Vec::new());
                 };
                 let dirty = &told.dirty;
@@ -212,7 +216,7 @@ impl Store {
     /// and read back; the commit of the next batch makes it durable too.
     pub(crate) fn settle_some(
         &mut self,
-        answers: &[Vec<(CustomerId, Record)>],
+        answers: &[Vec<(RowId, Record)>],
         policies: &Policies,
         now: DateTime<Utc>,
     ) -> Result<(usize, Uploaded)> {
@@ -266,12 +270,12 @@ impl Store {
     /// so of those that are pending, rejected. All in one transaction.
     pub(crate) fn recover(
         &mut self,
-        ids: &[CustomerId],
-        records: &BTreeMap<CustomerId, Record>,
+        ids: &[RowId],
+        records: &BTreeMap<RowId, Record>,
         said: &Said,
         policies: &Policies,
         now: DateTime<Utc>,
-        refuse: impl FnOnce(&[CustomerId]) -> Vec<Rejection>,
+        refuse: impl FnOnce(&[RowId]) -> Vec<Rejection>,
     ) -> Result<Uploaded> {
         self.look_at_triggers();
         let (mut refuse, mut rejections) = (Some(refuse), Vec::new());
@@ -280,7 +284,7 @@ impl Store {
                 let mut uploaded = Uploaded::default();
                 let mut all: Vec<ReadBack> = Vec::new();
                 let is_credit_undated = state::is_credit_undated(transaction)?;
-                let judge = |id: CustomerId| {
+                let judge = |id: RowId| {
                     let Some((told, mut sent)) = told(transaction, apart, id)? else { return Ok(None) };
                     sent.denied = said.denied.get(&id).cloned().unwrap_or_default();
                     sent.late = said.late.get(&id).cloned().unwrap_or_default();
@@ -294,13 +298,13 @@ impl Store {
                         recover(&told.dirty, &sent, news.as_ref().or(records.get(&id)), policies)?;
                     Ok::<_, Failed>(Some((told, sent, recovered)))
                 };
-                for id in ids.iter().filter(|id| !apart.leaves_out(**id)) {
+                for id in ids.iter().filter(|id| !apart.leaves_out(id.customer)) {
                     match judge(*id)? {
                         Some(judged) => all.push(judged),
                         None => remove_item(transaction, *id)?,
                     }
                 }
-                let pending: Vec<CustomerId> =
+                let pending: Vec<RowId> =
                     all.iter().filter(|(.., r)| r.is_pending).map(|(told, ..)| told.dirty.id).collect();
                 // Asked once: whoever answers moves on.
                 if let Some(refuse) = refuse.take() {
@@ -312,7 +316,7 @@ impl Store {
                     let judged = if is_as_judged { Some(judged) } else { judge(judged.0.dirty.id)? };
                     let Some((found, sent, mut recovered)) = judged else { continue };
                     let dirty = &found.dirty;
-                    for rejection in rejections.iter().filter(|rejection| rejection.customer_id == dirty.id) {
+                    for rejection in rejections.iter().filter(|rejection| rejection.row == dirty.id) {
                         recovered.reject(dirty, rejection)?;
                     }
                     found.leave(&mut recovered.plan);
@@ -320,12 +324,10 @@ impl Store {
                     let record = || {
                         keep_as_sent(transaction, dirty.id, &recovered.plan)?;
                         attempt::keep(transaction, dirty, &sent, &recovered.plan, told.as_ref())?;
-                        match told.as_ref().filter(|_| !sent.late.is_empty()) {
-                            Some(told) => {
-                                attempt::keep_unshown(transaction, dirty, &sent, &recovered.plan, told, now)
-                            }
-                            None => Ok(()),
+                        if let Some(told) = told.as_ref().filter(|_| !sent.late.is_empty()) {
+                            attempt::keep_unshown(transaction, dirty, &sent, &recovered.plan, told, now)?;
                         }
+                        told.iter().try_for_each(|told| attempt::note_told_as_before(transaction, told))
                     };
                     let written =
                         write_answer(transaction, apart, dirty, &recovered.plan, policies, now, record)?;
@@ -340,11 +342,11 @@ impl Store {
     /// Rejects the pending edits of what no two have, of those among whom it goes round: they were not sent at all.
     pub(crate) fn reject_rings(
         &mut self,
-        ids: &BTreeSet<CustomerId>,
+        ids: &BTreeSet<RowId>,
         reason: &str,
         now: DateTime<Utc>,
     ) -> Result<()> {
-        let ids: Vec<CustomerId> = ids.iter().copied().collect();
+        let ids: Vec<RowId> = ids.iter().copied().collect();
         self.in_small_parts(&ids, |transaction, apart, id, (): &mut ()| {
             let Some(dirty) = dirty::load(transaction, id)? else { return Ok(()) };
             let reject = || {
@@ -419,7 +421,7 @@ fn write_answer(
 fn prepare(
     transaction: &Transaction<'_>,
     apart: &Apart,
-    ids: &[CustomerId],
+    ids: &[RowId],
     most_bytes: Option<usize>,
     now: DateTime<Utc>,
 ) -> Result<Prepared, Failed> {
@@ -427,8 +429,8 @@ fn prepare(
     // What is known of them may be old.
     let mut held_up = if apart.is_needed { held_up::ids(transaction)? } else { Vec::new() };
     held_up.extend(life::to_hold(transaction)?);
-    for (place, id) in ids.iter().enumerate().filter(|(_, id)| !held_up.contains(id)) {
-        let loaded = dirty::load(transaction, *id).map_err(|e| held_up::of(*id, e.into()))?;
+    for (place, id) in ids.iter().enumerate().filter(|(_, id)| !held_up.contains(&id.customer)) {
+        let loaded = dirty::load(transaction, *id).map_err(|e| held_up::of(id.customer, e.into()))?;
         let Some(dirty) = loaded else { continue };
         let diff = diff(&dirty)?;
         if let (Some(most), Some(payload)) = (most_bytes, &diff.payload) {
@@ -441,7 +443,7 @@ fn prepare(
         let leaving = diff
             .payload
             .as_ref()
-            .map(|payload| Ok::<_, Failed>((begin(transaction, &mut batch, now)?, payload)));
+            .map(|payload| Ok::<_, Failed>((begin(transaction, &mut batch, id.resource, now)?, payload)));
         let leaving = leaving.transpose()?;
         let planned = || {
             let notices = apply(transaction, &dirty, &diff.plan, now)?;
@@ -452,10 +454,12 @@ fn prepare(
         };
         let Some(notices) = apart.all(transaction, *id, now, planned)? else { continue };
         prepared.notices.extend(notices);
-        prepared.unchanged_customers += usize::from(diff.is_unchanged());
+        prepared.unchanged += usize::from(diff.is_unchanged());
         if let Some(payload) = diff.payload {
             let base = dirty.base.as_ref().map(Record::attributes).transpose()?;
-            prepared.sent.push(SentRow::of(&payload, base.as_ref()));
+            let newest = dirty.password.clone().filter(|_| payload.password.is_none());
+            let other_passwords = dirty.earlier_passwords.iter().cloned().chain(newest).collect();
+            prepared.sent.push(SentRow { other_passwords, ..SentRow::of(&payload, base.as_ref()) });
             prepared.payloads.push(payload);
         }
     }
@@ -477,13 +481,14 @@ fn is_beside_held(dirty: &Dirty, plan: &CustomerPlan, op: &Op, outcome: Option<O
 fn begin(
     transaction: &Transaction<'_>,
     batch: &mut Option<BatchId>,
+    resource: ResourceId,
     now: DateTime<Utc>,
 ) -> Result<BatchId, Failed> {
     if let Some(batch) = *batch {
         return Ok(batch);
     }
-    let begin = "INSERT INTO batch (sent_at) VALUES (?1)";
-    is_written(transaction.prepare_cached(begin)?.execute([stamp(now)])?)?;
+    let begin = "INSERT INTO batch (sent_at, resource, verb) VALUES (?1, ?2, 'update')";
+    is_written(transaction.prepare_cached(begin)?.execute(params![stamp(now), resource.spec().name])?)?;
     Ok(*batch.insert(BatchId(transaction.last_insert_rowid())))
 }
 
@@ -508,16 +513,19 @@ fn insert_item(
 ) -> Result<(), Failed> {
     let inserted = transaction
         .prepare_cached(
-            "INSERT INTO batch_item (batch_id, position, customer_id, up_to_seq, payload, base, credit_before, credit_sent)
-             VALUES (:batch_id, :position, :customer_id, :up_to_seq, :payload, :base, :credit_before, :credit_sent)",
+            "INSERT INTO batch_item (batch_id, position, customer_id, of_resource, of_row, up_to_seq, payload, base,
+                                     credit_before, credit_sent)
+             VALUES (:batch_id, :position, :customer_id, :of_resource, :of_row, :up_to_seq, :payload, :base, :credit_before, :credit_sent)",
         )?
         .execute(named_params! {
             ":batch_id": batch.0,
             ":position": position,
-            ":customer_id": payload.id.0,
+            ":customer_id": payload.id.customer.0,
+            ":of_resource": payload.id.beside_its_customer().0,
+            ":of_row": payload.id.beside_its_customer().1,
             ":up_to_seq": payload.up_to().0,
             ":payload": payload.to_json_redacted(),
-            ":base": payload.base.to_json(payload.resource, payload.id),
+            ":base": payload.base.to_json(payload.id),
             ":credit_before": payload.credit.map(|credit| credit.before.to_string()),
             ":credit_sent": payload.credit.map(|credit| credit.sent.to_string()),
         })?;
@@ -535,30 +543,26 @@ const UNANSWERED: TimeDelta = TimeDelta::seconds(40);
 
 /// What is on its way of a customer, with what was edited past the triggers since; none: there is nothing, or it stays in doubt, for a row of
 /// that customer cannot be read.
-fn told(
-    transaction: &Transaction<'_>,
-    apart: &Apart,
-    id: CustomerId,
-) -> Result<Option<(Told, Sent)>, Failed> {
-    if apart.leaves_out(id) {
+fn told(transaction: &Transaction<'_>, apart: &Apart, id: RowId) -> Result<Option<(Told, Sent)>, Failed> {
+    if apart.leaves_out(id.customer) {
         return Ok(None);
     }
     let read = || {
         let Some(InFlight { dirty, sent }) = on_its_way(transaction, id)? else { return Ok(None) };
         Ok(Some((mend::tell(transaction, apart, dirty, Some(&sent))?, sent)))
     };
-    read().map_err(|failed| held_up::of(id, failed))
+    read().map_err(|failed| held_up::of(id.customer, failed))
 }
 
-pub(super) fn on_its_way(transaction: &Transaction<'_>, id: CustomerId) -> Result<Option<InFlight>, Failed> {
+pub(super) fn on_its_way(transaction: &Transaction<'_>, id: RowId) -> Result<Option<InFlight>, Failed> {
     let item = transaction
         .prepare_cached(
             "SELECT i.payload, i.up_to_seq, i.credit_before, i.credit_sent, i.base, b.sent_at, b.applied_by
              FROM batch_item AS i
              JOIN batch AS b ON b.id = i.batch_id
-             WHERE i.customer_id = :customer_id",
+             WHERE i.customer_id = ?1 AND i.of_resource IS ?2 AND i.of_row IS ?3",
         )?
-        .query_row(named_params! { ":customer_id": id.0 }, |row| {
+        .query_row(dirty::whose(id), |row| {
             let money = |column| {
                 let text: Option<String> = row.get(column)?;
                 Ok::<_, rusqlite::Error>(text.and_then(|text| text.parse().ok()))
@@ -581,41 +585,52 @@ pub(super) fn on_its_way(transaction: &Transaction<'_>, id: CustomerId) -> Resul
         return Ok(None);
     };
     let base = match &base {
-        Some(base) => SentBase::of(&Attributes::parse(base)?, FieldId::columns()),
+        Some(base) => SentBase::of(&Attributes::of_row(id, base)?, id.resource.columns()),
         None => SentBase::default(),
     };
-    let attributes = Attributes::parse(&payload)?;
-    let sent_fields = FieldId::columns().filter(|field| attributes.has(*field));
+    let attributes = Attributes::of_row(id, &payload)?;
+    let sent_fields = id.resource.columns().filter(|field| attributes.has(*field));
     let fields = sent_fields.map(|field| (field, attributes.get(field))).collect();
     Ok(Some(InFlight { dirty, sent: Sent { up_to, fields, credit, base, flight, ..Sent::default() } }))
 }
 
 /// Edits that were refused keep the update that they were part of, as it was sent.
-fn keep_as_sent(transaction: &Transaction<'_>, id: CustomerId, plan: &CustomerPlan) -> Result<(), Failed> {
+fn keep_as_sent(transaction: &Transaction<'_>, id: RowId, plan: &CustomerPlan) -> Result<(), Failed> {
     let refused = plan.settle.iter().filter(|settlement| settlement.outcome == Some(Outcome::Rejected));
+    let (of_resource, of_row) = id.beside_its_customer();
     for settlement in refused {
         let kept = transaction
             .prepare_cached(
                 "UPDATE journal
-                 SET sent = (SELECT payload FROM batch_item WHERE customer_id = :customer_id),
+                 SET sent = (SELECT payload FROM batch_item
+                             WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3),
                      engine_mark = NOT engine_mark
-                 WHERE seq = :seq",
+                 WHERE seq = ?4",
             )?
-            .execute(named_params! { ":customer_id": id.0, ":seq": settlement.seq.0 })?;
+            .execute(params![id.customer.0, of_resource, of_row, settlement.seq.0])?;
         is_written(kept)?;
     }
     Ok(())
 }
 
-fn in_flight(transaction: &Transaction<'_>, id: CustomerId) -> rusqlite::Result<Vec<(EditSeq, FieldId)>> {
+fn in_flight(transaction: &Transaction<'_>, id: RowId) -> rusqlite::Result<Vec<(EditSeq, FieldId)>> {
     let ops = dirty::load_ops(transaction, id)?.into_iter();
     Ok(ops.filter(|op| op.outcome == Some(Outcome::InFlight)).map(|op| (op.seq, op.field)).collect())
 }
 
-fn remove_item(transaction: &Transaction<'_>, id: CustomerId) -> Result<(), Failed> {
-    let remove = "DELETE FROM batch_item WHERE customer_id = ?1";
-    let removed = transaction.prepare_cached(remove)?.execute([id.0])?;
-    refuse_ignored(removed, transaction, "batch_item WHERE customer_id", id.0)
+fn remove_item(transaction: &Transaction<'_>, id: RowId) -> Result<(), Failed> {
+    let remove = "DELETE FROM batch_item WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3";
+    let removed = transaction.prepare_cached(remove)?.execute(dirty::whose(id))?;
+    refuse_ignored_item(removed, transaction, id)
+}
+
+/// The update of a row that is to be written, or removed, is: where nothing was, none is there.
+fn refuse_ignored_item(written: usize, transaction: &Transaction<'_>, id: RowId) -> Result<(), Failed> {
+    let is_there = "SELECT 1 FROM batch_item WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3";
+    match written == 0 && transaction.prepare_cached(is_there)?.exists(dirty::whose(id))? {
+        true => Err(Failed::Ignored),
+        false => Ok(()),
+    }
 }
 
 /// Batches of which nothing is left.

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use super::apply::carry_out;
 use super::{Failed, dirty};
 use crate::flow::{Dirty, Notice, Op, Policies, SnapshotPlan, merge};
-use crate::resource::{BadRecord, CustomerId, FieldId, Record, Value, add_credit};
+use crate::resource::{BadRecord, FieldId, Record, RowId, Value, add_credit};
 
 /// How many rows had been written, over all statements and their triggers.
 pub(super) struct Beneath<'c> {
@@ -34,7 +34,7 @@ impl<'c> Beneath<'c> {
 
 /// What the engine has just written of a customer.
 pub(super) struct News<'n> {
-    pub(super) id: CustomerId,
+    pub(super) id: RowId,
     /// As the server described it before.
     pub(super) before: Option<&'n Record>,
     /// The edits that were known when it was decided what to write.

@@ -21,7 +21,7 @@ use crate::flow::{
     CannotDecide, ConflictPlan, CustomerPlan, Dirty, Discarded, Keep, NOT_SHOWN, Op, OpenConflict, Outcome,
     PastDecision, Shown, discard, discard_payments, discard_rest, meetings, resolve, retry, undo,
 };
-use crate::resource::{CustomerId, EditError, EditSeq, FieldId, Kind, Subject, Value};
+use crate::resource::{CustomerId, EditError, EditSeq, FieldId, Kind, RowId, Subject, Value};
 
 /// When refused edits were last freed to be sent again, a key of `state`.
 pub(crate) const FREED_AT: &str = "freed_at";
@@ -135,12 +135,13 @@ impl Store {
             )?;
             let page = (after, i64::try_from(limit).unwrap_or(i64::MAX));
             let found = statement.query_map(page, conflict)?.collect::<rusqlite::Result<Vec<_>>>()?;
-            let mut reasons = transaction.prepare_cached("SELECT reason FROM journal WHERE seq = ?1")?;
+            // What is still refused says so itself: of a form field in conflict it may be about another.
+            let reasons = "SELECT iif(outcome = 'rejected', NULL, reason) FROM journal WHERE seq = ?1";
+            let mut reasons = transaction.prepare_cached(reasons)?;
             let mut all = Vec::with_capacity(found.len());
             let mut ops = BTreeMap::new();
             for mut conflict in found {
-                let Some(open) = as_open(&conflict) else { continue };
-                let id = conflict.customer_id;
+                let Some((id, open)) = as_open(&conflict) else { continue };
                 if let std::collections::btree_map::Entry::Vacant(place) = ops.entry(id) {
                     place.insert(dirty::load_ops(transaction, id)?);
                 }
@@ -173,7 +174,7 @@ impl Store {
         let read = || {
             // Sorted by no index: by the order of the journal SQLite would walk through all of it.
             let mut statement = self.connection.prepare_cached(
-                "SELECT seq, customer_id, field, value, coalesce(reason, ''), sent, op
+                "SELECT seq, customer_id, coalesce(of_resource || '.' || of_row || '.', '') || field, value, coalesce(reason, ''), sent, op
                  FROM journal INDEXED BY tillsync_journal_unsettled
                  WHERE settled_at IS NULL AND outcome = 'rejected' AND seq > ?1
                  ORDER BY +seq
@@ -223,12 +224,12 @@ impl Store {
         seen: Option<&str>,
         author: Option<&str>,
     ) -> Result<usize> {
-        let subject = subject(id, field)?;
+        let (row, subject) = meant(id, field)?;
         self.engine_write(|transaction| {
             let dirty =
-                dirty::load_whole(transaction, id)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
+                dirty::load_whole(transaction, row)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
             if dirty.open_of(&subject).is_none() && seen.is_none() {
-                return Err(no_conflict(transaction, id, &subject)?.into());
+                return Err(no_conflict(transaction, row, &subject)?.into());
             }
             carry_out(transaction, &dirty, &resolve(&dirty, &subject, keep, seen)?, author, "resolve")?;
             Ok(1)
@@ -243,8 +244,8 @@ impl Store {
     pub fn undo(&mut self, conflict: i64, author: Option<&str>) -> Result<usize> {
         self.engine_write(|transaction| {
             let (id, past) = past_decision(transaction, conflict)?;
-            let dirty =
-                dirty::load_whole(transaction, id)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
+            let dirty = dirty::load_whole(transaction, id)?;
+            let dirty = dirty.ok_or(Error::from(Failure::UnknownCustomer(id.customer)))?;
             carry_out(transaction, &dirty, &undo(&dirty, &past)?, author, "undo")?;
             Ok(1)
         })
@@ -265,7 +266,7 @@ impl Store {
         let is_of_all = id.is_none();
         let mut parts = self.engine_read(|transaction| Ok(refused_parts(transaction, id)?))?;
         if is_of_all {
-            parts.retain(|(one, _)| self.can_be_read(*one));
+            parts.retain(|(one, _)| self.can_be_read(one.customer));
         }
         let mut has_freed = false;
         let left = |error: Error| {
@@ -287,7 +288,7 @@ impl Store {
         };
         let refused = |_: &Refused, error| if is_of_all { Ok(left(error)) } else { Err(error) };
         let freed = self.part_by_part(&parts, work, refused)?;
-        let mut fields: BTreeMap<CustomerId, usize> = BTreeMap::new();
+        let mut fields: BTreeMap<RowId, usize> = BTreeMap::new();
         for ((one, _), freed) in parts.iter().zip(freed) {
             let so_far = fields.entry(*one).or_default();
             *so_far = freed.max(*so_far);
@@ -314,7 +315,7 @@ impl Store {
     /// sent: whether the balance holds the payment already is asked, for nobody else can know.
     pub fn retry_row(&mut self, seq: EditSeq) -> Result<usize> {
         self.engine_write(|transaction| {
-            match free(transaction, customer_of(transaction, seq)?, Some(&BTreeSet::from([seq])))? {
+            match free(transaction, row_of(transaction, seq)?, Some(&BTreeSet::from([seq])))? {
                 0 => Err(no_row(seq, "was not refused, or has settled since").into()),
                 fields => Ok(fields),
             }
@@ -338,11 +339,15 @@ impl Store {
         author: Option<&str>,
     ) -> Result<usize> {
         let id = id.into();
-        let what = match field {
-            None => Discarded::All,
-            Some(field) => Discarded::Subject(subject(id, field)?),
+        let Some(field) = field else {
+            let mut given_up = self.discard_if(id.into(), &Discarded::All, None, author)?;
+            for row in self.engine_read(|transaction| Ok(others_with_edits(transaction, id)?))? {
+                given_up += self.discard_if(row, &Discarded::All, None, author)?;
+            }
+            return Ok(given_up);
         };
-        self.discard_if(id, &what, None, author)
+        let (row, subject) = meant(id, field)?;
+        self.discard_if(row, &Discarded::Subject(subject), None, author)
     }
 
     /// The same for a conflict as it was shown: [`Conflict::stamp`].
@@ -356,8 +361,8 @@ impl Store {
         stamp: &str,
         author: Option<&str>,
     ) -> Result<usize> {
-        let id = id.into();
-        self.discard_if(id, &Discarded::Subject(subject(id, field)?), Some(stamp), author)
+        let (row, subject) = meant(id.into(), field)?;
+        self.discard_if(row, &Discarded::Subject(subject), Some(stamp), author)
     }
 
     /// Gives up one edit, by its place in the journal. Returns how many fields that were: 1.
@@ -365,25 +370,25 @@ impl Store {
     /// # Errors
     /// When that edit has settled, or is on its way.
     pub fn discard_row(&mut self, seq: EditSeq, author: Option<&str>) -> Result<usize> {
-        let (id, before) = self.engine_read(|transaction| {
-            Ok((customer_of(transaction, seq)?, value_before(transaction, seq)?))
-        })?;
+        let (id, before) =
+            self.engine_read(|transaction| Ok((row_of(transaction, seq)?, value_before(transaction, seq)?)))?;
         self.discard_if(id, &Discarded::Row { seq, before }, None, author)
     }
 
     fn discard_if(
         &mut self,
-        id: CustomerId,
+        id: RowId,
         what: &Discarded,
         seen: Option<&str>,
         author: Option<&str>,
     ) -> Result<usize> {
         let ahead = if seen.is_none() { self.discard_most_payments(id, what)? } else { None };
         let rest = self.engine_write(|transaction| {
-            let aside = if matches!(what, Discarded::All) { aside::discard(transaction, id)? } else { 0 };
+            let aside =
+                if matches!(what, Discarded::All) { aside::discard(transaction, id.customer)? } else { 0 };
             let Some(dirty) = dirty::load_to_decide(transaction, id)? else {
                 return match aside + discard_without_customer(transaction, id, what)? {
-                    0 => Err(Error::from(Failure::UnknownCustomer(id)).into()),
+                    0 => Err(Error::from(Failure::UnknownCustomer(id.customer)).into()),
                     given_up => Ok(given_up),
                 };
             };
@@ -405,7 +410,7 @@ impl Store {
     /// Gives up most of very many payments ahead of the rest: each is a row of its own. What is to be refused is refused before any of
     /// it. What is given up is what waits now, and as it waits now: others may send some of it again meanwhile, and what that leaves
     /// would mean others. `None`: there are not so many.
-    fn discard_most_payments(&mut self, id: CustomerId, what: &Discarded) -> Result<Option<Ahead>> {
+    fn discard_most_payments(&mut self, id: RowId, what: &Discarded) -> Result<Option<Ahead>> {
         let planned = self.engine_read(|transaction| {
             let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(None) };
             let plan = discard(&dirty, what, None)?;
@@ -463,11 +468,7 @@ fn money_apart(dirty: &Dirty, plan: &CustomerPlan) -> (Vec<Planned>, Vec<Planned
 }
 
 /// Edits of a customer who went from the file wait for nothing. Returns how many fields those were.
-fn discard_without_customer(
-    transaction: &Connection,
-    id: CustomerId,
-    what: &Discarded,
-) -> Result<usize, Failed> {
+fn discard_without_customer(transaction: &Connection, id: RowId, what: &Discarded) -> Result<usize, Failed> {
     let is_meant = |op: &Op| match what {
         Discarded::All => true,
         Discarded::Row { seq, .. } => op.seq == *seq,
@@ -477,9 +478,21 @@ fn discard_without_customer(
     settle_without_customer(transaction, id, ended, is_meant, Utc::now())
 }
 
-/// What a conflict's or a command's word means.
-pub(super) fn subject(id: CustomerId, word: &str) -> Result<Subject> {
-    Subject::named(word).ok_or_else(|| {
+/// Rows of a customer, other than the customer, of which edits wait.
+fn others_with_edits(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<RowId>> {
+    connection
+        .prepare_cached(
+            "SELECT DISTINCT customer_id, of_resource, of_row
+             FROM journal INDEXED BY tillsync_journal_unsettled
+             WHERE customer_id = ?1 AND settled_at IS NULL AND of_resource IS NOT NULL",
+        )?
+        .query_map([id.0], |row| dirty::row_id(row, 0))?
+        .collect()
+}
+
+/// What a conflict's or a command's word means, of all that is of a customer.
+pub(super) fn meant(id: CustomerId, word: &str) -> Result<(RowId, Subject)> {
+    Subject::meant(id, word).ok_or_else(|| {
         let problem = Subject::NONE.to_owned();
         Failure::Undecidable(EditError { customer_id: id, field: word.to_owned(), problem }).into()
     })
@@ -546,29 +559,27 @@ fn conflict(row: &SqlRow<'_>) -> rusqlite::Result<Conflict> {
     })
 }
 
-fn as_open(conflict: &Conflict) -> Option<OpenConflict> {
-    Some(OpenConflict {
+fn as_open(conflict: &Conflict) -> Option<(RowId, OpenConflict)> {
+    let (row, subject) = Subject::meant(conflict.customer_id, &conflict.field)?;
+    let open = OpenConflict {
         id: conflict.id,
-        subject: Subject::named(&conflict.field)?,
+        subject,
         base: conflict.base.clone(),
         local: conflict.local.clone(),
         remote: conflict.remote.clone(),
-    })
+    };
+    Some((row, open))
 }
 
 /// A conflict as the till shows it now.
-fn as_shown(
-    connection: &Connection,
-    id: CustomerId,
-    open: &OpenConflict,
-    ops: &[Op],
-) -> rusqlite::Result<Shown> {
+fn as_shown(connection: &Connection, id: RowId, open: &OpenConflict, ops: &[Op]) -> rusqlite::Result<Shown> {
     let row = if open.is_edited_since(ops) { dirty::load_row(connection, id)? } else { None };
     Ok(row.map_or_else(|| open.as_found(ops), |row| open.as_shown(ops, &row)))
 }
 
 /// There is no open conflict: what a policy decided of it by itself can be taken back in another way.
-fn no_conflict(transaction: &Transaction<'_>, id: CustomerId, subject: &Subject) -> rusqlite::Result<Error> {
+fn no_conflict(transaction: &Transaction<'_>, row: RowId, subject: &Subject) -> rusqlite::Result<Error> {
+    let (customer_id, field) = (row.customer, subject.word(row));
     let decided: Option<i64> = transaction
         .prepare_cached(
             "SELECT id
@@ -578,16 +589,16 @@ fn no_conflict(transaction: &Transaction<'_>, id: CustomerId, subject: &Subject)
              ORDER BY id DESC
              LIMIT 1",
         )?
-        .query_row(named_params! { ":customer_id": id.0, ":field": subject.to_string() }, |row| row.get(0))
+        .query_row(named_params! { ":customer_id": customer_id.0, ":field": field }, |row| row.get(0))
         .optional()?;
     let mut problem = "there is no conflict to resolve".to_owned();
     if let Some(decided) = decided {
         problem.push_str(&format!("; what was decided by itself is taken back with: undo {decided}"));
     }
-    Ok(Failure::Undecidable(EditError { customer_id: id, field: subject.to_string(), problem }).into())
+    Ok(Failure::Undecidable(EditError { customer_id, field, problem }).into())
 }
 
-fn past_decision(transaction: &Transaction<'_>, conflict: i64) -> Result<(CustomerId, PastDecision), Failed> {
+fn past_decision(transaction: &Transaction<'_>, conflict: i64) -> Result<(RowId, PastDecision), Failed> {
     let found = transaction
         .prepare_cached(
             "SELECT customer_id, field, local, remote, result, resolution = 'remote', coalesce(seq, 0)
@@ -612,18 +623,21 @@ fn past_decision(transaction: &Transaction<'_>, conflict: i64) -> Result<(Custom
         let text = format!("{conflict}: is no decision of a policy or a merge that can be taken back");
         return Err(Error::usage(text).into());
     };
-    let subject = subject(id, &field)?;
+    let (row, subject) = meant(id, &field)?;
     let attribute = subject.field().map_or("", FieldId::name);
+    let (of_resource, of_row) = row.beside_its_customer();
     let is_edited_since = transaction
         .prepare_cached(
             "SELECT 1 FROM journal INDEXED BY tillsync_journal_unsettled
              WHERE customer_id = ?1 AND field = ?2 AND seq > ?3 AND settled_at IS NULL
+               AND of_resource IS ?4 AND of_row IS ?5
              UNION ALL
              SELECT 1 FROM journal INDEXED BY tillsync_journal_settled
-             WHERE customer_id = ?1 AND field = ?2 AND seq > ?3 AND settled_at IS NOT NULL",
+             WHERE customer_id = ?1 AND field = ?2 AND seq > ?3 AND settled_at IS NOT NULL
+               AND of_resource IS ?4 AND of_row IS ?5",
         )?
-        .exists((id.0, attribute, seq.0))?;
-    Ok((id, PastDecision { subject, is_edited_since, ..past }))
+        .exists((id.0, attribute, seq.0, of_resource, of_row))?;
+    Ok((row, PastDecision { subject, is_edited_since, ..past }))
 }
 
 // ---- rows --------------------------------------------------------------------------------------------------------
@@ -645,70 +659,78 @@ pub(super) fn no_row(seq: EditSeq, problem: &str) -> Error {
     Failure::Settled(format!("the edit {seq} {problem}")).into()
 }
 
-fn customer_of(connection: &Connection, seq: EditSeq) -> Result<CustomerId, Failed> {
-    let id = connection
-        .prepare_cached("SELECT customer_id FROM journal WHERE seq = ?1 AND settled_at IS NULL")?
-        .query_row([seq.0], |row| Ok(CustomerId(row.get(0)?)))
+pub(super) fn row_of(connection: &Connection, seq: EditSeq) -> Result<RowId, Failed> {
+    let row = connection
+        .prepare_cached(
+            "SELECT customer_id, of_resource, of_row FROM journal WHERE seq = ?1 AND settled_at IS NULL",
+        )?
+        .query_row([seq.0], |row| dirty::row_id(row, 0))
         .optional()?;
-    id.ok_or_else(|| no_row(seq, "is not there, or has settled").into())
+    row.ok_or_else(|| no_row(seq, "is not there, or has settled").into())
 }
 
 /// What the unsettled edit of the same attribute before this one had set.
 pub(super) fn value_before(connection: &Connection, seq: EditSeq) -> Result<Option<Value>, Failed> {
     let before = connection
         .prepare_cached(
-            "SELECT customer_id, field, value
+            "SELECT customer_id, of_resource, of_row, field, value
              FROM journal
              WHERE settled_at IS NULL AND seq < ?1
-               AND (customer_id, field) = (SELECT customer_id, field FROM journal WHERE seq = ?1)
+               AND (customer_id, resource, row_id, field)
+                   = (SELECT customer_id, resource, row_id, field FROM journal WHERE seq = ?1)
              ORDER BY seq DESC
              LIMIT 1",
         )?
         .query_row([seq.0], |row| {
-            Ok((CustomerId(row.get(0)?), row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+            Ok((dirty::row_id(row, 0)?, row.get::<_, String>(3)?, row.get::<_, String>(4)?))
         })
         .optional()?;
-    let Some((customer_id, field, json)) = before else { return Ok(None) };
+    let Some((row, field, json)) = before else { return Ok(None) };
     if serde_json::from_str::<IgnoredAny>(&json).is_err() {
         let problem = "what was set before is no value: edit it, or discard all edits of it".to_owned();
-        return Err(Error::from(Failure::Undecidable(EditError { customer_id, field, problem })).into());
+        return Err(Error::from(Failure::Undecidable(EditError {
+            customer_id: row.customer,
+            field,
+            problem,
+        }))
+        .into());
     }
-    Ok(FieldId::named(&field).map(|field| Value::from_json(field.kind(), &json)))
+    Ok(row.resource.field(&field).map(|field| Value::from_json(field.kind(), &json)))
 }
 
 /// What the working copy had before each balance that was set, and has not settled.
-fn balances_before(connection: &Connection, id: CustomerId) -> rusqlite::Result<BTreeMap<EditSeq, Value>> {
+fn balances_before(connection: &Connection, id: RowId) -> rusqlite::Result<BTreeMap<EditSeq, Value>> {
     static SQL: LazyLock<String> = LazyLock::new(|| {
         format!(
             "SELECT seq, was
              FROM journal INDEXED BY tillsync_journal_unsettled
-             WHERE customer_id = ?1 AND settled_at IS NULL
+             WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL
                AND field IN ({}) AND op = 'set'",
             row::names(FieldId::is_money)
         )
     });
     connection
         .prepare_cached(&SQL)?
-        .query_map([id.0], |row| {
+        .query_map(dirty::whose(id), |row| {
             Ok((EditSeq(row.get(0)?), Value::from_json(Kind::Credit, &row::told(row, 1)?)))
         })?
         .collect()
 }
 
-/// The customer, or all, of whom edits were refused.
-fn with_rejected(connection: &Connection, id: Option<CustomerId>) -> rusqlite::Result<Vec<CustomerId>> {
+/// The rows of the customer, or of all, of which edits were refused.
+fn with_rejected(connection: &Connection, id: Option<CustomerId>) -> rusqlite::Result<Vec<RowId>> {
     connection
         .prepare_cached(
-            "SELECT DISTINCT customer_id
+            "SELECT DISTINCT customer_id, of_resource, of_row
              FROM journal INDEXED BY tillsync_journal_unsettled
              WHERE settled_at IS NULL AND outcome = 'rejected' AND (:id IS NULL OR customer_id = :id)",
         )?
-        .query_map(named_params! { ":id": id.map(|id| id.0) }, |row| Ok(CustomerId(row.get(0)?)))?
+        .query_map(named_params! { ":id": id.map(|id| id.0) }, |row| dirty::row_id(row, 0))?
         .collect()
 }
 
 /// What is freed in one transaction: all that was refused of a customer, or these payments.
-type Refused = (CustomerId, Option<BTreeSet<EditSeq>>);
+type Refused = (RowId, Option<BTreeSet<EditSeq>>);
 
 /// Of the customer, or of all, what was refused, in parts.
 fn refused_parts(connection: &Connection, id: Option<CustomerId>) -> rusqlite::Result<Vec<Refused>> {
@@ -727,27 +749,27 @@ fn refused_parts(connection: &Connection, id: Option<CustomerId>) -> rusqlite::R
 
 /// The refused payments of a customer of whom nothing else was refused, and no balance set that they would have to be weighed against:
 /// each of them is freed for itself.
-fn lone_payments(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<EditSeq>> {
+fn lone_payments(connection: &Connection, id: RowId) -> rusqlite::Result<Vec<EditSeq>> {
     static SQL: LazyLock<String> = LazyLock::new(|| {
         format!(
             "SELECT seq
              FROM journal INDEXED BY tillsync_journal_unsettled
-             WHERE customer_id = ?1 AND settled_at IS NULL AND outcome = 'rejected'
+             WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND outcome = 'rejected'
                AND NOT EXISTS (
                  SELECT 1 FROM journal INDEXED BY tillsync_journal_unsettled
-                 WHERE customer_id = ?1 AND settled_at IS NULL AND op <> 'adjust'
+                 WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND op <> 'adjust'
                    AND (outcome = 'rejected' OR field IN ({})))
              ORDER BY +seq",
             row::names(FieldId::is_money)
         )
     });
-    connection.prepare_cached(&SQL)?.query_map([id.0], |row| Ok(EditSeq(row.get(0)?)))?.collect()
+    connection.prepare_cached(&SQL)?.query_map(dirty::whose(id), |row| Ok(EditSeq(row.get(0)?)))?.collect()
 }
 
 /// Frees refused edits of a customer. Returns how many fields those were.
 pub(super) fn free(
     transaction: &Transaction<'_>,
-    id: CustomerId,
+    id: RowId,
     only: Option<&BTreeSet<EditSeq>>,
 ) -> Result<usize, Failed> {
     let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(0) };
@@ -755,7 +777,7 @@ pub(super) fn free(
     let plan = retry(&dirty, only, &stood_on)?;
     let fields = fields_of(&dirty, &plan);
     for meeting in meetings(&dirty, only, &stood_on) {
-        tracing::warn!("customer {id}: edit {} stays refused: {}", meeting.stays, meeting.words());
+        tracing::warn!("{id}: edit {} stays refused: {}", meeting.stays, meeting.words());
     }
     apply(transaction, &dirty, &plan, Utc::now())?;
     if fields > 0 {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
 
-use super::decide::{carry_out, free, no_row, subject, value_before};
+use super::decide::{carry_out, free, meant, no_row, row_of, value_before};
 use super::polite::LONG;
 use super::{Failed, Kept, Store, dirty, row, schema, state};
 use crate::clock::stamp;
@@ -211,7 +211,7 @@ impl Store {
                 }
             }
             match alike[0].keep.as_str() {
-                "retry" => _ = free(transaction, id, Some(&seqs))?,
+                "retry" => _ = free(transaction, id.into(), Some(&seqs))?,
                 _ => {
                     let dirty = dirty::load_to_decide(transaction, id)?
                         .ok_or(Error::from(Failure::UnknownCustomer(id)))?;
@@ -357,8 +357,8 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
     let known = |dirty: Option<Dirty>| dirty.ok_or(Error::from(Failure::UnknownCustomer(id)));
     match (seen.kind.as_str(), asked.keep.as_str()) {
         ("conflict", keep) => {
-            let subject = subject(id, &seen.field)?;
-            let dirty = known(dirty::load_whole(transaction, id)?)?;
+            let (row, subject) = meant(id, &seen.field)?;
+            let dirty = known(dirty::load_whole(transaction, row)?)?;
             // The name by which it was seen is the view's; what that shows is this.
             let stamp = dirty.shown(&subject).map(|shown| shown.stamp());
             let stamp = stamp.as_deref();
@@ -374,14 +374,18 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
             let plan = resolve(&dirty, &subject, &keep, stamp)?;
             carry_out(transaction, &dirty, &plan, author, "resolve")
         }
-        (_, "retry") => match free(transaction, id, Some(&BTreeSet::from([EditSeq(seen.id)])))? {
+        (_, "retry") => match free(
+            transaction,
+            row_of(transaction, EditSeq(seen.id))?,
+            Some(&BTreeSet::from([EditSeq(seen.id)])),
+        )? {
             0 => Err(no_row(EditSeq(seen.id), "was not refused, or has settled since").into()),
             _ => Ok(()),
         },
         _ => {
             let seq = EditSeq(seen.id);
             let before = value_before(transaction, seq)?;
-            let dirty = known(dirty::load_to_decide(transaction, id)?)?;
+            let dirty = known(dirty::load_to_decide(transaction, row_of(transaction, seq)?)?)?;
             let plan = discard(&dirty, &Discarded::Row { seq, before }, None)?;
             carry_out(transaction, &dirty, &plan, author, "discard")
         }

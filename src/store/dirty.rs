@@ -1,63 +1,76 @@
-//! Customers with unsettled edits, out of the file.
+//! Rows with unsettled edits, out of the file.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, ToSql, params_from_iter};
 use secrecy::SecretString;
 use serde::de::IgnoredAny;
 
 use super::ahead::Known;
 use super::apply::apply;
-use super::{Failed, Store, attempt, life, row, state, statements};
+use super::{Failed, Store, ahead, attempt, life, row, state, statements};
 use crate::error::Result;
 use crate::flow::{
     Change, Diff, Dirty, EmailEdit, Lately, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
 };
 use crate::resource::{
-    BadRecord, CustomerId, Edit, EditSeq, FieldId, Kind, Record, ResourceId, Row, Subject, Value,
+    BadRecord, CustomerId, Edit, EditSeq, FieldId, Kind, Record, ResourceId, Row, RowId, Subject, Value,
 };
 use crate::threads;
 
 /// What a sync takes, as the journal stood when the plan was made.
 #[derive(Debug, Default)]
 pub(crate) struct Planned {
-    /// Customers that have something to send, oldest edit first.
-    pub(crate) customers: Vec<CustomerId>,
+    /// Of what the rows are.
+    pub(crate) resource: ResourceId,
+    /// Rows that have something to send, oldest edit first.
+    pub(crate) rows: Vec<RowId>,
     /// Those of them whose store credit is adjusted.
-    pub(crate) adjusting: BTreeSet<CustomerId>,
+    pub(crate) adjusting: BTreeSet<RowId>,
     /// Those of them whose email is to change.
     pub(crate) emails: Vec<EmailEdit>,
-    /// Customers of which the snapshot does not tell what an edit is to be computed from: they are asked for by id first.
-    pub(crate) untold: Vec<CustomerId>,
-    /// Customers whose edits ended up where the server already is.
-    pub(crate) unchanged_customers: usize,
+    /// Rows of which the snapshot does not tell what an edit is to be computed from: they are asked for by id first.
+    pub(crate) untold: Vec<RowId>,
+    /// Rows whose edits ended up where the server already is.
+    pub(crate) unchanged: usize,
     pub(crate) notices: Vec<Notice>,
 }
 
-/// Customers that are read and compared at once.
+/// Rows that are read and compared at once.
 const CHUNK: usize = 250;
 
 impl Store {
-    /// Customers with pending edits, oldest edit first.
-    pub(crate) fn pending_customers(&self) -> Result<Vec<CustomerId>> {
+    /// Rows of all resources with pending edits, one resource after the other.
+    pub(super) fn pending_of_all(&self) -> Result<Vec<RowId>> {
+        let all = ResourceId::all().map(|resource| self.pending_rows(resource));
+        Ok(all.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// Rows of a resource with pending edits, oldest edit first.
+    pub(crate) fn pending_rows(&self, resource: ResourceId) -> Result<Vec<RowId>> {
         self.engine_read(|transaction| {
-            let mut statement = transaction.prepare_cached(
-                "SELECT customer_id
+            let of_resource = (!resource.spec().is_of_customers()).then_some(resource.spec().name);
+            let (mut row, mut each) = ("customer_id", "customer_id");
+            if of_resource.is_some() {
+                (row, each) = ("(customer_id, of_row)", "customer_id, of_row");
+            }
+            let mut statement = transaction.prepare_cached(&format!(
+                "SELECT customer_id, of_resource, of_row
                  FROM journal
-                 WHERE settled_at IS NULL AND outcome IS NULL
+                 WHERE settled_at IS NULL AND outcome IS NULL AND of_resource IS ?1
                    AND customer_id NOT IN (SELECT customer_id FROM tillsync_held_up)
-                   AND customer_id NOT IN (SELECT customer_id FROM batch_item)
-                 GROUP BY customer_id
-                 ORDER BY min(seq)",
-            )?;
-            let ids = statement.query_map([], |row| Ok(CustomerId(row.get(0)?)))?;
-            let mut ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;
+                   AND {row} NOT IN (SELECT {each} FROM batch_item WHERE of_resource IS ?1)
+                 GROUP BY {each}
+                 ORDER BY min(seq)"
+            ))?;
+            let rows = statement.query_map([of_resource], |row| row_id(row, 0))?;
+            let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
             let to_hold = life::to_hold(transaction)?;
-            ids.retain(|id| !to_hold.contains(id));
-            Ok(ids)
+            rows.retain(|row| !to_hold.contains(&row.customer));
+            Ok(rows)
         })
     }
 
@@ -69,8 +82,8 @@ impl Store {
         })
     }
 
-    /// The payloads of these customers, as far as they have something to send. Nothing is written.
-    pub(crate) fn payloads(&self, ids: &[CustomerId]) -> Result<Vec<Payload>> {
+    /// The payloads of these rows, as far as they have something to send. Nothing is written.
+    pub(crate) fn payloads(&self, ids: &[RowId]) -> Result<Vec<Payload>> {
         let diffs = ids.chunks(CHUNK).map(|ids| self.diffs(ids)).collect::<Result<Vec<_>>>()?;
         Ok(diffs.into_iter().flatten().filter_map(|(_, diff)| diff.payload).collect())
     }
@@ -92,31 +105,31 @@ impl Store {
     pub fn changes(&self, ids: &[CustomerId]) -> Result<Vec<(CustomerId, Vec<Edit>)>> {
         let values = |payload: Payload| {
             let hidden = payload.password.map(|_| Value::Text("***".to_owned()));
-            let password = payload.resource.secret().zip(hidden);
+            let password = payload.id.resource.secret().zip(hidden);
             let fields = payload.fields.into_iter().chain(password);
-            (payload.id, fields.map(|(field, value)| Edit::Set(field, value)).collect())
+            (payload.id.customer, fields.map(|(field, value)| Edit::Set(field, value)).collect())
         };
         Ok(self.unsent(ids)?.into_iter().map(values).collect())
     }
 
     fn unsent(&self, ids: &[CustomerId]) -> Result<Vec<Payload>> {
         if !ids.is_empty() {
-            return self.payloads(ids);
+            return self.payloads(&ids.iter().map(|id| RowId::from(*id)).collect::<Vec<_>>());
         }
-        let mut pending = self.pending_customers()?;
+        let mut pending = self.pending_rows(ResourceId::CUSTOMER)?;
         self.payloads(&pending).or_else(|_| {
             // A row that cannot be read is its customer's trouble, whom the next sync holds up.
-            pending.retain(|id| self.broken_row_of(*id).is_none());
+            pending.retain(|row| self.broken_row_of(row.customer).is_none());
             self.payloads(&pending)
         })
     }
 
-    /// Makes the plan of an upload, and settles what needs no call.
-    pub(crate) fn plan(&mut self, now: DateTime<Utc>) -> Result<Planned> {
-        let mut planned = Planned::default();
-        let mut pending = self.pending_customers()?;
+    /// Makes the plan of an upload of rows of a resource, and settles what needs no call.
+    pub(crate) fn plan(&mut self, resource: ResourceId, now: DateTime<Utc>) -> Result<Planned> {
+        let mut planned = Planned { resource, ..Planned::default() };
+        let mut pending = self.pending_rows(resource)?;
         if self.end_unmade_of(&pending, now)? > 0 {
-            pending = self.pending_customers()?;
+            pending = self.pending_rows(resource)?;
         }
         for ids in pending.chunks(CHUNK) {
             let diffs = match self.diffs(ids) {
@@ -126,10 +139,10 @@ impl Store {
                 }
                 diffs => diffs?,
             };
-            let settled: Vec<CustomerId> =
+            let settled: Vec<RowId> =
                 diffs.iter().filter(|(_, diff)| !diff.plan.is_nothing()).map(|(dirty, _)| dirty.id).collect();
             let (unchanged, notices) = self.settle_without_call(&settled, now)?;
-            planned.unchanged_customers += unchanged;
+            planned.unchanged += unchanged;
             planned.notices.extend(notices);
             let untold = diffs.iter().filter(|(_, diff)| !diff.untold.is_empty());
             planned.untold.extend(untold.map(|(dirty, _)| dirty.id));
@@ -137,14 +150,14 @@ impl Store {
             {
                 planned.emails.extend(email_edit(&dirty, &payload));
                 planned.adjusting.extend(payload.is_of_undated().then_some(dirty.id));
-                planned.customers.push(dirty.id);
+                planned.rows.push(dirty.id);
             }
         }
         Ok(planned)
     }
 
     /// The store was asked for these customers by id: edits of what it does not tell then either wait for a person.
-    pub(crate) fn give_up_untold(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Vec<Notice>> {
+    pub(crate) fn give_up_untold(&mut self, ids: &[RowId], now: DateTime<Utc>) -> Result<Vec<Notice>> {
         let parts = self.in_small_parts(ids, |transaction, apart, id, notices: &mut Vec<Notice>| {
             let Some(dirty) = load(transaction, id)? else { return Ok(()) };
             let plan = give_up_untold(&dirty)?;
@@ -155,7 +168,7 @@ impl Store {
         Ok(parts.into_iter().flatten().collect())
     }
 
-    fn diffs(&self, ids: &[CustomerId]) -> Result<Vec<(Dirty, Diff)>> {
+    fn diffs(&self, ids: &[RowId]) -> Result<Vec<(Dirty, Diff)>> {
         let dirty = self.engine_read(|transaction| {
             let all = ids.iter().filter_map(|id| load(transaction, *id).transpose());
             Ok(all.collect::<rusqlite::Result<Vec<_>>>()?)
@@ -168,11 +181,7 @@ impl Store {
         diffs.map_err(|e| self.naming_row(Failed::from(e).at(&self.path)))
     }
 
-    fn settle_without_call(
-        &mut self,
-        ids: &[CustomerId],
-        now: DateTime<Utc>,
-    ) -> Result<(usize, Vec<Notice>)> {
+    fn settle_without_call(&mut self, ids: &[RowId], now: DateTime<Utc>) -> Result<(usize, Vec<Notice>)> {
         type Part = (usize, Vec<Notice>);
         let parts = self.in_small_parts(ids, |transaction, apart, id, (unchanged, notices): &mut Part| {
             let Some(dirty) = load(transaction, id)? else { return Ok(()) };
@@ -198,18 +207,34 @@ fn email_edit(dirty: &Dirty, payload: &Payload) -> Option<EmailEdit> {
     Some(EmailEdit { id: dirty.id, from, to: to.clone() })
 }
 
-/// One customer with its unsettled edits; `None`: it is not in the file. Without such edits there is nothing to decide, and
+/// Whose rows of a table these are, as parameters of `customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3`.
+pub(super) fn whose(row: RowId) -> (i64, Option<&'static str>, Option<i64>) {
+    let (resource, of_row) = row.beside_its_customer();
+    (row.customer.0, resource, of_row)
+}
+
+/// The row that three columns from this place on name.
+pub(super) fn row_id(sql: &SqlRow<'_>, place: usize) -> rusqlite::Result<RowId> {
+    let resource = sql.get_ref(place + 1)?.as_str_or_null().map_err(|e| malformed(place + 1, e))?;
+    let row = RowId::standing(CustomerId(sql.get(place)?), resource, sql.get(place + 2)?);
+    row.ok_or_else(|| malformed(place + 1, std::fmt::Error))
+}
+
+/// One row with its unsettled edits; `None`: it is not in the file. Without such edits there is nothing to decide, and
 /// conflicts are not looked for.
 ///
 /// # Errors
 /// When a row cannot be read; where a program has put what is no value into an attribute of which edits wait, too.
-pub(super) fn load(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
-    load_for(connection, id, For::Store)
+pub(super) fn load(connection: &Connection, id: impl Into<RowId>) -> rusqlite::Result<Option<Dirty>> {
+    load_for(connection, id.into(), For::Store)
 }
 
 /// The same for what a person decides: what is no value is told with it, and of money alone it is in the way of each decision.
-pub(super) fn load_to_decide(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
-    load_for(connection, id, For::Person)
+pub(super) fn load_to_decide(
+    connection: &Connection,
+    id: impl Into<RowId>,
+) -> rusqlite::Result<Option<Dirty>> {
+    load_for(connection, id.into(), For::Person)
 }
 
 /// For whom a customer is read.
@@ -219,23 +244,26 @@ enum For {
     Person,
 }
 
-fn load_for(connection: &Connection, id: CustomerId, whom: For) -> rusqlite::Result<Option<Dirty>> {
-    let mut statement = connection.prepare_cached(&statements::of(ResourceId::CUSTOMER).select)?;
-    let mut rows = statement.query([id.0])?;
+fn load_for(connection: &Connection, id: RowId, whom: For) -> rusqlite::Result<Option<Dirty>> {
+    let mut statement = connection.prepare_cached(&statements::of(id.resource).select)?;
+    let mut rows = statement.query(params_from_iter(id.key()))?;
     let Some(found) = rows.next()? else { return Ok(None) };
-    let row = row::read(found)?;
+    let row = row::read(id.resource, found)?;
     let ops = load_ops(connection, id)?;
     let may_be_sent = |op: &Op| match whom {
         For::Store => op.is_pending() || op.outcome == Some(Outcome::Rejected),
         For::Person => op.field.is_money() && op.outcome != Some(Outcome::InFlight),
     };
     let waits = |field: FieldId| ops.iter().any(|op| op.field == field && may_be_sent(op));
-    row::refuse_unsound(found, waits)?;
+    row::refuse_unsound(id.resource, found, waits)?;
     let mut unsound = match whom {
         For::Store => BTreeSet::new(),
-        For::Person => row::unsound_among(found, |_| true)?,
+        For::Person => row::unsound_among(id.resource, found, |_| true)?,
     };
-    let password = ops.iter().rev().find(|op| op.field.is_secret());
+    let of_secret = ops.iter().filter(|op| op.field.is_secret());
+    let mut passwords = of_secret
+        .map(|op| load_password(connection, op.seq))
+        .collect::<rusqlite::Result<Vec<Option<SecretString>>>>()?;
     let (known, has_attempts) = load_base(connection, id)?;
     let (base, lately, is_behind) = match known {
         Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
@@ -257,7 +285,8 @@ fn load_for(connection: &Connection, id: CustomerId, whom: For) -> rusqlite::Res
         open: if ops.is_empty() && !has_attempts { Vec::new() } else { load_open(connection, id)? },
         is_credit_undated: has_attempts && state::is_credit_undated(connection)?,
         attempts: if has_attempts { attempt::load(connection, id)? } else { Vec::new() },
-        password: password.map(|op| load_password(connection, op.seq)).transpose()?.flatten(),
+        password: passwords.pop().flatten(),
+        earlier_passwords: passwords.into_iter().flatten().collect(),
         ops,
     }))
 }
@@ -269,57 +298,62 @@ fn lacks_all(entries: FieldId, row: &Row, base: &Record) -> bool {
 }
 
 /// The same with its conflicts, whether or not edits are left.
-pub(super) fn load_whole(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Dirty>> {
+pub(super) fn load_whole(connection: &Connection, id: impl Into<RowId>) -> rusqlite::Result<Option<Dirty>> {
+    let id = id.into();
     let Some(dirty) = load_to_decide(connection, id)? else { return Ok(None) };
     Ok(Some(Dirty { open: load_open(connection, id)?, ..dirty }))
 }
 
-pub(super) fn load_row(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Row>> {
+pub(super) fn load_row(connection: &Connection, id: impl Into<RowId>) -> rusqlite::Result<Option<Row>> {
+    let id = id.into();
     connection
-        .prepare_cached(&statements::of(ResourceId::CUSTOMER).select)?
-        .query_row([id.0], row::read)
+        .prepare_cached(&statements::of(id.resource).select)?
+        .query_row(params_from_iter(id.key()), |found| row::read(id.resource, found))
         .optional()
 }
 
-pub(super) fn load_snapshot(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Record>> {
+pub(super) fn load_snapshot(
+    connection: &Connection,
+    id: impl Into<RowId>,
+) -> rusqlite::Result<Option<Record>> {
+    let id = id.into();
     connection
-        .prepare_cached("SELECT body FROM snapshot WHERE id = ?1")?
-        .query_row([id.0], |row| {
+        .prepare_cached(&statements::of(id.resource).snapshot)?
+        .query_row(params_from_iter(id.key()), |row| {
             row::refuse_too_large(row)?;
-            Ok(Record::new(row.get::<_, String>(0)?))
+            Ok(Record::of(id.resource, row.get::<_, String>(0)?))
         })
         .optional()
 }
 
-/// What is known of a customer.
-pub(super) fn load_known(connection: &Connection, id: CustomerId) -> rusqlite::Result<Option<Known>> {
+/// What is known of a row.
+pub(super) fn load_known(connection: &Connection, id: RowId) -> rusqlite::Result<Option<Known>> {
     connection
-        .prepare_cached(
-            "SELECT body, lately, (SELECT value FROM state WHERE key = 'snapshot_behind:' || ?1)
-             FROM snapshot
-             WHERE id = ?1",
-        )?
-        .query_row([id.0], |row| {
+        .prepare_cached(&statements::of(id.resource).known)?
+        .query_row(params_from_iter(id.key()), |row| {
             row::refuse_too_large(row)?;
-            Ok(Known::of(Record::new(row.get::<_, String>(0)?), lately(row.get(1)?), row.get(2)?))
+            let record = Record::of(id.resource, row.get::<_, String>(0)?);
+            Ok(Known::of(record, lately(row.get(1)?), row.get(2)?))
         })
         .optional()
 }
 
 /// The same, and whether anything that was sent of it is on record: one statement.
-fn load_base(connection: &Connection, id: CustomerId) -> rusqlite::Result<(Option<Known>, bool)> {
-    connection
-        .prepare_cached(
-            "SELECT (SELECT body FROM snapshot WHERE id = ?1), EXISTS (SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1),
-                    (SELECT lately FROM snapshot WHERE id = ?1),
-                    (SELECT value FROM state WHERE key = 'snapshot_behind:' || ?1)",
-        )?
-        .query_row([id.0], |row| {
+fn load_base(connection: &Connection, id: RowId) -> rusqlite::Result<(Option<Known>, bool)> {
+    let (customer, resource, of_row) = whose(id);
+    let (key, note) = (id.key().collect::<Vec<_>>(), ahead::key(id));
+    let key = key.iter().map(|part| part as &dyn ToSql);
+    let parameters: [&dyn ToSql; 4] = [&customer, &resource, &of_row, &note];
+    connection.prepare_cached(&statements::of(id.resource).base)?.query_row(
+        params_from_iter(key.chain(parameters)),
+        |row| {
             row::refuse_too_large(row)?;
             let (snapshot, noted): (Option<String>, Option<String>) = (row.get(0)?, row.get(3)?);
             let lately = lately(row.get(2)?);
-            Ok((snapshot.map(|body| Known::of(Record::new(body), lately, noted)), row.get(1)?))
-        })
+            let record = snapshot.map(|body| Record::of(id.resource, body));
+            Ok((record.map(|record| Known::of(record, lately, noted)), row.get(1)?))
+        },
+    )
 }
 
 fn lately(text: Option<String>) -> Lately {
@@ -327,27 +361,30 @@ fn lately(text: Option<String>) -> Lately {
 }
 
 /// Sorted here: with `ORDER BY` beside a partial index, SQLite parses the statement anew for every customer.
-pub(super) fn load_ops(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<Op>> {
+pub(super) fn load_ops(connection: &Connection, id: impl Into<RowId>) -> rusqlite::Result<Vec<Op>> {
+    let id = id.into();
     static SQL: LazyLock<String> = LazyLock::new(|| {
         format!(
             "SELECT seq, field, op,
                     iif(op = 'adjust' OR field IN ({}), value, ''),
                     iif(field IN ({}), was, ''), outcome, reject_group, at, author
              FROM journal
-             WHERE customer_id = ?1 AND settled_at IS NULL",
+             WHERE customer_id = ?1 AND settled_at IS NULL AND of_resource IS ?2 AND of_row IS ?3",
             row::names(|field| field.is_money() || field.has_entries()),
             row::names(FieldId::has_entries)
         )
     });
-    let mut ops: Vec<Op> =
-        connection.prepare_cached(&SQL)?.query_map([id.0], op)?.collect::<rusqlite::Result<_>>()?;
+    let mut ops: Vec<Op> = connection
+        .prepare_cached(&SQL)?
+        .query_map(whose(id), |row| op(row, id.resource))?
+        .collect::<rusqlite::Result<_>>()?;
     ops.sort_unstable_by_key(|op| op.seq);
     Ok(ops)
 }
 
-fn op(row: &SqlRow<'_>) -> rusqlite::Result<Op> {
+fn op(row: &SqlRow<'_>, resource: ResourceId) -> rusqlite::Result<Op> {
     let (field, kind, value): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
-    let field = FieldId::named(&field).ok_or_else(|| malformed(1, std::fmt::Error))?;
+    let field = resource.field(&field).ok_or_else(|| malformed(1, std::fmt::Error))?;
     let amount = || value.trim_matches('"').parse().map_err(|e| malformed(3, e));
     let read = |json: &str| Value::from_json(field.kind(), json);
     let sound = |json: &str| serde_json::from_str::<IgnoredAny>(json).map(|_| read(json));
@@ -377,16 +414,20 @@ pub(super) fn malformed(
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
 
-pub(super) fn load_open(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<OpenConflict>> {
+pub(super) fn load_open(
+    connection: &Connection,
+    id: impl Into<RowId>,
+) -> rusqlite::Result<Vec<OpenConflict>> {
+    let id = id.into();
     let mut open: Vec<OpenConflict> = connection
         .prepare_cached(
             "SELECT id, field, base, local, remote
              FROM conflict INDEXED BY tillsync_conflict_open
-             WHERE customer_id = ?1 AND resolution IS NULL",
+             WHERE customer_id = ?1 AND resolution IS NULL AND of_resource IS ?2 AND of_row IS ?3",
         )?
-        .query_map([id.0], |row| {
+        .query_map(whose(id), |row| {
             let subject =
-                Subject::named(&row.get::<_, String>(1)?).ok_or_else(|| malformed(1, std::fmt::Error))?;
+                Subject::read(id, &row.get::<_, String>(1)?).ok_or_else(|| malformed(1, std::fmt::Error))?;
             let (base, local, remote) = (row.get(2)?, row.get(3)?, row.get(4)?);
             Ok(OpenConflict { id: row.get(0)?, subject, base, local, remote })
         })?

@@ -238,7 +238,7 @@ fn journaled_since(
 ) -> rusqlite::Result<(i64, bool)> {
     transaction
         .prepare_cached(
-            "SELECT coalesce(max(seq), ?1), coalesce(max(customer_id = ?2 AND field = ?3), 0)
+            "SELECT coalesce(max(seq), ?1), coalesce(max(customer_id = ?2 AND field = ?3 AND of_resource IS NULL), 0)
              FROM journal
              WHERE seq > ?1",
         )?

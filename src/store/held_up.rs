@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, Error as SqlError, ErrorCode, named_params};
+use rusqlite::{Connection, Error as SqlError, ErrorCode, named_params, params};
 use serde::Serialize;
 
 use super::steps::{Steps, UNENDING, WITHOUT_MEMORY, found_no_memory, went_too_far};
@@ -24,7 +24,7 @@ use super::{Failed, Store, life, schema, sound, state};
 use crate::clock::stamp;
 use crate::descriptors::has_broken_references;
 use crate::error::{Failure, Result};
-use crate::resource::CustomerId;
+use crate::resource::{CustomerId, RowId};
 
 /// Customers that are read again in one sync: ten calls.
 const AGAIN_AT_ONCE: usize = 1_000;
@@ -95,15 +95,18 @@ impl Store {
     }
 
     /// Those that a sync reads again.
-    pub(crate) fn held_up_again(&self) -> Result<Vec<CustomerId>> {
+    pub(crate) fn held_up_again(&self) -> Result<Vec<RowId>> {
         self.read_at_once(|connection| {
             // Whoever is tried waits longest for the next turn.
-            let again = "SELECT customer_id FROM tillsync_held_up ORDER BY random() LIMIT ?1";
+            let again = "SELECT customer_id, row FROM tillsync_held_up ORDER BY random() LIMIT ?1";
             let mut statement = connection.prepare_cached(again)?;
-            let ids = statement.query_map([AGAIN_AT_ONCE], |row| Ok(CustomerId(row.get(0)?)))?;
-            let mut ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;
-            ids.retain(|id| !self.broken.contains(id));
-            Ok(ids)
+            let rows = statement.query_map([AGAIN_AT_ONCE], |found| {
+                let (customer, row): (_, Option<String>) = (CustomerId(found.get(0)?), found.get(1)?);
+                Ok(row.and_then(|code| RowId::coded(&code)).unwrap_or(customer.into()))
+            })?;
+            let mut rows = rows.collect::<rusqlite::Result<Vec<RowId>>>()?;
+            rows.retain(|row| !self.broken.contains(&row.customer));
+            Ok(rows)
         })
     }
 
@@ -187,7 +190,7 @@ impl Store {
             }
             let (version, now) = (self.schema_changes()?, Utc::now());
             self.engine_note(|transaction| {
-                note(transaction, id, &words, now)?;
+                note(transaction, id.into(), &words, now)?;
                 if words == UNENDING {
                     state::write(transaction, TRIED, Some(&format!("{version} {}", stamp(now))))?;
                 }
@@ -205,11 +208,16 @@ impl Store {
     }
 
     /// Those of these customers whose rows can be read. The others are held up from now on.
-    pub(super) fn leave_broken(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Vec<CustomerId>> {
+    pub(super) fn leave_broken<I: Copy + Into<RowId>>(
+        &mut self,
+        ids: &[I],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<I>> {
         let mut left = Vec::new();
         for id in ids {
-            match self.broken_row_of(*id) {
-                Some(row) => _ = self.leave(*id, &row, now)?,
+            let customer = (*id).into().customer;
+            match self.broken_row_of(customer) {
+                Some(row) => _ = self.leave(customer, &row, now)?,
                 None => left.push(*id),
             }
         }
@@ -219,7 +227,7 @@ impl Store {
     /// Nothing of this customer is touched any more. Returns whether that was not so before.
     fn leave(&mut self, id: CustomerId, row: &str, now: DateTime<Utc>) -> Result<bool> {
         tracing::warn!(customer = id.0, "{row} cannot be read: nothing of that customer is sent or written");
-        self.engine_note(|transaction| Ok(note(transaction, id, &format!("{BROKEN}{row}"), now)?))?;
+        self.engine_note(|transaction| Ok(note(transaction, id.into(), &format!("{BROKEN}{row}"), now)?))?;
         Ok(self.broken.insert(id))
     }
 }
@@ -238,11 +246,11 @@ impl Apart {
         self.broken.contains(&id)
     }
 
-    /// Writes all of a customer, or nothing; none: it is held up.
+    /// Writes all of a row, or nothing; none: its customer is held up.
     pub(super) fn all<T>(
         &self,
         connection: &Connection,
-        id: CustomerId,
+        id: impl Into<RowId>,
         now: DateTime<Utc>,
         work: impl FnOnce() -> Result<T, Failed>,
     ) -> Result<Option<T>, Failed> {
@@ -253,11 +261,12 @@ impl Apart {
     pub(super) fn all_unless<T>(
         &self,
         connection: &Connection,
-        id: CustomerId,
+        id: impl Into<RowId>,
         now: DateTime<Utc>,
         work: impl FnOnce() -> Result<T, Failed>,
         is_passed_over: impl FnOnce(&T) -> bool,
     ) -> Result<Option<T>, Failed> {
+        let id = id.into();
         let done = self.part(connection, id, now, Part::All, work)?;
         if self.is_needed && done.as_ref().is_some_and(|done| !is_passed_over(done)) {
             release(connection, id)?;
@@ -269,11 +278,11 @@ impl Apart {
     pub(super) fn outcomes<T>(
         &self,
         connection: &Connection,
-        id: CustomerId,
+        id: impl Into<RowId>,
         now: DateTime<Utc>,
         work: impl FnOnce() -> Result<T, Failed>,
     ) -> Result<Option<T>, Failed> {
-        self.part(connection, id, now, Part::Outcomes, work)
+        self.part(connection, id.into(), now, Part::Outcomes, work)
     }
 
     fn has_gone_too_far(&self) -> bool {
@@ -283,11 +292,12 @@ impl Apart {
     fn part<T>(
         &self,
         connection: &Connection,
-        id: CustomerId,
+        row: RowId,
         now: DateTime<Utc>,
         part: Part,
         work: impl FnOnce() -> Result<T, Failed>,
     ) -> Result<Option<T>, Failed> {
+        let id = row.customer;
         if self.leaves_out(id) {
             return Ok(None);
         }
@@ -326,7 +336,7 @@ impl Apart {
             error = words,
             "something of the app's holds up what came from the store"
         );
-        note(connection, id, &words, now)?;
+        note(connection, row, &words, now)?;
         Ok(None)
     }
 }
@@ -343,13 +353,13 @@ pub(super) const RESTLESS: &str = "a trigger edits anew whatever is written beca
 
 /// It is held up no longer; unless it waits for a payment of it to be held, or an update of it is in doubt: what became of that could
 /// not be written.
-pub(super) fn release(connection: &Connection, id: CustomerId) -> rusqlite::Result<()> {
-    if life::to_hold(connection)?.contains(&id) {
+pub(super) fn release(connection: &Connection, row: RowId) -> rusqlite::Result<()> {
+    if life::to_hold(connection)?.contains(&row.customer) {
         return Ok(());
     }
     let free = "DELETE FROM tillsync_held_up
-                WHERE customer_id = ?1 AND customer_id NOT IN (SELECT customer_id FROM batch_item)";
-    connection.prepare_cached(free)?.execute([id.0])?;
+                WHERE customer_id = ?1 AND row IS ?2 AND customer_id NOT IN (SELECT customer_id FROM batch_item)";
+    connection.prepare_cached(free)?.execute(params![row.customer.0, noted(row)])?;
     Ok(())
 }
 
@@ -403,16 +413,21 @@ fn suspects(connection: &Connection, word: &str) -> rusqlite::Result<Option<Stri
     })
 }
 
-fn note(connection: &Connection, id: CustomerId, words: &str, now: DateTime<Utc>) -> rusqlite::Result<()> {
+/// What is noted of the row that holds up its customer.
+fn noted(row: RowId) -> Option<String> {
+    (!row.resource.spec().is_of_customers()).then(|| row.code())
+}
+
+fn note(connection: &Connection, row: RowId, words: &str, now: DateTime<Utc>) -> rusqlite::Result<()> {
     let cause = cause(connection, words)?;
     connection
         .prepare_cached(
-            "INSERT INTO tillsync_held_up (customer_id, since, error, cause)
-             VALUES (:id, :now, :error, :cause)
-             ON CONFLICT (customer_id) DO UPDATE SET error = excluded.error, cause = excluded.cause
-             WHERE error IS NOT excluded.error OR cause IS NOT excluded.cause",
+            "INSERT INTO tillsync_held_up (customer_id, since, error, cause, row)
+             VALUES (:id, :now, :error, :cause, :row)
+             ON CONFLICT (customer_id) DO UPDATE SET error = excluded.error, cause = excluded.cause, row = excluded.row
+             WHERE error IS NOT excluded.error OR cause IS NOT excluded.cause OR row IS NOT excluded.row",
         )?
-        .execute(named_params! { ":id": id.0, ":now": stamp(now), ":error": words, ":cause": cause })?;
+        .execute(named_params! { ":id": row.customer.0, ":now": stamp(now), ":error": words, ":cause": cause, ":row": noted(row) })?;
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use crate::flow::{Attempt, Lately, Moment};
 use crate::resource::{Attributes, FieldId};
 
 /// Whether a reading takes back what is known of a customer and was changed a moment ago. What the store said yes to and has not
-/// shown yet is judged by these readings, and not here; what its answer showed has landed, though it bore no date. Nor does one take
-/// back anything that shows what was sent and taken for lost, but for money.
+/// shown yet is judged by these readings, and not here, where they show it as it was before that, and not earlier; what its answer showed
+/// has landed, though it bore no date. Nor does one take back anything that shows what was sent and taken for lost, but for money.
 pub(super) fn is_taken_back(
     connection: &Connection,
     lately: &Lately,
@@ -19,7 +19,9 @@ pub(super) fn is_taken_back(
     now: Moment,
     is_doubted: bool,
 ) -> rusqlite::Result<bool> {
-    but_for_unshown(connection, told, |except| lately.is_taken_back(known, told, now, is_doubted, except))
+    let is_judged_by = |attempt: &Attempt| attempt.is_told_as_before(told);
+    let takes_back = |except: &_| lately.is_taken_back(known, told, now, is_doubted, except);
+    but_for_unshown(connection, told, is_judged_by, takes_back)
 }
 
 /// The same of one that shows credit or a form field as nobody here has known it, where a reading of that customer has lagged already.
@@ -30,21 +32,23 @@ pub(super) fn is_moved_again(
     told: &Attributes<'_>,
     now: Moment,
 ) -> rusqlite::Result<bool> {
-    but_for_unshown(connection, told, |except| lately.is_moved_again(known, told, now, except))
+    but_for_unshown(connection, told, |_| true, |except| lately.is_moved_again(known, told, now, except))
 }
 
 fn but_for_unshown(
     connection: &Connection,
     told: &Attributes<'_>,
+    is_judged_by: impl Fn(&Attempt) -> bool,
     takes_back: impl Fn(&BTreeSet<FieldId>) -> bool,
 ) -> rusqlite::Result<bool> {
     if !takes_back(&BTreeSet::new()) {
         return Ok(false);
     }
-    let attempts = attempt::load(connection, told.id())?;
+    let attempts = attempt::load(connection, told.row())?;
     let is_unshown = |attempt: &&Attempt| {
         let shows = || !attempt.field.is_money() && attempt.is_shown(&told.get(attempt.field));
-        !attempt.covers.is_empty() && if attempt.is_accepted { !attempt.is_echoed } else { shows() }
+        let is_open = || !attempt.is_echoed && is_judged_by(attempt);
+        !attempt.covers.is_empty() && if attempt.is_accepted { is_open() } else { shows() }
     };
     let unshown: BTreeSet<FieldId> =
         attempts.iter().filter(is_unshown).map(|attempt| attempt.field).collect();

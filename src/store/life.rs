@@ -241,7 +241,7 @@ fn hold_edits_of(
     }
     let mut held = Recovered { plan: CustomerPlan { settle, ..CustomerPlan::nothing(id) }, is_pending: true };
     for (field, words) in perhaps_sent(dirty.resource()) {
-        held.reject(&dirty, &Rejection { customer_id: id, field: Some(field), words: words.to_owned() })?;
+        held.reject(&dirty, &Rejection { row: id.into(), field: Some(field), words: words.to_owned() })?;
     }
     let refused = |seq| dirty.op(seq).filter(|op| op.outcome == Some(Outcome::Rejected));
     for settlement in &mut held.plan.settle {

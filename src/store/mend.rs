@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use chrono::Utc;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::held_up::Apart;
@@ -23,7 +23,9 @@ use super::row::Standing;
 use super::{Failed, Store, ahead, aside, dirty, edit, pull, row, schema, search, state, statements};
 use crate::error::{Failure, Result, is_unreadable};
 use crate::flow::{Change, CustomerPlan, Dirty, Sent, balance_by_journal, is_tidied};
-use crate::resource::{Attributes, CustomerId, FieldId, Kind, Record, Row, Value, add_credit};
+use crate::resource::{
+    Attributes, CustomerId, FieldId, Kind, Record, ResourceId, Row, RowId, Subject, Value, add_credit,
+};
 
 /// The key of `state` under which it is noted that this is to be done.
 pub(super) const DUE: &str = "edits_to_be_found";
@@ -80,7 +82,9 @@ impl Store {
         self.engine_read(|transaction| {
             let mut still = Vec::new();
             for one in noted {
-                let dirty = match dirty::load(transaction, one.customer_id) {
+                let meant = Subject::meant(one.customer_id, &one.field);
+                let row = meant.map_or(one.customer_id.into(), |(row, _)| row);
+                let dirty = match dirty::load(transaction, row) {
                     Err(e) if is_unreadable(&e) => {
                         still.push(one);
                         continue;
@@ -88,7 +92,10 @@ impl Store {
                     loaded => loaded?,
                 };
                 let Some(dirty) = dirty else { continue };
-                if untold(transaction, &dirty)?.iter().any(|(field, _)| field.name() == one.field) {
+                if untold(transaction, &dirty)?
+                    .iter()
+                    .any(|(field, _)| Subject::Field(*field).word(row) == one.field)
+                {
                     still.push(one);
                 }
             }
@@ -141,16 +148,13 @@ impl Store {
             let next = self.engine_read(|transaction| Ok(all(transaction, after)?))?;
             let Some(last) = next.last() else { break };
             after = last.0;
-            let parts =
-                self.in_small_parts(&next, |transaction, apart, id, edits: &mut Vec<Option<usize>>| {
-                    edits.push(apart.outcomes(transaction, id, Utc::now(), || {
-                        mend_one(transaction, id, &lost, is_edit, &mut refused)
-                    })?);
-                    Ok(())
-                })?;
-            for edits in parts.into_iter().flatten() {
-                is_done &= edits.is_some();
-                found += edits.unwrap_or_default();
+            let (edits, is_each) = self.mend_some(&next, &lost, &mut refused)?;
+            (found, is_done) = (found + edits, is_done && is_each);
+        }
+        for resource in self.keeps()?.into_iter().filter(|resource| *resource != ResourceId::CUSTOMER) {
+            for rows in self.rows_of(resource)?.chunks(CHUNK as usize) {
+                let (edits, is_each) = self.mend_some(rows, &BTreeSet::new(), &mut refused)?;
+                (found, is_done) = (found + edits, is_done && is_each);
             }
         }
         let refused = (!refused.is_empty()).then(|| serde_json::to_string(&refused)).transpose();
@@ -172,6 +176,23 @@ impl Store {
         }
         self.mended = Some(found);
         Ok(())
+    }
+
+    /// Returns how many edits were found of these, and whether each could be written.
+    fn mend_some<I: Copy + Into<RowId>>(
+        &mut self,
+        rows: &[I],
+        lost: &BTreeSet<FieldId>,
+        refused: &mut Vec<Unjournaled>,
+    ) -> Result<(usize, bool)> {
+        let parts = self.in_small_parts(rows, |transaction, apart, id, edits: &mut Vec<Option<usize>>| {
+            edits.push(apart.outcomes(transaction, id, Utc::now(), || {
+                mend_one(transaction, id, lost, is_edit, refused)
+            })?);
+            Ok(())
+        })?;
+        let edits: Vec<Option<usize>> = parts.into_iter().flatten().collect();
+        Ok((edits.iter().flatten().sum(), edits.iter().all(Option::is_some)))
     }
 
     /// Columns that somebody renamed or dropped, and that are there again, empty.
@@ -279,11 +300,12 @@ fn all(connection: &Connection, after: i64) -> rusqlite::Result<Vec<CustomerId>>
 /// Returns how many edits it found.
 fn mend_one(
     connection: &Connection,
-    id: CustomerId,
+    id: impl Into<RowId>,
     lost: &BTreeSet<FieldId>,
     is_judged: impl Fn(&Connection, &Dirty, FieldId) -> rusqlite::Result<bool>,
     refused: &mut Vec<Unjournaled>,
 ) -> Result<usize, Failed> {
+    let id = id.into();
     let Some(dirty) = dirty::load(connection, id)? else { return Ok(0) };
     let other = other(connection, &dirty)?;
     if other.is_empty() {
@@ -297,7 +319,7 @@ fn mend_one(
         }
         if lost.contains(&field) {
             search::note_rows(connection, [id])?;
-            statements::overwrite(connection, id.into(), &[(field, row::cell(&expected))])?;
+            statements::overwrite(connection, id, &[(field, row::cell(&expected))])?;
             continue;
         }
         if ahead.contains(&field) {
@@ -323,6 +345,7 @@ fn is_edit(connection: &Connection, dirty: &Dirty, field: FieldId) -> rusqlite::
     let Some(newest) = dirty.ops_of(field).rfind(|op| op.adjustment().is_none()).map(|op| op.seq) else {
         return Ok(true);
     };
+    let word = Subject::Field(field).word(dirty.id);
     let decided: Option<(String, i64)> = connection
         .prepare_cached(
             "SELECT result, seq
@@ -332,7 +355,7 @@ fn is_edit(connection: &Connection, dirty: &Dirty, field: FieldId) -> rusqlite::
              ORDER BY id DESC
              LIMIT 1",
         )?
-        .query_row(params![dirty.id.0, field.name(), newest.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![dirty.id.customer.0, word, newest.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((result, seq)) = decided else { return Ok(true) };
     if field.has_entries() {
@@ -404,7 +427,7 @@ pub(super) fn tell(
 pub(super) fn tell_of_untouched(
     connection: &Connection,
     apart: &Apart,
-    id: CustomerId,
+    id: RowId,
     known: &Attributes<'_>,
     mut changed: impl Iterator<Item = FieldId>,
 ) -> Result<Option<Told>, Failed> {
@@ -422,7 +445,7 @@ fn beneath(dirty: &Dirty, sent: Option<&Sent>) -> Result<Vec<(FieldId, Value)>, 
     let attributes = base.attributes()?;
     let theirs = Row::of(dirty.id, &attributes);
     let mut found = Vec::new();
-    for field in FieldId::columns() {
+    for field in dirty.resource().columns() {
         let local = dirty.row.get(field);
         if is_certain(dirty, field) {
             let is_known = attributes.tells(field) && dirty.open_of_field(field).is_none();
@@ -438,12 +461,14 @@ fn beneath(dirty: &Dirty, sent: Option<&Sent>) -> Result<Vec<(FieldId, Value)>, 
     Ok(found)
 }
 
-fn newest_edit(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::Result<Option<i64>> {
+fn newest_edit(connection: &Connection, id: RowId, field: FieldId) -> rusqlite::Result<Option<i64>> {
+    let (customer, of_resource, of_row) = dirty::whose(id);
     connection
         .prepare_cached(
-            "SELECT max(seq) FROM journal WHERE customer_id = ?1 AND settled_at IS NULL AND field = ?2",
+            "SELECT max(seq) FROM journal
+             WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND field = ?4",
         )?
-        .query_row(params![id.0, field.name()], |row| row.get(0))
+        .query_row(params![customer, of_resource, of_row, field.name()], |row| row.get(0))
 }
 
 /// What the triggers refused, as it is noted.
@@ -460,9 +485,11 @@ fn write_refused(connection: &Connection, refused: &[Unjournaled]) -> rusqlite::
     state::write(connection, REFUSED, json.as_deref())
 }
 
-fn note_refused(refused: &mut Vec<Unjournaled>, id: CustomerId, field: FieldId, problem: &str) {
-    let one = Unjournaled { customer_id: id, field: field.name().to_owned(), problem: problem.to_owned() };
-    match refused.iter_mut().find(|it| (it.customer_id, it.field.as_str()) == (id, field.name())) {
+fn note_refused(refused: &mut Vec<Unjournaled>, row: impl Into<RowId>, field: FieldId, problem: &str) {
+    let row = row.into();
+    let (id, field) = (row.customer, Subject::Field(field).word(row));
+    let one = Unjournaled { customer_id: id, field, problem: problem.to_owned() };
+    match refused.iter_mut().find(|it| (it.customer_id, &it.field) == (one.customer_id, &one.field)) {
         Some(known) => *known = one,
         None => refused.push(one),
     }
@@ -487,7 +514,7 @@ fn other_than_journaled(
     let mut rows = statement.query(params![after, AT_A_LOOK])?;
     let (mut other, mut last) = (Vec::new(), None);
     while let Some(found) = rows.next()? {
-        let local = row::read(found)?;
+        let local = row::read(ResourceId::CUSTOMER, found)?;
         last = Some(local.id().0);
         let body: Option<String> = found.get(FieldId::columns().count() + 1)?;
         let Some(base) = body.map(Record::new) else { continue };
@@ -525,7 +552,7 @@ pub(super) fn other(connection: &Connection, dirty: &Dirty) -> Result<Vec<(Field
     let attributes = base.attributes()?;
     let theirs = Row::of(dirty.id, &attributes);
     let mut untold = Vec::new();
-    for field in FieldId::columns() {
+    for field in dirty.resource().columns() {
         let Some(expected) = expected(connection, dirty, field, theirs.get(field), attributes.tells(field))?
         else {
             continue;
@@ -574,16 +601,17 @@ pub(super) fn forms_by_journal(dirty: &Dirty, theirs: &Value) -> Option<Value> {
 }
 
 /// What the newest edit set that is not settled.
-fn newest_value(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::Result<Option<Value>> {
+fn newest_value(connection: &Connection, id: RowId, field: FieldId) -> rusqlite::Result<Option<Value>> {
+    let (customer, of_resource, of_row) = dirty::whose(id);
     let newest = connection
         .prepare_cached(
             "SELECT value
              FROM journal
-             WHERE customer_id = ?1 AND settled_at IS NULL AND field = ?2
+             WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND field = ?4
              ORDER BY seq DESC
              LIMIT 1",
         )?
-        .query_row(params![id.0, field.name()], |row| row.get::<_, Option<String>>(0))
+        .query_row(params![customer, of_resource, of_row, field.name()], |row| row.get::<_, Option<String>>(0))
         .optional()?;
     Ok(newest.map(|json| json.map_or(Value::Null, |json| Value::from_json(field.kind(), &json))))
 }
@@ -600,10 +628,13 @@ fn journal(
     let edited = || {
         search::note_rows(connection, [dirty.id])?;
         // Byte for byte: what is no value, the triggers refuse, and it is not sent as one that resembles it.
-        let local = Standing::of(connection, dirty.id.into(), field)?;
-        statements::overwrite(connection, dirty.id.into(), &[(field, row::cell(expected))])?;
+        let local = Standing::of(connection, dirty.id, field)?;
+        statements::overwrite(connection, dirty.id, &[(field, row::cell(expected))])?;
         edit::set_context(connection, Some("tillsync"), Some(LABEL))?;
-        connection.prepare_cached(statements::edit(field))?.execute(params![dirty.id.0, local])?;
+        let key: Vec<i64> = dirty.id.key().collect();
+        let key = key.iter().map(|part| part as &dyn ToSql);
+        let parameters = params_from_iter(key.chain([&local as &dyn ToSql]));
+        connection.prepare_cached(statements::edit(field))?.execute(parameters)?;
         edit::set_context(connection, None, None)
     };
     let problem = match edited() {
@@ -615,7 +646,7 @@ fn journal(
     if problem.is_some() {
         connection.execute_batch("ROLLBACK TO mend")?;
         tracing::warn!(
-            customer = dirty.id.0,
+            customer = dirty.id.customer.0,
             field = field.name(),
             "it stays as it is here, and is sent when it is edited to a valid value"
         );

@@ -21,10 +21,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::apply::{settle, shorten};
 use super::edit::newest_edit;
 use super::polite::LONG;
-use super::{Failed, Store, dirty};
+use super::{Failed, Store, dirty, row};
 use crate::error::Result;
 use crate::flow::{Outcome, Settlement};
-use crate::resource::{CustomerId, EditSeq, FieldId, Kind};
+use crate::resource::{EditSeq, FieldId, Kind, RowId};
 
 /// So many of the newest edits stay: a person who takes back the last ones takes back each.
 const KEPT: usize = 16;
@@ -60,7 +60,7 @@ impl Store {
         Ok(())
     }
 
-    fn supersede_each(&mut self, often: &[(CustomerId, FieldId)], now: DateTime<Utc>) -> Result<()> {
+    fn supersede_each(&mut self, often: &[(RowId, FieldId)], now: DateTime<Utc>) -> Result<()> {
         for &(id, field) in often {
             let between = between(&self.connection, id, field).map_err(|e| self.error(e))?;
             let mut rest = &between[..];
@@ -75,12 +75,15 @@ impl Store {
     }
 
     /// Returns with how many of them it is done; with all, where something of the app's keeps them as they are.
-    fn supersede_some(&mut self, id: CustomerId, rest: &[EditSeq], now: DateTime<Utc>) -> Result<usize> {
+    fn supersede_some(&mut self, id: RowId, rest: &[EditSeq], now: DateTime<Utc>) -> Result<usize> {
         self.holding_up(|store, apart| {
             store.engine_note(|transaction| {
                 let began = Instant::now();
                 for (place, seq) in rest.iter().enumerate() {
-                    if apart.outcomes(transaction, id, now, || supersede(transaction, *seq, now))?.is_none() {
+                    if apart
+                        .outcomes(transaction, id.customer, now, || supersede(transaction, *seq, now))?
+                        .is_none()
+                    {
                         break;
                     }
                     if began.elapsed() >= LONG {
@@ -94,7 +97,7 @@ impl Store {
 }
 
 /// Customers and attributes of which more edits wait than shall: of all, or of those that were edited since.
-fn often_edited(connection: &Connection, since: Option<i64>) -> rusqlite::Result<Vec<(CustomerId, FieldId)>> {
+fn often_edited(connection: &Connection, since: Option<i64>) -> rusqlite::Result<Vec<(RowId, FieldId)>> {
     static OF_ALL: LazyLock<String> = LazyLock::new(|| often(""));
     static OF_SOME: LazyLock<String> = LazyLock::new(|| {
         often(
@@ -108,14 +111,14 @@ fn often_edited(connection: &Connection, since: Option<i64>) -> rusqlite::Result
     };
     let mut often = Vec::new();
     while let Some(row) = found.next()? {
-        let (id, field, newest, count): (i64, String, i64, usize) =
-            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let (id, field): (_, String) = (dirty::row_id(row, 0)?, row.get(3)?);
+        let (newest, count): (i64, usize) = (row.get(4)?, row.get(5)?);
         let is_long = "SELECT length(value) > ?2 FROM journal WHERE seq = ?1";
-        let field = FieldId::named(&field).ok_or_else(|| dirty::malformed(1, std::fmt::Error))?;
+        let field = id.resource.field(&field).ok_or_else(|| dirty::malformed(1, std::fmt::Error))?;
         if count > MANY
             || connection.prepare_cached(is_long)?.query_row(params![newest, SHORT], |row| row.get(0))?
         {
-            often.push((CustomerId(id), field));
+            often.push((id, field));
         }
     }
     Ok(often)
@@ -123,26 +126,27 @@ fn often_edited(connection: &Connection, since: Option<i64>) -> rusqlite::Result
 
 fn often(whose: &str) -> String {
     let stands_on_the_last = |field: &FieldId| !matches!(field.kind(), Kind::Credit | Kind::Forms);
-    let fields = FieldId::columns().filter(stands_on_the_last).map(|field| format!("'{field}'"));
+    let fields = row::names(|field| !field.is_secret() && stands_on_the_last(&field));
     format!(
-        "SELECT customer_id, field, max(seq), count(*) - count(outcome)
+        "SELECT customer_id, of_resource, of_row, field, max(seq), count(*) - count(outcome)
          FROM journal INDEXED BY tillsync_journal_unsettled
-         WHERE settled_at IS NULL AND field IN ({}) {whose}
-         GROUP BY customer_id, field
-         HAVING count(*) - count(outcome) > ?1 + 1",
-        fields.collect::<Vec<_>>().join(", ")
+         WHERE settled_at IS NULL AND field IN ({fields}) {whose}
+         GROUP BY customer_id, of_resource, of_row, field
+         HAVING count(*) - count(outcome) > ?1 + 1"
     )
 }
 
 /// Those between the first and the newest, the oldest first; behind whatever is on its way, was refused or is held.
-fn between(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::Result<Vec<EditSeq>> {
+fn between(connection: &Connection, id: RowId, field: FieldId) -> rusqlite::Result<Vec<EditSeq>> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, outcome IS NULL
          FROM journal INDEXED BY tillsync_journal_unsettled
-         WHERE customer_id = ?1 AND settled_at IS NULL AND field = ?2",
+         WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND field = ?4",
     )?;
-    let all =
-        statement.query_map(params![id.0, field.name()], |row| Ok((EditSeq(row.get(0)?), row.get(1)?)))?;
+    let (customer, of_resource, of_row) = dirty::whose(id);
+    let all = statement.query_map(params![customer, of_resource, of_row, field.name()], |row| {
+        Ok((EditSeq(row.get(0)?), row.get(1)?))
+    })?;
     let mut all = all.collect::<rusqlite::Result<Vec<(EditSeq, bool)>>>()?;
     all.sort_unstable();
     let first = all.iter().rposition(|(_, is_pending)| !is_pending).map_or(0, |place| place + 1);
@@ -152,13 +156,13 @@ fn between(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite:
 
 /// Unless something became of it meanwhile.
 fn supersede(transaction: &Connection, seq: EditSeq, now: DateTime<Utc>) -> Result<(), Failed> {
-    let field: Option<String> = transaction
+    let edited: Option<(RowId, String)> = transaction
         .prepare_cached(
-            "SELECT field FROM journal WHERE seq = ?1 AND settled_at IS NULL AND outcome IS NULL",
+            "SELECT customer_id, of_resource, of_row, field FROM journal WHERE seq = ?1 AND settled_at IS NULL AND outcome IS NULL",
         )?
-        .query_row([seq.0], |row| row.get(0))
+        .query_row([seq.0], |row| Ok((dirty::row_id(row, 0)?, row.get(3)?)))
         .optional()?;
-    let Some(field) = field.and_then(|field| FieldId::named(&field)) else { return Ok(()) };
+    let Some(field) = edited.and_then(|(row, field)| row.resource.field(&field)) else { return Ok(()) };
     settle(transaction, &Settlement::new(seq, Outcome::Superseded), now)?;
     if field.is_unbounded() { shorten(transaction, seq, field) } else { Ok(()) }
 }

@@ -13,7 +13,7 @@ use super::decisions::is_of_the_app;
 use super::held_up::{self, Apart};
 use super::{Failed, Store};
 use crate::error::{Error, Result};
-use crate::resource::CustomerId;
+use crate::resource::RowId;
 
 /// Customers that are written in one transaction while others write too: some tenths of a millisecond.
 const SMALL: usize = 10;
@@ -74,10 +74,10 @@ impl Store {
 
     /// Does the same with each of these customers, in as many transactions as it takes: none goes on for long, each is whole by
     /// itself, and is done once more where a trigger ended it. Returns what each came to.
-    pub(super) fn in_small_parts<T: Default>(
+    pub(super) fn in_small_parts<I: Copy + Into<RowId>, T: Default>(
         &mut self,
-        ids: &[CustomerId],
-        mut work: impl FnMut(&Transaction<'_>, &Apart, CustomerId, &mut T) -> Result<(), Failed>,
+        ids: &[I],
+        mut work: impl FnMut(&Transaction<'_>, &Apart, I, &mut T) -> Result<(), Failed>,
     ) -> Result<Vec<T>> {
         self.commit_pages()?;
         let (mut rest, mut parts) = (ids, Vec::new());
@@ -87,9 +87,10 @@ impl Store {
                 store.engine_write(|transaction| {
                     let (began, mut came_to) = (Instant::now(), T::default());
                     for (place, id) in part.iter().enumerate() {
-                        if !apart.leaves_out(*id) {
+                        let customer = (*id).into().customer;
+                        if !apart.leaves_out(customer) {
                             let done = work(transaction, apart, *id, &mut came_to);
-                            done.map_err(|failed| held_up::of(*id, failed))?;
+                            done.map_err(|failed| held_up::of(customer, failed))?;
                         }
                         if began.elapsed() >= LONG {
                             return Ok((place + 1, came_to));

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::{WITH_IT, settle_without_customer};
 use super::log::WIPE_DUE;
 use super::polite::LONG;
-use super::{Failed, Store, aside, held_up, search, statements};
+use super::{Failed, Store, aside, held_up, schema, search, statements};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::resource::{CustomerId, EditError, EditSeq};
@@ -298,6 +298,9 @@ impl Store {
                         statements::remove(transaction, id.into())
                     })?;
                     search::forget(transaction, id)?;
+                    for resource in schema::kept(transaction)? {
+                        statements::remove_all_of(transaction, resource, id)?;
+                    }
                     // It was the last, but for what a trigger edited of it.
                     others.looked_at =
                         settle_without_customer(transaction, id, WITH_IT, |_| true, Utc::now())?;

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_iter};
 
 use super::ahead::Known;
-use super::apply::{MOST_ROUNDS, apply, apply_news, insert_snapshot, refuse_ignored, update_snapshot};
+use super::apply::{MOST_ROUNDS, apply, apply_news, insert_snapshot, refuse_ignored_row, update_snapshot};
 use super::beneath::{Beneath, News as Written};
 use super::held_up::Apart;
 use super::row::RawCell;
@@ -25,7 +25,9 @@ use crate::flow::{
     Ids, KnownClock, Lately, Moment, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated,
     may_not_show_yet, merge,
 };
-use crate::resource::{Attributes, CustomerId, FieldId, Kind, Record, Row, RowId, Subject, Value};
+use crate::resource::{
+    Attributes, CustomerId, FieldId, Kind, Record, Resource, ResourceId, Row, RowId, Subject, Value,
+};
 
 /// When a pull of everything last came to its end, a key of `state`.
 pub(crate) const LAST_FULL_PULL: &str = "last_full_pull_at";
@@ -42,7 +44,7 @@ const SEEN_AT_ONCE: usize = 1_000;
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     /// Customers that are new, other than they were, or gone.
-    pub(crate) changed: Vec<CustomerId>,
+    pub(crate) changed: Vec<RowId>,
     pub(crate) notices: Vec<Notice>,
     /// A reading was older than what is known, and there was no room to remember it: it is to be listed again.
     pub(crate) has_dropped: bool,
@@ -120,16 +122,16 @@ impl Store {
     /// Of these a page told two things at once: they are there, and asked for by id.
     pub(crate) fn note_contradicted(
         &mut self,
-        ids: &BTreeSet<CustomerId>,
+        rows: &BTreeSet<RowId>,
         kind: &PageKind,
         now: Moment,
     ) -> Result<()> {
         self.in_open_pages(|transaction| {
             let mut older = older_readings(transaction)?;
-            ids.iter().for_each(|id| older.contradicted(*id, now));
+            rows.iter().for_each(|row| older.contradicted(*row, now));
             note_older_readings(transaction, &older)?;
             if let PageKind::Full(_) = kind {
-                see(transaction, ids.iter().copied())?;
+                see(transaction, rows.iter().map(|row| row.customer))?;
             }
             Ok(())
         })
@@ -151,26 +153,33 @@ impl Store {
             let older = RefCell::new(known_older.clone());
             for (attributes, body) in part {
                 // A trigger of the app may have edited it while others of the page came in.
-                let is_edited = edited.contains(&attributes.id())
-                    || apart.is_needed && is_edited(transaction, attributes.id())?;
+                let is_edited = edited.contains(&attributes.row())
+                    || apart.is_needed && is_edited(transaction, attributes.row())?;
                 let mut notices = Vec::new();
-                let take =
-                    || take(transaction, apart, attributes, body, is_edited, judging, &older, &mut notices);
+                let take = || {
+                    let news =
+                        take(transaction, apart, attributes, body, is_edited, judging, &older, &mut notices)?;
+                    if news == News::PassedOver && is_edited {
+                        attempt::note_told_as_before(transaction, attributes)?;
+                    }
+                    Ok(news)
+                };
                 let is_passed_over = |news: &News| *news == News::PassedOver;
                 let taken_in =
-                    apart.all_unless(transaction, attributes.id(), judging.now, take, is_passed_over);
+                    apart.all_unless(transaction, attributes.row(), judging.now, take, is_passed_over);
                 let Some(news) = taken_in.map_err(|failed| held_up::of(attributes.id(), failed))? else {
                     continue;
                 };
                 taken.notices.extend(notices);
                 if [News::Change, News::Customer].contains(&news) {
-                    taken.changed.push(attributes.id());
+                    taken.changed.push(attributes.row());
                 }
                 if news == News::Customer {
-                    new.push(attributes.id());
+                    new.push(attributes.row());
                 }
             }
-            state::count_snapshot(transaction, i64::try_from(new.len()).unwrap_or(i64::MAX))?;
+            let resource = part.first().map(|(attributes, _)| attributes.resource()).unwrap_or_default();
+            state::count_snapshot(transaction, resource, i64::try_from(new.len()).unwrap_or(i64::MAX))?;
             search::note_rows(transaction, new)?;
             let older = older.into_inner();
             taken.has_dropped = older.has_dropped();
@@ -234,7 +243,9 @@ impl Store {
         let missing = self.read_at_once(|connection| Ok(state::miscounted(connection)?))?;
         match missing {
             0 => Ok(()),
-            missing => self.engine_note(|connection| Ok(state::count_snapshot(connection, missing)?)),
+            missing => self.engine_note(|connection| {
+                Ok(state::count_snapshot(connection, ResourceId::CUSTOMER, missing)?)
+            }),
         }
     }
 
@@ -257,7 +268,7 @@ impl Store {
     }
 
     /// Those customers, at most `limit` with an id above `above`.
-    pub(crate) fn unseen(&self, above: CustomerId, limit: usize) -> Result<Vec<CustomerId>> {
+    pub(crate) fn unseen(&self, above: i64, limit: usize) -> Result<Vec<RowId>> {
         self.ids(
             "SELECT id FROM (SELECT id FROM snapshot WHERE id > ?1 AND id NOT IN (SELECT id FROM tillsync_pull_seen)
                              ORDER BY id LIMIT ?2)
@@ -267,19 +278,19 @@ impl Store {
                              ORDER BY customer_id LIMIT ?2)
              ORDER BY id
              LIMIT ?2",
-            params![above.0, limit],
+            params![above, limit],
         )
     }
 
     /// All of those.
-    pub(crate) fn all_unseen(&self) -> Result<BTreeSet<CustomerId>> {
+    pub(crate) fn all_unseen(&self) -> Result<BTreeSet<RowId>> {
         let all = "SELECT id FROM snapshot WHERE id NOT IN (SELECT id FROM tillsync_pull_seen)
                    UNION SELECT customer_id FROM tillsync_held_up WHERE customer_id NOT IN (SELECT id FROM tillsync_pull_seen)";
         Ok(self.ids(all, [])?.into_iter().collect())
     }
 
-    /// Those of these customers that the file takes for being there.
-    pub(crate) fn of_snapshot(&self, ids: &[CustomerId]) -> Result<BTreeSet<CustomerId>> {
+    /// Those of these rows that the file takes for being there.
+    pub(crate) fn of_snapshot(&self, ids: &[RowId]) -> Result<BTreeSet<RowId>> {
         self.engine_read(|transaction| {
             let mut there = BTreeSet::new();
             for id in ids {
@@ -290,7 +301,7 @@ impl Store {
     }
 
     /// Two customers that a full pull saw, so that a question by id is answered by somebody.
-    pub(crate) fn company_of_list(&self) -> Result<Vec<CustomerId>> {
+    pub(crate) fn company_of_list(&self) -> Result<Vec<RowId>> {
         self.ids(
             "SELECT id
              FROM (SELECT min(id) AS id FROM tillsync_pull_seen UNION SELECT max(id) FROM tillsync_pull_seen)
@@ -299,50 +310,101 @@ impl Store {
         )
     }
 
-    /// Some customers of the file, so that a question about others is answered by somebody; others each time that it is
+    /// Some rows of the file, so that a question about others is answered by somebody; others each time that it is
     /// asked: they may be gone as well.
-    pub(crate) fn company(&self, nth: u32) -> Result<Vec<CustomerId>> {
-        self.ids(
-            "SELECT id FROM (SELECT id FROM snapshot ORDER BY id LIMIT 2 OFFSET 2 * ?1)
-             UNION
-             SELECT id FROM (SELECT id FROM snapshot ORDER BY id DESC LIMIT 2 OFFSET 2 * ?1)",
+    pub(crate) fn company(&self, resource: ResourceId, nth: u32) -> Result<Vec<RowId>> {
+        let Resource { snapshot, customer, .. } = resource.spec();
+        let row = resource.spec().row();
+        self.rows(
+            resource,
+            &format!(
+                "SELECT {row}, {customer} FROM (SELECT {row}, {customer} FROM {snapshot} ORDER BY {row} LIMIT 2 OFFSET 2 * ?1)
+                 UNION
+                 SELECT {row}, {customer} FROM (SELECT {row}, {customer} FROM {snapshot} ORDER BY {row} DESC LIMIT 2 OFFSET 2 * ?1)"
+            ),
             [nth],
         )
     }
 
-    /// Customers that were deleted remotely while they had edits, and are not in doubt besides: those are read back.
-    pub(crate) fn gone(&self) -> Result<Vec<CustomerId>> {
-        self.ids(
-            "SELECT customer_id
-             FROM conflict INDEXED BY tillsync_conflict_open
-             WHERE resolution IS NULL AND field = ?1
-               AND customer_id NOT IN (SELECT customer_id FROM batch_item)
-             ORDER BY customer_id",
-            [Subject::Customer.to_string()],
-        )
+    /// How many rows of a resource the store has, as far as the file knows.
+    pub(crate) fn count_rows(&self, resource: ResourceId) -> Result<u64> {
+        if resource == ResourceId::CUSTOMER {
+            return Ok(self.status()?.snapshot_customers);
+        }
+        let count = format!("SELECT count(*) FROM {}", resource.spec().snapshot);
+        self.read_at_once(|connection| {
+            Ok(connection.prepare_cached(&count)?.query_row([], |row| row.get(0))?)
+        })
     }
 
-    fn ids(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<CustomerId>> {
+    /// All rows of a resource that are in the file.
+    pub(super) fn rows_of(&self, resource: ResourceId) -> Result<Vec<RowId>> {
+        let Resource { name, customer, .. } = resource.spec();
+        let row = resource.spec().row();
+        self.rows(resource, &format!("SELECT {row}, {customer} FROM {name} ORDER BY {row}"), [])
+    }
+
+    /// Rows of a resource, each by its own id and its customer's.
+    fn rows(&self, resource: ResourceId, sql: &str, params: impl rusqlite::Params) -> Result<Vec<RowId>> {
         self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
-            let ids = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?)))?;
+            let rows = statement.query_map(params, |row| {
+                Ok(RowId { resource, customer: CustomerId(row.get(1)?), row: row.get(0)? })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Rows that were deleted remotely while they had edits, and are not in doubt besides: those are read back.
+    pub(crate) fn gone(&self, resource: ResourceId) -> Result<Vec<RowId>> {
+        self.read_at_once(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT customer_id, of_resource, of_row, field
+                 FROM conflict INDEXED BY tillsync_conflict_open
+                 WHERE resolution IS NULL AND field LIKE '%*' AND resource = ?1
+                   AND (customer_id, resource, row_id) NOT IN (SELECT customer_id, resource, row_id FROM batch_item)
+                 ORDER BY customer_id, row_id",
+            )?;
+            let found = statement.query_map([resource.spec().name], |row| {
+                let (id, word): (RowId, String) = (dirty::row_id(row, 0)?, row.get(3)?);
+                Ok((word == Subject::Customer.word(id)).then_some(id))
+            })?;
+            Ok(found.filter_map(rusqlite::Result::transpose).collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Rows of a resource that the store had, as far as the file knows, and that are not among these.
+    pub(crate) fn absent_of(&self, resource: ResourceId, listed: &BTreeSet<RowId>) -> Result<Vec<RowId>> {
+        let Resource { snapshot, customer, .. } = resource.spec();
+        let row = resource.spec().row();
+        let all = format!("SELECT {row}, {customer} FROM {snapshot} ORDER BY {row}");
+        let mut all = self.rows(resource, &all, [])?;
+        all.retain(|row| !listed.contains(row));
+        Ok(all)
+    }
+
+    fn ids(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<RowId>> {
+        self.read_at_once(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let ids = statement.query_map(params, |row| Ok(CustomerId(row.get(0)?).into()))?;
             Ok(ids.collect::<rusqlite::Result<_>>()?)
         })
     }
 
-    /// Customers of whom a reading was older than what is known, and which is the truth is not known yet.
-    pub(crate) fn doubted(&self) -> Result<BTreeSet<CustomerId>> {
+    /// Rows of which a reading was older than what is known, and which is the truth is not known yet.
+    pub(crate) fn doubted(&self) -> Result<BTreeSet<RowId>> {
         self.read_at_once(|connection| Ok(older_readings(connection)?.ids().collect()))
     }
 
     /// How many of these have edits that wait.
-    pub(crate) fn count_edited(&self, ids: BTreeSet<CustomerId>) -> Result<u64> {
-        let any = "SELECT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)";
+    pub(crate) fn count_edited(&self, rows: BTreeSet<RowId>) -> Result<u64> {
+        let any = "SELECT EXISTS (SELECT 1 FROM journal
+                                  WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL)";
         self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(any)?;
             let mut count = 0;
-            for id in &ids {
-                count += statement.query_row([id.0], |row| row.get::<_, u64>(0))?;
+            for row in rows {
+                count += statement.query_row(dirty::whose(row), |row| row.get::<_, u64>(0))?;
             }
             Ok(count)
         })
@@ -354,12 +416,12 @@ impl Store {
         page: &[(Attributes<'_>, &str)],
         server_now: Option<DateTime<Utc>>,
         now: Moment,
-    ) -> Result<BTreeSet<CustomerId>> {
+    ) -> Result<BTreeSet<RowId>> {
         let now = now.told(server_now);
         self.engine_read(|transaction| {
             let (mut outdated, older) = (BTreeSet::new(), older_readings(transaction)?);
             for (told, _) in page {
-                let Some(Known { record, lately, .. }) = dirty::load_known(transaction, told.id())? else {
+                let Some(Known { record, lately, .. }) = dirty::load_known(transaction, told.row())? else {
                     continue;
                 };
                 // It is held up as soon as anything of it is taken in.
@@ -368,7 +430,7 @@ impl Store {
                     || lately::is_taken_back(transaction, &lately, &known, told, now, false)?
                     || older.is_before_one_passed_over(told, now)
                 {
-                    outdated.insert(told.id());
+                    outdated.insert(told.row());
                 }
             }
             Ok(outdated)
@@ -376,7 +438,7 @@ impl Store {
     }
 
     /// These customers are gone from the store.
-    pub(crate) fn take_deletions(&mut self, ids: &[CustomerId], now: DateTime<Utc>) -> Result<Taken> {
+    pub(crate) fn take_deletions(&mut self, ids: &[RowId], now: DateTime<Utc>) -> Result<Taken> {
         let parts = self.in_small_parts(ids, |transaction, apart, id, taken: &mut Taken| {
             let Some(dirty) = dirty::load(transaction, id)? else {
                 // One that something of the app's never let in.
@@ -460,7 +522,7 @@ fn note_older_readings(connection: &Connection, older: &OlderReadings) -> rusqli
 /// The answer to an update was older than what is known of the customer: which is the truth, another reading tells.
 pub(super) fn note_older(
     connection: &Connection,
-    id: CustomerId,
+    id: RowId,
     body: &str,
     now: Moment,
 ) -> rusqlite::Result<()> {
@@ -470,27 +532,26 @@ pub(super) fn note_older(
 }
 
 /// The customers of a page that have unsettled edits, or something that was sent of them on record.
-fn edited(
-    transaction: &Connection,
-    page: &[(Attributes<'_>, &str)],
-) -> rusqlite::Result<BTreeSet<CustomerId>> {
+fn edited(transaction: &Connection, page: &[(Attributes<'_>, &str)]) -> rusqlite::Result<BTreeSet<RowId>> {
     let mut edited = BTreeSet::new();
     let has_any = "SELECT EXISTS (SELECT 1 FROM journal WHERE settled_at IS NULL) OR EXISTS (SELECT 1 FROM tillsync_attempt)";
     if !transaction.prepare_cached(has_any)?.query_row([], |row| row.get::<_, bool>(0))? {
         return Ok(edited);
     }
     for (attributes, _) in page {
-        if is_edited(transaction, attributes.id())? {
-            edited.insert(attributes.id());
+        if is_edited(transaction, attributes.row())? {
+            edited.insert(attributes.row());
         }
     }
     Ok(edited)
 }
 
-fn is_edited(transaction: &Connection, id: CustomerId) -> rusqlite::Result<bool> {
-    let any = "SELECT EXISTS (SELECT 1 FROM journal WHERE customer_id = ?1 AND settled_at IS NULL)
-                   OR EXISTS (SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1)";
-    transaction.prepare_cached(any)?.query_row([id.0], |row| row.get(0))
+fn is_edited(transaction: &Connection, id: RowId) -> rusqlite::Result<bool> {
+    let any = "SELECT EXISTS (SELECT 1 FROM journal
+                              WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL)
+                   OR EXISTS (SELECT 1 FROM tillsync_attempt
+                              WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3)";
+    transaction.prepare_cached(any)?.query_row(dirty::whose(id), |row| row.get(0))
 }
 
 /// What a customer of a page was to the file.
@@ -517,7 +578,7 @@ fn take(
     older: &RefCell<OlderReadings>,
     notices: &mut Vec<Notice>,
 ) -> Result<News, Failed> {
-    let (id, moment, Judging { policies, now, .. }) = (attributes.id(), judging.moment(), judging);
+    let (id, moment, Judging { policies, now, .. }) = (attributes.row(), judging.moment(), judging);
     if older.borrow().is_before_one_passed_over(attributes, moment) {
         return Ok(News::PassedOver);
     }
@@ -537,7 +598,7 @@ fn take(
     if body_before == Some(body) && !is_behind && !(is_edited && attempt::has_any(transaction, id)?) {
         return Ok(News::Nothing);
     }
-    let record = Record::new(body);
+    let record = Record::of(id.resource, body);
     let reading = match &old {
         Some(old) => {
             let (known, is_doubted) = (old.attributes()?, older.borrow().has(id));
@@ -634,7 +695,8 @@ fn take_edited(
 
 /// Columns that the store changed. What it does not tell is no news.
 fn news(attributes: &Attributes<'_>, old: &Attributes<'_>) -> impl Iterator<Item = FieldId> {
-    FieldId::columns().filter(|field| attributes.text(*field) != old.text(*field) && attributes.tells(*field))
+    let columns = attributes.resource().columns();
+    columns.filter(|field| attributes.text(*field) != old.text(*field) && attributes.tells(*field))
 }
 
 /// What a reading leaves in doubt until another moment shows the same.
@@ -683,7 +745,7 @@ impl Reading {
 
     /// No amounts, of a customer who was changed, may be how this store shows a balance of nothing. Of one who was not they are a
     /// part of the store that fails, however often they come.
-    fn is_doubtful(self, id: CustomerId, older: &OlderReadings) -> bool {
+    fn is_doubtful(self, id: RowId, older: &OlderReadings) -> bool {
         self.lags || self.hides && (self.is_newer || older.ids().any(|one| one == id))
     }
 }
@@ -697,7 +759,7 @@ fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> 
     insert_snapshot(transaction, attributes, body)?;
     match insert_row(transaction, attributes) {
         Err(Failed::Sql(e)) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-            if !aside::make_way(transaction, &Row::of(attributes.id(), attributes))? {
+            if !aside::make_way(transaction, &Row::of(attributes.row(), attributes))? {
                 return Err(e.into());
             }
             insert_row(transaction, attributes)
@@ -706,9 +768,9 @@ fn insert(transaction: &Connection, attributes: &Attributes<'_>, body: &str) -> 
     }
 }
 
-/// The working copy of a customer, as the store describes it.
+/// The working copy of a row, as the store describes it.
 pub(super) fn insert_row(transaction: &Connection, attributes: &Attributes<'_>) -> Result<(), Failed> {
-    let names = RowId::from(attributes.id()).names().map(RawCell::Integer);
+    let names = attributes.row().names().map(RawCell::Integer);
     let cells = attributes.resource().columns().map(|field| RawCell::of(field, attributes));
     let cells = params_from_iter(names.chain(cells));
     match transaction.prepare_cached(&statements::of(attributes.resource()).insert)?.execute(cells)? {
@@ -727,13 +789,14 @@ fn follow(
 ) -> Result<Option<Vec<(FieldId, Value)>>, Failed> {
     let columns: Vec<_> =
         news(attributes, old).map(|field| (field, RawCell::of(field, attributes))).collect();
-    search::note(transaction, attributes.id(), columns.iter().map(|(field, _)| *field))?;
+    search::note(transaction, attributes.row(), columns.iter().map(|(field, _)| *field))?;
     let beneath = Beneath::of(transaction);
     if !update_snapshot(transaction, attributes, body, lately)? {
         return Err(Failed::Ignored);
     }
-    let written = statements::overwrite(transaction, attributes.id().into(), &columns)?;
-    refuse_ignored(written, transaction, "customer WHERE id", attributes.id().0)?;
+    let row = attributes.row();
+    let written = statements::overwrite(transaction, row, &columns)?;
+    refuse_ignored_row(written, transaction, row.resource.spec().name, row)?;
     let own = 1 + if columns.is_empty() { 0 } else { written };
     let values = || columns.iter().map(|(field, _)| (*field, attributes.get(*field))).collect();
     Ok(beneath.has_any(own).then(values))

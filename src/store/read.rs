@@ -156,10 +156,10 @@ impl Store {
         let counts = self
             .connection
             .prepare_cached(
-                "SELECT count(DISTINCT iif(outcome IS NULL, customer_id || ' ' || field, NULL)),
+                "SELECT count(DISTINCT iif(outcome IS NULL, customer_id || ' ' || coalesce(of_resource || of_row, '') || field, NULL)),
                         count(DISTINCT iif(outcome IS NULL, customer_id, NULL)),
                         (SELECT count(*) FROM batch),
-                        count(DISTINCT iif(outcome = 'rejected', customer_id || ' ' || field, NULL)),
+                        count(DISTINCT iif(outcome = 'rejected', customer_id || ' ' || coalesce(of_resource || of_row, '') || field, NULL)),
                         (SELECT count(*) FROM conflict WHERE resolution IS NULL),
                         max(coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0), 0),
                         count(*),
@@ -169,8 +169,10 @@ impl Store {
                          FROM journal AS j INDEXED BY tillsync_journal_unsettled
                          WHERE settled_at IS NULL AND outcome = 'held'
                            AND NOT EXISTS (SELECT 1 FROM conflict AS c
-                                           WHERE c.customer_id = j.customer_id AND c.resolution IS NULL
-                                             AND (c.field = '*' OR j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1))))
+                                           WHERE c.customer_id = j.customer_id AND c.of_resource IS j.of_resource
+                                             AND c.of_row IS j.of_row AND c.resolution IS NULL
+                                             AND (c.field = '*' OR c.of_resource IS NOT NULL
+                                                  OR j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1))))
                  FROM journal
                  WHERE settled_at IS NULL",
             )

@@ -21,17 +21,21 @@ pub(super) fn names(is_so: impl Fn(FieldId) -> bool) -> String {
     names.into_iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads a row of all columns of a customer.
-pub(super) fn read(sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
-    read_of(CustomerId(sql.get(0)?), sql)
+/// Reads a row of all columns of a resource, which its names come before.
+pub(super) fn read(resource: ResourceId, sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
+    let spec = resource.spec();
+    let place = |name: &str| spec.names().position(|column| column == name).unwrap_or(0);
+    let row = sql.get(place(spec.row()))?;
+    read_of(RowId { resource, customer: CustomerId(sql.get(place(spec.customer))?), row }, sql)
 }
 
 /// The same of a row that may not tell its id.
-pub(super) fn read_of(id: CustomerId, sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
+pub(super) fn read_of(id: RowId, sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
     let mut row = Row::empty(id);
     refuse_too_large(sql)?;
-    for (place, field) in FieldId::columns().enumerate() {
-        row.set(field, value(field.kind(), sql.get_ref(place + 1)?));
+    let first = id.resource.spec().names().count();
+    for (place, field) in id.resource.columns().enumerate() {
+        row.set(field, value(field.kind(), sql.get_ref(place + first)?));
     }
     Ok(row)
 }
@@ -88,14 +92,15 @@ fn is_sound(kind: Kind, cell: ValueRef<'_>) -> bool {
     }
 }
 
-/// Those of these attributes that hold what is no value of them, of a row of all columns of a customer.
+/// Those of these attributes that hold what is no value of them, of a row of all columns of a resource.
 pub(super) fn unsound_among(
+    resource: ResourceId,
     sql: &SqlRow<'_>,
     which: impl Fn(FieldId) -> bool,
 ) -> rusqlite::Result<BTreeSet<FieldId>> {
-    let mut unsound = BTreeSet::new();
-    for (place, field) in FieldId::columns().enumerate() {
-        if which(field) && !is_sound(field.kind(), sql.get_ref(place + 1)?) {
+    let (mut unsound, first) = (BTreeSet::new(), resource.spec().names().count());
+    for (place, field) in resource.columns().enumerate() {
+        if which(field) && !is_sound(field.kind(), sql.get_ref(place + first)?) {
             unsound.insert(field);
         }
     }
@@ -103,9 +108,13 @@ pub(super) fn unsound_among(
 }
 
 /// What waits is sent as the working copy has it: where a program has put there what is no value, nothing goes in its place. Of a row
-/// of all columns of a customer.
-pub(super) fn refuse_unsound(sql: &SqlRow<'_>, waits: impl Fn(FieldId) -> bool) -> rusqlite::Result<()> {
-    match unsound_among(sql, waits)?.first() {
+/// of all columns of a resource.
+pub(super) fn refuse_unsound(
+    resource: ResourceId,
+    sql: &SqlRow<'_>,
+    waits: impl Fn(FieldId) -> bool,
+) -> rusqlite::Result<()> {
+    match unsound_among(resource, sql, waits)?.first() {
         Some(field) => Err(no_value(*field)),
         None => Ok(()),
     }
@@ -113,8 +122,9 @@ pub(super) fn refuse_unsound(sql: &SqlRow<'_>, waits: impl Fn(FieldId) -> bool) 
 
 /// What such an attribute is refused with.
 pub(super) fn no_value(field: FieldId) -> SqlError {
-    let place = FieldId::columns().position(|column| column == field);
-    malformed(place.map_or(0, |place| place + 1), NoValue(field))
+    let place = field.resource().columns().position(|column| column == field);
+    let first = field.resource().spec().names().count();
+    malformed(place.map_or(0, |place| place + first), NoValue(field))
 }
 
 /// A column of the working copy that holds what is no value of it.

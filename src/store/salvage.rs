@@ -29,6 +29,7 @@ const AT: usize = 6;
 const AUTHOR: usize = 7;
 const LABEL: usize = 8;
 const SETTLED_AT: usize = 12;
+const OF_RESOURCE: usize = 17;
 
 /// An edit that was found in the log of a file that is no more, and had not been settled there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -115,7 +116,9 @@ fn edit((rowid, row): &(i64, Vec<Cell>)) -> Option<Salvaged> {
         && ["set", "adjust"].contains(&op)
         && at.len() >= 20
         && at.as_bytes()[10] == b'T';
-    if !is_edit || row.get(SETTLED_AT)? != &Cell::Null {
+    // Rows of before there were several resources end before that.
+    let is_a_customers = row.get(OF_RESOURCE).is_none_or(|resource| resource == &Cell::Null);
+    if !is_edit || !is_a_customers || row.get(SETTLED_AT)? != &Cell::Null {
         return None;
     }
     Some(Salvaged {

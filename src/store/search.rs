@@ -32,7 +32,7 @@ use super::open::look_again;
 use super::polite::LONG;
 use super::{Store, believing, dirty, edit, state};
 use crate::error::{Error, Result};
-use crate::resource::{CustomerId, FieldId, Row, Value};
+use crate::resource::{CustomerId, FieldId, Row, RowId, Value};
 
 /// Customers that were found.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -156,22 +156,23 @@ impl Store {
 /// Somebody wrote these columns of a customer, and it was not an edit.
 pub(super) fn note(
     connection: &Connection,
-    id: CustomerId,
+    row: RowId,
     columns: impl Iterator<Item = FieldId>,
 ) -> rusqlite::Result<()> {
     let mut columns = columns;
     match columns.any(|column| SEARCHED.contains(&column.name())) && is_wanted(connection)? {
-        true => note_all(connection, [id]),
+        true => note_rows(connection, [row]),
         false => Ok(()),
     }
 }
 
-/// These customers are new, or gone.
-pub(super) fn note_rows(
+/// These rows are new, or gone. Customers are searched for, and nothing else.
+pub(super) fn note_rows<I: Into<RowId>>(
     connection: &Connection,
-    ids: impl IntoIterator<Item = CustomerId>,
+    rows: impl IntoIterator<Item = I>,
 ) -> rusqlite::Result<()> {
-    if is_wanted(connection)? { note_all(connection, ids) } else { Ok(()) }
+    let rows = rows.into_iter().map(I::into).filter(|row| row.resource.spec().is_of_customers());
+    if is_wanted(connection)? { note_all(connection, rows.map(|row| row.customer)) } else { Ok(()) }
 }
 
 fn note_all(connection: &Connection, ids: impl IntoIterator<Item = CustomerId>) -> rusqlite::Result<()> {

@@ -4,10 +4,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::{Deserialize, Serialize};
 
-use super::{Store, believing};
+use super::{Store, believing, schema};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{HowFar, KnownClock, Lacks, Place, PullClock, Unlisted, store_address};
+use crate::resource::ResourceId;
 
 /// A full pull that was begun: it goes on where it was cut.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,6 +23,10 @@ pub(crate) struct FullPull {
 
 /// The key of `state` under which it stands.
 pub(super) const FULL_PULL: &str = "full_pull";
+/// When how many rows were taken for gone.
+const GONE_LATELY: &str = "gone_lately";
+/// From when on the next pull asks.
+const PULL_CURSOR: &str = "pull_cursor";
 /// A `Date` that was odd, a key of `state`.
 const ODD_CLOCK: &str = "pull_clock_odd";
 
@@ -170,21 +175,24 @@ impl Store {
         self.set_time("body_limit_at", Some(now))
     }
 
-    /// How many customers were believed to be gone within the last day, without a person's word.
-    pub(crate) fn gone_lately(&self, now: DateTime<Utc>) -> Result<u64> {
-        Ok(self.gone_by_time(now)?.iter().map(|(_, count)| count).sum())
+    /// How many rows were believed to be gone within the last day, without a person's word.
+    pub(crate) fn gone_lately(&self, resource: ResourceId, now: DateTime<Utc>) -> Result<u64> {
+        Ok(self.gone_by_time(resource, now)?.iter().map(|(_, count)| count).sum())
     }
 
     /// So many more are.
-    pub(crate) fn note_gone(&mut self, count: u64, now: DateTime<Utc>) -> Result<()> {
-        let mut gone = self.gone_by_time(now)?;
+    pub(crate) fn note_gone(&mut self, resource: ResourceId, count: u64, now: DateTime<Utc>) -> Result<()> {
+        let mut gone = self.gone_by_time(resource, now)?;
         gone.push((now, count));
-        self.set_state("gone_lately", Some(&serde_json::to_string(&gone).unwrap_or_default()))
+        self.set_state(
+            &key_of(resource, GONE_LATELY),
+            Some(&serde_json::to_string(&gone).unwrap_or_default()),
+        )
     }
 
     /// A clock that was set makes nobody forget: what lies ahead counts.
-    fn gone_by_time(&self, now: DateTime<Utc>) -> Result<Vec<(DateTime<Utc>, u64)>> {
-        let text = self.state("gone_lately")?;
+    fn gone_by_time(&self, resource: ResourceId, now: DateTime<Utc>) -> Result<Vec<(DateTime<Utc>, u64)>> {
+        let text = self.state(&key_of(resource, GONE_LATELY))?;
         let mut gone: Vec<(DateTime<Utc>, u64)> =
             text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         gone.retain(|(at, _)| now - *at < TimeDelta::days(1));
@@ -198,6 +206,14 @@ impl Store {
 
     pub(crate) fn set_time(&mut self, key: &str, at: Option<DateTime<Utc>>) -> Result<()> {
         self.set_state(key, at.map(stamp).as_deref())
+    }
+}
+
+/// A key of `state` of a resource: that of customers bears no name.
+fn key_of(resource: ResourceId, key: &str) -> String {
+    match resource.spec() {
+        spec if spec.is_of_customers() => key.to_owned(),
+        spec => format!("{}.{key}", spec.name),
     }
 }
 
@@ -221,9 +237,42 @@ pub(super) fn is_credit_undated(connection: &Connection) -> rusqlite::Result<boo
     connection.prepare_cached(is_known)?.query_row([], |row| row.get(0))
 }
 
+impl Store {
+    /// What the file keeps: customers, and what it was told to keep besides.
+    pub(crate) fn keeps(&self) -> Result<Vec<ResourceId>> {
+        let kept = self.read_at_once(|connection| Ok(schema::kept(connection)?))?;
+        Ok([vec![ResourceId::CUSTOMER], kept].concat())
+    }
+
+    /// Has the file keep rows of this resource too, from now on; `customer` it keeps anyway.
+    ///
+    /// # Errors
+    /// When there is no such resource, its names are an app's in this file, or that cannot be written.
+    #[doc(hidden)]
+    pub fn keep(&mut self, resource: &str) -> Result<()> {
+        let Some(id) = ResourceId::named(resource) else {
+            return Err(Failure::Usage(format!("there is no resource {resource}")).into());
+        };
+        match self.engine_write(|transaction| Ok(schema::keep(transaction, id)?))? {
+            None => Ok(()),
+            Some(objects) => Err(Failure::Taken { path: self.path.clone(), objects }.into()),
+        }
+    }
+
+    /// From when on the next pull of a resource other than customers asks.
+    pub(crate) fn cursor_of(&self, resource: ResourceId) -> Result<Option<DateTime<Utc>>> {
+        let noted = self.state(&key_of(resource, PULL_CURSOR))?;
+        Ok(noted.and_then(|text| Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc())))
+    }
+
+    pub(crate) fn set_cursor_of(&mut self, resource: ResourceId, cursor: DateTime<Utc>) -> Result<()> {
+        self.set_state(&key_of(resource, PULL_CURSOR), Some(&stamp(cursor)))
+    }
+}
+
 /// Counts customers that came into the snapshot, or left it: a store of a million is not counted one by one.
-pub(super) fn count_snapshot(connection: &Connection, by: i64) -> rusqlite::Result<()> {
-    if by == 0 {
+pub(super) fn count_snapshot(connection: &Connection, resource: ResourceId, by: i64) -> rusqlite::Result<()> {
+    if by == 0 || !resource.spec().is_of_customers() {
         return Ok(());
     }
     connection

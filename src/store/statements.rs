@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use rusqlite::{Connection, ToSql, params_from_iter};
 
-use crate::resource::{FieldId, Resource, ResourceId, RowId};
+use super::ahead;
+use crate::resource::{CustomerId, FieldId, Resource, ResourceId, RowId};
 
 /// What is asked of a resource's table, and written there.
 #[derive(Debug)]
@@ -14,6 +15,16 @@ pub(super) struct Statements {
     pub(super) columns: String,
     /// Reads a row by its key.
     pub(super) select: String,
+    /// Reads what the store last told of a row: the text, what was otherwise a moment ago, and what is noted beside it.
+    pub(super) known: String,
+    /// Reads the text alone.
+    pub(super) snapshot: String,
+    /// Reads all of that at once, and whether anything that was sent is on record. Behind the key: whose rows, and what the note is called.
+    pub(super) base: String,
+    /// Inserts what the store tells: the names, the text, the date.
+    pub(super) insert_snapshot: String,
+    /// Sets it: the key, the text, the date, what was otherwise a moment ago.
+    pub(super) update_snapshot: String,
     /// Inserts a row, one parameter a column in that order.
     pub(super) insert: String,
     /// Sets one column, as an edit; by the column's place.
@@ -34,13 +45,39 @@ impl Statements {
         let (table, is_it) = (resource.name, is_it(resource));
         let of_fields = resource.columns().map(|field| field.name);
         let all: Vec<&str> = resource.names().chain(of_fields).collect();
-        let (columns, places) = (all.join(", "), places(all.len()));
+        let (columns, values) = (all.join(", "), places(all.len()));
         let value = resource.key.len() + 1;
+        let snapshot = resource.snapshot;
+        let (names, own) = (resource.names().collect::<Vec<_>>().join(", "), resource.names().count());
+        let [whose, of_resource, of_row, note] = [value, value + 1, value + 2, value + 3];
         let each =
             |sql: &dyn Fn(&str) -> String| resource.fields.iter().map(|field| sql(field.name)).collect();
         Statements {
             select: format!("SELECT {columns} FROM {table} WHERE {is_it}"),
-            insert: format!("INSERT INTO {table} ({columns}, engine_mark) VALUES ({places}, 1)"),
+            known: format!(
+                "SELECT body, lately, (SELECT value FROM state WHERE key = {}) FROM {snapshot} WHERE {is_it}",
+                ahead::key_of(resource)
+            ),
+            snapshot: format!("SELECT body FROM {snapshot} WHERE {is_it}"),
+            base: format!(
+                "SELECT (SELECT body FROM {snapshot} WHERE {is_it}),
+                        EXISTS (SELECT 1 FROM tillsync_attempt
+                                WHERE customer_id = ?{whose} AND of_resource IS ?{of_resource} AND of_row IS ?{of_row}),
+                        (SELECT lately FROM {snapshot} WHERE {is_it}),
+                        (SELECT value FROM state WHERE key = ?{note})"
+            ),
+            insert_snapshot: format!(
+                "INSERT INTO {snapshot} ({names}, body, date_modified, engine_mark) VALUES ({}, 1)",
+                places(own + 2)
+            ),
+            update_snapshot: format!(
+                "UPDATE {snapshot}
+                 SET body = ?{value}, date_modified = ?{}, lately = ?{}, engine_mark = NOT engine_mark
+                 WHERE {is_it}",
+                value + 1,
+                value + 2
+            ),
+            insert: format!("INSERT INTO {table} ({columns}, engine_mark) VALUES ({values}, 1)"),
             edits: each(&|field| format!("UPDATE {table} SET {field} = ?{value} WHERE {is_it}")),
             cells: each(&|field| format!("SELECT {field} FROM {table} WHERE {is_it}")),
             columns,
@@ -89,6 +126,12 @@ pub(super) fn overwrite<V: ToSql>(
     connection.prepare_cached(&sql)?.execute(params_from_iter(key.chain(values)))
 }
 
+/// Whether a row is in the file; of the snapshots, or of the working copies.
+pub(super) fn is_there(connection: &Connection, table: &str, row: RowId) -> rusqlite::Result<bool> {
+    let any = format!("SELECT 1 FROM {table} WHERE {}", is_it(row.resource.spec()));
+    connection.prepare_cached(&any)?.exists(params_from_iter(row.key()))
+}
+
 /// Removes a row of the working copy.
 pub(super) fn remove(connection: &Connection, row: RowId) -> rusqlite::Result<usize> {
     remove_from(connection, row.resource.spec().name, row)
@@ -97,6 +140,22 @@ pub(super) fn remove(connection: &Connection, row: RowId) -> rusqlite::Result<us
 /// Removes what the store last told of a row.
 pub(super) fn remove_snapshot(connection: &Connection, row: RowId) -> rusqlite::Result<usize> {
     remove_from(connection, row.resource.spec().snapshot, row)
+}
+
+/// Removes all that the file has of a resource of one customer.
+pub(super) fn remove_all_of(
+    connection: &Connection,
+    resource: ResourceId,
+    customer: CustomerId,
+) -> rusqlite::Result<()> {
+    let spec = resource.spec();
+    for table in [spec.name, spec.snapshot] {
+        let mark = format!("UPDATE {table} SET engine_mark = 2 WHERE {} = ?1", spec.customer);
+        connection.prepare_cached(&mark)?.execute([customer.0])?;
+        let delete = format!("DELETE FROM {table} WHERE {} = ?1", spec.customer);
+        connection.prepare_cached(&delete)?.execute([customer.0])?;
+    }
+    Ok(())
 }
 
 /// A statement that deletes can bear no mark, so the row does.
@@ -111,7 +170,6 @@ fn remove_from(connection: &Connection, table: &str, row: RowId) -> rusqlite::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::CustomerId;
 
     #[test]
     fn a_customer_is_its_own_key_and_a_value_has_its_customers_beside_it() {

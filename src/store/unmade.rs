@@ -22,7 +22,7 @@ use super::mend::{forms_by_journal, other};
 use super::{Failed, Store, dirty, row, schema};
 use crate::error::Result;
 use crate::flow::{Dirty, Outcome, Settlement, balance_by_journal};
-use crate::resource::{CustomerId, EditSeq, FieldId, Kind, Row, Value};
+use crate::resource::{EditSeq, FieldId, Kind, Row, RowId, Value};
 
 /// What the journal says of them.
 pub(super) const REASON: &str = "it was never made: the statement met a constraint or a trigger of the app's when this was journaled already";
@@ -39,13 +39,13 @@ impl Store {
             Ok(connection.prepare_cached(is_any)?.query_row([], |row| row.get::<_, bool>(0))?)
         };
         match self.read_at_once(waits)? {
-            true => self.end_unmade_of(&self.pending_customers()?, now),
+            true => self.end_unmade_of(&self.pending_of_all()?, now),
             false => Ok(0),
         }
     }
 
     /// Of these, all of whom have edits that are pending.
-    pub(super) fn end_unmade_of(&mut self, pending: &[CustomerId], now: DateTime<Utc>) -> Result<usize> {
+    pub(super) fn end_unmade_of(&mut self, pending: &[RowId], now: DateTime<Utc>) -> Result<usize> {
         if pending.is_empty() || !self.apart()?.is_needed {
             return Ok(0);
         }
@@ -75,7 +75,7 @@ impl Store {
     }
 }
 
-fn with_unmade(connection: &Connection, ids: &[CustomerId]) -> Result<Vec<CustomerId>, Failed> {
+fn with_unmade(connection: &Connection, ids: &[RowId]) -> Result<Vec<RowId>, Failed> {
     let mut found = Vec::new();
     for id in ids {
         if !unmade(connection, *id)?.is_empty() {
@@ -85,7 +85,7 @@ fn with_unmade(connection: &Connection, ids: &[CustomerId]) -> Result<Vec<Custom
     Ok(found)
 }
 
-fn end(connection: &Connection, id: CustomerId, now: DateTime<Utc>) -> Result<usize, Failed> {
+fn end(connection: &Connection, id: RowId, now: DateTime<Utc>) -> Result<usize, Failed> {
     let unmade = unmade(connection, id)?;
     for (field, seq) in &unmade {
         let reason = Some(REASON.to_owned());
@@ -98,7 +98,7 @@ fn end(connection: &Connection, id: CustomerId, now: DateTime<Utc>) -> Result<us
 }
 
 /// The edits of a customer that were never made.
-fn unmade(connection: &Connection, id: CustomerId) -> Result<Vec<(FieldId, EditSeq)>, Failed> {
+fn unmade(connection: &Connection, id: RowId) -> Result<Vec<(FieldId, EditSeq)>, Failed> {
     let Some(dirty) = dirty::load(connection, id)? else { return Ok(Vec::new()) };
     let mut unmade = Vec::new();
     for (field, _) in other(connection, &dirty)? {
@@ -156,12 +156,13 @@ fn never_made_of(
     Ok((edits, never))
 }
 
-fn edits(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::Result<Vec<Written>> {
+fn edits(connection: &Connection, id: RowId, field: FieldId) -> rusqlite::Result<Vec<Written>> {
     let unsettled = "SELECT seq, value, was, outcome IS NULL, 0, op = 'adjust'
                      FROM journal INDEXED BY tillsync_journal_unsettled
-                     WHERE customer_id = ?1 AND settled_at IS NULL AND field = ?2";
+                     WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND field = ?4";
     let mut statement = connection.prepare_cached(unsettled)?;
-    let edits = statement.query_map(params![id.0, field.name()], written)?;
+    let (customer, of_resource, of_row) = dirty::whose(id);
+    let edits = statement.query_map(params![customer, of_resource, of_row, field.name()], written)?;
     let mut edits = edits.collect::<rusqlite::Result<Vec<Written>>>()?;
     edits.sort_unstable_by_key(|edit| edit.seq);
     Ok(edits)
@@ -170,15 +171,17 @@ fn edits(connection: &Connection, id: CustomerId, field: FieldId) -> rusqlite::R
 /// What was edited over and over is superseded while the first of it waits.
 fn settled_since(
     connection: &Connection,
-    id: CustomerId,
+    id: RowId,
     field: FieldId,
     seq: EditSeq,
 ) -> rusqlite::Result<Vec<Written>> {
     let settled = "SELECT seq, value, was, 0, 1, op = 'adjust'
                    FROM journal INDEXED BY tillsync_journal_settled
-                   WHERE customer_id = ?1 AND settled_at IS NOT NULL AND field = ?2 AND seq > ?3";
+                   WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NOT NULL
+                     AND field = ?4 AND seq > ?5";
     let mut statement = connection.prepare_cached(settled)?;
-    statement.query_map(params![id.0, field.name(), seq.0], written)?.collect()
+    let (customer, of_resource, of_row) = dirty::whose(id);
+    statement.query_map(params![customer, of_resource, of_row, field.name(), seq.0], written)?.collect()
 }
 
 fn written(row: &SqlRow<'_>) -> rusqlite::Result<Written> {

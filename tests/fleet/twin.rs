@@ -182,11 +182,11 @@ fn call(request: &Request) -> Call {
             };
             Call::Page { modified_min_s, after }
         }
-        Request::Update(_) => {
+        Request::Update { .. } => {
             let customers: Vec<serde_json::Value> = serde_json::from_str(request.body()).unwrap();
             Call::Update(customers.iter().map(|customer| customer["id"].as_i64().unwrap()).collect())
         }
-        Request::ByIds(ids) => Call::ByIds(ids.iter().map(|id| id.0).collect()),
+        Request::ByIds(ids) => Call::ByIds(ids.iter().map(|row| row.row).collect()),
     }
 }
 

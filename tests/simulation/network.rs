@@ -27,6 +27,8 @@ pub(crate) enum Event {
     Deliver(Ticket, Result<Answer, Trouble>, Option<Served>),
     /// The shopper spends so much.
     Spend(i64, tillsync::Decimal),
+    /// The office writes one of these attributes.
+    Office(i32, Vec<String>),
 }
 
 /// How a list came about.
@@ -146,6 +148,10 @@ impl World {
                 crate::people::spend(self, id, amount);
                 None
             }
+            Event::Office(id, fields) => {
+                crate::people::office_writes(self, id, &fields);
+                None
+            }
             Event::Deliver(ticket, answer, served) => {
                 self.on_its_way.remove(&ticket)?;
                 let said = match &answer {
@@ -235,6 +241,9 @@ impl World {
         }
         if fault == Some(Fault::Echoed) && !self.is_bare(fault) {
             self.echoes(ticket, raw);
+        }
+        if self.is_bare(fault) && self.odd.has("bare-yes") {
+            self.others_come(raw);
         }
         let handle = |world: &mut World| {
             let now = world.now();
@@ -352,19 +361,23 @@ impl World {
         }
     }
 
+    /// The office writes within the minute what an update did not; of form fields, whichever entry.
+    fn others_come(&mut self, raw: &RawRequest) {
+        for (id, fields) in named(raw) {
+            if self.happens(0.7) {
+                let in_ms = self.random.u64(6_000..55_000);
+                self.later(in_ms, Event::Office(id, fields));
+            }
+        }
+    }
+
     /// The office writes what an update is about to write, between the till's look and the update's landing.
     fn somebody_is_faster(&mut self, raw: &RawRequest) {
         let chance = self.weather.office;
         if !self.happens(chance) {
             return;
         }
-        let objects: Vec<Map<String, Value>> = serde_json::from_slice(&raw.body).unwrap_or_default();
-        let named = |object: &Map<String, Value>| {
-            let id = i32::try_from(object["id"].as_i64()?).ok()?;
-            let fields: Vec<String> = object.keys().filter(|name| *name != "id").cloned().collect();
-            Some((id, fields))
-        };
-        let named: Vec<(i32, Vec<String>)> = objects.iter().filter_map(named).collect();
+        let named = named(raw);
         if named.is_empty() {
             return;
         }
@@ -464,6 +477,7 @@ impl World {
             ("ignored-updates", Fault::Ignored),
             ("echoes", Fault::Echoed),
             ("bare-echoes", Fault::Echoed),
+            ("bare-yes", Fault::Echoed),
             ("busy-office", Fault::ThirdValue),
         ];
         let mut some: Vec<(&'static str, Fault)> = vec![("gatekeepers", Fault::HtmlForbidden)];
@@ -471,6 +485,17 @@ impl World {
         let on = some.into_iter().filter(|(name, _)| self.odd.has(name)).map(|(_, fault)| fault);
         on.flat_map(|fault| [fault, fault]).collect()
     }
+}
+
+/// Whom an update is about, and which attributes.
+fn named(raw: &RawRequest) -> Vec<(i32, Vec<String>)> {
+    let objects: Vec<Map<String, Value>> = serde_json::from_slice(&raw.body).unwrap_or_default();
+    let named = |object: &Map<String, Value>| {
+        let id = i32::try_from(object["id"].as_i64()?).ok()?;
+        let fields: Vec<String> = object.keys().filter(|name| *name != "id").cloned().collect();
+        Some((id, fields))
+    };
+    objects.iter().filter_map(named).collect()
 }
 
 fn answer(response: &RawResponse, cut: Option<usize>) -> Answer {

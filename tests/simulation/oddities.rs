@@ -161,6 +161,7 @@ pub const ODDITIES: &[Oddity] = &[
     Oddity { name: "odd-counts", about: "now and then an answer by id tells a total that does not fit", set: nothing },
     Oddity { name: "heavy-ones", about: "one of some customers alone is more than can be taken in, in a list or by id", set: nothing },
     Oddity { name: "late-forms", about: "form fields are told as they were before an update, for a while after it landed", set: nothing },
+    Oddity { name: "bare-yes", about: "now and then an update is not applied, its answer tells ids, and another hand comes within the minute", set: nothing },
 ];
 
 /// So many have been there from the beginning, and share the dice of the script.

@@ -162,14 +162,15 @@ impl World {
         }
         if self.is_bare(fault) && [200, 207].contains(&response.status) {
             let asked = String::from_utf8_lossy(&raw.body);
-            response.body = format!("{{\"data\":{asked},\"meta\":{{}}}}").into_bytes();
+            let told = if self.odd.has("bare-yes") { only_ids(&asked) } else { asked.into_owned() };
+            response.body = format!("{{\"data\":{told},\"meta\":{{}}}}").into_bytes();
         }
         Twisted { response: Some(response), behind: Behind { credit_ms, forms_ms } }
     }
 
-    /// Whether a yes to what was not done only repeats what was asked: no date, nothing that could not be known.
+    /// Whether a yes to what was not done only repeats what was asked, or tells less: no date, nothing that could not be known.
     pub(crate) fn is_bare(&self, fault: Option<Fault>) -> bool {
-        fault == Some(Fault::Echoed) && self.odd.has("bare-echoes")
+        fault == Some(Fault::Echoed) && (self.odd.has("bare-echoes") || self.odd.has("bare-yes"))
     }
 
     /// What is said of a cursor that has expired: nothing of the API's.
@@ -227,6 +228,13 @@ fn of(status: u16, kind: &str, body: &str) -> RawResponse {
         headers: vec![("Content-Type".to_owned(), kind.to_owned())],
         body: body.as_bytes().to_vec(),
     }
+}
+
+/// Of the customers that were asked for, nothing but who they are.
+fn only_ids(asked: &str) -> String {
+    let all: Vec<serde_json::Value> = serde_json::from_str(asked).unwrap_or_default();
+    let ids: Vec<String> = all.iter().map(|customer| format!("{{\"id\":{}}}", customer["id"])).collect();
+    format!("[{}]", ids.join(","))
 }
 
 fn set_header(response: &mut RawResponse, name: &str, value: &str) {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta};
 use tillsync::parts::{
-    BaseTime, Bases, Committed, GetVerdict, Job, Misses, Pacer, QuotaUse, ReadFailure, Schedule, SentRow,
-    Step, Tickets, ToSend, Upload, Write, judge_get, judge_put,
+    BaseTime, Bases, Committed, GetVerdict, Job, Misses, Pacer, QuotaUse, ReadFailure, ResourceId, RowId,
+    Schedule, SentRow, Step, Tickets, ToSend, Upload, Write, judge_get, judge_put,
 };
 use tillsync::{Answer, CustomerId, RateHeaders, SyncOptions, SyncerOptions, Ticket, Trouble};
 
@@ -24,7 +24,7 @@ pub struct Till {
     pacer: Pacer,
     random: fastrand::Rng,
     /// Edits that have not settled, oldest first.
-    unsettled: BTreeSet<CustomerId>,
+    unsettled: BTreeSet<RowId>,
     has_unseen_edit: bool,
     /// The worker has begun.
     is_taken_up: bool,
@@ -67,9 +67,9 @@ enum Stage {
 struct Run {
     machine: Upload,
     /// Prepared, and not on their way yet.
-    ready: BTreeMap<Ticket, Vec<CustomerId>>,
+    ready: BTreeMap<Ticket, Vec<RowId>>,
     sent: BTreeMap<Ticket, Vec<SentRow>>,
-    looks: BTreeMap<Ticket, (Vec<CustomerId>, BaseTime)>,
+    looks: BTreeMap<Ticket, (Vec<RowId>, BaseTime)>,
     waits_until_ms: Option<u64>,
 }
 
@@ -98,7 +98,7 @@ impl Till {
 
     /// Somebody edits a customer.
     pub fn edit(&mut self, id: i64) {
-        self.unsettled.insert(CustomerId(id));
+        self.unsettled.insert(CustomerId(id).into());
         self.has_unseen_edit = true;
     }
 
@@ -240,7 +240,7 @@ impl Till {
         let Stage::Asked { sent_ms } = pull.stage else { return Doing::Pull(pull) };
         let is_first = pull.after.is_none();
         pull.stage = Stage::Waits { until_ms: self.pacer.ready_at_ms(now_ms) };
-        match judge_get(answer) {
+        match judge_get(ResourceId::default(), answer) {
             GetVerdict::Page(page) => {
                 pull.began_at_s = pull.began_at_s.or(date_s);
                 pull.limits.clear();
@@ -284,7 +284,7 @@ impl Till {
     // ---- the engine: upload --------------------------------------------------------------------------------------
 
     fn begin_upload(&mut self) -> Doing {
-        let work = ToSend { customers: self.unsettled.iter().copied().collect(), ..ToSend::default() };
+        let work = ToSend { rows: self.unsettled.iter().copied().collect(), ..ToSend::default() };
         let machine = Upload::of(work, self.sync.upload, self.tickets());
         Doing::Upload(Box::new(Run {
             machine,
@@ -306,7 +306,7 @@ impl Till {
         match run.machine.next(now_ms, &self.pacer, &self.bases) {
             Step::Look(ticket, ids) => {
                 self.pacer.sent();
-                self.outbox.push((ticket, Call::ByIds(ids.iter().map(|id| id.0).collect())));
+                self.outbox.push((ticket, Call::ByIds(ids.iter().map(|row| row.row).collect())));
                 run.looks.insert(ticket, (ids, now));
                 (Doing::Upload(run), true)
             }
@@ -314,8 +314,8 @@ impl Till {
                 let others = std::iter::from_fn(|| run.machine.next_to_prepare(&self.bases));
                 let batches: Vec<_> = std::iter::once((ticket, ids)).chain(others).collect();
                 for (ticket, ids) in &batches {
-                    let customers = ids.iter().map(|id| (*id, 0)).collect();
-                    run.machine.prepared(*ticket, Committed { customers, ..Committed::default() });
+                    let rows = ids.iter().map(|id| (*id, 0)).collect();
+                    run.machine.prepared(*ticket, Committed { rows, ..Committed::default() });
                 }
                 run.ready.extend(batches);
                 (Doing::Upload(run), true)
@@ -324,9 +324,10 @@ impl Till {
                 let ids = run.ready.remove(&ticket).unwrap_or_default();
                 run.machine.sent(ticket, now_ms);
                 self.pacer.sent();
-                self.outbox.push((ticket, Call::Update(ids.iter().map(|id| id.0).collect())));
+                self.outbox.push((ticket, Call::Update(ids.iter().map(|row| row.row).collect())));
                 // No update is refused here, so which attributes it holds plays no part.
-                let row = |id| SentRow { id, fields: Vec::new(), password: None };
+                let row =
+                    |id| SentRow { id, fields: Vec::new(), password: None, other_passwords: Vec::new() };
                 run.sent.insert(ticket, ids.into_iter().map(row).collect());
                 (Doing::Upload(run), true)
             }
@@ -368,7 +369,7 @@ impl Till {
         now_ms: u64,
     ) -> Doing {
         let Some((ids, asked)) = run.looks.remove(&ticket) else { return Doing::Upload(run) };
-        let failure = match judge_get(answer) {
+        let failure = match judge_get(ResourceId::default(), answer) {
             GetVerdict::Page(_) => {
                 self.tick(now_ms);
                 self.bases.read(ids.iter().copied(), asked);

@@ -26,7 +26,7 @@ use crate::resource::ResourceId;
 use crate::threads;
 
 /// Calls at once: three updates and two reads.
-const THREADS: usize = ResourceId::CUSTOMER.spec().update.at_once + MAX_READS;
+const THREADS: usize = ResourceId::most_at_once() + MAX_READS;
 
 /// The store, over HTTP.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl Caller {
         let token = self.token.expose_secret();
         let url = format!("{}{}", self.url, request.endpoint());
         let answer = match request {
-            Request::Update(body) => {
+            Request::Update { body, .. } => {
                 let put =
                     self.agent.put(url).header("X-Auth-Token", token).header("Accept", "application/json");
                 put.header("Content-Type", "application/json").send(body.expose_secret())
@@ -203,7 +203,10 @@ mod tests {
         let options =
             HttpOptions { api_url: "https://tillsync.invalid".into(), ..HttpOptions::new("abc", "token") };
         let mut remote = HttpRemote::new(&options).unwrap();
-        let requests = [Request::Page(PageAsk::default()), Request::Update(SecretString::from("[]"))];
+        let requests = [
+            Request::Page(PageAsk::default()),
+            Request::Update { resource: ResourceId::CUSTOMER, body: SecretString::from("[]") },
+        ];
         for (place, request) in requests.into_iter().enumerate() {
             remote.start(Ticket(place as u64), request);
             let (_, answer) = remote.next(None).unwrap();
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn a_panic_in_the_client_is_a_failed_request_and_the_next_one_is_answered() {
         let call: Call = |_, request| match request {
-            Request::Update(_) => Ok(Answer { status: 200, ..Answer::default() }),
+            Request::Update { .. } => Ok(Answer { status: 200, ..Answer::default() }),
             _ => panic!("a defect"),
         };
         let mut remote = HttpRemote::calling(&HttpOptions::new("abc", "token"), call).unwrap();
@@ -225,7 +228,10 @@ mod tests {
             let (_, answer) = remote.next(Some(Duration::from_secs(10))).unwrap();
             assert!(matches!(answer, Err(Trouble::Broken(_))), "{answer:?}");
         }
-        remote.start(Ticket(99), Request::Update(SecretString::from("[]")));
+        remote.start(
+            Ticket(99),
+            Request::Update { resource: ResourceId::CUSTOMER, body: SecretString::from("[]") },
+        );
         let (ticket, answer) = remote.next(Some(Duration::from_secs(10))).unwrap();
         assert_eq!((ticket, answer.map(|answer| answer.status).ok()), (Ticket(99), Some(200)));
         assert_eq!(lock(&remote.updates).count, 0);

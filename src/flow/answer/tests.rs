@@ -1,5 +1,6 @@
 use super::*;
 use crate::resource::Value;
+use crate::resource::customer;
 
 fn answer(status: u16, body: &str) -> Result<Answer, Trouble> {
     Ok(Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() })
@@ -11,9 +12,10 @@ fn field(name: &str) -> FieldId {
 
 fn put(status: u16, body: &str) -> PutVerdict {
     let row = |id, fields: &[&str]| SentRow {
-        id: CustomerId(id),
+        id: customer(id),
         fields: fields.iter().map(|name| (field(name), Value::Null, text("new"))).collect(),
         password: None,
+        other_passwords: Vec::new(),
     };
     judge_put(&answer(status, body), &[row(7, &["email", "phone"]), row(9, &["phone"])])
 }
@@ -29,8 +31,8 @@ fn a_200_confirms_whom_it_names_and_no_other() {
     else {
         panic!()
     };
-    assert_eq!(records, [(CustomerId(9), Record::new(r#"{"id":9,"phone":"1"}"#))]);
-    assert_eq!((missing, rejections), (vec![CustomerId(7)], vec![]));
+    assert_eq!(records, [(customer(9), Record::new(r#"{"id":9,"phone":"1"}"#))]);
+    assert_eq!((missing, rejections), (vec![customer(7)], vec![]));
 }
 
 #[test]
@@ -40,10 +42,10 @@ fn a_207_confirms_some_and_names_others() {
     else {
         panic!()
     };
-    assert_eq!(missing, [CustomerId(7)]);
+    assert_eq!(missing, [customer(7)]);
     assert_eq!(
         rejections,
-        [Rejection { customer_id: CustomerId(7), field: Some(field("email")), words: "taken".into() }]
+        [Rejection { row: customer(7), field: Some(field("email")), words: "taken".into() }]
     );
 }
 
@@ -63,7 +65,7 @@ fn a_422_names_a_record_by_index_by_field_or_not_at_all() {
         else {
             panic!("{key}")
         };
-        let found = rejections.first().map(|r| (r.customer_id.0, r.field.map(FieldId::name)));
+        let found = rejections.first().map(|r| (r.row.row, r.field.map(FieldId::name)));
         assert_eq!(found, named, "{key}");
         assert_eq!(words, "no");
     }
@@ -99,13 +101,13 @@ fn an_unreadable_answer_is_in_doubt_and_shows_its_first_bytes() {
         judge_put(&Err(Trouble::Offline("refused".into())), &[]),
         PutVerdict::NotSent(Failure::Offline(_))
     ));
-    assert!(matches!(judge_get(&answer(200, "<html>")), GetVerdict::Again(_)));
+    assert!(matches!(judge_get(ResourceId::CUSTOMER, &answer(200, "<html>")), GetVerdict::Again(_)));
 }
 
 /// What a page with this `meta` says of the next one: whether there is one, its cursor, how many there are in all.
 fn told(meta: &str) -> (More, Option<String>, Option<u64>) {
     let answer = answer(200, &format!(r#"{{"data":[{{"id":1}}],"meta":{meta}}}"#));
-    let GetVerdict::Page(page) = judge_get(&answer) else { panic!("{meta}") };
+    let GetVerdict::Page(page) = judge_get(ResourceId::CUSTOMER, &answer) else { panic!("{meta}") };
     (page.more, page.cursor, page.total)
 }
 
@@ -149,8 +151,10 @@ fn what_is_odd_about_a_list_does_not_hide_its_customers() {
 
 #[test]
 fn nothing_is_an_empty_list_and_not_a_byte_is_one_if_it_says_so_twice() {
-    assert!(matches!(judge_get(&answer(204, "")), GetVerdict::Page(page) if page.customers.is_empty()));
-    assert!(matches!(judge_get(&answer(200, " \r\n")), GetVerdict::Blank));
+    assert!(
+        matches!(judge_get(ResourceId::CUSTOMER, &answer(204, "")), GetVerdict::Page(page) if page.rows.is_empty())
+    );
+    assert!(matches!(judge_get(ResourceId::CUSTOMER, &answer(200, " \r\n")), GetVerdict::Blank));
 }
 
 #[test]
@@ -158,7 +162,7 @@ fn what_stands_in_between_is_told_apart_from_the_store_by_how_it_speaks() {
     for status in [302, 400, 401, 403, 404, 407, 418, 511] {
         for body in ["<html>Sign in</html>", "Access denied", r#"{"error":"blocked"}"#, "{}", "[]"] {
             let offline = answer(status, body);
-            let GetVerdict::Stop(Failure::Offline(why)) = judge_get(&offline) else {
+            let GetVerdict::Stop(Failure::Offline(why)) = judge_get(ResourceId::CUSTOMER, &offline) else {
                 panic!("{status} {body}")
             };
             assert!(why.contains(body) && why.contains(&status.to_string()), "{why}");
@@ -167,7 +171,10 @@ fn what_stands_in_between_is_told_apart_from_the_store_by_how_it_speaks() {
     for body in [r#"{"status":403,"title":"no"}"#, r#"[{"status":403,"message":"no"}]"#, ""] {
         for status in [401, 403, 404] {
             let refused = answer(status, body);
-            assert!(matches!(judge_get(&refused), GetVerdict::Stop(Failure::Auth { .. })), "{status} {body}");
+            assert!(
+                matches!(judge_get(ResourceId::CUSTOMER, &refused), GetVerdict::Stop(Failure::Auth { .. })),
+                "{status} {body}"
+            );
             assert!(matches!(put(status, body), PutVerdict::Stop(Failure::Auth { .. })), "{status} {body}");
         }
     }
@@ -184,7 +191,9 @@ fn what_was_too_much_is_named_by_what_came_of_it() {
         ("", None),
     ] {
         let answer = too_much(begun);
-        let GetVerdict::TooMuch { has_begun, first, .. } = judge_get(&answer) else { panic!() };
+        let GetVerdict::TooMuch { has_begun, first, .. } = judge_get(ResourceId::CUSTOMER, &answer) else {
+            panic!()
+        };
         assert_eq!((has_begun, first), (!begun.is_empty(), named.map(CustomerId)), "{begun}");
     }
     assert!(matches!(judge_put(&too_much("{"), &[]), PutVerdict::InDoubt(_)));

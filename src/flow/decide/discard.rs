@@ -8,7 +8,7 @@ use super::{
     Plan, Shown, as_seen, covered_and_later, last_known, moved_on, noted, our_entries, ours,
     outcome_of_entry, put, refuse, refuse_in_flight, settle, stored,
 };
-use crate::flow::merge::{brought_together, edited_as, entries};
+use crate::flow::merge::{brought_together, edited_as, entries, form_json};
 use crate::flow::money::{balance, on_top_of_set, recount, same_balance, without};
 use crate::flow::{
     CannotDecide, Change, ConflictPlan, CustomerPlan, Dirty, Op, OpenConflict, Outcome, Settlement,
@@ -307,7 +307,7 @@ fn later_than_gone(dirty: &Dirty, open: &OpenConflict, shown: &[&Op], later: &[&
     settle(&mut plan, shown, Outcome::Discarded);
     settle(&mut plan, later, Outcome::Held);
     close(&mut plan, dirty.open.iter());
-    let base = (open.base != "null").then(|| Record::new(open.base.clone()));
+    let base = (open.base != "null").then(|| Record::of(dirty.resource(), open.base.clone()));
     let base = base.as_ref().map(Record::attributes).transpose()?;
     let fields: BTreeSet<FieldId> =
         shown.iter().map(|op| op.field).filter(|field| !field.is_secret()).collect();
@@ -425,7 +425,7 @@ fn discard_entry(
         dirty.ops_of(field).filter(|op| op.touches(name)).partition(is_covered);
     refuse_in_flight(dirty, ops.iter().copied())?;
     for op in ops {
-        let becomes = outcome_of_entry(dirty, op, name, Outcome::Discarded)
+        let becomes = outcome_of_entry(dirty, op, name, Outcome::Discarded)?
             .filter(|outcome| outcome.is_some() || op.outcome == Some(Outcome::Held));
         plan.settle.extend(becomes.map(|outcome| Settlement::new(op.seq, outcome)));
     }
@@ -478,6 +478,13 @@ fn discard_row(
                 left.get(name).map_or_else(|| theirs.get(name), |left| left.as_ref()).cloned(),
             );
         }
+        // What is in conflict by another edit too shows what that one set.
+        let still_open =
+            dirty.held_forms().filter(|(name, open)| given.contains_key(*name) && !is_last_of(open));
+        plan.conflicts.extend(still_open.map(|(name, open)| {
+            let local = Some(form_json(ours.get(name)));
+            ConflictPlan::Update { id: open.id, local, remote: None }
+        }));
         plan.columns.push((field, Value::Forms(ours)));
         return Ok(());
     }

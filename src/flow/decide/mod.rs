@@ -63,18 +63,18 @@ type Plan = Result<CustomerPlan, CannotDecide>;
 // ---- what was shown ------------------------------------------------------------------------------------------------
 
 fn refuse(dirty: &Dirty, what: &Subject, problem: impl Into<String>) -> CannotDecide {
-    EditError { customer_id: dirty.id, field: what.to_string(), problem: problem.into() }.into()
+    EditError { customer_id: dirty.id.customer, field: what.to_string(), problem: problem.into() }.into()
 }
 
 fn moved_on(dirty: &Dirty, what: impl ToString, problem: impl Into<String>) -> CannotDecide {
     let problem = problem.into();
-    CannotDecide::MovedOn(EditError { customer_id: dirty.id, field: what.to_string(), problem })
+    CannotDecide::MovedOn(EditError { customer_id: dirty.id.customer, field: what.to_string(), problem })
 }
 
 /// The conflict: if a person has seen it, as it is shown now, which must be what that person saw; else as it was found.
 fn as_seen(dirty: &Dirty, subject: &Subject, seen: Option<&str>) -> Result<Option<Shown>, CannotDecide> {
     let Some(seen) = seen else {
-        return Ok(dirty.open_of(subject).map(|open| open.as_found(&dirty.ops)));
+        return Ok(dirty.found(subject));
     };
     let over = || moved_on(dirty, subject, "the conflict that was shown is over: look again");
     let shown = dirty.shown(subject).ok_or_else(over)?;
@@ -149,14 +149,26 @@ fn covered_and_later<'d>(dirty: &'d Dirty, shown: &Shown, field: FieldId) -> (Ve
 
 /// What becomes of a row, once a form field that it is about is decided: it goes with that where it is about nothing else, and
 /// otherwise still stands for the others. It waits on while one of those is open, so that a person decides each of them; then a
-/// diff looks at it again.
-fn outcome_of_entry(dirty: &Dirty, op: &Op, name: &str, outcome: Outcome) -> Option<Option<Outcome>> {
-    let Change::Entries(entries) = &op.change else { return Some(None) };
-    let is_open = |(other, _): (&str, &OpenConflict)| other != name && op.touches(other);
-    match entries.len() == 1 {
-        true => Some(Some(outcome)),
-        false => (!dirty.held_forms().any(is_open)).then_some(None),
+/// diff looks at it again. One that was refused waits for a person all the same, until nothing of it is left to be sent.
+fn outcome_of_entry(
+    dirty: &Dirty,
+    op: &Op,
+    name: &str,
+    outcome: Outcome,
+) -> Result<Option<Option<Outcome>>, BadRecord> {
+    let is_refused = op.outcome == Some(Outcome::Rejected);
+    let Change::Entries(given) = &op.change else { return Ok((!is_refused).then_some(None)) };
+    let mut others = given.keys().filter(|other| *other != name);
+    if is_refused {
+        let theirs = entries(&stored(dirty, op.field)?.unwrap_or_default()).unwrap_or_default();
+        let ours = entries(dirty.row.get(op.field)).unwrap_or_default();
+        return Ok(others.all(|other| ours.get(other) == theirs.get(other)).then_some(Some(outcome)));
     }
+    let is_open = |(other, _): (&str, &OpenConflict)| other != name && op.touches(other);
+    Ok(match others.next() {
+        None => Some(Some(outcome)),
+        Some(_) => (!dirty.held_forms().any(is_open)).then_some(None),
+    })
 }
 
 fn put(entries: &mut BTreeMap<String, FormValue>, name: &str, value: Option<FormValue>) {

@@ -85,7 +85,7 @@ fn resolve_field(dirty: &Dirty, shown: &Shown, field: FieldId, keep: &Keep) -> P
 }
 
 fn typed(dirty: &Dirty, subject: &Subject, field: FieldId, text: &str) -> Result<Value, CannotDecide> {
-    match parse_argument(dirty.id, field.name(), text)? {
+    match parse_argument(dirty.id.customer, field.name(), text)? {
         Edit::Set(_, value) => Ok(value),
         Edit::Adjust(_) => Err(refuse(dirty, subject, "give the whole value")),
     }
@@ -150,7 +150,7 @@ fn resolve_entry(dirty: &Dirty, shown: &Shown, field: FieldId, name: &str, keep:
     let mut plan = closed(dirty, open, keep);
     let outcome = if *keep == Keep::Remote { Outcome::Remote } else { Outcome::Superseded };
     for op in &covered {
-        let becomes = outcome_of_entry(dirty, op, name, outcome);
+        let becomes = outcome_of_entry(dirty, op, name, outcome)?;
         plan.settle.extend(becomes.map(|outcome| Settlement::new(op.seq, outcome)));
     }
     if is_edited_since {

@@ -44,10 +44,17 @@ pub(in crate::flow) fn waits_with<'o>(field: FieldId, since: &[&'o Op]) -> Vec<&
 }
 
 impl OpenConflict {
-    /// As it was found: about what is held.
+    /// As it was found: about what is held. Of form fields also about what was sent beside it, and refused: of those that are in
+    /// conflict such an edit brings nothing that was not shown.
     pub fn as_found(&self, ops: &[Op]) -> Shown {
-        let held = ops.iter().filter(|op| op.outcome == Some(Outcome::Held) && self.is_about(op));
-        Shown { open: self.clone(), seqs: held.map(|op| op.seq).collect() }
+        let is_of_entry = matches!(self.subject, Subject::Entry(..));
+        let was_shown = |op: &&Op| match op.outcome {
+            Some(Outcome::Held) => true,
+            Some(Outcome::Rejected) => is_of_entry,
+            _ => false,
+        };
+        let shown = ops.iter().filter(|op| self.is_about(op)).filter(was_shown);
+        Shown { open: self.clone(), seqs: shown.map(|op| op.seq).collect() }
     }
 
     /// Whether anything was set since, so that the till's value is the working copy's.
@@ -115,5 +122,14 @@ impl Dirty {
     /// What is open about something, as the till shows it now.
     pub fn shown(&self, subject: &Subject) -> Option<Shown> {
         Some(self.open_of(subject)?.as_shown(&self.ops, &self.row))
+    }
+
+    /// The same for who does not say what was shown: as a sync found it. What of an edit of several form fields has yet to be sent
+    /// leaves the others as they were found.
+    pub(super) fn found(&self, subject: &Subject) -> Option<Shown> {
+        let open = self.open_of(subject)?;
+        let shown = open.as_shown(&self.ops, &self.row);
+        let is_as_found = matches!(subject, Subject::Entry(..)) && shown.open.local == open.local;
+        Some(if is_as_found { shown } else { open.as_found(&self.ops) })
     }
 }

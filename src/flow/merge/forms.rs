@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Merge, Three, outcomes};
+use crate::flow::attempt::NotThere;
 use crate::flow::tidied::is_tidied_entry;
-use crate::flow::{Change, ConflictPlan, Decision, Op, OpenConflict, Outcome, Settlement};
+use crate::flow::{Attempt, Change, ConflictPlan, Decision, Op, OpenConflict, Outcome, Settlement};
 use crate::resource::{FormValue, Subject, Value};
 
 impl Merge<'_> {
@@ -57,6 +58,44 @@ impl Merge<'_> {
         if merged != three.local {
             self.plan.columns.push((three.field, merged));
         }
+    }
+
+    /// Entries that the store said yes to are not there: the working copy goes on showing them, and the others as the store has them. True:
+    /// somebody else moved one of them, and a person decides.
+    pub(super) fn entries_did_not_land(
+        &mut self,
+        attempt: &Attempt,
+        three: &Three<'_>,
+        not_there: &NotThere,
+    ) -> bool {
+        let sides =
+            [&attempt.base, &three.local, &three.remote].map(|side| entries(side).unwrap_or_default());
+        let [base, local, remote] = &sides;
+        let mut shown = remote.clone();
+        for name in not_there.as_before.iter().chain(&not_there.moved) {
+            match local.get(name) {
+                Some(value) => _ = shown.insert(name.clone(), value.clone()),
+                None => _ = shown.remove(name),
+            }
+        }
+        for name in &not_there.moved {
+            self.conflict(ConflictPlan::Record {
+                subject: Subject::entry(three.field, name),
+                base: form_json(base.get(name)),
+                local: form_json(local.get(name)),
+                remote: form_json(remote.get(name)),
+                policy: "hold",
+                resolution: None,
+                result: None,
+                author: None,
+                seq: attempt.covers.last().copied(),
+            });
+        }
+        let shown = Value::Forms(shown);
+        if shown != three.local {
+            self.plan.columns.push((three.field, shown));
+        }
+        !not_there.moved.is_empty()
     }
 
     /// One entry. `None`: at most one side changed it; else the decision, recorded under the entry's own name.

@@ -34,7 +34,7 @@ use super::{
     Settlement, SnapshotPlan,
 };
 use crate::resource::{
-    Attributes, BadRecord, EditSeq, FieldId, MergeRule, Record, Row, Subject, Value, first_credit,
+    Attributes, BadRecord, EditSeq, FieldId, FormValue, MergeRule, Record, Row, Subject, Value, first_credit,
 };
 
 use forms::Touching;
@@ -64,7 +64,7 @@ pub fn merge(
         let sent = sent.and_then(|sent| sent.value(field)).cloned();
         [Some(dirty.row.get(field).clone()), was, sent].into_iter().flatten().collect()
     };
-    let remote = &*Secrets::waiting(dirty.password.as_ref()).cut(remote, ours)?;
+    let remote = &*Secrets::waiting(dirty).cut(remote, ours)?;
     let remote = match base_record {
         Some(base) => remote.completed(base, empties_credit(dirty, sent))?,
         None => Cow::Borrowed(remote),
@@ -112,7 +112,8 @@ pub fn gone(dirty: &Dirty) -> CustomerPlan {
     let unsettled = dirty.ops.iter().filter(|op| !op.waits_for_a_person());
     plan.settle = unsettled.map(|op| Settlement::new(op.seq, Outcome::Held)).collect();
     if !dirty.is_gone() {
-        let base = dirty.base.as_ref().map_or("null", Record::body).to_owned();
+        let base = dirty.base.as_ref().map(|known| both_started_from(dirty, known));
+        let base = base.as_ref().map_or("null", Record::body).to_owned();
         let is_money = |open: &&OpenConflict| open.subject.field().is_some_and(FieldId::is_money);
         let ended = dirty.open.iter().filter(|open| !is_money(open));
         plan.conflicts = ended.map(|c| ConflictPlan::Close { id: c.id, resolution: "deleted" }).collect();
@@ -129,6 +130,27 @@ pub fn gone(dirty: &Dirty) -> CustomerPlan {
         });
     }
     plan
+}
+
+/// The customer as the server last described it, but for what is in conflict: of that, as it was before either side changed it. So
+/// both changes are seen, and a person is asked again, should the customer come back.
+fn both_started_from(dirty: &Dirty, known: &Record) -> Record {
+    let before = |record: &Record, open: &OpenConflict| match &open.subject {
+        Subject::Field(field) if !field.is_money() => {
+            record.with(*field, &Value::from_json(field.kind(), &open.base)).ok()
+        }
+        Subject::Entry(field, name) => {
+            let mut all = entries(&record.attributes().ok()?.get(*field))?;
+            match open.base.as_str() {
+                "null" => _ = all.remove(name),
+                json => _ = all.insert(name.clone(), FormValue::from_json(json)),
+            }
+            record.with(*field, &Value::Forms(all)).ok()
+        }
+        _ => None,
+    };
+    // A record that cannot be read stays as it is.
+    dirty.open.iter().fold(known.clone(), |record, open| before(&record, open).unwrap_or(record))
 }
 
 /// What a store has after `value` was written over `before`, as far as can be told without asking.
@@ -164,7 +186,7 @@ fn last_words(settle: Vec<Settlement>) -> Vec<Settlement> {
 /// A customer that was deleted remotely left its last snapshot in the conflict.
 fn known_base(dirty: &Dirty) -> Option<Record> {
     let body = &dirty.open_of(&Subject::Customer)?.base;
-    (body != "null").then(|| Record::new(body.clone()))
+    (body != "null").then(|| Record::of(dirty.resource(), body.clone()))
 }
 
 /// The edited attributes as one JSON object.
@@ -383,7 +405,7 @@ impl<'a> Merge<'a> {
 
     fn decide(&self, three: &Three<'_>, form_field: Option<&str>) -> Decision {
         let contest = Contest {
-            customer_id: self.dirty.id,
+            customer_id: self.dirty.id.customer,
             field: three.field,
             form_field,
             base: &three.base,

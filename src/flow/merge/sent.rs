@@ -9,7 +9,7 @@ use crate::flow::tidied::{has_landed, is_tidied, stood_on};
 use crate::flow::{
     Attempt, ConflictPlan, Credit, Dirty, Flight, NOT_SHOWN, Op, Outcome, Revived, Settlement,
 };
-use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, ResourceId, Subject, Value, object};
+use crate::resource::{Attributes, EditSeq, FieldId, RowId, Subject, Value, object};
 
 /// An update that was sent, as it is held against what the server says now.
 #[derive(Clone, Debug, Default)]
@@ -95,9 +95,9 @@ impl SentBase {
     }
 
     /// As a row's JSON object with nothing but these attributes: so it stays in the file while the update is on its way.
-    pub fn to_json(&self, resource: ResourceId, id: CustomerId) -> String {
+    pub fn to_json(&self, id: RowId) -> String {
         let modified = self.modified.map(|at| Value::Text(at.to_rfc3339_opts(SecondsFormat::Secs, true)));
-        let modified = resource.changed_at().zip(modified.as_ref());
+        let modified = id.resource.changed_at().zip(modified.as_ref());
         object(id, self.fields.iter().map(|(field, value)| (*field, value)).chain(modified))
     }
 
@@ -234,17 +234,14 @@ impl<'a> Merge<'a> {
         let dirty = self.dirty;
         let is_open = |attempt: &&Attempt| attempt.is_accepted && !self.plan.void.contains(&attempt.id);
         let attempts: Vec<&Attempt> = dirty.attempts_of(three.field).filter(is_open).collect();
-        let is_answer = self.sent.is_some_and(|sent| sent.is_accepted);
-        let Some(newest) = attempts.first().filter(|_| !is_answer) else { return false };
-        // Money may have landed, and been spent; or may not, and somebody else moved it.
-        let is_money = three.field.is_money();
-        let is_no_yes = is_money && self.is_no_yes(newest);
-        let is_as_before = newest.base == three.remote || is_no_yes;
-        // The same sum, at a time that cannot be of that update, is by another hand.
-        let is_by_another = is_no_yes && !self.may_be_of(newest, three.field, self.modified_at());
-        let is_shown = newest.is_shown(&three.remote) && !is_by_another;
-        if !is_as_before || is_shown || newest.covers.is_empty() {
-            // It landed, and what else there is somebody else changed.
+        let Some(newest) = attempts.first() else { return false };
+        if self.sent.is_some_and(|sent| sent.is_accepted) {
+            let as_before = attempts.iter().filter(|attempt| attempt.has_not_landed(&three.remote));
+            self.plan.refuted.extend(as_before.map(|attempt| attempt.id));
+            return false;
+        }
+        if self.has_landed_unshown(newest, &three.remote) {
+            // What else there is somebody else changed.
             self.plan.void.extend(attempts.iter().map(|attempt| attempt.id));
             return false;
         }
@@ -252,7 +249,16 @@ impl<'a> Merge<'a> {
             return false;
         }
         self.plan.void.extend(attempts[1..].iter().map(|attempt| attempt.id));
-        let outcome = if is_money { Outcome::Held } else { Outcome::Rejected };
+        let (is_money, is_edited_since) = (three.field.is_money(), !three.ops.is_empty());
+        let is_contested = match newest.not_there(&three.remote) {
+            _ if is_money => self.nobody_knows_of(newest, three, newest.value.clone()),
+            // The merge brings newer edits together with what is there.
+            _ if is_edited_since => false,
+            Some(entries) => self.entries_did_not_land(newest, three, &entries),
+            None if newest.base == three.remote => false,
+            None => self.nobody_knows_of(newest, three, three.local.clone()),
+        };
+        let outcome = if is_contested { Outcome::Held } else { Outcome::Rejected };
         let waits = |seq: &EditSeq| {
             let reason = Some(NOT_SHOWN.to_owned());
             Settlement { reason, ..Settlement::new(*seq, outcome) }
@@ -260,21 +266,52 @@ impl<'a> Merge<'a> {
         let settle = newest.covers.iter().map(waits).collect();
         self.plan.revived.push(Revived { attempt: newest.id, field: three.field, settle });
         three.base = newest.base.clone();
-        if is_money {
-            self.conflict(ConflictPlan::Record {
-                subject: Subject::Field(three.field),
-                base: newest.base.to_json(),
-                local: newest.value.to_json(),
-                remote: three.remote.to_json(),
-                policy: "hold",
-                resolution: None,
-                result: None,
-                author: None,
-                seq: newest.covers.last().copied(),
-            });
-        }
         // The working copy goes on showing what was edited.
-        is_money || three.ops.is_empty()
+        is_money || !is_edited_since
+    }
+
+    /// Whether what the store said yes to and did not show is there by now, or was, as far as a reading tells.
+    fn has_landed_unshown(&self, newest: &Attempt, shown: &Value) -> bool {
+        if newest.covers.is_empty() {
+            return true;
+        }
+        let (is_money, modified) = (newest.field.is_money(), self.modified_at());
+        // Money may have landed, and been spent; or may not, and somebody else moved it.
+        let is_no_yes = is_money && self.is_no_yes(newest);
+        // The same sum, at a time that cannot be of that update, is by another hand.
+        let is_by_another = is_no_yes && !self.may_be_of(newest, newest.field, modified)
+            || is_money && newest.is_refuted && self.was_moved_after(newest);
+        let has_landed = newest.is_shown(shown) && !is_by_another;
+        has_landed || !(newest.has_not_landed(shown) || is_no_yes || newest.is_refuted)
+    }
+
+    /// Whether the customer was changed later than an update can have been applied, and nothing else of it is other than it is known.
+    fn was_moved_after(&self, attempt: &Attempt) -> bool {
+        let Some(known) = &self.base else { return false };
+        let (dated, modified) = (self.remote.resource().changed_at(), self.modified_at());
+        let is_other = |field: FieldId| {
+            let is_of_it = field == attempt.field || Some(field) == dated;
+            !is_of_it && known.text(field) != self.remote.text(field)
+        };
+        attempt.flight.was_over_by(modified, self.policies.clock_offset)
+            && known.changed_at() != modified
+            && !self.remote.resource().columns().any(is_other)
+    }
+
+    /// What the store said yes to did not land, or somebody else moved it since: a person decides, whatever the policy. True.
+    fn nobody_knows_of(&mut self, attempt: &Attempt, three: &Three<'_>, local: Value) -> bool {
+        self.conflict(ConflictPlan::Record {
+            subject: Subject::Field(three.field),
+            base: attempt.base.to_json(),
+            local: local.to_json(),
+            remote: three.remote.to_json(),
+            policy: "hold",
+            resolution: None,
+            result: None,
+            author: None,
+            seq: attempt.covers.last().copied(),
+        });
+        true
     }
 
     /// Whether something else that left with an attempt is seen not to have landed, though the store said yes to both: the whole update

@@ -52,7 +52,7 @@ impl Till {
         let (base, ops, open) = (Some(record.clone()), Vec::new(), Vec::new());
         Till(
             Dirty {
-                id: ID,
+                id: ID.into(),
                 base,
                 lately: Lately::default(),
                 row,
@@ -63,6 +63,7 @@ impl Till {
                 is_credit_undated: false,
                 is_behind: false,
                 password: None,
+                earlier_passwords: Vec::new(),
             },
             Vec::new(),
         )

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::flow::Named;
-use crate::resource::CustomerId;
+use crate::resource::{CustomerId, ResourceId};
 
 /// Where a page begins.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub enum Place {
 /// A page to be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct PageAsk {
+    /// Of what.
+    pub resource: ResourceId,
     /// Only customers modified since, by the server's clock; `None`: all.
     pub modified_min: Option<DateTime<Utc>>,
     /// Where it begins.

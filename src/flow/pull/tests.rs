@@ -16,7 +16,7 @@ fn page(
         )
     };
     let customers = ids.map(|id| &*body(id)).map(|body| (Attributes::parse(body).unwrap(), body)).collect();
-    Page { customers, cursor: cursor.map(str::to_owned), more, total, ..Page::nobody() }
+    Page { rows: customers, cursor: cursor.map(str::to_owned), more, total, ..Page::nobody() }
 }
 
 const NOBODY: std::ops::RangeInclusive<i64> = std::ops::RangeInclusive::new(1, 0);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lanes::Group;
 use crate::flow::{Rejection, Ticket};
-use crate::resource::{CustomerId, FieldId};
+use crate::resource::{FieldId, RowId};
 
 /// Why a batch is to be read back.
 #[derive(Clone, Debug)]
@@ -14,9 +14,9 @@ pub(super) enum Doubt {
     /// The store took it, and did not show all of it.
     Unconfirmed,
     /// The store took it, and shows these attributes as they were before.
-    Unshown(BTreeMap<CustomerId, Vec<FieldId>>),
+    Unshown(BTreeMap<RowId, Vec<FieldId>>),
     /// The store says that it was too large; so many bytes were of each customer.
-    TooLarge { words: String, bytes: Vec<(CustomerId, usize)> },
+    TooLarge { words: String, bytes: Vec<(RowId, usize)> },
     /// The store refused it, or a part of it.
     Refused { rejections: Vec<Rejection>, words: String },
 }
@@ -55,7 +55,7 @@ pub(super) struct Doubts {
     waiting: Vec<ToRead>,
     reading: BTreeMap<Ticket, Reading>,
     /// All answers that might have shown them were cut: in doubt they stay.
-    pub(super) unknown: BTreeSet<CustomerId>,
+    pub(super) unknown: BTreeSet<RowId>,
 }
 
 impl Doubts {
@@ -84,7 +84,7 @@ impl Doubts {
     }
 
     /// A batch that is due leaves to be read back.
-    pub(super) fn leave(&mut self, ticket: Ticket, now_ms: u64) -> Option<Vec<CustomerId>> {
+    pub(super) fn leave(&mut self, ticket: Ticket, now_ms: u64) -> Option<Vec<RowId>> {
         let due = self.waiting.iter().position(|read| read.at_ms <= now_ms)?;
         let read = self.waiting.swap_remove(due);
         let ids = read.group.ids.clone();
@@ -99,20 +99,24 @@ impl Doubts {
 
     /// What the store said no to, of those that are read back: it showed it as it was before, or refused it by name. Of a
     /// customer on its own no name is needed.
-    pub(super) fn denied(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
+    pub(super) fn denied(&self, ticket: Ticket) -> BTreeMap<RowId, Vec<FieldId>> {
         let Some(ToRead { group, doubt, .. }) = self.reading.get(&ticket).map(|reading| &reading.read) else {
             return BTreeMap::new();
         };
         match (doubt, &group.ids[..]) {
             (Doubt::Unshown(fields), _) => fields.clone(),
-            (Doubt::TooLarge { .. }, ids) => ids.iter().map(|id| (*id, FieldId::all().collect())).collect(),
+            (Doubt::TooLarge { .. }, ids) => {
+                ids.iter().map(|id| (*id, id.resource.fields().collect())).collect()
+            }
             (Doubt::Refused { rejections, .. }, [id]) if rejections.is_empty() => {
-                [(*id, FieldId::all().collect())].into()
+                [(*id, id.resource.fields().collect())].into()
             }
             (Doubt::Refused { rejections, .. }, _) => {
-                let fields =
-                    |field: Option<FieldId>| field.map_or_else(|| FieldId::all().collect(), |one| vec![one]);
-                rejections.iter().map(|rejection| (rejection.customer_id, fields(rejection.field))).collect()
+                let fields = |Rejection { row, field, .. }: &Rejection| match field {
+                    Some(field) => vec![*field],
+                    None => row.resource.fields().collect(),
+                };
+                rejections.iter().map(|rejection| (rejection.row, fields(rejection))).collect()
             }
             _ => BTreeMap::new(),
         }
@@ -120,7 +124,7 @@ impl Doubts {
 
     /// What the store showed as it was before although it showed all the rest of the update: what may come from somewhere else than
     /// the record, and late. Of money the answer is the only witness.
-    pub(super) fn late(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
+    pub(super) fn late(&self, ticket: Ticket) -> BTreeMap<RowId, Vec<FieldId>> {
         let doubt = self.reading.get(&ticket).map(|reading| &reading.read.doubt);
         let Some(Doubt::Unshown(fields)) = doubt else { return BTreeMap::new() };
         let may_be_late = |field: &FieldId| field.may_be_undated() && !field.is_money();
@@ -140,14 +144,9 @@ impl Doubts {
 
     /// The answer shows these customers. Who is missing is not gone after this one look: it is read back once more at
     /// `again_ms`. Returns those that two looks did not show.
-    pub(super) fn missing(
-        &mut self,
-        ticket: Ticket,
-        shown: &BTreeSet<CustomerId>,
-        again_ms: u64,
-    ) -> Vec<CustomerId> {
+    pub(super) fn missing(&mut self, ticket: Ticket, shown: &BTreeSet<RowId>, again_ms: u64) -> Vec<RowId> {
         let Some(reading) = self.reading.get_mut(&ticket) else { return Vec::new() };
-        let missing: Vec<CustomerId> =
+        let missing: Vec<RowId> =
             reading.read.group.ids.iter().copied().filter(|id| !shown.contains(id)).collect();
         let is_absent = !reading.is_cut && reading.read.is_second;
         if missing.is_empty() || (is_absent && missing.len() == reading.read.group.ids.len()) {
@@ -169,11 +168,11 @@ impl Doubts {
     pub(super) fn lagging(
         &mut self,
         ticket: Ticket,
-        ids: &BTreeSet<CustomerId>,
+        ids: &BTreeSet<RowId>,
         again_ms: u64,
-    ) -> BTreeSet<CustomerId> {
+    ) -> BTreeSet<RowId> {
         let Some(Reading { read, .. }) = self.reading.get_mut(&ticket) else { return BTreeSet::new() };
-        let later: Vec<CustomerId> = read.group.ids.iter().copied().filter(|id| ids.contains(id)).collect();
+        let later: Vec<RowId> = read.group.ids.iter().copied().filter(|id| ids.contains(id)).collect();
         if later.is_empty() || read.lags >= LAGS_AT_MOST {
             return BTreeSet::new();
         }
@@ -196,12 +195,13 @@ impl Doubts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::customer;
 
-    fn ids(list: &[i64]) -> Vec<CustomerId> {
-        list.iter().copied().map(CustomerId).collect()
+    fn ids(list: &[i64]) -> Vec<RowId> {
+        list.iter().copied().map(customer).collect()
     }
 
-    fn set(list: &[i64]) -> BTreeSet<CustomerId> {
+    fn set(list: &[i64]) -> BTreeSet<RowId> {
         ids(list).into_iter().collect()
     }
 
@@ -231,14 +231,17 @@ mod tests {
 
     #[test]
     fn what_was_refused_by_name_is_known_to_have_been_denied() {
-        let refused =
-            |field, id: i64| Rejection { customer_id: CustomerId(id), field, words: "no".to_owned() };
+        let refused = |field, id: i64| Rejection { row: customer(id), field, words: "no".to_owned() };
         let denied = |ids: &[i64], rejections: Vec<Rejection>| {
             let mut doubts = Doubts::default();
-            let group = Group::of(ids.iter().copied().map(CustomerId).collect());
+            let group = Group::of(ids.iter().copied().map(customer).collect());
             doubts.add(group, Doubt::Refused { rejections, words: "no".to_owned() }, 0);
             doubts.leave(Ticket(1), 0);
-            doubts.denied(Ticket(1)).into_iter().map(|(id, fields)| (id.0, fields.len())).collect::<Vec<_>>()
+            doubts
+                .denied(Ticket(1))
+                .into_iter()
+                .map(|(id, fields)| (id.row, fields.len()))
+                .collect::<Vec<_>>()
         };
         let all = FieldId::all().count();
         assert_eq!(denied(&[1, 2], vec![refused(Some(FieldId::EMAIL), 2)]), [(2, 1)]);

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::lanes::{Family, Group, Suspects};
-use crate::resource::CustomerId;
+use crate::resource::RowId;
 
 /// A part of a batch that holds a bad record, to be sent first; a single suspect that is left is sent for its own words.
 pub(super) fn first_third(group: &Group, words: String) -> Group {
@@ -26,8 +26,7 @@ pub(super) fn smaller(group: &Group, bytes: &[usize]) -> Vec<Group> {
     let giant = bytes.iter().position(|bytes| bytes * 2 > all).filter(|_| bytes.len() == group.ids.len());
     match giant {
         Some(place) => {
-            let others: Vec<CustomerId> =
-                group.ids.iter().copied().filter(|id| *id != group.ids[place]).collect();
+            let others: Vec<RowId> = group.ids.iter().copied().filter(|id| *id != group.ids[place]).collect();
             vec![group.part(&others), group.part(&[group.ids[place]])]
         }
         None => halves(group),
@@ -94,9 +93,10 @@ impl Families {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::customer;
 
-    fn ids(list: impl IntoIterator<Item = i64>) -> Vec<CustomerId> {
-        list.into_iter().map(CustomerId).collect()
+    fn ids(list: impl IntoIterator<Item = i64>) -> Vec<RowId> {
+        list.into_iter().map(customer).collect()
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_more_than_half_of_a_call_goes_alone_and_the_others_together() {
-        let parts = |bytes: &[usize]| -> Vec<Vec<CustomerId>> {
+        let parts = |bytes: &[usize]| -> Vec<Vec<RowId>> {
             smaller(&Group::of(ids(1..=4)), bytes).into_iter().map(|part| part.ids).collect()
         };
         assert_eq!(parts(&[10, 2_000, 10, 10]), [ids([1, 3, 4]), ids([2])]);

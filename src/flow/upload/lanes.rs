@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::resource::CustomerId;
+use crate::resource::RowId;
 
 /// A customer whose email is to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmailEdit {
     /// The customer.
-    pub id: CustomerId,
+    pub id: RowId,
     /// The address that the store has.
     pub from: String,
     /// The address that it is to get.
@@ -22,14 +22,14 @@ pub struct EmailEdit {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EmailOrder {
     /// The first goes up only after the second has landed.
-    pub after: BTreeMap<CustomerId, CustomerId>,
+    pub after: BTreeMap<RowId, RowId>,
     /// Customers whose addresses go round: none of them can be first.
-    pub rings: BTreeSet<CustomerId>,
+    pub rings: BTreeSet<RowId>,
 }
 
 /// Orders the changes of emails.
 pub fn order_emails(edits: &[EmailEdit]) -> EmailOrder {
-    let givers: BTreeMap<String, CustomerId> = edits
+    let givers: BTreeMap<String, RowId> = edits
         .iter()
         .filter(|edit| !edit.from.is_empty() && !same(&edit.from, &edit.to))
         .map(|edit| (key(&edit.from), edit.id))
@@ -48,7 +48,7 @@ pub fn order_emails(edits: &[EmailEdit]) -> EmailOrder {
 
 /// Everybody waits for one at most, so who is followed comes to an end, to somebody followed before, or back into its own
 /// steps: those are a ring. Nobody is followed twice.
-fn rings(after: &BTreeMap<CustomerId, CustomerId>) -> BTreeSet<CustomerId> {
+fn rings(after: &BTreeMap<RowId, RowId>) -> BTreeSet<RowId> {
     let (mut rings, mut followed) = (BTreeSet::new(), BTreeSet::new());
     for start in after.keys() {
         let (mut steps, mut at) = (Vec::new(), Some(start));
@@ -73,7 +73,7 @@ fn same(one: &str, other: &str) -> bool {
 /// Customers that go up together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
-    pub(super) ids: Vec<CustomerId>,
+    pub(super) ids: Vec<RowId>,
     /// Failures so far.
     pub(super) attempt: u32,
     /// They were read back: none of them is gone.
@@ -96,12 +96,12 @@ pub(super) struct Suspects {
 pub(super) struct Family(pub(super) u32);
 
 impl Group {
-    pub(super) fn of(ids: Vec<CustomerId>) -> Group {
+    pub(super) fn of(ids: Vec<RowId>) -> Group {
         Group { ids, ..Group::default() }
     }
 
     /// Some of them, with the same past.
-    pub(super) fn part(&self, ids: &[CustomerId]) -> Group {
+    pub(super) fn part(&self, ids: &[RowId]) -> Group {
         Group { ids: ids.to_vec(), suspects: None, ..self.clone() }
     }
 
@@ -119,7 +119,7 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    pub(super) fn new(customers: Vec<CustomerId>, order: &EmailOrder) -> Lanes {
+    pub(super) fn new(customers: Vec<RowId>, order: &EmailOrder) -> Lanes {
         Lanes { groups: VecDeque::new(), queue: Queue::new(customers, order) }
     }
 
@@ -168,19 +168,19 @@ impl Lanes {
     }
 
     /// A customer has landed, or will not in this sync: nobody waits for it any more.
-    pub(super) fn done_with(&mut self, id: CustomerId) {
+    pub(super) fn done_with(&mut self, id: RowId) {
         self.queue.done_with(id);
     }
 
     /// Those that wait for nobody, in the order in which they leave.
-    pub(super) fn coming(&self) -> impl Iterator<Item = CustomerId> + Clone {
+    pub(super) fn coming(&self) -> impl Iterator<Item = RowId> + Clone {
         let groups = self.groups.iter().flat_map(|group| &group.ids);
         groups.chain(&self.queue.ready).copied()
     }
 
     /// These customers, and those who wait for an address of theirs, are for another sync.
-    pub(super) fn put_off(&mut self, ids: BTreeSet<CustomerId>) {
-        let mut left: Vec<CustomerId> = ids.iter().copied().collect();
+    pub(super) fn put_off(&mut self, ids: BTreeSet<RowId>) {
+        let mut left: Vec<RowId> = ids.iter().copied().collect();
         let mut out = ids;
         while let Some(giver) = left.pop() {
             let takers = self.queue.blocked.remove(&giver).unwrap_or_default();
@@ -190,7 +190,7 @@ impl Lanes {
     }
 
     /// Takes customers out, wherever they stand.
-    pub(super) fn take_out(&mut self, ids: &BTreeSet<CustomerId>) {
+    pub(super) fn take_out(&mut self, ids: &BTreeSet<RowId>) {
         self.groups.iter_mut().for_each(|group| group.ids.retain(|id| !ids.contains(id)));
         self.queue.ready.retain(|id| !ids.contains(id));
     }
@@ -199,13 +199,13 @@ impl Lanes {
 /// The customers that were not sent yet, oldest edit first.
 #[derive(Clone, Debug, Default)]
 struct Queue {
-    ready: VecDeque<CustomerId>,
+    ready: VecDeque<RowId>,
     /// By whom they wait for.
-    blocked: BTreeMap<CustomerId, Vec<CustomerId>>,
+    blocked: BTreeMap<RowId, Vec<RowId>>,
 }
 
 impl Queue {
-    fn new(customers: Vec<CustomerId>, order: &EmailOrder) -> Queue {
+    fn new(customers: Vec<RowId>, order: &EmailOrder) -> Queue {
         let mut queue = Queue::default();
         for id in customers {
             match order.after.get(&id) {
@@ -220,11 +220,11 @@ impl Queue {
         self.ready.is_empty() && self.blocked.is_empty()
     }
 
-    fn put_back(&mut self, ids: Vec<CustomerId>) {
+    fn put_back(&mut self, ids: Vec<RowId>) {
         ids.into_iter().rev().for_each(|id| self.ready.push_front(id));
     }
 
-    fn done_with(&mut self, id: CustomerId) {
+    fn done_with(&mut self, id: RowId) {
         for taker in self.blocked.remove(&id).unwrap_or_default().into_iter().rev() {
             self.ready.push_front(taker);
         }
@@ -232,7 +232,7 @@ impl Queue {
 
     /// Takes the next `size` customers that wait for nobody. While something is `on_its_way`, fewer than `size` are
     /// taken only if nobody else could still join them: calls are the fewest.
-    fn take(&mut self, size: usize, on_its_way: bool) -> Vec<CustomerId> {
+    fn take(&mut self, size: usize, on_its_way: bool) -> Vec<RowId> {
         if self.ready.len() < size && on_its_way && !self.blocked.is_empty() {
             return Vec::new();
         }
@@ -246,33 +246,30 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::customer;
 
     fn edit(id: i64, from: &str, to: &str) -> EmailEdit {
-        EmailEdit { id: CustomerId(id), from: from.into(), to: to.into() }
+        EmailEdit { id: customer(id), from: from.into(), to: to.into() }
     }
 
     #[test]
     fn a_taker_waits_for_the_giver_and_a_ring_for_nobody() {
         let order = order_emails(&[edit(1, "a@x", "B@x"), edit(2, "b@x", "c@x"), edit(3, "c@x", "new@x")]);
-        assert_eq!(
-            order.after,
-            BTreeMap::from([(CustomerId(1), CustomerId(2)), (CustomerId(2), CustomerId(3))])
-        );
+        assert_eq!(order.after, BTreeMap::from([(customer(1), customer(2)), (customer(2), customer(3))]));
         assert!(order.rings.is_empty());
         let swap = order_emails(&[edit(1, "a@x", "b@x"), edit(2, "b@x", "a@x"), edit(3, "c@x", "a@x")]);
-        assert_eq!(swap.rings, BTreeSet::from([CustomerId(1), CustomerId(2)]));
+        assert_eq!(swap.rings, BTreeSet::from([customer(1), customer(2)]));
         assert!(swap.after.is_empty());
         assert_eq!(order_emails(&[edit(1, "a@x", "A@x")]), EmailOrder::default());
     }
 
     #[test]
     fn who_waits_for_somebody_that_is_put_off_waits_too() {
-        let ids = |list: &[i64]| list.iter().copied().map(CustomerId).collect::<Vec<_>>();
-        let after =
-            [(CustomerId(2), CustomerId(1)), (CustomerId(3), CustomerId(2)), (CustomerId(5), CustomerId(4))];
+        let ids = |list: &[i64]| list.iter().copied().map(customer).collect::<Vec<_>>();
+        let after = [(customer(2), customer(1)), (customer(3), customer(2)), (customer(5), customer(4))];
         let order = EmailOrder { after: BTreeMap::from(after), ..EmailOrder::default() };
         let mut lanes = Lanes::new(ids(&[1, 2, 3, 4, 5]), &order);
-        lanes.put_off(BTreeSet::from([CustomerId(1)]));
+        lanes.put_off(BTreeSet::from([customer(1)]));
         assert_eq!(lanes.draw(10, false).unwrap().ids, ids(&[4]));
         assert_eq!(lanes.draw(10, false).unwrap().ids, ids(&[5]));
         assert!(lanes.is_empty());
@@ -280,27 +277,27 @@ mod tests {
 
     #[test]
     fn a_batch_that_could_still_fill_up_waits_while_something_is_on_its_way() {
-        let ids = |list: &[i64]| list.iter().copied().map(CustomerId).collect::<Vec<_>>();
+        let ids = |list: &[i64]| list.iter().copied().map(customer).collect::<Vec<_>>();
         let order =
-            EmailOrder { after: BTreeMap::from([(CustomerId(2), CustomerId(1))]), ..EmailOrder::default() };
+            EmailOrder { after: BTreeMap::from([(customer(2), customer(1))]), ..EmailOrder::default() };
         let mut queue = Queue::new(ids(&[1, 2, 3, 4]), &order);
         assert_eq!(queue.take(2, false), ids(&[1, 3]));
         assert_eq!(queue.take(2, true), ids(&[]));
-        queue.done_with(CustomerId(1));
+        queue.done_with(customer(1));
         assert_eq!(queue.take(2, true), ids(&[2, 4]));
         assert!(queue.is_empty());
     }
 
     #[test]
     fn what_was_sent_before_goes_first_and_what_was_only_drawn_goes_back_to_its_place() {
-        let ids = |list: &[i64]| list.iter().copied().map(CustomerId).collect::<Vec<_>>();
+        let ids = |list: &[i64]| list.iter().copied().map(customer).collect::<Vec<_>>();
         let mut lanes = Lanes::new(ids(&[1, 2, 3, 4, 5]), &EmailOrder::default());
         let drawn = lanes.draw(2, false).unwrap_or_default();
         lanes.put_back(drawn);
         lanes.last(Group { attempt: 1, ..Group::of(ids(&[8, 9])) });
         assert_eq!(lanes.coming().collect::<Vec<_>>(), ids(&[8, 9, 1, 2, 3, 4, 5]));
         lanes.take_out(&ids(&[9, 2]).into_iter().collect());
-        let left: Vec<Vec<CustomerId>> =
+        let left: Vec<Vec<RowId>> =
             std::iter::from_fn(|| lanes.draw(3, false).map(|group| group.ids)).collect();
         assert_eq!(left, [ids(&[8]), ids(&[1, 3, 4]), ids(&[5])]);
         assert!(lanes.is_empty());

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::flow::{Bases, Ticket};
-use crate::resource::CustomerId;
+use crate::resource::RowId;
 
 /// So often a look that is older than what is known is no look, and the pause before the next.
 const LAGS_AT_MOST: u32 = 3;
@@ -27,29 +27,29 @@ pub(super) struct Look {
     /// Between two looks for a customer that the first one did not show.
     apart_ms: u64,
     /// Customers with adjustments.
-    adjusting: BTreeSet<CustomerId>,
+    adjusting: BTreeSet<RowId>,
     on_their_way: BTreeMap<Ticket, Asked>,
     /// Customers that a look did not show, and from when on they are looked for again.
-    absent: BTreeMap<CustomerId, u64>,
+    absent: BTreeMap<RowId, u64>,
     /// Those of them whose look was cut: it says nothing of them.
-    uncounted: BTreeSet<CustomerId>,
+    uncounted: BTreeSet<RowId>,
     /// How often a look that was cut did not show a customer.
-    cuts: BTreeMap<CustomerId, u32>,
+    cuts: BTreeMap<RowId, u32>,
     /// How often a look showed a customer as it was before what is known of it.
-    lags: BTreeMap<CustomerId, u32>,
+    lags: BTreeMap<RowId, u32>,
     /// No look before.
     not_before_ms: u64,
     /// Customers a call.
     at_once: usize,
     /// Looks fail because of somebody: those that go well grow again.
     is_finding: bool,
-    alone: BTreeMap<CustomerId, u32>,
+    alone: BTreeMap<RowId, u32>,
 }
 
 /// A look that is on its way.
 #[derive(Debug)]
 struct Asked {
-    ids: Vec<CustomerId>,
+    ids: Vec<RowId>,
     sent_ms: u64,
     /// It asks for those that were absent before.
     is_second: bool,
@@ -61,17 +61,17 @@ struct Asked {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Looked {
     /// They had been missing, and are there.
-    pub(super) back: Vec<CustomerId>,
+    pub(super) back: Vec<RowId>,
     /// They are missing for the first time: they leave the queue for now.
-    pub(super) missing: BTreeSet<CustomerId>,
+    pub(super) missing: BTreeSet<RowId>,
     /// Two looks did not show them.
-    pub(super) gone: Vec<CustomerId>,
+    pub(super) gone: Vec<RowId>,
     /// All looks that might have shown them were cut: nothing is known of them.
-    pub(super) unknown: BTreeSet<CustomerId>,
+    pub(super) unknown: BTreeSet<RowId>,
 }
 
 impl Look {
-    pub(super) fn new(fresh_ms: u64, apart_ms: u64, adjusting: BTreeSet<CustomerId>) -> Look {
+    pub(super) fn new(fresh_ms: u64, apart_ms: u64, adjusting: BTreeSet<RowId>) -> Look {
         Look {
             fresh_ms,
             apart_ms,
@@ -89,18 +89,18 @@ impl Look {
     }
 
     /// These have adjustments after all: they were made since the plan.
-    pub(super) fn adjust_too(&mut self, ids: impl IntoIterator<Item = CustomerId>) {
+    pub(super) fn adjust_too(&mut self, ids: impl IntoIterator<Item = RowId>) {
         self.adjusting.extend(ids);
     }
 
     /// Whether an update of this customer moves what a store need not date.
-    pub(super) fn adjusts(&self, id: CustomerId) -> bool {
+    pub(super) fn adjusts(&self, id: RowId) -> bool {
         self.adjusting.contains(&id)
     }
 
     /// Whether an update of this customer may be built on what its snapshot says. One that is being looked at is fresh again
     /// when that look is over: it would overtake it.
-    pub(super) fn is_fresh(&self, id: CustomerId, bases: &Bases) -> bool {
+    pub(super) fn is_fresh(&self, id: RowId, bases: &Bases) -> bool {
         let is_fresh = match self.adjusting.contains(&id) {
             true => bases.was_read_just_now(id),
             false => bases.is_fresh(id, self.fresh_ms),
@@ -116,28 +116,28 @@ impl Look {
     /// nothing `leaves`, those of the last look go along with the next, which is made when that is over.
     pub(super) fn due(
         &self,
-        coming: impl Iterator<Item = CustomerId> + Clone,
+        coming: impl Iterator<Item = RowId> + Clone,
         soon: usize,
         leaves: bool,
         bases: &Bases,
         now_ms: u64,
-    ) -> Vec<CustomerId> {
+    ) -> Vec<RowId> {
         if now_ms < self.not_before_ms {
             return Vec::new();
         }
         let absent = self.absent.iter().filter(|(_, at_ms)| **at_ms <= now_ms).map(|(id, _)| *id);
-        let absent: Vec<CustomerId> = absent.take(self.at_once).collect();
+        let absent: Vec<RowId> = absent.take(self.at_once).collect();
         if !absent.is_empty() {
             return absent;
         }
-        let is_old = |id: &CustomerId| !self.is_fresh(*id, bases) && !self.is_on_its_way(*id);
+        let is_old = |id: &RowId| !self.is_fresh(*id, bases) && !self.is_on_its_way(*id);
         let next = coming.clone().take(soon);
-        let is_awaited = |id: CustomerId| self.adjusts(id) && self.is_on_its_way(id);
+        let is_awaited = |id: RowId| self.adjusts(id) && self.is_on_its_way(id);
         if !next.clone().any(|id| is_old(&id)) || (!leaves && next.clone().any(is_awaited)) {
             return Vec::new();
         }
-        let was_for_this_batch = |id: CustomerId| bases.was_read_just_now(id) && !self.is_on_its_way(id);
-        let goes_along = |id: &CustomerId| is_old(id) || (!leaves && was_for_this_batch(*id));
+        let was_for_this_batch = |id: RowId| bases.was_read_just_now(id) && !self.is_on_its_way(id);
+        let goes_along = |id: &RowId| is_old(id) || (!leaves && was_for_this_batch(*id));
         let mut coming = coming.filter(goes_along);
         let Some(first) = coming.next() else { return Vec::new() };
         if self.has_failed_alone(first) {
@@ -148,7 +148,7 @@ impl Look {
     }
 
     /// Whether a look at this one alone failed: the next is at nobody else either.
-    fn has_failed_alone(&self, id: CustomerId) -> bool {
+    fn has_failed_alone(&self, id: RowId) -> bool {
         self.alone.contains_key(&id)
     }
 
@@ -159,7 +159,7 @@ impl Look {
     }
 
     /// A look leaves.
-    pub(super) fn asked(&mut self, ticket: Ticket, ids: Vec<CustomerId>, now_ms: u64) {
+    pub(super) fn asked(&mut self, ticket: Ticket, ids: Vec<RowId>, now_ms: u64) {
         let is_second = ids.iter().all(|id| self.absent.remove(id).is_some());
         self.on_their_way.insert(ticket, Asked { ids, sent_ms: now_ms, is_second, is_cut: false });
     }
@@ -186,7 +186,7 @@ impl Look {
     }
 
     /// Whom a look asked for.
-    pub(super) fn asked_for(&self, ticket: Ticket) -> &[CustomerId] {
+    pub(super) fn asked_for(&self, ticket: Ticket) -> &[RowId] {
         self.on_their_way.get(&ticket).map_or(&[], |asked| &asked.ids)
     }
 
@@ -209,7 +209,7 @@ impl Look {
 
     /// A look showed these as they were before what is known of them: its reads lag behind. Returns those that are
     /// worth another look in this upload.
-    pub(super) fn lagging(&mut self, ids: &BTreeSet<CustomerId>, now_ms: u64) -> BTreeSet<CustomerId> {
+    pub(super) fn lagging(&mut self, ids: &BTreeSet<RowId>, now_ms: u64) -> BTreeSet<RowId> {
         let mut again = BTreeSet::new();
         for id in ids {
             let lags = self.lags.entry(*id).or_default();
@@ -234,7 +234,7 @@ impl Look {
     }
 
     /// This one is looked at no more.
-    pub(super) fn forget(&mut self, id: CustomerId) {
+    pub(super) fn forget(&mut self, id: RowId) {
         self.absent.remove(&id);
     }
 
@@ -249,7 +249,7 @@ impl Look {
     }
 
     /// The answer shows these customers.
-    pub(super) fn answered(&mut self, ticket: Ticket, shown: &BTreeSet<CustomerId>, now_ms: u64) -> Looked {
+    pub(super) fn answered(&mut self, ticket: Ticket, shown: &BTreeSet<RowId>, now_ms: u64) -> Looked {
         let Some(asked) = self.on_their_way.remove(&ticket) else { return Looked::default() };
         if self.is_finding {
             self.at_once = (2 * self.at_once).min(AT_ONCE);
@@ -268,7 +268,7 @@ impl Look {
                 _ = if *cuts > CUT_AT_MOST { unknown.insert(*id) } else { self.uncounted.insert(*id) };
             }
         }
-        let missing: BTreeSet<CustomerId> = missing.difference(&unknown).copied().collect();
+        let missing: BTreeSet<RowId> = missing.difference(&unknown).copied().collect();
         if asked.is_second && there.is_empty() {
             let (first, gone): (Vec<_>, Vec<_>) = match asked.is_cut {
                 true => (missing.into_iter().collect(), Vec::new()),
@@ -291,7 +291,7 @@ impl Look {
         !self.absent.is_empty()
     }
 
-    fn is_on_its_way(&self, id: CustomerId) -> bool {
+    fn is_on_its_way(&self, id: RowId) -> bool {
         self.on_their_way.values().any(|asked| asked.ids.contains(&id))
     }
 }
@@ -301,9 +301,10 @@ mod tests {
     use chrono::{DateTime, TimeDelta, Utc};
 
     use super::*;
+    use crate::resource::customer;
 
-    fn ids(list: impl IntoIterator<Item = i64>) -> Vec<CustomerId> {
-        list.into_iter().map(CustomerId).collect()
+    fn ids(list: impl IntoIterator<Item = i64>) -> Vec<RowId> {
+        list.into_iter().map(customer).collect()
     }
 
     fn at(ms: u64) -> DateTime<Utc> {
@@ -323,8 +324,8 @@ mod tests {
         bases
     }
 
-    fn due(look: &Look, coming: std::ops::RangeInclusive<i64>, bases: &Bases) -> Vec<CustomerId> {
-        look.due(coming.map(CustomerId), 30, true, bases, 0)
+    fn due(look: &Look, coming: std::ops::RangeInclusive<i64>, bases: &Bases) -> Vec<RowId> {
+        look.due(coming.map(customer), 30, true, bases, 0)
     }
 
     #[test]
@@ -419,7 +420,7 @@ mod tests {
         assert_eq!(look.sent_ms(Ticket(1)), Some(0));
         look.failed(Ticket(1), 700);
         assert_eq!((look.in_flight(), look.due_ms().max()), (0, Some(700)));
-        let coming = || (1..=3).map(CustomerId);
+        let coming = || (1..=3).map(customer);
         assert_eq!(look.due(coming(), 30, true, &Bases::default(), 699), []);
         assert_eq!(look.due(coming(), 30, true, &Bases::default(), 700), ids(1..=3));
     }

@@ -39,7 +39,7 @@ pub use lanes::{EmailEdit, EmailOrder, order_emails};
 
 use super::{Bases, Pacer, PutVerdict, Rejection, RetryOptions, Ticket, Tickets};
 use crate::error::Failure;
-use crate::resource::{CustomerId, FieldId, Record, ResourceId, Verb};
+use crate::resource::{FieldId, Record, ResourceId, RowId, Verb};
 use doubt::{Doubt, Doubts, Reading, ToRead};
 use isolate::{Families, first_third, smaller};
 use lanes::{Group, Lanes};
@@ -67,7 +67,7 @@ pub struct UploadOptions {
     pub retry: RetryOptions,
 }
 
-/// The most that the API takes.
+/// The most that the API takes of customers.
 const MOST: Verb = ResourceId::CUSTOMER.spec().update;
 /// Reads at once: they take none of the calls for updates.
 pub(crate) const MAX_READS: usize = 2;
@@ -100,17 +100,17 @@ impl Default for UploadOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Read these customers, whose base is too old; say [`Upload::looked`].
-    Look(Ticket, Vec<CustomerId>),
+    Look(Ticket, Vec<RowId>),
     /// Commit these customers as a batch; say [`Upload::prepared`].
-    Prepare(Ticket, Vec<CustomerId>),
+    Prepare(Ticket, Vec<RowId>),
     /// A batch that was prepared leaves; say [`Upload::sent`].
     Send(Ticket),
     /// A batch that was prepared does not leave: its edits are pending again.
-    Retract(Ticket, Vec<CustomerId>),
+    Retract(Ticket, Vec<RowId>),
     /// Read these customers back; say [`Upload::missing`], then [`Upload::read`].
-    Read(Ticket, Vec<CustomerId>),
+    Read(Ticket, Vec<RowId>),
     /// Ask for a few customers of the file, others than these and others each time (the number); say [`Upload::others`].
-    Others(Ticket, u32, BTreeSet<CustomerId>),
+    Others(Ticket, u32, BTreeSet<RowId>),
     /// Wait for an answer, or until this instant of the clock.
     Wait(Option<u64>),
     /// It is over.
@@ -121,7 +121,7 @@ pub enum Step {
 #[derive(Debug)]
 pub enum Write {
     /// Settle these; what else was in the batch stays in doubt in the file.
-    Settle(Vec<(CustomerId, Record)>),
+    Settle(Vec<(RowId, Record)>),
     /// It never left: the edits are pending again.
     Release,
     /// It was refused as a whole: the edits are pending again, and what was sent stays on record.
@@ -135,12 +135,14 @@ pub enum Write {
 /// What is to be sent.
 #[derive(Clone, Debug, Default)]
 pub struct ToSend {
+    /// What they are rows of.
+    pub resource: ResourceId,
     /// Oldest edit first.
-    pub customers: Vec<CustomerId>,
+    pub rows: Vec<RowId>,
     /// Who waits for whom.
     pub order: EmailOrder,
     /// Those whose store credit is adjusted.
-    pub adjusting: BTreeSet<CustomerId>,
+    pub adjusting: BTreeSet<RowId>,
     /// Bytes a call, if the store refused more a while ago.
     pub most_bytes: Option<usize>,
 }
@@ -148,14 +150,14 @@ pub struct ToSend {
 /// What became of a `Prepare`.
 #[derive(Clone, Debug, Default)]
 pub struct Committed {
-    /// The customers of the batch in the order of the call, each with its bytes. None: no batch was committed.
-    pub customers: Vec<(CustomerId, usize)>,
+    /// The rows of the batch in the order of the call, each with its bytes. None: no batch was committed.
+    pub rows: Vec<(RowId, usize)>,
     /// Those of them whose store credit is adjusted or set.
-    pub adjusting: Vec<CustomerId>,
+    pub adjusting: Vec<RowId>,
     /// A balance is among what is sent.
     pub pays: bool,
     /// Customers that did not fit in; those in neither list had nothing to send.
-    pub left: Vec<CustomerId>,
+    pub left: Vec<RowId>,
 }
 
 /// Why a read brought nothing.
@@ -211,11 +213,11 @@ pub struct Upload {
     /// A customer whose update failed too often, with the last reason; the others went on.
     set_aside: Option<Failure>,
     /// Customers whom no whole answer showed.
-    unbelieved: BTreeSet<CustomerId>,
+    unbelieved: BTreeSet<RowId>,
     /// Customers whose look failed alone, since any read went well.
     failed_alone: u32,
     /// All of them.
-    unshown: BTreeSet<CustomerId>,
+    unshown: BTreeSet<RowId>,
     /// No read leaves before it is answered; and the question that is on its way, with when it left.
     question: Option<Question>,
     asking: Option<(Ticket, u64)>,
@@ -226,16 +228,17 @@ pub struct Upload {
 impl Upload {
     /// Sends what is to be sent.
     pub fn of(work: ToSend, options: UploadOptions, tickets: Tickets) -> Upload {
+        let most = work.resource.spec().update;
         Upload {
             options,
-            lanes: Lanes::new(work.customers, &work.order),
+            lanes: Lanes::new(work.rows, &work.order),
             look: Look::new(options.fresh_ms, options.grace_ms, work.adjusting),
             ready: Ready::default(),
             flights: BTreeMap::new(),
             doubts: Doubts::default(),
             families: Families::default(),
-            room: Room::new(options.batch_size.clamp(1, MOST.rows), work.most_bytes),
-            slots: Slots::new(options.concurrency.clamp(1, MOST.at_once)),
+            room: Room::new(options.batch_size.clamp(1, most.rows), work.most_bytes),
+            slots: Slots::new(options.concurrency.clamp(1, most.at_once)),
             patience: Patience::new(options.retry),
             looks_in_vain: 0,
             tickets,
@@ -251,14 +254,10 @@ impl Upload {
     }
 
     /// Reads back what a crash left in doubt, from `at_ms` on, and sends nothing.
-    pub fn recovering(
-        customers: &[CustomerId],
-        at_ms: u64,
-        options: UploadOptions,
-        tickets: Tickets,
-    ) -> Upload {
-        let mut upload = Upload::of(ToSend::default(), options, tickets);
-        for ids in customers.chunks(READ_AT_ONCE) {
+    pub fn recovering(rows: &[RowId], at_ms: u64, options: UploadOptions, tickets: Tickets) -> Upload {
+        let resource = rows.first().map(|row| row.resource).unwrap_or_default();
+        let mut upload = Upload::of(ToSend { resource, ..ToSend::default() }, options, tickets);
+        for ids in rows.chunks(READ_AT_ONCE) {
             let doubt = Doubt::Lost("an earlier sync did not end".to_owned());
             upload.doubts.add(Group::of(ids.to_vec()), doubt, at_ms);
         }
@@ -311,7 +310,7 @@ impl Upload {
                 self.room.worked(batch.body_bytes());
                 let group = self.call_passed(batch.group);
                 if !unshown.is_empty() {
-                    let ids: Vec<CustomerId> = unshown.keys().copied().collect();
+                    let ids: Vec<RowId> = unshown.keys().copied().collect();
                     self.read_back_at(group.part(&ids), Doubt::Unshown(unshown), after_grace_ms);
                 }
                 let landed = records.iter().map(|(id, _)| *id);
@@ -326,7 +325,7 @@ impl Upload {
             PutVerdict::Refused { rejections, words, is_the_apis } => {
                 if let ([id], true) = (&batch.group.ids[..], batch.group.is_checked) {
                     let rejection = rejections.into_iter().next();
-                    let rejection = rejection.unwrap_or(Rejection { customer_id: *id, field: None, words });
+                    let rejection = rejection.unwrap_or(Rejection { row: *id, field: None, words });
                     return self.refused_alone(batch.group, rejection);
                 }
                 // What was refused is split at once. Only a payment must not be sent again on a reading that lags; and who is no
@@ -363,7 +362,7 @@ impl Upload {
 
     /// The answer to a `Look` shows these customers, and they were taken in. Returns those that two looks did not show:
     /// they are gone from the store.
-    pub fn looked(&mut self, ticket: Ticket, shown: &BTreeSet<CustomerId>, now_ms: u64) -> Vec<CustomerId> {
+    pub fn looked(&mut self, ticket: Ticket, shown: &BTreeSet<RowId>, now_ms: u64) -> Vec<RowId> {
         self.has_read();
         let mut looked = self.look.answered(ticket, shown, now_ms);
         let unknown = std::mem::take(&mut looked.unknown);
@@ -387,7 +386,7 @@ impl Upload {
 
     /// Another batch that may be committed now, beside those that were handed out: not before the base of each of its
     /// customers is fresh.
-    pub fn next_to_prepare(&mut self, bases: &Bases) -> Option<(Ticket, Vec<CustomerId>)> {
+    pub fn next_to_prepare(&mut self, bases: &Bases) -> Option<(Ticket, Vec<RowId>)> {
         let is_wary = self.patience.is_wary() && !self.lanes.has_sent_before() && self.is_busy();
         if self.ready.len() >= self.slots.count() || is_wary {
             return None;
@@ -417,7 +416,7 @@ impl Upload {
     fn looked_at(&self, group: Group, bases: &Bases) -> (Option<Group>, Group) {
         let at_once = self.look.at_once();
         let is_whole = group.suspects.is_some() || group.part_of.is_some();
-        let (fresh, old): (Vec<CustomerId>, Vec<CustomerId>) =
+        let (fresh, old): (Vec<RowId>, Vec<RowId>) =
             group.ids.iter().copied().partition(|id| self.look.is_fresh(*id, bases));
         match !is_whole && group.ids.len() > at_once && fresh.len() >= at_once {
             true => (Some(Group { ids: fresh, ..group.clone() }), Group { ids: old, ..group }),
@@ -427,9 +426,9 @@ impl Upload {
 
     /// What became of a `Prepare`.
     pub fn prepared(&mut self, ticket: Ticket, committed: Committed) {
-        let Committed { customers, adjusting, pays, left } = committed;
+        let Committed { rows, adjusting, pays, left } = committed;
         let Some(batch) = self.ready.get(ticket) else { return };
-        let (ids, bytes): (Vec<CustomerId>, Vec<usize>) = customers.into_iter().unzip();
+        let (ids, bytes): (Vec<RowId>, Vec<usize>) = rows.into_iter().unzip();
         let was = std::mem::replace(&mut batch.group.ids, ids);
         (batch.bytes, batch.pays) = (Some(bytes), pays);
         let through = was.into_iter().filter(|id| !batch.group.ids.contains(id) && !left.contains(id));
@@ -483,50 +482,45 @@ impl Upload {
 
     /// The answer to a `Read` shows these customers. Returns those that two looks did not show: they are gone. Who is
     /// missing for the first time is not: it stays in doubt, and is read back once more.
-    pub fn missing(&mut self, ticket: Ticket, shown: &BTreeSet<CustomerId>, now_ms: u64) -> Vec<CustomerId> {
+    pub fn missing(&mut self, ticket: Ticket, shown: &BTreeSet<RowId>, now_ms: u64) -> Vec<RowId> {
         self.doubts.missing(ticket, shown, now_ms + self.options.grace_ms)
     }
 
     /// The answer to a `Read` shows these customers as they were before what is known of them: its reads lag behind its writes,
     /// and nothing is told by it. Returns those that are read back once more; a store that goes on like that was set back.
-    pub fn lagging(
-        &mut self,
-        ticket: Ticket,
-        ids: &BTreeSet<CustomerId>,
-        now_ms: u64,
-    ) -> BTreeSet<CustomerId> {
+    pub fn lagging(&mut self, ticket: Ticket, ids: &BTreeSet<RowId>, now_ms: u64) -> BTreeSet<RowId> {
         self.doubts.lagging(ticket, ids, now_ms + self.options.grace_ms)
     }
 
     /// The same of a `Look`: no base is fresher for it. They are looked at again; of those that go on like that nobody knows which
     /// is the truth, and their edits wait for another sync.
-    pub fn lagging_look(&mut self, ids: &BTreeSet<CustomerId>, now_ms: u64) {
+    pub fn lagging_look(&mut self, ids: &BTreeSet<RowId>, now_ms: u64) {
         let again = self.look.lagging(ids, now_ms);
-        let left: BTreeSet<CustomerId> = ids.difference(&again).copied().collect();
+        let left: BTreeSet<RowId> = ids.difference(&again).copied().collect();
         self.lanes.put_off(left);
     }
 
     /// Attributes that the store refused, or showed as they were before, when it answered the update that is now read back:
     /// what still is as it was did not land.
-    pub fn denied(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
+    pub fn denied(&self, ticket: Ticket) -> BTreeMap<RowId, Vec<FieldId>> {
         self.doubts.denied(ticket)
     }
 
     /// Attributes that the store showed as they were before, and all the rest of the update as it was sent: they may be told late.
-    pub fn late(&self, ticket: Ticket) -> BTreeMap<CustomerId, Vec<FieldId>> {
+    pub fn late(&self, ticket: Ticket) -> BTreeMap<RowId, Vec<FieldId>> {
         self.doubts.late(ticket)
     }
 
     /// The customers of a `Read` that did not land and wait again; `gone` and landed ones are not among them. Returns
     /// the refusals that are to be written with it.
-    pub fn read(&mut self, ticket: Ticket, pending: &[CustomerId]) -> Vec<Rejection> {
+    pub fn read(&mut self, ticket: Ticket, pending: &[RowId]) -> Vec<Rejection> {
         let Some(Reading { read, .. }) = self.doubts.take(ticket) else { return Vec::new() };
         self.has_read();
         let (mut group, doubt) = (read.group, read.doubt);
         let was_alone = group.ids.len() == 1;
-        let pending: BTreeSet<CustomerId> = pending.iter().copied().collect();
+        let pending: BTreeSet<RowId> = pending.iter().copied().collect();
         let (rest, through): (Vec<_>, Vec<_>) = group.ids.iter().partition(|id| pending.contains(id));
-        through.into_iter().for_each(|id: CustomerId| self.lanes.done_with(id));
+        through.into_iter().for_each(|id: RowId| self.lanes.done_with(id));
         if rest.is_empty() {
             self.passed(group);
             return Vec::new();
@@ -626,7 +620,7 @@ impl Upload {
                 _ = self.give_up(failure, now_ms);
                 return;
             };
-            let last = format!("customer {id}, asked for alone: {last}");
+            let last = format!("{id}, asked for alone: {last}");
             self.failed_alone += 1;
             self.unshown.insert(id);
             if self.failed_alone > 1 {
@@ -690,12 +684,12 @@ impl Upload {
     }
 
     /// Customers whom the store could not show, asked for alone.
-    pub fn unshown(&self) -> impl Iterator<Item = CustomerId> {
+    pub fn unshown(&self) -> impl Iterator<Item = RowId> {
         self.unshown.iter().copied()
     }
 
     /// Customers whom it did not show, in answers that were not whole.
-    pub fn unbelieved(&self) -> impl Iterator<Item = CustomerId> {
+    pub fn unbelieved(&self) -> impl Iterator<Item = RowId> {
         self.unbelieved.union(&self.doubts.unknown).copied()
     }
 
@@ -882,7 +876,7 @@ impl Upload {
                 self.acquit(&mut group);
                 self.leaves_family(&mut group);
                 self.lanes.done_with(id);
-                let last = format!("customer {id}, alone in its call: {why}");
+                let last = format!("{id}, alone in its call: {why}");
                 self.set_aside.get_or_insert(Failure::Unavailable { tries: group.attempt, last });
                 return Vec::new();
             }
@@ -906,19 +900,18 @@ impl Upload {
         self.acquit(&mut group);
         self.leaves_family(&mut group);
         group.ids.iter().for_each(|id| self.lanes.done_with(*id));
-        let rejection =
-            |id: &CustomerId| Rejection { customer_id: *id, field: None, words: NOT_SHOWN.to_owned() };
+        let rejection = |id: &RowId| Rejection { row: *id, field: None, words: NOT_SHOWN.to_owned() };
         group.ids.iter().map(rejection).collect()
     }
 
     /// The store said yes, and shows these attributes as they were before, also at another moment.
-    fn not_shown(&mut self, mut group: Group, fields: &BTreeMap<CustomerId, Vec<FieldId>>) -> Vec<Rejection> {
+    fn not_shown(&mut self, mut group: Group, fields: &BTreeMap<RowId, Vec<FieldId>>) -> Vec<Rejection> {
         let mut rejections = Vec::new();
-        for customer_id in group.ids.iter().copied() {
-            let fields = fields.get(&customer_id).into_iter().flatten().copied();
+        for row in group.ids.iter().copied() {
+            let fields = fields.get(&row).into_iter().flatten().copied();
             let words = NOT_SHOWN.to_owned();
             rejections.extend(fields.map(|field| Rejection {
-                customer_id,
+                row,
                 field: Some(field),
                 words: words.clone(),
             }));
@@ -938,7 +931,7 @@ impl Upload {
         self.leaves_family(&mut group);
         match rejection.field {
             Some(_) => self.lanes.first(group),
-            None => self.lanes.done_with(rejection.customer_id),
+            None => self.lanes.done_with(rejection.row),
         }
         Write::Reject(rejection)
     }
@@ -953,8 +946,7 @@ impl Upload {
         self.leaves_family(&mut group);
         self.acquit(&mut group);
         let is_named = !rejections.is_empty();
-        let named: Vec<Rejection> =
-            rejections.into_iter().filter(|r| group.ids.contains(&r.customer_id)).collect();
+        let named: Vec<Rejection> = rejections.into_iter().filter(|r| group.ids.contains(&r.row)).collect();
         // Who was named and is gone by now was to blame; who is left alone by that is not, before it was sent alone.
         if is_named || (group.ids.len() == 1 && !was_alone) {
             self.lanes.first(group);
@@ -962,7 +954,7 @@ impl Upload {
         }
         if let [id] = group.ids[..] {
             self.lanes.done_with(id);
-            return vec![Rejection { customer_id: id, field: None, words }];
+            return vec![Rejection { row: id, field: None, words }];
         }
         self.lanes.first(first_third(&group, words));
         Vec::new()
@@ -987,8 +979,8 @@ impl Upload {
             self.read_back_at(group, Doubt::TooLarge { words, bytes }, after_grace_ms);
             return Write::Nothing;
         }
-        if let [customer_id] = group.ids[..] {
-            return self.refused_alone(group, Rejection { customer_id, field: None, words });
+        if let [row] = group.ids[..] {
+            return self.refused_alone(group, Rejection { row, field: None, words });
         }
         self.patience.note_retry();
         self.acquit(&mut group);
@@ -1006,11 +998,11 @@ impl Upload {
         group: Group,
         was_alone: bool,
         words: String,
-        bytes: &[(CustomerId, usize)],
+        bytes: &[(RowId, usize)],
     ) -> Vec<Rejection> {
-        if let ([customer_id], true) = (&group.ids[..], was_alone) {
-            self.lanes.done_with(*customer_id);
-            return vec![Rejection { customer_id: *customer_id, field: None, words }];
+        if let ([row], true) = (&group.ids[..], was_alone) {
+            self.lanes.done_with(*row);
+            return vec![Rejection { row: *row, field: None, words }];
         }
         if group.ids.len() == 1 {
             self.lanes.first(group);

@@ -77,12 +77,12 @@ impl Ready {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::CustomerId;
+    use crate::resource::customer;
 
     fn ready(tickets: &[u64]) -> Ready {
         let mut ready = Ready::default();
         for ticket in tickets {
-            ready.add(Ticket(*ticket), Group::of(vec![CustomerId(*ticket as i64)]));
+            ready.add(Ticket(*ticket), Group::of(vec![customer(*ticket as i64)]));
         }
         ready
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::flow::{RateHeaders, SentRow};
-use crate::resource::{Attributes, Value};
+use crate::resource::{Attributes, Value, customer};
 
 /// A machine with its clock, and a shell that does what it is told.
 struct Shell {
@@ -17,13 +17,13 @@ struct Shell {
     bases: Bases,
     now_ms: u64,
     /// Bytes that a customer takes in a body.
-    bytes: fn(CustomerId) -> usize,
-    on_its_way: BTreeMap<Ticket, Vec<CustomerId>>,
-    committed: BTreeMap<Ticket, Vec<CustomerId>>,
+    bytes: fn(RowId) -> usize,
+    on_its_way: BTreeMap<Ticket, Vec<RowId>>,
+    committed: BTreeMap<Ticket, Vec<RowId>>,
 }
 
-fn ids(list: impl IntoIterator<Item = i64>) -> Vec<CustomerId> {
-    list.into_iter().map(CustomerId).collect()
+fn ids(list: impl IntoIterator<Item = i64>) -> Vec<RowId> {
+    list.into_iter().map(customer).collect()
 }
 
 fn wall(ms: u64) -> DateTime<Utc> {
@@ -45,7 +45,7 @@ fn pulled(customers: std::ops::RangeInclusive<i64>, adjusting: &[i64]) -> Shell 
 /// Nobody was read yet.
 fn cold(customers: std::ops::RangeInclusive<i64>, adjusting: &[i64]) -> Shell {
     let work = ToSend {
-        customers: ids(customers),
+        rows: ids(customers),
         adjusting: ids(adjusting.iter().copied()).into_iter().collect(),
         ..ToSend::default()
     };
@@ -63,9 +63,9 @@ fn cold(customers: std::ops::RangeInclusive<i64>, adjusting: &[i64]) -> Shell {
 /// What leaves.
 #[derive(Debug, PartialEq, Eq)]
 enum Leaves {
-    Put(Ticket, Vec<CustomerId>),
-    Look(Ticket, Vec<CustomerId>),
-    Back(Ticket, Vec<CustomerId>),
+    Put(Ticket, Vec<RowId>),
+    Look(Ticket, Vec<RowId>),
+    Back(Ticket, Vec<RowId>),
 }
 
 impl Shell {
@@ -103,7 +103,7 @@ impl Shell {
         }
     }
 
-    fn commit(&mut self, ticket: Ticket, ids: &[CustomerId]) {
+    fn commit(&mut self, ticket: Ticket, ids: &[RowId]) {
         let most = self.machine.most_bytes().unwrap_or(usize::MAX);
         let (mut bytes, mut fits) = (1, 0);
         for id in ids {
@@ -113,7 +113,8 @@ impl Shell {
         let customers = ids[..fits].iter().map(|id| (*id, (self.bytes)(*id))).collect();
         self.committed.insert(ticket, ids[..fits].to_vec());
         let left = ids[fits..].to_vec();
-        self.machine.prepared(ticket, Committed { customers, adjusting: Vec::new(), pays: false, left });
+        self.machine
+            .prepared(ticket, Committed { rows: customers, adjusting: Vec::new(), pays: false, left });
     }
 
     fn answer(&mut self, ticket: Ticket, verdict: PutVerdict) -> Write {
@@ -135,18 +136,18 @@ impl Shell {
     }
 
     /// A look shows those of them that are `there`.
-    fn look_shows(&mut self, ticket: Ticket, there: impl Fn(CustomerId) -> bool) -> Vec<CustomerId> {
+    fn look_shows(&mut self, ticket: Ticket, there: impl Fn(RowId) -> bool) -> Vec<RowId> {
         let asked = self.bases.tick(self.now_ms, wall(self.now_ms));
-        let shown: BTreeSet<CustomerId> =
+        let shown: BTreeSet<RowId> =
             self.on_its_way.remove(&ticket).unwrap().into_iter().filter(|id| there(*id)).collect();
         self.bases.read(shown.iter().copied(), asked);
         self.machine.looked(ticket, &shown, self.now_ms)
     }
 
     /// A reading back shows all of them, of which these did not land.
-    fn back_shows(&mut self, ticket: Ticket, pending: &[CustomerId]) -> Vec<Rejection> {
+    fn back_shows(&mut self, ticket: Ticket, pending: &[RowId]) -> Vec<Rejection> {
         let asked = self.bases.tick(self.now_ms, wall(self.now_ms));
-        let shown: BTreeSet<CustomerId> = self.on_its_way.remove(&ticket).unwrap().into_iter().collect();
+        let shown: BTreeSet<RowId> = self.on_its_way.remove(&ticket).unwrap().into_iter().collect();
         self.bases.read(shown.iter().copied(), asked);
         assert_eq!(self.machine.missing(ticket, &shown, self.now_ms), []);
         self.machine.read(ticket, pending)
@@ -154,7 +155,7 @@ impl Shell {
 
     /// Plays to the end with a store that takes a call if `takes` says so of its customers, and fails it else; it answers
     /// every read, and shows that nothing of what failed has landed. Returns the sizes of the calls.
-    fn play(&mut self, takes: impl Fn(&[CustomerId]) -> Result<(), PutVerdict>) -> Vec<usize> {
+    fn play(&mut self, takes: impl Fn(&[RowId]) -> Result<(), PutVerdict>) -> Vec<usize> {
         let mut calls = Vec::new();
         for _ in 0..2_000 {
             self.leaves();
@@ -267,7 +268,7 @@ fn adjustments_of_two_looks_are_fresh_together_though_a_look_takes_longer_than_t
             }
             for ticket in waiting {
                 looks += 1;
-                shell.look_shows(ticket, |id| id.0 != missing);
+                shell.look_shows(ticket, |id| id.row != missing);
             }
             shell.pass(1);
         }
@@ -318,7 +319,7 @@ fn an_adjustment_made_since_the_plan_has_its_batch_retracted_for_a_look() {
     let customers = prepared.iter().map(|id| (*id, 100)).collect();
     shell
         .machine
-        .prepared(ticket, Committed { customers, adjusting: ids([4]), pays: true, left: Vec::new() });
+        .prepared(ticket, Committed { rows: customers, adjusting: ids([4]), pays: true, left: Vec::new() });
     assert_eq!(shell.machine.next(0, &shell.pacer, &shell.bases), Step::Retract(ticket, prepared));
     assert!(matches!(&shell.leaves()[..], [Leaves::Look(_, asked)] if *asked == ids([4])));
 }
@@ -327,7 +328,7 @@ fn an_adjustment_made_since_the_plan_has_its_batch_retracted_for_a_look() {
 fn who_is_missing_in_a_look_holds_nobody_up_and_is_gone_after_a_second_one() {
     let mut shell = cold(1..=10, &[]);
     let [Leaves::Look(look, _)] = shell.leaves()[..] else { panic!() };
-    assert_eq!(shell.look_shows(look, |id| id.0 != 6), []);
+    assert_eq!(shell.look_shows(look, |id| id.row != 6), []);
     let [Leaves::Put(put, ref sent)] = shell.leaves()[..] else { panic!() };
     assert_eq!(sent.len(), 9);
     shell.confirm(put);
@@ -353,11 +354,11 @@ fn who_was_overlooked_by_one_look_is_sent_after_the_next() {
 #[test]
 fn a_customer_that_waited_for_another_ones_address_is_looked_at_when_its_turn_comes() {
     let order = order_emails(&[
-        EmailEdit { id: CustomerId(1), from: "a@x".into(), to: "b@x".into() },
-        EmailEdit { id: CustomerId(2), from: "b@x".into(), to: "c@x".into() },
+        EmailEdit { id: customer(1), from: "a@x".into(), to: "b@x".into() },
+        EmailEdit { id: customer(2), from: "b@x".into(), to: "c@x".into() },
     ]);
     let mut shell = cold(1..=2, &[]);
-    let work = ToSend { customers: ids(1..=2), order, ..ToSend::default() };
+    let work = ToSend { rows: ids(1..=2), order, ..ToSend::default() };
     shell.machine = Upload::of(work, options(), Tickets::block(1));
     assert_eq!(shell.play(|_| Ok(())), [1, 1]);
 }
@@ -368,7 +369,7 @@ fn unshown(records: &[i64], fields: &[(i64, FieldId)]) -> PutVerdict {
     PutVerdict::Confirmed {
         records: ids(records.iter().copied()).into_iter().map(|id| (id, Record::new("{}"))).collect(),
         missing: Vec::new(),
-        unshown: fields.iter().map(|(id, field)| (CustomerId(*id), vec![*field])).collect(),
+        unshown: fields.iter().map(|(id, field)| (customer(*id), vec![*field])).collect(),
         rejections: Vec::new(),
     }
 }
@@ -383,8 +384,7 @@ fn what_a_200_shows_as_it_was_is_read_back_later_and_rejected_if_it_stays_so() {
     let [Leaves::Back(back, ref asked)] = shell.leaves()[..] else { panic!() };
     assert_eq!(*asked, ids([2]));
     let rejections = shell.back_shows(back, &ids([2]));
-    let expected =
-        Rejection { customer_id: CustomerId(2), field: Some(FieldId::EMAIL), words: NOT_SHOWN.to_owned() };
+    let expected = Rejection { row: customer(2), field: Some(FieldId::EMAIL), words: NOT_SHOWN.to_owned() };
     assert_eq!(rejections, [expected]);
 }
 
@@ -403,9 +403,10 @@ fn what_a_200_shows_late_has_landed() {
 fn a_row_shows_what_it_does_not_show() {
     let text = |text: &str| Value::Text(text.to_owned());
     let row = SentRow {
-        id: CustomerId(1),
+        id: customer(1),
         fields: vec![(FieldId::EMAIL, text("old"), text("new"))],
         password: None,
+        other_passwords: Vec::new(),
     };
     let unshown = |json: &str| row.unshown(&Attributes::parse(json).unwrap());
     assert_eq!(unshown(r#"{"id":1,"email":"old"}"#), [FieldId::EMAIL]);
@@ -429,7 +430,7 @@ fn a_store_that_fails_large_calls_gets_smaller_ones_and_everything_arrives() {
 #[test]
 fn one_customer_that_fails_alone_is_set_aside_and_calls_stay_large() {
     let mut shell = pulled(1..=300, &[]);
-    let calls = shell.play(|ids| if ids.contains(&CustomerId(7)) { Err(doubt()) } else { Ok(()) });
+    let calls = shell.play(|ids| if ids.contains(&customer(7)) { Err(doubt()) } else { Ok(()) });
     let failure = shell.machine.set_aside().unwrap().to_string();
     assert!(failure.contains("customer 7, alone in its call: status 504"), "{failure}");
     assert!(calls.len() <= 30 + 12, "{calls:?}");
@@ -453,8 +454,8 @@ fn too_large() -> PutVerdict {
 #[test]
 fn one_large_record_is_rejected_alone_and_makes_nobody_elses_call_small() {
     let mut shell = pulled(1..=100, &[]);
-    shell.bytes = |id| if id.0 == 7 { 2_000_000 } else { 100 };
-    let calls = shell.play(|ids| if ids.contains(&CustomerId(7)) { Err(too_large()) } else { Ok(()) });
+    shell.bytes = |id| if id.row == 7 { 2_000_000 } else { 100 };
+    let calls = shell.play(|ids| if ids.contains(&customer(7)) { Err(too_large()) } else { Ok(()) });
     assert_eq!(calls.iter().filter(|size| **size == 1).count(), 1);
     assert_eq!(calls.len(), 12, "ten, one that was refused for nine and one: {calls:?}");
     assert_eq!(shell.machine.learned_bytes(), Some(1_000_001), "half of what was refused alone");
@@ -540,5 +541,5 @@ fn whoever_is_next_is_looked_at_though_those_behind_are_fresh() {
     shell.machine.lanes.last(Group::of(ids([1])));
     shell.machine.lanes.last(Group::of(ids(2..=4)));
     let left = shell.leaves();
-    assert!(matches!(&left[..], [Leaves::Look(_, looked)] if looked.contains(&CustomerId(1))), "{left:?}");
+    assert!(matches!(&left[..], [Leaves::Look(_, looked)] if looked.contains(&customer(1))), "{left:?}");
 }

@@ -74,7 +74,7 @@ pub(super) fn act(store: &mut Store, asked: &Asked, author: Option<&str>) -> Don
             for seq in case.earlier.iter().map(|row| row.seq).chain([case.newest.seq]) {
                 store.discard_row(seq, author)?;
             }
-            Ok(Said::GivenUp.into())
+            Ok(Said::given_up(store, case.newest.customer_id, &case.newest.field)?.into())
         }
         _ => Err(Refusal::moved_on()),
     }

@@ -1,7 +1,7 @@
 //! What becomes of what a form asks for: what was done, or why not.
 
 use crate::inspect::show;
-use crate::{Decimal, Error};
+use crate::{CustomerId, Decimal, Error, Result, Store};
 
 /// What was done, in the address of the page that tells it: words of ours alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,21 +12,29 @@ pub(super) enum Said {
     Corrected,
     SentAgain,
     GivenUp,
+    OneGivenUp,
     Gone,
     Undone,
 }
 
 impl Said {
-    const ALL: [Said; 8] = [
+    const ALL: [Said; 9] = [
         Said::KeptOurs,
         Said::KeptTheirs,
         Said::KeptOther,
         Said::Corrected,
         Said::SentAgain,
         Said::GivenUp,
+        Said::OneGivenUp,
         Said::Gone,
         Said::Undone,
     ];
+
+    /// An edit of an attribute was given up. Whether anything else of it waits, which stays, the library knows.
+    pub(super) fn given_up(store: &Store, id: CustomerId, field: &str) -> Result<Said> {
+        let is_left = store.pending(id)?.iter().any(|edit| edit.field == field);
+        Ok(if is_left { Said::OneGivenUp } else { Said::GivenUp })
+    }
 
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -36,6 +44,7 @@ impl Said {
             Said::Corrected => "corrected",
             Said::SentAgain => "again",
             Said::GivenUp => "given-up",
+            Said::OneGivenUp => "one-given-up",
             Said::Gone => "gone",
             Said::Undone => "undone",
         }
@@ -51,6 +60,7 @@ impl Said {
             Said::Corrected => "Corrected. It goes up with the next sync.",
             Said::SentAgain => "It is sent again with the next sync.",
             Said::GivenUp => "Given up. Here it is as in the store.",
+            Said::OneGivenUp => "Given up. What else was edited of it here stays.",
             Said::Gone => "Given up. What was edited since then, if anything was, is asked about by itself.",
             Said::Undone => "Taken back. The other value goes up with the next sync.",
         }
@@ -190,7 +200,7 @@ pub(super) type Done = std::result::Result<Did, Refusal>;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EditSeq, Store};
+    use crate::EditSeq;
 
     /// Whichever way the library puts it.
     #[test]

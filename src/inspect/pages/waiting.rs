@@ -13,11 +13,12 @@ const MOST: usize = 25;
 const MOST_EDITS: usize = 30;
 
 pub(super) fn act(store: &mut Store, asked: &Asked, author: Option<&str>) -> Done {
-    match (asked.text("act"), asked.number("seq")) {
-        ("give-up", Some(seq)) => store.discard_row(EditSeq(seq), author)?,
-        _ => return Err(Refusal::moved_on()),
-    };
-    Ok(Said::GivenUp.into())
+    let seq = asked.number("seq").filter(|_| asked.text("act") == "give-up").map(EditSeq);
+    let seq = seq.ok_or_else(Refusal::moved_on)?;
+    let edit = store.journal_page(None, Some(EditSeq(seq.0.saturating_add(1))), 1)?.pop();
+    let edit = edit.filter(|edit| edit.seq == seq).ok_or_else(Refusal::moved_on)?;
+    store.discard_row(seq, author)?;
+    Ok(Said::given_up(store, edit.customer_id, &edit.field)?.into())
 }
 
 pub(super) fn body(view: &mut View<'_>) -> Result<Markup> {

@@ -22,12 +22,14 @@ mod upgrade;
 pub(super) use names::{GUARD_ONCE, taken};
 pub(super) use upgrade::{
     LOST_COLUMNS, MISSHAPEN, displaced, foreign, foreign_triggers, has_foreign, history, is_claimed,
-    is_current, is_empty, is_foreign, is_our_index, is_till, lost, may_replace, newest, noted, referring,
-    says_that_it_is_a_till, upgrade, was_current,
+    is_current, is_empty, is_foreign, is_our_index, is_till, keep, kept, lost, may_replace, newest, noted,
+    referring, says_that_it_is_a_till, upgrade, was_current,
 };
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
+
+use crate::resource::ResourceId;
 
 /// A trigger or a view of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,9 +47,28 @@ pub(super) fn objects() -> &'static [Object] {
     &OBJECTS
 }
 
+/// What this build makes besides in a file that keeps this resource.
+pub(super) fn objects_of(resource: ResourceId) -> &'static [Object] {
+    static OBJECTS: LazyLock<Vec<Vec<Object>>> = LazyLock::new(|| {
+        let others = ResourceId::all().map(|resource| match resource {
+            ResourceId::CUSTOMER => Vec::new(),
+            other => render::statements(&render::script_of(other.spec())),
+        });
+        others.collect()
+    });
+    &OBJECTS[resource.index()]
+}
+
+/// All of it in a file that keeps these.
+pub(super) fn objects_with(kept: &[ResourceId]) -> impl Iterator<Item = &'static Object> {
+    objects().iter().chain(kept.iter().flat_map(|resource| objects_of(*resource)))
+}
+
 /// Whether a trigger or view of that name is one of ours.
 pub(super) fn is_ours(name: &str) -> bool {
-    static NAMES: LazyLock<BTreeSet<&str>> =
-        LazyLock::new(|| objects().iter().map(|object| object.name.as_str()).collect());
+    static NAMES: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+        let all: Vec<ResourceId> = ResourceId::all().collect();
+        objects_with(&all).map(|object| object.name.as_str()).collect()
+    });
     NAMES.contains(name)
 }

@@ -51,7 +51,24 @@ pub(in crate::store) fn taken(connection: &Connection, found: i64) -> rusqlite::
     let is_taken = |(_, name): &&(String, String)| {
         since.get(&name.to_ascii_lowercase()).is_some_and(|since| *since > found)
     };
-    Ok(all.iter().filter(is_taken).map(|(kind, name)| format!("the {kind} {name}")).collect())
+    let named = all.iter().filter(is_taken).map(|(kind, name)| format!("the {kind} {name}"));
+    Ok(named.chain(taken_columns(connection, found)?).collect())
+}
+
+/// The same of columns that an app has put into tables of ours.
+fn taken_columns(connection: &Connection, found: i64) -> rusqlite::Result<Vec<String>> {
+    let then = columns(found)?;
+    let mut is_there =
+        connection.prepare("SELECT 1 FROM pragma_table_xinfo(?1) WHERE name = ?2 COLLATE NOCASE")?;
+    let mut taken = Vec::new();
+    for (table, column) in columns(newest())? {
+        let is_new =
+            then.iter().any(|(of, _)| *of == table) && !then.contains(&(table.clone(), column.clone()));
+        if is_new && is_there.exists([&table, &column])? {
+            taken.push(format!("the column {column} of {table}"));
+        }
+    }
+    Ok(taken)
 }
 
 /// All our names, and with which schema each came; of tables and indexes no more is told than whether it came after the one that was
@@ -81,6 +98,16 @@ fn made(version: i64) -> rusqlite::Result<BTreeSet<String>> {
     upgrade::tables_into(&memory, version)?;
     let mut names = memory.prepare("SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")?;
     names.query_map([], |row| row.get(0))?.collect()
+}
+
+/// The columns of the tables of a schema, by table.
+fn columns(version: i64) -> rusqlite::Result<BTreeSet<(String, String)>> {
+    let memory = Connection::open_in_memory()?;
+    upgrade::tables_into(&memory, version)?;
+    let mut columns = memory.prepare(
+        "SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_xinfo(t.name) AS c WHERE t.type = 'table'",
+    )?;
+    columns.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// What the triggers of the builds before the prefix were called, whatever their schema.

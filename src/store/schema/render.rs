@@ -8,6 +8,13 @@ use crate::resource::{Access, CHANNEL_IDS, CREDIT_DIGITS, Field, GROUP_IDS, Kind
 const BY_APP: &str = "(NEW.engine_mark IS OLD.engine_mark OR (SELECT writing FROM tillsync_guard) IS NOT 1)";
 const ENGINE_INSERTS: &str = "(NEW.engine_mark IS 1 AND (SELECT writing FROM tillsync_guard) IS 1)";
 const ENGINE_DELETES: &str = "(OLD.engine_mark IS 2 AND (SELECT writing FROM tillsync_guard) IS 1)";
+/// What an edit is about, of all that is of one customer: `phone`, `address.7.city`.
+const WHAT: &str = "coalesce(of_resource || '.' || of_row || '.', '') || field";
+/// The word of a conflict without the row that it is of.
+const OWN: &str = "substr(c.field, 1 + length(coalesce(c.of_resource || '.' || c.of_row || '.', '')))";
+/// Whether an edit `j` is of the row that a conflict `c` is of.
+const J_IS_OF_C: &str =
+    "j.customer_id = c.customer_id AND j.of_resource IS c.of_resource AND j.of_row IS c.of_row";
 /// The instant of the statement that runs.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 const JOURNAL: &str = "INSERT INTO journal ({whose}, field, op, value, was, at, author, label, engine_mark)";
@@ -71,8 +78,11 @@ pub(super) fn script() -> String {
             ("fraction", &CREDIT_DIGITS.1.to_string()),
         ],
     ));
-    parts.push(include_str!("sql/state.sql").to_owned());
+    parts.push(fill(include_str!("sql/state.sql"), &[("what", WHAT)]));
     let places = [
+        ("what", WHAT),
+        ("own", OWN),
+        ("j is of c", J_IS_OF_C),
         ("form value", &*meaning::form_value()),
         ("money", money_column),
         ("entries", name_of(Kind::Forms)),
@@ -80,6 +90,46 @@ pub(super) fn script() -> String {
     ];
     parts.push(fill(include_str!("sql/decisions.sql"), &places));
     common(&parts.join("\n"))
+}
+
+/// The same of a resource that a file keeps besides: guards, checks and journaling, from the templates of customers.
+pub(super) fn script_of(resource: &Resource) -> String {
+    common(&[guards(resource), guards_of_snapshots(resource), edits(resource)].join("\n"))
+}
+
+/// The tables of such a resource: the working copy, with a column an attribute, and what the store last told; each found by its customer.
+pub(super) fn tables(resource: &Resource) -> Vec<String> {
+    let Resource { name, snapshot, key, customer, .. } = resource;
+    let of_key = |column: &str| match key[..] {
+        [only] if only == column => format!("{column} INTEGER PRIMARY KEY"),
+        _ => format!("{column} INTEGER NOT NULL"),
+    };
+    let names: Vec<String> = resource.names().map(of_key).collect();
+    let primary =
+        if key.len() > 1 { format!(",\n    PRIMARY KEY ({})", key.join(", ")) } else { String::new() };
+    let columns = resource.columns().map(|field| format!("{} {}", field.name, affinity(field.kind)));
+    let mark = "engine_mark INTEGER NOT NULL DEFAULT 0".to_owned();
+    let copy: Vec<String> = names.iter().cloned().chain(columns).chain([mark.clone()]).collect();
+    let told = ["body TEXT NOT NULL", "date_modified TEXT", "lately TEXT"].map(str::to_owned);
+    let told: Vec<String> = names.into_iter().chain(told).chain([mark]).collect();
+    let table = |name: &str, columns: &[String]| {
+        format!("CREATE TABLE {name} (\n    {}{primary}\n)", columns.join(",\n    "))
+    };
+    let index = |table: &str| format!("CREATE INDEX tillsync_{table}_{customer} ON {table} ({customer})");
+    vec![table(name, &copy), table(snapshot, &told) + " STRICT", index(name), index(snapshot)]
+}
+
+fn affinity(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Boolean | Kind::Integer => "INTEGER",
+        Kind::Text
+        | Kind::Date
+        | Kind::Password
+        | Kind::Credit
+        | Kind::Channels
+        | Kind::Forms
+        | Kind::Json => "TEXT",
+    }
 }
 
 /// How anything is refused, and a text is looked at.
@@ -122,7 +172,9 @@ fn guards_of_snapshots(resource: &Resource) -> String {
 /// What becomes of an edit: refused, or journaled.
 fn edits(resource: &Resource) -> String {
     let editable = resource.fields.iter().filter(|field| field.access == Access::Editable);
-    let mut parts = vec![fill_of(resource, &read_only(resource)), JOURNALING.to_owned()];
+    let fixed = resource.fields.iter().any(|field| field.access != Access::Editable);
+    let fixed = fixed.then(|| fill_of(resource, &read_only(resource)));
+    let mut parts: Vec<String> = fixed.into_iter().chain([JOURNALING.to_owned()]).collect();
     parts.extend(editable.map(|one| field(resource, one)));
     parts.join("\n")
 }
@@ -427,6 +479,7 @@ mod tests {
         key: &["id"],
         customer: "customer_id",
         endpoint: "/customers/pets",
+        asked_by: "id",
         include: "",
         since: None,
         page: 250,

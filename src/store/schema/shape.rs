@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::definition::{self, Definition};
+use crate::resource::ResourceId;
 use crate::store::{aside, state, stray};
 
 /// What a table is called while its successor is filled.
@@ -57,6 +58,11 @@ struct Reference {
 }
 
 impl Table {
+    fn of(connection: &Connection, name: String, sql: String) -> rusqlite::Result<Table> {
+        let traits = traits(connection, &name, &sql, |_| true)?;
+        Ok(Table { name, sql, traits })
+    }
+
     fn has(&self, column: &str) -> bool {
         self.traits.columns.iter().any(|ours| ours.name.eq_ignore_ascii_case(column))
     }
@@ -93,7 +99,17 @@ impl Column {
 /// Made once, in memory.
 static TABLES: LazyLock<Vec<Table>> = LazyLock::new(|| made().unwrap_or_default());
 
-/// The names of our tables.
+/// The same of the resources that a file may keep besides customers.
+static OTHERS: LazyLock<Vec<(ResourceId, Table)>> = LazyLock::new(|| made_of_others().unwrap_or_default());
+
+/// The tables of this file.
+fn tables(connection: &Connection) -> rusqlite::Result<impl Iterator<Item = &'static Table>> {
+    let kept = super::kept(connection)?;
+    let others = OTHERS.iter().filter(move |(resource, _)| kept.contains(resource));
+    Ok(TABLES.iter().chain(others.map(|(_, table)| table)))
+}
+
+/// The names of the tables that every file has.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     TABLES.iter().map(|table| table.name.as_str())
 }
@@ -107,17 +123,29 @@ fn made() -> rusqlite::Result<Vec<Table>> {
     )?;
     let tables = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let tables: Vec<(String, String)> = tables.collect::<rusqlite::Result<_>>()?;
-    let table = |(name, sql): (String, String)| {
-        let traits = traits(&memory, &name, &sql, |_| true)?;
-        Ok(Table { name, sql, traits })
-    };
-    tables.into_iter().map(table).collect()
+    tables.into_iter().map(|(name, sql)| Table::of(&memory, name, sql)).collect()
+}
+
+fn made_of_others() -> rusqlite::Result<Vec<(ResourceId, Table)>> {
+    let memory = Connection::open_in_memory()?;
+    let mut others = Vec::new();
+    for resource in ResourceId::all().filter(|resource| !resource.spec().is_of_customers()) {
+        let spec = resource.spec();
+        for sql in super::render::tables(spec) {
+            memory.execute_batch(&sql)?;
+        }
+        for name in [spec.name, spec.snapshot] {
+            let sql = sql_of(&memory, name)?.unwrap_or_default();
+            others.push((resource, Table::of(&memory, name.to_owned(), sql)?));
+        }
+    }
+    Ok(others)
 }
 
 /// Tables that are not as they should be, by name.
 pub(super) fn misshapen(connection: &Connection) -> rusqlite::Result<Vec<&'static str>> {
     let mut names = Vec::new();
-    for table in TABLES.iter() {
+    for table in tables(connection)? {
         if !is_fine(connection, table)? {
             names.push(table.name.as_str());
         }
@@ -209,7 +237,7 @@ fn theirs_in<'a>(definition: &Definition<'a>, is_ours: impl Fn(&str) -> bool) ->
 /// Whether an app's columns or constraints in one of our tables may refuse what the engine writes of a customer.
 pub(super) fn may_refuse(connection: &Connection) -> rusqlite::Result<bool> {
     const REFUSE: [&str; 6] = ["NOT", "CHECK", "UNIQUE", "PRIMARY", "REFERENCES", "AS"];
-    for table in TABLES.iter() {
+    for table in tables(connection)? {
         let Some(sql) = sql_of(connection, &table.name)? else { continue };
         if sql == table.sql {
             continue;
@@ -254,7 +282,7 @@ fn affinity(kind: &str) -> &'static str {
 
 /// Builds them anew, inside a transaction, with foreign keys off and without our triggers. What cannot be built is left as it is.
 pub(super) fn mend(connection: &Connection) -> rusqlite::Result<()> {
-    for table in TABLES.iter() {
+    for table in tables(connection)? {
         if is_fine(connection, table)? {
             continue;
         }

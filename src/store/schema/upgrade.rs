@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use chrono::{SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
-use super::{Object, is_ours, names, objects, shape};
+use super::{Object, is_ours, names, objects, objects_of, objects_with, render, shape};
+use crate::resource::ResourceId;
 use crate::store::{mend, search, state, stray};
 
 mod embedded {
@@ -26,7 +27,7 @@ const OLD_HISTORY: &str = "refinery_schema_history";
 const NOTES: &str = "tillsync_schema_history";
 
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
-const REVISION: i64 = 13;
+const REVISION: i64 = 14;
 
 /// The schema from which on all that is not described for apps bears a prefix.
 pub(super) const PREFIXED: i64 = 15;
@@ -37,6 +38,8 @@ const APPLICATION_ID: i64 = 0x7469_6c6c;
 /// Tables whose rows the engine writes with its mark.
 const MARKED: [&str; 3] = ["customer", "snapshot", "journal"];
 
+/// The key of `state` under which a file holds what it keeps besides customers.
+const KEPT: &str = "keeps";
 /// The key of `state` under which a file holds the revision of its triggers.
 const TRIGGERS: &str = "triggers";
 
@@ -150,8 +153,53 @@ pub(in crate::store) fn is_current(connection: &Connection) -> rusqlite::Result<
     let there = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let there: Vec<(String, String)> = there.collect::<rusqlite::Result<_>>()?;
     let ours = there.iter().filter(|(name, _)| is_ours(name)).map(|(name, sql)| (name, sql));
-    let is_whole = ours.eq(objects().iter().map(|object| (&object.name, &object.sql)));
+    let kept = kept(connection)?;
+    let expected = objects_with(&kept).map(|object| (&object.name, &object.sql));
+    let is_whole = ours.eq(expected);
     Ok(is_whole && has_indexes(connection)? && stray::is_marked(connection)? && has_tables(connection)?)
+}
+
+/// What the file was told to keep besides customers.
+pub(in crate::store) fn kept(connection: &Connection) -> rusqlite::Result<Vec<ResourceId>> {
+    if !has_state(connection)? {
+        return Ok(Vec::new());
+    }
+    let mut kept = connection.prepare_cached("SELECT value FROM state WHERE key = ?1")?;
+    let kept: Option<String> = kept.query_row([KEPT], |row| row.get(0)).optional()?;
+    Ok(kept.unwrap_or_default().split_whitespace().filter_map(ResourceId::named).collect())
+}
+
+/// Keeps this resource from now on: its tables, and what guards, checks and journals them. In an app's file its names may be taken:
+/// those are returned, and nothing is done then.
+pub(in crate::store) fn keep(
+    connection: &Connection,
+    resource: ResourceId,
+) -> rusqlite::Result<Option<String>> {
+    let mut kept = kept(connection)?;
+    if resource == ResourceId::CUSTOMER || kept.contains(&resource) {
+        return Ok(None);
+    }
+    for table in [resource.spec().name, resource.spec().snapshot] {
+        let is_there = "SELECT type FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type <> 'trigger'";
+        let taken = connection.query_row(is_there, [table], |row| row.get::<_, String>(0)).optional()?;
+        if let Some(kind) = taken {
+            return Ok(Some(format!("the {kind} {table}")));
+        }
+    }
+    kept.push(resource);
+    kept.sort_unstable();
+    let names: Vec<&str> = kept.iter().map(|resource| resource.spec().name).collect();
+    state::write(connection, KEPT, Some(&names.join(" ")))?;
+    for sql in render::tables(resource.spec()) {
+        connection.execute_batch(&sql)?;
+    }
+    // In the order of all: those behind it are made again.
+    let others: Vec<&Object> = kept.iter().flat_map(|resource| objects_of(*resource)).collect();
+    for object in &others {
+        connection.execute_batch(&format!("DROP {} IF EXISTS {}", object.kind, object.name))?;
+    }
+    others.iter().try_for_each(|object| connection.execute_batch(&object.sql))?;
+    Ok(None)
 }
 
 /// What somebody has put in the place of a table, a view or an index of ours, in words; taken away it would be lost. A table that
@@ -226,15 +274,31 @@ pub(super) fn tables_into(connection: &Connection, version: i64) -> rusqlite::Re
 /// An app's triggers on our tables, and its indexes that are unique, of an expression, or in an order of the app's own, which may
 /// refuse what the engine writes: the name, and the statement; without one where a mapper's `UNIQUE` made it.
 pub(in crate::store) fn foreign(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT name, coalesce(sql, '') FROM sqlite_schema AS object
+    static FOREIGN: LazyLock<String> = LazyLock::new(|| {
+        let others =
+            ResourceId::all().map(ResourceId::spec).flat_map(|resource| [resource.name, resource.snapshot]);
+        let tables = [
+            "journal",
+            "conflict",
+            "batch",
+            "batch_item",
+            "pending_password",
+            "decision",
+            "tillsync_attempt",
+        ];
+        let tables: Vec<String> = others.chain(tables).map(|table| format!("'{table}'")).collect();
+        format!(
+            "SELECT name, coalesce(sql, '') FROM sqlite_schema AS object
          WHERE (type = 'trigger'
                 OR type = 'index' AND (coalesce(upper(sql) LIKE 'CREATE UNIQUE%', 1) OR upper(sql) LIKE '%WHERE%'
                                        OR EXISTS (SELECT 1 FROM pragma_index_xinfo(object.name)
                                                   WHERE cid = -2 OR upper(coll) NOT IN ('BINARY', 'NOCASE', 'RTRIM'))))
-           AND lower(tbl_name) IN ('customer', 'snapshot', 'journal', 'conflict', 'batch', 'batch_item', 'pending_password', 'decision', 'tillsync_attempt')
+           AND lower(tbl_name) IN ({})
          ORDER BY rowid",
-    )?;
+            tables.join(", ")
+        )
+    });
+    let mut statement = connection.prepare_cached(&FOREIGN)?;
     let all = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let all: Vec<(String, String)> = all.collect::<rusqlite::Result<_>>()?;
     Ok(all.into_iter().filter(|(name, _)| !is_ours(name) && !is_our_index(name)).collect())
@@ -400,7 +464,8 @@ fn in_one_transaction(connection: &mut Connection, was_current: bool) -> rusqlit
     }
     let there = indexes(&transaction)?;
     let missing = INDEXES.iter().filter(|index| !there.iter().any(|(name, _)| *name == index.name));
-    let ours = missing.map(|index| &index.sql).chain(objects().iter().map(|object| &object.sql));
+    let kept = kept(&transaction)?;
+    let ours = missing.map(|index| &index.sql).chain(objects_with(&kept).map(|object| &object.sql));
     for sql in ours.chain(&theirs) {
         transaction.execute_batch(sql)?;
     }
@@ -459,7 +524,9 @@ fn take_out(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
     for (name, _) in &theirs {
         transaction.execute_batch(&format!("DROP TRIGGER \"{}\"", name.replace('"', "\"\"")))?;
     }
-    for object in objects().iter().rev() {
+    let all: Vec<ResourceId> = ResourceId::all().collect();
+    let all: Vec<&Object> = objects_with(&all).collect();
+    for object in all.into_iter().rev() {
         transaction.execute_batch(&format!("DROP {} IF EXISTS {}", object.kind, object.name))?;
     }
     Ok(theirs.into_iter().map(|(_, sql)| sql).collect())

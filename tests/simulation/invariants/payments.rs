@@ -8,8 +8,8 @@
 //! date credit, or because all of it happened within one second.
 //!
 //! Nor can this: an update of which an answer says yes and shows nothing (it leaves the balance out, or only repeats what was asked,
-//! without a date), that was not applied, and of whose customer somebody else moves the balance before anybody reads it. Where the
-//! same answer, or the same reading, shows that something else of it is as before, that yes is none.
+//! without a date), that was not applied, and of whose customer somebody else moves the balance before anybody reads it. Where it was
+//! read, and was as before, a person is asked, also where that was so soon that it may have lagged. Where the same answer, or the same reading, shows that something else of it is as before, that yes is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,6 +89,9 @@ struct Attempt {
     yes_ms: Option<u64>,
     /// Since then readings have shown the balance of before.
     as_before_ms: Option<u64>,
+    /// One has in this run; and one in a run that ended well.
+    is_seen_as_before: bool,
+    is_known_as_before: bool,
 }
 
 /// What was sent of a customer, and its snapshot by then.
@@ -192,9 +195,13 @@ impl Invariant for Payments {
         }
     }
 
-    fn at_restart(&mut self, world: &mut World, _: &Ended<'_>) -> Verdict {
+    fn at_restart(&mut self, world: &mut World, ended: &Ended<'_>) -> Verdict {
         self.enter_those_of_nobody(world);
         let till = world.active;
+        for attempt in self.attempts_of(till) {
+            attempt.is_known_as_before |= attempt.is_seen_as_before && ended.is_well;
+            attempt.is_seen_as_before = false;
+        }
         self.refused.extend(refused(world).into_iter().map(|seq| (till, seq)));
         Ok(())
     }
@@ -233,12 +240,17 @@ impl Payments {
         }
         self.set_back.retain(|(of, _)| *of != till);
         self.set_back.extend(open.iter().map(|seq| (till, *seq)));
-        for (_, attempts) in self.attempts.iter_mut().filter(|((of, _), _)| *of == till) {
-            attempts.iter_mut().for_each(|attempt| attempt.rows.retain(|seq| *seq <= up_to));
+        for attempt in self.attempts_of(till) {
+            attempt.rows.retain(|seq| *seq <= up_to);
+            (attempt.is_seen_as_before, attempt.is_known_as_before) = (false, false);
         }
         for (_, doubt) in self.doubts.iter_mut().filter(|((of, _), _)| *of == till) {
             doubt.rows.retain(|seq| *seq <= up_to);
         }
+    }
+
+    fn attempts_of(&mut self, till: usize) -> impl Iterator<Item = &mut Attempt> {
+        self.attempts.iter_mut().filter(move |((of, _), _)| *of == till).flat_map(|(_, all)| all)
     }
 
     fn enter_those_of_nobody(&mut self, world: &mut World) {
@@ -313,6 +325,8 @@ impl Payments {
                 all,
                 yes_ms: None,
                 as_before_ms: None,
+                is_seen_as_before: false,
+                is_known_as_before: false,
             });
             self.flights.insert((ticket, id), Flight { rows: counted, is_absolute, attempt });
         }
@@ -443,6 +457,7 @@ impl Payments {
         for attempt in self.attempts.get_mut(&(till, id)).into_iter().flatten() {
             let Some(yes_ms) = attempt.yes_ms else { continue };
             let is_as_before = amount(&attempt.all.base[CREDIT]) == Some(shown);
+            attempt.is_seen_as_before |= is_as_before;
             // So long such a reading may lag; a till whose clock was set since then believes what has come for twice as long.
             let set_ms = set_ms.filter(|set_ms| *set_ms >= yes_ms);
             // Such a till does not believe one either that shows something else of the update as it was before.
@@ -454,7 +469,8 @@ impl Payments {
                 continue;
             }
             attempt.yes_ms = None;
-            if !is_as_before && attempt.landed_ms.is_none() && !attempt.all.is_denied_by(record) {
+            let is_known = attempt.is_known_as_before || attempt.all.is_denied_by(record);
+            if !is_as_before && attempt.landed_ms.is_none() && !is_known {
                 rows.extend(attempt.rows.iter().copied());
             }
         }

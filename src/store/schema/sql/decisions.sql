@@ -1,13 +1,13 @@
 -- What waits for a person, a row for each thing that can be decided: fields that both sides changed (`conflict`), edits that the store
 -- refused (`rejected`), and edits that are held without any conflict (`held`). `seen` names it as it is shown, to the last sign: what
--- moves on has another name. A form field is named by its own values alone, for a row of the journal is about several.
+-- moves on has another name. `own` is the word of a conflict without the row that it is of. A form field is named by its own values alone, for a row of the journal is about several.
 -- What was set since a conflict was found waits with it, and is the till's value (`here`); what was paid since goes on top, and is not.
 -- `json((…))`: SQLite does not promise that what comes out of a subquery is known to be JSON, and two of them may share the file.
 CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason, since, author, seen) AS
     SELECT 'conflict', id, customer_id, field, base, here, remote,
            (SELECT max(reason) FROM journal AS j
-            WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL AND j.outcome = 'held' AND c.field <> '*'
-              AND j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1)),
+            WHERE {j is of c} AND j.settled_at IS NULL AND j.outcome = 'held' AND c.own <> '*'
+              AND j.field = substr(c.own, 1, instr(c.own || '.', '.') - 1)),
            detected_at, author,
            json_array('conflict', id, base, here, remote,
                       json((SELECT json_group_array(seq)
@@ -16,46 +16,45 @@ CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason
                                         WHERE customer_id = c.customer_id AND settled_at IS NULL AND outcome IS NULL
                                           AND field = '{money}' AND op = 'set') AS balance,
                                        journal AS j
-                                  WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL
-                                    AND (c.field = '*' OR j.field = c.field)
+                                  WHERE {j is of c} AND j.settled_at IS NULL
+                                    AND (c.own = '*' OR j.field = c.own)
                                     AND (j.outcome = 'held'
                                          OR j.outcome IS NULL AND (j.op = 'set' OR j.seq < balance.newest))
                                   ORDER BY j.seq))))
-    FROM (SELECT id, customer_id, field, base, remote, detected_at, author,
+    FROM (SELECT id, customer_id, of_resource, of_row, field, own, base, remote, detected_at, author,
                  coalesce(CASE
-                     WHEN field = '*' THEN json_patch(local, (
+                     WHEN own = '*' THEN json_patch(local, (
                          SELECT nullif(json_group_object(field, json(value)), '{}')
                          FROM (SELECT field, value, max(seq) FROM journal AS j
-                               WHERE j.customer_id = c.customer_id AND settled_at IS NULL AND outcome IS NULL
+                               WHERE {j is of c} AND settled_at IS NULL AND outcome IS NULL
                                  AND op = 'set' AND json_valid(value)
                                GROUP BY field)))
-                     WHEN field GLOB '{entries}.*' THEN (
+                     WHEN own GLOB '{entries}.*' THEN (
                          SELECT coalesce((SELECT {form value} FROM json_each(j.value) AS entry
                                           WHERE CASE entry.type WHEN 'object' THEN json_extract(entry.value, '$.name') END
-                                                = substr(c.field, length('{entries}.') + 1)),
+                                                = substr(c.own, length('{entries}.') + 1)),
                                          'null')
                          FROM journal AS j
-                         WHERE j.customer_id = c.customer_id AND j.settled_at IS NULL AND j.outcome IS NULL
+                         WHERE {j is of c} AND j.settled_at IS NULL AND j.outcome IS NULL
                            AND j.field = '{entries}' AND json_valid(j.value)
                          ORDER BY j.seq DESC LIMIT 1)
                      ELSE (
                          SELECT value FROM journal AS j
-                         WHERE j.customer_id = c.customer_id AND settled_at IS NULL AND outcome IS NULL
-                           AND j.field = c.field AND op = 'set'
+                         WHERE {j is of c} AND settled_at IS NULL AND outcome IS NULL
+                           AND j.field = c.own AND op = 'set'
                          ORDER BY seq DESC LIMIT 1)
                  END, local) AS here
-          FROM conflict AS c
-          WHERE resolution IS NULL) AS c
+          FROM (SELECT c.*, {own} AS own FROM conflict AS c WHERE resolution IS NULL) AS c) AS c
     UNION ALL
-    SELECT iif(outcome = 'held', 'held', 'rejected'), seq, customer_id, field, was, value, NULL, reason, at, author,
+    SELECT iif(outcome = 'held', 'held', 'rejected'), seq, customer_id, {what}, was, value, NULL, reason, at, author,
            json_array(iif(outcome = 'held', 'held', 'rejected'), seq)
     FROM journal AS j
     WHERE settled_at IS NULL
       AND (outcome = 'rejected'
            OR outcome = 'held' AND NOT EXISTS (
                SELECT 1 FROM conflict AS c
-               WHERE c.customer_id = j.customer_id AND c.resolution IS NULL
-                 AND (c.field = '*' OR j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1))));
+               WHERE {j is of c} AND c.resolution IS NULL
+                 AND ({own} = '*' OR j.field = substr({own}, 1, instr({own} || '.', '.') - 1))));
 
 CREATE TRIGGER tillsync_decision_insert BEFORE INSERT ON decision
 BEGIN

@@ -12,8 +12,8 @@ CREATE VIEW customer_state (id, state, pending_fields, rejected, in_conflict, si
                 WHEN EXISTS (SELECT 1 FROM tillsync_held_up AS h WHERE h.customer_id = j.customer_id) THEN 'held_up'
                 WHEN max(coalesce(outcome = 'in_flight', 0)) THEN 'in_flight'
                 ELSE 'pending' END,
-           count(DISTINCT CASE coalesce(outcome, 'in_flight') WHEN 'in_flight' THEN field END),
-           count(DISTINCT CASE outcome WHEN 'rejected' THEN field END),
+           count(DISTINCT CASE coalesce(outcome, 'in_flight') WHEN 'in_flight' THEN {what} END),
+           count(DISTINCT CASE outcome WHEN 'rejected' THEN {what} END),
            (SELECT count(*) FROM conflict AS c WHERE c.customer_id = j.customer_id AND c.resolution IS NULL),
            min(min(at), coalesce((SELECT since FROM tillsync_held_up AS h WHERE h.customer_id = j.customer_id), min(at))),
            EXISTS (SELECT 1 FROM tillsync_held_up AS h WHERE h.customer_id = j.customer_id)
@@ -42,7 +42,7 @@ CREATE VIEW sync_state (state, since, last_pull_at, last_push_at, next_try_at, t
            (SELECT value FROM state WHERE key = 'next_try_at'),
            (SELECT value FROM state WHERE key = 'throttled_until' AND value > {now}),
            (SELECT value FROM state WHERE key = 'last_error'),
-           count(DISTINCT customer_id || ' ' || field),
+           count(DISTINCT customer_id || ' ' || {what}),
            min(at),
            CASE WHEN NOT EXISTS (SELECT 1 FROM state WHERE key = 'searched_through') THEN NULL
                 WHEN EXISTS (SELECT 1 FROM state WHERE key = 'search_listed') THEN 'incomplete'

@@ -1,0 +1,546 @@
+//! What a resource is, proved: each line of the table goes the same steps, from an edit by SQL to the store and back, and none of them
+//! knows it by name. The second line is one that no store has (feature `proof`), in its own file and the sandbox's.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as a test does")]
+
+mod common;
+
+use common::{Till, sandbox};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tillsync::sandbox::Fault;
+use tillsync::{Extent, Keep};
+
+/// What the steps need to know of a resource: where a row of it is, and one text of it.
+struct Line {
+    resource: &'static str,
+    endpoint: &'static str,
+    row: i64,
+    /// What names the row, in SQL and in an update.
+    key: &'static [(&'static str, i64)],
+    field: &'static str,
+    /// A text that the store refuses, and its words.
+    refused: (&'static str, &'static str),
+    put_in_office: fn(&Till, &str),
+    delete_in_office: fn(&Till),
+    as_stored: fn(&Till) -> Value,
+}
+
+/// The customer whose they are.
+const CUSTOMER: i64 = 1;
+
+const LINES: [Line; 3] = [
+    Line {
+        resource: "customer",
+        endpoint: "/customers",
+        row: CUSTOMER,
+        key: &[("id", CUSTOMER)],
+        field: "email",
+        refused: ("taken@example.com", "already in use"),
+        put_in_office: |till, text| till.office(CUSTOMER, json!({ "email": text })),
+        delete_in_office: |till| assert!(till.sandbox.delete(CUSTOMER as i32)),
+        as_stored: |till| till.sandbox.customer(CUSTOMER as i32).unwrap()["email"].clone(),
+    },
+    Line {
+        resource: "loyalty_card",
+        endpoint: "/customers/loyalty-cards",
+        row: 7,
+        key: &[("id", 7)],
+        field: "number",
+        refused: ("taken", "that is taken"),
+        put_in_office: |till, text| till.sandbox.put_card(7, CUSTOMER as i32, &json!({ "number": text })),
+        delete_in_office: |till| till.sandbox.delete_card(7),
+        as_stored: |till| till.sandbox.card(7).unwrap()["number"].clone(),
+    },
+    Line {
+        resource: "loyalty_stamp",
+        endpoint: "/customers/loyalty-stamps",
+        row: 5,
+        key: &[("customer_id", CUSTOMER), ("campaign_id", 5)],
+        field: "value",
+        refused: ("taken", "that is taken"),
+        put_in_office: |till, text| till.sandbox.put_stamp(CUSTOMER as i32, 5, text),
+        delete_in_office: |till| till.sandbox.delete_stamp(CUSTOMER as i32, 5),
+        as_stored: |till| till.sandbox.stamp(CUSTOMER as i32, 5).unwrap()["value"].clone(),
+    },
+];
+
+impl Line {
+    /// A till that keeps it and has pulled it, with a few rows.
+    fn till(&self) -> Till {
+        let till = Till::new(sandbox(5));
+        till.office(2, json!({ "email": "taken@example.com" }));
+        for card in 3..9 {
+            till.sandbox.put_card(
+                card,
+                CUSTOMER as i32,
+                &json!({ "number": "first@x", "is_blocked": false }),
+            );
+        }
+        for campaign in 4..8 {
+            till.sandbox.put_stamp(CUSTOMER as i32, campaign, "first@x");
+            till.sandbox.put_stamp(2, campaign, "others@x");
+        }
+        if self.resource != "customer" {
+            till.store().keep(self.resource).unwrap();
+        }
+        (self.put_in_office)(&till, "first@x");
+        till.engine().pull(Extent::Changes).unwrap();
+        assert_eq!(self.local(&till), "first@x", "{}", self.resource);
+        till.sandbox.clear_requests();
+        till
+    }
+
+    fn is_it(&self) -> String {
+        self.key.iter().map(|(name, id)| format!("{name} = {id}")).collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// The update of it to this text, and of nothing else.
+    fn update(&self, text: &str) -> Value {
+        let names = self.key.iter().map(|(name, id)| ((*name).to_owned(), json!(id)));
+        let all: serde_json::Map<String, Value> =
+            names.chain([(self.field.to_owned(), json!(text))]).collect();
+        json!([all])
+    }
+
+    fn local(&self, till: &Till) -> String {
+        let sql = format!("SELECT {} FROM {} WHERE {}", self.field, self.resource, self.is_it());
+        file(till).query_row(&sql, [], |row| row.get(0)).unwrap()
+    }
+
+    /// As an app does it: with plain SQL.
+    fn edit(&self, till: &Till, text: &str) {
+        let sql = format!("UPDATE {} SET {} = ?1 WHERE {}", self.resource, self.field, self.is_it());
+        assert_eq!(file(till).execute(&sql, [text]), Ok(1), "{}", self.resource);
+    }
+
+    /// What became of its edits, oldest first.
+    fn outcomes(&self, till: &Till) -> Vec<String> {
+        let sql = "SELECT coalesce(outcome, 'pending') FROM journal
+                   WHERE resource = ?1 AND row_id = ?2 AND customer_id = ?3 AND field = ?4 ORDER BY seq";
+        let file = file(till);
+        let mut statement = file.prepare(sql).unwrap();
+        let outcomes = statement.query_map((self.resource, self.row, CUSTOMER, self.field), |row| row.get(0));
+        outcomes.unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    fn puts(&self, till: &Till) -> Vec<Value> {
+        let requests = till.sandbox.requests();
+        let puts = requests
+            .iter()
+            .filter(|request| request.method == "PUT" && request.path.ends_with(self.endpoint));
+        puts.map(|request| serde_json::from_str(&request.body).unwrap()).collect()
+    }
+
+    fn is(&self, till: &Till, text: &str) {
+        assert_eq!(self.local(till), text, "{}: here", self.resource);
+        assert_eq!((self.as_stored)(till), json!(text), "{}: in the store", self.resource);
+        till.assert_no_violations();
+    }
+
+    /// The word of a conflict of it, about this.
+    fn word(&self, what: &str) -> String {
+        match self.resource {
+            "customer" => what.to_owned(),
+            resource => format!("{resource}.{}.{what}", self.row),
+        }
+    }
+
+    /// How many rows the file has of it: the working copy, and what the store told.
+    fn in_file(&self, till: &Till) -> (i64, i64) {
+        let snapshot = if self.resource == "customer" {
+            "snapshot".to_owned()
+        } else {
+            format!("{}_snapshot", self.resource)
+        };
+        let count = |table: &str| {
+            let sql = format!("SELECT count(*) FROM {table} WHERE {}", self.is_it());
+            file(till).query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        (count(self.resource), count(&snapshot))
+    }
+}
+
+fn file(till: &Till) -> Connection {
+    Connection::open(&till.path).unwrap()
+}
+
+#[test]
+fn an_edit_by_sql_is_journaled_and_goes_up_as_the_smallest_payload() {
+    for line in &LINES {
+        let till = line.till();
+        line.edit(&till, "second@x");
+        assert_eq!(line.outcomes(&till), ["pending"], "{}", line.resource);
+        till.engine().sync().unwrap();
+        assert_eq!(line.puts(&till), [line.update("second@x")]);
+        assert_eq!(line.outcomes(&till), ["uploaded"], "{}", line.resource);
+        line.is(&till, "second@x");
+        till.sandbox.clear_requests();
+        till.engine().sync().unwrap();
+        assert_eq!(line.puts(&till), Vec::<Value>::new(), "{}: it is through", line.resource);
+    }
+}
+
+#[test]
+fn what_is_taken_back_costs_no_call_and_what_is_wrong_is_refused_at_once() {
+    for line in &LINES {
+        let till = line.till();
+        line.edit(&till, "second@x");
+        line.edit(&till, "first@x");
+        till.engine().sync().unwrap();
+        assert_eq!(line.puts(&till), Vec::<Value>::new(), "{}", line.resource);
+        assert_eq!(line.outcomes(&till), ["superseded", "unchanged"], "{}", line.resource);
+        let long = format!("UPDATE {} SET {} = '{}'", line.resource, line.field, "x".repeat(256));
+        let refused = file(&till).execute_batch(&long).unwrap_err().to_string();
+        assert!(
+            refused.contains("tillsync refused: ") && refused.contains(": has 256 characters"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn what_the_store_changed_comes_in() {
+    for line in &LINES {
+        let till = line.till();
+        (line.put_in_office)(&till, "theirs@x");
+        // Where the store tells no dates, only a pull of everything shows it.
+        till.engine().pull(Extent::Full).unwrap();
+        line.is(&till, "theirs@x");
+        assert_eq!(line.outcomes(&till), Vec::<String>::new(), "{}: it is no edit", line.resource);
+    }
+}
+
+#[test]
+fn what_both_changed_waits_for_a_person_who_decides_it_by_its_word() {
+    for line in &LINES {
+        for (keep, is) in [(Keep::Local, "ours@x"), (Keep::Remote, "theirs@x")] {
+            let till = line.till();
+            line.edit(&till, "ours@x");
+            (line.put_in_office)(&till, "theirs@x");
+            till.engine().sync().unwrap();
+            assert_eq!(line.outcomes(&till), ["held"], "{}", line.resource);
+            assert_eq!((line.as_stored)(&till), json!("theirs@x"), "{}", line.resource);
+            let conflicts = till.store().conflicts().unwrap();
+            assert_eq!(conflicts.len(), 1, "{}", line.resource);
+            assert_eq!((conflicts[0].customer_id.0, &conflicts[0].field), (CUSTOMER, &line.word(line.field)));
+            let beside = "SELECT resource, row_id FROM conflict";
+            let beside = file(&till).query_row(beside, [], |row| Ok((row.get(0)?, row.get(1)?)));
+            assert_eq!(beside, Ok((line.resource.to_owned(), line.row)));
+            till.store().resolve(CUSTOMER, &line.word(line.field), &keep, None).unwrap();
+            till.engine().sync().unwrap();
+            line.is(&till, is);
+        }
+    }
+}
+
+#[test]
+fn what_waits_for_a_person_is_shown_and_decided_by_sql_too() {
+    for line in &LINES {
+        let till = line.till();
+        line.edit(&till, "ours@x");
+        (line.put_in_office)(&till, "theirs@x");
+        till.engine().sync().unwrap();
+        let app = file(&till);
+        let shown = "SELECT kind, field, local, remote FROM to_decide";
+        let shown: Vec<(String, String, String, String)> = app
+            .prepare(shown)
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        let [word, ours, theirs] = [&*line.word(line.field), "\"ours@x\"", "\"theirs@x\""].map(str::to_owned);
+        assert_eq!(shown, [("conflict".to_owned(), word, ours, theirs)]);
+        let state = "SELECT state, in_conflict FROM customer_state WHERE id = 1";
+        assert_eq!(
+            app.query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?))),
+            Ok(("conflict".to_owned(), 1))
+        );
+        app.execute("INSERT INTO decision (seen, keep) SELECT seen, 'local' FROM to_decide", []).unwrap();
+        drop(app);
+        till.engine().sync().unwrap();
+        line.is(&till, "ours@x");
+    }
+}
+
+/// Two rows of one customer have an attribute of one name, and each is counted.
+#[test]
+fn an_attribute_of_each_row_is_counted_for_itself() {
+    let till = LINES[1].till();
+    file(&till).execute_batch("UPDATE loyalty_card SET number = 'new' WHERE id IN (3, 4)").unwrap();
+    assert_eq!(till.store().status().unwrap().pending_fields, 2);
+    let counted = "SELECT pending_fields, (SELECT waiting FROM sync_state) FROM customer_state WHERE id = 1";
+    assert_eq!(file(&till).query_row(counted, [], |row| Ok((row.get(0)?, row.get(1)?))), Ok((2, 2)));
+}
+
+#[test]
+fn an_answer_that_was_lost_is_read_back_and_nothing_is_sent_twice() {
+    for line in &LINES {
+        let mut till = line.till();
+        till.options.upload.grace_ms = 100;
+        line.edit(&till, "second@x");
+        till.sandbox.script_updates([Fault::LostAnswer]);
+        till.engine().sync().unwrap();
+        assert_eq!(line.puts(&till).len(), 1, "{}: it had landed", line.resource);
+        assert_eq!(line.outcomes(&till), ["uploaded"], "{}", line.resource);
+        line.is(&till, "second@x");
+    }
+}
+
+#[test]
+fn a_request_that_was_lost_is_sent_again() {
+    for line in &LINES {
+        let mut till = line.till();
+        till.options.upload.grace_ms = 100;
+        line.edit(&till, "second@x");
+        till.sandbox.script_updates([Fault::LostRequest]);
+        till.engine().sync().unwrap();
+        assert_eq!(line.outcomes(&till), ["uploaded"], "{}", line.resource);
+        line.is(&till, "second@x");
+    }
+}
+
+/// Whoever ended while an update was on its way left it in the file; the next sync reads it back first.
+#[test]
+fn what_a_sync_that_was_cut_left_on_its_way_is_recovered() {
+    for line in &LINES {
+        let mut till = line.till();
+        till.options.upload.grace_ms = 100;
+        line.edit(&till, "second@x");
+        till.sandbox.script_updates([Fault::DelayedAnswer { ms: 2_000 }]);
+        let (syncer, _events) =
+            tillsync::Syncer::start(till.engine(), tillsync::SyncerOptions::default()).unwrap();
+        common::soon(|| till.store().status().unwrap().in_flight_batches > 0);
+        assert!(!syncer.stop(std::time::Duration::ZERO));
+        let batch = "SELECT resource, verb FROM batch";
+        let batch = file(&till).query_row(batch, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        assert_eq!(batch, Ok((line.resource.to_owned(), "update".to_owned())));
+        common::soon(|| till.engine().sync().is_ok());
+        assert_eq!(line.outcomes(&till), ["uploaded"], "{}", line.resource);
+        line.is(&till, "second@x");
+    }
+}
+
+#[test]
+fn what_is_gone_from_the_store_goes_from_the_file_and_what_was_edited_of_it_waits() {
+    for line in &LINES {
+        let mut till = line.till();
+        till.options.upload.grace_ms = 100;
+        line.edit(&till, "second@x");
+        (line.delete_in_office)(&till);
+        till.engine().sync().unwrap();
+        assert_eq!(line.outcomes(&till), ["held"], "{}", line.resource);
+        assert_eq!(line.in_file(&till), (1, 0), "{}: its edits are here", line.resource);
+        let conflicts = till.store().conflicts().unwrap();
+        assert_eq!(conflicts.iter().map(|one| &one.field).collect::<Vec<_>>(), [&line.word("*")]);
+        till.store().discard(CUSTOMER, Some(&line.word("*")), None).unwrap();
+        assert_eq!(line.in_file(&till), (0, 0), "{}", line.resource);
+
+        let till = line.till();
+        (line.delete_in_office)(&till);
+        till.engine().pull(Extent::Full).unwrap();
+        assert_eq!(line.in_file(&till), (0, 0), "{}: without edits it just goes", line.resource);
+        till.assert_no_violations();
+    }
+}
+
+/// The brake on deletions counts each resource for itself.
+#[test]
+fn of_a_resource_more_than_a_share_are_not_believed_to_be_gone() {
+    let till = LINES[1].till();
+    for card in 100..160 {
+        till.sandbox.put_card(card, 2, &json!({ "number": "first@x", "is_blocked": false }));
+    }
+    till.engine().sync().unwrap();
+    let cards = || file(&till).query_row("SELECT count(*) FROM loyalty_card", [], |row| row.get(0));
+    assert_eq!(cards(), Ok(66));
+    for card in 100..140 {
+        till.sandbox.delete_card(card);
+    }
+    assert_eq!(till.engine().pull(Extent::Full).unwrap().unbelieved, 40);
+    assert_eq!(cards(), Ok(66), "they may be hidden for an hour");
+    for card in 102..140 {
+        till.sandbox.put_card(card, 2, &json!({ "number": "first@x", "is_blocked": false }));
+    }
+    till.engine().pull(Extent::Full).unwrap();
+    assert_eq!(cards(), Ok(64));
+    let counted = "SELECT group_concat(key) FROM state WHERE key LIKE '%gone_lately'";
+    let counted: String = file(&till).query_row(counted, [], |row| row.get(0)).unwrap();
+    assert_eq!(counted, "loyalty_card.gone_lately");
+}
+
+#[test]
+fn what_comes_back_to_the_store_goes_on_with_its_edits() {
+    let line = &LINES[1];
+    let mut till = line.till();
+    till.options.upload.grace_ms = 100;
+    line.edit(&till, "second@x");
+    (line.delete_in_office)(&till);
+    till.engine().sync().unwrap();
+    till.sandbox.put_card(7, CUSTOMER as i32, &json!({ "number": "first@x", "is_blocked": false }));
+    till.engine().sync().unwrap();
+    assert_eq!(line.outcomes(&till), ["uploaded"]);
+    line.is(&till, "second@x");
+}
+
+/// An app's own trigger refuses what the store says of one row: its customer waits, with all that is theirs, and nobody else.
+#[test]
+fn an_apps_trigger_holds_up_a_row_with_its_customer_and_nobody_else() {
+    let line = &LINES[1];
+    let till = line.till();
+    till.sandbox.put_card(20, 2, &json!({ "number": "first@x", "is_blocked": false }));
+    till.engine().sync().unwrap();
+    file(&till)
+        .execute_batch(
+            "CREATE TRIGGER my_own BEFORE UPDATE ON loyalty_card WHEN NEW.number = 'theirs@x'
+             BEGIN SELECT RAISE(ABORT, 'not in my shop'); END",
+        )
+        .unwrap();
+    (line.put_in_office)(&till, "theirs@x");
+    till.sandbox.put_card(20, 2, &json!({ "number": "others@x" }));
+    till.engine().sync().unwrap();
+    assert_eq!(line.local(&till), "first@x");
+    let held_up = till.store().held_up().unwrap();
+    assert_eq!(held_up.iter().map(|one| one.customer_id.0).collect::<Vec<_>>(), [CUSTOMER]);
+    assert_eq!(held_up[0].cause.as_deref(), Some("my_own"));
+    let other = "SELECT number FROM loyalty_card WHERE id = 20";
+    assert_eq!(file(&till).query_row(other, [], |row| row.get(0)), Ok("others@x".to_owned()));
+    file(&till).execute_batch("DROP TRIGGER my_own").unwrap();
+    till.engine().pull(Extent::Full).unwrap();
+    line.is(&till, "theirs@x");
+}
+
+/// What is personal of a customer is in the rows of all resources.
+#[test]
+fn who_is_forgotten_is_forgotten_with_all_that_is_theirs() {
+    let till = LINES[1].till();
+    assert!(till.sandbox.delete(CUSTOMER as i32));
+    for card in 3..9 {
+        till.sandbox.delete_card(card);
+    }
+    till.sandbox.put_card(20, 2, &json!({ "number": "first@x", "is_blocked": false }));
+    file(&till).execute_batch("UPDATE loyalty_card SET number = 'a secret' WHERE id = 7").unwrap();
+    till.store().discard(CUSTOMER, Some("loyalty_card.7.number"), None).unwrap();
+    till.engine().pull(Extent::Full).unwrap();
+    till.store().forget(CUSTOMER).unwrap();
+    let left = "SELECT (SELECT count(*) FROM loyalty_card WHERE customer_id = 1)
+                       + (SELECT count(*) FROM loyalty_card_snapshot WHERE customer_id = 1)
+                       + (SELECT count(*) FROM journal WHERE customer_id = 1)";
+    assert_eq!(file(&till).query_row(left, [], |row| row.get(0)), Ok(0));
+    assert_eq!(file(&till).query_row("SELECT count(*) FROM loyalty_card", [], |row| row.get(0)), Ok(1));
+}
+
+/// A program builds its table anew as it understands it: without our triggers, columns and mark.
+#[test]
+fn a_table_that_a_program_has_built_anew_is_mended() {
+    let line = &LINES[1];
+    let till = line.till();
+    file(&till)
+        .execute_batch(
+            "CREATE TABLE of_mine (id INTEGER PRIMARY KEY, customer_id INTEGER, number VARCHAR, is_blocked BOOLEAN, date_modified TEXT);
+             INSERT INTO of_mine SELECT id, customer_id, number, is_blocked, date_modified FROM loyalty_card;
+             DROP TABLE loyalty_card; ALTER TABLE of_mine RENAME TO loyalty_card",
+        )
+        .unwrap();
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
+    assert_eq!(till.store().misshapen().unwrap(), None);
+    line.edit(&till, "second@x");
+    till.engine().sync().unwrap();
+    assert_eq!(line.outcomes(&till), ["uploaded"]);
+    line.is(&till, "second@x");
+}
+
+#[test]
+fn what_is_given_up_of_a_customer_is_given_up_of_all_that_is_theirs() {
+    for line in &LINES {
+        let till = line.till();
+        line.edit(&till, "second@x");
+        assert_eq!(till.store().discard(CUSTOMER, None, None).unwrap(), 1, "{}", line.resource);
+        assert_eq!(line.outcomes(&till), ["discarded"], "{}", line.resource);
+        line.is(&till, "first@x");
+        line.edit(&till, line.refused.0);
+        till.engine().sync().unwrap();
+        assert_eq!(till.store().retry(Some(CUSTOMER.into())).unwrap(), 1, "{}", line.resource);
+        assert_eq!(line.outcomes(&till), ["discarded", "pending"], "{}", line.resource);
+    }
+}
+
+/// What was edited while our triggers were not there is an edit all the same, once they are made again.
+#[test]
+fn what_was_edited_without_our_triggers_is_found() {
+    for line in &LINES {
+        let till = line.till();
+        let (resource, field) = (line.resource, line.field);
+        let without = format!(
+            "DROP TRIGGER tillsync_{resource}_{field}; DROP TRIGGER tillsync_{resource}_{field}_is_valid"
+        );
+        file(&till).execute_batch(&without).unwrap();
+        line.edit(&till, "second@x");
+        assert_eq!(line.outcomes(&till), Vec::<String>::new(), "{resource}: nobody saw it");
+        assert_eq!(till.store().mended(), Some(1), "{resource}");
+        assert_eq!(line.outcomes(&till), ["pending"], "{resource}");
+        till.engine().sync().unwrap();
+        line.is(&till, "second@x");
+    }
+}
+
+#[test]
+fn what_the_store_refuses_waits_for_a_person_with_its_words() {
+    for line in &LINES {
+        let till = line.till();
+        line.edit(&till, line.refused.0);
+        till.engine().sync().unwrap();
+        assert_eq!(line.outcomes(&till), ["rejected"], "{}", line.resource);
+        let reason = "SELECT reason FROM journal WHERE outcome = 'rejected'";
+        let reason: String = file(&till).query_row(reason, [], |row| row.get(0)).unwrap();
+        assert!(reason.contains(line.refused.1), "{}: {reason}", line.resource);
+        let rejected = till.store().rejected().unwrap();
+        assert_eq!(rejected.iter().map(|one| &one.field).collect::<Vec<_>>(), [&line.word(line.field)]);
+        assert_eq!(till.store().status().unwrap().rejected, 1, "{}", line.resource);
+        line.edit(&till, "another@x");
+        till.engine().sync().unwrap();
+        line.is(&till, "another@x");
+    }
+}
+
+/// Ten customers a call, four cards: it stands in the table and nowhere else.
+#[test]
+fn as_many_go_into_a_call_as_its_endpoint_takes() {
+    let line = &LINES[1];
+    let till = line.till();
+    file(&till)
+        .execute_batch("UPDATE loyalty_card SET is_blocked = 1; UPDATE customer SET phone = '1'")
+        .unwrap();
+    till.engine().sync().unwrap();
+    let mut rows: Vec<usize> = line.puts(&till).iter().map(|put| put.as_array().unwrap().len()).collect();
+    // Two are under way at once, and may arrive in any order.
+    rows.sort_unstable();
+    assert_eq!(rows, [2, 4]);
+    assert_eq!(LINES[0].puts(&till).iter().map(|put| put.as_array().unwrap().len()).collect::<Vec<_>>(), [5]);
+    till.assert_no_violations();
+}
+
+/// Its edits, and the customer's own, are told apart though they may bear one name.
+#[test]
+fn a_file_that_does_not_keep_it_has_nothing_of_it_and_one_that_does_keeps_it_for_good() {
+    let till = Till::new(sandbox(2));
+    let count = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%loyalty_card%'";
+    drop(till.store());
+    assert_eq!(file(&till).query_row(count, [], |row| row.get(0)), Ok(0));
+    till.engine().sync().unwrap();
+    assert!(till.sandbox.requests().iter().all(|request| request.path.ends_with("/customers")));
+    till.store().keep("loyalty_card").unwrap();
+    till.store().keep("loyalty_card").unwrap();
+    let of_it: i64 = file(&till).query_row(count, [], |row| row.get(0)).unwrap();
+    assert!(of_it > 10, "{of_it}");
+    // A program that takes the triggers out is found out, as with customers.
+    file(&till).execute_batch("DROP TRIGGER tillsync_loyalty_card_number").unwrap();
+    assert_eq!(till.store().check().unwrap(), Vec::<String>::new());
+    assert_eq!(file(&till).query_row(count, [], |row| row.get(0)), Ok(of_it));
+    let theirs = Till::new(sandbox(1));
+    drop(theirs.store());
+    file(&theirs).execute_batch("CREATE TABLE loyalty_card (mine INTEGER)").unwrap();
+    assert_eq!(theirs.store().keep("loyalty_card").unwrap_err().code(), "name_taken");
+    assert_eq!(theirs.store().keep("nonsense").unwrap_err().code(), "usage");
+}
