@@ -78,6 +78,8 @@ pub struct SyncEngine<R> {
     has_listed: bool,
     news: News,
     fleet: Option<Box<dyn Fleet>>,
+    /// Since when the fleet has had no slot for an update.
+    no_slot_since_ms: Option<u64>,
     spans: Spans,
     on_event: Box<dyn FnMut(Event) + Send>,
     on_answer: Box<dyn FnMut(&Answer) + Send>,
@@ -152,6 +154,7 @@ impl<R: Remote> SyncEngine<R> {
             has_listed: false,
             news: News::default(),
             fleet: None,
+            no_slot_since_ms: None,
             spans: Spans::default(),
             on_event,
             on_answer: Box::new(|_| {}),
@@ -364,6 +367,7 @@ impl<R: Remote> SyncEngine<R> {
         }
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.pacer.begin();
+        self.no_slot_since_ms = None;
         self.news.waits = false;
         self.set_aside = None;
         self.unshown.clear();
@@ -429,13 +433,18 @@ impl<R: Remote> SyncEngine<R> {
         }
     }
 
-    /// When an update may be tried that finds no slot free now.
+    /// When an update may be tried that finds no slot free now. Whatever a fleet says, that has an end: the store refuses what is one
+    /// too many.
     fn no_slot_until_ms(&mut self, update: Ticket) -> Option<u64> {
-        /// Whatever a fleet says: the store refuses what is one too many.
         const LONGEST_MS: u64 = 2_000;
-        let slot = self.fleet.as_mut()?.slot(update);
-        let Slot::Taken { for_ms } = slot else { return None };
-        Some(self.clock.now_ms() + for_ms.clamp(1, LONGEST_MS))
+        const ALL_IN_ALL_MS: u64 = 90_000;
+        let now_ms = self.clock.now_ms();
+        let Slot::Taken { for_ms } = self.fleet.as_mut()?.slot(update) else {
+            self.no_slot_since_ms = None;
+            return None;
+        };
+        let since_ms = *self.no_slot_since_ms.get_or_insert(now_ms);
+        (now_ms.saturating_sub(since_ms) < ALL_IN_ALL_MS).then(|| now_ms + for_ms.clamp(1, LONGEST_MS))
     }
 
     fn tell_fleet(&mut self, ticket: Ticket, answer: Option<&Answer>) {

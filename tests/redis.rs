@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use common::Till;
 use tillsync::fleet::{Fleet, RedisFleet, RedisOptions, Slot, Standing, Turn, Wants};
 use tillsync::sandbox::{Sandbox, SandboxOptions};
-use tillsync::{RateHeaders, SyncReport, Ticket};
+use tillsync::{Event, Fate, RateHeaders, SyncEngine, SyncReport, Syncer, SyncerOptions, Ticket};
 
 /// A server of its own, which ends with the test.
 struct Server {
@@ -78,6 +78,11 @@ fn told(left: u64, reset_ms: u64, quota: u64) -> RateHeaders {
     }
 }
 
+/// A window that ends then, however slow this machine is.
+fn until(ends: Instant, left: u64, quota: u64) -> RateHeaders {
+    told(left, ends.saturating_duration_since(Instant::now()).as_millis() as u64, quota)
+}
+
 fn calls(turn: Turn) -> u32 {
     if let Turn::Now { calls, .. } = turn { calls } else { 0 }
 }
@@ -102,12 +107,13 @@ fn what_is_left_of_a_window_is_granted_once_and_what_is_kept_for_others_is_not()
 fn an_answer_that_comes_late_gives_no_budget_back_and_an_answered_call_is_no_longer_out() {
     let Some(server) = Server::start() else { return };
     let (mut one, mut other) = (server.till(), server.till());
-    one.answered(&told(50, 20_000, 100), None);
-    one.answered(&told(60, 20_000, 100), None);
+    let ends = Instant::now() + Duration::from_secs(25);
+    one.answered(&until(ends, 50, 100), None);
+    one.answered(&until(ends, 60, 100), None);
     assert_eq!(calls(one.turn(Wants::Edits, 40)), 40, "fifty are left, of which ten are kept");
     assert_eq!(calls(other.turn(Wants::Edits, 2)), 0);
     for left in (30..50).rev() {
-        one.answered(&told(left, 19_900, 100), None);
+        one.answered(&until(ends, left, 100), None);
     }
     assert_eq!(calls(other.turn(Wants::Edits, 2)), 0, "twenty are out, and thirty are left");
     one.done();
@@ -185,6 +191,43 @@ fn what_is_no_address_of_a_server_is_refused_without_being_told() {
     }
 }
 
+/// As docs/fleet.md begins.
+#[test]
+fn a_worker_in_company_sends_an_edit() -> tillsync::Result<()> {
+    let Some(server) = Server::start() else { return Ok(()) };
+    let till = common::till(3);
+    let (url, store_hash) = (format!("redis://127.0.0.1:{}", server.port), till.sandbox.store_hash());
+    let (store, remote, options) = (till.store(), till.remote(), till.options.clone());
+    let fleet = RedisFleet::new(RedisOptions::new(url, store_hash))?;
+    let engine = SyncEngine::new(store, remote, options).in_fleet(fleet);
+    let (syncer, events) = Syncer::start(engine, SyncerOptions::default())?;
+    while !matches!(events.next(common::SOON), None | Some(Event::SyncFinished(_))) {}
+    let receipt = till.store().edit(1).set("phone", "555").commit()?;
+    let fate = till.store().wait(&receipt, common::SOON)?;
+    let said: Vec<Event> = std::iter::from_fn(|| events.next(Duration::ZERO)).collect();
+    assert!(matches!(fate, Fate::Uploaded { .. }), "{fate:?}: {said:?}");
+    assert!(syncer.stop(Duration::from_secs(5)));
+    Ok(())
+}
+
+/// As docs/fleet.md has it.
+#[test]
+fn a_user_that_may_do_what_the_documents_say_is_enough() {
+    let Some(server) = Server::start() else { return };
+    let documents = std::fs::read_to_string("docs/fleet.md").unwrap();
+    let rule = documents.lines().find(|line| line.starts_with("ACL SETUSER")).unwrap();
+    let cli = Command::new("redis-cli").args(["-p", &server.port.to_string()]).args(rule.split(' ')).output();
+    assert_eq!(String::from_utf8_lossy(&cli.unwrap().stdout).trim(), "OK");
+    let url = format!("redis://till:password@127.0.0.1:{}", server.port);
+    let mut till = RedisFleet::new(RedisOptions::new(url, "abc123")).unwrap();
+    till.answered(&told(50, 20_000, 100), None);
+    assert_eq!(calls(till.turn(Wants::Edits, 2)), 2);
+    assert_eq!(till.slot(Ticket(1)), Slot::Held);
+    till.answered(&told(49, 20_000, 100), Some(Ticket(1)));
+    till.done();
+    assert_eq!(till.standing(), Standing::Together);
+}
+
 /// Tills on files of their own, over HTTP, on one store with a small quota, whose slots are counted over all of them: each has
 /// edits, and all begin at once. How many calls were refused, and how long it took.
 fn after_an_outage(tills: usize, server: Option<&Server>) -> (u64, Duration) {
@@ -225,7 +268,7 @@ fn tills_with_edits_share_the_quota_and_the_slots_and_hardly_one_call_is_refused
     let Some(server) = Server::start() else { return };
     let (alone, together) = (after_an_outage(16, None), after_an_outage(16, Some(&server)));
     println!("alone {alone:?}, together {together:?}");
-    assert!(together.0 <= 2 && together.0 < alone.0, "{together:?}, and alone {alone:?}");
+    assert!(3 * together.0 <= alone.0, "{together:?}, and alone {alone:?}");
 }
 
 /// The server goes away in the middle, and another one that knows nothing comes.
@@ -260,7 +303,8 @@ fn in_any_order_no_more_is_granted_than_there_is() {
         let mut tills: Vec<RedisFleet> = (0..6).map(|_| RedisFleet::new(options.clone()).unwrap()).collect();
         // What the store has left, what each till may still send, and answers that are on their way, with what they tell.
         let (mut left, mut granted, mut answers) = (200, [0; 6], Vec::new());
-        tills[0].answered(&told(left, 25_000, 200), None);
+        let ends = Instant::now() + Duration::from_secs(25);
+        tills[0].answered(&until(ends, left, 200), None);
         for _ in 0..250 {
             let one = random.usize(..6);
             match random.u8(..10) {
@@ -271,7 +315,7 @@ fn in_any_order_no_more_is_granted_than_there_is() {
                 }
                 7..9 if !answers.is_empty() => {
                     let (of, told_left) = answers.swap_remove(random.usize(..answers.len()));
-                    tills[of].answered(&told(told_left, 24_900, 200), None);
+                    tills[of].answered(&until(ends, told_left, 200), None);
                 }
                 _ if random.u8(..5) == 0 => {
                     tills[one].done();

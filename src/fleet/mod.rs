@@ -13,6 +13,7 @@ use std::fmt::Debug;
 #[cfg_attr(docsrs, doc(cfg(feature = "fleet")))]
 pub use redis::{RedisFleet, RedisOptions, Standing};
 
+pub use crate::flow::Turn;
 use crate::flow::{RateHeaders, Ticket};
 
 /// What a till wants calls for. Edits go before news; who waits for news long enough is served all the same.
@@ -22,25 +23,6 @@ pub enum Wants {
     Edits,
     /// To read what others changed.
     News,
-}
-
-/// What a till is told that asks for calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// So many calls may leave, for so long.
-    Now {
-        /// At most as many as were asked for.
-        calls: u32,
-        /// In milliseconds.
-        for_ms: u64,
-    },
-    /// It is to ask again then.
-    Later {
-        /// In milliseconds.
-        in_ms: u64,
-    },
-    /// There is nobody to ask: it goes by what the store tells it.
-    Alone,
 }
 
 /// What a till is told that asks for a slot for an update.

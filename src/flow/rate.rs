@@ -5,7 +5,6 @@
 //! budget, and never meets a wall that the headers told of.
 
 use super::Misses;
-use crate::fleet::Turn;
 
 /// What an answer's headers say of the budget. `X-Rate-Limit-*` and `X-Retry-After` of the public API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +19,25 @@ pub struct RateHeaders {
     pub left: Option<u64>,
     /// `X-Retry-After`, in milliseconds here.
     pub retry_after_ms: Option<u64>,
+}
+
+/// What a till is told that asks its fleet for calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// So many calls may leave, for so long.
+    Now {
+        /// At most as many as were asked for.
+        calls: u32,
+        /// In milliseconds.
+        for_ms: u64,
+    },
+    /// It is to ask again then.
+    Later {
+        /// In milliseconds.
+        in_ms: u64,
+    },
+    /// There is nobody to ask: it goes by what the store tells it.
+    Alone,
 }
 
 /// Decides when the next request may leave.
@@ -138,7 +156,11 @@ impl Pacer {
                 let until_ms = now_ms + in_ms.clamp(1, LONGEST_WAIT_MS);
                 Share { calls: 0, until_ms, waits_since_ms: Some(since_ms) }
             }
-            Turn::Now { .. } | Turn::Later { .. } | Turn::Alone => {
+            // Long enough to look, and to send what the look was made for.
+            Turn::Later { .. } => {
+                Share { calls: u64::MAX, until_ms: now_ms + LONGEST_WAIT_MS, waits_since_ms: None }
+            }
+            Turn::Now { .. } | Turn::Alone => {
                 Share { calls: 1, until_ms: now_ms + ALONE_MS, waits_since_ms: None }
             }
         };
@@ -524,9 +546,14 @@ mod tests {
         pacer.take_turn(Turn::Later { in_ms: u64::MAX }, 40_000);
         assert_eq!(pacer.ready_at_ms(40_000), 100_000);
         pacer.take_turn(Turn::Later { in_ms: 60_000 }, 340_000);
-        assert_eq!(pacer.ready_at_ms(340_000), 340_000, "one who never has a turn goes on alone");
-        pacer.take_turn(Turn::Alone, 350_000);
-        assert_eq!((pacer.ready_at_ms(350_000), pacer.wants_turn(350_500)), (350_000, false));
+        (0..9).for_each(|_| pacer.sent());
+        assert_eq!(
+            (pacer.ready_at_ms(340_000), pacer.wants_turn(399_000)),
+            (340_000, false),
+            "alone, for a minute"
+        );
+        pacer.take_turn(Turn::Alone, 450_000);
+        assert_eq!((pacer.ready_at_ms(450_000), pacer.wants_turn(450_500)), (450_000, false));
     }
 
     #[test]

@@ -22,6 +22,7 @@ if granted > 0 then
     redis.call('ZREM', KEYS[3], till)
   end
 end
+local is_first = redis.call('HEXISTS', KEYS[1], 'quota') == 0
 if quota then redis.call('HSET', KEYS[1], 'quota', quota) end
 if window then redis.call('HSET', KEYS[1], 'window', window) end
 if left and reset then
@@ -29,10 +30,11 @@ if left and reset then
   local known = tonumber(redis.call('HGET', KEYS[1], 'left'))
   local told = now + reset
   local is_late = now < ends and told < ends - 1000 and reset < 2000
-  if known and now < ends and math.abs(told - ends) <= 1000 then
+  local is_assumed = redis.call('HGET', KEYS[1], 'assumed') == '1'
+  if known and not is_assumed and now < ends and math.abs(told - ends) <= 1000 then
     redis.call('HSET', KEYS[1], 'left', math.min(known, left))
-  elseif not is_late then
-    redis.call('HSET', KEYS[1], 'left', left, 'ends', told)
+  elseif is_first or not is_late then
+    redis.call('HSET', KEYS[1], 'left', left, 'ends', told, 'assumed', 0)
   end
 end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, 600000) end

@@ -1,7 +1,7 @@
 -- A till asks for calls of the store's quota, or gives back what it has left.
 --
 -- KEYS  1 quota    hash: left (calls left of this window, the least that was told), ends (of the window, ms), quota, window (ms),
---                  out (calls that are granted and not answered yet)
+--                  out (calls that are granted and not answered yet), assumed (1: nobody has told of this window yet)
 --       2 granted  hash: till -> calls that are granted to it and not answered yet
 --       3 until    sorted set: till -> when its grant is void (ms)
 --       4 waiting  sorted set: till -> since when it waits (µs); news as if it had come later
@@ -41,7 +41,7 @@ local window = number(KEYS[1], 'window', 30000)
 local left, ends = number(KEYS[1], 'left', quota), number(KEYS[1], 'ends', 0)
 if now >= ends then
   left, ends = quota, now + window
-  redis.call('HSET', KEYS[1], 'left', left, 'ends', ends)
+  redis.call('HSET', KEYS[1], 'left', left, 'ends', ends, 'assumed', 1)
 end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, 600000) end
 if calls <= 0 then
