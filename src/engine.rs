@@ -33,11 +33,15 @@ pub use report::{Progress, PullReport, Requests, SyncReport};
 use crate::api::{Remote, Request};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Failure, Result};
+use crate::fleet::{Fleet, Slot, Wants};
 use crate::flow::{Answer, Bases, Misses, Moment, Pacer, ServerClock, Ticket, Tickets, Trouble};
 use crate::resource::{CustomerId, RowId};
 use crate::store::{HeldUp, Store, SyncLock};
 use report::Counts;
 use spans::Spans;
+
+/// Calls that are asked of a fleet at once: a look, and what it is made for.
+const MOST_CALLS: usize = 8;
 
 /// Whether news can wait for another sync while the store's quota is short, and whether it does.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +77,9 @@ pub struct SyncEngine<R> {
     /// A page of the list came, in the last pull.
     has_listed: bool,
     news: News,
+    fleet: Option<Box<dyn Fleet>>,
+    /// Since when the fleet has had no slot for an update.
+    no_slot_since_ms: Option<u64>,
     spans: Spans,
     on_event: Box<dyn FnMut(Event) + Send>,
     on_answer: Box<dyn FnMut(&Answer) + Send>,
@@ -146,6 +153,8 @@ impl<R: Remote> SyncEngine<R> {
             unshown: BTreeSet::new(),
             has_listed: false,
             news: News::default(),
+            fleet: None,
+            no_slot_since_ms: None,
             spans: Spans::default(),
             on_event,
             on_answer: Box::new(|_| {}),
@@ -180,6 +189,14 @@ impl<R: Remote> SyncEngine<R> {
     /// next sync goes on from there.
     pub fn stopper(&mut self) -> Stopper {
         self.stopper.get_or_insert_default().clone()
+    }
+
+    /// Shares the store's quota and its slots with the other tills of the store. It decides nothing about edits: where the fleet is
+    /// wrong, slow or gone, this till goes by what the store tells it.
+    #[must_use]
+    pub fn in_fleet(mut self, fleet: impl Fleet + 'static) -> SyncEngine<R> {
+        self.fleet = Some(Box::new(fleet));
+        self
     }
 
     /// One sync. It takes what was journaled when its plan was made; later edits wait for the next one.
@@ -350,6 +367,7 @@ impl<R: Remote> SyncEngine<R> {
         }
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.pacer.begin();
+        self.no_slot_since_ms = None;
         self.news.waits = false;
         self.set_aside = None;
         self.unshown.clear();
@@ -404,6 +422,37 @@ impl<R: Remote> SyncEngine<R> {
         self.remote.start(ticket, request);
     }
 
+    /// Asks the fleet, where there is one, for its turn.
+    fn take_turn(&mut self, wants: Wants, calls: impl FnOnce() -> usize) {
+        let now_ms = self.clock.now_ms();
+        let Some(fleet) = self.fleet.as_mut().filter(|_| self.pacer.wants_turn(now_ms)) else { return };
+        let calls = u32::try_from(calls().min(MOST_CALLS)).unwrap_or(1);
+        if calls > 0 {
+            let turn = fleet.turn(wants, calls);
+            self.pacer.take_turn(turn, self.clock.now_ms());
+        }
+    }
+
+    /// When an update may be tried that finds no slot free now. Whatever a fleet says, that has an end: the store refuses what is one
+    /// too many.
+    fn no_slot_until_ms(&mut self, update: Ticket) -> Option<u64> {
+        const LONGEST_MS: u64 = 2_000;
+        const ALL_IN_ALL_MS: u64 = 90_000;
+        let now_ms = self.clock.now_ms();
+        let Slot::Taken { for_ms } = self.fleet.as_mut()?.slot(update) else {
+            self.no_slot_since_ms = None;
+            return None;
+        };
+        let since_ms = *self.no_slot_since_ms.get_or_insert(now_ms);
+        (now_ms.saturating_sub(since_ms) < ALL_IN_ALL_MS).then(|| now_ms + for_ms.clamp(1, LONGEST_MS))
+    }
+
+    fn tell_fleet(&mut self, ticket: Ticket, answer: Option<&Answer>) {
+        let Some(fleet) = &mut self.fleet else { return };
+        let told = answer.map(|answer| answer.rate).unwrap_or_default();
+        fleet.answered(&told, self.updates.contains(&ticket).then_some(ticket));
+    }
+
     fn refuse_when_stopped(&self) -> Result<()> {
         match &self.stopper {
             Some(stopper) if stopper.is_stopped() => Err(Failure::Stopped.into()),
@@ -439,6 +488,7 @@ impl<R: Remote> SyncEngine<R> {
         let Some((ticket, answer)) = self.await_answer(wait)? else { return Ok(None) };
         let now_ms = self.clock.now_ms();
         self.spans.answered(ticket, &answer, now_ms);
+        self.tell_fleet(ticket, answer.as_ref().ok());
         match &answer {
             Ok(answer) => {
                 (self.on_answer)(answer);

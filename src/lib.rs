@@ -18,6 +18,7 @@ mod engine;
 mod error;
 #[cfg(feature = "ffi")]
 mod ffi;
+pub mod fleet;
 mod flow;
 #[cfg(feature = "inspect")]
 pub mod inspect;

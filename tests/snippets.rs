@@ -47,7 +47,10 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("csharp", &["examples/csharp/Till.cs", "examples/csharp/LibraryTill.cs"]),
     ("java", &["examples/java/Till.java", "examples/java/LibraryTill.java"]),
     ("c", &["examples/c/till.c"]),
-    ("rust,ignore", &["tests/snippets.rs", "examples/first_till.rs", "src/resource/loyalty.rs"]),
+    (
+        "rust,ignore",
+        &["tests/snippets.rs", "examples/first_till.rs", "src/resource/loyalty.rs", "tests/redis.rs"],
+    ),
 ];
 
 fn root() -> &'static Path {

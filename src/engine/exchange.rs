@@ -3,6 +3,7 @@
 use super::{Result, SyncEngine};
 use crate::api::{Remote, Request};
 use crate::error::{Error, Failure};
+use crate::fleet::Wants;
 use crate::flow::{
     Answer, GetVerdict, Misses, Page, Ticket, Trouble, crowd_wait_ms, judge_get, judge_get_by_ids,
 };
@@ -74,10 +75,18 @@ fn failure_of(answer: &std::result::Result<Answer, Trouble>) -> FailureOf {
 impl<R: Remote> SyncEngine<R> {
     /// Starts a read when the pacer lets it.
     pub(super) fn ask(&mut self, request: Request) -> Result<Asked> {
-        if let Some(failure) = self.refuse_wait() {
-            return Err(failure.into());
+        let wants = if matches!(request, Request::Page(_)) { Wants::News } else { Wants::Edits };
+        loop {
+            if let Some(failure) = self.refuse_wait() {
+                return Err(failure.into());
+            }
+            self.take_turn(wants, || 1);
+            let (now_ms, ready_ms) = (self.clock.now_ms(), self.pacer.ready_at_ms(self.clock.now_ms()));
+            self.sleep_until(ready_ms)?;
+            if self.fleet.is_none() || ready_ms <= now_ms {
+                break;
+            }
         }
-        self.sleep_until(self.pacer.ready_at_ms(self.clock.now_ms()))?;
         let ticket = self.tickets().take();
         self.start(ticket, request.clone());
         Ok(Asked { ticket, request, sent_ms: self.clock.now_ms() })

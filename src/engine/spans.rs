@@ -105,6 +105,7 @@ impl<R: Remote> SyncEngine<R> {
             engine.honour_throttle()?;
             let before = engine.store.held_up()?;
             let done = work(engine);
+            engine.fleet.iter_mut().for_each(|fleet| fleet.done());
             // Whatever goes wrong from here on: the lock outlives what is on its way, and the sync's own error is the one to tell.
             let told = engine.tell_of_held_up(&before);
             let noted = engine.note_end(kind, done.as_ref().err());

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Event, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::error::{Failure, Result};
+use crate::fleet::Wants;
 use crate::flow::{
     Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
     Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_put, order_emails, shows_strangers,
@@ -238,6 +239,7 @@ impl<R: Remote> SyncEngine<R> {
             }
             let now = self.tick();
             self.store.supersede_meanwhile(self.clock.utc())?;
+            self.take_turn(Wants::Edits, || run.machine.calls_wanted());
             let step = run.machine.next(self.clock.now_ms(), &self.pacer, &self.bases);
             if !matches!(step, Step::Send(_) | Step::Prepare(..) | Step::Look(..)) {
                 self.settle(&mut run)?;
@@ -248,7 +250,10 @@ impl<R: Remote> SyncEngine<R> {
                     self.read(&mut run, ticket, ids, |ids| Errand::Look { ids, asked: now });
                 }
                 Step::Prepare(ticket, ids) => self.prepare(&mut run, ticket, ids)?,
-                Step::Send(ticket) => self.send(&mut run, ticket)?,
+                Step::Send(ticket) => match self.no_slot_until_ms(ticket) {
+                    Some(until_ms) => run.machine.found_no_slot(ticket, self.clock.now_ms(), until_ms),
+                    None => self.send(&mut run, ticket)?,
+                },
                 Step::Retract(ticket, ids) => {
                     run.errands.remove(&ticket);
                     self.store.release(&ids, self.clock.utc())?;

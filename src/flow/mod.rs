@@ -71,7 +71,7 @@ pub use plan::{ConflictPlan, CustomerPlan, Decided, Outcome, Revived, Settlement
 pub use policy::{Contest, Decision, Policies, Policy, Resolver};
 pub use pull::{DeletionBrake, HowFar, Ids, PageAsk, Place, Pull, PullStep, Witnesses};
 pub use pull_clock::{KnownClock, PullClock};
-pub use rate::{Pacer, RateHeaders};
+pub use rate::{Pacer, RateHeaders, Turn};
 pub use reconcile::reconcile;
 pub use recover::{Recovered, recover};
 pub use retry::{Misses, RetryOptions, crowd_wait_ms};

@@ -21,6 +21,25 @@ pub struct RateHeaders {
     pub retry_after_ms: Option<u64>,
 }
 
+/// What a till is told that asks its fleet for calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// So many calls may leave, for so long.
+    Now {
+        /// At most as many as were asked for.
+        calls: u32,
+        /// In milliseconds.
+        for_ms: u64,
+    },
+    /// It is to ask again then.
+    Later {
+        /// In milliseconds.
+        in_ms: u64,
+    },
+    /// There is nobody to ask: it goes by what the store tells it.
+    Alone,
+}
+
 /// Decides when the next request may leave.
 #[derive(Clone, Debug)]
 pub struct Pacer {
@@ -46,6 +65,7 @@ pub struct Pacer {
     /// Answers to this pacer's own requests in this window.
     own: u64,
     load: Load,
+    share: Share,
     /// Refusals since anything was let through, of which none told when a window begins.
     shut: Misses,
 }
@@ -91,6 +111,7 @@ impl Pacer {
             window_ms: 0,
             own: 0,
             load: Load::default(),
+            share: Share::default(),
             shut: Misses::default(),
         }
     }
@@ -113,7 +134,36 @@ impl Pacer {
 
     /// When the next request may leave; not later than `now_ms` means at once.
     pub fn ready_at_ms(&self, now_ms: u64) -> u64 {
-        self.window_ready_ms(now_ms).max(self.blocked_until_ms)
+        let turn_ms = if self.share.calls == 0 { self.share.until_ms } else { 0 };
+        self.window_ready_ms(now_ms).max(self.blocked_until_ms).max(turn_ms)
+    }
+
+    /// Whether the fleet, where there is one, is to be asked before the next request.
+    pub fn wants_turn(&self, now_ms: u64) -> bool {
+        self.share.calls == 0 && self.share.until_ms <= now_ms || self.share.until_ms < now_ms
+    }
+
+    /// What the fleet said. It may be wrong: nobody waits for it longer than some minutes.
+    pub fn take_turn(&mut self, turn: Turn, now_ms: u64) {
+        let since_ms = self.share.waits_since_ms.unwrap_or(now_ms);
+        let has_waited = now_ms.saturating_sub(since_ms) >= LONGEST_TURN_MS;
+        self.share = match turn {
+            Turn::Now { calls, for_ms } if calls > 0 => {
+                let until_ms = now_ms + for_ms.min(LONGEST_GRANT_MS);
+                Share { calls: calls.into(), until_ms, waits_since_ms: None }
+            }
+            Turn::Later { in_ms } if !has_waited => {
+                let until_ms = now_ms + in_ms.clamp(1, LONGEST_WAIT_MS);
+                Share { calls: 0, until_ms, waits_since_ms: Some(since_ms) }
+            }
+            // Long enough to look, and to send what the look was made for.
+            Turn::Later { .. } => {
+                Share { calls: u64::MAX, until_ms: now_ms + LONGEST_WAIT_MS, waits_since_ms: None }
+            }
+            Turn::Now { .. } | Turn::Alone => {
+                Share { calls: 1, until_ms: now_ms + ALONE_MS, waits_since_ms: None }
+            }
+        };
     }
 
     fn window_ready_ms(&self, now_ms: u64) -> u64 {
@@ -146,6 +196,10 @@ impl Pacer {
     /// A request leaves.
     pub fn sent(&mut self) {
         self.in_flight += 1;
+        self.share.calls = self.share.calls.saturating_sub(1);
+        if self.share.calls == 0 {
+            self.share.until_ms = 0;
+        }
     }
 
     /// A request came back, or was lost; `headers` are empty then.
@@ -251,6 +305,21 @@ impl Pacer {
         self.shut.clear();
     }
 }
+
+/// What the fleet grants: so many calls until then; or none, and it is to be asked again then.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    calls: u64,
+    until_ms: u64,
+    waits_since_ms: Option<u64>,
+}
+
+/// No grant holds for longer, no turn is further away, and nobody waits for one for longer than that, whatever a fleet says.
+const LONGEST_GRANT_MS: u64 = 30_000;
+const LONGEST_WAIT_MS: u64 = 60_000;
+const LONGEST_TURN_MS: u64 = 300_000;
+/// Where there is nobody to ask, it is tried again with each call, or after this time.
+const ALONE_MS: u64 = 1_000;
 
 /// How much of the quota others use, by the answers of the last windows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -460,6 +529,31 @@ mod tests {
         let mut quiet = Pacer::new(10);
         answered(&mut quiet, &store(300, 10_000), 20_000);
         assert!(!quiet.has_no_room_for_news(20_000));
+    }
+
+    #[test]
+    fn a_turn_is_waited_for_and_what_a_fleet_says_is_believed_within_bounds() {
+        let mut pacer = Pacer::new(10);
+        assert!(pacer.wants_turn(0));
+        pacer.take_turn(Turn::Later { in_ms: 700 }, 0);
+        assert_eq!((pacer.wants_turn(699), pacer.ready_at_ms(0)), (false, 700));
+        pacer.take_turn(Turn::Now { calls: 2, for_ms: 10_000 }, 700);
+        assert_eq!((pacer.wants_turn(700), pacer.ready_at_ms(700)), (false, 700));
+        (0..2).for_each(|_| pacer.sent());
+        assert!(pacer.wants_turn(700), "both have left");
+        pacer.take_turn(Turn::Now { calls: u32::MAX, for_ms: u64::MAX }, 1_000);
+        assert!(pacer.wants_turn(31_001), "a grant is void after a while");
+        pacer.take_turn(Turn::Later { in_ms: u64::MAX }, 40_000);
+        assert_eq!(pacer.ready_at_ms(40_000), 100_000);
+        pacer.take_turn(Turn::Later { in_ms: 60_000 }, 340_000);
+        (0..9).for_each(|_| pacer.sent());
+        assert_eq!(
+            (pacer.ready_at_ms(340_000), pacer.wants_turn(399_000)),
+            (340_000, false),
+            "alone, for a minute"
+        );
+        pacer.take_turn(Turn::Alone, 450_000);
+        assert_eq!((pacer.ready_at_ms(450_000), pacer.wants_turn(450_500)), (450_000, false));
     }
 
     #[test]

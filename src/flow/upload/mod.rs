@@ -457,6 +457,20 @@ impl Upload {
         }
     }
 
+    /// The batch of a `Send` has found no slot among the fleet's, and has not left: it is tried again then.
+    pub fn found_no_slot(&mut self, ticket: Ticket, now_ms: u64, until_ms: u64) {
+        let Some(Flight { batch, .. }) = self.flights.remove(&ticket) else { return };
+        self.ready.stays(batch);
+        self.slots.taken(self.flights.len(), now_ms, until_ms);
+    }
+
+    /// Calls that it will want, about: none while it only waits for answers.
+    pub fn calls_wanted(&self) -> usize {
+        let batches = self.ready.len() + self.lanes.coming().count().div_ceil(self.room.customers());
+        let looks = usize::from(!self.lanes.is_empty());
+        batches + looks + usize::from(!self.doubts.is_empty()) + usize::from(self.question.is_some())
+    }
+
     // ---- reading back: what the shell tells ------------------------------------------------------------------------
 
     /// The answer to a `Read` or a `Look` shows fewer than it says that there are. Of those that are not in it it says nothing: they

@@ -167,15 +167,20 @@ impl Slots {
     /// An update was refused because too many were under way, so many of them our own: what is left of the slots has others in it.
     pub(super) fn refused(&mut self, on_their_way: usize, now_ms: u64, chance: f64) {
         self.refused_in_a_row += 1;
-        self.resting_until_ms.retain(|until_ms| *until_ms > now_ms);
         let until_ms = now_ms + crowd_wait_ms(self.refused_in_a_row, chance);
-        let of_others = self.count.saturating_sub(on_their_way + self.resting_until_ms.len()).max(1);
-        self.resting_until_ms.extend(std::iter::repeat_n(until_ms, of_others));
+        self.taken(on_their_way, now_ms, until_ms);
     }
 
     /// Whether others have all of them.
     pub(super) fn all_rest(&self, now_ms: u64) -> bool {
         !self.has_free(0, now_ms)
+    }
+
+    /// Others have the slots that this till has no update in, until then.
+    pub(super) fn taken(&mut self, on_their_way: usize, now_ms: u64, until_ms: u64) {
+        self.resting_until_ms.retain(|until_ms| *until_ms > now_ms);
+        let of_others = self.count.saturating_sub(on_their_way + self.resting_until_ms.len()).max(1);
+        self.resting_until_ms.extend(std::iter::repeat_n(until_ms, of_others));
     }
 
     /// An update was let in.

@@ -54,6 +54,11 @@ impl Ready {
         self.0.pop_front()
     }
 
+    /// It does not leave yet after all.
+    pub(super) fn stays(&mut self, batch: Batch) {
+        self.0.push_front(batch);
+    }
+
     /// Takes out the last batch that was committed and is not to leave as it is.
     pub(super) fn retract(&mut self, is_void: impl Fn(&Batch) -> bool) -> Option<Batch> {
         let place = self.0.iter().rposition(|batch| batch.bytes.is_some() && is_void(batch))?;

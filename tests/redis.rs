@@ -1,0 +1,372 @@
+//! Tills that share a store's quota and its slots over a real server of Redis: Debian's package `redis-server`, on a free port of
+//! loopback. Where there is none, each test says that it did not run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it does not do"
+)]
+
+mod common;
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::Till;
+use tillsync::fleet::{Fleet, RedisFleet, RedisOptions, Slot, Standing, Turn, Wants};
+use tillsync::sandbox::{Sandbox, SandboxOptions};
+use tillsync::{Event, Fate, RateHeaders, SyncEngine, SyncReport, Syncer, SyncerOptions, Ticket};
+
+/// A server of its own, which ends with the test.
+struct Server {
+    child: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// None: there is no such program here.
+    fn start() -> Option<Server> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .arg("--dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn();
+        let Ok(child) = child else {
+            eprintln!("NOT RUN: there is no redis-server");
+            return None;
+        };
+        let server = Server { child, port, _folder: folder };
+        let began = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(30), "redis-server does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(server)
+    }
+
+    fn options(&self) -> RedisOptions {
+        RedisOptions::new(format!("redis://127.0.0.1:{}", self.port), "abc123")
+    }
+
+    fn till(&self) -> RedisFleet {
+        RedisFleet::new(self.options()).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+fn told(left: u64, reset_ms: u64, quota: u64) -> RateHeaders {
+    RateHeaders {
+        left: Some(left),
+        reset_ms: Some(reset_ms),
+        quota: Some(quota),
+        window_ms: Some(30_000),
+        ..RateHeaders::default()
+    }
+}
+
+/// A window that ends then, however slow this machine is.
+fn until(ends: Instant, left: u64, quota: u64) -> RateHeaders {
+    told(left, ends.saturating_duration_since(Instant::now()).as_millis() as u64, quota)
+}
+
+fn calls(turn: Turn) -> u32 {
+    if let Turn::Now { calls, .. } = turn { calls } else { 0 }
+}
+
+#[test]
+fn what_is_left_of_a_window_is_granted_once_and_what_is_kept_for_others_is_not() {
+    let Some(server) = Server::start() else { return };
+    let mut tills: Vec<RedisFleet> = (0..5).map(|_| server.till()).collect();
+    tills[0].answered(&told(20, 20_000, 100), None);
+    let granted: Vec<u32> = tills.iter_mut().map(|till| calls(till.turn(Wants::Edits, 4))).collect();
+    assert_eq!(granted, [4, 4, 2, 0, 0], "ten of a hundred are kept");
+    let Turn::Later { in_ms } = tills[3].turn(Wants::Edits, 4) else { panic!("there is nothing left") };
+    assert!((15_000..25_000).contains(&in_ms), "the next window: {in_ms} ms");
+    tills[2].done();
+    assert_eq!(calls(tills[4].turn(Wants::Edits, 2)), 0, "another one has waited for longer");
+    assert_eq!(calls(tills[3].turn(Wants::Edits, 2)), 2, "what was given back is granted anew");
+    tills[0].done();
+    assert_eq!(calls(tills[4].turn(Wants::Edits, 4)), 4);
+}
+
+#[test]
+fn an_answer_that_comes_late_gives_no_budget_back_and_an_answered_call_is_no_longer_out() {
+    let Some(server) = Server::start() else { return };
+    let (mut one, mut other) = (server.till(), server.till());
+    let ends = Instant::now() + Duration::from_secs(25);
+    one.answered(&until(ends, 50, 100), None);
+    one.answered(&until(ends, 60, 100), None);
+    assert_eq!(calls(one.turn(Wants::Edits, 40)), 40, "fifty are left, of which ten are kept");
+    assert_eq!(calls(other.turn(Wants::Edits, 2)), 0);
+    for left in (30..50).rev() {
+        one.answered(&until(ends, left, 100), None);
+    }
+    assert_eq!(calls(other.turn(Wants::Edits, 2)), 0, "twenty are out, and thirty are left");
+    one.done();
+    assert_eq!(calls(other.turn(Wants::Edits, 40)), 20);
+}
+
+#[test]
+fn edits_go_before_news() {
+    let Some(server) = Server::start() else { return };
+    let (mut news, mut edits, mut first) = (server.till(), server.till(), server.till());
+    first.answered(&told(0, 1_000, 100), None);
+    assert_eq!(calls(news.turn(Wants::News, 90)), 0);
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(calls(edits.turn(Wants::Edits, 88)), 0);
+    first.answered(&told(100, 30_000, 100), None);
+    assert_eq!(calls(news.turn(Wants::News, 90)), 88, "two are for who is ahead");
+    assert_eq!(calls(edits.turn(Wants::Edits, 2)), 2);
+}
+
+#[test]
+fn three_updates_have_a_slot_and_whoever_waits_longest_has_the_next() {
+    let Some(server) = Server::start() else { return };
+    let mut tills: Vec<RedisFleet> = (0..6).map(|_| server.till()).collect();
+    let held: Vec<bool> = tills.iter_mut().map(|till| till.slot(Ticket(1)) == Slot::Held).collect();
+    assert_eq!(held, [true, true, true, false, false, false]);
+    assert_eq!(tills[0].slot(Ticket(1)), Slot::Held, "it goes on holding it");
+    tills[1].answered(&told(90, 9_000, 100), Some(Ticket(1)));
+    assert!(matches!(tills[5].slot(Ticket(1)), Slot::Taken { for_ms: 1..=1_000 }));
+    assert_eq!(tills[3].slot(Ticket(1)), Slot::Held);
+}
+
+#[test]
+fn a_till_that_died_holds_nothing_for_long() {
+    let Some(server) = Server::start() else { return };
+    let short = RedisOptions { slot_held: Duration::from_millis(300), ..server.options() };
+    let mut dead = RedisFleet::new(short).unwrap();
+    (1..=3).for_each(|n| assert_eq!(dead.slot(Ticket(n)), Slot::Held));
+    drop(dead);
+    let mut other = server.till();
+    assert!(matches!(other.slot(Ticket(1)), Slot::Taken { .. }));
+    std::thread::sleep(Duration::from_millis(350));
+    assert_eq!(other.slot(Ticket(1)), Slot::Held);
+}
+
+#[test]
+fn without_a_server_a_till_is_alone_after_a_second_and_from_then_on_at_once() {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let mut till =
+        RedisFleet::new(RedisOptions::new(format!("redis://:secret@127.0.0.1:{port}"), "abc")).unwrap();
+    assert!(!format!("{till:?}").contains("secret"));
+    let began = Instant::now();
+    assert_eq!(till.turn(Wants::Edits, 2), Turn::Alone);
+    assert!(began.elapsed() < Duration::from_millis(1_900), "{:?}", began.elapsed());
+    let began = Instant::now();
+    assert_eq!((till.slot(Ticket(1)), till.standing()), (Slot::Alone, Standing::Alone));
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+}
+
+/// Somebody listens and says nothing.
+#[test]
+fn a_server_that_does_not_answer_costs_half_a_second() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let mut till = RedisFleet::new(RedisOptions::new(url, "abc")).unwrap();
+    let began = Instant::now();
+    assert_eq!(till.turn(Wants::Edits, 2), Turn::Alone);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_is_no_address_of_a_server_is_refused_without_being_told() {
+    for url in ["http://:secret@localhost", "secret", "redis+unix:///secret"] {
+        let error = RedisFleet::new(RedisOptions::new(url, "abc")).unwrap_err();
+        assert!(error.code() == "usage" && !error.to_string().contains("secret"), "{error}");
+    }
+}
+
+/// As docs/fleet.md begins.
+#[test]
+fn a_worker_in_company_sends_an_edit() -> tillsync::Result<()> {
+    let Some(server) = Server::start() else { return Ok(()) };
+    let till = common::till(3);
+    let (url, store_hash) = (format!("redis://127.0.0.1:{}", server.port), till.sandbox.store_hash());
+    let (store, remote, options) = (till.store(), till.remote(), till.options.clone());
+    let fleet = RedisFleet::new(RedisOptions::new(url, store_hash))?;
+    let engine = SyncEngine::new(store, remote, options).in_fleet(fleet);
+    let (syncer, events) = Syncer::start(engine, SyncerOptions::default())?;
+    while !matches!(events.next(common::SOON), None | Some(Event::SyncFinished(_))) {}
+    let receipt = till.store().edit(1).set("phone", "555").commit()?;
+    let fate = till.store().wait(&receipt, common::SOON)?;
+    let said: Vec<Event> = std::iter::from_fn(|| events.next(Duration::ZERO)).collect();
+    assert!(matches!(fate, Fate::Uploaded { .. }), "{fate:?}: {said:?}");
+    assert!(syncer.stop(Duration::from_secs(5)));
+    Ok(())
+}
+
+/// As docs/fleet.md has it.
+#[test]
+fn a_user_that_may_do_what_the_documents_say_is_enough() {
+    let Some(server) = Server::start() else { return };
+    let documents = std::fs::read_to_string("docs/fleet.md").unwrap();
+    let rule = documents.lines().find(|line| line.starts_with("ACL SETUSER")).unwrap();
+    let cli = Command::new("redis-cli").args(["-p", &server.port.to_string()]).args(rule.split(' ')).output();
+    assert_eq!(String::from_utf8_lossy(&cli.unwrap().stdout).trim(), "OK");
+    let url = format!("redis://till:password@127.0.0.1:{}", server.port);
+    let mut till = RedisFleet::new(RedisOptions::new(url, "abc123")).unwrap();
+    till.answered(&told(50, 20_000, 100), None);
+    assert_eq!(calls(till.turn(Wants::Edits, 2)), 2);
+    assert_eq!(till.slot(Ticket(1)), Slot::Held);
+    till.answered(&told(49, 20_000, 100), Some(Ticket(1)));
+    till.done();
+    assert_eq!(till.standing(), Standing::Together);
+}
+
+/// Tills on files of their own, over HTTP, on one store with a small quota, whose slots are counted over all of them: each has
+/// edits, and all begin at once. How many calls were refused, and how long it took.
+fn after_an_outage(tills: usize, server: Option<&Server>) -> (u64, Duration) {
+    let options = SandboxOptions {
+        customers: 10 * tills,
+        quota: 16,
+        window_ms: 2_000,
+        latency_ms: 60,
+        tolerated_refusals: 1_000,
+        ..SandboxOptions::default()
+    };
+    let sandbox = Arc::new(Sandbox::start(options).unwrap());
+    let ids = sandbox.ids();
+    let tills: Vec<Till> = (0..tills).map(|_| Till::new(sandbox.clone())).collect();
+    for (n, till) in tills.iter().enumerate() {
+        till.engine().sync().unwrap();
+        ids[6 * n..][..6].iter().for_each(|id| till.set(i64::from(*id), "phone", &format!("55{n}")));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    let began = Instant::now();
+    let push = |till: &Till| match server {
+        Some(server) => till.engine().in_fleet(server.till()).push().unwrap(),
+        None => till.engine().push().unwrap(),
+    };
+    let reports: Vec<SyncReport> = std::thread::scope(|scope| {
+        let threads: Vec<_> = tills.iter().map(|till| scope.spawn(move || push(till))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(reports.iter().all(|report| report.uploaded_customers == 6));
+    for (n, id) in ids.iter().take(6 * tills.len()).enumerate() {
+        assert_eq!(tills[0].remote_value(i64::from(*id), "phone"), format!("\"55{}\"", n / 6));
+    }
+    (reports.iter().map(|report| report.rate_limited + report.slots_refused).sum(), began.elapsed())
+}
+
+#[test]
+fn tills_with_edits_share_the_quota_and_the_slots_and_hardly_one_call_is_refused() {
+    let Some(server) = Server::start() else { return };
+    let (alone, together) = (after_an_outage(16, None), after_an_outage(16, Some(&server)));
+    println!("alone {alone:?}, together {together:?}");
+    assert!(3 * together.0 <= alone.0, "{together:?}, and alone {alone:?}");
+}
+
+/// The server goes away in the middle, and another one that knows nothing comes.
+#[test]
+fn a_server_that_is_killed_in_the_middle_costs_no_edit() {
+    let Some(server) = Server::start() else { return };
+    let port = server.port;
+    std::thread::scope(|scope| {
+        let server_ref = &server;
+        scope.spawn(move || after_an_outage(8, Some(server_ref)));
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_secs(4));
+            let mut connection = redis_cli(port);
+            _ = connection.wait();
+        });
+    });
+}
+
+/// Ends it, as an operator would.
+fn redis_cli(port: u16) -> Child {
+    let shutdown = ["-p", &port.to_string(), "shutdown", "nosave", "force"];
+    Command::new("redis-cli").args(shutdown).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Whatever tills do in whatever order: never more is granted than the store has, less what is kept for others.
+#[test]
+fn in_any_order_no_more_is_granted_than_there_is() {
+    let Some(server) = Server::start() else { return };
+    for seed in 0..12 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let options = RedisOptions { store_hash: format!("seed{seed}"), ..server.options() };
+        let mut tills: Vec<RedisFleet> = (0..6).map(|_| RedisFleet::new(options.clone()).unwrap()).collect();
+        // What the store has left, what each till may still send, and answers that are on their way, with what they tell.
+        let (mut left, mut granted, mut answers) = (200, [0; 6], Vec::new());
+        let ends = Instant::now() + Duration::from_secs(25);
+        tills[0].answered(&until(ends, left, 200), None);
+        for _ in 0..250 {
+            let one = random.usize(..6);
+            match random.u8(..10) {
+                0..4 => granted[one] = calls(tills[one].turn(Wants::Edits, random.u32(1..9))),
+                4..7 if granted[one] > 0 => {
+                    (granted[one], left) = (granted[one] - 1, left - 1);
+                    answers.push((one, left));
+                }
+                7..9 if !answers.is_empty() => {
+                    let (of, told_left) = answers.swap_remove(random.usize(..answers.len()));
+                    tills[of].answered(&until(ends, told_left, 200), None);
+                }
+                _ if random.u8(..5) == 0 => {
+                    tills[one].done();
+                    granted[one] = 0;
+                }
+                _ => {}
+            }
+            // A call that is on its way when its till asks anew is counted as if it had never left: so many may be too many.
+            let out = u64::from(granted.iter().sum::<u32>());
+            assert!(out + 20 <= left + answers.len() as u64, "seed {seed}: {out} of {left}");
+        }
+    }
+}
+
+/// Says anything: turns for nothing, slots that others never free, nobody there.
+#[derive(Debug)]
+struct Liar(fastrand::Rng);
+
+impl Fleet for Liar {
+    fn turn(&mut self, _: Wants, _: u32) -> Turn {
+        match self.0.u8(..4) {
+            0 => Turn::Later { in_ms: [0, 1, 300][self.0.usize(..3)] },
+            1 => Turn::Now { calls: 0, for_ms: u64::MAX },
+            2 => Turn::Now { calls: u32::MAX, for_ms: [0, u64::MAX][self.0.usize(..2)] },
+            _ => Turn::Alone,
+        }
+    }
+
+    fn slot(&mut self, _: Ticket) -> Slot {
+        match self.0.u8(..3) {
+            0 => Slot::Taken { for_ms: [0, 50, u64::MAX][self.0.usize(..3)] },
+            1 => Slot::Held,
+            _ => Slot::Alone,
+        }
+    }
+
+    fn answered(&mut self, _: &RateHeaders, _: Option<Ticket>) {}
+
+    fn done(&mut self) {}
+}
+
+#[test]
+fn a_fleet_that_lies_costs_time_and_no_edit() {
+    for seed in 0..4 {
+        let till = common::till(40);
+        till.engine().sync().unwrap();
+        let ids = till.sandbox.ids();
+        ids.iter().for_each(|id| till.set(i64::from(*id), "phone", "555"));
+        let mut engine = till.engine().in_fleet(Liar(fastrand::Rng::with_seed(seed)));
+        assert_eq!(engine.sync().unwrap().uploaded_customers, 40, "seed {seed}");
+        assert_eq!(till.puts().len(), 4, "seed {seed}: each is sent once");
+        till.assert_no_violations();
+    }
+}
