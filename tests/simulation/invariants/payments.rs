@@ -9,7 +9,9 @@
 //!
 //! Nor can this: an update of which an answer says yes and shows nothing (it leaves the balance out, or only repeats what was asked,
 //! without a date), that was not applied, and of whose customer somebody else moves the balance before anybody reads it. Where it was
-//! read, and was as before, a person is asked, also where that was so soon that it may have lagged. Where the same answer, or the same reading, shows that something else of it is as before, that yes is none.
+//! read, and was as before, a person is asked, also where that was so soon that it may have lagged; but where somebody else made the balance
+//! just what was sent, and changed more of that customer, or within the same seconds. Where the same answer, or the same reading, shows that
+//! something else of it is as before, that yes is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +31,9 @@ const ON_ITS_WAY_MS: u64 = 40_000;
 
 /// A reading that shows what was before a change is believed so long after it at the soonest.
 const LAGS_AT_MOST_MS: u64 = 60_000;
+
+/// What is known of a store's clock is right to so much, and its dates are whole seconds.
+const CLOCK_IS_SURE_TO_MS: u64 = 3_000;
 
 /// What an answer left open is read back no earlier than so long after it left.
 pub const GRACE_MS: u64 = 5_000;
@@ -263,6 +268,8 @@ impl Payments {
     /// they have landed after all.
     fn enter_decisions(&mut self, world: &mut World, shown: &[i64]) {
         let till = world.active;
+        // One that waits is shown with the conflict, too.
+        let shown: BTreeSet<i64> = shown.iter().copied().collect();
         for (seq, id, amount, is_decision) in by_nobody(world) {
             let of_it = shown.iter().filter_map(|seq| self.book.get(&(till, *seq)));
             let (landed, others): (Vec<&Payment>, Vec<&Payment>) =
@@ -454,6 +461,8 @@ impl Payments {
         let Some(shown) = amount(&record[CREDIT]) else { return };
         let mut rows = Vec::new();
         let (now_ms, set_ms) = (world.now_ms, world.till().set_ms);
+        let mut by_as_much = Vec::new();
+        let moved_ms = moved_alone_ms(world, record);
         for attempt in self.attempts.get_mut(&(till, id)).into_iter().flatten() {
             let Some(yes_ms) = attempt.yes_ms else { continue };
             let is_as_before = amount(&attempt.all.base[CREDIT]) == Some(shown);
@@ -469,10 +478,22 @@ impl Payments {
                 continue;
             }
             attempt.yes_ms = None;
-            let is_known = attempt.is_known_as_before || attempt.all.is_denied_by(record);
-            if !is_as_before && attempt.landed_ms.is_none() && !is_known {
-                rows.extend(attempt.rows.iter().copied());
+            if is_as_before || attempt.landed_ms.is_some() || attempt.all.is_denied_by(record) {
+                continue;
             }
+            // That it was moved later than the update left only a change of nothing else tells.
+            let is_by_another = moved_ms.is_some_and(|moved_ms| moved_ms > yes_ms + CLOCK_IS_SURE_TO_MS);
+            let why = match attempt.is_known_as_before {
+                false => &mut rows,
+                true if attempt.sent == Some(shown) && !is_by_another => &mut by_as_much,
+                true => continue,
+            };
+            why.extend(attempt.rows.iter().copied());
+        }
+        if !by_as_much.is_empty() {
+            let words = format!("customer {id}: {by_as_much:?}");
+            world.excuse("a yes showed nothing, and another hand moved it by as much, and more", words);
+            self.unknowable(till, &by_as_much);
         }
         if !rows.is_empty() {
             world.excuse(
@@ -591,6 +612,22 @@ fn makes_up_for(sum: Decimal, unknowable: &[Decimal]) -> bool {
         [] => sum.is_zero(),
         [one, rest @ ..] => [sum, sum + one, sum - one].into_iter().any(|sum| makes_up_for(sum, rest)),
     }
+}
+
+/// When the balance of a record was moved to what it is, where its date tells that: it is newer than what the till knows, and
+/// nothing else is.
+fn moved_alone_ms(world: &mut World, record: &Value) -> Option<u64> {
+    let id = record["id"].as_i64()?;
+    let known = snapshot(world, id);
+    let is_other = |(field, told): (&String, &Value)| {
+        let is_of_it = [CREDIT, "date_modified"].contains(&field.as_str());
+        let known = known.get(field).filter(|_| !is_of_it);
+        known.is_some_and(|known| canonical(field, known) != canonical(field, told))
+    };
+    let is_dated = known["date_modified"] != record["date_modified"];
+    let is_alone = is_dated && !record.as_object()?.iter().any(is_other);
+    let writing = world.writing_of(id, CREDIT, &canonical(CREDIT, &record[CREDIT]));
+    writing.filter(|_| is_alone).map(|written| written.at_ms)
 }
 
 /// Whether what became of some of these payments is not known yet.
