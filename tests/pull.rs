@@ -379,12 +379,13 @@ fn the_engine_never_waits_for_the_store_while_it_holds_the_file() {
     let till = Till::new(sandbox(MANY));
     let remote = Polite { inner: till.remote(), other: till.store(), waits: 0 };
     let mut engine = SyncEngine::new(till.store(), remote, till.options.clone());
-    // Late answers have every page waited for.
-    till.sandbox.script([Fault::DelayedAnswer { ms: 50 }; 3]);
+    // Late answers have every page waited for, and every update.
+    till.sandbox.script([Fault::DelayedAnswer { ms: 200 }; 3]);
     engine.pull(Extent::Changes).unwrap();
     for id in till.sandbox.ids().into_iter().take(40) {
         till.set(i64::from(id), "phone", "555");
     }
+    till.sandbox.script([Fault::DelayedAnswer { ms: 200 }; 4]);
     engine.sync().unwrap();
     assert!(engine.remote().waits > 5);
     check_no_hole(&till);
