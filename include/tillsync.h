@@ -12,7 +12,7 @@
  * `tillsync worker --json`, which syncs in a process of its own. Nor may an app open the file to copy or to checksum
  * it: the command `backup` does that. docs/embedding.md has which way for which language, and why.
  *
- * After fork(), a child must open its own till. Do not unload the library while a till is open.
+ * After fork(), a child has no till that was open in its parent, by no handle and by no new opening (`forked`). Do not unload the library while a till is open.
  *
  * This file is made from src/ffi.rs by cbindgen. Do not edit it.
  */

@@ -1,6 +1,6 @@
 //! The C interface: pointers in, pointers out. What it does stands in `embed`, in safe Rust.
 //!
-//! One of two files with `unsafe`, the other is `descriptors`; all of it is here because C's strings come as pointers. The header
+//! One of three files with `unsafe`, beside `descriptors` and `windows`; all of it is here because C's strings come as pointers. The header
 //! `include/tillsync.h` is made from this file; its comments are for people who write C.
 //!
 //! No panic crosses the border: whatever happens inside is answered with an error.

@@ -80,7 +80,7 @@ pub(super) struct Worker {
     /// Look for news this often; default: 60000
     #[arg(long, value_name = "N")]
     every_ms: Option<u32>,
-    /// Never later than this, when the store's quota is short; default: 900000
+    /// This often at least, while others use the store's quota; default: 900000
     #[arg(long, value_name = "N")]
     latest_ms: Option<u32>,
     /// Ask for everybody this often, a little with each sync, to find deletions; 0: never; default: 604800000, a week
