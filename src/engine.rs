@@ -464,7 +464,10 @@ impl<R: Remote> SyncEngine<R> {
     /// for the wire.
     fn await_answer(&mut self, wait: Option<Duration>) -> Result<Option<Answered>> {
         if self.store.has_open_pages() {
-            if let Some(answer) = self.remote.next(Some(Duration::ZERO)) {
+            // With a fleet, what follows is a question to it: nobody's edit waits for that either.
+            if self.fleet.is_none()
+                && let Some(answer) = self.remote.next(Some(Duration::ZERO))
+            {
                 return Ok(Some(answer));
             }
             self.commit_pages()?;

@@ -271,7 +271,7 @@ fn tills_with_edits_share_the_quota_and_the_slots_and_hardly_one_call_is_refused
     assert!(3 * together.0 <= alone.0, "{together:?}, and alone {alone:?}");
 }
 
-/// The server goes away in the middle, and another one that knows nothing comes.
+/// The server goes away four seconds on: of so many tills, some still send by then.
 #[test]
 fn a_server_that_is_killed_in_the_middle_costs_no_edit() {
     let Some(server) = Server::start() else { return };
@@ -369,4 +369,37 @@ fn a_fleet_that_lies_costs_time_and_no_edit() {
         assert_eq!(till.puts().len(), 4, "seed {seed}: each is sent once");
         till.assert_no_violations();
     }
+}
+
+/// Tells everybody to wait.
+#[derive(Debug)]
+struct Miser;
+
+impl Fleet for Miser {
+    fn turn(&mut self, _: Wants, _: u32) -> Turn {
+        Turn::Later { in_ms: 60_000 }
+    }
+
+    fn slot(&mut self, _: Ticket) -> Slot {
+        Slot::Taken { for_ms: 60_000 }
+    }
+
+    fn answered(&mut self, _: &RateHeaders, _: Option<Ticket>) {}
+
+    fn done(&mut self) {}
+}
+
+#[test]
+fn a_till_that_waits_for_its_turn_can_be_stopped() {
+    let till = common::till(3);
+    let mut engine = till.engine().in_fleet(Miser);
+    let stopper = engine.stopper();
+    let began = Instant::now();
+    let stops = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        stopper.stop();
+    });
+    assert_eq!(engine.sync().unwrap_err().code(), "stopped");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    stops.join().unwrap();
 }

@@ -116,6 +116,7 @@ fn where_the_quota_is_short_news_waits_and_an_edit_goes_up() {
     let read = until(&events, is_finished);
     let Some(Event::SyncFinished(report)) = read.last() else { panic!("{read:?}") };
     assert_eq!(report.rate_limited, 1);
+    assert!(report.incomplete.as_deref().is_some_and(|why| why.contains("put off")), "{report:?}");
     let fate = wait(&till, &edit(&till, 1, "soon"));
     assert!(matches!(fate, Fate::Uploaded { .. }), "{fate:?}");
     assert_eq!(odd.count(Kind::List), 2, "it is not asked for again before half of the latest has passed");

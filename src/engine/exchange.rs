@@ -86,6 +86,7 @@ impl<R: Remote> SyncEngine<R> {
             if self.fleet.is_none() || ready_ms <= now_ms {
                 break;
             }
+            self.refuse_when_stopped()?;
         }
         let ticket = self.tickets().take();
         self.start(ticket, request.clone());

@@ -88,6 +88,10 @@ struct Trust {
     server_now: Option<DateTime<Utc>>,
 }
 
+/// What is said of a list that was put off: it is nobody's fault, and what it lacks is asked for later.
+const PUT_OFF: &str =
+    "others use much of the store's quota, so that what changed was put off; a later sync asks for it";
+
 /// How a list ended.
 enum Listed {
     Whole,
@@ -139,6 +143,7 @@ impl<R: Remote> SyncEngine<R> {
         match listed {
             Listed::Whole => self.bases.pulled(began),
             Listed::NotOfNow(lacks) => self.counts.incomplete = lacks,
+            Listed::Part if self.news.waits => self.counts.incomplete = Some(PUT_OFF.to_owned()),
             Listed::Part => {}
             Listed::NotWhole(why) => {
                 tracing::warn!(why, "the store's list was not whole");

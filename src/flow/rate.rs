@@ -119,6 +119,8 @@ impl Pacer {
     /// A sync begins: what was refused before is of an earlier one.
     pub fn begin(&mut self) {
         self.shut.clear();
+        // What a fleet granted to the last sync was given back at its end.
+        self.share = Share::default();
     }
 
     /// Refusals since anything was let through in this sync, whatever was asked, if nobody told when something will be. A quota

@@ -473,7 +473,7 @@ impl<R: Remote> Worker<R> {
         self.queue.push(Event::SyncStarted);
         let done = match job {
             Job::Push => self.engine.push_or_fail(),
-            Job::Sync if self.schedule.is_asked() => self.engine.sync_or_fail(),
+            Job::Sync if !self.schedule.may_put_news_off(self.clock.now_ms()) => self.engine.sync_or_fail(),
             Job::Sync => self.engine.sync_in_turn_or_fail(),
         };
         match done {

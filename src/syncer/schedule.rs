@@ -112,6 +112,8 @@ pub struct Schedule {
     news_every_ms: u64,
     /// Since when it has been put off, because the store's quota is short.
     put_off_ms: Option<u64>,
+    /// Since when a sync owes it; or since the last one that had to bring it, and failed.
+    owed_since_ms: Option<u64>,
     /// When edits that wait are sent, and the first of them.
     edit_due_ms: u64,
     first_edit_ms: Option<u64>,
@@ -139,6 +141,7 @@ impl Schedule {
             news_due_ms: now_ms,
             news_every_ms: ms(options.every),
             put_off_ms: None,
+            owed_since_ms: None,
             edit_due_ms: u64::MAX,
             first_edit_ms: None,
             retry_due_ms: now_ms,
@@ -178,9 +181,11 @@ impl Schedule {
         }
     }
 
-    /// Whether somebody waits for it.
-    pub fn is_asked(&self) -> bool {
-        self.is_asked
+    /// Whether a sync may put off news where the store's quota is short. Not where somebody waits for it, nor where it has been owed
+    /// for as long as it may be late.
+    pub fn may_put_news_off(&self, now_ms: u64) -> bool {
+        let is_owed = |since_ms: u64| now_ms.saturating_sub(since_ms) >= self.latest_ms;
+        !self.is_asked && !self.owed_since_ms.is_some_and(is_owed)
     }
 
     /// Somebody wants it now.
@@ -201,9 +206,10 @@ impl Schedule {
         let is_short = quota.is_used_up || quota.of_others >= 1.0 || quota.has_put_news_off;
         if quota.has_put_news_off {
             (self.is_asked, self.put_off_ms, self.news_due_ms) = (false, Some(now_ms), now_ms);
+            self.owed_since_ms.get_or_insert(now_ms);
         }
         if job == Job::Sync && !quota.has_put_news_off {
-            (self.is_asked, self.put_off_ms) = (false, None);
+            (self.is_asked, self.put_off_ms, self.owed_since_ms) = (false, None, None);
             self.news_every_ms = self.next_pace(is_short, quota.of_others);
             self.news_due_ms = now_ms.saturating_add(match self.news_every_ms > self.every_ms {
                 true => half_by_chance(self.news_every_ms, chance),
@@ -231,6 +237,10 @@ impl Schedule {
 
     /// It failed. Half of a wait is fixed and half is chance, drawn from `0.0..1.0`: neither a storm nor a standstill.
     pub fn failed(&mut self, now_ms: u64, chance: f64) {
+        if !self.may_put_news_off(now_ms) {
+            // The next ones may put it off again: edits do not wait behind it for ever.
+            self.owed_since_ms = self.owed_since_ms.map(|_| now_ms);
+        }
         self.is_asked = false;
         let full_ms = self.retry_base_ms.saturating_mul(1 << self.failures.min(20)).min(self.retry_cap_ms);
         self.failures += 1;
@@ -369,13 +379,20 @@ mod tests {
     }
 
     #[test]
-    fn news_that_was_put_off_waits_anew_however_long_it_has_waited() {
+    fn news_that_was_put_off_may_not_be_once_it_is_owed_for_as_long_as_it_may_be_late() {
         let mut schedule = schedule();
-        for round in 1..=3 {
+        let put_off = QuotaUse { has_put_news_off: true, ..plenty() };
+        let mut may = Vec::new();
+        for chance in [0.0, 0.0, 1.0] {
             let now_ms = schedule.due_ms();
-            schedule.went_well(Job::Sync, now_ms, QuotaUse { has_put_news_off: true, ..plenty() }, 1.0);
-            assert_eq!(schedule.due_ms(), 60_000 + round * 900_000);
+            may.push(schedule.may_put_news_off(now_ms));
+            schedule.went_well(Job::Sync, now_ms, put_off, chance);
         }
+        assert_eq!((may, schedule.may_put_news_off(schedule.due_ms())), (vec![true, true, false], false));
+        schedule.failed(schedule.due_ms(), 0.0);
+        assert!(schedule.may_put_news_off(schedule.due_ms()), "edits go up before it is tried so again");
+        schedule.went_well(Job::Sync, schedule.due_ms() + 900_000, plenty(), 0.0);
+        assert!(schedule.may_put_news_off(u64::MAX), "it came");
     }
 
     #[test]

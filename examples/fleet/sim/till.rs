@@ -38,6 +38,7 @@ pub struct Till {
     is_short: bool,
     /// News is put off until another sync.
     news_waits: bool,
+    may_put_off: bool,
     /// Calls that leave now.
     outbox: Vec<(Ticket, Call)>,
     /// When syncs ended early.
@@ -91,6 +92,7 @@ impl Till {
             job: Job::Sync,
             is_short: false,
             news_waits: false,
+            may_put_off: true,
             outbox: Vec::new(),
             failures_ms: Vec::new(),
         }
@@ -177,6 +179,7 @@ impl Till {
         }
         let Some(job) = self.schedule.due(now_ms) else { return (Doing::Rest, false) };
         (self.job, self.is_short, self.news_waits) = (job, false, false);
+        self.may_put_off = self.schedule.may_put_news_off(now_ms);
         match job {
             Job::Push => (self.begin_upload(), true),
             Job::Sync => (self.begin_pull(now_ms), true),
@@ -248,12 +251,12 @@ impl Till {
                 if pull.after.is_none() {
                     return self.pulled(pull);
                 }
-                match is_first && self.pacer.has_no_room_for_news(now_ms) {
+                match is_first && self.may_put_off && self.pacer.has_no_room_for_news(now_ms) {
                     true => self.put_news_off(),
                     false => Doing::Pull(pull),
                 }
             }
-            GetVerdict::Limited if is_first => self.put_news_off(),
+            GetVerdict::Limited if is_first && self.may_put_off => self.put_news_off(),
             GetVerdict::Limited | GetVerdict::Crowded => {
                 match self.is_out_of_patience(&mut pull.limits, sent_ms, now_ms) {
                     true => self.ended(true, now_ms),
