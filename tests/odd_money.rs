@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use common::odd::{Kind, Odd, Told};
-use common::{Till, till};
+use common::{Till, sandbox, till};
 use serde_json::{Value as Json, json};
 use tillsync::sandbox::{Amounts, Behaviours, ResponseAttributes, Tidying, Undated, Untold};
 use tillsync::{Conflict, EditSeq, Extent, Keep, Policies, Policy, Rejected, SyncReport};
@@ -1239,6 +1239,25 @@ fn a_balance_that_lists_leave_out_is_asked_for_by_id() {
     till.adjust(ANA, "-10");
     sync(&till);
     check(&till, 52.2, 52.2);
+}
+
+/// Where an answer by id holds only one of them, too: the others are not refused for what nobody asked again.
+#[test]
+fn balances_that_lists_leave_out_are_asked_for_by_id_until_each_was_shown() {
+    let till = Till::new(sandbox(5));
+    till.sandbox.set_behaviours(Behaviours {
+        untold: Untold::CreditInLists,
+        by_id_at_most: 1,
+        ..Behaviours::default()
+    });
+    till.engine().pull(Extent::Changes).unwrap();
+    let ids = [2, 3, 4];
+    let before = ids.map(|id| amount(&till.remote_value(id, MONEY)));
+    ids.iter().for_each(|id| till.adjust(*id, "10"));
+    sync(&till);
+    assert!(refused(&till).is_empty(), "{:?}", refused(&till));
+    let after = ids.map(|id| amount(&till.remote_value(id, MONEY)));
+    assert_eq!(after, before.map(|amount| amount + 10.0));
 }
 
 #[test]

@@ -1287,6 +1287,21 @@ fn of_whom_a_list_tells_two_things_nothing_is_taken_and_it_is_asked_for_by_id() 
     assert_eq!(odd.count(Kind::ById), asked, "it is known, and asked for no more");
 }
 
+/// An answer by id may hold fewer than were asked for, and the same ones each time.
+#[test]
+fn who_is_to_be_read_again_is_so_whoever_else_is() {
+    let till = filled(20);
+    (3..7).for_each(|id| company(&till, id, "theirs"));
+    let odd = Odd::before(&till.sandbox).every(Kind::List, |told| (3..7).for_each(|id| two_things(told, id)));
+    assert_eq!(changes(&till.through(&odd)).pulled, 0);
+    till.sandbox.set_behaviours(Behaviours { by_id_at_most: 1, ..Behaviours::default() });
+    assert!(till.sandbox.delete(5));
+    changes(&till.through(&odd));
+    let companies = [3, 4, 6].map(|id| till.local(id, "company"));
+    assert_eq!(companies.each_ref().map(String::as_str), [r#""theirs""#; 3]);
+    assert_eq!(odd.count(Kind::ById), 4, "and once more for who is gone");
+}
+
 #[test]
 fn no_payment_is_computed_from_an_answer_that_contradicts_itself() {
     let till = filled(20);

@@ -642,13 +642,13 @@ impl<R: Remote> SyncEngine<R> {
         unshown.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids).map(drop))
     }
 
-    /// Asks for customers by id, and takes in whom the answers show; in several if one cannot bring all. Whom the store cannot show,
-    /// asked for alone, is told, and holds up nobody: those are returned.
+    /// Asks for customers by id, and takes in whom the answers show; in several if one cannot bring all, or does not: the next time it
+    /// might show the same ones again. Whom the store cannot show, asked for alone, is told, and holds up nobody: those are returned.
     pub(super) fn look_at_each(&mut self, ids: &[RowId]) -> Result<Vec<RowId>> {
         let (mut groups, mut line, mut unshown) = (vec![ids.to_vec()], LineTo::default(), Vec::new());
         while let Some(group) = groups.pop() {
             match (self.look(&group, &[], &mut line)?, &group[..]) {
-                (Some(_), _) => {}
+                (Some((shown, _)), asked) => groups.extend(perhaps_cut_off(asked, &shown)),
                 (None, [id]) => {
                     tracing::warn!(row = %id, "the store cannot show this one by id");
                     unshown.push(*id);
@@ -834,6 +834,12 @@ impl Looked {
         self.gone.extend(&gone);
         !gone.is_empty()
     }
+}
+
+/// Who is asked for once more, since an answer showed only some of those who were asked for.
+fn perhaps_cut_off(asked: &[RowId], shown: &BTreeSet<RowId>) -> Option<Vec<RowId>> {
+    let rest: Vec<RowId> = asked.iter().copied().filter(|id| !shown.contains(id)).collect();
+    (!rest.is_empty() && rest.len() < asked.len()).then_some(rest)
 }
 
 /// What is told of customers that came in.
