@@ -12,6 +12,7 @@
 //! The decisions are pure and stand in `flow`; this module carries them out: one writer of the file, requests through
 //! a [`Remote`], time through a [`Clock`]. `pull` carries out steps 2 and 3, `upload` steps 1, 5 and 6, `exchange` reads.
 
+mod create;
 mod events;
 mod exchange;
 mod options;
@@ -408,14 +409,13 @@ impl<R: Remote> SyncEngine<R> {
     /// Starts a request; the caller has made sure that the pacer lets it.
     fn start(&mut self, ticket: Ticket, request: Request) {
         match &request {
-            Request::Update { .. } => {
-                self.counts.put += 1;
-                self.counts.bytes_sent += request.body().len() as u64;
-            }
+            Request::Update { .. } => self.counts.put += 1,
+            Request::Create { .. } => self.counts.post += 1,
             _ => self.counts.get += 1,
         }
+        self.counts.bytes_sent += request.body().len() as u64;
         self.pacer.sent();
-        if matches!(request, Request::Update { .. }) {
+        if request.is_update() {
             self.updates.insert(ticket);
         }
         self.spans.request(ticket, &request, self.clock.now_ms());

@@ -428,21 +428,27 @@ fn a_refusal_takes_back_its_statement_and_no_more() {
 }
 
 #[test]
-fn customers_are_neither_made_nor_deleted_nor_replaced_here() {
+fn customers_of_the_store_are_neither_made_nor_deleted_nor_replaced_here() {
     let app = app();
     let before = app.all();
-    let made = "customer: INSERT is not supported yet: create customers in the store, then pull";
+    let given =
+        "customer 99: id: is given by the store: a new customer takes the one that the view new_id shows";
+    let needed = "customer -1: first_name: is needed to create a customer";
     for verb in ["INSERT", "INSERT OR IGNORE", "INSERT OR REPLACE", "INSERT OR FAIL", "REPLACE"] {
-        for columns in [
-            "(id, email) VALUES (99, 'a@b.c')",
-            "(email) VALUES ('a@b.c')",
-            "(id, email) VALUES (NULL, 'a@b.c')",
+        for (columns, made) in [
+            ("(id, email) VALUES (99, 'a@b.c')", given),
+            ("(email) VALUES ('a@b.c')", needed),
+            ("(id, email) VALUES (NULL, 'a@b.c')", needed),
+            (
+                "(email, first_name, last_name) VALUES ('a@b.c', 'A', 'B')",
+                "customer: id: is missing: a new customer takes the one that the view new_id shows",
+            ),
         ] {
             assert_eq!(app.refusal(&format!("{verb} INTO customer {columns}")), made, "{verb}");
         }
     }
     let upsert = "INSERT INTO customer (id, phone) VALUES (1, 'x'), (99, 'x') ON CONFLICT (id) DO UPDATE SET phone = excluded.phone";
-    assert_eq!(app.refusal(upsert), made, "not even the one who is there");
+    assert_eq!(app.refusal(upsert), given, "not even the one who is there");
     for recursive in [false, true] {
         app.sql.pragma_update(None, "recursive_triggers", recursive).unwrap();
         for verb in ["INSERT OR REPLACE", "REPLACE"] {

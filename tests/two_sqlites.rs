@@ -237,7 +237,7 @@ impl Drop for Asker {
 type Call = (&'static str, fn(&Till, &mut Store));
 
 /// Every public function that has to do with the file; a test below holds the list against the sources.
-const CALLS: [Call; 56] = [
+const CALLS: [Call; 58] = [
     ("open", |till, _| _ = Store::open_with(&till.path, options(till))),
     ("open_existing", |till, _| _ = Store::open_existing(&till.path)),
     ("open_with", |till, _| assert!(Store::open_with(&till.path, wrong(till)).is_err())),
@@ -267,6 +267,8 @@ const CALLS: [Call; 56] = [
     ("edit_all", |_, store| {
         assert!(store.edit_all(&[(tillsync::CustomerId(99), vec![])], None, None).is_err())
     }),
+    ("create create_all", |_, store| assert!(store.create().commit().is_err())),
+    ("left_behind", |_, store| assert!(store.left_behind().unwrap().is_empty())),
     ("get", |_, store| assert!(store.get(1).unwrap().is_some())),
     ("snapshot", |_, store| assert!(store.snapshot(1).unwrap().is_some())),
     ("find complete_search", |_, store| {
@@ -584,7 +586,7 @@ for name, arguments in [('start', [ctypes.c_uint64, ctypes.c_char_p]), ('stop', 
 c.tillsync_sqlite.restype = ctypes.c_void_p
 nothing = {'command': 'status'}
 commands = [
-    {'command': 'edit', 'id': 1, 'fields': {'phone': '1'}}, {'command': 'credit', 'id': 1, 'amount': 1}, {'command': 'show', 'id': 1},
+    {'command': 'edit', 'id': 1, 'fields': {'phone': '1'}}, {'command': 'new', 'fields': {'phone': '1'}}, {'command': 'credit', 'id': 1, 'amount': 1}, {'command': 'show', 'id': 1},
     {'command': 'floor'},
     {'command': 'find', 'text': 'a'}, {'command': 'diff'}, nothing, {'command': 'log'}, {'command': 'conflicts'},
     {'command': 'resolve', 'id': 1, 'field': 'phone', 'keep': 'local'}, {'command': 'undo', 'conflict': 9}, {'command': 'rejected'},
@@ -609,7 +611,7 @@ known = call(keeper, command='none')
 c.tillsync_close(keeper)
 print(json.dumps([gave_up, os.path.exists(path + '-shm'), sorted({request['command'] for request in commands} - {'none'})]))",
         );
-        let named = "edit, credit, floor, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, pull, \
+        let named = "edit, new, credit, floor, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, pull, \
                      push, sync, wait, backup, prune, forget, sync_now, pause, resume, worker";
         let mut named: Vec<&str> = named.split(", ").map(str::trim).collect();
         named.sort_unstable();

@@ -6,7 +6,7 @@ use chrono::SecondsFormat;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::flow::{PageAsk, Payload, Place};
-use crate::resource::{Resource, ResourceId, RowId};
+use crate::resource::{FieldId, Resource, ResourceId, RowId};
 
 /// A request to the store.
 #[derive(Clone)]
@@ -15,6 +15,20 @@ pub enum Request {
     Page(PageAsk),
     /// These rows, all of one resource.
     ByIds(Vec<RowId>),
+    /// These rows, all of one resource, by what no two have: see [`ResourceId::unique`].
+    ByIdentity {
+        /// Of what.
+        resource: ResourceId,
+        /// As it was sent.
+        values: Vec<String>,
+    },
+    /// New rows.
+    Create {
+        /// Of what.
+        resource: ResourceId,
+        /// A JSON array. Secret, because it may hold a new password.
+        body: SecretString,
+    },
     /// An update of some rows.
     Update {
         /// Of what.
@@ -26,14 +40,19 @@ pub enum Request {
 
 impl Request {
     /// Whether it changes rows.
-    pub(crate) fn is_update(&self) -> bool {
-        matches!(self, Request::Update { .. })
+    pub fn is_update(&self) -> bool {
+        matches!(self, Request::Update { .. } | Request::Create { .. })
     }
 
+    /// What brings these to the store: all of them are new, or none.
     pub(crate) fn update(payloads: &[Payload]) -> Request {
         let objects: Vec<String> = payloads.iter().map(Payload::to_json).collect();
-        let resource = payloads.first().map(|payload| payload.id.resource).unwrap_or_default();
-        Request::Update { resource, body: SecretString::from(format!("[{}]", objects.join(","))) }
+        let first = payloads.first().map(|payload| payload.id).unwrap_or_default();
+        let (resource, body) = (first.resource, SecretString::from(format!("[{}]", objects.join(","))));
+        match first.is_new() {
+            true => Request::Create { resource, body },
+            false => Request::Update { resource, body },
+        }
     }
 
     /// What it is about.
@@ -41,7 +60,9 @@ impl Request {
         match self {
             Request::Page(ask) => ask.resource,
             Request::ByIds(rows) => rows.first().map(|row| row.resource).unwrap_or_default(),
-            Request::Update { resource, .. } => *resource,
+            Request::Update { resource, .. }
+            | Request::Create { resource, .. }
+            | Request::ByIdentity { resource, .. } => *resource,
         }
     }
 
@@ -50,10 +71,11 @@ impl Request {
         self.resource().spec().endpoint
     }
 
-    /// `GET` or `PUT`.
+    /// `GET`, `POST` or `PUT`.
     pub fn method(&self) -> &'static str {
         match self {
-            Request::Page(_) | Request::ByIds(_) => "GET",
+            Request::Page(_) | Request::ByIds(_) | Request::ByIdentity { .. } => "GET",
+            Request::Create { .. } => "POST",
             Request::Update { .. } => "PUT",
         }
     }
@@ -81,14 +103,19 @@ impl Request {
                 list.dedup();
                 format!("limit={page}{including}&{}:in={}", spec.asked_by, list.join(","))
             }
-            Request::Update { .. } => String::new(),
+            Request::ByIdentity { resource, values } => {
+                let unique = resource.unique().map_or("id", FieldId::name);
+                let list: Vec<String> = values.iter().map(|value| escaped(value)).collect();
+                format!("limit={page}{including}&{unique}:in={}", list.join(","))
+            }
+            Request::Update { .. } | Request::Create { .. } => String::new(),
         }
     }
 
     /// The body; empty for a `GET`.
     pub fn body(&self) -> &str {
         match self {
-            Request::Update { body, .. } => body.expose_secret(),
+            Request::Update { body, .. } | Request::Create { body, .. } => body.expose_secret(),
             _ => "",
         }
     }

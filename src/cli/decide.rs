@@ -16,6 +16,7 @@ use super::{Done, edit, read, render, sides};
 #[command(after_help = "Examples:\n  tillsync conflicts --json\n  tillsync conflicts 42 notes")]
 pub(super) struct Conflicts {
     /// Those of this customer
+    #[arg(allow_negative_numbers = true)]
     id: Option<i64>,
     /// That of this attribute, or form_fields.NAME for one form field
     #[arg(requires = "id")]
@@ -103,12 +104,13 @@ fn hints(conflicts: &[Conflict]) -> String {
             ));
         }
     }
-    if conflicts.iter().any(|conflict| conflict.field != "*" && conflict.reason.is_none()) {
+    let is_of_a_field = |conflict: &&Conflict| !["*", "+"].contains(&&*conflict.field);
+    if conflicts.iter().filter(is_of_a_field).any(|conflict| conflict.reason.is_none()) {
         hints.push_str(
             "\nDecide with: tillsync resolve CUSTOMER FIELD --keep local, --keep remote or --value VALUE",
         );
     }
-    if conflicts.iter().any(|conflict| conflict.field != "*" && conflict.reason.is_some()) {
+    if conflicts.iter().filter(is_of_a_field).any(|conflict| conflict.reason.is_some()) {
         hints.push_str(
             "\nWhat the store refused: tillsync resolve CUSTOMER FIELD --keep remote or --value VALUE",
         );
@@ -116,11 +118,21 @@ fn hints(conflicts: &[Conflict]) -> String {
     if conflicts.iter().any(|conflict| conflict.field == "*") {
         hints.push_str("\nA customer that was deleted in the store: tillsync discard CUSTOMER");
     }
+    if conflicts.iter().any(|conflict| conflict.field == "+") {
+        hints.push_str(
+            "\nWho exists in the store already: tillsync resolve CUSTOMER + --keep remote (the same person), --value EMAIL (another one), \
+             or tillsync discard CUSTOMER",
+        );
+    }
     hints
 }
 
 fn field_in_words(field: &str) -> String {
-    if field == "*" { "* (deleted in the store)".to_owned() } else { render::plain(field) }
+    match field {
+        "*" => "* (deleted in the store)".to_owned(),
+        "+" => "+ (exists in the store)".to_owned(),
+        field => render::plain(field),
+    }
 }
 
 /// Which side of a conflict is kept.
@@ -140,6 +152,7 @@ enum Side {
 #[command(group = clap::ArgGroup::new("decision").required(true))]
 pub(super) struct Resolve {
     /// The customer
+    #[arg(allow_negative_numbers = true)]
     id: i64,
     /// The attribute, or form_fields.NAME for one form field
     field: String,
@@ -258,6 +271,7 @@ pub(super) fn rejected_in_words(rejected: &[tillsync::Rejected]) -> String {
 pub(super) struct Retry {
     /// The customer
     #[arg(group = "whose")]
+    #[arg(allow_negative_numbers = true)]
     id: Option<i64>,
     /// Those of every customer
     #[arg(long, group = "whose")]
@@ -312,6 +326,7 @@ impl Retry {
 pub(super) struct Discard {
     /// The customer
     #[arg(group = "which")]
+    #[arg(allow_negative_numbers = true)]
     id: Option<i64>,
     /// The attribute, form_fields.NAME for one form field; default: all that were edited
     #[arg(requires = "id")]

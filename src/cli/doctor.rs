@@ -146,6 +146,7 @@ fn file(till: &Till, checks: &mut Vec<Check>) -> Option<Store> {
     }
     checks.push(triggers(&mut store));
     checks.push(held_up(&store));
+    checks.extend(left_behind(&store));
     checks.push(history(&store));
     checks.extend(held_alone(&store));
     checks.extend(decisions(&store));
@@ -315,6 +316,22 @@ fn history(store: &Store) -> Check {
             Check::bad("history", Exit::Attention, advice)
         }
         Err(error) => Check::bad("history", Exit::Database, error.to_string()),
+    }
+}
+
+/// Tables that would not follow a customer who was entered here to the id that the store gives.
+fn left_behind(store: &Store) -> Option<Check> {
+    match store.left_behind() {
+        Ok(tables) if tables.is_empty() => None,
+        Ok(tables) => {
+            let advice = format!(
+                "rows of {} refer to customers and do not follow when one who was entered here gets the store's id, which holds that \
+                 customer up: declare the reference ON UPDATE CASCADE (docs/sql.md, A new customer)",
+                some_of(tables.into_iter(), ", ")
+            );
+            Some(Check::bad("references", Exit::Attention, advice))
+        }
+        Err(error) => Some(Check::bad("references", Exit::Database, error.to_string())),
     }
 }
 

@@ -42,6 +42,7 @@ Examples:
 pub(super) struct Edit {
     /// The customer
     #[arg(required_unless_present = "from", conflicts_with = "from")]
+    #[arg(allow_negative_numbers = true)]
     id: Option<i64>,
     /// What to set: attributes by their API names
     #[arg(value_name = "FIELD=VALUE", required_unless_present = "from", conflicts_with = "from")]
@@ -69,7 +70,7 @@ struct Line {
 impl Edit {
     pub(super) fn run(self, till: &Till) -> Done {
         let mut store = till.store()?;
-        let label = self.label.clone().unwrap_or_else(now_as_label);
+        let label = self.label.clone().unwrap_or_else(|| now_as_label("edit"));
         let (edited, is_of_channels) = match (&self.from, self.id) {
             (Some(path), _) => edit_lines(&mut store, path, &till.author(), &label)?,
             (None, Some(id)) => edit_one(&mut store, id, &self.edits, &till.author(), &label)?,
@@ -84,8 +85,8 @@ impl Edit {
     }
 }
 
-fn now_as_label() -> String {
-    format!("edit {}", Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true))
+pub(super) fn now_as_label(command: &str) -> String {
+    format!("{command} {}", Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 fn journaled(fields: usize) -> String {
@@ -111,7 +112,7 @@ fn sets_channels(edit: &tillsync::Edit) -> bool {
     matches!(edit, tillsync::Edit::Set(field, _) if field.kind() == tillsync::Kind::Channels)
 }
 
-fn parse_edits(id: i64, words: &[String]) -> Result<Vec<tillsync::Edit>, Failed> {
+pub(super) fn parse_edits(id: i64, words: &[String]) -> Result<Vec<tillsync::Edit>, Failed> {
     let mut is_read = false;
     let mut edits = Vec::new();
     for word in words {
@@ -174,7 +175,7 @@ fn edit_lines(store: &mut Store, path: &Path, author: &str, label: &str) -> Resu
     journaled.map(|receipt| (receipt.fields(), is_of_channels)).map_err(|error| with_place(error, &lines))
 }
 
-fn text_of(path: &Path) -> Result<String, Failed> {
+pub(super) fn text_of(path: &Path) -> Result<String, Failed> {
     if path == Path::new("-") {
         return standard_input();
     }
@@ -217,6 +218,7 @@ fn with_place(error: tillsync::Error, lines: &[Line]) -> Failed {
 )]
 pub(super) struct Credit {
     /// The customer
+    #[arg(allow_negative_numbers = true)]
     id: i64,
     /// The signed amount, with at most four decimal places
     #[arg(value_name = "±AMOUNT", allow_hyphen_values = true)]

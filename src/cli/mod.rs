@@ -15,7 +15,7 @@
 //! | `worker` | the background worker as a process; commands in, events out |
 //! | `inspect` | the page for the person at the shop, served |
 //! | `policies` | who decides when both sides changed an attribute |
-//! | `edit`, `read`, `decide` | `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
+//! | `new`, `edit`, `read`, `decide` | `new`; `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
 //! | `prune`, `floor` | `prune`, `forget`; `floor` |
 //! | `backup`, `restore`, `rekey`, `doctor`, `report`, `sandbox`, `demo` | the commands of those names |
 
@@ -30,6 +30,7 @@ mod exit;
 mod floor;
 mod help;
 mod inspect;
+mod new;
 mod out;
 mod policies;
 mod progress;
@@ -97,6 +98,7 @@ enum Command {
     Sandbox(sandbox::Serve),
     Create(create::Create),
     Pull(sync::Pull),
+    New(new::New),
     Edit(edit::Edit),
     Credit(edit::Credit),
     Floor(floor::Floor),
@@ -149,6 +151,7 @@ impl Command {
             Command::Sandbox(command) => command.run(till),
             Command::Create(command) => command.run(till),
             Command::Pull(command) => command.run(till),
+            Command::New(command) => command.run(till),
             Command::Edit(command) => command.run(till),
             Command::Credit(command) => command.run(till),
             Command::Floor(command) => command.run(till),

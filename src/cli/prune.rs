@@ -50,6 +50,7 @@ impl Prune {
 #[command(after_help = "Example:\n  tillsync forget 42")]
 pub(super) struct Forget {
     /// The customer
+    #[arg(allow_negative_numbers = true)]
     id: i64,
 }
 

@@ -27,6 +27,7 @@ pub(super) fn known(store: &Store, id: i64) -> Result<Row, Failed> {
 #[command(after_help = "Example:\n  tillsync show 42")]
 pub(super) struct Show {
     /// The customer
+    #[arg(allow_negative_numbers = true)]
     id: i64,
 }
 
@@ -144,6 +145,7 @@ fn found_in_words(rows: &[Row], more: bool) -> String {
 pub(super) struct Diff {
     /// These customers; default: all that were edited
     #[arg(value_name = "ID")]
+    #[arg(allow_negative_numbers = true)]
     ids: Vec<i64>,
 }
 
@@ -343,6 +345,7 @@ fn with_advice(number: u64, what: &str, advice: &str) -> String {
   tillsync log --limit 20 --before 1042")]
 pub(super) struct Log {
     /// This customer; default: all
+    #[arg(allow_negative_numbers = true)]
     id: Option<i64>,
     /// The most edits to list; default: 100, with --json 1,000
     #[arg(long, value_name = "N")]

@@ -159,17 +159,25 @@ fn push(till: &Till) -> Done {
 
 fn dry_run(till: &Till) -> Done {
     let payloads = till.store()?.diff(&[])?;
-    let payloads = payloads.into_iter().map(render::raw).collect::<Result<Vec<_>, _>>()?;
-    let batches = payloads.chunks(UploadOptions::default().batch_size).map(<[_]>::to_vec).collect();
+    let (new, known): (Vec<_>, Vec<_>) = payloads.into_iter().partition(|payload| payload.starts_with(NEW));
+    let mut batches = Vec::new();
+    for payloads in [new, known] {
+        let payloads = payloads.into_iter().map(render::raw).collect::<Result<Vec<_>, _>>()?;
+        batches.extend(payloads.chunks(UploadOptions::default().batch_size).map(<[_]>::to_vec));
+    }
     let document = DryRun { batches };
     till.out.answer(&document, || batches_in_words(&document))?;
     Ok(Exit::Done)
 }
 
+/// How the object of a customer begins who is not created yet.
+const NEW: &str = "{\"id\":-";
+
 fn batches_in_words(document: &DryRun) -> String {
     let mut text = format!("{} would be made.", render::count(document.batches.len() as u64, "call"));
     for (place, batch) in document.batches.iter().enumerate() {
-        text += &format!("\n\nPUT {} of {}", place + 1, document.batches.len());
+        let verb = if batch.iter().any(|raw| raw.get().starts_with(NEW)) { "POST" } else { "PUT" };
+        text += &format!("\n\n{verb} {} of {}", place + 1, document.batches.len());
         for payload in batch {
             text += &format!("\n  {}", render::plain(payload.get()));
         }

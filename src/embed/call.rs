@@ -17,7 +17,7 @@ use super::till::Till;
 use crate::engine::{Extent, RETENTION_DAYS};
 use crate::error::{Error, Failure};
 use crate::flow::{Keep, UploadOptions};
-use crate::resource::{CustomerId, EditSeq, Row, money, parse_adjustment, parse_object};
+use crate::resource::{CustomerId, EditSeq, Row, money, parse_adjustment, parse_new, parse_object};
 use crate::store::{Fate, JournalRow, Receipt, Store};
 use crate::syncer::Syncer;
 use crate::words;
@@ -44,6 +44,7 @@ fn carried_out(till: &Till, request: &str) -> Answer {
     till.refuse_to_wait_for_oneself()?;
     match command.as_str() {
         "edit" => edit(till, read(request)?),
+        "new" => enter(till, read(request)?),
         "credit" => credit(till, read(request)?),
         "floor" => floor(till, &read(request)?),
         "show" => show(till, &read(request)?),
@@ -73,7 +74,7 @@ fn carried_out(till: &Till, request: &str) -> Answer {
     }
 }
 
-const COMMANDS: &str = "edit, credit, floor, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, \
+const COMMANDS: &str = "edit, new, credit, floor, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, \
                         pull, push, sync, wait, backup, prune, forget, sync_now, pause, resume, worker";
 
 fn read<T: DeserializeOwned>(request: &str) -> Result<T, Refusal> {
@@ -147,6 +148,34 @@ fn edit(till: &Till, request: EditRequest) -> Answer {
     let author = request.author.as_deref().or(till.author());
     let receipt = till.store().edit_all(&edits, author, request.label.as_deref())?;
     json(&Edited { edited: receipt.fields(), receipt })
+}
+
+request! {
+    NewRequest {
+        fields: Option<Box<RawValue>>,
+        customers: Option<Vec<Box<RawValue>>>,
+        author: Option<String>,
+        label: Option<String>,
+    }
+}
+
+#[derive(Serialize)]
+struct Created {
+    created: Vec<CustomerId>,
+    receipt: Receipt,
+}
+
+fn enter(till: &Till, request: NewRequest) -> Answer {
+    let objects = match (request.fields, request.customers) {
+        (Some(fields), None) => vec![fields],
+        (None, Some(customers)) => customers,
+        _ => return Err(Refusal::usage("new has fields, or customers: a list of {field: value…}")),
+    };
+    let parsed = objects.iter().map(|object| parse_new(object.get()));
+    let customers = parsed.collect::<Result<Vec<_>, _>>().map_err(Error::from)?;
+    let author = request.author.as_deref().or(till.author());
+    let entered = till.store().create_all(&customers, author, request.label.as_deref())?;
+    json(&Created { created: entered.ids, receipt: entered.receipt })
 }
 
 fn with_id(id: i64, fields: &RawValue) -> Result<String, Refusal> {

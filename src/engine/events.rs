@@ -44,6 +44,30 @@ pub enum Event {
         /// The customer.
         customer_id: CustomerId,
     },
+    /// The store has made a customer who was entered here: all that is of it goes by the new id from now on, and by the old one in
+    /// every call of the library.
+    CustomerCreated {
+        /// Below zero: what it was called here.
+        old_id: CustomerId,
+        /// What the store calls it.
+        id: CustomerId,
+    },
+    /// The store refused to make a customer who was entered here; it waits for a person, or for an edit of it.
+    CreationRefused {
+        /// The customer, below zero.
+        customer_id: CustomerId,
+        /// The place of the creation in the journal.
+        seq: EditSeq,
+        /// The server's words.
+        reason: String,
+    },
+    /// A customer who was entered here exists in the store already, or somebody else does with the same address: a person decides.
+    CreationInConflict {
+        /// The customer, below zero.
+        customer_id: CustomerId,
+        /// The place of the creation in the journal.
+        seq: EditSeq,
+    },
     /// The store took an edit.
     EditUploaded(EditEvent),
     /// The store refused an edit; it waits for a person.

@@ -786,7 +786,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// Times are whole seconds, and whether the bound itself is included is not documented: one more second.
-    fn overlap(&self) -> TimeDelta {
+    pub(super) fn overlap(&self) -> TimeDelta {
         TimeDelta::from_std(self.options.overlap.saturating_add(Duration::from_secs(1)))
             .unwrap_or(TimeDelta::MAX)
     }

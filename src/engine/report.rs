@@ -29,6 +29,8 @@ pub struct Requests {
     pub get: u64,
     /// Updates.
     pub put: u64,
+    /// Creations.
+    pub post: u64,
 }
 
 /// What a sync did, in counts. What waits for a person is in the file: [`Store::rejected`](crate::Store::rejected) and
@@ -41,6 +43,8 @@ pub struct SyncReport {
     pub uploaded_customers: u64,
     /// Attributes of them.
     pub uploaded_fields: u64,
+    /// Customers who were entered here, and whom the store has made.
+    pub created: u64,
     /// Customers whose edits ended up where the store already was: no call was needed.
     pub unchanged_customers: u64,
     /// Edits that the store refused, open when the sync ended.
@@ -123,6 +127,8 @@ pub(super) struct Counts {
     pub(super) began_ms: u64,
     pub(super) get: u64,
     pub(super) put: u64,
+    pub(super) post: u64,
+    pub(super) created: u64,
     pub(super) bytes_sent: u64,
     pub(super) retries: u64,
     pub(super) rate_limited: u64,
@@ -147,11 +153,11 @@ pub(super) struct Counts {
 
 impl Counts {
     fn requests(&self) -> Requests {
-        Requests { get: self.get, put: self.put }
+        Requests { get: self.get, put: self.put, post: self.post }
     }
 
     /// What was counted since then, by the names of the report.
-    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 13] {
+    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 15] {
         let of = |count: fn(&Counts) -> u64| count(self).saturating_sub(count(before));
         [
             ("pulled", of(|counts| counts.pulled)),
@@ -160,8 +166,10 @@ impl Counts {
             ("uploaded_customers", of(|counts| counts.uploaded.customers as u64)),
             ("uploaded_fields", of(|counts| counts.uploaded.fields as u64)),
             ("unchanged_customers", of(|counts| counts.unchanged_customers)),
+            ("created", of(|counts| counts.created)),
             ("get", of(|counts| counts.get)),
             ("put", of(|counts| counts.put)),
+            ("post", of(|counts| counts.post)),
             ("looks", of(|counts| counts.looks)),
             ("retries", of(|counts| counts.retries)),
             ("rate_limited", of(|counts| counts.rate_limited)),
@@ -186,6 +194,7 @@ impl<R: Remote> SyncEngine<R> {
             pulled: counts.pulled,
             uploaded_customers: counts.uploaded.customers as u64,
             uploaded_fields: counts.uploaded.fields as u64,
+            created: counts.created,
             unchanged_customers: counts.unchanged_customers,
             rejected,
             conflicts,
@@ -249,7 +258,7 @@ impl<R: Remote> SyncEngine<R> {
         let ended = self.clock.utc();
         let elapsed_ms = self.clock.now_ms().saturating_sub(self.counts.began_ms);
         let ago = TimeDelta::milliseconds(i64::try_from(elapsed_ms).unwrap_or(0));
-        let pushed = self.counts.uploaded.fields > 0;
+        let pushed = self.counts.uploaded.fields > 0 || self.counts.created > 0;
         let pushed = pushed.then(|| ("last_push_at", stamp(ended)));
         let counts = self.counts.since(&Counts::default());
         let incomplete = self.counts.incomplete.clone();
@@ -259,7 +268,7 @@ impl<R: Remote> SyncEngine<R> {
             began: ended - ago,
             ended,
             elapsed_ms,
-            has_asked: self.counts.get + self.counts.put > 0,
+            has_asked: self.counts.get + self.counts.put + self.counts.post > 0,
             failure,
             incomplete: incomplete.as_deref(),
             unbelieved: self.counts.unbelieved,

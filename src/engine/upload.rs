@@ -11,19 +11,22 @@ use crate::error::{Failure, Result};
 use crate::fleet::Wants;
 use crate::flow::{
     Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
-    Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_put, order_emails, shows_strangers,
+    Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_post, judge_put, order_emails,
+    shows_strangers,
 };
 use crate::resource::{Record, ResourceId, RowId};
 use crate::store::{Planned, Prepared, Said, Uploaded};
 
 /// What a ticket stands for.
-enum Errand {
+pub(super) enum Errand {
     /// A batch: committed, then on its way.
     Batch(Batch),
     /// A reading back of what is in doubt.
     ReadBack { ids: Vec<RowId>, asked: BaseTime },
     /// A look at customers whose base is too old.
     Look { ids: Vec<RowId>, asked: BaseTime },
+    /// A look for creations in doubt, by what no two have.
+    LookFor(Vec<RowId>),
     /// A question for somebody who is there: is the total of its answer right?
     Total(RowId),
     /// Whether others are shown than those who failed alone.
@@ -31,7 +34,7 @@ enum Errand {
 }
 
 /// A batch that was committed.
-struct Batch {
+pub(super) struct Batch {
     /// None: it has left.
     request: Option<Request>,
     sent: Vec<SentRow>,
@@ -46,11 +49,11 @@ impl Batch {
 }
 
 /// A machine, and what its tickets stand for.
-struct Run {
+pub(super) struct Run {
     /// Of what its rows are.
-    resource: ResourceId,
-    machine: Upload,
-    errands: BTreeMap<Ticket, Errand>,
+    pub(super) resource: ResourceId,
+    pub(super) machine: Upload,
+    pub(super) errands: BTreeMap<Ticket, Errand>,
     total: u64,
     done: BTreeSet<RowId>,
     /// Reads that ask for others of the file besides: the answer before showed nobody.
@@ -64,7 +67,7 @@ struct Run {
     /// Answers that showed nobody.
     silences: u32,
     /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
-    answered: Vec<Vec<(RowId, Record)>>,
+    pub(super) answered: Vec<Vec<(RowId, Record)>>,
 }
 
 /// A batch with an adjustment that has waited longer is told to leave now, in the file. One that has not may have left so
@@ -125,9 +128,10 @@ impl<R: Remote> SyncEngine<R> {
         let left = doubt.sent_at.map_or(TimeDelta::zero(), |sent_at| grace - (self.clock.utc() - sent_at));
         let left_ms = left.clamp(TimeDelta::zero(), grace).num_milliseconds().unsigned_abs();
         let at_ms = self.clock.now_ms() + left_ms;
-        for resource in ResourceId::all() {
-            let rows: Vec<RowId> =
-                doubt.rows.iter().copied().filter(|row| row.resource == resource).collect();
+        let stages = ResourceId::all().flat_map(|resource| [(resource, true), (resource, false)]);
+        for (resource, creates) in stages {
+            let is_of_it = |row: &RowId| row.resource == resource && row.is_new() == creates;
+            let rows: Vec<RowId> = doubt.rows.iter().copied().filter(is_of_it).collect();
             if rows.is_empty() {
                 continue;
             }
@@ -149,12 +153,12 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn plan_of(&mut self, resource: ResourceId) -> Result<Planned> {
-        let planned = self.plan_once(resource)?;
-        if planned.untold.is_empty() {
-            return Ok(planned);
+        let mut planned = self.plan_once(resource)?;
+        if !planned.untold.is_empty() {
+            self.ask_untold(&planned.untold)?;
+            planned = self.plan_once(resource)?;
         }
-        self.ask_untold(&planned.untold)?;
-        self.plan_once(resource)
+        Ok(planned)
     }
 
     /// A list may leave out what was asked for; by id it may be told. What is not is sent by nobody: not told is not nothing.
@@ -185,9 +189,17 @@ impl<R: Remote> SyncEngine<R> {
         notices.into_iter().for_each(|notice| self.say(Event::of(notice)));
     }
 
-    /// Steps 5 and 6: a stage for each resource, in their order, with a machine and the calls of its own endpoint.
+    /// Steps 5 and 6: two stages for each resource, in their order: what is new, and what is other than it was, each with a machine and
+    /// the calls of its own endpoint and verb.
     pub(super) fn upload(&mut self, planned: Vec<Planned>) -> Result<()> {
-        planned.into_iter().try_for_each(|planned| self.upload_of(planned))
+        for planned in planned {
+            let resource = planned.resource;
+            let (first, later) = Self::creations(&planned);
+            self.create(resource, first)?;
+            self.upload_of(planned)?;
+            self.create(resource, later)?;
+        }
+        Ok(())
     }
 
     fn upload_of(&mut self, planned: Planned) -> Result<()> {
@@ -198,7 +210,7 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(());
         }
         let most_bytes = self.store.body_limit(self.clock.utc())?;
-        let work = ToSend { resource, rows, order, adjusting, most_bytes };
+        let work = ToSend { resource, rows, order, adjusting, most_bytes, creates: false };
         let machine = Upload::of(work, self.options.upload, self.tickets());
         self.traced(&spans::upload(total), |engine| engine.run(resource, machine, total))
     }
@@ -218,7 +230,7 @@ impl<R: Remote> SyncEngine<R> {
         Ok(order)
     }
 
-    fn run(&mut self, resource: ResourceId, machine: Upload, total: u64) -> Result<()> {
+    pub(super) fn run(&mut self, resource: ResourceId, machine: Upload, total: u64) -> Result<()> {
         let mut run = Run {
             resource,
             machine,
@@ -258,6 +270,7 @@ impl<R: Remote> SyncEngine<R> {
                     run.errands.remove(&ticket);
                     self.store.release(&ids, self.clock.utc())?;
                 }
+                Step::Read(ticket, ids) if run.machine.creates() => self.look_for(&mut run, ticket, ids)?,
                 Step::Read(ticket, ids) => {
                     self.read(&mut run, ticket, ids, |ids| Errand::ReadBack { ids, asked: now });
                 }
@@ -430,7 +443,11 @@ impl<R: Remote> SyncEngine<R> {
             batches.extend(std::iter::from_fn(|| run.machine.next_to_prepare(&self.bases)));
         }
         let ids = batches.iter().map(|(_, ids)| &ids[..]);
-        let prepared = self.store.prepare_batches(ids, run.machine.most_bytes(), self.clock.utc())?;
+        let (most_bytes, now) = (run.machine.most_bytes(), self.clock.utc());
+        let prepared = match run.machine.creates() {
+            true => self.store.prepare_creations(ids, most_bytes, now)?,
+            false => self.store.prepare_batches(ids, most_bytes, now)?,
+        };
         for ((ticket, _), prepared) in batches.iter().zip(prepared) {
             self.prepared(run, *ticket, prepared, now_ms);
         }
@@ -441,11 +458,13 @@ impl<R: Remote> SyncEngine<R> {
         self.count_unchanged(run.resource, prepared.unchanged);
         self.tell(prepared.notices);
         let payloads = &prepared.payloads;
-        let adjusts = payloads.iter().filter(|payload| payload.is_of_undated());
+        // What is new has no balance that anybody else may have moved.
+        let is_known = |payload: &&Payload| !payload.id.is_new();
+        let adjusts = payloads.iter().filter(is_known).filter(|payload| payload.is_of_undated());
         let committed = Committed {
             rows: payloads.iter().map(|payload| (payload.id, payload.to_json().len())).collect(),
             adjusting: adjusts.map(|payload| payload.id).collect(),
-            pays: payloads.iter().any(Payload::is_of_money),
+            pays: payloads.iter().filter(is_known).any(Payload::is_of_money),
             left: prepared.left,
         };
         if !payloads.is_empty() {
@@ -508,6 +527,9 @@ impl<R: Remote> SyncEngine<R> {
                     engine.looked(run, ticket, (&ids, asked), page, date)
                 })
             }
+            Some(Errand::LookFor(ids)) => self.read_answered(run, ticket, answer, |engine, run, page| {
+                engine.looked_for(run, ticket, &ids, page)
+            }),
             Some(Errand::Total(id)) => {
                 if let GetVerdict::Page(page) = judge_get_by_ids(run.resource, answer) {
                     run.totals_are_wrong |= has_another_total(&page) && page.ids().contains(&id);
@@ -536,7 +558,8 @@ impl<R: Remote> SyncEngine<R> {
         batch: &Batch,
         answer: &Result<Answer, Trouble>,
     ) -> Result<()> {
-        let verdict = judge_put(answer, &batch.sent);
+        let creates = run.machine.creates();
+        let verdict = if creates { judge_post(answer, &batch.sent) } else { judge_put(answer, &batch.sent) };
         self.spans.judged(ticket, &verdict, self.clock.now_ms());
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
@@ -547,6 +570,9 @@ impl<R: Remote> SyncEngine<R> {
                 }
                 run.answered.push(records);
             }
+            Write::Release | Write::EndRefused if creates => {
+                self.store.release(&batch.ids().collect::<Vec<_>>(), now)?;
+            }
             Write::Release => self.store.release(&batch.ids().collect::<Vec<_>>(), now)?,
             Write::EndRefused => {
                 let ids: Vec<RowId> = batch.ids().collect();
@@ -555,6 +581,10 @@ impl<R: Remote> SyncEngine<R> {
                     self.bases.refused(&ids);
                 }
                 self.store.end_refused(&ids, now)?;
+            }
+            Write::Reject(rejection) if creates => {
+                let refused = self.store.reject_creation(&rejection, now)?;
+                self.take_created(run, refused);
             }
             Write::Reject(rejection) => {
                 let notices = self.store.reject(&rejection, now)?;
@@ -678,6 +708,9 @@ impl<R: Remote> SyncEngine<R> {
 
     /// Settles what was answered: in one transaction, if nobody else writes.
     fn settle(&mut self, run: &mut Run) -> Result<()> {
+        if run.machine.creates() {
+            return self.settle_created(run);
+        }
         let answers = std::mem::take(&mut run.answered);
         let mut rest = &answers[..];
         while !rest.is_empty() {
@@ -710,9 +743,14 @@ impl<R: Remote> SyncEngine<R> {
             self.counts.uploaded.customers += uploaded.customers;
             self.counts.uploaded.fields += uploaded.fields;
         }
+        self.tell(uploaded.notices);
+        self.progressed(run, through);
+    }
+
+    /// How many of those who are sent have been answered.
+    pub(super) fn progressed(&mut self, run: &mut Run, through: impl IntoIterator<Item = RowId>) {
         let before = run.done.len();
         run.done.extend(through);
-        self.tell(uploaded.notices);
         if run.done.len() > before {
             self.say(Event::Progress(Progress::Uploaded { customers: run.done.len() as u64, of: run.total }));
         }

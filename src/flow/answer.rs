@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::outdated::hash;
 use super::secrets::Secrets;
-use super::{RateHeaders, SentRow, Unread};
+use super::{RateHeaders, SentRow, Unread, identity, sent_identity};
 use crate::error::Failure;
 use crate::resource::{Attributes, CustomerId, FieldId, Record, ResourceId, RowId};
 
@@ -312,6 +312,35 @@ pub fn judge_put(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerdi
         }
         _ => PutVerdict::InDoubt(said(answer, secrets)),
     }
+}
+
+/// Reads the answer to a creation of the rows `sent`: each is told by what no two have, and its id is news.
+pub fn judge_post(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerdict {
+    match answer {
+        Ok(answer) if [200, 201, 207].contains(&answer.status) => created(answer, sent),
+        answer => judge_put(answer, sent),
+    }
+}
+
+fn created(answer: &Answer, sent: &[SentRow]) -> PutVerdict {
+    let (secrets, resource) = (&Secrets::of(sent), of(sent));
+    let body = match update(&answer.body, secrets) {
+        Ok(body) => body,
+        Err(why) => return PutVerdict::InDoubt(why),
+    };
+    let mut records = BTreeMap::new();
+    for raw in &body.data {
+        let told = quoting_nothing(raw.get(), sent, secrets);
+        let Some(identity) = Attributes::of(resource, &told).ok().and_then(|told| identity(resource, &told))
+        else {
+            continue;
+        };
+        let row = sent.iter().find(|row| sent_identity(row).as_ref() == Some(&identity));
+        row.map(|row| records.insert(row.id, Record::of(resource, told)));
+    }
+    let missing = sent.iter().map(|row| row.id).filter(|id| !records.contains_key(id)).collect();
+    let (rejections, unshown) = (rejections(&body.errors, sent, secrets), BTreeMap::new());
+    PutVerdict::Confirmed { records: records.into_iter().collect(), missing, unshown, rejections }
 }
 
 fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict {

@@ -18,6 +18,7 @@ mod bases;
 mod brief;
 #[cfg(test)]
 mod budget;
+mod create;
 mod decide;
 mod diff;
 mod dirty;
@@ -48,11 +49,13 @@ mod upload;
 pub use absent::{Silence, shows_strangers, silence};
 pub use address::{is_store_hash, shown, store_address};
 pub use answer::{
-    Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_get_by_ids, judge_put,
+    Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_get_by_ids, judge_post,
+    judge_put,
 };
 pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record, unshown_on_record};
 pub use bases::{BaseTime, Bases};
 pub use brief::{in_brief, sides_in_brief};
+pub use create::{creation, folded_identity, identity, is_ours, landed, made, sent_identity};
 pub use decide::{
     CannotDecide, Discarded, Keep, PastDecision, Shown, discard, discard_payments, discard_rest, meetings,
     resolve, retry, undo,

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::SentBase;
 use super::merge::written_over;
 use super::tidied::is_tidied;
-use crate::resource::{Attributes, EditSeq, FieldId, RowId, Value, object};
+use crate::resource::{Attributes, EditSeq, FieldId, RowId, Value, new_object, object};
 
 /// What an adjustment was turned into, so that an upload in doubt can be told apart from one that never arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,9 +119,18 @@ impl Payload {
         self.print(self.password.as_ref().map(|_| Value::Text("***".to_owned())))
     }
 
-    fn print(&self, password: Option<Value>) -> String {
+    /// The same with the id that it has here, also of a row that is new: for people.
+    pub fn to_json_shown(&self) -> String {
+        let password = self.password.as_ref().map(|_| Value::Text("***".to_owned()));
         let password = self.id.resource.secret().zip(password);
         let all = self.fields.iter().map(|(field, value)| (*field, value));
         object(self.id, all.chain(password.as_ref().map(|(field, value)| (*field, value))))
+    }
+
+    fn print(&self, password: Option<Value>) -> String {
+        let password = self.id.resource.secret().zip(password);
+        let all = self.fields.iter().map(|(field, value)| (*field, value));
+        let all = all.chain(password.as_ref().map(|(field, value)| (*field, value)));
+        if self.id.is_new() { new_object(self.id, all) } else { object(self.id, all) }
     }
 }

@@ -13,6 +13,7 @@ pub(super) fn field(name: &str) -> Markup {
     match name.strip_prefix("form_fields.") {
         Some(entry) => html! { bdi { (plain(entry)) } " " span.kind { "form field" } },
         None if name == "*" => html! { "The whole customer" },
+        None if name == "+" => html! { "Exists in the store already" },
         None => html! { (spoken(name)) },
     }
 }

@@ -5,8 +5,8 @@
 //! this table (`store/schema`), and whoever makes calls asks it how many there may be. Adding an attribute is one line here and one
 //! migration.
 
-use super::field::{NO_LIMIT, editable, fixed, inside};
-use super::{Access, Field, FieldId, Kind, MergeRule, Resource, ResourceId, Verb};
+use super::field::{NO_LIMIT, editable, fixed, inside, required};
+use super::{Access, Creation, Field, FieldId, Kind, MergeRule, Resource, ResourceId, Verb};
 
 /// Customers: every file keeps them.
 pub static CUSTOMER: Resource = Resource {
@@ -22,14 +22,23 @@ pub static CUSTOMER: Resource = Resource {
     since: Some("date_modified:min"),
     page: 250,
     update: Verb { rows: 10, at_once: 3 },
+    // Unless it is told not to, a store may write to whoever was entered.
+    create: Some(Creation {
+        verb: Verb { rows: 10, at_once: 3 },
+        says: "\"trigger_account_created_notification\":false",
+    }),
     fields: &FIELDS,
 };
 
 /// Every attribute that the working copy knows, in the order of its columns.
 pub static FIELDS: [Field; 24] = [
-    Field { is_unique: true, ..editable("email", Kind::Text, (3, 255), MergeRule::Policy) },
-    editable("first_name", Kind::Text, (1, 100), MergeRule::Policy),
-    editable("last_name", Kind::Text, (1, 100), MergeRule::Policy),
+    Field {
+        is_unique: true,
+        most_when_new: Some(250),
+        ..required("email", Kind::Text, (3, 255), MergeRule::Policy)
+    },
+    required("first_name", Kind::Text, (1, 100), MergeRule::Policy),
+    required("last_name", Kind::Text, (1, 100), MergeRule::Policy),
     editable("company", Kind::Text, (0, 255), MergeRule::Policy),
     editable("phone", Kind::Text, (0, 50), MergeRule::Policy),
     editable("notes", Kind::Text, NO_LIMIT, MergeRule::Lines),
@@ -43,7 +52,7 @@ pub static FIELDS: [Field; 24] = [
     editable("form_fields", Kind::Forms, NO_LIMIT, MergeRule::ByName),
     fixed("registration_ip_address", Kind::Text, Access::ReadOnly),
     fixed("origin_channel_id", Kind::Integer, Access::ReadOnly),
-    fixed("date_created", Kind::Date, Access::ReadOnly),
+    Field { is_created_at: true, ..fixed("date_created", Kind::Date, Access::ReadOnly) },
     Field { is_changed_at: true, ..fixed("date_modified", Kind::Date, Access::ReadOnly) },
     fixed("address_count", Kind::Integer, Access::Subresource),
     fixed("attribute_count", Kind::Integer, Access::Subresource),

@@ -111,30 +111,50 @@ pub fn parse_object(json: &str) -> Result<(CustomerId, Vec<Edit>), EditError> {
         field: field.to_owned(),
         problem,
     };
-    let object: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
-        serde_json::from_str(json).map_err(|e| refuse(0, "id", format!("not a JSON object: {e}")))?;
-    let id = object.get("id").ok_or_else(|| refuse(0, "id", "is missing".into()))?;
+    let mut object = members(json).map_err(|e| refuse(0, "id", format!("not a JSON object: {e}")))?;
+    let id = object.remove("id").ok_or_else(|| refuse(0, "id", "is missing".into()))?;
     let id: i32 =
         serde_json::from_str(id.get()).map_err(|_| refuse(0, "id", "must be a whole number".into()))?;
+    let edits = edits_of(&object).map_err(|(field, problem)| refuse(id.into(), &field, problem))?;
+    Ok((CustomerId(id.into()), edits))
+}
+
+/// Reads one JSON object, `{field: value…}`, of a customer who is to be entered: it has no id yet.
+///
+/// # Errors
+/// When an attribute is unknown, read-only or not of its type.
+pub fn parse_new(json: &str) -> Result<Vec<Edit>, EditError> {
+    let refuse =
+        |field: &str, problem| EditError { customer_id: CustomerId(-1), field: field.to_owned(), problem };
+    let object = members(json).map_err(|e| refuse("id", format!("not a JSON object: {e}")))?;
+    if object.contains_key("id") {
+        return Err(refuse("id", "is given by the store: leave it out".into()));
+    }
+    edits_of(&object).map_err(|(field, problem)| refuse(&field, problem))
+}
+
+type Members<'a> = std::collections::BTreeMap<String, &'a serde_json::value::RawValue>;
+
+fn members(json: &str) -> serde_json::Result<Members<'_>> {
+    serde_json::from_str(json)
+}
+
+/// What an object sets; the attribute that is refused, and why.
+fn edits_of(object: &Members<'_>) -> Result<Vec<Edit>, (String, String)> {
     let mut edits = Vec::new();
-    for (name, raw) in &object {
-        match name.as_str() {
-            "id" => {}
-            "authentication" => {
-                let inner: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
-                    serde_json::from_str(raw.get())
-                        .map_err(|_| refuse(id.into(), name, "must be an object".into()))?;
-                for (name, raw) in inner {
-                    edits.push(
-                        object_edit(&name, raw.get(), Some("authentication"))
-                            .map_err(|p| refuse(id.into(), &name, p))?,
-                    );
-                }
+    for (name, raw) in object {
+        if name == "authentication" {
+            let inner = members(raw.get()).map_err(|_| (name.clone(), "must be an object".into()))?;
+            for (name, raw) in inner {
+                let edit = object_edit(&name, raw.get(), Some("authentication"));
+                edits.push(edit.map_err(|problem| (name, problem))?);
             }
-            name => edits.push(object_edit(name, raw.get(), None).map_err(|p| refuse(id.into(), name, p))?),
+        } else {
+            let edit = object_edit(name, raw.get(), None);
+            edits.push(edit.map_err(|problem| (name.clone(), problem))?);
         }
     }
-    Ok((CustomerId(id.into()), edits))
+    Ok(edits)
 }
 
 fn object_edit(name: &str, json: &str, parent: Option<&str>) -> Result<Edit, String> {

@@ -81,6 +81,12 @@ pub struct Field {
     pub is_unique: bool,
     /// Whether the store tells in it when it last changed the row, by its own clock.
     pub is_changed_at: bool,
+    /// Whether the store tells in it when it made the row, by its own clock.
+    pub is_created_at: bool,
+    /// Whether no row is created without it.
+    pub is_required: bool,
+    /// The most characters that it may have while its row waits to be created, where that is fewer than later.
+    pub most_when_new: Option<usize>,
 }
 
 pub(super) const NO_LIMIT: (usize, usize) = (0, usize::MAX);
@@ -106,7 +112,20 @@ pub(super) const fn editable(
         merge,
         is_unique: false,
         is_changed_at: false,
+        is_created_at: false,
+        is_required: false,
+        most_when_new: None,
     }
+}
+
+/// The same of what no row is created without.
+pub(super) const fn required(
+    name: &'static str,
+    kind: Kind,
+    limit_chars: (usize, usize),
+    merge: MergeRule,
+) -> Field {
+    Field { is_required: true, ..editable(name, kind, limit_chars, merge) }
 }
 
 pub(super) const fn inside(

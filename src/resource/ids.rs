@@ -82,6 +82,11 @@ pub(crate) const fn customer(id: i64) -> RowId {
 }
 
 impl RowId {
+    /// Whether the store has not given it an id yet.
+    pub fn is_new(self) -> bool {
+        self.row < 0
+    }
+
     /// A customer is a row of its own.
     pub const fn of_customer(customer: CustomerId) -> RowId {
         RowId { resource: ResourceId::CUSTOMER, customer, row: customer.0 }

@@ -16,6 +16,7 @@ pub static LOYALTY_CARD: Resource = Resource {
     since: Some("date_modified:min"),
     page: 250,
     update: Verb { rows: 4, at_once: 2 },
+    create: None,
     fields: &[
         editable("number", Kind::Text, (1, 20), MergeRule::Policy),
         editable("is_blocked", Kind::Boolean, (0, usize::MAX), MergeRule::Policy),
@@ -36,5 +37,6 @@ pub static LOYALTY_STAMP: Resource = Resource {
     since: None,
     page: 250,
     update: Verb { rows: 3, at_once: 1 },
+    create: None,
     fields: &[editable("value", Kind::Text, (0, 255), MergeRule::Policy)],
 };

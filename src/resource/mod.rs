@@ -18,15 +18,15 @@ mod typed;
 mod value;
 
 pub use customer::FIELDS;
-pub use edit::{Edit, EditError, money, parse_adjustment, parse_argument, parse_object};
+pub use edit::{Edit, EditError, money, parse_adjustment, parse_argument, parse_new, parse_object};
 pub use field::{Access, Field, FieldId, Kind, MergeRule};
 pub(crate) use field::{CHANNEL_IDS, CREDIT_DIGITS, GROUP_IDS};
 #[cfg(test)]
 pub(crate) use ids::customer;
 pub use ids::{BatchId, CustomerId, EditSeq, RowId};
 pub use record::{Attributes, BadRecord, Record};
-pub use row::{Row, object};
+pub use row::{Row, new_object, object};
 pub use subject::Subject;
-pub use table::{Resource, ResourceId, Verb};
+pub use table::{Creation, Resource, ResourceId, Verb};
 pub use value::{FormValue, Value, add_credit, first_credit};
 pub(crate) use value::{is_plain_money, text_of};

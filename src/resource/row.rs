@@ -82,24 +82,41 @@ impl Row {
 
 /// A row's JSON object with some of its attributes, where the API has them: what belongs into an object of its own stands behind the rest.
 pub fn object<'v>(row: RowId, attributes: impl IntoIterator<Item = (FieldId, &'v Value)>) -> String {
+    let names: Vec<String> = members(row.resource.spec().key.iter().copied().zip(row.key())).collect();
+    with_attributes(names, attributes)
+}
+
+/// The same of a row that the store is to make: it names the customer whose it is, where it is not one itself, and not the row.
+pub fn new_object<'v>(row: RowId, attributes: impl IntoIterator<Item = (FieldId, &'v Value)>) -> String {
+    let spec = row.resource.spec();
+    let whose = (!spec.is_of_customers()).then_some((spec.customer, row.customer.0));
+    let says = spec.create.map(|creation| creation.says).filter(|says| !says.is_empty());
+    let names = members(whose.into_iter()).chain(says.map(str::to_owned)).collect();
+    with_attributes(names, attributes)
+}
+
+fn with_attributes<'v>(
+    mut all: Vec<String>,
+    attributes: impl IntoIterator<Item = (FieldId, &'v Value)>,
+) -> String {
     let mut nested: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut out = named(row.resource.spec().key.iter().copied().zip(row.key()));
     for (field, value) in attributes {
         let member = format!("\"{field}\":{}", value.to_json());
         match field.spec().parent {
-            None => _ = write!(out, ",{member}"),
+            None => all.push(member),
             Some(parent) => nested.entry(parent).or_default().push(member),
         }
     }
-    for (parent, members) in nested {
-        _ = write!(out, ",\"{parent}\":{{{}}}", members.join(","));
-    }
-    out.push('}');
-    out
+    let nested = nested.into_iter().map(|(parent, inner)| format!("\"{parent}\":{{{}}}", inner.join(",")));
+    all.extend(nested);
+    format!("{{{}}}", all.join(","))
 }
 
 /// The beginning of an object: what names a row.
 fn named(names: impl Iterator<Item = (&'static str, i64)>) -> String {
-    let members: Vec<String> = names.map(|(name, id)| format!("\"{name}\":{id}")).collect();
-    format!("{{{}", members.join(","))
+    format!("{{{}", members(names).collect::<Vec<_>>().join(","))
+}
+
+fn members(names: impl Iterator<Item = (&'static str, i64)>) -> impl Iterator<Item = String> {
+    names.map(|(name, id)| format!("\"{name}\":{id}"))
 }

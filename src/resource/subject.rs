@@ -13,6 +13,8 @@ pub enum Subject {
     Entry(FieldId, String),
     /// The whole customer, who was deleted remotely: `*`.
     Customer,
+    /// What was created here, and exists in the store already: `+`.
+    Existing,
 }
 
 impl Subject {
@@ -26,8 +28,10 @@ impl Subject {
 
     /// The same of a row of any resource.
     pub fn of(resource: ResourceId, word: &str) -> Option<Subject> {
-        if word == "*" {
-            return Some(Subject::Customer);
+        match word {
+            "*" => return Some(Subject::Customer),
+            "+" => return Some(Subject::Existing),
+            _ => {}
         }
         if let Some(field) = resource.field(word) {
             return Some(Subject::Field(field));
@@ -74,7 +78,7 @@ impl Subject {
     pub fn field(&self) -> Option<FieldId> {
         match self {
             Subject::Field(field) | Subject::Entry(field, _) => Some(*field),
-            Subject::Customer => None,
+            Subject::Customer | Subject::Existing => None,
         }
     }
 
@@ -98,6 +102,7 @@ impl fmt::Display for Subject {
             Subject::Field(field) => f.write_str(field.name()),
             Subject::Entry(field, name) => write!(f, "{field}.{name}"),
             Subject::Customer => f.write_str("*"),
+            Subject::Existing => f.write_str("+"),
         }
     }
 }
@@ -108,7 +113,8 @@ mod tests {
 
     #[test]
     fn a_subject_is_read_as_it_is_written() {
-        for word in ["*", "phone", "form_fields", "form_fields.Shoe size", "form_fields.a.b", "form_fields."]
+        for word in
+            ["*", "+", "phone", "form_fields", "form_fields.Shoe size", "form_fields.a.b", "form_fields."]
         {
             assert_eq!(Subject::named(word).unwrap().to_string(), word);
         }

@@ -33,6 +33,8 @@ pub struct Resource {
     pub page: usize,
     /// How it is updated.
     pub update: Verb,
+    /// How it is created; none: that is for the store alone.
+    pub create: Option<Creation>,
     /// Its attributes, in the order of the columns.
     pub fields: &'static [Field],
 }
@@ -58,6 +60,15 @@ impl Resource {
     pub fn is_of_customers(&self) -> bool {
         self.row() == self.customer
     }
+}
+
+/// How an endpoint creates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Creation {
+    /// What a call takes.
+    pub verb: Verb,
+    /// What is said besides of each row, as members of its JSON object.
+    pub says: &'static str,
 }
 
 /// What an endpoint takes of one verb.
@@ -167,6 +178,11 @@ impl ResourceId {
         self.special().changed_at
     }
 
+    /// When it made the row, by its own clock, if it tells.
+    pub fn created_at(self) -> Option<FieldId> {
+        self.special().created_at
+    }
+
     fn special(self) -> &'static Special {
         static ALL: LazyLock<Vec<Special>> = LazyLock::new(|| ResourceId::all().map(Special::of).collect());
         &ALL[self.index()]
@@ -181,6 +197,7 @@ struct Special {
     secret: Option<FieldId>,
     unique: Option<FieldId>,
     changed_at: Option<FieldId>,
+    created_at: Option<FieldId>,
 }
 
 impl Special {
@@ -192,6 +209,7 @@ impl Special {
             secret: first(FieldId::is_secret),
             unique: first(FieldId::is_unique),
             changed_at: first(|field| field.spec().is_changed_at),
+            created_at: first(|field| field.spec().is_created_at),
         }
     }
 }
@@ -211,6 +229,7 @@ mod tests {
             }
             assert!(count(&|field| field.is_unique) <= 1);
             assert!(count(&|field| field.is_changed_at) <= 1);
+            assert!(count(&|field| field.is_created_at) <= 1);
             assert!(id.fields().all(|field| id.field(field.name()) == Some(field)));
         }
     }

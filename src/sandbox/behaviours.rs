@@ -35,6 +35,10 @@ pub struct Behaviours {
     pub form_fields: FormFieldWrites,
     /// What an update of a customer that is not there does.
     pub unknown_ids: UnknownIds,
+    /// What the refusal of a creation tells, one with a used address among them.
+    pub used_emails: UsedEmails,
+    /// With which status a creation that landed is answered.
+    pub created: Created,
     /// What an update of many customers runs into.
     pub overload: Overload,
     /// The largest update that is taken, in bytes of its body; more is 413. 0, the default: any.
@@ -351,6 +355,35 @@ impl Untold {
     }
 }
 
+/// What the refusal of a creation tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsedEmails {
+    /// The address, and where the keys of errors say so its place.
+    #[default]
+    Named,
+    /// No error at all.
+    Untold,
+}
+
+/// With which status a creation that landed is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Created {
+    /// 200.
+    #[default]
+    Ok,
+    /// 201.
+    Created,
+}
+
+impl Created {
+    pub(super) fn status(self) -> u16 {
+        match self {
+            Self::Ok => 200,
+            Self::Created => 201,
+        }
+    }
+}
+
 /// Which reads lag behind writes, by [`Behaviours::read_lag_ms`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lagging {
@@ -458,6 +491,14 @@ const KNOBS: &[(&str, &str, &[&str], Set)] = &[
     }),
     ("unknown-ids", "an update of a customer that is not there", &["refused", "left-out"], |all, word| {
         all.unknown_ids = of(&[("refused", UnknownIds::Refuse), ("left-out", UnknownIds::LeaveOut)], word)?;
+        Some(())
+    }),
+    ("used-emails", "what the refusal of a creation tells", &["named", "untold"], |all, word| {
+        all.used_emails = of(&[("named", UsedEmails::Named), ("untold", UsedEmails::Untold)], word)?;
+        Some(())
+    }),
+    ("created", "the status of a creation that landed", &["200", "201"], |all, word| {
+        all.created = of(&[("200", Created::Ok), ("201", Created::Created)], word)?;
         Some(())
     }),
     ("overload-above", "updates of more customers than this fail", NUMBER, |all, word| {

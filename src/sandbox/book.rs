@@ -24,6 +24,8 @@ pub(super) struct Book {
     earlier: HashMap<i32, Record>,
     /// Who was changed or deleted since this was asked last; kept for a replica only.
     touched: Option<Vec<i32>>,
+    /// The highest id that was deleted.
+    highest: i32,
     /// How often anything was changed, by which a keeper knows that there is news.
     changes: u64,
 }
@@ -57,6 +59,7 @@ impl Book {
             passwords: HashMap::new(),
             earlier: HashMap::new(),
             touched: None,
+            highest: 0,
             changes: 0,
         }
     }
@@ -137,9 +140,10 @@ impl Book {
         self.by_modified.range(range).copied()
     }
 
-    /// The id after the highest one.
+    /// The id after the highest one that there ever was: none is given twice.
     pub fn next_id(&self) -> i32 {
-        self.rows.last_key_value().map_or(1, |(id, _)| id.saturating_add(1))
+        let highest = self.rows.last_key_value().map_or(0, |(id, _)| *id);
+        highest.max(self.highest).saturating_add(1)
     }
 
     /// Who has an email address, whatever its case.
@@ -169,6 +173,9 @@ impl Book {
     /// Deletes a customer, and says whether there was one.
     pub fn delete(&mut self, id: i32) -> bool {
         let existed = self.contains(id);
+        if existed {
+            self.highest = self.highest.max(id);
+        }
         self.touch(id);
         self.forget(id);
         self.rows.remove(&id);

@@ -130,7 +130,7 @@ impl StoreCore {
 
     /// Applies an update whose connection was dropped before; see [`Handled::apply_after_ms`].
     pub fn apply_late(&mut self, now: DateTime<Utc>, request: &RawRequest) {
-        if request.method != "PUT" {
+        if !["PUT", "POST"].contains(&request.method.as_str()) {
             return;
         }
         if let Err(problem) = self.update(now, request, None) {
@@ -149,7 +149,7 @@ impl StoreCore {
 
     /// Draws what goes wrong with the next request: the script's next fault, else one by the rates.
     pub fn draw_fault(&mut self, method: &str) -> Option<Fault> {
-        let is_next = |scope: Scope| scope == Scope::Any || method == "PUT";
+        let is_next = |scope: Scope| scope == Scope::Any || ["PUT", "POST"].contains(&method);
         if let Some(nth) = self.script.iter().position(|(_, scope)| is_next(*scope)) {
             return self.script.remove(nth).map(|(fault, _)| fault);
         }
@@ -229,7 +229,7 @@ impl StoreCore {
                 let now_ms = now.timestamp_millis();
                 Listing { book, behaviours, rng: &mut self.rng, now_ms, fault }.answer(&query)
             }
-            "PUT" => self.update(now, request, fault.filter(|fault| !fault.is_of_lists())),
+            "PUT" | "POST" => self.update(now, request, fault.filter(|fault| !fault.is_of_lists())),
             "DELETE" => self.delete_by_query(&request.query),
             method => Err(Problem::violation(405, format!("{method} is not served here"))),
         }
@@ -247,8 +247,12 @@ impl StoreCore {
         }
         let now = self.server_clock(now).timestamp();
         let Self { book, ledger, rng, options, .. } = self;
-        Update { book, stats: &mut ledger.stats, rng, options, now, told: Vec::new(), twice: None }
-            .serve(&request.body, fault)
+        let update =
+            Update { book, stats: &mut ledger.stats, rng, options, now, told: Vec::new(), twice: None };
+        match request.method.as_str() {
+            "POST" => update.create(&request.body, fault),
+            _ => update.serve(&request.body, fault),
+        }
     }
 
     fn delete_by_query(&mut self, query: &str) -> Result<RawResponse, Problem> {

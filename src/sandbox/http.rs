@@ -34,6 +34,11 @@ impl RawRequest {
         Self { method: "PUT".into(), path: path.into(), body: body.into(), ..Self::default() }
     }
 
+    /// A `POST` without headers.
+    pub fn post(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self { method: "POST".into(), ..Self::put(path, body) }
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {

@@ -32,6 +32,8 @@ pub struct Stats {
     pub get: u64,
     /// Updates asked for, served or not.
     pub put: u64,
+    /// Creations asked for, served or not.
+    pub post: u64,
     /// Requests with any other method.
     pub other: u64,
     /// Answers with status 429.
@@ -85,6 +87,7 @@ impl Ledger {
         match method.as_str() {
             "GET" => self.stats.get += 1,
             "PUT" => self.stats.put += 1,
+            "POST" => self.stats.post += 1,
             _ => self.stats.other += 1,
         }
         self.stats.rate_limited += u64::from(entry.status == 429);

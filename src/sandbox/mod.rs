@@ -35,6 +35,7 @@ mod book;
 mod connection;
 mod control;
 mod core;
+mod create;
 mod data;
 mod face;
 mod faults;
@@ -66,7 +67,7 @@ use serde_json::Value;
 pub use self::behaviours::{
     Amounts, BehaviourError, Behaviours, Cursors, DateBounds, EmptyLists, ErrorKeys, ExpiredCursors,
     FormFieldWrites, Knob, Lagging, Overload, Pages, Partial, ResponseAttributes, Success, Tidying,
-    TooManyRequests, Totals, Undated, UnknownIds, Untold,
+    TooManyRequests, Totals, Undated, UnknownIds, Untold, UsedEmails,
 };
 pub use self::control::{Control, ControlError};
 pub use self::core::{Place, StoreCore};

@@ -22,8 +22,8 @@ const DOCUMENTED_MAX_CUSTOMERS: usize = 10;
 const PARTS: [&str; 2] = ["store_credit_amounts", "form_fields"];
 
 /// One customer of a call, checked.
-struct Item {
-    id: i32,
+pub(super) struct Item {
+    pub(super) id: i32,
     changes: Vec<(String, Change)>,
     mistakes: Vec<Mistake>,
     sent_authentication: Option<String>,
@@ -77,7 +77,7 @@ impl Update<'_> {
             let earlier = landed.iter().map(|item| item.id).find(|id| self.book.earlier(*id).is_some());
             self.twice = earlier.map(|id| (id, self.rng.bool()));
         }
-        let problem = problem(&items, self.behaviours().error_keys);
+        let problem = problem(&items, self.behaviours().error_keys, "customer_update");
         let is_multi_status = problem.is_none() && self.behaviours().success == Success::MultiStatus;
         if is_multi_status || fault == Some(Fault::MultiStatus) {
             return Ok(self.multi_status(&landed, problem));
@@ -88,7 +88,7 @@ impl Update<'_> {
         }
     }
 
-    fn behaviours(&self) -> Behaviours {
+    pub(super) fn behaviours(&self) -> Behaviours {
         self.options.behaviours
     }
 
@@ -113,7 +113,7 @@ impl Update<'_> {
         Ok(items)
     }
 
-    fn check_length(&self, length: usize) -> Result<(), Problem> {
+    pub(super) fn check_length(&self, length: usize) -> Result<(), Problem> {
         if length == 0 {
             return Err(Problem::violation(422, "the array of customers is empty"));
         }
@@ -142,13 +142,7 @@ impl Update<'_> {
             errors: vec![(format!("{index}.id"), refusal.message.clone())],
             ..Problem::violation(422, format!("element {index}: {}", refusal.message))
         })?;
-        let mut item = Item {
-            id,
-            changes: Vec::new(),
-            mistakes: Vec::new(),
-            sent_authentication: None,
-            is_passed_over: false,
-        };
+        let mut item = Item::of(id);
         if members.len() == 1 {
             item.mistake("id", format!("empty update: customer {id} comes with nothing to change"), true);
         }
@@ -168,13 +162,13 @@ impl Update<'_> {
     }
 
     /// An address may belong to nobody else, in the store as it is and in the call.
-    fn check_emails(&self, items: &mut [Item]) {
+    pub(super) fn check_emails(&self, items: &mut [Item]) {
         for nth in 0..items.len() {
             let Some(email) = items[nth].email() else { continue };
             let holder = self.book.holder_of(&email).filter(|holder| *holder != items[nth].id);
             let twice = items[..nth].iter().filter_map(Item::email).any(|other| other == email);
             if holder.is_some() || twice {
-                items[nth].mistake("email", "email is already in use by another customer".into(), false);
+                items[nth].mistake("email", format!("email {email} already in use"), false);
             }
         }
     }
@@ -192,7 +186,7 @@ impl Update<'_> {
     }
 
     /// Writes one customer, unless it already is as asked for.
-    fn apply(&mut self, item: &Item) {
+    pub(super) fn apply(&mut self, item: &Item) {
         let Some(mut record) = self.record(item.id) else { return };
         let mut changed = Vec::new();
         for (name, change) in &item.changes {
@@ -230,7 +224,7 @@ impl Update<'_> {
     }
 
     /// Somebody changes what has just landed: the first text or balance among it.
-    fn meddle(&mut self, item: &Item) {
+    pub(super) fn meddle(&mut self, item: &Item) {
         let Some(mut record) = self.record(item.id) else { return };
         for (name, change) in &item.changes {
             let Some(other) = another(name, change) else { continue };
@@ -257,7 +251,7 @@ impl Update<'_> {
         }
     }
 
-    fn answer(&mut self, landed: &[&Item], fault: Option<Fault>) -> RawResponse {
+    pub(super) fn answer(&mut self, landed: &[&Item], fault: Option<Fault>) -> RawResponse {
         let missing = match fault {
             Some(Fault::MissingIds) => self.some_ids(landed.iter().copied()),
             _ => Vec::new(),
@@ -266,7 +260,7 @@ impl Update<'_> {
         RawResponse::json(200, format!(r#"{{"data":[{}],"meta":{{}}}}"#, self.data(told.copied())))
     }
 
-    fn multi_status(&self, landed: &[&Item], problem: Option<Problem>) -> RawResponse {
+    pub(super) fn multi_status(&self, landed: &[&Item], problem: Option<Problem>) -> RawResponse {
         let errors = problem.map(|problem| problem.errors).unwrap_or_default();
         let errors: Vec<String> =
             errors.iter().map(|(key, message)| format!("{}:{}", quoted(key), quoted(message))).collect();
@@ -318,12 +312,23 @@ impl Update<'_> {
 }
 
 impl Item {
-    fn mistake(&mut self, attribute: &str, message: String, is_violation: bool) {
+    /// Nothing of it is known yet.
+    pub(super) fn of(id: i32) -> Item {
+        Item {
+            id,
+            changes: Vec::new(),
+            mistakes: Vec::new(),
+            sent_authentication: None,
+            is_passed_over: false,
+        }
+    }
+
+    pub(super) fn mistake(&mut self, attribute: &str, message: String, is_violation: bool) {
         self.mistakes
             .push(Mistake { attribute: attribute.into(), refusal: Refusal { message, is_violation } });
     }
 
-    fn check(&mut self, attribute: &str, json: &str, behaviours: Behaviours) {
+    pub(super) fn check(&mut self, attribute: &str, json: &str, behaviours: Behaviours) {
         if self.changes.iter().any(|(name, _)| name == attribute) {
             return self.mistake(attribute, format!("{attribute} is given twice"), true);
         }
@@ -333,7 +338,7 @@ impl Item {
         }
     }
 
-    fn email(&self) -> Option<String> {
+    pub(super) fn email(&self) -> Option<String> {
         self.changes.iter().find_map(|(_, change)| match change {
             Change::Email(email) => Some(email.to_lowercase()),
             _ => None,
@@ -356,7 +361,7 @@ impl Item {
 }
 
 /// Which items land, by their place in the call.
-fn landing(items: &[Item], partial: Partial, fault: Option<Fault>) -> Vec<usize> {
+pub(super) fn landing(items: &[Item], partial: Partial, fault: Option<Fault>) -> Vec<usize> {
     let is_good = |nth: &usize| items[*nth].mistakes.is_empty();
     let all = 0..items.len();
     match partial {
@@ -369,14 +374,14 @@ fn landing(items: &[Item], partial: Partial, fault: Option<Fault>) -> Vec<usize>
 }
 
 /// What is wrong with a call, if anything is.
-fn problem(items: &[Item], keys: ErrorKeys) -> Option<Problem> {
+pub(super) fn problem(items: &[Item], keys: ErrorKeys, general: &str) -> Option<Problem> {
     let mut problem = Problem::plain(422, "The given customer update is not valid.");
     for (index, item) in items.iter().enumerate() {
         for Mistake { attribute, refusal } in &item.mistakes {
             let key = match keys {
                 ErrorKeys::Indexed => format!("{index}.{attribute}"),
                 ErrorKeys::Named => attribute.clone(),
-                ErrorKeys::General => ".customer_update".to_owned(),
+                ErrorKeys::General => format!(".{general}"),
             };
             if !problem.errors.iter().any(|(known, _)| *known == key) {
                 problem.errors.push((key, refusal.message.clone()));

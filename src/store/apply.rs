@@ -378,6 +378,17 @@ fn wipe_password(transaction: &Connection, seq: EditSeq, now: DateTime<Utc>) -> 
     if wiped > 0 { note_wipe(transaction, now) } else { Ok(()) }
 }
 
+/// The same of all that wait of a row that is not created, and will not be.
+pub(super) fn wipe_passwords_of(
+    transaction: &Connection,
+    row: RowId,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    let wipe = "DELETE FROM pending_password WHERE customer_id = ?1";
+    let wiped = transaction.prepare_cached(wipe)?.execute([row.customer.0])?;
+    if wiped > 0 { note_wipe(transaction, now) } else { Ok(()) }
+}
+
 /// Something was removed that shall not stay in the log either.
 fn note_wipe(transaction: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     transaction

@@ -67,7 +67,7 @@ pub(super) fn note_strangers(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(
         "SELECT id
          FROM customer
-         WHERE id NOT IN (SELECT id FROM snapshot) AND id NOT IN (SELECT customer_id FROM conflict WHERE resolution IS NULL)
+         WHERE id > 0 AND id NOT IN (SELECT id FROM snapshot) AND id NOT IN (SELECT customer_id FROM conflict WHERE resolution IS NULL)
          ORDER BY id",
     )?;
     let ids = statement.query_map([], |row| Ok(CustomerId(row.get(0)?)))?;

@@ -151,7 +151,7 @@ impl Store {
         self.end_each(ids, now, |transaction, id| {
             in_flight(transaction, id)?
                 .into_iter()
-                .try_for_each(|(seq, _)| settle(transaction, &Settlement::new(seq, None), now))
+                .try_for_each(|seq| settle(transaction, &Settlement::new(seq, None), now))
         })
     }
 
@@ -440,10 +440,9 @@ fn prepare(
                 break;
             }
         }
-        let leaving = diff
-            .payload
-            .as_ref()
-            .map(|payload| Ok::<_, Failed>((begin(transaction, &mut batch, id.resource, now)?, payload)));
+        let leaving = diff.payload.as_ref().map(|payload| {
+            Ok::<_, Failed>((begin(transaction, &mut batch, id.resource, "update", now)?, payload))
+        });
         let leaving = leaving.transpose()?;
         let planned = || {
             let notices = apply(transaction, &dirty, &diff.plan, now)?;
@@ -478,22 +477,27 @@ fn is_beside_held(dirty: &Dirty, plan: &CustomerPlan, op: &Op, outcome: Option<O
 }
 
 /// The batch that is being filled: the first customer who has something to send begins it.
-fn begin(
+pub(super) fn begin(
     transaction: &Transaction<'_>,
     batch: &mut Option<BatchId>,
     resource: ResourceId,
+    verb: &str,
     now: DateTime<Utc>,
 ) -> Result<BatchId, Failed> {
     if let Some(batch) = *batch {
         return Ok(batch);
     }
-    let begin = "INSERT INTO batch (sent_at, resource, verb) VALUES (?1, ?2, 'update')";
-    is_written(transaction.prepare_cached(begin)?.execute(params![stamp(now), resource.spec().name])?)?;
+    let begin = "INSERT INTO batch (sent_at, resource, verb) VALUES (?1, ?2, ?3)";
+    is_written(transaction.prepare_cached(begin)?.execute(params![
+        stamp(now),
+        resource.spec().name,
+        verb
+    ])?)?;
     Ok(*batch.insert(BatchId(transaction.last_insert_rowid())))
 }
 
 /// An update goes into its batch, and the edits that it covers are on their way.
-fn leave(
+pub(super) fn leave(
     transaction: &Transaction<'_>,
     batch: BatchId,
     position: usize,
@@ -596,29 +600,36 @@ pub(super) fn on_its_way(transaction: &Transaction<'_>, id: RowId) -> Result<Opt
 
 /// Edits that were refused keep the update that they were part of, as it was sent.
 fn keep_as_sent(transaction: &Transaction<'_>, id: RowId, plan: &CustomerPlan) -> Result<(), Failed> {
-    let refused = plan.settle.iter().filter(|settlement| settlement.outcome == Some(Outcome::Rejected));
+    let mut refused = plan.settle.iter().filter(|settlement| settlement.outcome == Some(Outcome::Rejected));
+    refused.try_for_each(|settlement| keep_sent(transaction, id, settlement.seq))
+}
+
+/// The same of one edit.
+pub(super) fn keep_sent(transaction: &Transaction<'_>, id: RowId, seq: EditSeq) -> Result<(), Failed> {
     let (of_resource, of_row) = id.beside_its_customer();
-    for settlement in refused {
-        let kept = transaction
-            .prepare_cached(
-                "UPDATE journal
+    let kept = transaction
+        .prepare_cached(
+            "UPDATE journal
                  SET sent = (SELECT payload FROM batch_item
                              WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3),
                      engine_mark = NOT engine_mark
                  WHERE seq = ?4",
-            )?
-            .execute(params![id.customer.0, of_resource, of_row, settlement.seq.0])?;
-        is_written(kept)?;
-    }
-    Ok(())
+        )?
+        .execute(params![id.customer.0, of_resource, of_row, seq.0])?;
+    is_written(kept)
 }
 
-fn in_flight(transaction: &Transaction<'_>, id: RowId) -> rusqlite::Result<Vec<(EditSeq, FieldId)>> {
-    let ops = dirty::load_ops(transaction, id)?.into_iter();
-    Ok(ops.filter(|op| op.outcome == Some(Outcome::InFlight)).map(|op| (op.seq, op.field)).collect())
+/// Its creation is one of them.
+fn in_flight(transaction: &Transaction<'_>, id: RowId) -> rusqlite::Result<Vec<EditSeq>> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT seq FROM journal INDEXED BY tillsync_journal_unsettled
+         WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND outcome = 'in_flight'
+         ORDER BY seq",
+    )?;
+    statement.query_map(dirty::whose(id), |row| Ok(EditSeq(row.get(0)?)))?.collect()
 }
 
-fn remove_item(transaction: &Transaction<'_>, id: RowId) -> Result<(), Failed> {
+pub(super) fn remove_item(transaction: &Transaction<'_>, id: RowId) -> Result<(), Failed> {
     let remove = "DELETE FROM batch_item WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3";
     let removed = transaction.prepare_cached(remove)?.execute(dirty::whose(id))?;
     refuse_ignored_item(removed, transaction, id)
@@ -634,7 +645,7 @@ fn refuse_ignored_item(written: usize, transaction: &Transaction<'_>, id: RowId)
 }
 
 /// Batches of which nothing is left.
-fn remove_batches(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+pub(super) fn remove_batches(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let remove = "DELETE FROM batch WHERE id NOT IN (SELECT batch_id FROM batch_item)";
     transaction.prepare_cached(remove)?.execute([])?;
     Ok(())

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
 use rust_decimal::Decimal;
 use serde::de::IgnoredAny;
@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 
 use super::apply::{End, apply, is_written, journal_decision, settle_without_customer};
 use super::read::{paid, verbatim};
-use super::{Failed, Store, aside, attempt, dirty, row, state};
+use super::{Failed, Store, aside, attempt, create, dirty, existing, row, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
@@ -224,8 +224,13 @@ impl Store {
         seen: Option<&str>,
         author: Option<&str>,
     ) -> Result<usize> {
+        let id = self.today(id)?;
         let (row, subject) = meant(id, field)?;
         self.engine_write(|transaction| {
+            if subject == Subject::Existing {
+                existing::resolve(transaction, row, keep, author, Utc::now())?;
+                return Ok(1);
+            }
             let dirty =
                 dirty::load_whole(transaction, row)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
             if dirty.open_of(&subject).is_none() && seen.is_none() {
@@ -264,6 +269,7 @@ impl Store {
     /// that stays so; the same call goes on with the rest. Of all customers, one who stays refused is logged, and holds up nobody.
     pub fn retry(&mut self, id: Option<CustomerId>) -> Result<usize> {
         let is_of_all = id.is_none();
+        let id = id.map(|id| self.today(id)).transpose()?;
         let mut parts = self.engine_read(|transaction| Ok(refused_parts(transaction, id)?))?;
         if is_of_all {
             parts.retain(|(one, _)| self.can_be_read(one.customer));
@@ -338,7 +344,7 @@ impl Store {
         field: Option<&str>,
         author: Option<&str>,
     ) -> Result<usize> {
-        let id = id.into();
+        let id = self.today(id.into())?;
         let Some(field) = field else {
             let mut given_up = self.discard_if(id.into(), &Discarded::All, None, author)?;
             for row in self.engine_read(|transaction| Ok(others_with_edits(transaction, id)?))? {
@@ -361,7 +367,7 @@ impl Store {
         stamp: &str,
         author: Option<&str>,
     ) -> Result<usize> {
-        let (row, subject) = meant(id.into(), field)?;
+        let (row, subject) = meant(self.today(id.into())?, field)?;
         self.discard_if(row, &Discarded::Subject(subject), Some(stamp), author)
     }
 
@@ -382,6 +388,9 @@ impl Store {
         seen: Option<&str>,
         author: Option<&str>,
     ) -> Result<usize> {
+        if self.is_uncreated(id)? {
+            return self.engine_write(|transaction| undo_creation(transaction, id, what, Utc::now()));
+        }
         // One row is not very many.
         let may_be_many = seen.is_none() && !matches!(what, Discarded::Row { .. });
         let ahead = if may_be_many { self.discard_most_payments(id, what)? } else { None };
@@ -434,6 +443,24 @@ impl Store {
         };
         self.part_by_part(&parts, work, |_, error| Err(error))?;
         Ok(Some(Ahead { last, others, fields }))
+    }
+}
+
+/// A creation is given up as a whole.
+pub(super) fn undo_creation(
+    transaction: &Connection,
+    id: RowId,
+    what: &Discarded,
+    now: DateTime<Utc>,
+) -> Result<usize, Failed> {
+    let is_whole = match what {
+        Discarded::All | Discarded::Subject(Subject::Customer | Subject::Existing) => true,
+        Discarded::Row { seq, .. } => create::creation_of(transaction, id)? == Some(*seq),
+        Discarded::Subject(_) => false,
+    };
+    match is_whole {
+        true => create::undo(transaction, id, now),
+        false => Err(create::refuse(id, "is not created yet: edit it, or give its creation up as a whole")),
     }
 }
 
@@ -774,6 +801,9 @@ pub(super) fn free(
     id: RowId,
     only: Option<&BTreeSet<EditSeq>>,
 ) -> Result<usize, Failed> {
+    if create::is_uncreated(transaction, id)? {
+        return create::free(transaction, id, Utc::now());
+    }
     let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(0) };
     let stood_on = balances_before(transaction, id)?;
     let plan = retry(&dirty, only, &stood_on)?;

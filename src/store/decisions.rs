@@ -8,13 +8,13 @@ use std::time::Instant;
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_params};
 
-use super::decide::{carry_out, free, meant, no_row, row_of, value_before};
+use super::decide::{carry_out, free, meant, no_row, row_of, undo_creation, value_before};
 use super::polite::LONG;
-use super::{Failed, Kept, Store, dirty, row, schema, state};
+use super::{Failed, Kept, Store, create, dirty, existing, row, schema, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{Dirty, Discarded, Keep, discard, discard_payments, resolve};
-use crate::resource::{CustomerId, EditSeq, FieldId};
+use crate::resource::{CustomerId, EditSeq, FieldId, RowId, Subject};
 
 /// A decision that somebody wrote into the table.
 struct Asked {
@@ -358,6 +358,9 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
     match (seen.kind.as_str(), asked.keep.as_str()) {
         ("conflict", keep) => {
             let (row, subject) = meant(id, &seen.field)?;
+            if subject == Subject::Existing {
+                return decide_existing(transaction, row, keep, asked);
+            }
             let dirty = known(dirty::load_whole(transaction, row)?)?;
             // The name by which it was seen is the view's; what that shows is this.
             let stamp = dirty.shown(&subject).map(|shown| shown.stamp());
@@ -384,12 +387,36 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
         },
         _ => {
             let seq = EditSeq(seen.id);
-            let before = value_before(transaction, seq)?;
-            let dirty = known(dirty::load_to_decide(transaction, row_of(transaction, seq)?)?)?;
-            let plan = discard(&dirty, &Discarded::Row { seq, before }, None)?;
+            let (row, before) = (row_of(transaction, seq)?, value_before(transaction, seq)?);
+            let what = Discarded::Row { seq, before };
+            if create::is_uncreated(transaction, row)? {
+                return undo_creation(transaction, row, &what, Utc::now()).map(drop);
+            }
+            let dirty = known(dirty::load_to_decide(transaction, row)?)?;
+            let plan = discard(&dirty, &what, None)?;
             carry_out(transaction, &dirty, &plan, author, "discard")
         }
     }
+}
+
+/// Of somebody who was entered here, and whom the store has.
+fn decide_existing(
+    transaction: &Transaction<'_>,
+    row: RowId,
+    keep: &str,
+    asked: &Asked,
+) -> Result<(), Failed> {
+    let (author, now) = (asked.author.as_deref(), Utc::now());
+    let keep = match (keep, &asked.value) {
+        ("discard", _) => {
+            let what = Discarded::Subject(Subject::Existing);
+            return undo_creation(transaction, row, &what, now).map(drop);
+        }
+        ("local", _) => Keep::Local,
+        ("remote", _) => Keep::Remote,
+        (_, value) => Keep::Value(value.clone().unwrap_or_default()),
+    };
+    existing::resolve(transaction, row, &keep, author, now)
 }
 
 /// What was seen, if it still is so.

@@ -30,6 +30,8 @@ pub(crate) struct Planned {
     pub(crate) rows: Vec<RowId>,
     /// Those of them whose store credit is adjusted.
     pub(crate) adjusting: BTreeSet<RowId>,
+    /// Rows that are to be created, each with what it is looked for by.
+    pub(crate) creations: Vec<(RowId, Option<String>)>,
     /// Those of them whose email is to change.
     pub(crate) emails: Vec<EmailEdit>,
     /// Rows of which the snapshot does not tell what an edit is to be computed from: they are asked for by id first.
@@ -49,8 +51,14 @@ impl Store {
         Ok(all.collect::<Result<Vec<_>>>()?.concat())
     }
 
-    /// Rows of a resource with pending edits, oldest edit first.
+    /// Rows of a resource with pending edits, oldest edit first. Of what is not created yet edits go with its creation.
     pub(crate) fn pending_rows(&self, resource: ResourceId) -> Result<Vec<RowId>> {
+        let all = self.pending_and_new(resource)?.into_iter();
+        Ok(all.filter(|row| !row.is_new() && row.customer.0 > 0).collect())
+    }
+
+    /// The same with those that are not created yet.
+    fn pending_and_new(&self, resource: ResourceId) -> Result<Vec<RowId>> {
         self.engine_read(|transaction| {
             let of_resource = (!resource.spec().is_of_customers()).then_some(resource.spec().name);
             let (mut row, mut each) = ("customer_id", "customer_id");
@@ -61,7 +69,7 @@ impl Store {
                 "SELECT customer_id, of_resource, of_row
                  FROM journal
                  WHERE settled_at IS NULL AND outcome IS NULL AND of_resource IS ?1
-                   AND customer_id NOT IN (SELECT customer_id FROM tillsync_held_up)
+                   AND (customer_id < 0 OR customer_id NOT IN (SELECT customer_id FROM tillsync_held_up))
                    AND {row} NOT IN (SELECT {each} FROM batch_item WHERE of_resource IS ?1)
                  GROUP BY {each}
                  ORDER BY min(seq)"
@@ -84,8 +92,10 @@ impl Store {
 
     /// The payloads of these rows, as far as they have something to send. Nothing is written.
     pub(crate) fn payloads(&self, ids: &[RowId]) -> Result<Vec<Payload>> {
-        let diffs = ids.chunks(CHUNK).map(|ids| self.diffs(ids)).collect::<Result<Vec<_>>>()?;
-        Ok(diffs.into_iter().flatten().filter_map(|(_, diff)| diff.payload).collect())
+        let (new, known): (Vec<RowId>, Vec<RowId>) = ids.iter().partition(|id| id.is_new());
+        let diffs = known.chunks(CHUNK).map(|ids| self.diffs(ids)).collect::<Result<Vec<_>>>()?;
+        let updates = diffs.into_iter().flatten().filter_map(|(_, diff)| diff.payload);
+        Ok(self.creation_payloads(&new)?.into_iter().chain(updates).collect())
     }
 
     /// The payloads that would be sent now, as the JSON objects that they are, passwords as `***`: of these customers, or
@@ -94,7 +104,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn diff(&self, ids: &[CustomerId]) -> Result<Vec<String>> {
-        Ok(self.unsent(ids)?.iter().map(Payload::to_json_redacted).collect())
+        Ok(self.unsent(ids)?.iter().map(Payload::to_json_shown).collect())
     }
 
     /// What would be sent now, as values: of these customers, or of all when there are none, the attributes as they would
@@ -114,9 +124,11 @@ impl Store {
 
     fn unsent(&self, ids: &[CustomerId]) -> Result<Vec<Payload>> {
         if !ids.is_empty() {
-            return self.payloads(&ids.iter().map(|id| RowId::from(*id)).collect::<Vec<_>>());
+            let ids = ids.iter().map(|id| Ok(RowId::from(self.today(*id)?)));
+            return self.payloads(&ids.collect::<Result<Vec<_>>>()?);
         }
-        let mut pending = self.pending_rows(ResourceId::CUSTOMER)?;
+        let mut pending = self.pending_and_new(ResourceId::CUSTOMER)?;
+        pending.sort_by_key(|row| !row.is_new());
         self.payloads(&pending).or_else(|_| {
             // A row that cannot be read is its customer's trouble, whom the next sync holds up.
             pending.retain(|row| self.broken_row_of(row.customer).is_none());
@@ -127,7 +139,10 @@ impl Store {
     /// Makes the plan of an upload of rows of a resource, and settles what needs no call.
     pub(crate) fn plan(&mut self, resource: ResourceId, now: DateTime<Utc>) -> Result<Planned> {
         let mut planned = Planned { resource, ..Planned::default() };
-        let mut pending = self.pending_rows(resource)?;
+        let (new, mut pending): (Vec<RowId>, Vec<RowId>) =
+            self.pending_and_new(resource)?.into_iter().partition(|row| row.is_new());
+        pending.retain(|row| row.customer.0 > 0);
+        planned.creations = self.creations(&new, now)?;
         if self.end_unmade_of(&pending, now)? > 0 {
             pending = self.pending_rows(resource)?;
         }
@@ -369,7 +384,8 @@ pub(super) fn load_ops(connection: &Connection, id: impl Into<RowId>) -> rusqlit
                     iif(op = 'adjust' OR field IN ({}), value, ''),
                     iif(field IN ({}), was, ''), outcome, reject_group, at, author
              FROM journal
-             WHERE customer_id = ?1 AND settled_at IS NULL AND of_resource IS ?2 AND of_row IS ?3",
+             WHERE customer_id = ?1 AND settled_at IS NULL AND of_resource IS ?2 AND of_row IS ?3
+               AND op IN ('set', 'adjust')",
             row::names(|field| field.is_money() || field.has_entries()),
             row::names(FieldId::has_entries)
         )

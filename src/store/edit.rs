@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, named_params, param
 use rust_decimal::Decimal;
 
 use super::steps::Bound;
-use super::{Receipt, Store, row, schema, statements};
+use super::{Receipt, Store, follow, row, schema, statements};
 use crate::error::{Error, Failure, Result};
 use crate::memory;
 use crate::resource::{CustomerId, Edit, EditError, EditSeq, FieldId, Value, parse_argument};
@@ -103,6 +103,7 @@ impl Store {
         }
         for (id, edits) in edits {
             bound.anew();
+            let id = &if id.0 < 0 { follow::today(&transaction, *id).map_err(failed)? } else { *id };
             match write_all(&transaction, *id, edits, allowed_by, &mut after).map_err(failed)? {
                 Written::Journaled => {}
                 Written::NoSuchCustomer => return Err(Failure::UnknownCustomer(*id).into()),

@@ -94,6 +94,7 @@ impl Store {
     ) -> Result<Vec<JournalRow>> {
         let before = before.map_or(i64::MAX, |seq| seq.0);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let id = id.map(|id| self.today(id)).transpose()?;
         let read = || match id {
             None => rows(&self.connection, OF_ALL, named_params! { ":before": before, ":limit": limit }),
             Some(id) => {
@@ -110,7 +111,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn balance_set_since(&self, id: impl Into<CustomerId>, after: EditSeq) -> Result<Option<JournalRow>> {
-        let (id, field) = (id.into(), ResourceId::CUSTOMER.money().map(FieldId::name));
+        let (id, field) = (self.today(id.into())?, ResourceId::CUSTOMER.money().map(FieldId::name));
         let since = named_params! { ":id": id.0, ":after": after.0, ":field": field };
         rows(&self.connection, BALANCE_SET, since).map(|mut rows| rows.pop()).map_err(|e| self.error(e))
     }
@@ -120,7 +121,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn pending(&self, id: impl Into<CustomerId>) -> Result<Vec<JournalRow>> {
-        let id = id.into();
+        let id = self.today(id.into())?;
         rows(&self.connection, UNSETTLED, named_params! { ":id": id.0 }).map_err(|e| self.error(e))
     }
 }

@@ -189,7 +189,7 @@ fn note_to_hold(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let note = format!(
         "INSERT OR REPLACE INTO state (key, value)
          SELECT ?1 || seq, 'yes' FROM journal
-         WHERE settled_at IS NULL AND (outcome IS NULL OR outcome = 'rejected') AND (op = 'adjust' OR field IN ({}))",
+         WHERE settled_at IS NULL AND (outcome IS NULL OR outcome = 'rejected') AND customer_id > 0 AND (op = 'adjust' OR field IN ({}))",
         row::names(FieldId::is_secret)
     );
     transaction.execute(&note, [TO_HOLD])?;

@@ -220,7 +220,7 @@ impl Store {
     pub fn bring_back_missing(&mut self) -> Result<()> {
         let strangers = self.strangers()?.len();
         let is_any_missing = self.engine_read(|transaction| {
-            let fewer = "SELECT count(*) - ?1
+            let fewer = "SELECT count(*) - (SELECT count(*) FROM customer WHERE id < 0) - ?1
                          < coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0)
                            + (SELECT count(*)
                               FROM conflict AS c INDEXED BY tillsync_conflict_open

@@ -9,7 +9,7 @@
 //! | `open` | creates and upgrades the file, its settings |
 //! | `place`, `intact`, `stray` | whether it is what it was, where it was; whether a log beside it is its own |
 //! | `lock` | the right to sync a file, or to be its worker |
-//! | `edit`, `read`, `history` | what an app does |
+//! | `edit`, `enter`, `read`, `history` | what an app does |
 //! | `search` | customers by words, as one types |
 //! | `floor` | below what a payment may not take a balance |
 //! | `prune` | what settled long ago goes, and what is personal of customers that are gone |
@@ -23,6 +23,7 @@
 //! | `steps` | a bound on what a trigger of the app's may go on for |
 //! | `unlock`, `rekey` | the key of an encrypted file; another one |
 //! | `query` | SQL of an app that has no SQLite of its own |
+//! | `create`, `follow`, `existing` | rows that the store does not have yet; all that is of one by its new id; one that is there already |
 //! | `decide`, `decisions` | what a person decides: conflicts and rejected edits; by SQL |
 //! | `waiting` | the edits that wait for a sync, customer by customer |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
@@ -43,11 +44,15 @@ mod attempt;
 mod backup;
 mod batch;
 mod beneath;
+mod create;
 mod decide;
 mod decisions;
 mod dirty;
 mod edit;
+mod enter;
+mod existing;
 mod floor;
+mod follow;
 mod held_up;
 mod history;
 mod holder;
@@ -99,10 +104,12 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use aside::SetAside;
 pub(crate) use batch::{Prepared, Said, Uploaded};
+pub(crate) use create::{Created, by_identity};
 pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
+pub use enter::{CreationBuilder, Entered};
 pub use held_up::HeldUp;
 pub use holder::Holder;
 #[cfg(feature = "cli")]

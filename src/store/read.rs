@@ -128,7 +128,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn get(&self, id: impl Into<CustomerId>) -> Result<Option<Row>> {
-        dirty::load_row(&self.connection, id.into()).map_err(|e| self.error(e))
+        dirty::load_row(&self.connection, self.today(id.into())?).map_err(|e| self.error(e))
     }
 
     /// A customer as the server last described it; none: it is not known, or was deleted remotely.
@@ -136,7 +136,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn snapshot(&self, id: impl Into<CustomerId>) -> Result<Option<Record>> {
-        dirty::load_snapshot(&self.connection, id.into()).map_err(|e| self.error(e))
+        dirty::load_snapshot(&self.connection, self.today(id.into())?).map_err(|e| self.error(e))
     }
 
     /// How things stand.
@@ -171,7 +171,7 @@ impl Store {
                            AND NOT EXISTS (SELECT 1 FROM conflict AS c
                                            WHERE c.customer_id = j.customer_id AND c.of_resource IS j.of_resource
                                              AND c.of_row IS j.of_row AND c.resolution IS NULL
-                                             AND (c.field = '*' OR c.of_resource IS NOT NULL
+                                             AND (c.field IN ('*', '+') OR c.of_resource IS NOT NULL
                                                   OR j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1))))
                  FROM journal
                  WHERE settled_at IS NULL",

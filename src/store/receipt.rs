@@ -86,6 +86,11 @@ pub enum Fate {
         /// When the store last changed the customer, by its own clock, if it told.
         date_modified: Option<String>,
     },
+    /// The store has made the customer whom they entered.
+    Created {
+        /// What the store calls it.
+        customer_id: CustomerId,
+    },
     /// Later edits of the same attributes took their place.
     Superseded,
     /// The store already had them: no call was needed.
@@ -95,6 +100,7 @@ pub enum Fate {
 }
 
 struct Row {
+    is_creation: bool,
     customer_id: CustomerId,
     field: String,
     outcome: Option<Outcome>,
@@ -110,7 +116,7 @@ impl Store {
     pub fn fate(&self, receipt: &Receipt) -> Result<Fate> {
         self.engine_read(|transaction| {
             let mut statement = transaction.prepare_cached(
-                "SELECT j.customer_id, j.field, j.outcome, j.reason, s.date_modified
+                "SELECT j.customer_id, j.field, j.outcome, j.reason, s.date_modified, j.op = 'create'
                  FROM journal AS j
                  LEFT JOIN snapshot AS s ON s.id = j.customer_id
                  WHERE j.seq > :after AND j.seq <= :up_to
@@ -125,6 +131,7 @@ impl Store {
                         outcome: row.get::<_, Option<String>>(2)?.as_deref().and_then(Outcome::named),
                         reason: row.get(3)?,
                         date_modified: row.get(4)?,
+                        is_creation: row.get(5)?,
                     })
                 },
             )?;
@@ -204,6 +211,10 @@ fn fate(rows: Vec<Row>) -> Fate {
     }
     if let Some(row) = find(Some(Outcome::Held)) {
         return Fate::InConflict { customer_id: row.customer_id, field: row.field.clone() };
+    }
+    let is_made = |row: &&Row| row.is_creation && row.outcome == Some(Outcome::Uploaded);
+    if let Some(row) = rows.iter().find(is_made) {
+        return Fate::Created { customer_id: row.customer_id };
     }
     if let Some(row) = find(Some(Outcome::Uploaded)) {
         return Fate::Uploaded { date_modified: row.date_modified.clone() };

@@ -221,7 +221,7 @@ fn index_has_begun(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Edits of searched columns that the index has not seen.
 const EDITS: &str = "SELECT seq, customer_id FROM journal
-     WHERE seq > ?1 AND field IN ('email', 'phone', 'last_name', 'first_name', 'company')
+     WHERE seq > ?1 AND field IN ('*', 'email', 'phone', 'last_name', 'first_name', 'company')
      ORDER BY seq LIMIT ?2";
 
 fn through(connection: &Connection) -> rusqlite::Result<Option<i64>> {

@@ -193,6 +193,8 @@ namespace Tillsync
         Rejected,
         /// <summary>The store was changed too; it waits for a person.</summary>
         InConflict,
+        /// <summary>The store has made the customer whom they entered.</summary>
+        Created,
         /// <summary>Later edits, or the store's value, took their place.</summary>
         Superseded,
         /// <summary>The store had the same already.</summary>
@@ -208,7 +210,7 @@ namespace Tillsync
         public FateKind Kind { get; internal set; }
         /// <summary>When the store last changed the customer, by its own clock; null: it does not tell.</summary>
         public DateTimeOffset? DateModified { get; internal set; }
-        /// <summary>Of what was rejected or is in conflict.</summary>
+        /// <summary>Of what was rejected or is in conflict; of one who was made, the store's id.</summary>
         public long? CustomerId { get; internal set; }
         /// <summary>Of what was rejected or is in conflict.</summary>
         public string Field { get; internal set; }
@@ -231,6 +233,7 @@ namespace Tillsync
                 case "uploaded": return FateKind.Uploaded;
                 case "rejected": return FateKind.Rejected;
                 case "in_conflict": return FateKind.InConflict;
+                case "created": return FateKind.Created;
                 case "superseded": return FateKind.Superseded;
                 case "unchanged": return FateKind.Unchanged;
                 case "given_up": return FateKind.GivenUp;

@@ -12,7 +12,7 @@ from typing import Any, Literal, NewType
 from .errors import Refused, TillError, of_document
 
 Outcome = Literal["in_flight", "uploaded", "unchanged", "superseded", "rejected", "held", "discarded", "remote"]
-FateKind = Literal["pending", "rejected", "in_conflict", "uploaded", "superseded", "unchanged", "given_up"]
+FateKind = Literal["pending", "rejected", "in_conflict", "uploaded", "created", "superseded", "unchanged", "given_up"]
 #: The name of something to decide, as it was shown: when a side moves on, so does the name.
 Seen = NewType("Seen", str)
 
@@ -67,7 +67,7 @@ class Fate:
     kind: FateKind
     #: When the store last changed the customer, by its own clock.
     date_modified: datetime | None = None
-    #: Of what was rejected or is in conflict.
+    #: Of what was rejected or is in conflict; of one who was made, the store's id.
     customer_id: int | None = None
     field: str | None = None
     #: The store's words.

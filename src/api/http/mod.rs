@@ -167,10 +167,11 @@ impl Caller {
         let token = self.token.expose_secret();
         let url = format!("{}{}", self.url, request.endpoint());
         let answer = match request {
-            Request::Update { body, .. } => {
-                let put =
-                    self.agent.put(url).header("X-Auth-Token", token).header("Accept", "application/json");
-                put.header("Content-Type", "application/json").send(body.expose_secret())
+            Request::Create { body, .. } | Request::Update { body, .. } => {
+                let is_new = matches!(request, Request::Create { .. });
+                let to = if is_new { self.agent.post(url) } else { self.agent.put(url) };
+                let to = to.header("X-Auth-Token", token).header("Accept", "application/json");
+                to.header("Content-Type", "application/json").send(body.expose_secret())
             }
             _ => {
                 let get = self.agent.get(format!("{url}?{}", request.query()));

@@ -38,6 +38,8 @@ pub fn resolve(dirty: &Dirty, subject: &Subject, keep: &Keep, seen: Option<&str>
             let problem = "was deleted in the store, so no side can be kept: discard its edits";
             Err(refuse(dirty, subject, problem))
         }
+        // Whose row is there twice is found out in the file: `store::existing`.
+        Subject::Existing => Err(refuse(dirty, subject, "exists in the store already")),
         Subject::Field(field) if field.is_money() => resolve_balance(dirty, &shown, *field, keep),
         Subject::Field(field) => resolve_field(dirty, &shown, *field, keep),
         Subject::Entry(field, name) => resolve_entry(dirty, &shown, *field, name, keep),

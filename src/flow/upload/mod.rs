@@ -145,6 +145,8 @@ pub struct ToSend {
     pub adjusting: BTreeSet<RowId>,
     /// Bytes a call, if the store refused more a while ago.
     pub most_bytes: Option<usize>,
+    /// They are new: whatever the store says of one, it is looked for before that is believed.
+    pub creates: bool,
 }
 
 /// What became of a `Prepare`.
@@ -223,16 +225,21 @@ pub struct Upload {
     asking: Option<(Ticket, u64)>,
     /// Off: what did not land is left for the plan that follows.
     sends: bool,
+    /// What is sent is new in the store.
+    creates: bool,
 }
 
 impl Upload {
     /// Sends what is to be sent.
     pub fn of(work: ToSend, options: UploadOptions, tickets: Tickets) -> Upload {
-        let most = work.resource.spec().update;
+        let spec = work.resource.spec();
+        let most = spec.create.filter(|_| work.creates).map_or(spec.update, |creation| creation.verb);
+        // Of what the store does not have there is nothing to look at before it leaves.
+        let fresh_ms = if work.creates { u64::MAX } else { options.fresh_ms };
         Upload {
             options,
             lanes: Lanes::new(work.rows, &work.order),
-            look: Look::new(options.fresh_ms, options.grace_ms, work.adjusting),
+            look: Look::new(fresh_ms, options.grace_ms, work.adjusting),
             ready: Ready::default(),
             flights: BTreeMap::new(),
             doubts: Doubts::default(),
@@ -250,14 +257,18 @@ impl Upload {
             question: None,
             asking: None,
             sends: true,
+            creates: work.creates,
         }
     }
 
     /// Reads back what a crash left in doubt, from `at_ms` on, and sends nothing.
     pub fn recovering(rows: &[RowId], at_ms: u64, options: UploadOptions, tickets: Tickets) -> Upload {
-        let resource = rows.first().map(|row| row.resource).unwrap_or_default();
-        let mut upload = Upload::of(ToSend { resource, ..ToSend::default() }, options, tickets);
-        for ids in rows.chunks(READ_AT_ONCE) {
+        let first = rows.first().copied().unwrap_or_default();
+        let work = ToSend { resource: first.resource, creates: first.is_new(), ..ToSend::default() };
+        let mut upload = Upload::of(work, options, tickets);
+        // What is asked for in words takes more room than an id.
+        let at_once = if first.is_new() { upload.room.customers() } else { READ_AT_ONCE };
+        for ids in rows.chunks(at_once) {
             let doubt = Doubt::Lost("an earlier sync did not end".to_owned());
             upload.doubts.add(Group::of(ids.to_vec()), doubt, at_ms);
         }
@@ -323,7 +334,7 @@ impl Upload {
                 Write::Settle(records)
             }
             PutVerdict::Refused { rejections, words, is_the_apis } => {
-                if let ([id], true) = (&batch.group.ids[..], batch.group.is_checked) {
+                if let ([id], true) = (&batch.group.ids[..], batch.group.is_checked && !self.creates) {
                     let rejection = rejections.into_iter().next();
                     let rejection = rejection.unwrap_or(Rejection { row: *id, field: None, words });
                     return self.refused_alone(batch.group, rejection);
@@ -672,6 +683,11 @@ impl Upload {
     }
 
     // ---- how it went -------------------------------------------------------------------------------------------------
+
+    /// Whether what it sends is new in the store.
+    pub fn creates(&self) -> bool {
+        self.creates
+    }
 
     /// Why it ended early, if it did.
     pub fn failure(&mut self) -> Option<Failure> {

@@ -113,9 +113,36 @@ fn card(view: &View<'_>, conflict: &Conflict) -> Result<Markup> {
                 h2 id={ "who-" (number) } { (frame::customer(view, id)?) }
                 p.aside id={ "what-" (number) } { strong { (show::field(&conflict.field)) } ", found " (show::stamp(&conflict.detected_at)) }
             }
-            @if conflict.field == "*" { (deleted(view, conflict)?) } @else { (both_changed(view, conflict)?) }
+            @match conflict.field.as_str() {
+                "*" => { (deleted(view, conflict)?) }
+                "+" => { (existing(conflict)) }
+                _ => { (both_changed(view, conflict)?) }
+            }
         }
     })
+}
+
+/// Somebody was entered here whom the store has, or somebody else with the same address.
+fn existing(conflict: &Conflict) -> Markup {
+    let key = conflict.id.to_string();
+    let side = |name: &str, class: &str, title: &str, json: &str| {
+        html! {
+            div class={ "side " (class) } role="group" aria-labelledby={ (name) "-" (key) } {
+                h3 id={ (name) "-" (key) } { (title) }
+                div.value { (show::json(&conflict.field, json)) }
+            }
+        }
+    };
+    html! {
+        div.sides {
+            (side("ours", "ours", "Entered here", &conflict.local))
+            (side("theirs", "theirs", "In the store", &conflict.remote))
+        }
+        p.note {
+            "The store has somebody with this address. Whoever set up this till says who it is: " code { "tillsync resolve " (conflict.customer_id) " + --keep remote" }
+            " for the same person, " code { "--value" } " with another address for another one, or " code { "tillsync discard " (conflict.customer_id) } "."
+        }
+    }
 }
 
 fn both_changed(view: &View<'_>, conflict: &Conflict) -> Result<Markup> {

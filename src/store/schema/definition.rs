@@ -93,6 +93,15 @@ pub(super) fn words(sql: &str) -> impl Iterator<Item = String> {
     words.map(|piece| sql[piece.from..piece.to].to_uppercase())
 }
 
+/// The texts in it, as they are.
+pub(super) fn texts(sql: &str) -> impl Iterator<Item = String> {
+    let quoted = pieces(sql)
+        .into_iter()
+        .map(|piece| &sql[piece.from..piece.to])
+        .filter(|piece| piece.starts_with('\''));
+    quoted.map(name)
+}
+
 /// Everything that may be a name, as it is, in small letters.
 pub(super) fn names(sql: &str) -> BTreeSet<String> {
     let names = pieces(sql).into_iter().filter(|piece| !matches!(piece.kind, Kind::Sign(_)));

@@ -16,7 +16,7 @@ use super::{newest, objects};
 pub(in crate::store) const GUARD_ONCE: &str = "engine_guard";
 
 /// The views with plain names, and the schema with which each came.
-const VIEWS: [(&str, i64); 7] = [
+const VIEWS: [(&str, i64); 9] = [
     ("store_credit_adjustment", 1),
     ("password_change", 1),
     ("customer_state", 10),
@@ -24,6 +24,8 @@ const VIEWS: [(&str, i64); 7] = [
     ("customer_credit", 12),
     ("store_credit_override", 12),
     ("to_decide", 13),
+    ("new_id", 21),
+    ("customer_by_any_id", 21),
 ];
 
 /// The index of the search and the tables that FTS5 keeps for it, made by the first search of a file.

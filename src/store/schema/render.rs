@@ -46,6 +46,9 @@ const REFUSE_NULL: &str = "
 const CUSTOMER: &str = "iif(NEW.customer_id = CAST(NEW.customer_id AS INTEGER), CAST(NEW.customer_id AS INTEGER), \
                          coalesce(NEW.customer_id, 'NULL'))";
 
+/// The same, by the id of today.
+const TODAY: &str = "coalesce((SELECT id FROM alias WHERE resource = 'customer' AND old_id = NEW.customer_id), NEW.customer_id)";
+
 /// An amount in the words of whoever gave it; as many as fit into a sentence.
 const AS_TYPED: &str = "CASE typeof(NEW.amount) WHEN 'null' THEN 'NULL' WHEN 'blob' THEN 'a blob'
                  ELSE '\"' || replace(substr(NEW.amount, 1, 40), '''', '´') || iif(length(NEW.amount) > 40, '…', '') || '\"' END";
@@ -78,6 +81,7 @@ pub(super) fn script() -> String {
             ("fraction", &CREDIT_DIGITS.1.to_string()),
         ],
     ));
+    parts.push(new_rows(customer));
     parts.push(fill(include_str!("sql/state.sql"), &[("what", WHAT)]));
     let places = [
         ("what", WHAT),
@@ -154,6 +158,7 @@ fn common(script: &str) -> String {
             ("now_and_who", &now_and_who),
             ("now", NOW),
             ("customer", CUSTOMER),
+            ("today", TODAY),
             ("not_journaled", NOT_JOURNALED),
         ],
     )
@@ -161,7 +166,109 @@ fn common(script: &str) -> String {
 
 /// What an app may not do to the rows of a resource.
 fn guards(resource: &Resource) -> String {
-    fill_of(resource, include_str!("sql/rows.sql").trim_end())
+    let template = match resource.create {
+        Some(_) => created(resource, include_str!("sql/created_rows.sql")),
+        None => include_str!("sql/rows.sql").to_owned(),
+    };
+    fill_of(resource, template.trim_end())
+}
+
+/// The places of rows that are created here.
+fn created(resource: &Resource, template: &str) -> String {
+    let Resource { name, fields, .. } = resource;
+    let needed: Vec<&Field> = fields.iter().filter(|field| field.is_required || field.is_unique).collect();
+    let names: Vec<&str> = needed.iter().map(|field| field.name).collect();
+    let needs = fields.iter().filter(|field| field.is_required).map(|Field { name: field, .. }| {
+        format!("WHEN NEW.{field} IS NULL THEN '{field}: is needed to create a {name}'")
+    });
+    let fixed = fields.iter().filter_map(|field| Some((field.name, field.access.refusal()?)));
+    let fixed = fixed.map(|(field, why)| format!("WHEN NEW.{field} IS NOT NULL THEN '{field}: {why}'"));
+    let in_lines = |cases: Vec<String>| cases.join("\n        ");
+    let needs: Vec<String> = needs.collect();
+    let all: Vec<String> = needs.iter().cloned().chain(fixed).collect();
+    let checks: String = resource.columns().filter_map(|field| check_of_new(resource, field)).collect();
+    let lengths = fields.iter().filter(|field| field.most_when_new.is_some());
+    let lengths = lengths.filter_map(|field| Some(if_edited(field, &check_of_new(resource, field)?)));
+    let lengths: String = lengths.collect();
+    let uniques = || fields.iter().filter(|field| field.is_unique);
+    let unique: String = uniques().map(unique_of_new).collect();
+    let unique_of_edited: String = uniques().map(|field| if_edited(field, &unique_of_new(field))).collect();
+    let (before, behind) = template.split_once("{needs}").unwrap_or((template, ""));
+    let template = format!("{before}{}{behind}", in_lines(all));
+    fill(
+        &template,
+        &[
+            ("needs", &*in_lines(needs)),
+            ("needed", &names.join(", ")),
+            ("checks of new", &checks),
+            ("lengths of edited", &lengths),
+            ("unique of new", &unique),
+            ("unique of edited", &unique_of_edited),
+            ("named", &format!("'{name} ' || NEW.{{row}}")),
+            ("new as json", &as_json(resource, "NEW")),
+            ("old as json", &as_json(resource, "OLD")),
+            ("whose it is new", "{whose_it_is new}"),
+            ("newest", NEWEST),
+        ],
+    )
+}
+
+/// The newest id below zero that was given, to a row of whatever resource.
+const NEWEST: &str =
+    "min(coalesce((SELECT newest FROM tillsync_new_id), 0), coalesce((SELECT min(id) FROM customer), 0),
+                 coalesce((SELECT min(old_id) FROM alias WHERE resource = 'customer'), 0))";
+
+/// A row as one JSON object, without what it has not.
+fn as_json(resource: &Resource, side: &str) -> String {
+    let editable = resource.columns().filter(|field| field.access == Access::Editable);
+    let members = editable.map(|field| format!("'{}', json({})", field.name, json(side, field)));
+    format!("json_patch('{{}}', json_object({}))", members.collect::<Vec<_>>().join(", "))
+}
+
+/// What is asked of an attribute of a new row: the same as of an edit, of which there was nothing before.
+fn check_of_new(resource: &Resource, one: &Field) -> Option<String> {
+    if one.access != Access::Editable {
+        return None;
+    }
+    if matches!(one.kind, Kind::Text | Kind::Date) {
+        let (least, most) = one.limit_chars;
+        let most = limit(one.most_when_new.unwrap_or(most));
+        let check = format!(
+            "    INSERT INTO tillsync_check_text SELECT {{text_of}}, {least}, {most}, NEW.{{field}} WHERE NEW.{{field}} IS NOT NULL;\n"
+        );
+        return Some(named(resource, one, &check).replace("OLD.", "NEW."));
+    }
+    let edit = field(resource, one);
+    let (_, edit) =
+        edit.split_once(&format!("CREATE TRIGGER tillsync_{}_{} BEFORE", resource.name, one.name))?;
+    let (_, body) = edit.split_once("BEGIN\n")?;
+    let (check, _) =
+        body.split_once("    {journal}").or_else(|| body.split_once("    INSERT INTO journal"))?;
+    Some(check.replace(&format!("OLD.{}", one.name), "NULL").replace("OLD.", "NEW."))
+}
+
+/// What no two have, another row has already; whatever its case.
+fn unique_of_new(field: &Field) -> String {
+    let name = field.name;
+    format!(
+        "    INSERT INTO tillsync_refusal
+    SELECT '{{table}} ' || NEW.{{row}} || ': {name}', 'is that of {{table}} ' || {{row}} || ' already'
+    FROM {{table}} WHERE {name} = NEW.{name} COLLATE NOCASE AND {{row}} <> NEW.{{row}} LIMIT 1;\n"
+    )
+}
+
+/// The same, where an edit changes it: a mapper writes every column back.
+fn if_edited(field: &Field, check: &str) -> String {
+    let name = field.name;
+    check.replacen("WHERE ", &format!("WHERE NEW.{name} IS NOT OLD.{name} AND "), 1)
+}
+
+/// Views and guards for whoever has no id of the store's yet.
+fn new_rows(customer: &Resource) -> String {
+    let columns: Vec<&str> = customer.columns().map(|field| field.name).collect();
+    let sets: Vec<String> = columns.iter().map(|column| format!("{column} = NEW.{column}")).collect();
+    let places = [("newest", NEWEST), ("columns", &*columns.join(", ")), ("sets", &*sets.join(", "))];
+    fill(include_str!("sql/new_rows.sql"), &places)
 }
 
 /// Nor to what the store told of them.
@@ -192,7 +299,10 @@ fn fill_of(resource: &Resource, template: &str) -> String {
     let own = match resource.is_of_customers() {
         true => [
             ("journal_it", JOURNAL_IT.to_owned()),
+            ("journal of row", "{journal}".to_owned()),
+            ("whose_it_is new", format!("NEW.{row}")),
             ("whose_it_is", format!("OLD.{row}")),
+            ("is_its new", format!("customer_id = NEW.{row} AND of_resource IS NULL")),
             ("is_its", format!("customer_id = OLD.{row}")),
             ("text_of", format!("OLD.{row}, '{{field}}'")),
             ("refuse_null", String::new()),
@@ -203,7 +313,13 @@ fn fill_of(resource: &Resource, template: &str) -> String {
                 JOURNAL_IT
                     .replace("{journal}", &JOURNAL.replace("{whose}", "customer_id, of_resource, of_row")),
             ),
+            ("journal of row", JOURNAL.replace("{whose}", "customer_id, of_resource, of_row")),
+            ("whose_it_is new", format!("NEW.{customer}, '{name}', NEW.{row}")),
             ("whose_it_is", format!("OLD.{customer}, '{name}', OLD.{row}")),
+            (
+                "is_its new",
+                format!("customer_id = NEW.{customer} AND of_resource = '{name}' AND of_row = NEW.{row}"),
+            ),
             (
                 "is_its",
                 format!("customer_id = OLD.{customer} AND of_resource = '{name}' AND of_row = OLD.{row}"),
@@ -468,7 +584,19 @@ mod tests {
 
     const fn field_of_pet(name: &'static str, kind: Kind, access: Access) -> Field {
         let (limit_chars, merge) = ((0, 8), MergeRule::Policy);
-        Field { name, parent: None, kind, limit_chars, access, merge, is_unique: false, is_changed_at: false }
+        Field {
+            name,
+            parent: None,
+            kind,
+            limit_chars,
+            access,
+            merge,
+            is_unique: false,
+            is_changed_at: false,
+            is_created_at: false,
+            is_required: false,
+            most_when_new: None,
+        }
     }
 
     /// What a customer may have several of, and no store has: some lines are all that the triggers are made from.
@@ -484,6 +612,7 @@ mod tests {
         since: None,
         page: 250,
         update: Verb { rows: 10, at_once: 3 },
+        create: None,
         fields: &[
             field_of_pet("called", Kind::Text, Access::Editable),
             field_of_pet("is_fed", Kind::Boolean, Access::Editable),

@@ -8,7 +8,7 @@
 //! generated column) is left out and logged: it never stands in the way. What cannot be built (two customers with one id) stays as
 //! it is, and is told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -35,7 +35,7 @@ struct Table {
     traits: Traits,
 }
 
-/// What is relied on besides our columns: STRICT, without row ids, how many checks and collations stand in the text of ours, and to what
+/// What is relied on besides our columns: STRICT, without row ids, how many checks and collations stand in the text of ours, what the checks let in, and to what
 /// they refer: SQLite has that follow a table that is renamed (`ALTER TABLE batch RENAME TO batch_old`).
 #[derive(Debug, PartialEq, Eq)]
 struct Traits {
@@ -43,6 +43,8 @@ struct Traits {
     is_strict: bool,
     has_no_rowid: bool,
     checks: usize,
+    /// The words that they let in.
+    allowed: BTreeSet<String>,
     collations: usize,
     counts_on: bool,
     references: Vec<Reference>,
@@ -188,7 +190,10 @@ fn traits(
     let theirs = theirs_in(&definition, &is_ours);
     let all = definition.columns.iter().map(|(_, text)| text).chain(&definition.constraints);
     let ours = all.filter(|text| !theirs.contains(text));
-    let words: Vec<String> = ours.flat_map(|text| definition::words(text)).collect();
+    let ours: Vec<&&str> = ours.collect();
+    let checked = ours.iter().filter(|text| definition::words(text).any(|word| word == "CHECK"));
+    let allowed = checked.flat_map(|text| definition::texts(text)).collect();
+    let words: Vec<String> = ours.iter().flat_map(|text| definition::words(text)).collect();
     let count = |word: &str| words.iter().filter(|one| *one == word).count();
     let mut columns = columns(connection, table)?;
     columns.retain(|column| is_ours(&column.name));
@@ -197,6 +202,7 @@ fn traits(
         is_strict,
         has_no_rowid,
         checks: count("CHECK"),
+        allowed,
         collations: count("COLLATE"),
         counts_on: count("AUTOINCREMENT") > 0,
         references: references(connection, table)?,

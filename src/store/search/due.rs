@@ -23,7 +23,7 @@ const FEW: usize = 2_000;
 const THESE: &str = "SELECT customer_id FROM tillsync_search_due
      UNION
      SELECT customer_id FROM journal
-     WHERE seq > ?1 AND field IN ('email', 'phone', 'last_name', 'first_name', 'company')
+     WHERE seq > ?1 AND field IN ('*', 'email', 'phone', 'last_name', 'first_name', 'company')
      LIMIT ?2";
 
 impl Due {

@@ -10,14 +10,15 @@
 
 {payments}
 
--- The first amount of each customer, times 10,000; NULL when it cannot be held exactly. As it is spelled, too.
+-- The first amount of each customer, times 10,000; NULL when it cannot be held exactly. As it is spelled, too. Who is not created yet has
+-- what it was given here, and nothing else.
 CREATE VIEW tillsync_credit_scaled (customer_id, balance, is_known, amount) AS
     SELECT id, CASE
         WHEN coalesce(json_type({money}), 'null') = 'null' THEN 0
         WHEN json_type({money}) = 'array' AND json_array_length({money}) = 0 THEN 0
         WHEN digits GLOB '*[^0-9.]*' OR length(fraction) > 4 OR length(whole) > 14 THEN NULL
         ELSE CASE WHEN substr(amount, 1, 1) = '-' THEN -1 ELSE 1 END * CAST(whole || substr(fraction || '0000', 1, 4) AS INTEGER)
-    END, coalesce(json_type({money}), 'null') <> 'null', amount
+    END, coalesce(json_type({money}), 'null') <> 'null' OR id < 0, amount
     FROM (SELECT id, {money}, amount, digits,
                  substr(digits, 1, instr(digits || '.', '.') - 1) AS whole,
                  rtrim(substr(digits, instr(digits || '.', '.') + 1), '0') AS fraction

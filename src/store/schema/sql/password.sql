@@ -11,15 +11,15 @@ CREATE TRIGGER tillsync_password_change_insert INSTEAD OF INSERT ON password_cha
 BEGIN
     INSERT INTO tillsync_refusal
     SELECT 'customer ' || {customer} || ': {field}', CASE
-        WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS NEW.customer_id) THEN 'no such customer in this file'
+        WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS {today}) THEN 'no such customer in this file'
         WHEN NEW.{field} IS NULL THEN 'NULL is not allowed'
     END;
     INSERT INTO tillsync_check_text VALUES (CAST(NEW.customer_id AS INTEGER), '{field}', {least}, {most}, NEW.{field});
     {journal}
-    VALUES (NEW.customer_id, '{field}', 'set', '"***"', '"***"', {now_and_who});
+    VALUES ({today}, '{field}', 'set', '"***"', '"***"', {now_and_who});
     INSERT INTO tillsync_refusal SELECT 'customer ' || {customer} || ': {field}', {not_journaled} WHERE changes() = 0;
     INSERT INTO pending_password (seq, customer_id, new_password)
-    VALUES (last_insert_rowid(), NEW.customer_id, NEW.{field});
+    VALUES (last_insert_rowid(), {today}, NEW.{field});
     INSERT INTO tillsync_refusal SELECT 'customer ' || {customer} || ': {field}', {not_journaled} WHERE changes() = 0;
     SELECT RAISE(IGNORE);
 END;

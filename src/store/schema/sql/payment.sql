@@ -9,7 +9,7 @@ CREATE TRIGGER tillsync_{view}_insert INSTEAD OF INSERT ON {view}
 BEGIN{who_is_text}
     INSERT INTO tillsync_refusal
     SELECT 'customer ' || {customer} || ': {money}', CASE
-        WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS NEW.customer_id) THEN 'no such customer in this file'{and_who}
+        WHEN NOT EXISTS (SELECT 1 FROM customer WHERE id IS {today}) THEN 'no such customer in this file'{and_who}
         WHEN typeof(NEW.amount) NOT IN ('integer', 'real', 'text') OR instr(NEW.amount, char(0))
              OR digits GLOB '*[^0-9.]*' OR digits GLOB '*.*.*' OR digits NOT GLOB '*[0-9]*'
             THEN 'an adjustment is a signed amount, such as -12.50, not ' || {as_typed}
@@ -33,6 +33,6 @@ BEGIN{who_is_text}
     FROM (SELECT substr(amount, 1 + (amount GLOB '[-+]*')) AS digits
           FROM (SELECT iif(typeof(NEW.amount) = 'real', printf('%.15g', NEW.amount), NEW.amount) AS amount)),
          tillsync_credit_scaled AS credit
-    WHERE credit.customer_id IS NEW.customer_id;
+    WHERE credit.customer_id IS {today};
     SELECT RAISE(IGNORE);
 END;

@@ -1,0 +1,118 @@
+//! Creations: a stage of the upload for rows that the store does not have yet, before the updates of their resource.
+//!
+//! The machine is that of updates. What is other: a row is looked for by what no two have, and an answer brings its id.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::upload::{Errand, Run};
+use super::{Event, SyncEngine, spans};
+use crate::api::{Remote, Request};
+use crate::error::Result;
+use crate::flow::{Page, Ticket, ToSend, Upload, folded_identity};
+use crate::resource::{Record, ResourceId, RowId};
+use crate::store::{Created, Planned, by_identity};
+
+/// Rows that are to be created: those that may go at once, and those that wait for another row to give up what no two have.
+pub(super) type Creations = (Vec<RowId>, Vec<RowId>);
+
+impl<R: Remote> SyncEngine<R> {
+    /// Rows that are to be created, in the order in which they were entered.
+    pub(super) fn creations(planned: &Planned) -> Creations {
+        let given_up: BTreeSet<String> =
+            planned.emails.iter().map(|edit| folded_identity(&edit.from)).collect();
+        let waits = |identity: &Option<String>| identity.as_ref().is_some_and(|it| given_up.contains(it));
+        let rows = |later: bool| {
+            let some = planned.creations.iter().filter(|(_, identity)| waits(identity) == later);
+            some.map(|(row, _)| *row).collect()
+        };
+        (rows(false), rows(true))
+    }
+
+    /// Brings new rows to the store.
+    pub(super) fn create(&mut self, resource: ResourceId, rows: Vec<RowId>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let total = rows.len() as u64;
+        let most_bytes = self.store.body_limit(self.clock.utc())?;
+        let work = ToSend { resource, rows, most_bytes, creates: true, ..ToSend::default() };
+        let machine = Upload::of(work, self.options.upload, self.tickets());
+        self.traced(&spans::upload(total), |engine| engine.run(resource, machine, total))
+    }
+
+    /// Creations in doubt, or refused, are looked for.
+    pub(super) fn look_for(&mut self, run: &mut Run, ticket: Ticket, ids: Vec<RowId>) -> Result<()> {
+        let values: Vec<String> = self.store.identities(&ids)?.into_values().collect();
+        if values.is_empty() {
+            return self.looked_for(run, ticket, &ids, Page::nobody());
+        }
+        run.errands.insert(ticket, Errand::LookFor(ids));
+        self.start(ticket, Request::ByIdentity { resource: run.resource, values });
+        Ok(())
+    }
+
+    /// Who is there and is ours has landed; who is another waits for a person; who is not there is sent again, or was refused.
+    pub(super) fn looked_for(
+        &mut self,
+        run: &mut Run,
+        ticket: Ticket,
+        ids: &[RowId],
+        page: Page<'_>,
+    ) -> Result<()> {
+        let shown = page.len() as u64;
+        let is_cut = page.next().is_some()
+            || page.total.is_some_and(|total| total > shown)
+            || !page.contradicted.is_empty()
+            || !page.unread.is_empty();
+        let found = by_identity(run.resource, page.rows);
+        let identities = self.store.identities(ids)?;
+        let is_found = |id: &RowId| {
+            identities.get(id).is_some_and(|identity| found.contains_key(&folded_identity(identity)))
+        };
+        let told: BTreeSet<RowId> = ids.iter().copied().filter(|id| !is_cut || is_found(id)).collect();
+        if is_cut {
+            run.machine.cut(ticket);
+        }
+        let absent = run.machine.missing(ticket, &told, self.clock.now_ms());
+        let known: Vec<RowId> =
+            ids.iter().copied().filter(|id| told.contains(id) || absent.contains(id)).collect();
+        let (machine, now) = (&mut run.machine, self.clock.utc());
+        let ahead = self.options.policies.clock_offset;
+        let slack = self.overlap();
+        let since = |left: DateTime<Utc>| left + ahead - slack;
+        let refuse = |pending: &[RowId]| machine.read(ticket, pending);
+        let created = self.store.looked_for(&known, &found, since, now, refuse)?;
+        self.take_created(run, created);
+        Ok(())
+    }
+
+    /// Answers to creations: who was made has a new name from now on.
+    pub(super) fn settle_created(&mut self, run: &mut Run) -> Result<()> {
+        let made: Vec<(RowId, Record)> = std::mem::take(&mut run.answered).into_iter().flatten().collect();
+        if made.is_empty() {
+            return Ok(());
+        }
+        let created = self.store.settle_created(&made, self.clock.utc())?;
+        self.take_created(run, created);
+        Ok(())
+    }
+
+    pub(super) fn take_created(&mut self, run: &mut Run, created: Created) {
+        if run.resource == ResourceId::CUSTOMER {
+            self.counts.created += created.follows.len() as u64;
+        }
+        for (old, new) in created.follows {
+            self.say(Event::CustomerCreated { old_id: old.customer, id: new.customer });
+        }
+        self.tell(created.notices);
+        for (row, seq, reason) in created.refused {
+            self.say(Event::CreationRefused { customer_id: row.customer, seq, reason });
+        }
+        for (row, seq) in created.existing {
+            self.say(Event::CreationInConflict { customer_id: row.customer, seq });
+        }
+        self.progressed(run, created.through);
+    }
+}

@@ -1,0 +1,551 @@
+//! Rows that the store does not have yet: which are due, on their way, landed or refused.
+//!
+//! Who is entered here has an id below zero, an unsettled `create` in the journal, and no snapshot. All that is edited until it leaves is part
+//! of its creation. When the store has given it an id, all that is of it goes by that from then on (`follow`).
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::apply::{apply, is_written, remove_row, settle, wipe_passwords_of};
+use super::batch::{self, InFlight, begin, leave, remove_batches, remove_item};
+use super::held_up::{self, Apart};
+use super::life::{self, Life};
+use super::{Failed, Prepared, Store, dirty, follow, row, state};
+use crate::clock::stamp;
+use crate::error::{Error, Failure, Result};
+use crate::flow::{
+    Notice, Outcome, Payload, Rejection, SentRow, Settlement, creation, folded_identity, identity, is_ours,
+    landed, made, sent_identity,
+};
+use crate::resource::{
+    Attributes, CustomerId, EditError, EditSeq, FieldId, Record, ResourceId, Row, RowId, Subject, Value,
+};
+
+/// What is journaled of a whole row.
+pub(super) const WHOLE: &str = "*";
+
+/// Which rows of the journal are a row's.
+const IS_ITS: &str = "customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3";
+
+/// What became of creations.
+#[derive(Debug, Default)]
+pub(crate) struct Created {
+    /// What each was called here, and is called now.
+    pub(crate) follows: Vec<(RowId, RowId)>,
+    /// Those that were refused, with the edit that stands for each, and the store's words.
+    pub(crate) refused: Vec<(RowId, EditSeq, String)>,
+    /// Those that exist in the store already.
+    pub(crate) existing: Vec<(RowId, EditSeq)>,
+    /// All whose answer is known.
+    pub(crate) through: Vec<RowId>,
+    /// What became of edits that were part of them.
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl Created {
+    fn with(mut self, other: Created) -> Created {
+        self.follows.extend(other.follows);
+        self.refused.extend(other.refused);
+        self.existing.extend(other.existing);
+        self.through.extend(other.through);
+        self.notices.extend(other.notices);
+        self
+    }
+}
+
+impl Store {
+    /// Those of these new rows with pending edits that are to be created, each with what it is looked for by. Of one whose row somebody
+    /// took out past the triggers nothing is left to send: it ends.
+    pub(super) fn creations(
+        &mut self,
+        new: &[RowId],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(RowId, Option<String>)>> {
+        let (mut named, mut gone) = (Vec::new(), Vec::new());
+        for row in new {
+            let found =
+                |connection: &Connection| Ok((dirty::load_row(connection, *row)?, is_due(connection, *row)?));
+            match self.read_at_once(found)? {
+                (None, _) => gone.push(*row),
+                (Some(found), true) => named.push((*row, identity_of(&found))),
+                (Some(_), false) => {}
+            }
+        }
+        self.end_taken_back(&gone, now)?;
+        Ok(named)
+    }
+
+    /// By what these are looked for in the store.
+    pub(crate) fn identities(&self, rows: &[RowId]) -> Result<BTreeMap<RowId, String>> {
+        self.engine_read(|transaction| {
+            let mut all = BTreeMap::new();
+            for row in rows {
+                let unique = row.resource.unique();
+                let sent = batch::on_its_way(transaction, *row)?.map(|flight| flight.sent.fields);
+                let value = match (unique, sent) {
+                    (Some(unique), Some(fields)) => {
+                        fields.into_iter().find(|(field, _)| *field == unique).map(|(_, value)| value)
+                    }
+                    _ => None,
+                };
+                if let Some(Value::Text(text)) = value {
+                    all.insert(*row, text);
+                }
+            }
+            Ok(all)
+        })
+    }
+
+    fn end_taken_back(&mut self, gone: &[RowId], now: DateTime<Utc>) -> Result<()> {
+        self.in_small_parts(gone, |transaction, _, id, (): &mut ()| {
+            end_all(transaction, id, Outcome::Unchanged, now)?;
+            close_existing(transaction, id, "discarded", now)?;
+            Ok(wipe_passwords_of(transaction, id, now)?)
+        })?;
+        Ok(())
+    }
+
+    /// Commits batches of creations, as [`Store::prepare_batches`] does of updates.
+    pub(crate) fn prepare_creations<'i>(
+        &mut self,
+        batches: impl IntoIterator<Item = &'i [RowId]>,
+        most_bytes: Option<usize>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Prepared>> {
+        let batches: Vec<&[RowId]> = batches.into_iter().collect();
+        let (prepared, life) = self.holding_up(|store, apart| {
+            store.engine_write(|transaction| {
+                let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, now));
+                let prepared = prepared.collect::<Result<Vec<_>, Failed>>()?;
+                let leaves = prepared.iter().any(|batch| !batch.payloads.is_empty());
+                let life = leaves.then(|| Life::move_on(transaction)).transpose()?;
+                Ok((prepared, life))
+            })
+        })?;
+        if let Some(life) = life {
+            life.leave_beside(&self.path);
+        }
+        Ok(prepared)
+    }
+
+    /// These were made: each goes by its new id from now on. One whose id something of the app's does not let follow stays in doubt, and is
+    /// looked for again by the next sync.
+    pub(crate) fn settle_created(&mut self, made: &[(RowId, Record)], now: DateTime<Utc>) -> Result<Created> {
+        self.look_at_triggers();
+        let ids: Vec<RowId> = made.iter().map(|(id, _)| *id).collect();
+        let records: BTreeMap<RowId, &Record> = made.iter().map(|(id, record)| (*id, record)).collect();
+        let parts = self.in_small_parts(&ids, |transaction, apart, id, created: &mut Created| {
+            if let Some(record) = records.get(&id) {
+                land(transaction, apart, id, record, created, now)?;
+            }
+            Ok(remove_batches(transaction)?)
+        })?;
+        Ok(parts.into_iter().fold(Created::default(), Created::with))
+    }
+
+    /// Creations in doubt were looked for. `found` are rows of the store by what no two have; `since`: how much the store's clock is ahead
+    /// of the till's, less what it may be wrong by.
+    pub(crate) fn looked_for(
+        &mut self,
+        ids: &[RowId],
+        found: &BTreeMap<String, Vec<Record>>,
+        since: impl Fn(DateTime<Utc>) -> DateTime<Utc>,
+        now: DateTime<Utc>,
+        refuse: impl FnOnce(&[RowId]) -> Vec<Rejection>,
+    ) -> Result<Created> {
+        let parts = self.in_small_parts(ids, |transaction, apart, id, (created, pending): &mut Looked| {
+            let Some(flight) = batch::on_its_way(transaction, id)? else { return Ok(()) };
+            match as_found(&flight, found, &since)? {
+                Found::Ours(record) => land(transaction, apart, id, record, created, now)?,
+                Found::Another(record) => exists(transaction, apart, &flight, record, created, now)?,
+                Found::Nobody => pending.push(id),
+            }
+            Ok(remove_batches(transaction)?)
+        })?;
+        let (created, pending): (Vec<Created>, Vec<Vec<RowId>>) = parts.into_iter().unzip();
+        let (created, pending) =
+            (created.into_iter().fold(Created::default(), Created::with), pending.concat());
+        let rejections = refuse(&pending);
+        let is_refused = |id: &RowId| rejections.iter().any(|refused| refused.row == *id);
+        let again: Vec<RowId> = pending.iter().copied().filter(|id| !is_refused(id)).collect();
+        self.release(&again, now)?;
+        rejections
+            .iter()
+            .filter(|rejection| pending.contains(&rejection.row))
+            .try_fold(created, |created, rejection| Ok(created.with(self.reject_creation(rejection, now)?)))
+    }
+
+    /// The store refused it: it waits for a person, or for an edit of it.
+    pub(crate) fn reject_creation(&mut self, rejection: &Rejection, now: DateTime<Utc>) -> Result<Created> {
+        let ids = [rejection.row];
+        let parts = self.in_small_parts(&ids, |transaction, apart, id, created: &mut Created| {
+            let refused = apart.outcomes(transaction, id, now, || reject(transaction, rejection, now))?;
+            created.refused.extend(refused.flatten().map(|seq| (id, seq, rejection.words.clone())));
+            created.through.push(id);
+            Ok(remove_batches(transaction)?)
+        })?;
+        Ok(parts.into_iter().fold(Created::default(), Created::with))
+    }
+
+    /// These rows as they would be sent: as far as they are here alone.
+    pub(super) fn creation_payloads(&self, rows: &[RowId]) -> Result<Vec<Payload>> {
+        self.engine_read(|transaction| {
+            let mut payloads = Vec::new();
+            for row in rows {
+                if is_uncreated(transaction, *row)? {
+                    payloads.extend(dirty::load_to_decide(transaction, *row)?.as_ref().map(creation));
+                }
+            }
+            Ok(payloads)
+        })
+    }
+
+    /// What a customer is called now: an id below zero was given here, and may have become another since.
+    pub(super) fn today(&self, id: CustomerId) -> Result<CustomerId> {
+        if id.0 >= 0 {
+            return Ok(id);
+        }
+        self.read_at_once(|connection| Ok(follow::today(connection, id)?))
+    }
+
+    /// Whether it is only here so far, and what was sent of it is not known to have arrived.
+    pub(super) fn is_uncreated(&self, id: RowId) -> Result<bool> {
+        match id.is_new() {
+            true => self.read_at_once(|connection| Ok(is_uncreated(connection, id)?)),
+            false => Ok(false),
+        }
+    }
+}
+
+/// Creations that were looked for, and those that are not there.
+type Looked = (Created, Vec<RowId>);
+
+/// What a look says of a creation.
+enum Found<'f> {
+    Ours(&'f Record),
+    Another(&'f Record),
+    Nobody,
+}
+
+fn as_found<'f>(
+    flight: &InFlight,
+    found: &'f BTreeMap<String, Vec<Record>>,
+    since: impl Fn(DateTime<Utc>) -> DateTime<Utc>,
+) -> Result<Found<'f>, Failed> {
+    let payload = Payload { id: flight.dirty.id, fields: flight.sent.fields.clone(), ..Payload::default() };
+    let identity = sent_identity(&SentRow::of(&payload, None));
+    let all = identity.and_then(|identity| found.get(&identity)).map_or(&[][..], Vec::as_slice);
+    let left = flight.sent.flight.map_or(DateTime::UNIX_EPOCH, |flight| flight.left);
+    for record in all {
+        if is_ours(&flight.sent.fields, &record.attributes()?, since(left)) {
+            return Ok(Found::Ours(record));
+        }
+    }
+    Ok(all.first().map_or(Found::Nobody, Found::Another))
+}
+
+/// Whether a row waits to be created: never sent, or freed by an edit since it was refused. Of what exists in the store already an edit of that by
+/// which it was found.
+fn is_due(connection: &Connection, id: RowId) -> rusqlite::Result<bool> {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let (money, unique) = (row::names(FieldId::is_money), row::names(FieldId::is_unique));
+        format!(
+            "SELECT outcome IS NULL
+                    OR EXISTS (SELECT 1 FROM journal AS k INDEXED BY tillsync_journal_unsettled
+                               WHERE k.customer_id = ?1 AND k.settled_at IS NULL
+                                 AND k.of_resource IS ?2 AND k.of_row IS ?3 AND k.outcome IS NULL
+                                 AND CASE j.outcome WHEN 'rejected' THEN k.field NOT IN ({money}) ELSE k.field IN ({unique}) END)
+             FROM journal AS j INDEXED BY tillsync_journal_unsettled
+             WHERE {IS_ITS} AND settled_at IS NULL AND op = 'create' AND coalesce(outcome, '') <> 'in_flight'"
+        )
+    });
+    let is_due = connection.prepare_cached(&SQL)?.query_row(dirty::whose(id), |row| row.get(0)).optional()?;
+    Ok(is_due.unwrap_or(false))
+}
+
+/// What a row is looked for by.
+fn identity_of(row: &Row) -> Option<String> {
+    match row.get(row.resource().unique()?) {
+        Value::Text(text) => Some(folded_identity(text)),
+        _ => None,
+    }
+}
+
+/// The edits of a row that wait, with what has become of each: its creation among them.
+fn unsettled(connection: &Connection, id: RowId) -> rusqlite::Result<Vec<(EditSeq, Option<Outcome>)>> {
+    let unsettled = format!(
+        "SELECT seq, outcome FROM journal INDEXED BY tillsync_journal_unsettled
+         WHERE {IS_ITS} AND settled_at IS NULL ORDER BY seq"
+    );
+    connection
+        .prepare_cached(&unsettled)?
+        .query_map(dirty::whose(id), |row| {
+            let outcome: Option<String> = row.get(1)?;
+            Ok((EditSeq(row.get(0)?), outcome.as_deref().and_then(Outcome::named)))
+        })?
+        .collect()
+}
+
+/// The edit that stands for its creation.
+pub(super) fn creation_of(connection: &Connection, id: RowId) -> rusqlite::Result<Option<EditSeq>> {
+    let creation = format!(
+        "SELECT seq FROM journal INDEXED BY tillsync_journal_unsettled
+         WHERE {IS_ITS} AND settled_at IS NULL AND op = 'create'"
+    );
+    connection
+        .prepare_cached(&creation)?
+        .query_row(dirty::whose(id), |row| Ok(EditSeq(row.get(0)?)))
+        .optional()
+}
+
+pub(super) fn is_uncreated(connection: &Connection, id: RowId) -> rusqlite::Result<bool> {
+    Ok(creation_of(connection, id)?.is_some())
+}
+
+fn prepare(
+    transaction: &Transaction<'_>,
+    apart: &Apart,
+    ids: &[RowId],
+    most_bytes: Option<usize>,
+    now: DateTime<Utc>,
+) -> Result<Prepared, Failed> {
+    let (mut prepared, mut bytes, mut batch) = (Prepared::default(), 1, None);
+    let to_hold = life::to_hold(transaction)?;
+    for (place, id) in ids.iter().enumerate().filter(|(_, id)| !to_hold.contains(&id.customer)) {
+        let loaded =
+            dirty::load_to_decide(transaction, *id).map_err(|e| held_up::of(id.customer, e.into()))?;
+        let Some(dirty) = loaded else { continue };
+        if !is_due(transaction, *id)? {
+            continue;
+        }
+        if let Some(field) = dirty.unsound.first() {
+            refuse_unsound(transaction, *id, *field, now)?;
+            continue;
+        }
+        let payload = creation(&dirty);
+        bytes += payload.to_json().len() + 1;
+        if most_bytes.is_some_and(|most| bytes > most) && !prepared.payloads.is_empty() {
+            prepared.left = ids[place..].to_vec();
+            break;
+        }
+        let batch = begin(transaction, &mut batch, id.resource, "create", now)?;
+        let all = unsettled(transaction, *id)?.into_iter().map(|(seq, _)| seq).collect();
+        let payload = Payload { covers: all, ..payload };
+        let position = prepared.payloads.len();
+        let written = apart.all(transaction, *id, now, || {
+            close_existing(transaction, *id, "value", now)?;
+            leave(transaction, batch, position, &payload, now)
+        })?;
+        if written.is_some() {
+            let other_passwords = dirty.earlier_passwords.clone();
+            prepared.sent.push(SentRow { other_passwords, ..SentRow::of(&payload, None) });
+            prepared.payloads.push(payload);
+        }
+    }
+    remove_batches(transaction)?;
+    Ok(prepared)
+}
+
+/// What a program wrote past the triggers, and is no value, is sent by nobody.
+fn refuse_unsound(
+    transaction: &Connection,
+    id: RowId,
+    field: FieldId,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let Some(seq) = creation_of(transaction, id)? else { return Ok(()) };
+    let reason = Some(format!("{field} holds what is no value of it: give it another one"));
+    settle(transaction, &Settlement { reason, ..Settlement::new(seq, Outcome::Rejected) }, now)
+}
+
+/// The store has made it.
+fn land(
+    transaction: &Transaction<'_>,
+    apart: &Apart,
+    id: RowId,
+    record: &Record,
+    created: &mut Created,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let Some(InFlight { dirty: before, sent }) = batch::on_its_way(transaction, id)? else { return Ok(()) };
+    let now_called = made(id, &record.attributes()?);
+    let done = apart.all(transaction, id, now, || {
+        let creation = creation_of(transaction, id)?;
+        remove_item(transaction, id)?;
+        follow::follow(transaction, id, now_called, now)?;
+        if let Some(seq) = creation {
+            settle(transaction, &Settlement::new(seq, Outcome::Uploaded), now)?;
+        }
+        let after = dirty::load_whole(transaction, now_called)?.ok_or(Failed::Ignored)?;
+        let plan = landed(&after, &before.row, &sent.fields, record)?;
+        apply(transaction, &after, &plan, now)
+    })?;
+    if let Some(notices) = done {
+        created.notices.extend(notices);
+        created.follows.push((id, now_called));
+        created.through.push(id);
+    }
+    Ok(())
+}
+
+/// The store has somebody whom no two may be, and who is not seen to be the one that was sent.
+fn exists(
+    transaction: &Transaction<'_>,
+    apart: &Apart,
+    flight: &InFlight,
+    record: &Record,
+    created: &mut Created,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let id = flight.dirty.id;
+    let seq = apart.outcomes(transaction, id, now, || {
+        let creation = creation_of(transaction, id)?;
+        for (seq, _) in
+            unsettled(transaction, id)?.into_iter().filter(|(_, it)| *it == Some(Outcome::InFlight))
+        {
+            settle(transaction, &Settlement::new(seq, Outcome::Held), now)?;
+        }
+        note_existing(transaction, id, creation, record, now)?;
+        remove_item(transaction, id)?;
+        Ok(creation)
+    })?;
+    created.existing.extend(seq.flatten().map(|seq| (id, seq)));
+    created.through.push(id);
+    Ok(())
+}
+
+fn note_existing(
+    transaction: &Connection,
+    id: RowId,
+    creation: Option<EditSeq>,
+    record: &Record,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let (customer, of_resource, of_row) = dirty::whose(id);
+    let written = transaction
+        .prepare_cached(
+            "INSERT INTO conflict (customer_id, of_resource, of_row, field, base, local, remote, policy, author, seq, detected_at)
+             SELECT ?1, ?2, ?3, ?4, 'null', payload, ?5, 'hold', (SELECT author FROM journal WHERE seq = ?6), ?6, ?7
+             FROM batch_item
+             WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3",
+        )?
+        .execute(params![
+            customer,
+            of_resource,
+            of_row,
+            Subject::Existing.word(id),
+            Record::without_secrets(record.body()),
+            creation.map(|seq| seq.0),
+            stamp(now)
+        ])?;
+    is_written(written)
+}
+
+/// It is another one now, or nobody's.
+pub(super) fn close_existing(
+    transaction: &Connection,
+    id: RowId,
+    resolution: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let (customer, ..) = dirty::whose(id);
+    transaction
+        .prepare_cached(
+            "UPDATE conflict SET resolution = ?3, resolved_at = ?4
+             WHERE customer_id = ?1 AND field = ?2 AND resolution IS NULL",
+        )?
+        .execute(params![customer, Subject::Existing.word(id), resolution, stamp(now)])?;
+    Ok(())
+}
+
+/// All of it that left waits for a person together; a payment waits with it, and is refused by nobody.
+fn reject(
+    transaction: &Transaction<'_>,
+    rejection: &Rejection,
+    now: DateTime<Utc>,
+) -> Result<Option<EditSeq>, Failed> {
+    let id = rejection.row;
+    let Some(InFlight { dirty, .. }) = batch::on_its_way(transaction, id)? else { return Ok(None) };
+    let creation = creation_of(transaction, id)?;
+    for (seq, _) in unsettled(transaction, id)?.into_iter().filter(|(_, it)| *it == Some(Outcome::InFlight)) {
+        let is_money = dirty.op(seq).is_some_and(|op| op.field.is_money());
+        let refused = Settlement {
+            reason: Some(rejection.words.clone()),
+            reject_group: creation.map(|seq| seq.0),
+            ..Settlement::new(seq, Outcome::Rejected)
+        };
+        let settlement = if is_money { Settlement::new(seq, None) } else { refused };
+        settle(transaction, &settlement, now)?;
+    }
+    if let Some(creation) = creation {
+        batch::keep_sent(transaction, id, creation)?;
+    }
+    remove_item(transaction, id)?;
+    Ok(creation)
+}
+
+/// All that waits of a row ends so.
+pub(super) fn end_all(
+    transaction: &Connection,
+    id: RowId,
+    outcome: Outcome,
+    now: DateTime<Utc>,
+) -> Result<usize, Failed> {
+    let all = unsettled(transaction, id)?;
+    for (seq, _) in &all {
+        settle(transaction, &Settlement::new(*seq, outcome), now)?;
+    }
+    Ok(all.len())
+}
+
+/// What was refused of a row that is not created is sent again. Returns how many edits that were.
+pub(super) fn free(transaction: &Connection, id: RowId, now: DateTime<Utc>) -> Result<usize, Failed> {
+    let refused = unsettled(transaction, id)?;
+    let refused = refused.into_iter().filter(|(_, outcome)| *outcome == Some(Outcome::Rejected));
+    let mut count = 0;
+    for (seq, _) in refused {
+        settle(transaction, &Settlement::new(seq, None), now)?;
+        count += 1;
+    }
+    if count > 0 {
+        state::write(transaction, super::FREED_AT, Some(&stamp(now)))?;
+    }
+    Ok(count)
+}
+
+/// A creation is given up: the row goes, with all that waits of it. Returns how many edits that were.
+pub(super) fn undo(transaction: &Connection, id: RowId, now: DateTime<Utc>) -> Result<usize, Failed> {
+    let all = unsettled(transaction, id)?;
+    if all.iter().any(|(_, outcome)| *outcome == Some(Outcome::InFlight)) {
+        return Err(refuse(id, "is on its way to the store: sync first"));
+    }
+    let ended = end_all(transaction, id, Outcome::Discarded, now)?;
+    close_existing(transaction, id, "discarded", now)?;
+    wipe_passwords_of(transaction, id, now)?;
+    remove_row(transaction, id, now)?;
+    Ok(ended)
+}
+
+/// Why nothing can be decided of it so.
+pub(super) fn refuse(id: RowId, problem: &str) -> Failed {
+    let refused =
+        EditError { customer_id: id.customer, field: WHOLE.to_owned(), problem: problem.to_owned() };
+    Error::from(Failure::Undecidable(refused)).into()
+}
+
+/// Rows of the store, by what no two have; where a store has two all the same, both.
+pub(crate) fn by_identity<'a>(
+    resource: ResourceId,
+    rows: impl IntoIterator<Item = (Attributes<'a>, &'a str)>,
+) -> BTreeMap<String, Vec<Record>> {
+    let mut named: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+    for (attributes, body) in rows {
+        if let Some(identity) = identity(resource, &attributes) {
+            named.entry(identity).or_default().push(Record::of(resource, body));
+        }
+    }
+    named
+}

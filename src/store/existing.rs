@@ -1,0 +1,222 @@
+//! Somebody was entered here whom the store has already, or somebody with the same address: a person says which.
+//!
+//! The same person: what was entered becomes that customer, and what was typed becomes edits of it, with nothing as their base. What only
+//! one side has is taken; what both have waits for a person, field by field. Nobody adds money by a guess: what both have waits too.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, params};
+use secrecy::ExposeSecret;
+
+use super::apply::{insert_snapshot, is_written, settle, wipe_passwords_of};
+use super::create::{self, close_existing, is_uncreated, refuse};
+use super::{Failed, dirty, edit, follow, row, state, statements};
+use crate::clock::stamp;
+use crate::error::Error;
+use crate::flow::{Keep, Outcome, Settlement, is_tidied, made};
+use crate::resource::{
+    Edit, EditSeq, FieldId, FormValue, Record, Row, RowId, Subject, Value, add_credit, first_credit,
+    parse_argument,
+};
+
+/// Why the till's side alone is none.
+const NO_LOCAL: &str = "exists in the store already: it is the same person (keep the store's), another one (give its address), or \
+                        not to be created (discard)";
+
+/// Decides who somebody is that exists in the store already.
+pub(super) fn resolve(
+    transaction: &Connection,
+    id: RowId,
+    keep: &Keep,
+    author: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let Some((conflict, record)) = open(transaction, id)? else {
+        return Err(refuse(id, "there is no conflict to resolve"));
+    };
+    edit::set_context(transaction, author, Some("resolve"))?;
+    let done = match keep {
+        Keep::Local => Err(refuse(id, NO_LOCAL)),
+        Keep::Value(text) => is_another(transaction, id, text, now),
+        Keep::Remote => is_the_same(transaction, id, &record, now),
+    };
+    edit::set_context(transaction, None, None)?;
+    done?;
+    let decided = "UPDATE conflict SET resolved_by = ?2 WHERE id = ?1";
+    is_written(transaction.prepare_cached(decided)?.execute(params![conflict, author])?)
+}
+
+/// The conflict that waits, and what the store has.
+fn open(connection: &Connection, id: RowId) -> rusqlite::Result<Option<(i64, Record)>> {
+    connection
+        .prepare_cached(
+            "SELECT id, remote FROM conflict INDEXED BY tillsync_conflict_open
+             WHERE customer_id = ?1 AND field = ?2 AND resolution IS NULL",
+        )?
+        .query_row(params![id.customer.0, Subject::Existing.word(id)], |row| {
+            Ok((row.get(0)?, Record::of(id.resource, row.get::<_, String>(1)?)))
+        })
+        .optional()
+}
+
+fn is_another(transaction: &Connection, id: RowId, text: &str, now: DateTime<Utc>) -> Result<(), Failed> {
+    let Some(unique) = id.resource.unique() else { return Err(refuse(id, NO_LOCAL)) };
+    let edit = parse_argument(id.customer, unique.name(), text).map_err(Error::from)?;
+    if let Edit::Set(field, value) = edit {
+        as_edit(transaction, id, field, &value)?;
+    }
+    close_existing(transaction, id, "value", now)?;
+    for seq in held(transaction, id)? {
+        settle(transaction, &Settlement::new(seq, None), now)?;
+    }
+    Ok(())
+}
+
+fn held(connection: &Connection, id: RowId) -> rusqlite::Result<Vec<EditSeq>> {
+    let held = "SELECT seq FROM journal INDEXED BY tillsync_journal_unsettled
+                WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND outcome = 'held'
+                ORDER BY seq";
+    connection.prepare_cached(held)?.query_map(dirty::whose(id), |row| Ok(EditSeq(row.get(0)?)))?.collect()
+}
+
+fn is_the_same(
+    transaction: &Connection,
+    id: RowId,
+    record: &Record,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    if !is_uncreated(transaction, id)? {
+        return Err(refuse(id, "there is no conflict to resolve"));
+    }
+    let entered = dirty::load_to_decide(transaction, id)?.ok_or(Failed::Ignored)?;
+    let known_as = made(id, &record.attributes()?);
+    create::end_all(transaction, id, Outcome::Superseded, now)?;
+    wipe_passwords_of(transaction, id, now)?;
+    close_existing(transaction, id, "remote", now)?;
+    follow::follow(transaction, id, known_as, now)?;
+    as_the_store_has_it(transaction, known_as, record)?;
+    for field in known_as.resource.editable_columns() {
+        typed(transaction, known_as, field, entered.row.get(field), now)?;
+    }
+    if let Some(password) = &entered.password {
+        let set = "INSERT INTO password_change VALUES (?1, ?2)";
+        transaction.prepare_cached(set)?.execute(params![known_as.customer.0, password.expose_secret()])?;
+    }
+    Ok(())
+}
+
+/// Who was not pulled yet is in the file from now on, as the store showed it.
+fn as_the_store_has_it(transaction: &Connection, id: RowId, record: &Record) -> Result<(), Failed> {
+    if dirty::load_snapshot(transaction, id)?.is_some() {
+        return Ok(());
+    }
+    let attributes = record.attributes()?;
+    insert_snapshot(transaction, &attributes, record.body())?;
+    state::count_snapshot(transaction, id.resource, 1)?;
+    let theirs = Row::of(id, &attributes);
+    let columns: Vec<_> = id.resource.columns().map(|field| (field, row::cell(theirs.get(field)))).collect();
+    is_written(statements::overwrite(transaction, id, &columns)?)
+}
+
+/// What was typed of an attribute becomes an edit of what the store has.
+fn typed(
+    transaction: &Connection,
+    id: RowId,
+    field: FieldId,
+    typed: &Value,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let Some(row) = dirty::load_row(transaction, id)? else { return Ok(()) };
+    let theirs = row.get(field);
+    if is_nothing(typed) || is_tidied(field, typed, theirs) {
+        return Ok(());
+    }
+    if field.is_money() {
+        return money(transaction, id, field, typed, theirs, now);
+    }
+    if let (Value::Forms(typed), Value::Forms(known)) = (typed, theirs) {
+        let both = typed.iter().filter(|(name, value)| known.get(*name).is_some_and(|known| known != *value));
+        let both: Vec<(&String, &FormValue)> = both.collect();
+        let all = known.iter().chain(typed).map(|(name, value)| (name.clone(), value.clone()));
+        as_edit(transaction, id, field, &Value::Forms(all.collect()))?;
+        for (name, value) in both {
+            let theirs = known.get(name).map(FormValue::to_json).unwrap_or_else(|| "null".to_owned());
+            hold(transaction, id, &Subject::entry(field, name), &value.to_json(), &theirs, now)?;
+        }
+        return Ok(());
+    }
+    as_edit(transaction, id, field, typed)?;
+    match is_nothing(theirs) {
+        true => Ok(()),
+        false => hold(transaction, id, &Subject::Field(field), &typed.to_json(), &theirs.to_json(), now),
+    }
+}
+
+/// Nothing was said of it.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Text(text) => text.is_empty(),
+        Value::Credit(_) => first_credit(value).is_zero(),
+        Value::Forms(entries) => entries.is_empty(),
+        Value::Channels(ids) => ids.is_empty(),
+        _ => false,
+    }
+}
+
+/// What the till granted goes on top of nothing; on top of something only by a person's word.
+fn money(
+    transaction: &Connection,
+    id: RowId,
+    field: FieldId,
+    typed: &Value,
+    theirs: &Value,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let granted = first_credit(typed);
+    let pay = "INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (?1, ?2)";
+    transaction.prepare_cached(pay)?.execute(params![id.customer.0, granted.to_string()])?;
+    if first_credit(theirs).is_zero() {
+        return Ok(());
+    }
+    let both = add_credit(theirs, granted).unwrap_or_else(|| typed.clone());
+    hold(transaction, id, &Subject::Field(field), &both.to_json(), &theirs.to_json(), now)
+}
+
+/// As anybody's: the triggers check and journal it.
+fn as_edit(transaction: &Connection, id: RowId, field: FieldId, value: &Value) -> Result<(), Failed> {
+    let key = id.key().map(rusqlite::types::Value::Integer);
+    let mut statement = transaction.prepare_cached(statements::edit(field))?;
+    for (place, part) in key.enumerate() {
+        statement.raw_bind_parameter(place + 1, part)?;
+    }
+    statement.raw_bind_parameter(id.resource.spec().key.len() + 1, row::cell(value))?;
+    is_written(statement.raw_execute()?)
+}
+
+/// The edit that was made just now waits for a person.
+fn hold(
+    transaction: &Connection,
+    id: RowId,
+    subject: &Subject,
+    local: &str,
+    remote: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let Some(field) = subject.field() else { return Ok(()) };
+    let (customer, of_resource, of_row) = dirty::whose(id);
+    let newest = "SELECT max(seq) FROM journal INDEXED BY tillsync_journal_unsettled
+                  WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND field = ?4";
+    let newest: Option<i64> = transaction
+        .prepare_cached(newest)?
+        .query_row(params![customer, of_resource, of_row, field.name()], |row| row.get(0))?;
+    let Some(seq) = newest.map(EditSeq) else { return Ok(()) };
+    settle(transaction, &Settlement::new(seq, Outcome::Held), now)?;
+    // Where a conflict of that customer is open about it already, that one stands for both.
+    transaction
+        .prepare_cached(
+            "INSERT OR IGNORE INTO conflict (customer_id, of_resource, of_row, field, base, local, remote, policy, author, seq, detected_at)
+             SELECT ?1, ?2, ?3, ?4, 'null', ?5, ?6, 'hold', author, seq, ?7 FROM journal WHERE seq = ?8",
+        )?
+        .execute(params![customer, of_resource, of_row, subject.word(id), local, remote, stamp(now), seq.0])?;
+    Ok(())
+}
