@@ -313,10 +313,11 @@ fn every_document_has_the_keys_of_the_contract() {
     till.conflict();
     till.rejection();
     till.ok(&["edit", "2", "phone=1"]);
-    let requests = ["get", "put"];
+    let requests = ["get", "post", "put"];
     let sync = [
         "bytes_sent",
         "conflicts",
+        "created",
         "doubted",
         "elapsed_ms",
         "held_up",

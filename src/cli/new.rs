@@ -12,7 +12,7 @@ use super::out::Deed;
 use super::settings::{Till, without_mark};
 use super::{Done, render};
 
-/// Enter new customers; the next sync creates them in the store
+/// Enter new customers; sent with the next sync
 #[derive(Args)]
 #[command(after_help = "\
 email, first_name and last_name are needed. Each has an id below zero until the store has given one; \

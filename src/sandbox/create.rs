@@ -20,7 +20,7 @@ impl Update<'_> {
     /// Serves one creation.
     pub fn create(mut self, body: &[u8], fault: Option<Fault>) -> Result<RawResponse, Problem> {
         let mut items = self.read_new(body)?;
-        self.check_emails(&mut items);
+        self.check_emails(&mut items, |email| format!("email {email} already in use"));
         let mut landing = landing(&items, self.behaviours().partial, fault);
         if matches!(fault, Some(Fault::Ignored | Fault::Echoed)) {
             landing.clear();

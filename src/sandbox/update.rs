@@ -55,7 +55,7 @@ impl Update<'_> {
     /// Serves one call.
     pub fn serve(mut self, body: &[u8], fault: Option<Fault>) -> Result<RawResponse, Problem> {
         let mut items = self.read(body)?;
-        self.check_emails(&mut items);
+        self.check_emails(&mut items, |_| "email is already in use by another customer".into());
         let skipped = self.skipped(&items, fault);
         let landing = landing(&items, self.behaviours().partial, fault);
         let landed: Vec<&Item> =
@@ -162,13 +162,13 @@ impl Update<'_> {
     }
 
     /// An address may belong to nobody else, in the store as it is and in the call.
-    pub(super) fn check_emails(&self, items: &mut [Item]) {
+    pub(super) fn check_emails(&self, items: &mut [Item], refusal: impl Fn(&str) -> String) {
         for nth in 0..items.len() {
             let Some(email) = items[nth].email() else { continue };
             let holder = self.book.holder_of(&email).filter(|holder| *holder != items[nth].id);
             let twice = items[..nth].iter().filter_map(Item::email).any(|other| other == email);
             if holder.is_some() || twice {
-                items[nth].mistake("email", format!("email {email} already in use"), false);
+                items[nth].mistake("email", refusal(&email), false);
             }
         }
     }

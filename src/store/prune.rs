@@ -269,7 +269,7 @@ impl Store {
     /// When the customer is in the store, as far as this file knows, something of it waits, or nothing is known of it; when
     /// something of the app's keeps rows of it: all others are removed.
     pub fn forget(&mut self, id: impl Into<CustomerId>) -> Result<u64> {
-        let id = id.into();
+        let id = self.today(id.into())?;
         let (mut forgotten, mut decisions) = (Pruned::default(), self.decisions_of(id)?);
         loop {
             let Pruned { removed, edits_kept, conflicts_kept, .. } = forgotten;

@@ -17,7 +17,9 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 use tillsync::sandbox::{Sandbox, SandboxOptions};
-use tillsync::{Extent, HttpOptions, HttpRemote, PullReport, Store, SyncEngine, SyncOptions, SyncReport};
+use tillsync::{
+    Decimal, Extent, HttpOptions, HttpRemote, PullReport, Store, SyncEngine, SyncOptions, SyncReport,
+};
 
 use self::cost::{Cost, Costs};
 use self::edits::Wish;
@@ -117,6 +119,7 @@ impl<'t> Stage<'t> {
         let second_sync = self.engine()?.sync()?;
         checks.push(Check { name: "minimal_calls", ok: sync.requests.put == cost::calls_by_ten(diff) });
         checks.push(Check { name: "second_sync_sends_nothing", ok: second_sync.requests.put == 0 });
+        checks.push(Check { name: "walk_in_is_there_once", ok: self.walk_in()? });
         checks.push(Check { name: "no_limit_violated", ok: self.sandbox.violations().is_empty() });
         let elapsed_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let edited_customers = wishes.len();
@@ -234,6 +237,37 @@ impl<'t> Stage<'t> {
         }))
     }
 
+    /// Somebody comes in while the network is cut, and is sold to on credit; whether the store has that one once, and the sale is of it.
+    fn walk_in(&self) -> Result<bool, Failed> {
+        self.heading("Somebody new comes in while the network is cut")?;
+        self.sandbox.cut();
+        let mut store = self.store()?;
+        let walk_in = store.create().set("email", "ana.reyes@example.com").set("first_name", "Ana");
+        let walk_in = walk_in.set("last_name", "Reyes").label("walk-in").commit()?.ids[0];
+        store.edit(walk_in).adjust_credit(Decimal::TEN).label("welcome").commit()?;
+        let sale = "CREATE TABLE my_receipt (customer_id INTEGER REFERENCES customer (id) ON UPDATE CASCADE)";
+        let sold = |store: &mut Store| {
+            store.connection().execute_batch(sale)?;
+            store.connection().execute("INSERT INTO my_receipt VALUES (?1)", [walk_in.0])
+        };
+        sold(&mut store).map_err(|e| Failed::unexpected(format!("SQL: {e}")))?;
+        self.sandbox.heal()?;
+        let sync = self.engine()?.sync()?;
+        let id = store.get(walk_in)?.map_or(walk_in, |customer| customer.id());
+        let of = "SELECT customer_id FROM my_receipt";
+        let sold_to: i64 = store
+            .connection()
+            .query_row(of, [], |row| row.get(0))
+            .map_err(|e| Failed::unexpected(format!("SQL: {e}")))?;
+        self.say(&format!(
+            "customer {walk_in}, entered, given 10.00 and sold to offline, is customer {id} of the store now, after {}; so is the sale.",
+            render::count(sync.requests.post, "call")
+        ))?;
+        let all = self.records();
+        let named = all.values().filter(|record| record.contains("ana.reyes@example.com"));
+        Ok((named.count(), sync.created, sold_to) == (1, 1, id.0) && all.contains_key(&id.0))
+    }
+
     /// Every customer as the store has it.
     fn records(&self) -> BTreeMap<i64, String> {
         let ids = self.sandbox.ids().into_iter();
@@ -298,6 +332,7 @@ fn said(check: &str) -> &str {
         "nothing_else_changed" => "no other attribute of any customer has changed",
         "minimal_calls" => "ten customers a call: not one call more than needed",
         "second_sync_sends_nothing" => "a second sync sends nothing",
+        "walk_in_is_there_once" => "who came in offline is in the store once, and the sale is of that one",
         "no_limit_violated" => "the store counted no request beyond its limits",
         other => other,
     }
