@@ -773,6 +773,31 @@ fn a_wait_that_is_longer_than_a_sync_may_last_ends_it_and_holds_for_the_next_pro
     assert_eq!(odd.asked().len(), asked, "nothing is asked before");
 }
 
+/// Others have used the window up at once, and tries are spread over the next ones: by that till, for itself.
+#[test]
+fn a_wait_is_noted_as_the_store_asked_for_it() {
+    let till = till(3);
+    let used_up = [
+        ("X-Rate-Limit-Requests-Quota", "450"),
+        ("X-Rate-Limit-Requests-Left", "0"),
+        ("X-Rate-Limit-Time-Window-Ms", "210000"),
+        ("X-Rate-Limit-Time-Reset-Ms", "200000"),
+    ];
+    let odd =
+        Odd::before(&till.sandbox).before_store(move |asked| asked.is_put().then(|| too_many(&used_up)));
+    till.set(1, "phone", "555");
+    let through = over(&till, &odd);
+    for _ in 0..2 {
+        let error = through.engine().sync().unwrap_err().to_string();
+        assert!(
+            error.contains("asks to wait for 200 s") || error.contains("asks to wait for 199 s"),
+            "{error}"
+        );
+        let wait = till.store().status().unwrap().throttled_until.unwrap() - chrono::Utc::now();
+        assert!(wait < TimeDelta::seconds(201), "{wait}");
+    }
+}
+
 #[test]
 fn a_wait_is_over_when_the_clock_was_set_back_since() {
     let till = till(3);
