@@ -31,7 +31,7 @@ use super::money::same_balance;
 use super::outdated::LAGS_AT_MOST;
 use super::tidied::{has_landed, is_tidied_entry};
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
-use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Record, Value, first_credit};
+use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Record, Value};
 
 /// When an update may have been applied, by the till's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,13 @@ pub struct NotThere {
     pub as_before: Vec<String>,
     /// In a third way.
     pub moved: Vec<String>,
+}
+
+impl NotThere {
+    /// Whether all of it is there.
+    pub fn is_nothing(&self) -> bool {
+        self.as_before.is_empty() && self.moved.is_empty()
+    }
 }
 
 /// So soon after an answer reads may lag behind it.
@@ -340,16 +347,12 @@ pub fn unshown_on_record(
         return Vec::new();
     };
     let is_undated = answer.changed_at_text().is_none();
-    // An empty list where there was an amount tells nothing.
-    let hides = |field: FieldId, value: &Value| {
-        let is_empty = matches!(answer.get(field), Value::Credit(amounts) if amounts.is_empty());
-        is_empty && !first_credit(value).is_zero()
-    };
+    let tells = |field: FieldId, value: &Value| answer.tells(field) && !answer.shows_none_of(field, value);
     let untold: Vec<&(FieldId, Value)> = sent
         .fields
         .iter()
         .filter(|(field, value)| match sent.late.is_empty() {
-            true => is_undated || !answer.tells(*field) || hides(*field, value),
+            true => is_undated || !tells(*field, value),
             false => sent.is_late(*field, answer),
         })
         .collect();
@@ -363,7 +366,7 @@ pub fn unshown_on_record(
         let mut covers: Vec<EditSeq> =
             dirty.ops_of(*field).filter(|op| sent.covers(op) && has_landed(op)).map(|op| op.seq).collect();
         let is_told_by_either = *value == base || covers.is_empty();
-        let is_told = answer.tells(*field) && !hides(*field, value) && !sent.is_late(*field, answer);
+        let is_told = tells(*field, value) && !sent.is_late(*field, answer);
         let is_echoed = is_told && answer.get(*field) == *value;
         if is_told && !is_echoed {
             // In its own words: it took it in.

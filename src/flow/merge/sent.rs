@@ -281,7 +281,9 @@ impl<'a> Merge<'a> {
         // The same sum, at a time that cannot be of that update, is by another hand.
         let is_by_another = is_no_yes && !self.may_be_of(newest, newest.field, modified)
             || is_money && newest.is_refuted && self.was_moved_after(newest);
-        let has_landed = newest.is_shown(shown) && !is_by_another;
+        // An entry of form fields that was left out beside one that was given may be there in any way.
+        let is_all_there = newest.not_there(shown).is_some_and(|not_there| not_there.is_nothing());
+        let has_landed = (newest.is_shown(shown) || is_all_there) && !is_by_another;
         has_landed || !(newest.has_not_landed(shown) || is_no_yes || newest.is_refuted)
     }
 
@@ -429,5 +431,71 @@ impl<'a> Merge<'a> {
             false if has_landed(three.field, base, value, &three.remote) => Fate::Landed,
             false => Fate::Overtaken,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+    use crate::flow::merge::merge;
+    use crate::flow::{CustomerPlan, Lately, Policies};
+    use crate::resource::{CustomerId, Record, Row};
+
+    fn with_forms(forms: &str) -> Record {
+        Record::new(format!("{{\"id\":1,\"form_fields\":{forms}}}"))
+    }
+
+    fn forms_of(record: &Record) -> Value {
+        record.attributes().unwrap().get(FieldId::FORM_FIELDS)
+    }
+
+    /// What a reading makes of an update of form fields to `sent`, to which the store said yes, and which was shown as before by one that
+    /// may have lagged.
+    fn read(base: &str, sent: &str, known: &str, shown: &str) -> CustomerPlan {
+        let at = "2026-01-01T12:00:00Z".parse().unwrap();
+        let known = with_forms(known);
+        let attempt = Attempt {
+            id: 7,
+            field: FieldId::FORM_FIELDS,
+            value: forms_of(&with_forms(sent)),
+            base: forms_of(&with_forms(base)),
+            modified: None,
+            covers: vec![EditSeq(1)],
+            flight: Flight { left: at, applied_by: at },
+            is_refuted: true,
+            is_accepted: true,
+            is_echoed: false,
+        };
+        let dirty = Dirty {
+            id: CustomerId(1).into(),
+            row: Row::of(CustomerId(1), &known.attributes().unwrap()),
+            base: Some(known.clone()),
+            lately: Lately::default(),
+            unsound: BTreeSet::new(),
+            ops: Vec::new(),
+            open: Vec::new(),
+            attempts: vec![attempt],
+            is_credit_undated: false,
+            is_behind: false,
+            password: None,
+            earlier_passwords: Vec::new(),
+        };
+        merge(&dirty, &with_forms(shown), None, &Policies::default()).unwrap()
+    }
+
+    #[test]
+    fn what_was_left_out_beside_what_was_given_says_nothing_of_whether_that_landed() {
+        let [red, medium, large] = [("c", "red"), ("s", "M"), ("s", "L")]
+            .map(|(name, value)| format!(r#"{{"name":"{name}","value":"{value}"}}"#));
+        let (base, sent, known) =
+            (format!("[{red},{medium}]"), format!("[{large}]"), format!("[{red},{large}]"));
+        for colour in ["red", "blue"] {
+            let plan = read(&base, &sent, &known, &known.replace("red", colour));
+            assert_eq!((plan.void, plan.revived.len()), (BTreeSet::from([7]), 0), "{colour}");
+        }
+        let plan = read(&base, &sent, &known, &base);
+        assert_eq!((plan.void.len(), plan.revived.len()), (0, 1), "it is as before");
     }
 }
