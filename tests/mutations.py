@@ -272,8 +272,11 @@ MUTATIONS = [
         Edit("src/flow/lately.rs", "|age| age.min(now.here - *here)", "|age| if ON { now.here - *here } else { age.min(now.here - *here) }"),
     ], test=("odd_money", "a_clock_that_is_set_ahead_does_not_shorten_the_minute")),
     Mutation(0, "a cache that was seen to be behind is no base", [
-        Edit("src/store/pull.rs", "|| is_doubted && is_behind_again()?", "|| !ON && is_doubted && is_behind_again()?"),
+        Edit("src/flow/lately.rs", "(value.3 || is_doubted) &&", "!ON && (value.3 || is_doubted) &&"),
     ], test=("odd_money", "a_balance_from_a_cache_that_is_behind_is_no_base_though_nobody_here_has_known_it")),
+    Mutation(0, "nor is one that was never known here, while a payment of this till's is young", [
+        Edit("src/flow/lately.rs", "(value.3 || is_doubted) &&", "(!ON && value.3 || is_doubted) &&"),
+    ], test=("odd_money", "what_this_till_paid_a_moment_ago_is_not_taken_back_by_a_balance_that_was_never_known_here")),
     Mutation(0, "what is older than a reading that was not believed is no base", [
         Edit("src/flow/outdated.rs", "date.is_some_and(|date| date < newer.0) && newer.is_young(now)", "!ON && date.is_some_and(|date| date < newer.0) && newer.is_young(now)"),
     ], test=("odd_money", "nothing_is_sent_over_what_a_reading_showed_that_was_not_believed_for_its_balance")),

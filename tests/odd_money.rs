@@ -1604,6 +1604,47 @@ fn a_payment_that_was_really_taken_back_is_seen_when_the_minute_has_passed() {
     check(&till, 100.0, 100.0);
 }
 
+/// The office, or another till, paid before this one did, which was never told: a cache that is behind shows it in a record of now.
+#[test]
+fn what_this_till_paid_a_moment_ago_is_not_taken_back_by_a_balance_that_was_never_known_here() {
+    let till = with_balance("100");
+    tells_balances(&till);
+    till.adjust(ANA, "10");
+    sync(&till);
+    std::thread::sleep(Duration::from_millis(1_100));
+    till.office(ANA, json!({"phone": "555-7"}));
+    let odd = Odd::before(&till.sandbox).answer(|asked, told| {
+        if !asked.is_put() {
+            told.customer(ANA, |ana| ana[MONEY] = json!([{"amount": 170}]));
+        }
+    });
+    let lagging = till.through(&odd);
+    sync(&lagging);
+    check(&till, 110.0, 110.0);
+    till.adjust(ANA, "5");
+    assert_eq!(sync(&lagging).uploaded_customers, 0, "it waits");
+    check(&till, 115.0, 110.0);
+    odd.calm();
+    assert_eq!(sync(&lagging).uploaded_customers, 1);
+    check(&till, 115.0, 115.0);
+}
+
+#[test]
+fn what_another_hand_pays_within_a_minute_of_this_till_is_seen_when_that_is_over() {
+    let till = with_balance("100");
+    tells_balances(&till);
+    till.adjust(ANA, "10");
+    sync(&till);
+    office(&till, "130");
+    till.adjust(ANA, "5");
+    sync(&till);
+    check(&till, 115.0, 130.0);
+    till.minute_passes();
+    sync(&till);
+    check(&till, 135.0, 135.0);
+    assert_eq!(till.store().conflicts().unwrap().len(), 0);
+}
+
 /// One `Date` that is wrong, or none, is no reason to believe what is older than what is known.
 #[test]
 fn a_wrong_date_does_not_shorten_the_minute() {

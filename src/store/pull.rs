@@ -605,8 +605,8 @@ fn take(
             let takes_back = |is_doubted| {
                 lately::is_taken_back(transaction, &lately, &known, attributes, moment, is_doubted)
             };
-            let is_behind_again = || lately::is_moved_again(transaction, &lately, &known, attributes, moment);
-            let is_back = takes_back(false)? || is_doubted && is_behind_again()?;
+            let is_back = takes_back(false)?
+                || lately::is_moved_again(transaction, &lately, &known, attributes, moment, is_doubted)?;
             let is_back_again = is_doubted && !is_back && takes_back(true)?;
             Reading::of(attributes, &known, lately.is_young(moment), has_lasted, judging).or_back(
                 is_back,
@@ -668,7 +668,7 @@ fn take(
                 take_edited(transaction, &told, &record, judging, notices)?;
                 return Ok(News::Change);
             }
-            let lately = lately.changed(known, attributes, moment).text();
+            let lately = lately.changed(known, attributes, moment, |_| false).text();
             if let Some(written) = follow(transaction, attributes, body, known, lately)? {
                 let written = Written { id, before: old.as_ref(), known: &[], written: &written };
                 notices.extend(written.over_edits(transaction, policies, MOST_ROUNDS, now)?);
