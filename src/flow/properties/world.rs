@@ -38,6 +38,16 @@ pub(super) enum Edit {
 }
 
 impl Edit {
+    /// Whether it leaves nothing of form fields, or of channels.
+    pub(super) fn empties_a_list(&self) -> bool {
+        match self {
+            Edit::Set(_, Value::Forms(entries)) => entries.is_empty(),
+            Edit::Set(_, Value::Channels(ids)) => ids.is_empty(),
+            Edit::Set(field, Value::Null) => field.has_entries(),
+            _ => false,
+        }
+    }
+
     pub(super) fn field(&self) -> FieldId {
         match self {
             Edit::Set(field, _) => *field,
