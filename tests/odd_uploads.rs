@@ -508,6 +508,11 @@ fn on_record(till: &Till) -> i64 {
     sql.query_row("SELECT count(*) FROM tillsync_attempt", [], |row| row.get(0)).unwrap()
 }
 
+fn is_there(till: &Till) -> bool {
+    let sql = rusqlite::Connection::open(&till.path).unwrap();
+    sql.query_row("SELECT count(*) FROM customer WHERE id = 1", [], |row| row.get(0)).unwrap()
+}
+
 const AT_ANOTHER_MOMENT: Duration = Duration::from_millis(5_200);
 
 /// What was said yes to was applied a minute ago and longer.
@@ -670,6 +675,85 @@ fn a_payment_that_the_store_said_yes_to_and_does_not_have_is_held() {
     till.store().resolve(1, money, &Keep::Local, Some("bo")).unwrap();
     sync(&till);
     assert_eq!(till.remote_value(1, money), r#"[{"amount":60}]"#);
+}
+
+/// Answers show neither Ana nor that there is one more.
+fn hides_ana(till: &Till) -> Odd {
+    Odd::before(&till.sandbox).answer(|_, told| {
+        told.customers(|all| all.retain(|customer| customer["id"] != 1));
+        told.edit(|page| page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len()));
+    })
+}
+
+/// A yes of which nothing was told when its customer went: who was only hidden is held against it, as if never gone.
+#[test]
+fn what_the_store_said_yes_to_is_not_forgotten_with_a_customer_who_was_hidden() {
+    let money = "store_credit_amounts";
+    for (lands, outcomes) in [(false, ["rejected", "rejected", "held"]), (true, ["uploaded"; 3])] {
+        let till = till(3);
+        till.office(1, json!({"form_fields": [{"name": "size", "value": "M"}], money: [{"amount": 50}]}));
+        till.engine().pull(Extent::Full).unwrap();
+        let mut store = till.store();
+        let edit = store.edit(1).set("phone", "555").set("form_fields", &form("L"));
+        edit.adjust_credit((-5).into()).commit().unwrap();
+        let sandbox = Arc::clone(&till.sandbox);
+        let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+            asked.is_put().then(|| {
+                let mut sent = asked.json()[0].clone();
+                sent.as_object_mut().unwrap().remove("id");
+                assert!(!lands || sandbox.edit(1, sent));
+                Told::page(&[json!({"id": 1})])
+            })
+        });
+        sync(&over(&till, &odd));
+        till.through(&hides_ana(&till)).engine().pull(Extent::Full).unwrap();
+        assert!(!is_there(&till));
+        // There again, and so soon that what is read of her may lag.
+        sync(&till);
+        till.engine().pull(Extent::Full).unwrap();
+        assert_eq!(is_there(&till), lands);
+        assert_eq!((till.outcomes(1, money), on_record(&till) > 0), (vec!["uploaded".to_owned()], !lands));
+        let_a_minute_pass(&till);
+        sync(&till);
+        let ours = ["phone", "form_fields", money].map(|field| till.outcomes(1, field).concat());
+        assert_eq!(ours, outcomes, "it landed: {lands}");
+        let shown = ["phone", "form_fields", money].map(|field| till.local(1, field));
+        assert_eq!(shown, ["\"555\"".to_owned(), form("L"), r#"[{"amount":45}]"#.to_owned()]);
+        if !lands {
+            let open = till.store().conflicts().unwrap().remove(0);
+            assert_eq!([open.local, open.remote], [r#"[{"amount":45}]"#, r#"[{"amount":50}]"#]);
+            till.store().resolve(1, money, &Keep::Local, Some("bo")).unwrap();
+            till.store().retry(None).unwrap();
+            sync(&till);
+            assert_eq!(till.remote_value(1, money), r#"[{"amount":45}]"#);
+            assert_eq!((till.remote_value(1, "phone"), size(&till).as_str()), ("\"555\"".into(), "L"));
+        }
+    }
+}
+
+/// The same where edits were given up with the customer; and nothing hinders forgetting who never comes back.
+#[test]
+fn a_yes_outlives_what_was_given_up_with_its_customer_and_is_forgotten_with_who_is_forgotten() {
+    for comes_back in [true, false] {
+        let till = with_a_size();
+        sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
+        till.set(1, "company", "New");
+        till.through(&hides_ana(&till)).engine().pull(Extent::Full).unwrap();
+        till.store().discard(1, Some("*"), Some("bo")).unwrap();
+        assert_eq!((is_there(&till), on_record(&till)), (false, 1));
+        let_a_minute_pass(&till);
+        if comes_back {
+            sync(&till);
+            assert_eq!(
+                (till.outcomes(1, "form_fields"), till.local(1, "form_fields")),
+                (vec!["rejected".to_owned()], form("L"))
+            );
+            assert_eq!(till.outcomes(1, "company"), ["discarded"]);
+        } else {
+            assert!(till.store().forget(1).unwrap() > 0);
+            assert_eq!(on_record(&till), 0);
+        }
+    }
 }
 
 /// The history of what was sent may be gone when a reading tells that it did not land: what is on record waits all the same.

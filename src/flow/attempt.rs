@@ -186,6 +186,28 @@ impl Attempt {
         Some(not_there)
     }
 
+    /// Whether a reading shows too little of what the store said yes to, so soon that it may lag. `known`: of when what is known of the
+    /// customer is.
+    pub fn shows_too_little(
+        &self,
+        told: &Attributes<'_>,
+        known: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let may_be_behind = self.field.may_be_undated();
+        let most = if may_be_behind { LAGS_AT_MOST } else { MAY_LAG };
+        let is_young = (now - self.flight.applied_by).abs() < most;
+        let read = told.changed_at();
+        let is_newer = !may_be_behind && read.is_some() && read > known.or(self.modified);
+        self.is_accepted && is_young && !is_newer && self.is_told_as_before(told)
+    }
+
+    /// Whether the store said yes to it, and nothing has told since whether that is so. It stays on record also when its customer
+    /// goes: one who was only hidden comes back as before.
+    pub fn is_unproven(&self) -> bool {
+        self.is_accepted && !self.covers.is_empty()
+    }
+
     /// Whether it may yet bring the store to another value than this.
     pub fn may_bring_another(&self, value: &Value) -> bool {
         !self.is_refuted && self.value != *value
@@ -221,14 +243,7 @@ impl Dirty {
 
     fn shown_too_little(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> impl Iterator<Item = FieldId> {
         let known = self.base.as_ref().and_then(|base| base.attributes().ok()?.changed_at());
-        let read = told.changed_at();
-        let is_too_little = move |attempt: &&Attempt| {
-            let may_be_behind = attempt.field.may_be_undated();
-            let most = if may_be_behind { LAGS_AT_MOST } else { MAY_LAG };
-            let is_young = (now - attempt.flight.applied_by).abs() < most;
-            let is_newer = !may_be_behind && read.is_some() && read > known.or(attempt.modified);
-            attempt.is_accepted && is_young && !is_newer && attempt.is_told_as_before(told)
-        };
+        let is_too_little = move |attempt: &&Attempt| attempt.shows_too_little(told, known, now);
         self.attempts.iter().filter(is_too_little).map(|attempt| attempt.field)
     }
 
@@ -260,7 +275,8 @@ impl Dirty {
         };
         let is_spent = |attempt: &&Attempt| {
             let is_in_use = || attempt.covers.iter().any(|seq| self.op(*seq).is_some_and(is_open));
-            plan.remove_row || plan.void.contains(&attempt.id) || !(attempt.is_accepted || is_in_use())
+            let is_over = plan.remove_row && !attempt.is_unproven();
+            is_over || plan.void.contains(&attempt.id) || !(attempt.is_accepted || is_in_use())
         };
         self.attempts.iter().filter(is_spent).map(|attempt| attempt.id).collect()
     }

@@ -1,7 +1,7 @@
 //! Attempts: updates that left and were not confirmed, on record until it is proven what became of them; see `flow/attempt.rs`.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, Row as SqlRow, Transaction, named_params};
+use rusqlite::{Connection, Row as SqlRow, Transaction, named_params, params};
 
 use super::apply::{is_written, refuse_ignored};
 use super::batch::{InFlight, on_its_way};
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::flow::{
     Attempt, CustomerPlan, Dirty, Flight, Outcome, Sent, Settlement, on_record, unshown_on_record,
 };
-use crate::resource::{Attributes, EditSeq, ResourceId, RowId, Value};
+use crate::resource::{Attributes, CustomerId, EditSeq, ResourceId, RowId, Value};
 
 /// What `is_accepted` holds where the answer did not tell the attribute, and where it only repeated what was asked.
 const UNTOLD: i64 = 1;
@@ -36,6 +36,34 @@ impl Store {
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+/// What the store said yes to so long ago, of customers who are not in the file, and of edits that are no newer than that.
+const OF_THE_GONE: &str = "SELECT id FROM tillsync_attempt
+     WHERE is_accepted > 0 AND applied_by < ?1 AND customer_id NOT IN (SELECT id FROM customer)
+       AND NOT EXISTS (SELECT 1 FROM json_each(covers) WHERE value > ?2)";
+
+impl Store {
+    /// What the store said yes to is remembered of a customer who went as long as the edits are.
+    pub(super) fn forget_unproven(&mut self, before: &str, up_to: EditSeq) -> Result<()> {
+        let is_any = self.read_at_once(|connection| {
+            Ok(connection.prepare_cached(OF_THE_GONE)?.exists(params![before, up_to.0])?)
+        })?;
+        if !is_any {
+            return Ok(());
+        }
+        self.engine_note(|transaction| {
+            let forget = format!("DELETE FROM tillsync_attempt WHERE id IN ({OF_THE_GONE})");
+            transaction.prepare_cached(&forget)?.execute(params![before, up_to.0])?;
+            Ok(())
+        })
+    }
+}
+
+/// Nothing is remembered of a customer who is gone, and forgotten.
+pub(super) fn forget(connection: &Connection, id: CustomerId) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM tillsync_attempt WHERE customer_id = ?1")?.execute([id.0])?;
+    Ok(())
 }
 
 /// The attempts of a customer, oldest first.

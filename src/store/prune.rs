@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::{WITH_IT, settle_without_customer};
 use super::log::WIPE_DUE;
 use super::polite::LONG;
-use super::{Failed, Store, aside, held_up, schema, search, statements};
+use super::{Failed, Store, aside, attempt, held_up, schema, search, statements};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::resource::{CustomerId, EditError, EditSeq};
@@ -217,6 +217,7 @@ impl Store {
         parts: usize,
     ) -> Result<Pruned> {
         let (before, mut pruned) = (stamp(before), Pruned::default());
+        self.forget_unproven(&before, up_to.edit)?;
         for _ in 0..parts {
             if !self.has_old(&before, up_to, &pruned)? {
                 break;
@@ -298,6 +299,7 @@ impl Store {
                         statements::remove(transaction, id.into())
                     })?;
                     search::forget(transaction, id)?;
+                    attempt::forget(transaction, id)?;
                     for resource in schema::kept(transaction)? {
                         statements::remove_all_of(transaction, resource, id)?;
                     }
@@ -457,7 +459,7 @@ fn refuse_to_forget(connection: &Connection, id: CustomerId, forgotten: u64) -> 
             "SELECT 1 FROM conflict INDEXED BY tillsync_conflict_open WHERE customer_id = ?1 AND resolution IS NULL",
         )?
         || is_any("SELECT 1 FROM batch_item WHERE customer_id = ?1")?
-        || is_any("SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1")?
+        || is_any("SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1 AND is_accepted = 0")?
         || is_any("SELECT 1 FROM tillsync_held_up WHERE customer_id = ?1")?;
     if waits {
         return Err(refuse("has edits that wait: sync, or discard them, then forget"));

@@ -91,6 +91,29 @@ pub fn merge(
     Ok(plan)
 }
 
+/// Decides what becomes of what the store had said yes to of a customer who went from the file before any reading told, and is there
+/// again as `remote`, without edits: it is held against that as if the customer had never gone.
+///
+/// # Errors
+/// When a record is no customer.
+pub fn back(dirty: &Dirty, remote: &Record, policies: &Policies) -> Result<CustomerPlan, BadRecord> {
+    let mut as_if_never_gone = dirty.clone();
+    let unproven = dirty.attempts.iter().filter(|attempt| attempt.is_unproven());
+    let is_untouched = |field: FieldId| dirty.ops_of(field).next().is_none();
+    for attempt in unproven.filter(|attempt| is_untouched(attempt.field)) {
+        let value = written_over(dirty.row.get(attempt.field), &attempt.value);
+        as_if_never_gone.row.set(attempt.field, value);
+    }
+    let mut plan = merge(&as_if_never_gone, remote, None, policies)?;
+    for field in dirty.resource().columns() {
+        let planned = plan.columns.iter().rev().find(|(of, _)| *of == field).map(|(_, value)| value);
+        let value = planned.unwrap_or_else(|| as_if_never_gone.row.get(field)).clone();
+        plan.columns.retain(|(of, _)| *of != field);
+        plan.columns.extend((value != *dirty.row.get(field)).then_some((field, value)));
+    }
+    Ok(plan)
+}
+
 /// Whether this till has brought the balance to nothing, or may have: some stores show that as a list of no amounts.
 fn empties_credit(dirty: &Dirty, sent: Option<&Sent>) -> bool {
     let Some(money) = dirty.resource().money() else { return false };
