@@ -515,15 +515,6 @@ fn is_there(till: &Till) -> bool {
 
 const AT_ANOTHER_MOMENT: Duration = Duration::from_millis(5_200);
 
-/// What was said yes to was applied a minute ago and longer.
-fn let_a_minute_pass(till: &Till) {
-    let minute_ago = (chrono::Utc::now() - chrono::TimeDelta::seconds(61)).to_rfc3339();
-    let pass = format!("UPDATE tillsync_attempt SET applied_by = '{minute_ago}'");
-    let pass =
-        format!("UPDATE tillsync_guard SET writing = 1; {pass}; UPDATE tillsync_guard SET writing = 0;");
-    till.store().connection().execute_batch(&pass).unwrap();
-}
-
 /// Form fields come from somewhere else than the record, and answers and reads show them as they were while `is_behind`; the store has
 /// them.
 fn shows_an_old_size(till: &Till, is_behind: &Arc<AtomicBool>) -> Odd {
@@ -564,7 +555,7 @@ fn form_fields_that_are_never_told_wait_for_a_person_when_a_minute_has_passed() 
     let odd = shows_an_old_size(&till, &is_behind);
     let through = over(&till, &odd);
     sync(&through);
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     assert_eq!((sync(&through).rejected, till.local(1, "form_fields")), (1, form("L")));
     assert_eq!(
         till.store().rejected().unwrap()[0].reason,
@@ -586,7 +577,7 @@ fn what_the_store_said_yes_to_and_does_not_have_waits_for_a_person() {
     // A reading so soon may lag.
     sync(&till);
     assert_eq!(till.outcomes(1, "form_fields"), ["uploaded"]);
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     let report = sync(&till);
     assert_eq!((report.rejected, till.local(1, "form_fields")), (1, form("L")), "nothing is gone from sight");
     let rejected = till.store().rejected().unwrap();
@@ -617,7 +608,7 @@ fn a_reading_that_is_newer_than_the_yes_is_news_however_soon_it_comes() {
 fn a_newer_edit_of_what_was_not_shown_and_did_not_land_is_sent() {
     let till = with_a_size();
     sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     till.set(1, "form_fields", &form("XL"));
     let report = sync(&till);
     assert_eq!((report.rejected, report.conflicts), (0, 0));
@@ -667,7 +658,7 @@ fn a_payment_that_the_store_said_yes_to_and_does_not_have_is_held() {
     std::thread::sleep(AT_ANOTHER_MOMENT);
     // Credit may come from a cache that is behind.
     assert_eq!((sync(&through).conflicts, till.outcomes(1, money)), (0, vec!["uploaded".to_owned()]));
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     let report = sync(&through);
     assert_eq!((report.conflicts, till.outcomes(1, money)), (1, vec!["held".to_owned()]));
     let open = till.store().conflicts().unwrap().remove(0);
@@ -713,7 +704,7 @@ fn what_the_store_said_yes_to_is_not_forgotten_with_a_customer_who_was_hidden() 
         till.engine().pull(Extent::Full).unwrap();
         assert_eq!(is_there(&till), lands);
         assert_eq!((till.outcomes(1, money), on_record(&till) > 0), (vec!["uploaded".to_owned()], !lands));
-        let_a_minute_pass(&till);
+        till.sent_a_minute_ago();
         sync(&till);
         let ours = ["phone", "form_fields", money].map(|field| till.outcomes(1, field).concat());
         assert_eq!(ours, outcomes, "it landed: {lands}");
@@ -741,7 +732,7 @@ fn a_yes_outlives_what_was_given_up_with_its_customer_and_is_forgotten_with_who_
         till.through(&hides_ana(&till)).engine().pull(Extent::Full).unwrap();
         till.store().discard(1, Some("*"), Some("bo")).unwrap();
         assert_eq!((is_there(&till), on_record(&till)), (false, 1));
-        let_a_minute_pass(&till);
+        till.sent_a_minute_ago();
         if comes_back {
             sync(&till);
             assert_eq!(
@@ -762,7 +753,7 @@ fn what_did_not_land_is_told_also_when_its_history_was_pruned() {
     let till = with_a_size();
     sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
     till.store().prune(chrono::Utc::now()).unwrap();
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     assert_eq!(sync(&till).rejected, 1);
     // A row that somebody took out by other means stops nobody.
     let till = with_a_size();
@@ -771,7 +762,7 @@ fn what_did_not_land_is_told_also_when_its_history_was_pruned() {
         .connection()
         .execute_batch("BEGIN; UPDATE tillsync_guard SET writing = 1; UPDATE journal SET engine_mark = 2; DELETE FROM journal; UPDATE tillsync_guard SET writing = 0; COMMIT")
         .unwrap();
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     sync(&till);
 }
 

@@ -20,7 +20,8 @@
 //! the payments that left with it, whatever the balance is by then. Of form fields that is judged entry by entry.
 //!
 //! A reading that shows it as the base was, so soon that it may lag, is no proof, and is remembered: the attempt is refuted. Moves
-//! somebody else it then, nobody knows whether it had landed by that time, and a person decides.
+//! somebody else it then, nobody knows whether it had landed by that time, and a person decides. So it is with a payment that was
+//! refused, or of which the answer was lost, until a reading a minute later shows the same: then the attempt is **disproven**.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,6 +63,8 @@ pub struct Attempt {
     pub flight: Flight,
     /// A reading after that showed that it had not landed by then; of an accepted one, a reading that may have lagged.
     pub is_refuted: bool,
+    /// So late that it cannot have lagged; or a person saw what the store has.
+    pub is_disproven: bool,
     /// The store said yes to it, and did not show it: its edits have settled.
     pub is_accepted: bool,
     /// It said so by repeating what was sent, without a date: nothing in that tells what the store holds. Accepted ones only.
@@ -138,6 +141,7 @@ impl Attempt {
             covers,
             flight,
             is_refuted: false,
+            is_disproven: false,
             is_accepted: false,
             is_echoed: false,
         }
@@ -151,6 +155,17 @@ impl Attempt {
     /// Whether the store shows what was there before, and since when.
     pub fn is_as_before(&self, shown: &Value, modified: Option<DateTime<Utc>>) -> bool {
         self.base == *shown && self.modified.is_some() && self.modified == modified
+    }
+
+    /// Whether a reading shows what was there before, and since when, so late that it cannot lag.
+    pub fn is_disproven_by(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> bool {
+        let is_late = (now - self.flight.applied_by).abs() >= LAGS_AT_MOST;
+        is_late && told.tells(self.field) && self.is_as_before(&told.get(self.field), told.changed_at())
+    }
+
+    /// Whether the store shows another balance than the one that was there before.
+    pub fn has_moved(&self, shown: &Value) -> bool {
+        !same_balance(&self.base, shown)
     }
 
     /// Whether the store shows what was there before, at any time; of form fields, an entry of them that was to change.
@@ -259,7 +274,12 @@ impl Dirty {
             alike
                 .entry((attempt.value.to_json(), attempt.base.to_json(), attempt.modified))
                 .and_modify(|one| one.flight = one.flight.or_later(flight))
-                .or_insert_with(|| Attempt { covers: vec![decision], is_refuted: true, ..attempt.clone() });
+                .or_insert_with(|| Attempt {
+                    covers: vec![decision],
+                    is_refuted: true,
+                    is_disproven: true,
+                    ..attempt.clone()
+                });
         }
         let mut attempts: Vec<Attempt> = alike.into_values().collect();
         attempts.sort_by_key(|attempt| attempt.id);

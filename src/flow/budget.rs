@@ -151,6 +151,7 @@ fn attempts(count: usize, of_each: Option<Outcome>) -> Dirty {
         covers: (1..=n).rev().take(2).map(|seq| EditSeq(i64::try_from(seq).unwrap())).collect(),
         flight: Flight { left, applied_by: left },
         is_refuted: false,
+        is_disproven: false,
         is_accepted: false,
         is_echoed: false,
     };

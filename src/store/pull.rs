@@ -159,8 +159,12 @@ impl Store {
                 let take = || {
                     let news =
                         take(transaction, apart, attributes, body, is_edited, judging, &older, &mut notices)?;
-                    if news == News::PassedOver && is_edited {
-                        attempt::note_told_as_before(transaction, attributes)?;
+                    match news {
+                        News::PassedOver if is_edited => {
+                            attempt::note_told_as_before(transaction, attributes)?
+                        }
+                        _ if is_edited => attempt::note_told_late(transaction, attributes, judging.now)?,
+                        _ => {}
                     }
                     Ok(news)
                 };
