@@ -62,6 +62,14 @@ fn outcomes(till: &Till) -> Vec<String> {
     till.outcomes(ANA, MONEY)
 }
 
+/// Answers show neither Ana nor that there is one more.
+fn hides_ana(till: &Till) -> Odd {
+    Odd::before(&till.sandbox).answer(|_, told| {
+        told.customers(|all| all.retain(|customer| customer["id"] != ANA));
+        told.edit(|page| page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len()));
+    })
+}
+
 /// The store takes no balance below zero.
 fn no_debts(till: &Till) -> (Odd, Till) {
     let odd = Odd::before(&till.sandbox).before_store(|asked| {
@@ -424,10 +432,7 @@ fn a_payment_that_was_refused_and_applied_and_whose_customer_was_hidden_meanwhil
     let odd = lies(&till, 401);
     till.adjust(ANA, "10");
     _ = till.through(&odd).engine().sync();
-    let hidden = Odd::before(&till.sandbox).answer(|_, told| {
-        told.customers(|all| all.retain(|customer| customer["id"] != ANA));
-        told.edit(|page| page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len()));
-    });
+    let hidden = hides_ana(&till);
     assert_eq!(till.through(&hidden).engine().pull(Extent::Full).unwrap().conflicts, 1);
     assert_eq!((conflict(&till).field.as_str(), outcomes(&till)), ("*", vec!["held".to_owned()]));
     sync(&till);
@@ -736,6 +741,60 @@ fn a_refused_payment_that_is_seen_as_before_a_minute_later_is_sent_again_over_wh
     till.store().retry(None).unwrap();
     sync(&strict);
     check(&till, 100.0, 100.0);
+}
+
+/// What was open of a customer who is gone is a part of that, and nothing that was seen before decides any of it.
+#[test]
+fn a_balance_in_conflict_is_a_part_of_its_customers_end_and_is_asked_about_anew() {
+    for is_set in [false, true] {
+        let till = with_balance("50");
+        let (before, now) = match is_set {
+            // Set here and there.
+            true => {
+                till.set(ANA, MONEY, r#"[{"amount":60}]"#);
+                office(&till, "20");
+                sync(&till);
+                (20.0, 20.0)
+            }
+            // Paid, and spent before that was read back.
+            false => {
+                till.adjust(ANA, "10");
+                sync(&till.through(&lost(&till, "50")));
+                (50.0, 20.0)
+            }
+        };
+        let stale = conflict(&till);
+        assert_eq!((amount(&stale.local), amount(&stale.remote)), (60.0, before));
+        till.adjust(ANA, "-3");
+        let hides = hides_ana(&till);
+        till.through(&hides).engine().pull(Extent::Full).unwrap();
+        drop(hides);
+        let whole = conflict(&till);
+        assert_eq!((whole.field.as_str(), whole.seqs.len()), ("*", 2));
+        assert!(whole.local.contains("57"), "{}", whole.local);
+        let decide = || {
+            let keep = &Keep::Local;
+            let refused = [
+                till.store().resolve_seen(ANA, MONEY, keep, &stale.stamp, Some("bo")),
+                till.store().discard_seen(ANA, MONEY, &stale.stamp, Some("bo")),
+            ];
+            refused.into_iter().for_each(|refused| assert!(refused.unwrap_err().is_usage()));
+        };
+        decide();
+        assert!(till.store().resolve(ANA, MONEY, &Keep::Local, Some("bo")).unwrap_err().is_usage());
+        if !is_set {
+            office(&till, "20");
+        }
+        sync(&till);
+        let anew = conflict(&till);
+        assert_eq!((anew.field.as_str(), amount(&anew.local), amount(&anew.remote)), (MONEY, 60.0, now));
+        decide();
+        // What was paid after it is certain, and went on top of what the store has.
+        assert_eq!(outcomes(&till), ["held", "pending"]);
+        till.store().resolve_seen(ANA, MONEY, &Keep::Local, &anew.stamp, Some("bo")).unwrap();
+        sync(&till);
+        check(&till, 57.0, 57.0);
+    }
 }
 
 #[test]

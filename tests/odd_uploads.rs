@@ -725,7 +725,7 @@ fn what_the_store_said_yes_to_is_not_forgotten_with_a_customer_who_was_hidden() 
 /// The same where edits were given up with the customer; and nothing hinders forgetting who never comes back.
 #[test]
 fn a_yes_outlives_what_was_given_up_with_its_customer_and_is_forgotten_with_who_is_forgotten() {
-    for comes_back in [true, false] {
+    for end in ["back", "forgotten", "past its retention"] {
         let till = with_a_size();
         sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
         till.set(1, "company", "New");
@@ -733,17 +733,18 @@ fn a_yes_outlives_what_was_given_up_with_its_customer_and_is_forgotten_with_who_
         till.store().discard(1, Some("*"), Some("bo")).unwrap();
         assert_eq!((is_there(&till), on_record(&till)), (false, 1));
         till.sent_a_minute_ago();
-        if comes_back {
-            sync(&till);
-            assert_eq!(
-                (till.outcomes(1, "form_fields"), till.local(1, "form_fields")),
-                (vec!["rejected".to_owned()], form("L"))
-            );
-            assert_eq!(till.outcomes(1, "company"), ["discarded"]);
-        } else {
-            assert!(till.store().forget(1).unwrap() > 0);
-            assert_eq!(on_record(&till), 0);
+        match end {
+            "back" => {
+                sync(&till);
+                let outcomes = ["form_fields", "company"].map(|field| till.outcomes(1, field).concat());
+                assert_eq!(outcomes, ["rejected", "discarded"]);
+                assert_eq!(till.local(1, "form_fields"), form("L"));
+                continue;
+            }
+            "forgotten" => assert!(till.store().forget(1).unwrap() > 0),
+            _ => assert!(till.store().prune(chrono::Utc::now()).unwrap() > 0),
         }
+        assert_eq!(on_record(&till), 0, "{end}");
     }
 }
 

@@ -247,6 +247,7 @@ fn very_many_form_fields_that_both_sides_changed() {
                 base: "\"base\"".to_owned(),
                 local: "\"here\"".to_owned(),
                 remote: "\"there\"".to_owned(),
+                doubt: None,
             })
             .collect();
         dirty.ops.iter_mut().for_each(|op| op.outcome = Some(Outcome::Held));

@@ -31,7 +31,7 @@ const ASKED_AFTER: TimeDelta = TimeDelta::seconds(5);
 
 impl Store {
     /// Customers of whom the store said yes to something that no reading has told since; and those of whom it refused a payment, which
-    /// no reading has shown since that cannot lag.
+    /// no reading has shown since that cannot lag; where credit is not dated, no reading would prove it.
     pub(crate) fn unshown(&self, now: DateTime<Utc>) -> Result<Vec<RowId>> {
         static UNSHOWN: LazyLock<String> = LazyLock::new(|| {
             let money = row::names(FieldId::is_money);
@@ -40,45 +40,35 @@ impl Store {
                  FROM tillsync_attempt
                  WHERE is_accepted > 0 AND applied_by > ?1 AND applied_by < ?2
                  UNION
-                 SELECT a.customer_id, a.of_resource, a.of_row
-                 FROM tillsync_attempt AS a
-                 WHERE a.is_accepted = 0 AND a.is_refuted < {DISPROVEN} AND a.modified IS NOT NULL
-                   AND a.applied_by > ?1 AND a.applied_by < ?3 AND a.field IN ({money})
-                   AND EXISTS (SELECT 1 FROM json_each(a.covers) AS edit JOIN journal ON journal.seq = edit.value
-                               WHERE journal.outcome = 'rejected')"
+                 SELECT customer_id, of_resource, of_row
+                 FROM journal AS j INDEXED BY tillsync_journal_unsettled
+                 WHERE settled_at IS NULL AND outcome = 'rejected' AND field IN ({money})
+                   AND NOT EXISTS (SELECT 1 FROM state WHERE key = 'credit_undated')
+                   AND EXISTS (SELECT 1 FROM tillsync_attempt AS a
+                               WHERE a.customer_id = j.customer_id AND a.of_resource IS j.of_resource AND a.of_row IS j.of_row
+                                 AND a.field = j.field AND a.is_accepted = 0 AND a.is_refuted < {DISPROVEN}
+                                 AND a.modified IS NOT NULL AND a.applied_by > ?1 AND a.applied_by < ?3)"
             )
         });
         self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(&UNSHOWN)?;
-            // Where credit is not dated, no reading proves it.
-            let late = if state::is_credit_undated(connection)? { ASKED_FOR } else { LAGS_AT_MOST };
-            let times = [now - ASKED_FOR, now - ASKED_AFTER, now - late].map(stamp);
+            let times = [now - ASKED_FOR, now - ASKED_AFTER, now - LAGS_AT_MOST].map(stamp);
             let rows = statement.query_map(times, |row| dirty::row_id(row, 0))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
 }
 
-/// What the store said yes to so long ago, of customers who are not in the file, and of edits that are no newer than that.
-const OF_THE_GONE: &str = "SELECT id FROM tillsync_attempt
-     WHERE is_accepted > 0 AND applied_by < ?1 AND customer_id NOT IN (SELECT id FROM customer)
+/// What the store said yes to so long ago, of customers who are not in the file, or of other rows, and of edits that are no newer than
+/// that.
+const OF_THE_GONE: &str = "DELETE FROM tillsync_attempt
+     WHERE is_accepted > 0 AND applied_by < ?1 AND (of_resource IS NOT NULL OR customer_id NOT IN (SELECT id FROM customer))
        AND NOT EXISTS (SELECT 1 FROM json_each(covers) WHERE value > ?2)";
 
-impl Store {
-    /// What the store said yes to is remembered of a customer who went as long as the edits are.
-    pub(super) fn forget_unproven(&mut self, before: &str, up_to: EditSeq) -> Result<()> {
-        let is_any = self.read_at_once(|connection| {
-            Ok(connection.prepare_cached(OF_THE_GONE)?.exists(params![before, up_to.0])?)
-        })?;
-        if !is_any {
-            return Ok(());
-        }
-        self.engine_note(|transaction| {
-            let forget = format!("DELETE FROM tillsync_attempt WHERE id IN ({OF_THE_GONE})");
-            transaction.prepare_cached(&forget)?.execute(params![before, up_to.0])?;
-            Ok(())
-        })
-    }
+/// What the store said yes to is remembered of a customer who went as long as the edits are.
+pub(super) fn forget_unproven(connection: &Connection, before: &str, up_to: EditSeq) -> rusqlite::Result<()> {
+    connection.prepare_cached(OF_THE_GONE)?.execute(params![before, up_to.0])?;
+    Ok(())
 }
 
 /// Nothing is remembered of a customer who is gone, and forgotten.

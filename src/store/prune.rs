@@ -40,7 +40,9 @@ const KEPT: &str = "history_kept";
 
 const OLD_EDITS: &str = "SELECT seq FROM journal INDEXED BY tillsync_journal_settled_at
      WHERE settled_at < ?1 AND seq <= ?3
-       AND NOT EXISTS (SELECT 1 FROM tillsync_attempt AS a WHERE a.customer_id = journal.customer_id)
+       AND NOT EXISTS (SELECT 1 FROM tillsync_attempt AS a
+                       WHERE a.customer_id = journal.customer_id
+                         AND (a.is_accepted = 0 OR a.of_resource IS NULL AND EXISTS (SELECT 1 FROM customer WHERE id = a.customer_id)))
      LIMIT ?2 OFFSET ?4";
 const OLD_CONFLICTS: &str = "SELECT id FROM conflict INDEXED BY tillsync_conflict_resolved_at
      WHERE resolved_at < ?1 AND coalesce(seq, 0) <= ?3 LIMIT ?2 OFFSET ?4";
@@ -217,7 +219,6 @@ impl Store {
         parts: usize,
     ) -> Result<Pruned> {
         let (before, mut pruned) = (stamp(before), Pruned::default());
-        self.forget_unproven(&before, up_to.edit)?;
         for _ in 0..parts {
             if !self.has_old(&before, up_to, &pruned)? {
                 break;
@@ -226,6 +227,7 @@ impl Store {
             let (torn, torn_before) = (&pruned.torn, pruned.torn.passed_over.len());
             let done = self.engine_note(|transaction| {
                 let began = Instant::now();
+                attempt::forget_unproven(transaction, &before, up_to.edit)?;
                 let old = ids(transaction, OLD_EDITS, params![before, AT_ONCE, up_to.edit.0, edits_kept])?;
                 let edits = remove(transaction, "journal", &old, began, torn, remove_edit)?;
                 if edits.looked_at == AT_ONCE || edits.looked_at < old.len() {

@@ -373,7 +373,7 @@ impl<'a> Merge<'a> {
     /// if there are any: refused ones do that already, unless somebody moved the balance before it was proven that they had not landed.
     /// What was seen as before is asked about on top of what is there now. Under a balance that was set a payment is not sent again anyway.
     fn nobody_knows(&mut self, three: &Three<'a>, attempts: &[&Attempt]) -> bool {
-        let is_set = three.ops.iter().any(|op| op.adjustment().is_none());
+        let is_set = self.dirty.ops_of(three.field).any(|op| op.adjustment().is_none());
         let is_asked = |op: &&Op| {
             let mut of = attempts.iter().filter(|attempt| attempt.covers.contains(&op.seq));
             let is_moved = |attempt: &&Attempt| !attempt.is_disproven && attempt.has_moved(&three.remote);
