@@ -374,13 +374,13 @@ impl<'a> Merge<'a> {
     /// What was seen as before is asked about on top of what is there now. Under a balance that was set a payment is not sent again anyway.
     fn nobody_knows(&mut self, three: &Three<'a>, attempts: &[&Attempt]) -> bool {
         let is_set = self.dirty.ops_of(three.field).any(|op| op.adjustment().is_none());
-        let is_asked = |op: &&Op| {
-            let mut of = attempts.iter().filter(|attempt| attempt.covers.contains(&op.seq));
-            let is_moved = |attempt: &&Attempt| !attempt.is_disproven && attempt.has_moved(&three.remote);
-            match op.is_counted() {
-                true => of.next().is_some(),
-                false => !is_set && op.adjustment().is_some() && of.any(is_moved),
-            }
+        let is_moved = |attempt: &&&Attempt| !attempt.is_disproven && attempt.has_moved(&three.remote);
+        let covered: BTreeSet<&EditSeq> = attempts.iter().flat_map(|attempt| &attempt.covers).collect();
+        let moved: BTreeSet<&EditSeq> =
+            attempts.iter().filter(is_moved).flat_map(|attempt| &attempt.covers).collect();
+        let is_asked = |op: &&Op| match op.is_counted() {
+            true => covered.contains(&op.seq),
+            false => !is_set && op.adjustment().is_some() && moved.contains(&op.seq),
         };
         let ops: Vec<&Op> = self.dirty.ops_of(three.field).filter(is_asked).collect();
         let Some(newest) = attempts.first().filter(|_| !ops.is_empty()) else { return false };
@@ -388,8 +388,9 @@ impl<'a> Merge<'a> {
         let on_top = balance(&three.remote, ops.iter().copied()).filter(|_| is_on_top);
         self.plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
         if let Some(value) = &on_top {
-            let is_other = |op: &&Op| ops.iter().all(|asked| asked.seq != op.seq);
-            let later: Vec<&Op> = three.ops.iter().filter(|op| is_other(op)).copied().collect();
+            let asked: BTreeSet<EditSeq> = ops.iter().map(|op| op.seq).collect();
+            let is_other = |op: &&Op| !asked.contains(&op.seq);
+            let later: Vec<&Op> = three.ops.iter().copied().filter(is_other).collect();
             self.rebase(three, value, &later);
         }
         let (base, local) = (newest.base.clone(), on_top.unwrap_or_else(|| newest.value.clone()));
