@@ -22,8 +22,8 @@ use super::{
 use crate::clock::stamp;
 use crate::error::Result;
 use crate::flow::{
-    Ids, KnownClock, Lately, Moment, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated,
-    may_not_show_yet, merge,
+    Ids, KnownClock, Lately, Moment, Notice, OlderReadings, Policies, back, gone, has_moved_undated,
+    is_outdated, may_not_show_yet, merge,
 };
 use crate::resource::{
     Attributes, CustomerId, FieldId, Kind, Record, Resource, ResourceId, Row, RowId, Subject, Value,
@@ -159,8 +159,12 @@ impl Store {
                 let take = || {
                     let news =
                         take(transaction, apart, attributes, body, is_edited, judging, &older, &mut notices)?;
-                    if news == News::PassedOver && is_edited {
-                        attempt::note_told_as_before(transaction, attributes)?;
+                    match news {
+                        News::PassedOver if is_edited => {
+                            attempt::note_told_as_before(transaction, attributes)?
+                        }
+                        _ if is_edited => attempt::note_told_late(transaction, attributes, judging.now)?,
+                        _ => {}
                     }
                     Ok(news)
                 };
@@ -645,7 +649,21 @@ fn take(
     {
         state::note_credit_undated(transaction)?;
     }
+    let is_back = known.is_none() && is_edited && dirty::load_row(transaction, id)?.is_none();
     match &known {
+        None if is_back => {
+            if attempt::load(transaction, id)?.iter().any(|yes| yes.shows_too_little(attributes, None, now)) {
+                older.borrow_mut().is_truth(id, body, moment);
+                older.borrow_mut().passed_over(attributes, moment);
+                return Ok(News::PassedOver);
+            }
+            insert(transaction, attributes, body)?;
+            if let Some(dirty) = dirty::load(transaction, id)? {
+                let plan = back(&dirty, &record, policies)?;
+                notices.extend(apply_news(transaction, &dirty, &plan, policies, now)?);
+            }
+            return Ok(News::Customer);
+        }
         _ if is_edited => {
             if let Some(dirty) = dirty::load(transaction, id)? {
                 if dirty.may_show_too_little(attributes, now) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Merge, Three, outcomes, written_over};
+use crate::flow::money::balance;
 use crate::flow::tidied::{has_landed, is_tidied, stood_on};
 use crate::flow::{
     Attempt, ConflictPlan, Credit, Dirty, Flight, NOT_SHOWN, Op, Outcome, Revived, Settlement,
@@ -222,8 +223,11 @@ impl<'a> Merge<'a> {
             attempt.is_as_before(&three.remote, modified) && !(is_money && dirty.is_credit_undated)
         };
         let refuted = &self.plan.refuted;
-        let is_doubtful =
-            |attempt: &&Attempt| !attempt.is_refuted && !refuted.contains(&attempt.id) && !tells(attempt);
+        // What showed it as before may have lagged, and be as another hand found it.
+        let is_doubtful = |attempt: &&Attempt| match attempt.is_refuted || refuted.contains(&attempt.id) {
+            true => !attempt.is_disproven && attempt.has_moved(&three.remote),
+            false => !tells(attempt),
+        };
         let doubtful: Vec<&Attempt> = attempts.into_iter().filter(is_doubtful).collect();
         is_money && self.nobody_knows(three, &doubtful)
     }
@@ -368,14 +372,30 @@ impl<'a> Merge<'a> {
     }
 
     /// Payments of these attempts, of which nobody can know whether they are in what the store shows, wait for a person. True
-    /// if there are any: refused ones do that already.
+    /// if there are any: refused ones do that already, unless somebody moved the balance before it was proven that they had not landed.
+    /// What was seen as before is asked about on top of what is there now. Under a balance that was set a payment is not sent again anyway.
     fn nobody_knows(&mut self, three: &Three<'a>, attempts: &[&Attempt]) -> bool {
+        let is_set = self.dirty.ops_of(three.field).any(|op| op.adjustment().is_none());
+        let is_moved = |attempt: &&&Attempt| !attempt.is_disproven && attempt.has_moved(&three.remote);
         let covered: BTreeSet<&EditSeq> = attempts.iter().flat_map(|attempt| &attempt.covers).collect();
-        let is_of = |op: &&&Op| covered.contains(&op.seq);
-        let ops: Vec<&Op> = three.ops.iter().filter(is_of).copied().collect();
+        let moved: BTreeSet<&EditSeq> =
+            attempts.iter().filter(is_moved).flat_map(|attempt| &attempt.covers).collect();
+        let is_asked = |op: &&Op| match op.is_counted() {
+            true => covered.contains(&op.seq),
+            false => !is_set && op.adjustment().is_some() && moved.contains(&op.seq),
+        };
+        let ops: Vec<&Op> = self.dirty.ops_of(three.field).filter(is_asked).collect();
         let Some(newest) = attempts.first().filter(|_| !ops.is_empty()) else { return false };
+        let is_on_top = newest.is_refuted || ops.iter().any(|op| !op.is_counted());
+        let on_top = balance(&three.remote, ops.iter().copied()).filter(|_| is_on_top);
         self.plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
-        let (base, local) = (newest.base.clone(), newest.value.clone());
+        if let Some(value) = &on_top {
+            let asked: BTreeSet<EditSeq> = ops.iter().map(|op| op.seq).collect();
+            let is_other = |op: &&Op| !asked.contains(&op.seq);
+            let later: Vec<&Op> = three.ops.iter().copied().filter(is_other).collect();
+            self.rebase(three, value, &later);
+        }
+        let (base, local) = (newest.base.clone(), on_top.unwrap_or_else(|| newest.value.clone()));
         self.record(
             &Three { field: three.field, base, local, remote: three.remote.clone(), ops },
             "hold",
