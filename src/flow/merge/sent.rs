@@ -485,6 +485,7 @@ mod tests {
             covers: vec![EditSeq(1)],
             flight: Flight { left: at, applied_by: at },
             is_refuted: true,
+            is_disproven: false,
             is_accepted: true,
             is_echoed: false,
         };
