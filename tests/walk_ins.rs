@@ -568,3 +568,19 @@ fn a_walk_in_is_found_by_words_before_and_after_it_has_the_stores_id() {
     assert!(store.complete_search().unwrap());
     assert_eq!(found(&mut store), [only(&till, "ana@example.com")]);
 }
+
+/// A mapper that knows the table as it was builds it anew with the check of before.
+#[test]
+fn a_journal_that_lets_no_creation_in_is_built_anew() {
+    let till = till(1);
+    app(&till)
+        .execute_batch(
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = replace(sql, ', ''create'', ''delete''', '') WHERE name = 'journal';
+             PRAGMA writable_schema = RESET; CREATE TABLE mine (id INTEGER); DROP TABLE mine;",
+        )
+        .unwrap();
+    drop(till.store());
+    enter(&app(&till), ANA);
+    assert_eq!(sync(&till).created, 1);
+}
