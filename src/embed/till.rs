@@ -147,7 +147,7 @@ impl Till {
         let (author, policies) = (options.author.take(), std::mem::take(&mut options.policies).into());
         let way = Way::of(options)?;
         let named = way.check()?;
-        let store = Store::open_with(path, StoreOptions { create, key: key.clone() })?;
+        let store = Store::open_with(path, StoreOptions { create, anew: false, key: key.clone() })?;
         if let Some(store_hash) = named {
             store.refuse_other_store(&store_hash)?;
         }
@@ -221,7 +221,7 @@ impl Till {
 
     /// A connection of its own: whoever takes long holds up nobody.
     pub(super) fn another_store(&self) -> Result<Store> {
-        Store::open_with(&self.path, StoreOptions { create: false, key: self.key.clone() })
+        Store::open_with(&self.path, StoreOptions { create: false, anew: false, key: self.key.clone() })
     }
 
     /// A sync of some kind, on this thread.

@@ -157,7 +157,7 @@ fn editable(name: &str) -> Result<FieldId, String> {
 }
 
 fn checked(field: FieldId, json: &str) -> Result<Value, String> {
-    let value = Value::from_json(field.kind(), json);
+    let value = Value::from_json_of_its_type(field.kind(), json);
     match &value {
         Value::Null if field.kind() == Kind::Channels => {
             Err("null is not allowed: the API's update takes no null".into())
