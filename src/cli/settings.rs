@@ -253,10 +253,14 @@ impl Till {
         })
     }
 
+    /// Who edits, if anybody has said so.
+    pub(super) fn named_author(&self) -> Option<String> {
+        self.settings.author.clone().filter(|name| !name.trim().is_empty())
+    }
+
     /// Who edits.
     pub(super) fn author(&self) -> String {
-        let given = self.settings.author.clone().filter(|name| !name.is_empty());
-        given.unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
+        self.named_author().unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
     }
 
     /// How long to wait for others to be done with the file.
