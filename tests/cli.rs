@@ -374,7 +374,8 @@ fn every_document_has_the_keys_of_the_contract() {
             "unsent",
         ]
     );
-    let about_syncs = ["last_error", "last_success_at", "next_try_at", "since", "state", "worker_alive"];
+    let about_syncs =
+        ["last_error", "last_success_at", "next_try_at", "since", "state", "worker_alive", "worker_paused"];
     assert_eq!(keys(&status["sync"]), about_syncs);
     assert_eq!((&status["conflicts"], &status["rejected"]), (&json!(1), &json!(1)));
     let (_, show) = till.json(&["show", "2"]);

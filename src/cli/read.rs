@@ -284,7 +284,7 @@ fn status_in_words(status: &tillsync::Status) -> String {
         ("last pull", render::time(status.last_pull_at)),
         ("last push", render::time(status.last_push_at)),
         ("sync", sync_in_words(&status.sync)),
-        ("worker", if status.sync.worker_alive { "keeps the file in step" } else { "none" }.to_owned()),
+        ("worker", worker_in_words(&status.sync).to_owned()),
     ];
     if status.held_up > 0 {
         lines.push(("held up", with_advice(status.held_up, "customer", "tillsync doctor")));
@@ -299,6 +299,14 @@ fn status_in_words(status: &tillsync::Status) -> String {
         ));
     }
     render::pairs(lines)
+}
+
+fn worker_in_words(sync: &SyncStatus) -> &'static str {
+    match (sync.worker_alive, sync.worker_paused) {
+        (false, _) => "none",
+        (true, true) => "paused: it syncs only when it is asked",
+        (true, false) => "keeps the file in step",
+    }
 }
 
 /// How it stands with the syncs, and why.

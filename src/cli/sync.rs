@@ -40,7 +40,6 @@ impl Pull {
     pub(super) fn run(self, till: &Till) -> Done {
         let bar = Bar::new(&till.out);
         let extent = if self.full { Extent::Full } else { Extent::Changes };
-        refuse_where_one_has_left(till)?;
         let mut engine = till.engine(Missing::Make, &bar)?;
         if let Some(at_most) = self.allow_deletions {
             engine.allow_deletions(at_most);
@@ -53,20 +52,8 @@ impl Pull {
 }
 
 /// What to do where a till has left.
-pub(super) const HAS_LEFT: &str =
-    "move it back, for what waits in it is in no other file; or begin anew: tillsync create";
-
-/// A pull, and a worker that may, make the first file of a place. Where one was that is gone, nobody may have meant that: what waits
-/// in it would be sent by none.
-pub(super) fn refuse_where_one_has_left(till: &Till) -> Result<(), Failed> {
-    if !tillsync::system::has_left(till.path()) {
-        return Ok(());
-    }
-    let path = render::plain(&till.path().display().to_string());
-    let words =
-        format!("the till that was at {path} was moved or deleted: {path}-life tells how far it had come");
-    Err(Failed::usage(words).hint(HAS_LEFT))
-}
+pub(super) const HAS_LEFT: &str = "move it back, for what waits in it is in no other file; or begin anew: tillsync create, where nothing but \
+     its -life is left, not even an empty file";
 
 /// What came and went is in the file.
 const SYNCED: Deed = Deed { done: "the sync has ended", shown_by: "tillsync status" };

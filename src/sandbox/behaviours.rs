@@ -76,6 +76,9 @@ pub struct Behaviours {
     pub amounts: Amounts,
     /// Whether an emoji in the notes is told as half of its surrogate pair.
     pub halves_emoji: bool,
+    /// Whether who controls the sandbox from outside may put into a customer what no store holds: values of another type than the
+    /// API's, and attributes that it does not have.
+    pub holds_anything: bool,
 }
 
 /// What lands of an update in which one customer is bad. The answer is 422 in every case.
@@ -550,6 +553,10 @@ const KNOBS: &[(&str, &str, &[&str], Set)] = &[
     }),
     ("halves-emoji", "half a surrogate pair stands in notes", YES_OR_NO, |all, word| {
         all.halves_emoji = flag(word)?;
+        Some(())
+    }),
+    ("holds-anything", "control may set a value of another type, and any attribute", YES_OR_NO, |all, word| {
+        all.holds_anything = flag(word)?;
         Some(())
     }),
 ];

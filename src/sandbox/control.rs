@@ -18,6 +18,8 @@ use tokio::net::TcpListener;
 use super::core::StoreCore;
 use super::faults::{Fault, FaultRate};
 use super::http::{RawRequest, RawResponse};
+use super::record::Members;
+use super::rules;
 use super::server::{self, Line};
 use crate::flow::shown;
 
@@ -147,7 +149,21 @@ fn faults(line: &Line, body: &str) -> Said {
     Ok(standing(line))
 }
 
+/// The back office of a store has a form, which takes no value of another type, and has no place for an attribute that there is not.
+fn refuse_unheld(line: &Line, body: &str) -> Result<(), RawResponse> {
+    let holds_anything = line.shared.with_core(|core| core.options().behaviours.holds_anything);
+    let Ok(Members(members)) = serde_json::from_str(body) else { return Ok(()) };
+    let mut checked = members.iter().map(|(name, value)| rules::check_held(name, value.get()));
+    match checked.find_map(Result::err).filter(|_| !holds_anything) {
+        None => Ok(()),
+        Some(refusal) => {
+            Err(refused(400, &format!("{}; see --behaviour holds-anything=yes", refusal.message)))
+        }
+    }
+}
+
 fn add(line: &Line, body: &str) -> Said {
+    refuse_unheld(line, body)?;
     let added = line.shared.with_core(|core| {
         let id = core.add_text(chrono::Utc::now(), body)?;
         Ok(core.customer_text(id).unwrap_or_default())
@@ -165,6 +181,9 @@ fn of_customer(line: &Line, id: &str, act: impl FnOnce(i32) -> Said) -> Said {
 }
 
 fn customer(line: &Line, method: &str, id: i32, body: &str) -> Said {
+    if method == "PATCH" {
+        refuse_unheld(line, body)?;
+    }
     let now = chrono::Utc::now();
     line.shared.with_core(|core| {
         let was = core.customer_text(id).unwrap_or_default();

@@ -178,8 +178,11 @@ pub struct Store {
 /// How a file is opened.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Make the file when it is not there. Default: yes.
+    /// Make the file when it is not there. Default: yes. Where one was that was moved or deleted, none is made: what waits in it is
+    /// in no other file.
     pub create: bool,
+    /// Make it there, too. Default: no.
+    pub anew: bool,
     /// The key of the file. A new file is encrypted with it; one that is there must be. Needs the feature `sqlcipher`.
     /// Default: none, a plain SQLite file.
     pub key: Option<Key>,
@@ -187,7 +190,7 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
-        StoreOptions { create: true, key: None }
+        StoreOptions { create: true, anew: false, key: None }
     }
 }
 
@@ -195,7 +198,7 @@ impl Store {
     /// Opens the file, creating it when it is not there, readable and writable by its owner only.
     ///
     /// # Errors
-    /// When the file is damaged, locked, of a newer schema, cannot be written, or its disk is full.
+    /// When one was there and has left ([`StoreOptions::anew`]), or the file is damaged, locked, of a newer schema, cannot be written, or its disk is full.
     pub fn open(path: impl AsRef<Path>) -> Result<Store> {
         Store::open_with(path, StoreOptions::default())
     }
@@ -241,7 +244,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open_existing`].
     pub fn reopen(&self) -> Result<Store> {
-        Store::open_with(&self.path, StoreOptions { create: false, key: self.key.clone() })
+        Store::open_with(&self.path, StoreOptions { create: false, anew: false, key: self.key.clone() })
     }
 
     /// Whether the file is encrypted.
