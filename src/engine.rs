@@ -365,6 +365,9 @@ impl<R: Remote> SyncEngine<R> {
         if let Some(store_hash) = self.remote.store_hash() {
             self.store.bind_store(store_hash)?;
         }
+        for what in &self.options.keep {
+            self.store.keep(what)?;
+        }
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.pacer.begin();
         self.no_slot_since_ms = None;

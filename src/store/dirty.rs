@@ -265,8 +265,13 @@ fn load_for(connection: &Connection, id: RowId, whom: For) -> rusqlite::Result<O
         .map(|op| load_password(connection, op.seq))
         .collect::<rusqlite::Result<Vec<Option<SecretString>>>>()?;
     let (known, has_attempts) = load_base(connection, id)?;
+    let open = if ops.is_empty() && !has_attempts { Vec::new() } else { load_open(connection, id)? };
+    let is_gone = open.iter().any(|open| open.subject == Subject::Customer);
     let (base, lately, is_behind) = match known {
         Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
+        None if id.resource.spec().is_upserted && !ops.is_empty() && !is_gone => {
+            (Some(Record::of_nothing(id)), Lately::default(), false)
+        }
         None => (None, Lately::default(), false),
     };
     let entries = row.resource().entries().filter(|entries| whom == For::Person || waits(*entries));
@@ -282,7 +287,7 @@ fn load_for(connection: &Connection, id: RowId, whom: For) -> rusqlite::Result<O
         lately,
         row,
         unsound,
-        open: if ops.is_empty() && !has_attempts { Vec::new() } else { load_open(connection, id)? },
+        open,
         is_credit_undated: has_attempts && state::is_credit_undated(connection)?,
         attempts: if has_attempts { attempt::load(connection, id)? } else { Vec::new() },
         password: passwords.pop().flatten(),
