@@ -88,7 +88,8 @@ fn the_package_for_dotnet_goes_through_its_days_on_mono() {
 fn dotnet_core() -> Option<(PathBuf, PathBuf)> {
     let home = root().join("target/dotnetcore/dotnetcore2/bin");
     let versions = std::fs::read_dir(home.join("shared/Microsoft.NETCore.App"));
-    let Some(version) = versions.ok().and_then(|mut all| all.next()) else {
+    let is_whole = home.join("dotnet").is_file();
+    let Some(version) = versions.ok().and_then(|mut all| all.next()).filter(|_| is_whole) else {
         eprintln!("NOT RUN: the package for .NET on .NET Core needs its runtime in target/dotnetcore");
         return None;
     };

@@ -30,8 +30,8 @@ const README: &str = "bindings/java/README.md";
 /// The tests that the package had when this was written: none of them gets lost on the way.
 const TESTS: usize = 23;
 /// Where Debian puts jars: what the package stands on, and a SQLite that is not the library's.
-const JARS: [&str; 2] = ["/usr/share/java/jna.jar", "/usr/share/java/gson.jar"];
-const ANOTHER_SQLITE: &str = "/usr/share/java/sqlite-jdbc.jar";
+const JARS: [&str; 3] =
+    ["/usr/share/java/jna.jar", "/usr/share/java/gson.jar", "/usr/share/java/sqlite-jdbc.jar"];
 /// Where it puts what Maven would fetch.
 const MAVEN: &str = "/usr/share/maven-repo";
 
@@ -50,7 +50,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn class_path(folder: &Path) -> String {
-    format!("{}:{}:{ANOTHER_SQLITE}", folder.display(), JARS.join(":"))
+    format!("{}:{}", folder.display(), JARS.join(":"))
 }
 
 /// Warnings are errors, and whatever is public has its comment.

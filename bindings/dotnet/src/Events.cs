@@ -25,7 +25,7 @@ namespace Tillsync
         /// <summary>The next one; null when none came in time, or none will come: no worker runs.</summary>
         public TillEvent Next(TimeSpan timeout)
         {
-            try { return Read(Milliseconds(timeout)); }
+            try { return Read(Names.Unsigned(timeout)); }
             catch (TillException over) when (IsOver(over)) { return null; }
         }
 
@@ -38,7 +38,7 @@ namespace Tillsync
                 for (;;)
                 {
                     cancelled.ThrowIfCancellationRequested();
-                    var happened = Read(Math.Min(Slice, Milliseconds(until.Left)));
+                    var happened = Read(Math.Min(Slice, Names.Unsigned(until.Left)));
                     if (happened != null || until.IsOver) return happened;
                 }
             }
@@ -71,9 +71,6 @@ namespace Tillsync
         }
 
         private static bool IsOver(TillException error) => error.Code == "no_worker" || error.Code == "closed" || error.Code == "stopped";
-
-        private static uint Milliseconds(TimeSpan time) =>
-            (uint)Math.Min(uint.MaxValue, Math.Ceiling(Math.Max(0, time.TotalMilliseconds)));
 
         /// <summary>By hand, since this is to be compiled by compilers that know no asynchronous iterators.</summary>
         private sealed class Stream : IAsyncEnumerator<TillEvent>
@@ -125,7 +122,8 @@ namespace Tillsync
             this.after = after;
         }
 
-        internal static Deadline In(TimeSpan time) => new Deadline(time);
+        internal static Deadline In(TimeSpan time) =>
+            new Deadline(time == System.Threading.Timeout.InfiniteTimeSpan ? TimeSpan.MaxValue : time);
 
         internal TimeSpan Elapsed => since.Elapsed;
 

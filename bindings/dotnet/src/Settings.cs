@@ -151,5 +151,10 @@ namespace Tillsync
             members.Where(one => one.Item2 != null).ToDictionary(one => one.Item1, one => one.Item2);
 
         internal static object Milliseconds(TimeSpan? time) => time == null ? null : (object)(long)time.Value.TotalMilliseconds;
+
+        /// <summary>As the library takes it: not below zero, and 49 days at most, which is also what an infinite wait is.</summary>
+        internal static uint Unsigned(TimeSpan time) =>
+            time == System.Threading.Timeout.InfiniteTimeSpan ? uint.MaxValue
+                : (uint)Math.Min(uint.MaxValue, Math.Ceiling(Math.Max(0, time.TotalMilliseconds)));
     }
 }

@@ -187,7 +187,7 @@ namespace Tillsync
         /// <summary>Stops it. A sync that runs may go on for so long, two seconds if nobody says; whether it came to its end.</summary>
         public bool StopWorker(TimeSpan? within = null)
         {
-            var said = Native.Stop(handle.Number, (uint)(within ?? TimeSpan.FromSeconds(2)).TotalMilliseconds);
+            var said = Native.Stop(handle.Number, Names.Unsigned(within ?? TimeSpan.FromSeconds(2)));
             GC.KeepAlive(this);
             return said.IsTrue("came_to_its_end");
         }

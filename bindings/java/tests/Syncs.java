@@ -160,7 +160,7 @@ final class Syncs {
     @Test
     static void without_a_worker_it_edits_and_syncs_when_told(Shop shop) throws Exception {
         Till till = shop.filled();
-        Shop.holds(till.stopWorker(Shop.SOON));
+        Shop.holds(till.stopWorker(Duration.ofSeconds(Long.MAX_VALUE)));
         Shop.thrown(NotSyncedException.class, till::syncNow);
         Shop.same("no_worker", Shop.thrown(NotSyncedException.class, till::stopWorker).code());
         till.edit(5, new Changes().phone("5"));

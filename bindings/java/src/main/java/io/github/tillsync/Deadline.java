@@ -14,7 +14,14 @@ final class Deadline {
     }
 
     static Deadline in(Duration time) {
-        return new Deadline(time);
+        return new Deadline(time.compareTo(FOR_EVER) > 0 ? FOR_EVER : time);
+    }
+
+    /** As the library takes it: not below zero, and 24 days at most. */
+    static int milliseconds(Duration time) {
+        if (time.isNegative()) return 0;
+        Duration most = Duration.ofMillis(Integer.MAX_VALUE);
+        return (int) (time.compareTo(most) > 0 ? most : time).toMillis();
     }
 
     long leftMs() {

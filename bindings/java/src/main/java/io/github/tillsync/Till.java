@@ -428,7 +428,7 @@ public final class Till implements AutoCloseable {
      */
     public boolean stopWorker(Duration within) {
         try {
-            return Json.isTrue(NativeLibrary.stop(handle, (int) within.toMillis()), "came_to_its_end");
+            return Json.isTrue(NativeLibrary.stop(handle, Deadline.milliseconds(within)), "came_to_its_end");
         } finally {
             Reference.reachabilityFence(this);
         }
