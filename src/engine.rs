@@ -284,6 +284,11 @@ impl<R: Remote> SyncEngine<R> {
         self.allowed_deletions = Some(at_most);
     }
 
+    /// Has the file keep this too, as [`SyncOptions::keep`] has: from the next sync on.
+    pub fn keep(&mut self, what: impl IntoIterator<Item = String>) {
+        self.options.keep.extend(what);
+    }
+
     /// The payloads that would be sent now, as JSON objects, passwords as `***`: of these customers, or of all when
     /// there are none. Nothing is sent or written. As values: [`Store::changes`].
     ///

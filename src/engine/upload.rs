@@ -721,6 +721,8 @@ impl<R: Remote> SyncEngine<R> {
         if run.resource == ResourceId::CUSTOMER {
             self.counts.uploaded.customers += uploaded.customers;
             self.counts.uploaded.fields += uploaded.fields;
+        } else {
+            *self.counts.landed.entry(run.resource).or_default() += uploaded.customers as u64;
         }
         let before = run.done.len();
         run.done.extend(through);

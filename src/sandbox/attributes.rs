@@ -140,6 +140,34 @@ fn is_of(kind: &str, text: &str) -> bool {
 }
 
 impl StoreCore {
+    /// Defines an attribute of customers, or another name or type of one: `string`, `number` or `date`.
+    pub fn define_attribute(&mut self, id: i32, name: &str, kind: &str) {
+        self.attributes.definitions.insert(id.into(), (name.to_owned(), kind.to_owned()));
+    }
+
+    /// Sets what a customer has of an attribute in the back office.
+    pub fn put_attribute_value(
+        &mut self,
+        now: DateTime<Utc>,
+        customer_id: i32,
+        attribute_id: i32,
+        text: &str,
+    ) {
+        let now = self.server_clock(now).timestamp();
+        self.attributes.put((customer_id.into(), attribute_id.into()), text, now);
+    }
+
+    /// Takes away what a customer has of an attribute.
+    pub fn delete_attribute_value(&mut self, customer_id: i32, attribute_id: i32) {
+        self.attributes.values.remove(&(customer_id.into(), attribute_id.into()));
+    }
+
+    /// What a customer has of an attribute.
+    pub fn attribute_value(&self, customer_id: i32, attribute_id: i32) -> Option<&str> {
+        let key = (customer_id.into(), attribute_id.into());
+        self.attributes.values.get(&key).map(|kept| kept.text.as_str())
+    }
+
     fn attributes_path<'r>(&self, request: &'r RawRequest) -> Option<&'r str> {
         let path = request.path.strip_prefix(&self.customers_path())?;
         [DEFINITIONS, VALUES].contains(&path).then_some(path)
@@ -239,8 +267,7 @@ impl StoreCore {
 impl Sandbox {
     /// Defines an attribute of customers, or another name or type of one: `string`, `number` or `date`.
     pub fn define_attribute(&self, id: i32, name: &str, kind: &str) {
-        let definition = (name.to_owned(), kind.to_owned());
-        self.with_core(|core| core.attributes.definitions.insert(id.into(), definition));
+        self.with_core(|core| core.define_attribute(id, name, kind));
     }
 
     /// Takes a definition away, and all values with it.
@@ -253,21 +280,16 @@ impl Sandbox {
 
     /// Sets what a customer has of an attribute in the back office.
     pub fn put_attribute_value(&self, customer_id: i32, attribute_id: i32, text: &str) {
-        self.with_core(|core| {
-            let now = core.server_clock(Utc::now()).timestamp();
-            core.attributes.put((customer_id.into(), attribute_id.into()), text, now);
-        });
+        self.with_core(|core| core.put_attribute_value(Utc::now(), customer_id, attribute_id, text));
     }
 
     /// Takes it away.
     pub fn delete_attribute_value(&self, customer_id: i32, attribute_id: i32) {
-        let key = (customer_id.into(), attribute_id.into());
-        self.with_core(|core| core.attributes.values.remove(&key));
+        self.with_core(|core| core.delete_attribute_value(customer_id, attribute_id));
     }
 
     /// What a customer has of an attribute.
     pub fn attribute_value(&self, customer_id: i32, attribute_id: i32) -> Option<String> {
-        let key = (customer_id.into(), attribute_id.into());
-        self.with_core(|core| core.attributes.values.get(&key).map(|kept| kept.text.clone()))
+        self.with_core(|core| core.attribute_value(customer_id, attribute_id).map(str::to_owned))
     }
 }

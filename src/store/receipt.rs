@@ -110,9 +110,10 @@ impl Store {
     pub fn fate(&self, receipt: &Receipt) -> Result<Fate> {
         self.engine_read(|transaction| {
             let mut statement = transaction.prepare_cached(
-                "SELECT j.customer_id, j.field, j.outcome, j.reason, s.date_modified
+                "SELECT j.customer_id, coalesce(j.of_resource || '.' || j.of_row || '.', '') || j.field, j.outcome, j.reason,
+                        s.date_modified
                  FROM journal AS j
-                 LEFT JOIN snapshot AS s ON s.id = j.customer_id
+                 LEFT JOIN snapshot AS s ON s.id = j.customer_id AND j.of_resource IS NULL
                  WHERE j.seq > :after AND j.seq <= :up_to
                  ORDER BY j.seq",
             )?;
