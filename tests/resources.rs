@@ -810,3 +810,45 @@ fn what_the_shop_defines_comes_with_each_pull_and_what_it_takes_away_goes() {
     assert_eq!(all, "1 renamed, 2 attribute 2, 3 attribute 3, 5 colour");
     till.assert_no_violations();
 }
+
+/// An app that has switched triggers off for its own connection leaves no sign of a new value either.
+#[test]
+fn a_value_that_was_inserted_past_our_triggers_is_found_and_made() {
+    for by_comparison in [true, false] {
+        let till = till_of_values();
+        let app = file(&till);
+        if by_comparison {
+            app.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+        } else {
+            app.execute_batch(
+                "DROP TRIGGER tillsync_attribute_value_insert; DROP TRIGGER tillsync_attribute_value_replace",
+            )
+            .unwrap();
+        }
+        app.execute_batch(SET).unwrap();
+        drop(app);
+        assert_eq!(VALUES.outcomes(&till), Vec::<String>::new(), "nobody saw it");
+        match by_comparison {
+            true => assert_eq!(till.store().find_unjournaled().unwrap(), 1),
+            false => assert_eq!(till.store().mended(), Some(1)),
+        }
+        assert_eq!(VALUES.outcomes(&till), ["pending"]);
+        till.engine().sync().unwrap();
+        VALUES.is(&till, "42");
+        assert_eq!(till.store().find_unjournaled().unwrap(), 0);
+    }
+}
+
+/// What is in a file goes with it: into a backup, and back.
+#[test]
+fn attributes_are_in_a_backup_with_what_waits_of_them() {
+    let till = till_of_values();
+    file(&till).execute_batch(SET).unwrap();
+    let copy = till.folder.path().join("copy.db");
+    till.store().backup(&copy).unwrap();
+    let there = Till { path: copy, ..till.clone() };
+    assert_eq!(VALUES.outcomes(&there), ["pending"]);
+    assert_eq!(there.store().attribute_values(CUSTOMER).unwrap().len(), 2);
+    assert!(there.store().is_kept("attributes").unwrap());
+    assert_eq!(there.store().check().unwrap(), Vec::<String>::new());
+}

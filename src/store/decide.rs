@@ -812,7 +812,8 @@ mod tests {
             let (field, value) = ("email".to_owned(), "\"a@example.com\"".to_owned());
             let (reason, sent) = (reason.to_owned(), sent.map(str::to_owned));
             let (seq, customer_id) = (EditSeq(1), CustomerId(1));
-            Rejected { seq, customer_id, field, value, reason, sent, payment: None }
+            let (resource, row_id) = ("customer".to_owned(), 1);
+            Rejected { seq, customer_id, resource, row_id, field, value, reason, sent, payment: None }
                 .is_in_words_of_the_store()
         };
         assert!(is_of_the_store(Some("{}"), "already in use"));

@@ -280,7 +280,7 @@ fn load_for(connection: &Connection, id: RowId, whom: For) -> rusqlite::Result<O
     let is_gone = open.iter().any(|open| open.subject == Subject::Customer);
     let (base, lately, is_behind) = match known {
         Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
-        None if id.resource.spec().is_upserted && !ops.is_empty() && !is_gone => {
+        None if id.resource.spec().is_upserted && !is_gone => {
             (Some(Record::of_nothing(id)), Lately::default(), false)
         }
         None => (None, Lately::default(), false),
