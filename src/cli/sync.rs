@@ -166,7 +166,7 @@ fn dry_run(till: &Till) -> Done {
     let payloads = till.store()?.diff(&[])?;
     let payloads = payloads.into_iter().map(render::raw).collect::<Result<Vec<_>, _>>()?;
     // Each call is to one endpoint.
-    let is_of_customer = |payload: &Box<RawValue>| payload.get().starts_with("{\"id\":");
+    let is_of_customer = |payload: &RawValue| payload.get().starts_with("{\"id\":");
     let groups = payloads.chunk_by(|one, next| is_of_customer(one) == is_of_customer(next));
     let batches = groups.flat_map(|group| group.chunks(UploadOptions::default().batch_size));
     let batches = batches.map(<[_]>::to_vec).collect();
