@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use common::{Till, sandbox, soon, till};
 use serde_json::{Value as Json, json};
-use tillsync::sandbox::{Behaviours, Fault, ResponseAttributes, Tidying};
+use tillsync::sandbox::{Behaviours, Fault, ResponseAttributes, Tidying, Untold};
 use tillsync::{
     Contest, CustomerId, Decision, Extent, FieldId, Keep, Outcome, Policies, Policy, Progress, Resolver,
     SyncReport, Value,
@@ -227,6 +227,35 @@ fn a_held_form_field_follows_a_second_remote_change() {
     sync(&till);
     check_agreed(&till, "form_fields", forms(&[("colour", "black"), ("size", "S")]));
     assert_eq!(till.outcomes(ANA, "form_fields"), ["remote"]);
+}
+
+/// As the person saw it: what the last list left out is not gone.
+#[test]
+fn a_held_form_field_is_decided_where_the_store_does_not_tell_any() {
+    let sides = |till: &Till| (till.local(ANA, "form_fields"), till.remote_value(ANA, "form_fields"));
+    for (keep, colour) in [
+        (Some(Keep::Remote), "blue"),
+        (Some(Keep::Local), "green"),
+        (Some(Keep::Value("white".into())), "white"),
+        (None, "blue"),
+    ] {
+        let till = held_colour();
+        behave(&till, Behaviours { untold: Untold::FormFieldsInLists, ..Behaviours::default() });
+        till.office(ANA, json!({"company": "New"}));
+        sync(&till);
+        check_open(&till, [("form_fields.colour", json!("red"), json!("green"), json!("blue"))]);
+        match keep {
+            Some(keep) => resolve(&till, "form_fields.colour", keep),
+            None => _ = till.store().discard(ANA, Some("form_fields.colour"), None).unwrap(),
+        }
+        let whole = by_name(forms(&[("colour", colour), ("size", "M")]).to_string());
+        assert_eq!(by_name(sides(&till).0), whole);
+        sync(&till);
+        sync(&till);
+        assert_eq!((by_name(sides(&till).0), by_name(sides(&till).1)), (whole.clone(), whole));
+        let status = till.store().status().unwrap();
+        assert_eq!((status.conflicts, status.pending_fields), (0, 0));
+    }
 }
 
 #[test]

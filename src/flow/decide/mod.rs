@@ -160,7 +160,7 @@ fn outcome_of_entry(
     let Change::Entries(given) = &op.change else { return Ok((!is_refused).then_some(None)) };
     let mut others = given.keys().filter(|other| *other != name);
     if is_refused {
-        let theirs = entries(&stored(dirty, op.field)?.unwrap_or_default()).unwrap_or_default();
+        let theirs = entries(&last_known(dirty, op.field)?.unwrap_or_default()).unwrap_or_default();
         let ours = entries(dirty.row.get(op.field)).unwrap_or_default();
         return Ok(others.all(|other| ours.get(other) == theirs.get(other)).then_some(Some(outcome)));
     }

@@ -146,8 +146,11 @@ fn resolve_entry(dirty: &Dirty, shown: &Shown, field: FieldId, name: &str, keep:
     let open = &shown.open;
     let (covered, others) = covered_and_later(dirty, shown, field);
     let is_edited_since = others.iter().any(|op| op.touches(name));
-    let theirs = stored(dirty, field)?.unwrap_or_default();
-    let their_entry = entries(&theirs).and_then(|mut entries| entries.remove(name));
+    let their_entry = match stored(dirty, field)? {
+        Some(theirs) => entries(&theirs).and_then(|mut entries| entries.remove(name)),
+        // What the store did not tell last is what it was seen to be, and not gone.
+        None => (open.remote != "null").then(|| FormValue::from_json(&open.remote)),
+    };
     let mut ours = our_entries(dirty, field)?;
     let value = match keep {
         Keep::Local => ours.get(name).cloned(),

@@ -1,6 +1,6 @@
 //! What was decided by itself is taken back.
 
-use super::{Plan, noted, ours, put, refuse, refuse_in_flight, settle, stored};
+use super::{Plan, last_known, noted, ours, put, refuse, refuse_in_flight, settle};
 use crate::flow::merge::{entries, form_json};
 use crate::flow::{ConflictPlan, CustomerPlan, Decided, Dirty, Outcome, Verdict};
 use crate::resource::{FormValue, Subject, Value};
@@ -55,7 +55,7 @@ pub fn undo(dirty: &Dirty, past: &PastDecision) -> Plan {
         None => *value == Value::from_json(field.kind(), json),
         Some(_) => part(value) == form_json(Some(&FormValue::from_json(json))),
     };
-    let (row, theirs) = (ours(dirty, field)?, stored(dirty, field)?.unwrap_or_default());
+    let (row, theirs) = (ours(dirty, field)?, last_known(dirty, field)?.unwrap_or_default());
     if past.is_edited_since || !is(row, result) || !(is(&theirs, result) || is(&theirs, &past.remote)) {
         let problem = format!(
             "was edited or pulled since it was decided: here {}, in the store {}: edit it instead",
