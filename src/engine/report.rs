@@ -163,7 +163,7 @@ impl Counts {
     }
 
     /// What was counted since then, by the names of the report.
-    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 13] {
+    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 14] {
         let of = |count: fn(&Counts) -> u64| count(self).saturating_sub(count(before));
         [
             ("pulled", of(|counts| counts.pulled)),
@@ -171,6 +171,7 @@ impl Counts {
             ("unbelieved", of(|counts| counts.unbelieved)),
             ("uploaded_customers", of(|counts| counts.uploaded.customers as u64)),
             ("uploaded_fields", of(|counts| counts.uploaded.fields as u64)),
+            ("attribute_values", of(|counts| counts.landed_of(ATTRIBUTE_VALUES))),
             ("unchanged_customers", of(|counts| counts.unchanged_customers)),
             ("get", of(|counts| counts.get)),
             ("put", of(|counts| counts.put)),
