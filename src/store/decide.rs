@@ -580,6 +580,7 @@ fn as_open(conflict: &Conflict) -> Option<(RowId, OpenConflict)> {
         base: conflict.base.clone(),
         local: conflict.local.clone(),
         remote: conflict.remote.clone(),
+        doubt: None,
     };
     Some((row, open))
 }
