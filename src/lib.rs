@@ -77,9 +77,9 @@ pub mod extension {
 pub use api::{HttpOptions, HttpProxy, HttpRemote, Remote, Request, Roots};
 pub use clock::{Clock, SystemClock};
 pub use resource::{
-    Access, Attributes, BadRecord, BatchId, CustomerId, Edit, EditError, EditSeq, FIELDS, Field, FieldId,
-    FormValue, Kind, MergeRule, Record, Resource, ResourceId, Row, Value, Verb, money, parse_adjustment,
-    parse_argument, parse_object,
+    Access, Attributes, BadRecord, BatchId, Changes, CustomerId, Edit, EditError, EditSeq, FIELDS, Field,
+    FieldId, FormValue, Kind, MergeRule, Record, Resource, ResourceId, Row, Value, Verb, money,
+    parse_adjustment, parse_argument, parse_object,
 };
 /// A customer as the app reads it; the same as [`Row`], by the name that an app has for it.
 pub type Customer = Row;
@@ -102,8 +102,8 @@ pub use rusqlite;
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
-    Conflict, DecisionRow, EditBuilder, Fate, Found, HeldUp, Holder, JournalRow, Kept, LastError, LogState,
-    PastSync, Receipt, Rejected, Restored, Salvaged, SetAside, Soundness, Status, Store, StoreOptions,
-    SyncState, SyncStatus, Unjournaled, Waiting,
+    Attribute, AttributeValue, Conflict, DecisionRow, EditBuilder, Fate, Found, HeldUp, Holder, JournalRow,
+    Kept, LastError, LogState, PastSync, Receipt, Rejected, Restored, Salvaged, SetAside, Soundness, Status,
+    Store, StoreOptions, SyncState, SyncStatus, Unjournaled, Waiting,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

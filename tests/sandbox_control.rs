@@ -332,3 +332,30 @@ fn help_has_every_fault_and_every_behaviour_with_a_line() {
         assert!(help.contains(&format!("  {knob}\n")), "{knob}");
     }
 }
+
+/// What the shop has defined, and what a customer has of it, as the back office has it.
+#[test]
+fn attributes_are_defined_and_set_from_outside() {
+    use tillsync::sandbox::{Control, SandboxOptions};
+    let sandbox =
+        tillsync::sandbox::Sandbox::start(SandboxOptions { control: true, ..SandboxOptions::default() })
+            .unwrap();
+    let control = Control::of(&sandbox.url()).unwrap();
+    let ask = |method: &str, path: &str, body: &str| control.ask(method, path, Some(body));
+    ask("PUT", "/attributes/7", r#"{"name":"shoe size","type":"number"}"#).unwrap();
+    for (method, body, value) in
+        [("PUT", r#"{"value":"42"}"#, json!("42")), ("GET", "", json!("42")), ("DELETE", "", json!(null))]
+    {
+        let told: Value =
+            serde_json::from_str(&ask(method, "/customers/3/attributes/7", body).unwrap()).unwrap();
+        assert_eq!(told, json!({ "customer_id": 3, "attribute_id": 7, "value": value }), "{method}");
+    }
+    for (path, body) in [
+        ("/attributes/7", r#"{"name":"shoe size","type":"colour"}"#),
+        ("/attributes/x", r#"{"name":"shoe size","type":"number"}"#),
+        ("/customers/9999/attributes/7", r#"{"value":"42"}"#),
+        ("/customers/3/attributes/7", "{}"),
+    ] {
+        assert!(ask("PUT", path, body).is_err(), "{path} {body}");
+    }
+}

@@ -84,7 +84,7 @@ impl Edit {
     }
 }
 
-fn now_as_label() -> String {
+pub(super) fn now_as_label() -> String {
     format!("edit {}", Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 

@@ -34,6 +34,10 @@ pub(super) struct Pull {
     /// than half of them; if more are gone, none is taken for deleted
     #[arg(long, value_name = "N", requires = "full")]
     allow_deletions: Option<u64>,
+    /// Keep this too, from now on: attributes, what the shop has defined for its customers and what each has of it. The file
+    /// remembers, and each sync costs a call or two more
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    with: Vec<String>,
 }
 
 impl Pull {
@@ -41,6 +45,7 @@ impl Pull {
         let bar = Bar::new(&till.out);
         let extent = if self.full { Extent::Full } else { Extent::Changes };
         let mut engine = till.engine(Missing::Make, &bar)?;
+        engine.keep(self.with);
         if let Some(at_most) = self.allow_deletions {
             engine.allow_deletions(at_most);
         }
@@ -147,7 +152,11 @@ fn push(till: &Till) -> Done {
 fn dry_run(till: &Till) -> Done {
     let payloads = till.store()?.diff(&[])?;
     let payloads = payloads.into_iter().map(render::raw).collect::<Result<Vec<_>, _>>()?;
-    let batches = payloads.chunks(UploadOptions::default().batch_size).map(<[_]>::to_vec).collect();
+    // Each call is to one endpoint.
+    let is_of_customer = |payload: &RawValue| payload.get().starts_with("{\"id\":");
+    let groups = payloads.chunk_by(|one, next| is_of_customer(one) == is_of_customer(next));
+    let batches = groups.flat_map(|group| group.chunks(UploadOptions::default().batch_size));
+    let batches = batches.map(<[_]>::to_vec).collect();
     let document = DryRun { batches };
     till.out.answer(&document, || batches_in_words(&document))?;
     Ok(Exit::Done)
@@ -239,6 +248,9 @@ fn told(till: &Till, store: &Store, report: &SyncReport) -> Done {
 pub(super) fn synced(report: &SyncReport) -> String {
     let mut text = format!("Pulled {}. ", render::count(report.pulled, "customer"));
     text += &match report.uploaded_customers {
+        0 if report.attribute_values > 0 => {
+            format!("Sent {}.", render::count(report.attribute_values, "attribute value"))
+        }
         0 => "Nothing was sent.".to_owned(),
         customers => format!(
             "Sent {} of {} in {}, {}.",
@@ -248,6 +260,9 @@ pub(super) fn synced(report: &SyncReport) -> String {
             render::count(report.bytes_sent, "byte"),
         ),
     };
+    if report.attribute_values > 0 && report.uploaded_customers > 0 {
+        text += &format!(" Sent {} too.", render::count(report.attribute_values, "attribute value"));
+    }
     if report.unchanged_customers > 0 {
         let customers = render::count(report.unchanged_customers, "customer");
         text += &format!(" No call was needed for {customers}: the store had the values already.");

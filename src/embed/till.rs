@@ -43,6 +43,7 @@ struct Options {
     roots: Option<String>,
     wait_ms: Option<u64>,
     retention_days: Option<u32>,
+    keep: Vec<String>,
     create: Option<bool>,
     policies: policies::Words,
     key: Option<String>,
@@ -91,6 +92,7 @@ struct Way {
     roots: Roots,
     wait: Duration,
     retention: Option<Duration>,
+    keep: Vec<String>,
 }
 
 enum Token {
@@ -251,8 +253,9 @@ impl Till {
         let options = self.way.http(&store)?;
         let remote = HttpRemote::new(&options)?;
         store.bind_store(&options.store_hash)?;
-        let (policies, wait, retention) = (self.policies.clone(), self.way.wait, self.way.retention);
-        let options = SyncOptions { policies, wait, retention, ..SyncOptions::default() };
+        let (policies, keep) = (self.policies.clone(), self.way.keep.clone());
+        let Way { wait, retention, .. } = self.way;
+        let options = SyncOptions { policies, wait, retention, keep, ..SyncOptions::default() };
         Ok(SyncEngine::new(store, remote, options))
     }
 
@@ -370,6 +373,7 @@ impl Way {
             roots: options.roots.map_or(Roots::default(), |text| text.parse().unwrap_or_default()),
             wait: Duration::from_millis(options.wait_ms.unwrap_or(0)),
             retention: retention(options.retention_days.unwrap_or(RETENTION_DAYS)),
+            keep: options.keep,
         })
     }
 

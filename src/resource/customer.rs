@@ -6,7 +6,7 @@
 //! migration.
 
 use super::field::{NO_LIMIT, editable, fixed, inside};
-use super::{Access, Field, FieldId, Kind, MergeRule, Resource, ResourceId, Verb};
+use super::{Access, Changes, Field, FieldId, Kind, MergeRule, Resource, ResourceId, Verb};
 
 /// Customers: every file keeps them.
 pub static CUSTOMER: Resource = Resource {
@@ -14,14 +14,17 @@ pub static CUSTOMER: Resource = Resource {
     plural: "customers",
     snapshot: "snapshot",
     key: &["id"],
-    customer: "id",
+    customer: Some("id"),
     endpoint: "/customers",
     asked_by: "id",
     // Without it, money and form fields are left out.
     include: "storecredit,formfields",
-    since: Some("date_modified:min"),
+    changes: Changes::Since("date_modified:min"),
     page: 250,
-    update: Verb { rows: 10, at_once: 3 },
+    update: Some(Verb { rows: 10, at_once: 3 }),
+    is_upserted: false,
+    with: None,
+    defined_by: None,
     fields: &FIELDS,
 };
 

@@ -68,6 +68,8 @@ pub struct Behaviours {
     pub empty_lists: EmptyLists,
     /// Parts of a customer that are not told although they were asked for.
     pub untold: Untold,
+    /// How the answer to an update of attribute values tells them.
+    pub value_answers: ValueAnswers,
     /// How far what is read lags behind what was written, in milliseconds. Default 0.
     pub read_lag_ms: u32,
     /// Which reads lag.
@@ -354,6 +356,25 @@ impl Untold {
     }
 }
 
+/// How the answer to an update of attribute values tells them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ValueAnswers {
+    /// As lists do: `attribute_value`.
+    #[default]
+    Told,
+    /// As the update did: `value`.
+    Sent,
+    /// Not at all.
+    Empty,
+}
+
+impl ValueAnswers {
+    /// The key of the text.
+    pub(super) fn spelled(self) -> &'static str {
+        if self == Self::Sent { "value" } else { "attribute_value" }
+    }
+}
+
 /// Which reads lag behind writes, by [`Behaviours::read_lag_ms`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lagging {
@@ -537,6 +558,10 @@ const KNOBS: &[(&str, &str, &[&str], Set)] = &[
     ("untold", "parts that are not told although asked for", &["nothing", "credit-in-lists", "credit", "form-fields-in-lists"], |all, word| {
         use Untold::{Credit, CreditInLists, FormFieldsInLists, Nothing};
         all.untold = of(&[("nothing", Nothing), ("credit-in-lists", CreditInLists), ("credit", Credit), ("form-fields-in-lists", FormFieldsInLists)], word)?;
+        Some(())
+    }),
+    ("value-answers", "how an update of attribute values is answered", &["told", "sent", "empty"], |all, word| {
+        all.value_answers = of(&[("told", ValueAnswers::Told), ("sent", ValueAnswers::Sent), ("empty", ValueAnswers::Empty)], word)?;
         Some(())
     }),
     ("read-lag-ms", "how far reads lag behind writes", NUMBER, |all, word| {

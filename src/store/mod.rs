@@ -40,6 +40,7 @@ mod ahead;
 mod apply;
 mod aside;
 mod attempt;
+mod attributes;
 mod backup;
 mod batch;
 mod beneath;
@@ -98,6 +99,7 @@ use std::time::Instant;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use aside::SetAside;
+pub use attributes::{Attribute, AttributeValue};
 pub(crate) use batch::{Prepared, Said, Uploaded};
 pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};

@@ -119,9 +119,10 @@ static FATES: LazyLock<String> = LazyLock::new(|| {
              UNION
              SELECT it.* FROM edit AS of JOIN journal AS it ON {}
          )
-         SELECT j.customer_id, j.field, j.outcome, j.reason, s.date_modified
+         SELECT j.customer_id, coalesce(j.of_resource || '.' || j.of_row || '.', '') || j.field, j.outcome, j.reason,
+                s.date_modified
          FROM edit AS j
-         LEFT JOIN snapshot AS s ON s.id = j.customer_id
+         LEFT JOIN snapshot AS s ON s.id = j.customer_id AND j.of_resource IS NULL
          WHERE NOT EXISTS (SELECT 1 FROM journal AS it WHERE {})
          ORDER BY j.seq",
         decided("of", "it"),

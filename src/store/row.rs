@@ -26,7 +26,8 @@ pub(super) fn read(resource: ResourceId, sql: &SqlRow<'_>) -> rusqlite::Result<R
     let spec = resource.spec();
     let place = |name: &str| spec.names().position(|column| column == name).unwrap_or(0);
     let row = sql.get(place(spec.row()))?;
-    read_of(RowId { resource, customer: CustomerId(sql.get(place(spec.customer))?), row }, sql)
+    let customer = spec.customer.map_or(Ok(0), |customer| sql.get(place(customer)))?;
+    read_of(RowId { resource, customer: CustomerId(customer), row }, sql)
 }
 
 /// The same of a row that may not tell its id.

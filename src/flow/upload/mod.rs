@@ -68,7 +68,7 @@ pub struct UploadOptions {
 }
 
 /// The most that the API takes of customers.
-const MOST: Verb = ResourceId::CUSTOMER.spec().update;
+const MOST: Verb = ResourceId::CUSTOMER.spec().most();
 /// Reads at once: they take none of the calls for updates.
 pub(crate) const MAX_READS: usize = 2;
 /// Customers read back in one call: the address stays short.
@@ -228,7 +228,7 @@ pub struct Upload {
 impl Upload {
     /// Sends what is to be sent.
     pub fn of(work: ToSend, options: UploadOptions, tickets: Tickets) -> Upload {
-        let most = work.resource.spec().update;
+        let most = work.resource.spec().most();
         Upload {
             options,
             lanes: Lanes::new(work.rows, &work.order),
