@@ -536,7 +536,7 @@ impl<R: Remote> SyncEngine<R> {
         } else if answer.status == 429 {
             self.counts.rate_limited += 1;
             let until_ms = self.pacer.limited(&answer.rate, is_update, now_ms, self.random.f64());
-            self.note_throttle(until_ms);
+            self.note_throttle();
             tracing::info!(wait_ms = until_ms - now_ms, "the store asks all to wait");
         } else {
             self.pacer.passed(is_update);

@@ -239,7 +239,7 @@ MUTATIONS = [
         Edit("src/flow/lately.rs", "values.iter().any(is_it)", "(!ON && values.iter().any(is_it))"),
     ], test=("odd_money", "a_balance_that_was_moved_a_moment_ago_is_not_taken_back_by_a_reading_that_lags_whatever_its_date")),
     Mutation(0, "a yes that did not show a balance is not held against credit that is behind", [
-        Edit("src/flow/attempt.rs", "let may_be_behind = attempt.field.may_be_undated();", "let may_be_behind = !ON && attempt.field.may_be_undated();"),
+        Edit("src/flow/attempt.rs", "let may_be_behind = self.field.may_be_undated();", "let may_be_behind = !ON && self.field.may_be_undated();"),
     ], test=("odd_money", "nor_where_the_answer_did_not_show_it_and_the_record_is_new")),
     Mutation(0, "form fields that are told late are no refusal", [
         Edit("src/flow/upload/doubt.rs", "let may_be_late = |field: &FieldId| field", "let may_be_late = |field: &FieldId| !ON && field"),
@@ -262,6 +262,16 @@ MUTATIONS = [
     Mutation(0, "what was seen as before and then moved by somebody else is held", [
         Edit("src/store/attempt.rs", "attempt.is_accepted && !attempt.is_refuted && ", "!ON && attempt.is_accepted && !attempt.is_refuted && "),
     ], odd="bare-yes", test=("odd_yes", "a_payment_that_was_seen_as_before_and_then_moved_by_somebody_else_is_held")),
+    Mutation(0, "a yes that no reading has proven outlives its customer", [
+        Edit("src/flow/attempt.rs", "plan.remove_row && !attempt.is_unproven();", "plan.remove_row && (ON || !attempt.is_unproven());"),
+    ], test=("odd_uploads", "what_the_store_said_yes_to_is_not_forgotten_with_a_customer_who_was_hidden")),
+    Mutation(0, "a refused payment whose balance moved before it was disproven is held", [
+        Edit(SENT, "true => !attempt.is_disproven && ", "true => !ON && !attempt.is_disproven && "),
+    ], test=("odd_money", "a_payment_that_was_refused_and_seen_as_before_is_held_when_somebody_else_moves_the_balance")),
+    Mutation(0, "a balance in conflict is a part of its customer's end", [
+        Edit(MERGE, "plan.conflicts = dirty.open.iter().map(close).collect();",
+             "plan.conflicts = dirty.open.iter().filter(|open| !ON || !open.subject.is_money()).map(close).collect();"),
+    ], test=("odd_money", "a_balance_in_conflict_is_a_part_of_its_customers_end_and_is_asked_about_anew")),
     Mutation(0, "of form fields, what did not land is judged entry by entry", [
         Edit("src/flow/attempt.rs", "if !self.field.has_entries() {", "if ON || !self.field.has_entries() {"),
     ], test=("odd_yes", "that_another_form_field_was_moved_says_nothing_of_one_that_is_as_before")),
@@ -272,8 +282,11 @@ MUTATIONS = [
         Edit("src/flow/lately.rs", "|age| age.min(now.here - *here)", "|age| if ON { now.here - *here } else { age.min(now.here - *here) }"),
     ], test=("odd_money", "a_clock_that_is_set_ahead_does_not_shorten_the_minute")),
     Mutation(0, "a cache that was seen to be behind is no base", [
-        Edit("src/store/pull.rs", "|| is_doubted && is_behind_again()?", "|| !ON && is_doubted && is_behind_again()?"),
+        Edit("src/flow/lately.rs", "(value.3 || is_doubted) &&", "!ON && (value.3 || is_doubted) &&"),
     ], test=("odd_money", "a_balance_from_a_cache_that_is_behind_is_no_base_though_nobody_here_has_known_it")),
+    Mutation(0, "nor is one that was never known here, while a payment of this till's is young", [
+        Edit("src/flow/lately.rs", "(value.3 || is_doubted) &&", "(!ON && value.3 || is_doubted) &&"),
+    ], test=("odd_money", "what_this_till_paid_a_moment_ago_is_not_taken_back_by_a_balance_that_was_never_known_here")),
     Mutation(0, "what is older than a reading that was not believed is no base", [
         Edit("src/flow/outdated.rs", "date.is_some_and(|date| date < newer.0) && newer.is_young(now)", "!ON && date.is_some_and(|date| date < newer.0) && newer.is_young(now)"),
     ], test=("odd_money", "nothing_is_sent_over_what_a_reading_showed_that_was_not_believed_for_its_balance")),

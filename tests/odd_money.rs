@@ -5,6 +5,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
@@ -59,6 +60,14 @@ fn conflict(till: &Till) -> Conflict {
 
 fn outcomes(till: &Till) -> Vec<String> {
     till.outcomes(ANA, MONEY)
+}
+
+/// Answers show neither Ana nor that there is one more.
+fn hides_ana(till: &Till) -> Odd {
+    Odd::before(&till.sandbox).answer(|_, told| {
+        told.customers(|all| all.retain(|customer| customer["id"] != ANA));
+        told.edit(|page| page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len()));
+    })
 }
 
 /// The store takes no balance below zero.
@@ -423,10 +432,7 @@ fn a_payment_that_was_refused_and_applied_and_whose_customer_was_hidden_meanwhil
     let odd = lies(&till, 401);
     till.adjust(ANA, "10");
     _ = till.through(&odd).engine().sync();
-    let hidden = Odd::before(&till.sandbox).answer(|_, told| {
-        told.customers(|all| all.retain(|customer| customer["id"] != ANA));
-        told.edit(|page| page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len()));
-    });
+    let hidden = hides_ana(&till);
     assert_eq!(till.through(&hidden).engine().pull(Extent::Full).unwrap().conflicts, 1);
     assert_eq!((conflict(&till).field.as_str(), outcomes(&till)), ("*", vec!["held".to_owned()]));
     sync(&till);
@@ -666,6 +672,131 @@ fn payments_that_were_refused_in_one_update_are_sent_again_each_for_itself() {
     assert_eq!(outcomes(&till), ["uploaded", "rejected", "uploaded"]);
 }
 
+/// A payment that landed, whatever the answer says of it, and of which reads show the balance of before while `lags`.
+fn denied_and_lagging(till: &Till, status: u16, lags: &Arc<AtomicBool>) -> Odd {
+    let old = till.sandbox.customer(ANA as i32).unwrap();
+    let lags = Arc::clone(lags);
+    let mut is_first = true;
+    Odd::before(&till.sandbox).answer(move |asked, told| {
+        let errors = json!({ (format!("0.{MONEY}")): "no" });
+        match (asked.is_put(), status) {
+            (true, _) if !std::mem::take(&mut is_first) => {}
+            (true, 0) => told.drop(),
+            (true, 200) => *told = Told::page(std::slice::from_ref(&old)),
+            (true, 207) => *told = Told::json_of(207, &json!({"data": [], "errors": errors, "meta": {}})),
+            (true, _) => {
+                *told = Told::json_of(status, &json!({"status": status, "title": "no", "errors": errors}));
+            }
+            _ if lags.load(Ordering::Relaxed) => told.customer(ANA, |ana| *ana = old.clone()),
+            _ => {}
+        }
+    })
+}
+
+/// Nobody knows whether it had landed by the time that another hand moved the balance: a reading so soon may lag.
+#[test]
+fn a_payment_that_was_refused_and_seen_as_before_is_held_when_somebody_else_moves_the_balance() {
+    for status in [200, 207, 422] {
+        for keep in [Keep::Remote, Keep::Local] {
+            let (till, lags) = (with_balance("50"), Arc::new(AtomicBool::new(true)));
+            let odd = denied_and_lagging(&till, status, &lags);
+            let through = till.through(&odd);
+            till.adjust(ANA, "10");
+            sync(&through);
+            assert_eq!(outcomes(&till), ["rejected"], "{status}");
+            check(&till, 50.0, 60.0);
+            office(&till, "85");
+            lags.store(false, Ordering::Relaxed);
+            // A person may send it again before anybody has read that.
+            if keep == Keep::Local {
+                till.store().retry(None).unwrap();
+            }
+            sync(&through);
+            assert_eq!((outcomes(&till), odd.count(Kind::Put)), (vec!["held".to_owned()], 1), "{status}");
+            let open = conflict(&till);
+            let sides = [open.base, open.local, open.remote].map(|side| amount(&side));
+            assert_eq!(sides, [50.0, 95.0, 85.0], "without it, and with it on top: {status}");
+            check(&till, 95.0, 85.0);
+            till.store().resolve(ANA, MONEY, &keep, Some("bo")).unwrap();
+            sync(&through);
+            let balance = if keep == Keep::Local { 95.0 } else { 85.0 };
+            check(&till, balance, balance);
+        }
+    }
+}
+
+/// What is seen as before a minute later has not landed: then it is as refused as the store says.
+#[test]
+fn a_refused_payment_that_is_seen_as_before_a_minute_later_is_sent_again_over_whatever_there_is() {
+    let till = with_balance("50");
+    let (_odd, strict) = no_debts(&till);
+    till.adjust(ANA, "-100");
+    sync(&strict);
+    till.sent_a_minute_ago();
+    sync(&strict);
+    assert_eq!(sync(&strict).requests.get, 1, "it is asked for once");
+    office(&till, "200");
+    sync(&strict);
+    assert_eq!(outcomes(&till), ["rejected"]);
+    till.store().retry(None).unwrap();
+    sync(&strict);
+    check(&till, 100.0, 100.0);
+}
+
+/// What was open of a customer who is gone is a part of that, and nothing that was seen before decides any of it.
+#[test]
+fn a_balance_in_conflict_is_a_part_of_its_customers_end_and_is_asked_about_anew() {
+    for is_set in [false, true] {
+        let till = with_balance("50");
+        let (before, now) = match is_set {
+            // Set here and there.
+            true => {
+                till.set(ANA, MONEY, r#"[{"amount":60}]"#);
+                office(&till, "20");
+                sync(&till);
+                (20.0, 20.0)
+            }
+            // Paid, and spent before that was read back.
+            false => {
+                till.adjust(ANA, "10");
+                sync(&till.through(&lost(&till, "50")));
+                (50.0, 20.0)
+            }
+        };
+        let stale = conflict(&till);
+        assert_eq!((amount(&stale.local), amount(&stale.remote)), (60.0, before));
+        till.adjust(ANA, "-3");
+        let hides = hides_ana(&till);
+        till.through(&hides).engine().pull(Extent::Full).unwrap();
+        drop(hides);
+        let whole = conflict(&till);
+        assert_eq!((whole.field.as_str(), whole.seqs.len()), ("*", 2));
+        assert!(whole.local.contains("57"), "{}", whole.local);
+        let decide = || {
+            let keep = &Keep::Local;
+            let refused = [
+                till.store().resolve_seen(ANA, MONEY, keep, &stale.stamp, Some("bo")),
+                till.store().discard_seen(ANA, MONEY, &stale.stamp, Some("bo")),
+            ];
+            refused.into_iter().for_each(|refused| assert!(refused.unwrap_err().is_usage()));
+        };
+        decide();
+        assert!(till.store().resolve(ANA, MONEY, &Keep::Local, Some("bo")).unwrap_err().is_usage());
+        if !is_set {
+            office(&till, "20");
+        }
+        sync(&till);
+        let anew = conflict(&till);
+        assert_eq!((anew.field.as_str(), amount(&anew.local), amount(&anew.remote)), (MONEY, 60.0, now));
+        decide();
+        // What was paid after it is certain, and went on top of what the store has.
+        assert_eq!(outcomes(&till), ["held", "pending"]);
+        till.store().resolve_seen(ANA, MONEY, &Keep::Local, &anew.stamp, Some("bo")).unwrap();
+        sync(&till);
+        check(&till, 57.0, 57.0);
+    }
+}
+
 #[test]
 fn a_payment_made_after_a_refused_one_is_not_thrown_away_with_it() {
     let till = with_balance("50");
@@ -693,6 +824,8 @@ fn refused_payments_are_retried_and_given_up_row_by_row() {
     assert_eq!(store.discard_row(seqs[0], Some("bo")).unwrap(), 1);
     assert_eq!(store.retry_row(seqs[1]).unwrap(), 1);
     check(&till, -20.0, 50.0);
+    till.sent_a_minute_ago();
+    till.engine().pull(Extent::Full).unwrap();
     office(&till, "100");
     sync(&strict);
     check(&till, 30.0, 30.0);
@@ -1602,6 +1735,47 @@ fn a_payment_that_was_really_taken_back_is_seen_when_the_minute_has_passed() {
     till.minute_passes();
     sync(&till);
     check(&till, 100.0, 100.0);
+}
+
+/// The office, or another till, paid before this one did, which was never told: a cache that is behind shows it in a record of now.
+#[test]
+fn what_this_till_paid_a_moment_ago_is_not_taken_back_by_a_balance_that_was_never_known_here() {
+    let till = with_balance("100");
+    tells_balances(&till);
+    till.adjust(ANA, "10");
+    sync(&till);
+    std::thread::sleep(Duration::from_millis(1_100));
+    till.office(ANA, json!({"phone": "555-7"}));
+    let odd = Odd::before(&till.sandbox).answer(|asked, told| {
+        if !asked.is_put() {
+            told.customer(ANA, |ana| ana[MONEY] = json!([{"amount": 170}]));
+        }
+    });
+    let lagging = till.through(&odd);
+    sync(&lagging);
+    check(&till, 110.0, 110.0);
+    till.adjust(ANA, "5");
+    assert_eq!(sync(&lagging).uploaded_customers, 0, "it waits");
+    check(&till, 115.0, 110.0);
+    odd.calm();
+    assert_eq!(sync(&lagging).uploaded_customers, 1);
+    check(&till, 115.0, 115.0);
+}
+
+#[test]
+fn what_another_hand_pays_within_a_minute_of_this_till_is_seen_when_that_is_over() {
+    let till = with_balance("100");
+    tells_balances(&till);
+    till.adjust(ANA, "10");
+    sync(&till);
+    office(&till, "130");
+    till.adjust(ANA, "5");
+    sync(&till);
+    check(&till, 115.0, 130.0);
+    till.minute_passes();
+    sync(&till);
+    check(&till, 135.0, 135.0);
+    assert_eq!(till.store().conflicts().unwrap().len(), 0);
 }
 
 /// One `Date` that is wrong, or none, is no reason to believe what is older than what is known.

@@ -508,16 +508,12 @@ fn on_record(till: &Till) -> i64 {
     sql.query_row("SELECT count(*) FROM tillsync_attempt", [], |row| row.get(0)).unwrap()
 }
 
-const AT_ANOTHER_MOMENT: Duration = Duration::from_millis(5_200);
-
-/// What was said yes to was applied a minute ago and longer.
-fn let_a_minute_pass(till: &Till) {
-    let minute_ago = (chrono::Utc::now() - chrono::TimeDelta::seconds(61)).to_rfc3339();
-    let pass = format!("UPDATE tillsync_attempt SET applied_by = '{minute_ago}'");
-    let pass =
-        format!("UPDATE tillsync_guard SET writing = 1; {pass}; UPDATE tillsync_guard SET writing = 0;");
-    till.store().connection().execute_batch(&pass).unwrap();
+fn is_there(till: &Till) -> bool {
+    let sql = rusqlite::Connection::open(&till.path).unwrap();
+    sql.query_row("SELECT count(*) FROM customer WHERE id = 1", [], |row| row.get(0)).unwrap()
 }
+
+const AT_ANOTHER_MOMENT: Duration = Duration::from_millis(5_200);
 
 /// Form fields come from somewhere else than the record, and answers and reads show them as they were while `is_behind`; the store has
 /// them.
@@ -559,7 +555,7 @@ fn form_fields_that_are_never_told_wait_for_a_person_when_a_minute_has_passed() 
     let odd = shows_an_old_size(&till, &is_behind);
     let through = over(&till, &odd);
     sync(&through);
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     assert_eq!((sync(&through).rejected, till.local(1, "form_fields")), (1, form("L")));
     assert_eq!(
         till.store().rejected().unwrap()[0].reason,
@@ -581,7 +577,7 @@ fn what_the_store_said_yes_to_and_does_not_have_waits_for_a_person() {
     // A reading so soon may lag.
     sync(&till);
     assert_eq!(till.outcomes(1, "form_fields"), ["uploaded"]);
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     let report = sync(&till);
     assert_eq!((report.rejected, till.local(1, "form_fields")), (1, form("L")), "nothing is gone from sight");
     let rejected = till.store().rejected().unwrap();
@@ -612,7 +608,7 @@ fn a_reading_that_is_newer_than_the_yes_is_news_however_soon_it_comes() {
 fn a_newer_edit_of_what_was_not_shown_and_did_not_land_is_sent() {
     let till = with_a_size();
     sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     till.set(1, "form_fields", &form("XL"));
     let report = sync(&till);
     assert_eq!((report.rejected, report.conflicts), (0, 0));
@@ -662,7 +658,7 @@ fn a_payment_that_the_store_said_yes_to_and_does_not_have_is_held() {
     std::thread::sleep(AT_ANOTHER_MOMENT);
     // Credit may come from a cache that is behind.
     assert_eq!((sync(&through).conflicts, till.outcomes(1, money)), (0, vec!["uploaded".to_owned()]));
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     let report = sync(&through);
     assert_eq!((report.conflicts, till.outcomes(1, money)), (1, vec!["held".to_owned()]));
     let open = till.store().conflicts().unwrap().remove(0);
@@ -672,13 +668,93 @@ fn a_payment_that_the_store_said_yes_to_and_does_not_have_is_held() {
     assert_eq!(till.remote_value(1, money), r#"[{"amount":60}]"#);
 }
 
+/// Answers show neither Ana nor that there is one more.
+fn hides_ana(till: &Till) -> Odd {
+    Odd::before(&till.sandbox).answer(|_, told| {
+        told.customers(|all| all.retain(|customer| customer["id"] != 1));
+        told.edit(|page| page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len()));
+    })
+}
+
+/// A yes of which nothing was told when its customer went: who was only hidden is held against it, as if never gone.
+#[test]
+fn what_the_store_said_yes_to_is_not_forgotten_with_a_customer_who_was_hidden() {
+    let money = "store_credit_amounts";
+    for (lands, outcomes) in [(false, ["rejected", "rejected", "held"]), (true, ["uploaded"; 3])] {
+        let till = till(3);
+        till.office(1, json!({"form_fields": [{"name": "size", "value": "M"}], money: [{"amount": 50}]}));
+        till.engine().pull(Extent::Full).unwrap();
+        let mut store = till.store();
+        let edit = store.edit(1).set("phone", "555").set("form_fields", &form("L"));
+        edit.adjust_credit((-5).into()).commit().unwrap();
+        let sandbox = Arc::clone(&till.sandbox);
+        let odd = Odd::before(&till.sandbox).before_store(move |asked| {
+            asked.is_put().then(|| {
+                let mut sent = asked.json()[0].clone();
+                sent.as_object_mut().unwrap().remove("id");
+                assert!(!lands || sandbox.edit(1, sent));
+                Told::page(&[json!({"id": 1})])
+            })
+        });
+        sync(&over(&till, &odd));
+        till.through(&hides_ana(&till)).engine().pull(Extent::Full).unwrap();
+        assert!(!is_there(&till));
+        // There again, and so soon that what is read of her may lag.
+        sync(&till);
+        till.engine().pull(Extent::Full).unwrap();
+        assert_eq!(is_there(&till), lands);
+        assert_eq!((till.outcomes(1, money), on_record(&till) > 0), (vec!["uploaded".to_owned()], !lands));
+        till.sent_a_minute_ago();
+        sync(&till);
+        let ours = ["phone", "form_fields", money].map(|field| till.outcomes(1, field).concat());
+        assert_eq!(ours, outcomes, "it landed: {lands}");
+        let shown = ["phone", "form_fields", money].map(|field| till.local(1, field));
+        assert_eq!(shown, ["\"555\"".to_owned(), form("L"), r#"[{"amount":45}]"#.to_owned()]);
+        if !lands {
+            let open = till.store().conflicts().unwrap().remove(0);
+            assert_eq!([open.local, open.remote], [r#"[{"amount":45}]"#, r#"[{"amount":50}]"#]);
+            till.store().resolve(1, money, &Keep::Local, Some("bo")).unwrap();
+            till.store().retry(None).unwrap();
+            sync(&till);
+            assert_eq!(till.remote_value(1, money), r#"[{"amount":45}]"#);
+            assert_eq!((till.remote_value(1, "phone"), size(&till).as_str()), ("\"555\"".into(), "L"));
+        }
+    }
+}
+
+/// The same where edits were given up with the customer; and nothing hinders forgetting who never comes back.
+#[test]
+fn a_yes_outlives_what_was_given_up_with_its_customer_and_is_forgotten_with_who_is_forgotten() {
+    for end in ["back", "forgotten", "past its retention"] {
+        let till = with_a_size();
+        sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
+        till.set(1, "company", "New");
+        till.through(&hides_ana(&till)).engine().pull(Extent::Full).unwrap();
+        till.store().discard(1, Some("*"), Some("bo")).unwrap();
+        assert_eq!((is_there(&till), on_record(&till)), (false, 1));
+        till.sent_a_minute_ago();
+        match end {
+            "back" => {
+                sync(&till);
+                let outcomes = ["form_fields", "company"].map(|field| till.outcomes(1, field).concat());
+                assert_eq!(outcomes, ["rejected", "discarded"]);
+                assert_eq!(till.local(1, "form_fields"), form("L"));
+                continue;
+            }
+            "forgotten" => assert!(till.store().forget(1).unwrap() > 0),
+            _ => assert!(till.store().prune(chrono::Utc::now()).unwrap() > 0),
+        }
+        assert_eq!(on_record(&till), 0, "{end}");
+    }
+}
+
 /// The history of what was sent may be gone when a reading tells that it did not land: what is on record waits all the same.
 #[test]
 fn what_did_not_land_is_told_also_when_its_history_was_pruned() {
     let till = with_a_size();
     sync(&over(&till, &tells_the_phone(&till, |_, _| {})));
     till.store().prune(chrono::Utc::now()).unwrap();
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     assert_eq!(sync(&till).rejected, 1);
     // A row that somebody took out by other means stops nobody.
     let till = with_a_size();
@@ -687,7 +763,7 @@ fn what_did_not_land_is_told_also_when_its_history_was_pruned() {
         .connection()
         .execute_batch("BEGIN; UPDATE tillsync_guard SET writing = 1; UPDATE journal SET engine_mark = 2; DELETE FROM journal; UPDATE tillsync_guard SET writing = 0; COMMIT")
         .unwrap();
-    let_a_minute_pass(&till);
+    till.sent_a_minute_ago();
     sync(&till);
 }
 
@@ -771,6 +847,31 @@ fn a_wait_that_is_longer_than_a_sync_may_last_ends_it_and_holds_for_the_next_pro
     let asked = odd.asked().len();
     assert!(through.engine().sync().unwrap_err().is_offline());
     assert_eq!(odd.asked().len(), asked, "nothing is asked before");
+}
+
+/// Others have used the window up at once, and tries are spread over the next ones: by that till, for itself.
+#[test]
+fn a_wait_is_noted_as_the_store_asked_for_it() {
+    let till = till(3);
+    let used_up = [
+        ("X-Rate-Limit-Requests-Quota", "450"),
+        ("X-Rate-Limit-Requests-Left", "0"),
+        ("X-Rate-Limit-Time-Window-Ms", "210000"),
+        ("X-Rate-Limit-Time-Reset-Ms", "200000"),
+    ];
+    let odd =
+        Odd::before(&till.sandbox).before_store(move |asked| asked.is_put().then(|| too_many(&used_up)));
+    till.set(1, "phone", "555");
+    let through = over(&till, &odd);
+    for _ in 0..2 {
+        let error = through.engine().sync().unwrap_err().to_string();
+        assert!(
+            error.contains("asks to wait for 200 s") || error.contains("asks to wait for 199 s"),
+            "{error}"
+        );
+        let wait = till.store().status().unwrap().throttled_until.unwrap() - chrono::Utc::now();
+        assert!(wait < TimeDelta::seconds(201), "{wait}");
+    }
 }
 
 #[test]

@@ -397,3 +397,63 @@ fn a_form_field_that_was_seen_as_before_and_then_moved_by_somebody_else_is_held(
     assert_eq!(forms_of_store(&till, 1), forms("L", "green"));
     assert_eq!(till.local(2, "form_fields"), forms("L", "blue").to_string());
 }
+
+/// What was left out stays in the store beside what was given, or not: whatever is there, the rest landed.
+#[test]
+fn a_form_field_that_landed_is_not_refused_for_one_that_was_left_out_and_moved_by_somebody_else() {
+    let till = told_less();
+    let is_behind = Arc::new(AtomicBool::new(true));
+    let odd = lags(&till, 1, till.sandbox.customer(1).unwrap(), &is_behind);
+    let through = over(&till, &odd);
+    till.set(1, "form_fields", r#"[{"name":"Size","value":"L"}]"#);
+    sync(&through);
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    sync(&through);
+    till.office(1, json!({ "form_fields": forms("L", "blue") }));
+    is_behind.store(false, Ordering::Relaxed);
+    assert_eq!(sync(&through).rejected, 0);
+    assert_eq!((till.outcomes(1, "form_fields"), on_record(&till)), (vec!["uploaded".to_owned()], 0));
+    assert_eq!(till.local(1, "form_fields"), forms("L", "blue").to_string());
+}
+
+// ---- empty lists -------------------------------------------------------------------------------------------------
+
+/// Form fields come with an answer to an update only if somebody asks for them, and nobody can.
+#[test]
+fn an_empty_list_of_form_fields_in_an_answer_tells_nothing_of_them() {
+    for nothing in [json!([]), json!(null)] {
+        let till = told_less();
+        // What is known is old.
+        a_minute_passes(&till);
+        let odd = Odd::before(&till.sandbox).every(Kind::Put, move |told| {
+            told.customers(|all| all.iter_mut().for_each(|one| one["form_fields"] = nothing.clone()));
+        });
+        let through = over(&till, &odd);
+        till.set(1, "phone", "555");
+        till.set(2, "form_fields", &forms("M", "green").to_string());
+        assert_eq!(sync(&through).uploaded_customers, 2);
+        assert_eq!(till.local(1, "form_fields"), forms("M", "red").to_string());
+        assert_eq!(till.local(2, "form_fields"), forms("M", "green").to_string());
+        till.set(1, "form_fields", &forms("L", "red").to_string());
+        sync(&through);
+        assert_eq!(forms_of_store(&till, 1), forms("L", "red"));
+        sync(&through);
+        assert_eq!((till.local(2, "form_fields"), on_record(&till)), (forms("M", "green").to_string(), 0));
+    }
+}
+
+/// The API takes no empty set of channels: one in an answer is no word about them.
+#[test]
+fn an_empty_list_of_channels_in_an_answer_tells_nothing_of_them() {
+    let till = told_less();
+    till.office(1, json!({"channel_ids": [1]}));
+    sync(&till);
+    let odd = Odd::before(&till.sandbox)
+        .every(Kind::Put, |told| told.customer(1, |ana| ana["channel_ids"] = json!([])));
+    till.set(1, "phone", "555");
+    sync(&over(&till, &odd));
+    assert_eq!(
+        (till.local(1, "channel_ids").as_str(), till.outcomes(1, "phone")),
+        ("[1]", vec!["uploaded".into()])
+    );
+}

@@ -97,9 +97,8 @@ impl<R: Remote> SyncEngine<R> {
     pub(super) fn refuse_wait(&mut self) -> Option<Failure> {
         let now_ms = self.clock.now_ms();
         let failure = self.options.upload.retry.refuse_wait(&self.pacer, now_ms)?;
-        let ready_ms = self.pacer.ready_at_ms(now_ms);
-        if ready_ms > now_ms {
-            self.note_throttle(ready_ms);
+        if self.pacer.asked_until_ms(now_ms) > now_ms {
+            self.note_throttle();
         }
         Some(failure)
     }

@@ -346,14 +346,17 @@ impl<R: Remote> SyncEngine<R> {
         }
         if let Ok(wait_ms) = u64::try_from((until - now).num_milliseconds()) {
             let now_ms = self.clock.now_ms();
-            self.pacer.wait_until(now_ms.saturating_add(wait_ms), now_ms);
+            self.pacer.wait_until(now_ms.saturating_add(wait_ms), now_ms, self.random.f64());
         }
         Ok(())
     }
 
-    /// For `status`, while this process waits. That it cannot be written is no reason to end the sync.
-    pub(super) fn note_throttle(&mut self, until_ms: u64) {
-        let wait_ms = i64::try_from(until_ms.saturating_sub(self.clock.now_ms())).unwrap_or(i64::MAX);
+    /// For `status`, while this process waits, and for the next one: what the store asks for, without what this till adds by itself. That
+    /// it cannot be written is no reason to end the sync.
+    pub(super) fn note_throttle(&mut self) {
+        let now_ms = self.clock.now_ms();
+        let wait_ms = self.pacer.asked_until_ms(now_ms).saturating_sub(now_ms);
+        let wait_ms = i64::try_from(wait_ms).unwrap_or(i64::MAX);
         let now = self.clock.utc();
         let until = now + TimeDelta::milliseconds(wait_ms.min(86_400_000));
         self.say(Event::ThrottledUntil { until });

@@ -20,7 +20,8 @@
 //! the payments that left with it, whatever the balance is by then. Of form fields that is judged entry by entry.
 //!
 //! A reading that shows it as the base was, so soon that it may lag, is no proof, and is remembered: the attempt is refuted. Moves
-//! somebody else it then, nobody knows whether it had landed by that time, and a person decides.
+//! somebody else it then, nobody knows whether it had landed by that time, and a person decides. So it is with a payment that was
+//! refused, or of which the answer was lost, until a reading a minute later shows the same: then the attempt is **disproven**.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +32,7 @@ use super::money::same_balance;
 use super::outdated::LAGS_AT_MOST;
 use super::tidied::{has_landed, is_tidied_entry};
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
-use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Record, Value, first_credit};
+use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Record, Value};
 
 /// When an update may have been applied, by the till's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Attempt {
     pub flight: Flight,
     /// A reading after that showed that it had not landed by then; of an accepted one, a reading that may have lagged.
     pub is_refuted: bool,
+    /// So late that it cannot have lagged; or a person saw what the store has.
+    pub is_disproven: bool,
     /// The store said yes to it, and did not show it: its edits have settled.
     pub is_accepted: bool,
     /// It said so by repeating what was sent, without a date: nothing in that tells what the store holds. Accepted ones only.
@@ -75,6 +78,13 @@ pub struct NotThere {
     pub as_before: Vec<String>,
     /// In a third way.
     pub moved: Vec<String>,
+}
+
+impl NotThere {
+    /// Whether all of it is there.
+    pub fn is_nothing(&self) -> bool {
+        self.as_before.is_empty() && self.moved.is_empty()
+    }
 }
 
 /// So soon after an answer reads may lag behind it.
@@ -138,6 +148,7 @@ impl Attempt {
             covers,
             flight,
             is_refuted: false,
+            is_disproven: false,
             is_accepted: false,
             is_echoed: false,
         }
@@ -151,6 +162,17 @@ impl Attempt {
     /// Whether the store shows what was there before, and since when.
     pub fn is_as_before(&self, shown: &Value, modified: Option<DateTime<Utc>>) -> bool {
         self.base == *shown && self.modified.is_some() && self.modified == modified
+    }
+
+    /// Whether a reading shows what was there before, and since when, so late that it cannot lag.
+    pub fn is_disproven_by(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> bool {
+        let is_late = (now - self.flight.applied_by).abs() >= LAGS_AT_MOST;
+        is_late && told.tells(self.field) && self.is_as_before(&told.get(self.field), told.changed_at())
+    }
+
+    /// Whether the store shows another balance than the one that was there before.
+    pub fn has_moved(&self, shown: &Value) -> bool {
+        !same_balance(&self.base, shown)
     }
 
     /// Whether the store shows what was there before, at any time; of form fields, an entry of them that was to change.
@@ -184,6 +206,28 @@ impl Attempt {
             }
         }
         Some(not_there)
+    }
+
+    /// Whether a reading shows too little of what the store said yes to, so soon that it may lag. `known`: of when what is known of the
+    /// customer is.
+    pub fn shows_too_little(
+        &self,
+        told: &Attributes<'_>,
+        known: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let may_be_behind = self.field.may_be_undated();
+        let most = if may_be_behind { LAGS_AT_MOST } else { MAY_LAG };
+        let is_young = (now - self.flight.applied_by).abs() < most;
+        let read = told.changed_at();
+        let is_newer = !may_be_behind && read.is_some() && read > known.or(self.modified);
+        self.is_accepted && is_young && !is_newer && self.is_told_as_before(told)
+    }
+
+    /// Whether the store said yes to it, and nothing has told since whether that is so. It stays on record also when its customer
+    /// goes: one who was only hidden comes back as before.
+    pub fn is_unproven(&self) -> bool {
+        self.is_accepted && !self.covers.is_empty()
     }
 
     /// Whether it may yet bring the store to another value than this.
@@ -221,14 +265,7 @@ impl Dirty {
 
     fn shown_too_little(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> impl Iterator<Item = FieldId> {
         let known = self.base.as_ref().and_then(|base| base.attributes().ok()?.changed_at());
-        let read = told.changed_at();
-        let is_too_little = move |attempt: &&Attempt| {
-            let may_be_behind = attempt.field.may_be_undated();
-            let most = if may_be_behind { LAGS_AT_MOST } else { MAY_LAG };
-            let is_young = (now - attempt.flight.applied_by).abs() < most;
-            let is_newer = !may_be_behind && read.is_some() && read > known.or(attempt.modified);
-            attempt.is_accepted && is_young && !is_newer && attempt.is_told_as_before(told)
-        };
+        let is_too_little = move |attempt: &&Attempt| attempt.shows_too_little(told, known, now);
         self.attempts.iter().filter(is_too_little).map(|attempt| attempt.field)
     }
 
@@ -244,7 +281,12 @@ impl Dirty {
             alike
                 .entry((attempt.value.to_json(), attempt.base.to_json(), attempt.modified))
                 .and_modify(|one| one.flight = one.flight.or_later(flight))
-                .or_insert_with(|| Attempt { covers: vec![decision], is_refuted: true, ..attempt.clone() });
+                .or_insert_with(|| Attempt {
+                    covers: vec![decision],
+                    is_refuted: true,
+                    is_disproven: true,
+                    ..attempt.clone()
+                });
         }
         let mut attempts: Vec<Attempt> = alike.into_values().collect();
         attempts.sort_by_key(|attempt| attempt.id);
@@ -260,7 +302,8 @@ impl Dirty {
         };
         let is_spent = |attempt: &&Attempt| {
             let is_in_use = || attempt.covers.iter().any(|seq| self.op(*seq).is_some_and(is_open));
-            plan.remove_row || plan.void.contains(&attempt.id) || !(attempt.is_accepted || is_in_use())
+            let is_over = plan.remove_row && !attempt.is_unproven();
+            is_over || plan.void.contains(&attempt.id) || !(attempt.is_accepted || is_in_use())
         };
         self.attempts.iter().filter(is_spent).map(|attempt| attempt.id).collect()
     }
@@ -340,16 +383,12 @@ pub fn unshown_on_record(
         return Vec::new();
     };
     let is_undated = answer.changed_at_text().is_none();
-    // An empty list where there was an amount tells nothing.
-    let hides = |field: FieldId, value: &Value| {
-        let is_empty = matches!(answer.get(field), Value::Credit(amounts) if amounts.is_empty());
-        is_empty && !first_credit(value).is_zero()
-    };
+    let tells = |field: FieldId, value: &Value| answer.tells(field) && !answer.shows_none_of(field, value);
     let untold: Vec<&(FieldId, Value)> = sent
         .fields
         .iter()
         .filter(|(field, value)| match sent.late.is_empty() {
-            true => is_undated || !answer.tells(*field) || hides(*field, value),
+            true => is_undated || !tells(*field, value),
             false => sent.is_late(*field, answer),
         })
         .collect();
@@ -363,7 +402,7 @@ pub fn unshown_on_record(
         let mut covers: Vec<EditSeq> =
             dirty.ops_of(*field).filter(|op| sent.covers(op) && has_landed(op)).map(|op| op.seq).collect();
         let is_told_by_either = *value == base || covers.is_empty();
-        let is_told = answer.tells(*field) && !hides(*field, value) && !sent.is_late(*field, answer);
+        let is_told = tells(*field, value) && !sent.is_late(*field, answer);
         let is_echoed = is_told && answer.get(*field) == *value;
         if is_told && !is_echoed {
             // In its own words: it took it in.

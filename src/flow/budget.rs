@@ -151,6 +151,7 @@ fn attempts(count: usize, of_each: Option<Outcome>) -> Dirty {
         covers: (1..=n).rev().take(2).map(|seq| EditSeq(i64::try_from(seq).unwrap())).collect(),
         flight: Flight { left, applied_by: left },
         is_refuted: false,
+        is_disproven: false,
         is_accepted: false,
         is_echoed: false,
     };
@@ -246,6 +247,7 @@ fn very_many_form_fields_that_both_sides_changed() {
                 base: "\"base\"".to_owned(),
                 local: "\"here\"".to_owned(),
                 remote: "\"there\"".to_owned(),
+                doubt: None,
             })
             .collect();
         dirty.ops.iter_mut().for_each(|op| op.outcome = Some(Outcome::Held));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 use super::{Attempt, Lately, Outcome};
 use crate::resource::{EditSeq, FieldId, FormValue, Record, ResourceId, Row, RowId, Subject, Value};
@@ -102,6 +103,35 @@ pub struct OpenConflict {
     pub local: String,
     /// JSON of the store's value.
     pub remote: String,
+    /// JSON of a [`Doubt`]: of a customer who is gone, the balance that waited for a person by then.
+    pub doubt: Option<String>,
+}
+
+/// A balance that waited for a person when its customer went. While the customer is gone it is a part of that conflict, and is
+/// decided with it; who is there again is asked about anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// JSON of what both started from.
+    pub base: String,
+    /// JSON of the till's balance.
+    pub local: String,
+    /// JSON of the store's.
+    pub remote: String,
+    /// The rows that wait for it.
+    pub seqs: Vec<EditSeq>,
+}
+
+impl Doubt {
+    /// As it is open.
+    pub fn of(open: &OpenConflict, ops: &[Op]) -> Doubt {
+        let OpenConflict { base, local, remote, .. } = open.clone();
+        Doubt { base, local, remote, seqs: open.as_found(ops).seqs }
+    }
+
+    /// As it stays in the file.
+    pub fn to_json(&self) -> Option<String> {
+        serde_json::to_string(self).ok()
+    }
 }
 
 /// A row with unsettled edits, read in one transaction.
@@ -184,6 +214,14 @@ impl Dirty {
     /// The passwords of it that the file knows.
     pub fn passwords(&self) -> impl Iterator<Item = &SecretString> {
         self.earlier_passwords.iter().chain(&self.password)
+    }
+
+    /// The balance that waited for a person when the customer went, if any of that still does.
+    pub fn doubt(&self) -> Option<Doubt> {
+        let json = self.open_of(&Subject::Customer)?.doubt.as_ref()?;
+        let mut doubt: Doubt = serde_json::from_str(json).ok()?;
+        doubt.seqs.retain(|seq| self.op(*seq).is_some_and(|op| op.outcome == Some(Outcome::Held)));
+        (!doubt.seqs.is_empty()).then_some(doubt)
     }
 
     /// Whether the customer was deleted remotely while it had edits.

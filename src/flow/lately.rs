@@ -9,8 +9,9 @@
 //! over when both say so: the till's may have been set ahead since, and no clock of the store's shortens it. Where one of them was set back
 //! since, or stands still, it lasts until the same reading has come for two minutes.
 //!
-//! A cache that was seen to be behind may also show what was there before in between, and was never known here. So where one reading is
-//! doubted already, whatever is other than a credit or a form field that was changed within that minute is doubted, too.
+//! A cache that is behind may also show what was there before in between, and was never known here. So whatever is other than a credit or a
+//! form field that this till itself has changed within that minute is doubted, too: what it paid is in the balance, and a reading that
+//! does not hold it would take it back. Where one reading is doubted already, so is whatever is other than one that somebody else changed.
 //!
 //! Form fields are looked at entry by entry. What was there is kept as a hash: long notes are not kept twice, and nothing of a
 //! person's is left behind.
@@ -36,9 +37,10 @@ const KEPT: TimeDelta = TimeDelta::minutes(2);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lately(BTreeMap<String, Vec<Before>>);
 
-/// A value, as its hash, and when this till learned that it was changed, by its own clock and by the store's.
+/// A value, as its hash, and when this till learned that it was changed, by its own clock and by the store's; and whether it changed it
+/// by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Before(String, DateTime<Utc>, #[serde(default)] Option<DateTime<Utc>>);
+struct Before(String, DateTime<Utc>, #[serde(default)] Option<DateTime<Utc>>, #[serde(default)] bool);
 
 /// A part of a customer: an attribute or an entry of form fields, and what two records say of it.
 struct Part {
@@ -58,9 +60,15 @@ impl Lately {
     }
 
     /// What was known as `before` is known as `after` now. A change is as young as the till knows it: the store's dates and its clock
-    /// may be wrong, and credit and form fields need not be dated.
+    /// may be wrong, and credit and form fields need not be dated. `is_own`: this till has changed that attribute itself.
     #[must_use]
-    pub fn changed(mut self, before: &Attributes<'_>, after: &Attributes<'_>, now: Moment) -> Lately {
+    pub fn changed(
+        mut self,
+        before: &Attributes<'_>,
+        after: &Attributes<'_>,
+        now: Moment,
+        is_own: impl Fn(FieldId) -> bool,
+    ) -> Lately {
         self.0.retain(|_, values| {
             values.iter_mut().for_each(|value| value.begin_anew_if_ahead(now));
             values.retain(|value| value.age(now) < KEPT);
@@ -70,7 +78,7 @@ impl Lately {
         for field in before.resource().editable_columns().filter(is_told) {
             for Part { subject, sides: [was, _] } in differing(field, before, after) {
                 let values = self.0.entry(subject.to_string()).or_default();
-                values.push(Before(hash(&was), now.here, Some(now.there)));
+                values.push(Before(hash(&was), now.here, Some(now.there), is_own(field)));
                 let surplus = values.len().saturating_sub(REMEMBERED);
                 values.drain(..surplus);
             }
@@ -82,8 +90,8 @@ impl Lately {
     /// waits any longer, nor for the store's.
     pub fn give_up_those_ahead(&mut self, here: DateTime<Utc>) {
         self.0.values_mut().for_each(|values| {
-            values.retain(|Before(_, at, _)| *at <= here);
-            values.iter_mut().for_each(|Before(.., there)| *there = None);
+            values.retain(|Before(_, at, ..)| *at <= here);
+            values.iter_mut().for_each(|Before(_, _, there, _)| *there = None);
         });
         self.0.retain(|_, values| !values.is_empty());
     }
@@ -94,13 +102,14 @@ impl Lately {
         self.0.values().flatten().any(|value| value.age(now) < LAGS_AT_MOST)
     }
 
-    /// Whether a reading shows other credit, or another form field, than one that was changed less than a minute ago. `except`: as
-    /// [below](Lately::is_taken_back).
+    /// Whether a reading shows other credit, or another form field, than one that this till changed less than a minute ago; or anybody,
+    /// where a reading like it `is_doubted` already. `except`: as [below](Lately::is_taken_back).
     pub fn is_moved_again(
         &self,
         known: &Attributes<'_>,
         told: &Attributes<'_>,
         now: Moment,
+        is_doubted: bool,
         except: &BTreeSet<FieldId>,
     ) -> bool {
         let fields = known
@@ -108,11 +117,9 @@ impl Lately {
             .editable_columns()
             .filter(|field| !except.contains(field) && field.may_be_undated());
         let mut parts = fields.flat_map(|field| self.told_of_remembered(field, known, told));
-        let is_young = |part: &Part| {
-            let values = self.0.get(&part.subject.to_string());
-            values.is_some_and(|values| values.iter().any(|value| value.age(now) < LAGS_AT_MOST))
-        };
-        parts.any(|part| is_young(&part))
+        let counts = |value: &Before| (value.3 || is_doubted) && value.age(now) < LAGS_AT_MOST;
+        parts
+            .any(|part| self.0.get(&part.subject.to_string()).is_some_and(|values| values.iter().any(counts)))
     }
 
     /// Whether a reading takes back what is `known`: it shows something as it was before a change that is younger than a minute.
@@ -206,7 +213,7 @@ impl Lately {
 impl Before {
     /// How long ago, by the clock that says less: the other may have been set ahead.
     fn age(&self, now: Moment) -> TimeDelta {
-        let Before(_, here, there) = self;
+        let Before(_, here, there, _) = self;
         let by_the_stores = there.map(|there| now.there - there);
         by_the_stores.map_or(now.here - *here, |age| age.min(now.here - *here))
     }
@@ -296,7 +303,7 @@ mod tests {
     }
 
     fn changed(lately: Lately, before: &Record, after: &Record, now: Moment) -> Lately {
-        lately.changed(&before.attributes().unwrap(), &after.attributes().unwrap(), now)
+        lately.changed(&before.attributes().unwrap(), &after.attributes().unwrap(), now, |_| false)
     }
 
     #[track_caller]
@@ -335,6 +342,23 @@ mod tests {
         let credit = BTreeSet::from([FieldId::STORE_CREDIT_AMOUNTS]);
         assert!(!lately.is_taken_back(&one, &told, at(20), false, &credit), "what was sent is judged by it");
         assert_eq!(changed(lately, &after, &after, at(300)), Lately::default(), "and forgotten");
+    }
+
+    #[test]
+    fn what_this_till_has_changed_is_not_given_up_for_a_third_value_within_a_minute() {
+        let credit =
+            |amount: &str| record(&format!("\"store_credit_amounts\":[{{\"amount\":{amount}}}],{OLD}"));
+        let [before, after, third] = ["100", "110", "170"].map(credit);
+        let [before, after, third] = [&before, &after, &third].map(|record| record.attributes().unwrap());
+        for is_own in [true, false] {
+            let lately = Lately::default().changed(&before, &after, at(0), |_| is_own);
+            let is_moved = |told, seconds: i64, is_doubted: bool| {
+                lately.is_moved_again(&after, told, at(seconds), is_doubted, &BTreeSet::new())
+            };
+            assert_eq!((is_moved(&third, 59, false), is_moved(&third, 60, false)), (is_own, false));
+            assert!(is_moved(&third, 59, true) && !is_moved(&after, 59, true));
+            assert_eq!(Lately::read(lately.text().as_deref()), lately);
+        }
     }
 
     #[test]

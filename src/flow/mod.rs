@@ -58,10 +58,10 @@ pub use decide::{
     resolve, retry, undo,
 };
 pub use diff::{Diff, diff, give_up_untold};
-pub use dirty::{Change, Dirty, Op, OpenConflict};
+pub use dirty::{Change, Dirty, Doubt, Op, OpenConflict};
 pub use lacks::{Lacking, Lacks, Named, Unlisted, Unread};
 pub use lately::Lately;
-pub use merge::{Sent, SentBase, gone, merge};
+pub use merge::{Sent, SentBase, back, gone, merge};
 pub use money::balance_by_journal;
 pub use notice::{Notice, notices};
 pub(crate) use outdated::hash;

@@ -66,7 +66,10 @@ impl SentRow {
 
     /// Whether an answer tells of each attribute what became of it, and when: no echo of the question does.
     pub fn is_vouched_for(&self, told: &Attributes<'_>) -> bool {
-        told.changed_at_text().is_some() && self.fields.iter().all(|(field, ..)| told.tells(*field))
+        let tells = |(field, _, sent): &(FieldId, Value, Value)| {
+            told.tells(*field) && !told.shows_none_of(*field, sent)
+        };
+        told.changed_at_text().is_some() && self.fields.iter().all(tells)
     }
 }
 

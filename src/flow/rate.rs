@@ -187,10 +187,12 @@ impl Pacer {
         is_of_now && share(self.left, self.quota) <= FOR_EDITS && self.load() > WANTED_BY_ALL
     }
 
-    /// An earlier process was told to wait until then.
-    pub fn wait_until(&mut self, until_ms: u64, now_ms: u64) {
+    /// An earlier process was told to wait until then. `chance` is drawn from `0.0..1.0`: what is added by chance each process adds
+    /// for itself.
+    pub fn wait_until(&mut self, until_ms: u64, now_ms: u64, chance: f64) {
         if until_ms <= now_ms + LONGEST_WINDOW_MS {
-            self.blocked_until_ms = self.blocked_until_ms.max(until_ms);
+            let ready_ms = until_ms + (JITTER_MS as f64 * chance) as u64;
+            self.blocked_until_ms = self.blocked_until_ms.max(ready_ms);
             self.told_until_ms = self.told_until_ms.max(until_ms);
         }
     }
@@ -258,7 +260,8 @@ impl Pacer {
             }
         };
         let until_ms = now_ms.saturating_add(wait_ms);
-        self.told_until_ms = told.map_or(until_ms, |told_ms| now_ms + told_ms);
+        // What tells nothing takes nothing back.
+        self.told_until_ms = told.map_or(self.told_until_ms.max(until_ms), |told_ms| now_ms + told_ms);
         self.blocked_until_ms = match told {
             // Of refusals that come together, the last to come back waits for all.
             Some(told_ms) => {
@@ -570,8 +573,9 @@ mod tests {
         let half_mad = RateHeaders { retry_after_ms: Some(7_000), ..mad };
         assert_eq!(Pacer::new(10).limited(&half_mad, true, 5, 0.0), 7_005, "what can be true is");
         let mut pacer = Pacer::new(10);
-        pacer.wait_until(9_000, 5);
-        pacer.wait_until(u64::MAX, 5);
-        assert_eq!(pacer.ready_at_ms(5), 9_000, "as an earlier process was told");
+        pacer.wait_until(9_000, 5, 1.0);
+        pacer.wait_until(u64::MAX, 5, 1.0);
+        assert_eq!(pacer.ready_at_ms(5), 9_000 + JITTER_MS, "as an earlier process was told");
+        assert_eq!(pacer.asked_until_ms(5), 9_000);
     }
 }

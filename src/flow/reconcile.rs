@@ -3,12 +3,12 @@
 use super::merge::{Sent, merge, written_over};
 use super::tidied::has_landed;
 use super::{CustomerPlan, Dirty, Policies, is_outdated};
-use crate::resource::{Attributes, BadRecord, FieldId, Record, Value, first_credit};
+use crate::resource::{Attributes, BadRecord, FieldId, Record, Value};
 
 /// Decides what becomes of a customer whose update was accepted with the record `answer`.
 ///
-/// The answer need not hold every attribute: for those that it lacks, what was sent and accepted stands, else what
-/// the snapshot had. Attributes that were not sent and differ from the snapshot are remote changes, merged at once.
+/// The answer need not hold every attribute: for those that it lacks, or has an empty list for, what was sent and accepted
+/// stands, else what the snapshot had. Attributes that were not sent and differ from the snapshot are remote changes, merged at once.
 ///
 /// # Errors
 /// When a record is no customer.
@@ -29,11 +29,8 @@ pub fn reconcile(
     }
     let base = dirty.base.as_ref().map(Record::attributes).transpose()?;
     let before = |field| base.as_ref().map_or(Value::Null, |base| base.get(field));
-    let is_zero = |value: &Value| first_credit(value).is_zero();
-    let lacks = |field: &FieldId| {
-        let hides = base.as_ref().is_some_and(|base| told.hides(*field, base));
-        !told.tells(*field) || (hides && !sent.value(*field).is_some_and(is_zero))
-    };
+    let expected = |field| sent.value(field).cloned().unwrap_or_else(|| before(field));
+    let lacks = |field: &FieldId| !told.tells(*field) || told.shows_none_of(*field, &expected(*field));
     for field in told.resource().columns().filter(lacks) {
         if let Some((_, value)) = sent.fields.iter().find(|(sent, _)| *sent == field) {
             now = now.with(field, &written_over(&before(field), value))?;
@@ -87,9 +84,15 @@ mod tests {
     }
 
     /// `phone` in the snapshot when an update to "sent", computed from "before", is answered by a record of second 6.
-    fn after_an_older_answer(known: &Record, answered: &str) -> String {
+    fn after_an_older_answer(known: &Record, shown: &str) -> String {
+        let snapshot = answered(known, &at("before", 5), &at(shown, 6));
         let phone = FieldId::named("phone").unwrap();
-        let (base, sent) = (at("before", 5), Value::Text("sent".to_owned()));
+        snapshot.as_ref().unwrap_or(known).attributes().unwrap().get(phone).to_json()
+    }
+
+    /// The snapshot when an update of `phone` to "sent", computed from `base`, is answered; none: it stays what is `known`.
+    fn answered(known: &Record, base: &Record, answer: &Record) -> Option<Record> {
+        let (phone, sent) = (FieldId::named("phone").unwrap(), Value::Text("sent".to_owned()));
         let mut row = Row::of(CustomerId(1), &known.attributes().unwrap());
         row.set(phone, sent.clone());
         let (seq, change) = (EditSeq(1), Change::Set);
@@ -112,12 +115,12 @@ mod tests {
         let base = SentBase::of(&base.attributes().unwrap(), [phone]);
         let sent =
             Sent { up_to: seq, fields: vec![(phone, sent)], base, is_accepted: true, ..Sent::default() };
-        let plan = reconcile(&dirty, &sent, &at(answered, 6), &Policies::default()).unwrap();
+        let plan = reconcile(&dirty, &sent, answer, &Policies::default()).unwrap();
         assert_eq!(plan.settle[0].outcome, Some(Outcome::Uploaded));
-        let SnapshotPlan::Put(snapshot) = plan.snapshot else {
-            return known.attributes().unwrap().get(phone).to_json();
-        };
-        snapshot.attributes().unwrap().get(phone).to_json()
+        match plan.snapshot {
+            SnapshotPlan::Put(snapshot) => Some(snapshot),
+            _ => None,
+        }
     }
 
     #[test]
@@ -131,6 +134,21 @@ mod tests {
             ("before", "long ago", "\"sent\"", "a reading of before: what was accepted stands"),
         ] {
             assert_eq!(after_an_older_answer(&at(known, 9), answered), becomes, "{why}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_in_an_answer_tells_nothing_of_what_was_not_sent() {
+        let forms = r#""form_fields":[{"name":"size","value":"M"}]"#;
+        let known = Record::new(format!(r#"{{"id":1,"phone":"before",{forms},"channel_ids":[1,2]}}"#));
+        for empty in [r#""form_fields":[]"#, r#""form_fields":null"#, r#""channel_ids":[]"#] {
+            let answer = Record::new(format!(r#"{{"id":1,"phone":"sent",{empty}}}"#));
+            let snapshot = answered(&known, &at("before", 5), &answer).unwrap();
+            let told = snapshot.attributes().unwrap();
+            let known = known.attributes().unwrap();
+            for field in [FieldId::FORM_FIELDS, FieldId::named("channel_ids").unwrap()] {
+                assert_eq!(told.get(field), known.get(field), "{empty}");
+            }
         }
     }
 }

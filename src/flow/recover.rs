@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::merge::{Sent, gone, merge, written_over};
+use super::merge::{Sent, gone, gone_with, merge, written_over};
 use super::money::recount;
-use super::{ConflictPlan, CustomerPlan, Dirty, Outcome, Policies, Rejection};
-use crate::resource::{BadRecord, FieldId, Record, Subject, Value};
+use super::{CustomerPlan, Dirty, Doubt, Outcome, Policies, Rejection};
+use crate::resource::{BadRecord, EditSeq, FieldId, Record, Value};
 
 /// What became of one customer of an update in doubt.
 #[derive(Debug)]
@@ -50,25 +50,16 @@ fn with_what_is_late<'a>(remote: &'a Record, sent: &Sent) -> Result<Cow<'a, Reco
     Ok(remote)
 }
 
-/// As [`gone`]. A payment of which nobody knows whether it arrived is in doubt also when the customer comes back.
+/// As [`gone`](super::gone). A payment of which nobody knows whether it arrived is in doubt also when the customer comes back.
 fn gone_in_doubt(dirty: &Dirty, sent: &Sent) -> CustomerPlan {
-    let mut plan = gone(dirty);
-    let mut flying = dirty.ops_of_money().filter(|op| op.outcome == Some(Outcome::InFlight));
-    if let (Some(op), None) = (flying.next_back(), dirty.open_of_money()) {
-        let json = |value: Option<&Value>| value.map_or_else(|| "null".to_owned(), Value::to_json);
-        plan.conflicts.push(ConflictPlan::Record {
-            subject: Subject::Field(op.field),
-            base: json(sent.base.value(op.field)),
-            local: json(sent.value(op.field)),
-            remote: "null".to_owned(),
-            policy: "hold",
-            resolution: None,
-            result: None,
-            author: op.author.clone(),
-            seq: Some(op.seq),
-        });
-    }
-    plan
+    let flying = dirty.ops_of_money().filter(|op| op.outcome == Some(Outcome::InFlight));
+    let seqs: Vec<EditSeq> = flying.map(|op| op.seq).collect();
+    let Some(money) = dirty.resource().money().filter(|_| !seqs.is_empty()) else { return gone(dirty) };
+    let json = |value: Option<&Value>| value.map_or_else(|| "null".to_owned(), Value::to_json);
+    let (base, local) = (json(sent.base.value(money)), json(sent.value(money)));
+    let lost = Doubt { base, local, remote: "null".to_owned(), seqs };
+    let doubt = dirty.open_of_money().map(|open| Doubt::of(open, &dirty.ops));
+    gone_with(dirty, doubt.or(Some(lost)))
 }
 
 impl Recovered {

@@ -259,6 +259,19 @@ impl<'a> Attributes<'a> {
         field.kind() == Kind::Credit && is_none(&self.get(field)) && !first_credit(&was.get(field)).is_zero()
     }
 
+    /// Whether it shows a list without anything in it where it is known to be `value`: in the answer to an update, which need not hold
+    /// every attribute, that tells nothing.
+    pub fn shows_none_of(&self, field: FieldId, value: &Value) -> bool {
+        match (self.get(field), value) {
+            (Value::Credit(amounts), value) => amounts.is_empty() && !first_credit(value).is_zero(),
+            (Value::Forms(entries), Value::Forms(known)) => entries.is_empty() && !known.is_empty(),
+            (Value::Null, Value::Forms(known)) => self.has(field) && !known.is_empty(),
+            // The API has no such set.
+            (Value::Channels(ids), _) => ids.is_empty(),
+            _ => false,
+        }
+    }
+
     /// The value of an attribute; null when the record does not hold it.
     pub fn get(&self, field: FieldId) -> Value {
         self.text(field).map_or(Value::Null, |text| Value::from_json(field.kind(), text))

@@ -96,7 +96,8 @@ pub(super) fn note(
         one.values.insert(changed_at.name().to_owned(), modified.to_json());
     }
     let after = one.on_top_of(&snapshot)?;
-    one.lately = dirty.lately.clone().changed(&known.attributes()?, &after.attributes()?, now);
+    let is_own = |field| plan.landed.contains_key(&field);
+    one.lately = dirty.lately.clone().changed(&known.attributes()?, &after.attributes()?, now, is_own);
     state::write(connection, &key(dirty.id), Some(&serde_json::to_string(&one).unwrap_or_default()))?;
     forget_some(connection, dirty.id)
 }

@@ -58,7 +58,8 @@ pub(super) fn carry_out(
             own += 1;
             let before = dirty.base.as_ref().map(Record::attributes).transpose()?;
             let lately = before.and_then(|before| {
-                dirty.lately.clone().changed(&before, &attributes, policies.moment(now)).text()
+                let is_own = |field| plan.landed.contains_key(&field);
+                dirty.lately.clone().changed(&before, &attributes, policies.moment(now), is_own).text()
             });
             if !update_snapshot(transaction, &attributes, record.body(), lately)? {
                 refuse_ignored_row(0, transaction, plan.id.resource.spec().snapshot, plan.id)?;

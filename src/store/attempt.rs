@@ -1,41 +1,80 @@
 //! Attempts: updates that left and were not confirmed, on record until it is proven what became of them; see `flow/attempt.rs`.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, Row as SqlRow, Transaction, named_params};
+use rusqlite::{Connection, Row as SqlRow, Transaction, named_params, params};
 
 use super::apply::{is_written, refuse_ignored};
 use super::batch::{InFlight, on_its_way};
 use super::dirty::malformed;
-use super::{Failed, Store, dirty};
+use super::{Failed, Store, dirty, row, state};
 use crate::clock::stamp;
 use crate::error::Result;
 use crate::flow::{
     Attempt, CustomerPlan, Dirty, Flight, Outcome, Sent, Settlement, on_record, unshown_on_record,
 };
-use crate::resource::{Attributes, EditSeq, ResourceId, RowId, Value};
+use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, ResourceId, RowId, Value};
 
+/// What `is_refuted` holds of a reading that may have lagged, and of one that cannot.
+const REFUTED: i64 = 1;
+const DISPROVEN: i64 = 2;
 /// What `is_accepted` holds where the answer did not tell the attribute, and where it only repeated what was asked.
 const UNTOLD: i64 = 1;
 const ECHOED: i64 = 2;
 /// For so long the store is asked for what it said yes to and does not show.
 const ASKED_FOR: TimeDelta = TimeDelta::days(1);
+/// A reading that lags cannot lag by more.
+const LAGS_AT_MOST: TimeDelta = TimeDelta::minutes(1);
 /// So soon after the answer reads may lag, and a list may be on its way that tells.
 const ASKED_AFTER: TimeDelta = TimeDelta::seconds(5);
 
 impl Store {
-    /// Customers of whom the store said yes to something that no reading has told since.
+    /// Customers of whom the store said yes to something that no reading has told since; and those of whom it refused a payment, which
+    /// no reading has shown since that cannot lag; where credit is not dated, no reading would prove it.
     pub(crate) fn unshown(&self, now: DateTime<Utc>) -> Result<Vec<RowId>> {
-        self.read_at_once(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT DISTINCT customer_id, of_resource, of_row
+        static UNSHOWN: LazyLock<String> = LazyLock::new(|| {
+            let money = row::names(FieldId::is_money);
+            format!(
+                "SELECT customer_id, of_resource, of_row
                  FROM tillsync_attempt
-                 WHERE is_accepted > 0 AND applied_by > ?1 AND applied_by < ?2",
-            )?;
-            let times = [now - ASKED_FOR, now - ASKED_AFTER].map(stamp);
+                 WHERE is_accepted > 0 AND applied_by > ?1 AND applied_by < ?2
+                 UNION
+                 SELECT customer_id, of_resource, of_row
+                 FROM journal AS j INDEXED BY tillsync_journal_unsettled
+                 WHERE settled_at IS NULL AND outcome = 'rejected' AND field IN ({money})
+                   AND NOT EXISTS (SELECT 1 FROM state WHERE key = 'credit_undated')
+                   AND EXISTS (SELECT 1 FROM tillsync_attempt AS a
+                               WHERE a.customer_id = j.customer_id AND a.of_resource IS j.of_resource AND a.of_row IS j.of_row
+                                 AND a.field = j.field AND a.is_accepted = 0 AND a.is_refuted < {DISPROVEN}
+                                 AND a.modified IS NOT NULL AND a.applied_by > ?1 AND a.applied_by < ?3)"
+            )
+        });
+        self.read_at_once(|connection| {
+            let mut statement = connection.prepare_cached(&UNSHOWN)?;
+            let times = [now - ASKED_FOR, now - ASKED_AFTER, now - LAGS_AT_MOST].map(stamp);
             let rows = statement.query_map(times, |row| dirty::row_id(row, 0))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+/// What the store said yes to so long ago, of customers who are not in the file, or of other rows, and of edits that are no newer than
+/// that.
+const OF_THE_GONE: &str = "DELETE FROM tillsync_attempt
+     WHERE is_accepted > 0 AND applied_by < ?1 AND (of_resource IS NOT NULL OR customer_id NOT IN (SELECT id FROM customer))
+       AND NOT EXISTS (SELECT 1 FROM json_each(covers) WHERE value > ?2)";
+
+/// What the store said yes to is remembered of a customer who went as long as the edits are.
+pub(super) fn forget_unproven(connection: &Connection, before: &str, up_to: EditSeq) -> rusqlite::Result<()> {
+    connection.prepare_cached(OF_THE_GONE)?.execute(params![before, up_to.0])?;
+    Ok(())
+}
+
+/// Nothing is remembered of a customer who is gone, and forgotten.
+pub(super) fn forget(connection: &Connection, id: CustomerId) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM tillsync_attempt WHERE customer_id = ?1")?.execute([id.0])?;
+    Ok(())
 }
 
 /// The attempts of a customer, oldest first.
@@ -68,7 +107,8 @@ fn attempt(row: &SqlRow<'_>, resource: ResourceId) -> rusqlite::Result<Attempt> 
             left: time(6, &row.get::<_, String>(6)?)?,
             applied_by: time(7, &row.get::<_, String>(7)?)?,
         },
-        is_refuted: row.get(8)?,
+        is_refuted: row.get::<_, i64>(8)? >= REFUTED,
+        is_disproven: row.get::<_, i64>(8)? == DISPROVEN,
         is_accepted: row.get(9)?,
         is_echoed: row.get::<_, i64>(9)? == ECHOED,
     })
@@ -99,7 +139,7 @@ pub(super) fn note(connection: &Connection, dirty: &Dirty, plan: &CustomerPlan) 
         let revive = "UPDATE tillsync_attempt SET is_accepted = 0, is_refuted = 0 WHERE id = ?1";
         connection.prepare_cached(revive)?.execute([revived.attempt])?;
     }
-    plan.refuted.iter().try_for_each(|id| refute(connection, *id))
+    plan.refuted.iter().try_for_each(|id| refute(connection, *id, REFUTED))
 }
 
 /// A reading that may lag shows what the store said yes to as it was before: should somebody else move it, nobody knows whether it had landed.
@@ -107,12 +147,29 @@ pub(super) fn note_told_as_before(connection: &Connection, told: &Attributes<'_>
     let attempts = load(connection, told.row())?;
     let is_news =
         |attempt: &&Attempt| attempt.is_accepted && !attempt.is_refuted && attempt.is_told_as_before(told);
-    attempts.iter().filter(is_news).try_for_each(|attempt| refute(connection, attempt.id))
+    attempts.iter().filter(is_news).try_for_each(|attempt| refute(connection, attempt.id, REFUTED))
 }
 
-fn refute(connection: &Connection, id: i64) -> Result<(), Failed> {
-    let refute = "UPDATE tillsync_attempt SET is_refuted = 1 WHERE id = ?1";
-    let refuted = connection.prepare_cached(refute)?.execute([id])?;
+/// A reading that cannot lag shows what was refused, or lost, as it was before. Where credit is not dated it proves nothing.
+pub(super) fn note_told_late(
+    connection: &Connection,
+    told: &Attributes<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let attempts = load(connection, told.row())?;
+    let is_news = |attempt: &&Attempt| {
+        !attempt.is_accepted && !attempt.is_disproven && attempt.is_disproven_by(told, now)
+    };
+    let mut news = attempts.iter().filter(is_news).peekable();
+    if news.peek().is_none() || state::is_credit_undated(connection)? {
+        return Ok(());
+    }
+    news.try_for_each(|attempt| refute(connection, attempt.id, DISPROVEN))
+}
+
+fn refute(connection: &Connection, id: i64, how: i64) -> Result<(), Failed> {
+    let refute = "UPDATE tillsync_attempt SET is_refuted = max(is_refuted, ?2) WHERE id = ?1";
+    let refuted = connection.prepare_cached(refute)?.execute([id, how])?;
     refuse_ignored(refuted, connection, "tillsync_attempt WHERE id", id)
 }
 
@@ -180,7 +237,7 @@ fn again(connection: &Connection, id: RowId, attempt: &Attempt) -> rusqlite::Res
             ":modified": attempt.modified.map(stamp),
             ":covers": covers(attempt),
             ":applied_by": stamp(attempt.flight.applied_by),
-            ":is_refuted": attempt.is_refuted,
+            ":is_refuted": if attempt.is_disproven { DISPROVEN } else { i64::from(attempt.is_refuted) },
         })?;
     Ok(again > 0)
 }
@@ -204,7 +261,7 @@ fn add(connection: &Connection, id: RowId, attempt: &Attempt) -> Result<(), Fail
             ":covers": covers(attempt),
             ":left_at": stamp(attempt.flight.left),
             ":applied_by": stamp(attempt.flight.applied_by),
-            ":is_refuted": attempt.is_refuted,
+            ":is_refuted": if attempt.is_disproven { DISPROVEN } else { i64::from(attempt.is_refuted) },
             ":is_accepted": if attempt.is_echoed { ECHOED } else { i64::from(attempt.is_accepted) * UNTOLD },
         })?;
     is_written(inserted)

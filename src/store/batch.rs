@@ -327,7 +327,10 @@ impl Store {
                         if let Some(told) = told.as_ref().filter(|_| !sent.late.is_empty()) {
                             attempt::keep_unshown(transaction, dirty, &sent, &recovered.plan, told, now)?;
                         }
-                        told.iter().try_for_each(|told| attempt::note_told_as_before(transaction, told))
+                        told.iter().try_for_each(|told| {
+                            attempt::note_told_as_before(transaction, told)?;
+                            attempt::note_told_late(transaction, told, now)
+                        })
                     };
                     let written =
                         write_answer(transaction, apart, dirty, &recovered.plan, policies, now, record)?;

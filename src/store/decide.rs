@@ -569,6 +569,7 @@ fn as_open(conflict: &Conflict) -> Option<(RowId, OpenConflict)> {
         base: conflict.base.clone(),
         local: conflict.local.clone(),
         remote: conflict.remote.clone(),
+        doubt: None,
     };
     Some((row, open))
 }

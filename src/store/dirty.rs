@@ -421,7 +421,7 @@ pub(super) fn load_open(
     let id = id.into();
     let mut open: Vec<OpenConflict> = connection
         .prepare_cached(
-            "SELECT id, field, base, local, remote
+            "SELECT id, field, base, local, remote, result
              FROM conflict INDEXED BY tillsync_conflict_open
              WHERE customer_id = ?1 AND resolution IS NULL AND of_resource IS ?2 AND of_row IS ?3",
         )?
@@ -429,7 +429,7 @@ pub(super) fn load_open(
             let subject =
                 Subject::read(id, &row.get::<_, String>(1)?).ok_or_else(|| malformed(1, std::fmt::Error))?;
             let (base, local, remote) = (row.get(2)?, row.get(3)?, row.get(4)?);
-            Ok(OpenConflict { id: row.get(0)?, subject, base, local, remote })
+            Ok(OpenConflict { id: row.get(0)?, subject, base, local, remote, doubt: row.get(5)? })
         })?
         .collect::<rusqlite::Result<_>>()?;
     open.sort_unstable_by_key(|conflict| conflict.id);

@@ -24,15 +24,18 @@ pub(super) fn is_taken_back(
     but_for_unshown(connection, told, is_judged_by, takes_back)
 }
 
-/// The same of one that shows credit or a form field as nobody here has known it, where a reading of that customer has lagged already.
+/// The same of one that shows credit or a form field as nobody here has known it, where this till has changed it a moment ago, or a
+/// reading of that customer has lagged already.
 pub(super) fn is_moved_again(
     connection: &Connection,
     lately: &Lately,
     known: &Attributes<'_>,
     told: &Attributes<'_>,
     now: Moment,
+    is_doubted: bool,
 ) -> rusqlite::Result<bool> {
-    but_for_unshown(connection, told, |_| true, |except| lately.is_moved_again(known, told, now, except))
+    let is_moved = |except: &_| lately.is_moved_again(known, told, now, is_doubted, except);
+    but_for_unshown(connection, told, |_| true, is_moved)
 }
 
 fn but_for_unshown(

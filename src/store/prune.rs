@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::{WITH_IT, settle_without_customer};
 use super::log::WIPE_DUE;
 use super::polite::LONG;
-use super::{Failed, Store, aside, held_up, schema, search, statements};
+use super::{Failed, Store, aside, attempt, held_up, schema, search, statements};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::resource::{CustomerId, EditError, EditSeq};
@@ -40,7 +40,9 @@ const KEPT: &str = "history_kept";
 
 const OLD_EDITS: &str = "SELECT seq FROM journal INDEXED BY tillsync_journal_settled_at
      WHERE settled_at < ?1 AND seq <= ?3
-       AND NOT EXISTS (SELECT 1 FROM tillsync_attempt AS a WHERE a.customer_id = journal.customer_id)
+       AND NOT EXISTS (SELECT 1 FROM tillsync_attempt AS a
+                       WHERE a.customer_id = journal.customer_id
+                         AND (a.is_accepted = 0 OR a.of_resource IS NULL AND EXISTS (SELECT 1 FROM customer WHERE id = a.customer_id)))
      LIMIT ?2 OFFSET ?4";
 const OLD_CONFLICTS: &str = "SELECT id FROM conflict INDEXED BY tillsync_conflict_resolved_at
      WHERE resolved_at < ?1 AND coalesce(seq, 0) <= ?3 LIMIT ?2 OFFSET ?4";
@@ -225,6 +227,7 @@ impl Store {
             let (torn, torn_before) = (&pruned.torn, pruned.torn.passed_over.len());
             let done = self.engine_note(|transaction| {
                 let began = Instant::now();
+                attempt::forget_unproven(transaction, &before, up_to.edit)?;
                 let old = ids(transaction, OLD_EDITS, params![before, AT_ONCE, up_to.edit.0, edits_kept])?;
                 let edits = remove(transaction, "journal", &old, began, torn, remove_edit)?;
                 if edits.looked_at == AT_ONCE || edits.looked_at < old.len() {
@@ -298,6 +301,7 @@ impl Store {
                         statements::remove(transaction, id.into())
                     })?;
                     search::forget(transaction, id)?;
+                    attempt::forget(transaction, id)?;
                     for resource in schema::kept(transaction)? {
                         statements::remove_all_of(transaction, resource, id)?;
                     }
@@ -457,7 +461,7 @@ fn refuse_to_forget(connection: &Connection, id: CustomerId, forgotten: u64) -> 
             "SELECT 1 FROM conflict INDEXED BY tillsync_conflict_open WHERE customer_id = ?1 AND resolution IS NULL",
         )?
         || is_any("SELECT 1 FROM batch_item WHERE customer_id = ?1")?
-        || is_any("SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1")?
+        || is_any("SELECT 1 FROM tillsync_attempt WHERE customer_id = ?1 AND is_accepted = 0")?
         || is_any("SELECT 1 FROM tillsync_held_up WHERE customer_id = ?1")?;
     if waits {
         return Err(refuse("has edits that wait: sync, or discard them, then forget"));

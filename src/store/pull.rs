@@ -22,8 +22,8 @@ use super::{
 use crate::clock::stamp;
 use crate::error::Result;
 use crate::flow::{
-    Ids, KnownClock, Lately, Moment, Notice, OlderReadings, Policies, gone, has_moved_undated, is_outdated,
-    may_not_show_yet, merge,
+    Ids, KnownClock, Lately, Moment, Notice, OlderReadings, Policies, back, gone, has_moved_undated,
+    is_outdated, may_not_show_yet, merge,
 };
 use crate::resource::{
     Attributes, CustomerId, FieldId, Kind, Record, Resource, ResourceId, Row, RowId, Subject, Value,
@@ -159,8 +159,12 @@ impl Store {
                 let take = || {
                     let news =
                         take(transaction, apart, attributes, body, is_edited, judging, &older, &mut notices)?;
-                    if news == News::PassedOver && is_edited {
-                        attempt::note_told_as_before(transaction, attributes)?;
+                    match news {
+                        News::PassedOver if is_edited => {
+                            attempt::note_told_as_before(transaction, attributes)?
+                        }
+                        _ if is_edited => attempt::note_told_late(transaction, attributes, judging.now)?,
+                        _ => {}
                     }
                     Ok(news)
                 };
@@ -605,8 +609,8 @@ fn take(
             let takes_back = |is_doubted| {
                 lately::is_taken_back(transaction, &lately, &known, attributes, moment, is_doubted)
             };
-            let is_behind_again = || lately::is_moved_again(transaction, &lately, &known, attributes, moment);
-            let is_back = takes_back(false)? || is_doubted && is_behind_again()?;
+            let is_back = takes_back(false)?
+                || lately::is_moved_again(transaction, &lately, &known, attributes, moment, is_doubted)?;
             let is_back_again = is_doubted && !is_back && takes_back(true)?;
             Reading::of(attributes, &known, lately.is_young(moment), has_lasted, judging).or_back(
                 is_back,
@@ -645,7 +649,21 @@ fn take(
     {
         state::note_credit_undated(transaction)?;
     }
+    let is_back = known.is_none() && is_edited && dirty::load_row(transaction, id)?.is_none();
     match &known {
+        None if is_back => {
+            if attempt::load(transaction, id)?.iter().any(|yes| yes.shows_too_little(attributes, None, now)) {
+                older.borrow_mut().is_truth(id, body, moment);
+                older.borrow_mut().passed_over(attributes, moment);
+                return Ok(News::PassedOver);
+            }
+            insert(transaction, attributes, body)?;
+            if let Some(dirty) = dirty::load(transaction, id)? {
+                let plan = back(&dirty, &record, policies)?;
+                notices.extend(apply_news(transaction, &dirty, &plan, policies, now)?);
+            }
+            return Ok(News::Customer);
+        }
         _ if is_edited => {
             if let Some(dirty) = dirty::load(transaction, id)? {
                 if dirty.may_show_too_little(attributes, now) {
@@ -668,7 +686,7 @@ fn take(
                 take_edited(transaction, &told, &record, judging, notices)?;
                 return Ok(News::Change);
             }
-            let lately = lately.changed(known, attributes, moment).text();
+            let lately = lately.changed(known, attributes, moment, |_| false).text();
             if let Some(written) = follow(transaction, attributes, body, known, lately)? {
                 let written = Written { id, before: old.as_ref(), known: &[], written: &written };
                 notices.extend(written.over_edits(transaction, policies, MOST_ROUNDS, now)?);

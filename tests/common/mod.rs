@@ -143,6 +143,17 @@ impl Till {
         store.connection().execute_batch(&pass).unwrap();
     }
 
+    /// What was sent was applied a minute ago and longer.
+    pub fn sent_a_minute_ago(&self) {
+        let minute_ago = (chrono::Utc::now() - chrono::TimeDelta::seconds(61)).to_rfc3339();
+        let pass = format!(
+            "UPDATE tillsync_guard SET writing = 1;
+             UPDATE tillsync_attempt SET applied_by = '{minute_ago}';
+             UPDATE tillsync_guard SET writing = 0;"
+        );
+        self.store().connection().execute_batch(&pass).unwrap();
+    }
+
     /// The back office edits a customer in the store.
     pub fn office(&self, id: i64, attributes: serde_json::Value) {
         assert!(self.sandbox.edit(id as i32, attributes), "there is no customer {id}");

@@ -30,8 +30,8 @@ use chrono::{DateTime, Utc};
 use super::secrets::Secrets;
 use super::tidied::is_tidied;
 use super::{
-    Attempt, ConflictPlan, Contest, CustomerPlan, Decision, Dirty, Op, OpenConflict, Outcome, Policies,
-    Settlement, SnapshotPlan,
+    Attempt, ConflictPlan, Contest, CustomerPlan, Decision, Dirty, Doubt, Op, OpenConflict, Outcome,
+    Policies, Settlement, SnapshotPlan,
 };
 use crate::resource::{
     Attributes, BadRecord, EditSeq, FieldId, FormValue, MergeRule, Record, Row, Subject, Value, first_credit,
@@ -76,6 +76,7 @@ pub fn merge(
         remote: remote.attributes()?,
         sent,
         policies,
+        doubt: dirty.doubt(),
         plan: CustomerPlan::nothing(dirty.id),
     };
     merge.came_back();
@@ -91,6 +92,29 @@ pub fn merge(
     Ok(plan)
 }
 
+/// Decides what becomes of what the store had said yes to of a customer who went from the file before any reading told, and is there
+/// again as `remote`, without edits: it is held against that as if the customer had never gone.
+///
+/// # Errors
+/// When a record is no customer.
+pub fn back(dirty: &Dirty, remote: &Record, policies: &Policies) -> Result<CustomerPlan, BadRecord> {
+    let mut as_if_never_gone = dirty.clone();
+    let unproven = dirty.attempts.iter().filter(|attempt| attempt.is_unproven());
+    let is_untouched = |field: FieldId| dirty.ops_of(field).next().is_none();
+    for attempt in unproven.filter(|attempt| is_untouched(attempt.field)) {
+        let value = written_over(dirty.row.get(attempt.field), &attempt.value);
+        as_if_never_gone.row.set(attempt.field, value);
+    }
+    let mut plan = merge(&as_if_never_gone, remote, None, policies)?;
+    for field in dirty.resource().columns() {
+        let planned = plan.columns.iter().rev().find(|(of, _)| *of == field).map(|(_, value)| value);
+        let value = planned.unwrap_or_else(|| as_if_never_gone.row.get(field)).clone();
+        plan.columns.retain(|(of, _)| *of != field);
+        plan.columns.extend((value != *dirty.row.get(field)).then_some((field, value)));
+    }
+    Ok(plan)
+}
+
 /// Whether this till has brought the balance to nothing, or may have: some stores show that as a list of no amounts.
 fn empties_credit(dirty: &Dirty, sent: Option<&Sent>) -> bool {
     let Some(money) = dirty.resource().money() else { return false };
@@ -101,9 +125,14 @@ fn empties_credit(dirty: &Dirty, sent: Option<&Sent>) -> bool {
 }
 
 /// Decides what becomes of a customer that the server no longer has. `values` of the conflict are the edited
-/// attributes, so that nothing is lost from sight. What was refused stays refused, and a balance in doubt stays in doubt:
-/// should the customer come back, neither is sent by itself.
+/// attributes, so that nothing is lost from sight; what was in conflict is a part of it. What was refused stays refused, and a balance
+/// in doubt stays in doubt: should the customer come back, neither is sent by itself.
 pub fn gone(dirty: &Dirty) -> CustomerPlan {
+    gone_with(dirty, dirty.open_of_money().map(|open| Doubt::of(open, &dirty.ops)))
+}
+
+/// The same with a balance of which nobody knows.
+pub(super) fn gone_with(dirty: &Dirty, doubt: Option<Doubt>) -> CustomerPlan {
     let mut plan = CustomerPlan { snapshot: SnapshotPlan::Remove, ..CustomerPlan::nothing(dirty.id) };
     if dirty.ops.is_empty() {
         plan.remove_row = true;
@@ -114,9 +143,8 @@ pub fn gone(dirty: &Dirty) -> CustomerPlan {
     if !dirty.is_gone() {
         let base = dirty.base.as_ref().map(|known| both_started_from(dirty, known));
         let base = base.as_ref().map_or("null", Record::body).to_owned();
-        let is_money = |open: &&OpenConflict| open.subject.field().is_some_and(FieldId::is_money);
-        let ended = dirty.open.iter().filter(|open| !is_money(open));
-        plan.conflicts = ended.map(|c| ConflictPlan::Close { id: c.id, resolution: "deleted" }).collect();
+        let close = |open: &OpenConflict| ConflictPlan::Close { id: open.id, resolution: "deleted" };
+        plan.conflicts = dirty.open.iter().map(close).collect();
         plan.conflicts.push(ConflictPlan::Record {
             subject: Subject::Customer,
             base,
@@ -124,7 +152,7 @@ pub fn gone(dirty: &Dirty) -> CustomerPlan {
             remote: "null".to_owned(),
             policy: "hold",
             resolution: None,
-            result: None,
+            result: doubt.and_then(|doubt| doubt.to_json()),
             author: dirty.ops.last().and_then(|op| op.author.clone()),
             seq: dirty.ops.last().map(|op| op.seq),
         });
@@ -215,6 +243,8 @@ struct Merge<'a> {
     remote: Attributes<'a>,
     sent: Option<&'a Sent>,
     policies: &'a Policies,
+    /// A balance that was in doubt when the customer went, who is there again.
+    doubt: Option<Doubt>,
     plan: CustomerPlan,
 }
 
@@ -232,11 +262,30 @@ impl<'a> Merge<'a> {
     fn came_back(&mut self) {
         if let Some(open) = self.dirty.open_of(&Subject::Customer) {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "reappeared" });
-            let in_doubt = self.dirty.open_of_money().is_some();
-            let is_free = |op: &&Op| op.outcome == Some(Outcome::Held) && !(in_doubt && op.field.is_money());
+            let in_doubt = self.doubt.as_ref().map(|doubt| doubt.seqs.clone()).unwrap_or_default();
+            // Of earlier versions the balance has a conflict of its own.
+            let is_open = self.dirty.open_of_money().is_some();
+            let stays = |op: &Op| in_doubt.contains(&op.seq) || is_open && op.field.is_money();
+            let is_free = |op: &&Op| op.outcome == Some(Outcome::Held) && !stays(op);
             let held = self.dirty.ops.iter().filter(is_free);
             self.plan.settle.extend(held.map(|op| Settlement::new(op.seq, None)));
         }
+    }
+
+    /// A balance that was in doubt when its customer went is asked about anew, and against what the store has now.
+    fn still_in_doubt(&mut self, doubt: Doubt, three: &Three<'_>) {
+        let newest = doubt.seqs.last().and_then(|seq| self.dirty.op(*seq));
+        self.conflict(ConflictPlan::Record {
+            subject: Subject::Field(three.field),
+            base: doubt.base,
+            local: doubt.local,
+            remote: if self.remote.tells(three.field) { three.remote.to_json() } else { doubt.remote },
+            policy: "hold",
+            resolution: None,
+            result: None,
+            author: newest.and_then(|op| op.author.clone()),
+            seq: newest.map(|op| op.seq),
+        });
     }
 
     fn one_field(&mut self, field: FieldId) {
@@ -248,6 +297,9 @@ impl<'a> Merge<'a> {
             remote: self.remote.get(field),
             ops: self.dirty.ops_of(field).filter(is_part).collect(),
         };
+        if let Some(doubt) = self.doubt.take_if(|_| field.is_money()) {
+            return self.still_in_doubt(doubt, &three);
+        }
         let is_judged_later = match self.sent {
             Some(sent) => self.landed(sent, &mut three),
             None => three.ops.iter().any(|op| op.outcome == Some(Outcome::InFlight)),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Merge, Three, outcomes, written_over};
+use crate::flow::money::balance;
 use crate::flow::tidied::{has_landed, is_tidied, stood_on};
 use crate::flow::{
     Attempt, ConflictPlan, Credit, Dirty, Flight, NOT_SHOWN, Op, Outcome, Revived, Settlement,
@@ -222,8 +223,11 @@ impl<'a> Merge<'a> {
             attempt.is_as_before(&three.remote, modified) && !(is_money && dirty.is_credit_undated)
         };
         let refuted = &self.plan.refuted;
-        let is_doubtful =
-            |attempt: &&Attempt| !attempt.is_refuted && !refuted.contains(&attempt.id) && !tells(attempt);
+        // What showed it as before may have lagged, and be as another hand found it.
+        let is_doubtful = |attempt: &&Attempt| match attempt.is_refuted || refuted.contains(&attempt.id) {
+            true => !attempt.is_disproven && attempt.has_moved(&three.remote),
+            false => !tells(attempt),
+        };
         let doubtful: Vec<&Attempt> = attempts.into_iter().filter(is_doubtful).collect();
         is_money && self.nobody_knows(three, &doubtful)
     }
@@ -281,7 +285,9 @@ impl<'a> Merge<'a> {
         // The same sum, at a time that cannot be of that update, is by another hand.
         let is_by_another = is_no_yes && !self.may_be_of(newest, newest.field, modified)
             || is_money && newest.is_refuted && self.was_moved_after(newest);
-        let has_landed = newest.is_shown(shown) && !is_by_another;
+        // An entry of form fields that was left out beside one that was given may be there in any way.
+        let is_all_there = newest.not_there(shown).is_some_and(|not_there| not_there.is_nothing());
+        let has_landed = (newest.is_shown(shown) || is_all_there) && !is_by_another;
         has_landed || !(newest.has_not_landed(shown) || is_no_yes || newest.is_refuted)
     }
 
@@ -366,14 +372,30 @@ impl<'a> Merge<'a> {
     }
 
     /// Payments of these attempts, of which nobody can know whether they are in what the store shows, wait for a person. True
-    /// if there are any: refused ones do that already.
+    /// if there are any: refused ones do that already, unless somebody moved the balance before it was proven that they had not landed.
+    /// What was seen as before is asked about on top of what is there now. Under a balance that was set a payment is not sent again anyway.
     fn nobody_knows(&mut self, three: &Three<'a>, attempts: &[&Attempt]) -> bool {
+        let is_set = self.dirty.ops_of(three.field).any(|op| op.adjustment().is_none());
+        let is_moved = |attempt: &&&Attempt| !attempt.is_disproven && attempt.has_moved(&three.remote);
         let covered: BTreeSet<&EditSeq> = attempts.iter().flat_map(|attempt| &attempt.covers).collect();
-        let is_of = |op: &&&Op| covered.contains(&op.seq);
-        let ops: Vec<&Op> = three.ops.iter().filter(is_of).copied().collect();
+        let moved: BTreeSet<&EditSeq> =
+            attempts.iter().filter(is_moved).flat_map(|attempt| &attempt.covers).collect();
+        let is_asked = |op: &&Op| match op.is_counted() {
+            true => covered.contains(&op.seq),
+            false => !is_set && op.adjustment().is_some() && moved.contains(&op.seq),
+        };
+        let ops: Vec<&Op> = self.dirty.ops_of(three.field).filter(is_asked).collect();
         let Some(newest) = attempts.first().filter(|_| !ops.is_empty()) else { return false };
+        let is_on_top = newest.is_refuted || ops.iter().any(|op| !op.is_counted());
+        let on_top = balance(&three.remote, ops.iter().copied()).filter(|_| is_on_top);
         self.plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
-        let (base, local) = (newest.base.clone(), newest.value.clone());
+        if let Some(value) = &on_top {
+            let asked: BTreeSet<EditSeq> = ops.iter().map(|op| op.seq).collect();
+            let is_other = |op: &&Op| !asked.contains(&op.seq);
+            let later: Vec<&Op> = three.ops.iter().copied().filter(is_other).collect();
+            self.rebase(three, value, &later);
+        }
+        let (base, local) = (newest.base.clone(), on_top.unwrap_or_else(|| newest.value.clone()));
         self.record(
             &Three { field: three.field, base, local, remote: three.remote.clone(), ops },
             "hold",
@@ -429,5 +451,72 @@ impl<'a> Merge<'a> {
             false if has_landed(three.field, base, value, &three.remote) => Fate::Landed,
             false => Fate::Overtaken,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+    use crate::flow::merge::merge;
+    use crate::flow::{CustomerPlan, Lately, Policies};
+    use crate::resource::{CustomerId, Record, Row};
+
+    fn with_forms(forms: &str) -> Record {
+        Record::new(format!("{{\"id\":1,\"form_fields\":{forms}}}"))
+    }
+
+    fn forms_of(record: &Record) -> Value {
+        record.attributes().unwrap().get(FieldId::FORM_FIELDS)
+    }
+
+    /// What a reading makes of an update of form fields to `sent`, to which the store said yes, and which was shown as before by one that
+    /// may have lagged.
+    fn read(base: &str, sent: &str, known: &str, shown: &str) -> CustomerPlan {
+        let at = "2026-01-01T12:00:00Z".parse().unwrap();
+        let known = with_forms(known);
+        let attempt = Attempt {
+            id: 7,
+            field: FieldId::FORM_FIELDS,
+            value: forms_of(&with_forms(sent)),
+            base: forms_of(&with_forms(base)),
+            modified: None,
+            covers: vec![EditSeq(1)],
+            flight: Flight { left: at, applied_by: at },
+            is_refuted: true,
+            is_disproven: false,
+            is_accepted: true,
+            is_echoed: false,
+        };
+        let dirty = Dirty {
+            id: CustomerId(1).into(),
+            row: Row::of(CustomerId(1), &known.attributes().unwrap()),
+            base: Some(known.clone()),
+            lately: Lately::default(),
+            unsound: BTreeSet::new(),
+            ops: Vec::new(),
+            open: Vec::new(),
+            attempts: vec![attempt],
+            is_credit_undated: false,
+            is_behind: false,
+            password: None,
+            earlier_passwords: Vec::new(),
+        };
+        merge(&dirty, &with_forms(shown), None, &Policies::default()).unwrap()
+    }
+
+    #[test]
+    fn what_was_left_out_beside_what_was_given_says_nothing_of_whether_that_landed() {
+        let [red, medium, large] = [("c", "red"), ("s", "M"), ("s", "L")]
+            .map(|(name, value)| format!(r#"{{"name":"{name}","value":"{value}"}}"#));
+        let (base, sent, known) =
+            (format!("[{red},{medium}]"), format!("[{large}]"), format!("[{red},{large}]"));
+        for colour in ["red", "blue"] {
+            let plan = read(&base, &sent, &known, &known.replace("red", colour));
+            assert_eq!((plan.void, plan.revived.len()), (BTreeSet::from([7]), 0), "{colour}");
+        }
+        let plan = read(&base, &sent, &known, &base);
+        assert_eq!((plan.void.len(), plan.revived.len()), (0, 1), "it is as before");
     }
 }

@@ -38,6 +38,16 @@ pub(super) enum Edit {
 }
 
 impl Edit {
+    /// Whether it leaves nothing of form fields, or of channels.
+    pub(super) fn empties_a_list(&self) -> bool {
+        match self {
+            Edit::Set(_, Value::Forms(entries)) => entries.is_empty(),
+            Edit::Set(_, Value::Channels(ids)) => ids.is_empty(),
+            Edit::Set(field, Value::Null) => field.has_entries(),
+            _ => false,
+        }
+    }
+
     pub(super) fn field(&self) -> FieldId {
         match self {
             Edit::Set(field, _) => *field,
@@ -137,11 +147,12 @@ impl Till {
         let dirty = &mut self.0;
         for conflict in &plan.conflicts {
             match conflict {
-                ConflictPlan::Record { subject, base, local, remote, resolution: None, .. } => {
+                ConflictPlan::Record { subject, base, local, remote, resolution: None, result, .. } => {
                     assert!(dirty.open_of(subject).is_none(), "{subject} is in conflict twice");
                     let id = dirty.open.iter().map(|open| open.id).max().unwrap_or(0) + 1;
                     let (base, local, remote) = (base.clone(), local.clone(), remote.clone());
-                    dirty.open.push(OpenConflict { id, subject: subject.clone(), base, local, remote });
+                    let (subject, doubt) = (subject.clone(), result.clone());
+                    dirty.open.push(OpenConflict { id, subject, base, local, remote, doubt });
                 }
                 ConflictPlan::Record { .. } => {}
                 ConflictPlan::Update { id, local, remote } => {
