@@ -552,4 +552,16 @@ mod tests {
             assert!(!refused.contains("hunter2") && !path.exists(), "{options}: {refused}");
         }
     }
+
+    /// What waits in that one is in no other file: also where nobody has said a word about making one.
+    #[test]
+    fn a_till_that_was_moved_away_is_not_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        std::fs::write(folder.path().join("till.db-life"), "1 1 1 sent\n").unwrap();
+        for options in ["{}", r#"{"create":true}"#] {
+            let refused = Till::open(path.to_str().unwrap(), Some(options)).err().unwrap().tell();
+            assert!(refused.contains("was moved or deleted") && !path.exists(), "{options}: {refused}");
+        }
+    }
 }
