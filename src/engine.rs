@@ -285,6 +285,11 @@ impl<R: Remote> SyncEngine<R> {
         self.allowed_deletions = Some(at_most);
     }
 
+    /// Has the file keep this too, as [`SyncOptions::keep`] has: from the next sync on.
+    pub fn keep(&mut self, what: impl IntoIterator<Item = String>) {
+        self.options.keep.extend(what);
+    }
+
     /// The payloads that would be sent now, as JSON objects, passwords as `***`: of these customers, or of all when
     /// there are none. Nothing is sent or written. As values: [`Store::changes`].
     ///
@@ -365,6 +370,9 @@ impl<R: Remote> SyncEngine<R> {
         self.store.goes_on_from_here()?;
         if let Some(store_hash) = self.remote.store_hash() {
             self.store.bind_store(store_hash)?;
+        }
+        for what in &self.options.keep {
+            self.store.keep(what)?;
         }
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
         self.pacer.begin();

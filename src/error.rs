@@ -77,6 +77,8 @@ pub enum Failure {
     WorkerBusy(PathBuf),
     #[error("there is no database at {0}")]
     NotThere(PathBuf),
+    #[error("the till that was at {0} was moved or deleted: {0}-life tells how far it had come")]
+    HasLeft(PathBuf),
     #[error("beside the database {path} lies {journal}, which is not of it: a till keeps no such journal")]
     Stray { path: PathBuf, journal: PathBuf },
     #[error("beside the database {path} lies the log {log}, which is not of it: {why}")]
@@ -252,6 +254,7 @@ impl Error {
                 | UnknownCustomer(_)
                 | UnknownReceipt { .. }
                 | WrongStore { .. }
+                | HasLeft(_)
                 | Key(_)
                 | Keyring(_)
                 | NotBuiltIn { .. }
@@ -416,6 +419,7 @@ impl Error {
             Failure::Refused(_) | Failure::RefusedBySql(_) => "refused",
             Failure::Constraint(_) => "constraint",
             Failure::Usage(_)
+            | Failure::HasLeft(_)
             | Failure::Undecidable(_)
             | Failure::MovedOn(_)
             | Failure::Settled(_)
@@ -525,6 +529,10 @@ impl Error {
             }
             Failure::NotThere(_) => {
                 "pull makes it. One that was moved away holds edits that are nowhere else: move it back, with what belongs to it"
+            }
+            Failure::HasLeft(_) => {
+                "move it back, for what waits in it is in no other file; or begin anew: tillsync create, where nothing but \
+                 its -life is left, not even an empty file"
             }
             Failure::Stray { .. } => {
                 "SQLite would write it into the file, which was not touched: move it away, then try again"

@@ -77,8 +77,8 @@ pub mod extension {
 pub use api::{HttpOptions, HttpProxy, HttpRemote, Remote, Request, Roots};
 pub use clock::{Clock, SystemClock};
 pub use resource::{
-    Access, Attributes, BadRecord, BatchId, Creation, CustomerId, Edit, EditError, EditSeq, FIELDS, Field,
-    FieldId, FormValue, Kind, MergeRule, Record, Resource, ResourceId, Row, Value, Verb, money,
+    Access, Attributes, BadRecord, BatchId, Changes, Creation, CustomerId, Edit, EditError, EditSeq, FIELDS,
+    Field, FieldId, FormValue, Kind, MergeRule, Record, Resource, ResourceId, Row, Value, Verb, money,
     parse_adjustment, parse_argument, parse_new, parse_object,
 };
 /// A customer as the app reads it; the same as [`Row`], by the name that an app has for it.
@@ -102,8 +102,8 @@ pub use rusqlite;
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
-    Conflict, CreationBuilder, DecisionRow, EditBuilder, Entered, Fate, Found, HeldUp, Holder, JournalRow,
-    Kept, LastError, LogState, PastSync, Receipt, Rejected, Restored, Salvaged, SetAside, Soundness, Status,
-    Store, StoreOptions, SyncState, SyncStatus, Unjournaled, Waiting,
+    Attribute, AttributeValue, Conflict, CreationBuilder, DecisionRow, EditBuilder, Entered, Fate, Found,
+    HeldUp, Holder, JournalRow, Kept, LastError, LogState, PastSync, Receipt, Rejected, Restored, Salvaged,
+    SetAside, Soundness, Status, Store, StoreOptions, SyncState, SyncStatus, Unjournaled, Waiting,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

@@ -315,6 +315,7 @@ fn every_document_has_the_keys_of_the_contract() {
     till.ok(&["edit", "2", "phone=1"]);
     let requests = ["get", "post", "put"];
     let sync = [
+        "attribute_values",
         "bytes_sent",
         "conflicts",
         "created",
@@ -344,6 +345,8 @@ fn every_document_has_the_keys_of_the_contract() {
         "op",
         "outcome",
         "reason",
+        "resource",
+        "row_id",
         "seq",
         "value",
         "was",
@@ -375,7 +378,8 @@ fn every_document_has_the_keys_of_the_contract() {
             "unsent",
         ]
     );
-    let about_syncs = ["last_error", "last_success_at", "next_try_at", "since", "state", "worker_alive"];
+    let about_syncs =
+        ["last_error", "last_success_at", "next_try_at", "since", "state", "worker_alive", "worker_paused"];
     assert_eq!(keys(&status["sync"]), about_syncs);
     assert_eq!((&status["conflicts"], &status["rejected"]), (&json!(1), &json!(1)));
     let (_, show) = till.json(&["show", "2"]);
@@ -399,12 +403,17 @@ fn every_document_has_the_keys_of_the_contract() {
             "local",
             "reason",
             "remote",
+            "resource",
+            "row_id",
             "seqs",
             "stamp",
         ]
     );
     let (_, rejected) = till.json(&["rejected"]);
-    assert_eq!(keys(&rejected[0]), ["customer_id", "field", "reason", "sent", "seq", "value"]);
+    assert_eq!(
+        keys(&rejected[0]),
+        ["customer_id", "field", "reason", "resource", "row_id", "sent", "seq", "value"]
+    );
     assert_eq!(rejected[0]["sent"], json!({"id": 2, "email": "ana@example.com"}));
     assert_eq!(till.json(&["edit", "2", "company=A", "notes=B"]).1, json!({"edited": 2}));
     assert_eq!(
@@ -1104,4 +1113,127 @@ fn settings_are_taken_in_front_of_a_command_and_behind_it() {
     }
     let completions = till.seen(&["completions", "bash"]);
     assert!(completions.contains("--store-hash"));
+}
+
+// ---- attributes ------------------------------------------------------------------------------------------------------
+
+/// A till that keeps what the shop has defined: a size, which is a number, and a tier, which customer 1 has.
+fn till_of_attributes() -> Till {
+    let till = empty_till();
+    till.sandbox.define_attribute(3, "shoe size", "number");
+    till.sandbox.define_attribute(4, "tier=", "string");
+    till.sandbox.put_attribute_value(1, 4, "silver");
+    till.ok(&["pull", "--with", "attributes"]);
+    till
+}
+
+#[test]
+fn attributes_are_listed_set_by_name_or_number_and_sent() {
+    let till = till_of_attributes();
+    let definitions = json!([
+        { "id": 3, "name": "shoe size", "type": "number" }, { "id": 4, "name": "tier=", "type": "string" },
+    ]);
+    assert_eq!(till.json(&["attribute", "list"]), (0, definitions));
+    assert_eq!(
+        till.json(&["attribute", "set", "1", "shoe size=41", "tier==gold"]),
+        (0, json!({ "edited": 2 }))
+    );
+    assert_eq!(till.json(&["attribute", "set", "1", "3=42"]), (0, json!({ "edited": 1 })));
+    let values = json!([
+        { "customer_id": 1, "attribute_id": 3, "name": "shoe size", "type": "number", "value": "42" },
+        { "customer_id": 1, "attribute_id": 4, "name": "tier=", "type": "string", "value": "gold" },
+    ]);
+    assert_eq!(till.json(&["attribute", "list", "1"]), (0, values.clone()));
+    assert_eq!(till.json(&["show", "1"]).1["attributes"], values);
+    let sent = json!([
+        { "customer_id": 1, "attribute_id": 4, "value": "gold" }, { "customer_id": 1, "attribute_id": 3, "value": "42" },
+    ]);
+    let sent = |(_, shown): (i32, Value)| {
+        let mut all = shown.as_array().unwrap().clone();
+        all.sort_by_key(|one| std::cmp::Reverse(one["attribute_id"].as_i64()));
+        assert_eq!(json!(all), sent);
+    };
+    sent(till.json(&["diff"]));
+    sent(till.json(&["diff", "1"]));
+    assert_eq!(till.json(&["diff", "2"]).1, json!([]));
+    assert!(till.ok(&["diff"]).contains("attribute_value.4.value"));
+    till.ok(&["edit", "1", "phone=1"]);
+    assert_eq!(till.json(&["push", "--dry-run"]).1["batches"].as_array().unwrap().len(), 2);
+    till.ok(&["discard", "1", "phone"]);
+    let (status, report) = till.json(&["sync"]);
+    assert_eq!(
+        (status, &report["attribute_values"], &report["uploaded_customers"]),
+        (0, &json!(2), &json!(0))
+    );
+    assert_eq!(till.sandbox.attribute_value(1, 3).as_deref(), Some("42"));
+    let (_, log) = till.json(&["log", "1"]);
+    let told: Vec<_> = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (&row["resource"], &row["row_id"], &row["outcome"]))
+        .collect();
+    let of = json!("attribute_value");
+    let [superseded, uploaded] = [json!("superseded"), json!("uploaded")];
+    let of_values = [(&of, &json!(3), &superseded), (&of, &json!(4), &uploaded), (&of, &json!(3), &uploaded)];
+    assert_eq!(told[..3], of_values);
+    assert_eq!(told[3].0, &json!("customer"));
+    assert_eq!(till.ok(&["attribute", "list", "1"]).trim(), "shoe size   42\ntier=       gold");
+}
+
+#[test]
+fn what_is_wrong_with_an_attribute_is_a_usage_error_that_says_what_to_do() {
+    let till = till_of_attributes();
+    for (words, said) in [
+        (&["1", "colour=red"][..], "colour: no such attribute in this file"),
+        (&["1", "9=red"], "9: no such attribute in this file"),
+        (&["1", "red"], "a value is written NAME=VALUE"),
+        (
+            &["1", "shoe size=large"],
+            "attribute_value 3: value: must be a number, such as 12.5: shoe size is one",
+        ),
+        (&["99", "3=1"], "no such customer in this file"),
+    ] {
+        let ran = till.run(&[&["attribute", "set"], words].concat());
+        assert_eq!(ran.status, 2, "{words:?}: {ran:?}");
+        assert!(ran.err.contains(said), "{words:?}: {}", ran.err);
+    }
+    let other = self::till();
+    for command in [&["attribute", "list"][..], &["attribute", "set", "1", "3=1"]] {
+        let ran = other.run(command);
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert!(
+            ran.err.contains("this file does not keep attributes")
+                && ran.err.contains("pull --with attributes"),
+            "{}",
+            ran.err
+        );
+    }
+    assert_eq!(other.json(&["show", "1"]).1.get("attributes"), None);
+    let ran = other.run(&["pull", "--with", "adresses"]);
+    assert_eq!(ran.status, 2, "{ran:?}");
+    assert!(ran.err.contains("it may keep attributes"), "{}", ran.err);
+}
+
+#[test]
+fn a_conflict_about_a_value_is_named_and_decided_by_its_word() {
+    let till = till_of_attributes();
+    till.ok(&["attribute", "set", "1", "4=gold"]);
+    till.sandbox.put_attribute_value(1, 4, "bronze");
+    assert_eq!(till.run(&["sync"]).status, 3);
+    let (_, conflicts) = till.json(&["conflicts"]);
+    let one = &conflicts[0];
+    assert_eq!(
+        (&one["field"], &one["resource"], &one["row_id"]),
+        (&json!("attribute_value.4.value"), &json!("attribute_value"), &json!(4))
+    );
+    till.ok(&["conflicts"]);
+    till.ok(&["resolve", "1", "attribute_value.4.value", "--keep", "local"]);
+    till.ok(&["sync"]);
+    assert_eq!(till.sandbox.attribute_value(1, 4).as_deref(), Some("gold"));
+    till.ok(&["attribute", "set", "1", "4=taken"]);
+    assert_eq!(till.run(&["sync"]).status, 3);
+    assert_eq!(till.json(&["rejected"]).1[0]["field"], json!("attribute_value.4.value"));
+    till.ok(&["discard", "1", "attribute_value.4.value"]);
+    assert_eq!(till.json(&["attribute", "list", "1"]).1[0]["value"], json!("gold"));
 }

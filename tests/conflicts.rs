@@ -12,8 +12,8 @@ use common::{Till, sandbox, soon, till};
 use serde_json::{Value as Json, json};
 use tillsync::sandbox::{Behaviours, Fault, ResponseAttributes, Tidying, Untold};
 use tillsync::{
-    Contest, CustomerId, Decision, Extent, FieldId, Keep, Outcome, Policies, Policy, Progress, Resolver,
-    SyncReport, Value,
+    Contest, CustomerId, Decision, Extent, Fate, FieldId, Keep, Outcome, Policies, Policy, Progress,
+    Resolver, SyncReport, Value,
 };
 
 /// The customer that both sides change.
@@ -593,6 +593,35 @@ fn an_edit_of_another_form_field_is_no_news_of_a_held_one() {
 }
 
 // ---- what a person decides ---------------------------------------------------------------------------------------
+
+/// It is what became of that edit: a person at the till has only said that it is meant.
+#[test]
+fn an_edit_that_was_decided_for_has_the_fate_of_what_was_decided() {
+    for keep in [Keep::Local, Keep::Value("3".into()), Keep::Remote] {
+        let till = till_with(json!({"phone": "0"}));
+        let receipt = till.store().edit(ANA).set("phone", "1").commit().unwrap();
+        till.office(ANA, json!({"phone": "2"}));
+        sync(&till);
+        let fate = || till.store().fate(&receipt).unwrap();
+        assert!(matches!(fate(), Fate::InConflict { .. }));
+        resolve(&till, "phone", keep.clone());
+        if keep == Keep::Remote {
+            assert_eq!(fate(), Fate::GivenUp);
+            continue;
+        }
+        assert_eq!(fate(), Fate::Pending, "{keep:?}");
+        // The office was quicker once more.
+        till.office(ANA, json!({"phone": "4"}));
+        sync(&till);
+        assert!(matches!(fate(), Fate::InConflict { .. }), "{keep:?}");
+        resolve(&till, "phone", keep.clone());
+        assert_eq!(fate(), Fate::Pending, "{keep:?}");
+        sync(&till);
+        assert!(matches!(fate(), Fate::Uploaded { .. }), "{keep:?}");
+        till.set(ANA, "phone", "5");
+        assert!(matches!(fate(), Fate::Uploaded { .. }), "{keep:?}: a later edit is another one");
+    }
+}
 
 #[test]
 fn resolving_for_the_till_sends_its_value() {

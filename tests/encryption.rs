@@ -31,7 +31,7 @@ fn vault(customers: usize, key: &str) -> Till {
 
 fn open(path: &Path, key: Option<&str>) -> Result<Store, Error> {
     let key = key.map(|text| Key::parse(text).unwrap());
-    Store::open_with(path, StoreOptions { create: false, key })
+    Store::open_with(path, StoreOptions { create: false, key, ..StoreOptions::default() })
 }
 
 /// A connection of another program, with a SQLCipher of its own.
@@ -344,7 +344,11 @@ mod drawer {
         keyring::set_default_credential_builder(Box::new(Drawer));
         let till = vault(1, PASSPHRASE);
         let key = Key::from_keyring("tillsync", "till 1").unwrap();
-        Store::open_with(&till.path, StoreOptions { create: false, key: Some(key) }).unwrap();
+        Store::open_with(
+            &till.path,
+            StoreOptions { create: false, key: Some(key), ..StoreOptions::default() },
+        )
+        .unwrap();
         for (user, code, words) in [
             ("nobody", "key", "has no entry tillsync/nobody"),
             ("bytes", "key", "is not UTF-8"),

@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::command::Ran;
 use common::{Till, till};
 use rusqlite::Connection;
 use serde_json::json;
@@ -43,6 +44,7 @@ fn credit_that_is_not_there_is_not_spent_whichever_way() {
     let mut store = till.store();
     let refused = store.edit(1).adjust_credit((-6).into()).commit().unwrap_err();
     assert!(refused.is_usage() && refused.about().customer_id == Some(1.into()), "{refused}");
+    assert_eq!(refused.about().limit, Some(0), "{refused}");
     let ways = ["override_floor", "\"override\": true", "store_credit_override", "--override"];
     assert!(ways.iter().all(|way| refused.hint().unwrap().contains(way)), "{:?}", refused.hint());
     let said = till.run(["credit", "1", "-6"]);
@@ -67,6 +69,10 @@ fn whoever_allows_it_stands_in_the_journal() {
         assert!(refused.contains("an override says who allows it"), "{refused}");
     }
     app.execute(allow, ["bo"]).unwrap();
+    let mut nameless = till.command(["credit", "1", "-1.5", "--override"]);
+    let refused = Ran::of(&nameless.env_remove("TILLSYNC_AUTHOR").output().unwrap());
+    assert_eq!((refused.exit, refused.code()), (Some(2), "usage"), "{}", refused.json);
+    assert!(refused.json["error"]["hint"].as_str().unwrap().contains("--author"), "{}", refused.json);
     let said = till.run(["credit", "1", "-1.5", "--override", "--author", "cem"]);
     assert_eq!(
         (said.exit, &said.json),

@@ -21,7 +21,10 @@ fn a_key_is_an_error_that_names_the_feature_and_makes_no_file() {
         assert!(error.to_string().contains("sqlcipher"), "{error}");
     };
     for create in [true, false] {
-        check(Store::open_with(&path, StoreOptions { create, key: key() }).unwrap_err());
+        check(
+            Store::open_with(&path, StoreOptions { create, key: key(), ..StoreOptions::default() })
+                .unwrap_err(),
+        );
         assert!(!path.exists());
     }
     let mut store = Store::open(&path).unwrap();

@@ -1447,3 +1447,88 @@ fn the_cursor_stays_while_more_lags_than_can_be_remembered() {
     let report = engine.pull(Extent::Changes).unwrap();
     assert_eq!((cursor(&till).unwrap(), report.pulled), (moved, 0));
 }
+
+/// Whatever is told in the place of a value: numbers however they are spelled, truths, texts, lists, objects.
+fn of_another_type() -> Vec<Value> {
+    let texts = [
+        "5",
+        "5.0",
+        "5.50",
+        "1e3",
+        "1e18",
+        "-0",
+        "1e999",
+        "0",
+        "1",
+        "true",
+        r#""7""#,
+        r#""x""#,
+        "[]",
+        r#"["a"]"#,
+        r#"[1, "b"]"#,
+        r#"{"a":1}"#,
+        r#"[{"amount":"x"}]"#,
+        r#"[{"name":"a","value":{"b":1}}]"#,
+    ];
+    texts.iter().map(|json| serde_json::from_str(json).unwrap_or_else(|_| json!(*json))).collect()
+}
+
+/// All attributes as one value.
+fn all_of(value: &Value) -> Value {
+    let mut all: serde_json::Map<String, Value> = tillsync::FieldId::columns()
+        .filter(|field| field.spec().parent.is_none() && *field != tillsync::FieldId::DATE_MODIFIED)
+        .map(|field| (field.name().to_owned(), value.clone()))
+        .collect();
+    all.insert("authentication".to_owned(), json!({ "force_password_reset": value }));
+    Value::Object(all)
+}
+
+/// Nobody edited anything: nothing is found, nothing is journaled, and the next value of the store is the till's.
+#[test]
+fn a_value_of_another_type_than_the_attributes_is_no_edit_and_gives_way_to_the_stores_next_one() {
+    let (others, till) = (of_another_type(), fresh(40));
+    let ids: Vec<i64> = till.sandbox.ids().into_iter().map(i64::from).take(others.len()).collect();
+    let before: Vec<Value> = ids.iter().map(|id| till.sandbox.customer(*id as i32).unwrap()).collect();
+    let tell_others = || ids.iter().zip(&others).for_each(|(id, other)| till.office(*id, all_of(other)));
+    let tell_as_before = || ids.iter().zip(&before).for_each(|(id, was)| till.office(*id, was.clone()));
+    let nobody_edited = |when: &str| {
+        assert_eq!(till.store().find_unjournaled().unwrap(), 0, "{when}");
+        assert_eq!(till.store().unjournaled().unwrap(), vec![], "{when}");
+        assert!(till.engine().sync().unwrap().uploaded_fields == 0 && till.puts().is_empty(), "{when}");
+    };
+    tell_others();
+    changes(&till);
+    nobody_edited("at the first pull");
+    tell_as_before();
+    changes(&till);
+    nobody_edited("as it should be");
+    for (id, was) in ids.iter().zip(&before) {
+        for field in ["phone", "first_name", "email", "notes", "customer_group_id", "channel_ids"] {
+            assert_eq!(till.local(*id, field), was[field].to_string(), "customer {id}: {field}");
+        }
+    }
+    tell_others();
+    changes(&till);
+    nobody_edited("in a later pull");
+    tell_as_before();
+    changes(&till);
+    nobody_edited("as it should be, again");
+}
+
+/// It is a change of the store's as any other, beside an edit and beneath one.
+#[test]
+fn a_value_of_another_type_is_not_overwritten_unseen() {
+    let till = filled(20);
+    till.set(1, "phone", "555-0001");
+    till.office(1, json!({ "phone": 5 }));
+    till.office(2, json!({ "phone": 5 }));
+    till.engine().sync().unwrap();
+    assert_eq!(till.remote_value(1, "phone"), "5", "it waits for a decision");
+    assert_eq!(till.outcomes(1, "phone"), ["held"]);
+    till.set(2, "phone", "5");
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 0, "the store has it already");
+    till.set(2, "phone", "555-0002");
+    assert_eq!(till.engine().sync().unwrap().uploaded_fields, 1);
+    assert_eq!(till.remote_value(2, "phone"), "\"555-0002\"");
+    assert_eq!(till.store().find_unjournaled().unwrap(), 0);
+}

@@ -316,7 +316,7 @@ fn so_is_one_beside_an_encrypted_file() {
     let before = std::fs::read(&mine.path).unwrap();
     std::fs::write(beside(&mine.path, "-wal"), log).unwrap();
     let key = tillsync::Key::parse("correct horse").unwrap();
-    let options = tillsync::StoreOptions { create: false, key: Some(key) };
+    let options = tillsync::StoreOptions { create: false, key: Some(key), ..Default::default() };
     assert_eq!(Store::open_with(&mine.path, options).unwrap_err().code(), "stray_log");
     assert_eq!(mine.run(["status"]).code(), "stray_log");
     assert!(std::fs::read(&mine.path).unwrap() == before);

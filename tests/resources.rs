@@ -29,7 +29,7 @@ struct Line {
 /// The customer whose they are.
 const CUSTOMER: i64 = 1;
 
-const LINES: [Line; 3] = [
+const LINES: [Line; 4] = [
     Line {
         resource: "customer",
         endpoint: "/customers",
@@ -63,6 +63,17 @@ const LINES: [Line; 3] = [
         delete_in_office: |till| till.sandbox.delete_stamp(CUSTOMER as i32, 5),
         as_stored: |till| till.sandbox.stamp(CUSTOMER as i32, 5).unwrap()["value"].clone(),
     },
+    Line {
+        resource: "attribute_value",
+        endpoint: "/customers/attribute-values",
+        row: 3,
+        key: &[("customer_id", CUSTOMER), ("attribute_id", 3)],
+        field: "value",
+        refused: ("taken", "that is taken"),
+        put_in_office: |till, text| till.sandbox.put_attribute_value(CUSTOMER as i32, 3, text),
+        delete_in_office: |till| till.sandbox.delete_attribute_value(CUSTOMER as i32, 3),
+        as_stored: |till| till.sandbox.attribute_value(CUSTOMER as i32, 3).unwrap().into(),
+    },
 ];
 
 impl Line {
@@ -81,8 +92,15 @@ impl Line {
             till.sandbox.put_stamp(CUSTOMER as i32, campaign, "first@x");
             till.sandbox.put_stamp(2, campaign, "others@x");
         }
-        if self.resource != "customer" {
-            till.store().keep(self.resource).unwrap();
+        for attribute in 1..4 {
+            till.sandbox.define_attribute(attribute, &format!("attribute {attribute}"), "string");
+            till.sandbox.put_attribute_value(CUSTOMER as i32, attribute, "first@x");
+            till.sandbox.put_attribute_value(2, attribute, "others@x");
+        }
+        match self.resource {
+            "customer" => {}
+            "attribute_value" => till.store().keep("attributes").unwrap(),
+            resource => till.store().keep(resource).unwrap(),
         }
         (self.put_in_office)(&till, "first@x");
         till.engine().pull(Extent::Changes).unwrap();
@@ -560,4 +578,277 @@ fn a_file_that_does_not_keep_it_has_nothing_of_it_and_one_that_does_keeps_it_for
     file(&theirs).execute_batch("CREATE TABLE loyalty_card (mine INTEGER)").unwrap();
     assert_eq!(theirs.store().keep("loyalty_card").unwrap_err().code(), "name_taken");
     assert_eq!(theirs.store().keep("nonsense").unwrap_err().code(), "usage");
+}
+
+// ---- what is made by its update: values of attributes ------------------------------------------------------------------
+
+const VALUES: &Line = &LINES[3];
+
+/// A till that keeps attributes, of which customer 1 has the second, and nobody the third, a number, nor the fourth, a date.
+fn till_of_values() -> Till {
+    let mut till = Till::new(sandbox(5));
+    till.options.keep = vec!["attributes".to_owned()];
+    till.options.upload.grace_ms = 100;
+    for (id, kind) in [(1, "string"), (2, "string"), (3, "number"), (4, "date")] {
+        till.sandbox.define_attribute(id, &format!("attribute {id}"), kind);
+    }
+    till.sandbox.put_attribute_value(CUSTOMER as i32, 2, "there");
+    till.engine().sync().unwrap();
+    till.sandbox.clear_requests();
+    till
+}
+
+const SET: &str = "INSERT INTO attribute_value (customer_id, attribute_id, value) VALUES (1, 3, '42')
+                   ON CONFLICT (customer_id, attribute_id) DO UPDATE SET value = excluded.value";
+
+#[test]
+fn a_value_that_is_not_there_yet_is_set_by_an_insert_and_made_by_its_update() {
+    let till = till_of_values();
+    assert_eq!(file(&till).execute(SET, []), Ok(1));
+    assert_eq!(VALUES.outcomes(&till), ["pending"]);
+    let journaled = "SELECT op || ' ' || value || ' ' || was FROM journal";
+    assert_eq!(file(&till).query_row(journaled, [], |row| row.get(0)), Ok("set \"42\" null".to_owned()));
+    till.engine().sync().unwrap();
+    assert_eq!(VALUES.puts(&till), [VALUES.update("42")]);
+    assert_eq!(VALUES.outcomes(&till), ["uploaded"]);
+    VALUES.is(&till, "42");
+    assert_eq!(VALUES.in_file(&till), (1, 1));
+    let told =
+        "SELECT id IS NOT NULL AND date_modified IS NOT NULL FROM attribute_value WHERE attribute_id = 3";
+    assert_eq!(file(&till).query_row(told, [], |row| row.get(0)), Ok(true));
+    // The same statement is an UPDATE now.
+    file(&till).execute_batch(&SET.replace("'42'", "'43'")).unwrap();
+    till.engine().sync().unwrap();
+    VALUES.is(&till, "43");
+    assert_eq!(VALUES.outcomes(&till), ["uploaded", "uploaded"]);
+    till.sandbox.clear_requests();
+    till.engine().sync().unwrap();
+    assert_eq!(VALUES.puts(&till), Vec::<Value>::new());
+}
+
+/// Whatever an answer tells of it: not at all, or as it was sent.
+#[test]
+fn a_value_that_was_made_is_known_however_the_answer_spells_it() {
+    for answers in ["told", "sent", "empty"] {
+        let till = till_of_values();
+        till.sandbox.with_core(|core| {
+            core.set_behaviours(format!("value-answers={answers}").parse().unwrap());
+        });
+        file(&till).execute_batch(SET).unwrap();
+        till.engine().sync().unwrap();
+        assert_eq!(VALUES.outcomes(&till), ["uploaded"], "{answers}");
+        assert_eq!(VALUES.puts(&till).len(), 1, "{answers}");
+        VALUES.is(&till, "42");
+    }
+}
+
+#[test]
+fn a_value_whose_making_was_lost_is_read_back_and_made_again_where_it_did_not_land() {
+    for fault in [Fault::LostAnswer, Fault::LostRequest] {
+        let till = till_of_values();
+        file(&till).execute_batch(SET).unwrap();
+        till.sandbox.script_updates([fault]);
+        till.engine().sync().unwrap();
+        assert_eq!(VALUES.outcomes(&till), ["uploaded"], "{fault:?}");
+        VALUES.is(&till, "42");
+    }
+}
+
+#[test]
+fn a_value_that_both_made_is_a_conflict() {
+    for (keep, is) in [(Keep::Local, "42"), (Keep::Remote, "7")] {
+        let till = till_of_values();
+        file(&till).execute_batch(SET).unwrap();
+        till.sandbox.put_attribute_value(CUSTOMER as i32, 3, "7");
+        till.engine().push().unwrap();
+        assert_eq!(VALUES.outcomes(&till), ["held"]);
+        till.store().resolve(CUSTOMER, "attribute_value.3.value", &keep, None).unwrap();
+        till.engine().sync().unwrap();
+        VALUES.is(&till, is);
+    }
+}
+
+#[test]
+fn a_value_that_is_given_up_before_it_was_made_goes_from_the_file() {
+    let till = till_of_values();
+    file(&till).execute_batch(SET).unwrap();
+    till.store().discard(CUSTOMER, Some("attribute_value.3.value"), None).unwrap();
+    assert_eq!((VALUES.outcomes(&till), VALUES.in_file(&till)), (vec!["discarded".to_owned()], (0, 0)));
+    // Taken back is as good.
+    file(&till).execute_batch(SET).unwrap();
+    file(&till).execute_batch("UPDATE attribute_value SET value = NULL WHERE attribute_id = 3").unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(VALUES.in_file(&till), (0, 0));
+    assert_eq!(VALUES.puts(&till), Vec::<Value>::new());
+    assert_eq!(VALUES.outcomes(&till), ["discarded", "superseded", "unchanged"]);
+}
+
+/// No list of changes tells of a deletion, and an update would make it again.
+#[test]
+fn a_value_that_is_gone_and_was_edited_is_set_again_by_a_persons_word_alone() {
+    let till = till_of_values();
+    file(&till).execute_batch("UPDATE attribute_value SET value = 'ours' WHERE attribute_id = 2").unwrap();
+    till.sandbox.delete_attribute_value(CUSTOMER as i32, 2);
+    till.engine().sync().unwrap();
+    assert_eq!(till.sandbox.attribute_value(1, 2), None);
+    assert_eq!(till.store().conflicts().unwrap()[0].field, "attribute_value.2.*");
+    till.store().resolve(CUSTOMER, "attribute_value.2.*", &Keep::Local, None).unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(till.sandbox.attribute_value(1, 2).as_deref(), Some("ours"));
+    assert_eq!(till.store().conflicts().unwrap(), []);
+}
+
+#[test]
+fn what_is_wrong_with_a_value_is_refused_as_it_is_set() {
+    let till = till_of_values();
+    let insert =
+        |names: &str, values: &str| format!("INSERT INTO attribute_value ({names}) VALUES ({values})");
+    let usual = "customer_id, attribute_id, value";
+    for (sql, words) in [
+        (insert(usual, "99, 3, '1'"), "attribute_value 3: customer_id: no such customer in this file"),
+        (insert(usual, "1, 9, '1'"), "attribute_value 9: attribute_id: no such attribute in this file"),
+        (
+            insert(usual, "1, 3, 'gold'"),
+            "attribute_value 3: value: must be a number, such as 12.5: attribute 3 is one",
+        ),
+        (insert(usual, "1, 3, NULL"), "attribute_value 3: value: NULL is not allowed"),
+        (insert(usual, "1, 3, x'00'"), "attribute_value 3: value: must be text, not blob"),
+        (insert(usual, "1, 4, '2026-02-30'"), "attribute_value 4: value: must be a date, such as 2026-03-31"),
+        (insert(usual, "1, 4, 'soon'"), "attribute_value 4: value: must be a date"),
+        (
+            insert(usual, &format!("1, 1, '{}'", "x".repeat(256))),
+            "has 256 characters, at most 255 are allowed",
+        ),
+        (
+            insert("customer_id, attribute_id, value, id", "1, 1, 'x', 7"),
+            "id: is read-only, the store sets it",
+        ),
+        (
+            "UPDATE attribute_value SET customer_id = 2".to_owned(),
+            "attribute_value 2: attribute_id: is read-only",
+        ),
+        (
+            "UPDATE attribute_value SET value = NULL".to_owned(),
+            "attribute_value 2: value: NULL is not allowed",
+        ),
+        (
+            "DELETE FROM attribute_value".to_owned(),
+            "DELETE is not supported yet: delete attribute values in the store",
+        ),
+        (
+            "REPLACE INTO attribute_value (customer_id, attribute_id, value) VALUES (1, 2, 'x')".to_owned(),
+            "REPLACE would lose what it does not name",
+        ),
+        (insert("customer_id, attribute_id, value, engine_mark", "1, 2, 'x', 1"), "UNIQUE"),
+        (
+            "INSERT INTO attribute (id, name) VALUES (9, 'mine')".to_owned(),
+            "attribute: INSERT is not supported yet",
+        ),
+        (
+            "UPDATE attribute SET name = 'mine'".to_owned(),
+            "attribute 1: name: is read-only, the store sets it",
+        ),
+        ("DELETE FROM attribute_value_snapshot".to_owned(), "is the engine's alone: edit attribute_value"),
+    ] {
+        let refused = file(&till).execute_batch(&sql).unwrap_err().to_string();
+        assert!(refused.contains(words), "{sql}: {refused}");
+    }
+    for fine in ["1, 3, '-12.5'", "2, 3, ''", "1, 4, '2026-02-28'", "2, 4, '2026-02-28T10:00:00Z'"] {
+        file(&till).execute_batch(&insert(usual, fine)).unwrap();
+    }
+    file(&till)
+        .execute_batch("UPDATE attribute_value SET value = '1.2.3' WHERE attribute_id = 3")
+        .unwrap_err();
+    let edits = "SELECT count(*) FROM journal";
+    assert_eq!(
+        file(&till).query_row(edits, [], |row| row.get(0)),
+        Ok(4),
+        "what was refused is in no journal"
+    );
+}
+
+#[test]
+fn a_file_that_did_not_ask_for_attributes_refuses_them_and_makes_no_call_more() {
+    let till = Till::new(sandbox(2));
+    till.sandbox.define_attribute(3, "size", "number");
+    till.sandbox.put_attribute_value(2, 3, "7");
+    till.engine().sync().unwrap();
+    assert!(till.sandbox.requests().iter().all(|request| request.path.ends_with("/customers")));
+    let refused = file(&till).execute_batch(SET).unwrap_err().to_string();
+    assert!(
+        refused.contains(
+            "attribute_value: this file does not keep attribute values: tillsync pull --with attributes"
+        ),
+        "{refused}"
+    );
+    // Remembered: the engines after it are told nothing.
+    let mut asking = till.clone();
+    asking.options.keep = vec!["attributes".to_owned()];
+    asking.engine().pull(Extent::Changes).unwrap();
+    till.sandbox.clear_requests();
+    file(&till).execute_batch(SET).unwrap();
+    till.engine().sync().unwrap();
+    VALUES.is(&till, "42");
+    let asked = |path: &str| {
+        till.sandbox.requests().iter().filter(|one| one.method == "GET" && one.path.ends_with(path)).count()
+    };
+    let asked = (asked("/attributes"), asked("/attribute-values"));
+    assert_eq!(asked, (1, 3), "the changes, a look that shows nobody, and one in company");
+    asking.options.keep = vec!["nonsense".to_owned()];
+    assert_eq!(asking.engine().pull(Extent::Changes).unwrap_err().code(), "usage");
+}
+
+#[test]
+fn what_the_shop_defines_comes_with_each_pull_and_what_it_takes_away_goes() {
+    let till = till_of_values();
+    till.sandbox.define_attribute(5, "colour", "string");
+    till.sandbox.define_attribute(1, "renamed", "string");
+    till.sandbox.delete_attribute(4);
+    till.engine().sync().unwrap();
+    let all = "SELECT group_concat(id || ' ' || name, ', ') FROM (SELECT * FROM attribute ORDER BY id)";
+    let all: String = file(&till).query_row(all, [], |row| row.get(0)).unwrap();
+    assert_eq!(all, "1 renamed, 2 attribute 2, 3 attribute 3, 5 colour");
+    till.assert_no_violations();
+}
+
+/// An app that has switched triggers off for its own connection leaves no sign of a new value either.
+#[test]
+fn a_value_that_was_inserted_past_our_triggers_is_found_and_made() {
+    for by_comparison in [true, false] {
+        let till = till_of_values();
+        let app = file(&till);
+        if by_comparison {
+            app.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+        } else {
+            app.execute_batch(
+                "DROP TRIGGER tillsync_attribute_value_insert; DROP TRIGGER tillsync_attribute_value_replace",
+            )
+            .unwrap();
+        }
+        app.execute_batch(SET).unwrap();
+        drop(app);
+        assert_eq!(VALUES.outcomes(&till), Vec::<String>::new(), "nobody saw it");
+        match by_comparison {
+            true => assert_eq!(till.store().find_unjournaled().unwrap(), 1),
+            false => assert_eq!(till.store().mended(), Some(1)),
+        }
+        assert_eq!(VALUES.outcomes(&till), ["pending"]);
+        till.engine().sync().unwrap();
+        VALUES.is(&till, "42");
+        assert_eq!(till.store().find_unjournaled().unwrap(), 0);
+    }
+}
+
+/// What is in a file goes with it: into a backup, and back.
+#[test]
+fn attributes_are_in_a_backup_with_what_waits_of_them() {
+    let till = till_of_values();
+    file(&till).execute_batch(SET).unwrap();
+    let copy = till.folder.path().join("copy.db");
+    till.store().backup(&copy).unwrap();
+    let there = Till { path: copy, ..till.clone() };
+    assert_eq!(VALUES.outcomes(&there), ["pending"]);
+    assert_eq!(there.store().attribute_values(CUSTOMER).unwrap().len(), 2);
+    assert!(there.store().is_kept("attributes").unwrap());
+    assert_eq!(there.store().check().unwrap(), Vec::<String>::new());
 }

@@ -121,6 +121,35 @@ fn a_till_is_offline_while_the_sandbox_is_cut_and_in_step_when_it_is_healed() {
 }
 
 #[test]
+fn what_no_store_holds_is_refused_unless_it_is_asked_for() {
+    use tillsync::sandbox::{Control, ControlError};
+    let odd = [
+        (r#"{"phone": 5}"#, "phone must be text, not 5"),
+        (r#"{"fone": "5"}"#, "fone is not an attribute of a customer"),
+        (r#"{"customer_group_id": "1"}"#, "customer_group_id must be a whole number"),
+        (r#"{"accepts_product_review_abandoned_cart_emails": 1}"#, "must be true or false"),
+        (r#"{"store_credit_amounts": [{"amount": "5"}]}"#, "store_credit_amounts must be an array"),
+        (r#"{"channel_ids": ["1"]}"#, "channel_ids must be an array"),
+        (r#"{"form_fields": [{"name": "a"}]}"#, "form_fields must be an array"),
+        (r#"{"date_created": 5}"#, "date_created must be text"),
+    ];
+    let (sandbox, free) = (Sandbox::start(&[]), Sandbox::start(&["--behaviour", "holds-anything=yes"]));
+    let [control, free] = [&sandbox, &free].map(|sandbox| Control::of(sandbox.url()).unwrap());
+    for (body, words) in odd {
+        for (method, path) in [("PATCH", "/customers/1"), ("POST", "/customers")] {
+            match control.ask(method, path, Some(body)) {
+                Err(ControlError::Refused(said)) => assert!(said.contains(words), "{body}: {said}"),
+                done => panic!("{body}: {done:?}"),
+            }
+            free.ask(method, path, Some(body)).unwrap();
+        }
+    }
+    let held = r#"{"phone": null, "customer_group_id": 3, "store_credit_amounts": [], "origin_channel_id": 2,
+        "form_fields": [{"name": "a", "value": ["b"], "customer_id": 1}], "date_created": "2020-01-01T00:00:00Z", "addresses": []}"#;
+    control.ask("PATCH", "/customers/1", Some(held)).unwrap();
+}
+
+#[test]
 fn what_the_back_office_edits_meanwhile_is_a_conflict() {
     let sandbox = Sandbox::start(&["--customers", "5"]);
     let shell = Shell::beside(&sandbox);
@@ -301,5 +330,32 @@ fn help_has_every_fault_and_every_behaviour_with_a_line() {
     let help = help.replace("\n    |", "|");
     for knob in tillsync::sandbox::Behaviours::knobs() {
         assert!(help.contains(&format!("  {knob}\n")), "{knob}");
+    }
+}
+
+/// What the shop has defined, and what a customer has of it, as the back office has it.
+#[test]
+fn attributes_are_defined_and_set_from_outside() {
+    use tillsync::sandbox::{Control, SandboxOptions};
+    let sandbox =
+        tillsync::sandbox::Sandbox::start(SandboxOptions { control: true, ..SandboxOptions::default() })
+            .unwrap();
+    let control = Control::of(&sandbox.url()).unwrap();
+    let ask = |method: &str, path: &str, body: &str| control.ask(method, path, Some(body));
+    ask("PUT", "/attributes/7", r#"{"name":"shoe size","type":"number"}"#).unwrap();
+    for (method, body, value) in
+        [("PUT", r#"{"value":"42"}"#, json!("42")), ("GET", "", json!("42")), ("DELETE", "", json!(null))]
+    {
+        let told: Value =
+            serde_json::from_str(&ask(method, "/customers/3/attributes/7", body).unwrap()).unwrap();
+        assert_eq!(told, json!({ "customer_id": 3, "attribute_id": 7, "value": value }), "{method}");
+    }
+    for (path, body) in [
+        ("/attributes/7", r#"{"name":"shoe size","type":"colour"}"#),
+        ("/attributes/x", r#"{"name":"shoe size","type":"number"}"#),
+        ("/customers/9999/attributes/7", r#"{"value":"42"}"#),
+        ("/customers/3/attributes/7", "{}"),
+    ] {
+        assert!(ask("PUT", path, body).is_err(), "{path} {body}");
     }
 }

@@ -96,6 +96,44 @@ fn nor_where_a_copy_is_put_back_through_sqlite_while_a_sync_runs() {
     }
 }
 
+/// What waits in it is in no other file, and nobody would miss it: whoever opens, unless they say so.
+#[test]
+fn where_a_till_was_moved_away_nobody_begins_another_one_unseen() {
+    type Stead = (&'static str, fn(&Path));
+    let steads: [Stead; 3] = [
+        ("nothing", |_| ()),
+        ("an empty file", |path| std::fs::write(path, "").unwrap()),
+        ("a database without a table", |path| {
+            let app = rusqlite::Connection::open(path).unwrap();
+            app.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+        }),
+    ];
+    for (what, put) in steads {
+        let till = with_a_payment();
+        let away = till.folder.path().join("away.db");
+        drop(till.store());
+        std::fs::rename(&till.path, &away).unwrap();
+        put(&till.path);
+        let before = till.path.metadata().ok().map(|file| file.len());
+        let refused = Store::open(&till.path).unwrap_err();
+        assert_eq!(refused.code(), "usage", "{what}");
+        let (words, hint) = (refused.to_string(), refused.hint().unwrap());
+        assert!(words.contains("was moved or deleted") && hint.contains("move it back"), "{words}: {hint}");
+        assert_eq!(till.path.metadata().ok().map(|file| file.len()), before, "{what}: nothing was made");
+        for command in [&["pull"] as &[&str], &["worker", "--create"]] {
+            let refused = till.run(command.iter().copied());
+            assert_eq!((refused.exit, refused.code()), (Some(2), "usage"), "{what}: {command:?}");
+        }
+        _ = std::fs::remove_file(&till.path);
+        std::fs::rename(&away, &till.path).unwrap();
+        assert_eq!(till.store().status().unwrap().pending_fields, 2, "{what}: it is all there");
+        std::fs::remove_file(&till.path).unwrap();
+        put(&till.path);
+        let anew = tillsync::StoreOptions { anew: true, ..tillsync::StoreOptions::default() };
+        assert_eq!(Store::open_with(&till.path, anew).unwrap().status().unwrap().pending_fields, 0, "{what}");
+    }
+}
+
 /// Without it, a copy that is put back by other means would not be known.
 #[cfg(unix)]
 #[test]

@@ -392,7 +392,9 @@ fn till(folder: &Path, sandbox: &Sandbox) -> rusqlite::Connection {
     let remote = tillsync::HttpRemote::new(&there).unwrap();
     let options = tillsync::StoreOptions { create: true, ..tillsync::StoreOptions::default() };
     let store = tillsync::Store::open_with(&path, options).unwrap();
-    let mut engine = tillsync::SyncEngine::new(store, remote, tillsync::SyncOptions::default());
+    let keep = vec!["attributes".to_owned()];
+    let options = tillsync::SyncOptions { keep, ..tillsync::SyncOptions::default() };
+    let mut engine = tillsync::SyncEngine::new(store, remote, options);
     engine.sync().unwrap();
     let mut store = tillsync::Store::open(&path).unwrap();
     store.edit(42).set("phone", "555-0142").commit().unwrap();

@@ -407,6 +407,28 @@ fn where_a_till_was_moved_or_deleted_none_is_begun_unless_somebody_says_so() {
     till.worker(&["--create"]).until_event("sync_finished");
 }
 
+#[test]
+fn that_a_worker_pauses_is_told_to_whoever_asks_of_the_file() {
+    let till = till(1);
+    let mut worker = till.worker(&[]);
+    worker.until_event("sync_finished");
+    let stands = || till.run(["status"]).json["sync"]["worker_paused"].clone();
+    assert_eq!(stands(), false);
+    worker.call(json!({"command": "pause"}));
+    common::soon(|| stands() == true);
+    worker.call(json!({"command": "resume"}));
+    common::soon(|| stands() == false);
+    worker.call(json!({"command": "pause"}));
+    common::soon(|| stands() == true);
+    worker.call(json!({"command": "stop"}));
+    worker.ended();
+    assert_eq!(stands(), false, "none is there that could");
+    let mut next = till.worker(&[]);
+    next.until_event("sync_finished");
+    let sync = till.run(["status"]).json["sync"].clone();
+    assert_eq!((&sync["worker_alive"], &sync["worker_paused"]), (&json!(true), &json!(false)));
+}
+
 // ---- readers and people ------------------------------------------------------------------------------------------
 
 #[test]

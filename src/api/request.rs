@@ -6,7 +6,7 @@ use chrono::SecondsFormat;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::flow::{PageAsk, Payload, Place};
-use crate::resource::{FieldId, Resource, ResourceId, RowId};
+use crate::resource::{Changes, FieldId, Resource, ResourceId, RowId};
 
 /// A request to the store.
 #[derive(Clone)]
@@ -87,7 +87,7 @@ impl Request {
         match self {
             Request::Page(PageAsk { modified_min, place, limit, .. }) => {
                 let mut query = format!("limit={limit}{including}");
-                if let Some((since, min)) = spec.since.zip(*modified_min) {
+                if let (Changes::Since(since), Some(min)) = (spec.changes, modified_min) {
                     let min = min.to_rfc3339_opts(SecondsFormat::Secs, true);
                     query.push_str(&format!("&{since}={min}"));
                 }

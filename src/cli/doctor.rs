@@ -281,7 +281,7 @@ fn triggers(store: &mut Store) -> Check {
         }
         None if found > 0 => {
             let advice = format!(
-                "they are all there, and {} were made without them and are journaled now: look at them with diff, and find out which \
+                "they are all there. Made without them, and journaled now: {}; look at them with diff, and find out which \
                  program switches off triggers for its connection, or writes with the engine's mark",
                 render::count(found as u64, "edit")
             );

@@ -226,7 +226,7 @@ pub(super) struct Credit {
     /// For what, such as "return 77"
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
-    /// Allow the balance to fall below the floor; the journal says that the author did (--author)
+    /// Allow the balance to fall below the floor; the journal says that the author did, who must be named (--author)
     #[arg(long = "override")]
     overrides: bool,
 }
@@ -242,6 +242,11 @@ struct Credited {
 impl Credit {
     pub(super) fn run(self, till: &Till) -> Done {
         let amount = parse_adjustment(CustomerId(self.id), &self.amount).map_err(tillsync::Error::from)?;
+        if self.overrides && till.named_author().is_none() {
+            let words = "an override says who allows it, and the name of this machine is nobody's";
+            return Err(Failed::usage(words)
+                .hint("give --author NAME, or set TILLSYNC_AUTHOR; nothing was journaled"));
+        }
         let mut store = till.store()?;
         let edit = store.edit(self.id).adjust_credit(amount).author(till.author());
         let edit = if self.overrides { edit.override_floor() } else { edit };

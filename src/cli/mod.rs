@@ -16,9 +16,11 @@
 //! | `inspect` | the page for the person at the shop, served |
 //! | `policies` | who decides when both sides changed an attribute |
 //! | `new`, `edit`, `read`, `decide` | `new`; `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
+//! | `attribute` | what a customer has of what the shop has defined |
 //! | `prune`, `floor` | `prune`, `forget`; `floor` |
 //! | `backup`, `restore`, `rekey`, `doctor`, `report`, `sandbox`, `demo` | the commands of those names |
 
+mod attribute;
 mod backup;
 mod create;
 mod decide;
@@ -101,6 +103,7 @@ enum Command {
     New(new::New),
     Edit(edit::Edit),
     Credit(edit::Credit),
+    Attribute(attribute::Attribute),
     Floor(floor::Floor),
     Show(read::Show),
     Find(read::Find),
@@ -154,6 +157,7 @@ impl Command {
             Command::New(command) => command.run(till),
             Command::Edit(command) => command.run(till),
             Command::Credit(command) => command.run(till),
+            Command::Attribute(command) => command.run(till),
             Command::Floor(command) => command.run(till),
             Command::Show(command) => command.run(till),
             Command::Find(command) => command.run(till),

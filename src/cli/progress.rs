@@ -29,9 +29,12 @@ impl Bar {
 fn show(bar: &ProgressBar, what: &'static str, done: u64, of: Option<u64>) {
     let total = of.or_else(|| bar.length()).unwrap_or(0).max(done);
     if total > 0 {
+        // Both at once: of what was done before there is no part in this one.
+        bar.update(|state| {
+            state.set_len(total);
+            state.set_pos(done);
+        });
         bar.set_message(what);
-        bar.set_length(total);
-        bar.set_position(done);
     }
 }
 

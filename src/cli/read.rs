@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tillsync::{
-    Attributes, CustomerId, DecisionRow, EditSeq, FieldId, FormValue, Found, JournalRow, Record, Row, Store,
-    SyncState, SyncStatus, Value,
+    AttributeValue, Attributes, CustomerId, DecisionRow, EditSeq, FieldId, FormValue, Found, JournalRow,
+    Record, Row, Store, SyncState, SyncStatus, Value,
 };
 
 use super::exit::{Exit, Failed};
 use super::out::complain;
 use super::settings::Till;
-use super::{Done, render, sides};
+use super::{Done, attribute, render, sides};
 
 /// A customer of the file.
 pub(super) fn known(store: &Store, id: i64) -> Result<Row, Failed> {
@@ -35,6 +35,9 @@ pub(super) struct Show {
 struct Shown {
     customer: Box<RawValue>,
     snapshot: Option<Box<RawValue>>,
+    /// Where the file keeps them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<Vec<AttributeValue>>,
     pending: Vec<JournalRow>,
 }
 
@@ -46,18 +49,23 @@ impl Show {
         let shown = Shown {
             customer: render::raw(row.to_json())?,
             snapshot: snapshot.as_ref().map(|record| render::raw(record.body().to_owned())).transpose()?,
+            attributes: store.is_kept("attributes")?.then(|| store.attribute_values(self.id)).transpose()?,
             pending: store.pending(self.id)?,
         };
-        till.out.answer(&shown, || in_words(&row, snapshot.as_ref(), &shown.pending))?;
+        till.out.answer(&shown, || in_words(&row, snapshot.as_ref(), &shown))?;
         Ok(Exit::Done)
     }
 }
 
-fn in_words(row: &Row, snapshot: Option<&Record>, pending: &[JournalRow]) -> String {
+fn in_words(row: &Row, snapshot: Option<&Record>, shown: &Shown) -> String {
+    let pending = &shown.pending;
     let theirs = snapshot.and_then(|record| record.attributes().ok());
     let lines = FieldId::columns().filter(|field| !row.get(*field).is_null() || edited(pending, *field));
     let lines = lines.map(|field| (field.name(), with_store(field, row, theirs.as_ref())));
     let mut text = format!("Customer {}  {}\n{}", row.id(), render::name(row), render::pairs(lines));
+    if let Some(values) = &shown.attributes {
+        text += &format!("\n\nThe shop's attributes\n{}", attribute::in_words(values));
+    }
     if !pending.is_empty() {
         text += &format!("\n\nNot settled yet\n{}", journal_in_words(pending));
     }
@@ -65,7 +73,9 @@ fn in_words(row: &Row, snapshot: Option<&Record>, pending: &[JournalRow]) -> Str
 }
 
 fn edited(pending: &[JournalRow], field: FieldId) -> bool {
-    pending.iter().any(|row| row.field == field.name())
+    pending
+        .iter()
+        .any(|row| row.field == field.name() && row.row_id == row.customer_id.0 && row.resource == "customer")
 }
 
 /// The value here, and the store's where it differs.
@@ -182,6 +192,9 @@ pub(super) fn diff_in_words(store: &Store, payloads: &[String]) -> Result<String
 
 /// One row a changed attribute, or form field; the customer is named on the first.
 fn changes_of(store: &Store, payload: &str) -> Result<Vec<[String; 5]>, Failed> {
+    if let Ok(value) = serde_json::from_str(payload) {
+        return Ok(vec![change_of_value(store, &value)?]);
+    }
     let sent = Record::new(payload);
     let sent = sent.attributes().map_err(|e| Failed::unexpected(e.to_string()))?;
     let snapshot = store.snapshot(sent.id())?;
@@ -201,6 +214,28 @@ fn changes_of(store: &Store, payload: &str) -> Result<Vec<[String; 5]>, Failed> 
         }
     }
     Ok(rows)
+}
+
+/// What is to be sent of a value of an attribute.
+#[derive(Deserialize)]
+struct SentValue {
+    customer_id: i64,
+    attribute_id: i64,
+    value: String,
+}
+
+fn change_of_value(store: &Store, sent: &SentValue) -> Result<[String; 5], Failed> {
+    let SentValue { customer_id, attribute_id, value } = sent;
+    let before = store
+        .pending(*customer_id)?
+        .into_iter()
+        .find(|row| row.resource == "attribute_value" && row.row_id == *attribute_id);
+    let before = before.map_or_else(|| "null".to_owned(), |row| row.was);
+    let name = store.get(*customer_id)?.map(|row| render::name(&row)).unwrap_or_default();
+    let field = format!("attribute_value.{attribute_id}.value");
+    let [before, after] =
+        sides::values(&field, [&before, &serde_json::Value::from(value.as_str()).to_string()]);
+    Ok([customer_id.to_string(), name, field, before, after])
 }
 
 /// A record never holds one; what is to be sent does.
@@ -286,7 +321,7 @@ fn status_in_words(status: &tillsync::Status) -> String {
         ("last pull", render::time(status.last_pull_at)),
         ("last push", render::time(status.last_push_at)),
         ("sync", sync_in_words(&status.sync)),
-        ("worker", if status.sync.worker_alive { "keeps the file in step" } else { "none" }.to_owned()),
+        ("worker", worker_in_words(&status.sync).to_owned()),
     ];
     if status.held_up > 0 {
         lines.push(("held up", with_advice(status.held_up, "customer", "tillsync doctor")));
@@ -301,6 +336,14 @@ fn status_in_words(status: &tillsync::Status) -> String {
         ));
     }
     render::pairs(lines)
+}
+
+fn worker_in_words(sync: &SyncStatus) -> &'static str {
+    match (sync.worker_alive, sync.worker_paused) {
+        (false, _) => "none",
+        (true, true) => "paused: it syncs only when it is asked",
+        (true, false) => "keeps the file in step",
+    }
 }
 
 /// How it stands with the syncs, and why.

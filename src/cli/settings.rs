@@ -166,6 +166,8 @@ fn key(
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
     Make,
+    /// Also where a till was that has left.
+    Begin,
     Refuse,
 }
 
@@ -199,11 +201,12 @@ impl Till {
 
     /// An empty till, where there is no file.
     pub(super) fn create(&self) -> Result<Store, Failed> {
-        self.open(Missing::Make)
+        self.open(Missing::Begin)
     }
 
     fn open(&self, missing: Missing) -> Result<Store, Failed> {
-        let options = StoreOptions { create: missing == Missing::Make, key: self.key()? };
+        let (create, anew) = (missing != Missing::Refuse, missing == Missing::Begin);
+        let options = StoreOptions { create, anew, key: self.key()? };
         Store::open_with(self.path(), options).map_err(|error| match Failed::from(error) {
             failed if failed.code() == "not_there" && tillsync::system::has_left(self.path()) => {
                 failed.hint(HAS_LEFT)
@@ -250,10 +253,14 @@ impl Till {
         })
     }
 
+    /// Who edits, if anybody has said so.
+    pub(super) fn named_author(&self) -> Option<String> {
+        self.settings.author.clone().filter(|name| !name.trim().is_empty())
+    }
+
     /// Who edits.
     pub(super) fn author(&self) -> String {
-        let given = self.settings.author.clone().filter(|name| !name.is_empty());
-        given.unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
+        self.named_author().unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
     }
 
     /// How long to wait for others to be done with the file.

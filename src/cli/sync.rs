@@ -34,14 +34,18 @@ pub(super) struct Pull {
     /// than half of them; if more are gone, none is taken for deleted
     #[arg(long, value_name = "N", requires = "full")]
     allow_deletions: Option<u64>,
+    /// Keep this too, from now on: attributes, what the shop has defined for its customers and what each has of it. The file
+    /// remembers, and each sync costs a call or two more
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    with: Vec<String>,
 }
 
 impl Pull {
     pub(super) fn run(self, till: &Till) -> Done {
         let bar = Bar::new(&till.out);
         let extent = if self.full { Extent::Full } else { Extent::Changes };
-        refuse_where_one_has_left(till)?;
         let mut engine = till.engine(Missing::Make, &bar)?;
+        engine.keep(self.with);
         if let Some(at_most) = self.allow_deletions {
             engine.allow_deletions(at_most);
         }
@@ -53,20 +57,8 @@ impl Pull {
 }
 
 /// What to do where a till has left.
-pub(super) const HAS_LEFT: &str =
-    "move it back, for what waits in it is in no other file; or begin anew: tillsync create";
-
-/// A pull, and a worker that may, make the first file of a place. Where one was that is gone, nobody may have meant that: what waits
-/// in it would be sent by none.
-pub(super) fn refuse_where_one_has_left(till: &Till) -> Result<(), Failed> {
-    if !tillsync::system::has_left(till.path()) {
-        return Ok(());
-    }
-    let path = render::plain(&till.path().display().to_string());
-    let words =
-        format!("the till that was at {path} was moved or deleted: {path}-life tells how far it had come");
-    Err(Failed::usage(words).hint(HAS_LEFT))
-}
+pub(super) const HAS_LEFT: &str = "move it back, for what waits in it is in no other file; or begin anew: tillsync create, where nothing but \
+     its -life is left, not even an empty file";
 
 /// What came and went is in the file.
 const SYNCED: Deed = Deed { done: "the sync has ended", shown_by: "tillsync status" };
@@ -159,12 +151,12 @@ fn push(till: &Till) -> Done {
 
 fn dry_run(till: &Till) -> Done {
     let payloads = till.store()?.diff(&[])?;
-    let (new, known): (Vec<_>, Vec<_>) = payloads.into_iter().partition(|payload| payload.starts_with(NEW));
-    let mut batches = Vec::new();
-    for payloads in [new, known] {
-        let payloads = payloads.into_iter().map(render::raw).collect::<Result<Vec<_>, _>>()?;
-        batches.extend(payloads.chunks(UploadOptions::default().batch_size).map(<[_]>::to_vec));
-    }
+    let payloads = payloads.into_iter().map(render::raw).collect::<Result<Vec<_>, _>>()?;
+    // Each call is to one endpoint, and creates or updates.
+    let call = |payload: &RawValue| (payload.get().starts_with(NEW), payload.get().starts_with(KNOWN));
+    let groups = payloads.chunk_by(|one, next| call(one) == call(next));
+    let batches = groups.flat_map(|group| group.chunks(UploadOptions::default().batch_size));
+    let batches = batches.map(<[_]>::to_vec).collect();
     let document = DryRun { batches };
     till.out.answer(&document, || batches_in_words(&document))?;
     Ok(Exit::Done)
@@ -172,6 +164,8 @@ fn dry_run(till: &Till) -> Done {
 
 /// How the object of a customer begins who is not created yet.
 const NEW: &str = "{\"id\":-";
+/// And that of any customer; a value of an attribute names the customer first.
+const KNOWN: &str = "{\"id\":";
 
 fn batches_in_words(document: &DryRun) -> String {
     let mut text = format!("{} would be made.", render::count(document.batches.len() as u64, "call"));
@@ -260,6 +254,9 @@ fn told(till: &Till, store: &Store, report: &SyncReport) -> Done {
 pub(super) fn synced(report: &SyncReport) -> String {
     let mut text = format!("Pulled {}. ", render::count(report.pulled, "customer"));
     text += &match report.uploaded_customers {
+        0 if report.attribute_values > 0 => {
+            format!("Sent {}.", render::count(report.attribute_values, "attribute value"))
+        }
         0 => "Nothing was sent.".to_owned(),
         customers => format!(
             "Sent {} of {} in {}, {}.",
@@ -269,6 +266,9 @@ pub(super) fn synced(report: &SyncReport) -> String {
             render::count(report.bytes_sent, "byte"),
         ),
     };
+    if report.attribute_values > 0 && report.uploaded_customers > 0 {
+        text += &format!(" Sent {} too.", render::count(report.attribute_values, "attribute value"));
+    }
     if report.unchanged_customers > 0 {
         let customers = render::count(report.unchanged_customers, "customer");
         text += &format!(" No call was needed for {customers}: the store had the values already.");

@@ -52,6 +52,12 @@ impl Refusal {
         Refusal::told("usage", message.into(), None)
     }
 
+    /// The same about an option, by its name.
+    pub(crate) fn about_option(mut self, name: &str) -> Refusal {
+        self.about.field = Some(name.to_owned());
+        self
+    }
+
     /// Somebody's transaction was waited for in vain.
     #[cfg(feature = "ffi")]
     pub(crate) fn is_locked(&self) -> bool {

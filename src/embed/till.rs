@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -43,6 +43,7 @@ struct Options {
     roots: Option<String>,
     wait_ms: Option<u64>,
     retention_days: Option<u32>,
+    keep: Vec<String>,
     create: Option<bool>,
     policies: policies::Words,
     key: Option<String>,
@@ -91,6 +92,7 @@ struct Way {
     roots: Roots,
     wait: Duration,
     retention: Option<Duration>,
+    keep: Vec<String>,
 }
 
 enum Token {
@@ -131,6 +133,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn parse<T: Default + DeserializeOwned>(what: &str, json: Option<&str>) -> Result<T, Refusal> {
     match json.map(str::trim).filter(|json| !json.is_empty()) {
         None => Ok(T::default()),
+        // Serde reads a struct from a list too.
+        Some(json) if json.starts_with('[') => Err(Refusal::usage(format!("{what}: must be an object"))),
         Some(json) => serde_json::from_str(json).map_err(|e| Refusal::object::<T>(what, json, &e)),
     }
 }
@@ -147,7 +151,7 @@ impl Till {
         let (author, policies) = (options.author.take(), std::mem::take(&mut options.policies).into());
         let way = Way::of(options)?;
         let named = way.check()?;
-        let store = Store::open_with(path, StoreOptions { create, key: key.clone() })?;
+        let store = Store::open_with(path, StoreOptions { create, anew: false, key: key.clone() })?;
         if let Some(store_hash) = named {
             store.refuse_other_store(&store_hash)?;
         }
@@ -221,7 +225,7 @@ impl Till {
 
     /// A connection of its own: whoever takes long holds up nobody.
     pub(super) fn another_store(&self) -> Result<Store> {
-        Store::open_with(&self.path, StoreOptions { create: false, key: self.key.clone() })
+        Store::open_with(&self.path, StoreOptions { create: false, anew: false, key: self.key.clone() })
     }
 
     /// A sync of some kind, on this thread.
@@ -249,8 +253,9 @@ impl Till {
         let options = self.way.http(&store)?;
         let remote = HttpRemote::new(&options)?;
         store.bind_store(&options.store_hash)?;
-        let (policies, wait, retention) = (self.policies.clone(), self.way.wait, self.way.retention);
-        let options = SyncOptions { policies, wait, retention, ..SyncOptions::default() };
+        let (policies, keep) = (self.policies.clone(), self.way.keep.clone());
+        let Way { wait, retention, .. } = self.way;
+        let options = SyncOptions { policies, wait, retention, keep, ..SyncOptions::default() };
         Ok(SyncEngine::new(store, remote, options))
     }
 
@@ -323,6 +328,29 @@ impl Till {
     }
 }
 
+impl Token {
+    /// The option that gives it.
+    fn option(&self) -> &'static str {
+        match self {
+            Token::Environment(_) => "access_token_env",
+            Token::File(_) => "access_token_file",
+            Token::Given(_) | Token::None => "access_token",
+        }
+    }
+}
+
+/// A token that can stand in a header; its words are never repeated.
+fn sendable(token: &str, named: impl Fn() -> String) -> Result<SecretString, Refusal> {
+    match token {
+        "" => Err(Refusal::usage(format!("{} is empty", named()))),
+        token if token.bytes().any(|byte| !byte.is_ascii_graphic()) => Err(Refusal::usage(format!(
+            "{} holds what is in no access token: a blank, a line end, or a sign that is not ASCII",
+            named()
+        ))),
+        token => Ok(token.into()),
+    }
+}
+
 impl Way {
     fn of(options: Options) -> Result<Way, Refusal> {
         let token = match (options.access_token, options.access_token_env, options.access_token_file) {
@@ -345,11 +373,12 @@ impl Way {
             roots: options.roots.map_or(Roots::default(), |text| text.parse().unwrap_or_default()),
             wait: Duration::from_millis(options.wait_ms.unwrap_or(0)),
             retention: retention(options.retention_days.unwrap_or(RETENTION_DAYS)),
+            keep: options.keep,
         })
     }
 
     /// Whether what was given of the way to the store can be one: found out before the file is made, and not by the first sync.
-    /// Returns the store hash, if one is named. The token is asked for when it is needed.
+    /// Returns the store hash, if one is named.
     fn check(&self) -> Result<Option<String>, Refusal> {
         let usual = HttpOptions::new(self.store_hash.clone().unwrap_or_default(), "not asked for yet");
         let given = HttpOptions {
@@ -362,7 +391,20 @@ impl Way {
         let named = Some(settled.store_hash.clone()).filter(|hash| !hash.is_empty());
         let whole = HttpOptions { store_hash: named.clone().unwrap_or_else(|| "any".to_owned()), ..settled };
         whole.check()?;
+        self.refuse_empty()?;
         Ok(named)
+    }
+
+    /// A variable that is not set, a file that is not there, or nothing in its place is found out by whoever sets the till up, and not in
+    /// the first sync.
+    fn refuse_empty(&self) -> Result<(), Refusal> {
+        if self.store_hash.as_deref().is_some_and(|hash| hash.trim().is_empty()) {
+            return Err(Refusal::usage("store_hash is empty").about_option("store_hash"));
+        }
+        match &self.token {
+            Token::None => Ok(()),
+            given => self.token().map(drop).map_err(|refusal| refusal.about_option(given.option())),
+        }
     }
 
     fn http(&self, store: &Store) -> Result<HttpOptions, Refusal> {
@@ -384,13 +426,17 @@ impl Way {
 
     fn token(&self) -> Result<SecretString, Refusal> {
         match &self.token {
-            Token::Given(token) => Ok(token.clone()),
-            Token::Environment(name) => std::env::var(name)
-                .map(SecretString::from)
-                .map_err(|_| Refusal::usage(format!("the environment has no {name} with an access token"))),
-            Token::File(path) => std::fs::read_to_string(path)
-                .map(|text| SecretString::from(text.trim()))
-                .map_err(|e| Refusal::usage(format!("access_token_file {}: {e}", path.display()))),
+            Token::Given(token) => sendable(token.expose_secret(), || "access_token".to_owned()),
+            Token::Environment(name) => {
+                let no_token =
+                    |_| Refusal::usage(format!("the environment has no {name} with an access token"));
+                sendable(&std::env::var(name).map_err(no_token)?, || format!("{name} of the environment"))
+            }
+            Token::File(path) => {
+                let named = || format!("access_token_file {}", path.display());
+                let text = std::fs::read_to_string(path);
+                sendable(text.map_err(|e| Refusal::usage(format!("{}: {e}", named())))?.trim(), named)
+            }
             Token::None => Err(Refusal::usage(
                 "no access token was given: open the till with access_token, access_token_env or access_token_file",
             )),
@@ -477,5 +523,45 @@ mod tests {
         assert!(said.contains("wrong_store") && said.contains("abc123") && said.contains("other1"), "{said}");
         open(r#"{"api_url":"https://api.bigcommerce.com/stores/abc123/v3/"}"#).unwrap();
         open("{}").unwrap();
+    }
+
+    #[test]
+    fn what_can_be_no_way_to_the_store_is_named_when_the_till_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, empty) = (folder.path().join("till.db"), folder.path().join("empty"));
+        std::fs::write(&empty, " \n").unwrap();
+        let file = |path: &Path| serde_json::json!({ "access_token_file": path }).to_string();
+        for (options, words, field) in [
+            ("[]".to_owned(), "the options: must be an object", None),
+            (r#"{"access_token":""}"#.to_owned(), "access_token is empty", Some("access_token")),
+            (r#"{"access_token":"hunter2\nx"}"#.to_owned(), "in no access token", Some("access_token")),
+            (
+                r#"{"access_token_env":"TILLSYNC_NOBODY"}"#.to_owned(),
+                "TILLSYNC_NOBODY",
+                Some("access_token_env"),
+            ),
+            (file(&folder.path().join("none")), "none", Some("access_token_file")),
+            (file(&empty), "is empty", Some("access_token_file")),
+            (r#"{"store_hash":" "}"#.to_owned(), "store_hash is empty", Some("store_hash")),
+        ] {
+            let refused = Till::open(path.to_str().unwrap(), Some(&options)).err().unwrap().tell();
+            let said: serde_json::Value = serde_json::from_str(&refused).unwrap();
+            let said = &said["error"];
+            assert!(said["message"].as_str().unwrap().contains(words), "{options}: {said}");
+            assert_eq!((said["code"].as_str(), said["field"].as_str()), (Some("usage"), field), "{options}");
+            assert!(!refused.contains("hunter2") && !path.exists(), "{options}: {refused}");
+        }
+    }
+
+    /// What waits in that one is in no other file: also where nobody has said a word about making one.
+    #[test]
+    fn a_till_that_was_moved_away_is_not_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        std::fs::write(folder.path().join("till.db-life"), "1 1 1 sent\n").unwrap();
+        for options in ["{}", r#"{"create":true}"#] {
+            let refused = Till::open(path.to_str().unwrap(), Some(options)).err().unwrap().tell();
+            assert!(refused.contains("was moved or deleted") && !path.exists(), "{options}: {refused}");
+        }
     }
 }

@@ -38,6 +38,9 @@ pub struct SyncOptions {
     /// How long the journal keeps an edit that has settled, and a conflict that was decided; syncs remove what is older, a little
     /// each. What waits is kept however old it is. Default: 400 days; `None`: for ever.
     pub retention: Option<Duration>,
+    /// What the file is to keep besides customers, see [`Store::keep`](crate::Store::keep): it remembers, so once is enough. Default:
+    /// nothing more.
+    pub keep: Vec<String>,
     /// How long to wait for another sync of the same file to end. Default: not at all.
     pub wait: Duration,
 }
@@ -52,6 +55,7 @@ impl Default for SyncOptions {
             deletions: DeletionBrake::default(),
             reserve_percent: 10,
             retention: retention(RETENTION_DAYS),
+            keep: Vec::new(),
             wait: Duration::ZERO,
         }
     }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::flow::{
     Lacking, Lacks, Page, PageAsk, Place, Pull, PullClock, PullStep, Silence, Unlisted, Witnesses, silence,
 };
-use crate::resource::{ResourceId, RowId};
+use crate::resource::{Changes, ResourceId, RowId};
 use crate::store::{FullPull, Judging, PageKind, Taken};
 
 /// Customers asked for by id in one call, with their company.
@@ -161,11 +161,12 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn pull_all_of(&mut self, resource: ResourceId, extent: Extent) -> Result<()> {
-        let (known, is_dated) = (self.store.cursor_of(resource)?, resource.spec().since.is_some());
-        if !is_dated && extent == Extent::Changes && known.is_some() {
+        let (known, changes) = (self.store.cursor_of(resource)?, resource.spec().changes);
+        if changes == Changes::None && extent == Extent::Changes && known.is_some() {
             // No question shows what changed: each is looked at before it is sent, and all with a pull of everything.
             return self.ask_for_doubtful(resource);
         }
+        let is_dated = matches!(changes, Changes::Since(_));
         let cursor = known.filter(|_| is_dated && extent == Extent::Changes);
         let (began, mut machine, mut patience) =
             (self.tick(), Pull::of(resource, cursor), Patience::default());
@@ -204,7 +205,10 @@ impl<R: Remote> SyncEngine<R> {
         if cursor.is_none() {
             self.find_gone_of(resource, &listed)?;
         }
-        self.bases.pulled_of(resource, began);
+        // No list of changes tells what was deleted, and what an update would make again is looked at first.
+        if cursor.is_none() || !resource.spec().is_upserted {
+            self.bases.pulled_of(resource, began);
+        }
         let witnesses = Witnesses {
             told: machine.began(),
             expected: Some(expected_then),
@@ -670,7 +674,10 @@ impl<R: Remote> SyncEngine<R> {
         let asked = self.ask(Request::ByIds([ids, company].concat()))?;
         let read = self.answered(asked, &mut line.patience(ids), |engine, page, answer| {
             engine.take_looked(page, answer.date)?;
-            Ok((page.ids(), silence(ids, company, page)))
+            let silence = silence(ids, company, page);
+            let is_whole = silence != Silence::SaysNothing;
+            let unmade = if is_whole { engine.store.unmade(ids, &page.ids())? } else { Vec::new() };
+            Ok((page.ids().into_iter().chain(unmade).collect(), silence))
         })?;
         match read {
             Read::Taken(told) => Ok(Some(told)),
@@ -844,6 +851,7 @@ fn perhaps_cut_off(asked: &[RowId], shown: &BTreeSet<RowId>) -> Option<Vec<RowId
 
 /// What is told of customers that came in.
 fn news(taken: Taken) -> impl Iterator<Item = Event> {
-    let changed = taken.changed.into_iter().map(|row| Event::CustomerChanged { customer_id: row.customer });
+    let of_somebody = taken.changed.into_iter().filter(|row| row.resource.spec().customer.is_some());
+    let changed = of_somebody.map(|row| Event::CustomerChanged { customer_id: row.customer });
     changed.chain(taken.notices.into_iter().map(Event::of))
 }

@@ -1,6 +1,6 @@
 //! Step 7: what was done, and what waits for a person.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::{Event, RETENTION_DAYS, SyncEngine, spans};
 use crate::api::Remote;
 use crate::clock::stamp;
 use crate::error::{Error, Result};
-use crate::resource::RowId;
+use crate::resource::{ResourceId, RowId};
 use crate::store::{Ended, Kept, Newest, Uploaded};
 
 /// Transactions, of a hundred rows at most, in which a sync removes what is past its retention: a file that was never pruned
@@ -17,6 +17,9 @@ use crate::store::{Ended, Kept, Newest, Uploaded};
 const PARTS_PRUNED: usize = 20;
 /// The till's clock is believed for that while it is no further from the store's.
 const CLOCKS_AGREE: TimeDelta = TimeDelta::days(1);
+
+/// What the report counts besides customers.
+const ATTRIBUTE_VALUES: &str = "attribute_value";
 
 /// How long a reader may hold up a long log before that is told, and how often it is.
 const HELD_UP_FOR: TimeDelta = TimeDelta::minutes(1);
@@ -45,6 +48,8 @@ pub struct SyncReport {
     pub uploaded_fields: u64,
     /// Customers who were entered here, and whom the store has made.
     pub created: u64,
+    /// Values of attributes that the store took, in a file that keeps them.
+    pub attribute_values: u64,
     /// Customers whose edits ended up where the store already was: no call was needed.
     pub unchanged_customers: u64,
     /// Edits that the store refused, open when the sync ended.
@@ -147,17 +152,24 @@ pub(super) struct Counts {
     pub(super) is_part: bool,
     pub(super) unchanged_customers: u64,
     pub(super) uploaded: Uploaded,
+    /// Rows of other resources that the store took.
+    pub(super) landed: BTreeMap<ResourceId, u64>,
     /// The server's clock less the till's, as last seen.
     pub(super) offset: Option<TimeDelta>,
 }
 
 impl Counts {
+    /// How many rows of a resource the store took.
+    fn landed_of(&self, name: &str) -> u64 {
+        ResourceId::named(name).and_then(|resource| self.landed.get(&resource).copied()).unwrap_or_default()
+    }
+
     fn requests(&self) -> Requests {
         Requests { get: self.get, put: self.put, post: self.post }
     }
 
     /// What was counted since then, by the names of the report.
-    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 15] {
+    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 16] {
         let of = |count: fn(&Counts) -> u64| count(self).saturating_sub(count(before));
         [
             ("pulled", of(|counts| counts.pulled)),
@@ -165,6 +177,7 @@ impl Counts {
             ("unbelieved", of(|counts| counts.unbelieved)),
             ("uploaded_customers", of(|counts| counts.uploaded.customers as u64)),
             ("uploaded_fields", of(|counts| counts.uploaded.fields as u64)),
+            ("attribute_values", of(|counts| counts.landed_of(ATTRIBUTE_VALUES))),
             ("unchanged_customers", of(|counts| counts.unchanged_customers)),
             ("created", of(|counts| counts.created)),
             ("get", of(|counts| counts.get)),
@@ -195,6 +208,7 @@ impl<R: Remote> SyncEngine<R> {
             uploaded_customers: counts.uploaded.customers as u64,
             uploaded_fields: counts.uploaded.fields as u64,
             created: counts.created,
+            attribute_values: counts.landed_of(ATTRIBUTE_VALUES),
             unchanged_customers: counts.unchanged_customers,
             rejected,
             conflicts,

@@ -635,6 +635,9 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(());
         }
         let is_cut = run.is_cut;
+        let unmade = self.told_as_nothing(is_cut, ids, &page)?;
+        let mut page = page;
+        page.tell(&unmade);
         let meant = page.rows.extract_if(.., |(attributes, _)| ids.contains(&attributes.row()));
         let meant: Vec<_> = meant.collect();
         // Who only kept others company is news like any other.
@@ -688,6 +691,9 @@ impl<R: Remote> SyncEngine<R> {
         if self.is_silent(run, ticket, ids, &page, |ids| Errand::Look { ids, asked })? {
             return Ok(());
         }
+        let unmade = self.told_as_nothing(run.is_cut, ids, &page)?;
+        let mut page = page;
+        page.tell(&unmade);
         // Who only kept others company is news too. What is older and stays so becomes what is known.
         self.take_looked(&page, server_now)?;
         let mut lagging = self.store.outdated(&page.rows, server_now, self.moment())?;
@@ -704,6 +710,12 @@ impl<R: Remote> SyncEngine<R> {
         let gone = run.machine.looked(ticket, &shown, self.clock.now_ms());
         let gone = self.believed(gone)?;
         self.take_gone(&gone)
+    }
+
+    /// Those asked for that the store never had, and does not show: of them a whole answer tells that it has nothing.
+    fn told_as_nothing(&self, is_cut: bool, ids: &[RowId], page: &Page<'_>) -> Result<Vec<Record>> {
+        let unmade = if is_cut { Vec::new() } else { self.store.unmade(ids, &page.ids())? };
+        Ok(unmade.into_iter().map(Record::of_nothing).collect())
     }
 
     /// Settles what was answered: in one transaction, if nobody else writes.
@@ -742,6 +754,8 @@ impl<R: Remote> SyncEngine<R> {
         if run.resource == ResourceId::CUSTOMER {
             self.counts.uploaded.customers += uploaded.customers;
             self.counts.uploaded.fields += uploaded.fields;
+        } else {
+            *self.counts.landed.entry(run.resource).or_default() += uploaded.customers as u64;
         }
         self.tell(uploaded.notices);
         self.progressed(run, through);

@@ -115,7 +115,7 @@ pub enum More {
     Untold,
 }
 
-impl Page<'_> {
+impl<'p> Page<'p> {
     /// A page with nobody in it, which says nothing else either.
     pub fn nobody() -> Page<'static> {
         Page {
@@ -151,6 +151,15 @@ impl Page<'_> {
             let shown = self.ids();
             self.contradicted.extend(asked.iter().filter(|id| !shown.contains(id)));
         }
+    }
+
+    /// These are told too.
+    pub fn tell<'r>(&mut self, records: &'r [Record])
+    where
+        'r: 'p,
+    {
+        let told = records.iter().filter_map(|record| Some((record.attributes().ok()?, record.body())));
+        self.rows.extend(told);
     }
 
     /// Whether nobody is.

@@ -6,7 +6,7 @@
 //! migration.
 
 use super::field::{NO_LIMIT, editable, fixed, inside, required};
-use super::{Access, Creation, Field, FieldId, Kind, MergeRule, Resource, ResourceId, Verb};
+use super::{Access, Changes, Creation, Field, FieldId, Kind, MergeRule, Resource, ResourceId, Verb};
 
 /// Customers: every file keeps them.
 pub static CUSTOMER: Resource = Resource {
@@ -14,19 +14,22 @@ pub static CUSTOMER: Resource = Resource {
     plural: "customers",
     snapshot: "snapshot",
     key: &["id"],
-    customer: "id",
+    customer: Some("id"),
     endpoint: "/customers",
     asked_by: "id",
     // Without it, money and form fields are left out.
     include: "storecredit,formfields",
-    since: Some("date_modified:min"),
+    changes: Changes::Since("date_modified:min"),
     page: 250,
-    update: Verb { rows: 10, at_once: 3 },
+    update: Some(Verb { rows: 10, at_once: 3 }),
     // Unless it is told not to, a store may write to whoever was entered.
     create: Some(Creation {
         verb: Verb { rows: 10, at_once: 3 },
         says: "\"trigger_account_created_notification\":false",
     }),
+    is_upserted: false,
+    with: None,
+    defined_by: None,
     fields: &FIELDS,
 };
 

@@ -4,6 +4,7 @@
 //! named before anything is journaled, and so that a value is read by the field's own type.
 
 use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -69,21 +70,33 @@ impl EditError {
         self.problem.contains(", below the floor of ")
     }
 
-    /// The bound that a problem names. It is read out of the words, because a trigger has nothing but words.
+    /// The bound that a problem names. It is read out of the words, because a trigger has nothing but words. Of a floor that is no whole
+    /// number, or below nothing, there is none.
     pub(crate) fn limit_in(problem: &str) -> Option<u64> {
-        const BEFORE: [&str; 5] = [
-            "characters, at most ",
-            "characters, at least ",
-            "character, at least ",
-            "before the point and ",
-            " (no group) to ",
-        ];
+        const BEFORE: [&str; 4] =
+            ["characters, at most ", "characters, at least ", "character, at least ", " (no group) to "];
         if problem.contains("at most four decimal places") {
             return u64::try_from(CREDIT_DIGITS.1).ok();
+        }
+        if let Some((_, told)) = problem.split_once(" digits before the point") {
+            return digits_at_most(told);
+        }
+        if let Some((_, floor)) = problem.split_once(", below the floor of ") {
+            let floor: Decimal = floor.split(':').next()?.parse().ok()?;
+            return floor.is_integer().then(|| floor.to_u64()).flatten();
         }
         let (_, rest) = BEFORE.iter().find_map(|before| problem.split_once(before))?;
         rest.split(|sign: char| !sign.is_ascii_digit()).next()?.parse().ok()
     }
+}
+
+/// Which bound an amount breaks that is told behind both of them, or behind the one.
+fn digits_at_most(told: &str) -> Option<u64> {
+    let (most_whole, most_fraction) = CREDIT_DIGITS;
+    let given = told.rsplit_once(", not ").map_or("", |(_, given)| given);
+    let whole = given.trim_start_matches(['"', '-', '+']).bytes().take_while(u8::is_ascii_digit).count();
+    let tells_fraction = told.starts_with(" and");
+    u64::try_from(if tells_fraction && whole <= most_whole { most_fraction } else { most_whole }).ok()
 }
 
 /// Reads `value` as the type of the attribute `name` asks for: text as it stands, numbers, `true`/`false`, and JSON for arrays.
@@ -177,7 +190,7 @@ fn editable(name: &str) -> Result<FieldId, String> {
 }
 
 fn checked(field: FieldId, json: &str) -> Result<Value, String> {
-    let value = Value::from_json(field.kind(), json);
+    let value = Value::from_json_of_its_type(field.kind(), json);
     match &value {
         Value::Null if field.kind() == Kind::Channels => {
             Err("null is not allowed: the API's update takes no null".into())
@@ -394,7 +407,17 @@ mod tests {
         };
         assert_eq!(limit("customer_group_id", "-1"), Some(2_147_483_647));
         assert_eq!(limit("store_credit_amounts", "[{\"amount\":0.00001}]"), Some(4));
+        assert_eq!(limit("store_credit_amounts", "[{\"amount\":123456789012345678}]"), Some(14));
         assert_eq!(limit("store_credit_amounts", "much"), None);
+        let paid =
+            |amount| EditError::limit_in(&parse_adjustment(CustomerId(7), amount).unwrap_err().problem);
+        assert_eq!(["123456789012345678", "-0.00001", "1,5"].map(paid), [Some(14), Some(4), None]);
+        let floor = |floor: &str| {
+            EditError::limit_in(&format!(
+                "the balance is 1.00 and would be -1.00, below the floor of {floor}: take less"
+            ))
+        };
+        assert_eq!(["0.00", "10.00", "-5.00", "0.50"].map(floor), [Some(0), Some(10), None, None]);
         assert_eq!(EditError::limit_in("an adjustment has at most four decimal places"), Some(4));
         assert_eq!(EditError::limit_in("has 1 character, at least 3 are needed"), Some(3));
         assert_eq!(EditError::read("journal: is append-only: use discard or retry"), None);

@@ -77,6 +77,8 @@ pub struct Field {
     pub access: Access,
     /// How two changes of it merge.
     pub merge: MergeRule,
+    /// Its key in what the store tells, where that is another than the one in an update.
+    pub told_as: Option<&'static str>,
     /// Whether no two rows have the same, whatever its case.
     pub is_unique: bool,
     /// Whether the store tells in it when it last changed the row, by its own clock.
@@ -110,6 +112,7 @@ pub(super) const fn editable(
         limit_chars,
         access: Access::Editable,
         merge,
+        told_as: None,
         is_unique: false,
         is_changed_at: false,
         is_created_at: false,
@@ -140,6 +143,18 @@ pub(super) const fn inside(
 
 pub(super) const fn fixed(name: &'static str, kind: Kind, access: Access) -> Field {
     Field { access, ..editable(name, kind, NO_LIMIT, MergeRule::Policy) }
+}
+
+impl Field {
+    /// Its key in what the store tells.
+    pub fn told(&self) -> &'static str {
+        self.told_as.unwrap_or(self.name)
+    }
+
+    /// Whether the store means it by this key, of the object that it is in: also where it repeats an update.
+    pub fn is_told_as(&self, key: &str) -> bool {
+        self.told() == key || self.name == key
+    }
 }
 
 /// An attribute of a resource, by its place in the table.

@@ -132,12 +132,12 @@ impl RowId {
     /// What stands in these columns of it: the customer's, or the row's own.
     fn in_columns(self, columns: impl Iterator<Item = &'static str>) -> impl Iterator<Item = i64> {
         let of_customer = self.resource.spec().customer;
-        columns.map(move |column| if column == of_customer { self.customer.0 } else { self.row })
+        columns.map(move |column| if Some(column) == of_customer { self.customer.0 } else { self.row })
     }
 
     /// The id by which it is asked for.
     pub fn asked_by(self) -> i64 {
-        if self.resource.spec().asked_by == self.resource.spec().customer {
+        if Some(self.resource.spec().asked_by) == self.resource.spec().customer {
             self.customer.0
         } else {
             self.row

@@ -1,7 +1,7 @@
 //! What no store has: two resources that prove what a resource is (decision 19). They are in no build for people.
 
 use super::field::{editable, fixed};
-use super::{Access, Field, Kind, MergeRule, Resource, Verb};
+use super::{Access, Changes, Field, Kind, MergeRule, Resource, Verb};
 
 /// The cards of a customer.
 pub static LOYALTY_CARD: Resource = Resource {
@@ -9,14 +9,17 @@ pub static LOYALTY_CARD: Resource = Resource {
     plural: "loyalty cards",
     snapshot: "loyalty_card_snapshot",
     key: &["id"],
-    customer: "customer_id",
+    customer: Some("customer_id"),
     endpoint: "/customers/loyalty-cards",
     asked_by: "id",
     include: "",
-    since: Some("date_modified:min"),
+    changes: Changes::Since("date_modified:min"),
     page: 250,
-    update: Verb { rows: 4, at_once: 2 },
+    update: Some(Verb { rows: 4, at_once: 2 }),
     create: None,
+    is_upserted: false,
+    with: None,
+    defined_by: None,
     fields: &[
         editable("number", Kind::Text, (1, 20), MergeRule::Policy),
         editable("is_blocked", Kind::Boolean, (0, usize::MAX), MergeRule::Policy),
@@ -30,13 +33,16 @@ pub static LOYALTY_STAMP: Resource = Resource {
     plural: "loyalty stamps",
     snapshot: "loyalty_stamp_snapshot",
     key: &["customer_id", "campaign_id"],
-    customer: "customer_id",
+    customer: Some("customer_id"),
     endpoint: "/customers/loyalty-stamps",
     asked_by: "customer_id",
     include: "",
-    since: None,
+    changes: Changes::None,
     page: 250,
-    update: Verb { rows: 3, at_once: 1 },
+    update: Some(Verb { rows: 3, at_once: 1 }),
     create: None,
+    is_upserted: false,
+    with: None,
+    defined_by: None,
     fields: &[editable("value", Kind::Text, (0, 255), MergeRule::Policy)],
 };

@@ -3,6 +3,8 @@
 //! A resource is a value ([`Resource`]) with one table of attributes, in a file of its own (`customer`); everything else in the
 //! crate goes by it and names no attribute. [`Record`] is a row as the server described it, [`Row`] the till's working copy.
 
+mod attribute;
+mod attribute_value;
 mod customer;
 mod edit;
 mod field;
@@ -27,6 +29,6 @@ pub use ids::{BatchId, CustomerId, EditSeq, RowId};
 pub use record::{Attributes, BadRecord, Record};
 pub use row::{Row, new_object, object};
 pub use subject::Subject;
-pub use table::{Creation, Resource, ResourceId, Verb};
+pub use table::{Changes, Creation, Resource, ResourceId, Verb};
 pub use value::{FormValue, Value, add_credit, first_credit};
 pub(crate) use value::{is_plain_money, text_of};

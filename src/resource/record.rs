@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::table::MOST_FIELDS;
-use super::{CustomerId, Field, FieldId, Kind, ResourceId, RowId, Value, first_credit, secret};
+use super::{CustomerId, Field, FieldId, Kind, ResourceId, RowId, Value, first_credit, row, secret};
 
 /// A row's JSON object, verbatim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,15 @@ impl Record {
     /// The same of a row of any resource.
     pub fn of(resource: ResourceId, body: impl Into<String>) -> Record {
         Record { resource, body: body.into() }
+    }
+
+    /// What the store has of a row that it has not: of all that may be edited, nothing. An update makes it.
+    pub fn of_nothing(row: RowId) -> Record {
+        let empty = Record::of(row.resource, row::object(row, []));
+        row.resource.editable_columns().fold(empty, |record, field| {
+            let told = record.keeping(field, &Value::Null);
+            told.unwrap_or(record)
+        })
     }
 
     /// Of what it is a record.
@@ -89,7 +98,8 @@ impl Record {
     pub fn overlaid(&self, newer: &Record) -> Result<Record, BadRecord> {
         let mut keys = Keys::parse(&self.body)?;
         for (key, value) in Keys::parse(&newer.body)?.0 {
-            keys.put(key, value);
+            let meant = self.resource.spec().fields.iter().find(|field| field.name == key);
+            keys.put(meant.map_or(key, |field| field.told().into()), value);
         }
         let told = newer.attributes()?;
         keys.tell(told.resource(), |field| told.tells(field));
@@ -112,8 +122,9 @@ impl Record {
             return Ok(Cow::Borrowed(self));
         }
         let (mut keys, known_keys) = (Keys::parse(&self.body)?, Keys::parse(&known.body)?);
-        let is_top =
-            |name: &str| lacking.iter().any(|field| field.name() == name && field.spec().parent.is_none());
+        let is_top = |name: &str| {
+            lacking.iter().any(|field| field.spec().told() == name && field.spec().parent.is_none())
+        };
         let is_kept = |name: &str| name != UNTOLD && changed_at.is_none_or(|field| field.name() != name);
         for (name, value) in known_keys.0 {
             if is_kept(&name) && (keys.get(&name).is_none() || is_top(&name)) {
@@ -136,7 +147,7 @@ impl Record {
         let mut keys = Keys::parse(&self.body)?;
         keys.tell(field.resource(), |told| told == field);
         match field.spec().parent {
-            None => keys.put(field.name().into(), value.to_json().into()),
+            None => keys.put(field.spec().told().into(), value.to_json().into()),
             Some(parent) => {
                 let inner = keys.get(parent).filter(|text| text.starts_with('{')).unwrap_or("{}").to_owned();
                 let inner = Record::new(inner).with_key(field.name(), value)?;
@@ -149,7 +160,7 @@ impl Record {
     /// This record with one attribute as it was: what it says of it itself is nothing.
     pub fn keeping(&self, field: FieldId, value: &Value) -> Result<Record, BadRecord> {
         let mut keys = Keys::parse(&self.body)?;
-        keys.put(field.name().into(), value.to_json().into());
+        keys.put(field.spec().told().into(), value.to_json().into());
         Ok(self.saying(&keys))
     }
 
@@ -304,7 +315,7 @@ impl<'de> Visitor<'de> for AttributesVisitor {
         while let Some(key) = map.next_key::<Key<'de>>()? {
             match key.0.as_ref() {
                 name if name == of_row => row = Some(map.next_value()?),
-                name if name == of_customer => customer = Some(map.next_value()?),
+                name if Some(name) == of_customer => customer = Some(map.next_value()?),
                 UNTOLD => {
                     let names: &RawValue = map.next_value()?;
                     kept =
@@ -322,14 +333,18 @@ impl<'de> Visitor<'de> for AttributesVisitor {
                 },
             }
         }
-        let customer = if spec.is_of_customers() { row } else { customer };
+        let customer = match of_customer {
+            None => Some(0),
+            Some(_) if spec.is_of_customers() => row,
+            Some(_) => customer,
+        };
         let row = match (self.known, row, customer) {
             (Some(known), ..) => known,
             (None, Some(row), Some(customer)) => {
                 RowId { resource, customer: CustomerId(customer.into()), row: row.into() }
             }
             (None, None, _) => return Err(serde::de::Error::missing_field(of_row)),
-            (None, _, None) => return Err(serde::de::Error::missing_field(of_customer)),
+            (None, _, None) => return Err(serde::de::Error::missing_field(of_customer.unwrap_or_default())),
         };
         Ok(Attributes { row, raw, kept })
     }
@@ -337,7 +352,7 @@ impl<'de> Visitor<'de> for AttributesVisitor {
 
 /// Attributes mostly come in one order, so the search starts behind the last one found.
 fn place_of(fields: &[Field], name: &str, expected: usize) -> Option<usize> {
-    let at = |place: usize| fields[place].name == name && fields[place].parent.is_none();
+    let at = |place: usize| fields[place].is_told_as(name) && fields[place].parent.is_none();
     (expected..fields.len()).chain(0..expected).find(|place| at(*place))
 }
 
@@ -399,7 +414,7 @@ impl<'a> Keys<'a> {
     fn unknown(&self, resource: ResourceId) -> impl Iterator<Item = (&str, &str)> {
         let fields = resource.spec().fields;
         let is_known = |name: &str| {
-            name == UNTOLD || fields.iter().any(|field| field.name == name || field.parent == Some(name))
+            name == UNTOLD || fields.iter().any(|field| field.is_told_as(name) || field.parent == Some(name))
         };
         let unknown = self.0.iter().filter(|(name, _)| !is_known(name));
         unknown

@@ -89,7 +89,7 @@ pub fn object<'v>(row: RowId, attributes: impl IntoIterator<Item = (FieldId, &'v
 /// The same of a row that the store is to make: it names the customer whose it is, where it is not one itself, and not the row.
 pub fn new_object<'v>(row: RowId, attributes: impl IntoIterator<Item = (FieldId, &'v Value)>) -> String {
     let spec = row.resource.spec();
-    let whose = (!spec.is_of_customers()).then_some((spec.customer, row.customer.0));
+    let whose = spec.customer.filter(|_| !spec.is_of_customers()).map(|whose| (whose, row.customer.0));
     let says = spec.create.map(|creation| creation.says).filter(|says| !says.is_empty());
     let names = members(whose.into_iter()).chain(says.map(str::to_owned)).collect();
     with_attributes(names, attributes)

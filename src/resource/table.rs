@@ -19,22 +19,28 @@ pub struct Resource {
     pub snapshot: &'static str,
     /// The columns that tell a row from all others, in both tables; the last of them is the row's own.
     pub key: &'static [&'static str],
-    /// The column with the customer whose it is.
-    pub customer: &'static str,
+    /// The column with the customer whose it is; none: it is the store's, and nobody's.
+    pub customer: Option<&'static str>,
     /// Where the API has it, behind the store's address.
     pub endpoint: &'static str,
     /// The column by which a few rows are asked for: their own, or their customer's.
     pub asked_by: &'static str,
     /// What must be asked for to be shown with it.
     pub include: &'static str,
-    /// What asks for those alone that changed since a moment; none: the store tells of no such moment.
-    pub since: Option<&'static str>,
+    /// What a pull of changes asks for.
+    pub changes: Changes,
     /// The most that a page of a list may hold.
     pub page: usize,
-    /// How it is updated.
-    pub update: Verb,
+    /// How it is updated; none: it is only read.
+    pub update: Option<Verb>,
     /// How it is created; none: that is for the store alone.
     pub create: Option<Creation>,
+    /// Whether an update of what the store has not makes it: then an `INSERT` is an edit too.
+    pub is_upserted: bool,
+    /// What a person asks for to have it kept: `--with …`. None: every file keeps it, or nobody asks for it.
+    pub with: Option<&'static str>,
+    /// The resource whose row, of the same number, says what its text is: its `type`.
+    pub defined_by: Option<&'static str>,
     /// Its attributes, in the order of the columns.
     pub fields: &'static [Field],
 }
@@ -42,12 +48,17 @@ pub struct Resource {
 impl Resource {
     /// The column that names a row of a customer.
     pub fn row(&self) -> &'static str {
-        self.key.last().unwrap_or(&self.customer)
+        self.key.last().copied().unwrap_or_default()
+    }
+
+    /// Whose it is, in SQL: the column, or nobody.
+    pub fn whose(&self) -> &'static str {
+        self.customer.unwrap_or("0")
     }
 
     /// The columns that say which row it is, and whose: the key, and the customer.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        let customer = (!self.key.contains(&self.customer)).then_some(self.customer);
+        let customer = self.customer.filter(|customer| !self.key.contains(customer));
         self.key.iter().copied().chain(customer)
     }
 
@@ -56,9 +67,22 @@ impl Resource {
         self.fields.iter().filter(|field| field.kind != Kind::Password)
     }
 
+    /// What a call updates of it; one row, where it is only read.
+    pub const fn most(&self) -> Verb {
+        match self.update {
+            Some(most) => most,
+            None => Verb { rows: 1, at_once: 1 },
+        }
+    }
+
+    /// Whether every file has its tables, as the migrations make them.
+    pub fn is_migrated(&self) -> bool {
+        self.is_of_customers() || self.with.is_some()
+    }
+
     /// Whether its rows are the customers themselves.
     pub fn is_of_customers(&self) -> bool {
-        self.row() == self.customer
+        self.customer == Some(self.row())
     }
 }
 
@@ -69,6 +93,17 @@ pub struct Creation {
     pub verb: Verb,
     /// What is said besides of each row, as members of its JSON object.
     pub says: &'static str,
+}
+
+/// What a pull of changes asks a resource's endpoint for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// For those that changed since a moment, by this word.
+    Since(&'static str),
+    /// For all: they are few.
+    All,
+    /// For none: the store tells no dates. Each is looked at before it is sent, and all come with a pull of everything.
+    None,
 }
 
 /// What an endpoint takes of one verb.
@@ -83,6 +118,8 @@ pub struct Verb {
 /// Every resource that this build knows.
 static RESOURCES: &[&Resource] = &[
     &CUSTOMER,
+    &super::attribute::ATTRIBUTE,
+    &super::attribute_value::ATTRIBUTE_VALUE,
     #[cfg(feature = "proof")]
     &super::loyalty::LOYALTY_CARD,
     #[cfg(feature = "proof")]
@@ -110,12 +147,28 @@ impl ResourceId {
         ResourceId::all().find(|resource| resource.spec().name == name)
     }
 
+    /// What a person asks for by this word: one of these, or those that go together.
+    pub fn asked_for(word: &str) -> impl Iterator<Item = ResourceId> {
+        ResourceId::all().filter(move |resource| {
+            let spec = resource.spec();
+            spec.with.map_or(spec.name == word, |with| with == word)
+        })
+    }
+
+    /// The words by which a person asks for more than customers.
+    pub fn words() -> Vec<&'static str> {
+        let mut words: Vec<&str> = ResourceId::all().filter_map(|resource| resource.spec().with).collect();
+        words.dedup();
+        words
+    }
+
     /// The most calls that any of them has under way at once: their stages go one after the other.
     pub(crate) const fn most_at_once() -> usize {
         let (mut most, mut place) = (0, 0);
         while place < RESOURCES.len() {
-            let at_once = RESOURCES[place].update.at_once;
-            if at_once > most {
+            if let Some(Verb { at_once, .. }) = RESOURCES[place].update
+                && at_once > most
+            {
                 most = at_once;
             }
             place += 1;

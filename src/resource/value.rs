@@ -1,7 +1,8 @@
 //! Values, with an equality that knows the type: money by value, channels as a set, form fields by name.
 //!
 //! A value has three spellings: JSON (the wire, the journal), SQL (the columns of `customer`) and this one. What a
-//! server sends against the attribute's type is [`Value::Other`], kept as its JSON text, so that nothing is lost.
+//! server sends against the attribute's type is read as its column holds it, so that a working copy which nobody has edited is
+//! what its snapshot says: in a text its JSON text, elsewhere [`Value::Other`]. Nothing is lost of it: the snapshot has it as it came.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -63,13 +64,53 @@ struct FormField<'a> {
 }
 
 impl Value {
-    /// Reads JSON text of an attribute. Never fails: what is not of the type is [`Value::Other`].
+    /// Reads JSON text of an attribute. Never fails: what is not of the type is what its column makes of it.
     pub fn from_json(kind: Kind, json: &str) -> Value {
+        match Value::from_json_of_its_type(kind, json) {
+            Value::Other(json) => Value::as_held(kind, json),
+            value => value,
+        }
+    }
+
+    /// The same of what somebody gives for an edit: what is not of the type is [`Value::Other`], whatever it looks like.
+    pub(super) fn from_json_of_its_type(kind: Kind, json: &str) -> Value {
         let json = json.trim();
         if json == "null" {
             return Value::Null;
         }
         Value::typed(kind, json).unwrap_or_else(|| Value::Other(json.to_owned()))
+    }
+
+    /// What the column of an attribute makes of JSON text of another type: a text takes all, and SQLite turns into a number what
+    /// looks like one where numbers are kept.
+    fn as_held(kind: Kind, json: String) -> Value {
+        match kind {
+            Kind::Text | Kind::Date | Kind::Password => Value::Text(json),
+            Kind::Integer | Kind::Boolean => match json.parse::<i64>() {
+                Ok(whole) => Value::of_whole(kind, whole),
+                Err(_) => json.parse().map_or(Value::Other(json), |number| Value::of_real(kind, number)),
+            },
+            _ => Value::Other(json),
+        }
+    }
+
+    /// A whole number in such a column.
+    pub(crate) fn of_whole(kind: Kind, number: i64) -> Value {
+        match (kind, number) {
+            (Kind::Integer, number) => Value::Integer(number),
+            (Kind::Boolean, 0 | 1) => Value::Boolean(number == 1),
+            (_, number) => Value::Other(number.to_string()),
+        }
+    }
+
+    /// Any number in such a column; one without a fraction is a whole number there.
+    pub(crate) fn of_real(kind: Kind, number: f64) -> Value {
+        const BEYOND: f64 = 9_223_372_036_854_775_807.0;
+        match number {
+            whole if whole.fract() == 0.0 && whole.abs() < BEYOND => Value::of_whole(kind, whole as i64),
+            number if number.is_finite() => Value::Other(number.to_string()),
+            beyond => Value::Other(if beyond > 0.0 { "1e999" } else { "-1e999" }.to_owned()),
+        }
     }
 
     fn typed(kind: Kind, json: &str) -> Option<Value> {
@@ -380,12 +421,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_type_is_kept_as_it_came() {
-        for (kind, json) in
-            [(Kind::Text, "5"), (Kind::Integer, "\"3\""), (Kind::Channels, "[\"a\"]"), (Kind::Forms, "{}")]
-        {
+    fn what_is_not_of_the_type_is_what_its_column_holds_and_no_edit() {
+        for (kind, json) in [
+            (Kind::Integer, "\"3\""),
+            (Kind::Integer, "5.5"),
+            (Kind::Boolean, "5"),
+            (Kind::Channels, "[\"a\"]"),
+            (Kind::Forms, "{}"),
+            (Kind::Credit, "5"),
+        ] {
             assert_eq!(Value::from_json(kind, json), Value::Other(json.to_owned()));
             assert_eq!(Value::from_json(kind, json).to_json(), json);
+        }
+        for (kind, json, held) in [
+            (Kind::Text, "5", Value::Text("5".into())),
+            (Kind::Text, "[\"a\"]", Value::Text("[\"a\"]".into())),
+            (Kind::Date, "true", Value::Text("true".into())),
+            (Kind::Integer, "5.0", Value::Integer(5)),
+            (Kind::Integer, "1e3", Value::Integer(1_000)),
+            (Kind::Integer, "5.50", Value::Other("5.5".into())),
+            (Kind::Boolean, "1", Value::Boolean(true)),
+            (Kind::Boolean, "0.0", Value::Boolean(false)),
+        ] {
+            assert_eq!(Value::from_json(kind, json), held);
+            assert!(matches!(Value::from_json_of_its_type(kind, json), Value::Other(_)), "{json}");
         }
     }
 }

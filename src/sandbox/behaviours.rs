@@ -72,6 +72,8 @@ pub struct Behaviours {
     pub empty_lists: EmptyLists,
     /// Parts of a customer that are not told although they were asked for.
     pub untold: Untold,
+    /// How the answer to an update of attribute values tells them.
+    pub value_answers: ValueAnswers,
     /// How far what is read lags behind what was written, in milliseconds. Default 0.
     pub read_lag_ms: u32,
     /// Which reads lag.
@@ -80,6 +82,9 @@ pub struct Behaviours {
     pub amounts: Amounts,
     /// Whether an emoji in the notes is told as half of its surrogate pair.
     pub halves_emoji: bool,
+    /// Whether who controls the sandbox from outside may put into a customer what no store holds: values of another type than the
+    /// API's, and attributes that it does not have.
+    pub holds_anything: bool,
 }
 
 /// What lands of an update in which one customer is bad. The answer is 422 in every case.
@@ -384,6 +389,25 @@ impl Created {
     }
 }
 
+/// How the answer to an update of attribute values tells them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ValueAnswers {
+    /// As lists do: `attribute_value`.
+    #[default]
+    Told,
+    /// As the update did: `value`.
+    Sent,
+    /// Not at all.
+    Empty,
+}
+
+impl ValueAnswers {
+    /// The key of the text.
+    pub(super) fn spelled(self) -> &'static str {
+        if self == Self::Sent { "value" } else { "attribute_value" }
+    }
+}
+
 /// Which reads lag behind writes, by [`Behaviours::read_lag_ms`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lagging {
@@ -577,6 +601,10 @@ const KNOBS: &[(&str, &str, &[&str], Set)] = &[
         all.untold = of(&[("nothing", Nothing), ("credit-in-lists", CreditInLists), ("credit", Credit), ("form-fields-in-lists", FormFieldsInLists)], word)?;
         Some(())
     }),
+    ("value-answers", "how an update of attribute values is answered", &["told", "sent", "empty"], |all, word| {
+        all.value_answers = of(&[("told", ValueAnswers::Told), ("sent", ValueAnswers::Sent), ("empty", ValueAnswers::Empty)], word)?;
+        Some(())
+    }),
     ("read-lag-ms", "how far reads lag behind writes", NUMBER, |all, word| {
         all.read_lag_ms = word.parse().ok()?;
         Some(())
@@ -591,6 +619,10 @@ const KNOBS: &[(&str, &str, &[&str], Set)] = &[
     }),
     ("halves-emoji", "half a surrogate pair stands in notes", YES_OR_NO, |all, word| {
         all.halves_emoji = flag(word)?;
+        Some(())
+    }),
+    ("holds-anything", "control may set a value of another type, and any attribute", YES_OR_NO, |all, word| {
+        all.holds_anything = flag(word)?;
         Some(())
     }),
 ];

@@ -18,6 +18,8 @@ use tokio::net::TcpListener;
 use super::core::StoreCore;
 use super::faults::{Fault, FaultRate};
 use super::http::{RawRequest, RawResponse};
+use super::record::Members;
+use super::rules;
 use super::server::{self, Line};
 use crate::flow::shown;
 
@@ -71,6 +73,10 @@ fn answer(line: &Line, request: &RawRequest) -> RawResponse {
         ("POST", ["customers"]) => add(line, &body),
         (_, ["customers", id]) => of_customer(line, id, |id| customer(line, &request.method, id, &body)),
         ("POST", ["customers", id, "credit"]) => of_customer(line, id, |id| credit(line, id, &body)),
+        ("PUT", ["attributes", id]) => define(line, id, &body),
+        (_, ["customers", id, "attributes", attribute]) => {
+            of_customer(line, id, |id| attribute_value(line, &request.method, (id, attribute), &body))
+        }
         _ => return not_here(line, &request.path),
     };
     done.map_or_else(|refused| refused, |json| RawResponse::json(200, json))
@@ -147,7 +153,21 @@ fn faults(line: &Line, body: &str) -> Said {
     Ok(standing(line))
 }
 
+/// The back office of a store has a form, which takes no value of another type, and has no place for an attribute that there is not.
+fn refuse_unheld(line: &Line, body: &str) -> Result<(), RawResponse> {
+    let holds_anything = line.shared.with_core(|core| core.options().behaviours.holds_anything);
+    let Ok(Members(members)) = serde_json::from_str(body) else { return Ok(()) };
+    let mut checked = members.iter().map(|(name, value)| rules::check_held(name, value.get()));
+    match checked.find_map(Result::err).filter(|_| !holds_anything) {
+        None => Ok(()),
+        Some(refusal) => {
+            Err(refused(400, &format!("{}; see --behaviour holds-anything=yes", refusal.message)))
+        }
+    }
+}
+
 fn add(line: &Line, body: &str) -> Said {
+    refuse_unheld(line, body)?;
     let added = line.shared.with_core(|core| {
         let id = core.add_text(chrono::Utc::now(), body)?;
         Ok(core.customer_text(id).unwrap_or_default())
@@ -165,6 +185,9 @@ fn of_customer(line: &Line, id: &str, act: impl FnOnce(i32) -> Said) -> Said {
 }
 
 fn customer(line: &Line, method: &str, id: i32, body: &str) -> Said {
+    if method == "PATCH" {
+        refuse_unheld(line, body)?;
+    }
     let now = chrono::Utc::now();
     line.shared.with_core(|core| {
         let was = core.customer_text(id).unwrap_or_default();
@@ -198,6 +221,51 @@ fn credit(line: &Line, id: i32, body: &str) -> Said {
         .shared
         .with_core(|core| core.adjust_credit(now, id, amount).and_then(|_| core.customer_text(id)));
     adjusted.ok_or_else(|| refused(409, &format!("customer {id} has no store credit that could be added to")))
+}
+
+/// The shop defines an attribute of its customers.
+fn define(line: &Line, id: &str, body: &str) -> Said {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Defined {
+        name: String,
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    let wrong =
+        || refused(400, r#"the body is {"name":"shoe size","type":"number"}: string, number or date"#);
+    let Defined { name, kind } = serde_json::from_str(body).map_err(|_| wrong())?;
+    let id: i32 = id.parse().map_err(|_| refused(404, &format!("{id} is no number")))?;
+    if !["string", "number", "date"].contains(&kind.as_str()) {
+        return Err(wrong());
+    }
+    line.shared.with_core(|core| core.define_attribute(id, &name, &kind));
+    Ok(json!({ "id": id, "name": name, "type": kind }).to_string())
+}
+
+/// What a customer has of one, as the back office sets, shows or deletes it.
+fn attribute_value(line: &Line, method: &str, (id, attribute): (i32, &str), body: &str) -> Said {
+    #[derive(Deserialize)]
+    struct Text {
+        value: String,
+    }
+    let attribute: i32 = attribute.parse().map_err(|_| refused(404, &format!("{attribute} is no number")))?;
+    let now = chrono::Utc::now();
+    line.shared.with_core(|core| {
+        match method {
+            "GET" => {}
+            "PUT" => match serde_json::from_str(body) {
+                Ok(Text { value }) => core.put_attribute_value(now, id, attribute, &value),
+                Err(_) => return Err(refused(400, r#"the body is {"value":"42"}"#)),
+            },
+            "DELETE" => core.delete_attribute_value(id, attribute),
+            method => {
+                return Err(refused(405, &format!("{method} is not for a value; GET, PUT and DELETE are")));
+            }
+        }
+        let value = core.attribute_value(id, attribute);
+        Ok(json!({ "customer_id": id, "attribute_id": attribute, "value": value }).to_string())
+    })
 }
 
 // ---- who asks ----------------------------------------------------------------------------------------------------

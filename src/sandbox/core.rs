@@ -53,6 +53,7 @@ pub struct StoreCore {
     pub(super) rng: fastrand::Rng,
     pub(super) clock_offset: TimeDelta,
     pub(super) updates_under_way: u32,
+    pub(super) attributes: super::attributes::Attributes,
     #[cfg(feature = "proof")]
     pub(super) loyalty: super::loyalty::Loyalty,
 }
@@ -93,6 +94,7 @@ impl StoreCore {
             rng: fastrand::Rng::with_seed(options.seed ^ 0xfa_0175),
             clock_offset: TimeDelta::zero(),
             updates_under_way: 0,
+            attributes: Default::default(),
             #[cfg(feature = "proof")]
             loyalty: Default::default(),
             options: options.clone(),
@@ -133,7 +135,11 @@ impl StoreCore {
         if !["PUT", "POST"].contains(&request.method.as_str()) {
             return;
         }
-        if let Err(problem) = self.update(now, request, None) {
+        let applied = match self.is_for_attributes(request) {
+            true => self.serve_attributes(now, request),
+            false => self.update(now, request, None),
+        };
+        if let Err(problem) = applied {
             self.refuse(request, &problem);
         }
         self.replicate(now);
@@ -213,6 +219,9 @@ impl StoreCore {
             Some(Fault::DelayedApply { .. }) => return Ok(RawResponse::default()),
             Some(Fault::Status(status)) => return Err(Problem::plain(status, "made to fail")),
             _ => {}
+        }
+        if self.is_for_attributes(request) {
+            return self.serve_attributes(now, request);
         }
         #[cfg(feature = "proof")]
         if self.is_for_loyalty(request) {

@@ -29,6 +29,7 @@
 //! be made twice and cancel itself out.
 
 mod admission;
+mod attributes;
 mod back_office;
 mod behaviours;
 mod book;
@@ -67,7 +68,7 @@ use serde_json::Value;
 pub use self::behaviours::{
     Amounts, BehaviourError, Behaviours, Cursors, DateBounds, EmptyLists, ErrorKeys, ExpiredCursors,
     FormFieldWrites, Knob, Lagging, Overload, Pages, Partial, ResponseAttributes, Success, Tidying,
-    TooManyRequests, Totals, Undated, UnknownIds, Untold, UsedEmails,
+    TooManyRequests, Totals, Undated, UnknownIds, Untold, UsedEmails, ValueAnswers,
 };
 pub use self::control::{Control, ControlError};
 pub use self::core::{Place, StoreCore};

@@ -103,6 +103,51 @@ pub(super) fn check(attribute: &str, json: &str, tidying: Tidying) -> Result<Cha
     }
 }
 
+/// Checks that a store may hold this in an attribute, whoever wrote it: it has the attribute, of that type. Limits are for updates.
+pub(super) fn check_held(attribute: &str, json: &str) -> Result<(), Refusal> {
+    let of_type = |is_so: bool, what: &str| match is_so || json == "null" {
+        true => Ok(()),
+        false => violation(format!("{attribute} must be {what}, not {json}")),
+    };
+    match ATTRIBUTES.iter().find(|(name, _)| *name == attribute).map(|(_, kind)| kind) {
+        None if attribute == "id" => id(json).map(drop),
+        None => violation(format!("{attribute} is not an attribute of a customer")),
+        Some(Kind::ReadOnly) if attribute.ends_with("_id") || attribute.ends_with("_count") => {
+            of_type(integer(json).is_some(), "a whole number")
+        }
+        Some(Kind::Email | Kind::Text(..) | Kind::ReadOnly) => {
+            of_type(string(attribute, json).is_ok(), "text")
+        }
+        Some(Kind::GroupId) => of_type(integer(json).is_some(), "a whole number"),
+        Some(Kind::Flag) => of_type(flag(attribute, json).is_ok(), "true or false"),
+        Some(Kind::Authentication) => authentication(json).map(drop),
+        Some(Kind::StoreCredit) => of_type(are_amounts(json), "an array of {\"amount\": number}"),
+        Some(Kind::Channels) => {
+            of_type(serde_json::from_str::<Vec<i64>>(json).is_ok(), "an array of channel ids")
+        }
+        Some(Kind::FormFields) => of_type(are_named(json), "an array of {\"name\": text, \"value\": …}"),
+        Some(Kind::Subresource) => Ok(()),
+    }
+}
+
+fn are_amounts(json: &str) -> bool {
+    let amounts: Result<Vec<Members<'_>>, _> = serde_json::from_str(json);
+    let is_one = |Members(members): &Members<'_>| matches!(members.as_slice(), [(name, amount)] if name == "amount" && is_number(amount.get()));
+    amounts.is_ok_and(|amounts| amounts.iter().all(is_one))
+}
+
+fn are_named(json: &str) -> bool {
+    let entries: Result<Vec<Members<'_>>, _> = serde_json::from_str(json);
+    let has = |entry: &Members<'_>, wanted: &str, is_so: fn(&str) -> bool| {
+        entry.0.iter().any(|(name, value)| name == wanted && is_so(value.get()))
+    };
+    let is_text = |json: &str| serde_json::from_str::<String>(json).is_ok();
+    let is_value = |json: &str| json == "null" || form_value(json).is_ok();
+    entries.is_ok_and(|entries| {
+        entries.iter().all(|entry| has(entry, "name", is_text) && has(entry, "value", is_value))
+    })
+}
+
 /// The `id` that selects a customer.
 pub(super) fn id(json: &str) -> Result<i32, Refusal> {
     let id = integer(json).and_then(|id| i32::try_from(id).ok()).filter(|id| *id > 0);

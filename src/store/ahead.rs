@@ -135,7 +135,7 @@ pub(super) fn key(row: RowId) -> String {
 
 /// The same in SQL, of a row of the resource's snapshots.
 pub(super) fn key_of(resource: &Resource) -> String {
-    let (name, customer, row) = (resource.name, resource.customer, resource.row());
+    let (name, customer, row) = (resource.name, resource.whose(), resource.row());
     match resource.is_of_customers() {
         true => format!("'{AHEAD}' || {row}"),
         false => format!("'{AHEAD}{name}.' || {customer} || '.' || {row}"),

@@ -107,6 +107,9 @@ pub(super) fn carry_out(
         write_conflict(transaction, plan.id, conflict, now)?;
     }
     attempt::note(transaction, dirty, plan)?;
+    if is_nothing_any_more(transaction, plan)? {
+        remove_row(transaction, plan.id, now)?;
+    }
     let mut notices = notices(dirty, plan);
     if has_edits_beneath && !plan.columns.is_empty() {
         let news =
@@ -114,6 +117,15 @@ pub(super) fn carry_out(
         notices.extend(news.over_edits(transaction, policies, rounds, now)?);
     }
     Ok(notices)
+}
+
+/// Whether a row that was to be made with its update is not: what was edited of it was given up, or taken back, and the store never had it.
+fn is_nothing_any_more(transaction: &Connection, plan: &CustomerPlan) -> rusqlite::Result<bool> {
+    let spec = plan.id.resource.spec();
+    Ok(spec.is_upserted
+        && !plan.settle.is_empty()
+        && !statements::is_there(transaction, spec.snapshot, plan.id)?
+        && dirty::load_ops(transaction, plan.id)?.is_empty())
 }
 
 /// A row as the server describes it, new in the file; to be counted.

@@ -36,7 +36,12 @@ pub struct Conflict {
     pub id: i64,
     /// The customer.
     pub customer_id: CustomerId,
-    /// The attribute, `form_fields.NAME` for one form field, `*` when the customer was deleted remotely.
+    /// What it is about: `customer`, or something of theirs, such as `attribute_value`.
+    pub resource: String,
+    /// Which one of it; of a customer, who.
+    pub row_id: i64,
+    /// The attribute, `form_fields.NAME` for one form field, `*` when the customer was deleted remotely; with resource and row before
+    /// it where it is not the customer's own: `attribute_value.3.value`.
     pub field: String,
     /// JSON: what both started from.
     #[serde(serialize_with = "verbatim")]
@@ -66,7 +71,11 @@ pub struct Rejected {
     pub seq: EditSeq,
     /// The customer.
     pub customer_id: CustomerId,
-    /// The attribute.
+    /// What was edited: `customer`, or something of theirs, such as `attribute_value`.
+    pub resource: String,
+    /// Which one of it; of a customer, who.
+    pub row_id: i64,
+    /// The attribute; with resource and row before it where it is not the customer's own: `attribute_value.3.value`.
     pub field: String,
     /// JSON: what was to be set, or the signed amount; `"***"` for a password.
     #[serde(serialize_with = "verbatim")]
@@ -127,7 +136,7 @@ impl Store {
     pub fn conflicts_page(&self, after: i64, limit: usize) -> Result<Vec<Conflict>> {
         self.engine_read(|transaction| {
             let mut statement = transaction.prepare_cached(
-                "SELECT id, customer_id, field, base, local, remote, detected_at, author
+                "SELECT id, customer_id, field, base, local, remote, detected_at, author, resource, row_id
                  FROM conflict INDEXED BY tillsync_conflict_open
                  WHERE resolution IS NULL AND id > ?1
                  ORDER BY +id
@@ -174,7 +183,7 @@ impl Store {
         let read = || {
             // Sorted by no index: by the order of the journal SQLite would walk through all of it.
             let mut statement = self.connection.prepare_cached(
-                "SELECT seq, customer_id, coalesce(of_resource || '.' || of_row || '.', '') || field, value, coalesce(reason, ''), sent, op
+                "SELECT seq, customer_id, coalesce(of_resource || '.' || of_row || '.', '') || field, value, coalesce(reason, ''), sent, op, resource, row_id
                  FROM journal INDEXED BY tillsync_journal_unsettled
                  WHERE settled_at IS NULL AND outcome = 'rejected' AND seq > ?1
                  ORDER BY +seq
@@ -582,6 +591,8 @@ fn conflict(row: &SqlRow<'_>) -> rusqlite::Result<Conflict> {
         remote: row.get(5)?,
         detected_at: row.get(6)?,
         author: row.get(7)?,
+        resource: row.get(8)?,
+        row_id: row.get(9)?,
         stamp: String::new(),
         seqs: Vec::new(),
         reason: None,
@@ -682,6 +693,8 @@ fn rejected(row: &SqlRow<'_>) -> rusqlite::Result<Rejected> {
         value,
         reason: row.get(4)?,
         sent: row.get(5)?,
+        resource: row.get(7)?,
+        row_id: row.get(8)?,
     })
 }
 
@@ -830,7 +843,8 @@ mod tests {
             let (field, value) = ("email".to_owned(), "\"a@example.com\"".to_owned());
             let (reason, sent) = (reason.to_owned(), sent.map(str::to_owned));
             let (seq, customer_id) = (EditSeq(1), CustomerId(1));
-            Rejected { seq, customer_id, field, value, reason, sent, payment: None }
+            let (resource, row_id) = ("customer".to_owned(), 1);
+            Rejected { seq, customer_id, resource, row_id, field, value, reason, sent, payment: None }
                 .is_in_words_of_the_store()
         };
         assert!(is_of_the_store(Some("{}"), "already in use"));

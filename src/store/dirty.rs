@@ -99,12 +99,14 @@ impl Store {
     }
 
     /// The payloads that would be sent now, as the JSON objects that they are, passwords as `***`: of these customers, or
-    /// of all when there are none. A program that goes by their values takes [`Store::changes`].
+    /// of all when there are none; behind them, those of what else the file keeps of them, each with its `customer_id`. A program that
+    /// goes by the customers' values takes [`Store::changes`].
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn diff(&self, ids: &[CustomerId]) -> Result<Vec<String>> {
-        Ok(self.unsent(ids)?.iter().map(Payload::to_json_shown).collect())
+        let all = [self.unsent(ids)?, self.unsent_of_others(ids)?].concat();
+        Ok(all.iter().map(Payload::to_json_shown).collect())
     }
 
     /// What would be sent now, as values: of these customers, or of all when there are none, the attributes as they would
@@ -134,6 +136,16 @@ impl Store {
             pending.retain(|row| self.broken_row_of(row.customer).is_none());
             self.payloads(&pending)
         })
+    }
+
+    fn unsent_of_others(&self, ids: &[CustomerId]) -> Result<Vec<Payload>> {
+        let ids = ids.iter().map(|id| self.today(*id)).collect::<Result<Vec<_>>>()?;
+        let mut pending = Vec::new();
+        for resource in self.keeps()?.into_iter().filter(|resource| *resource != ResourceId::CUSTOMER) {
+            pending.extend(self.pending_rows(resource)?);
+        }
+        pending.retain(|row| ids.is_empty() || ids.contains(&row.customer));
+        self.payloads(&pending)
     }
 
     /// Makes the plan of an upload of rows of a resource, and settles what needs no call.
@@ -280,8 +292,13 @@ fn load_for(connection: &Connection, id: RowId, whom: For) -> rusqlite::Result<O
         .map(|op| load_password(connection, op.seq))
         .collect::<rusqlite::Result<Vec<Option<SecretString>>>>()?;
     let (known, has_attempts) = load_base(connection, id)?;
+    let open = if ops.is_empty() && !has_attempts { Vec::new() } else { load_open(connection, id)? };
+    let is_gone = open.iter().any(|open| open.subject == Subject::Customer);
     let (base, lately, is_behind) = match known {
         Some(Known { record, lately, is_behind }) => (Some(record), lately, is_behind),
+        None if id.resource.spec().is_upserted && !is_gone => {
+            (Some(Record::of_nothing(id)), Lately::default(), false)
+        }
         None => (None, Lately::default(), false),
     };
     let entries = row.resource().entries().filter(|entries| whom == For::Person || waits(*entries));
@@ -297,7 +314,7 @@ fn load_for(connection: &Connection, id: RowId, whom: For) -> rusqlite::Result<O
         lately,
         row,
         unsound,
-        open: if ops.is_empty() && !has_attempts { Vec::new() } else { load_open(connection, id)? },
+        open,
         is_credit_undated: has_attempts && state::is_credit_undated(connection)?,
         attempts: if has_attempts { attempt::load(connection, id)? } else { Vec::new() },
         password: passwords.pop().flatten(),

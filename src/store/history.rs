@@ -15,7 +15,7 @@ use crate::resource::{CustomerId, EditSeq, FieldId, ResourceId};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason, allowed_by FROM journal ",
+            "SELECT seq, customer_id, field, op, value, was, at, author, label, outcome, reason, allowed_by, resource, row_id FROM journal ",
             $rest
         )
     };
@@ -159,6 +159,8 @@ fn journal_row(row: &SqlRow<'_>) -> rusqlite::Result<JournalRow> {
         outcome: row.get::<_, Option<String>>(9)?.as_deref().and_then(Outcome::named),
         reason: row.get(10)?,
         allowed_by: row.get(11)?,
+        resource: row.get(12)?,
+        row_id: row.get(13)?,
         decisions: Vec::new(),
     })
 }

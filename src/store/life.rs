@@ -90,11 +90,16 @@ fn find(now: Life, machine: Option<u64>, home: Option<Home>, beside: Option<Life
     }
 }
 
-/// Whether a till that has sent something lived at this place, and is not there any more. Where its log stayed, that is told instead.
+/// Whether a till that has sent something lived at this place, and is not there any more, or an empty file in its stead: what opens a
+/// file that is not there makes one. Where its log stayed, that is told instead.
 pub fn has_left(path: &Path) -> bool {
-    path.metadata().is_err()
-        && stray::refuse_log_of_none(path).is_ok()
-        && beside(path, LIFE).metadata().is_ok_and(|life| life.is_file() && life.len() > 0)
+    let is_nothing = path.metadata().map_or(true, |file| file.is_file() && file.len() == 0);
+    is_nothing && stray::refuse_log_of_none(path).is_ok() && has_lived(path)
+}
+
+/// Whether a till that has sent something lived at this place.
+pub(super) fn has_lived(path: &Path) -> bool {
+    beside(path, LIFE).metadata().is_ok_and(|life| life.is_file() && life.len() > 0)
 }
 
 impl Store {

@@ -41,6 +41,7 @@ mod ahead;
 mod apply;
 mod aside;
 mod attempt;
+mod attributes;
 mod backup;
 mod batch;
 mod beneath;
@@ -103,6 +104,7 @@ use std::time::Instant;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use aside::SetAside;
+pub use attributes::{Attribute, AttributeValue};
 pub(crate) use batch::{Prepared, Said, Uploaded};
 pub(crate) use create::{Created, by_identity};
 pub(crate) use decide::FREED_AT;
@@ -185,8 +187,11 @@ pub struct Store {
 /// How a file is opened.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Make the file when it is not there. Default: yes.
+    /// Make the file when it is not there. Default: yes. Where one was that was moved or deleted, none is made: what waits in it is
+    /// in no other file.
     pub create: bool,
+    /// Make it there, too. Default: no.
+    pub anew: bool,
     /// The key of the file. A new file is encrypted with it; one that is there must be. Needs the feature `sqlcipher`.
     /// Default: none, a plain SQLite file.
     pub key: Option<Key>,
@@ -194,7 +199,7 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
-        StoreOptions { create: true, key: None }
+        StoreOptions { create: true, anew: false, key: None }
     }
 }
 
@@ -202,7 +207,7 @@ impl Store {
     /// Opens the file, creating it when it is not there, readable and writable by its owner only.
     ///
     /// # Errors
-    /// When the file is damaged, locked, of a newer schema, cannot be written, or its disk is full.
+    /// When one was there and has left ([`StoreOptions::anew`]), or the file is damaged, locked, of a newer schema, cannot be written, or its disk is full.
     pub fn open(path: impl AsRef<Path>) -> Result<Store> {
         Store::open_with(path, StoreOptions::default())
     }
@@ -248,7 +253,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open_existing`].
     pub fn reopen(&self) -> Result<Store> {
-        Store::open_with(&self.path, StoreOptions { create: false, key: self.key.clone() })
+        Store::open_with(&self.path, StoreOptions { create: false, anew: false, key: self.key.clone() })
     }
 
     /// Whether the file is encrypted.

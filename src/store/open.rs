@@ -40,13 +40,14 @@ pub(super) const WORKER: &str = "-worker";
 const STATEMENTS: usize = 160;
 
 pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
-    let StoreOptions { create: may_create, key } = options;
+    let StoreOptions { create: may_create, anew, key } = options;
     unlock::allow(key.as_ref())?;
     let path = &plain_path(path)?;
     Place::find(path)?;
     refuse_loss(path)?;
     refuse_company(path)?;
-    find_or_create(path, may_create)?;
+    let missing = Missing::of(may_create, anew);
+    find_or_create(path, missing)?;
     let had_log = stray::has_log(path);
     let mut connection = connect(path, key.as_ref())?;
     // Until it is known to be a till.
@@ -78,7 +79,7 @@ pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         so_far: None,
     };
     store.settings().map_err(|e| store.error(e))?;
-    store.upgrade(may_create)?;
+    store.upgrade(missing)?;
     keep_log(&store.connection, false).map_err(|e| store.error(e))?;
     store.permissions().map_err(|e| store.error(e))?;
     store.watch_pages()?;
@@ -221,15 +222,33 @@ const LEAST_BYTES: u64 = 512;
 /// closes it.
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn find_or_create(path: &Path, may_create: bool) -> Result<()> {
+/// What becomes of a file that is not there, or is empty.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Refused,
+    /// It becomes a till, where none has left: what waits in that one is in no other file, and nobody would miss it.
+    Made,
+    /// It becomes a till in any case.
+    Begun,
+}
+
+impl Missing {
+    fn of(may_create: bool, anew: bool) -> Missing {
+        match (may_create, anew) {
+            (false, _) => Missing::Refused,
+            (true, false) => Missing::Made,
+            (true, true) => Missing::Begun,
+        }
+    }
+}
+
+fn find_or_create(path: &Path, missing: Missing) -> Result<()> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let may_create = missing != Missing::Refused;
     if may_create {
         stray::refuse_log_of_none(path)?;
-        if life::has_left(path) {
-            tracing::warn!(
-                path = %path.display(),
-                "the till that was here was moved or deleted: what waits in it is in no other file. A new one is begun"
-            );
+        if missing == Missing::Made && life::has_left(path) {
+            return Err(Failure::HasLeft(path.to_owned()).into());
         }
         create(path)?;
     }
@@ -392,8 +411,8 @@ impl Store {
     }
 
     /// Brings the schema up to this version. Several processes may open a fresh file at once: one of them does it.
-    fn upgrade(&mut self, may_create: bool) -> Result<()> {
-        self.make_current(may_create)?;
+    fn upgrade(&mut self, missing: Missing) -> Result<()> {
+        self.make_current(missing)?;
         self.back_to_log()?;
         self.mend()?;
         // Whoever has the right to write meanwhile keeps nobody from opening: the next sync looks again.
@@ -428,7 +447,7 @@ impl Store {
 
     /// Looks whether our triggers are still there, where anybody has changed the schema since.
     fn look_at_schema(&mut self) -> Result<()> {
-        if self.is_schema_new()? { self.upgrade(false) } else { Ok(()) }
+        if self.is_schema_new()? { self.upgrade(Missing::Refused) } else { Ok(()) }
     }
 
     /// The same in the middle of a sync, before what came from the store is written over what an app may have edited since without them. Where it
@@ -460,7 +479,7 @@ impl Store {
         ask().map_err(|e| self.error(e))
     }
 
-    fn make_current(&mut self, may_create: bool) -> Result<()> {
+    fn make_current(&mut self, missing: Missing) -> Result<()> {
         let known = schema::newest();
         let deadline = Instant::now() + BUSY_TIMEOUT;
         loop {
@@ -493,8 +512,15 @@ impl Store {
             if found == 0 && schema::is_claimed(&self.connection).map_err(|e| self.error(e))? {
                 return Err(stray::not_a_till(&self.path, &self.connection));
             }
-            if found == 0 && !may_create {
+            if found == 0 && missing == Missing::Refused {
                 return Err(Failure::NotThere(self.path.clone()).into());
+            }
+            // An app may have made it a database already, without a table.
+            if found == 0 && missing == Missing::Made && life::has_lived(&self.path) {
+                match self.schema_version().map_err(|e| self.error(e))? {
+                    0 => return Err(Failure::HasLeft(self.path.clone()).into()),
+                    _ => continue,
+                }
             }
             if let Some(_alone) = Lock::take(&self.path, "-upgrade")? {
                 let was_current =

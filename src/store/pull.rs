@@ -304,6 +304,17 @@ impl Store {
         })
     }
 
+    /// Those of these rows that the store never had, as far as the file knows, and that are not among those it shows: an update makes them.
+    pub(crate) fn unmade(&self, ids: &[RowId], shown: &BTreeSet<RowId>) -> Result<Vec<RowId>> {
+        let upserted: Vec<RowId> = ids.iter().copied().filter(|id| id.resource.spec().is_upserted).collect();
+        if upserted.is_empty() {
+            return Ok(upserted);
+        }
+        let (there, gone) = (self.of_snapshot(&upserted)?, self.gone(upserted[0].resource)?);
+        let is_unmade = |id: &RowId| !shown.contains(id) && !there.contains(id) && !gone.contains(id);
+        Ok(upserted.into_iter().filter(is_unmade).collect())
+    }
+
     /// Two customers that a full pull saw, so that a question by id is answered by somebody.
     pub(crate) fn company_of_list(&self) -> Result<Vec<RowId>> {
         self.ids(
@@ -317,8 +328,8 @@ impl Store {
     /// Some rows of the file, so that a question about others is answered by somebody; others each time that it is
     /// asked: they may be gone as well.
     pub(crate) fn company(&self, resource: ResourceId, nth: u32) -> Result<Vec<RowId>> {
-        let Resource { snapshot, customer, .. } = resource.spec();
-        let row = resource.spec().row();
+        let Resource { snapshot, .. } = resource.spec();
+        let (row, customer) = (resource.spec().row(), resource.spec().whose());
         self.rows(
             resource,
             &format!(
@@ -343,8 +354,8 @@ impl Store {
 
     /// All rows of a resource that are in the file.
     pub(super) fn rows_of(&self, resource: ResourceId) -> Result<Vec<RowId>> {
-        let Resource { name, customer, .. } = resource.spec();
-        let row = resource.spec().row();
+        let Resource { name, .. } = resource.spec();
+        let (row, customer) = (resource.spec().row(), resource.spec().whose());
         self.rows(resource, &format!("SELECT {row}, {customer} FROM {name} ORDER BY {row}"), [])
     }
 
@@ -379,8 +390,8 @@ impl Store {
 
     /// Rows of a resource that the store had, as far as the file knows, and that are not among these.
     pub(crate) fn absent_of(&self, resource: ResourceId, listed: &BTreeSet<RowId>) -> Result<Vec<RowId>> {
-        let Resource { snapshot, customer, .. } = resource.spec();
-        let row = resource.spec().row();
+        let Resource { snapshot, .. } = resource.spec();
+        let (row, customer) = (resource.spec().row(), resource.spec().whose());
         let all = format!("SELECT {row}, {customer} FROM {snapshot} ORDER BY {row}");
         let mut all = self.rows(resource, &all, [])?;
         all.retain(|row| !listed.contains(row));
@@ -674,6 +685,10 @@ fn take(
                 let told = mend::tell(transaction, apart, dirty, None)?;
                 take_edited(transaction, &told, &record, judging, notices)?;
             }
+        }
+        // Nobody has it any more, here or there.
+        None if id.resource.spec().is_upserted && body == Record::of_nothing(id).body() => {
+            return Ok(News::Nothing);
         }
         None => {
             insert(transaction, attributes, body)?;

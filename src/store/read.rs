@@ -20,6 +20,10 @@ pub struct JournalRow {
     pub seq: EditSeq,
     /// Whose attribute.
     pub customer_id: CustomerId,
+    /// What was edited: `customer`, or something of theirs, such as `attribute_value`.
+    pub resource: String,
+    /// Which one of it; of a customer, who.
+    pub row_id: i64,
     /// The attribute.
     pub field: String,
     /// `set`, or `adjust` for store credit.

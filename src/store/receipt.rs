@@ -1,5 +1,6 @@
 //! What became of an edit, by the receipt that it was given.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, named_params};
@@ -23,14 +24,15 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Names the edits that SQL makes in a transaction of the app's own, beside its own tables: hand the transaction to it.
+    /// Names the edits that SQL makes in a transaction of the app's own, beside its own tables: hand the transaction to it, an immediate
+    /// one: it reads first, and beside another writer a deferred one could not go on to write.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use tillsync::{Receipt, Store, StoreOptions};
+    /// # use tillsync::{Receipt, Store, StoreOptions, rusqlite::TransactionBehavior::Immediate};
     /// # let folder = tempfile::tempdir()?;
     /// # let mut store = Store::open_with(folder.path().join("till.db"), StoreOptions { create: true, ..StoreOptions::default() })?;
-    /// let sale = store.connection().transaction()?;
+    /// let sale = store.connection().transaction_with_behavior(Immediate)?;
     /// let ((), receipt) = Receipt::around(&sale, |sale| -> tillsync::rusqlite::Result<()> {
     ///     sale.execute("UPDATE customer SET phone = '555-0142' WHERE id = 42", [])?;
     ///     Ok(())
@@ -91,7 +93,7 @@ pub enum Fate {
         /// What the store calls it.
         customer_id: CustomerId,
     },
-    /// Later edits of the same attributes took their place.
+    /// Later edits of the same attributes took their place. What a person decided of a conflict is the same edit, and has its fate.
     Superseded,
     /// The store already had them: no call was needed.
     Unchanged,
@@ -108,6 +110,32 @@ struct Row {
     date_modified: Option<String>,
 }
 
+/// The edits of a receipt. In the place of one that was held stands what a person decided of it, which is an edit of its own, of the
+/// same instant.
+static FATES: LazyLock<String> = LazyLock::new(|| {
+    let decided = |of: &str, it: &str| {
+        format!(
+            "{it}.customer_id = {of}.customer_id AND {it}.of_resource IS {of}.of_resource AND {it}.of_row IS {of}.of_row
+             AND {it}.field = {of}.field AND {it}.seq > {of}.seq AND {it}.at = {of}.settled_at AND {of}.outcome = 'superseded'"
+        )
+    };
+    format!(
+        "WITH RECURSIVE edit AS (
+             SELECT * FROM journal WHERE seq > :after AND seq <= :up_to
+             UNION
+             SELECT it.* FROM edit AS of JOIN journal AS it ON {}
+         )
+         SELECT j.customer_id, coalesce(j.of_resource || '.' || j.of_row || '.', '') || j.field, j.outcome, j.reason,
+                s.date_modified, j.op = 'create'
+         FROM edit AS j
+         LEFT JOIN snapshot AS s ON s.id = j.customer_id AND j.of_resource IS NULL
+         WHERE NOT EXISTS (SELECT 1 FROM journal AS it WHERE {})
+         ORDER BY j.seq",
+        decided("of", "it"),
+        decided("j", "it")
+    )
+});
+
 impl Store {
     /// What became of the edits of a receipt by now.
     ///
@@ -115,13 +143,7 @@ impl Store {
     /// When the file cannot be read; `unknown_receipt` when such edits were never made in it, or nothing of them is kept any more.
     pub fn fate(&self, receipt: &Receipt) -> Result<Fate> {
         self.engine_read(|transaction| {
-            let mut statement = transaction.prepare_cached(
-                "SELECT j.customer_id, j.field, j.outcome, j.reason, s.date_modified, j.op = 'create'
-                 FROM journal AS j
-                 LEFT JOIN snapshot AS s ON s.id = j.customer_id
-                 WHERE j.seq > :after AND j.seq <= :up_to
-                 ORDER BY j.seq",
-            )?;
+            let mut statement = transaction.prepare_cached(&FATES)?;
             let rows = statement.query_map(
                 named_params! { ":after": receipt.after.0, ":up_to": receipt.up_to.0 },
                 |row| {

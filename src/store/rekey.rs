@@ -70,7 +70,7 @@ impl Store {
     }
 
     fn opened(&self, key: Key) -> Result<Store> {
-        Store::open_with(&self.path, StoreOptions { create: false, key: Some(key) })
+        Store::open_with(&self.path, StoreOptions { create: false, anew: false, key: Some(key) })
     }
 }
 

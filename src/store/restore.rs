@@ -253,7 +253,7 @@ fn make_ready(
     key: Option<Key>,
     found: Vec<Salvaged>,
 ) -> Result<Ready> {
-    let mut store = Store::open_with(part, StoreOptions { create: false, key })?;
+    let mut store = Store::open_with(part, StoreOptions { create: false, anew: false, key })?;
     if let Some(cause) = store.check()?.into_iter().next() {
         return Err(Failure::Corrupt { path: backup.to_owned(), cause }.into());
     }

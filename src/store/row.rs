@@ -26,7 +26,8 @@ pub(super) fn read(resource: ResourceId, sql: &SqlRow<'_>) -> rusqlite::Result<R
     let spec = resource.spec();
     let place = |name: &str| spec.names().position(|column| column == name).unwrap_or(0);
     let row = sql.get(place(spec.row()))?;
-    read_of(RowId { resource, customer: CustomerId(sql.get(place(spec.customer))?), row }, sql)
+    let customer = spec.customer.map_or(Ok(0), |customer| sql.get(place(customer)))?;
+    read_of(RowId { resource, customer: CustomerId(customer), row }, sql)
 }
 
 /// The same of a row that may not tell its id.
@@ -56,14 +57,12 @@ pub(super) fn refuse_too_large(sql: &SqlRow<'_>) -> rusqlite::Result<()> {
 fn value(kind: Kind, cell: ValueRef<'_>) -> Value {
     match (kind, cell) {
         (_, ValueRef::Null) => Value::Null,
-        (Kind::Boolean, ValueRef::Integer(number)) => Value::Boolean(number != 0),
-        (Kind::Integer, ValueRef::Integer(number)) => Value::Integer(number),
         (Kind::Text | Kind::Date | Kind::Password, ValueRef::Text(text)) => {
             Value::Text(String::from_utf8_lossy(text).into_owned())
         }
         (_, ValueRef::Text(text)) => Value::from_json(kind, &String::from_utf8_lossy(text)),
-        (_, ValueRef::Integer(number)) => Value::Other(number.to_string()),
-        (_, ValueRef::Real(number)) => Value::Other(number.to_string()),
+        (_, ValueRef::Integer(number)) => Value::of_whole(kind, number),
+        (_, ValueRef::Real(number)) => Value::of_real(kind, number),
         (_, ValueRef::Blob(_)) => Value::Null,
     }
 }

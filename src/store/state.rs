@@ -244,19 +244,24 @@ impl Store {
         Ok([vec![ResourceId::CUSTOMER], kept].concat())
     }
 
-    /// Has the file keep rows of this resource too, from now on; `customer` it keeps anyway.
+    /// Has the file keep this too, from now on and for good, besides the customers that it keeps anyway: `attributes`, their
+    /// definitions and what each customer has of them. The next pull brings them; each pull costs a call or two more.
     ///
     /// # Errors
-    /// When there is no such resource, its names are an app's in this file, or that cannot be written.
-    #[doc(hidden)]
-    pub fn keep(&mut self, resource: &str) -> Result<()> {
-        let Some(id) = ResourceId::named(resource) else {
-            return Err(Failure::Usage(format!("there is no resource {resource}")).into());
-        };
-        match self.engine_write(|transaction| Ok(schema::keep(transaction, id)?))? {
-            None => Ok(()),
-            Some(objects) => Err(Failure::Taken { path: self.path.clone(), objects }.into()),
+    /// When there is no such thing, its names are an app's in this file, or that cannot be written.
+    pub fn keep(&mut self, what: &str) -> Result<()> {
+        let asked: Vec<ResourceId> = ResourceId::asked_for(what).collect();
+        if asked.is_empty() {
+            let words = ResourceId::words().join(", ");
+            return Err(Failure::Usage(format!("a file cannot keep {what:?}: it may keep {words}")).into());
         }
+        let kept = self.keeps()?;
+        asked.into_iter().filter(|resource| !kept.contains(resource)).try_for_each(|resource| {
+            match self.engine_write(|transaction| Ok(schema::keep(transaction, resource)?))? {
+                None => Ok(()),
+                Some(objects) => Err(Failure::Taken { path: self.path.clone(), objects }.into()),
+            }
+        })
     }
 
     /// From when on the next pull of a resource other than customers asks.

@@ -149,10 +149,11 @@ pub(super) fn remove_all_of(
     customer: CustomerId,
 ) -> rusqlite::Result<()> {
     let spec = resource.spec();
+    let Some(of_customer) = spec.customer else { return Ok(()) };
     for table in [spec.name, spec.snapshot] {
-        let mark = format!("UPDATE {table} SET engine_mark = 2 WHERE {} = ?1", spec.customer);
+        let mark = format!("UPDATE {table} SET engine_mark = 2 WHERE {of_customer} = ?1");
         connection.prepare_cached(&mark)?.execute([customer.0])?;
-        let delete = format!("DELETE FROM {table} WHERE {} = ?1", spec.customer);
+        let delete = format!("DELETE FROM {table} WHERE {of_customer} = ?1");
         connection.prepare_cached(&delete)?.execute([customer.0])?;
     }
     Ok(())
@@ -180,7 +181,7 @@ mod tests {
         static VALUE: Resource = Resource {
             name: "attribute_value",
             key: &["customer_id", "attribute_id"],
-            customer: "customer_id",
+            customer: Some("customer_id"),
             fields: &[],
             ..*ResourceId::CUSTOMER.spec()
         };
@@ -199,7 +200,7 @@ mod tests {
     fn a_row_of_a_customer_bears_its_own_name_and_its_customers() {
         static ADDRESS: Resource = Resource {
             name: "address",
-            customer: "customer_id",
+            customer: Some("customer_id"),
             fields: &[],
             ..*ResourceId::CUSTOMER.spec()
         };

@@ -109,6 +109,8 @@ pub struct SyncStatus {
     pub last_error: Option<LastError>,
     /// Whether a worker keeps the file in step, in whatever process: one that was stopped from outside does not.
     pub worker_alive: bool,
+    /// Whether that worker was told to pause: it syncs when it is asked, and not by itself.
+    pub worker_paused: bool,
 }
 
 /// How one sync went, or several that failed in the same way one after the other.
@@ -197,6 +199,9 @@ impl Ended<'_> {
     }
 }
 
+/// The key of `state` under which it stands that the worker was told to pause.
+const PAUSED: &str = "worker_paused";
+
 impl Store {
     /// Notes how a sync ended. What a power cut takes back of it, the next sync finds out again.
     pub(crate) fn note_sync(&mut self, ended: &Ended<'_>) -> Result<()> {
@@ -234,6 +239,14 @@ impl Store {
         })
     }
 
+    /// The worker of this file begins to pause, or goes on: whoever asks how it stands is told.
+    pub(crate) fn note_pause(&mut self, is_paused: bool) -> Result<()> {
+        match self.state(PAUSED)?.is_some() == is_paused {
+            true => Ok(()),
+            false => self.set_state(PAUSED, is_paused.then_some("yes")),
+        }
+    }
+
     pub(super) fn sync_status(&self) -> Result<SyncStatus> {
         // Where something else lies in the place of a file of ours, every sync fails, and notes nothing.
         let mut no_lock = None;
@@ -262,6 +275,7 @@ impl Store {
             last_success_at: self.time(LAST_SUCCESS)?,
             last_error,
             worker_alive,
+            worker_paused: worker_alive && self.state(PAUSED)?.is_some(),
         })
     }
 

@@ -284,14 +284,32 @@ impl<R: Remote> Worker<R> {
             match inbox.recv_timeout(self.options.look) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Command::SyncNow) => self.schedule.asked(),
-                Ok(Command::Pause) => self.schedule.pause(),
-                Ok(Command::Resume) => self.schedule.resume(),
+                Ok(Command::Pause) => self.pause(true),
+                Ok(Command::Resume) => self.pause(false),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let looked = self.look();
             if self.ended(looked) {
                 return;
             }
+        }
+    }
+
+    fn pause(&mut self, yes: bool) {
+        if yes {
+            self.schedule.pause()
+        } else {
+            self.schedule.resume()
+        }
+        if self.is_at_work.load(Ordering::Relaxed) {
+            self.note_pause();
+        }
+    }
+
+    /// Whoever asks of the file is told; where that cannot be written now, only whoever asks the worker.
+    fn note_pause(&mut self) {
+        if let Err(error) = self.watch.note_pause(self.schedule.is_paused()) {
+            tracing::warn!(%error, "that the worker pauses, or goes on, could not be noted in the file");
         }
     }
 
@@ -364,6 +382,7 @@ impl<R: Remote> Worker<R> {
             if self.lock.is_some() {
                 self.is_at_work.store(true, Ordering::Relaxed);
                 if self.may_look() {
+                    self.note_pause();
                     self.take_up()?;
                 }
             }

@@ -270,6 +270,11 @@ impl Schedule {
         self.is_paused = true;
     }
 
+    /// Whether nothing is due by itself.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
     /// What came due meanwhile is due now.
     pub fn resume(&mut self) {
         self.is_paused = false;

@@ -19,6 +19,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 #![allow(clippy::print_stdout, reason = "a history is printed")]
 
+mod attributes;
 mod invariants;
 mod network;
 mod oddities;

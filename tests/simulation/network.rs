@@ -87,12 +87,16 @@ impl World {
             self.problems.push("more than three updates at once".to_owned());
         }
         self.note(format!("-> {} {} {}", ticket.0 & 0xffff_ffff, request.query(), request.body()));
-        self.tell(&Deed::Leaves { ticket, query: &request.query(), body: request.body() });
+        let path = self.path_of(request);
+        if path == self.core.customers_path() {
+            self.tell(&Deed::Leaves { ticket, query: &request.query(), body: request.body() });
+        } else {
+            self.of_attributes.insert(ticket);
+        }
         if self.weather.is_down {
             let trouble = Trouble::Offline("connection refused".to_owned());
             return self.later(3, Event::Deliver(ticket, Err(trouble), None));
         }
-        let path = self.core.customers_path();
         let raw = match is_put {
             true => RawRequest::put(path, request.body()).with_header("Content-Type", "application/json"),
             false => RawRequest::get(path, request.query()),
@@ -138,6 +142,11 @@ impl World {
             }
             Event::ApplyLate(ticket, raw) => {
                 self.note("   a dropped request is applied after all");
+                if self.is_of_attributes(&raw) {
+                    let now = self.now();
+                    self.values_land(&raw, |world| world.core.apply_late(now, &raw));
+                    return None;
+                }
                 self.landing(ticket, &raw, |world| {
                     let now = world.now();
                     world.core.apply_late(now, &raw);
@@ -159,6 +168,12 @@ impl World {
                     Err(trouble) => format!("{trouble:?}"),
                 };
                 self.note(format!("<- {} {said}", ticket.0 & 0xffff_ffff));
+                if self.of_attributes.remove(&ticket) {
+                    if let Ok(answer) = &answer {
+                        self.told_of_attributes(answer);
+                    }
+                    return Some((ticket, answer));
+                }
                 let as_of_ms = served.as_ref().map(|served| served.as_of_ms);
                 if let (Ok(answer), Some(served)) = (&answer, served) {
                     self.told(answer, &served);
@@ -231,6 +246,9 @@ impl World {
     }
 
     fn arrive(&mut self, ticket: Ticket, raw: &RawRequest) {
+        if self.is_of_attributes(raw) {
+            return self.arrive_at_attributes(ticket, raw);
+        }
         let is_put = raw.method == "PUT";
         if is_put {
             self.somebody_is_faster(raw);
@@ -498,7 +516,7 @@ fn named(raw: &RawRequest) -> Vec<(i32, Vec<String>)> {
     objects.iter().filter_map(named).collect()
 }
 
-fn answer(response: &RawResponse, cut: Option<usize>) -> Answer {
+pub(crate) fn answer(response: &RawResponse, cut: Option<usize>) -> Answer {
     let number = |name: &str| response.header(name).and_then(|text| text.parse::<u64>().ok());
     let body = &response.body[..cut.unwrap_or(response.body.len()).min(response.body.len())];
     Answer {

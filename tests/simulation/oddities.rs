@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use tillsync::sandbox::{
     Amounts, Behaviours, Cursors, EmptyLists, ExpiredCursors, Lagging, Overload, Pages, ResponseAttributes,
-    SandboxOptions, Success, Tidying, Totals, Undated, Untold,
+    SandboxOptions, Success, Tidying, Totals, Undated, Untold, ValueAnswers,
 };
 
 /// One way of being odd.
@@ -162,6 +162,11 @@ pub const ODDITIES: &[Oddity] = &[
     Oddity { name: "heavy-ones", about: "one of some customers alone is more than can be taken in, in a list or by id", set: nothing },
     Oddity { name: "late-forms", about: "form fields are told as they were before an update, for a while after it landed", set: nothing },
     Oddity { name: "bare-yes", about: "now and then an update is not applied, its answer tells ids, and another hand comes within the minute", set: nothing },
+    Oddity { name: "attributes", about: "the shop has defined attributes, and the tills keep them", set: |options, random| {
+        use ValueAnswers::{Empty, Sent, Told};
+        let answers = any(random, &[Told, Told, Sent, Empty]);
+        behave(options, |all| all.value_answers = answers);
+    } },
 ];
 
 /// So many have been there from the beginning, and share the dice of the script.

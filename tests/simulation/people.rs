@@ -5,6 +5,7 @@ use rusqlite::OptionalExtension;
 use serde_json::json;
 use tillsync::{CustomerId, Decimal, Keep, Store};
 
+use crate::attributes;
 use crate::invariants::{Deed, Edited};
 use crate::values::amount;
 use crate::world::{Shared, World};
@@ -81,6 +82,13 @@ pub fn pay_again(world: &Shared) {
 
 /// The app edits: through the library or through plain SQL.
 pub fn edit(world: &Shared) {
+    let is_of_the_shops = {
+        let mut world = world.lock();
+        world.odd.has("attributes") && world.random.u8(..3) == 0
+    };
+    if is_of_the_shops {
+        return attributes::set(world);
+    }
     let (id, draw) = {
         let mut world = world.lock();
         let ids = world.core.ids();
@@ -411,6 +419,9 @@ pub fn office(world: &mut World) {
 
 /// The same while the till is between a look at its clock and the wire: time stands still there.
 pub fn office_in_no_time(world: &mut World) {
+    if world.odd.has("attributes") && world.random.u8(..3) == 0 {
+        return attributes::office_sets(world);
+    }
     let ids = world.core.ids();
     if ids.is_empty() {
         return;
@@ -628,7 +639,10 @@ pub fn retry_all(world: &Shared) -> Result<(), String> {
 }
 
 fn count(store: &mut Store) -> u64 {
-    store.connection().query_row("SELECT count(*) FROM journal", [], |row| row.get(0)).unwrap()
+    store
+        .connection()
+        .query_row("SELECT count(*) FROM journal WHERE of_resource IS NULL", [], |row| row.get(0))
+        .unwrap()
 }
 
 /// The edits of an attribute that a person was shown.

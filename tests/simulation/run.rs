@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tillsync::sandbox::{Behaviours, StoreCore, Undated, Untold};
 use tillsync::{Error, Extent, Store, SyncEngine, SyncOptions};
 
+use crate::attributes;
 use crate::people;
 use crate::script::{Item, Job, Script, Step, Weather, What, Without};
 use crate::twists::SCARCE_QUOTA;
@@ -67,6 +68,7 @@ fn folder() -> TempDir {
 fn live(world: &Shared, script: &Script, without: &Without) -> Result<(), String> {
     world.lock().begin_step(0, script.seed);
     people::open_accounts(world);
+    attributes::define(world);
     // No reading lags by more.
     world.lock().pass(10_000);
     let first = |world: &Shared| perform(world, &script.options, Job::Pull, Weather::default());

@@ -109,6 +109,9 @@ impl Script {
             // Reads that lag hide a change from the very pull whose time is the next one's beginning: the overlap is for that.
             options.overlap = Duration::from_secs(60);
         }
+        if odd.has("attributes") {
+            options.keep = vec!["attributes".to_owned()];
+        }
         let steps = steps(tills, &mut random, &odd);
         Script { seed, sandbox, options, tills, odd, steps }
     }

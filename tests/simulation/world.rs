@@ -255,6 +255,8 @@ pub struct World {
     pub lagged_ms: u64,
     /// Customers that the back office deleted.
     pub deleted: BTreeSet<i64>,
+    /// What customers had of the shop's attributes, and the back office took away.
+    pub values_deleted: BTreeSet<(i32, i32)>,
     /// Attributes of which an answer showed what was sent, and that were not written.
     pub echoed: BTreeSet<(i64, String)>,
     /// By how much a `Date` of this run was ahead, if that was not by a lifetime.
@@ -267,6 +269,8 @@ pub struct World {
     pub(crate) events: BTreeMap<(u64, u64), Event>,
     next_event: u64,
     pub(crate) on_its_way: BTreeMap<Ticket, bool>,
+    /// Those of them that are about what the shop has defined.
+    pub(crate) of_attributes: BTreeSet<Ticket>,
     /// The step that is played, what it goes without, and what has happened in it by chance.
     step: usize,
     step_seed: u64,
@@ -332,6 +336,7 @@ impl World {
             is_calm: false,
             lagged_ms: 0,
             deleted: BTreeSet::new(),
+            values_deleted: BTreeSet::new(),
             echoed: BTreeSet::new(),
             ahead_ms: None,
             old_credit: Were::default(),
@@ -340,6 +345,7 @@ impl World {
             events: BTreeMap::new(),
             next_event: 0,
             on_its_way: BTreeMap::new(),
+            of_attributes: BTreeSet::new(),
             step: 0,
             step_seed: 0,
             without,

@@ -391,6 +391,8 @@ namespace Tillsync
         public DateTimeOffset? NextTryAt { get; private set; }
         /// <summary>Whether a worker of any process keeps the file in step.</summary>
         public bool WorkerAlive { get; private set; }
+        /// <summary>Whether that worker was told to pause: it syncs only when it is asked.</summary>
+        public bool WorkerPaused { get; private set; }
         /// <summary>All that was said, as the command's <c>status --json</c> has it.</summary>
         public IReadOnlyDictionary<string, object> Document { get; private set; }
 
@@ -413,6 +415,7 @@ namespace Tillsync
                 LastSuccessAt = sync.Moment("last_success_at"),
                 NextTryAt = sync.Moment("next_try_at"),
                 WorkerAlive = sync.IsTrue("worker_alive"),
+                WorkerPaused = sync.IsTrue("worker_paused"),
                 Document = told,
             };
         }

@@ -175,6 +175,7 @@ export interface Status {
         last_success_at: string | null;
         next_try_at: string | null;
         worker_alive: boolean;
+        worker_paused: boolean;
     };
     worker?: { running: boolean; at_work: boolean; paused: boolean };
     [name: string]: unknown;

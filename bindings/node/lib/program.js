@@ -56,9 +56,9 @@ class Program {
         if (token !== undefined) this.environment.BIGCOMMERCE_ACCESS_TOKEN = token;
     }
 
-    /** What starts it. */
+    /** What starts it. Its own words come last: behind `--` there are no flags. */
     words(command, ...flags) {
-        return [this.#program, [command, ...flags, "--json", "--db", this.#path, ...this.#flags]];
+        return [this.#program, [command, "--json", "--db", this.#path, ...this.#flags, ...flags]];
     }
 
     /** Runs it, and answers what it says; what it does not do is thrown. */

@@ -37,6 +37,21 @@ const NUMBERS = [
 ];
 const TEXTS = ["logFile", "logLevel"];
 const POLICIES = ["hold", "local", "remote", "latest"];
+/** What a till may be opened with: Settings of index.d.ts. */
+const SETTINGS = [
+    "storeHash",
+    "token",
+    "tokenFile",
+    "apiUrl",
+    "author",
+    "sync",
+    "create",
+    "waitMs",
+    "timeoutMs",
+    "policies",
+    "options",
+    "program",
+];
 const USUAL = { sync: true, create: false, waitMs: 0, timeoutMs: 10_000, policies: {}, options: {} };
 
 /** The app's own rows and the edits, together or not at all. Made by `Till.transaction`. */
@@ -109,12 +124,13 @@ class Till {
     constructor(file, settings) {
         this.path = path.resolve(file);
         this.events = new Events();
+        refuseUnknownSettings(settings);
         const { storeHash, tokenFile, apiUrl, author, token, program } = settings;
         this.#settings = { ...USUAL, ...settings };
+        refuseUnknown(this.#settings.options, this.#settings.policies);
         this.#program = new Program(this.path, flags({ storeHash, tokenFile, apiUrl, author }), token, program);
         if (this.#settings.sync) {
             const { create, waitMs, policies, options } = this.#settings;
-            refuseUnknown(options, policies);
             const own = [...(create ? ["--create"] : []), ...policyFlags(policies), ...flags(options)];
             // `--wait` counts whole seconds.
             const words = [...own, "--wait", String(Math.ceil(waitMs / 1000))];
@@ -189,8 +205,18 @@ class Till {
 
     /** Whom somebody means by what they typed. */
     async find(text, { limit = 100 } = {}) {
-        const { customers, more } = await this.#working().call("find", { text, limit });
+        const { customers, more } = await this.#find(text, limit);
         return { customers: customers.map(({ id }) => this.customer(id)).filter(Boolean), more };
+    }
+
+    async #find(text, limit) {
+        try {
+            if (this.#worker) return await this.#worker.call("find", { text, limit });
+        } catch (error) {
+            if (!(error instanceof NotSynced)) throw error; // else the command finds them too, and one more says that there are more
+        }
+        const found = await this.command("find", `--limit=${limit + 1}`, "--", text);
+        return { customers: found.slice(0, limit), more: found.length > limit };
     }
 
     /** The newest edits, the newest first: of one customer, or of all; before one of them, or at all. */
@@ -405,6 +431,13 @@ function flags(given) {
     const named = Object.entries(given).filter(([, value]) => value !== undefined);
     const flag = (name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     return named.flatMap(([name, value]) => [flag(name), String(value)]);
+}
+
+/** A name that is none would be passed over: the setting that was meant would not hold. */
+function refuseUnknownSettings(settings) {
+    const unknown = Object.keys(settings).find((name) => !SETTINGS.includes(name));
+    if (unknown === undefined) return;
+    throw new TillError(`there is no setting ${unknown}`, { code: "usage", hint: `there are ${SETTINGS.join(", ")}`, field: unknown });
 }
 
 /** What a till is opened with is refused by the name that it was given, not by that of a flag. */

@@ -23,7 +23,8 @@ test("a worker that dies comes back, and who waits is answered", async (t) => {
     process.kill(died, "SIGKILL");
     await untilEvent(till, "worker_ended");
     assert.equal((await till.status()).unsent, 1, "the command answers meanwhile");
-    await assert.rejects(till.find("a"), NotSynced);
+    assert.ok((await till.find("a")).customers.length > 0, "and finds");
+    await assert.rejects(till.syncNow(), NotSynced);
     await store.heal();
     await untilEvent(till, "ready");
     assert.equal((await waiting).fate, "uploaded");
@@ -46,9 +47,9 @@ test("a till that is closed while its worker is away starts none", async (t) => 
 test("what a worker said by half when it died is not read", NO_SHELL, async (t) => {
     const { folder, open, opened } = await shop(t);
     await (await opened()).close();
-    const dies = ["echo 'no JSON'", `echo '{"event":"ready"}'`, "read asked", `printf '{"answer":"find","id":1,"custom'`, "kill -9 $$"];
+    const dies = ["echo 'no JSON'", `echo '{"event":"ready"}'`, "read asked", `printf '{"answer":"sync_now","id":1'`, "kill -9 $$"];
     const till = await open({ program: stub(folder, ...dies) });
-    await assert.rejects(till.find("a"), { name: "NotSynced", code: "gone" });
+    await assert.rejects(till.syncNow(), { name: "NotSynced", code: "gone" });
     await untilEvent(till, "worker_ended");
     await untilEvent(till, "ready");
 });
@@ -144,6 +145,8 @@ test("what is wrong with the settings is thrown at once", async (t) => {
         assert.ok(error instanceof TillError && error.message.includes(words) && (error.hint ?? "").includes(hinted), inspect(error));
         assert.ok(!`${error.message} ${error.hint}`.includes("--"), inspect(error));
     };
+    await named({ apiURL: "http://127.0.0.1:1" }, "there is no setting apiURL", "apiUrl");
+    await named({ sync: false, options: { everyMss: 5 } }, "options: there is no everyMss", "everyMs");
     await named({ options: { everyMss: 5 } }, "options: there is no everyMss", "everyMs");
     await named({ options: { everyMs: "soon" } }, 'options: everyMs is "soon"', "a whole number");
     await named({ policies: { phone: "mine" } }, 'policies: phone is "mine"', "hold, local, remote, latest");
@@ -225,12 +228,16 @@ test("a conflict may be decided by another value, a policy decides where it was 
 
 test("without a worker it edits and reads", async (t) => {
     const { store, open, opened } = await shop(t);
-    await opened();
+    const till = await opened();
     const second = await open({ sync: false });
     await second.edit(5, { phone: "5" });
     await until(async () => (await store.customer(5)).phone === "5");
     assert.equal((await second.status()).sync.worker_alive, true);
-    for (const asked of [() => second.syncNow(), () => second.find("a"), () => second.wait({ after: 0, up_to: 1 })]) {
+    for (const [text, limit] of [["example", 100], ["example", 1], ["-5", 100]]) {
+        assert.deepEqual(await second.find(text, { limit }), await till.find(text, { limit }));
+    }
+    assert.ok((await second.find("example", { limit: 1 })).more);
+    for (const asked of [() => second.syncNow(), () => second.wait({ after: 0, up_to: 1 })]) {
         await assert.rejects(asked(), { code: "no_worker" });
     }
 });

@@ -28,7 +28,7 @@ def test_a_worker_that_dies_comes_back_and_who_waits_is_answered(till: Till, sto
     assert died is not None
     os.kill(died, signal.SIGKILL)
     until_event(till, "worker_ended")
-    assert till.status().unsent == 1  # the command answers meanwhile
+    assert till.status().unsent == 1 and till.find("a").customers  # the command answers meanwhile
     store.heal()
     until_event(till, "ready")
     waiting.join()
@@ -41,12 +41,12 @@ def test_what_a_worker_said_by_half_when_it_died_is_not_read(opened: Opener, til
     till.close()
     stub = tmp_path / "stub"
     half = """#!/bin/sh
-echo 'no JSON'; echo '{"event":"ready"}'; read asked; printf '{"answer":"find","id":1,"custom'; kill -9 $$"""
+echo 'no JSON'; echo '{"event":"ready"}'; read asked; printf '{"answer":"sync_now","id":1'; kill -9 $$"""
     stub.write_text(half)
     stub.chmod(0o755)
     again = opened(program=stub)
     with pytest.raises(NotSynced) as gone:
-        again.find("a")
+        again.sync_now()
     assert gone.value.code == "gone"
     until_event(again, "worker_ended")
     until_event(again, "ready")
@@ -226,7 +226,10 @@ def test_without_a_worker_it_edits_and_reads(opened: Opener, till: Till, store: 
     second.edit(5, phone="5")
     until(lambda: store.customer(5)["phone"] == "5")
     assert second.status().sync.worker_alive and second.worker_pid is None
-    for asked in (second.sync_now, lambda: second.find("a"), lambda: second.wait(Receipt(0, 1))):
+    for text, limit in (("example", 100), ("example", 1), ("-5", 100)):
+        assert second.find(text, limit) == till.find(text, limit)
+    assert second.find("example", 1).more and len(second.find("example", 1).customers) == 1
+    for asked in (second.sync_now, lambda: second.wait(Receipt(0, 1))):
         with pytest.raises(NotSynced) as error:
             asked()
         assert error.value.code == "no_worker"

@@ -76,8 +76,8 @@ class Program:
             self.environment[_TOKEN] = token
 
     def arguments(self, command: str, *flags: str) -> list[str]:
-        """What starts it."""
-        return [os.fspath(self._program), command, *flags, "--json", "--db", os.fspath(self._path), *self._flags]
+        """What starts it. Its own words come last: behind ``--`` there are no flags."""
+        return [os.fspath(self._program), command, "--json", "--db", os.fspath(self._path), *self._flags, *flags]
 
     def answer(self, command: str, *words: str) -> Any:
         """Runs it, and returns what it says; what it does not do is raised."""

@@ -123,6 +123,7 @@ class SyncState:
     last_success_at: datetime | None
     next_try_at: datetime | None
     worker_alive: bool
+    worker_paused: bool
 
 
 @dataclass(frozen=True)
@@ -256,6 +257,7 @@ def status(said: Mapping[str, Any]) -> Status:
         moment(sync["last_success_at"]),
         moment(sync["next_try_at"]),
         sync["worker_alive"],
+        sync["worker_paused"],
     )
     counts = ("pending_fields", "pending_customers", "rejected", "conflicts", "unsent", "snapshot_customers")
     return Status(

@@ -198,8 +198,8 @@ class Till:
         flags = _flags(store_hash=store_hash, token_file=token_file, api_url=api_url, author=author)
         self._program = Program(self.path, flags, token, Path(program) if program else None)
         self._worker: Worker | None = None
+        _refuse_unknown(options or {}, policies or {})
         if sync:
-            _refuse_unknown(options or {}, policies or {})
             own = [*(["--create"] if create else []), *_policies(policies or {}), *_flags(**(options or {}))]
             # `--wait` counts whole seconds.
             self._worker = Worker(self._program, [*own, "--wait", str(int(-(-wait // 1)))], self.events._put)
@@ -296,9 +296,9 @@ class Till:
 
     def find(self, text: str, limit: int = 100) -> Found:
         """Whom somebody means by what they typed: beginnings of words, in any order; phones by their digits."""
-        said = self._working().call("find", text=text, limit=limit)
-        each = (self.customer(found["id"]) for found in said["customers"])
-        return Found([customer for customer in each if customer], said["more"])
+        found, more = self._find(text, limit)
+        each = (self.customer(one["id"]) for one in found)
+        return Found([customer for customer in each if customer], more)
 
     def log(self, customer_id: int | None = None, *, limit: int = 1000, before: int | None = None) -> list[JournalRow]:
         """The newest edits, the newest first: of one customer, or of all; before one of them, or at all."""
@@ -416,6 +416,16 @@ class Till:
         return self._worker.pid if self._worker else None
 
     # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _find(self, text: str, limit: int) -> tuple[list[Any], bool]:
+        if self._worker:
+            try:
+                said = self._worker.call("find", text=text, limit=limit)
+                return said["customers"], said["more"]
+            except NotSynced:
+                pass  # the command finds them too, and one more says that there are more
+        found = self.command("find", f"--limit={limit + 1}", "--", text)
+        return found[:limit], len(found) > limit
 
     def _fate(self, receipt: Receipt, within: float) -> Fate:
         worker = self._working()

@@ -40,7 +40,6 @@ use super::out::Out;
 use super::policies::{PolicyFlag, policies};
 use super::render;
 use super::settings::{Missing, Till};
-use super::sync::refuse_where_one_has_left;
 use outbox::{Outbox, Said};
 use request::{Command, Id, Request, STOP_WITHIN};
 use waits::{Wait, Waits};
@@ -189,9 +188,6 @@ impl Worker {
     pub(super) fn run(self, till: &Till) -> Done {
         wait_for_threads()?;
         let missing = if self.create { Missing::Make } else { Missing::Refuse };
-        if self.create {
-            refuse_where_one_has_left(till)?;
-        }
         let engine = till.engine_with(missing, policies(&self.policy))?;
         let store = engine.store().reopen()?;
         let options = self.options(till.wait());

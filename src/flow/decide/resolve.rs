@@ -34,6 +34,13 @@ pub fn resolve(dirty: &Dirty, subject: &Subject, keep: &Keep, seen: Option<&str>
         return Err(refuse(dirty, subject, "there is no conflict to resolve"));
     };
     match subject {
+        // What an update makes is made again.
+        Subject::Customer if dirty.resource().spec().is_upserted && *keep == Keep::Local => {
+            let mut plan = closed(dirty, &shown.open, keep);
+            let held = dirty.ops.iter().filter(|op| op.outcome == Some(Outcome::Held)).collect::<Vec<_>>();
+            settle(&mut plan, &held, None::<Outcome>);
+            Ok(plan)
+        }
         Subject::Customer => {
             let problem = "was deleted in the store, so no side can be kept: discard its edits";
             Err(refuse(dirty, subject, problem))

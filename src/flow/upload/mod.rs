@@ -68,7 +68,7 @@ pub struct UploadOptions {
 }
 
 /// The most that the API takes of customers.
-const MOST: Verb = ResourceId::CUSTOMER.spec().update;
+const MOST: Verb = ResourceId::CUSTOMER.spec().most();
 /// Reads at once: they take none of the calls for updates.
 pub(crate) const MAX_READS: usize = 2;
 /// Customers read back in one call: the address stays short.
@@ -233,7 +233,7 @@ impl Upload {
     /// Sends what is to be sent.
     pub fn of(work: ToSend, options: UploadOptions, tickets: Tickets) -> Upload {
         let spec = work.resource.spec();
-        let most = spec.create.filter(|_| work.creates).map_or(spec.update, |creation| creation.verb);
+        let most = spec.create.filter(|_| work.creates).map_or(spec.most(), |creation| creation.verb);
         // Of what the store does not have there is nothing to look at before it leaves.
         let fresh_ms = if work.creates { u64::MAX } else { options.fresh_ms };
         Upload {

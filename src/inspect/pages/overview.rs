@@ -129,7 +129,8 @@ fn facts(status: &Status) -> Markup {
             div { dt { "Last pull" } dd { (time(status.last_pull_at)) } }
             div { dt { "Last push" } dd { (time(status.last_push_at)) } }
             div { dt { "Worker" } dd {
-                @if status.sync.worker_alive { "keeps this till in step" } @else { "none: syncs are made by hand" }
+                @if status.sync.worker_paused { "paused: it syncs only when it is asked" }
+                @else if status.sync.worker_alive { "keeps this till in step" } @else { "none: syncs are made by hand" }
             } }
         }
     }

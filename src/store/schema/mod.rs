@@ -47,28 +47,36 @@ pub(super) fn objects() -> &'static [Object] {
     &OBJECTS
 }
 
-/// What this build makes besides in a file that keeps this resource.
-pub(super) fn objects_of(resource: ResourceId) -> &'static [Object] {
-    static OBJECTS: LazyLock<Vec<Vec<Object>>> = LazyLock::new(|| {
+/// What this build makes besides, of a resource: where a file keeps it, and where it does not.
+fn objects_of(resource: ResourceId, is_kept: bool) -> &'static [Object] {
+    static OBJECTS: LazyLock<Vec<[Vec<Object>; 2]>> = LazyLock::new(|| {
         let others = ResourceId::all().map(|resource| match resource {
-            ResourceId::CUSTOMER => Vec::new(),
-            other => render::statements(&render::script_of(other.spec())),
+            ResourceId::CUSTOMER => Default::default(),
+            other => {
+                let scripts = [render::script_of_none(other.spec()), render::script_of(other.spec())];
+                scripts.map(|script| render::statements(&script))
+            }
         });
         others.collect()
     });
-    &OBJECTS[resource.index()]
+    &OBJECTS[resource.index()][usize::from(is_kept)]
+}
+
+/// The same of all resources besides customers, in a file that keeps these.
+pub(super) fn objects_of_others(kept: &[ResourceId]) -> impl Iterator<Item = &'static Object> {
+    ResourceId::all().flat_map(|resource| objects_of(resource, kept.contains(&resource)))
 }
 
 /// All of it in a file that keeps these.
 pub(super) fn objects_with(kept: &[ResourceId]) -> impl Iterator<Item = &'static Object> {
-    objects().iter().chain(kept.iter().flat_map(|resource| objects_of(*resource)))
+    objects().iter().chain(objects_of_others(kept))
 }
 
 /// Whether a trigger or view of that name is one of ours.
 pub(super) fn is_ours(name: &str) -> bool {
     static NAMES: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
         let all: Vec<ResourceId> = ResourceId::all().collect();
-        objects_with(&all).map(|object| object.name.as_str()).collect()
+        objects_with(&all).chain(objects_of_others(&[])).map(|object| object.name.as_str()).collect()
     });
     NAMES.contains(name)
 }

@@ -15,6 +15,15 @@ const OWN: &str = "substr(c.field, 1 + length(coalesce(c.of_resource || '.' || c
 /// Whether an edit `j` is of the row that a conflict `c` is of.
 const J_IS_OF_C: &str =
     "j.customer_id = c.customer_id AND j.of_resource IS c.of_resource AND j.of_row IS c.of_row";
+/// Whether a row was just made by an `INSERT` that is journaled, and by no `REPLACE`.
+const IS_NEW: &str = "{value} IS (SELECT value FROM journal
+                WHERE {is_its} AND field = '{field}' AND settled_at IS NULL ORDER BY seq DESC LIMIT 1)
+               AND NOT EXISTS (SELECT 1 FROM {snapshot} WHERE {is_new})";
+/// What an `INSERT` of a new row gives one of its attributes.
+const INSERTED: &str = "INSERT INTO tillsync_refusal
+    SELECT {called} || ': {field}', 'NULL is not allowed' WHERE NEW.{field} IS NULL;
+    INSERT INTO tillsync_check_text VALUES ({text_of}, {least}, {most}, NEW.{field});
+    {typed}{journal_it}";
 /// The instant of the statement that runs.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 const JOURNAL: &str = "INSERT INTO journal ({whose}, field, op, value, was, at, author, label, engine_mark)";
@@ -101,6 +110,12 @@ pub(super) fn script_of(resource: &Resource) -> String {
     common(&[guards(resource), guards_of_snapshots(resource), edits(resource)].join("\n"))
 }
 
+/// What stands in for it in a file that does not keep it, and has its tables.
+pub(super) fn script_of_none(resource: &Resource) -> String {
+    let Some(with) = resource.with else { return String::new() };
+    common(&fill(&fill_of(resource, include_str!("sql/not_kept.sql")), &[("with", with)]))
+}
+
 /// The tables of such a resource: the working copy, with a column an attribute, and what the store last told; each found by its customer.
 pub(super) fn tables(resource: &Resource) -> Vec<String> {
     let Resource { name, snapshot, key, customer, .. } = resource;
@@ -119,8 +134,10 @@ pub(super) fn tables(resource: &Resource) -> Vec<String> {
     let table = |name: &str, columns: &[String]| {
         format!("CREATE TABLE {name} (\n    {}{primary}\n)", columns.join(",\n    "))
     };
-    let index = |table: &str| format!("CREATE INDEX tillsync_{table}_{customer} ON {table} ({customer})");
-    vec![table(name, &copy), table(snapshot, &told) + " STRICT", index(name), index(snapshot)]
+    let index =
+        |table: &&str| customer.map(|of| format!("CREATE INDEX tillsync_{table}_{of} ON {table} ({of})"));
+    let indexes = [*name, *snapshot].iter().filter_map(index).collect();
+    [vec![table(name, &copy), table(snapshot, &told) + " STRICT"], indexes].concat()
 }
 
 fn affinity(kind: Kind) -> &'static str {
@@ -166,11 +183,14 @@ fn common(script: &str) -> String {
 
 /// What an app may not do to the rows of a resource.
 fn guards(resource: &Resource) -> String {
-    let template = match resource.create {
-        Some(_) => created(resource, include_str!("sql/created_rows.sql")),
-        None => include_str!("sql/rows.sql").to_owned(),
+    if resource.create.is_some() {
+        return fill_of(resource, created(resource, include_str!("sql/created_rows.sql")).trim_end());
+    }
+    let inserts = match resource.is_upserted {
+        true => upsert(resource),
+        false => fill_of(resource, include_str!("sql/insert.sql").trim_end()),
     };
-    fill_of(resource, template.trim_end())
+    format!("{inserts}\n{}", fill_of(resource, include_str!("sql/rows.sql").trim_end()))
 }
 
 /// The places of rows that are created here.
@@ -271,6 +291,55 @@ fn new_rows(customer: &Resource) -> String {
     fill(include_str!("sql/new_rows.sql"), &places)
 }
 
+/// An `INSERT` of what is not there yet sets it: what an update of it would be checked for, and journaled as the same edit.
+fn upsert(resource: &Resource) -> String {
+    let editable = || resource.fields.iter().filter(|field| field.access == Access::Editable);
+    let checks: Vec<String> = editable().map(|field| inserted(resource, field)).collect();
+    let fixed = resource.fields.iter().filter_map(|field| Some((field.name, field.access.refusal()?)));
+    let fixed: Vec<String> =
+        fixed.map(|(name, why)| format!("WHEN NEW.{name} IS NOT NULL THEN '{name}: {why}'")).collect();
+    let last = editable().next_back().map(|field| named(resource, field, IS_NEW)).unwrap_or_default();
+    let places = [
+        ("checks", &*checks.join("\n    ")),
+        ("fixed", &fixed.join("\n        ")),
+        ("defined", &defined(resource)),
+        ("is_new_here", &last),
+    ];
+    of_new(&fill_of(resource, &fill(include_str!("sql/upsert.sql").trim_end(), &places)))
+}
+
+/// What an `INSERT` gives an attribute.
+fn inserted(resource: &Resource, field: &Field) -> String {
+    let (least, most) = (field.limit_chars.0.to_string(), limit(field.limit_chars.1));
+    let places = [("least", &*least), ("most", &most), ("typed", &typed(resource, field)), ("was", "'null'")];
+    named(resource, field, &fill(&fill_of(resource, INSERTED), &places))
+}
+
+/// Templates are of the row as it was; one that is new was nowhere.
+fn of_new(sql: &str) -> String {
+    sql.replace("OLD.", "NEW.")
+}
+
+/// Whether what says of which type a row is, is known to be missing.
+fn defined(resource: &Resource) -> String {
+    let Some(defined_by) = resource.defined_by else { return String::new() };
+    let row = resource.row();
+    format!(
+        "
+        WHEN EXISTS (SELECT 1 FROM {defined_by}) AND NOT EXISTS (SELECT 1 FROM {defined_by} WHERE id IS NEW.{row})
+            THEN '{row}: no such {defined_by} in this file'"
+    )
+}
+
+/// What a text that is defined elsewhere has to be.
+fn typed(resource: &Resource, field: &Field) -> String {
+    let Some(defined_by) = resource.defined_by.filter(|_| field.kind == Kind::Text) else {
+        return String::new();
+    };
+    let places = [("defined_by", defined_by), ("row", resource.row()), ("field", field.name)];
+    fill(&fill_of(resource, include_str!("sql/typed.sql").trim_end()), &places) + "\n    "
+}
+
 /// Nor to what the store told of them.
 fn guards_of_snapshots(resource: &Resource) -> String {
     fill_of(resource, include_str!("sql/snapshots.sql").trim_end())
@@ -288,8 +357,12 @@ fn edits(resource: &Resource) -> String {
 
 /// A template with what is a resource's own.
 fn fill_of(resource: &Resource, template: &str) -> String {
-    let Resource { name, plural, snapshot, key, customer, .. } = resource;
-    let row = resource.row();
+    let Resource { name, plural, snapshot, key, .. } = resource;
+    let (row, customer) = (resource.row(), resource.whose());
+    let of_customer = match resource.customer {
+        Some(column) => format!("OLD.{column}"),
+        None => customer.to_owned(),
+    };
     let is = |side: &str| -> String {
         key.iter().map(|column| format!("{column} = {side}.{column}")).collect::<Vec<_>>().join(" AND ")
     };
@@ -314,15 +387,18 @@ fn fill_of(resource: &Resource, template: &str) -> String {
                     .replace("{journal}", &JOURNAL.replace("{whose}", "customer_id, of_resource, of_row")),
             ),
             ("journal of row", JOURNAL.replace("{whose}", "customer_id, of_resource, of_row")),
-            ("whose_it_is new", format!("NEW.{customer}, '{name}', NEW.{row}")),
-            ("whose_it_is", format!("OLD.{customer}, '{name}', OLD.{row}")),
+            ("whose_it_is new", format!("{}, '{name}', NEW.{row}", of_new(&of_customer))),
+            ("whose_it_is", format!("{of_customer}, '{name}', OLD.{row}")),
             (
                 "is_its new",
-                format!("customer_id = NEW.{customer} AND of_resource = '{name}' AND of_row = NEW.{row}"),
+                format!(
+                    "customer_id = {} AND of_resource = '{name}' AND of_row = NEW.{row}",
+                    of_new(&of_customer)
+                ),
             ),
             (
                 "is_its",
-                format!("customer_id = OLD.{customer} AND of_resource = '{name}' AND of_row = OLD.{row}"),
+                format!("customer_id = {of_customer} AND of_resource = '{name}' AND of_row = OLD.{row}"),
             ),
             ("text_of", format!("NULL, {called} || ': {{field}}'")),
             ("refuse_null", REFUSE_NULL.to_owned()),
@@ -336,6 +412,7 @@ fn fill_of(resource: &Resource, template: &str) -> String {
         ("key", key.join(", ")),
         ("moves", moves.join(" OR ")),
         ("called", called.clone()),
+        ("of_customer", of_customer.clone()),
         ("is_new", is("NEW")),
         ("is_old", is("OLD")),
     ];
@@ -369,7 +446,8 @@ fn field(resource: &Resource, field: &Field) -> String {
     let (least, most) = (least.to_string(), limit(most));
     match field.kind {
         Kind::Text | Kind::Date => {
-            let places = [("length", &*length(field)), ("least", &least), ("most", &most)];
+            let typed = typed(resource, field);
+            let places = [("length", &*length(field)), ("least", &least), ("most", &most), ("typed", &typed)];
             fill(&named(include_str!("sql/text.sql")), &places)
         }
         Kind::Integer => range(&named(include_str!("sql/integer.sql")), GROUP_IDS),
@@ -515,8 +593,8 @@ fn read_only(resource: &Resource) -> String {
 /// Where the snapshot's JSON has it.
 fn path(field: &Field) -> String {
     match field.parent {
-        None => format!("$.{}", field.name),
-        Some(parent) => format!("$.{parent}.{}", field.name),
+        None => format!("$.{}", field.told()),
+        Some(parent) => format!("$.{parent}.{}", field.told()),
     }
 }
 
@@ -580,7 +658,14 @@ mod tests {
         insta::assert_snapshot!(script());
     }
 
-    use crate::resource::{MergeRule, Verb};
+    /// A text that is made by its update, and whose type is told elsewhere.
+    #[test]
+    fn the_sql_of_a_value_that_is_upserted() {
+        let values = ResourceId::named("attribute_value").unwrap().spec();
+        insta::assert_snapshot!(script_of(values) + &script_of_none(values));
+    }
+
+    use crate::resource::{Changes, MergeRule, Verb};
 
     const fn field_of_pet(name: &'static str, kind: Kind, access: Access) -> Field {
         let (limit_chars, merge) = ((0, 8), MergeRule::Policy);
@@ -591,6 +676,7 @@ mod tests {
             limit_chars,
             access,
             merge,
+            told_as: None,
             is_unique: false,
             is_changed_at: false,
             is_created_at: false,
@@ -605,14 +691,17 @@ mod tests {
         plural: "pets",
         snapshot: "pet_snapshot",
         key: &["id"],
-        customer: "customer_id",
+        customer: Some("customer_id"),
         endpoint: "/customers/pets",
         asked_by: "id",
         include: "",
-        since: None,
+        changes: Changes::None,
         page: 250,
-        update: Verb { rows: 10, at_once: 3 },
+        update: Some(Verb { rows: 10, at_once: 3 }),
         create: None,
+        is_upserted: false,
+        with: None,
+        defined_by: None,
         fields: &[
             field_of_pet("called", Kind::Text, Access::Editable),
             field_of_pet("is_fed", Kind::Boolean, Access::Editable),

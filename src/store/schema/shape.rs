@@ -131,7 +131,7 @@ fn made() -> rusqlite::Result<Vec<Table>> {
 fn made_of_others() -> rusqlite::Result<Vec<(ResourceId, Table)>> {
     let memory = Connection::open_in_memory()?;
     let mut others = Vec::new();
-    for resource in ResourceId::all().filter(|resource| !resource.spec().is_of_customers()) {
+    for resource in ResourceId::all().filter(|resource| !resource.spec().is_migrated()) {
         let spec = resource.spec();
         for sql in super::render::tables(spec) {
             memory.execute_batch(&sql)?;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use chrono::{SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params};
 
-use super::{Object, is_ours, names, objects, objects_of, objects_with, render, shape};
+use super::{Object, is_ours, names, objects, objects_of_others, objects_with, render, shape};
 use crate::resource::ResourceId;
 use crate::store::{mend, search, state, stray};
 
@@ -27,7 +27,7 @@ const OLD_HISTORY: &str = "refinery_schema_history";
 const NOTES: &str = "tillsync_schema_history";
 
 /// Goes up with every change of what is rendered, so that of two builds that share a file the newer one has its way.
-const REVISION: i64 = 15;
+const REVISION: i64 = 16;
 
 /// The schema from which on all that is not described for apps bears a prefix.
 pub(super) const PREFIXED: i64 = 15;
@@ -179,7 +179,8 @@ pub(in crate::store) fn keep(
     if resource == ResourceId::CUSTOMER || kept.contains(&resource) {
         return Ok(None);
     }
-    for table in [resource.spec().name, resource.spec().snapshot] {
+    let made = if resource.spec().is_migrated() { Vec::new() } else { render::tables(resource.spec()) };
+    for table in [resource.spec().name, resource.spec().snapshot].into_iter().filter(|_| !made.is_empty()) {
         let is_there = "SELECT type FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type <> 'trigger'";
         let taken = connection.query_row(is_there, [table], |row| row.get::<_, String>(0)).optional()?;
         if let Some(kind) = taken {
@@ -190,15 +191,13 @@ pub(in crate::store) fn keep(
     kept.sort_unstable();
     let names: Vec<&str> = kept.iter().map(|resource| resource.spec().name).collect();
     state::write(connection, KEPT, Some(&names.join(" ")))?;
-    for sql in render::tables(resource.spec()) {
-        connection.execute_batch(&sql)?;
-    }
+    made.iter().try_for_each(|sql| connection.execute_batch(sql))?;
     // In the order of all: those behind it are made again.
-    let others: Vec<&Object> = kept.iter().flat_map(|resource| objects_of(*resource)).collect();
-    for object in &others {
+    let all: Vec<ResourceId> = ResourceId::all().collect();
+    for object in objects_of_others(&all).chain(objects_of_others(&[])) {
         connection.execute_batch(&format!("DROP {} IF EXISTS {}", object.kind, object.name))?;
     }
-    others.iter().try_for_each(|object| connection.execute_batch(&object.sql))?;
+    objects_of_others(&kept).try_for_each(|object| connection.execute_batch(&object.sql))?;
     Ok(None)
 }
 
@@ -525,7 +524,7 @@ fn take_out(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
         transaction.execute_batch(&format!("DROP TRIGGER \"{}\"", name.replace('"', "\"\"")))?;
     }
     let all: Vec<ResourceId> = ResourceId::all().collect();
-    let all: Vec<&Object> = objects_with(&all).collect();
+    let all: Vec<&Object> = objects_with(&all).chain(objects_of_others(&[])).collect();
     for object in all.into_iter().rev() {
         transaction.execute_batch(&format!("DROP {} IF EXISTS {}", object.kind, object.name))?;
     }

@@ -5,6 +5,7 @@
 //! [`World::excuse`], with the reason; how often that was is counted.
 
 mod agreement;
+mod attributes;
 mod company;
 mod contests;
 mod edits;
@@ -60,6 +61,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(thrift::Thrift::default()),
         Box::new(held_up::HeldUp),
         Box::new(agreement::Agreement),
+        Box::new(attributes::Attributes::default()),
     ]
 }
 
@@ -76,6 +78,10 @@ pub enum Deed<'a> {
     MayHaveLanded { ticket: Ticket, id: i64 },
     /// The till hears of a request; of a question, with the time at which the store was as it is told.
     Answered { ticket: Ticket, answer: &'a Result<Answer, Trouble>, as_of_ms: Option<u64> },
+    /// An update has changed what a customer has of an attribute, of which `before` stood there.
+    ValueLands { till: usize, key: (i32, i32), before: Option<&'a str> },
+    /// The till was told what a customer has of an attribute.
+    ValueTold { till: usize, key: (i32, i32), text: &'a str },
     /// A person decided about these edits, which they were shown.
     Decided { till: usize, shown: &'a [i64], journaled: u64 },
     /// A person had these edits sent again.

@@ -12,5 +12,5 @@ END;
 CREATE TRIGGER tillsync_{table}_{field} BEFORE UPDATE OF {field} ON {table}
 WHEN NEW.{field} IS NOT OLD.{field} AND {by_app}
 BEGIN
-    {journal_it}
+    {typed}{journal_it}
 END;

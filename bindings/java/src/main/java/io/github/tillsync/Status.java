@@ -20,6 +20,7 @@ import java.util.Map;
  * @param lastSuccessAt when one last went well
  * @param nextTryAt when the worker tries again after a failure
  * @param workerAlive whether a worker of any process keeps the file in step
+ * @param workerPaused whether that worker was told to pause: it syncs only when it is asked
  * @param document all that was said, as the command's {@code status --json} has it
  */
 public record Status(
@@ -37,6 +38,7 @@ public record Status(
     Instant lastSuccessAt,
     Instant nextTryAt,
     boolean workerAlive,
+    boolean workerPaused,
     Map<String, Object> document) {
 
     static Status of(Map<String, Object> told) {
@@ -57,6 +59,7 @@ public record Status(
             Json.moment(sync, "last_success_at"),
             Json.moment(sync, "next_try_at"),
             Json.isTrue(sync, "worker_alive"),
+            Json.isTrue(sync, "worker_paused"),
             told);
     }
 }
