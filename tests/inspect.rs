@@ -834,6 +834,9 @@ fn a_balance_that_the_office_set_below_the_floor_is_kept_as_any() {
 #[test]
 fn a_payment_is_sent_again_below_the_floor_by_a_second_word_alone() {
     let till = till_with_a_payment_refused("-35");
+    // Proven by a reading that cannot lag, it stays refused whoever moves the balance.
+    till.sent_a_minute_ago();
+    till.engine().sync().unwrap();
     till.office(4, json!({"store_credit_amounts": [{"amount": 10}]}));
     till.engine().sync().unwrap();
     let inspector = options(&till).start().unwrap();

@@ -330,6 +330,34 @@ fn a_payment_that_landed_and_is_shown_late_is_no_question_unless_somebody_else_m
     );
 }
 
+/// The record is that of now, and of its credit a cache tells: nobody else was there, and nobody is asked for good.
+#[test]
+fn a_payment_whose_balance_is_shown_late_in_a_record_of_now_is_no_question_in_the_end() {
+    let till = told_less();
+    let is_behind = Arc::new(AtomicBool::new(true));
+    let behind = Arc::clone(&is_behind);
+    let odd = Odd::before(&till.sandbox).answer(move |_, told| {
+        if behind.load(Ordering::Relaxed) {
+            told.customer(1, |shown| shown[MONEY] = json!([{"amount": 50}]));
+        }
+    });
+    let through = over(&till, &odd);
+    till.adjust(1, "5");
+    sync(&through);
+    std::thread::sleep(AT_ANOTHER_MOMENT);
+    sync(&through);
+    till.adjust(1, "-1");
+    sync(&through);
+    assert_eq!(odd.count(Kind::Put), 1, "nothing is sent again, and nothing stands on what is not known");
+    is_behind.store(false, Ordering::Relaxed);
+    till.minute_passes();
+    through.engine().pull(tillsync::Extent::Full).unwrap();
+    sync(&through);
+    assert_eq!(till.store().conflicts().unwrap().len(), 0);
+    assert_eq!(till.outcomes(1, MONEY), ["uploaded"; 2]);
+    assert_eq!((till.local(1, MONEY), till.remote_value(1, MONEY)), (credit(54), credit(54)));
+}
+
 #[test]
 fn what_was_there_before_the_base_is_no_news_of_a_payment_that_is_not_shown() {
     let till = told_less();

@@ -145,7 +145,10 @@ fn a_log_that_stayed_when_its_file_was_deleted_is_not_deleted_with_what_was_edit
         assert!(std::fs::read(&stayed).unwrap() == log);
     }
     std::fs::remove_file(&stayed).unwrap();
-    assert_eq!(till.run(["pull"]).exit, Some(0));
+    // What is empty is no till, and one was here: who wants another says so.
+    assert_eq!(till.run(["pull"]).exit, Some(2));
+    std::fs::remove_file(&till.path).unwrap();
+    assert_eq!([["create"], ["pull"]].map(|command| till.run(command).exit), [Some(0); 2]);
 }
 
 fn plain(customers: usize) -> Till {

@@ -219,6 +219,8 @@ fn a_tool_that_empties_the_counters_of_sqlite_sets_nothing_back() {
         till.engine().sync().unwrap();
     }
     till.adjust(1, "-10");
+    // Else the file doubts what is other than its own payment of just now.
+    till.minute_passes();
     let copy = till.folder.path().join("copy.db");
     std::fs::copy(&till.path, &copy).unwrap();
     rusqlite::Connection::open(&till.path).unwrap().execute_batch("DELETE FROM sqlite_sequence").unwrap();
@@ -408,6 +410,10 @@ fn a_payment_that_was_refused_before_the_backup_and_freed_since_is_told_as_one_t
     });
     till.adjust(1, "-10");
     assert_eq!(till.through(&odd).engine().sync().unwrap().rejected, 1);
+    // A reading that cannot lag shows that it has not landed.
+    till.sent_a_minute_ago();
+    till.minute_passes();
+    till.engine().sync().unwrap();
     let copy = till.folder.path().join("monday.db");
     till.store().backup(&copy).unwrap();
     let retried = till.store().retry(None).unwrap();

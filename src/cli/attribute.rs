@@ -13,7 +13,7 @@ use super::{Done, read, render};
 /// What a file is told to keep, and the command that tells it.
 const KEPT: &str = "attributes";
 
-/// Show or set the shop's own attributes of customers
+/// Show or set the shop's own attributes
 ///
 /// A loyalty number, a shoe size: what the shop has defined in the store. In a file that keeps them: tillsync pull --with attributes.
 #[derive(Args)]
@@ -29,11 +29,16 @@ pub(super) struct Attribute {
 #[derive(Subcommand)]
 enum What {
     /// Which there are, or what a customer has of them
+    #[command(after_help = "Examples:
+  tillsync attribute list
+  tillsync attribute list 42")]
     List {
         /// The customer; default: the definitions
         id: Option<i64>,
     },
     /// Set what a customer has of some; sent with the next sync
+    #[command(after_help = "Example:
+  tillsync attribute set 42 'shoe size=41' loyalty=gold")]
     Set {
         /// The customer
         id: i64,

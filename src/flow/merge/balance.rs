@@ -73,15 +73,19 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// An open conflict of money ends by itself only where a balance was set: a payment of which nobody knows whether it
-    /// arrived is not settled because two amounts happen to be equal.
+    /// An open conflict of money ends by itself where a balance was set, or where a payment is shown as it was sent at a time at which
+    /// it may have been applied: one of which nobody knows whether it arrived is not settled because two amounts happen to be equal.
     fn balance_still_held(&mut self, open: &OpenConflict, three: &Three<'a>) {
         let (covered, later): (Vec<&Op>, Vec<&Op>) =
             three.ops.iter().partition(|op| op.outcome == Some(Outcome::Held));
         let [was, set, theirs] =
             [&open.base, &open.local, &open.remote].map(|json| Value::from_json(three.field.kind(), json));
         let is_set = covered.iter().any(|op| op.adjustment().is_none());
-        if is_set && set == three.remote {
+        if !is_set && self.is_shown_late(three, &covered) {
+            self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
+            self.plan.settle.extend(outcomes(&covered, Outcome::Uploaded));
+            self.rebase(three, &three.remote.clone(), &later);
+        } else if is_set && set == three.remote {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
             self.plan.settle.extend(outcomes(&covered, Outcome::Unchanged));
             self.rebase(three, &three.remote.clone(), &later);

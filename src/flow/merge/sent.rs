@@ -336,6 +336,19 @@ impl<'a> Merge<'a> {
         self.dirty.attempts.iter().any(has_not_landed)
     }
 
+    /// Whether payments that wait for a person, since nobody could know whether they had landed, are in what the store shows now: all of
+    /// them left in one update, and its balance is there, at a time at which that may have been applied. A cache of credit was behind.
+    pub(super) fn is_shown_late(&mut self, three: &Three<'_>, held: &[&Op]) -> bool {
+        let modified = self.modified_at();
+        let is_of_all = |attempt: &&Attempt| held.iter().all(|op| attempt.covers.contains(&op.seq));
+        let landed = self.dirty.attempts_of(three.field).filter(is_of_all).find(|attempt| {
+            attempt.is_shown(&three.remote) && self.may_be_of(attempt, three.field, modified)
+        });
+        let Some(landed) = landed.filter(|_| !held.is_empty()) else { return false };
+        self.plan.void.insert(landed.id);
+        true
+    }
+
     fn may_be_of(&self, attempt: &Attempt, field: FieldId, modified: Option<DateTime<Utc>>) -> bool {
         let ahead = self.policies.clock_offset;
         !field.is_money() || attempt.flight.may_have_made(modified, ahead)
