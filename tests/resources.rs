@@ -839,6 +839,19 @@ fn a_value_that_was_inserted_past_our_triggers_is_found_and_made() {
     }
 }
 
+/// An app that has signed its edits for good goes on to sign them so.
+#[test]
+fn a_value_that_is_set_without_an_author_is_signed_as_the_app_has_it() {
+    let till = till_of_values();
+    file(&till).execute_batch("UPDATE edit_context SET author = 'bo', label = 'day'").unwrap();
+    till.store().set_attribute_values(CUSTOMER, &[(1, "gold"), (3, "42")], None, None).unwrap();
+    file(&till).execute_batch("UPDATE customer SET phone = '1' WHERE id = 1").unwrap();
+    let signed = "SELECT group_concat(author || ' ' || label, ', ') FROM journal";
+    assert_eq!(file(&till).query_row(signed, [], |row| row.get(0)), Ok("bo day, bo day, bo day".to_owned()));
+    let receipt = till.store().set_attribute_values(CUSTOMER, &[(1, "gold")], Some("ana"), None).unwrap();
+    assert_eq!(receipt.fields(), 0, "it was there already");
+}
+
 /// What is in a file goes with it: into a backup, and back.
 #[test]
 fn attributes_are_in_a_backup_with_what_waits_of_them() {
