@@ -1260,7 +1260,8 @@ fn a_conflict_about_a_value_is_named_and_decided_by_its_word() {
     till.ok(&["resolve", "1", "attribute_value.4.value", "--keep", "local"]);
     till.ok(&["sync"]);
     assert_eq!(till.sandbox.attribute_value(1, 4).as_deref(), Some("gold"));
-    till.ok(&["attribute", "set", "1", "4=taken"]);
+    till.sandbox.set_behaviours("value-at-most=8".parse().unwrap());
+    till.ok(&["attribute", "set", "1", "4=platinum and more"]);
     assert_eq!(till.run(&["sync"]).status, 3);
     assert_eq!(till.json(&["rejected"]).1[0]["field"], json!("attribute_value.4.value"));
     till.ok(&["discard", "1", "attribute_value.4.value"]);
