@@ -651,6 +651,8 @@ fn a_value_whose_making_was_lost_is_read_back_and_made_again_where_it_did_not_la
         till.sandbox.script_updates([fault]);
         till.engine().sync().unwrap();
         assert_eq!(VALUES.outcomes(&till), ["uploaded"], "{fault:?}");
+        let calls = if fault == Fault::LostAnswer { 1 } else { 2 };
+        assert_eq!(VALUES.puts(&till).len(), calls, "{fault:?}");
         VALUES.is(&till, "42");
     }
 }
