@@ -909,3 +909,16 @@ fn attributes_are_in_a_backup_with_what_waits_of_them() {
     assert!(there.store().is_kept("attributes").unwrap());
     assert_eq!(there.store().check().unwrap(), Vec::<String>::new());
 }
+
+/// An empty list is no word before somebody else was asked for: not where all that is known is of a customer who is gone.
+#[test]
+fn a_value_that_is_in_doubt_of_a_customer_who_is_gone_is_no_reason_to_ask_for_ever() {
+    let till = till_of_values();
+    till.sandbox.set_behaviours("unknown-ids=left-out".parse().unwrap());
+    till.sandbox.delete(CUSTOMER as i32);
+    file(&till).execute_batch("UPDATE customer SET phone = '1' WHERE id = 1").unwrap();
+    till.store().set_attribute_values(CUSTOMER, &[(3, "42")], None, None).unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(till.store().conflicts().unwrap().len(), 1, "the customer was deleted, and edited here");
+    assert_eq!(VALUES.outcomes(&till), ["rejected"]);
+}
