@@ -1494,11 +1494,13 @@ fn a_value_of_another_type_than_the_attributes_is_no_edit_and_gives_way_to_the_s
     let nobody_edited = |when: &str| {
         assert_eq!(till.store().find_unjournaled().unwrap(), 0, "{when}");
         assert_eq!(till.store().unjournaled().unwrap(), vec![], "{when}");
+        assert_eq!(till.store().held_up().unwrap(), [], "{when}");
         assert!(till.engine().sync().unwrap().uploaded_fields == 0 && till.puts().is_empty(), "{when}");
     };
     tell_others();
     changes(&till);
     nobody_edited("at the first pull");
+    assert_eq!(till.local(ids[0], "phone"), r#""5""#, "as its column holds it");
     tell_as_before();
     changes(&till);
     nobody_edited("as it should be");

@@ -69,7 +69,7 @@ const LINES: [Line; 4] = [
         row: 3,
         key: &[("customer_id", CUSTOMER), ("attribute_id", 3)],
         field: "value",
-        refused: ("taken", "that is taken"),
+        refused: ("too long for this store@x", "it is longer than 20 characters"),
         put_in_office: |till, text| till.sandbox.put_attribute_value(CUSTOMER as i32, 3, text),
         delete_in_office: |till| till.sandbox.delete_attribute_value(CUSTOMER as i32, 3),
         as_stored: |till| till.sandbox.attribute_value(CUSTOMER as i32, 3).unwrap().into(),
@@ -97,6 +97,7 @@ impl Line {
             till.sandbox.put_attribute_value(CUSTOMER as i32, attribute, "first@x");
             till.sandbox.put_attribute_value(2, attribute, "others@x");
         }
+        till.sandbox.set_behaviours("value-at-most=20".parse().unwrap());
         match self.resource {
             "customer" => {}
             "attribute_value" => till.store().keep("attributes").unwrap(),
@@ -650,8 +651,51 @@ fn a_value_whose_making_was_lost_is_read_back_and_made_again_where_it_did_not_la
         till.sandbox.script_updates([fault]);
         till.engine().sync().unwrap();
         assert_eq!(VALUES.outcomes(&till), ["uploaded"], "{fault:?}");
+        let calls = if fault == Fault::LostAnswer { 1 } else { 2 };
+        assert_eq!(VALUES.puts(&till).len(), calls, "{fault:?}");
         VALUES.is(&till, "42");
     }
+}
+
+/// A refusal names each value that is bad: what else did not land goes up in the next call, and nobody is tried alone.
+#[test]
+fn of_the_values_in_a_call_the_bad_ones_alone_wait_for_a_person() {
+    let cases = [
+        (&[2_i64][..], "atomic", 2),
+        (&[2], "good-ones", 1),
+        (&[1, 3], "atomic", 2),
+        (&[1, 3], "until-first-error", 2),
+    ];
+    for (bad, partial, calls) in cases {
+        let till = till_of_values();
+        let behaviours = format!("value-at-most=20,partial={partial}");
+        till.sandbox.set_behaviours(behaviours.parse().unwrap());
+        let text = |id: &i64| if bad.contains(id) { "too long for this store" } else { "good" };
+        let values: Vec<(i64, i64, &str)> = (1..=3).map(|id| (id, 1, text(&id))).collect();
+        for (customer, attribute, text) in &values {
+            till.store().set_attribute_values(*customer, &[(*attribute, *text)], None, None).unwrap();
+        }
+        till.engine().sync().unwrap();
+        let rejected: Vec<i64> =
+            till.store().rejected().unwrap().iter().map(|one| one.customer_id.0).collect();
+        assert_eq!(rejected, bad, "{partial}");
+        assert_eq!(VALUES.puts(&till).len(), calls, "{partial}: {bad:?}");
+        for (customer, _, text) in values {
+            let is = till.sandbox.attribute_value(customer as i32, 1);
+            assert_eq!(
+                is.as_deref(),
+                Some(text).filter(|_| !bad.contains(&customer)),
+                "{partial}: {customer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_customer_had_of_attributes_goes_from_the_store_with_the_customer() {
+    let till = till_of_values();
+    assert!(till.sandbox.delete(CUSTOMER as i32));
+    assert_eq!(till.sandbox.attribute_value(CUSTOMER as i32, 2), None);
 }
 
 #[test]
@@ -839,6 +883,19 @@ fn a_value_that_was_inserted_past_our_triggers_is_found_and_made() {
     }
 }
 
+/// An app that has signed its edits for good goes on to sign them so.
+#[test]
+fn a_value_that_is_set_without_an_author_is_signed_as_the_app_has_it() {
+    let till = till_of_values();
+    file(&till).execute_batch("UPDATE edit_context SET author = 'bo', label = 'day'").unwrap();
+    till.store().set_attribute_values(CUSTOMER, &[(1, "gold"), (3, "42")], None, None).unwrap();
+    file(&till).execute_batch("UPDATE customer SET phone = '1' WHERE id = 1").unwrap();
+    let signed = "SELECT group_concat(author || ' ' || label, ', ') FROM journal";
+    assert_eq!(file(&till).query_row(signed, [], |row| row.get(0)), Ok("bo day, bo day, bo day".to_owned()));
+    let receipt = till.store().set_attribute_values(CUSTOMER, &[(1, "gold")], Some("ana"), None).unwrap();
+    assert_eq!(receipt.fields(), 0, "it was there already");
+}
+
 /// What is in a file goes with it: into a backup, and back.
 #[test]
 fn attributes_are_in_a_backup_with_what_waits_of_them() {
@@ -851,4 +908,17 @@ fn attributes_are_in_a_backup_with_what_waits_of_them() {
     assert_eq!(there.store().attribute_values(CUSTOMER).unwrap().len(), 2);
     assert!(there.store().is_kept("attributes").unwrap());
     assert_eq!(there.store().check().unwrap(), Vec::<String>::new());
+}
+
+/// An empty list is no word before somebody else was asked for: not where all that is known is of a customer who is gone.
+#[test]
+fn a_value_that_is_in_doubt_of_a_customer_who_is_gone_is_no_reason_to_ask_for_ever() {
+    let till = till_of_values();
+    till.sandbox.set_behaviours("unknown-ids=left-out".parse().unwrap());
+    till.sandbox.delete(CUSTOMER as i32);
+    file(&till).execute_batch("UPDATE customer SET phone = '1' WHERE id = 1").unwrap();
+    till.store().set_attribute_values(CUSTOMER, &[(3, "42")], None, None).unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(till.store().conflicts().unwrap().len(), 1, "the customer was deleted, and edited here");
+    assert_eq!(VALUES.outcomes(&till), ["rejected"]);
 }

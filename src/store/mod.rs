@@ -126,6 +126,8 @@ pub use salvage::Salvaged;
 pub use search::Found;
 pub use sound::Soundness;
 pub(crate) use state::FullPull;
+#[cfg(any(feature = "ffi", feature = "extension"))]
+pub(crate) use state::kept_by;
 pub(crate) use syncs::{Ended, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};
 pub use waiting::Waiting;
@@ -464,6 +466,12 @@ impl From<rusqlite::Error> for Failed {
 impl From<Error> for Failed {
     fn from(error: Error) -> Failed {
         Failed::Known(error)
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Failed {
+        Failed::Known(failure.into())
     }
 }
 

@@ -326,16 +326,20 @@ impl Store {
     }
 
     /// Some rows of the file, so that a question about others is answered by somebody; others each time that it is
-    /// asked: they may be gone as well.
+    /// asked: they may be gone as well. What is of a customer who is known to be gone answers no more.
     pub(crate) fn company(&self, resource: ResourceId, nth: u32) -> Result<Vec<RowId>> {
         let Resource { snapshot, .. } = resource.spec();
         let (row, customer) = (resource.spec().row(), resource.spec().whose());
+        let is_there = resource.spec().customer.map_or("TRUE".to_owned(), |customer| {
+            format!("EXISTS (SELECT 1 FROM snapshot AS whose WHERE whose.id = {snapshot}.{customer})")
+        });
         self.rows(
             resource,
             &format!(
-                "SELECT {row}, {customer} FROM (SELECT {row}, {customer} FROM {snapshot} ORDER BY {row} LIMIT 2 OFFSET 2 * ?1)
+                "WITH there (row, whose) AS NOT MATERIALIZED (SELECT {row}, {customer} FROM {snapshot} WHERE {is_there})
+                 SELECT row, whose FROM (SELECT row, whose FROM there ORDER BY row LIMIT 2 OFFSET 2 * ?1)
                  UNION
-                 SELECT {row}, {customer} FROM (SELECT {row}, {customer} FROM {snapshot} ORDER BY {row} DESC LIMIT 2 OFFSET 2 * ?1)"
+                 SELECT row, whose FROM (SELECT row, whose FROM there ORDER BY row DESC LIMIT 2 OFFSET 2 * ?1)"
             ),
             [nth],
         )
