@@ -1762,6 +1762,45 @@ fn what_this_till_paid_a_moment_ago_is_not_taken_back_by_a_balance_that_was_neve
     check(&till, 115.0, 115.0);
 }
 
+/// What answers tell of Ana from the moment that an update is answered: a balance from a cache, that nobody here has known.
+fn behind_from_the_answer_on(till: &Till, is_lost: bool) -> Odd {
+    let mut is_behind = false;
+    Odd::before(&till.sandbox).answer(move |asked, told| {
+        is_behind |= asked.is_put();
+        if is_behind {
+            told.customer(ANA, |ana| ana[MONEY] = json!([{"amount": 95}]));
+        }
+        if is_lost && asked.is_put() && asked.nth == 1 {
+            told.drop();
+        }
+    })
+}
+
+/// Nor what such a cache tells in the answer to an update of something else, or in what is read back of one.
+#[test]
+fn nothing_is_paid_on_a_balance_that_an_answer_brings_from_a_cache_beside_what_was_sent() {
+    for is_lost in [false, true] {
+        let till = with_balance("100");
+        tells_balances(&till);
+        till.adjust(ANA, "10");
+        sync(&till);
+        check(&till, 110.0, 110.0);
+        let odd = behind_from_the_answer_on(&till, is_lost);
+        let behind = till.through(&odd);
+        till.set(ANA, "phone", "555-7");
+        sync(&behind);
+        assert_eq!(till.outcomes(ANA, "phone"), ["uploaded"], "lost: {is_lost}");
+        check(&till, 110.0, 110.0);
+        till.adjust(ANA, "5");
+        assert_eq!(sync(&behind).uploaded_customers, 0, "lost: {is_lost}: it waits");
+        check(&till, 115.0, 110.0);
+        odd.calm();
+        sync(&till);
+        check(&till, 115.0, 115.0);
+        assert_eq!(outcomes(&till), ["uploaded", "uploaded"], "lost: {is_lost}");
+    }
+}
+
 #[test]
 fn what_another_hand_pays_within_a_minute_of_this_till_is_seen_when_that_is_over() {
     let till = with_balance("100");

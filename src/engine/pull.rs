@@ -21,7 +21,7 @@ use crate::flow::{
     Lacking, Lacks, Page, PageAsk, Place, Pull, PullClock, PullStep, Silence, Unlisted, Witnesses, silence,
 };
 use crate::resource::{Changes, ResourceId, RowId};
-use crate::store::{FullPull, Judging, PageKind, Taken};
+use crate::store::{FullPull, Judging, PageKind, PassedOver, Taken};
 
 /// Customers asked for by id in one call, with their company.
 const BY_ID_AT_ONCE: usize = 100;
@@ -560,7 +560,8 @@ impl<R: Remote> SyncEngine<R> {
         let progress = Progress::Pulled { customers: pulling.machine.seen(), of: pulling.machine.total() };
         let believes_older = pulling.believes_older || pulling.machine.believes_older();
         let trust = Trust { believes_older, server_now: date };
-        pulling.has_dropped |= self.take_in(page, &kind, trust, Some(Event::Progress(progress)))?;
+        let passed_over = self.take_in(page, &kind, trust, Some(Event::Progress(progress)))?;
+        pulling.has_dropped |= passed_over.has_dropped;
         Ok(going)
     }
 
@@ -570,14 +571,14 @@ impl<R: Remote> SyncEngine<R> {
         self.news.may_wait && goes_on && self.pacer.has_no_room_for_news(self.clock.now_ms())
     }
 
-    /// Takes in a page. It stays open for the next one if that is here already. True: something of it is to be listed again.
+    /// Takes in a page. It stays open for the next one if that is here already. Returns what of it was not believed.
     fn take_in(
         &mut self,
         page: &Page<'_>,
         kind: &PageKind,
         Trust { believes_older, server_now }: Trust,
         progress: Option<Event>,
-    ) -> Result<bool> {
+    ) -> Result<PassedOver> {
         let (policies, now) = (&self.options.policies, self.clock.utc());
         let judging = Judging { policies, believes_older, server_now, now };
         if !page.contradicted.is_empty() {
@@ -587,7 +588,7 @@ impl<R: Remote> SyncEngine<R> {
             );
             self.store.note_contradicted(&page.contradicted, kind, policies.moment(now))?;
         }
-        let taken = match self.store.take_page(&page.rows, kind, judging) {
+        let mut taken = match self.store.take_page(&page.rows, kind, judging) {
             Ok(taken) => taken,
             Err(failed) => {
                 self.untold.clear();
@@ -596,12 +597,12 @@ impl<R: Remote> SyncEngine<R> {
         };
         let customers = taken.changed.iter().filter(|row| row.resource == ResourceId::CUSTOMER);
         self.counts.pulled += customers.count() as u64;
-        let has_dropped = taken.has_dropped;
+        let passed_over = std::mem::take(&mut taken.passed_over);
         if !self.store.has_open_pages() {
             self.tell_news();
         }
         news(taken).chain(progress).for_each(|event| self.say(event));
-        Ok(has_dropped)
+        Ok(passed_over)
     }
 
     /// Commits the pages that were taken in, and tells of them.
@@ -771,13 +772,17 @@ impl<R: Remote> SyncEngine<R> {
         Ok(is_known)
     }
 
-    /// Takes in customers that were read by id.
-    pub(super) fn take_looked(&mut self, page: &Page<'_>, server_now: Option<DateTime<Utc>>) -> Result<()> {
+    /// Takes in customers that were read by id. Returns those that were not believed: another moment tells.
+    pub(super) fn take_looked(
+        &mut self,
+        page: &Page<'_>,
+        server_now: Option<DateTime<Utc>>,
+    ) -> Result<BTreeSet<RowId>> {
         let trust = Trust { believes_older: false, server_now };
         let taken = self.take_in(page, &PageKind::Changes, trust, None);
         // Also after a failure: what was taken in stays.
         self.commit_pages()?;
-        taken.map(|_| ())
+        taken.map(|passed_over| passed_over.rows)
     }
 
     /// These customers are gone from the store.

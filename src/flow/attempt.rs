@@ -29,7 +29,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::merge::{Sent, entries};
 use super::money::same_balance;
-use super::outdated::LAGS_AT_MOST;
+use super::outdated::{LAGS_AT_MOST, Moment};
 use super::tidied::{has_landed, is_tidied_entry};
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
 use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Record, Value};
@@ -85,6 +85,15 @@ impl NotThere {
     pub fn is_nothing(&self) -> bool {
         self.as_before.is_empty() && self.moved.is_empty()
     }
+}
+
+/// What a reading back of an update says.
+#[derive(Debug)]
+pub struct ReadBack {
+    /// As far as it is news; `None`: all of it.
+    pub news: Option<Record>,
+    /// Something else than what was sent lags in it, as far as anybody can tell: another reading is to come.
+    pub lags: bool,
 }
 
 /// So soon after an answer reads may lag behind it.
@@ -249,12 +258,22 @@ impl Dirty {
         self.shown_too_little(told, now).next().is_some()
     }
 
-    /// A reading back, with what it may show too little of as it is known; `None`: there is nothing of that. Money is judged by what is
-    /// shown.
+    /// A reading back of what was sent, with what it may show too little of as it is known, and what else lags in it; see
+    /// [`Lately::without_lag`](super::Lately::without_lag). Money that waits to be shown is judged by what is.
     ///
     /// # Errors
     /// When a record is no customer.
-    pub fn without_too_little(&self, told: &Record, now: DateTime<Utc>) -> Result<Option<Record>, BadRecord> {
+    pub fn read_back(&self, told: &Record, sent: &Sent, now: Moment) -> Result<ReadBack, BadRecord> {
+        let shown = self.without_too_little(told, now.here)?;
+        let Some(known) = &self.base else { return Ok(ReadBack { news: shown, lags: false }) };
+        let unshown = self.attempts.iter().filter(|attempt| attempt.is_unproven());
+        let unshown: BTreeSet<FieldId> = unshown.map(|attempt| attempt.field).collect();
+        let current = self.lately.without_lag(known, shown.as_ref().unwrap_or(told), sent, now, &unshown)?;
+        let lags = current.is_some();
+        Ok(ReadBack { news: current.or(shown), lags })
+    }
+
+    fn without_too_little(&self, told: &Record, now: DateTime<Utc>) -> Result<Option<Record>, BadRecord> {
         let (Some(known), shown) = (&self.base, told.attributes()?) else { return Ok(None) };
         let known = known.attributes()?;
         let mut late = self.shown_too_little(&shown, now).filter(|field| !field.is_money());
