@@ -173,10 +173,14 @@ impl Attempt {
         self.base == *shown && self.modified.is_some() && self.modified == modified
     }
 
-    /// Whether a reading shows what was there before, and since when, so late that it cannot lag.
-    pub fn is_disproven_by(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> bool {
-        let is_late = (now - self.flight.applied_by).abs() >= LAGS_AT_MOST;
-        is_late && told.tells(self.field) && self.is_as_before(&told.get(self.field), told.changed_at())
+    /// Whether a reading shows what was there before, and since when, so late that it cannot lag: by the till's clock, and by the store's,
+    /// which is `ahead` of that. A cache answers with the `Date` of when it was told.
+    pub fn is_disproven_by(&self, told: &Attributes<'_>, now: Moment, ahead: TimeDelta) -> bool {
+        let is_late = |now: DateTime<Utc>| now - self.flight.applied_by >= LAGS_AT_MOST;
+        is_late(now.here)
+            && is_late(now.there - ahead)
+            && told.tells(self.field)
+            && self.is_as_before(&told.get(self.field), told.changed_at())
     }
 
     /// Whether the store shows another balance than the one that was there before.
@@ -431,4 +435,34 @@ pub fn unshown_on_record(
         (!is_told_by_either).then_some(Attempt { is_accepted: true, is_echoed, ..attempt })
     };
     untold.into_iter().filter_map(of_field).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+    use crate::flow::SentBase;
+
+    #[test]
+    fn a_reading_proves_that_nothing_landed_when_both_clocks_say_that_a_minute_has_passed() {
+        let told = Attributes::parse(
+            r#"{"id":1,"store_credit_amounts":[{"amount":50}],"date_modified":"2026-01-01T11:00:00Z"}"#,
+        )
+        .unwrap();
+        let (money, ahead) = (FieldId::STORE_CREDIT_AMOUNTS, TimeDelta::hours(1));
+        let sent = Sent { base: SentBase::of(&told, [money]), ..Sent::default() };
+        let begin: DateTime<Utc> = "2026-01-01T12:00:00Z".parse().unwrap();
+        let flight = Flight { left: begin, applied_by: begin };
+        let value = Value::from_json(money.kind(), r#"[{"amount":60}]"#);
+        let attempt = Attempt::of(&sent, money, &value, told.get(money), vec![EditSeq(1)], flight);
+        let is_disproven = |here: i64, date: Option<i64>| {
+            let date = date.map(|seconds| begin + TimeDelta::seconds(seconds) + ahead);
+            let now = Moment::new(begin + TimeDelta::seconds(here), ahead).told(date);
+            attempt.is_disproven_by(&told, now, ahead)
+        };
+        assert!(!is_disproven(59, Some(59)) && is_disproven(60, Some(60)) && is_disproven(60, None));
+        assert!(!is_disproven(900, Some(59)), "a cache was told within the minute");
+        assert!(!is_disproven(-900, Some(-900)), "the till's clock was set back");
+    }
 }

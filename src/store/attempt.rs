@@ -12,7 +12,7 @@ use super::{Failed, Store, dirty, row, state};
 use crate::clock::stamp;
 use crate::error::Result;
 use crate::flow::{
-    Attempt, CustomerPlan, Dirty, Flight, Outcome, Sent, Settlement, on_record, unshown_on_record,
+    Attempt, CustomerPlan, Dirty, Flight, Moment, Outcome, Sent, Settlement, on_record, unshown_on_record,
 };
 use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, ResourceId, RowId, Value};
 
@@ -154,11 +154,12 @@ pub(super) fn note_told_as_before(connection: &Connection, told: &Attributes<'_>
 pub(super) fn note_told_late(
     connection: &Connection,
     told: &Attributes<'_>,
-    now: DateTime<Utc>,
+    now: Moment,
+    ahead: TimeDelta,
 ) -> Result<(), Failed> {
     let attempts = load(connection, told.row())?;
     let is_news = |attempt: &&Attempt| {
-        !attempt.is_accepted && !attempt.is_disproven && attempt.is_disproven_by(told, now)
+        !attempt.is_accepted && !attempt.is_disproven && attempt.is_disproven_by(told, now, ahead)
     };
     let mut news = attempts.iter().filter(is_news).peekable();
     if news.peek().is_none() || state::is_credit_undated(connection)? {

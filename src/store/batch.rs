@@ -339,7 +339,12 @@ impl Store {
                         }
                         told.iter().try_for_each(|told| {
                             attempt::note_told_as_before(transaction, told)?;
-                            attempt::note_told_late(transaction, told, now)
+                            attempt::note_told_late(
+                                transaction,
+                                told,
+                                policies.moment(now),
+                                policies.clock_offset,
+                            )
                         })
                     };
                     let written =

@@ -172,7 +172,10 @@ impl Store {
                         News::PassedOver if is_edited => {
                             attempt::note_told_as_before(transaction, attributes)?
                         }
-                        _ if is_edited => attempt::note_told_late(transaction, attributes, judging.now)?,
+                        _ if is_edited => {
+                            let ahead = judging.policies.clock_offset;
+                            attempt::note_told_late(transaction, attributes, judging.moment(), ahead)?;
+                        }
                         _ => {}
                     }
                     Ok(news)
