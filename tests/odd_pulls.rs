@@ -1287,6 +1287,22 @@ fn of_whom_a_list_tells_two_things_nothing_is_taken_and_it_is_asked_for_by_id() 
     assert_eq!(odd.count(Kind::ById), asked, "it is known, and asked for no more");
 }
 
+/// Who is gone, and was edited, is asked for with each pull, and that once, whoever else is.
+#[test]
+fn who_is_gone_is_asked_for_once_beside_who_is_there() {
+    let till = filled(20);
+    till.set(3, "phone", "555-3");
+    assert!(till.sandbox.delete(3));
+    till.engine().pull(Extent::Full).unwrap();
+    assert_eq!(till.store().conflicts().unwrap()[0].field, "*");
+    let odd = Odd::before(&till.sandbox).every(Kind::List, |told| two_things(told, 4));
+    company(&till, 4, "theirs");
+    changes(&till.through(&odd));
+    let asked = odd.count(Kind::ById);
+    changes(&till.through(&odd));
+    assert_eq!((odd.count(Kind::ById), till.local(4, "company").as_str()), (asked + 1, r#""theirs""#));
+}
+
 /// An answer by id may hold fewer than were asked for, and the same ones each time.
 #[test]
 fn who_is_to_be_read_again_is_so_whoever_else_is() {

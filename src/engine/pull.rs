@@ -653,7 +653,9 @@ impl<R: Remote> SyncEngine<R> {
         let (mut groups, mut line, mut unshown) = (vec![ids.to_vec()], LineTo::default(), Vec::new());
         while let Some(group) = groups.pop() {
             match (self.look(&group, &[], &mut line)?, &group[..]) {
-                (Some((shown, _)), asked) => groups.extend(perhaps_cut_off(asked, &shown)),
+                (Some((shown, silence)), asked) => {
+                    groups.extend(self.perhaps_cut_off(asked, &shown, silence)?);
+                }
                 (None, [id]) => {
                     tracing::warn!(row = %id, "the store cannot show this one by id");
                     unshown.push(*id);
@@ -662,6 +664,25 @@ impl<R: Remote> SyncEngine<R> {
             }
         }
         Ok(unshown)
+    }
+
+    /// Who is asked for once more, since an answer showed only some of those who were asked for. Of whom the file knows to be gone, one
+    /// that looks whole says nothing new: they are asked for with each sync.
+    fn perhaps_cut_off(
+        &self,
+        asked: &[RowId],
+        shown: &BTreeSet<RowId>,
+        silence: Silence,
+    ) -> Result<Option<Vec<RowId>>> {
+        let mut rest: Vec<RowId> = asked.iter().copied().filter(|id| !shown.contains(id)).collect();
+        if rest.is_empty() || rest.len() == asked.len() {
+            return Ok(None);
+        }
+        if silence != Silence::SaysNothing {
+            let gone = self.store.gone(rest[0].resource)?;
+            rest.retain(|id| !gone.contains(id));
+        }
+        Ok((!rest.is_empty()).then_some(rest))
     }
 
     /// Asks for customers by id, and takes in whom the answer shows. Who is shown, and what that says of the others; `None`:
@@ -846,12 +867,6 @@ impl Looked {
         self.gone.extend(&gone);
         !gone.is_empty()
     }
-}
-
-/// Who is asked for once more, since an answer showed only some of those who were asked for.
-fn perhaps_cut_off(asked: &[RowId], shown: &BTreeSet<RowId>) -> Option<Vec<RowId>> {
-    let rest: Vec<RowId> = asked.iter().copied().filter(|id| !shown.contains(id)).collect();
-    (!rest.is_empty() && rest.len() < asked.len()).then_some(rest)
 }
 
 /// What is told of customers that came in.
