@@ -1104,6 +1104,30 @@ fn a_balance_that_was_set_and_refused_is_sent_when_it_is_retried_over_the_same()
     }
 }
 
+/// No reading proves any more that it has not landed.
+#[test]
+fn a_refused_payment_of_somebody_who_was_changed_since_is_asked_for_once_an_hour() {
+    let till = with_balance("50");
+    let (_odd, strict) = no_debts(&till);
+    till.adjust(ANA, "-100");
+    sync(&strict);
+    till.office(ANA, json!({"company": "New"}));
+    let asked = || [sync(&strict), sync(&strict)].map(|report| report.requests.get - 1);
+    till.sent_a_minute_ago();
+    assert_eq!(asked(), [1, 1], "within the first hour");
+    till.sent_ago(TimeDelta::hours(2));
+    assert_eq!(asked(), [0, 0]);
+    till.store()
+        .connection()
+        .execute_batch(
+            "UPDATE tillsync_guard SET writing = 1;
+             UPDATE state SET value = '2026-01-01T00:00:00.000Z' WHERE key = 'unshown_asked_at';
+             UPDATE tillsync_guard SET writing = 0;",
+        )
+        .unwrap();
+    assert_eq!(asked(), [1, 0], "it was long ago");
+}
+
 #[test]
 fn a_refused_payment_of_somebody_who_was_changed_meanwhile_is_held() {
     let till = with_balance("50");

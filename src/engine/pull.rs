@@ -227,8 +227,8 @@ impl<R: Remote> SyncEngine<R> {
         let mut rows = self.store.gone(resource)?;
         rows.extend(self.store.held_up_again()?);
         rows.extend(self.store.doubted()?);
-        rows.extend(self.store.unshown(self.clock.utc())?);
         rows.retain(|row| row.resource == resource);
+        rows.extend(self.store.unshown(resource, self.clock.utc())?);
         rows.chunks(BY_ID_AT_ONCE).try_for_each(|rows| self.look_at_each(rows).map(drop))
     }
 
@@ -642,8 +642,7 @@ impl<R: Remote> SyncEngine<R> {
     /// Customers of whom the store said yes to something that its answer did not tell, and no list since. Where updates land,
     /// that is nobody: lists show who was changed.
     fn ask_for_the_unshown(&mut self) -> Result<()> {
-        let mut unshown = self.store.unshown(self.clock.utc())?;
-        unshown.retain(|row| row.resource == ResourceId::CUSTOMER);
+        let unshown = self.store.unshown(ResourceId::CUSTOMER, self.clock.utc())?;
         unshown.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids).map(drop))
     }
 

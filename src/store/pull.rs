@@ -313,7 +313,8 @@ impl Store {
         self.engine_read(|transaction| {
             let mut there = BTreeSet::new();
             for id in ids {
-                there.extend(dirty::load_snapshot(transaction, *id)?.map(|_| *id));
+                let is_there = statements::is_there(transaction, id.resource.spec().snapshot, *id)?;
+                there.extend(is_there.then_some(*id));
             }
             Ok(there)
         })
