@@ -1166,6 +1166,30 @@ fn a_balance_that_was_set_and_refused_is_sent_when_it_is_retried_over_the_same()
     }
 }
 
+/// No reading proves any more that it has not landed.
+#[test]
+fn a_refused_payment_of_somebody_who_was_changed_since_is_asked_for_once_an_hour() {
+    let till = with_balance("50");
+    let (_odd, strict) = no_debts(&till);
+    till.adjust(ANA, "-100");
+    sync(&strict);
+    till.office(ANA, json!({"company": "New"}));
+    let asked = || [sync(&strict), sync(&strict)].map(|report| report.requests.get - 1);
+    till.sent_a_minute_ago();
+    assert_eq!(asked(), [1, 1], "within the first hour");
+    till.sent_ago(TimeDelta::hours(2));
+    assert_eq!(asked(), [0, 0]);
+    till.store()
+        .connection()
+        .execute_batch(
+            "UPDATE tillsync_guard SET writing = 1;
+             UPDATE state SET value = '2026-01-01T00:00:00.000Z' WHERE key = 'unshown_asked_at';
+             UPDATE tillsync_guard SET writing = 0;",
+        )
+        .unwrap();
+    assert_eq!(asked(), [1, 0], "it was long ago");
+}
+
 #[test]
 fn a_refused_payment_of_somebody_who_was_changed_meanwhile_is_held() {
     let till = with_balance("50");
@@ -1822,6 +1846,45 @@ fn what_this_till_paid_a_moment_ago_is_not_taken_back_by_a_balance_that_was_neve
     odd.calm();
     assert_eq!(sync(&lagging).uploaded_customers, 1);
     check(&till, 115.0, 115.0);
+}
+
+/// What answers tell of Ana from the moment that an update is answered: a balance from a cache, that nobody here has known.
+fn behind_from_the_answer_on(till: &Till, is_lost: bool) -> Odd {
+    let mut is_behind = false;
+    Odd::before(&till.sandbox).answer(move |asked, told| {
+        is_behind |= asked.is_put();
+        if is_behind {
+            told.customer(ANA, |ana| ana[MONEY] = json!([{"amount": 95}]));
+        }
+        if is_lost && asked.is_put() && asked.nth == 1 {
+            told.drop();
+        }
+    })
+}
+
+/// Nor what such a cache tells in the answer to an update of something else, or in what is read back of one.
+#[test]
+fn nothing_is_paid_on_a_balance_that_an_answer_brings_from_a_cache_beside_what_was_sent() {
+    for is_lost in [false, true] {
+        let till = with_balance("100");
+        tells_balances(&till);
+        till.adjust(ANA, "10");
+        sync(&till);
+        check(&till, 110.0, 110.0);
+        let odd = behind_from_the_answer_on(&till, is_lost);
+        let behind = till.through(&odd);
+        till.set(ANA, "phone", "555-7");
+        sync(&behind);
+        assert_eq!(till.outcomes(ANA, "phone"), ["uploaded"], "lost: {is_lost}");
+        check(&till, 110.0, 110.0);
+        till.adjust(ANA, "5");
+        assert_eq!(sync(&behind).uploaded_customers, 0, "lost: {is_lost}: it waits");
+        check(&till, 115.0, 110.0);
+        odd.calm();
+        sync(&till);
+        check(&till, 115.0, 115.0);
+        assert_eq!(outcomes(&till), ["uploaded", "uploaded"], "lost: {is_lost}");
+    }
 }
 
 #[test]

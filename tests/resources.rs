@@ -727,6 +727,26 @@ fn a_value_that_is_given_up_before_it_was_made_goes_from_the_file() {
     assert_eq!(VALUES.outcomes(&till), ["discarded", "superseded", "unchanged"]);
 }
 
+/// What became of its edits is written all the same, and the row is no less there.
+#[test]
+fn a_value_that_was_made_stays_where_an_apps_trigger_refuses_the_answer() {
+    let till = till_of_values();
+    file(&till).execute_batch(SET).unwrap();
+    file(&till)
+        .execute_batch(
+            "CREATE TRIGGER my_own BEFORE UPDATE OF id ON attribute_value
+             BEGIN SELECT RAISE(ABORT, 'not now'); END",
+        )
+        .unwrap();
+    till.engine().push().unwrap();
+    assert_eq!(VALUES.outcomes(&till), ["uploaded"]);
+    VALUES.is(&till, "42");
+    file(&till).execute_batch("DROP TRIGGER my_own").unwrap();
+    till.engine().sync().unwrap();
+    VALUES.is(&till, "42");
+    assert_eq!((VALUES.in_file(&till), VALUES.puts(&till).len()), ((1, 1), 1));
+}
+
 /// No list of changes tells of a deletion, and an update would make it again.
 #[test]
 fn a_value_that_is_gone_and_was_edited_is_set_again_by_a_persons_word_alone() {

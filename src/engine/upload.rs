@@ -644,6 +644,7 @@ impl<R: Remote> SyncEngine<R> {
             rejections
         };
         let uploaded = self.store.recover(&known, &records, &said, &self.options.policies, now, refuse)?;
+        self.note_doubts(&uploaded)?;
         self.progress(run, through, uploaded);
         Ok(())
     }
@@ -665,11 +666,12 @@ impl<R: Remote> SyncEngine<R> {
         let mut page = page;
         page.tell(&unmade);
         // Who only kept others company is news too. What is older and stays so becomes what is known.
-        self.take_looked(&page, server_now)?;
+        let passed_over = self.take_looked(&page, server_now)?;
         let mut lagging = self.store.outdated(&page.rows, server_now, self.moment())?;
         lagging.extend(page.contradicted.iter().copied().filter(|id| ids.contains(id)));
         // What was not believed is nobody's base, whatever its date.
-        lagging.extend(self.store.doubted()?.into_iter().filter(|id| ids.contains(id)));
+        let doubted = self.store.doubted()?.into_iter().chain(passed_over);
+        lagging.extend(doubted.filter(|id| ids.contains(id)));
         run.machine.lagging_look(&lagging, self.clock.now_ms());
         let shown: BTreeSet<RowId> = page.ids().into_iter().filter(|id| ids.contains(id)).collect();
         self.tick();
@@ -695,12 +697,18 @@ impl<R: Remote> SyncEngine<R> {
         while !rest.is_empty() {
             let (settled, uploaded) =
                 self.store.settle_some(rest, &self.options.policies, self.clock.utc())?;
-            if uploaded.is_outdated {
-                self.bases.doubted(self.store.doubted()?);
-            }
+            self.note_doubts(&uploaded)?;
             let through = rest[..settled].iter().flatten().map(|(id, _)| *id);
             self.progress(run, through, uploaded);
             rest = &rest[settled..];
+        }
+        Ok(())
+    }
+
+    /// What was answered may lag: what is known of those customers counts as old.
+    fn note_doubts(&mut self, uploaded: &Uploaded) -> Result<()> {
+        if uploaded.is_outdated {
+            self.bases.doubted(self.store.doubted()?);
         }
         Ok(())
     }

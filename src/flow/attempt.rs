@@ -29,7 +29,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::merge::{Sent, entries};
 use super::money::same_balance;
-use super::outdated::LAGS_AT_MOST;
+use super::outdated::{LAGS_AT_MOST, Moment};
 use super::tidied::{has_landed, is_tidied_entry};
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
 use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Kind, Record, Value};
@@ -87,6 +87,15 @@ impl NotThere {
     pub fn is_nothing(&self) -> bool {
         self.as_before.is_empty() && self.moved.is_empty()
     }
+}
+
+/// What a reading back of an update says.
+#[derive(Debug)]
+pub struct ReadBack {
+    /// As far as it is news; `None`: all of it.
+    pub news: Option<Record>,
+    /// Something else than what was sent lags in it, as far as anybody can tell: another reading is to come.
+    pub lags: bool,
 }
 
 /// So soon after an answer reads may lag behind it.
@@ -167,10 +176,14 @@ impl Attempt {
         self.base == *shown && self.modified.is_some() && self.modified == modified
     }
 
-    /// Whether a reading shows what was there before, and since when, so late that it cannot lag.
-    pub fn is_disproven_by(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> bool {
-        let is_late = (now - self.flight.applied_by).abs() >= LAGS_AT_MOST;
-        is_late && told.tells(self.field) && self.is_as_before(&told.get(self.field), told.changed_at())
+    /// Whether a reading shows what was there before, and since when, so late that it cannot lag: by the till's clock, and by the store's,
+    /// which is `ahead` of that. A cache answers with the `Date` of when it was told.
+    pub fn is_disproven_by(&self, told: &Attributes<'_>, now: Moment, ahead: TimeDelta) -> bool {
+        let is_late = |now: DateTime<Utc>| now - self.flight.applied_by >= LAGS_AT_MOST;
+        is_late(now.here)
+            && is_late(now.there - ahead)
+            && told.tells(self.field)
+            && self.is_as_before(&told.get(self.field), told.changed_at())
     }
 
     /// Whether the store shows another balance than the one that was there before.
@@ -252,12 +265,22 @@ impl Dirty {
         self.shown_too_little(told, now).next().is_some()
     }
 
-    /// A reading back, with what it may show too little of as it is known; `None`: there is nothing of that. Money is judged by what is
-    /// shown.
+    /// A reading back of what was sent, with what it may show too little of as it is known, and what else lags in it; see
+    /// [`Lately::without_lag`](super::Lately::without_lag). Money that waits to be shown is judged by what is.
     ///
     /// # Errors
     /// When a record is no customer.
-    pub fn without_too_little(&self, told: &Record, now: DateTime<Utc>) -> Result<Option<Record>, BadRecord> {
+    pub fn read_back(&self, told: &Record, sent: &Sent, now: Moment) -> Result<ReadBack, BadRecord> {
+        let shown = self.without_too_little(told, now.here)?;
+        let Some(known) = &self.base else { return Ok(ReadBack { news: shown, lags: false }) };
+        let unshown = self.attempts.iter().filter(|attempt| attempt.is_unproven());
+        let unshown: BTreeSet<FieldId> = unshown.map(|attempt| attempt.field).collect();
+        let current = self.lately.without_lag(known, shown.as_ref().unwrap_or(told), sent, now, &unshown)?;
+        let lags = current.is_some();
+        Ok(ReadBack { news: current.or(shown), lags })
+    }
+
+    fn without_too_little(&self, told: &Record, now: DateTime<Utc>) -> Result<Option<Record>, BadRecord> {
         let (Some(known), shown) = (&self.base, told.attributes()?) else { return Ok(None) };
         let known = known.attributes()?;
         let mut late = self.shown_too_little(&shown, now).filter(|field| !field.is_money());
@@ -421,4 +444,34 @@ pub fn unshown_on_record(
         (!is_told_by_either).then_some(Attempt { is_accepted: true, is_echoed, ..attempt })
     };
     untold.into_iter().filter_map(of_field).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+    use crate::flow::SentBase;
+
+    #[test]
+    fn a_reading_proves_that_nothing_landed_when_both_clocks_say_that_a_minute_has_passed() {
+        let told = Attributes::parse(
+            r#"{"id":1,"store_credit_amounts":[{"amount":50}],"date_modified":"2026-01-01T11:00:00Z"}"#,
+        )
+        .unwrap();
+        let (money, ahead) = (FieldId::STORE_CREDIT_AMOUNTS, TimeDelta::hours(1));
+        let sent = Sent { base: SentBase::of(&told, [money]), ..Sent::default() };
+        let begin: DateTime<Utc> = "2026-01-01T12:00:00Z".parse().unwrap();
+        let flight = Flight { left: begin, applied_by: begin };
+        let value = Value::from_json(money.kind(), r#"[{"amount":60}]"#);
+        let attempt = Attempt::of(&sent, money, &value, told.get(money), vec![EditSeq(1)], flight);
+        let is_disproven = |here: i64, date: Option<i64>| {
+            let date = date.map(|seconds| begin + TimeDelta::seconds(seconds) + ahead);
+            let now = Moment::new(begin + TimeDelta::seconds(here), ahead).told(date);
+            attempt.is_disproven_by(&told, now, ahead)
+        };
+        assert!(!is_disproven(59, Some(59)) && is_disproven(60, Some(60)) && is_disproven(60, None));
+        assert!(!is_disproven(900, Some(59)), "a cache was told within the minute");
+        assert!(!is_disproven(-900, Some(-900)), "the till's clock was set back");
+    }
 }

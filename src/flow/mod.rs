@@ -65,7 +65,7 @@ pub use merge::{Sent, SentBase, back, gone, merge};
 pub use money::balance_by_journal;
 pub use notice::{Notice, notices};
 pub(crate) use outdated::hash;
-pub use outdated::{Moment, OlderReadings, is_outdated, may_not_show_yet};
+pub use outdated::{LAGS_AT_MOST, Moment, OlderReadings, is_outdated, may_not_show_yet};
 pub use payload::{Credit, Payload, SentRow};
 pub use plan::{ConflictPlan, CustomerPlan, Decided, Outcome, Revived, Settlement, SnapshotPlan, Verdict};
 pub use policy::{Contest, Decision, Policies, Policy, Resolver};

@@ -116,7 +116,7 @@ pub use mend::Unjournaled;
 pub use open::refuse_part;
 pub use prune::Kept;
 pub(crate) use prune::Newest;
-pub(crate) use pull::{Judging, LAST_FULL_PULL, PageKind, Taken};
+pub(crate) use pull::{Judging, LAST_FULL_PULL, PageKind, PassedOver, Taken};
 #[cfg(feature = "ffi")]
 pub(crate) use query::{Parameters, Table};
 pub use read::{DecisionRow, JournalRow, Status};

@@ -210,7 +210,7 @@ impl Store {
 }
 
 /// A key of `state` of a resource: that of customers bears no name.
-fn key_of(resource: ResourceId, key: &str) -> String {
+pub(super) fn key_of(resource: ResourceId, key: &str) -> String {
     match resource.spec() {
         spec if spec.is_of_customers() => key.to_owned(),
         spec => format!("{}.{key}", spec.name),
