@@ -852,3 +852,79 @@ fn attributes_are_in_a_backup_with_what_waits_of_them() {
     assert!(there.store().is_kept("attributes").unwrap());
     assert_eq!(there.store().check().unwrap(), Vec::<String>::new());
 }
+
+/// Attributes that each of the first `customers` has, and one more that nobody has.
+fn till_of_many(customers: i32, attributes: i32) -> Till {
+    let mut till = Till::new(sandbox(customers as usize + 2));
+    till.options.keep = vec!["attributes".to_owned()];
+    till.options.upload.grace_ms = 100;
+    for attribute in 1..=attributes + 1 {
+        till.sandbox.define_attribute(attribute, &format!("attribute {attribute}"), "string");
+        for customer in (1..=customers).filter(|_| attribute <= attributes) {
+            till.sandbox.put_attribute_value(customer, attribute, "first");
+        }
+    }
+    till.engine().sync().unwrap();
+    till.sandbox.clear_requests();
+    till
+}
+
+/// As an app sets a value, whether it is there or not.
+fn set_value(till: &Till, customer: i32, attribute: i32, text: &str) {
+    let sql = "INSERT INTO attribute_value (customer_id, attribute_id, value) VALUES (?1, ?2, ?3)
+               ON CONFLICT (customer_id, attribute_id) DO UPDATE SET value = excluded.value";
+    assert_eq!(file(till).execute(sql, (customer, attribute, text)), Ok(1));
+}
+
+/// The queries by which values were asked for by their customers.
+fn asked_by_customer(till: &Till) -> Vec<String> {
+    let asked = till.sandbox.requests().into_iter().filter(|request| request.method == "GET");
+    asked.map(|request| request.query).filter(|query| query.contains("customer_id:in=")).collect()
+}
+
+/// The answer to a question for values has all that those customers have: more than a page shows.
+#[test]
+fn values_of_customers_who_have_more_than_a_page_shows_go_up_all_the_same() {
+    let till = till_of_many(10, 30);
+    (1..=10).for_each(|customer| set_value(&till, customer, 31, "made"));
+    let report = till.engine().push().unwrap();
+    assert_eq!((report.doubted, VALUES.puts(&till).len()), (0, 1));
+    assert!((1..=10).all(|customer| till.sandbox.attribute_value(customer, 31).as_deref() == Some("made")));
+    let query = |rest: &str| format!("limit=250&customer_id:in=1,2,3,4,5,6,7,8,9,10{rest}");
+    assert_eq!(asked_by_customer(&till), [query(""), query("&page=2")]);
+    till.assert_no_violations();
+}
+
+/// Of pages that are smaller than was asked for, too.
+#[test]
+fn a_value_on_a_later_page_of_an_answer_is_not_overwritten_unseen() {
+    for (attribute, is_there) in [(40, false), (39, true)] {
+        let till = till_of_many(1, 39);
+        till.sandbox.with_core(|core| core.set_behaviours("pages=10".parse().unwrap()));
+        till.sandbox.put_attribute_value(1, attribute, "office");
+        set_value(&till, 1, attribute, "till");
+        till.engine().push().unwrap();
+        let conflicts = till.store().conflicts().unwrap();
+        let fields: Vec<&str> = conflicts.iter().map(|conflict| &*conflict.field).collect();
+        assert_eq!(fields, [format!("attribute_value.{attribute}.value")], "is there: {is_there}");
+        assert_eq!(till.sandbox.attribute_value(1, attribute).as_deref(), Some("office"));
+        assert_eq!(asked_by_customer(&till).len(), 4);
+        till.assert_no_violations();
+    }
+}
+
+/// Of many customers and small pages fewer are asked for at a time.
+#[test]
+fn values_of_many_customers_are_asked_for_of_fewer_where_pages_are_small() {
+    let till = till_of_many(8, 10);
+    till.sandbox.with_core(|core| core.set_behaviours("pages=5".parse().unwrap()));
+    (1..=8).for_each(|customer| set_value(&till, customer, 11, "made"));
+    let report = till.engine().push().unwrap();
+    assert_eq!(report.doubted, 0);
+    let asked = asked_by_customer(&till);
+    let customers = |query: &String| query.split('&').nth(1).unwrap().split(',').count();
+    assert_eq!((customers(&asked[0]), customers(&asked[1])), (8, 4));
+    assert!(asked.len() <= 18, "{asked:?}");
+    assert!((1..=8).all(|customer| till.sandbox.attribute_value(customer, 11).as_deref() == Some("made")));
+    till.assert_no_violations();
+}

@@ -310,8 +310,13 @@ impl<R: Remote> SyncEngine<R> {
         let (shown, company) = (page.ids(), run.accompanied.remove(&ticket));
         let is_missing = |id: &RowId| !shown.contains(id);
         let mut asked = ids.iter().chain(company.iter().flatten());
-        run.totals_are_wrong |= has_another_total(page) && !asked.any(is_missing);
-        let is_told_cut = !run.totals_are_wrong && may_hide(page, company.as_deref().unwrap_or_default());
+        // Whoever is asked for along with others of theirs is shown, and what is not may be theirs too.
+        let is_of_many = run.resource.spec().is_asked_by_customer();
+        run.totals_are_wrong |= !is_of_many && has_another_total(page) && !asked.any(is_missing);
+        let is_told_cut = match is_of_many {
+            true => has_another_total(page),
+            false => !run.totals_are_wrong && may_hide(page, company.as_deref().unwrap_or_default()),
+        };
         if is_told_cut {
             self.ask_for_a_total(run, ids)?;
         }
@@ -386,7 +391,7 @@ impl<R: Remote> SyncEngine<R> {
 
     /// A total that is of others than are shown may be wrong whoever is asked for: somebody else is, alone.
     fn ask_for_a_total(&mut self, run: &mut Run, ids: &[RowId]) -> Result<()> {
-        if run.totals_asked < TOTALS_AT_MOST {
+        if run.totals_asked < TOTALS_AT_MOST && !run.resource.spec().is_asked_by_customer() {
             let company = self.store.company(run.resource, run.totals_asked)?;
             run.totals_asked += 1;
             if let Some(id) = company.into_iter().find(|id| !ids.contains(id)) {
