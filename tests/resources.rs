@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::odd::Odd;
 use common::{Till, sandbox};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -927,4 +928,29 @@ fn values_of_many_customers_are_asked_for_of_fewer_where_pages_are_small() {
     assert!(asked.len() <= 18, "{asked:?}");
     assert!((1..=8).all(|customer| till.sandbox.attribute_value(customer, 11).as_deref() == Some("made")));
     till.assert_no_violations();
+}
+
+/// Where the store leaves a value out of its answers, and tells how many there are.
+#[test]
+fn a_value_that_an_answer_only_counts_is_neither_made_nor_taken_for_deleted() {
+    for is_known in [false, true] {
+        let till = till_of_many(2, 3 + i32::from(is_known));
+        till.sandbox.put_attribute_value(1, 4, "office");
+        till.sandbox.put_attribute_value(2, 4, "office");
+        set_value(&till, 1, 4, "till");
+        let odd = Odd::before(&till.sandbox).answer(|asked, told| {
+            if asked.parameter("customer_id:in").is_some() {
+                told.customers(|values| values.retain(|value| value["attribute_id"] != 4));
+            }
+        });
+        let hidden = till.through(&odd);
+        for _ in 0..2 {
+            assert_eq!(hidden.engine().push().unwrap().doubted, 1, "is known: {is_known}");
+        }
+        assert_eq!(till.sandbox.attribute_value(1, 4).as_deref(), Some("office"));
+        assert_eq!(till.store().conflicts().unwrap(), []);
+        // It is shown again.
+        till.engine().push().unwrap();
+        assert_eq!(till.store().conflicts().unwrap()[0].field, "attribute_value.4.value");
+    }
 }
