@@ -610,7 +610,10 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(());
         }
         let is_cut = run.is_cut;
-        let unmade = self.told_as_nothing(is_cut, ids, &page)?;
+        let unmade = match run.machine.read_confirms(ticket, &page.ids()) {
+            true => self.told_as_nothing(is_cut, ids, &page)?,
+            false => Vec::new(),
+        };
         let mut page = page;
         page.tell(&unmade);
         let meant = page.rows.extract_if(.., |(attributes, _)| ids.contains(&attributes.row()));
@@ -666,7 +669,10 @@ impl<R: Remote> SyncEngine<R> {
         if self.is_silent(run, ticket, ids, &page, |ids| Errand::Look { ids, asked })? {
             return Ok(());
         }
-        let unmade = self.told_as_nothing(run.is_cut, ids, &page)?;
+        let unmade = match self.was_listed(ids) || run.machine.look_confirms(ticket, &page.ids()) {
+            true => self.told_as_nothing(run.is_cut, ids, &page)?,
+            false => Vec::new(),
+        };
         let mut page = page;
         page.tell(&unmade);
         // Who only kept others company is news too. What is older and stays so becomes what is known.
@@ -685,6 +691,12 @@ impl<R: Remote> SyncEngine<R> {
         let gone = run.machine.looked(ticket, &shown, self.clock.now_ms());
         let gone = self.believed(gone)?;
         self.take_gone(&gone)
+    }
+
+    /// Whether a list has just shown all that is new of what these are.
+    fn was_listed(&self, ids: &[RowId]) -> bool {
+        let fresh_ms = self.options.upload.fresh_ms;
+        ids.first().is_some_and(|id| self.bases.was_listed(id.resource, fresh_ms))
     }
 
     /// Those asked for that the store never had, and does not show: of them a whole answer tells that it has nothing.

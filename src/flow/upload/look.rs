@@ -243,6 +243,13 @@ impl Look {
         self.at_once
     }
 
+    /// Whether a look before did not show those either whom the answer does not show.
+    pub(super) fn confirms(&self, ticket: Ticket, shown: &BTreeSet<RowId>) -> bool {
+        let is_new = |id: &RowId| shown.contains(id) || self.uncounted.contains(id);
+        let asked = self.on_their_way.get(&ticket);
+        asked.is_some_and(|asked| asked.is_second && !asked.ids.iter().any(is_new))
+    }
+
     /// The answer shows fewer than it says that there are.
     pub(super) fn cut(&mut self, ticket: Ticket) {
         self.on_their_way.get_mut(&ticket).into_iter().for_each(|asked| asked.is_cut = true);
