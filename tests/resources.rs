@@ -693,6 +693,11 @@ fn a_value_that_is_gone_and_was_edited_is_set_again_by_a_persons_word_alone() {
     till.engine().sync().unwrap();
     assert_eq!(till.sandbox.attribute_value(1, 2), None);
     assert_eq!(till.store().conflicts().unwrap()[0].field, "attribute_value.2.*");
+    let refused = till.store().resolve(CUSTOMER, "attribute_value.2.*", &Keep::Remote, None).unwrap_err();
+    assert!(
+        refused.to_string().contains("customer 1: attribute_value.2.*: was deleted in the store"),
+        "{refused}"
+    );
     till.store().resolve(CUSTOMER, "attribute_value.2.*", &Keep::Local, None).unwrap();
     till.engine().sync().unwrap();
     assert_eq!(till.sandbox.attribute_value(1, 2).as_deref(), Some("ours"));
