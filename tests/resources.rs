@@ -704,6 +704,26 @@ fn a_value_that_is_gone_and_was_edited_is_set_again_by_a_persons_word_alone() {
     assert_eq!(till.store().conflicts().unwrap(), []);
 }
 
+/// Nothing of a customer is in the file but what waits of theirs.
+#[test]
+fn what_waits_of_a_customer_who_is_gone_is_given_up_with_the_customer() {
+    let mut till = till_of_values();
+    till.options.second_look = std::time::Duration::from_millis(10);
+    file(&till).execute_batch("UPDATE attribute_value SET value = 'ours' WHERE attribute_id = 2").unwrap();
+    till.sandbox.delete_attribute_value(CUSTOMER as i32, 2);
+    till.engine().sync().unwrap();
+    assert!(till.sandbox.delete(CUSTOMER as i32));
+    till.engine().pull(Extent::Full).unwrap();
+    assert!(till.store().get(CUSTOMER).unwrap().is_none());
+    assert_eq!(till.store().conflicts().unwrap()[0].field, "attribute_value.2.*");
+    assert_eq!(till.store().discard(CUSTOMER, None, None).unwrap(), 1);
+    assert_eq!(till.store().conflicts().unwrap(), []);
+    let left = "SELECT count(*) FROM attribute_value WHERE customer_id = 1";
+    assert_eq!(file(&till).query_row(left, [], |row| row.get(0)), Ok(0));
+    let unknown = till.store().discard(CUSTOMER, None, None).unwrap_err();
+    assert_eq!(unknown.code(), "unknown_customer");
+}
+
 #[test]
 fn what_is_wrong_with_a_value_is_refused_as_it_is_set() {
     let till = till_of_values();
