@@ -669,7 +669,8 @@ impl<R: Remote> SyncEngine<R> {
         if self.is_silent(run, ticket, ids, &page, |ids| Errand::Look { ids, asked })? {
             return Ok(());
         }
-        let unmade = match self.was_listed(ids) || run.machine.look_confirms(ticket, &page.ids()) {
+        let unmade = match !run.is_cut && run.machine.look_confirms(ticket, &page.ids(), self.was_listed(ids))
+        {
             true => self.told_as_nothing(run.is_cut, ids, &page)?,
             false => Vec::new(),
         };

@@ -160,10 +160,10 @@ mod tests {
     }
 
     /// A page with the values of customer 1 of these attributes.
-    fn page(attributes: std::ops::RangeInclusive<i64>, total: Option<u64>) -> Result<Answer, Trouble> {
+    fn page(attributes: impl IntoIterator<Item = i64>, total: Option<u64>) -> Result<Answer, Trouble> {
         let one =
             |id: i64| format!(r#"{{"id":{id},"customer_id":1,"attribute_id":{id},"attribute_value":"v"}}"#);
-        let rows: Vec<String> = attributes.map(one).collect();
+        let rows: Vec<String> = attributes.into_iter().map(one).collect();
         let total = total.map_or("null".to_owned(), |total| total.to_string());
         let body = format!(r#"{{"data":[{}],"meta":{{"pagination":{{"total":{total}}}}}}}"#, rows.join(","));
         Ok(Answer { status: 200, body: body.into_bytes(), ..Answer::default() })
@@ -203,14 +203,14 @@ mod tests {
         let mut parts = parts(1);
         assert!(matches!(parts.take(page(1..=10, None)), Part::Next(2, 10)));
         assert!(matches!(parts.take(page(11..=12, None)), Part::Next(3, 10)));
-        assert_eq!(told(parts.take(page(1..=0, None))), (12, Some(12)));
+        assert_eq!(told(parts.take(page([], None))), (12, Some(12)));
     }
 
     #[test]
     fn what_does_not_come_to_as_many_as_it_says_is_not_whole() {
         let mut cut = parts(1);
         assert!(matches!(cut.take(page(1..=10, Some(12))), Part::Next(2, 10)));
-        assert_eq!(told(cut.take(page(1..=10, Some(12)))), (20 - 10, Some(12)));
+        assert_eq!(told(cut.take(page(1..=10, Some(12)))), (10, Some(12)));
         assert_eq!(told(parts(1).take(page(1..=10, Some(4)))), (10, Some(4)));
         let mut moved = parts(1);
         moved.take(page(1..=10, Some(12)));

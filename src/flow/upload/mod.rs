@@ -480,9 +480,10 @@ impl Upload {
         self.doubts.cut(ticket);
     }
 
-    /// Whether the answer to a `Look`, which shows these, is the second one that does not show the others.
-    pub fn look_confirms(&self, ticket: Ticket, shown: &BTreeSet<RowId>) -> bool {
-        self.look.confirms(ticket, shown)
+    /// Whether the answer to a `Look`, which shows these, is the second one that does not show the others; a list just now
+    /// (`was_listed`) is the first.
+    pub fn look_confirms(&mut self, ticket: Ticket, shown: &BTreeSet<RowId>, was_listed: bool) -> bool {
+        self.look.confirms(ticket, shown, was_listed)
     }
 
     /// The same of a `Read`; of what the store refused its own word is the first.
