@@ -32,7 +32,7 @@ use super::money::same_balance;
 use super::outdated::LAGS_AT_MOST;
 use super::tidied::{has_landed, is_tidied_entry};
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
-use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Record, Value};
+use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Kind, Record, Value};
 
 /// When an update may have been applied, by the till's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Attempt {
     pub is_accepted: bool,
     /// It said so by repeating what was sent, without a date: nothing in that tells what the store holds. Accepted ones only.
     pub is_echoed: bool,
+    /// A balance that was made of payments alone: it is what was there, and they on top.
+    pub is_payment: bool,
 }
 
 /// The entries of form fields that an update was to change, and that a reading shows otherwise than they were sent.
@@ -151,6 +153,7 @@ impl Attempt {
             is_disproven: false,
             is_accepted: false,
             is_echoed: false,
+            is_payment: field.is_money() && sent.credit.is_some(),
         }
     }
 
@@ -270,13 +273,19 @@ impl Dirty {
     }
 
     /// The attempts whose edits a person's decision replaces, as they are on record of it: refuted, since the person saw what the
-    /// store has. Should it show what was sent all the same, that has landed, and the decision is not sent on top of it. Those that
-    /// sent the same are one, which may have been applied by any of them.
+    /// store has. Should it show what was sent all the same, that has landed, and the decision is not sent on top of it; unless that is
+    /// what the person saw there, and said to be by another hand. Those that sent the same are one, which may have been applied by any
+    /// of them.
     pub fn decided_attempts(&self, plan: &CustomerPlan, decision: EditSeq) -> Vec<Attempt> {
         let decided: BTreeSet<EditSeq> = plan.settle.iter().map(|settlement| settlement.seq).collect();
-        let attempts = self.attempts.iter().filter(|attempt| attempt.field.is_money());
+        let seen = self.open_of_money().map(|open| Value::from_json(Kind::Credit, &open.remote));
+        let is_replaced = |attempt: &&Attempt| {
+            attempt.field.is_money()
+                && attempt.covers.iter().any(|seq| decided.contains(seq))
+                && !seen.as_ref().is_some_and(|seen| attempt.is_shown(seen))
+        };
         let mut alike: BTreeMap<_, Attempt> = BTreeMap::new();
-        for attempt in attempts.filter(|attempt| attempt.covers.iter().any(|seq| decided.contains(seq))) {
+        for attempt in self.attempts.iter().filter(is_replaced) {
             let flight = attempt.flight;
             alike
                 .entry((attempt.value.to_json(), attempt.base.to_json(), attempt.modified))

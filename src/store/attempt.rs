@@ -81,7 +81,9 @@ pub(super) fn forget(connection: &Connection, id: CustomerId) -> rusqlite::Resul
 pub(super) fn load(connection: &Connection, id: RowId) -> rusqlite::Result<Vec<Attempt>> {
     connection
         .prepare_cached(
-            "SELECT id, field, value, base, modified, covers, left_at, applied_by, is_refuted, is_accepted
+            "SELECT id, field, value, base, modified, covers, left_at, applied_by, is_refuted, is_accepted,
+                    EXISTS (SELECT 1 FROM json_each(covers))
+                    AND NOT EXISTS (SELECT 1 FROM json_each(covers) AS c JOIN journal AS j ON j.seq = c.value WHERE j.op <> 'adjust')
              FROM tillsync_attempt
              WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3
              ORDER BY id",
@@ -111,6 +113,7 @@ fn attempt(row: &SqlRow<'_>, resource: ResourceId) -> rusqlite::Result<Attempt> 
         is_disproven: row.get::<_, i64>(8)? == DISPROVEN,
         is_accepted: row.get(9)?,
         is_echoed: row.get::<_, i64>(9)? == ECHOED,
+        is_payment: row.get(10)?,
     })
 }
 
