@@ -205,9 +205,10 @@ impl<R: Remote> SyncEngine<R> {
         if cursor.is_none() {
             self.find_gone_of(resource, &listed)?;
         }
-        // No list of changes tells what was deleted, and what an update would make again is looked at first.
-        if cursor.is_none() || !resource.spec().is_upserted {
-            self.bases.pulled_of(resource, began);
+        match resource.spec().is_upserted {
+            true if machine.is_told() => self.bases.listed(resource, began),
+            true => {}
+            false => self.bases.pulled_of(resource, began),
         }
         let witnesses = Witnesses {
             told: machine.began(),

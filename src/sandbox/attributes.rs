@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::Sandbox;
-use super::behaviours::{Behaviours, Partial, Success, UnknownIds, ValueAnswers};
+use super::behaviours::{Behaviours, Pages, Partial, Success, UnknownIds, ValueAnswers};
 use super::core::StoreCore;
 use super::data::date_text;
 use super::http::{Problem, RawRequest, RawResponse};
@@ -98,11 +98,13 @@ impl Asked {
         self.ids.get(by).is_none_or(|ids| ids.contains(&id))
     }
 
-    fn answer(&self, all: Vec<Value>) -> RawResponse {
-        let shown: Vec<&Value> = all.iter().skip((self.page - 1) * self.limit).take(self.limit).collect();
-        let pages = all.len().div_ceil(self.limit).max(1);
+    fn answer(&self, all: Vec<Value>, pages: Pages) -> RawResponse {
+        let size =
+            if let Pages::AtMost(most) = pages { self.limit.min(most as usize).max(1) } else { self.limit };
+        let shown: Vec<&Value> = all.iter().skip((self.page - 1) * size).take(size).collect();
+        let pages = all.len().div_ceil(size).max(1);
         let pagination = json!({
-            "total": all.len(), "count": shown.len(), "per_page": self.limit,
+            "total": all.len(), "count": shown.len(), "per_page": size,
             "current_page": self.page, "total_pages": pages,
         });
         let body = json!({ "data": shown, "meta": { "pagination": pagination } });
@@ -201,7 +203,7 @@ impl StoreCore {
         let asked = Asked::parse(query, &["id"], false)?;
         let all = self.attributes.definitions.iter().filter(|(id, _)| asked.means("id", **id));
         let shown = all.map(|(id, (name, kind))| json!({ "id": id, "name": name, "type": kind }));
-        Ok(asked.answer(shown.collect()))
+        Ok(asked.answer(shown.collect(), self.options.behaviours.pages))
     }
 
     fn list_values(&self, query: &str) -> Result<RawResponse, Problem> {
@@ -211,9 +213,8 @@ impl StoreCore {
             is_new && asked.means("customer_id", *customer) && asked.means("attribute_id", *attribute)
         };
         let all = self.attributes.values.iter().filter(is_meant);
-        Ok(asked.answer(
-            all.filter_map(|(key, _)| self.attributes.shown(*key, ValueAnswers::Told.spelled())).collect(),
-        ))
+        let shown = all.filter_map(|(key, _)| self.attributes.shown(*key, ValueAnswers::Told.spelled()));
+        Ok(asked.answer(shown.collect(), self.options.behaviours.pages))
     }
 
     fn put_values(&mut self, now: DateTime<Utc>, body: &[u8]) -> Result<RawResponse, Problem> {
