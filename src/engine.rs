@@ -21,7 +21,7 @@ mod report;
 mod spans;
 mod upload;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,7 @@ use crate::api::{Remote, Request};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Failure, Result};
 use crate::fleet::{Fleet, Slot, Wants};
-use crate::flow::{Answer, Bases, Misses, Moment, Pacer, ServerClock, Ticket, Tickets, Trouble};
+use crate::flow::{Answer, Bases, Misses, Moment, Pacer, Part, Parts, ServerClock, Ticket, Tickets, Trouble};
 use crate::resource::{CustomerId, RowId};
 use crate::store::{HeldUp, Store, SyncLock};
 use report::Counts;
@@ -66,6 +66,9 @@ pub struct SyncEngine<R> {
     server_clock: ServerClock,
     /// Updates that are on their way.
     updates: BTreeSet<Ticket>,
+    /// Answers by id that may come in parts, and the pages of them that are to be asked for when the store's quota lets.
+    parts: BTreeMap<Ticket, Parts>,
+    further: Vec<(Ticket, Request)>,
     /// How many deletions a person has allowed to the next pull of everything.
     allowed_deletions: Option<u64>,
     /// The same, while that pull runs.
@@ -147,6 +150,8 @@ impl<R: Remote> SyncEngine<R> {
             bases: Bases::default(),
             server_clock: ServerClock::default(),
             updates: BTreeSet::new(),
+            parts: BTreeMap::new(),
+            further: Vec::new(),
             allowed_deletions: None,
             word: None,
             counts,
@@ -416,6 +421,11 @@ impl<R: Remote> SyncEngine<R> {
 
     /// Starts a request; the caller has made sure that the pacer lets it.
     fn start(&mut self, ticket: Ticket, request: Request) {
+        if let Request::ByIds(rows) = &request
+            && let Some(parts) = Parts::of(rows)
+        {
+            self.parts.insert(ticket, parts);
+        }
         match &request {
             Request::Update { .. } => self.counts.put += 1,
             Request::Create { .. } => self.counts.post += 1,
@@ -492,8 +502,60 @@ impl<R: Remote> SyncEngine<R> {
         Ok(None)
     }
 
-    /// The next answer, having learned from its headers.
+    /// The next answer that is whole, as far as the store lets it be.
     fn next_answer(&mut self, until_ms: Option<u64>) -> Result<Option<Answered>> {
+        loop {
+            let further_ms = self.ask_further();
+            let next_ms = until_ms.into_iter().chain(further_ms).min();
+            let Some((ticket, answer)) = self.next_part(next_ms)? else {
+                let is_for_a_page = further_ms.is_some() && next_ms == further_ms && next_ms != until_ms;
+                match is_for_a_page && self.refuse_when_stopped().is_ok() {
+                    true => continue,
+                    false => return Ok(None),
+                }
+            };
+            if let Some(answer) = self.gathered(ticket, answer) {
+                return Ok(Some((ticket, answer)));
+            }
+        }
+    }
+
+    /// An answer that comes in parts is none before the last one.
+    fn gathered(
+        &mut self,
+        ticket: Ticket,
+        answer: std::result::Result<Answer, Trouble>,
+    ) -> Option<std::result::Result<Answer, Trouble>> {
+        let Some(mut parts) = self.parts.remove(&ticket) else { return Some(answer) };
+        match parts.take(answer) {
+            Part::Whole(answer) => Some(answer),
+            // For so long nobody waits: what has come says that it is not whole.
+            Part::Next(..) if self.refuse_wait().is_some() => Some(Ok(parts.so_far())),
+            Part::Next(number, limit) => {
+                let rows = parts.rows().to_vec();
+                self.further.push((ticket, Request::MoreByIds { rows, number, limit }));
+                self.parts.insert(ticket, parts);
+                None
+            }
+        }
+    }
+
+    /// Asks for further pages as far as the store's quota lets; when it lets the next one.
+    fn ask_further(&mut self) -> Option<u64> {
+        while !self.further.is_empty() {
+            self.take_turn(Wants::Edits, || 1);
+            let (now_ms, ready_ms) = (self.clock.now_ms(), self.pacer.ready_at_ms(self.clock.now_ms()));
+            if ready_ms > now_ms {
+                return Some(ready_ms);
+            }
+            let (ticket, request) = self.further.remove(0);
+            self.start(ticket, request);
+        }
+        None
+    }
+
+    /// The next answer, having learned from its headers.
+    fn next_part(&mut self, until_ms: Option<u64>) -> Result<Option<Answered>> {
         let wait =
             until_ms.map(|until_ms| Duration::from_millis(until_ms.saturating_sub(self.clock.now_ms())));
         let Some((ticket, answer)) = self.await_answer(wait)? else { return Ok(None) };

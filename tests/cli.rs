@@ -1103,6 +1103,16 @@ fn colours_are_for_eyes_and_for_who_asks() {
     assert_eq!(till.run(&["status", "--color", "sometimes"]).status, 2);
 }
 
+/// What somebody typed into an app is nobody's business who lists programs.
+#[test]
+fn what_is_searched_for_is_read_from_standard_input_too() {
+    let till = till();
+    let found = till.run_with_input(&["find", "-", "--json"], "ben\n");
+    assert_eq!((found.status, found.out), (0, till.ok(&["find", "ben", "--json"])));
+    let none = till.run_with_input(&["find", "-", "--json"], "nobody-of-that-name");
+    assert_eq!((none.status, none.out.trim()), (0, "[]"));
+}
+
 /// They stand once, at the top; every command takes them all the same, in front of it and behind it.
 #[test]
 fn settings_are_taken_in_front_of_a_command_and_behind_it() {
@@ -1156,7 +1166,11 @@ fn attributes_are_listed_set_by_name_or_number_and_sent() {
     sent(till.json(&["diff"]));
     sent(till.json(&["diff", "1"]));
     assert_eq!(till.json(&["diff", "2"]).1, json!([]));
-    assert!(till.ok(&["diff"]).contains("attribute_value.4.value"));
+    let shown = till.ok(&["diff"]);
+    assert!(
+        shown.contains("attribute_value.4.value") && shown.contains("2 changes of 1 customer"),
+        "{shown}"
+    );
     till.ok(&["edit", "1", "phone=1"]);
     assert_eq!(till.json(&["push", "--dry-run"]).1["batches"].as_array().unwrap().len(), 2);
     till.ok(&["discard", "1", "phone"]);
@@ -1179,6 +1193,22 @@ fn attributes_are_listed_set_by_name_or_number_and_sent() {
     assert_eq!(told[..3], of_values);
     assert_eq!(told[3].0, &json!("customer"));
     assert_eq!(till.ok(&["attribute", "list", "1"]).trim(), "shoe size   42\ntier=       gold");
+}
+
+/// Where a name is the beginning of another one, the longest that fits is meant.
+#[test]
+fn of_two_names_that_fit_the_longest_is_meant() {
+    let till = till_of_attributes();
+    for (id, name) in [(5, "size"), (6, "size=eu")] {
+        till.sandbox.define_attribute(id, name, "string");
+    }
+    till.ok(&["pull"]);
+    till.ok(&["attribute", "set", "1", "size=eu=42", "size=XL"]);
+    let (_, values) = till.json(&["attribute", "list", "1"]);
+    let set = |id: i64| {
+        values.as_array().unwrap().iter().find(|one| one["attribute_id"] == id).unwrap()["value"].clone()
+    };
+    assert_eq!((set(6), set(5)), (json!("42"), json!("XL")));
 }
 
 #[test]
@@ -1231,7 +1261,8 @@ fn a_conflict_about_a_value_is_named_and_decided_by_its_word() {
     till.ok(&["resolve", "1", "attribute_value.4.value", "--keep", "local"]);
     till.ok(&["sync"]);
     assert_eq!(till.sandbox.attribute_value(1, 4).as_deref(), Some("gold"));
-    till.ok(&["attribute", "set", "1", "4=taken"]);
+    till.sandbox.set_behaviours("value-at-most=8".parse().unwrap());
+    till.ok(&["attribute", "set", "1", "4=platinum and more"]);
     assert_eq!(till.run(&["sync"]).status, 3);
     assert_eq!(till.json(&["rejected"]).1[0]["field"], json!("attribute_value.4.value"));
     till.ok(&["discard", "1", "attribute_value.4.value"]);

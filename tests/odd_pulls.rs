@@ -1287,6 +1287,22 @@ fn of_whom_a_list_tells_two_things_nothing_is_taken_and_it_is_asked_for_by_id() 
     assert_eq!(odd.count(Kind::ById), asked, "it is known, and asked for no more");
 }
 
+/// Who is gone, and was edited, is asked for with each pull, and that once, whoever else is.
+#[test]
+fn who_is_gone_is_asked_for_once_beside_who_is_there() {
+    let till = filled(20);
+    till.set(3, "phone", "555-3");
+    assert!(till.sandbox.delete(3));
+    till.engine().pull(Extent::Full).unwrap();
+    assert_eq!(till.store().conflicts().unwrap()[0].field, "*");
+    let odd = Odd::before(&till.sandbox).every(Kind::List, |told| two_things(told, 4));
+    company(&till, 4, "theirs");
+    changes(&till.through(&odd));
+    let asked = odd.count(Kind::ById);
+    changes(&till.through(&odd));
+    assert_eq!((odd.count(Kind::ById), till.local(4, "company").as_str()), (asked + 1, r#""theirs""#));
+}
+
 /// An answer by id may hold fewer than were asked for, and the same ones each time.
 #[test]
 fn who_is_to_be_read_again_is_so_whoever_else_is() {
@@ -1448,6 +1464,40 @@ fn the_cursor_stays_while_more_lags_than_can_be_remembered() {
     assert_eq!((cursor(&till).unwrap(), report.pulled), (moved, 0));
 }
 
+/// What was passed over and could not be remembered is no base all the same.
+#[test]
+fn nothing_is_sent_on_a_reading_that_was_not_believed_and_for_which_there_was_no_room() {
+    const PAYS: i32 = 1_005;
+    let till = Till::new(sandbox(1_010));
+    let mut engine = till.engine();
+    let office = |amount: &str, but_for: i32| {
+        let now = Utc::now();
+        let credit = format!(r#"{{"store_credit_amounts":[{{"amount":{amount}}}]}}"#);
+        let edit = |id: i32| till.sandbox.with_core(|core| core.edit_text(now, id, &credit)).unwrap();
+        let ids = till.sandbox.ids();
+        assert!(ids.into_iter().filter(|id| *id != but_for).all(edit));
+    };
+    office("111", 0);
+    engine.pull(Extent::Full).unwrap();
+    office("222", 0);
+    engine.pull(Extent::Changes).unwrap();
+    till.adjust(PAYS.into(), "10");
+    engine.sync().unwrap();
+    let paid = r#"[{"amount":232}]"#;
+    assert_eq!(till.remote_value(PAYS.into(), "store_credit_amounts"), paid);
+    office("111", PAYS);
+    engine.pull(Extent::Full).unwrap();
+    let odd = Odd::before(&till.sandbox).answer(|asked, told| {
+        if !asked.is_put() {
+            told.customer(PAYS.into(), |one| one["store_credit_amounts"] = json!([{"amount": 95}]));
+        }
+    });
+    till.adjust(PAYS.into(), "5");
+    let report = till.through(&odd).engine().sync().unwrap();
+    assert_eq!((report.uploaded_customers, odd.count(Kind::Put)), (0, 0), "it waits");
+    assert_eq!(till.remote_value(PAYS.into(), "store_credit_amounts"), paid);
+}
+
 /// Whatever is told in the place of a value: numbers however they are spelled, truths, texts, lists, objects.
 fn of_another_type() -> Vec<Value> {
     let texts = [
@@ -1494,11 +1544,13 @@ fn a_value_of_another_type_than_the_attributes_is_no_edit_and_gives_way_to_the_s
     let nobody_edited = |when: &str| {
         assert_eq!(till.store().find_unjournaled().unwrap(), 0, "{when}");
         assert_eq!(till.store().unjournaled().unwrap(), vec![], "{when}");
+        assert_eq!(till.store().held_up().unwrap(), [], "{when}");
         assert!(till.engine().sync().unwrap().uploaded_fields == 0 && till.puts().is_empty(), "{when}");
     };
     tell_others();
     changes(&till);
     nobody_edited("at the first pull");
+    assert_eq!(till.local(ids[0], "phone"), r#""5""#, "as its column holds it");
     tell_as_before();
     changes(&till);
     nobody_edited("as it should be");

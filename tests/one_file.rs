@@ -280,20 +280,22 @@ fn so_is_one_of_another_program_s_database_whatever_pages_it_has() {
     };
     // What falls on a page that is free, or behind the last, is no harm.
     let customers = || till.run(["find", "--limit", "1000", ""]).json;
-    let (before, mut told) = (customers(), 0);
+    let (before, mut told) = (customers(), Vec::new());
     for row in (2..200).step_by(9) {
         std::fs::write(beside(&till.path, "-wal"), only_one(row)).unwrap();
         match Store::open_existing(&till.path) {
             Err(refused) => {
                 assert_eq!(refused.code(), "stray_log");
-                told += u32::from(refused.to_string().contains("would be damaged"));
+                told.push(refused.to_string());
                 std::fs::remove_file(beside(&till.path, "-wal")).unwrap();
             }
             Ok(store) => assert_eq!(store.check().unwrap(), Vec::<String>::new()),
         }
         assert_eq!(customers(), before);
     }
-    assert!(told > 5, "{told}");
+    // Of those that bring the file's first page too, as one that another process has begun anew may, something else is said.
+    let is_of_it = |told: &&String| told.contains("would be damaged") || told.contains("another database");
+    assert!(told.len() > 5 && told.iter().filter(is_of_it).count() == told.len(), "{told:?}");
     is_told_and_taken_in_by_nobody(&till, &[7; 9_000], "no log of SQLite");
     let small = till.folder.path().join("small.db");
     let app = Connection::open(&small).unwrap();

@@ -82,7 +82,7 @@ fn the_package_for_java_goes_through_its_days() {
     compiled(folder.path(), &[], sources(&root().join("bindings/java/tests")));
     let mut java = Command::new("java");
     java.args(["-cp", &class_path(folder.path()), &by_folder(), "Runner"]);
-    package::tests_itself(&mut java, TESTS);
+    package::tests_itself(&mut java, TESTS, 0);
 }
 
 /// The library lies in the jar, by the name that JNA has for the system.

@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::odd::Odd;
 use common::{Till, sandbox};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -69,7 +70,7 @@ const LINES: [Line; 4] = [
         row: 3,
         key: &[("customer_id", CUSTOMER), ("attribute_id", 3)],
         field: "value",
-        refused: ("taken", "that is taken"),
+        refused: ("too long for this store@x", "it is longer than 20 characters"),
         put_in_office: |till, text| till.sandbox.put_attribute_value(CUSTOMER as i32, 3, text),
         delete_in_office: |till| till.sandbox.delete_attribute_value(CUSTOMER as i32, 3),
         as_stored: |till| till.sandbox.attribute_value(CUSTOMER as i32, 3).unwrap().into(),
@@ -97,6 +98,7 @@ impl Line {
             till.sandbox.put_attribute_value(CUSTOMER as i32, attribute, "first@x");
             till.sandbox.put_attribute_value(2, attribute, "others@x");
         }
+        till.sandbox.set_behaviours("value-at-most=20".parse().unwrap());
         match self.resource {
             "customer" => {}
             "attribute_value" => till.store().keep("attributes").unwrap(),
@@ -650,8 +652,51 @@ fn a_value_whose_making_was_lost_is_read_back_and_made_again_where_it_did_not_la
         till.sandbox.script_updates([fault]);
         till.engine().sync().unwrap();
         assert_eq!(VALUES.outcomes(&till), ["uploaded"], "{fault:?}");
+        let calls = if fault == Fault::LostAnswer { 1 } else { 2 };
+        assert_eq!(VALUES.puts(&till).len(), calls, "{fault:?}");
         VALUES.is(&till, "42");
     }
+}
+
+/// A refusal names each value that is bad: what else did not land goes up in the next call, and nobody is tried alone.
+#[test]
+fn of_the_values_in_a_call_the_bad_ones_alone_wait_for_a_person() {
+    let cases = [
+        (&[2_i64][..], "atomic", 2),
+        (&[2], "good-ones", 1),
+        (&[1, 3], "atomic", 2),
+        (&[1, 3], "until-first-error", 2),
+    ];
+    for (bad, partial, calls) in cases {
+        let till = till_of_values();
+        let behaviours = format!("value-at-most=20,partial={partial}");
+        till.sandbox.set_behaviours(behaviours.parse().unwrap());
+        let text = |id: &i64| if bad.contains(id) { "too long for this store" } else { "good" };
+        let values: Vec<(i64, i64, &str)> = (1..=3).map(|id| (id, 1, text(&id))).collect();
+        for (customer, attribute, text) in &values {
+            till.store().set_attribute_values(*customer, &[(*attribute, *text)], None, None).unwrap();
+        }
+        till.engine().sync().unwrap();
+        let rejected: Vec<i64> =
+            till.store().rejected().unwrap().iter().map(|one| one.customer_id.0).collect();
+        assert_eq!(rejected, bad, "{partial}");
+        assert_eq!(VALUES.puts(&till).len(), calls, "{partial}: {bad:?}");
+        for (customer, _, text) in values {
+            let is = till.sandbox.attribute_value(customer as i32, 1);
+            assert_eq!(
+                is.as_deref(),
+                Some(text).filter(|_| !bad.contains(&customer)),
+                "{partial}: {customer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_customer_had_of_attributes_goes_from_the_store_with_the_customer() {
+    let till = till_of_values();
+    assert!(till.sandbox.delete(CUSTOMER as i32));
+    assert_eq!(till.sandbox.attribute_value(CUSTOMER as i32, 2), None);
 }
 
 #[test]
@@ -683,6 +728,26 @@ fn a_value_that_is_given_up_before_it_was_made_goes_from_the_file() {
     assert_eq!(VALUES.outcomes(&till), ["discarded", "superseded", "unchanged"]);
 }
 
+/// What became of its edits is written all the same, and the row is no less there.
+#[test]
+fn a_value_that_was_made_stays_where_an_apps_trigger_refuses_the_answer() {
+    let till = till_of_values();
+    file(&till).execute_batch(SET).unwrap();
+    file(&till)
+        .execute_batch(
+            "CREATE TRIGGER my_own BEFORE UPDATE OF id ON attribute_value
+             BEGIN SELECT RAISE(ABORT, 'not now'); END",
+        )
+        .unwrap();
+    till.engine().push().unwrap();
+    assert_eq!(VALUES.outcomes(&till), ["uploaded"]);
+    VALUES.is(&till, "42");
+    file(&till).execute_batch("DROP TRIGGER my_own").unwrap();
+    till.engine().sync().unwrap();
+    VALUES.is(&till, "42");
+    assert_eq!((VALUES.in_file(&till), VALUES.puts(&till).len()), ((1, 1), 1));
+}
+
 /// No list of changes tells of a deletion, and an update would make it again.
 #[test]
 fn a_value_that_is_gone_and_was_edited_is_set_again_by_a_persons_word_alone() {
@@ -692,10 +757,35 @@ fn a_value_that_is_gone_and_was_edited_is_set_again_by_a_persons_word_alone() {
     till.engine().sync().unwrap();
     assert_eq!(till.sandbox.attribute_value(1, 2), None);
     assert_eq!(till.store().conflicts().unwrap()[0].field, "attribute_value.2.*");
+    let refused = till.store().resolve(CUSTOMER, "attribute_value.2.*", &Keep::Remote, None).unwrap_err();
+    assert!(
+        refused.to_string().contains("customer 1: attribute_value.2.*: was deleted in the store"),
+        "{refused}"
+    );
     till.store().resolve(CUSTOMER, "attribute_value.2.*", &Keep::Local, None).unwrap();
     till.engine().sync().unwrap();
     assert_eq!(till.sandbox.attribute_value(1, 2).as_deref(), Some("ours"));
     assert_eq!(till.store().conflicts().unwrap(), []);
+}
+
+/// Nothing of a customer is in the file but what waits of theirs.
+#[test]
+fn what_waits_of_a_customer_who_is_gone_is_given_up_with_the_customer() {
+    let mut till = till_of_values();
+    till.options.second_look = std::time::Duration::from_millis(10);
+    file(&till).execute_batch("UPDATE attribute_value SET value = 'ours' WHERE attribute_id = 2").unwrap();
+    till.sandbox.delete_attribute_value(CUSTOMER as i32, 2);
+    till.engine().sync().unwrap();
+    assert!(till.sandbox.delete(CUSTOMER as i32));
+    till.engine().pull(Extent::Full).unwrap();
+    assert!(till.store().get(CUSTOMER).unwrap().is_none());
+    assert_eq!(till.store().conflicts().unwrap()[0].field, "attribute_value.2.*");
+    assert_eq!(till.store().discard(CUSTOMER, None, None).unwrap(), 1);
+    assert_eq!(till.store().conflicts().unwrap(), []);
+    let left = "SELECT count(*) FROM attribute_value WHERE customer_id = 1";
+    assert_eq!(file(&till).query_row(left, [], |row| row.get(0)), Ok(0));
+    let unknown = till.store().discard(CUSTOMER, None, None).unwrap_err();
+    assert_eq!(unknown.code(), "unknown_customer");
 }
 
 #[test]
@@ -839,6 +929,19 @@ fn a_value_that_was_inserted_past_our_triggers_is_found_and_made() {
     }
 }
 
+/// An app that has signed its edits for good goes on to sign them so.
+#[test]
+fn a_value_that_is_set_without_an_author_is_signed_as_the_app_has_it() {
+    let till = till_of_values();
+    file(&till).execute_batch("UPDATE edit_context SET author = 'bo', label = 'day'").unwrap();
+    till.store().set_attribute_values(CUSTOMER, &[(1, "gold"), (3, "42")], None, None).unwrap();
+    file(&till).execute_batch("UPDATE customer SET phone = '1' WHERE id = 1").unwrap();
+    let signed = "SELECT group_concat(author || ' ' || label, ', ') FROM journal";
+    assert_eq!(file(&till).query_row(signed, [], |row| row.get(0)), Ok("bo day, bo day, bo day".to_owned()));
+    let receipt = till.store().set_attribute_values(CUSTOMER, &[(1, "gold")], Some("ana"), None).unwrap();
+    assert_eq!(receipt.fields(), 0, "it was there already");
+}
+
 /// What is in a file goes with it: into a backup, and back.
 #[test]
 fn attributes_are_in_a_backup_with_what_waits_of_them() {
@@ -851,4 +954,182 @@ fn attributes_are_in_a_backup_with_what_waits_of_them() {
     assert_eq!(there.store().attribute_values(CUSTOMER).unwrap().len(), 2);
     assert!(there.store().is_kept("attributes").unwrap());
     assert_eq!(there.store().check().unwrap(), Vec::<String>::new());
+}
+
+/// An empty list is no word before somebody else was asked for: not where all that is known is of a customer who is gone.
+#[test]
+fn a_value_that_is_in_doubt_of_a_customer_who_is_gone_is_no_reason_to_ask_for_ever() {
+    let till = till_of_values();
+    till.sandbox.set_behaviours("unknown-ids=left-out".parse().unwrap());
+    till.sandbox.delete(CUSTOMER as i32);
+    file(&till).execute_batch("UPDATE customer SET phone = '1' WHERE id = 1").unwrap();
+    till.store().set_attribute_values(CUSTOMER, &[(3, "42")], None, None).unwrap();
+    till.engine().sync().unwrap();
+    assert_eq!(till.store().conflicts().unwrap().len(), 1, "the customer was deleted, and edited here");
+    assert_eq!(VALUES.outcomes(&till), ["rejected"]);
+}
+
+/// Attributes that each of the first `customers` has, and one more that nobody has.
+fn till_of_many(customers: i32, attributes: i32) -> Till {
+    let mut till = Till::new(sandbox(customers as usize + 2));
+    till.options.keep = vec!["attributes".to_owned()];
+    till.options.upload.grace_ms = 100;
+    for attribute in 1..=attributes + 1 {
+        till.sandbox.define_attribute(attribute, &format!("attribute {attribute}"), "string");
+        for customer in (1..=customers).filter(|_| attribute <= attributes) {
+            till.sandbox.put_attribute_value(customer, attribute, "first");
+        }
+    }
+    till.engine().sync().unwrap();
+    till.sandbox.clear_requests();
+    till
+}
+
+/// As an app sets a value, whether it is there or not.
+fn set_value(till: &Till, customer: i32, attribute: i32, text: &str) {
+    let sql = "INSERT INTO attribute_value (customer_id, attribute_id, value) VALUES (?1, ?2, ?3)
+               ON CONFLICT (customer_id, attribute_id) DO UPDATE SET value = excluded.value";
+    assert_eq!(file(till).execute(sql, (customer, attribute, text)), Ok(1));
+}
+
+/// The queries by which values were asked for by their customers.
+fn asked_by_customer(till: &Till) -> Vec<String> {
+    let asked = till.sandbox.requests().into_iter().filter(|request| request.method == "GET");
+    asked.map(|request| request.query).filter(|query| query.contains("customer_id:in=")).collect()
+}
+
+/// The answer to a question for values has all that those customers have: more than a page shows.
+#[test]
+fn values_of_customers_who_have_more_than_a_page_shows_go_up_all_the_same() {
+    let till = till_of_many(10, 30);
+    (1..=10).for_each(|customer| set_value(&till, customer, 31, "made"));
+    let report = till.engine().sync().unwrap();
+    assert_eq!((report.doubted, VALUES.puts(&till).len()), (0, 1));
+    assert!((1..=10).all(|customer| till.sandbox.attribute_value(customer, 31).as_deref() == Some("made")));
+    let query = |rest: &str| format!("limit=250&customer_id:in=1,2,3,4,5,6,7,8,9,10{rest}");
+    assert_eq!(asked_by_customer(&till), [query(""), query("&page=2")]);
+    till.assert_no_violations();
+}
+
+/// Of pages that are smaller than was asked for, too.
+#[test]
+fn a_value_on_a_later_page_of_an_answer_is_not_overwritten_unseen() {
+    for (attribute, is_there) in [(40, false), (39, true)] {
+        let till = till_of_many(1, 39);
+        till.sandbox.with_core(|core| core.set_behaviours("pages=10".parse().unwrap()));
+        till.sandbox.put_attribute_value(1, attribute, "office");
+        set_value(&till, 1, attribute, "till");
+        till.engine().push().unwrap();
+        let conflicts = till.store().conflicts().unwrap();
+        let fields: Vec<&str> = conflicts.iter().map(|conflict| &*conflict.field).collect();
+        assert_eq!(fields, [format!("attribute_value.{attribute}.value")], "is there: {is_there}");
+        assert_eq!(till.sandbox.attribute_value(1, attribute).as_deref(), Some("office"));
+        assert_eq!(asked_by_customer(&till).len(), 4);
+        till.assert_no_violations();
+    }
+}
+
+/// Of many customers and small pages fewer are asked for at a time.
+#[test]
+fn values_of_many_customers_are_asked_for_of_fewer_where_pages_are_small() {
+    let till = till_of_many(8, 10);
+    till.sandbox.with_core(|core| core.set_behaviours("pages=5".parse().unwrap()));
+    (1..=8).for_each(|customer| set_value(&till, customer, 11, "made"));
+    let report = till.engine().sync().unwrap();
+    assert_eq!(report.doubted, 0);
+    let asked = asked_by_customer(&till);
+    let customers = |query: &String| query.split('&').nth(1).unwrap().split(',').count();
+    assert_eq!((customers(&asked[0]), customers(&asked[1])), (8, 4));
+    assert!(asked.len() <= 18, "{asked:?}");
+    assert!((1..=8).all(|customer| till.sandbox.attribute_value(customer, 11).as_deref() == Some("made")));
+    till.assert_no_violations();
+}
+
+/// Where the store leaves a value out of its answers, and tells how many there are.
+#[test]
+fn a_value_that_an_answer_only_counts_is_neither_made_nor_taken_for_deleted() {
+    for is_known in [false, true] {
+        let till = till_of_many(2, 3 + i32::from(is_known));
+        till.sandbox.put_attribute_value(1, 4, "office");
+        till.sandbox.put_attribute_value(2, 4, "office");
+        set_value(&till, 1, 4, "till");
+        let odd = Odd::before(&till.sandbox).answer(|asked, told| {
+            if asked.parameter("customer_id:in").is_some() {
+                told.customers(|values| values.retain(|value| value["attribute_id"] != 4));
+            }
+        });
+        let hidden = till.through(&odd);
+        for _ in 0..2 {
+            assert_eq!(hidden.engine().push().unwrap().doubted, 1, "is known: {is_known}");
+        }
+        assert_eq!(till.sandbox.attribute_value(1, 4).as_deref(), Some("office"));
+        assert_eq!(till.store().conflicts().unwrap(), []);
+        // It is shown again.
+        till.engine().push().unwrap();
+        assert_eq!(till.store().conflicts().unwrap()[0].field, "attribute_value.4.value");
+    }
+}
+
+/// A till with an edit that makes a value which the office has made too, and a line on which some answers do not show that, whatever
+/// they count: the first of those by customer, in which each is asked for.
+fn till_that_is_told_once_that_there_is_nothing(till: &Till) -> Odd {
+    till.sandbox.put_attribute_value(1, 4, "office");
+    let mut answers = 0;
+    Odd::before(&till.sandbox).answer(move |asked, told| {
+        answers += i32::from(asked.parameter("customer_id:in").is_some());
+        if asked.parameter("customer_id:in").is_some() && answers == 1 {
+            told.customers(|values| values.retain(|value| value["attribute_id"] != 4));
+            told.edit(|page| {
+                page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len());
+            });
+        }
+    })
+}
+
+#[test]
+fn a_value_is_made_only_after_two_looks_that_do_not_show_it() {
+    let till = till_of_many(2, 3);
+    set_value(&till, 1, 4, "till");
+    let odd = till_that_is_told_once_that_there_is_nothing(&till);
+    till.through(&odd).engine().push().unwrap();
+    assert_eq!(till.sandbox.attribute_value(1, 4).as_deref(), Some("office"));
+    assert_eq!(till.store().conflicts().unwrap()[0].field, "attribute_value.4.value");
+}
+
+/// A list of what changed is a look.
+#[test]
+fn a_value_that_no_list_showed_just_now_is_looked_at_once_and_in_a_push_twice() {
+    let till = till_of_many(2, 3);
+    set_value(&till, 1, 4, "made");
+    till.engine().sync().unwrap();
+    assert_eq!((asked_by_customer(&till).len(), VALUES.puts(&till).len()), (1, 1));
+    till.sandbox.clear_requests();
+    set_value(&till, 2, 4, "made");
+    till.engine().push().unwrap();
+    assert_eq!((asked_by_customer(&till).len(), VALUES.puts(&till).len()), (2, 1));
+}
+
+/// Whose making was lost, and which one answer does not show, may have been made, and changed since.
+#[test]
+fn a_value_that_one_reading_back_does_not_show_is_not_made_again() {
+    let till = till_of_many(2, 3);
+    set_value(&till, 1, 4, "till");
+    till.sandbox.script_updates([Fault::LostAnswer]);
+    let sandbox = std::sync::Arc::clone(&till.sandbox);
+    let (mut puts, mut readings) = (0, 0);
+    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+        puts += i32::from(asked.is_put());
+        if asked.is_put() && puts == 1 {
+            sandbox.put_attribute_value(1, 4, "office");
+        }
+        readings += i32::from(puts > 0 && asked.parameter("customer_id:in").is_some());
+        if readings == 1 {
+            told.customers(|values| values.retain(|value| value["attribute_id"] != 4));
+            told.edit(|page| {
+                page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len());
+            });
+        }
+    });
+    till.through(&odd).engine().sync().unwrap();
+    assert_eq!(till.sandbox.attribute_value(1, 4).as_deref(), Some("office"));
 }

@@ -99,6 +99,29 @@ customer 1000: id: is given by the store: a new customer takes the one that the 
     assert_eq!(said, expected);
 }
 
+/// An older SQLite takes a day that its month has not.
+#[test]
+fn a_date_that_is_in_no_calendar_is_refused() {
+    let mut till = common::Till::new(common::sandbox(20));
+    till.options.keep = vec!["attributes".to_owned()];
+    till.sandbox.define_attribute(4, "birthday", "date");
+    till.engine().sync().unwrap();
+    let said = python(
+        &till,
+        r#"
+for day in ("2026-02-28", "2026-02-30", "2026-02-29", "2024-02-29", "2026-04-31"):
+    try:
+        till.execute("INSERT INTO attribute_value (customer_id, attribute_id, value) VALUES (1, 4, ?) "
+                     "ON CONFLICT (customer_id, attribute_id) DO UPDATE SET value = excluded.value", (day,))
+        print(day)
+    except sqlite3.Error as refused:
+        print(str(refused).split("tillsync refused: ")[1].rstrip("'"))
+"#,
+    );
+    let refused = "attribute_value 4: value: must be a date, such as 2026-03-31: birthday is one";
+    assert_eq!(said, format!("2026-02-28\n{refused}\n{refused}\n2024-02-29\n{refused}\n"));
+}
+
 /// JSON may spell a name with escapes, and a path of an older SQLite does not find it then.
 #[test]
 fn an_amount_whose_name_is_spelled_with_escapes_is_an_amount() {

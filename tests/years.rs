@@ -15,7 +15,7 @@ use common::{SOON, Till, soon, till};
 use serde_json::{Value, json};
 use tillsync::rusqlite::Connection;
 use tillsync::{
-    CustomerId, EditSeq, Extent, Progress, Store, SyncEngine, SyncOptions, Syncer, SyncerOptions,
+    CustomerId, EditSeq, Extent, Fate, Progress, Store, SyncEngine, SyncOptions, Syncer, SyncerOptions,
 };
 
 /// So many settled edits, one an hour until now; of customers 1 to 50 in turn.
@@ -532,7 +532,11 @@ fn what_is_asked_of_one_customer_costs_the_same_in_an_old_file() {
     age(&young, 2_000);
     age(&old, 40_000);
     let costs = [&young, &old].map(|till| {
+        let replaced = till.store().edit(7).set("phone", "newer").commit().unwrap();
         till.set(7, "phone", "newest");
+        till.engine().push().unwrap();
+        assert_eq!(till.store().fate(&replaced).unwrap(), Fate::Superseded);
+        till.set(7, "phone", "newest of all");
         let (mut store, id) = (till.store(), Some(CustomerId(7)));
         [
             steps(&mut store, |store| store.journal_page(id, None, 20).unwrap()),
@@ -542,6 +546,7 @@ fn what_is_asked_of_one_customer_costs_the_same_in_an_old_file() {
             steps(&mut store, |store| store.conflicts().unwrap()),
             steps(&mut store, |store| store.rejected().unwrap()),
             steps(&mut store, |store| store.diff(&[]).unwrap()),
+            steps(&mut store, |store| store.fate(&replaced).unwrap()),
         ]
     });
     for (few, many) in costs[0].iter().zip(&costs[1]) {

@@ -1,5 +1,6 @@
 //! What is asked of the store, and its spelling as method, path and body.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::SecondsFormat;
@@ -28,6 +29,15 @@ pub enum Request {
         resource: ResourceId,
         /// A JSON array. Secret, because it may hold a new password.
         body: SecretString,
+    },
+    /// A further page of the answer to that.
+    MoreByIds {
+        /// The same rows.
+        rows: Vec<RowId>,
+        /// Its number, from 1.
+        number: u64,
+        /// How many rows are on it.
+        limit: usize,
     },
     /// An update of some rows.
     Update {
@@ -59,7 +69,9 @@ impl Request {
     pub fn resource(&self) -> ResourceId {
         match self {
             Request::Page(ask) => ask.resource,
-            Request::ByIds(rows) => rows.first().map(|row| row.resource).unwrap_or_default(),
+            Request::ByIds(rows) | Request::MoreByIds { rows, .. } => {
+                rows.first().map(|row| row.resource).unwrap_or_default()
+            }
             Request::Update { resource, .. }
             | Request::Create { resource, .. }
             | Request::ByIdentity { resource, .. } => *resource,
@@ -74,7 +86,9 @@ impl Request {
     /// `GET`, `POST` or `PUT`.
     pub fn method(&self) -> &'static str {
         match self {
-            Request::Page(_) | Request::ByIds(_) | Request::ByIdentity { .. } => "GET",
+            Request::Page(_) | Request::ByIds(_) | Request::MoreByIds { .. } | Request::ByIdentity { .. } => {
+                "GET"
+            }
             Request::Create { .. } => "POST",
             Request::Update { .. } => "PUT",
         }
@@ -98,10 +112,9 @@ impl Request {
                 }
                 query
             }
-            Request::ByIds(ids) => {
-                let mut list: Vec<String> = ids.iter().map(|row| row.asked_by().to_string()).collect();
-                list.dedup();
-                format!("limit={page}{including}&{}:in={}", spec.asked_by, list.join(","))
+            Request::ByIds(rows) => format!("limit={page}{including}&{}", named(rows)),
+            Request::MoreByIds { rows, number, limit } => {
+                format!("limit={limit}{including}&{}&page={number}", named(rows))
             }
             Request::ByIdentity { resource, values } => {
                 let unique = resource.unique().map_or("id", FieldId::name);
@@ -128,6 +141,14 @@ impl fmt::Debug for Request {
     }
 }
 
+/// By what rows are asked for, each once, in their order.
+fn named(rows: &[RowId]) -> String {
+    let by = rows.first().map(|row| row.resource).unwrap_or_default().spec().asked_by;
+    let mut asked = BTreeSet::new();
+    let once = rows.iter().map(|row| row.asked_by()).filter(|id| asked.insert(*id));
+    format!("{by}:in={}", once.map(|id| id.to_string()).collect::<Vec<_>>().join(","))
+}
+
 /// What must be asked for to be shown.
 fn including(resource: &Resource) -> String {
     match resource.include {
@@ -150,7 +171,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::resource::customer;
+    use crate::resource::{CustomerId, customer};
 
     #[test]
     fn a_page_asks_for_money_and_form_fields_and_escapes_its_cursor() {
@@ -171,6 +192,16 @@ mod tests {
             Request::ByIds(vec![customer(1), customer(2)]).query(),
             "limit=250&include=storecredit,formfields&id:in=1,2"
         );
+    }
+
+    #[test]
+    fn whoever_several_rows_are_of_is_asked_for_once() {
+        let resource = ResourceId::named("attribute_value").unwrap();
+        let value = |(customer, row)| RowId { resource, customer: CustomerId(customer), row };
+        let rows: Vec<RowId> = [(1, 3), (2, 3), (1, 4), (3, 3), (1, 5)].map(value).to_vec();
+        assert_eq!(Request::ByIds(rows.clone()).query(), "limit=250&customer_id:in=1,2,3");
+        let more = Request::MoreByIds { rows, number: 2, limit: 10 };
+        assert_eq!((more.query().as_str(), more.method()), ("limit=10&customer_id:in=1,2,3&page=2", "GET"));
     }
 
     #[test]

@@ -98,10 +98,10 @@ fn set(
     Ok(store.set_attribute_values(id, &values, Some(author), Some(&label))?.fields())
 }
 
-/// A name may hold a `=` itself.
+/// A name may hold a `=` itself: the longest that fits is meant.
 fn meant<'w>(defined: &[Defined], word: &'w str) -> Result<(i64, &'w str), Failed> {
     let by_name = |one: &Defined| Some((one.id, word.strip_prefix(one.name.as_str())?.strip_prefix('=')?));
-    if let Some(meant) = defined.iter().find_map(by_name) {
+    if let Some(meant) = defined.iter().filter_map(by_name).min_by_key(|(_, value)| value.len()) {
         return Ok(meant);
     }
     let (name, value) = word

@@ -123,7 +123,7 @@ pub(super) fn parse_edits(id: i64, words: &[String]) -> Result<Vec<tillsync::Edi
             }
             STANDARD_INPUT => {
                 is_read = true;
-                without_mark(&standard_input()?).trim_end_matches('\n').trim_end_matches('\r').to_owned()
+                from_standard_input()?
             }
             _ if field == PASSWORD => return Err(shown_in_ps(id)),
             value => value.to_owned(),
@@ -144,6 +144,11 @@ pub(super) fn shown_in_ps(id: i64) -> Failed {
 fn not_an_edit(word: &str) -> Failed {
     let known = FieldId::named(word).map_or_else(String::new, |field| format!("{field}: "));
     Failed::usage(format!("{known}an edit is written FIELD=VALUE, such as phone=555-0142"))
+}
+
+/// What somebody means by `-`, without the line end behind it.
+pub(super) fn from_standard_input() -> Result<String, Failed> {
+    Ok(without_mark(&standard_input()?).trim_end_matches('\n').trim_end_matches('\r').to_owned())
 }
 
 fn standard_input() -> Result<String, Failed> {

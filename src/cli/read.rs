@@ -1,6 +1,6 @@
 //! `show`, `find`, `diff`, `status`, `log`: what is in the file. No network, no waiting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use tillsync::{
 use super::exit::{Exit, Failed};
 use super::out::complain;
 use super::settings::Till;
-use super::{Done, attribute, render, sides};
+use super::{Done, attribute, edit, render, sides};
 
 /// A customer of the file.
 pub(super) fn known(store: &Store, id: i64) -> Result<Row, Failed> {
@@ -98,9 +98,11 @@ fn with_store(field: FieldId, row: &Row, theirs: Option<&Attributes<'_>>) -> Str
 ///
 /// The first search of a file makes the index of the search: some ten seconds for 100,000 customers, after its answer.
 #[derive(Args)]
-#[command(after_help = "Example:\n  tillsync find 'ana li' --limit 5")]
+#[command(after_help = "Examples:
+  tillsync find 'ana li' --limit 5
+  tillsync find - < typed.txt")]
 pub(super) struct Find {
-    /// Words, or their beginnings
+    /// Words, or their beginnings; - reads them from standard input, because arguments show in ps
     text: String,
     /// The most customers to list
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -110,7 +112,8 @@ pub(super) struct Find {
 impl Find {
     pub(super) fn run(self, till: &Till) -> Done {
         let mut store = till.store()?;
-        let Found { customers, more } = store.find(&self.text, self.limit)?;
+        let text = if self.text == "-" { edit::from_standard_input()? } else { self.text };
+        let Found { customers, more } = store.find(&text, self.limit)?;
         let found = customers.iter().map(|row| render::raw(row.to_json())).collect::<Result<Vec<_>, _>>()?;
         till.out.answer(&found, || found_in_words(&customers, more))?;
         // The document is the list, to which scripts hold on.
@@ -183,11 +186,13 @@ pub(super) fn diff_in_words(store: &Store, payloads: &[String]) -> Result<String
     if rows.is_empty() {
         return Ok("Nothing to send.".to_owned());
     }
-    let fields = rows.len() as u64;
+    // What a customer has of attributes is payloads of its own.
+    let customers: BTreeSet<&str> =
+        rows.iter().map(|row| row[0].as_str()).filter(|id| !id.is_empty()).collect();
+    let customers = render::count(customers.len() as u64, "customer");
+    let changes = render::count(rows.len() as u64, "change");
     let table = render::table(["customer", "", "field", "in the store", "here"], rows);
-    let (fields, customers) =
-        (render::count(fields, "change"), render::count(payloads.len() as u64, "customer"));
-    Ok(format!("{table}\n{fields} of {customers}"))
+    Ok(format!("{table}\n{changes} of {customers}"))
 }
 
 /// One row a changed attribute, or form field; the customer is named on the first.
@@ -262,7 +267,7 @@ fn form_changes(
     before: &BTreeMap<String, FormValue>,
     after: &BTreeMap<String, FormValue>,
 ) -> Vec<(String, String, String)> {
-    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let json = |entry: Option<&FormValue>| entry.map_or_else(|| "null".to_owned(), FormValue::to_json);
     let differing = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
     differing

@@ -14,13 +14,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Refusal, policies};
-use crate::api::{HttpOptions, HttpProxy, HttpRemote, Roots};
+use crate::api::{HttpOptions, HttpProxy, HttpRemote, Roots, sendable};
 use crate::engine::{Event, RETENTION_DAYS, Stopper, SyncEngine, SyncOptions, retention};
 use crate::error::{Failure, Result};
 use crate::flow::Policies;
 use crate::key::Key;
 use crate::log_file::{LogLevel, log_to};
-use crate::store::{Fate, Receipt, Store, StoreOptions};
+use crate::store::{Fate, Receipt, Store, StoreOptions, kept_by};
 use crate::syncer::{Events, Syncer, SyncerOptions};
 
 /// How soon a wait notices that its till was closed.
@@ -328,18 +328,6 @@ impl Till {
     }
 }
 
-/// A token that can stand in a header; its words are never repeated.
-fn sendable(token: &str, named: impl Fn() -> String) -> Result<SecretString, Refusal> {
-    match token {
-        "" => Err(Refusal::usage(format!("{} is empty", named()))),
-        token if token.bytes().any(|byte| !byte.is_ascii_graphic()) => Err(Refusal::usage(format!(
-            "{} holds what is in no access token: a blank, a line end, or a sign that is not ASCII",
-            named()
-        ))),
-        token => Ok(token.into()),
-    }
-}
-
 impl Way {
     fn of(options: Options) -> Result<Way, Refusal> {
         let token = match (options.access_token, options.access_token_env, options.access_token_file) {
@@ -381,6 +369,7 @@ impl Way {
         let whole = HttpOptions { store_hash: named.clone().unwrap_or_else(|| "any".to_owned()), ..settled };
         whole.check()?;
         self.refuse_empty()?;
+        self.keep.iter().try_for_each(|what| kept_by(what).map(drop)).map_err(about_keep)?;
         Ok(named)
     }
 
@@ -415,16 +404,18 @@ impl Way {
 
     fn token(&self) -> Result<SecretString, Refusal> {
         match &self.token {
-            Token::Given(token) => sendable(token.expose_secret(), || "access_token".to_owned()),
+            Token::Given(token) => Ok(sendable(token.expose_secret(), "access_token")?),
             Token::Environment(name) => {
                 let no_token =
                     |_| Refusal::usage(format!("the environment has no {name} with an access token"));
-                sendable(&std::env::var(name).map_err(no_token)?, || format!("{name} of the environment"))
+                let text = std::env::var(name).map_err(no_token)?;
+                Ok(sendable(&text, &format!("{name} of the environment"))?)
             }
             Token::File(path) => {
-                let named = || format!("access_token_file {}", path.display());
-                let text = std::fs::read_to_string(path);
-                sendable(text.map_err(|e| Refusal::usage(format!("{}: {e}", named())))?.trim(), named)
+                let named = format!("access_token_file {}", path.display());
+                let text =
+                    std::fs::read_to_string(path).map_err(|e| Refusal::usage(format!("{named}: {e}")))?;
+                Ok(sendable(&text, &named)?)
             }
             Token::None => Err(Refusal::usage(
                 "no access token was given: open the till with access_token, access_token_env or access_token_file",
@@ -448,6 +439,10 @@ fn key(options: &mut Options) -> Result<Option<Key>, Refusal> {
         },
         _ => return Err(Refusal::usage("give one of key, key_env, key_file and key_keyring")),
     }))
+}
+
+fn about_keep(error: crate::Error) -> Refusal {
+    Refusal::from(error).about_option("keep")
 }
 
 fn no_store_hash() -> Refusal {
@@ -536,6 +531,42 @@ mod tests {
         {
             Till::open(path.to_str().unwrap(), Some(options)).unwrap();
         }
+    }
+
+    /// Files and variables end with one more often than not. The environment is this process's own: the test runs again in another.
+    #[test]
+    fn a_line_end_behind_a_token_is_none_of_it() {
+        const VARIABLE: &str = "TILLSYNC_TOKEN_OF_A_TEST";
+        if std::env::var_os(VARIABLE).is_none() {
+            let mut itself = std::process::Command::new(std::env::current_exe().unwrap());
+            itself.args(["--exact", "embed::till::tests::a_line_end_behind_a_token_is_none_of_it"]);
+            let ran = itself.env(VARIABLE, "token\n").output().unwrap();
+            let said = String::from_utf8_lossy(&ran.stdout);
+            assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "token\r\n").unwrap();
+        let of_environment = Options { access_token_env: Some(VARIABLE.to_owned()), ..Options::default() };
+        let of_file = Options { access_token_file: Some(file), ..Options::default() };
+        let given = Options { access_token: Some("token\n".to_owned()), ..Options::default() };
+        for options in [of_environment, of_file, given] {
+            let way = Way::of(options).unwrap();
+            way.check().unwrap();
+            assert_eq!(way.token().unwrap().expose_secret(), "token");
+        }
+    }
+
+    #[test]
+    fn what_no_file_can_keep_is_named_when_the_till_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        let open = |options: &str| Till::open(path.to_str().unwrap(), Some(options)).map(drop);
+        let said = open(r#"{"keep":["attributes","atributes"]}"#).unwrap_err().tell();
+        assert!(said.contains("a file cannot keep") && said.contains(r#""field":"keep""#), "{said}");
+        assert!(said.contains("it may keep attributes") && !path.exists(), "{said}");
+        open(r#"{"keep":["attributes"]}"#).unwrap();
     }
 
     /// What waits in that one is in no other file: also where nobody has said a word about making one.

@@ -21,7 +21,7 @@ use crate::flow::{
     Lacking, Lacks, Page, PageAsk, Place, Pull, PullClock, PullStep, Silence, Unlisted, Witnesses, silence,
 };
 use crate::resource::{Changes, ResourceId, RowId};
-use crate::store::{FullPull, Judging, PageKind, Taken};
+use crate::store::{FullPull, Judging, PageKind, PassedOver, Taken};
 
 /// Customers asked for by id in one call, with their company.
 const BY_ID_AT_ONCE: usize = 100;
@@ -205,9 +205,10 @@ impl<R: Remote> SyncEngine<R> {
         if cursor.is_none() {
             self.find_gone_of(resource, &listed)?;
         }
-        // No list of changes tells what was deleted, and what an update would make again is looked at first.
-        if cursor.is_none() || !resource.spec().is_upserted {
-            self.bases.pulled_of(resource, began);
+        match resource.spec().is_upserted {
+            true if machine.is_told() => self.bases.listed(resource, began),
+            true => {}
+            false => self.bases.pulled_of(resource, began),
         }
         let witnesses = Witnesses {
             told: machine.began(),
@@ -227,8 +228,8 @@ impl<R: Remote> SyncEngine<R> {
         let mut rows = self.store.gone(resource)?;
         rows.extend(self.store.held_up_again()?);
         rows.extend(self.store.doubted()?);
-        rows.extend(self.store.unshown(self.clock.utc())?);
         rows.retain(|row| row.resource == resource);
+        rows.extend(self.store.unshown(resource, self.clock.utc())?);
         rows.chunks(BY_ID_AT_ONCE).try_for_each(|rows| self.look_at_each(rows).map(drop))
     }
 
@@ -560,7 +561,8 @@ impl<R: Remote> SyncEngine<R> {
         let progress = Progress::Pulled { customers: pulling.machine.seen(), of: pulling.machine.total() };
         let believes_older = pulling.believes_older || pulling.machine.believes_older();
         let trust = Trust { believes_older, server_now: date };
-        pulling.has_dropped |= self.take_in(page, &kind, trust, Some(Event::Progress(progress)))?;
+        let passed_over = self.take_in(page, &kind, trust, Some(Event::Progress(progress)))?;
+        pulling.has_dropped |= passed_over.has_dropped;
         Ok(going)
     }
 
@@ -570,14 +572,14 @@ impl<R: Remote> SyncEngine<R> {
         self.news.may_wait && goes_on && self.pacer.has_no_room_for_news(self.clock.now_ms())
     }
 
-    /// Takes in a page. It stays open for the next one if that is here already. True: something of it is to be listed again.
+    /// Takes in a page. It stays open for the next one if that is here already. Returns what of it was not believed.
     fn take_in(
         &mut self,
         page: &Page<'_>,
         kind: &PageKind,
         Trust { believes_older, server_now }: Trust,
         progress: Option<Event>,
-    ) -> Result<bool> {
+    ) -> Result<PassedOver> {
         let (policies, now) = (&self.options.policies, self.clock.utc());
         let judging = Judging { policies, believes_older, server_now, now };
         if !page.contradicted.is_empty() {
@@ -587,7 +589,7 @@ impl<R: Remote> SyncEngine<R> {
             );
             self.store.note_contradicted(&page.contradicted, kind, policies.moment(now))?;
         }
-        let taken = match self.store.take_page(&page.rows, kind, judging) {
+        let mut taken = match self.store.take_page(&page.rows, kind, judging) {
             Ok(taken) => taken,
             Err(failed) => {
                 self.untold.clear();
@@ -596,12 +598,12 @@ impl<R: Remote> SyncEngine<R> {
         };
         let customers = taken.changed.iter().filter(|row| row.resource == ResourceId::CUSTOMER);
         self.counts.pulled += customers.count() as u64;
-        let has_dropped = taken.has_dropped;
+        let passed_over = std::mem::take(&mut taken.passed_over);
         if !self.store.has_open_pages() {
             self.tell_news();
         }
         news(taken).chain(progress).for_each(|event| self.say(event));
-        Ok(has_dropped)
+        Ok(passed_over)
     }
 
     /// Commits the pages that were taken in, and tells of them.
@@ -641,8 +643,7 @@ impl<R: Remote> SyncEngine<R> {
     /// Customers of whom the store said yes to something that its answer did not tell, and no list since. Where updates land,
     /// that is nobody: lists show who was changed.
     fn ask_for_the_unshown(&mut self) -> Result<()> {
-        let mut unshown = self.store.unshown(self.clock.utc())?;
-        unshown.retain(|row| row.resource == ResourceId::CUSTOMER);
+        let unshown = self.store.unshown(ResourceId::CUSTOMER, self.clock.utc())?;
         unshown.chunks(BY_ID_AT_ONCE).try_for_each(|ids| self.look_at_each(ids).map(drop))
     }
 
@@ -652,7 +653,9 @@ impl<R: Remote> SyncEngine<R> {
         let (mut groups, mut line, mut unshown) = (vec![ids.to_vec()], LineTo::default(), Vec::new());
         while let Some(group) = groups.pop() {
             match (self.look(&group, &[], &mut line)?, &group[..]) {
-                (Some((shown, _)), asked) => groups.extend(perhaps_cut_off(asked, &shown)),
+                (Some((shown, silence)), asked) => {
+                    groups.extend(self.perhaps_cut_off(asked, &shown, silence)?);
+                }
                 (None, [id]) => {
                     tracing::warn!(row = %id, "the store cannot show this one by id");
                     unshown.push(*id);
@@ -661,6 +664,25 @@ impl<R: Remote> SyncEngine<R> {
             }
         }
         Ok(unshown)
+    }
+
+    /// Who is asked for once more, since an answer showed only some of those who were asked for. Of whom the file knows to be gone, one
+    /// that looks whole says nothing new: they are asked for with each sync.
+    fn perhaps_cut_off(
+        &self,
+        asked: &[RowId],
+        shown: &BTreeSet<RowId>,
+        silence: Silence,
+    ) -> Result<Option<Vec<RowId>>> {
+        let mut rest: Vec<RowId> = asked.iter().copied().filter(|id| !shown.contains(id)).collect();
+        if rest.is_empty() || rest.len() == asked.len() {
+            return Ok(None);
+        }
+        if silence != Silence::SaysNothing {
+            let gone = self.store.gone(rest[0].resource)?;
+            rest.retain(|id| !gone.contains(id));
+        }
+        Ok((!rest.is_empty()).then_some(rest))
     }
 
     /// Asks for customers by id, and takes in whom the answer shows. Who is shown, and what that says of the others; `None`:
@@ -771,13 +793,17 @@ impl<R: Remote> SyncEngine<R> {
         Ok(is_known)
     }
 
-    /// Takes in customers that were read by id.
-    pub(super) fn take_looked(&mut self, page: &Page<'_>, server_now: Option<DateTime<Utc>>) -> Result<()> {
+    /// Takes in customers that were read by id. Returns those that were not believed: another moment tells.
+    pub(super) fn take_looked(
+        &mut self,
+        page: &Page<'_>,
+        server_now: Option<DateTime<Utc>>,
+    ) -> Result<BTreeSet<RowId>> {
         let trust = Trust { believes_older: false, server_now };
         let taken = self.take_in(page, &PageKind::Changes, trust, None);
         // Also after a failure: what was taken in stays.
         self.commit_pages()?;
-        taken.map(|_| ())
+        taken.map(|passed_over| passed_over.rows)
     }
 
     /// These customers are gone from the store.
@@ -841,12 +867,6 @@ impl Looked {
         self.gone.extend(&gone);
         !gone.is_empty()
     }
-}
-
-/// Who is asked for once more, since an answer showed only some of those who were asked for.
-fn perhaps_cut_off(asked: &[RowId], shown: &BTreeSet<RowId>) -> Option<Vec<RowId>> {
-    let rest: Vec<RowId> = asked.iter().copied().filter(|id| !shown.contains(id)).collect();
-    (!rest.is_empty() && rest.len() < asked.len()).then_some(rest)
 }
 
 /// What is told of customers that came in.

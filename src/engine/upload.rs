@@ -323,8 +323,13 @@ impl<R: Remote> SyncEngine<R> {
         let (shown, company) = (page.ids(), run.accompanied.remove(&ticket));
         let is_missing = |id: &RowId| !shown.contains(id);
         let mut asked = ids.iter().chain(company.iter().flatten());
-        run.totals_are_wrong |= has_another_total(page) && !asked.any(is_missing);
-        let is_told_cut = !run.totals_are_wrong && may_hide(page, company.as_deref().unwrap_or_default());
+        // Whoever is asked for along with others of theirs is shown, and what is not may be theirs too.
+        let is_of_many = run.resource.spec().is_asked_by_customer();
+        run.totals_are_wrong |= !is_of_many && has_another_total(page) && !asked.any(is_missing);
+        let is_told_cut = match is_of_many {
+            true => has_another_total(page),
+            false => !run.totals_are_wrong && may_hide(page, company.as_deref().unwrap_or_default()),
+        };
         if is_told_cut {
             self.ask_for_a_total(run, ids)?;
         }
@@ -399,7 +404,7 @@ impl<R: Remote> SyncEngine<R> {
 
     /// A total that is of others than are shown may be wrong whoever is asked for: somebody else is, alone.
     fn ask_for_a_total(&mut self, run: &mut Run, ids: &[RowId]) -> Result<()> {
-        if run.totals_asked < TOTALS_AT_MOST {
+        if run.totals_asked < TOTALS_AT_MOST && !run.resource.spec().is_asked_by_customer() {
             let company = self.store.company(run.resource, run.totals_asked)?;
             run.totals_asked += 1;
             if let Some(id) = company.into_iter().find(|id| !ids.contains(id)) {
@@ -635,7 +640,10 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(());
         }
         let is_cut = run.is_cut;
-        let unmade = self.told_as_nothing(is_cut, ids, &page)?;
+        let unmade = match run.machine.read_confirms(ticket, &page.ids()) {
+            true => self.told_as_nothing(is_cut, ids, &page)?,
+            false => Vec::new(),
+        };
         let mut page = page;
         page.tell(&unmade);
         let meant = page.rows.extract_if(.., |(attributes, _)| ids.contains(&attributes.row()));
@@ -674,6 +682,7 @@ impl<R: Remote> SyncEngine<R> {
             rejections
         };
         let uploaded = self.store.recover(&known, &records, &said, &self.options.policies, now, refuse)?;
+        self.note_doubts(&uploaded)?;
         self.progress(run, through, uploaded);
         Ok(())
     }
@@ -691,15 +700,20 @@ impl<R: Remote> SyncEngine<R> {
         if self.is_silent(run, ticket, ids, &page, |ids| Errand::Look { ids, asked })? {
             return Ok(());
         }
-        let unmade = self.told_as_nothing(run.is_cut, ids, &page)?;
+        let unmade = match !run.is_cut && run.machine.look_confirms(ticket, &page.ids(), self.was_listed(ids))
+        {
+            true => self.told_as_nothing(run.is_cut, ids, &page)?,
+            false => Vec::new(),
+        };
         let mut page = page;
         page.tell(&unmade);
         // Who only kept others company is news too. What is older and stays so becomes what is known.
-        self.take_looked(&page, server_now)?;
+        let passed_over = self.take_looked(&page, server_now)?;
         let mut lagging = self.store.outdated(&page.rows, server_now, self.moment())?;
         lagging.extend(page.contradicted.iter().copied().filter(|id| ids.contains(id)));
         // What was not believed is nobody's base, whatever its date.
-        lagging.extend(self.store.doubted()?.into_iter().filter(|id| ids.contains(id)));
+        let doubted = self.store.doubted()?.into_iter().chain(passed_over);
+        lagging.extend(doubted.filter(|id| ids.contains(id)));
         run.machine.lagging_look(&lagging, self.clock.now_ms());
         let shown: BTreeSet<RowId> = page.ids().into_iter().filter(|id| ids.contains(id)).collect();
         self.tick();
@@ -710,6 +724,12 @@ impl<R: Remote> SyncEngine<R> {
         let gone = run.machine.looked(ticket, &shown, self.clock.now_ms());
         let gone = self.believed(gone)?;
         self.take_gone(&gone)
+    }
+
+    /// Whether a list has just shown all that is new of what these are.
+    fn was_listed(&self, ids: &[RowId]) -> bool {
+        let fresh_ms = self.options.upload.fresh_ms;
+        ids.first().is_some_and(|id| self.bases.was_listed(id.resource, fresh_ms))
     }
 
     /// Those asked for that the store never had, and does not show: of them a whole answer tells that it has nothing.
@@ -728,12 +748,18 @@ impl<R: Remote> SyncEngine<R> {
         while !rest.is_empty() {
             let (settled, uploaded) =
                 self.store.settle_some(rest, &self.options.policies, self.clock.utc())?;
-            if uploaded.is_outdated {
-                self.bases.doubted(self.store.doubted()?);
-            }
+            self.note_doubts(&uploaded)?;
             let through = rest[..settled].iter().flatten().map(|(id, _)| *id);
             self.progress(run, through, uploaded);
             rest = &rest[settled..];
+        }
+        Ok(())
+    }
+
+    /// What was answered may lag: what is known of those customers counts as old.
+    fn note_doubts(&mut self, uploaded: &Uploaded) -> Result<()> {
+        if uploaded.is_outdated {
+            self.bases.doubted(self.store.doubted()?);
         }
         Ok(())
     }

@@ -29,10 +29,10 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::merge::{Sent, entries};
 use super::money::same_balance;
-use super::outdated::LAGS_AT_MOST;
+use super::outdated::{LAGS_AT_MOST, Moment};
 use super::tidied::{has_landed, is_tidied_entry};
 use super::{CustomerPlan, Dirty, Op, Outcome, Settlement};
-use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Record, Value};
+use crate::resource::{Attributes, BadRecord, EditSeq, FieldId, Kind, Record, Value};
 
 /// When an update may have been applied, by the till's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Attempt {
     pub is_accepted: bool,
     /// It said so by repeating what was sent, without a date: nothing in that tells what the store holds. Accepted ones only.
     pub is_echoed: bool,
+    /// A balance that was made of payments alone: it is what was there, and they on top.
+    pub is_payment: bool,
 }
 
 /// The entries of form fields that an update was to change, and that a reading shows otherwise than they were sent.
@@ -85,6 +87,15 @@ impl NotThere {
     pub fn is_nothing(&self) -> bool {
         self.as_before.is_empty() && self.moved.is_empty()
     }
+}
+
+/// What a reading back of an update says.
+#[derive(Debug)]
+pub struct ReadBack {
+    /// As far as it is news; `None`: all of it.
+    pub news: Option<Record>,
+    /// Something else than what was sent lags in it, as far as anybody can tell: another reading is to come.
+    pub lags: bool,
 }
 
 /// So soon after an answer reads may lag behind it.
@@ -151,6 +162,7 @@ impl Attempt {
             is_disproven: false,
             is_accepted: false,
             is_echoed: false,
+            is_payment: field.is_money() && sent.credit.is_some(),
         }
     }
 
@@ -164,10 +176,14 @@ impl Attempt {
         self.base == *shown && self.modified.is_some() && self.modified == modified
     }
 
-    /// Whether a reading shows what was there before, and since when, so late that it cannot lag.
-    pub fn is_disproven_by(&self, told: &Attributes<'_>, now: DateTime<Utc>) -> bool {
-        let is_late = (now - self.flight.applied_by).abs() >= LAGS_AT_MOST;
-        is_late && told.tells(self.field) && self.is_as_before(&told.get(self.field), told.changed_at())
+    /// Whether a reading shows what was there before, and since when, so late that it cannot lag: by the till's clock, and by the store's,
+    /// which is `ahead` of that. A cache answers with the `Date` of when it was told.
+    pub fn is_disproven_by(&self, told: &Attributes<'_>, now: Moment, ahead: TimeDelta) -> bool {
+        let is_late = |now: DateTime<Utc>| now - self.flight.applied_by >= LAGS_AT_MOST;
+        is_late(now.here)
+            && is_late(now.there - ahead)
+            && told.tells(self.field)
+            && self.is_as_before(&told.get(self.field), told.changed_at())
     }
 
     /// Whether the store shows another balance than the one that was there before.
@@ -249,12 +265,22 @@ impl Dirty {
         self.shown_too_little(told, now).next().is_some()
     }
 
-    /// A reading back, with what it may show too little of as it is known; `None`: there is nothing of that. Money is judged by what is
-    /// shown.
+    /// A reading back of what was sent, with what it may show too little of as it is known, and what else lags in it; see
+    /// [`Lately::without_lag`](super::Lately::without_lag). Money that waits to be shown is judged by what is.
     ///
     /// # Errors
     /// When a record is no customer.
-    pub fn without_too_little(&self, told: &Record, now: DateTime<Utc>) -> Result<Option<Record>, BadRecord> {
+    pub fn read_back(&self, told: &Record, sent: &Sent, now: Moment) -> Result<ReadBack, BadRecord> {
+        let shown = self.without_too_little(told, now.here)?;
+        let Some(known) = &self.base else { return Ok(ReadBack { news: shown, lags: false }) };
+        let unshown = self.attempts.iter().filter(|attempt| attempt.is_unproven());
+        let unshown: BTreeSet<FieldId> = unshown.map(|attempt| attempt.field).collect();
+        let current = self.lately.without_lag(known, shown.as_ref().unwrap_or(told), sent, now, &unshown)?;
+        let lags = current.is_some();
+        Ok(ReadBack { news: current.or(shown), lags })
+    }
+
+    fn without_too_little(&self, told: &Record, now: DateTime<Utc>) -> Result<Option<Record>, BadRecord> {
         let (Some(known), shown) = (&self.base, told.attributes()?) else { return Ok(None) };
         let known = known.attributes()?;
         let mut late = self.shown_too_little(&shown, now).filter(|field| !field.is_money());
@@ -270,13 +296,19 @@ impl Dirty {
     }
 
     /// The attempts whose edits a person's decision replaces, as they are on record of it: refuted, since the person saw what the
-    /// store has. Should it show what was sent all the same, that has landed, and the decision is not sent on top of it. Those that
-    /// sent the same are one, which may have been applied by any of them.
+    /// store has. Should it show what was sent all the same, that has landed, and the decision is not sent on top of it; unless that is
+    /// what the person saw there, and said to be by another hand. Those that sent the same are one, which may have been applied by any
+    /// of them.
     pub fn decided_attempts(&self, plan: &CustomerPlan, decision: EditSeq) -> Vec<Attempt> {
         let decided: BTreeSet<EditSeq> = plan.settle.iter().map(|settlement| settlement.seq).collect();
-        let attempts = self.attempts.iter().filter(|attempt| attempt.field.is_money());
+        let seen = self.open_of_money().map(|open| Value::from_json(Kind::Credit, &open.remote));
+        let is_replaced = |attempt: &&Attempt| {
+            attempt.field.is_money()
+                && attempt.covers.iter().any(|seq| decided.contains(seq))
+                && !seen.as_ref().is_some_and(|seen| attempt.is_shown(seen))
+        };
         let mut alike: BTreeMap<_, Attempt> = BTreeMap::new();
-        for attempt in attempts.filter(|attempt| attempt.covers.iter().any(|seq| decided.contains(seq))) {
+        for attempt in self.attempts.iter().filter(is_replaced) {
             let flight = attempt.flight;
             alike
                 .entry((attempt.value.to_json(), attempt.base.to_json(), attempt.modified))
@@ -412,4 +444,34 @@ pub fn unshown_on_record(
         (!is_told_by_either).then_some(Attempt { is_accepted: true, is_echoed, ..attempt })
     };
     untold.into_iter().filter_map(of_field).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
+    use super::*;
+    use crate::flow::SentBase;
+
+    #[test]
+    fn a_reading_proves_that_nothing_landed_when_both_clocks_say_that_a_minute_has_passed() {
+        let told = Attributes::parse(
+            r#"{"id":1,"store_credit_amounts":[{"amount":50}],"date_modified":"2026-01-01T11:00:00Z"}"#,
+        )
+        .unwrap();
+        let (money, ahead) = (FieldId::STORE_CREDIT_AMOUNTS, TimeDelta::hours(1));
+        let sent = Sent { base: SentBase::of(&told, [money]), ..Sent::default() };
+        let begin: DateTime<Utc> = "2026-01-01T12:00:00Z".parse().unwrap();
+        let flight = Flight { left: begin, applied_by: begin };
+        let value = Value::from_json(money.kind(), r#"[{"amount":60}]"#);
+        let attempt = Attempt::of(&sent, money, &value, told.get(money), vec![EditSeq(1)], flight);
+        let is_disproven = |here: i64, date: Option<i64>| {
+            let date = date.map(|seconds| begin + TimeDelta::seconds(seconds) + ahead);
+            let now = Moment::new(begin + TimeDelta::seconds(here), ahead).told(date);
+            attempt.is_disproven_by(&told, now, ahead)
+        };
+        assert!(!is_disproven(59, Some(59)) && is_disproven(60, Some(60)) && is_disproven(60, None));
+        assert!(!is_disproven(900, Some(59)), "a cache was told within the minute");
+        assert!(!is_disproven(-900, Some(-900)), "the till's clock was set back");
+    }
 }

@@ -29,6 +29,8 @@ pub struct Bases {
     passed_ms: u64,
     /// When the last pull that brought all news of a resource began.
     pulled_ms: BTreeMap<ResourceId, u64>,
+    /// The same of lists that are one look of two at what the store has not.
+    listed_ms: BTreeMap<ResourceId, u64>,
     /// Customers that the last list of everybody lacked, although they are there: no pull says anything of them.
     overlooked: BTreeSet<RowId>,
     /// Customers of whom an older reading was seen: what is known of them may not be the truth.
@@ -69,6 +71,17 @@ impl Bases {
     pub fn pulled_of(&mut self, resource: ResourceId, began: BaseTime) {
         self.pulled_ms.insert(resource, began.0);
         self.read.retain(|row, read| row.resource != resource || read.answered_ms > began.0);
+    }
+
+    /// A list that began then showed all that is new of a resource of which an update makes what is not there. It makes nothing
+    /// fresh: no list of changes tells what was deleted, and what is not there is looked at once more.
+    pub fn listed(&mut self, resource: ResourceId, began: BaseTime) {
+        self.listed_ms.insert(resource, began.0);
+    }
+
+    /// Whether such a list is at most `fresh_ms` old.
+    pub fn was_listed(&self, resource: ResourceId, fresh_ms: u64) -> bool {
+        self.listed_ms.get(&resource).is_some_and(|at_ms| self.passed_ms - at_ms <= fresh_ms)
     }
 
     /// A list of everybody lacked these, and they are not known to be gone.
@@ -115,6 +128,7 @@ impl Bases {
 
     fn forget(&mut self) {
         self.pulled_ms.clear();
+        self.listed_ms.clear();
         self.read.clear();
     }
 }

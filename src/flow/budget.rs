@@ -154,6 +154,7 @@ fn attempts(count: usize, of_each: Option<Outcome>) -> Dirty {
         is_disproven: false,
         is_accepted: false,
         is_echoed: false,
+        is_payment: true,
     };
     let payment = |seq| op(seq, FieldId::STORE_CREDIT_AMOUNTS, Change::Adjust(Decimal::ONE), of_each, None);
     let mut dirty = till(

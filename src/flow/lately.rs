@@ -112,14 +112,8 @@ impl Lately {
         is_doubted: bool,
         except: &BTreeSet<FieldId>,
     ) -> bool {
-        let fields = known
-            .resource()
-            .editable_columns()
-            .filter(|field| !except.contains(field) && field.may_be_undated());
-        let mut parts = fields.flat_map(|field| self.told_of_remembered(field, known, told));
-        let counts = |value: &Before| (value.3 || is_doubted) && value.age(now) < LAGS_AT_MOST;
-        parts
-            .any(|part| self.0.get(&part.subject.to_string()).is_some_and(|values| values.iter().any(counts)))
+        let mut fields = known.resource().editable_columns().filter(|field| !except.contains(field));
+        fields.any(|field| self.moved_again(field, known, told, now, is_doubted).next().is_some())
     }
 
     /// Whether a reading takes back what is `known`: it shows something as it was before a change that is younger than a minute.
@@ -143,9 +137,11 @@ impl Lately {
             && fields.flat_map(|field| self.taken_back(field, known, told, now, is_doubted)).next().is_some()
     }
 
-    /// The answer to an update, as far as it is news: what it takes back of attributes that were not sent stays as it is known, and
-    /// of those that were, as it was sent; unless that is what it shows, as it was sent or tidied: what was set back here is no lag. Of
-    /// a balance that was sent the answer is the only witness: it stays as told. `None`: it takes nothing back.
+    /// The answer to an update, or a reading back of one, as far as it is news. What it takes back of attributes that were not sent stays
+    /// as it is known, and so does what it shows other of these than this till left it less than a minute ago. What it takes back of those
+    /// that were sent stays as it was sent; unless that is what it shows, as it was sent or tidied: what was set back here is no lag. Of
+    /// a balance that was sent the answer is the only witness: it stays as told, and so does all that was sent where it is read back.
+    /// `except`: attributes of which something that was sent is still to be judged by it. `None`: it takes nothing back.
     ///
     /// # Errors
     /// When a record is no customer.
@@ -155,26 +151,28 @@ impl Lately {
         answer: &Record,
         sent: &Sent,
         now: Moment,
+        except: &BTreeSet<FieldId>,
     ) -> Result<Option<Record>, BadRecord> {
         if self.0.is_empty() {
             return Ok(None);
         }
         let (was, told) = (known.attributes()?, answer.attributes()?);
         let mut news: Option<Record> = None;
-        for field in was.resource().editable_columns() {
-            let mut parts: Vec<Subject> = self.taken_back(field, &was, &told, now, false).collect();
-            if parts.is_empty() {
-                continue;
-            }
+        for field in was.resource().editable_columns().filter(|field| !except.contains(field)) {
+            let mut parts: BTreeSet<Subject> = self.taken_back(field, &was, &told, now, false).collect();
             let shown = told.get(field);
             let stands = match (sent.value(field), field.kind()) {
                 (Some(_), Kind::Credit) => continue,
+                (Some(_), _) if !sent.is_accepted => continue,
                 (Some(value), _) => {
                     let base = sent.base.value(field).cloned().unwrap_or_default();
                     parts.retain(|part| !is_as_sent(field, part, &base, value, &shown));
                     value.clone()
                 }
-                (None, _) => was.get(field),
+                (None, _) => {
+                    parts.extend(self.moved_again(field, &was, &told, now, false));
+                    was.get(field)
+                }
             };
             let value = with_parts(shown.clone(), &stands, &parts);
             if !parts.is_empty() && value != shown {
@@ -199,6 +197,23 @@ impl Lately {
             let is_it = |value: &Before| value.0 == shown && value.age(now) < most;
             values.iter().any(is_it).then_some(subject)
         })
+    }
+
+    fn moved_again(
+        &self,
+        field: FieldId,
+        known: &Attributes<'_>,
+        told: &Attributes<'_>,
+        now: Moment,
+        is_doubted: bool,
+    ) -> impl Iterator<Item = Subject> {
+        let counts = move |value: &Before| (value.3 || is_doubted) && value.age(now) < LAGS_AT_MOST;
+        let is_moved = move |subject: &Subject| {
+            self.0.get(&subject.to_string()).is_some_and(|values| values.iter().any(counts))
+        };
+        let parts =
+            if field.may_be_undated() { self.told_of_remembered(field, known, told) } else { Vec::new() };
+        parts.into_iter().map(|part| part.subject).filter(is_moved)
     }
 
     /// The parts of an attribute of which a reading tells something else than is known, where anything of it was changed lately.
@@ -268,7 +283,7 @@ fn is_as_sent(field: FieldId, part: &Subject, base: &Value, sent: &Value, shown:
 }
 
 /// A value, with these parts of it as another one has them.
-fn with_parts(value: Value, other: &Value, parts: &[Subject]) -> Value {
+fn with_parts(value: Value, other: &Value, parts: &BTreeSet<Subject>) -> Value {
     match (value, other) {
         (Value::Forms(mut entries), Value::Forms(others)) => {
             for name in parts.iter().filter_map(Subject::entry_name) {
@@ -437,7 +452,8 @@ mod tests {
         check(&lately, &after, &forms("M", "blue"), 2, true);
         // An answer is news but for the entry that it takes back.
         let told = record(&forms("M", "red"));
-        let news = lately.without_lag(&after, &told, &Sent::default(), at(2)).unwrap().unwrap();
+        let news =
+            lately.without_lag(&after, &told, &Sent::default(), at(2), &BTreeSet::new()).unwrap().unwrap();
         let Value::Forms(entries) = news.attributes().unwrap().get(FieldId::FORM_FIELDS) else { panic!() };
         let entries: Vec<(&str, String)> =
             entries.iter().map(|(name, value)| (name.as_str(), value.to_json())).collect();
@@ -455,7 +471,7 @@ mod tests {
             is_accepted: true,
             ..Sent::default()
         };
-        let news = lately.without_lag(known, told, &sent, at(2)).unwrap();
+        let news = lately.without_lag(known, told, &sent, at(2), &BTreeSet::new()).unwrap();
         news.map(|news| news.attributes().unwrap().get(field).to_json())
     }
 

@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 
 use super::{CustomerPlan, Dirty, Op, Outcome, SnapshotPlan};
 use crate::flow::Change;
-use crate::resource::{BadRecord, EditSeq, FieldId, Kind, Record, Value, add_credit};
+use crate::resource::{BadRecord, EditSeq, FieldId, Kind, Record, Value, add_credit, first_credit};
 
 /// What these edits, oldest first, make of a balance. `None`: it cannot be held exactly.
 pub(super) fn balance<'o>(from: &Value, ops: impl IntoIterator<Item = &'o Op>) -> Option<Value> {
@@ -49,6 +49,15 @@ pub(super) fn without(value: &Value, ops: &[&Op]) -> Option<Value> {
     let amounts = ops.iter().filter_map(|op| op.adjustment());
     let sum = amounts.into_iter().try_fold(Decimal::ZERO, Decimal::checked_add)?;
     if ops.is_empty() { Some(value.clone()) } else { add_credit(value, -sum) }
+}
+
+/// What the till has on top of one balance of the store's, on top of another. `None`: it is no first amount, or no sum that can be
+/// held exactly.
+pub(super) fn moved_along(ours: &Value, from: &Value, to: &Value) -> Option<Value> {
+    let (Value::Credit(ours_all), Value::Credit(from_all)) = (ours, from) else { return None };
+    let is_first_alone = ours_all.get(1..).unwrap_or_default() == from_all.get(1..).unwrap_or_default();
+    let on_top = first_credit(ours).checked_sub(first_credit(from)).filter(|_| is_first_alone)?;
+    add_credit(to, on_top)
 }
 
 /// Brings the working copy's balance into a plan in which rows leave the sum or come back into it.

@@ -11,7 +11,7 @@ use crate::resource::{Attributes, RowId};
 /// By how much the server's clock and a `date_modified` of the same moment may differ.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
 /// No reading lags by more.
-pub(super) const LAGS_AT_MOST: TimeDelta = TimeDelta::minutes(1);
+pub const LAGS_AT_MOST: TimeDelta = TimeDelta::minutes(1);
 
 /// Whether the record `told` is older than the one that is `known`, by the server's own `date_modified`. In the same second,
 /// and where one of them bears no time, it is news: nobody can tell. So it is where the known one bears a time that the

@@ -67,6 +67,11 @@ impl Resource {
         self.fields.iter().filter(|field| field.kind != Kind::Password)
     }
 
+    /// Whether a question for one row is answered with all that its customer has.
+    pub fn is_asked_by_customer(&self) -> bool {
+        Some(self.asked_by) == self.customer && self.asked_by != self.row()
+    }
+
     /// What a call updates of it; one row, where it is only read.
     pub const fn most(&self) -> Verb {
         match self.update {

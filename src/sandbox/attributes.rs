@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::Sandbox;
-use super::behaviours::{Behaviours, Partial, Success, UnknownIds, ValueAnswers};
+use super::behaviours::{Behaviours, Pages, Partial, Success, UnknownIds, ValueAnswers};
 use super::core::StoreCore;
 use super::data::date_text;
 use super::http::{Problem, RawRequest, RawResponse};
@@ -54,6 +54,11 @@ impl Attributes {
         self.values.insert(key, Kept { id, text: text.to_owned(), created, modified: now });
     }
 
+    /// A customer is gone, and what the shop knew of them goes too.
+    pub(super) fn forget(&mut self, customer: i32) {
+        self.values.retain(|(of, _), _| *of != i64::from(customer));
+    }
+
     fn shown(&self, key: (i64, i64), spelled: &str) -> Option<Value> {
         let kept = self.values.get(&key)?;
         Some(json!({
@@ -93,11 +98,13 @@ impl Asked {
         self.ids.get(by).is_none_or(|ids| ids.contains(&id))
     }
 
-    fn answer(&self, all: Vec<Value>) -> RawResponse {
-        let shown: Vec<&Value> = all.iter().skip((self.page - 1) * self.limit).take(self.limit).collect();
-        let pages = all.len().div_ceil(self.limit).max(1);
+    fn answer(&self, all: Vec<Value>, pages: Pages) -> RawResponse {
+        let size =
+            if let Pages::AtMost(most) = pages { self.limit.min(most as usize).max(1) } else { self.limit };
+        let shown: Vec<&Value> = all.iter().skip((self.page - 1) * size).take(size).collect();
+        let pages = all.len().div_ceil(size).max(1);
         let pagination = json!({
-            "total": all.len(), "count": shown.len(), "per_page": self.limit,
+            "total": all.len(), "count": shown.len(), "per_page": size,
             "current_page": self.page, "total_pages": pages,
         });
         let body = json!({ "data": shown, "meta": { "pagination": pagination } });
@@ -196,7 +203,7 @@ impl StoreCore {
         let asked = Asked::parse(query, &["id"], false)?;
         let all = self.attributes.definitions.iter().filter(|(id, _)| asked.means("id", **id));
         let shown = all.map(|(id, (name, kind))| json!({ "id": id, "name": name, "type": kind }));
-        Ok(asked.answer(shown.collect()))
+        Ok(asked.answer(shown.collect(), self.options.behaviours.pages))
     }
 
     fn list_values(&self, query: &str) -> Result<RawResponse, Problem> {
@@ -206,32 +213,31 @@ impl StoreCore {
             is_new && asked.means("customer_id", *customer) && asked.means("attribute_id", *attribute)
         };
         let all = self.attributes.values.iter().filter(is_meant);
-        Ok(asked.answer(
-            all.filter_map(|(key, _)| self.attributes.shown(*key, ValueAnswers::Told.spelled())).collect(),
-        ))
+        let shown = all.filter_map(|(key, _)| self.attributes.shown(*key, ValueAnswers::Told.spelled()));
+        Ok(asked.answer(shown.collect(), self.options.behaviours.pages))
     }
 
     fn put_values(&mut self, now: DateTime<Utc>, body: &[u8]) -> Result<RawResponse, Problem> {
         let now = self.server_clock(now).timestamp();
         let Behaviours { partial, success, value_answers, unknown_ids, .. } = self.options.behaviours;
-        let (mut refusal, mut told) = (None, Vec::new());
         let all = given(body)?;
-        let bad: Vec<Option<Problem>> = all.iter().zip(0..).map(|(one, nth)| self.judge(nth, one)).collect();
-        let is_bad = bad.iter().any(Option::is_some);
-        for (one, bad) in all.into_iter().zip(bad) {
-            if is_bad && (partial == Partial::Atomic || bad.is_some()) {
-                refusal = refusal.or(bad);
-                if partial == Partial::GoodOnesLand { continue } else { break }
-            }
-            let customer = i32::try_from(one.key.0).unwrap_or_default();
-            if unknown_ids == UnknownIds::LeaveOut && !self.book.contains(customer) {
+        let against: Vec<_> = all.iter().zip(0..).map(|(one, nth)| self.judge(nth, one)).collect();
+        let lands = |nth: usize| match partial {
+            Partial::Atomic => against.iter().all(Option::is_none),
+            Partial::GoodOnesLand => against[nth].is_none(),
+            Partial::UntilFirstError => against[..=nth].iter().all(Option::is_none),
+        };
+        let mut told = Vec::new();
+        for (one, _) in all.into_iter().zip(0..).filter(|(_, nth)| lands(*nth)) {
+            if unknown_ids == UnknownIds::LeaveOut && !self.has_customer(&one) {
                 continue;
             }
             self.attributes.put(one.key, &one.text, now);
             told.push(one.key);
         }
-        if let Some(refusal) = refusal.or_else(|| is_bad.then(|| Problem::plain(422, "it is not valid"))) {
-            return Err(refusal);
+        let errors: Vec<_> = against.into_iter().flatten().collect();
+        if !errors.is_empty() {
+            return Err(Problem { errors, ..Problem::plain(422, "it is not valid") });
         }
         if value_answers == ValueAnswers::Empty {
             told.clear();
@@ -242,25 +248,24 @@ impl StoreCore {
         Ok(RawResponse::json(status, body.to_string()))
     }
 
-    /// What the store has against a value, if anything.
-    fn judge(&self, nth: usize, given: &Given) -> Option<Problem> {
-        let refused = |name: &str, why: &str| Problem {
-            errors: vec![(format!("{nth}.{name}"), why.to_owned())],
-            ..Problem::plain(422, "it is not valid")
+    /// What the store has against a value, if anything: where, and in which words.
+    fn judge(&self, nth: usize, given: &Given) -> Option<(String, String)> {
+        let Behaviours { unknown_ids, value_at_most, .. } = self.options.behaviours;
+        let is_too_long = value_at_most > 0 && given.text.chars().count() > value_at_most as usize;
+        let (name, why) = match self.attributes.definitions.get(&given.key.1) {
+            None => ("attribute_id", "there is no such attribute".to_owned()),
+            Some((_, kind)) if !is_of(kind, &given.text) => ("value", format!("that is no {kind}")),
+            Some(_) if is_too_long => ("value", format!("it is longer than {value_at_most} characters")),
+            Some(_) if unknown_ids == UnknownIds::Refuse && !self.has_customer(given) => {
+                ("customer_id", "there is no such customer".to_owned())
+            }
+            Some(_) => return None,
         };
-        let customer = i32::try_from(given.key.0).unwrap_or_default();
-        let is_refused = self.options.behaviours.unknown_ids == UnknownIds::Refuse;
-        match self.attributes.definitions.get(&given.key.1) {
-            None => Some(refused("attribute_id", "there is no such attribute")),
-            Some((_, kind)) if !is_of(kind, &given.text) => {
-                Some(refused("value", &format!("that is no {kind}")))
-            }
-            Some(_) if given.text == "taken" => Some(refused("value", "that is taken")),
-            Some(_) if is_refused && !self.book.contains(customer) => {
-                Some(refused("customer_id", "there is no such customer"))
-            }
-            Some(_) => None,
-        }
+        Some((format!("{nth}.{name}"), why))
+    }
+
+    fn has_customer(&self, given: &Given) -> bool {
+        i32::try_from(given.key.0).is_ok_and(|customer| self.book.contains(customer))
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Behaviours {
     pub untold: Untold,
     /// How the answer to an update of attribute values tells them.
     pub value_answers: ValueAnswers,
+    /// The longest value of an attribute that is taken, in characters; more is 422. 0, the default: as long as the contract allows.
+    pub value_at_most: u32,
     /// How far what is read lags behind what was written, in milliseconds. Default 0.
     pub read_lag_ms: u32,
     /// Which reads lag.
@@ -603,6 +605,10 @@ const KNOBS: &[(&str, &str, &[&str], Set)] = &[
     }),
     ("value-answers", "how an update of attribute values is answered", &["told", "sent", "empty"], |all, word| {
         all.value_answers = of(&[("told", ValueAnswers::Told), ("sent", ValueAnswers::Sent), ("empty", ValueAnswers::Empty)], word)?;
+        Some(())
+    }),
+    ("value-at-most", "the longest attribute value that is taken", NUMBER, |all, word| {
+        all.value_at_most = word.parse().ok()?;
         Some(())
     }),
     ("read-lag-ms", "how far reads lag behind writes", NUMBER, |all, word| {

@@ -267,7 +267,7 @@ impl StoreCore {
     fn delete_by_query(&mut self, query: &str) -> Result<RawResponse, Problem> {
         let ids = list::ids_to_delete(query).ok_or_else(|| Problem::violation(422, "id:in is not valid"))?;
         for id in ids {
-            self.book.delete(id);
+            self.delete(id);
         }
         Ok(RawResponse { status: 204, ..RawResponse::default() })
     }

@@ -120,10 +120,13 @@ pub(super) fn carry_out(
 }
 
 /// Whether a row that was to be made with its update is not: what was edited of it was given up, or taken back, and the store never had it.
+/// What has landed it has, though something of the app's refuses the answer, and no snapshot tells.
 fn is_nothing_any_more(transaction: &Connection, plan: &CustomerPlan) -> rusqlite::Result<bool> {
     let spec = plan.id.resource.spec();
+    let has_landed = |settlement: &Settlement| settlement.outcome == Some(Outcome::Uploaded);
     Ok(spec.is_upserted
         && !plan.settle.is_empty()
+        && !plan.settle.iter().any(has_landed)
         && !statements::is_there(transaction, spec.snapshot, plan.id)?
         && dirty::load_ops(transaction, plan.id)?.is_empty())
 }

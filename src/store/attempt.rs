@@ -1,5 +1,6 @@
 //! Attempts: updates that left and were not confirmed, on record until it is proven what became of them; see `flow/attempt.rs`.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,7 +13,8 @@ use super::{Failed, Store, dirty, row, state};
 use crate::clock::stamp;
 use crate::error::Result;
 use crate::flow::{
-    Attempt, CustomerPlan, Dirty, Flight, Outcome, Sent, Settlement, on_record, unshown_on_record,
+    Attempt, CustomerPlan, Dirty, Flight, LAGS_AT_MOST, Moment, Outcome, Sent, Settlement, on_record,
+    unshown_on_record,
 };
 use crate::resource::{Attributes, CustomerId, EditSeq, FieldId, ResourceId, RowId, Value};
 
@@ -24,38 +26,56 @@ const UNTOLD: i64 = 1;
 const ECHOED: i64 = 2;
 /// For so long the store is asked for what it said yes to and does not show.
 const ASKED_FOR: TimeDelta = TimeDelta::days(1);
-/// A reading that lags cannot lag by more.
-const LAGS_AT_MOST: TimeDelta = TimeDelta::minutes(1);
+/// With each sync for so long, and then as seldom: who was changed since, or is gone, tells nothing of it however often.
+const ASKED_EACH_TIME: TimeDelta = TimeDelta::hours(1);
+/// When that was last, a key of `state`.
+const ASKED_AT: &str = "unshown_asked_at";
 /// So soon after the answer reads may lag, and a list may be on its way that tells.
 const ASKED_AFTER: TimeDelta = TimeDelta::seconds(5);
 
 impl Store {
-    /// Customers of whom the store said yes to something that no reading has told since; and those of whom it refused a payment, which
-    /// no reading has shown since that cannot lag; where credit is not dated, no reading would prove it.
-    pub(crate) fn unshown(&self, now: DateTime<Utc>) -> Result<Vec<RowId>> {
+    /// Rows of a resource of which the store said yes to something that no reading has told since; and those of which it refused a payment,
+    /// which no reading has shown since that cannot lag; where credit is not dated, no reading would prove it. What is older than an hour is
+    /// among them once an hour: whoever asks for these asks the store.
+    pub(crate) fn unshown(&mut self, resource: ResourceId, now: DateTime<Utc>) -> Result<Vec<RowId>> {
         static UNSHOWN: LazyLock<String> = LazyLock::new(|| {
             let money = row::names(FieldId::is_money);
             format!(
-                "SELECT customer_id, of_resource, of_row
+                "SELECT customer_id, of_resource, of_row, applied_by
                  FROM tillsync_attempt
                  WHERE is_accepted > 0 AND applied_by > ?1 AND applied_by < ?2
                  UNION
-                 SELECT customer_id, of_resource, of_row
-                 FROM journal AS j INDEXED BY tillsync_journal_unsettled
-                 WHERE settled_at IS NULL AND outcome = 'rejected' AND field IN ({money})
+                 SELECT customer_id, of_resource, of_row, applied_by
+                 FROM tillsync_attempt
+                 WHERE is_accepted = 0 AND is_refuted < {DISPROVEN} AND modified IS NOT NULL AND field IN ({money})
+                   AND applied_by > ?1 AND applied_by < ?3
                    AND NOT EXISTS (SELECT 1 FROM state WHERE key = 'credit_undated')
-                   AND EXISTS (SELECT 1 FROM tillsync_attempt AS a
-                               WHERE a.customer_id = j.customer_id AND a.of_resource IS j.of_resource AND a.of_row IS j.of_row
-                                 AND a.field = j.field AND a.is_accepted = 0 AND a.is_refuted < {DISPROVEN}
-                                 AND a.modified IS NOT NULL AND a.applied_by > ?1 AND a.applied_by < ?3)"
+                   AND EXISTS (SELECT 1 FROM journal AS j INDEXED BY tillsync_journal_unsettled
+                               WHERE (j.customer_id, j.field) = (tillsync_attempt.customer_id, tillsync_attempt.field)
+                                 AND j.of_resource IS tillsync_attempt.of_resource AND j.of_row IS tillsync_attempt.of_row
+                                 AND j.settled_at IS NULL AND j.outcome = 'rejected')"
             )
         });
-        self.read_at_once(|connection| {
+        let mut unshown = self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(&UNSHOWN)?;
             let times = [now - ASKED_FOR, now - ASKED_AFTER, now - LAGS_AT_MOST].map(stamp);
-            let rows = statement.query_map(times, |row| dirty::row_id(row, 0))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
+            let found = statement.query_map(times, |row| Ok((dirty::row_id(row, 0)?, row.get(3)?)))?;
+            Ok(found.collect::<rusqlite::Result<Vec<(RowId, String)>>>()?)
+        })?;
+        unshown.retain(|(row, _)| row.resource == resource);
+        if unshown.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = state::key_of(resource, ASKED_AT);
+        match self.time(&key)?.filter(|asked| (now - *asked).abs() < ASKED_EACH_TIME) {
+            Some(_) => {
+                let since = stamp(now - ASKED_EACH_TIME);
+                unshown.retain(|(_, applied_by)| *applied_by > since);
+            }
+            None => self.set_time(&key, Some(now))?,
+        }
+        let rows: BTreeSet<RowId> = unshown.into_iter().map(|(row, _)| row).collect();
+        Ok(rows.into_iter().collect())
     }
 }
 
@@ -81,7 +101,9 @@ pub(super) fn forget(connection: &Connection, id: CustomerId) -> rusqlite::Resul
 pub(super) fn load(connection: &Connection, id: RowId) -> rusqlite::Result<Vec<Attempt>> {
     connection
         .prepare_cached(
-            "SELECT id, field, value, base, modified, covers, left_at, applied_by, is_refuted, is_accepted
+            "SELECT id, field, value, base, modified, covers, left_at, applied_by, is_refuted, is_accepted,
+                    EXISTS (SELECT 1 FROM json_each(covers))
+                    AND NOT EXISTS (SELECT 1 FROM json_each(covers) AS c JOIN journal AS j ON j.seq = c.value WHERE j.op <> 'adjust')
              FROM tillsync_attempt
              WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3
              ORDER BY id",
@@ -111,6 +133,7 @@ fn attempt(row: &SqlRow<'_>, resource: ResourceId) -> rusqlite::Result<Attempt> 
         is_disproven: row.get::<_, i64>(8)? == DISPROVEN,
         is_accepted: row.get(9)?,
         is_echoed: row.get::<_, i64>(9)? == ECHOED,
+        is_payment: row.get(10)?,
     })
 }
 
@@ -154,11 +177,12 @@ pub(super) fn note_told_as_before(connection: &Connection, told: &Attributes<'_>
 pub(super) fn note_told_late(
     connection: &Connection,
     told: &Attributes<'_>,
-    now: DateTime<Utc>,
+    now: Moment,
+    ahead: TimeDelta,
 ) -> Result<(), Failed> {
     let attempts = load(connection, told.row())?;
     let is_news = |attempt: &&Attempt| {
-        !attempt.is_accepted && !attempt.is_disproven && attempt.is_disproven_by(told, now)
+        !attempt.is_accepted && !attempt.is_disproven && attempt.is_disproven_by(told, now, ahead)
     };
     let mut news = attempts.iter().filter(is_news).peekable();
     if news.peek().is_none() || state::is_credit_undated(connection)? {
@@ -237,7 +261,7 @@ fn again(connection: &Connection, id: RowId, attempt: &Attempt) -> rusqlite::Res
             ":modified": attempt.modified.map(stamp),
             ":covers": covers(attempt),
             ":applied_by": stamp(attempt.flight.applied_by),
-            ":is_refuted": if attempt.is_disproven { DISPROVEN } else { i64::from(attempt.is_refuted) },
+            ":is_refuted": how_refuted(attempt),
         })?;
     Ok(again > 0)
 }
@@ -261,10 +285,14 @@ fn add(connection: &Connection, id: RowId, attempt: &Attempt) -> Result<(), Fail
             ":covers": covers(attempt),
             ":left_at": stamp(attempt.flight.left),
             ":applied_by": stamp(attempt.flight.applied_by),
-            ":is_refuted": if attempt.is_disproven { DISPROVEN } else { i64::from(attempt.is_refuted) },
+            ":is_refuted": how_refuted(attempt),
             ":is_accepted": if attempt.is_echoed { ECHOED } else { i64::from(attempt.is_accepted) * UNTOLD },
         })?;
     is_written(inserted)
+}
+
+fn how_refuted(attempt: &Attempt) -> i64 {
+    if attempt.is_disproven { DISPROVEN } else { i64::from(attempt.is_refuted) * REFUTED }
 }
 
 fn covers(attempt: &Attempt) -> String {

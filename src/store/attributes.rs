@@ -1,12 +1,12 @@
 //! What a customer has of each attribute that the shop has defined, for an app: by name, and set like any edit.
 
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use serde::Serialize;
 
-use super::edit::{newest_edit, set_context};
+use super::edit::newest_edit;
 use super::{Receipt, Store, schema};
-use crate::error::{Error, Failure, Result};
-use crate::resource::{CustomerId, EditSeq, ResourceId};
+use crate::error::{Failure, Result};
+use crate::resource::{CustomerId, ResourceId};
 
 /// What a shop wants to know of its customers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -102,54 +102,41 @@ impl Store {
         author: Option<&str>,
         label: Option<&str>,
     ) -> Result<Receipt> {
-        self.place.look()?;
-        self.refuse_overwritten()?;
-        let bound = self.steps.bound();
-        let done = self.journal_values(id.into(), values, author, label);
-        drop(bound);
-        done.map_err(|error| self.naming_triggers(error))
-    }
-
-    fn journal_values(
-        &mut self,
-        customer_id: CustomerId,
-        values: &[(i64, &str)],
-        author: Option<&str>,
-        label: Option<&str>,
-    ) -> Result<Receipt> {
-        let path = self.path.clone();
-        let failed = |e| Error::sqlite(&path, e);
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let before = newest_edit(&transaction).map_err(failed)?;
-        set_context(&transaction, author, label).map_err(failed)?;
-        for (attribute, text) in values {
-            let is_journaled = set(&transaction, customer_id, *attribute, text).map_err(failed)?;
-            if !is_journaled && !schema::is_current(&transaction).map_err(failed)? {
-                let field = format!("attribute {attribute}");
-                return Err(Failure::NotJournaled { customer_id, field, path }.into());
+        let (id, path) = (id.into(), self.path.clone());
+        let bytes = values.iter().map(|(_, text)| text.len()).sum();
+        self.journal_together(bytes, author, label, |transaction, mut newest, bound| {
+            for (attribute, text) in values {
+                bound.anew();
+                let is_known = set(transaction, id, *attribute, text, &mut newest)?;
+                if !is_known && !schema::is_current(transaction)? {
+                    let (customer_id, field) = (id, format!("attribute {attribute}"));
+                    return Err(Failure::NotJournaled { customer_id, field, path }.into());
+                }
             }
-        }
-        set_context(&transaction, None, None).map_err(failed)?;
-        let after = newest_edit(&transaction).map_err(failed)?;
-        transaction.commit().map_err(failed)?;
-        Ok(Receipt { after: EditSeq(before), up_to: EditSeq(after) })
+            Ok(newest)
+        })
     }
 }
 
-/// Whether that is an edit: a value that was there already is none.
-fn set(connection: &Connection, id: CustomerId, attribute: i64, text: &str) -> rusqlite::Result<bool> {
+/// Whether it was journaled, or was there already and is no edit. `newest` is the newest edit before it, and then the newest of all.
+fn set(
+    connection: &Connection,
+    id: CustomerId,
+    attribute: i64,
+    text: &str,
+    newest: &mut i64,
+) -> rusqlite::Result<bool> {
     let was = "SELECT value FROM attribute_value WHERE customer_id = ?1 AND attribute_id = ?2";
     let was: Option<Option<String>> =
         connection.prepare_cached(was)?.query_row([id.0, attribute], |row| row.get(0)).optional()?;
-    let before = newest_edit(connection)?;
     connection
         .prepare_cached(
             "INSERT INTO attribute_value (customer_id, attribute_id, value) VALUES (?1, ?2, ?3)
              ON CONFLICT (customer_id, attribute_id) DO UPDATE SET value = excluded.value",
         )?
         .execute(params![id.0, attribute, text])?;
-    Ok(newest_edit(connection)? > before || was.flatten().as_deref() == Some(text))
+    let before = std::mem::replace(newest, newest_edit(connection)?);
+    Ok(*newest > before || was.flatten().as_deref() == Some(text))
 }
 
 fn value(row: &SqlRow<'_>) -> rusqlite::Result<AttributeValue> {

@@ -51,7 +51,13 @@ pub(crate) struct Said {
 }
 
 /// A customer in doubt, what was sent of it, and what a reading back makes of that.
-type ReadBack = (Told, Sent, Recovered);
+struct Judged {
+    found: Told,
+    sent: Sent,
+    recovered: Recovered,
+    /// Something else lags in that reading.
+    lags: bool,
+}
 
 /// How much landed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -236,9 +242,13 @@ impl Store {
                     let sent = Sent { is_accepted: true, ..sent };
                     // What it takes back is no news; what it shows of what was sent, it shows.
                     let news = match &dirty.base {
-                        Some(known) => {
-                            dirty.lately.without_lag(known, record, &sent, policies.moment(now))?
-                        }
+                        Some(known) => dirty.lately.without_lag(
+                            known,
+                            record,
+                            &sent,
+                            policies.moment(now),
+                            &BTreeSet::new(),
+                        )?,
                         None => None,
                     };
                     let (record, body) = (news.as_ref().unwrap_or(record), record.body());
@@ -282,21 +292,20 @@ impl Store {
         self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
                 let mut uploaded = Uploaded::default();
-                let mut all: Vec<ReadBack> = Vec::new();
+                let mut all: Vec<Judged> = Vec::new();
                 let is_credit_undated = state::is_credit_undated(transaction)?;
                 let judge = |id: RowId| {
-                    let Some((told, mut sent)) = told(transaction, apart, id)? else { return Ok(None) };
+                    let Some((found, mut sent)) = told(transaction, apart, id)? else { return Ok(None) };
                     sent.denied = said.denied.get(&id).cloned().unwrap_or_default();
                     sent.late = said.late.get(&id).cloned().unwrap_or_default();
                     sent.is_credit_undated = is_credit_undated;
                     sent.is_read_soon = sent.flight.is_some_and(|flight| flight.may_not_show_yet(now));
-                    let news = match records.get(&id) {
-                        Some(record) => told.dirty.without_too_little(record, now)?,
-                        None => None,
-                    };
-                    let recovered =
-                        recover(&told.dirty, &sent, news.as_ref().or(records.get(&id)), policies)?;
-                    Ok::<_, Failed>(Some((told, sent, recovered)))
+                    let record = records.get(&id);
+                    let read =
+                        record.map(|record| found.dirty.read_back(record, &sent, policies.moment(now)));
+                    let (news, lags) = read.transpose()?.map_or((None, false), |read| (read.news, read.lags));
+                    let recovered = recover(&found.dirty, &sent, news.as_ref().or(record), policies)?;
+                    Ok::<_, Failed>(Some(Judged { found, sent, recovered, lags }))
                 };
                 for id in ids.iter().filter(|id| !apart.leaves_out(id.customer)) {
                     match judge(*id)? {
@@ -305,16 +314,17 @@ impl Store {
                     }
                 }
                 let pending: Vec<RowId> =
-                    all.iter().filter(|(.., r)| r.is_pending).map(|(told, ..)| told.dirty.id).collect();
+                    all.iter().filter(|it| it.recovered.is_pending).map(|it| it.found.dirty.id).collect();
                 // Asked once: whoever answers moves on.
                 if let Some(refuse) = refuse.take() {
                     rejections = refuse(&pending);
                 }
                 for judged in all {
                     // A trigger of the app's may have edited it while another one was written.
-                    let is_as_judged = judged.0.dirty.ops == dirty::load_ops(transaction, judged.0.dirty.id)?;
-                    let judged = if is_as_judged { Some(judged) } else { judge(judged.0.dirty.id)? };
-                    let Some((found, sent, mut recovered)) = judged else { continue };
+                    let Judged { found: Told { dirty, .. }, .. } = &judged;
+                    let is_as_judged = dirty.ops == dirty::load_ops(transaction, dirty.id)?;
+                    let judged = if is_as_judged { Some(judged) } else { judge(dirty.id)? };
+                    let Some(Judged { found, sent, mut recovered, lags }) = judged else { continue };
                     let dirty = &found.dirty;
                     for rejection in rejections.iter().filter(|rejection| rejection.row == dirty.id) {
                         recovered.reject(dirty, rejection)?;
@@ -329,12 +339,21 @@ impl Store {
                         }
                         told.iter().try_for_each(|told| {
                             attempt::note_told_as_before(transaction, told)?;
-                            attempt::note_told_late(transaction, told, now)
+                            attempt::note_told_late(
+                                transaction,
+                                told,
+                                policies.moment(now),
+                                policies.clock_offset,
+                            )
                         })
                     };
                     let written =
                         write_answer(transaction, apart, dirty, &recovered.plan, policies, now, record)?;
                     written.into_iter().for_each(|notices| uploaded.count(dirty, &recovered.plan, notices));
+                    if let Some(record) = records.get(&dirty.id).filter(|_| lags) {
+                        note_older(transaction, dirty.id, record.body(), policies.moment(now))?;
+                        uploaded.is_outdated = true;
+                    }
                 }
                 remove_batches(transaction)?;
                 Ok(uploaded)

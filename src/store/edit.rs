@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, named_params, param
 use rust_decimal::Decimal;
 
 use super::steps::Bound;
-use super::{Receipt, Store, follow, row, schema, statements};
+use super::{Failed, Receipt, Store, follow, row, schema, statements};
 use crate::error::{Error, Failure, Result};
 use crate::memory;
 use crate::resource::{CustomerId, Edit, EditError, EditSeq, FieldId, Value, parse_argument};
@@ -68,59 +68,69 @@ impl Store {
         label: Option<&str>,
         allowed_by: Option<&str>,
     ) -> Result<Receipt> {
+        let path = self.path.clone();
+        let bytes = edits.iter().flat_map(|(_, edits)| edits).map(bytes_of).sum();
+        self.journal_together(bytes, author, label, |transaction, mut newest, bound| {
+            for (id, edits) in edits {
+                bound.anew();
+                let id = &if id.0 < 0 { follow::today(transaction, *id)? } else { *id };
+                match write_all(transaction, *id, edits, allowed_by, &mut newest)? {
+                    Written::Journaled => {}
+                    Written::NoSuchCustomer => return Err(Failure::UnknownCustomer(*id).into()),
+                    Written::Twice => {
+                        return Err(Failure::Misshapen { path, tables: "customer".to_owned() }.into());
+                    }
+                    Written::Unseen(field) => {
+                        let (customer_id, field) = (*id, field.name().to_owned());
+                        return Err(Failure::NotJournaled { customer_id, field, path }.into());
+                    }
+                }
+            }
+            Ok(newest)
+        })
+    }
+
+    /// Journals what `edit` writes, texts of so many bytes, in one durable transaction. It is told the newest edit before it, and
+    /// tells the newest of its own. Without an author and a label it is signed as the app has set it for itself.
+    pub(super) fn journal_together(
+        &mut self,
+        bytes: usize,
+        author: Option<&str>,
+        label: Option<&str>,
+        edit: impl FnOnce(&Transaction<'_>, i64, &Bound) -> Result<i64, Failed>,
+    ) -> Result<Receipt> {
         self.place.look()?;
         self.refuse_overwritten()?;
+        if !memory::is_there_for(bytes) {
+            return Err(Failure::NoMemory(self.path.clone()).into());
+        }
         let bound = self.steps.bound();
-        let done = self.journal_all(edits, author, label, allowed_by, &bound);
+        let connection = &mut self.connection;
+        let run = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let before = newest_edit(&transaction)?;
+            let is_signed = author.is_some() || label.is_some();
+            if is_signed {
+                set_context(&transaction, author, label)?;
+            }
+            let after = edit(&transaction, before, &bound)?;
+            if is_signed {
+                set_context(&transaction, None, None)?;
+            }
+            transaction.commit()?;
+            Ok(Receipt { after: EditSeq(before), up_to: EditSeq(after) })
+        };
+        let done = run().map_err(|failed: Failed| failed.at(&self.path));
         drop(bound);
         done.map_err(|error| self.naming_triggers(error))
     }
+}
 
-    fn journal_all(
-        &mut self,
-        edits: &[(CustomerId, Vec<Edit>)],
-        author: Option<&str>,
-        label: Option<&str>,
-        allowed_by: Option<&str>,
-        bound: &Bound,
-    ) -> Result<Receipt> {
-        let path = self.path.clone();
-        let bytes = |edit: &Edit| match edit {
-            Edit::Set(_, Value::Text(text)) => text.len(),
-            _ => 0,
-        };
-        if !memory::is_there_for(edits.iter().flat_map(|(_, edits)| edits).map(bytes).sum()) {
-            return Err(Failure::NoMemory(path).into());
-        }
-        let failed = |e| Error::sqlite(&path, e);
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let before = newest_edit(&transaction).map_err(failed)?;
-        let mut after = before;
-        let has_context = author.is_some() || label.is_some();
-        if has_context {
-            set_context(&transaction, author, label).map_err(failed)?;
-        }
-        for (id, edits) in edits {
-            bound.anew();
-            let id = &if id.0 < 0 { follow::today(&transaction, *id).map_err(failed)? } else { *id };
-            match write_all(&transaction, *id, edits, allowed_by, &mut after).map_err(failed)? {
-                Written::Journaled => {}
-                Written::NoSuchCustomer => return Err(Failure::UnknownCustomer(*id).into()),
-                Written::Twice => {
-                    return Err(Failure::Misshapen { path, tables: "customer".to_owned() }.into());
-                }
-                Written::Unseen(field) => {
-                    let (customer_id, field) = (*id, field.name().to_owned());
-                    return Err(Failure::NotJournaled { customer_id, field, path }.into());
-                }
-            }
-        }
-        if has_context {
-            set_context(&transaction, None, None).map_err(failed)?;
-        }
-        transaction.commit().map_err(failed)?;
-        Ok(Receipt { after: EditSeq(before), up_to: EditSeq(after) })
+/// What a text is long.
+fn bytes_of(edit: &Edit) -> usize {
+    match edit {
+        Edit::Set(_, Value::Text(text)) => text.len(),
+        _ => 0,
     }
 }
 
@@ -287,6 +297,7 @@ pub(super) fn newest_edit(transaction: &Connection) -> rusqlite::Result<i64> {
         .query_row([], |row| row.get(0))
 }
 
+/// Signs the edits that come.
 pub(super) fn set_context(
     transaction: &Connection,
     author: Option<&str>,

@@ -123,7 +123,7 @@ pub use mend::Unjournaled;
 pub use open::refuse_part;
 pub use prune::Kept;
 pub(crate) use prune::Newest;
-pub(crate) use pull::{Judging, LAST_FULL_PULL, PageKind, Taken};
+pub(crate) use pull::{Judging, LAST_FULL_PULL, PageKind, PassedOver, Taken};
 #[cfg(feature = "ffi")]
 pub(crate) use query::{Parameters, Table};
 pub use read::{DecisionRow, JournalRow, Status};
@@ -133,6 +133,8 @@ pub use salvage::Salvaged;
 pub use search::Found;
 pub use sound::Soundness;
 pub(crate) use state::FullPull;
+#[cfg(any(feature = "ffi", feature = "extension"))]
+pub(crate) use state::kept_by;
 pub(crate) use syncs::{Ended, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};
 pub use waiting::Waiting;
@@ -471,6 +473,12 @@ impl From<rusqlite::Error> for Failed {
 impl From<Error> for Failed {
     fn from(error: Error) -> Failed {
         Failed::Known(error)
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Failed {
+        Failed::Known(failure.into())
     }
 }
 

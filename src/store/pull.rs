@@ -46,7 +46,15 @@ pub(crate) struct Taken {
     /// Customers that are new, other than they were, or gone.
     pub(crate) changed: Vec<RowId>,
     pub(crate) notices: Vec<Notice>,
-    /// A reading was older than what is known, and there was no room to remember it: it is to be listed again.
+    pub(crate) passed_over: PassedOver,
+}
+
+/// What was not believed: it may lag, and another moment tells.
+#[derive(Debug, Default)]
+pub(crate) struct PassedOver {
+    /// What is known of these is no base for now, be it remembered or not.
+    pub(crate) rows: BTreeSet<RowId>,
+    /// There was no room to remember one: it is to be listed again.
     pub(crate) has_dropped: bool,
 }
 
@@ -106,9 +114,10 @@ impl Store {
             })?;
             taken.changed.extend(part.changed);
             taken.notices.extend(part.notices);
-            taken.has_dropped |= part.has_dropped;
+            taken.passed_over.rows.extend(part.passed_over.rows);
+            taken.passed_over.has_dropped |= part.passed_over.has_dropped;
             if let PageKind::Full(full) = &mut kind {
-                full.has_dropped |= taken.has_dropped;
+                full.has_dropped |= taken.passed_over.has_dropped;
             }
             rest = later;
             if self.pages_are_due() {
@@ -163,7 +172,10 @@ impl Store {
                         News::PassedOver if is_edited => {
                             attempt::note_told_as_before(transaction, attributes)?
                         }
-                        _ if is_edited => attempt::note_told_late(transaction, attributes, judging.now)?,
+                        _ if is_edited => {
+                            let ahead = judging.policies.clock_offset;
+                            attempt::note_told_late(transaction, attributes, judging.moment(), ahead)?;
+                        }
                         _ => {}
                     }
                     Ok(news)
@@ -175,6 +187,9 @@ impl Store {
                     continue;
                 };
                 taken.notices.extend(notices);
+                if news == News::PassedOver {
+                    taken.passed_over.rows.insert(attributes.row());
+                }
                 if [News::Change, News::Customer].contains(&news) {
                     taken.changed.push(attributes.row());
                 }
@@ -186,14 +201,14 @@ impl Store {
             state::count_snapshot(transaction, resource, i64::try_from(new.len()).unwrap_or(i64::MAX))?;
             search::note_rows(transaction, new)?;
             let older = older.into_inner();
-            taken.has_dropped = older.has_dropped();
+            taken.passed_over.has_dropped = older.has_dropped();
             if older != known_older {
                 note_older_readings(transaction, &older)?;
             }
             if let PageKind::Full(full) = kind {
                 see(transaction, part.iter().map(|(attributes, _)| attributes.id()))?;
                 if is_last {
-                    let has_dropped = full.has_dropped || taken.has_dropped;
+                    let has_dropped = full.has_dropped || taken.passed_over.has_dropped;
                     state::note_full_pull(
                         transaction,
                         Some(&FullPull { has_dropped, ..FullPull::clone(full) }),
@@ -298,7 +313,8 @@ impl Store {
         self.engine_read(|transaction| {
             let mut there = BTreeSet::new();
             for id in ids {
-                there.extend(dirty::load_snapshot(transaction, *id)?.map(|_| *id));
+                let is_there = statements::is_there(transaction, id.resource.spec().snapshot, *id)?;
+                there.extend(is_there.then_some(*id));
             }
             Ok(there)
         })
@@ -326,16 +342,20 @@ impl Store {
     }
 
     /// Some rows of the file, so that a question about others is answered by somebody; others each time that it is
-    /// asked: they may be gone as well.
+    /// asked: they may be gone as well. What is of a customer who is known to be gone answers no more.
     pub(crate) fn company(&self, resource: ResourceId, nth: u32) -> Result<Vec<RowId>> {
         let Resource { snapshot, .. } = resource.spec();
         let (row, customer) = (resource.spec().row(), resource.spec().whose());
+        let is_there = resource.spec().customer.map_or("TRUE".to_owned(), |customer| {
+            format!("EXISTS (SELECT 1 FROM snapshot AS whose WHERE whose.id = {snapshot}.{customer})")
+        });
         self.rows(
             resource,
             &format!(
-                "SELECT {row}, {customer} FROM (SELECT {row}, {customer} FROM {snapshot} ORDER BY {row} LIMIT 2 OFFSET 2 * ?1)
+                "WITH there (row, whose) AS NOT MATERIALIZED (SELECT {row}, {customer} FROM {snapshot} WHERE {is_there})
+                 SELECT row, whose FROM (SELECT row, whose FROM there ORDER BY row LIMIT 2 OFFSET 2 * ?1)
                  UNION
-                 SELECT {row}, {customer} FROM (SELECT {row}, {customer} FROM {snapshot} ORDER BY {row} DESC LIMIT 2 OFFSET 2 * ?1)"
+                 SELECT row, whose FROM (SELECT row, whose FROM there ORDER BY row DESC LIMIT 2 OFFSET 2 * ?1)"
             ),
             [nth],
         )

@@ -210,7 +210,7 @@ impl Store {
 }
 
 /// A key of `state` of a resource: that of customers bears no name.
-fn key_of(resource: ResourceId, key: &str) -> String {
+pub(super) fn key_of(resource: ResourceId, key: &str) -> String {
     match resource.spec() {
         spec if spec.is_of_customers() => key.to_owned(),
         spec => format!("{}.{key}", spec.name),
@@ -250,11 +250,7 @@ impl Store {
     /// # Errors
     /// When there is no such thing, its names are an app's in this file, or that cannot be written.
     pub fn keep(&mut self, what: &str) -> Result<()> {
-        let asked: Vec<ResourceId> = ResourceId::asked_for(what).collect();
-        if asked.is_empty() {
-            let words = ResourceId::words().join(", ");
-            return Err(Failure::Usage(format!("a file cannot keep {what:?}: it may keep {words}")).into());
-        }
+        let asked = kept_by(what)?;
         let kept = self.keeps()?;
         asked.into_iter().filter(|resource| !kept.contains(resource)).try_for_each(|resource| {
             match self.engine_write(|transaction| Ok(schema::keep(transaction, resource)?))? {
@@ -273,6 +269,16 @@ impl Store {
     pub(crate) fn set_cursor_of(&mut self, resource: ResourceId, cursor: DateTime<Utc>) -> Result<()> {
         self.set_state(&key_of(resource, PULL_CURSOR), Some(&stamp(cursor)))
     }
+}
+
+/// What a file keeps that is told to keep this.
+pub(crate) fn kept_by(what: &str) -> Result<Vec<ResourceId>> {
+    let all: Vec<ResourceId> = ResourceId::asked_for(what).collect();
+    if all.is_empty() {
+        let words = ResourceId::words().join(", ");
+        return Err(Failure::Usage(format!("a file cannot keep {what:?}: it may keep {words}")).into());
+    }
+    Ok(all)
 }
 
 /// Counts customers that came into the snapshot, or left it: a store of a million is not counted one by one.

@@ -490,9 +490,10 @@ impl<R: Remote> Worker<R> {
 
     fn sync(&mut self, job: Job) {
         self.queue.push(Event::SyncStarted);
+        let has_to_bring_news = job == Job::Sync && !self.schedule.may_put_news_off(self.clock.now_ms());
         let done = match job {
             Job::Push => self.engine.push_or_fail(),
-            Job::Sync if !self.schedule.may_put_news_off(self.clock.now_ms()) => self.engine.sync_or_fail(),
+            Job::Sync if has_to_bring_news => self.engine.sync_or_fail(),
             Job::Sync => self.engine.sync_in_turn_or_fail(),
         };
         match done {
@@ -519,7 +520,7 @@ impl<R: Remote> Worker<R> {
                     self.queue.push(Event::Offline { message: error.to_string() });
                 }
                 self.queue.push(failed(&error));
-                self.schedule.failed(self.clock.now_ms(), fastrand::f64());
+                self.schedule.failed(has_to_bring_news, self.clock.now_ms(), fastrand::f64());
                 self.is_outdated = error.is_newer_schema();
                 if error.forbids_writing() {
                     return;

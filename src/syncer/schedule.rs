@@ -218,6 +218,7 @@ impl Schedule {
         } else if is_short {
             let since_ms = *self.put_off_ms.get_or_insert(now_ms);
             let due_ms = now_ms.saturating_add(half_by_chance(self.latest_ms, chance));
+            let since_ms = self.owed_since_ms.map_or(since_ms, |owed_ms| owed_ms.min(since_ms));
             let due_ms = due_ms.min(since_ms.saturating_add(self.latest_ms));
             self.news_due_ms = self.news_due_ms.max(due_ms);
         }
@@ -235,10 +236,10 @@ impl Schedule {
         next_ms.clamp(self.every_ms, self.latest_ms)
     }
 
-    /// It failed. Half of a wait is fixed and half is chance, drawn from `0.0..1.0`: neither a storm nor a standstill.
-    pub fn failed(&mut self, now_ms: u64, chance: f64) {
-        if !self.may_put_news_off(now_ms) {
-            // The next ones may put it off again: edits do not wait behind it for ever.
+    /// It failed. Where it had to bring news, the next ones may put it off again: edits do not wait behind it for ever. Half of a wait is
+    /// fixed and half is chance, drawn from `0.0..1.0`: neither a storm nor a standstill.
+    pub fn failed(&mut self, had_to_bring_news: bool, now_ms: u64, chance: f64) {
+        if had_to_bring_news {
             self.owed_since_ms = self.owed_since_ms.map(|_| now_ms);
         }
         self.is_asked = false;
@@ -336,7 +337,7 @@ mod tests {
     fn after_an_outage_edits_go_first_and_news_behind_them() {
         let mut schedule = schedule();
         schedule.edited(1_000);
-        schedule.failed(3_000, 0.0);
+        schedule.failed(false, 3_000, 0.0);
         assert_eq!((schedule.due(3_499), schedule.due(3_600_000)), (None, Some(Job::Push)));
         schedule.went_well(Job::Push, 3_600_000, plenty(), 0.5);
         assert_eq!(schedule.due(3_600_000), Some(Job::Sync), "it was due long ago");
@@ -394,10 +395,22 @@ mod tests {
             schedule.went_well(Job::Sync, now_ms, put_off, chance);
         }
         assert_eq!((may, schedule.may_put_news_off(schedule.due_ms())), (vec![true, true, false], false));
-        schedule.failed(schedule.due_ms(), 0.0);
+        schedule.failed(true, schedule.due_ms(), 0.0);
         assert!(schedule.may_put_news_off(schedule.due_ms()), "edits go up before it is tried so again");
         schedule.went_well(Job::Sync, schedule.due_ms() + 900_000, plenty(), 0.0);
         assert!(schedule.may_put_news_off(u64::MAX), "it came");
+    }
+
+    #[test]
+    fn news_that_is_owed_is_never_later_than_the_latest_whatever_fails_meanwhile() {
+        let mut schedule = schedule();
+        let put_off = QuotaUse { has_put_news_off: true, ..plenty() };
+        schedule.went_well(Job::Sync, 60_000, put_off, 0.5);
+        schedule.went_well(Job::Sync, schedule.due_ms(), put_off, 1.0);
+        assert_eq!(schedule.due_ms(), 60_000 + 900_000, "since it is owed, not since it was put off again");
+        schedule.edited(960_000);
+        schedule.failed(false, 962_000, 0.0);
+        assert!(!schedule.may_put_news_off(962_500), "a push that failed had none to bring");
     }
 
     #[test]
@@ -406,7 +419,7 @@ mod tests {
         let mut now_ms = 0;
         let waits: Vec<u64> = (0..8)
             .map(|_| {
-                schedule.failed(now_ms, 1.0);
+                schedule.failed(false, now_ms, 1.0);
                 let wait = schedule.due_ms() - now_ms;
                 now_ms = schedule.due_ms();
                 wait

@@ -145,10 +145,15 @@ impl Till {
 
     /// What was sent was applied a minute ago and longer.
     pub fn sent_a_minute_ago(&self) {
-        let minute_ago = (chrono::Utc::now() - chrono::TimeDelta::seconds(61)).to_rfc3339();
+        self.sent_ago(chrono::TimeDelta::seconds(61));
+    }
+
+    /// The same of any time.
+    pub fn sent_ago(&self, ago: chrono::TimeDelta) {
+        let then = (chrono::Utc::now() - ago).to_rfc3339();
         let pass = format!(
             "UPDATE tillsync_guard SET writing = 1;
-             UPDATE tillsync_attempt SET applied_by = '{minute_ago}';
+             UPDATE tillsync_attempt SET applied_by = '{then}';
              UPDATE tillsync_guard SET writing = 0;"
         );
         self.store().connection().execute_batch(&pass).unwrap();

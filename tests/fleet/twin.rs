@@ -186,7 +186,9 @@ fn call(request: &Request) -> Call {
             let customers: Vec<serde_json::Value> = serde_json::from_str(request.body()).unwrap();
             Call::Update(customers.iter().map(|customer| customer["id"].as_i64().unwrap()).collect())
         }
-        Request::ByIds(ids) => Call::ByIds(ids.iter().map(|row| row.row).collect()),
+        Request::ByIds(ids) | Request::MoreByIds { rows: ids, .. } => {
+            Call::ByIds(ids.iter().map(|row| row.row).collect())
+        }
         Request::ByIdentity { .. } | Request::Create { .. } => panic!("nobody is entered here"),
     }
 }

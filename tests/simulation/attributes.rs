@@ -22,11 +22,30 @@ pub fn define(world: &Shared) {
     }
 }
 
-fn drawn(world: &mut World, who: &str) -> (i32, i32, String) {
+/// A value that nobody else sets, nor the same one again: it tells who has said it, the office or a till.
+fn drawn(world: &mut World, till: Option<usize>) -> (i32, i32, String) {
     let ids = world.core.ids();
     let (id, (attribute, kind)) = (ids[world.random.usize(..ids.len())], world.any(&ATTRIBUTES));
-    let n = world.random.u32(..20);
-    (id, attribute, if kind == "number" { n.to_string() } else { format!("{who} {n}") })
+    world.values_said += 1;
+    let n = world.values_said;
+    let text = match till {
+        _ if kind == "number" => (thousand_of(till) * 1_000 + n).to_string(),
+        Some(till) => format!("till {till} {n}"),
+        None => format!("office {n}"),
+    };
+    (id, attribute, text)
+}
+
+fn thousand_of(till: Option<usize>) -> usize {
+    till.map_or(1, |till| till + 2)
+}
+
+/// Whether it is this till that has said it.
+pub fn is_said_by(till: usize, text: &str) -> bool {
+    match text.parse::<usize>() {
+        Ok(number) => number / 1_000 == thousand_of(Some(till)),
+        Err(_) => text.starts_with(&format!("till {till} ")),
+    }
 }
 
 /// The app sets one, whether it is there or not.
@@ -36,15 +55,19 @@ pub fn set(world: &Shared) {
         if world.core.ids().is_empty() {
             return;
         }
-        let who = format!("till {}", world.active);
-        let (id, attribute, text) = drawn(&mut world, &who);
+        let till = world.active;
+        let (id, attribute, text) = drawn(&mut world, Some(till));
         (world.till().take_app(), id, attribute, text)
     };
     let done = store.set_attribute_values(i64::from(id), &[(attribute.into(), &text)], None, None);
     let mut world = world.lock();
     world.till().app = Some(store);
     match done {
-        Ok(_) => world.note(format!(".. the app sets {id}.{attribute}: {text}")),
+        Ok(_) => {
+            world.note(format!(".. the app sets {id}.{attribute}: {text}"));
+            let till = world.active;
+            world.tell(&Deed::ValueSet { till, key: (id, attribute), text: &text });
+        }
         // Of a customer whom the till does not know.
         Err(error) if error.to_string().contains("no such") => {}
         Err(error) => world.problems.push(format!("{id}.{attribute} could not be set: {error}")),
@@ -56,7 +79,7 @@ pub fn office_sets(world: &mut World) {
     if world.core.ids().is_empty() {
         return;
     }
-    let (id, attribute, text) = drawn(world, "office");
+    let (id, attribute, text) = drawn(world, None);
     if world.random.u8(..6) == 0 {
         world.core.delete_attribute_value(id, attribute);
         world.values_deleted.insert((id, attribute));
@@ -131,7 +154,8 @@ impl World {
         for (key, before) in keys.into_iter().zip(before) {
             let after = shown(self, key);
             if after != before {
-                self.tell(&Deed::ValueLands { till, key, before: before.as_deref() });
+                let (before, after) = (before.as_deref(), after.as_deref());
+                self.tell(&Deed::ValueLands { till, key, before, after });
             }
         }
         done

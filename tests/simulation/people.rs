@@ -532,8 +532,12 @@ pub fn decide(world: &Shared) {
         }
         let before = count(&mut store);
         if field == "*" {
-            store.discard(id, None, Some("bo")).unwrap();
-            world.note(format!(".. discards {id}, which was deleted"));
+            match store.discard(id, None, Some("bo")) {
+                Ok(_) => world.note(format!(".. discards {id}, which was deleted")),
+                // A value of theirs is on its way.
+                Err(error) if error.is_usage() => world.note(format!(".. cannot discard {id}: {error}")),
+                Err(error) => panic!("{error}"),
+            }
         } else {
             let is_by_stamp = conflict.id % 2 == 0;
             let done = match is_by_stamp {

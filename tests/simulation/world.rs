@@ -257,6 +257,8 @@ pub struct World {
     pub deleted: BTreeSet<i64>,
     /// What customers had of the shop's attributes, and the back office took away.
     pub values_deleted: BTreeSet<(i32, i32)>,
+    /// How many values of them were set, by whomever.
+    pub values_said: usize,
     /// Attributes of which an answer showed what was sent, and that were not written.
     pub echoed: BTreeSet<(i64, String)>,
     /// By how much a `Date` of this run was ahead, if that was not by a lifetime.
@@ -337,6 +339,7 @@ impl World {
             lagged_ms: 0,
             deleted: BTreeSet::new(),
             values_deleted: BTreeSet::new(),
+            values_said: 0,
             echoed: BTreeSet::new(),
             ahead_ms: None,
             old_credit: Were::default(),

@@ -61,20 +61,21 @@ class Program {
         return [this.#program, [command, "--json", "--db", this.#path, ...this.#flags, ...flags]];
     }
 
-    /** Runs it, and answers what it says; what it does not do is thrown. */
-    async answer(command, ...words) {
-        const { failed, output, complaint } = await this.#ran(command, words);
+    /** Runs it, with what somebody typed as its input, and answers what it says; what it does not do is thrown. */
+    async answer(command, words, typed = "") {
+        const { failed, output, complaint } = await this.#ran(command, words, typed);
         const said = read(output);
         if (said === undefined) throw new TillError(`tillsync ${command}: ${complaint.trim() || failed?.message}`, { cause: failed });
         if (said?.error) throw ofDocument(said.error);
         return said;
     }
 
-    #ran(command, words) {
+    #ran(command, words, typed) {
         const options = { env: this.environment, windowsHide: true, maxBuffer: MOST_BYTES };
         return new Promise((ended) => {
             const ran = execFile(...this.words(command, ...words), options, (failed, output, complaint) => ended({ failed, output, complaint }));
-            ran.stdin?.end();
+            ran.stdin?.on("error", () => {}); // it has ended without it, and says why
+            ran.stdin?.end(typed);
         }).catch((failed) => ({ failed, output: "", complaint: "" })); // of some reasons not to start one, the system throws
     }
 }

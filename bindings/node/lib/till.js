@@ -215,7 +215,8 @@ class Till {
         } catch (error) {
             if (!(error instanceof NotSynced)) throw error; // else the command finds them too, and one more says that there are more
         }
-        const found = await this.command("find", `--limit=${limit + 1}`, "--", text);
+        this.#open();
+        const found = await this.#program.answer("find", [`--limit=${limit + 1}`, "-"], text);
         return { customers: found.slice(0, limit), more: found.length > limit };
     }
 
@@ -338,7 +339,7 @@ class Till {
     /** Runs `tillsync COMMAND` on this file, and answers its JSON. Nothing secret belongs into its words. */
     async command(command, ...parameters) {
         this.#open();
-        return this.#program.answer(command, ...parameters);
+        return this.#program.answer(command, parameters);
     }
 
     // ---- inside ----------------------------------------------------------------------------------------------------

@@ -242,6 +242,18 @@ test("without a worker it edits and reads", async (t) => {
     }
 });
 
+test("what was typed stands in no program's arguments", NO_SHELL, async (t) => {
+    const { folder, open, opened } = await shop(t);
+    await (await opened()).close();
+    const asked = path.join(folder, "asked");
+    const program = stub(folder, `echo "$@" >> '${asked}'`, `exec '${PROGRAM}' "$@"`);
+    const second = await open({ sync: false, program });
+    assert.ok((await second.find("example")).customers.length > 0);
+    const said = fs.readFileSync(asked, "utf8");
+    assert.match(said, /^find /);
+    assert.ok(!said.includes("example"), said);
+});
+
 test("a late reader is told how much was missed", async (t) => {
     const { opened } = await shop(t);
     const till = await opened();

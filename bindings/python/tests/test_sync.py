@@ -235,6 +235,16 @@ def test_without_a_worker_it_edits_and_reads(opened: Opener, till: Till, store: 
         assert error.value.code == "no_worker"
 
 
+def test_what_was_typed_stands_in_no_programs_arguments(opened: Opener, till: Till, tmp_path: Path) -> None:
+    stub, asked = tmp_path / "stub", tmp_path / "asked"
+    stub.write_text(f"""#!/bin/sh
+echo "$@" >> '{asked}'; exec '{installed()}' "$@\"""")
+    stub.chmod(0o755)
+    assert opened(till.path, sync=False, program=stub).find("example").customers
+    said = asked.read_text()
+    assert said.startswith("find ") and "example" not in said
+
+
 def test_a_late_reader_is_told_how_much_was_missed(till: Till) -> None:
     for number in range(1100):
         till.events._put({"event": "progress", "customers": number})

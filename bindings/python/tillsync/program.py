@@ -79,12 +79,12 @@ class Program:
         """What starts it. Its own words come last: behind ``--`` there are no flags."""
         return [os.fspath(self._program), command, "--json", "--db", os.fspath(self._path), *self._flags, *flags]
 
-    def answer(self, command: str, *words: str) -> Any:
-        """Runs it, and returns what it says; what it does not do is raised."""
+    def answer(self, command: str, *words: str, typed: str = "") -> Any:
+        """Runs it, with what somebody typed as its input, and returns what it says; what it does not do is raised."""
         ran = subprocess.run(
             self.arguments(command, *words),
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            input=typed.encode(errors="replace"),
             capture_output=True,
             creationflags=FLAGS,
             check=False,

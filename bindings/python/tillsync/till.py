@@ -424,7 +424,8 @@ class Till:
                 return said["customers"], said["more"]
             except NotSynced:
                 pass  # the command finds them too, and one more says that there are more
-        found = self.command("find", f"--limit={limit + 1}", "--", text)
+        self._open()
+        found = self._program.answer("find", f"--limit={limit + 1}", "-", typed=text)
         return found[:limit], len(found) > limit
 
     def _fate(self, receipt: Receipt, within: float) -> Fate:

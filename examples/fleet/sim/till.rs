@@ -190,7 +190,8 @@ impl Till {
         match failed {
             true => {
                 self.failures_ms.push(now_ms);
-                self.schedule.failed(now_ms, self.random.f64());
+                let had_to_bring_news = self.job == Job::Sync && !self.may_put_off;
+                self.schedule.failed(had_to_bring_news, now_ms, self.random.f64());
             }
             false => {
                 let quota = QuotaUse {

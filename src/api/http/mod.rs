@@ -14,6 +14,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use ureq::Agent;
 
+#[cfg(any(feature = "ffi", feature = "extension"))]
+pub(crate) use self::options::sendable;
 pub use self::options::{HttpOptions, HttpProxy, Roots};
 
 use self::connect::agent;

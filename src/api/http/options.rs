@@ -226,11 +226,20 @@ fn is_short_loopback(host: &str) -> bool {
 }
 
 pub(super) fn token(options: &HttpOptions) -> Result<SecretString> {
-    let token = options.access_token.expose_secret().trim();
-    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(Error::usage("the access token is empty, or has characters that no token has"));
-    }
-    Ok(SecretString::from(token))
+    sendable(options.access_token.expose_secret(), "the access token")
+}
+
+/// A token that can stand in a header, without the blanks and line ends around it. Its words are never repeated.
+pub(crate) fn sendable(token: &str, named: &str) -> Result<SecretString> {
+    let token = token.trim();
+    let lack = if token.is_empty() {
+        "is empty"
+    } else if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        "holds what is in no access token: a blank, a line end, or a sign that is not ASCII"
+    } else {
+        return Ok(token.into());
+    };
+    Err(Error::usage(format!("{named} {lack}")))
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ type Plan = Result<CustomerPlan, CannotDecide>;
 // ---- what was shown ------------------------------------------------------------------------------------------------
 
 fn refuse(dirty: &Dirty, what: &Subject, problem: impl Into<String>) -> CannotDecide {
-    EditError { customer_id: dirty.id.customer, field: what.to_string(), problem: problem.into() }.into()
+    EditError { customer_id: dirty.id.customer, field: what.word(dirty.id), problem: problem.into() }.into()
 }
 
 fn moved_on(dirty: &Dirty, what: impl ToString, problem: impl Into<String>) -> CannotDecide {

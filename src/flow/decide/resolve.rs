@@ -42,7 +42,12 @@ pub fn resolve(dirty: &Dirty, subject: &Subject, keep: &Keep, seen: Option<&str>
             Ok(plan)
         }
         Subject::Customer => {
-            let problem = "was deleted in the store, so no side can be kept: discard its edits";
+            let problem = match dirty.resource().spec().is_upserted {
+                true => {
+                    "was deleted in the store, so nothing of it can be kept there: keep what is here, or discard its edits"
+                }
+                false => "was deleted in the store, so no side can be kept: discard its edits",
+            };
             Err(refuse(dirty, subject, problem))
         }
         // Whose row is there twice is found out in the file: `store::existing`.

@@ -2,7 +2,7 @@
 //! made since go on top of whatever becomes of it.
 
 use super::{Merge, Three, outcomes};
-use crate::flow::money::{balance, on_top_of_set, same_balance, without};
+use crate::flow::money::{balance, moved_along, on_top_of_set, same_balance, without};
 use crate::flow::{ConflictPlan, Decision, Op, OpenConflict, Outcome, Settlement};
 use crate::resource::Value;
 
@@ -83,7 +83,6 @@ impl<'a> Merge<'a> {
         let is_set = covered.iter().any(|op| op.adjustment().is_none());
         if !is_set && self.is_shown_late(three, &covered) {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
-            self.plan.settle.extend(outcomes(&covered, Outcome::Uploaded));
             self.rebase(three, &three.remote.clone(), &later);
         } else if is_set && set == three.remote {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "remote" });
@@ -93,8 +92,14 @@ impl<'a> Merge<'a> {
             self.plan.conflicts.push(ConflictPlan::Close { id: open.id, resolution: "local" });
             self.plan.settle.extend(covered.iter().map(|op| Settlement::new(op.seq, None)));
         } else if theirs != three.remote {
-            let remote = Some(three.remote.to_json());
-            self.plan.conflicts.push(ConflictPlan::Update { id: open.id, local: None, remote });
+            // Payments are asked about on top of what there is.
+            let ours = moved_along(&set, &theirs, &three.remote).or_else(|| balance(&three.remote, covered));
+            let ours = ours.filter(|_| !is_set);
+            if let Some(value) = &ours {
+                self.rebase(three, value, &later);
+            }
+            let (local, remote) = (ours.map(|value| value.to_json()), Some(three.remote.to_json()));
+            self.plan.conflicts.push(ConflictPlan::Update { id: open.id, local, remote });
         }
     }
 

@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::money::moved_along;
 use super::secrets::Secrets;
 use super::tidied::is_tidied;
 use super::{
@@ -272,13 +273,23 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// A balance that was in doubt when its customer went is asked about anew, and against what the store has now.
-    fn still_in_doubt(&mut self, doubt: Doubt, three: &Three<'_>) {
+    /// A balance that was in doubt when its customer went is asked about anew, and against what the store has now; payments on top of
+    /// that.
+    fn still_in_doubt(&mut self, doubt: Doubt, three: &Three<'a>) {
         let newest = doubt.seqs.last().and_then(|seq| self.dirty.op(*seq));
+        let (held, later): (Vec<&Op>, Vec<&Op>) =
+            three.ops.iter().partition(|op| doubt.seqs.contains(&op.seq));
+        let is_payments = self.remote.tells(three.field) && held.iter().all(|op| op.adjustment().is_some());
+        let [ours, theirs] =
+            [&doubt.local, &doubt.remote].map(|json| Value::from_json(three.field.kind(), json));
+        let ours = moved_along(&ours, &theirs, &three.remote).filter(|_| is_payments);
+        if let Some(value) = &ours {
+            self.rebase(three, value, &later);
+        }
         self.conflict(ConflictPlan::Record {
             subject: Subject::Field(three.field),
             base: doubt.base,
-            local: doubt.local,
+            local: ours.map_or(doubt.local, |value| value.to_json()),
             remote: if self.remote.tells(three.field) { three.remote.to_json() } else { doubt.remote },
             policy: "hold",
             resolution: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Merge, Three, outcomes, written_over};
-use crate::flow::money::balance;
+use crate::flow::money::{balance, moved_along};
 use crate::flow::tidied::{has_landed, is_tidied, stood_on};
 use crate::flow::{
     Attempt, ConflictPlan, Credit, Dirty, Flight, NOT_SHOWN, Op, Outcome, Revived, Settlement,
@@ -182,7 +182,13 @@ impl<'a> Merge<'a> {
             }
             Fate::InDoubt => {
                 self.plan.settle.extend(flying.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
-                let local = value.cloned().unwrap_or_default();
+                // A yes may have brought a part of it; else it is there, or goes on top of what is.
+                let on_top = balance(&three.remote, flying.iter().copied())
+                    .filter(|_| !sent.is_accepted && sent.credit.is_some());
+                if let Some(value) = &on_top {
+                    self.rebase(three, value, &rest);
+                }
+                let local = on_top.or_else(|| value.cloned()).unwrap_or_default();
                 self.record(
                     &Three { field: three.field, base, local, remote: three.remote.clone(), ops: flying },
                     "hold",
@@ -255,7 +261,14 @@ impl<'a> Merge<'a> {
         self.plan.void.extend(attempts[1..].iter().map(|attempt| attempt.id));
         let (is_money, is_edited_since) = (three.field.is_money(), !three.ops.is_empty());
         let is_contested = match newest.not_there(&three.remote) {
-            _ if is_money => self.nobody_knows_of(newest, three, newest.value.clone()),
+            _ if is_money => {
+                let on_top = moved_along(&newest.value, &newest.base, &three.remote);
+                let on_top = on_top.filter(|_| newest.is_payment);
+                if let Some(value) = &on_top {
+                    self.rebase(three, value, &three.ops.clone());
+                }
+                self.nobody_knows_of(newest, three, on_top.unwrap_or_else(|| newest.value.clone()))
+            }
             // The merge brings newer edits together with what is there.
             _ if is_edited_since => false,
             Some(entries) => self.entries_did_not_land(newest, three, &entries),
@@ -337,15 +350,22 @@ impl<'a> Merge<'a> {
     }
 
     /// Whether payments that wait for a person, since nobody could know whether they had landed, are in what the store shows now: all of
-    /// them left in one update, and its balance is there, at a time at which that may have been applied. A cache of credit was behind.
+    /// them left in one update, and its balance is there, at a time at which that may have been applied, and since when the customer has
+    /// not been changed: a cache of credit was behind. With them has landed all that left with them.
     pub(super) fn is_shown_late(&mut self, three: &Three<'_>, held: &[&Op]) -> bool {
-        let modified = self.modified_at();
+        let (dirty, modified) = (self.dirty, self.modified_at());
+        let known = dirty.base.as_ref().and_then(|base| base.attributes().ok()?.changed_at());
+        if held.is_empty() || known != modified {
+            return false;
+        }
         let is_of_all = |attempt: &&Attempt| held.iter().all(|op| attempt.covers.contains(&op.seq));
-        let landed = self.dirty.attempts_of(three.field).filter(is_of_all).find(|attempt| {
+        let landed = dirty.attempts_of(three.field).filter(is_of_all).find(|attempt| {
             attempt.is_shown(&three.remote) && self.may_be_of(attempt, three.field, modified)
         });
-        let Some(landed) = landed.filter(|_| !held.is_empty()) else { return false };
+        let Some(landed) = landed else { return false };
         self.plan.void.insert(landed.id);
+        let covered = dirty.ops_of(three.field).filter(|op| landed.covers.contains(&op.seq));
+        self.plan.settle.extend(covered.map(|op| Settlement::new(op.seq, Outcome::Uploaded)));
         true
     }
 
@@ -399,8 +419,8 @@ impl<'a> Merge<'a> {
         };
         let ops: Vec<&Op> = self.dirty.ops_of(three.field).filter(is_asked).collect();
         let Some(newest) = attempts.first().filter(|_| !ops.is_empty()) else { return false };
-        let is_on_top = newest.is_refuted || ops.iter().any(|op| !op.is_counted());
-        let on_top = balance(&three.remote, ops.iter().copied()).filter(|_| is_on_top);
+        let is_payments = ops.iter().all(|op| op.adjustment().is_some());
+        let on_top = balance(&three.remote, ops.iter().copied()).filter(|_| is_payments);
         self.plan.settle.extend(ops.iter().map(|op| Settlement::new(op.seq, Outcome::Held)));
         if let Some(value) = &on_top {
             let asked: BTreeSet<EditSeq> = ops.iter().map(|op| op.seq).collect();
@@ -501,6 +521,7 @@ mod tests {
             is_disproven: false,
             is_accepted: true,
             is_echoed: false,
+            is_payment: false,
         };
         let dirty = Dirty {
             id: CustomerId(1).into(),

@@ -137,6 +137,14 @@ impl Doubts {
         self.reading.remove(&ticket)
     }
 
+    /// Whether another witness says too that those are not there whom the answer does not show: the reading before, or the store that
+    /// refused them.
+    pub(super) fn confirms(&self, ticket: Ticket, shown: &BTreeSet<RowId>) -> bool {
+        let Some(Reading { read, .. }) = self.reading.get(&ticket) else { return false };
+        let is_refused = matches!(read.doubt, Doubt::Refused { .. } | Doubt::TooLarge { .. });
+        is_refused || (read.is_second && !read.group.ids.iter().any(|id| shown.contains(id)))
+    }
+
     /// The answer shows fewer than it says that there are.
     pub(super) fn cut(&mut self, ticket: Ticket) {
         self.reading.get_mut(&ticket).into_iter().for_each(|reading| reading.is_cut = true);
@@ -156,7 +164,8 @@ impl Doubts {
         // One that shows others of them brings them nearer.
         let is_in_vain = reading.is_cut && reading.read.group.ids.is_empty();
         let (doubt, cuts) = (reading.read.doubt.clone(), reading.read.cuts + u32::from(is_in_vain));
-        let (group, is_second) = (Group::of(missing), !reading.is_cut);
+        let group = Group { suspects: None, part_of: None, ..reading.read.group.part(&missing) };
+        let is_second = !reading.is_cut;
         match cuts < CUTS_AT_MOST {
             true => self.waiting.push(ToRead { group, doubt, at_ms: again_ms, is_second, lags: 0, cuts }),
             false => self.unknown.extend(group.ids),

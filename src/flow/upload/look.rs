@@ -33,6 +33,8 @@ pub(super) struct Look {
     absent: BTreeMap<RowId, u64>,
     /// Those of them whose look was cut: it says nothing of them.
     uncounted: BTreeSet<RowId>,
+    /// Whom two looks did not show, or a list and a look.
+    confirmed: BTreeSet<RowId>,
     /// How often a look that was cut did not show a customer.
     cuts: BTreeMap<RowId, u32>,
     /// How often a look showed a customer as it was before what is known of it.
@@ -79,6 +81,7 @@ impl Look {
             on_their_way: BTreeMap::new(),
             absent: BTreeMap::new(),
             uncounted: BTreeSet::new(),
+            confirmed: BTreeSet::new(),
             cuts: BTreeMap::new(),
             lags: BTreeMap::new(),
             not_before_ms: 0,
@@ -241,6 +244,20 @@ impl Look {
     /// Customers a call.
     pub(super) fn at_once(&self) -> usize {
         self.at_once
+    }
+
+    /// Whether a look before did not show those either whom the answer does not show, or a list (`was_listed`). Once that is so of
+    /// somebody, one more look is enough in this upload: where others use the store's quota up, there would be nothing but looks.
+    pub(super) fn confirms(&mut self, ticket: Ticket, shown: &BTreeSet<RowId>, was_listed: bool) -> bool {
+        let Some(asked) = self.on_their_way.get(&ticket) else { return false };
+        let is_new = |id: &RowId| shown.contains(id) || self.uncounted.contains(id);
+        let is_second = asked.is_second && !asked.ids.iter().any(is_new);
+        let missing = asked.ids.iter().copied().filter(|id| !shown.contains(id));
+        let confirms = was_listed || is_second || missing.clone().all(|id| self.confirmed.contains(&id));
+        if confirms {
+            self.confirmed.extend(missing);
+        }
+        confirms
     }
 
     /// The answer shows fewer than it says that there are.
@@ -423,5 +440,22 @@ mod tests {
         let coming = || (1..=3).map(customer);
         assert_eq!(look.due(coming(), 30, true, &Bases::default(), 699), []);
         assert_eq!(look.due(coming(), 30, true, &Bases::default(), 700), ids(1..=3));
+    }
+
+    #[test]
+    fn what_two_looks_did_not_show_one_more_confirms_and_so_does_a_list() {
+        let (mut look, nobody) = (look(&[]), BTreeSet::new());
+        look.asked(Ticket(1), ids([3]), 0);
+        assert!(!look.confirms(Ticket(1), &nobody, false), "after one look");
+        look.answered(Ticket(1), &nobody, 0);
+        look.asked(Ticket(2), ids([3]), 5_000);
+        assert!(look.confirms(Ticket(2), &nobody, false));
+        look.answered(Ticket(2), &ids([3]).into_iter().collect(), 5_000);
+        // Its update was refused, since there was no quota left.
+        look.asked(Ticket(3), ids([3]), 30_000);
+        assert!(look.confirms(Ticket(3), &nobody, false));
+        look.asked(Ticket(4), ids([3, 4]), 30_000);
+        assert!(!look.confirms(Ticket(4), &nobody, false), "of the other it is the first");
+        assert!(look.confirms(Ticket(4), &nobody, true));
     }
 }

@@ -491,6 +491,17 @@ impl Upload {
         self.doubts.cut(ticket);
     }
 
+    /// Whether the answer to a `Look`, which shows these, is the second one that does not show the others; a list just now
+    /// (`was_listed`) is the first.
+    pub fn look_confirms(&mut self, ticket: Ticket, shown: &BTreeSet<RowId>, was_listed: bool) -> bool {
+        self.look.confirms(ticket, shown, was_listed)
+    }
+
+    /// The same of a `Read`; of what the store refused its own word is the first.
+    pub fn read_confirms(&self, ticket: Ticket, shown: &BTreeSet<RowId>) -> bool {
+        self.doubts.confirms(ticket, shown)
+    }
+
     /// The answer to a `Read` shows these customers. Returns those that two looks did not show: they are gone. Who is
     /// missing for the first time is not: it stays in doubt, and is read back once more.
     pub fn missing(&mut self, ticket: Ticket, shown: &BTreeSet<RowId>, now_ms: u64) -> Vec<RowId> {

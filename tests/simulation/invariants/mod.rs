@@ -78,8 +78,10 @@ pub enum Deed<'a> {
     MayHaveLanded { ticket: Ticket, id: i64 },
     /// The till hears of a request; of a question, with the time at which the store was as it is told.
     Answered { ticket: Ticket, answer: &'a Result<Answer, Trouble>, as_of_ms: Option<u64> },
-    /// An update has changed what a customer has of an attribute, of which `before` stood there.
-    ValueLands { till: usize, key: (i32, i32), before: Option<&'a str> },
+    /// The app has set what a customer has of an attribute.
+    ValueSet { till: usize, key: (i32, i32), text: &'a str },
+    /// An update has changed what a customer has of an attribute: `before` stood there, and now `after`.
+    ValueLands { till: usize, key: (i32, i32), before: Option<&'a str>, after: Option<&'a str> },
     /// The till was told what a customer has of an attribute.
     ValueTold { till: usize, key: (i32, i32), text: &'a str },
     /// A person decided about these edits, which they were shown.

@@ -7,6 +7,7 @@ BEGIN
     SELECT {called}, CASE
         WHEN typeof({of_customer}) <> 'integer' OR NOT EXISTS (SELECT 1 FROM customer WHERE id IS {of_customer})
             THEN 'customer_id: no such customer in this file'
+        WHEN {of_customer} < 0 THEN 'customer_id: is not in the store yet: set this after the sync that creates the customer'
         WHEN typeof(NEW.{row}) <> 'integer' THEN '{row}: must be a whole number'{defined}
         {fixed}
     END;
