@@ -167,6 +167,25 @@ fn what_a_creation_needs_is_needed_at_the_insert() {
     assert!(refused(&app, "UPDATE customer SET id = -9 WHERE id = -1").contains("id: is read-only"));
 }
 
+/// What hangs on a customer by the store's id waits until there is one.
+#[test]
+fn an_attributes_value_is_set_once_the_customer_is_in_the_store() {
+    let mut till = till(1);
+    till.options.keep = vec!["attributes".to_owned()];
+    till.sandbox.define_attribute(3, "shoe size", "number");
+    sync(&till);
+    let app = app(&till);
+    let old = walk_in(&app, "ana");
+    let set = |id: i64| format!("INSERT INTO attribute_value (customer_id, attribute_id, value) VALUES ({id}, 3, '42')");
+    assert!(refused(&app, &set(old)).contains("is not in the store yet"), "{}", refused(&app, &set(old)));
+    assert!(till.store().set_attribute_values(old, &[(3, "42")], None, None).unwrap_err().is_usage());
+    sync(&till);
+    let id = only(&till, "ana@example.com");
+    assert_eq!(till.store().set_attribute_values(old, &[(3, "42")], None, None).unwrap().fields(), 1);
+    sync(&till);
+    assert_eq!(till.sandbox.attribute_value(id.try_into().unwrap(), 3).as_deref(), Some("42"));
+}
+
 #[test]
 fn an_id_is_never_given_twice() {
     let till = till(1);

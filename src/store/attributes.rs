@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use serde::Serialize;
 
 use super::edit::newest_edit;
-use super::{Receipt, Store, schema};
+use super::{Receipt, Store, follow, schema};
 use crate::error::{Failure, Result};
 use crate::resource::{CustomerId, ResourceId};
 
@@ -105,6 +105,7 @@ impl Store {
         let (id, path) = (id.into(), self.path.clone());
         let bytes = values.iter().map(|(_, text)| text.len()).sum();
         self.journal_together(bytes, author, label, |transaction, mut newest, bound| {
+            let id = if id.0 < 0 { follow::today(transaction, id)? } else { id };
             for (attribute, text) in values {
                 bound.anew();
                 let is_known = set(transaction, id, *attribute, text, &mut newest)?;
