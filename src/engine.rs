@@ -380,6 +380,9 @@ impl<R: Remote> SyncEngine<R> {
             self.store.keep(what)?;
         }
         self.counts = Counts { began_ms: self.clock.now_ms(), ..Counts::default() };
+        // Whatever a sync that was stopped has asked for in parts, nobody waits for.
+        self.parts.clear();
+        self.further.clear();
         self.pacer.begin();
         self.no_slot_since_ms = None;
         self.news.waits = false;

@@ -102,8 +102,7 @@ pub(super) fn load(connection: &Connection, id: RowId) -> rusqlite::Result<Vec<A
     connection
         .prepare_cached(
             "SELECT id, field, value, base, modified, covers, left_at, applied_by, is_refuted, is_accepted,
-                    EXISTS (SELECT 1 FROM json_each(covers))
-                    AND NOT EXISTS (SELECT 1 FROM json_each(covers) AS c JOIN journal AS j ON j.seq = c.value WHERE j.op <> 'adjust')
+                    coalesce((SELECT min(j.op = 'adjust') FROM json_each(covers) AS c JOIN journal AS j ON j.seq = c.value), 0)
              FROM tillsync_attempt
              WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3
              ORDER BY id",

@@ -354,7 +354,7 @@ impl<'a> Merge<'a> {
     /// not been changed: a cache of credit was behind. With them has landed all that left with them.
     pub(super) fn is_shown_late(&mut self, three: &Three<'_>, held: &[&Op]) -> bool {
         let (dirty, modified) = (self.dirty, self.modified_at());
-        let known = dirty.base.as_ref().and_then(|base| base.attributes().ok()?.changed_at());
+        let known = self.base.as_ref().and_then(Attributes::changed_at);
         if held.is_empty() || known != modified {
             return false;
         }
@@ -493,7 +493,7 @@ mod tests {
 
     use super::*;
     use crate::flow::merge::merge;
-    use crate::flow::{CustomerPlan, Lately, Policies};
+    use crate::flow::{Change, CustomerPlan, Lately, OpenConflict, Policies};
     use crate::resource::{CustomerId, Record, Row};
 
     fn with_forms(forms: &str) -> Record {
@@ -552,5 +552,74 @@ mod tests {
         }
         let plan = read(&base, &sent, &known, &base);
         assert_eq!((plan.void.len(), plan.revived.len()), (0, 1), "it is as before");
+    }
+
+    /// What left in one update, and is shown late in a record that nobody has changed since, is there whole: also what was refused of it,
+    /// which a `retry` would pay again.
+    #[test]
+    fn with_payments_that_are_shown_late_has_landed_all_that_left_with_them() {
+        let at = "2026-01-01T12:00:00Z".parse().unwrap();
+        let credit = |amount: u32| format!(r#"[{{"amount":{amount}}}]"#);
+        let record = |amount: u32, second: u32| {
+            let modified = format!("2026-01-01T12:00:{second:02}Z");
+            Record::new(format!(
+                r#"{{"id":1,"store_credit_amounts":{},"date_modified":"{modified}"}}"#,
+                credit(amount)
+            ))
+        };
+        let money = FieldId::STORE_CREDIT_AMOUNTS;
+        let payment = |seq, amount: u32, outcome| Op {
+            seq: EditSeq(seq),
+            field: money,
+            change: Change::Adjust(amount.into()),
+            outcome: Some(outcome),
+            reject_group: None,
+            at: None,
+            author: None,
+        };
+        let known = record(50, 0);
+        let balance = |amount| Value::from_json(money.kind(), &credit(amount));
+        let mut dirty = Dirty {
+            id: CustomerId(1).into(),
+            row: Row::of(CustomerId(1), &known.attributes().unwrap()),
+            base: Some(known),
+            lately: Lately::default(),
+            unsound: BTreeSet::new(),
+            ops: vec![payment(1, 5, Outcome::Rejected), payment(2, 10, Outcome::Held)],
+            open: vec![OpenConflict {
+                id: 3,
+                subject: Subject::Field(money),
+                base: credit(50),
+                local: credit(60),
+                remote: credit(50),
+                doubt: None,
+            }],
+            attempts: vec![Attempt {
+                id: 7,
+                field: money,
+                value: balance(65),
+                base: balance(50),
+                modified: None,
+                covers: vec![EditSeq(1), EditSeq(2)],
+                flight: Flight { left: at, applied_by: at },
+                is_refuted: false,
+                is_disproven: false,
+                is_accepted: false,
+                is_echoed: false,
+                is_payment: true,
+            }],
+            is_credit_undated: false,
+            is_behind: false,
+            password: None,
+            earlier_passwords: Vec::new(),
+        };
+        dirty.row.set(money, balance(60));
+        let landed = |second| {
+            let plan = merge(&dirty, &record(65, second), None, &Policies::default()).unwrap();
+            let is_landed = |one: &&Settlement| one.outcome == Some(Outcome::Uploaded);
+            plan.settle.iter().filter(is_landed).map(|one| one.seq.0).collect::<Vec<_>>()
+        };
+        assert_eq!(landed(0), [1, 2]);
+        assert!(landed(1).is_empty(), "the customer was changed since: that may be by another hand");
     }
 }
