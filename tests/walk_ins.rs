@@ -176,7 +176,9 @@ fn an_attributes_value_is_set_once_the_customer_is_in_the_store() {
     sync(&till);
     let app = app(&till);
     let old = walk_in(&app, "ana");
-    let set = |id: i64| format!("INSERT INTO attribute_value (customer_id, attribute_id, value) VALUES ({id}, 3, '42')");
+    let set = |id: i64| {
+        format!("INSERT INTO attribute_value (customer_id, attribute_id, value) VALUES ({id}, 3, '42')")
+    };
     assert!(refused(&app, &set(old)).contains("is not in the store yet"), "{}", refused(&app, &set(old)));
     assert!(till.store().set_attribute_values(old, &[(3, "42")], None, None).unwrap_err().is_usage());
     sync(&till);
