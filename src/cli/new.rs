@@ -19,7 +19,7 @@ email, first_name and last_name are needed. Each has an id below zero until the 
 every command takes the old id later, too.
 
 Examples:
-  tillsync new email=ana@example.com first_name=Ana last_name=Reyes phone=555-0142
+  tillsync new email=ana@example.com first_name=Ana last_name=Reyes
   echo '{\"email\":\"bo@example.com\",\"first_name\":\"Bo\",\"last_name\":\"Lind\"}' |
       tillsync new --from -")]
 pub(super) struct New {
