@@ -23,6 +23,8 @@ use crate::log_file::{LogLevel, log_to};
 use crate::store::{Fate, Receipt, Store, StoreOptions, kept_by};
 use crate::syncer::{Events, Syncer, SyncerOptions};
 
+/// In the place of a token where none is asked for yet.
+const NO_TOKEN: &str = "not asked for yet";
 /// How soon a wait notices that its till was closed.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a sync may go on when its till is closed.
@@ -57,10 +59,13 @@ struct Options {
 impl Options {
     /// Before anything is opened: what that says is heard, too.
     fn start_log(&self, till: &Path) -> Result<(), Refusal> {
-        let level = self.log_level.as_deref().map(LogLevel::from_str).transpose()?.unwrap_or_default();
+        let level = self.log_level.as_deref().map(LogLevel::from_str).transpose();
+        let level = level.map_err(|e| Refusal::from(e).about_option("log_level"))?.unwrap_or_default();
         match &self.log_file {
             Some(file) => Ok(log_to(file, level, till)?),
-            None if self.log_level.is_some() => Err(Refusal::usage("log_level is given, and no log_file")),
+            None if self.log_level.is_some() => {
+                Err(Refusal::usage("log_level is given, and no log_file").about_option("log_file"))
+            }
             None => Ok(()),
         }
     }
@@ -357,17 +362,19 @@ impl Way {
     /// Whether what was given of the way to the store can be one: found out before the file is made, and not by the first sync.
     /// Returns the store hash, if one is named.
     fn check(&self) -> Result<Option<String>, Refusal> {
-        let usual = HttpOptions::new(self.store_hash.clone().unwrap_or_default(), "not asked for yet");
-        let given = HttpOptions {
-            api_url: self.api_url.clone().unwrap_or(usual.api_url),
-            proxy: self.proxy.clone(),
-            roots: self.roots.clone(),
-            ..usual
-        };
-        let settled = given.settled()?;
-        let named = Some(settled.store_hash.clone()).filter(|hash| !hash.is_empty());
-        let whole = HttpOptions { store_hash: named.clone().unwrap_or_else(|| "any".to_owned()), ..settled };
-        whole.check()?;
+        let usual = || HttpOptions::new("", NO_TOKEN);
+        let api_url = self.api_url.clone().unwrap_or_else(|| usual().api_url);
+        let store_hash = self.store_hash.clone().unwrap_or_default();
+        for (name, alone) in [
+            ("api_url", HttpOptions { api_url: api_url.clone(), ..usual() }),
+            ("store_hash", HttpOptions { store_hash: store_hash.clone(), ..usual() }),
+            ("proxy", HttpOptions { proxy: self.proxy.clone(), ..usual() }),
+            ("roots", HttpOptions { roots: self.roots.clone(), ..usual() }),
+        ] {
+            hash_of(alone).map_err(|e| Refusal::from(e).about_option(name))?;
+        }
+        // Each can be, and together they may name two stores.
+        let named = hash_of(HttpOptions { api_url, store_hash, ..usual() })?;
         self.refuse_empty()?;
         self.keep.iter().try_for_each(|what| kept_by(what).map(drop)).map_err(about_keep)?;
         Ok(named)
@@ -471,6 +478,14 @@ impl From<WorkerOptions> for SyncerOptions {
     }
 }
 
+/// The store hash that a way to the store names, if it names one; refused when it can be no way.
+fn hash_of(options: HttpOptions) -> crate::error::Result<Option<String>> {
+    let settled = options.settled()?;
+    let named = Some(settled.store_hash.clone()).filter(|hash| !hash.is_empty());
+    HttpOptions { store_hash: named.clone().unwrap_or_else(|| "any".to_owned()), ..settled }.check()?;
+    Ok(named)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
@@ -483,19 +498,23 @@ mod tests {
         let path = folder.path().join("till.db");
         let open = |options: &str| Till::open(path.to_str().unwrap(), Some(options)).map(|_| ());
         let refused = |options: &str| open(options).err().unwrap().tell();
-        for options in [
-            r#"{"api_url":"http://example.com"}"#,
-            r#"{"api_url":"example"}"#,
-            r#"{"store_hash":"a b"}"#,
-            r#"{"api_url":"https://api.bigcommerce.com/stores/abc123/v3","store_hash":"other1"}"#,
-            r#"{"timeout_ms":"long"}"#,
-            r#"{"proxy":"socks5://127.0.0.1:1"}"#,
-            r#"{"proxy":"http://"}"#,
-            r#"{"roots":"/no/such/file.pem"}"#,
-            r#"{"access_token":"one","access_token_env":"OTHER"}"#,
-            r#"{"access_token_env":"ONE","access_token_file":"other"}"#,
+        for (options, field) in [
+            (r#"{"api_url":"http://example.com"}"#, Some("api_url")),
+            (r#"{"api_url":"example","store_hash":"abc123"}"#, Some("api_url")),
+            (r#"{"store_hash":"a b"}"#, Some("store_hash")),
+            (r#"{"api_url":"https://api.bigcommerce.com/stores/abc123/v3","store_hash":"other1"}"#, None),
+            (r#"{"timeout_ms":"long"}"#, Some("timeout_ms")),
+            (r#"{"proxy":"socks5://127.0.0.1:1"}"#, Some("proxy")),
+            (r#"{"proxy":"http://"}"#, Some("proxy")),
+            (r#"{"roots":"/no/such/file.pem"}"#, Some("roots")),
+            (r#"{"log_file":"till.log","log_level":"loud"}"#, Some("log_level")),
+            (r#"{"log_level":"debug"}"#, Some("log_file")),
+            (r#"{"access_token":"one","access_token_env":"OTHER"}"#, None),
+            (r#"{"access_token_env":"ONE","access_token_file":"other"}"#, None),
         ] {
-            assert!(refused(options).contains(r#""code":"usage""#), "{options}");
+            let said: serde_json::Value = serde_json::from_str(&refused(options)).unwrap();
+            let (code, named) = (said["error"]["code"].as_str(), said["error"]["field"].as_str());
+            assert_eq!((code, named), (Some("usage"), field), "{options}: {said}");
             assert!(!path.exists(), "{options}: nothing is made");
         }
         open(r#"{"store_hash":"abc123"}"#).unwrap();
