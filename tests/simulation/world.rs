@@ -112,6 +112,10 @@ impl Told {
         self.unlisted.extend(before.unlisted);
         self.unshowable.extend(before.unshowable);
         (self.reads, self.listed_ms) = (before.reads, before.listed_ms);
+        // Who was gone, and was there again in such an answer.
+        for (id, absence) in before.absences {
+            self.absences.entry(id).or_insert(absence);
+        }
     }
 
     /// It was told that a customer is not there. Twice at one moment is once.
