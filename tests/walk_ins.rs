@@ -331,7 +331,9 @@ fn who_exists_in_the_store_already_is_for_a_person_to_decide() {
             let ann = json!({"email": email, "first_name": "Ann", "company": "Hers"});
             i64::from(till.sandbox.add(&ann.to_string()).unwrap())
         };
+        till.sandbox.set_clock_offset(chrono::TimeDelta::minutes(-5));
         let (ann, _, _) = (made("Ana@example.com"), made("bo@example.com"), made("cy@example.com"));
+        till.sandbox.set_clock_offset(chrono::TimeDelta::zero());
         let report = sync(&till);
         assert_eq!((report.created, report.conflicts), (0, 3), "{report:?}");
         let conflicts = till.store().conflicts().unwrap();
@@ -465,6 +467,142 @@ fn an_address_that_another_one_gives_up_is_waited_for() {
     .unwrap();
     let report = sync(&till);
     assert_eq!((report.created, report.requests.post, report.conflicts), (1, 1, 0), "{report:?}");
+}
+
+/// Of a till that tries twice, the first try lands and its answer is lost, and two looks are answered as if there was nobody.
+const LANDS_UNSEEN: [Fault; 4] = [Fault::LostAnswer, Fault::EmptyList, Fault::LostRequest, Fault::EmptyList];
+
+/// With short waits, and so many tries.
+fn trying(customers: usize, tries: u32) -> Till {
+    let mut till = till(customers);
+    till.options.upload.grace_ms = 20;
+    let retry = &mut till.options.upload.retry;
+    (retry.tries, retry.write_base_ms, retry.read_base_ms) = (tries, 5, 5);
+    till
+}
+
+#[test]
+fn what_is_edited_by_the_stores_id_before_anybody_knows_whose_it_is_stays() {
+    let mut till = trying(3, 2);
+    let old = walk_in(&app(&till), "ana");
+    till.sandbox.script(LANDS_UNSEEN);
+    assert_eq!(till.engine().push().unwrap_err().code(), "unavailable");
+    till.engine().pull(tillsync::Extent::Changes).unwrap();
+    let ana = only(&till, "ana@example.com");
+    till.set(ana, "phone", "999");
+    till.adjust(ana, "3");
+    till.options.upload.retry.tries = 5;
+    assert_eq!(sync(&till).created, 1);
+    assert_eq!(till.store().get(old).unwrap().unwrap().id(), CustomerId(ana));
+    assert_eq!(
+        (till.remote_value(ana, "phone"), till.remote_value(ana, "store_credit_amounts")),
+        ("\"999\"".into(), "[{\"amount\":3}]".into())
+    );
+    assert_eq!(till.store().status().unwrap().unsent, 0);
+}
+
+/// Whose row of the app's holds it up is in the file under the store's id meanwhile, and an update of that may be on its way.
+#[test]
+fn an_update_by_the_stores_id_is_not_taken_for_part_of_the_creation() {
+    let mut till = trying(3, 5);
+    let app = app(&till);
+    app.execute_batch("CREATE TABLE my_card (customer_id INTEGER REFERENCES customer (id))").unwrap();
+    let old = walk_in(&app, "ana");
+    app.execute("INSERT INTO my_card VALUES (?1)", [old]).unwrap();
+    assert_eq!(sync(&till).held_up, 1);
+    sync(&till);
+    let ana = only(&till, "ana@example.com");
+    till.set(ana, "phone", "999");
+    till.options.upload.retry.tries = 1;
+    till.sandbox.script_updates([Fault::LostRequest]);
+    till.engine().sync().unwrap_err();
+    app.execute_batch("DELETE FROM my_card").unwrap();
+    till.options.upload.retry.tries = 5;
+    sync(&till);
+    sync(&till);
+    assert_eq!(till.store().get(old).unwrap().unwrap().id(), CustomerId(ana));
+    assert_eq!(till.remote_value(ana, "phone"), "\"999\"");
+}
+
+#[test]
+fn totals_that_fit_nothing_leave_nobody_in_doubt() {
+    let till = trying(3, 5);
+    till.sandbox.set_behaviours("totals=too-high".parse().unwrap());
+    let app = app(&till);
+    (0..3).for_each(|nth| _ = walk_in(&app, &format!("walker{nth}")));
+    till.sandbox.script_updates([Fault::LostRequest]);
+    assert_eq!((sync(&till).created, till.store().status().unwrap().unsent), (3, 0));
+}
+
+/// Whoever said no to the token may have let the creation through, and its address may be corrected before the next sync.
+#[test]
+fn after_a_refusal_of_the_token_it_is_looked_for_before_it_is_sent_again() {
+    for status in [401, 403, 404] {
+        let till = trying(3, 5);
+        let id = walk_in(&app(&till), "ana");
+        till.sandbox.script_updates([Fault::AppliedThenStatus(status)]);
+        assert!(till.engine().sync().unwrap_err().is_auth());
+        till.set(id, "email", "anna@example.com");
+        assert_eq!(sync(&till).created, 1);
+        sync(&till);
+        only(&till, "anna@example.com");
+        assert_eq!(till.sandbox.customer_count(), 4, "{status}: nobody is there twice");
+    }
+}
+
+#[test]
+fn what_landed_long_before_the_last_try_is_ours() {
+    let mut till = trying(3, 2);
+    walk_in(&app(&till), "ana");
+    till.sandbox.script(LANDS_UNSEEN);
+    till.engine().push().unwrap_err();
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    let report = sync(&till);
+    assert_eq!((report.created, report.conflicts), (1, 0));
+    till.options.upload.retry.tries = 5;
+    only(&till, "ana@example.com");
+}
+
+#[test]
+fn what_was_granted_to_a_walk_in_and_is_spent_by_now_is_not_granted_again() {
+    let till = trying(3, 2);
+    let id = walk_in(&app(&till), "ana");
+    till.adjust(id, "5");
+    till.sandbox.script(LANDS_UNSEEN);
+    till.engine().push().unwrap_err();
+    let ana = only(&till, "ana@example.com");
+    till.sandbox.adjust_credit(ana.try_into().unwrap(), Decimal::from(-5));
+    assert_eq!(sync(&till).conflicts, 1);
+    assert_eq!(till.store().resolve(id, "+", &Keep::Remote, None).unwrap(), 1);
+    sync(&till);
+    assert_eq!(till.remote_value(ana, "store_credit_amounts"), "[{\"amount\":0}]");
+    let held = till.store().conflicts().unwrap();
+    assert_eq!((held.len(), held[0].field.as_str()), (1, "store_credit_amounts"), "a person says so");
+}
+
+/// Both grant the same to the same one, in the same minute: what the first has granted is not taken for the second's.
+#[test]
+fn what_two_tills_grant_one_walk_in_at_once_is_for_a_person_to_add_up() {
+    let sandbox = common::sandbox(2);
+    let tills = [(); 2].map(|()| {
+        let mut till = Till::new(sandbox.clone());
+        till.engine().pull(tillsync::Extent::Changes).unwrap();
+        till.options.overlap = std::time::Duration::from_secs(60);
+        till
+    });
+    for till in &tills {
+        let id = walk_in(&app(till), "ana");
+        till.adjust(id, "5");
+        till.engine().push().unwrap();
+    }
+    let ana = only(&tills[0], "ana@example.com");
+    let mut store = tills[1].store();
+    let asked: Vec<String> = store.conflicts().unwrap().into_iter().map(|it| it.field).collect();
+    assert_eq!(asked, ["+"]);
+    store.resolve(-1, "+", &Keep::Remote, None).unwrap();
+    store.resolve(-1, "store_credit_amounts", &Keep::Local, None).unwrap();
+    sync(&tills[1]);
+    assert_eq!(tills[1].remote_value(ana, "store_credit_amounts"), "[{\"amount\":10}]");
 }
 
 /// The command, killed at random instants, half of them when a creation is under way or was just answered.

@@ -4,15 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
-
 use super::upload::{Errand, Run};
 use super::{Event, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::error::Result;
 use crate::flow::{Page, Ticket, ToSend, Upload, folded_identity};
 use crate::resource::{Record, ResourceId, RowId};
-use crate::store::{Created, Planned, by_identity};
+use crate::store::{Created, LookedFor, Planned, by_identity};
 
 /// Rows that are to be created: those that may go at once, and those that wait for another row to give up what no two have.
 pub(super) type Creations = (Vec<RowId>, Vec<RowId>);
@@ -62,8 +60,12 @@ impl<R: Remote> SyncEngine<R> {
         page: Page<'_>,
     ) -> Result<()> {
         let shown = page.len() as u64;
+        let is_said_to_be_more = page.total.is_some_and(|total| total > shown);
+        if is_said_to_be_more {
+            self.ask_for_a_total(run, ids)?;
+        }
         let is_cut = page.next().is_some()
-            || page.total.is_some_and(|total| total > shown)
+            || (is_said_to_be_more && !run.totals_are_wrong)
             || !page.contradicted.is_empty()
             || !page.unread.is_empty();
         let found = by_identity(run.resource, page.rows);
@@ -78,12 +80,11 @@ impl<R: Remote> SyncEngine<R> {
         let absent = run.machine.missing(ticket, &told, self.clock.now_ms());
         let known: Vec<RowId> =
             ids.iter().copied().filter(|id| told.contains(id) || absent.contains(id)).collect();
-        let (machine, now) = (&mut run.machine, self.clock.utc());
-        let ahead = self.options.policies.clock_offset;
-        let slack = self.overlap();
-        let since = |left: DateTime<Utc>| left + ahead - slack;
+        let (slack, now) = (self.overlap(), self.clock.utc());
+        let machine = &mut run.machine;
+        let found = LookedFor { rows: found, slack, refused: machine.denied(ticket).into_keys().collect() };
         let refuse = |pending: &[RowId]| machine.read(ticket, pending);
-        let created = self.store.looked_for(&known, &found, since, now, refuse)?;
+        let created = self.store.looked_for(&known, &found, now, refuse)?;
         self.take_created(run, created);
         Ok(())
     }

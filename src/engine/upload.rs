@@ -59,7 +59,7 @@ pub(super) struct Run {
     /// Reads that ask for others of the file besides: the answer before showed nobody.
     accompanied: BTreeMap<Ticket, Vec<RowId>>,
     /// An answer that showed all who were asked for told another total: the store's totals say nothing.
-    totals_are_wrong: bool,
+    pub(super) totals_are_wrong: bool,
     /// So often that was asked for its own sake.
     totals_asked: u32,
     /// The answer that is being taken in says nothing of those whom it does not show.
@@ -403,7 +403,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// A total that is of others than are shown may be wrong whoever is asked for: somebody else is, alone.
-    fn ask_for_a_total(&mut self, run: &mut Run, ids: &[RowId]) -> Result<()> {
+    pub(super) fn ask_for_a_total(&mut self, run: &mut Run, ids: &[RowId]) -> Result<()> {
         if run.totals_asked < TOTALS_AT_MOST && !run.resource.spec().is_asked_by_customer() {
             let company = self.store.company(run.resource, run.totals_asked)?;
             run.totals_asked += 1;
@@ -450,7 +450,10 @@ impl<R: Remote> SyncEngine<R> {
         let ids = batches.iter().map(|(_, ids)| &ids[..]);
         let (most_bytes, now) = (run.machine.most_bytes(), self.clock.utc());
         let prepared = match run.machine.creates() {
-            true => self.store.prepare_creations(ids, most_bytes, now)?,
+            true => {
+                let ahead = self.options.policies.clock_offset;
+                self.store.prepare_creations(ids, most_bytes, ahead, now)?
+            }
             false => self.store.prepare_batches(ids, most_bytes, now)?,
         };
         for ((ticket, _), prepared) in batches.iter().zip(prepared) {

@@ -17,7 +17,7 @@ use super::merge::{outcomes, written_over};
 use super::money::balance;
 use super::tidied::has_landed;
 use super::{CustomerPlan, Dirty, Op, Outcome, Payload, SentRow, SnapshotPlan, is_outdated};
-use crate::resource::{Attributes, BadRecord, FieldId, Kind, Record, ResourceId, Row, RowId, Value};
+use crate::resource::{Attributes, BadRecord, FieldId, Kind, Record, ResourceId, RowId, Value};
 
 /// All that is sent of a row that is not created yet.
 pub fn creation(dirty: &Dirty) -> Payload {
@@ -54,23 +54,28 @@ pub fn folded_identity(text: &str) -> String {
     text.trim().to_lowercase()
 }
 
-/// Whether a row that was found is the one that was sent: all of that is there, and the store made it since.
-pub fn is_ours(fields: &[(FieldId, Value)], found: &Attributes<'_>, since: DateTime<Utc>) -> bool {
+/// Whether the store has made a row that was found since then.
+pub fn was_made_since(found: &Attributes<'_>, since: DateTime<Utc>) -> bool {
     let created = found.resource().created_at().and_then(|field| found.get(field).date());
-    let is_there = |(field, sent): &(FieldId, Value)| {
-        !found.tells(*field) || has_landed(*field, &Value::Null, sent, &found.get(*field))
-    };
-    created.is_some_and(|created| created >= since) && fields.iter().all(is_there)
+    created.is_some_and(|created| created >= since)
 }
 
-/// What is to be written of a row that the store has made: `dirty` bears its id by now, `typed` is what it was here before, and `answer`
-/// what the store says of it.
+/// Whether a row that was found has all that was sent.
+pub fn is_as_sent(fields: &[(FieldId, Value)], found: &Attributes<'_>) -> bool {
+    fields.iter().all(|(field, sent)| {
+        !found.tells(*field) || has_landed(*field, &Value::Null, sent, &found.get(*field))
+    })
+}
+
+/// What is to be written of a row that the store has made: `dirty` bears its id by now, `entered` is what it was here before, `known` what the
+/// file had under that id already, and `answer` what the store says of it.
 ///
 /// # Errors
 /// When a record is no row.
 pub fn landed(
     dirty: &Dirty,
-    typed: &Row,
+    entered: &Dirty,
+    known: Option<&Dirty>,
     fields: &[(FieldId, Value)],
     answer: &Record,
 ) -> Result<CustomerPlan, BadRecord> {
@@ -78,9 +83,13 @@ pub fn landed(
     let told = now.attributes()?;
     let mut plan = CustomerPlan::nothing(dirty.id);
     for field in dirty.resource().fields() {
-        let (flying, later): (Vec<&Op>, Vec<&Op>) =
-            dirty.ops_of(field).partition(|op| op.outcome == Some(Outcome::InFlight));
+        let is_its_own = |op: &&Op| op.outcome == Some(Outcome::InFlight) && entered.op(op.seq).is_some();
+        let (flying, later): (Vec<&Op>, Vec<&Op>) = dirty.ops_of(field).partition(is_its_own);
         plan.settle.extend(outcomes(&flying, Outcome::Uploaded));
+        // Under which id it was edited last.
+        let newest = later.last().map(|op| op.seq);
+        let is_of_known = |known: &&Dirty| newest.is_some_and(|seq| known.op(seq).is_some());
+        let typed = &known.filter(is_of_known).unwrap_or(entered).row;
         let value = match field {
             field if field.is_secret() => continue,
             _ if later.is_empty() => told.get(field),

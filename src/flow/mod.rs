@@ -56,7 +56,9 @@ pub use answer::{
 pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record, unshown_on_record};
 pub use bases::{BaseTime, Bases};
 pub use brief::{in_brief, sides_in_brief};
-pub use create::{creation, folded_identity, identity, is_ours, landed, made, sent_identity};
+pub use create::{
+    creation, folded_identity, identity, is_as_sent, landed, made, sent_identity, was_made_since,
+};
 pub use decide::{
     CannotDecide, Discarded, Keep, PastDecision, Shown, discard, discard_payments, discard_rest, meetings,
     resolve, retry, undo,

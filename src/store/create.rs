@@ -3,25 +3,26 @@
 //! Who is entered here has an id below zero, an unsettled `create` in the journal, and no snapshot. All that is edited until it leaves is part
 //! of its creation. When the store has given it an id, all that is of it goes by that from then on (`follow`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::apply::{apply, is_written, remove_row, settle, wipe_passwords_of};
 use super::batch::{self, InFlight, begin, leave, remove_batches, remove_item};
 use super::held_up::{self, Apart};
 use super::life::{self, Life};
-use super::{Failed, Prepared, Store, dirty, follow, row, state};
+use super::{Failed, Prepared, Store, departure, dirty, follow, row, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
-    Notice, Outcome, Payload, Rejection, SentRow, Settlement, creation, folded_identity, identity, is_ours,
-    landed, made, sent_identity,
+    Notice, Outcome, Payload, Rejection, SentRow, Settlement, creation, folded_identity, identity,
+    is_as_sent, landed, made, sent_identity, was_made_since,
 };
 use crate::resource::{
     Attributes, CustomerId, EditError, EditSeq, FieldId, Record, ResourceId, Row, RowId, Subject, Value,
+    first_credit,
 };
 
 /// What is journaled of a whole row.
@@ -101,6 +102,7 @@ impl Store {
 
     fn end_taken_back(&mut self, gone: &[RowId], now: DateTime<Utc>) -> Result<()> {
         self.in_small_parts(gone, |transaction, _, id, (): &mut ()| {
+            departure::forget(transaction, id)?;
             end_all(transaction, id, Outcome::Unchanged, now)?;
             close_existing(transaction, id, "discarded", now)?;
             Ok(wipe_passwords_of(transaction, id, now)?)
@@ -108,17 +110,19 @@ impl Store {
         Ok(())
     }
 
-    /// Commits batches of creations, as [`Store::prepare_batches`] does of updates.
+    /// Commits batches of creations, as [`Store::prepare_batches`] does of updates. `ahead`: how much the store's clock is ahead of the till's.
     pub(crate) fn prepare_creations<'i>(
         &mut self,
         batches: impl IntoIterator<Item = &'i [RowId]>,
         most_bytes: Option<usize>,
+        ahead: TimeDelta,
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
         let batches: Vec<&[RowId]> = batches.into_iter().collect();
         let (prepared, life) = self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
-                let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, now));
+                let prepare = |ids: &&[RowId]| prepare(transaction, apart, ids, most_bytes, ahead, now);
+                let prepared = batches.iter().map(prepare);
                 let prepared = prepared.collect::<Result<Vec<_>, Failed>>()?;
                 let leaves = prepared.iter().any(|batch| !batch.payloads.is_empty());
                 let life = leaves.then(|| Life::move_on(transaction)).transpose()?;
@@ -146,22 +150,30 @@ impl Store {
         Ok(parts.into_iter().fold(Created::default(), Created::with))
     }
 
-    /// Creations in doubt were looked for. `found` are rows of the store by what no two have; `since`: how much the store's clock is ahead
-    /// of the till's, less what it may be wrong by.
+    /// Creations in doubt, or refused, were looked for.
     pub(crate) fn looked_for(
         &mut self,
         ids: &[RowId],
-        found: &BTreeMap<String, Vec<Record>>,
-        since: impl Fn(DateTime<Utc>) -> DateTime<Utc>,
+        found: &LookedFor,
         now: DateTime<Utc>,
         refuse: impl FnOnce(&[RowId]) -> Vec<Rejection>,
     ) -> Result<Created> {
         let parts = self.in_small_parts(ids, |transaction, apart, id, (created, pending): &mut Looked| {
             let Some(flight) = batch::on_its_way(transaction, id)? else { return Ok(()) };
-            match as_found(&flight, found, &since)? {
-                Found::Ours(record) => land(transaction, apart, id, record, created, now)?,
-                Found::Another(record) => exists(transaction, apart, &flight, record, created, now)?,
-                Found::Nobody => pending.push(id),
+            match as_found(transaction, &flight, found)? {
+                Who::Ours(record) => land(transaction, apart, id, record, created, now)?,
+                Who::Another { record, may_be_ours } => {
+                    if !may_be_ours {
+                        departure::forget(transaction, id)?;
+                    }
+                    exists(transaction, apart, &flight, record, created, now)?;
+                }
+                Who::Nobody => {
+                    if !found.refused.contains(&id) {
+                        departure::note_lost(transaction, id)?;
+                    }
+                    pending.push(id);
+                }
             }
             Ok(remove_batches(transaction)?)
         })?;
@@ -223,28 +235,55 @@ impl Store {
 /// Creations that were looked for, and those that are not there.
 type Looked = (Created, Vec<RowId>);
 
-/// What a look says of a creation.
-enum Found<'f> {
+/// What a look for creations has found.
+#[derive(Debug)]
+pub(crate) struct LookedFor {
+    /// Rows of the store, by what no two have.
+    pub(crate) rows: BTreeMap<String, Vec<Record>>,
+    /// By how much what is known of the store's clock may be wrong.
+    pub(crate) slack: TimeDelta,
+    /// Those that the store refused by name, or alone: whoever is there need not be of that try.
+    pub(crate) refused: BTreeSet<RowId>,
+}
+
+/// Whom a look has found for a creation.
+enum Who<'f> {
     Ours(&'f Record),
-    Another(&'f Record),
+    /// With what was sent changed since, ours may look like that too.
+    Another {
+        record: &'f Record,
+        may_be_ours: bool,
+    },
     Nobody,
 }
 
-fn as_found<'f>(
-    flight: &InFlight,
-    found: &'f BTreeMap<String, Vec<Record>>,
-    since: impl Fn(DateTime<Utc>) -> DateTime<Utc>,
-) -> Result<Found<'f>, Failed> {
-    let payload = Payload { id: flight.dirty.id, fields: flight.sent.fields.clone(), ..Payload::default() };
+fn as_found<'f>(connection: &Connection, flight: &InFlight, found: &'f LookedFor) -> Result<Who<'f>, Failed> {
+    let (id, sent) = (flight.dirty.id, &flight.sent.fields);
+    let payload = Payload { id, fields: sent.clone(), ..Payload::default() };
     let identity = sent_identity(&SentRow::of(&payload, None));
-    let all = identity.and_then(|identity| found.get(&identity)).map_or(&[][..], Vec::as_slice);
-    let left = flight.sent.flight.map_or(DateTime::UNIX_EPOCH, |flight| flight.left);
+    let all = identity.and_then(|identity| found.rows.get(&identity)).map_or(&[][..], Vec::as_slice);
+    let departures = departure::of(connection, id)?;
+    let since = departures.map_or(DateTime::UNIX_EPOCH, |departures| departures.first - found.slack);
+    // Who was refused, and of whom no try was lost, was made by another hand: by another till, that may have granted as much. Or it was no
+    // store that refused.
+    let was_lost = departures.is_some_and(|departures| departures.was_lost) || !found.refused.contains(&id);
+    let is_a_guess = !was_lost && has_money(sent);
+    let mut may_be_ours = false;
     for record in all {
-        if is_ours(&flight.sent.fields, &record.attributes()?, since(left)) {
-            return Ok(Found::Ours(record));
+        let told = record.attributes()?;
+        if !was_made_since(&told, since) || follow::is_taken(connection, made(id, &told))? {
+            continue;
+        }
+        may_be_ours |= was_lost;
+        if !is_a_guess && is_as_sent(sent, &told) {
+            return Ok(Who::Ours(record));
         }
     }
-    Ok(all.first().map_or(Found::Nobody, Found::Another))
+    Ok(all.first().map_or(Who::Nobody, |record| Who::Another { record, may_be_ours }))
+}
+
+fn has_money(fields: &[(FieldId, Value)]) -> bool {
+    fields.iter().any(|(field, value)| field.is_money() && !first_credit(value).is_zero())
 }
 
 /// Whether a row waits to be created: never sent, or freed by an edit since it was refused. Of what exists in the store already an edit of that by
@@ -310,6 +349,7 @@ fn prepare(
     apart: &Apart,
     ids: &[RowId],
     most_bytes: Option<usize>,
+    ahead: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Prepared, Failed> {
     let (mut prepared, mut bytes, mut batch) = (Prepared::default(), 1, None);
@@ -337,6 +377,7 @@ fn prepare(
         let position = prepared.payloads.len();
         let written = apart.all(transaction, *id, now, || {
             close_existing(transaction, *id, "value", now)?;
+            departure::note(transaction, *id, now + ahead)?;
             leave(transaction, batch, position, &payload, now)
         })?;
         if written.is_some() {
@@ -374,13 +415,16 @@ fn land(
     let now_called = made(id, &record.attributes()?);
     let done = apart.all(transaction, id, now, || {
         let creation = creation_of(transaction, id)?;
+        // A list may have brought it in before anybody knew who it is, and it may have been edited as such.
+        let known = dirty::load_whole(transaction, now_called)?;
         remove_item(transaction, id)?;
+        departure::forget(transaction, id)?;
         follow::follow(transaction, id, now_called, now)?;
         if let Some(seq) = creation {
             settle(transaction, &Settlement::new(seq, Outcome::Uploaded), now)?;
         }
         let after = dirty::load_whole(transaction, now_called)?.ok_or(Failed::Ignored)?;
-        let plan = landed(&after, &before.row, &sent.fields, record)?;
+        let plan = landed(&after, &before, known.as_ref(), &sent.fields, record)?;
         apply(transaction, &after, &plan, now)
     })?;
     if let Some(notices) = done {
@@ -522,6 +566,7 @@ pub(super) fn undo(transaction: &Connection, id: RowId, now: DateTime<Utc>) -> R
     if all.iter().any(|(_, outcome)| *outcome == Some(Outcome::InFlight)) {
         return Err(refuse(id, "is on its way to the store: sync first"));
     }
+    departure::forget(transaction, id)?;
     let ended = end_all(transaction, id, Outcome::Discarded, now)?;
     close_existing(transaction, id, "discarded", now)?;
     wipe_passwords_of(transaction, id, now)?;

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 
 use super::apply::{insert_snapshot, is_written, settle, wipe_passwords_of};
 use super::create::{self, close_existing, is_uncreated, refuse};
-use super::{Failed, dirty, edit, follow, row, state, statements};
+use super::{Failed, departure, dirty, edit, follow, row, state, statements};
 use crate::clock::stamp;
 use crate::error::Error;
 use crate::flow::{Keep, Outcome, Settlement, is_tidied, made};
@@ -89,13 +89,19 @@ fn is_the_same(
     }
     let entered = dirty::load_to_decide(transaction, id)?.ok_or(Failed::Ignored)?;
     let known_as = made(id, &record.attributes()?);
+    // What the till granted may be in what the store has, and spent since.
+    let may_be_ours = departure::of(transaction, id)?.is_some();
+    departure::forget(transaction, id)?;
     create::end_all(transaction, id, Outcome::Superseded, now)?;
     wipe_passwords_of(transaction, id, now)?;
     close_existing(transaction, id, "remote", now)?;
     follow::follow(transaction, id, known_as, now)?;
     as_the_store_has_it(transaction, known_as, record)?;
     for field in known_as.resource.editable_columns() {
-        typed(transaction, known_as, field, entered.row.get(field), now)?;
+        match entered.row.get(field) {
+            value if field.is_money() => money(transaction, known_as, field, value, may_be_ours, now)?,
+            value => typed(transaction, known_as, field, value, now)?,
+        }
     }
     if let Some(password) = &entered.password {
         let set = "INSERT INTO password_change VALUES (?1, ?2)";
@@ -130,9 +136,6 @@ fn typed(
     if is_nothing(typed) || is_tidied(field, typed, theirs) {
         return Ok(());
     }
-    if field.is_money() {
-        return money(transaction, id, field, typed, theirs, now);
-    }
     if let (Value::Forms(typed), Value::Forms(known)) = (typed, theirs) {
         let both = typed.iter().filter(|(name, value)| known.get(*name).is_some_and(|known| known != *value));
         let both: Vec<(&String, &FormValue)> = both.collect();
@@ -163,19 +166,24 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// What the till granted goes on top of nothing; on top of something only by a person's word.
+/// What the till granted goes on top of nothing; on top of something only by a person's word, and so where what the store has may be what is
+/// left of it.
 fn money(
     transaction: &Connection,
     id: RowId,
     field: FieldId,
     typed: &Value,
-    theirs: &Value,
+    may_be_ours: bool,
     now: DateTime<Utc>,
 ) -> Result<(), Failed> {
-    let granted = first_credit(typed);
+    let Some(row) = dirty::load_row(transaction, id)? else { return Ok(()) };
+    let (granted, theirs) = (first_credit(typed), row.get(field));
+    if granted.is_zero() {
+        return Ok(());
+    }
     let pay = "INSERT INTO store_credit_adjustment (customer_id, amount) VALUES (?1, ?2)";
     transaction.prepare_cached(pay)?.execute(params![id.customer.0, granted.to_string()])?;
-    if first_credit(theirs).is_zero() {
+    if first_credit(theirs).is_zero() && !may_be_ours {
         return Ok(());
     }
     let both = add_credit(theirs, granted).unwrap_or_else(|| typed.clone());

@@ -140,6 +140,12 @@ fn note_alias(transaction: &Connection, old: RowId, new: RowId) -> Result<(), Fa
     is_written(noted)
 }
 
+/// Whether another row of this file has become that one already.
+pub(super) fn is_taken(connection: &Connection, row: RowId) -> rusqlite::Result<bool> {
+    let taken = "SELECT 1 FROM alias WHERE resource = ?1 AND id = ?2";
+    connection.prepare_cached(taken)?.exists(params![row.resource.spec().name, row.row])
+}
+
 /// What a customer is called now.
 pub(super) fn today(connection: &Connection, id: CustomerId) -> rusqlite::Result<CustomerId> {
     let alias = "SELECT id FROM alias WHERE resource = 'customer' AND old_id = ?1";

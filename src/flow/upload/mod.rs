@@ -364,7 +364,8 @@ impl Upload {
             }
             PutVerdict::Stop(failure) => {
                 self.failure.get_or_insert(failure);
-                Write::EndRefused
+                // What is new is looked for before anybody believes that it is not there.
+                if self.creates { Write::Nothing } else { Write::EndRefused }
             }
         }
     }
