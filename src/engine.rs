@@ -13,6 +13,7 @@
 //! a [`Remote`], time through a [`Clock`]. `pull` carries out steps 2 and 3, `upload` steps 1, 5 and 6, `exchange` reads.
 
 mod create;
+mod delete;
 mod events;
 mod exchange;
 mod options;
@@ -73,6 +74,8 @@ pub struct SyncEngine<R> {
     allowed_deletions: Option<u64>,
     /// The same, while that pull runs.
     word: Option<u64>,
+    /// How many deletions of this till's a person has allowed to the next sync.
+    word_to_delete: Option<u64>,
     counts: Counts,
     /// What the store failed of one customer alone; the others went on.
     set_aside: Option<Failure>,
@@ -154,6 +157,7 @@ impl<R: Remote> SyncEngine<R> {
             further: Vec::new(),
             allowed_deletions: None,
             word: None,
+            word_to_delete: None,
             counts,
             set_aside: None,
             unshown: BTreeSet::new(),
@@ -211,14 +215,16 @@ impl<R: Remote> SyncEngine<R> {
     /// When the store cannot be reached or refuses, the file belongs to another store, another sync of it runs, or it fails.
     /// Whatever happens, every edit is kept, and the next sync goes on from there.
     pub fn sync(&mut self) -> Result<SyncReport> {
-        self.whole("sync", |engine| {
+        let synced = self.whole("sync", |engine| {
             engine.recover()?;
             engine.pull_or_do_without()?;
             engine.pull_others(Extent::Changes)?;
             let plan = engine.plan()?;
             engine.upload(plan)?;
             engine.report()
-        })
+        });
+        self.word_to_delete = None;
+        synced
     }
 
     /// Uploads what was edited, without a pull: only the customers that are to be sent are looked at, by id, a hundred a
@@ -228,12 +234,14 @@ impl<R: Remote> SyncEngine<R> {
     /// # Errors
     /// As [`SyncEngine::sync`].
     pub fn push(&mut self) -> Result<SyncReport> {
-        self.whole("push", |engine| {
+        let pushed = self.whole("push", |engine| {
             engine.recover()?;
             let plan = engine.plan()?;
             engine.upload(plan)?;
             engine.report()
-        })
+        });
+        self.word_to_delete = None;
+        pushed
     }
 
     /// Brings the snapshot, and every working copy without edits, up to date; nothing is uploaded.
@@ -288,6 +296,12 @@ impl<R: Remote> SyncEngine<R> {
     /// ends; without it, no more deletions are believed than [`SyncOptions::deletions`](crate::SyncOptions::deletions) says.
     pub fn allow_deletions(&mut self, at_most: u64) {
         self.allowed_deletions = Some(at_most);
+    }
+
+    /// A person's word that so many customers who were deleted here may be deleted in the store by the next sync or push: the longest waiting
+    /// first. Without it, none goes where more wait than [`SyncOptions::max_deletions`](crate::SyncOptions::max_deletions) says.
+    pub fn allow_to_delete(&mut self, at_most: u64) {
+        self.word_to_delete = Some(at_most);
     }
 
     /// Has the file keep this too, as [`SyncOptions::keep`] has: from the next sync on.
@@ -432,6 +446,7 @@ impl<R: Remote> SyncEngine<R> {
         match &request {
             Request::Update { .. } => self.counts.put += 1,
             Request::Create { .. } => self.counts.post += 1,
+            Request::Delete(_) => self.counts.delete += 1,
             _ => self.counts.get += 1,
         }
         self.counts.bytes_sent += request.body().len() as u64;

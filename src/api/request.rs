@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::SecondsFormat;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::flow::{PageAsk, Payload, Place};
+use crate::flow::{Act, PageAsk, Payload, Place};
 use crate::resource::{Changes, FieldId, Resource, ResourceId, RowId};
 
 /// A request to the store.
@@ -46,23 +46,62 @@ pub enum Request {
         /// A JSON array. Secret, because it may hold a new password.
         body: SecretString,
     },
+    /// These rows are to be there no more.
+    Delete(NamedRows),
+}
+
+/// Rows of the store, of one resource, each named by its own id, and one at least: a store that is asked to delete without saying whom may
+/// do anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedRows(Vec<RowId>);
+
+impl NamedRows {
+    /// These; none: there is no such row, one has no id of the store's, or such rows are not deleted by id.
+    pub fn of(rows: Vec<RowId>) -> Option<NamedRows> {
+        let resource = rows.first()?.resource;
+        let is_named = |row: &RowId| row.resource == resource && row.row > 0;
+        let are_named = resource.spec().delete.is_some() && rows.iter().all(is_named);
+        are_named.then_some(NamedRows(rows))
+    }
+
+    /// Them.
+    pub fn rows(&self) -> &[RowId] {
+        &self.0
+    }
+
+    fn query(&self) -> String {
+        let ids: Vec<String> = self.0.iter().map(|row| row.row.to_string()).collect();
+        format!("id:in={}", ids.join(","))
+    }
 }
 
 impl Request {
     /// Whether it changes rows.
     pub fn is_update(&self) -> bool {
-        matches!(self, Request::Update { .. } | Request::Create { .. })
+        matches!(self, Request::Update { .. } | Request::Create { .. } | Request::Delete(_))
     }
 
-    /// What brings these to the store: all of them are new, or none.
-    pub(crate) fn update(payloads: &[Payload]) -> Request {
-        let objects: Vec<String> = payloads.iter().map(Payload::to_json).collect();
-        let first = payloads.first().map(|payload| payload.id).unwrap_or_default();
-        let (resource, body) = (first.resource, SecretString::from(format!("[{}]", objects.join(","))));
-        match first.is_new() {
-            true => Request::Create { resource, body },
-            false => Request::Update { resource, body },
+    /// What does this to the rows of these payloads, one at least; none: it cannot be done to them.
+    pub(crate) fn doing(act: Act, payloads: &[Payload]) -> Option<Request> {
+        let resource = payloads.first()?.id.resource;
+        let body = || {
+            let objects: Vec<String> = payloads.iter().map(Payload::to_json).collect();
+            SecretString::from(format!("[{}]", objects.join(",")))
+        };
+        match act {
+            Act::Create => Some(Request::Create { resource, body: body() }),
+            Act::Update => Some(Request::Update { resource, body: body() }),
+            Act::Delete => {
+                NamedRows::of(payloads.iter().map(|payload| payload.id).collect()).map(Request::Delete)
+            }
         }
+    }
+
+    /// Whether it may leave: one that deletes says whom. It is looked at where it is sent, whoever made it.
+    pub(crate) fn says_whom(&self) -> bool {
+        let ids = |query: &str| query.strip_prefix("id:in=").map(str::to_owned);
+        let is_id = |id: &str| id.parse::<u32>().is_ok_and(|id| id > 0);
+        self.method() != "DELETE" || ids(&self.query()).is_some_and(|ids| ids.split(',').all(is_id))
     }
 
     /// What it is about.
@@ -72,6 +111,7 @@ impl Request {
             Request::ByIds(rows) | Request::MoreByIds { rows, .. } => {
                 rows.first().map(|row| row.resource).unwrap_or_default()
             }
+            Request::Delete(named) => named.rows().first().map(|row| row.resource).unwrap_or_default(),
             Request::Update { resource, .. }
             | Request::Create { resource, .. }
             | Request::ByIdentity { resource, .. } => *resource,
@@ -83,7 +123,7 @@ impl Request {
         self.resource().spec().endpoint
     }
 
-    /// `GET`, `POST` or `PUT`.
+    /// `GET`, `POST`, `PUT` or `DELETE`.
     pub fn method(&self) -> &'static str {
         match self {
             Request::Page(_) | Request::ByIds(_) | Request::MoreByIds { .. } | Request::ByIdentity { .. } => {
@@ -91,6 +131,7 @@ impl Request {
             }
             Request::Create { .. } => "POST",
             Request::Update { .. } => "PUT",
+            Request::Delete(_) => "DELETE",
         }
     }
 
@@ -121,11 +162,12 @@ impl Request {
                 let list: Vec<String> = values.iter().map(|value| escaped(value)).collect();
                 format!("limit={page}{including}&{unique}:in={}", list.join(","))
             }
+            Request::Delete(named) => named.query(),
             Request::Update { .. } | Request::Create { .. } => String::new(),
         }
     }
 
-    /// The body; empty for a `GET`.
+    /// The body; empty for a `GET` or a `DELETE`.
     pub fn body(&self) -> &str {
         match self {
             Request::Update { body, .. } | Request::Create { body, .. } => body.expose_secret(),
@@ -202,6 +244,22 @@ mod tests {
         assert_eq!(Request::ByIds(rows.clone()).query(), "limit=250&customer_id:in=1,2,3");
         let more = Request::MoreByIds { rows, number: 2, limit: 10 };
         assert_eq!((more.query().as_str(), more.method()), ("limit=10&customer_id:in=1,2,3&page=2", "GET"));
+    }
+
+    #[test]
+    fn a_deletion_says_whom_and_there_is_none_of_nobody() {
+        let named = |rows: &[i64]| NamedRows::of(rows.iter().map(|id| customer(*id)).collect());
+        assert_eq!(named(&[]), None);
+        assert_eq!(named(&[4, 0]), None);
+        assert_eq!(named(&[4, -1]), None, "the store has given it no id");
+        let value = ResourceId::named("attribute").unwrap();
+        assert_eq!(NamedRows::of(vec![RowId { resource: value, customer: CustomerId(0), row: 3 }]), None);
+        let delete = Request::Delete(named(&[4, 5]).unwrap());
+        assert_eq!((delete.method(), delete.query().as_str(), delete.body()), ("DELETE", "id:in=4,5", ""));
+        assert!(delete.says_whom() && delete.is_update());
+        assert!(!Request::Delete(NamedRows(Vec::new())).says_whom());
+        assert!(!Request::Delete(NamedRows(vec![customer(0)])).says_whom());
+        assert_eq!(Request::doing(Act::Delete, &[]).map(|request| request.query()), None);
     }
 
     #[test]

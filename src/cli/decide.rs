@@ -33,7 +33,7 @@ impl Conflicts {
     pub(super) fn run(self, till: &Till) -> Done {
         let store = till.store()?;
         if let Some(id) = self.id {
-            read::known(&store, id)?;
+            read::known_or_deleted(&store, id)?;
         }
         let is_asked_for = |conflict: &Conflict| {
             self.id.is_none_or(|id| conflict.customer_id == CustomerId(id))
@@ -104,7 +104,7 @@ fn hints(conflicts: &[Conflict]) -> String {
             ));
         }
     }
-    let is_of_a_field = |conflict: &&Conflict| !["*", "+"].contains(&&*conflict.field);
+    let is_of_a_field = |conflict: &&Conflict| !["*", "+", "-"].contains(&&*conflict.field);
     if conflicts.iter().filter(is_of_a_field).any(|conflict| conflict.reason.is_none()) {
         hints.push_str(
             "\nDecide with: tillsync resolve CUSTOMER FIELD --keep local, --keep remote or --value VALUE",
@@ -124,6 +124,12 @@ fn hints(conflicts: &[Conflict]) -> String {
              or tillsync discard CUSTOMER",
         );
     }
+    if conflicts.iter().any(|conflict| conflict.field == "-") {
+        hints.push_str(
+            "\nWho was deleted here and changed in the store: tillsync resolve CUSTOMER - --keep local (deletes it all the same), or \
+             --keep remote (brings it back)",
+        );
+    }
     hints
 }
 
@@ -131,6 +137,7 @@ fn field_in_words(field: &str) -> String {
     match field {
         "*" => "* (deleted in the store)".to_owned(),
         "+" => "+ (exists in the store)".to_owned(),
+        "-" => "- (deleted here)".to_owned(),
         field => render::plain(field),
     }
 }
@@ -183,7 +190,7 @@ impl Resolve {
             _ => Keep::Local,
         };
         let mut store = till.store()?;
-        read::known(&store, self.id)?;
+        read::known_or_deleted(&store, self.id)?;
         let author = till.author();
         let fields = match &self.seen {
             Some(stamp) => store.resolve_seen(self.id, &self.field, &keep, stamp, Some(&author))?,
@@ -191,6 +198,11 @@ impl Resolve {
         };
         let done =
             if keep == Keep::Remote { "the store's value was taken" } else { "goes up with the next sync" };
+        let done = match (self.field.as_str(), &keep) {
+            ("-", Keep::Remote) => "is here again, as the store has it",
+            ("-", _) => "is deleted in the store with the next sync",
+            _ => done,
+        };
         answer(till, Some(self.id), fields, || format!("customer {}: {}: {done}.", self.id, self.field))
     }
 }
@@ -285,7 +297,7 @@ impl Retry {
     pub(super) fn run(self, till: &Till) -> Done {
         let mut store = till.store()?;
         if let Some(id) = self.id {
-            read::known(&store, id)?;
+            read::known_or_deleted(&store, id)?;
         }
         let fields = match self.seq {
             Some(seq) => store.retry_row(EditSeq(seq))?,
@@ -342,6 +354,7 @@ pub(super) struct Discard {
 impl Discard {
     pub(super) fn run(self, till: &Till) -> Done {
         let (mut store, author) = (till.store()?, till.author());
+        let deleted = self.id.map(|id| store.deleted(id)).transpose()?.flatten();
         let fields = match (self.seq, self.id, &self.field, &self.seen) {
             (Some(seq), ..) => store.discard_row(EditSeq(seq), Some(&author))?,
             (None, Some(id), Some(field), Some(stamp)) => {
@@ -351,6 +364,9 @@ impl Discard {
         };
         answer(till, self.id, fields, || match (self.seq, self.id) {
             (Some(seq), _) => format!("edit {seq}: discarded."),
+            (None, Some(id)) if deleted.is_some() => {
+                format!("customer {id} is here again, with what was edited.")
+            }
             (None, id) => discarded(id.unwrap_or_default(), fields),
         })
     }

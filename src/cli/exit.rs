@@ -20,7 +20,7 @@ pub(super) enum Exit {
     Unexpected = 1,
     /// An unknown command, field or value; nothing was journaled.
     Usage = 2,
-    /// Finished, but rejected edits, conflicts, or customers that are held up want a person.
+    /// Finished, but rejected edits, conflicts, customers that are held up, or very many deletions want a person.
     Attention = 3,
     /// The store could not be reached; every edit is kept.
     Offline = 4,
@@ -39,7 +39,8 @@ impl From<Exit> for ExitCode {
 impl Exit {
     /// Success, unless something waits for a person.
     pub(super) fn unless_waiting(report: &SyncReport) -> Exit {
-        if report.rejected + report.conflicts + report.held_up > 0 { Exit::Attention } else { Exit::Done }
+        let waiting = report.rejected + report.conflicts + report.held_up + report.deletions_waiting;
+        if waiting > 0 { Exit::Attention } else { Exit::Done }
     }
 }
 

@@ -24,6 +24,7 @@ mod attribute;
 mod backup;
 mod create;
 mod decide;
+mod delete;
 mod demo;
 mod doctor;
 mod dump;
@@ -101,6 +102,7 @@ enum Command {
     Create(create::Create),
     Pull(sync::Pull),
     New(new::New),
+    Delete(delete::Delete),
     Edit(edit::Edit),
     Credit(edit::Credit),
     Attribute(attribute::Attribute),
@@ -155,6 +157,7 @@ impl Command {
             Command::Create(command) => command.run(till),
             Command::Pull(command) => command.run(till),
             Command::New(command) => command.run(till),
+            Command::Delete(command) => command.run(till),
             Command::Edit(command) => command.run(till),
             Command::Credit(command) => command.run(till),
             Command::Attribute(command) => command.run(till),

@@ -20,6 +20,12 @@ pub(super) fn known(store: &Store, id: i64) -> Result<Row, Failed> {
     store.get(id)?.ok_or_else(|| Failed::unknown_customer(id))
 }
 
+/// The same, also where the customer was deleted here and that waits: as it was.
+pub(super) fn known_or_deleted(store: &Store, id: i64) -> Result<Row, Failed> {
+    let deleted = || store.deleted(id).transpose();
+    store.get(id).transpose().or_else(deleted).transpose()?.ok_or_else(|| Failed::unknown_customer(id))
+}
+
 // ---- show --------------------------------------------------------------------------------------------------------
 
 /// Show one customer, and what is pending
@@ -34,6 +40,9 @@ pub(super) struct Show {
 #[derive(Serialize)]
 struct Shown {
     customer: Box<RawValue>,
+    /// Where it was deleted here: the deletion waits, and this is how it was.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
     snapshot: Option<Box<RawValue>>,
     /// Where the file keeps them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,10 +53,11 @@ struct Shown {
 impl Show {
     pub(super) fn run(self, till: &Till) -> Done {
         let store = till.store()?;
-        let row = known(&store, self.id)?;
+        let row = known_or_deleted(&store, self.id)?;
         let snapshot = store.snapshot(self.id)?;
         let shown = Shown {
             customer: render::raw(row.to_json())?,
+            deleted: store.get(self.id)?.is_none(),
             snapshot: snapshot.as_ref().map(|record| render::raw(record.body().to_owned())).transpose()?,
             attributes: store.is_kept("attributes")?.then(|| store.attribute_values(self.id)).transpose()?,
             pending: store.pending(self.id)?,
@@ -62,7 +72,8 @@ fn in_words(row: &Row, snapshot: Option<&Record>, shown: &Shown) -> String {
     let theirs = snapshot.and_then(|record| record.attributes().ok());
     let lines = FieldId::columns().filter(|field| !row.get(*field).is_null() || edited(pending, *field));
     let lines = lines.map(|field| (field.name(), with_store(field, row, theirs.as_ref())));
-    let mut text = format!("Customer {}  {}\n{}", row.id(), render::name(row), render::pairs(lines));
+    let deleted = if shown.deleted { "\nDeleted here; in the store with a sync" } else { "" };
+    let mut text = format!("Customer {}  {}{deleted}\n{}", row.id(), render::name(row), render::pairs(lines));
     if let Some(values) = &shown.attributes {
         text += &format!("\n\nThe shop's attributes\n{}", attribute::in_words(values));
     }
@@ -414,7 +425,9 @@ impl Log {
         let limit = at_most(self.limit, till);
         let mut rows = store.journal_page(self.id.map(CustomerId), self.before.map(EditSeq), limit)?;
         match self.id {
-            Some(id) if rows.is_empty() && self.before.is_none() && limit > 0 => _ = known(&store, id)?,
+            Some(id) if rows.is_empty() && self.before.is_none() && limit > 0 => {
+                _ = known_or_deleted(&store, id)?;
+            }
             _ => {}
         }
         if till.out.is_json() {

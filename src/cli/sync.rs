@@ -30,7 +30,7 @@ pub(super) struct Pull {
     /// Ask for every customer again, and find those that were deleted
     #[arg(long)]
     full: bool,
-    /// Believe that so many customers were deleted. Without it: within a day 5 % of those in the file, or 20, but never more
+    /// Believe that so many customers were deleted in the store. Without it: within a day 5 % of those in the file, or 20, but never more
     /// than half of them; if more are gone, none is taken for deleted
     #[arg(long, value_name = "N", requires = "full")]
     allow_deletions: Option<u64>,
@@ -92,6 +92,17 @@ fn held_up(customers: u64) -> String {
     }
 }
 
+fn not_allowed(deletions: u64) -> String {
+    match deletions {
+        0 => String::new(),
+        count => format!(
+            "\n\n{} wait, more than go by themselves, and stay in the store: if they are meant, say so with \
+             sync --allow-deletions {count}; else bring them back with tillsync discard CUSTOMER",
+            render::count(count, "deletion")
+        ),
+    }
+}
+
 fn not_believed(unbelieved: u64) -> String {
     match unbelieved {
         0 => String::new(),
@@ -128,6 +139,10 @@ pub(super) struct Push {
     /// Only show the calls that would be made; nothing is sent, and no network is needed
     #[arg(long)]
     dry_run: bool,
+    /// Delete so many in the store that were deleted here, the longest waiting first. Without it: all, if they are no more than 20,
+    /// else none
+    #[arg(long, value_name = "N", conflicts_with = "dry_run")]
+    allow_deletions: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -137,13 +152,14 @@ struct DryRun {
 
 impl Push {
     pub(super) fn run(self, till: &Till) -> Done {
-        if self.dry_run { dry_run(till) } else { push(till) }
+        if self.dry_run { dry_run(till) } else { push(till, self.allow_deletions) }
     }
 }
 
-fn push(till: &Till) -> Done {
+fn push(till: &Till, allow_deletions: Option<u64>) -> Done {
     let bar = Bar::new(&till.out);
     let mut engine = till.engine(Missing::Refuse, &bar)?;
+    allow_deletions.into_iter().for_each(|at_most| engine.allow_to_delete(at_most));
     let report = engine.push()?;
     drop(bar);
     told(till, engine.store(), &report)
@@ -191,20 +207,25 @@ pub(super) struct Sync {
     /// until something is wrong that only a person can mend, such as the token
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch: Option<u64>,
+    /// Delete so many in the store that were deleted here, the longest waiting first. Without it: all, if they are no more than 20,
+    /// else none
+    #[arg(long, value_name = "N", conflicts_with = "watch")]
+    allow_deletions: Option<u64>,
 }
 
 impl Sync {
     pub(super) fn run(self, till: &Till) -> Done {
         match self.watch {
-            None => once(till),
+            None => once(till, self.allow_deletions),
             Some(seconds) => again_and_again(till, Duration::from_secs(seconds)),
         }
     }
 }
 
-fn once(till: &Till) -> Done {
+fn once(till: &Till, allow_deletions: Option<u64>) -> Done {
     let bar = Bar::new(&till.out);
     let mut engine = till.engine(Missing::Refuse, &bar)?;
+    allow_deletions.into_iter().for_each(|at_most| engine.allow_to_delete(at_most));
     let report = engine.sync()?;
     drop(bar);
     told(till, engine.store(), &report)
@@ -257,6 +278,9 @@ pub(super) fn synced(report: &SyncReport) -> String {
         0 if report.attribute_values > 0 => {
             format!("Sent {}.", render::count(report.attribute_values, "attribute value"))
         }
+        0 if report.deleted > 0 => {
+            format!("Deleted {} in the store.", render::count(report.deleted, "customer"))
+        }
         0 => "Nothing was sent.".to_owned(),
         customers => format!(
             "Sent {} of {} in {}, {}.",
@@ -268,6 +292,9 @@ pub(super) fn synced(report: &SyncReport) -> String {
     };
     if report.attribute_values > 0 && report.uploaded_customers > 0 {
         text += &format!(" Sent {} too.", render::count(report.attribute_values, "attribute value"));
+    }
+    if report.deleted > 0 && report.uploaded_customers + report.attribute_values > 0 {
+        text += &format!(" Deleted {} there.", render::count(report.deleted, "customer"));
     }
     if report.unchanged_customers > 0 {
         let customers = render::count(report.unchanged_customers, "customer");
@@ -282,6 +309,7 @@ pub(super) fn synced(report: &SyncReport) -> String {
         );
     }
     text + &held_up(report.held_up)
+        + &not_allowed(report.deletions_waiting)
         + &not_believed(report.unbelieved)
         + &doubted(report.doubted)
         + &not_whole(report.incomplete.as_deref())

@@ -4,7 +4,7 @@
 //! A request is one JSON object with a `command` and what that command takes, and nothing else: a name that a command
 //! does not know is refused, so that a slip of the pen never discards more than was meant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -45,6 +45,7 @@ fn carried_out(till: &Till, request: &str) -> Answer {
     match command.as_str() {
         "edit" => edit(till, read(request)?),
         "new" => enter(till, read(request)?),
+        "delete" => delete(till, &read(request)?),
         "credit" => credit(till, read(request)?),
         "floor" => floor(till, &read(request)?),
         "show" => show(till, &read(request)?),
@@ -61,7 +62,7 @@ fn carried_out(till: &Till, request: &str) -> Answer {
         "discard" => discard(till, read(request)?),
         "pull" => pull(till, &read(request)?),
         "push" => push(till, &read(request)?),
-        "sync" => bare(request).and_then(|()| json(&till.with_engine(|engine| engine.sync())?)),
+        "sync" => sync(till, &read(request)?),
         "wait" => wait(till, &read(request)?),
         "backup" => backup(till, &read(request)?),
         "prune" => prune(till, &read(request)?),
@@ -74,7 +75,7 @@ fn carried_out(till: &Till, request: &str) -> Answer {
     }
 }
 
-const COMMANDS: &str = "edit, new, credit, floor, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, \
+const COMMANDS: &str = "edit, new, delete, credit, floor, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, \
                         pull, push, sync, wait, backup, prune, forget, sync_now, pause, resume, worker";
 
 fn read<T: DeserializeOwned>(request: &str) -> Result<T, Refusal> {
@@ -93,6 +94,14 @@ fn raw(json: String) -> Result<Box<RawValue>, Refusal> {
 fn known(store: &Store, id: i64) -> Result<Row, Refusal> {
     let id = CustomerId(id);
     Ok(store.get(id)?.ok_or_else(|| Error::from(Failure::UnknownCustomer(id)))?)
+}
+
+/// The same, also where the customer was deleted here and that waits: as it was.
+fn known_or_deleted(store: &Store, id: i64) -> Result<Row, Refusal> {
+    match store.deleted(id)? {
+        Some(row) => Ok(row),
+        None => known(store, id),
+    }
 }
 
 /// A command and what it takes.
@@ -178,6 +187,22 @@ fn enter(till: &Till, request: NewRequest) -> Answer {
     json(&Created { created: entered.ids, receipt: entered.receipt })
 }
 
+request! { DeleteRequest { ids: Vec<i64>, author: Option<String>, label: Option<String> } }
+
+#[derive(Serialize)]
+struct Deleted {
+    deleted: usize,
+    receipt: Receipt,
+}
+
+fn delete(till: &Till, request: &DeleteRequest) -> Answer {
+    let ids: BTreeSet<CustomerId> = request.ids.iter().copied().map(CustomerId).collect();
+    let ids: Vec<CustomerId> = ids.into_iter().collect();
+    let author = request.author.as_deref().or(till.author());
+    let receipt = till.store().delete_customers(&ids, author, request.label.as_deref())?;
+    json(&Deleted { deleted: ids.len(), receipt })
+}
+
 fn with_id(id: i64, fields: &RawValue) -> Result<String, Refusal> {
     let mut object: BTreeMap<String, Box<RawValue>> =
         serde_json::from_str(fields.get()).map_err(|_| Refusal::usage("fields is not an object"))?;
@@ -250,15 +275,19 @@ request! { ShowRequest { id: i64 } }
 #[derive(Serialize)]
 struct Shown {
     customer: Box<RawValue>,
+    /// It was deleted here, and that waits: this is how it was.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
     snapshot: Option<Box<RawValue>>,
     pending: Vec<JournalRow>,
 }
 
 fn show(till: &Till, request: &ShowRequest) -> Answer {
     let store = till.store();
-    let customer = raw(known(&store, request.id)?.to_json())?;
+    let customer = raw(known_or_deleted(&store, request.id)?.to_json())?;
+    let deleted = store.get(request.id)?.is_none();
     let snapshot = store.snapshot(request.id)?.map(|record| raw(record.body().to_owned())).transpose()?;
-    json(&Shown { customer, snapshot, pending: store.pending(request.id)? })
+    json(&Shown { customer, deleted, snapshot, pending: store.pending(request.id)? })
 }
 
 request! { FindRequest { text: String, limit: Option<usize>, with_more: Option<bool> } }
@@ -300,7 +329,7 @@ fn log(till: &Till, request: &LogRequest) -> Answer {
     let (store, limit) = (till.store(), request.limit.unwrap_or(LIST_AT_MOST));
     let mut rows = store.journal_page(request.id.map(CustomerId), request.before.map(EditSeq), limit)?;
     if let Some(id) = request.id.filter(|_| rows.is_empty() && request.before.is_none()) {
-        known(&store, id)?;
+        known_or_deleted(&store, id)?;
     }
     rows.reverse();
     json(&rows)
@@ -357,7 +386,7 @@ fn resolve(till: &Till, request: ResolveRequest) -> Answer {
         _ => return Err(Refusal::usage("a decision has keep (local or remote), or value")),
     };
     let mut store = till.store();
-    known(&store, request.id)?;
+    known_or_deleted(&store, request.id)?;
     let author = request.author.as_deref().or(till.author());
     let fields = match &request.seen {
         Some(stamp) => store.resolve_seen(request.id, &request.field, &keep, stamp, author)?,
@@ -385,7 +414,7 @@ fn retry(till: &Till, request: &RetryRequest) -> Answer {
     let mut store = till.store();
     let fields = match (request.id, request.all, request.seq) {
         (Some(id), None | Some(false), None) => {
-            known(&store, id)?;
+            known_or_deleted(&store, id)?;
             store.retry(Some(CustomerId(id)))?
         }
         (None, Some(true), None) => store.retry(None)?,
@@ -432,7 +461,7 @@ fn pull(till: &Till, request: &PullRequest) -> Answer {
     })?)
 }
 
-request! { PushRequest { dry_run: Option<bool> } }
+request! { PushRequest { dry_run: Option<bool>, allow_deletions: Option<u64> } }
 
 #[derive(Serialize)]
 struct DryRun<'a> {
@@ -444,7 +473,19 @@ fn push(till: &Till, request: &PushRequest) -> Answer {
         let payloads = payloads(&till.store(), &[])?;
         return json(&DryRun { batches: payloads.chunks(UploadOptions::default().batch_size).collect() });
     }
-    json(&till.with_engine(|engine| engine.push())?)
+    json(&till.with_engine(|engine| {
+        request.allow_deletions.into_iter().for_each(|at_most| engine.allow_to_delete(at_most));
+        engine.push()
+    })?)
+}
+
+request! { SyncRequest { allow_deletions: Option<u64> } }
+
+fn sync(till: &Till, request: &SyncRequest) -> Answer {
+    json(&till.with_engine(|engine| {
+        request.allow_deletions.into_iter().for_each(|at_most| engine.allow_to_delete(at_most));
+        engine.sync()
+    })?)
 }
 
 request! { WaitRequest { receipt: Receipt, timeout_ms: Option<u32> } }

@@ -8,7 +8,7 @@ use super::upload::{Errand, Run};
 use super::{Event, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::error::Result;
-use crate::flow::{Page, Ticket, ToSend, Upload, folded_identity};
+use crate::flow::{Act, Page, Ticket, ToSend, Upload, folded_identity};
 use crate::resource::{Record, ResourceId, RowId};
 use crate::store::{Created, LookedFor, Planned, by_identity};
 
@@ -35,7 +35,7 @@ impl<R: Remote> SyncEngine<R> {
         }
         let total = rows.len() as u64;
         let most_bytes = self.store.body_limit(self.clock.utc())?;
-        let work = ToSend { resource, rows, most_bytes, creates: true, ..ToSend::default() };
+        let work = ToSend { resource, rows, most_bytes, act: Act::Create, ..ToSend::default() };
         let machine = Upload::of(work, self.options.upload, self.tickets());
         self.traced(&spans::upload(total), |engine| engine.run(resource, machine, total))
     }

@@ -68,6 +68,29 @@ pub enum Event {
         /// The place of the creation in the journal.
         seq: EditSeq,
     },
+    /// The store has deleted a customer who was deleted here.
+    CustomerDeleted {
+        /// The customer.
+        customer_id: CustomerId,
+        /// The place of the deletion in the journal.
+        seq: EditSeq,
+    },
+    /// The store refused to delete a customer who was deleted here; that waits for a person.
+    DeletionRefused {
+        /// The customer.
+        customer_id: CustomerId,
+        /// The place of the deletion in the journal.
+        seq: EditSeq,
+        /// The server's words.
+        reason: String,
+    },
+    /// A customer who was deleted here was changed in the store meanwhile: a person decides.
+    DeletionInConflict {
+        /// The customer.
+        customer_id: CustomerId,
+        /// The place of the deletion in the journal.
+        seq: EditSeq,
+    },
     /// The store took an edit.
     EditUploaded(EditEvent),
     /// The store refused an edit; it waits for a person.

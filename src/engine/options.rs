@@ -33,6 +33,9 @@ pub struct SyncOptions {
     /// How many deletions are believed within a day without a person's word; if there are more, none is. Default: 5 % of the
     /// customers in the file, or 20, but never more than half of them.
     pub deletions: DeletionBrake,
+    /// How many customers who were deleted here one sync deletes in the store without a person's word
+    /// ([`SyncEngine::allow_to_delete`](crate::SyncEngine::allow_to_delete)); where more wait, none goes. Default: 20.
+    pub max_deletions: u64,
     /// The share of the store's request quota that is left to its other apps, in percent. Default: 10.
     pub reserve_percent: u8,
     /// How long the journal keeps an edit that has settled, and a conflict that was decided; syncs remove what is older, a little
@@ -53,6 +56,7 @@ impl Default for SyncOptions {
             overlap: Duration::from_secs(60),
             second_look: Duration::from_secs(5),
             deletions: DeletionBrake::default(),
+            max_deletions: 20,
             reserve_percent: 10,
             retention: retention(RETENTION_DAYS),
             keep: Vec::new(),

@@ -813,7 +813,7 @@ impl<R: Remote> SyncEngine<R> {
         }
         let taken = self.store.take_deletions(gone, self.clock.utc())?;
         let customers = taken.changed.iter().filter(|row| row.resource == ResourceId::CUSTOMER);
-        self.counts.deleted += customers.count() as u64;
+        self.counts.gone += customers.count() as u64;
         news(taken).for_each(|event| self.say(event));
         Ok(())
     }
@@ -873,5 +873,7 @@ impl Looked {
 fn news(taken: Taken) -> impl Iterator<Item = Event> {
     let of_somebody = taken.changed.into_iter().filter(|row| row.resource.spec().customer.is_some());
     let changed = of_somebody.map(|row| Event::CustomerChanged { customer_id: row.customer });
-    changed.chain(taken.notices.into_iter().map(Event::of))
+    let held = taken.deletions_held.into_iter();
+    let held = held.map(|(row, seq)| Event::DeletionInConflict { customer_id: row.customer, seq });
+    changed.chain(held).chain(taken.notices.into_iter().map(Event::of))
 }

@@ -34,6 +34,8 @@ pub struct Requests {
     pub put: u64,
     /// Creations.
     pub post: u64,
+    /// Deletions.
+    pub delete: u64,
 }
 
 /// What a sync did, in counts. What waits for a person is in the file: [`Store::rejected`](crate::Store::rejected) and
@@ -48,6 +50,12 @@ pub struct SyncReport {
     pub uploaded_fields: u64,
     /// Customers who were entered here, and whom the store has made.
     pub created: u64,
+    /// Customers who were deleted here, and whom the store has deleted.
+    pub deleted: u64,
+    /// Customers whose deletion waits for a person's word, for there are more than go without one ([`SyncEngine::allow_to_delete`]).
+    pub deletions_waiting: u64,
+    /// Customers who were gone from the store.
+    pub gone: u64,
     /// Values of attributes that the store took, in a file that keeps them.
     pub attribute_values: u64,
     /// Customers whose edits ended up where the store already was: no call was needed.
@@ -133,14 +141,18 @@ pub(super) struct Counts {
     pub(super) get: u64,
     pub(super) put: u64,
     pub(super) post: u64,
+    pub(super) delete: u64,
     pub(super) created: u64,
+    pub(super) deleted: u64,
+    pub(super) deletions_waiting: u64,
     pub(super) bytes_sent: u64,
     pub(super) retries: u64,
     pub(super) rate_limited: u64,
     pub(super) slots_refused: u64,
     pub(super) looks: u64,
     pub(super) pulled: u64,
-    pub(super) deleted: u64,
+    /// Customers who are gone from the store, and not by this till's doing.
+    pub(super) gone: u64,
     pub(super) unbelieved: u64,
     /// Customers whom the store did not show, in answers that are not whole.
     pub(super) doubted: BTreeSet<RowId>,
@@ -165,24 +177,27 @@ impl Counts {
     }
 
     fn requests(&self) -> Requests {
-        Requests { get: self.get, put: self.put, post: self.post }
+        Requests { get: self.get, put: self.put, post: self.post, delete: self.delete }
     }
 
     /// What was counted since then, by the names of the report.
-    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 16] {
+    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 19] {
         let of = |count: fn(&Counts) -> u64| count(self).saturating_sub(count(before));
         [
             ("pulled", of(|counts| counts.pulled)),
-            ("deleted", of(|counts| counts.deleted)),
+            ("gone", of(|counts| counts.gone)),
             ("unbelieved", of(|counts| counts.unbelieved)),
             ("uploaded_customers", of(|counts| counts.uploaded.customers as u64)),
             ("uploaded_fields", of(|counts| counts.uploaded.fields as u64)),
             ("attribute_values", of(|counts| counts.landed_of(ATTRIBUTE_VALUES))),
             ("unchanged_customers", of(|counts| counts.unchanged_customers)),
             ("created", of(|counts| counts.created)),
+            ("deleted", of(|counts| counts.deleted)),
+            ("deletions_waiting", of(|counts| counts.deletions_waiting)),
             ("get", of(|counts| counts.get)),
             ("put", of(|counts| counts.put)),
             ("post", of(|counts| counts.post)),
+            ("delete", of(|counts| counts.delete)),
             ("looks", of(|counts| counts.looks)),
             ("retries", of(|counts| counts.retries)),
             ("rate_limited", of(|counts| counts.rate_limited)),
@@ -208,6 +223,9 @@ impl<R: Remote> SyncEngine<R> {
             uploaded_customers: counts.uploaded.customers as u64,
             uploaded_fields: counts.uploaded.fields as u64,
             created: counts.created,
+            deleted: counts.deleted,
+            deletions_waiting: counts.deletions_waiting,
+            gone: counts.gone,
             attribute_values: counts.landed_of(ATTRIBUTE_VALUES),
             unchanged_customers: counts.unchanged_customers,
             rejected,
@@ -250,7 +268,7 @@ impl<R: Remote> SyncEngine<R> {
         let counts = &self.counts;
         Ok(PullReport {
             pulled: counts.pulled,
-            deleted: counts.deleted,
+            deleted: counts.gone,
             unbelieved: counts.unbelieved,
             complete: counts.incomplete.is_none() && !counts.is_part,
             incomplete: counts.incomplete.clone(),
@@ -272,7 +290,7 @@ impl<R: Remote> SyncEngine<R> {
         let ended = self.clock.utc();
         let elapsed_ms = self.clock.now_ms().saturating_sub(self.counts.began_ms);
         let ago = TimeDelta::milliseconds(i64::try_from(elapsed_ms).unwrap_or(0));
-        let pushed = self.counts.uploaded.fields > 0 || self.counts.created > 0;
+        let pushed = self.counts.uploaded.fields > 0 || self.counts.created > 0 || self.counts.deleted > 0;
         let pushed = pushed.then(|| ("last_push_at", stamp(ended)));
         let counts = self.counts.since(&Counts::default());
         let incomplete = self.counts.incomplete.clone();
@@ -282,7 +300,7 @@ impl<R: Remote> SyncEngine<R> {
             began: ended - ago,
             ended,
             elapsed_ms,
-            has_asked: self.counts.get + self.counts.put + self.counts.post > 0,
+            has_asked: self.counts.requests() != Requests::default(),
             failure,
             incomplete: incomplete.as_deref(),
             unbelieved: self.counts.unbelieved,

@@ -10,9 +10,9 @@ use crate::api::{Remote, Request};
 use crate::error::{Failure, Result};
 use crate::fleet::Wants;
 use crate::flow::{
-    Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow, Step,
-    Ticket, ToSend, Trouble, Upload, Write, judge_get_by_ids, judge_post, judge_put, order_emails,
-    shows_strangers,
+    Act, Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow,
+    Step, Ticket, ToSend, Trouble, Upload, Write, judge_delete, judge_get_by_ids, judge_post, judge_put,
+    order_emails, shows_strangers,
 };
 use crate::resource::{Record, ResourceId, RowId};
 use crate::store::{Planned, Prepared, Said, Uploaded};
@@ -54,7 +54,7 @@ pub(super) struct Run {
     pub(super) resource: ResourceId,
     pub(super) machine: Upload,
     pub(super) errands: BTreeMap<Ticket, Errand>,
-    total: u64,
+    pub(super) total: u64,
     done: BTreeSet<RowId>,
     /// Reads that ask for others of the file besides: the answer before showed nobody.
     accompanied: BTreeMap<Ticket, Vec<RowId>>,
@@ -63,7 +63,7 @@ pub(super) struct Run {
     /// So often that was asked for its own sake.
     totals_asked: u32,
     /// The answer that is being taken in says nothing of those whom it does not show.
-    is_cut: bool,
+    pub(super) is_cut: bool,
     /// Answers that showed nobody.
     silences: u32,
     /// Answered, and not settled in the file yet: what can leave meanwhile leaves first.
@@ -128,16 +128,16 @@ impl<R: Remote> SyncEngine<R> {
         let left = doubt.sent_at.map_or(TimeDelta::zero(), |sent_at| grace - (self.clock.utc() - sent_at));
         let left_ms = left.clamp(TimeDelta::zero(), grace).num_milliseconds().unsigned_abs();
         let at_ms = self.clock.now_ms() + left_ms;
-        let stages = ResourceId::all().flat_map(|resource| [(resource, true), (resource, false)]);
-        for (resource, creates) in stages {
-            let is_of_it = |row: &RowId| row.resource == resource && row.is_new() == creates;
-            let rows: Vec<RowId> = doubt.rows.iter().copied().filter(is_of_it).collect();
+        let acts = [Act::Create, Act::Update, Act::Delete];
+        for (resource, act) in ResourceId::all().flat_map(|resource| acts.map(|act| (resource, act))) {
+            let is_of_it = |(row, done): &&(RowId, Act)| row.resource == resource && *done == act;
+            let rows: Vec<RowId> = doubt.rows.iter().filter(is_of_it).map(|(row, _)| *row).collect();
             if rows.is_empty() {
                 continue;
             }
             let (total, tickets) = (rows.len() as u64, self.tickets());
             let span = spans::recover(rows.len());
-            let machine = Upload::recovering(&rows, at_ms, self.options.upload, tickets);
+            let machine = Upload::recovering(act, &rows, at_ms, self.options.upload, tickets);
             self.traced(&span, |engine| engine.run(resource, machine, total))?;
         }
         // What is in doubt of one whom the store cannot show stays so; a store that answers nothing is down.
@@ -199,7 +199,8 @@ impl<R: Remote> SyncEngine<R> {
             self.upload_of(planned)?;
             self.create(resource, later)?;
         }
-        Ok(())
+        // What is of others goes before them.
+        self.store.keeps()?.into_iter().rev().try_for_each(|resource| self.delete(resource))
     }
 
     fn upload_of(&mut self, planned: Planned) -> Result<()> {
@@ -210,7 +211,7 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(());
         }
         let most_bytes = self.store.body_limit(self.clock.utc())?;
-        let work = ToSend { resource, rows, order, adjusting, most_bytes, creates: false };
+        let work = ToSend { resource, rows, order, adjusting, most_bytes, act: Act::Update };
         let machine = Upload::of(work, self.options.upload, self.tickets());
         self.traced(&spans::upload(total), |engine| engine.run(resource, machine, total))
     }
@@ -270,7 +271,9 @@ impl<R: Remote> SyncEngine<R> {
                     run.errands.remove(&ticket);
                     self.store.release(&ids, self.clock.utc())?;
                 }
-                Step::Read(ticket, ids) if run.machine.creates() => self.look_for(&mut run, ticket, ids)?,
+                Step::Read(ticket, ids) if run.machine.act() == Act::Create => {
+                    self.look_for(&mut run, ticket, ids)?
+                }
                 Step::Read(ticket, ids) => {
                     self.read(&mut run, ticket, ids, |ids| Errand::ReadBack { ids, asked: now });
                 }
@@ -280,7 +283,8 @@ impl<R: Remote> SyncEngine<R> {
             }
         }
         self.counts.retries += u64::from(run.machine.retries());
-        if let Some(bytes) = run.machine.learned_bytes() {
+        // How many ids an address may hold says nothing of a body.
+        if let Some(bytes) = run.machine.learned_bytes().filter(|_| run.machine.act() != Act::Delete) {
             self.store.set_body_limit(bytes, self.clock.utc())?;
         }
         _ = self.refuse_wait();
@@ -449,20 +453,19 @@ impl<R: Remote> SyncEngine<R> {
         }
         let ids = batches.iter().map(|(_, ids)| &ids[..]);
         let (most_bytes, now) = (run.machine.most_bytes(), self.clock.utc());
-        let prepared = match run.machine.creates() {
-            true => {
-                let ahead = self.options.policies.clock_offset;
-                self.store.prepare_creations(ids, most_bytes, ahead, now)?
-            }
-            false => self.store.prepare_batches(ids, most_bytes, now)?,
+        let ahead = self.options.policies.clock_offset;
+        let prepared = match run.machine.act() {
+            Act::Create => self.store.prepare_creations(ids, most_bytes, ahead, now)?,
+            Act::Update => self.store.prepare_batches(ids, most_bytes, now)?,
+            Act::Delete => self.store.prepare_deletions(ids, most_bytes, now)?,
         };
-        for ((ticket, _), prepared) in batches.iter().zip(prepared) {
-            self.prepared(run, *ticket, prepared, now_ms);
-        }
-        Ok(())
+        batches
+            .iter()
+            .zip(prepared)
+            .try_for_each(|((ticket, _), prepared)| self.prepared(run, *ticket, prepared, now_ms))
     }
 
-    fn prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: Prepared, now_ms: u64) {
+    fn prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: Prepared, now_ms: u64) -> Result<()> {
         self.count_unchanged(run.resource, prepared.unchanged);
         self.tell(prepared.notices);
         let payloads = &prepared.payloads;
@@ -476,14 +479,17 @@ impl<R: Remote> SyncEngine<R> {
             left: prepared.left,
         };
         if !payloads.is_empty() {
+            let request = Request::doing(run.machine.act(), payloads);
+            let unfit = || Failure::Unexpected("what was to be sent names no row".to_owned());
             let batch = Batch {
-                request: Some(Request::update(payloads)),
+                request: Some(request.ok_or_else(unfit)?),
                 sent: prepared.sent,
                 adjusts_since_ms: (!committed.adjusting.is_empty()).then_some(now_ms),
             };
             run.errands.insert(ticket, Errand::Batch(batch));
         }
         run.machine.prepared(ticket, committed);
+        Ok(())
     }
 
     /// Lets a batch leave that was committed.
@@ -566,8 +572,12 @@ impl<R: Remote> SyncEngine<R> {
         batch: &Batch,
         answer: &Result<Answer, Trouble>,
     ) -> Result<()> {
-        let creates = run.machine.creates();
-        let verdict = if creates { judge_post(answer, &batch.sent) } else { judge_put(answer, &batch.sent) };
+        let act = run.machine.act();
+        let verdict = match act {
+            Act::Create => judge_post(answer, &batch.sent),
+            Act::Update => judge_put(answer, &batch.sent),
+            Act::Delete => judge_delete(answer, &batch.sent),
+        };
         self.spans.judged(ticket, &verdict, self.clock.now_ms());
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
@@ -578,7 +588,7 @@ impl<R: Remote> SyncEngine<R> {
                 }
                 run.answered.push(records);
             }
-            Write::Release | Write::EndRefused if creates => {
+            Write::Release | Write::EndRefused if act != Act::Update => {
                 self.store.release(&batch.ids().collect::<Vec<_>>(), now)?;
             }
             Write::Release => self.store.release(&batch.ids().collect::<Vec<_>>(), now)?,
@@ -590,10 +600,11 @@ impl<R: Remote> SyncEngine<R> {
                 }
                 self.store.end_refused(&ids, now)?;
             }
-            Write::Reject(rejection) if creates => {
+            Write::Reject(rejection) if act == Act::Create => {
                 let refused = self.store.reject_creation(&rejection, now)?;
                 self.take_created(run, refused);
             }
+            Write::Reject(rejection) if act == Act::Delete => self.refuse_to_delete(run, rejection)?,
             Write::Reject(rejection) => {
                 let notices = self.store.reject(&rejection, now)?;
                 self.progress(run, [rejection.row], Uploaded { notices, ..Uploaded::default() });
@@ -641,6 +652,9 @@ impl<R: Remote> SyncEngine<R> {
         page.leave_open(ids);
         if self.is_silent(run, ticket, ids, &page, |ids| Errand::ReadBack { ids, asked })? {
             return Ok(());
+        }
+        if run.machine.act() == Act::Delete {
+            return self.looked_for_deleted(run, ticket, (ids, asked), &page, server_now);
         }
         let is_cut = run.is_cut;
         let unmade = match run.machine.read_confirms(ticket, &page.ids()) {
@@ -725,7 +739,8 @@ impl<R: Remote> SyncEngine<R> {
             run.machine.cut(ticket);
         }
         let gone = run.machine.looked(ticket, &shown, self.clock.now_ms());
-        let gone = self.believed(gone)?;
+        // Who is deleted here hangs on nothing any more.
+        let gone = if run.machine.act() == Act::Delete { gone } else { self.believed(gone)? };
         self.take_gone(&gone)
     }
 
@@ -743,8 +758,10 @@ impl<R: Remote> SyncEngine<R> {
 
     /// Settles what was answered: in one transaction, if nobody else writes.
     fn settle(&mut self, run: &mut Run) -> Result<()> {
-        if run.machine.creates() {
-            return self.settle_created(run);
+        match run.machine.act() {
+            Act::Create => return self.settle_created(run),
+            Act::Delete => return self.settle_deleted(run),
+            Act::Update => {}
         }
         let answers = std::mem::take(&mut run.answered);
         let mut rest = &answers[..];

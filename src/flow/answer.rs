@@ -331,6 +331,28 @@ pub fn judge_post(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerd
     }
 }
 
+/// Reads the answer to a deletion of the rows `sent`. Whatever else it says than that it is done, or nothing: whether they are gone is looked
+/// for.
+pub fn judge_delete(answer: &Result<Answer, Trouble>, sent: &[SentRow]) -> PutVerdict {
+    let rows = || sent.iter().map(|row| row.id);
+    let confirmed = |records, missing| PutVerdict::Confirmed {
+        records,
+        missing,
+        unshown: BTreeMap::new(),
+        rejections: Vec::new(),
+    };
+    match answer {
+        Ok(Answer { status: 204, .. }) => {
+            confirmed(rows().map(|row| (row, Record::of_nothing(row))).collect(), Vec::new())
+        }
+        Ok(answer) if (200..300).contains(&answer.status) => confirmed(Vec::new(), rows().collect()),
+        Ok(answer) if [404, 410].contains(&answer.status) && is_the_apis(&answer.body) => {
+            refused(answer, sent, &Secrets::of(sent))
+        }
+        answer => judge_put(answer, sent),
+    }
+}
+
 fn created(answer: &Answer, sent: &[SentRow]) -> PutVerdict {
     let (secrets, resource) = (&Secrets::of(sent), of(sent));
     let body = match update(&answer.body, secrets) {

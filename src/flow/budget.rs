@@ -61,6 +61,7 @@ fn till(body: &str, ops: Vec<Op>) -> Dirty {
         is_behind: false,
         password: None,
         earlier_passwords: Vec::new(),
+        deletion: None,
     }
 }
 

@@ -90,6 +90,17 @@ impl Change {
     }
 }
 
+/// A row was deleted here, and that has not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// Its place in the journal.
+    pub seq: EditSeq,
+    /// `None`: pending; else one of the unsettled outcomes.
+    pub outcome: Option<Outcome>,
+    /// Who.
+    pub author: Option<String>,
+}
+
 /// A conflict that waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenConflict {
@@ -163,6 +174,8 @@ pub struct Dirty {
     pub password: Option<SecretString>,
     /// Those that were set before it and wait as well: one that is in doubt may have arrived.
     pub earlier_passwords: Vec<SecretString>,
+    /// It was deleted here: the working copy is gone, and `row` is as it was. Nothing else of it is sent.
+    pub deletion: Option<Deletion>,
 }
 
 impl Dirty {

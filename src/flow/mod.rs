@@ -20,6 +20,7 @@ mod brief;
 mod budget;
 mod create;
 mod decide;
+mod delete;
 mod diff;
 mod dirty;
 mod lacks;
@@ -50,8 +51,8 @@ mod upload;
 pub use absent::{Silence, shows_strangers, silence};
 pub use address::{is_store_hash, shown, store_address};
 pub use answer::{
-    Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_get, judge_get_by_ids, judge_post,
-    judge_put,
+    Answer, GetVerdict, More, Page, PutVerdict, Rejection, Trouble, judge_delete, judge_get,
+    judge_get_by_ids, judge_post, judge_put,
 };
 pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record, unshown_on_record};
 pub use bases::{BaseTime, Bases};
@@ -63,8 +64,9 @@ pub use decide::{
     CannotDecide, Discarded, Keep, PastDecision, Shown, discard, discard_payments, discard_rest, meetings,
     resolve, retry, undo,
 };
+pub use delete::has_changed;
 pub use diff::{Diff, diff, give_up_untold};
-pub use dirty::{Change, Dirty, Doubt, Op, OpenConflict};
+pub use dirty::{Change, Deletion, Dirty, Doubt, Op, OpenConflict};
 pub use lacks::{Lacking, Lacks, Named, Unlisted, Unread};
 pub use lately::Lately;
 pub use merge::{Sent, SentBase, back, gone, merge};
@@ -87,6 +89,7 @@ pub use server_clock::ServerClock;
 pub use ticket::{Ticket, Tickets};
 pub use tidied::is_tidied;
 pub use upload::{
-    Committed, EmailEdit, EmailOrder, ReadFailure, Step, ToSend, Upload, UploadOptions, Write, order_emails,
+    Act, Committed, EmailEdit, EmailOrder, ReadFailure, Step, ToSend, Upload, UploadOptions, Write,
+    order_emails,
 };
 pub(crate) use upload::{MAX_READS, NOT_SHOWN};

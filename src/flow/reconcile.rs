@@ -111,6 +111,7 @@ mod tests {
             is_behind: false,
             password: None,
             earlier_passwords: Vec::new(),
+            deletion: None,
         };
         let base = SentBase::of(&base.attributes().unwrap(), [phone]);
         let sent =

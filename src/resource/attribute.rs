@@ -18,6 +18,7 @@ pub static ATTRIBUTE: Resource = Resource {
     page: 250,
     update: None,
     create: None,
+    delete: None,
     is_upserted: false,
     with: Some("attributes"),
     defined_by: None,

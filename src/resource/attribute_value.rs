@@ -17,6 +17,7 @@ pub static ATTRIBUTE_VALUE: Resource = Resource {
     page: 250,
     update: Some(Verb { rows: 10, at_once: 3 }),
     create: None,
+    delete: None,
     is_upserted: true,
     with: Some("attributes"),
     defined_by: Some("attribute"),

@@ -27,6 +27,8 @@ pub static CUSTOMER: Resource = Resource {
         verb: Verb { rows: 10, at_once: 3 },
         says: "\"trigger_account_created_notification\":false",
     }),
+    // No limit of ids is documented: the address stays short.
+    delete: Some(Verb { rows: 50, at_once: 3 }),
     is_upserted: false,
     with: None,
     defined_by: None,

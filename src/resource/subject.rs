@@ -15,6 +15,8 @@ pub enum Subject {
     Customer,
     /// What was created here, and exists in the store already: `+`.
     Existing,
+    /// What was deleted here, and has changed in the store since: `-`.
+    Deletion,
 }
 
 impl Subject {
@@ -31,6 +33,7 @@ impl Subject {
         match word {
             "*" => return Some(Subject::Customer),
             "+" => return Some(Subject::Existing),
+            "-" => return Some(Subject::Deletion),
             _ => {}
         }
         if let Some(field) = resource.field(word) {
@@ -78,7 +81,7 @@ impl Subject {
     pub fn field(&self) -> Option<FieldId> {
         match self {
             Subject::Field(field) | Subject::Entry(field, _) => Some(*field),
-            Subject::Customer | Subject::Existing => None,
+            Subject::Customer | Subject::Existing | Subject::Deletion => None,
         }
     }
 
@@ -103,6 +106,7 @@ impl fmt::Display for Subject {
             Subject::Entry(field, name) => write!(f, "{field}.{name}"),
             Subject::Customer => f.write_str("*"),
             Subject::Existing => f.write_str("+"),
+            Subject::Deletion => f.write_str("-"),
         }
     }
 }
@@ -113,9 +117,16 @@ mod tests {
 
     #[test]
     fn a_subject_is_read_as_it_is_written() {
-        for word in
-            ["*", "+", "phone", "form_fields", "form_fields.Shoe size", "form_fields.a.b", "form_fields."]
-        {
+        for word in [
+            "*",
+            "+",
+            "-",
+            "phone",
+            "form_fields",
+            "form_fields.Shoe size",
+            "form_fields.a.b",
+            "form_fields.",
+        ] {
             assert_eq!(Subject::named(word).unwrap().to_string(), word);
         }
         for word in ["", "phone.xyz", "nonsense", "**", "notes.", "form_field.size"] {

@@ -35,6 +35,8 @@ pub struct Resource {
     pub update: Option<Verb>,
     /// How it is created; none: that is for the store alone.
     pub create: Option<Creation>,
+    /// How it is deleted; none: that is for the store alone.
+    pub delete: Option<Verb>,
     /// Whether an update of what the store has not makes it: then an `INSERT` is an edit too.
     pub is_upserted: bool,
     /// What a person asks for to have it kept: `--with …`. None: every file keeps it, or nobody asks for it.

@@ -39,6 +39,14 @@ pub struct Behaviours {
     pub used_emails: UsedEmails,
     /// With which status a creation that landed is answered.
     pub created: Created,
+    /// How a deletion is answered.
+    pub deletions: Deletions,
+    /// The most ids that a deletion may name; more is 413. 0, the default: any.
+    pub delete_at_most: u32,
+    /// Every nth customer cannot be deleted: a call that names one is refused as a whole. 0, the default: nobody.
+    pub undeletable_every: u32,
+    /// What becomes of the attribute values of a customer who is deleted.
+    pub deleted_values: DeletedValues,
     /// What an update of many customers runs into.
     pub overload: Overload,
     /// The largest update that is taken, in bytes of its body; more is 413. 0, the default: any.
@@ -382,6 +390,28 @@ pub enum Created {
     Created,
 }
 
+/// How a deletion is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deletions {
+    /// 204, also when nobody was there.
+    #[default]
+    NoContent,
+    /// 200, with a body that names nobody.
+    WithBody,
+    /// 204; when nobody was there, 404.
+    NotFoundOfNobody,
+}
+
+/// What becomes of the attribute values of a customer who is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletedValues {
+    /// They go.
+    #[default]
+    Go,
+    /// They stay.
+    Stay,
+}
+
 impl Created {
     pub(super) fn status(self) -> u16 {
         match self {
@@ -525,6 +555,22 @@ const KNOBS: &[(&str, &str, &[&str], Set)] = &[
     }),
     ("created", "the status of a creation that landed", &["200", "201"], |all, word| {
         all.created = of(&[("200", Created::Ok), ("201", Created::Created)], word)?;
+        Some(())
+    }),
+    ("deletions", "how a deletion is answered", &["204", "200", "404-of-nobody"], |all, word| {
+        all.deletions = of(&[("204", Deletions::NoContent), ("200", Deletions::WithBody), ("404-of-nobody", Deletions::NotFoundOfNobody)], word)?;
+        Some(())
+    }),
+    ("delete-at-most", "the most ids of a deletion; more is 413", NUMBER, |all, word| {
+        all.delete_at_most = word.parse().ok()?;
+        Some(())
+    }),
+    ("undeletable-every", "every nth customer cannot be deleted: 422", NUMBER, |all, word| {
+        all.undeletable_every = word.parse().ok()?;
+        Some(())
+    }),
+    ("deleted-values", "attribute values of a customer who is deleted", &["go", "stay"], |all, word| {
+        all.deleted_values = of(&[("go", DeletedValues::Go), ("stay", DeletedValues::Stay)], word)?;
         Some(())
     }),
     ("overload-above", "updates of more customers than this fail", NUMBER, |all, word| {

@@ -12,10 +12,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::behaviours::Lagging;
 use super::book::Book;
+use super::delete::ids_to_delete;
 use super::faults::Fault;
 use super::handled::{Handled, spoil, told_status};
 use super::http::{Problem, RawRequest, RawResponse};
-use super::list::{self, Listing};
+use super::list::Listing;
 use super::log::{Ledger, RequestLog};
 use super::options::SandboxOptions;
 use super::query::ListQuery;
@@ -57,6 +58,9 @@ pub struct StoreCore {
     #[cfg(feature = "proof")]
     pub(super) loyalty: super::loyalty::Loyalty,
 }
+
+/// Methods that change something.
+const CHANGING: [&str; 3] = ["PUT", "POST", "DELETE"];
 
 /// Which requests a scripted fault is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,11 +136,12 @@ impl StoreCore {
 
     /// Applies an update whose connection was dropped before; see [`Handled::apply_after_ms`].
     pub fn apply_late(&mut self, now: DateTime<Utc>, request: &RawRequest) {
-        if !["PUT", "POST"].contains(&request.method.as_str()) {
+        if !CHANGING.contains(&request.method.as_str()) {
             return;
         }
         let applied = match self.is_for_attributes(request) {
             true => self.serve_attributes(now, request),
+            false if request.method == "DELETE" => self.serve_deletion(&request.query, None),
             false => self.update(now, request, None),
         };
         if let Err(problem) = applied {
@@ -155,7 +160,7 @@ impl StoreCore {
 
     /// Draws what goes wrong with the next request: the script's next fault, else one by the rates.
     pub fn draw_fault(&mut self, method: &str) -> Option<Fault> {
-        let is_next = |scope: Scope| scope == Scope::Any || ["PUT", "POST"].contains(&method);
+        let is_next = |scope: Scope| scope == Scope::Any || CHANGING.contains(&method);
         if let Some(nth) = self.script.iter().position(|(_, scope)| is_next(*scope)) {
             return self.script.remove(nth).map(|(fault, _)| fault);
         }
@@ -239,7 +244,7 @@ impl StoreCore {
                 Listing { book, behaviours, rng: &mut self.rng, now_ms, fault }.answer(&query)
             }
             "PUT" | "POST" => self.update(now, request, fault.filter(|fault| !fault.is_of_lists())),
-            "DELETE" => self.delete_by_query(&request.query),
+            "DELETE" => self.serve_deletion(&request.query, fault),
             method => Err(Problem::violation(405, format!("{method} is not served here"))),
         }
     }
@@ -264,14 +269,6 @@ impl StoreCore {
         }
     }
 
-    fn delete_by_query(&mut self, query: &str) -> Result<RawResponse, Problem> {
-        let ids = list::ids_to_delete(query).ok_or_else(|| Problem::violation(422, "id:in is not valid"))?;
-        for id in ids {
-            self.delete(id);
-        }
-        Ok(RawResponse { status: 204, ..RawResponse::default() })
-    }
-
     fn note(
         &mut self,
         now: DateTime<Utc>,
@@ -286,7 +283,10 @@ impl StoreCore {
             body: String::from_utf8_lossy(&request.body).into_owned(),
             status: response.map_or(0, |response| told_status(response, fault)),
             at_ms: now.timestamp_millis(),
-            ids: ids_in(&request.body),
+            ids: match request.method.as_str() {
+                "DELETE" => ids_to_delete(&request.query).unwrap_or_default(),
+                _ => ids_in(&request.body),
+            },
             fault,
         };
         let bytes_out = response.map_or(0, |response| response.body.len());

@@ -15,7 +15,7 @@ use super::book::Book;
 use super::face::Face;
 use super::faults::Fault;
 use super::http::{Problem, RawResponse, percent_encode, quoted};
-use super::query::{Cursor, Filter, ListQuery, Sort, SortKey, numbers, parse_date};
+use super::query::{Cursor, Filter, ListQuery, Sort, SortKey, parse_date};
 use super::record::Record;
 
 /// What a list is read from, and how it is told.
@@ -430,10 +430,4 @@ impl Filter {
 
 fn full_name(record: &Record) -> String {
     format!("{} {}", record.text("first_name"), record.text("last_name"))
-}
-
-/// The ids that a deletion names.
-pub(super) fn ids_to_delete(query: &str) -> Option<Vec<i32>> {
-    let pairs = super::http::parse_query(query);
-    pairs.iter().find(|(name, _)| name == "id:in").map_or(Some(Vec::new()), |(_, value)| numbers(value))
 }

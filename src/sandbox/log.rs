@@ -19,7 +19,7 @@ pub struct RequestLog {
     pub status: u16,
     /// When it was served, in milliseconds since 1970, by the clock that drives the store (no offset).
     pub at_ms: i64,
-    /// The customers that an update named, in its order.
+    /// The customers that an update or a deletion named, in its order.
     pub ids: Vec<i32>,
     /// What went wrong on purpose.
     pub fault: Option<Fault>,
@@ -34,6 +34,8 @@ pub struct Stats {
     pub put: u64,
     /// Creations asked for, served or not.
     pub post: u64,
+    /// Deletions asked for, served or not.
+    pub delete: u64,
     /// Requests with any other method.
     pub other: u64,
     /// Answers with status 429.
@@ -88,6 +90,7 @@ impl Ledger {
             "GET" => self.stats.get += 1,
             "PUT" => self.stats.put += 1,
             "POST" => self.stats.post += 1,
+            "DELETE" => self.stats.delete += 1,
             _ => self.stats.other += 1,
         }
         self.stats.rate_limited += u64::from(entry.status == 429);

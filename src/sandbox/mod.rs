@@ -38,6 +38,7 @@ mod control;
 mod core;
 mod create;
 mod data;
+mod delete;
 mod face;
 mod faults;
 mod handled;

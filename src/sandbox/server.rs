@@ -252,7 +252,7 @@ struct UpdateUnderWay {
 impl UpdateUnderWay {
     fn begin(shared: &Arc<Shared>, method: &str) -> Option<Self> {
         let begin = || Self { shared: Arc::clone(shared), place: shared.with_core(StoreCore::begin_update) };
-        (method == "PUT").then(begin)
+        ["PUT", "DELETE"].contains(&method).then(begin)
     }
 }
 

@@ -14,8 +14,8 @@ use super::{Failed, Store, ahead, attempt, dirty, held_up, mend, state};
 use crate::clock::stamp;
 use crate::error::Result;
 use crate::flow::{
-    Credit, CustomerPlan, Dirty, Flight, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection, Sent,
-    SentBase, SentRow, Settlement, SnapshotPlan, diff, is_outdated, is_undated, reconcile, recover,
+    Act, Credit, CustomerPlan, Dirty, Flight, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection,
+    Sent, SentBase, SentRow, Settlement, SnapshotPlan, diff, is_outdated, is_undated, reconcile, recover,
 };
 use crate::resource::{Attributes, BatchId, EditSeq, FieldId, Record, ResourceId, RowId};
 
@@ -36,7 +36,7 @@ pub(crate) struct Prepared {
 /// What an earlier sync left on its way.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct InDoubt {
-    pub(crate) rows: Vec<RowId>,
+    pub(crate) rows: Vec<(RowId, Act)>,
     /// When the newest batch was sent, by the till's clock.
     pub(crate) sent_at: Option<DateTime<Utc>>,
 }
@@ -79,10 +79,20 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
         let batches: Vec<&[RowId]> = batches.into_iter().collect();
+        self.leaving(|transaction, apart| {
+            let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, now));
+            prepared.collect()
+        })
+    }
+
+    /// Commits what is to leave.
+    pub(super) fn leaving(
+        &mut self,
+        prepare: impl Fn(&Transaction<'_>, &Apart) -> Result<Vec<Prepared>, Failed>,
+    ) -> Result<Vec<Prepared>> {
         let (prepared, life) = self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
-                let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, now));
-                let prepared = prepared.collect::<Result<Vec<_>, Failed>>()?;
+                let prepared = prepare(transaction, apart)?;
                 let leaves = prepared.iter().any(|batch| !batch.payloads.is_empty());
                 let life = leaves.then(|| Life::move_on(transaction)).transpose()?;
                 Ok((prepared, life))
@@ -99,7 +109,7 @@ impl Store {
     pub(crate) fn in_doubt(&self) -> Result<InDoubt> {
         self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT i.customer_id, i.of_resource, i.of_row, b.sent_at
+                "SELECT i.customer_id, i.of_resource, i.of_row, b.sent_at, b.verb
                  FROM batch AS b
                  JOIN batch_item AS i ON i.batch_id = b.id
                  ORDER BY b.id, i.position",
@@ -107,7 +117,8 @@ impl Store {
             let mut rows = statement.query([])?;
             let mut doubt = InDoubt::default();
             while let Some(row) = rows.next()? {
-                doubt.rows.push(dirty::row_id(row, 0)?);
+                let verb: String = row.get(4)?;
+                doubt.rows.push((dirty::row_id(row, 0)?, Act::named(&verb)));
                 doubt.sent_at = doubt.sent_at.max(attempt::moment(&row.get::<_, String>(3)?));
             }
             Ok(doubt)
@@ -453,7 +464,7 @@ fn prepare(
     held_up.extend(life::to_hold(transaction)?);
     for (place, id) in ids.iter().enumerate().filter(|(_, id)| !held_up.contains(&id.customer)) {
         let loaded = dirty::load(transaction, *id).map_err(|e| held_up::of(id.customer, e.into()))?;
-        let Some(dirty) = loaded else { continue };
+        let Some(dirty) = loaded.filter(|dirty| dirty.deletion.is_none()) else { continue };
         let diff = diff(&dirty)?;
         if let (Some(most), Some(payload)) = (most_bytes, &diff.payload) {
             bytes += payload.to_json().len() + 1;
@@ -463,7 +474,7 @@ fn prepare(
             }
         }
         let leaving = diff.payload.as_ref().map(|payload| {
-            Ok::<_, Failed>((begin(transaction, &mut batch, id.resource, "update", now)?, payload))
+            Ok::<_, Failed>((begin(transaction, &mut batch, id.resource, Act::Update, now)?, payload))
         });
         let leaving = leaving.transpose()?;
         let planned = || {
@@ -503,7 +514,7 @@ pub(super) fn begin(
     transaction: &Transaction<'_>,
     batch: &mut Option<BatchId>,
     resource: ResourceId,
-    verb: &str,
+    act: Act,
     now: DateTime<Utc>,
 ) -> Result<BatchId, Failed> {
     if let Some(batch) = *batch {
@@ -513,7 +524,7 @@ pub(super) fn begin(
     is_written(transaction.prepare_cached(begin)?.execute(params![
         stamp(now),
         resource.spec().name,
-        verb
+        act.word()
     ])?)?;
     Ok(*batch.insert(BatchId(transaction.last_insert_rowid())))
 }

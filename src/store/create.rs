@@ -12,12 +12,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::apply::{apply, is_written, remove_row, settle, wipe_passwords_of};
 use super::batch::{self, InFlight, begin, leave, remove_batches, remove_item};
 use super::held_up::{self, Apart};
-use super::life::{self, Life};
-use super::{Failed, Prepared, Store, departure, dirty, follow, row, state};
+use super::{Failed, Prepared, Store, departure, dirty, follow, life, row, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
-    Notice, Outcome, Payload, Rejection, SentRow, Settlement, creation, folded_identity, identity,
+    Act, Notice, Outcome, Payload, Rejection, SentRow, Settlement, creation, folded_identity, identity,
     is_as_sent, landed, made, sent_identity, was_made_since,
 };
 use crate::resource::{
@@ -119,20 +118,10 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
         let batches: Vec<&[RowId]> = batches.into_iter().collect();
-        let (prepared, life) = self.holding_up(|store, apart| {
-            store.engine_write(|transaction| {
-                let prepare = |ids: &&[RowId]| prepare(transaction, apart, ids, most_bytes, ahead, now);
-                let prepared = batches.iter().map(prepare);
-                let prepared = prepared.collect::<Result<Vec<_>, Failed>>()?;
-                let leaves = prepared.iter().any(|batch| !batch.payloads.is_empty());
-                let life = leaves.then(|| Life::move_on(transaction)).transpose()?;
-                Ok((prepared, life))
-            })
-        })?;
-        if let Some(life) = life {
-            life.leave_beside(&self.path);
-        }
-        Ok(prepared)
+        self.leaving(|transaction, apart| {
+            let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, ahead, now));
+            prepared.collect()
+        })
     }
 
     /// These were made: each goes by its new id from now on. One whose id something of the app's does not let follow stays in doubt, and is
@@ -208,7 +197,8 @@ impl Store {
             let mut payloads = Vec::new();
             for row in rows {
                 if is_uncreated(transaction, *row)? {
-                    payloads.extend(dirty::load_to_decide(transaction, *row)?.as_ref().map(creation));
+                    let row = dirty::load_to_decide(transaction, *row)?;
+                    payloads.extend(row.filter(|row| row.deletion.is_none()).as_ref().map(creation));
                 }
             }
             Ok(payloads)
@@ -357,7 +347,8 @@ fn prepare(
     for (place, id) in ids.iter().enumerate().filter(|(_, id)| !to_hold.contains(&id.customer)) {
         let loaded =
             dirty::load_to_decide(transaction, *id).map_err(|e| held_up::of(id.customer, e.into()))?;
-        let Some(dirty) = loaded else { continue };
+        // Of one that was deleted meanwhile nothing is sent: it ends with the next plan.
+        let Some(dirty) = loaded.filter(|dirty| dirty.deletion.is_none()) else { continue };
         if !is_due(transaction, *id)? {
             continue;
         }
@@ -371,7 +362,7 @@ fn prepare(
             prepared.left = ids[place..].to_vec();
             break;
         }
-        let batch = begin(transaction, &mut batch, id.resource, "create", now)?;
+        let batch = begin(transaction, &mut batch, id.resource, Act::Create, now)?;
         let all = unsettled(transaction, *id)?.into_iter().map(|(seq, _)| seq).collect();
         let payload = Payload { covers: all, ..payload };
         let position = prepared.payloads.len();

@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 
 use super::apply::{End, apply, is_written, journal_decision, settle_without_customer};
 use super::read::{paid, verbatim};
-use super::{Failed, Store, aside, attempt, create, dirty, existing, row, state};
+use super::{Failed, Store, aside, attempt, create, delete, dirty, existing, row, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
@@ -157,7 +157,7 @@ impl Store {
                 let shown = as_shown(transaction, id, &open, &ops[&id])?;
                 conflict.stamp = shown.stamp();
                 (conflict.local, conflict.seqs) = (shown.open.local, shown.seqs);
-                for seq in conflict.seqs.iter().rev().filter(|_| open.subject != Subject::Customer) {
+                for seq in conflict.seqs.iter().rev().filter(|_| open.subject.field().is_some()) {
                     let reason: Option<String> = reasons.query_row([seq.0], |row| row.get(0))?;
                     conflict.reason = conflict.reason.or(reason);
                 }
@@ -236,12 +236,17 @@ impl Store {
         let id = self.today(id)?;
         let (row, subject) = meant(id, field)?;
         self.engine_write(|transaction| {
-            if subject == Subject::Existing {
-                existing::resolve(transaction, row, keep, author, Utc::now())?;
+            match subject {
+                Subject::Existing => existing::resolve(transaction, row, keep, author, Utc::now())?,
+                Subject::Deletion => delete::resolve(transaction, row, keep, author, Utc::now())?,
+                _ => {}
+            }
+            if matches!(subject, Subject::Existing | Subject::Deletion) {
                 return Ok(1);
             }
             let dirty =
                 dirty::load_whole(transaction, row)?.ok_or(Error::from(Failure::UnknownCustomer(id)))?;
+            delete::refuse_deleted(&dirty)?;
             if dirty.open_of(&subject).is_none() && seen.is_none() {
                 return Err(no_conflict(transaction, row, &subject)?.into());
             }
@@ -260,6 +265,7 @@ impl Store {
             let (id, past) = past_decision(transaction, conflict)?;
             let dirty = dirty::load_whole(transaction, id)?;
             let dirty = dirty.ok_or(Error::from(Failure::UnknownCustomer(id.customer)))?;
+            delete::refuse_deleted(&dirty)?;
             carry_out(transaction, &dirty, &undo(&dirty, &past)?, author, "undo")?;
             Ok(1)
         })
@@ -355,6 +361,9 @@ impl Store {
     ) -> Result<usize> {
         let id = self.today(id.into())?;
         let Some(field) = field else {
+            if self.is_deleted(id.into())? {
+                return self.discard_if(id.into(), &Discarded::All, None, author);
+            }
             let others = self.engine_read(|transaction| Ok(others_with_edits(transaction, id)?))?;
             let mut given_up = match self.discard_if(id.into(), &Discarded::All, None, author) {
                 // Of a customer who is gone, what was edited of theirs may wait all the same.
@@ -404,6 +413,10 @@ impl Store {
     ) -> Result<usize> {
         if self.is_uncreated(id)? {
             return self.engine_write(|transaction| undo_creation(transaction, id, what, Utc::now()));
+        }
+        if self.is_deleted(id)? {
+            return self
+                .engine_write(|transaction| delete::discard(transaction, id, what, author, Utc::now()));
         }
         // One row is not very many.
         let may_be_many = seen.is_none() && !matches!(what, Discarded::Row { .. });
@@ -522,7 +535,7 @@ fn discard_without_customer(transaction: &Connection, id: RowId, what: &Discarde
 }
 
 /// Rows of a customer, other than the customer, of which edits wait.
-fn others_with_edits(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<RowId>> {
+pub(super) fn others_with_edits(connection: &Connection, id: CustomerId) -> rusqlite::Result<Vec<RowId>> {
     connection
         .prepare_cached(
             "SELECT DISTINCT customer_id, of_resource, of_row
@@ -822,6 +835,10 @@ pub(super) fn free(
 ) -> Result<usize, Failed> {
     if create::is_uncreated(transaction, id)? {
         return create::free(transaction, id, Utc::now());
+    }
+    let is_meant = |seq| only.is_none_or(|only| only.contains(&seq));
+    if let Some(freed) = delete::free(transaction, id, is_meant, Utc::now())? {
+        return Ok(freed);
     }
     let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(0) };
     let stood_on = balances_before(transaction, id)?;

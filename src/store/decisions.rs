@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, named_
 
 use super::decide::{carry_out, free, meant, no_row, row_of, undo_creation, value_before};
 use super::polite::LONG;
-use super::{Failed, Kept, Store, create, dirty, existing, row, schema, state};
+use super::{Failed, Kept, Store, create, delete, dirty, existing, row, schema, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{Dirty, Discarded, Keep, discard, discard_payments, resolve};
@@ -361,7 +361,11 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
             if subject == Subject::Existing {
                 return decide_existing(transaction, row, keep, asked);
             }
+            if subject == Subject::Deletion {
+                return decide_deletion(transaction, row, keep, asked);
+            }
             let dirty = known(dirty::load_whole(transaction, row)?)?;
+            delete::refuse_deleted(&dirty)?;
             // The name by which it was seen is the view's; what that shows is this.
             let stamp = dirty.shown(&subject).map(|shown| shown.stamp());
             let stamp = stamp.as_deref();
@@ -392,6 +396,9 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
             if create::is_uncreated(transaction, row)? {
                 return undo_creation(transaction, row, &what, Utc::now()).map(drop);
             }
+            if delete::is_deleted(transaction, row)? {
+                return delete::discard(transaction, row, &what, author, Utc::now()).map(drop);
+            }
             let dirty = known(dirty::load_to_decide(transaction, row)?)?;
             let plan = discard(&dirty, &what, None)?;
             carry_out(transaction, &dirty, &plan, author, "discard")
@@ -417,6 +424,26 @@ fn decide_existing(
         (_, value) => Keep::Value(value.clone().unwrap_or_default()),
     };
     existing::resolve(transaction, row, &keep, author, now)
+}
+
+/// Of somebody who was deleted here, and whom others changed.
+fn decide_deletion(
+    transaction: &Transaction<'_>,
+    row: RowId,
+    keep: &str,
+    asked: &Asked,
+) -> Result<(), Failed> {
+    let (author, now) = (asked.author.as_deref(), Utc::now());
+    let keep = match (keep, &asked.value) {
+        ("discard", _) => {
+            let what = Discarded::Subject(Subject::Deletion);
+            return delete::discard(transaction, row, &what, author, now).map(drop);
+        }
+        ("local", _) => Keep::Local,
+        ("remote", _) => Keep::Remote,
+        (_, value) => Keep::Value(value.clone().unwrap_or_default()),
+    };
+    delete::resolve(transaction, row, &keep, author, now)
 }
 
 /// What was seen, if it still is so.

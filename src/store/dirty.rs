@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 
 use super::ahead::Known;
 use super::apply::apply;
-use super::{Failed, Store, ahead, attempt, life, row, state, statements};
+use super::{Failed, Store, ahead, attempt, delete, life, row, state, statements};
 use crate::error::Result;
 use crate::flow::{
     Change, Diff, Dirty, EmailEdit, Lately, Notice, Op, OpenConflict, Outcome, Payload, diff, give_up_untold,
@@ -198,7 +198,10 @@ impl Store {
     fn diffs(&self, ids: &[RowId]) -> Result<Vec<(Dirty, Diff)>> {
         let dirty = self.engine_read(|transaction| {
             let all = ids.iter().filter_map(|id| load(transaction, *id).transpose());
-            Ok(all.collect::<rusqlite::Result<Vec<_>>>()?)
+            let mut all = all.collect::<rusqlite::Result<Vec<_>>>()?;
+            // Nothing else of a row that is deleted here is sent.
+            all.retain(|dirty| dirty.deletion.is_none());
+            Ok(all)
         })?;
         let one = |dirty| diff(&dirty).map(|diff| (dirty, diff));
         let diffs: Result<_, BadRecord> = match threads::are_shared() {
@@ -274,7 +277,11 @@ enum For {
 fn load_for(connection: &Connection, id: RowId, whom: For) -> rusqlite::Result<Option<Dirty>> {
     let mut statement = connection.prepare_cached(&statements::of(id.resource).select)?;
     let mut rows = statement.query(params_from_iter(id.key()))?;
-    let Some(found) = rows.next()? else { return Ok(None) };
+    let Some(found) = rows.next()? else {
+        let Some((row, deletion)) = delete::as_it_was(connection, id)? else { return Ok(None) };
+        let around = load_around(connection, row, load_ops(connection, id)?)?;
+        return Ok(Some(Dirty { deletion: Some(deletion), open: load_open(connection, id)?, ..around }));
+    };
     let row = row::read(id.resource, found)?;
     let ops = load_ops(connection, id)?;
     let may_be_sent = |op: &Op| match whom {
@@ -287,6 +294,22 @@ fn load_for(connection: &Connection, id: RowId, whom: For) -> rusqlite::Result<O
         For::Store => BTreeSet::new(),
         For::Person => row::unsound_among(id.resource, found, |_| true)?,
     };
+    let dirty = load_around(connection, row, ops)?;
+    let waits = |field: FieldId| dirty.ops.iter().any(|op| op.field == field && may_be_sent(op));
+    let entries = dirty.row.resource().entries().filter(|entries| whom == For::Person || waits(*entries));
+    match entries
+        .filter(|entries| dirty.base.as_ref().is_some_and(|base| lacks_all(*entries, &dirty.row, base)))
+    {
+        Some(entries) if whom == For::Store => return Err(row::no_value(entries)),
+        Some(entries) => _ = unsound.insert(entries),
+        None => {}
+    }
+    Ok(Some(Dirty { unsound, ..dirty }))
+}
+
+/// What there is around a row.
+fn load_around(connection: &Connection, row: Row, ops: Vec<Op>) -> rusqlite::Result<Dirty> {
+    let id = row.row_id();
     let of_secret = ops.iter().filter(|op| op.field.is_secret());
     let mut passwords = of_secret
         .map(|op| load_password(connection, op.seq))
@@ -301,26 +324,21 @@ fn load_for(connection: &Connection, id: RowId, whom: For) -> rusqlite::Result<O
         }
         None => (None, Lately::default(), false),
     };
-    let entries = row.resource().entries().filter(|entries| whom == For::Person || waits(*entries));
-    match entries.filter(|entries| base.as_ref().is_some_and(|base| lacks_all(*entries, &row, base))) {
-        Some(entries) if whom == For::Store => return Err(row::no_value(entries)),
-        Some(entries) => _ = unsound.insert(entries),
-        None => {}
-    }
-    Ok(Some(Dirty {
+    Ok(Dirty {
         id,
         base,
         is_behind,
         lately,
         row,
-        unsound,
+        unsound: BTreeSet::new(),
         open,
         is_credit_undated: has_attempts && state::is_credit_undated(connection)?,
         attempts: if has_attempts { attempt::load(connection, id)? } else { Vec::new() },
         password: passwords.pop().flatten(),
         earlier_passwords: passwords.into_iter().flatten().collect(),
+        deletion: None,
         ops,
-    }))
+    })
 }
 
 /// No edit takes out the form fields by NULL where the store has some: read as such, it would be another edit than the one that waits.

@@ -222,6 +222,10 @@ impl Store {
         let is_any_missing = self.engine_read(|transaction| {
             let fewer = "SELECT count(*) - (SELECT count(*) FROM customer WHERE id < 0) - ?1
                          < coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0)
+                           - (SELECT count(*)
+                              FROM journal INDEXED BY tillsync_journal_unsettled
+                              WHERE settled_at IS NULL AND op = 'delete' AND of_resource IS NULL AND customer_id >= 0
+                                AND customer_id IN (SELECT id FROM snapshot))
                            + (SELECT count(*)
                               FROM conflict AS c INDEXED BY tillsync_conflict_open
                               WHERE resolution IS NULL AND field = '*'
@@ -261,7 +265,11 @@ impl Store {
 /// Some of those that the store has and the table has not.
 fn missing(connection: &Connection, after: i64) -> rusqlite::Result<Vec<CustomerId>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id FROM snapshot WHERE id > ?1 AND id NOT IN (SELECT id FROM customer) ORDER BY id LIMIT ?2",
+        "SELECT id FROM snapshot
+         WHERE id > ?1 AND id NOT IN (SELECT id FROM customer)
+           AND NOT EXISTS (SELECT 1 FROM journal INDEXED BY tillsync_journal_unsettled
+                           WHERE customer_id = snapshot.id AND of_resource IS NULL AND settled_at IS NULL AND op = 'delete')
+         ORDER BY id LIMIT ?2",
     )?;
     statement.query_map(params![after, CHUNK], |row| Ok(CustomerId(row.get(0)?)))?.collect()
 }

@@ -24,6 +24,7 @@
 //! | `unlock`, `rekey` | the key of an encrypted file; another one |
 //! | `query` | SQL of an app that has no SQLite of its own |
 //! | `create`, `follow`, `existing` | rows that the store does not have yet; all that is of one by its new id; one that is there already |
+//! | `delete` | rows that were deleted here |
 //! | `decide`, `decisions` | what a person decides: conflicts and rejected edits; by SQL |
 //! | `waiting` | the edits that wait for a sync, customer by customer |
 //! | `dirty`, `apply` | a customer with its unsettled edits, out of the file; a plan, into it |
@@ -48,6 +49,7 @@ mod beneath;
 mod create;
 mod decide;
 mod decisions;
+mod delete;
 mod departure;
 mod dirty;
 mod edit;
@@ -110,6 +112,7 @@ pub(crate) use batch::{Prepared, Said, Uploaded};
 pub(crate) use create::{Created, LookedFor, by_identity};
 pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};
+pub(crate) use delete::Gone;
 pub(crate) use dirty::Planned;
 pub use edit::EditBuilder;
 pub use enter::{CreationBuilder, Entered};

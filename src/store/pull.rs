@@ -17,7 +17,7 @@ use super::beneath::{Beneath, News as Written};
 use super::held_up::Apart;
 use super::row::RawCell;
 use super::{
-    Failed, FullPull, Store, aside, attempt, dirty, held_up, lately, mend, search, state, statements,
+    Failed, FullPull, Store, aside, attempt, delete, dirty, held_up, lately, mend, search, state, statements,
 };
 use crate::clock::stamp;
 use crate::error::Result;
@@ -26,7 +26,7 @@ use crate::flow::{
     is_outdated, may_not_show_yet, merge,
 };
 use crate::resource::{
-    Attributes, CustomerId, FieldId, Kind, Record, Resource, ResourceId, Row, RowId, Subject, Value,
+    Attributes, CustomerId, EditSeq, FieldId, Kind, Record, Resource, ResourceId, Row, RowId, Subject, Value,
 };
 
 /// When a pull of everything last came to its end, a key of `state`.
@@ -46,6 +46,8 @@ pub(crate) struct Taken {
     /// Customers that are new, other than they were, or gone.
     pub(crate) changed: Vec<RowId>,
     pub(crate) notices: Vec<Notice>,
+    /// Those that were deleted here and changed there, with the place of the deletion.
+    pub(crate) deletions_held: Vec<(RowId, EditSeq)>,
     pub(crate) passed_over: PassedOver,
 }
 
@@ -114,6 +116,7 @@ impl Store {
             })?;
             taken.changed.extend(part.changed);
             taken.notices.extend(part.notices);
+            taken.deletions_held.extend(part.deletions_held);
             taken.passed_over.rows.extend(part.passed_over.rows);
             taken.passed_over.has_dropped |= part.passed_over.has_dropped;
             if let PageKind::Full(full) = &mut kind {
@@ -192,6 +195,9 @@ impl Store {
                 }
                 if [News::Change, News::Customer].contains(&news) {
                     taken.changed.push(attributes.row());
+                }
+                if let News::DeletionHeld(seq) = news {
+                    taken.deletions_held.push((attributes.row(), seq));
                 }
                 if news == News::Customer {
                     new.push(attributes.row());
@@ -479,6 +485,11 @@ impl Store {
                 // One that something of the app's never let in.
                 return Ok(held_up::release(transaction, id)?);
             };
+            if dirty.deletion.is_some() {
+                let gone = apart.all(transaction, id, now, || delete::gone(transaction, &dirty, now))?;
+                taken.changed.extend(gone.map(|()| id));
+                return Ok(());
+            }
             let told = mend::tell(transaction, apart, dirty, None)?;
             let gone = || {
                 aside::note_kept(transaction, &told)?;
@@ -597,6 +608,8 @@ enum News {
     /// It may lag: another moment tells.
     PassedOver,
     Change,
+    /// It was deleted here, and others have changed it: that deletion waits for a person.
+    DeletionHeld(EditSeq),
     /// Its snapshot is still to be counted.
     Customer,
 }
@@ -701,6 +714,10 @@ fn take(
                     older.borrow_mut().is_truth(id, body, moment);
                     older.borrow_mut().passed_over(attributes, moment);
                     return Ok(News::PassedOver);
+                }
+                if dirty.deletion.is_some() {
+                    let held = delete::told(transaction, &dirty, &record, now)?;
+                    return Ok(held.map_or(News::Nothing, News::DeletionHeld));
                 }
                 let told = mend::tell(transaction, apart, dirty, None)?;
                 take_edited(transaction, &told, &record, judging, notices)?;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::open::refuse_loss;
 use super::sound::{self, Depth, Soundness};
-use super::{Store, SyncStatus, dirty, history};
+use super::{Store, SyncStatus, delete, dirty, history};
 use crate::error::Result;
 use crate::flow::Outcome;
 use crate::resource::{CustomerId, EditSeq, Record, Row};
@@ -135,6 +135,17 @@ impl Store {
         dirty::load_row(&self.connection, self.today(id.into())?).map_err(|e| self.error(e))
     }
 
+    /// A customer who was deleted here, as it was: none of them is in the table any more, and the deletion waits for a sync, or for a person.
+    /// None: no deletion of it waits.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn deleted(&self, id: impl Into<CustomerId>) -> Result<Option<Row>> {
+        let id = self.today(id.into())?;
+        let was = delete::as_it_was(&self.connection, id.into()).map_err(|e| self.error(e))?;
+        Ok(was.map(|(row, _)| row))
+    }
+
     /// A customer as the server last described it; none: it is not known, or was deleted remotely.
     ///
     /// # Errors
@@ -175,7 +186,7 @@ impl Store {
                            AND NOT EXISTS (SELECT 1 FROM conflict AS c
                                            WHERE c.customer_id = j.customer_id AND c.of_resource IS j.of_resource
                                              AND c.of_row IS j.of_row AND c.resolution IS NULL
-                                             AND (c.field IN ('*', '+') OR c.of_resource IS NOT NULL
+                                             AND (c.field IN ('*', '+', '-') OR c.of_resource IS NOT NULL
                                                   OR j.field = substr(c.field, 1, instr(c.field || '.', '.') - 1))))
                  FROM journal
                  WHERE settled_at IS NULL",

@@ -93,6 +93,11 @@ pub enum Fate {
         /// What the store calls it.
         customer_id: CustomerId,
     },
+    /// The store has deleted the customer whom they deleted.
+    Deleted {
+        /// The customer.
+        customer_id: CustomerId,
+    },
     /// Later edits of the same attributes took their place. What a person decided of a conflict is the same edit, and has its fate.
     Superseded,
     /// The store already had them: no call was needed.
@@ -102,7 +107,7 @@ pub enum Fate {
 }
 
 struct Row {
-    is_creation: bool,
+    op: String,
     customer_id: CustomerId,
     field: String,
     outcome: Option<Outcome>,
@@ -133,7 +138,7 @@ static FATES: LazyLock<String> = LazyLock::new(|| {
              {}
          )
          SELECT j.customer_id, coalesce(j.of_resource || '.' || j.of_row || '.', '') || j.field, j.outcome, j.reason,
-                s.date_modified, j.op = 'create'
+                s.date_modified, j.op
          FROM (SELECT seq FROM edit EXCEPT SELECT instead_of FROM edit) AS last
          CROSS JOIN journal AS j ON j.seq = last.seq
          LEFT JOIN snapshot AS s ON s.id = j.customer_id AND j.of_resource IS NULL
@@ -160,7 +165,7 @@ impl Store {
                         outcome: row.get::<_, Option<String>>(2)?.as_deref().and_then(Outcome::named),
                         reason: row.get(3)?,
                         date_modified: row.get(4)?,
-                        is_creation: row.get(5)?,
+                        op: row.get(5)?,
                     })
                 },
             )?;
@@ -241,8 +246,11 @@ fn fate(rows: Vec<Row>) -> Fate {
     if let Some(row) = find(Some(Outcome::Held)) {
         return Fate::InConflict { customer_id: row.customer_id, field: row.field.clone() };
     }
-    let is_made = |row: &&Row| row.is_creation && row.outcome == Some(Outcome::Uploaded);
-    if let Some(row) = rows.iter().find(is_made) {
+    let done = |op: &str| rows.iter().find(|row| row.op == op && row.outcome == Some(Outcome::Uploaded));
+    if let Some(row) = done("delete") {
+        return Fate::Deleted { customer_id: row.customer_id };
+    }
+    if let Some(row) = done("create") {
         return Fate::Created { customer_id: row.customer_id };
     }
     if let Some(row) = find(Some(Outcome::Uploaded)) {

@@ -168,7 +168,14 @@ impl Caller {
     fn call(&self, request: &Request) -> Result<Answer, Trouble> {
         let token = self.token.expose_secret();
         let url = format!("{}{}", self.url, request.endpoint());
+        if !request.says_whom() {
+            return Err(Trouble::Broken("a deletion that does not say of whom is not sent".to_owned()));
+        }
         let answer = match request {
+            Request::Delete(_) => {
+                let delete = self.agent.delete(format!("{url}?{}", request.query()));
+                delete.header("X-Auth-Token", token).header("Accept", "application/json").call()
+            }
             Request::Create { body, .. } | Request::Update { body, .. } => {
                 let is_new = matches!(request, Request::Create { .. });
                 let to = if is_new { self.agent.post(url) } else { self.agent.put(url) };

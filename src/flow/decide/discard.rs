@@ -285,8 +285,8 @@ pub fn discard(dirty: &Dirty, what: &Discarded, seen: Option<&str>) -> Plan {
             let problem = "was not deleted in the store: name the attribute, or leave it out for all of them";
             return Err(refuse(dirty, &Subject::Customer, problem));
         }
-        Discarded::Subject(Subject::Existing) => {
-            return Err(refuse(dirty, &Subject::Existing, "there is no such conflict"));
+        Discarded::Subject(subject @ (Subject::Existing | Subject::Deletion)) => {
+            return Err(refuse(dirty, subject, "there is no such conflict"));
         }
         Discarded::Subject(subject @ Subject::Field(field)) => {
             let open = as_seen(dirty, subject, seen)?;

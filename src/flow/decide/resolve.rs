@@ -52,6 +52,8 @@ pub fn resolve(dirty: &Dirty, subject: &Subject, keep: &Keep, seen: Option<&str>
         }
         // Whose row is there twice is found out in the file: `store::existing`.
         Subject::Existing => Err(refuse(dirty, subject, "exists in the store already")),
+        // Nor whose row is gone: `store::delete`.
+        Subject::Deletion => Err(refuse(dirty, subject, "is deleted here")),
         Subject::Field(field) if field.is_money() => resolve_balance(dirty, &shown, *field, keep),
         Subject::Field(field) => resolve_field(dirty, &shown, *field, keep),
         Subject::Entry(field, name) => resolve_entry(dirty, &shown, *field, name, keep),

@@ -82,6 +82,7 @@ impl OpenConflict {
             Subject::Field(field) => op.field == *field,
             Subject::Entry(field, name) => op.field == *field && op.touches(name),
             Subject::Customer | Subject::Existing => true,
+            Subject::Deletion => false,
         }
     }
 
@@ -108,7 +109,7 @@ impl OpenConflict {
                 Some(form_json(entries(row.get(*field)).unwrap_or_default().get(name)))
             }
             // Of a row that is not created the person sees what was sent.
-            Subject::Existing => None,
+            Subject::Existing | Subject::Deletion => None,
             Subject::Customer => {
                 let is_shown = |op: &&Op| paid.binary_search_by_key(&op.seq, |paid| paid.seq).is_err();
                 let shown: Vec<&Op> = ops.iter().filter(is_shown).collect();

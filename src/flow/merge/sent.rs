@@ -536,6 +536,7 @@ mod tests {
             is_behind: false,
             password: None,
             earlier_passwords: Vec::new(),
+            deletion: None,
         };
         merge(&dirty, &with_forms(shown), None, &Policies::default()).unwrap()
     }
@@ -612,6 +613,7 @@ mod tests {
             is_behind: false,
             password: None,
             earlier_passwords: Vec::new(),
+            deletion: None,
         };
         dirty.row.set(money, balance(60));
         let landed = |second| {

@@ -74,6 +74,7 @@ impl Till {
                 is_behind: false,
                 password: None,
                 earlier_passwords: Vec::new(),
+                deletion: None,
             },
             Vec::new(),
         )

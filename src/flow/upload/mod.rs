@@ -96,6 +96,46 @@ impl Default for UploadOptions {
     }
 }
 
+/// What is done to rows in the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Act {
+    /// They are new: whatever the store says of one, it is looked for before that is believed.
+    Create,
+    /// They are there.
+    #[default]
+    Update,
+    /// They are to be there no more: what is not there is deleted, and of one that is nothing was done.
+    Delete,
+}
+
+impl Act {
+    /// The word in the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Act::Create => "create",
+            Act::Update => "update",
+            Act::Delete => "delete",
+        }
+    }
+
+    /// That of this word.
+    pub fn named(word: &str) -> Act {
+        let is_it = |act: &Act| act.word() == word;
+        [Act::Create, Act::Delete].into_iter().find(is_it).unwrap_or_default()
+    }
+
+    /// What a call of it takes.
+    fn most(self, resource: ResourceId) -> Verb {
+        let spec = resource.spec();
+        let verb = match self {
+            Act::Create => spec.create.map(|creation| creation.verb),
+            Act::Update => spec.update,
+            Act::Delete => spec.delete,
+        };
+        verb.unwrap_or(spec.most())
+    }
+}
+
 /// A command to the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -145,8 +185,8 @@ pub struct ToSend {
     pub adjusting: BTreeSet<RowId>,
     /// Bytes a call, if the store refused more a while ago.
     pub most_bytes: Option<usize>,
-    /// They are new: whatever the store says of one, it is looked for before that is believed.
-    pub creates: bool,
+    /// What is done to them.
+    pub act: Act,
 }
 
 /// What became of a `Prepare`.
@@ -225,17 +265,19 @@ pub struct Upload {
     asking: Option<(Ticket, u64)>,
     /// Off: what did not land is left for the plan that follows.
     sends: bool,
-    /// What is sent is new in the store.
-    creates: bool,
+    /// What is done to what is sent.
+    act: Act,
 }
 
 impl Upload {
     /// Sends what is to be sent.
     pub fn of(work: ToSend, options: UploadOptions, tickets: Tickets) -> Upload {
-        let spec = work.resource.spec();
-        let most = spec.create.filter(|_| work.creates).map_or(spec.most(), |creation| creation.verb);
+        let most = work.act.most(work.resource);
         // Of what the store does not have there is nothing to look at before it leaves.
-        let fresh_ms = if work.creates { u64::MAX } else { options.fresh_ms };
+        let fresh_ms = if work.act == Act::Create { u64::MAX } else { options.fresh_ms };
+        // How many an update takes says nothing of a list of ids.
+        let at_once =
+            if work.act == Act::Delete { most.rows } else { options.batch_size.clamp(1, most.rows) };
         Upload {
             options,
             lanes: Lanes::new(work.rows, &work.order),
@@ -244,7 +286,7 @@ impl Upload {
             flights: BTreeMap::new(),
             doubts: Doubts::default(),
             families: Families::default(),
-            room: Room::new(options.batch_size.clamp(1, most.rows), work.most_bytes),
+            room: Room::new(at_once, work.most_bytes),
             slots: Slots::new(options.concurrency.clamp(1, most.at_once)),
             patience: Patience::new(options.retry),
             looks_in_vain: 0,
@@ -257,17 +299,23 @@ impl Upload {
             question: None,
             asking: None,
             sends: true,
-            creates: work.creates,
+            act: work.act,
         }
     }
 
     /// Reads back what a crash left in doubt, from `at_ms` on, and sends nothing.
-    pub fn recovering(rows: &[RowId], at_ms: u64, options: UploadOptions, tickets: Tickets) -> Upload {
+    pub fn recovering(
+        act: Act,
+        rows: &[RowId],
+        at_ms: u64,
+        options: UploadOptions,
+        tickets: Tickets,
+    ) -> Upload {
         let first = rows.first().copied().unwrap_or_default();
-        let work = ToSend { resource: first.resource, creates: first.is_new(), ..ToSend::default() };
+        let work = ToSend { resource: first.resource, act, ..ToSend::default() };
         let mut upload = Upload::of(work, options, tickets);
         // What is asked for in words takes more room than an id.
-        let at_once = if first.is_new() { upload.room.customers() } else { READ_AT_ONCE };
+        let at_once = if act == Act::Create { upload.room.customers() } else { READ_AT_ONCE };
         for ids in rows.chunks(at_once) {
             let doubt = Doubt::Lost("an earlier sync did not end".to_owned());
             upload.doubts.add(Group::of(ids.to_vec()), doubt, at_ms);
@@ -334,7 +382,9 @@ impl Upload {
                 Write::Settle(records)
             }
             PutVerdict::Refused { rejections, words, is_the_apis } => {
-                if let ([id], true) = (&batch.group.ids[..], batch.group.is_checked && !self.creates) {
+                if let ([id], true) =
+                    (&batch.group.ids[..], batch.group.is_checked && self.act != Act::Create)
+                {
                     let rejection = rejections.into_iter().next();
                     let rejection = rejection.unwrap_or(Rejection { row: *id, field: None, words });
                     return self.refused_alone(batch.group, rejection);
@@ -365,7 +415,7 @@ impl Upload {
             PutVerdict::Stop(failure) => {
                 self.failure.get_or_insert(failure);
                 // What is new is looked for before anybody believes that it is not there.
-                if self.creates { Write::Nothing } else { Write::EndRefused }
+                if self.act == Act::Create { Write::Nothing } else { Write::EndRefused }
             }
         }
     }
@@ -696,9 +746,9 @@ impl Upload {
 
     // ---- how it went -------------------------------------------------------------------------------------------------
 
-    /// Whether what it sends is new in the store.
-    pub fn creates(&self) -> bool {
-        self.creates
+    /// What is done to what it sends.
+    pub fn act(&self) -> Act {
+        self.act
     }
 
     /// Why it ended early, if it did.

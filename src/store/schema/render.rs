@@ -699,6 +699,7 @@ mod tests {
         page: 250,
         update: Some(Verb { rows: 10, at_once: 3 }),
         create: None,
+        delete: None,
         is_upserted: false,
         with: None,
         defined_by: None,

@@ -27,25 +27,24 @@ BEGIN
             THEN 'REPLACE would lose what it does not name: UPDATE, or INSERT … ON CONFLICT ({key}) DO UPDATE'
     END;
 END;
--- Who is not created yet is taken back: nothing of it is sent. What else was journaled of it ends with it.
-CREATE TRIGGER tillsync_{table}_delete BEFORE DELETE ON {table} WHEN NOT {engine_deletes}
+-- A DELETE is journaled with the row as it was, once the row is gone, and waits for a sync; what was edited of it before waits with it.
+-- Who is not created yet, nor on its way, is taken back: nothing of it is sent, and what else was journaled of it ends with it.
+CREATE TRIGGER tillsync_{table}_delete BEFORE DELETE ON {table} WHEN NOT {engine_deletes} AND OLD.{row} < 0
 BEGIN
-    SELECT RAISE(ABORT, 'tillsync refused: {table}: DELETE is not supported yet: delete {plural} in the store, then pull --full')
-    WHERE OLD.{row} >= 0;
     INSERT INTO tillsync_refusal
     SELECT {called}, CASE
-        WHEN EXISTS (SELECT 1 FROM batch_item WHERE {is_its}) THEN 'is on its way to the store: it can be deleted after the sync'
+        WHEN EXISTS (SELECT 1 FROM batch_item WHERE {is_its}) THEN NULL
         WHEN EXISTS (SELECT 1 FROM pending_password WHERE customer_id = OLD.{row}) OR EXISTS (SELECT 1 FROM conflict WHERE {is_its} AND resolution IS NULL)
             THEN 'has a password or a conflict that waits: give its creation up with discard'
     END;
 END;
-CREATE TRIGGER tillsync_{table}_taken_back AFTER DELETE ON {table} WHEN NOT {engine_deletes}
+CREATE TRIGGER tillsync_{table}_deleted AFTER DELETE ON {table} WHEN NOT {engine_deletes}
 BEGIN
     {journal of row}
     VALUES ({whose_it_is}, '*', 'delete', 'null', {old as json}, {now_and_who});
     UPDATE journal
     SET outcome = 'unchanged', settled_at = {now}, engine_mark = NOT engine_mark
-    WHERE {is_its} AND settled_at IS NULL;
+    WHERE OLD.{row} < 0 AND {is_its} AND settled_at IS NULL AND NOT EXISTS (SELECT 1 FROM batch_item WHERE {is_its});
 END;
 -- What a creation needs it keeps, and what no two have is nobody's else.
 CREATE TRIGGER tillsync_{table}_uncreated BEFORE UPDATE OF {needed} ON {table} WHEN OLD.{row} < 0 AND {by_app}

@@ -6,7 +6,7 @@
 CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason, since, author, seen) AS
     SELECT 'conflict', id, customer_id, field, base, here, remote,
            (SELECT max(reason) FROM journal AS j
-            WHERE {j is of c} AND j.settled_at IS NULL AND j.outcome = 'held' AND c.own NOT IN ('*', '+')
+            WHERE {j is of c} AND j.settled_at IS NULL AND j.outcome = 'held' AND c.own NOT IN ('*', '+', '-')
               AND j.field = substr(c.own, 1, instr(c.own || '.', '.') - 1)),
            detected_at, author,
            json_array('conflict', id, base, here, remote,
@@ -17,7 +17,7 @@ CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason
                                           AND field = '{money}' AND op = 'set') AS balance,
                                        journal AS j
                                   WHERE {j is of c} AND j.settled_at IS NULL
-                                    AND (c.own IN ('*', '+') OR j.field = c.own)
+                                    AND (c.own IN ('*', '+', '-') OR j.field = c.own)
                                     AND (j.outcome = 'held'
                                          OR j.outcome IS NULL AND (j.op = 'set' OR j.seq < balance.newest))
                                   ORDER BY j.seq))))
@@ -54,7 +54,7 @@ CREATE VIEW to_decide (kind, id, customer_id, field, base, local, remote, reason
            OR outcome = 'held' AND NOT EXISTS (
                SELECT 1 FROM conflict AS c
                WHERE {j is of c} AND c.resolution IS NULL
-                 AND ({own} IN ('*', '+') OR j.field = substr({own}, 1, instr({own} || '.', '.') - 1))));
+                 AND ({own} IN ('*', '+', '-') OR j.field = substr({own}, 1, instr({own} || '.', '.') - 1))));
 
 CREATE TRIGGER tillsync_decision_insert BEFORE INSERT ON decision
 BEGIN
