@@ -741,3 +741,25 @@ fn a_journal_that_lets_no_creation_in_is_built_anew() {
     enter(&app(&till), ANA);
     assert_eq!(sync(&till).created, 1);
 }
+
+/// What lies beside the file then begins when the walk-in had an id of the till's, and ends when the store has given one.
+#[test]
+fn a_walk_in_who_lands_beside_an_app_that_reads_leaves_a_log_that_is_the_files_own() {
+    let till = till(3);
+    let app = app(&till);
+    walk_in(&app, "ana");
+    drop(app);
+    let reader = Connection::open(&till.path).unwrap();
+    let count = |what: &str| reader.query_row(what, [], |row| row.get::<_, i64>(0)).unwrap();
+    let begun = reader.unchecked_transaction().unwrap();
+    count("SELECT count(*) FROM customer");
+    sync(&till);
+    let status = || {
+        let mut status = std::process::Command::new(env!("CARGO_BIN_EXE_tillsync"));
+        status.arg("--db").arg(&till.path).arg("status").output().unwrap()
+    };
+    let told = status();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    begun.commit().unwrap();
+    assert!(status().status.success());
+}

@@ -481,7 +481,7 @@ impl Mark {
     }
 }
 
-/// The newest edit and the newest sync that stand in the file, each in a few words that never change.
+/// The newest edit and the newest sync that stand in the file, each in a few words that never change, but for the id of a walk-in.
 #[derive(Debug)]
 struct Newest([Option<(i64, String)>; 2]);
 
@@ -508,13 +508,20 @@ impl Newest {
             let same = format!("{rows} WHERE {key} = ?1");
             let found = with_log.query_row(&same, [number], |row| row.get::<_, String>(1)).optional();
             match found {
-                Ok(found) => found.filter(|found| found != words).map(|_| COPY),
+                Ok(found) => found.filter(|found| !is_the_same(words, found)).map(|_| COPY),
                 Err(e) => is_damage(&e).then_some(UNSOUND),
             }
         };
         let [edit, sync] = &self.0;
         misfit(EDIT, "seq", edit).or_else(|| misfit(PAST_SYNC, "id", sync))
     }
+}
+
+/// Whether a row that said this may say that: an edit of a walk-in goes by another id once the store has given one.
+fn is_the_same(words: &str, found: &str) -> bool {
+    let walked_in = |words: &str| words.starts_with('-');
+    let but_for_the_id = |words: &str| words.split_once(' ').map(|(_, rest)| rest.to_owned());
+    words == found || walked_in(words) && !walked_in(found) && but_for_the_id(words) == but_for_the_id(found)
 }
 
 /// Whether identity and count stand where edits leave them in a log.
