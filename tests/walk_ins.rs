@@ -550,6 +550,24 @@ fn after_a_refusal_of_the_token_it_is_looked_for_before_it_is_sent_again() {
     }
 }
 
+/// One look lags, and says that nobody is there; then the clerk corrects the address.
+#[test]
+fn whose_address_is_corrected_since_it_landed_unseen_is_not_there_twice() {
+    let mut till = trying(3, 2);
+    let id = walk_in(&app(&till), "ana");
+    till.adjust(id, "5");
+    till.sandbox.script(LANDS_UNSEEN);
+    till.engine().push().unwrap_err();
+    till.options.upload.retry.tries = 5;
+    till.set(id, "email", "anna@example.com");
+    let report = sync(&till);
+    assert_eq!((report.created, report.conflicts, report.requests.post), (1, 0, 0), "{report:?}");
+    sync(&till);
+    let anna = only(&till, "anna@example.com");
+    assert_eq!(till.sandbox.customer_count(), 4);
+    assert_eq!(till.remote_value(anna, "store_credit_amounts"), "[{\"amount\":5}]");
+}
+
 #[test]
 fn what_landed_long_before_the_last_try_is_ours() {
     let mut till = trying(3, 2);
