@@ -282,7 +282,10 @@ impl WalkIns {
         if others > 1 || waits || decided || there == Some(canonical("phone", &phone.into())) {
             return Ok(());
         }
-        if world.is_echoed(walker.today, Some("phone")) {
+        let is_anothers = there.as_ref().is_some_and(|there| {
+            world.writing_of(walker.today, "phone", there).is_some_and(|written| !written.is_till)
+        });
+        if is_anothers || world.is_echoed(walker.today, Some("phone")) {
             return Ok(());
         }
         Err(format!("has the phone {there:?}, and {phone} was said last: {journal:?}"))
