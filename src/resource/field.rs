@@ -11,6 +11,10 @@ pub enum Kind {
     Text,
     /// A string that is an instant, RFC 3339.
     Date,
+    /// A string of two letters: a country.
+    Country,
+    /// A string that is one of these.
+    Choice(&'static [&'static str]),
     /// An int32.
     Integer,
     /// `true` or `false`; 0 or 1 in the table.
@@ -25,6 +29,31 @@ pub enum Kind {
     Password,
     /// Any JSON: kept as it came.
     Json,
+}
+
+impl Kind {
+    /// Whether its value is a string.
+    pub fn is_text(self) -> bool {
+        matches!(self, Kind::Text | Kind::Date | Kind::Country | Kind::Choice(_) | Kind::Password)
+    }
+
+    /// Whether a string is one of this kind.
+    pub fn is_one(self, text: &str) -> bool {
+        match self {
+            Kind::Country => text.len() == 2 && text.bytes().all(|letter| letter.is_ascii_alphabetic()),
+            Kind::Choice(words) => words.contains(&text),
+            _ => true,
+        }
+    }
+
+    /// What a string of this kind has to be, in the words of a refusal; none: it is any.
+    pub fn must_be(self) -> Option<String> {
+        match self {
+            Kind::Country => Some("must be two letters, such as ES".to_owned()),
+            Kind::Choice(words) => Some(format!("must be {}", words.join(" or "))),
+            _ => None,
+        }
+    }
 }
 
 /// Who may write an attribute.

@@ -3,6 +3,7 @@
 //! A resource is a value ([`Resource`]) with one table of attributes, in a file of its own (`customer`); everything else in the
 //! crate goes by it and names no attribute. [`Record`] is a row as the server described it, [`Row`] the till's working copy.
 
+mod address;
 mod attribute;
 mod attribute_value;
 mod customer;

@@ -123,6 +123,7 @@ pub struct Verb {
 /// Every resource that this build knows.
 static RESOURCES: &[&Resource] = &[
     &CUSTOMER,
+    &super::address::ADDRESS,
     &super::attribute::ATTRIBUTE,
     &super::attribute_value::ATTRIBUTE_VALUE,
     #[cfg(feature = "proof")]
