@@ -19,6 +19,7 @@ mod options;
 mod pull;
 mod report;
 mod spans;
+mod theirs;
 mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};

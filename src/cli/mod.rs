@@ -20,6 +20,7 @@
 //! | `prune`, `floor` | `prune`, `forget`; `floor` |
 //! | `backup`, `restore`, `rekey`, `doctor`, `report`, `sandbox`, `demo` | the commands of those names |
 
+mod address;
 mod attribute;
 mod backup;
 mod create;
@@ -103,6 +104,7 @@ enum Command {
     New(new::New),
     Edit(edit::Edit),
     Credit(edit::Credit),
+    Address(address::Address),
     Attribute(attribute::Attribute),
     Floor(floor::Floor),
     Show(read::Show),
@@ -157,6 +159,7 @@ impl Command {
             Command::New(command) => command.run(till),
             Command::Edit(command) => command.run(till),
             Command::Credit(command) => command.run(till),
+            Command::Address(command) => command.run(till),
             Command::Attribute(command) => command.run(till),
             Command::Floor(command) => command.run(till),
             Command::Show(command) => command.run(till),

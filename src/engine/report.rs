@@ -19,6 +19,7 @@ const PARTS_PRUNED: usize = 20;
 const CLOCKS_AGREE: TimeDelta = TimeDelta::days(1);
 
 /// What the report counts besides customers.
+const ADDRESSES: &str = "address";
 const ATTRIBUTE_VALUES: &str = "attribute_value";
 
 /// How long a reader may hold up a long log before that is told, and how often it is.
@@ -48,6 +49,8 @@ pub struct SyncReport {
     pub uploaded_fields: u64,
     /// Customers who were entered here, and whom the store has made.
     pub created: u64,
+    /// Addresses whose edits the store took, in a file that keeps them.
+    pub addresses: u64,
     /// Values of attributes that the store took, in a file that keeps them.
     pub attribute_values: u64,
     /// Customers whose edits ended up where the store already was: no call was needed.
@@ -169,7 +172,7 @@ impl Counts {
     }
 
     /// What was counted since then, by the names of the report.
-    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 16] {
+    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 17] {
         let of = |count: fn(&Counts) -> u64| count(self).saturating_sub(count(before));
         [
             ("pulled", of(|counts| counts.pulled)),
@@ -177,6 +180,7 @@ impl Counts {
             ("unbelieved", of(|counts| counts.unbelieved)),
             ("uploaded_customers", of(|counts| counts.uploaded.customers as u64)),
             ("uploaded_fields", of(|counts| counts.uploaded.fields as u64)),
+            ("addresses", of(|counts| counts.landed_of(ADDRESSES))),
             ("attribute_values", of(|counts| counts.landed_of(ATTRIBUTE_VALUES))),
             ("unchanged_customers", of(|counts| counts.unchanged_customers)),
             ("created", of(|counts| counts.created)),
@@ -208,6 +212,7 @@ impl<R: Remote> SyncEngine<R> {
             uploaded_customers: counts.uploaded.customers as u64,
             uploaded_fields: counts.uploaded.fields as u64,
             created: counts.created,
+            addresses: counts.landed_of(ADDRESSES),
             attribute_values: counts.landed_of(ATTRIBUTE_VALUES),
             unchanged_customers: counts.unchanged_customers,
             rejected,

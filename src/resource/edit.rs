@@ -358,6 +358,9 @@ fn check_text(field: FieldId, text: &str) -> Result<(), String> {
     if text.contains('\0') {
         return Err("holds a NUL character".into());
     }
+    if let Some(words) = field.kind().must_be().filter(|_| !field.kind().is_one(text)) {
+        return Err(words);
+    }
     if count > most {
         return Err(format!("has {count} characters, at most {most} are allowed"));
     }
@@ -368,10 +371,7 @@ fn check_text(field: FieldId, text: &str) -> Result<(), String> {
             if least == 1 { "is" } else { "are" }
         ));
     }
-    match field.kind().must_be() {
-        Some(words) if !field.kind().is_one(text) => Err(words),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 fn expected(kind: Kind) -> &'static str {

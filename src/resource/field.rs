@@ -116,6 +116,10 @@ pub struct Field {
     pub is_created_at: bool,
     /// Whether no row is created without it.
     pub is_required: bool,
+    /// Whether the store fills it in by itself where nothing is said: then it tells no two rows apart.
+    pub is_filled_in: bool,
+    /// Whether a store may want it in each update, also where it stays as it is.
+    pub may_be_wanted: bool,
     /// The most characters that it may have while its row waits to be created, where that is fewer than later.
     pub most_when_new: Option<usize>,
 }
@@ -146,6 +150,8 @@ pub(super) const fn editable(
         is_changed_at: false,
         is_created_at: false,
         is_required: false,
+        is_filled_in: false,
+        may_be_wanted: false,
         most_when_new: None,
     }
 }
@@ -267,6 +273,11 @@ impl FieldId {
     /// Whether the store may change it and leave `date_modified` as it was: of credit and form fields nothing is documented.
     pub fn may_be_undated(self) -> bool {
         matches!(self.kind(), Kind::Credit | Kind::Forms)
+    }
+
+    /// Whether it is a part of what a row says, where that makes it what it is.
+    pub fn is_content(self) -> bool {
+        self.is_editable() && self.kind().is_text() && !self.is_secret()
     }
 
     /// Whether an edit may set it.

@@ -688,7 +688,7 @@ mod tests {
         insta::assert_snapshot!(script_of(address) + &script_of_none(address));
     }
 
-    use crate::resource::{Changes, MergeRule, Verb};
+    use crate::resource::{Changes, Identity, MergeRule, Verb};
 
     const fn field_of_pet(name: &'static str, kind: Kind, access: Access) -> Field {
         let (limit_chars, merge) = ((0, 8), MergeRule::Policy);
@@ -704,6 +704,8 @@ mod tests {
             is_changed_at: false,
             is_created_at: false,
             is_required: false,
+            is_filled_in: false,
+            may_be_wanted: false,
             most_when_new: None,
         }
     }
@@ -724,6 +726,8 @@ mod tests {
         create: None,
         is_upserted: false,
         with: None,
+        shown_as: None,
+        identity: Identity::Id,
         defined_by: None,
         fields: &[
             field_of_pet("called", Kind::Text, Access::Editable),
