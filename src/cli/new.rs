@@ -19,9 +19,9 @@ email, first_name and last_name are needed. Each has an id below zero until the 
 every command takes the old id later, too.
 
 Examples:
-  tillsync new email=ana@example.com first_name=Ana last_name=Reyes phone=555-0142
-  echo '{\"email\":\"bo@example.com\",\"first_name\":\"Bo\",\"last_name\":\"Lind\"}' |
-      tillsync new --from -")]
+  tillsync new email=ana@example.com \\
+      first_name=Ana last_name=Reyes
+  tillsync new --from customers.jsonl")]
 pub(super) struct New {
     /// What is known of the customer: attributes by their API names
     #[arg(value_name = "FIELD=VALUE", required_unless_present = "from", conflicts_with = "from")]
