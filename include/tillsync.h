@@ -35,7 +35,7 @@ extern "C" {
  request; default 30000), `wait_ms` (for another sync of the same file to end; default 0), `create` (default true; a file
  that was moved or deleted, and has left its `-life`, is not made anew),
  `retention_days` (how long the journal keeps what has settled; default 400, 0: for ever), `keep` (what the file is to keep
- besides customers, and remembers: `["attributes"]`), `proxy` (a URL, or `none`), `roots`
+ besides customers, and remembers: `["addresses","attributes"]`), `proxy` (a URL, or `none`), `roots`
  (`system`, `built-in`, or a file of PEM),
  `policies` (who decides when both sides changed an attribute: `{"default":"hold","fields":{"notes":"local"}}`, each
  `hold`, `local`, `remote` or `latest`), `log_file` (what the library says, appended; one for all tills of a process) and

@@ -20,6 +20,7 @@ mod options;
 mod pull;
 mod report;
 mod spans;
+mod theirs;
 mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};

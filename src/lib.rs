@@ -77,9 +77,9 @@ pub mod extension {
 pub use api::{HttpOptions, HttpProxy, HttpRemote, Remote, Request, Roots};
 pub use clock::{Clock, SystemClock};
 pub use resource::{
-    Access, Attributes, BadRecord, BatchId, Changes, Creation, CustomerId, Edit, EditError, EditSeq, FIELDS,
-    Field, FieldId, FormValue, Kind, MergeRule, Record, Resource, ResourceId, Row, Value, Verb, money,
-    parse_adjustment, parse_argument, parse_new, parse_object,
+    Access, Address, Attributes, BadRecord, BatchId, Changes, Creation, CustomerId, Edit, EditError, EditSeq,
+    FIELDS, Field, FieldId, FormValue, Identity, Kind, MergeRule, Record, Resource, ResourceId, Row, Shown,
+    Value, Verb, money, parse_adjustment, parse_argument, parse_new, parse_object,
 };
 /// A customer as the app reads it; the same as [`Row`], by the name that an app has for it.
 pub type Customer = Row;

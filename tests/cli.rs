@@ -315,6 +315,7 @@ fn every_document_has_the_keys_of_the_contract() {
     till.ok(&["edit", "2", "phone=1"]);
     let requests = ["get", "post", "put"];
     let sync = [
+        "addresses",
         "attribute_values",
         "bytes_sent",
         "conflicts",
@@ -1125,6 +1126,84 @@ fn settings_are_taken_in_front_of_a_command_and_behind_it() {
     assert!(completions.contains("--store-hash"));
 }
 
+// ---- addresses -------------------------------------------------------------------------------------------------------
+
+#[test]
+fn addresses_are_listed_edited_by_their_number_and_sent() {
+    let till = empty_till();
+    till.sandbox.put_address(7, 1, &json!({}));
+    till.sandbox.put_address(8, 1, &json!({ "company": "Reyes & Co" }));
+    till.ok(&["pull", "--with", "addresses"]);
+    assert_eq!(till.json(&["address", "edit", "7", "city=Bilbao", "phone=555"]), (0, json!({ "edited": 2 })));
+    let (status, all) = till.json(&["address", "list", "1"]);
+    assert_eq!(status, 0);
+    assert_eq!(
+        all[0],
+        json!({
+            "id": 7, "customer_id": 1, "first_name": "Ana", "last_name": "Reyes", "company": "",
+            "address1": "Calle Mayor 7", "address2": "", "city": "Bilbao", "state_or_province": "Madrid",
+            "postal_code": "28013", "country_code": "ES", "phone": "555", "address_type": "residential",
+            "form_fields": [], "country": "Spain",
+        })
+    );
+    assert_eq!(till.json(&["show", "1"]).1["addresses"], all);
+    let shown = till.ok(&["show", "1"]);
+    assert!(
+        shown.contains("Addresses\n7   Ana Reyes, Calle Mayor 7, 28013 Bilbao, Madrid, ES, 555"),
+        "{shown}"
+    );
+    assert_eq!(
+        till.json(&["diff"]).1,
+        json!([{ "id": 7, "customer_id": 1, "city": "Bilbao", "phone": "555" }])
+    );
+    let changes = till.ok(&["diff"]);
+    assert!(changes.contains("address.7.city") && changes.contains("2 changes of 1 customer"), "{changes}");
+    assert!(changes.contains("Madrid") && changes.contains("Bilbao"), "{changes}");
+    assert_eq!(till.json(&["status"]).1["pending_fields"], json!(2));
+    let (status, report) = till.json(&["sync"]);
+    assert_eq!((status, &report["addresses"], &report["uploaded_customers"]), (0, &json!(1), &json!(0)));
+    assert_eq!(till.sandbox.address(7).unwrap()["city"], "Bilbao");
+    let (_, log) = till.json(&["log", "1"]);
+    let told = log.as_array().unwrap().iter().map(|row| (&row["resource"], &row["row_id"], &row["outcome"]));
+    let is_of_it = |row| row == (&json!("address"), &json!(7), &json!("uploaded"));
+    assert!(told.clone().take(2).all(is_of_it), "{log}");
+    till.ok(&["address", "edit", "8", "city=Sevilla"]);
+    let words = till.ok(&["sync"]);
+    assert!(words.contains("Sent 1 address."), "{words}");
+}
+
+#[test]
+fn what_is_wrong_with_an_address_is_a_usage_error_that_says_what_to_do() {
+    let till = empty_till();
+    till.sandbox.put_address(7, 1, &json!({}));
+    till.ok(&["pull", "--with", "addresses"]);
+    for (words, said) in [
+        (
+            &["7", "colour=red"][..],
+            "address 7: colour: is no attribute of an address; editable are first_name,",
+        ),
+        (&["7", "country=Spain"], "address 7: country: is read-only, the store sets it"),
+        (&["7", "customer_id=2"], "address 7: customer_id: is read-only, it names the address"),
+        (&["7", "country_code=Spain"], "address 7: country_code: must be two letters, such as ES"),
+        (&["7", "address_type=castle"], "address 7: address_type: must be residential or commercial"),
+        (&["99", "city=x"], "address 99: there is no such address in this file"),
+        (&["7", "red"], "a field is written FIELD=VALUE"),
+    ] {
+        let ran = till.run(&[&["address", "edit"], words].concat());
+        assert_eq!(ran.status, 2, "{words:?}: {ran:?}");
+        assert!(ran.err.contains(said), "{words:?}: {}", ran.err);
+    }
+    assert_eq!(till.json(&["status"]).1["pending_fields"], json!(0));
+    let other = self::till();
+    for command in [&["address", "list", "1"][..], &["address", "edit", "7", "city=x"]] {
+        let ran = other.run(command);
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert!(ran.err.contains("this file does not keep addresses"), "{}", ran.err);
+        assert!(ran.err.contains("pull --with addresses"), "{}", ran.err);
+    }
+    assert_eq!(other.json(&["show", "1"]).1.get("addresses"), None);
+}
+
 // ---- attributes ------------------------------------------------------------------------------------------------------
 
 /// A till that keeps what the shop has defined: a size, which is a number, and a tier, which customer 1 has.
@@ -1242,7 +1321,7 @@ fn what_is_wrong_with_an_attribute_is_a_usage_error_that_says_what_to_do() {
     assert_eq!(other.json(&["show", "1"]).1.get("attributes"), None);
     let ran = other.run(&["pull", "--with", "adresses"]);
     assert_eq!(ran.status, 2, "{ran:?}");
-    assert!(ran.err.contains("it may keep attributes"), "{}", ran.err);
+    assert!(ran.err.contains("it may keep addresses, attributes"), "{}", ran.err);
 }
 
 #[test]

@@ -10,7 +10,8 @@ use tillsync::FIELDS;
 const MAY_NAME: [&str; 5] = ["src/resource", "src/sandbox", "src/cli", "src/inspect", "src/guide.md"];
 
 /// What bears an attribute's name, and is something else.
-const NAMESAKES: [(&str, &str, &str); 7] = [
+const NAMESAKES: [(&str, &str, &str); 8] = [
+    ("src/engine/report.rs", "addresses", "what a report calls how many landed"),
     ("src/store/statements.rs", "date_modified", "a column of the snapshots"),
     ("src/store/schema/render.rs", "date_modified", "that column"),
     ("src/store/receipt.rs", "date_modified", "that column, and the key of a receipt"),

@@ -30,7 +30,7 @@ struct Line {
 /// The customer whose they are.
 const CUSTOMER: i64 = 1;
 
-const LINES: [Line; 4] = [
+const LINES: [Line; 5] = [
     Line {
         resource: "customer",
         endpoint: "/customers",
@@ -75,6 +75,19 @@ const LINES: [Line; 4] = [
         delete_in_office: |till| till.sandbox.delete_attribute_value(CUSTOMER as i32, 3),
         as_stored: |till| till.sandbox.attribute_value(CUSTOMER as i32, 3).unwrap().into(),
     },
+    Line {
+        resource: "address",
+        endpoint: "/customers/addresses",
+        row: 7,
+        key: &[("id", 7)],
+        field: "state_or_province",
+        refused: ("CA", "it is to be spelled out"),
+        put_in_office: |till, text| {
+            till.sandbox.put_address(7, CUSTOMER as i32, &json!({ "state_or_province": text }));
+        },
+        delete_in_office: |till| till.sandbox.delete_address(7),
+        as_stored: |till| till.sandbox.address(7).unwrap()["state_or_province"].clone(),
+    },
 ];
 
 impl Line {
@@ -98,9 +111,14 @@ impl Line {
             till.sandbox.put_attribute_value(CUSTOMER as i32, attribute, "first@x");
             till.sandbox.put_attribute_value(2, attribute, "others@x");
         }
+        for address in 6..9 {
+            till.sandbox.put_address(address, CUSTOMER as i32, &json!({}));
+            till.sandbox.put_address(10 + address, 2, &json!({}));
+        }
         till.sandbox.set_behaviours("value-at-most=20".parse().unwrap());
         match self.resource {
             "customer" => {}
+            "address" => till.store().keep("addresses").unwrap(),
             "attribute_value" => till.store().keep("attributes").unwrap(),
             resource => till.store().keep(resource).unwrap(),
         }

@@ -237,7 +237,7 @@ impl Drop for Asker {
 type Call = (&'static str, fn(&Till, &mut Store));
 
 /// Every public function that has to do with the file; a test below holds the list against the sources.
-const CALLS: [Call; 59] = [
+const CALLS: [Call; 60] = [
     ("open", |till, _| _ = Store::open_with(&till.path, options(till))),
     ("open_existing", |till, _| _ = Store::open_existing(&till.path)),
     ("open_with", |till, _| assert!(Store::open_with(&till.path, wrong(till)).is_err())),
@@ -247,6 +247,10 @@ const CALLS: [Call; 59] = [
         _ = (store.misshapen().unwrap(), store.history_kept().unwrap());
     }),
     ("keep", |_, store| assert!(store.keep("nonsense").is_err())),
+    ("addresses edit_address", |_, store| {
+        _ = store.addresses(1).unwrap();
+        assert!(store.edit_address(7, &[("city", "Bilbao")], None, None).is_err());
+    }),
     ("is_kept attributes attribute_values set_attribute_values", |_, store| {
         assert!(!store.is_kept("attributes").unwrap() && store.attributes().unwrap().is_empty());
         _ = store.attribute_values(1).unwrap();

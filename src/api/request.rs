@@ -140,8 +140,9 @@ impl Request {
         let spec = self.resource().spec();
         let (page, including) = (spec.page, including(spec));
         match self {
-            Request::Page(PageAsk { modified_min, place, limit, .. }) => {
-                let mut query = format!("limit={limit}{including}");
+            Request::Page(PageAsk { modified_min, place, limit, with, .. }) => {
+                let shown = with.iter().filter_map(|with| Some(format!(",{}", with.spec().shown_as?.name)));
+                let mut query = format!("limit={limit}{including}{}", shown.collect::<String>());
                 if let (Changes::Since(since), Some(min)) = (spec.changes, modified_min) {
                     let min = min.to_rfc3339_opts(SecondsFormat::Secs, true);
                     query.push_str(&format!("&{since}={min}"));

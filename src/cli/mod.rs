@@ -20,6 +20,7 @@
 //! | `prune`, `floor` | `prune`, `forget`; `floor` |
 //! | `backup`, `restore`, `rekey`, `doctor`, `report`, `sandbox`, `demo` | the commands of those names |
 
+mod address;
 mod attribute;
 mod backup;
 mod create;
@@ -105,6 +106,7 @@ enum Command {
     Delete(delete::Delete),
     Edit(edit::Edit),
     Credit(edit::Credit),
+    Address(address::Address),
     Attribute(attribute::Attribute),
     Floor(floor::Floor),
     Show(read::Show),
@@ -160,6 +162,7 @@ impl Command {
             Command::Delete(command) => command.run(till),
             Command::Edit(command) => command.run(till),
             Command::Credit(command) => command.run(till),
+            Command::Address(command) => command.run(till),
             Command::Attribute(command) => command.run(till),
             Command::Floor(command) => command.run(till),
             Command::Show(command) => command.run(till),

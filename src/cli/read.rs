@@ -6,14 +6,14 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tillsync::{
-    AttributeValue, Attributes, CustomerId, DecisionRow, EditSeq, FieldId, FormValue, Found, JournalRow,
-    Record, Row, Store, SyncState, SyncStatus, Value,
+    Address, AttributeValue, Attributes, CustomerId, DecisionRow, EditSeq, FieldId, FormValue, Found,
+    JournalRow, Record, Row, Store, SyncState, SyncStatus, Value,
 };
 
 use super::exit::{Exit, Failed};
 use super::out::complain;
 use super::settings::Till;
-use super::{Done, attribute, edit, render, sides};
+use super::{Done, address, attribute, edit, render, sides};
 
 /// A customer of the file.
 pub(super) fn known(store: &Store, id: i64) -> Result<Row, Failed> {
@@ -46,6 +46,9 @@ struct Shown {
     snapshot: Option<Box<RawValue>>,
     /// Where the file keeps them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    addresses: Option<Vec<Address>>,
+    /// The same.
+    #[serde(skip_serializing_if = "Option::is_none")]
     attributes: Option<Vec<AttributeValue>>,
     pending: Vec<JournalRow>,
 }
@@ -59,6 +62,7 @@ impl Show {
             customer: render::raw(row.to_json())?,
             deleted: store.get(self.id)?.is_none(),
             snapshot: snapshot.as_ref().map(|record| render::raw(record.body().to_owned())).transpose()?,
+            addresses: store.is_kept("addresses")?.then(|| store.addresses(self.id)).transpose()?,
             attributes: store.is_kept("attributes")?.then(|| store.attribute_values(self.id)).transpose()?,
             pending: store.pending(self.id)?,
         };
@@ -74,6 +78,9 @@ fn in_words(row: &Row, snapshot: Option<&Record>, shown: &Shown) -> String {
     let lines = lines.map(|field| (field.name(), with_store(field, row, theirs.as_ref())));
     let deleted = if shown.deleted { "\nDeleted here; in the store with a sync" } else { "" };
     let mut text = format!("Customer {}  {}{deleted}\n{}", row.id(), render::name(row), render::pairs(lines));
+    if let Some(addresses) = &shown.addresses {
+        text += &format!("\n\nAddresses\n{}", address::in_words(addresses));
+    }
     if let Some(values) = &shown.attributes {
         text += &format!("\n\nThe shop's attributes\n{}", attribute::in_words(values));
     }
@@ -211,6 +218,9 @@ fn changes_of(store: &Store, payload: &str) -> Result<Vec<[String; 5]>, Failed> 
     if let Ok(value) = serde_json::from_str(payload) {
         return Ok(vec![change_of_value(store, &value)?]);
     }
+    if let Ok(address) = serde_json::from_str(payload) {
+        return changes_of_address(store, &address);
+    }
     let sent = Record::new(payload);
     let sent = sent.attributes().map_err(|e| Failed::unexpected(e.to_string()))?;
     let snapshot = store.snapshot(sent.id())?;
@@ -252,6 +262,33 @@ fn change_of_value(store: &Store, sent: &SentValue) -> Result<[String; 5], Faile
     let [before, after] =
         sides::values(&field, [&before, &serde_json::Value::from(value.as_str()).to_string()]);
     Ok([customer_id.to_string(), name, field, before, after])
+}
+
+/// What is to be sent of an address.
+#[derive(Deserialize)]
+struct SentAddress {
+    id: i64,
+    customer_id: i64,
+    #[serde(flatten)]
+    attributes: BTreeMap<String, serde_json::Value>,
+}
+
+fn changes_of_address(store: &Store, sent: &SentAddress) -> Result<Vec<[String; 5]>, Failed> {
+    let SentAddress { id, customer_id, attributes } = sent;
+    let pending = store.pending(*customer_id)?;
+    let name = store.get(*customer_id)?.map(|row| render::name(&row)).unwrap_or_default();
+    let mut who = [customer_id.to_string(), name];
+    let mut rows = Vec::new();
+    for (attribute, value) in attributes {
+        let is_it =
+            |row: &&JournalRow| row.resource == "address" && row.row_id == *id && row.field == *attribute;
+        let before = pending.iter().find(is_it).map_or_else(|| "null".to_owned(), |row| row.was.clone());
+        let field = format!("address.{id}.{attribute}");
+        let [before, after] = sides::values(&field, [&before, &value.to_string()]);
+        let [customer, name] = std::mem::take(&mut who);
+        rows.push([customer, name, field, before, after]);
+    }
+    Ok(rows)
 }
 
 /// A record never holds one; what is to be sent does.

@@ -275,9 +275,7 @@ fn told(till: &Till, store: &Store, report: &SyncReport) -> Done {
 pub(super) fn synced(report: &SyncReport) -> String {
     let mut text = format!("Pulled {}. ", render::count(report.pulled, "customer"));
     text += &match report.uploaded_customers {
-        0 if report.attribute_values > 0 => {
-            format!("Sent {}.", render::count(report.attribute_values, "attribute value"))
-        }
+        0 if !others_sent(report).is_empty() => format!("Sent {}.", others_sent(report)),
         0 if report.deleted > 0 => {
             format!("Deleted {} in the store.", render::count(report.deleted, "customer"))
         }
@@ -290,8 +288,8 @@ pub(super) fn synced(report: &SyncReport) -> String {
             render::count(report.bytes_sent, "byte"),
         ),
     };
-    if report.attribute_values > 0 && report.uploaded_customers > 0 {
-        text += &format!(" Sent {} too.", render::count(report.attribute_values, "attribute value"));
+    if !others_sent(report).is_empty() && report.uploaded_customers > 0 {
+        text += &format!(" Sent {} too.", others_sent(report));
     }
     if report.deleted > 0 && report.uploaded_customers + report.attribute_values > 0 {
         text += &format!(" Deleted {} there.", render::count(report.deleted, "customer"));
@@ -313,6 +311,19 @@ pub(super) fn synced(report: &SyncReport) -> String {
         + &not_believed(report.unbelieved)
         + &doubted(report.doubted)
         + &not_whole(report.incomplete.as_deref())
+}
+
+/// What was sent besides customers, in words.
+fn others_sent(report: &SyncReport) -> String {
+    let counts = [
+        (report.addresses, "address", "addresses"),
+        (report.attribute_values, "attribute value", "attribute values"),
+    ];
+    let sent = counts.into_iter().filter(|(count, ..)| *count > 0);
+    let words = sent.map(|(count, one, many)| {
+        format!("{} {}", render::thousands(count), if count == 1 { one } else { many })
+    });
+    words.collect::<Vec<_>>().join(" and ")
 }
 
 /// What wants a person, after a sync.

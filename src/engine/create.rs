@@ -48,7 +48,7 @@ impl<R: Remote> SyncEngine<R> {
             return Ok(());
         }
         let (total, now_ms) = (rows.len() as u64, self.clock.now_ms());
-        let machine = Upload::recovering(&rows, now_ms, self.options.upload, self.tickets());
+        let machine = Upload::recovering(Act::Create, &rows, now_ms, self.options.upload, self.tickets());
         self.traced(&spans::recover(rows.len()), |engine| engine.run(resource, machine, total))
     }
 

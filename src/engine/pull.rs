@@ -14,17 +14,19 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::exchange::{Asked, FailureOf, Patience, Read};
+use super::theirs::SeenOfEach;
 use super::{Event, Extent, Progress, SyncEngine, spans};
 use crate::api::{Remote, Request};
 use crate::error::{Error, Result};
 use crate::flow::{
-    Lacking, Lacks, Page, PageAsk, Place, Pull, PullClock, PullStep, Silence, Unlisted, Witnesses, silence,
+    Lacking, Lacks, Page, PageAsk, Place, Pull, PullClock, PullStep, Silence, Theirs, Unlisted, Witnesses,
+    silence,
 };
 use crate::resource::{Changes, ResourceId, RowId};
 use crate::store::{FullPull, Judging, PageKind, PassedOver, Taken};
 
 /// Customers asked for by id in one call, with their company.
-const BY_ID_AT_ONCE: usize = 100;
+pub(super) const BY_ID_AT_ONCE: usize = 100;
 
 /// So often a page is asked for that has shrunk because somebody on it cannot be listed; one that would show only that customer more
 /// often, and any page at first where it is known that there is somebody.
@@ -33,8 +35,8 @@ const TRIES_ALONE: u32 = 3;
 const TRIES_KNOWN: u32 = 2;
 
 /// A pull under way.
-struct Pulling {
-    machine: Pull,
+pub(super) struct Pulling {
+    pub(super) machine: Pull,
     is_full: bool,
     /// It goes on where it was cut: what it had read by then may be of any age.
     is_resumed: bool,
@@ -50,6 +52,8 @@ struct Pulling {
     has_dropped: bool,
     /// Whom the store could not list before.
     unlisted: Option<Unlisted>,
+    /// What the pages have shown besides customers.
+    pub(super) seen: SeenOfEach,
     /// So many pages are taken in, and then it is enough for now; `None`: all.
     pages_left: Option<u32>,
 }
@@ -82,10 +86,10 @@ impl Pulling {
 }
 
 /// What decides whether a record that bears an older time than the snapshot is news.
-struct Trust {
-    believes_older: bool,
+pub(super) struct Trust {
+    pub(super) believes_older: bool,
     /// The `Date` that came with it.
-    server_now: Option<DateTime<Utc>>,
+    pub(super) server_now: Option<DateTime<Utc>>,
 }
 
 /// What is said of a list that was put off: it is nobody's fault, and what it lacks is asked for later.
@@ -236,18 +240,17 @@ impl<R: Remote> SyncEngine<R> {
     /// Whoever a list of all lacks is asked for by id, a while later and in company, before it is taken for deleted.
     fn find_gone_of(&mut self, resource: ResourceId, listed: &BTreeSet<RowId>) -> Result<()> {
         let absent = self.store.absent_of(resource, listed)?;
-        if absent.is_empty() {
-            return Ok(());
-        }
-        let company: Vec<RowId> = listed.first().into_iter().chain(listed.last()).copied().collect();
-        let apart_ms = u64::try_from(self.options.second_look.as_millis()).unwrap_or(u64::MAX);
-        self.sleep_until(self.clock.now_ms().saturating_add(apart_ms))?;
+        let company = listed.first().into_iter().chain(listed.last()).copied().collect();
+        self.find_gone_among(absent, company)
+    }
+
+    /// Those of these rows that a second look does not show either.
+    pub(super) fn absent_once_more(&mut self, absent: &[RowId], company: &[RowId]) -> Result<Vec<RowId>> {
         let mut looked = Looked::default();
         for rows in absent.chunks(BY_ID_AT_ONCE - company.len()) {
-            self.second_look(rows.to_vec(), &company, &mut looked)?;
+            self.second_look(rows.to_vec(), company, &mut looked)?;
         }
-        let gone = self.believed(looked.gone)?;
-        gone.chunks(BY_ID_AT_ONCE).try_for_each(|gone| self.take_gone(gone))
+        Ok(looked.gone)
     }
 
     /// For a sync: where the store fails its list, or refuses it, and answers by id, the edits go up all the same, each after a look.
@@ -288,7 +291,8 @@ impl<R: Remote> SyncEngine<R> {
             Some((FullPull { how_far, expected, has_dropped }, seen)) => {
                 (Pull::resumed(how_far, seen), expected, has_dropped)
             }
-            None => (Pull::new(modified_min), None, false),
+            None if is_full => (Pull::new(None), None, false),
+            None => (Pull::new(modified_min).showing(self.shown_with_customers()?), None, false),
         };
         Ok(Pulling {
             machine,
@@ -300,6 +304,7 @@ impl<R: Remote> SyncEngine<R> {
             clock: None,
             has_dropped,
             unlisted,
+            seen: SeenOfEach::default(),
             pages_left: None,
         })
     }
@@ -310,6 +315,7 @@ impl<R: Remote> SyncEngine<R> {
         // Also after a failure: what was taken in stays.
         self.commit_pages()?;
         let Some(read) = read? else { return Ok(Listed::Part) };
+        self.end_theirs(pulling)?;
         let is_as_good_as_it_gets = self.is_as_good_as_it_gets(pulling)?;
         let is_whole = read.is_ok();
         match read {
@@ -561,8 +567,16 @@ impl<R: Remote> SyncEngine<R> {
         let progress = Progress::Pulled { customers: pulling.machine.seen(), of: pulling.machine.total() };
         let believes_older = pulling.believes_older || pulling.machine.believes_older();
         let trust = Trust { believes_older, server_now: date };
+        let shows = pulling.machine.shows().to_vec();
+        let theirs: Vec<Theirs> = shows.iter().map(|resource| Theirs::of(*resource, page)).collect();
+        let alone = theirs.first().map(|theirs| theirs.customers(page));
+        let page = alone.as_ref().unwrap_or(page);
         let passed_over = self.take_in(page, &kind, trust, Some(Event::Progress(progress)))?;
         pulling.has_dropped |= passed_over.has_dropped;
+        drop(alone);
+        for (resource, theirs) in shows.into_iter().zip(theirs) {
+            self.take_theirs(pulling, resource, theirs, date)?;
+        }
         Ok(going)
     }
 
@@ -573,7 +587,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     /// Takes in a page. It stays open for the next one if that is here already. Returns what of it was not believed.
-    fn take_in(
+    pub(super) fn take_in(
         &mut self,
         page: &Page<'_>,
         kind: &PageKind,

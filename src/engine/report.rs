@@ -19,6 +19,7 @@ const PARTS_PRUNED: usize = 20;
 const CLOCKS_AGREE: TimeDelta = TimeDelta::days(1);
 
 /// What the report counts besides customers.
+const ADDRESSES: &str = "address";
 const ATTRIBUTE_VALUES: &str = "attribute_value";
 
 /// How long a reader may hold up a long log before that is told, and how often it is.
@@ -56,6 +57,8 @@ pub struct SyncReport {
     pub deletions_waiting: u64,
     /// Customers who were gone from the store.
     pub gone: u64,
+    /// Addresses whose edits the store took, in a file that keeps them.
+    pub addresses: u64,
     /// Values of attributes that the store took, in a file that keeps them.
     pub attribute_values: u64,
     /// Customers whose edits ended up where the store already was: no call was needed.
@@ -181,7 +184,7 @@ impl Counts {
     }
 
     /// What was counted since then, by the names of the report.
-    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 19] {
+    pub(super) fn since(&self, before: &Counts) -> [(&'static str, u64); 20] {
         let of = |count: fn(&Counts) -> u64| count(self).saturating_sub(count(before));
         [
             ("pulled", of(|counts| counts.pulled)),
@@ -189,6 +192,7 @@ impl Counts {
             ("unbelieved", of(|counts| counts.unbelieved)),
             ("uploaded_customers", of(|counts| counts.uploaded.customers as u64)),
             ("uploaded_fields", of(|counts| counts.uploaded.fields as u64)),
+            ("addresses", of(|counts| counts.landed_of(ADDRESSES))),
             ("attribute_values", of(|counts| counts.landed_of(ATTRIBUTE_VALUES))),
             ("unchanged_customers", of(|counts| counts.unchanged_customers)),
             ("created", of(|counts| counts.created)),
@@ -226,6 +230,7 @@ impl<R: Remote> SyncEngine<R> {
             deleted: counts.deleted,
             deletions_waiting: counts.deletions_waiting,
             gone: counts.gone,
+            addresses: counts.landed_of(ADDRESSES),
             attribute_values: counts.landed_of(ATTRIBUTE_VALUES),
             unchanged_customers: counts.unchanged_customers,
             rejected,

@@ -10,9 +10,9 @@ use crate::api::{Remote, Request};
 use crate::error::{Failure, Result};
 use crate::fleet::Wants;
 use crate::flow::{
-    Act, Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, ReadFailure, SentRow,
-    Step, Ticket, ToSend, Trouble, Upload, Write, judge_delete, judge_get_by_ids, judge_post, judge_put,
-    order_emails, shows_strangers,
+    Act, Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, PutVerdict, ReadFailure,
+    SentRow, Step, Ticket, ToSend, Trouble, Upload, Write, judge_delete, judge_get_by_ids, judge_post,
+    judge_put, order_emails, shows_strangers,
 };
 use crate::resource::{Record, ResourceId, RowId};
 use crate::store::{Planned, Prepared, Said, Uploaded};
@@ -579,6 +579,9 @@ impl<R: Remote> SyncEngine<R> {
             Act::Delete => judge_delete(answer, &batch.sent),
         };
         self.spans.judged(ticket, &verdict, self.clock.now_ms());
+        if let PutVerdict::Refused { wants: Some(field), .. } = &verdict {
+            self.store.note_wanted(*field)?;
+        }
         let (now_ms, now, chance) = (self.clock.now_ms(), self.clock.utc(), self.random.f64());
         match run.machine.answered(ticket, verdict, now_ms, chance) {
             Write::Settle(records) => {
@@ -663,6 +666,10 @@ impl<R: Remote> SyncEngine<R> {
         };
         let mut page = page;
         page.tell(&unmade);
+        let all_shown = match run.machine.left_out(ticket) {
+            true => page.rows.iter().map(|(told, body)| Record::of(told.resource(), *body)).collect(),
+            false => Vec::new(),
+        };
         let meant = page.rows.extract_if(.., |(attributes, _)| ids.contains(&attributes.row()));
         let meant: Vec<_> = meant.collect();
         // Who only kept others company is news like any other.
@@ -689,7 +696,8 @@ impl<R: Remote> SyncEngine<R> {
         let gone = self.believed(gone)?;
         let known: Vec<RowId> =
             ids.iter().copied().filter(|id| records.contains_key(id) || gone.contains(id)).collect();
-        let said = Said { denied: run.machine.denied(ticket), late: run.machine.late(ticket) };
+        let said =
+            Said { denied: run.machine.denied(ticket), late: run.machine.late(ticket), shown: all_shown };
         let (machine, now) = (&mut run.machine, self.clock.utc());
         let mut through = known.clone();
         let refuse = |pending: &[RowId]| {

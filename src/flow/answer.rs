@@ -15,7 +15,7 @@ use super::outdated::hash;
 use super::secrets::Secrets;
 use super::{RateHeaders, SentRow, Unread, identity, sent_identity};
 use crate::error::Failure;
-use crate::resource::{Attributes, CustomerId, FieldId, Record, ResourceId, RowId};
+use crate::resource::{Attributes, CustomerId, FieldId, Identity, Record, ResourceId, RowId};
 
 /// What came back from the store.
 #[derive(Clone, Debug, Default)]
@@ -215,6 +215,8 @@ pub enum PutVerdict {
         rejections: Vec<Rejection>,
         /// The server's words, for what it does not name.
         words: String,
+        /// It wants this attribute said, which a row does not change: then it is to blame for nothing.
+        wants: Option<FieldId>,
         /// It speaks as the API does, which has judged the content then, and is done with it.
         is_the_apis: bool,
     },
@@ -377,6 +379,7 @@ fn created(answer: &Answer, sent: &[SentRow]) -> PutVerdict {
 fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict {
     let body = match update(&answer.body, secrets) {
         Ok(body) => body,
+        Err(_) if says_nothing_new(answer, sent) => Updated::default(),
         Err(why) => return PutVerdict::InDoubt(why),
     };
     let (mut records, mut unshown) = (BTreeMap::new(), BTreeMap::new());
@@ -407,6 +410,14 @@ fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict
     PutVerdict::Confirmed { records: records.into_iter().collect(), missing, unshown, rejections }
 }
 
+/// Whether an answer is an object without rows: of an update that would make two rows say the same a store may tell nothing at all.
+fn says_nothing_new(answer: &Answer, sent: &[SentRow]) -> bool {
+    let is_bare = |said: serde_json::Map<String, serde_json::Value>| {
+        !["data", "status", "title", "errors"].iter().any(|name| said.contains_key(*name))
+    };
+    of(sent).spec().identity == Identity::Content && parsed(&answer.body).is_some_and(is_bare)
+}
+
 /// Of what the rows of a call are.
 fn of(sent: &[SentRow]) -> ResourceId {
     sent.first().map(|row| row.id.resource).unwrap_or_default()
@@ -432,6 +443,7 @@ fn refused(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict {
     let errors = parsed::<Refusal<'_>>(&answer.body).map(|refusal| refusal.errors).unwrap_or_default();
     PutVerdict::Refused {
         rejections: rejections(&errors, sent, secrets),
+        wants: messages(&errors).iter().find_map(|(key, _)| wanted(key, sent)),
         words: words(answer, secrets),
         is_the_apis: is_the_apis(&answer.body),
     }
@@ -495,7 +507,7 @@ impl Meta {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Updated<'a> {
     #[serde(borrow)]
     data: Vec<&'a RawValue>,
@@ -691,19 +703,35 @@ fn rejections(errors: &Errors, sent: &[SentRow], secrets: &Secrets) -> Vec<Rejec
     found
 }
 
+/// What an error's key wants said of a row that does not say it.
+fn wanted(key: &str, sent: &[SentRow]) -> Option<FieldId> {
+    let field = parts_of(key).rev().find_map(|part| of(sent).field(part))?;
+    let index = parts_of(key).find_map(|part| part.parse::<usize>().ok());
+    let lacks_it = |row: &SentRow| !row.carries(field);
+    let is_lacking = match index.and_then(|index| sent.get(index)) {
+        Some(row) => lacks_it(row),
+        None => sent.iter().any(lacks_it),
+    };
+    (field.spec().may_be_wanted && is_lacking).then_some(field)
+}
+
+fn parts_of(key: &str) -> impl DoubleEndedIterator<Item = &str> {
+    key.split(['.', '[', ']', '/', ':']).filter(|part| !part.is_empty())
+}
+
 /// Whom an error's key names: `0.email`, `[0].email`, `0`, `email`. A field alone names a customer only when just
 /// one of those that were sent carries it.
 fn named(key: &str, sent: &[SentRow]) -> Option<(RowId, Option<FieldId>)> {
-    let parts: Vec<&str> = key.split(['.', '[', ']', '/', ':']).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = parts_of(key).collect();
     let field = parts.iter().rev().find_map(|part| of(sent).field(part));
     let index = parts.iter().find_map(|part| part.parse::<usize>().ok());
     let at = |index: usize| {
         sent.get(index).or_else(|| sent.iter().find(|row| usize::try_from(row.id.row) == Ok(index)))
     };
     match (index.and_then(at), field) {
-        (Some(row), field) => Some((row.id, field.filter(|field| row.carries(*field)))),
+        (Some(row), field) => Some((row.id, field.filter(|field| row.changes(*field)))),
         (None, Some(field)) if index.is_none() => {
-            let mut carriers = sent.iter().filter(|row| row.carries(field));
+            let mut carriers = sent.iter().filter(|row| row.changes(field));
             match (carriers.next(), carriers.next()) {
                 (Some(row), None) => Some((row.id, Some(field))),
                 _ => None,

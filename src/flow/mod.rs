@@ -18,6 +18,7 @@ mod bases;
 mod brief;
 #[cfg(test)]
 mod budget;
+mod content;
 mod create;
 mod decide;
 mod delete;
@@ -44,6 +45,7 @@ mod recover;
 mod retry;
 mod secrets;
 mod server_clock;
+mod theirs;
 mod ticket;
 mod tidied;
 mod upload;
@@ -57,6 +59,7 @@ pub use answer::{
 pub use attempt::{Attempt, Flight, has_moved_undated, is_undated, on_record, unshown_on_record};
 pub use bases::{BaseTime, Bases};
 pub use brief::{in_brief, sides_in_brief};
+pub use content::twin;
 pub use create::{
     creation, folded_identity, identity, is_as_sent, landed, made, sent_identity, was_made_since,
 };
@@ -86,6 +89,7 @@ pub use recover::{Recovered, recover};
 pub use retry::{Misses, RetryOptions, crowd_wait_ms};
 pub use secrets::masked;
 pub use server_clock::ServerClock;
+pub use theirs::Theirs;
 pub use ticket::{Ticket, Tickets};
 pub use tidied::is_tidied;
 pub use upload::{

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::SentBase;
 use super::merge::written_over;
 use super::tidied::is_tidied;
-use crate::resource::{Attributes, EditSeq, FieldId, RowId, Value, new_object, object};
+use crate::resource::{Attributes, EditSeq, FieldId, RowId, Value, new_object, object, shown_object};
 
 /// What an adjustment was turned into, so that an upload in doubt can be told apart from one that never arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,15 @@ impl SentRow {
     pub fn carries(&self, field: FieldId) -> bool {
         let is_password = self.password.is_some() && field.is_secret();
         is_password || self.fields.iter().any(|(sent, ..)| *sent == field)
+    }
+
+    /// Whether this attribute was sent to change it, and not only because the store wants it said.
+    pub fn changes(&self, field: FieldId) -> bool {
+        let is_said = |(sent, was, value): &(FieldId, Value, Value)| {
+            let is_empty = was.is_null() && value.text() == Some("");
+            *sent == field && field.spec().may_be_wanted && (was == value || is_empty)
+        };
+        self.carries(field) && !self.fields.iter().any(is_said)
     }
 
     /// The attributes that an answer shows as they were before they were sent, and that is no tidied form of it.
@@ -107,6 +116,17 @@ impl Payload {
         self.fields.iter().any(|(field, _)| field.is_money())
     }
 
+    /// Says this attribute too, as the store has it: it wants it in each update.
+    pub fn say_too(&mut self, field: FieldId, base: &Attributes<'_>) {
+        if self.value(field).is_some() || !base.tells(field) {
+            return;
+        }
+        let was = base.get(field);
+        self.base.fields.push((field, was.clone()));
+        self.fields.push((field, if was.is_null() { Value::Text(String::new()) } else { was }));
+        self.fields.sort_by_key(|(field, _)| field.index());
+    }
+
     /// The newest journal row that is covered.
     pub fn up_to(&self) -> EditSeq {
         self.covers.iter().copied().max().unwrap_or(EditSeq(0))
@@ -122,12 +142,12 @@ impl Payload {
         self.print(self.password.as_ref().map(|_| Value::Text("***".to_owned())))
     }
 
-    /// The same with the id that it has here, also of a row that is new: for people.
+    /// The same with the id that it has here, also of a row that is new, and with whose it is: for people.
     pub fn to_json_shown(&self) -> String {
         let password = self.password.as_ref().map(|_| Value::Text("***".to_owned()));
         let password = self.id.resource.secret().zip(password);
         let all = self.fields.iter().map(|(field, value)| (*field, value));
-        object(self.id, all.chain(password.as_ref().map(|(field, value)| (*field, value))))
+        shown_object(self.id, all.chain(password.as_ref().map(|(field, value)| (*field, value))))
     }
 
     fn print(&self, password: Option<Value>) -> String {

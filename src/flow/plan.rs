@@ -26,6 +26,8 @@ pub enum Outcome {
     Discarded,
     /// The remote side was kept.
     Remote,
+    /// The store has another row that says the same: the two are one to it, and this one stays as it was there.
+    Merged,
 }
 
 impl Outcome {
@@ -40,13 +42,14 @@ impl Outcome {
             Outcome::Held => "held",
             Outcome::Discarded => "discarded",
             Outcome::Remote => "remote",
+            Outcome::Merged => "merged",
         }
     }
 
     /// The outcome of that word.
     pub fn named(word: &str) -> Option<Outcome> {
         use Outcome::*;
-        [InFlight, Uploaded, Unchanged, Superseded, Rejected, Held, Discarded, Remote]
+        [InFlight, Uploaded, Unchanged, Superseded, Rejected, Held, Discarded, Remote, Merged]
             .into_iter()
             .find(|outcome| outcome.as_str() == word)
     }

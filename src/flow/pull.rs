@@ -64,6 +64,7 @@ enum Asking {
 pub struct Pull {
     resource: ResourceId,
     modified_min: Option<DateTime<Utc>>,
+    with: Vec<ResourceId>,
     asking: Asking,
     place: Place,
     /// An index of [`SIZES`].
@@ -123,6 +124,7 @@ impl Pull {
         Pull {
             resource,
             modified_min,
+            with: Vec::new(),
             asking: Asking::List,
             place: Place::Start,
             size: 0,
@@ -151,6 +153,16 @@ impl Pull {
             is_shrinking: false,
             lacks: None,
         }
+    }
+
+    /// The same, with what is to be shown besides.
+    pub fn showing(self, with: Vec<ResourceId>) -> Pull {
+        Pull { with, ..self }
+    }
+
+    /// What is to be shown besides.
+    pub fn shows(&self) -> &[ResourceId] {
+        &self.with
     }
 
     /// A pull of everybody that goes on where it was cut, and has seen these.
@@ -625,6 +637,7 @@ impl Pull {
             modified_min: self.modified_min,
             place: self.place.clone(),
             limit: SIZES[self.size],
+            with: self.with.clone(),
         }
     }
 

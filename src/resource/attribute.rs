@@ -1,7 +1,7 @@
 //! What a shop wants to know of its customers beside what every store does: a loyalty number, a shoe size. Each is defined once.
 
 use super::field::fixed;
-use super::{Access, Changes, Kind, Resource};
+use super::{Access, Changes, Identity, Kind, Resource};
 
 /// The definitions of attributes. A till reads them: which there are, and of which type.
 pub static ATTRIBUTE: Resource = Resource {
@@ -21,6 +21,8 @@ pub static ATTRIBUTE: Resource = Resource {
     delete: None,
     is_upserted: false,
     with: Some("attributes"),
+    shown_as: None,
+    identity: Identity::Id,
     defined_by: None,
     fields: &[fixed("name", Kind::Text, Access::ReadOnly), fixed("type", Kind::Text, Access::ReadOnly)],
 };

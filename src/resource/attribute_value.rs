@@ -1,7 +1,7 @@
 //! What a customer has of an attribute.
 
 use super::field::{editable, fixed};
-use super::{Access, Changes, Field, Kind, MergeRule, Resource, Verb};
+use super::{Access, Changes, Field, Identity, Kind, MergeRule, Resource, Verb};
 
 /// Values of attributes, each named by its customer and its attribute.
 pub static ATTRIBUTE_VALUE: Resource = Resource {
@@ -20,6 +20,8 @@ pub static ATTRIBUTE_VALUE: Resource = Resource {
     delete: None,
     is_upserted: true,
     with: Some("attributes"),
+    shown_as: None,
+    identity: Identity::Id,
     defined_by: Some("attribute"),
     fields: &[
         Field {

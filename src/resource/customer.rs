@@ -6,7 +6,9 @@
 //! migration.
 
 use super::field::{NO_LIMIT, editable, fixed, inside, required};
-use super::{Access, Changes, Creation, Field, FieldId, Kind, MergeRule, Resource, ResourceId, Verb};
+use super::{
+    Access, Changes, Creation, Field, FieldId, Identity, Kind, MergeRule, Resource, ResourceId, Verb,
+};
 
 /// Customers: every file keeps them.
 pub static CUSTOMER: Resource = Resource {
@@ -31,6 +33,8 @@ pub static CUSTOMER: Resource = Resource {
     delete: Some(Verb { rows: 50, at_once: 3 }),
     is_upserted: false,
     with: None,
+    shown_as: None,
+    identity: Identity::Id,
     defined_by: None,
     fields: &FIELDS,
 };

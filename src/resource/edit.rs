@@ -107,7 +107,7 @@ pub fn parse_argument(customer_id: CustomerId, name: &str, value: &str) -> Resul
     let refuse = |problem: String| EditError { customer_id, field: name.to_owned(), problem };
     let field = editable(name).map_err(refuse)?;
     let json = match field.kind() {
-        Kind::Text | Kind::Date | Kind::Password => serde_json::Value::from(value).to_string(),
+        kind if kind.is_text() => serde_json::Value::from(value).to_string(),
         _ => value.to_owned(),
     };
     let value = checked(field, &json).map_err(refuse)?;
@@ -358,6 +358,9 @@ fn check_text(field: FieldId, text: &str) -> Result<(), String> {
     if text.contains('\0') {
         return Err("holds a NUL character".into());
     }
+    if let Some(words) = field.kind().must_be().filter(|_| !field.kind().is_one(text)) {
+        return Err(words);
+    }
     if count > most {
         return Err(format!("has {count} characters, at most {most} are allowed"));
     }
@@ -373,7 +376,7 @@ fn check_text(field: FieldId, text: &str) -> Result<(), String> {
 
 fn expected(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text | Kind::Date | Kind::Password => "must be text",
+        Kind::Text | Kind::Date | Kind::Country | Kind::Choice(_) | Kind::Password => "must be text",
         Kind::Integer => "must be a whole number",
         Kind::Boolean => "must be true or false",
         Kind::Credit => "must be a JSON array such as [{\"amount\":43.15}]",

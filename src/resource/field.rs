@@ -11,6 +11,10 @@ pub enum Kind {
     Text,
     /// A string that is an instant, RFC 3339.
     Date,
+    /// A string of two letters: a country.
+    Country,
+    /// A string that is one of these.
+    Choice(&'static [&'static str]),
     /// An int32.
     Integer,
     /// `true` or `false`; 0 or 1 in the table.
@@ -25,6 +29,31 @@ pub enum Kind {
     Password,
     /// Any JSON: kept as it came.
     Json,
+}
+
+impl Kind {
+    /// Whether its value is a string.
+    pub fn is_text(self) -> bool {
+        matches!(self, Kind::Text | Kind::Date | Kind::Country | Kind::Choice(_) | Kind::Password)
+    }
+
+    /// Whether a string is one of this kind.
+    pub fn is_one(self, text: &str) -> bool {
+        match self {
+            Kind::Country => text.len() == 2 && text.bytes().all(|letter| letter.is_ascii_alphabetic()),
+            Kind::Choice(words) => words.contains(&text),
+            _ => true,
+        }
+    }
+
+    /// What a string of this kind has to be, in the words of a refusal; none: it is any.
+    pub fn must_be(self) -> Option<String> {
+        match self {
+            Kind::Country => Some("must be two letters, such as ES".to_owned()),
+            Kind::Choice(words) => Some(format!("must be {}", words.join(" or "))),
+            _ => None,
+        }
+    }
 }
 
 /// Who may write an attribute.
@@ -87,6 +116,10 @@ pub struct Field {
     pub is_created_at: bool,
     /// Whether no row is created without it.
     pub is_required: bool,
+    /// Whether the store fills it in by itself where nothing is said: then it tells no two rows apart.
+    pub is_filled_in: bool,
+    /// Whether a store may want it in each update, also where it stays as it is.
+    pub may_be_wanted: bool,
     /// The most characters that it may have while its row waits to be created, where that is fewer than later.
     pub most_when_new: Option<usize>,
 }
@@ -117,6 +150,8 @@ pub(super) const fn editable(
         is_changed_at: false,
         is_created_at: false,
         is_required: false,
+        is_filled_in: false,
+        may_be_wanted: false,
         most_when_new: None,
     }
 }
@@ -238,6 +273,11 @@ impl FieldId {
     /// Whether the store may change it and leave `date_modified` as it was: of credit and form fields nothing is documented.
     pub fn may_be_undated(self) -> bool {
         matches!(self.kind(), Kind::Credit | Kind::Forms)
+    }
+
+    /// Whether it is a part of what a row says, where that makes it what it is.
+    pub fn is_content(self) -> bool {
+        self.is_editable() && self.kind().is_text() && !self.is_secret()
     }
 
     /// Whether an edit may set it.

@@ -1,7 +1,7 @@
 //! What no store has: two resources that prove what a resource is (decision 19). They are in no build for people.
 
 use super::field::{editable, fixed};
-use super::{Access, Changes, Field, Kind, MergeRule, Resource, Verb};
+use super::{Access, Changes, Field, Identity, Kind, MergeRule, Resource, Verb};
 
 /// The cards of a customer.
 pub static LOYALTY_CARD: Resource = Resource {
@@ -20,6 +20,8 @@ pub static LOYALTY_CARD: Resource = Resource {
     delete: None,
     is_upserted: false,
     with: None,
+    shown_as: None,
+    identity: Identity::Id,
     defined_by: None,
     fields: &[
         editable("number", Kind::Text, (1, 20), MergeRule::Policy),
@@ -45,6 +47,8 @@ pub static LOYALTY_STAMP: Resource = Resource {
     delete: None,
     is_upserted: false,
     with: None,
+    shown_as: None,
+    identity: Identity::Id,
     defined_by: None,
     fields: &[editable("value", Kind::Text, (0, 255), MergeRule::Policy)],
 };

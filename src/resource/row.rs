@@ -86,6 +86,12 @@ pub fn object<'v>(row: RowId, attributes: impl IntoIterator<Item = (FieldId, &'v
     with_attributes(names, attributes)
 }
 
+/// The same for people: where the row's own id does not say whose it is, its customer's stands beside it.
+pub fn shown_object<'v>(row: RowId, attributes: impl IntoIterator<Item = (FieldId, &'v Value)>) -> String {
+    let names: Vec<String> = members(row.resource.spec().names().zip(row.names())).collect();
+    with_attributes(names, attributes)
+}
+
 /// The same of a row that the store is to make: it names the customer whose it is, where it is not one itself, and not the row.
 pub fn new_object<'v>(row: RowId, attributes: impl IntoIterator<Item = (FieldId, &'v Value)>) -> String {
     let spec = row.resource.spec();

@@ -41,6 +41,10 @@ pub struct Resource {
     pub is_upserted: bool,
     /// What a person asks for to have it kept: `--with …`. None: every file keeps it, or nobody asks for it.
     pub with: Option<&'static str>,
+    /// As what a list of customers shows theirs, where it is asked to.
+    pub shown_as: Option<Shown>,
+    /// What makes two of its rows one in the store.
+    pub identity: Identity,
     /// The resource whose row, of the same number, says what its text is: its `type`.
     pub defined_by: Option<&'static str>,
     /// Its attributes, in the order of the columns.
@@ -113,6 +117,24 @@ pub enum Changes {
     None,
 }
 
+/// What makes two rows one in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Their ids.
+    Id,
+    /// What they say: of an update that would make two say the same nothing is changed, and nothing is told.
+    Content,
+}
+
+/// What a list of customers shows of what is theirs, where it is asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// What is asked for, and the attribute of a customer that has them.
+    pub name: &'static str,
+    /// No more of one customer are shown: where there are as many, there may be others.
+    pub most: usize,
+}
+
 /// What an endpoint takes of one verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verb {
@@ -125,6 +147,7 @@ pub struct Verb {
 /// Every resource that this build knows.
 static RESOURCES: &[&Resource] = &[
     &CUSTOMER,
+    &super::address::ADDRESS,
     &super::attribute::ATTRIBUTE,
     &super::attribute_value::ATTRIBUTE_VALUE,
     #[cfg(feature = "proof")]

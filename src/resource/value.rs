@@ -85,7 +85,7 @@ impl Value {
     /// looks like one where numbers are kept.
     fn as_held(kind: Kind, json: String) -> Value {
         match kind {
-            Kind::Text | Kind::Date | Kind::Password => Value::Text(json),
+            kind if kind.is_text() => Value::Text(json),
             Kind::Integer | Kind::Boolean => match json.parse::<i64>() {
                 Ok(whole) => Value::of_whole(kind, whole),
                 Err(_) => json.parse().map_or(Value::Other(json), |number| Value::of_real(kind, number)),
@@ -115,7 +115,9 @@ impl Value {
 
     fn typed(kind: Kind, json: &str) -> Option<Value> {
         Some(match kind {
-            Kind::Text | Kind::Date | Kind::Password => Value::Text(text_of(json)?),
+            Kind::Text | Kind::Date | Kind::Country | Kind::Choice(_) | Kind::Password => {
+                Value::Text(text_of(json)?)
+            }
             Kind::Integer => Value::Integer(serde_json::from_str(json).ok()?),
             Kind::Boolean => Value::Boolean(serde_json::from_str(json).ok()?),
             Kind::Credit => {

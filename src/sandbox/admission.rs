@@ -51,7 +51,7 @@ impl StoreCore {
     }
 
     fn admit_by_path(&self, request: &RawRequest) -> Result<(), Problem> {
-        if self.is_for_attributes(request) {
+        if self.is_for_attributes(request) || self.is_for_addresses(request) {
             return Ok(());
         }
         #[cfg(feature = "proof")]

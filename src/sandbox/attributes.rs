@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::Sandbox;
-use super::behaviours::{Behaviours, Pages, Partial, Success, UnknownIds, ValueAnswers};
+use super::behaviours::{Behaviours, Pages, Partial, Success, Totals, UnknownIds, ValueAnswers};
 use super::core::StoreCore;
 use super::data::date_text;
 use super::http::{Problem, RawRequest, RawResponse};
@@ -69,7 +69,7 @@ impl Attributes {
 }
 
 /// What a list is asked for.
-struct Asked {
+pub(super) struct Asked {
     ids: BTreeMap<&'static str, Vec<i64>>,
     since: i64,
     limit: usize,
@@ -77,7 +77,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn parse(query: &str, by: &[&'static str], is_dated: bool) -> Result<Asked, Problem> {
+    pub(super) fn parse(query: &str, by: &[&'static str], is_dated: bool) -> Result<Asked, Problem> {
         let mut asked = Asked { ids: BTreeMap::new(), since: i64::MIN, limit: 50, page: 1 };
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             let wrong = || Problem::violation(422, format!("{name} is not valid"));
@@ -94,19 +94,27 @@ impl Asked {
         Ok(asked)
     }
 
-    fn means(&self, by: &str, id: i64) -> bool {
+    pub(super) fn means(&self, by: &str, id: i64) -> bool {
         self.ids.get(by).is_none_or(|ids| ids.contains(&id))
     }
 
-    fn answer(&self, all: Vec<Value>, pages: Pages) -> RawResponse {
+    pub(super) fn answer(&self, all: Vec<Value>, pages: Pages, totals: Totals) -> RawResponse {
         let size =
             if let Pages::AtMost(most) = pages { self.limit.min(most as usize).max(1) } else { self.limit };
         let shown: Vec<&Value> = all.iter().skip((self.page - 1) * size).take(size).collect();
         let pages = all.len().div_ceil(size).max(1);
-        let pagination = json!({
+        let mut pagination = json!({
             "total": all.len(), "count": shown.len(), "per_page": size,
             "current_page": self.page, "total_pages": pages,
         });
+        match totals {
+            Totals::Right => {}
+            Totals::TooHigh => pagination["total"] = json!(all.len() + 3),
+            Totals::TooLow => pagination["total"] = json!(all.len() / 2),
+            Totals::Absent => {
+                pagination = json!({ "count": shown.len(), "per_page": size, "current_page": self.page });
+            }
+        }
         let body = json!({ "data": shown, "meta": { "pagination": pagination } });
         RawResponse::json(200, body.to_string())
     }
@@ -203,7 +211,7 @@ impl StoreCore {
         let asked = Asked::parse(query, &["id"], false)?;
         let all = self.attributes.definitions.iter().filter(|(id, _)| asked.means("id", **id));
         let shown = all.map(|(id, (name, kind))| json!({ "id": id, "name": name, "type": kind }));
-        Ok(asked.answer(shown.collect(), self.options.behaviours.pages))
+        Ok(asked.answer(shown.collect(), self.options.behaviours.pages, Totals::Right))
     }
 
     fn list_values(&self, query: &str) -> Result<RawResponse, Problem> {
@@ -214,7 +222,7 @@ impl StoreCore {
         };
         let all = self.attributes.values.iter().filter(is_meant);
         let shown = all.filter_map(|(key, _)| self.attributes.shown(*key, ValueAnswers::Told.spelled()));
-        Ok(asked.answer(shown.collect(), self.options.behaviours.pages))
+        Ok(asked.answer(shown.collect(), self.options.behaviours.pages, Totals::Right))
     }
 
     fn put_values(&mut self, now: DateTime<Utc>, body: &[u8]) -> Result<RawResponse, Problem> {

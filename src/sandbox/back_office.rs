@@ -94,6 +94,7 @@ impl StoreCore {
 
     /// Deletes a customer in the back office, and says whether there was one.
     pub fn delete(&mut self, id: i32) -> bool {
+        self.addresses.forget(id);
         self.attributes.forget(id);
         self.book.delete(id)
     }

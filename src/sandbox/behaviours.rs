@@ -84,6 +84,14 @@ pub struct Behaviours {
     pub value_answers: ValueAnswers,
     /// The longest value of an attribute that is taken, in characters; more is 422. 0, the default: as long as the contract allows.
     pub value_at_most: u32,
+    /// The most addresses that an update takes; more is 413. 0, the default: ten, and a client that sends more should not have.
+    pub addresses_at_most: u32,
+    /// Whether an update of an address has to say the phone, too.
+    pub phone_in_updates: PhoneInUpdates,
+    /// How an update of addresses is answered that changes none, as it would make two of them equal.
+    pub nothing_new: NothingNew,
+    /// Whether an update of an address moves its customer's `date_modified`.
+    pub addresses_date_customers: bool,
     /// How far what is read lags behind what was written, in milliseconds. Default 0.
     pub read_lag_ms: u32,
     /// Which reads lag.
@@ -440,6 +448,26 @@ impl ValueAnswers {
     }
 }
 
+/// Whether an update of an address has to say the phone, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PhoneInUpdates {
+    /// As it likes.
+    #[default]
+    Optional,
+    /// One that does not is refused, and the refusal names it.
+    Wanted,
+}
+
+/// How an update of addresses is answered that changes none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NothingNew {
+    /// `{}`.
+    #[default]
+    Bare,
+    /// With `data` that is empty.
+    Empty,
+}
+
 /// Which reads lag behind writes, by [`Behaviours::read_lag_ms`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lagging {
@@ -655,6 +683,22 @@ const KNOBS: &[(&str, &str, &[&str], Set)] = &[
     }),
     ("value-at-most", "the longest attribute value that is taken", NUMBER, |all, word| {
         all.value_at_most = word.parse().ok()?;
+        Some(())
+    }),
+    ("addresses-at-most", "the most addresses that an update takes; 0: ten", NUMBER, |all, word| {
+        all.addresses_at_most = word.parse().ok()?;
+        Some(())
+    }),
+    ("address-phone", "whether an update of an address has to say the phone", &["optional", "wanted"], |all, word| {
+        all.phone_in_updates = of(&[("optional", PhoneInUpdates::Optional), ("wanted", PhoneInUpdates::Wanted)], word)?;
+        Some(())
+    }),
+    ("nothing-new", "how an update is answered that would make two addresses equal", &["bare", "empty"], |all, word| {
+        all.nothing_new = of(&[("bare", NothingNew::Bare), ("empty", NothingNew::Empty)], word)?;
+        Some(())
+    }),
+    ("addresses-date-customers", "an update of an address moves its customer's date_modified", YES_OR_NO, |all, word| {
+        all.addresses_date_customers = flag(word)?;
         Some(())
     }),
     ("read-lag-ms", "how far reads lag behind writes", NUMBER, |all, word| {

@@ -54,6 +54,7 @@ pub struct StoreCore {
     pub(super) rng: fastrand::Rng,
     pub(super) clock_offset: TimeDelta,
     pub(super) updates_under_way: u32,
+    pub(super) addresses: super::addresses::Addresses,
     pub(super) attributes: super::attributes::Attributes,
     #[cfg(feature = "proof")]
     pub(super) loyalty: super::loyalty::Loyalty,
@@ -98,6 +99,7 @@ impl StoreCore {
             rng: fastrand::Rng::with_seed(options.seed ^ 0xfa_0175),
             clock_offset: TimeDelta::zero(),
             updates_under_way: 0,
+            addresses: Default::default(),
             attributes: Default::default(),
             #[cfg(feature = "proof")]
             loyalty: Default::default(),
@@ -139,10 +141,11 @@ impl StoreCore {
         if !CHANGING.contains(&request.method.as_str()) {
             return;
         }
-        let applied = match self.is_for_attributes(request) {
-            true => self.serve_attributes(now, request),
-            false if request.method == "DELETE" => self.serve_deletion(&request.query, None),
-            false => self.update(now, request, None),
+        let applied = match () {
+            () if self.is_for_addresses(request) => self.serve_addresses(now, request),
+            () if self.is_for_attributes(request) => self.serve_attributes(now, request),
+            () if request.method == "DELETE" => self.serve_deletion(&request.query, None),
+            () => self.update(now, request, None),
         };
         if let Err(problem) = applied {
             self.refuse(request, &problem);
@@ -225,6 +228,9 @@ impl StoreCore {
             Some(Fault::Status(status)) => return Err(Problem::plain(status, "made to fail")),
             _ => {}
         }
+        if self.is_for_addresses(request) {
+            return self.serve_addresses(now, request);
+        }
         if self.is_for_attributes(request) {
             return self.serve_attributes(now, request);
         }
@@ -241,7 +247,8 @@ impl StoreCore {
                 let replica = self.replica.as_ref().filter(|_| self.has_lagged);
                 let book = replica.map_or(&self.book, |replica| &replica.book);
                 let now_ms = now.timestamp_millis();
-                Listing { book, behaviours, rng: &mut self.rng, now_ms, fault }.answer(&query)
+                Listing { book, addresses: &self.addresses, behaviours, rng: &mut self.rng, now_ms, fault }
+                    .answer(&query)
             }
             "PUT" | "POST" => self.update(now, request, fault.filter(|fault| !fault.is_of_lists())),
             "DELETE" => self.serve_deletion(&request.query, fault),

@@ -23,13 +23,15 @@ pub(super) struct Face<'a> {
     /// Store credit is not told, this once.
     pub hides_credit: bool,
     pub behaviours: Behaviours,
+    /// The customer's addresses, as JSON: they stand in no record.
+    pub addresses: &'a str,
 }
 
 impl<'a> Face<'a> {
     /// As the answer to an update shows a customer: nothing that is on request only.
     pub fn of_update(behaviours: Behaviours) -> Face<'a> {
         let behaviours = Behaviours { untold: Untold::Nothing, ..behaviours };
-        Face { include: &[], is_by_id: false, hides_credit: false, behaviours }
+        Face { include: &[], is_by_id: false, hides_credit: false, behaviours, addresses: "[]" }
     }
 
     /// Appends a customer with its usual attributes, and those that were asked for.
@@ -39,7 +41,12 @@ impl<'a> Face<'a> {
             (!on_request(name) || self.include.contains(&name)) && self.tells(name)
         });
         let is_missing = |name: &&&str| record.get(name).is_none() && self.tells(name);
-        self.include.iter().filter(is_missing).for_each(|missing| push_empty(missing, out));
+        for missing in self.include.iter().filter(is_missing) {
+            match *missing {
+                "addresses" => push_member(missing, self.addresses, out),
+                missing => push_empty(missing, out),
+            }
+        }
     }
 
     /// Appends a customer with the attributes that `wanted` lets through.
@@ -65,9 +72,12 @@ impl<'a> Face<'a> {
 
 /// Adds a part that a customer does not have to the object that was written last.
 pub(super) fn push_empty(name: &str, out: &mut String) {
-    let nothing = if name == "shopper_profile_id" { "null" } else { "[]" };
+    push_member(name, if name == "shopper_profile_id" { "null" } else { "[]" }, out);
+}
+
+fn push_member(name: &str, json: &str, out: &mut String) {
     out.pop();
-    out.push_str(&format!(",{}:{nothing}}}", quoted(name)));
+    out.push_str(&format!(",{}:{json}}}", quoted(name)));
 }
 
 fn amounts(json: &str, spelling: Amounts) -> Option<String> {

@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 use std::ops::Bound;
 
+use super::addresses::Addresses;
 use super::behaviours::{Behaviours, Cursors, EmptyLists, ExpiredCursors, Pages, Totals};
 use super::book::Book;
 use super::face::Face;
@@ -22,6 +23,7 @@ use super::record::Record;
 pub(super) struct Listing<'a> {
     /// The customers, as far as reads know of them.
     pub book: &'a Book,
+    pub addresses: &'a Addresses,
     pub behaviours: Behaviours,
     pub rng: &'a mut fastrand::Rng,
     /// The time by which cursors grow old, in milliseconds since 1970.
@@ -58,7 +60,9 @@ impl Listing<'_> {
             is_by_id: query.ids.is_some(),
             hides_credit: self.fault == Some(Fault::NoCredit),
             behaviours: self.behaviours,
+            addresses: "[]",
         };
+        let shows_addresses = query.include.contains(&"addresses");
         let twice = self.told_twice(page);
         for id in page.places.iter().map(|place| place.id) {
             let mut told: Vec<Cow<'_, Record>> = self.book.record(id).into_iter().collect();
@@ -69,9 +73,10 @@ impl Listing<'_> {
                     .into_iter()
                     .for_each(|earlier| told.insert(place, Cow::Borrowed(earlier)));
             }
+            let addresses = if shows_addresses { self.addresses.shown_of(id) } else { String::new() };
             for record in told {
                 body.push_str(if body.ends_with('[') { "" } else { "," });
-                face.write(&record, body);
+                Face { addresses: &addresses, ..face }.write(&record, body);
             }
         }
     }

@@ -28,6 +28,7 @@
 //! The sandbox shares no type and no serialiser with the client, on purpose: a mistake in what they shared would
 //! be made twice and cancel itself out.
 
+mod addresses;
 mod admission;
 mod attributes;
 mod back_office;
@@ -68,8 +69,8 @@ use serde_json::Value;
 
 pub use self::behaviours::{
     Amounts, BehaviourError, Behaviours, Created, Cursors, DateBounds, EmptyLists, ErrorKeys, ExpiredCursors,
-    FormFieldWrites, Knob, Lagging, Overload, Pages, Partial, ResponseAttributes, Success, Tidying,
-    TooManyRequests, Totals, Undated, UnknownIds, Untold, UsedEmails, ValueAnswers,
+    FormFieldWrites, Knob, Lagging, NothingNew, Overload, Pages, Partial, PhoneInUpdates, ResponseAttributes,
+    Success, Tidying, TooManyRequests, Totals, Undated, UnknownIds, Untold, UsedEmails, ValueAnswers,
 };
 pub use self::control::{Control, ControlError};
 pub use self::core::{Place, StoreCore};

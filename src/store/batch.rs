@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::flow::{
     Act, Credit, CustomerPlan, Dirty, Flight, Notice, Op, Outcome, Payload, Policies, Recovered, Rejection,
     Sent, SentBase, SentRow, Settlement, SnapshotPlan, diff, is_outdated, is_undated, reconcile, recover,
+    twin,
 };
 use crate::resource::{Attributes, BatchId, EditSeq, FieldId, Record, ResourceId, RowId};
 
@@ -48,6 +49,8 @@ pub(crate) struct Said {
     pub(crate) denied: BTreeMap<RowId, Vec<FieldId>>,
     /// What of that may be told late.
     pub(crate) late: BTreeMap<RowId, Vec<FieldId>>,
+    /// All that was shown with what it left out: it may be among that under another id.
+    pub(crate) shown: Vec<Record>,
 }
 
 /// A customer in doubt, what was sent of it, and what a reading back makes of that.
@@ -312,6 +315,7 @@ impl Store {
                     sent.is_credit_undated = is_credit_undated;
                     sent.is_read_soon = sent.flight.is_some_and(|flight| flight.may_not_show_yet(now));
                     let record = records.get(&id);
+                    sent.twin = record.and_then(|record| twin(&sent, record, &said.shown));
                     let read =
                         record.map(|record| found.dirty.read_back(record, &sent, policies.moment(now)));
                     let (news, lags) = read.transpose()?.map_or((None, false), |read| (read.news, read.lags));
@@ -465,7 +469,12 @@ fn prepare(
     for (place, id) in ids.iter().enumerate().filter(|(_, id)| !held_up.contains(&id.customer)) {
         let loaded = dirty::load(transaction, *id).map_err(|e| held_up::of(id.customer, e.into()))?;
         let Some(dirty) = loaded.filter(|dirty| dirty.deletion.is_none()) else { continue };
-        let diff = diff(&dirty)?;
+        let mut diff = diff(&dirty)?;
+        if let (Some(payload), Some(base)) = (&mut diff.payload, &dirty.base) {
+            let base = base.attributes()?;
+            let wanted = state::wanted(transaction, id.resource)?;
+            wanted.into_iter().for_each(|field| payload.say_too(field, &base));
+        }
         if let (Some(most), Some(payload)) = (most_bytes, &diff.payload) {
             bytes += payload.to_json().len() + 1;
             if bytes > most && !prepared.payloads.is_empty() {

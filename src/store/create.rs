@@ -139,7 +139,7 @@ impl Store {
         let parts = self.in_small_parts(&anew, |transaction, apart, id, all: &mut Vec<RowId>| {
             let Some(payload) = sent_as_another(transaction, id)? else { return Ok(()) };
             let doubted = apart.all(transaction, id, now, || {
-                let batch = begin(transaction, &mut None, id.resource, "create", now)?;
+                let batch = begin(transaction, &mut None, id.resource, Act::Create, now)?;
                 leave(transaction, batch, 0, &payload, now)
             })?;
             all.extend(doubted.map(|()| id));

@@ -38,6 +38,7 @@
 //! | `pages` | pages that come faster than they are written share a commit |
 //! | `pull`, `batch`, `state` | a page of customers; an upload on its way; cursors and facts |
 
+mod addresses;
 mod ahead;
 mod apply;
 mod aside;

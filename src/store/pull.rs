@@ -424,6 +424,22 @@ impl Store {
         Ok(all)
     }
 
+    /// Rows of a resource that these customers had, as far as the file knows.
+    pub(crate) fn rows_of_customers(
+        &self,
+        resource: ResourceId,
+        customers: &BTreeSet<CustomerId>,
+    ) -> Result<Vec<RowId>> {
+        let Resource { snapshot, .. } = resource.spec();
+        let (row, customer) = (resource.spec().row(), resource.spec().whose());
+        let theirs = format!("SELECT {row}, {customer} FROM {snapshot} WHERE {customer} = ?1 ORDER BY {row}");
+        let mut rows = Vec::new();
+        for customer in customers {
+            rows.extend(self.rows(resource, &theirs, [customer.0])?);
+        }
+        Ok(rows)
+    }
+
     fn ids(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<RowId>> {
         self.read_at_once(|connection| {
             let mut statement = connection.prepare_cached(sql)?;

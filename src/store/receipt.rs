@@ -259,5 +259,8 @@ fn fate(rows: Vec<Row>) -> Fate {
     if find(Some(Outcome::Discarded)).or_else(|| find(Some(Outcome::Remote))).is_some() {
         return Fate::GivenUp;
     }
+    if find(Some(Outcome::Merged)).is_some() {
+        return Fate::Unchanged;
+    }
     if find(Some(Outcome::Superseded)).is_some() { Fate::Superseded } else { Fate::Unchanged }
 }

@@ -57,7 +57,7 @@ pub(super) fn refuse_too_large(sql: &SqlRow<'_>) -> rusqlite::Result<()> {
 fn value(kind: Kind, cell: ValueRef<'_>) -> Value {
     match (kind, cell) {
         (_, ValueRef::Null) => Value::Null,
-        (Kind::Text | Kind::Date | Kind::Password, ValueRef::Text(text)) => {
+        (kind, ValueRef::Text(text)) if kind.is_text() => {
             Value::Text(String::from_utf8_lossy(text).into_owned())
         }
         (_, ValueRef::Text(text)) => Value::from_json(kind, &String::from_utf8_lossy(text)),
@@ -84,7 +84,7 @@ fn is_sound(kind: Kind, cell: ValueRef<'_>) -> bool {
         (_, ValueRef::Null)
         | (Kind::Boolean, ValueRef::Integer(0 | 1))
         | (Kind::Integer, ValueRef::Integer(_)) => true,
-        (Kind::Text | Kind::Date | Kind::Password, ValueRef::Text(text)) => str::from_utf8(text).is_ok(),
+        (kind, ValueRef::Text(text)) if kind.is_text() => str::from_utf8(text).is_ok(),
         (Kind::Boolean | Kind::Integer, ValueRef::Text(_)) => !matches!(value(kind, cell), Value::Other(_)),
         (Kind::Credit | Kind::Channels | Kind::Forms | Kind::Json, ValueRef::Text(text)) => json(text),
         _ => false,
@@ -188,7 +188,7 @@ impl<'a> RawCell<'a> {
     pub(super) fn of(field: FieldId, attributes: &Attributes<'a>) -> RawCell<'a> {
         let Some(json) = attributes.text(field).filter(|json| *json != "null") else { return RawCell::Null };
         let parsed = match field.kind() {
-            Kind::Text | Kind::Date | Kind::Password => text(json).map(RawCell::Text),
+            kind if kind.is_text() => text(json).map(RawCell::Text),
             Kind::Integer => json.parse().ok().map(RawCell::Integer),
             Kind::Boolean => json.parse().ok().map(|yes: bool| RawCell::Integer(yes.into())),
             // The triggers read amounts with at most four decimal places.

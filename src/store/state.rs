@@ -8,7 +8,7 @@ use super::{Store, believing, schema};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{HowFar, KnownClock, Lacks, Place, PullClock, Unlisted, store_address};
-use crate::resource::ResourceId;
+use crate::resource::{FieldId, ResourceId};
 
 /// A full pull that was begun: it goes on where it was cut.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -231,6 +231,21 @@ pub(super) fn note_credit_undated(connection: &Connection) -> rusqlite::Result<(
     write(connection, "credit_undated", Some("1"))
 }
 
+/// An attribute that the store wants said in each update, though it stays as it is.
+const WANTED: &str = "wanted";
+
+/// What the store wants said in each update of a row.
+pub(super) fn wanted(connection: &Connection, resource: ResourceId) -> rusqlite::Result<Option<FieldId>> {
+    if !resource.fields().any(|field| field.spec().may_be_wanted) {
+        return Ok(None);
+    }
+    let noted = connection
+        .prepare_cached("SELECT value FROM state WHERE key = ?1")?
+        .query_row([key_of(resource, WANTED)], |row| row.get::<_, String>(0))
+        .optional()?;
+    Ok(noted.and_then(|name| resource.field(&name)).filter(|field| field.spec().may_be_wanted))
+}
+
 /// Whether the store was seen to move a balance without a newer `date_modified`.
 pub(super) fn is_credit_undated(connection: &Connection) -> rusqlite::Result<bool> {
     let is_known = "SELECT EXISTS (SELECT 1 FROM state WHERE key = 'credit_undated')";
@@ -258,6 +273,11 @@ impl Store {
                 Some(objects) => Err(Failure::Taken { path: self.path.clone(), objects }.into()),
             }
         })
+    }
+
+    /// The store wants this attribute said in each update.
+    pub(crate) fn note_wanted(&mut self, field: FieldId) -> Result<()> {
+        self.set_state(&key_of(field.resource(), WANTED), Some(field.name()))
     }
 
     /// From when on the next pull of a resource other than customers asks.

@@ -267,7 +267,7 @@ namespace Tillsync
         public string AllowedBy { get; private set; }
         /// <summary>
         /// Null: it is pending. <c>in_flight</c>, <c>rejected</c> and <c>held</c> wait, too; <c>uploaded</c>, <c>unchanged</c>,
-        /// <c>superseded</c>, <c>discarded</c> and <c>remote</c> are final.
+        /// <c>superseded</c>, <c>discarded</c>, <c>remote</c> and <c>merged</c> are final.
         /// </summary>
         public string Outcome { get; private set; }
         /// <summary>The store's words, or the engine's.</summary>

@@ -129,7 +129,7 @@ export interface JournalRow {
     /** Who allowed a payment to take the balance below the floor; null: nobody had to. */
     allowed_by: string | null;
     /** Null: it is pending. */
-    outcome: null | "in_flight" | "uploaded" | "unchanged" | "superseded" | "rejected" | "held" | "discarded" | "remote";
+    outcome: null | "in_flight" | "uploaded" | "unchanged" | "superseded" | "rejected" | "held" | "discarded" | "remote" | "merged";
     reason: string | null;
     settled_at: Date | null;
 }

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tillsync::sandbox::{Control, ControlError, Fault, FaultRate};
-use tillsync::{CustomerId, FieldId, Kind, money, parse_adjustment};
+use tillsync::{CustomerId, FieldId, money, parse_adjustment};
 
 use super::super::Done;
 use super::super::exit::{Exit, Failed};
@@ -271,7 +271,7 @@ fn attributes(words: &[String]) -> Result<String, Failed> {
         let field =
             FieldId::named(name).ok_or_else(|| Failed::usage(format!("a customer has no field {name}")))?;
         let json = match field.kind() {
-            Kind::Text | Kind::Date | Kind::Password => to_raw_value(value)?,
+            kind if kind.is_text() => to_raw_value(value)?,
             _ => RawValue::from_string(value.to_owned()).map_err(|_| {
                 Failed::usage(format!("{name}: {value} is no JSON, such as 3, true or [1,2]"))
             })?,

@@ -35,6 +35,8 @@ pub struct Sent {
     /// Of these the store said yes to all that it showed, and showed them as they were before: they may be told late, from somewhere else
     /// than the record.
     pub late: Vec<FieldId>,
+    /// Another row that says what this one was to say: the store changed nothing.
+    pub twin: Option<RowId>,
     /// It is read back so soon that reads may lag: that something is as before says that it may be sent again, and not that it
     /// never landed.
     pub is_read_soon: bool,
@@ -145,6 +147,14 @@ impl<'a> Merge<'a> {
                 if !held {
                     three.ops = rest;
                 }
+                false
+            }
+            Fate::NotLanded if sent.twin.is_some() => {
+                let reason = sent.twin.map(|twin| format!("{twin} says this already"));
+                let merged = outcomes(&flying, Outcome::Merged).into_iter();
+                self.plan.settle.extend(merged.map(|one| Settlement { reason: reason.clone(), ..one }));
+                three.base = base;
+                three.ops = rest;
                 false
             }
             Fate::NotLanded => {

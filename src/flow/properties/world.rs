@@ -316,7 +316,7 @@ pub(super) fn form_value() -> impl Strategy<Value = FormValue> {
 pub(super) fn value(field: FieldId) -> BoxedStrategy<Value> {
     match field.kind() {
         Kind::Text if field.name() == "notes" => notes().prop_map(Value::Text).boxed(),
-        Kind::Text | Kind::Date => text().prop_map(Value::Text).boxed(),
+        Kind::Text | Kind::Date | Kind::Country | Kind::Choice(_) => text().prop_map(Value::Text).boxed(),
         Kind::Integer => (0i64..4).prop_map(Value::Integer).boxed(),
         Kind::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
         Kind::Credit => vec(amount(), 1..3).prop_map(Value::Credit).boxed(),

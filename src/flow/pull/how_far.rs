@@ -29,6 +29,8 @@ pub struct PageAsk {
     pub place: Place,
     /// Customers on it, at most.
     pub limit: usize,
+    /// What is to be shown with them.
+    pub with: Vec<ResourceId>,
 }
 
 /// What is to be done next.

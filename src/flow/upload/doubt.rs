@@ -17,6 +17,8 @@ pub(super) enum Doubt {
     Unshown(BTreeMap<RowId, Vec<FieldId>>),
     /// The store says that it was too large; so many bytes were of each customer.
     TooLarge { words: String, bytes: Vec<(RowId, usize)> },
+    /// The store wants an attribute said that it did not change, and refused it.
+    Wanting(String),
     /// The store refused it, or a part of it.
     Refused { rejections: Vec<Rejection>, words: String },
 }
@@ -130,6 +132,12 @@ impl Doubts {
         let may_be_late = |field: &FieldId| field.may_be_undated() && !field.is_money();
         let all = fields.iter().filter(|(_, fields)| fields.iter().all(may_be_late));
         all.map(|(id, fields)| (*id, fields.clone())).collect()
+    }
+
+    /// Whether the store took what is read back, and told nothing of it.
+    pub(super) fn left_out(&self, ticket: Ticket) -> bool {
+        let doubt = self.reading.get(&ticket).map(|reading| &reading.read.doubt);
+        matches!(doubt, Some(Doubt::Unconfirmed))
     }
 
     /// The answer to a reading back is here, or there will be none.

@@ -39,7 +39,7 @@ pub use lanes::{EmailEdit, EmailOrder, order_emails};
 
 use super::{Bases, Pacer, PutVerdict, Rejection, RetryOptions, Ticket, Tickets};
 use crate::error::Failure;
-use crate::resource::{FieldId, Record, ResourceId, RowId, Verb};
+use crate::resource::{FieldId, Identity, Record, ResourceId, RowId, Verb};
 use doubt::{Doubt, Doubts, Reading, ToRead};
 use isolate::{Families, first_third, smaller};
 use lanes::{Group, Lanes};
@@ -381,7 +381,11 @@ impl Upload {
                 }
                 Write::Settle(records)
             }
-            PutVerdict::Refused { rejections, words, is_the_apis } => {
+            PutVerdict::Refused { wants: Some(_), words, .. } => {
+                self.read_back_at(batch.group, Doubt::Wanting(words), now_ms);
+                Write::Nothing
+            }
+            PutVerdict::Refused { rejections, words, is_the_apis, .. } => {
                 if let ([id], true) =
                     (&batch.group.ids[..], batch.group.is_checked && self.act != Act::Create)
                 {
@@ -548,6 +552,11 @@ impl Upload {
         self.look.confirms(ticket, shown, was_listed)
     }
 
+    /// Whether the store took what a `Read` reads back, and left it out of its answer.
+    pub fn left_out(&self, ticket: Ticket) -> bool {
+        self.doubts.left_out(ticket)
+    }
+
     /// The same of a `Read`; of what the store refused its own word is the first.
     pub fn read_confirms(&self, ticket: Ticket, shown: &BTreeSet<RowId>) -> bool {
         self.doubts.confirms(ticket, shown)
@@ -605,6 +614,7 @@ impl Upload {
             Doubt::Unconfirmed => self.again_or_reject(group),
             Doubt::Unshown(fields) => self.not_shown(group, &fields),
             Doubt::TooLarge { words, bytes } => self.smaller_again(group, was_alone, words, &bytes),
+            Doubt::Wanting(words) => self.again_with_it(group, words),
             Doubt::Refused { rejections, words } => self.isolate(group, was_alone, rejections, words),
         }
     }
@@ -971,7 +981,10 @@ impl Upload {
     /// The store says yes and leaves it out: after some tries that is for a person to see.
     fn again_or_reject(&mut self, mut group: Group) -> Vec<Rejection> {
         group.attempt += 1;
-        if group.attempt < self.options.retry.tries.min(3) {
+        // What is its content was looked for under another id, too.
+        let is_its_content = group.ids.iter().any(|id| id.resource.spec().identity == Identity::Content);
+        let most = if is_its_content { 2 } else { 3 };
+        if group.attempt < self.options.retry.tries.min(most) {
             self.lanes.first(group);
             return Vec::new();
         }
@@ -980,6 +993,16 @@ impl Upload {
         group.ids.iter().for_each(|id| self.lanes.done_with(*id));
         let rejection = |id: &RowId| Rejection { row: *id, field: None, words: NOT_SHOWN.to_owned() };
         group.ids.iter().map(rejection).collect()
+    }
+
+    /// The store wants more said than changes: it is said from now on. One that goes on like that refuses it.
+    fn again_with_it(&mut self, mut group: Group, words: String) -> Vec<Rejection> {
+        group.attempt += 1;
+        if group.attempt < self.options.retry.tries.min(3) {
+            self.lanes.first(group);
+            return Vec::new();
+        }
+        self.isolate(group, true, Vec::new(), words)
     }
 
     /// The store said yes, and shows these attributes as they were before, also at another moment.

@@ -152,6 +152,7 @@ fn became(outcome: Option<Outcome>) -> &'static str {
         Some(Outcome::Held) => "in conflict, waits for a decision",
         Some(Outcome::Discarded) => "given up",
         Some(Outcome::Remote) => "the store's value was kept",
+        Some(Outcome::Merged) => "the store has another that says the same",
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn same(field: &Field) -> Option<String> {
         Kind::Text if field.access != Access::Editable => {
             Some(format!("({})", both(&|x| format!("coalesce({x}, '')"))))
         }
-        Kind::Text | Kind::Integer | Kind::Password => None,
+        Kind::Text | Kind::Integer | Kind::Country | Kind::Choice(_) | Kind::Password => None,
     }
 }
 

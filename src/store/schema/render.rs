@@ -145,6 +145,8 @@ fn affinity(kind: Kind) -> &'static str {
         Kind::Boolean | Kind::Integer => "INTEGER",
         Kind::Text
         | Kind::Date
+        | Kind::Country
+        | Kind::Choice(_)
         | Kind::Password
         | Kind::Credit
         | Kind::Channels
@@ -250,7 +252,7 @@ fn check_of_new(resource: &Resource, one: &Field) -> Option<String> {
     if one.access != Access::Editable {
         return None;
     }
-    if matches!(one.kind, Kind::Text | Kind::Date) {
+    if one.kind.is_text() && one.kind != Kind::Password {
         let (least, most) = one.limit_chars;
         let most = limit(one.most_when_new.unwrap_or(most));
         let check = format!(
@@ -331,13 +333,27 @@ fn defined(resource: &Resource) -> String {
     )
 }
 
-/// What a text that is defined elsewhere has to be.
+/// What a text has to be that is not any: one of its kind, or as it is defined elsewhere.
 fn typed(resource: &Resource, field: &Field) -> String {
+    if let Some(words) = field.kind.must_be() {
+        let places = [("is_one", &*is_one(field)), ("words", &words), ("field", field.name)];
+        return fill(&fill_of(resource, include_str!("sql/one_of.sql").trim_end()), &places) + "\n    ";
+    }
     let Some(defined_by) = resource.defined_by.filter(|_| field.kind == Kind::Text) else {
         return String::new();
     };
     let places = [("defined_by", defined_by), ("row", resource.row()), ("field", field.name)];
     fill(&fill_of(resource, include_str!("sql/typed.sql").trim_end()), &places) + "\n    "
+}
+
+/// Whether a text is one of its kind.
+fn is_one(field: &Field) -> String {
+    let name = field.name;
+    match field.kind {
+        Kind::Country => format!("NEW.{name} GLOB '[A-Za-z][A-Za-z]'"),
+        Kind::Choice(words) => format!("NEW.{name} IN ('{}')", words.join("', '")),
+        _ => "1".to_owned(),
+    }
 }
 
 /// Nor to what the store told of them.
@@ -445,7 +461,7 @@ fn field(resource: &Resource, field: &Field) -> String {
     let (least, most) = field.limit_chars;
     let (least, most) = (least.to_string(), limit(most));
     match field.kind {
-        Kind::Text | Kind::Date => {
+        Kind::Text | Kind::Date | Kind::Country | Kind::Choice(_) => {
             let typed = typed(resource, field);
             let places = [("length", &*length(field)), ("least", &least), ("most", &most), ("typed", &typed)];
             fill(&named(include_str!("sql/text.sql")), &places)
@@ -503,7 +519,7 @@ fn json(side: &str, field: &Field) -> String {
         Kind::Channels | Kind::Forms | Kind::Credit | Kind::Json => {
             format!("coalesce(iif(typeof({column}) = 'blob', NULL, {column}), 'null')")
         }
-        Kind::Text | Kind::Date | Kind::Integer | Kind::Password => {
+        Kind::Text | Kind::Date | Kind::Integer | Kind::Country | Kind::Choice(_) | Kind::Password => {
             format!("json_quote(iif(typeof({column}) = 'blob', NULL, {column}))")
         }
     }
@@ -665,7 +681,14 @@ mod tests {
         insta::assert_snapshot!(script_of(values) + &script_of_none(values));
     }
 
-    use crate::resource::{Changes, MergeRule, Verb};
+    /// Texts that are not any: two letters, one of a few.
+    #[test]
+    fn the_sql_of_an_address() {
+        let address = ResourceId::named("address").unwrap().spec();
+        insta::assert_snapshot!(script_of(address) + &script_of_none(address));
+    }
+
+    use crate::resource::{Changes, Identity, MergeRule, Verb};
 
     const fn field_of_pet(name: &'static str, kind: Kind, access: Access) -> Field {
         let (limit_chars, merge) = ((0, 8), MergeRule::Policy);
@@ -681,6 +704,8 @@ mod tests {
             is_changed_at: false,
             is_created_at: false,
             is_required: false,
+            is_filled_in: false,
+            may_be_wanted: false,
             most_when_new: None,
         }
     }
@@ -702,6 +727,8 @@ mod tests {
         delete: None,
         is_upserted: false,
         with: None,
+        shown_as: None,
+        identity: Identity::Id,
         defined_by: None,
         fields: &[
             field_of_pet("called", Kind::Text, Access::Editable),

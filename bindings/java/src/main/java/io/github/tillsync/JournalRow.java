@@ -17,7 +17,7 @@ import java.time.Instant;
  * @param label for what
  * @param allowedBy who allowed a payment to take the balance below the floor; null: nobody had to
  * @param outcome null: it is pending. {@code in_flight}, {@code rejected} and {@code held} wait, too; {@code uploaded}, {@code
- *     unchanged}, {@code superseded}, {@code discarded} and {@code remote} are final
+ *     unchanged}, {@code superseded}, {@code discarded}, {@code remote} and {@code merged} are final
  * @param reason the store's words, or the engine's
  * @param settledAt when it became final
  */
