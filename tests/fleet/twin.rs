@@ -189,7 +189,9 @@ fn call(request: &Request) -> Call {
         Request::ByIds(ids) | Request::MoreByIds { rows: ids, .. } => {
             Call::ByIds(ids.iter().map(|row| row.row).collect())
         }
-        Request::ByIdentity { .. } | Request::Create { .. } => panic!("nobody is entered here"),
+        Request::ByIdentity { .. } | Request::Create { .. } | Request::Delete(_) => {
+            panic!("nobody is entered or deleted here")
+        }
     }
 }
 
