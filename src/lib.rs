@@ -74,7 +74,7 @@ pub mod extension {
     pub use crate::embed::by_file::{Session, in_transaction, not_usable};
 }
 
-pub use api::{HttpOptions, HttpProxy, HttpRemote, Remote, Request, Roots};
+pub use api::{HttpOptions, HttpProxy, HttpRemote, NamedRows, Remote, Request, Roots};
 pub use clock::{Clock, SystemClock};
 pub use resource::{
     Access, Address, Attributes, BadRecord, BatchId, Changes, Creation, CustomerId, Edit, EditError, EditSeq,

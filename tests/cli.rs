@@ -313,15 +313,18 @@ fn every_document_has_the_keys_of_the_contract() {
     till.conflict();
     till.rejection();
     till.ok(&["edit", "2", "phone=1"]);
-    let requests = ["get", "post", "put"];
+    let requests = ["delete", "get", "post", "put"];
     let sync = [
         "addresses",
         "attribute_values",
         "bytes_sent",
         "conflicts",
         "created",
+        "deleted",
+        "deletions_waiting",
         "doubted",
         "elapsed_ms",
+        "gone",
         "held_up",
         "looks",
         "pulled",

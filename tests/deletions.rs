@@ -515,3 +515,50 @@ fn who_the_store_has_lost_is_deleted_without_a_call() {
     assert_eq!((report.conflicts, report.requests.delete), (0, 0), "{report:?}");
     assert_eq!(till.store().status().unwrap().unsent, 0);
 }
+
+#[test]
+fn the_command_deletes_tells_what_waits_and_takes_the_word_for_it() {
+    let till = pulled(30);
+    let ids: Vec<String> = till.sandbox.ids().into_iter().take(22).map(|id| id.to_string()).collect();
+    let ran = till.run(["delete", &ids[0], &ids[1], &ids[0], "--label", "asked for it"]);
+    assert_eq!((ran.exit, ran.json.to_string()), (Some(0), "{\"deleted\":2}".to_owned()));
+    let shown = till.run(["show", &ids[0]]).json;
+    assert_eq!(
+        (shown["deleted"].as_bool(), shown["customer"]["id"].to_string()),
+        (Some(true), ids[0].clone())
+    );
+    assert_eq!(shown["pending"][0]["op"], "delete");
+    assert_eq!(till.run(["log", &ids[0]]).json[0]["label"], "asked for it");
+    assert_eq!(till.run(["push", "--dry-run"]).json["deletions"].as_array().unwrap().len(), 2);
+    let status = till.run(["status"]).json;
+    assert_eq!(status["pending_customers"], 2);
+    assert_eq!(till.run(["edit", &ids[0], "phone=1"]).code(), "unknown_customer");
+    assert_eq!(till.run(["discard", &ids[1]]).exit, Some(0));
+    assert_eq!(till.run(["sync"]).json["deleted"], 1);
+    assert_eq!(till.run(["delete", "77"]).code(), "unknown_customer");
+    let rest = ["delete"].into_iter().chain(ids[1..].iter().map(String::as_str));
+    assert_eq!(till.run(rest).json["deleted"], 21);
+    let ran = till.run(["sync"]);
+    assert_eq!((ran.exit, ran.json["deletions_waiting"].as_u64()), (Some(3), Some(21)));
+    let ran = till.run(["push", "--allow-deletions", "21"]);
+    assert_eq!((ran.exit, ran.json["deleted"].as_u64()), (Some(0), Some(21)));
+    assert_eq!(ran.json["requests"]["delete"], 1);
+    till.assert_no_violations();
+}
+
+#[test]
+fn the_command_lists_and_decides_a_deletion_of_what_others_changed() {
+    let till = pulled(5);
+    assert_eq!(till.run(["delete", "2"]).exit, Some(0));
+    till.office(2, json!({"phone": "0800"}));
+    assert_eq!(till.run(["sync"]).exit, Some(3));
+    let conflicts = till.run(["conflicts", "2"]).json;
+    assert_eq!(
+        (conflicts[0]["field"].as_str(), conflicts[0]["resource"].as_str()),
+        (Some("-"), Some("customer"))
+    );
+    let wrong = till.run(["resolve", "2", "-", "--value", "x"]);
+    assert_eq!(wrong.exit, Some(2), "{}", wrong.json);
+    assert_eq!(till.run(["resolve", "2", "-", "--keep", "remote"]).exit, Some(0));
+    assert_eq!(till.run(["show", "2"]).json["customer"]["phone"], "0800");
+}

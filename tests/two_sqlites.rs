@@ -277,6 +277,10 @@ const CALLS: [Call; 60] = [
         assert!(store.edit_all(&[(tillsync::CustomerId(99), vec![])], None, None).is_err())
     }),
     ("create create_all", |_, store| assert!(store.create().commit().is_err())),
+    ("delete_customers deleted to_be_deleted", |_, store| {
+        assert!(store.delete_customers(&[tillsync::CustomerId(99)], None, None).is_err());
+        assert!(store.deleted(1).unwrap().is_none() && store.to_be_deleted().unwrap().is_empty());
+    }),
     ("left_behind", |_, store| assert!(store.left_behind().unwrap().is_empty())),
     ("get", |_, store| assert!(store.get(1).unwrap().is_some())),
     ("snapshot", |_, store| assert!(store.snapshot(1).unwrap().is_some())),
@@ -380,9 +384,10 @@ const CALLS: [Call; 60] = [
     }),
     ("sync", |till, _| _ = till.engine().sync().unwrap()),
     ("push", |till, _| _ = till.engine().push().unwrap()),
-    ("pull allow_deletions", |till, _| {
+    ("pull allow_deletions allow_to_delete", |till, _| {
         let mut engine = till.engine();
         engine.allow_deletions(1);
+        engine.allow_to_delete(1);
         _ = engine.pull(tillsync::Extent::Full).unwrap();
     }),
     ("new with_clock on_progress on_event stopper stop is_stopped store remote", |till, _| {
@@ -595,7 +600,7 @@ for name, arguments in [('start', [ctypes.c_uint64, ctypes.c_char_p]), ('stop', 
 c.tillsync_sqlite.restype = ctypes.c_void_p
 nothing = {'command': 'status'}
 commands = [
-    {'command': 'edit', 'id': 1, 'fields': {'phone': '1'}}, {'command': 'new', 'fields': {'phone': '1'}}, {'command': 'credit', 'id': 1, 'amount': 1}, {'command': 'show', 'id': 1},
+    {'command': 'edit', 'id': 1, 'fields': {'phone': '1'}}, {'command': 'new', 'fields': {'phone': '1'}}, {'command': 'delete', 'ids': [99]}, {'command': 'credit', 'id': 1, 'amount': 1}, {'command': 'show', 'id': 1},
     {'command': 'floor'},
     {'command': 'find', 'text': 'a'}, {'command': 'diff'}, nothing, {'command': 'log'}, {'command': 'conflicts'},
     {'command': 'resolve', 'id': 1, 'field': 'phone', 'keep': 'local'}, {'command': 'undo', 'conflict': 9}, {'command': 'rejected'},
@@ -620,7 +625,7 @@ known = call(keeper, command='none')
 c.tillsync_close(keeper)
 print(json.dumps([gave_up, os.path.exists(path + '-shm'), sorted({request['command'] for request in commands} - {'none'})]))",
         );
-        let named = "edit, new, credit, floor, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, pull, \
+        let named = "edit, new, delete, credit, floor, show, find, diff, status, report, log, conflicts, resolve, undo, rejected, retry, discard, pull, \
                      push, sync, wait, backup, prune, forget, sync_now, pause, resume, worker";
         let mut named: Vec<&str> = named.split(", ").map(str::trim).collect();
         named.sort_unstable();

@@ -13,7 +13,7 @@ use std::time::Duration;
 #[cfg(any(feature = "ffi", feature = "extension"))]
 pub(crate) use http::sendable;
 pub use http::{HttpOptions, HttpProxy, HttpRemote, Roots, lack_of_threads};
-pub use request::Request;
+pub use request::{NamedRows, Request};
 
 use crate::flow::{Answer, Ticket, Trouble};
 

@@ -25,7 +25,7 @@ const ELSEWHERE: &str = "Settings, such as --db and --json: tillsync --help";
 const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "sandbox"]),
     ("Bring the store here", &["create", "pull"]),
-    ("Look and edit", &["find", "show", "new", "edit", "credit", "floor", "diff", "log"]),
+    ("Look and edit", &["find", "show", "new", "edit", "credit", "delete", "floor", "diff", "log"]),
     ("Bring the store up to date", &["sync", "push", "worker", "status"]),
     ("Decide what waits for a person", &["conflicts", "resolve", "undo", "rejected", "retry", "discard"]),
 ];

@@ -189,9 +189,21 @@ impl Diff {
         let ids: Vec<CustomerId> = self.ids.into_iter().map(CustomerId).collect();
         let payloads = store.diff(&ids)?;
         let document = payloads.iter().cloned().map(render::raw).collect::<Result<Vec<_>, _>>()?;
-        let text = if till.out.is_json() { String::new() } else { diff_in_words(&store, &payloads)? };
+        let mut text = if till.out.is_json() { String::new() } else { diff_in_words(&store, &payloads)? };
+        if ids.is_empty() && !till.out.is_json() {
+            text += &deletions_in_words(&store.to_be_deleted()?);
+        }
         till.out.answer(&document, || text)?;
         Ok(Exit::Done)
+    }
+}
+
+/// Who is to be deleted in the store.
+fn deletions_in_words(ids: &[CustomerId]) -> String {
+    let all: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    match ids.len() as u64 {
+        0 => String::new(),
+        count => format!("\n{} to be deleted: {}", render::count(count, "customer"), all.join(", ")),
     }
 }
 

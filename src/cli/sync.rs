@@ -6,7 +6,8 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tillsync::{
-    Event, Extent, Policies, PullReport, Store, SyncReport, Syncer, SyncerOptions, UploadOptions, WhenTaken,
+    CustomerId, Event, Extent, Policies, PullReport, Store, SyncReport, Syncer, SyncerOptions, UploadOptions,
+    WhenTaken,
 };
 
 use super::exit::{Exit, Failed};
@@ -148,6 +149,9 @@ pub(super) struct Push {
 #[derive(Serialize)]
 struct DryRun {
     batches: Vec<Vec<Box<RawValue>>>,
+    /// Who would be deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deletions: Vec<CustomerId>,
 }
 
 impl Push {
@@ -166,14 +170,15 @@ fn push(till: &Till, allow_deletions: Option<u64>) -> Done {
 }
 
 fn dry_run(till: &Till) -> Done {
-    let payloads = till.store()?.diff(&[])?;
+    let store = till.store()?;
+    let (payloads, deletions) = (store.diff(&[])?, store.to_be_deleted()?);
     let payloads = payloads.into_iter().map(render::raw).collect::<Result<Vec<_>, _>>()?;
     // Each call is to one endpoint, and creates or updates.
     let call = |payload: &RawValue| (payload.get().starts_with(NEW), payload.get().starts_with(KNOWN));
     let groups = payloads.chunk_by(|one, next| call(one) == call(next));
     let batches = groups.flat_map(|group| group.chunks(UploadOptions::default().batch_size));
     let batches = batches.map(<[_]>::to_vec).collect();
-    let document = DryRun { batches };
+    let document = DryRun { batches, deletions };
     till.out.answer(&document, || batches_in_words(&document))?;
     Ok(Exit::Done)
 }
@@ -191,6 +196,10 @@ fn batches_in_words(document: &DryRun) -> String {
         for payload in batch {
             text += &format!("\n  {}", render::plain(payload.get()));
         }
+    }
+    if !document.deletions.is_empty() {
+        let ids: Vec<String> = document.deletions.iter().map(ToString::to_string).collect();
+        text += &format!("\n\nDELETE of {}: {}", render::count(ids.len() as u64, "customer"), ids.join(", "));
     }
     text
 }

@@ -588,6 +588,24 @@ mod tests {
         open(r#"{"keep":["attributes"]}"#).unwrap();
     }
 
+    #[test]
+    fn customers_are_deleted_through_the_c_interface() {
+        let folder = tempfile::tempdir().unwrap();
+        let till = Till::open(folder.path().join("till.db").to_str().unwrap(), None).unwrap();
+        let asked = |request: &str| match super::super::call::answer(&till, request) {
+            Ok(answer) => answer,
+            Err(refusal) => refusal.tell(),
+        };
+        let new = r#"{"command":"new","fields":{"email":"ana@example.com","first_name":"Ana","last_name":"Reyes"}}"#;
+        assert!(asked(new).contains(r#""created":[-1]"#));
+        let deleted = asked(r#"{"command":"delete","ids":[-1,-1],"label":"asked for it"}"#);
+        assert!(deleted.starts_with(r#"{"deleted":1,"receipt":{"#), "{deleted}");
+        assert!(asked(r#"{"command":"log","id":-1}"#).contains(r#""op":"delete""#));
+        assert!(asked(r#"{"command":"delete","ids":[42]}"#).contains("unknown_customer"));
+        assert!(asked(r#"{"command":"delete"}"#).contains("usage"));
+        assert!(asked(r#"{"command":"sync","allow_deletion":3}"#).contains("usage"));
+    }
+
     /// What waits in that one is in no other file: also where nobody has said a word about making one.
     #[test]
     fn a_till_that_was_moved_away_is_not_made_anew() {

@@ -192,6 +192,8 @@ impl<R: Remote> SyncEngine<R> {
     /// Steps 5 and 6: two stages for each resource, in their order: what is new, and what is other than it was, each with a machine and
     /// the calls of its own endpoint and verb.
     pub(super) fn upload(&mut self, planned: Vec<Planned>) -> Result<()> {
+        let edited = planned.iter().filter(|planned| planned.is_edited).map(|planned| planned.resource);
+        let edited: Vec<ResourceId> = edited.collect();
         for planned in planned {
             let resource = planned.resource;
             let (first, later) = Self::creations(&planned);
@@ -200,7 +202,7 @@ impl<R: Remote> SyncEngine<R> {
             self.create(resource, later)?;
         }
         // What is of others goes before them.
-        self.store.keeps()?.into_iter().rev().try_for_each(|resource| self.delete(resource))
+        edited.into_iter().rev().try_for_each(|resource| self.delete(resource))
     }
 
     fn upload_of(&mut self, planned: Planned) -> Result<()> {

@@ -83,6 +83,16 @@ impl Store {
         })
     }
 
+    /// Customers who were deleted here and are to be deleted in the store by the next sync, the longest waiting first; so far as it lets them:
+    /// of very many none goes without a person's word.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn to_be_deleted(&self) -> Result<Vec<CustomerId>> {
+        let due = self.engine_read(|transaction| due(transaction, ResourceId::CUSTOMER))?;
+        Ok(due.into_iter().map(|row| row.customer).collect())
+    }
+
     /// Rows of a resource that are to be deleted in the store, the oldest deletion first. Of one that the store has not there is nothing
     /// to delete: it ends.
     pub(crate) fn deletions(&mut self, resource: ResourceId, now: DateTime<Utc>) -> Result<Vec<RowId>> {

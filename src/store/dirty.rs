@@ -26,6 +26,8 @@ use crate::threads;
 pub(crate) struct Planned {
     /// Of what the rows are.
     pub(crate) resource: ResourceId,
+    /// Any edit of it is pending, a deletion among them.
+    pub(crate) is_edited: bool,
     /// Rows that have something to send, oldest edit first.
     pub(crate) rows: Vec<RowId>,
     /// Those of them whose store credit is adjusted.
@@ -153,6 +155,7 @@ impl Store {
         let mut planned = Planned { resource, ..Planned::default() };
         let (new, mut pending): (Vec<RowId>, Vec<RowId>) =
             self.pending_and_new(resource)?.into_iter().partition(|row| row.is_new());
+        planned.is_edited = !new.is_empty() || !pending.is_empty();
         pending.retain(|row| row.customer.0 > 0);
         planned.creations = self.creations(&new, now)?;
         if self.end_unmade_of(&pending, now)? > 0 {

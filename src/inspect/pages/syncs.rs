@@ -124,7 +124,8 @@ fn counts(sync: &PastSync) -> String {
     };
     let told = [
         some("pulled", "customer", "came in"),
-        some("deleted", "customer", "gone from the store"),
+        some("gone", "customer", "gone from the store"),
+        some("deleted", "customer", "deleted there"),
         some("uploaded_fields", "field", "went up"),
         some("rate_limited", "wait", "for the store's quota"),
         some("retries", "call", "tried again"),
