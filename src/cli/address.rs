@@ -19,7 +19,7 @@ const KEPT: &str = "addresses";
 #[derive(Args)]
 #[command(after_help = "Examples:
   tillsync address list 42
-  tillsync address edit 7 city=Bilbao 'phone=+34 600 100 200'")]
+  tillsync address edit 7 city=Bilbao phone=555-0142")]
 pub(super) struct Address {
     #[command(subcommand)]
     what: What,
@@ -37,7 +37,7 @@ enum What {
     },
     /// Edit an address; sent with the next sync
     #[command(after_help = "Example:
-  tillsync address edit 7 city=Bilbao 'phone=+34 600 100 200'")]
+  tillsync address edit 7 city=Bilbao phone=555-0142")]
     Edit {
         /// The address, by its number
         address: i64,

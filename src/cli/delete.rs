@@ -10,7 +10,7 @@ use super::out::Deed;
 use super::settings::Till;
 use super::{Done, render};
 
-/// Delete customers; in the store with the next sync
+/// Delete customers, with the next sync
 #[derive(Args)]
 #[command(after_help = "\
 All of them or none. Until the sync, discard brings one back, with what was edited of it. Where more than 20 wait, \
