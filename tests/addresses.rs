@@ -155,6 +155,29 @@ fn what_an_answer_only_counts_is_not_gone() {
     }
 }
 
+/// One that was not whole is no look, though the next one is.
+#[test]
+fn one_whole_answer_behind_one_that_was_not_is_not_enough() {
+    let till = till_with(1..=12);
+    change(&till, 1);
+    let mut answers = 0;
+    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+        if asked.parameter("customer_id:in").is_none() {
+            return;
+        }
+        told.customers(|addresses| addresses.retain(|address| address["id"] != 2));
+        // The first is followed to a second page, on which nobody is.
+        answers += 1;
+        if answers > 2 {
+            told.edit(|page| {
+                page["meta"]["pagination"]["total"] = json!(page["data"].as_array().unwrap().len());
+            });
+        }
+    });
+    till.through(&odd).engine().pull(Extent::Changes).unwrap();
+    assert_eq!(in_file(&till).len(), 12);
+}
+
 #[test]
 fn more_than_a_share_are_not_believed_to_be_gone() {
     let mut till = till_with(1..=40);
