@@ -549,6 +549,25 @@ fn after_a_refusal_of_the_token_it_is_looked_for_before_it_is_sent_again() {
     }
 }
 
+/// Reads lag behind writes, so that two looks do not show her yet.
+#[test]
+fn whom_the_store_has_made_a_moment_ago_is_not_taken_for_deleted() {
+    let till = till(3);
+    let app = app(&till);
+    app.execute_batch(
+        "CREATE TABLE my_sale (customer_id INTEGER REFERENCES customer (id) ON UPDATE CASCADE ON DELETE SET NULL)",
+    )
+    .unwrap();
+    let old = walk_in(&app, "ana");
+    app.execute("INSERT INTO my_sale VALUES (?1)", [old]).unwrap();
+    till.sandbox.set_behaviours("read-lag-ms=3000".parse().unwrap());
+    assert_eq!(sync(&till).created, 1);
+    let ana = only(&till, "ana@example.com");
+    assert_eq!(till.engine().pull(tillsync::Extent::Full).unwrap().deleted, 0);
+    let sale: Option<i64> = app.query_row("SELECT customer_id FROM my_sale", [], |row| row.get(0)).unwrap();
+    assert_eq!(sale, Some(ana));
+}
+
 /// One look lags, and says that nobody is there; then the clerk corrects the address.
 #[test]
 fn whose_address_is_corrected_since_it_landed_unseen_is_not_there_twice() {

@@ -49,7 +49,8 @@ impl<R: Remote> SyncEngine<R> {
         }
         let (total, now_ms) = (rows.len() as u64, self.clock.now_ms());
         let machine = Upload::recovering(Act::Create, &rows, now_ms, self.options.upload, self.tickets());
-        self.traced(&spans::recover(rows.len()), |engine| engine.run(resource, machine, total))
+        self.traced(&spans::recover(rows.len()), |engine| engine.run(resource, machine, total))?;
+        self.store.looked_again(&rows, self.clock.utc())
     }
 
     /// Creations in doubt, or refused, are looked for.

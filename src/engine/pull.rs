@@ -746,6 +746,9 @@ impl<R: Remote> SyncEngine<R> {
             (true, _) if unseen > most || !says_nobody => Looked::default(),
             _ => self.absent(&company, most)?,
         };
+        let old_enough = self.old_enough(looked.gone.clone())?;
+        let young = (looked.gone.len() - old_enough.len()) as u64;
+        let looked = Looked { gone: old_enough, there: looked.there + young, ..looked };
         let is_believed = looked.gone.len() as u64 <= most;
         let gone = if is_believed { &looked.gone[..] } else { &[] };
         // Of what a person said is no account kept.

@@ -10,9 +10,9 @@ use crate::api::{Remote, Request};
 use crate::error::{Failure, Result};
 use crate::fleet::Wants;
 use crate::flow::{
-    Act, Answer, BaseTime, Committed, EmailOrder, GetVerdict, Notice, Page, Payload, PutVerdict, ReadFailure,
-    SentRow, Step, Ticket, ToSend, Trouble, Upload, Write, judge_delete, judge_get_by_ids, judge_post,
-    judge_put, order_emails, shows_strangers,
+    Act, Answer, BaseTime, Committed, EmailOrder, GetVerdict, LAGS_AT_MOST, Notice, Page, Payload,
+    PutVerdict, ReadFailure, SentRow, Step, Ticket, ToSend, Trouble, Upload, Write, judge_delete,
+    judge_get_by_ids, judge_post, judge_put, order_emails, shows_strangers,
 };
 use crate::resource::{Record, ResourceId, RowId};
 use crate::store::{Planned, Prepared, Said, Uploaded};
@@ -422,8 +422,15 @@ impl<R: Remote> SyncEngine<R> {
         Ok(())
     }
 
+    /// Those of them who are not as young as a reading may lag: whom this till has made a moment ago was there.
+    pub(super) fn old_enough(&self, gone: Vec<RowId>) -> Result<Vec<RowId>> {
+        let young = self.store.made_lately(&gone, self.moment().there, LAGS_AT_MOST)?;
+        Ok(gone.into_iter().filter(|row| !young.contains(row)).collect())
+    }
+
     /// Those of them that are believed to be gone: more than a share of the file are not, without a person's word.
     pub(super) fn believed(&mut self, gone: Vec<RowId>) -> Result<Vec<RowId>> {
+        let gone = self.old_enough(gone)?;
         let Some(resource) = gone.first().map(|row| row.resource) else { return Ok(gone) };
         let (rows, now) = (self.store.count_rows(resource)?, self.clock.utc());
         let word = self.word;

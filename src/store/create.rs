@@ -148,6 +148,40 @@ impl Store {
         Ok(parts.concat())
     }
 
+    /// Those that were doubted anew were looked for, and those that are not in doubt any more are not there.
+    pub(crate) fn looked_again(&mut self, rows: &[RowId], now: DateTime<Utc>) -> Result<()> {
+        self.in_small_parts(rows, |transaction, apart, id, (): &mut ()| {
+            if batch::on_its_way(transaction, id)?.is_none() {
+                apart.outcomes(transaction, id, now, || Ok(departure::note_looked(transaction, id)?))?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Those of these whom this file has made less than so long ago, by what the store says: no answer that lacks one tells that it is gone.
+    pub(crate) fn made_lately(
+        &self,
+        rows: &[RowId],
+        there: DateTime<Utc>,
+        lately: TimeDelta,
+    ) -> Result<BTreeSet<RowId>> {
+        self.engine_read(|transaction| {
+            let mut young = BTreeSet::new();
+            for row in rows {
+                let made =
+                    dirty::load_snapshot(transaction, *row)?.filter(|_| row.resource.created_at().is_some());
+                if let Some(made) = made
+                    && follow::is_taken(transaction, *row)?
+                    && was_made_since(&made.attributes()?, there - lately)
+                {
+                    young.insert(*row);
+                }
+            }
+            Ok(young)
+        })
+    }
+
     /// These were made: each goes by its new id from now on. One whose id something of the app's does not let follow stays in doubt, and is
     /// looked for again by the next sync.
     pub(crate) fn settle_created(&mut self, made: &[(RowId, Record)], now: DateTime<Utc>) -> Result<Created> {
@@ -331,7 +365,8 @@ fn identity_of(row: &Row) -> Option<String> {
 fn sent_as_another(connection: &Connection, id: RowId) -> Result<Option<Payload>, Failed> {
     let Some(departures) = departure::of(connection, id)? else { return Ok(None) };
     let now_as = dirty::load_row(connection, id)?.and_then(|row| identity_of(&row));
-    let sent = Attributes::of_row(id, &departures.sent)?;
+    let Some(sent) = &departures.sent else { return Ok(None) };
+    let sent = Attributes::of_row(id, sent)?;
     let fields = id.resource.columns().filter(|field| sent.has(*field));
     let covers = unsettled(connection, id)?.into_iter().map(|(seq, _)| seq);
     let payload = Payload {
@@ -390,7 +425,8 @@ fn prepare(
             dirty::load_to_decide(transaction, *id).map_err(|e| held_up::of(id.customer, e.into()))?;
         // Of one that was deleted meanwhile nothing is sent: it ends with the next plan.
         let Some(dirty) = loaded.filter(|dirty| dirty.deletion.is_none()) else { continue };
-        if !is_due(transaction, *id)? {
+        // Corrected since it was looked for a moment ago: the next sync looks once more before it leaves.
+        if !is_due(transaction, *id)? || sent_as_another(transaction, *id)?.is_some() {
             continue;
         }
         if let Some(field) = dirty.unsound.first() {

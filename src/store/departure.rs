@@ -23,8 +23,8 @@ pub(super) struct Departures {
     pub(super) first: DateTime<Utc>,
     /// Of one of them nothing was heard but that nobody was there.
     pub(super) was_lost: bool,
-    /// JSON: what left last.
-    pub(super) sent: String,
+    /// JSON: what left last; none: a later look has shown that it did not land.
+    pub(super) sent: Option<String>,
     /// The edits that were part of it.
     pub(super) up_to: EditSeq,
 }
@@ -37,8 +37,16 @@ fn key(row: RowId) -> String {
 pub(super) fn note(connection: &Connection, payload: &Payload, left: DateTime<Utc>) -> rusqlite::Result<()> {
     let (first, was_lost) =
         of(connection, payload.id)?.map_or((left, false), |so_far| (so_far.first, so_far.was_lost));
-    let (sent, up_to) = (payload.to_json_redacted(), payload.up_to());
+    let (sent, up_to) = (Some(payload.to_json_redacted()), payload.up_to());
     write(connection, payload.id, &Departures { first, was_lost, sent, up_to })
+}
+
+/// It was looked for once more, and is not there.
+pub(super) fn note_looked(connection: &Connection, row: RowId) -> rusqlite::Result<()> {
+    match of(connection, row)? {
+        Some(so_far) => write(connection, row, &Departures { sent: None, ..so_far }),
+        None => Ok(()),
+    }
 }
 
 /// What became of a try is not known, and a look found nobody.
