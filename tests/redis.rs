@@ -11,45 +11,68 @@
 
 mod common;
 
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::Till;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tillsync::fleet::{Fleet, RedisFleet, RedisOptions, Slot, Standing, Turn, Wants};
 use tillsync::sandbox::{Sandbox, SandboxOptions};
-use tillsync::{Event, Fate, RateHeaders, SyncEngine, SyncReport, Syncer, SyncerOptions, Ticket};
+use tillsync::{Event, Fate, RateHeaders, Roots, SyncEngine, SyncReport, Syncer, SyncerOptions, Ticket};
 
 /// A server of its own, which ends with the test.
 struct Server {
     child: Child,
     port: u16,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
     /// None: there is no such program here.
     fn start() -> Option<Server> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        Server::with(tempfile::tempdir().unwrap(), port, &["--port", &port.to_string()])
+    }
+
+    /// Over TLS, and over nothing else, with a certificate for `localhost` by an authority that nobody else knows.
+    fn start_tls() -> Option<Server> {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        make_certificate(folder.path());
+        let text = port.to_string();
+        let keys = ["--tls-cert-file", "server.pem", "--tls-key-file", "server.key"];
+        let more = ["--tls-ca-cert-file", "shop.pem", "--tls-auth-clients", "no"];
+        Server::with(folder, port, &[&["--port", "0", "--tls-port", &text], &keys[..], &more[..]].concat())
+    }
+
+    fn with(folder: tempfile::TempDir, port: u16, arguments: &[&str]) -> Option<Server> {
         let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .arg("--dir")
-            .arg(folder.path())
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(arguments)
+            .current_dir(folder.path())
             .stdout(Stdio::null())
             .spawn();
         let Ok(child) = child else {
             eprintln!("NOT RUN: there is no redis-server");
             return None;
         };
-        let server = Server { child, port, _folder: folder };
+        let server = Server { child, port, folder };
         let began = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             assert!(began.elapsed() < Duration::from_secs(30), "redis-server does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(server)
+    }
+
+    /// As an operator speaks to it.
+    fn cli(&self, words: &[&str]) -> String {
+        let said = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output();
+        String::from_utf8_lossy(&said.unwrap().stdout).trim().to_owned()
     }
 
     fn options(&self) -> RedisOptions {
@@ -59,6 +82,24 @@ impl Server {
     fn till(&self) -> RedisFleet {
         RedisFleet::new(self.options()).unwrap()
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A made-up authority, `shop.pem`, and what a server shows that it has signed.
+fn make_certificate(folder: &std::path::Path) {
+    let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::default());
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "the shop's own");
+    let authority = params.self_signed(&key).unwrap().pem();
+    let (issuer, own) = (Issuer::new(params, key), KeyPair::generate().unwrap());
+    let server =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&own, &issuer).unwrap();
+    std::fs::write(folder.join("shop.pem"), authority).unwrap();
+    std::fs::write(folder.join("server.pem"), server.pem()).unwrap();
+    std::fs::write(folder.join("server.key"), own.serialize_pem()).unwrap();
 }
 
 impl Drop for Server {
@@ -160,7 +201,7 @@ fn a_till_that_died_holds_nothing_for_long() {
 
 #[test]
 fn without_a_server_a_till_is_alone_after_a_second_and_from_then_on_at_once() {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut till =
         RedisFleet::new(RedisOptions::new(format!("redis://:secret@127.0.0.1:{port}"), "abc")).unwrap();
     assert!(!format!("{till:?}").contains("secret"));
@@ -183,9 +224,112 @@ fn a_server_that_does_not_answer_costs_half_a_second() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
+/// It says a little each time, and never enough.
+#[test]
+fn a_server_whose_answer_trickles_in_costs_half_a_second_too() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let trickle = std::iter::once(&b"*2\r\n:"[..]).chain(std::iter::repeat(&b"0"[..]));
+            for some in trickle.take(20) {
+                _ = stream.write_all(some);
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+    });
+    let mut till = RedisFleet::new(RedisOptions::new(url, "abc")).unwrap();
+    let began = Instant::now();
+    assert_eq!(till.turn(Wants::Edits, 2), Turn::Alone);
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+}
+
+#[test]
+fn an_answer_that_does_not_end_is_read_no_further() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let told = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"$100000000\r\n").unwrap();
+        let some = [b'0'; 64 * 1024];
+        (1..200).take_while(|_| stream.write_all(&some).is_ok()).last()
+    });
+    let options = RedisOptions { answer: Duration::from_secs(20), ..RedisOptions::new(url, "abc") };
+    assert_eq!(RedisFleet::new(options).unwrap().turn(Wants::Edits, 2), Turn::Alone);
+    assert!(told.join().unwrap() < Some(199), "it was all taken in");
+}
+
+/// The server ends connections that say nothing for a while, and so does what stands in between.
+#[test]
+fn a_connection_that_was_ended_meanwhile_is_opened_anew_and_nobody_goes_on_alone() {
+    let Some(server) = Server::start() else { return };
+    let mut till = server.till();
+    till.answered(&told(50, 20_000, 100), None);
+    assert_eq!(server.cli(&["CLIENT", "KILL", "TYPE", "normal"]), "1");
+    assert_eq!(calls(till.turn(Wants::Edits, 2)), 2);
+    assert_eq!(till.standing(), Standing::Together);
+}
+
+/// What stands in between has forgotten it, and says nothing: neither end knows.
+#[test]
+fn a_connection_that_died_in_silence_while_it_was_idle_is_opened_anew() {
+    let Some(server) = Server::start() else { return };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let is_forgotten = Arc::new(AtomicBool::new(false));
+    let (port, forgets) = (server.port, is_forgotten.clone());
+    std::thread::spawn(move || {
+        for (nth, till) in listener.incoming().flatten().enumerate() {
+            let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+            let ends = [(&till, &server), (&server, &till)]
+                .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap(), forgets.clone()));
+            for (mut from, mut to, forgets) in ends {
+                std::thread::spawn(move || {
+                    let mut some = [0; 4096];
+                    while let Ok(count @ 1..) = from.read(&mut some) {
+                        if nth > 0 || !forgets.load(Ordering::SeqCst) {
+                            _ = to.write_all(&some[..count]);
+                        }
+                    }
+                });
+            }
+        }
+    });
+    let mut till = RedisFleet::new(RedisOptions::new(url, "abc123")).unwrap();
+    till.answered(&told(50, 25_000, 100), None);
+    is_forgotten.store(true, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(10_100));
+    assert_eq!(calls(till.turn(Wants::Edits, 2)), 2);
+    assert_eq!(till.standing(), Standing::Together);
+}
+
+/// An app may have several providers for TLS, and none that is the process's: it is not asked for one, nor given one.
+#[test]
+fn over_tls_with_a_made_up_authority_and_the_process_is_given_no_provider() {
+    let Some(server) = Server::start_tls() else { return };
+    let url = format!("rediss://localhost:{}", server.port);
+    let till = |roots| {
+        let mut till =
+            RedisFleet::new(RedisOptions { roots, ..RedisOptions::new(url.as_str(), "abc123") }).unwrap();
+        till.answered(&told(50, 20_000, 100), None);
+        (calls(till.turn(Wants::Edits, 2)), till.standing())
+    };
+    assert_eq!(till(Roots::Pem(server.folder.path().join("shop.pem"))), (2, Standing::Together));
+    assert_eq!(till(Roots::System), (0, Standing::Alone), "who is not known is told nothing");
+    assert_eq!(till(Roots::BuiltIn), (0, Standing::Alone));
+    assert!(rustls::crypto::CryptoProvider::get_default().is_none());
+    let none = RedisOptions {
+        roots: Roots::Pem(PathBuf::from("none.pem")),
+        ..RedisOptions::new(url.as_str(), "abc")
+    };
+    assert_eq!(RedisFleet::new(none).unwrap_err().code(), "usage");
+}
+
 #[test]
 fn what_is_no_address_of_a_server_is_refused_without_being_told() {
-    for url in ["http://:secret@localhost", "secret", "redis+unix:///secret"] {
+    for url in
+        ["http://:secret@localhost", "secret", "redis+unix:///secret", "rediss://:secret@host#insecure"]
+    {
         let error = RedisFleet::new(RedisOptions::new(url, "abc")).unwrap_err();
         assert!(error.code() == "usage" && !error.to_string().contains("secret"), "{error}");
     }
@@ -216,8 +360,7 @@ fn a_user_that_may_do_what_the_documents_say_is_enough() {
     let Some(server) = Server::start() else { return };
     let documents = std::fs::read_to_string("docs/fleet.md").unwrap();
     let rule = documents.lines().find(|line| line.starts_with("ACL SETUSER")).unwrap();
-    let cli = Command::new("redis-cli").args(["-p", &server.port.to_string()]).args(rule.split(' ')).output();
-    assert_eq!(String::from_utf8_lossy(&cli.unwrap().stdout).trim(), "OK");
+    assert_eq!(server.cli(&rule.split(' ').collect::<Vec<_>>()), "OK");
     let url = format!("redis://till:password@127.0.0.1:{}", server.port);
     let mut till = RedisFleet::new(RedisOptions::new(url, "abc123")).unwrap();
     till.answered(&told(50, 20_000, 100), None);

@@ -5,6 +5,8 @@
 //! [`Fleet`] that is wrong, slow or gone costs calls or time, never an edit. See docs/fleet.md.
 
 #[cfg(feature = "fleet")]
+mod line;
+#[cfg(feature = "fleet")]
 mod redis;
 
 use std::fmt::Debug;

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use redis::{Client, Connection, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Script};
-use secrecy::{ExposeSecret, SecretString};
+use redis::{FromRedisValue, RedisResult, Script};
+use secrecy::SecretString;
 
+use super::line::{Line, Server};
 use super::{Fleet, Slot, Turn, Wants};
-use crate::error::{Failure, Result};
+use crate::api::Roots;
+use crate::error::Result;
 use crate::flow::{RateHeaders, Ticket};
 
 /// How tills of a store find each other.
@@ -24,7 +26,9 @@ pub struct RedisOptions {
     /// How long a slot is held by a till that does not say that its update is answered: a request's timeout and some seconds. Default:
     /// 65 s.
     pub slot_held: Duration,
-    /// No longer is waited for a connection. Default: 1 s.
+    /// Whose word is believed on who the server is, for `rediss://…`. Default: that of the system's authorities.
+    pub roots: Roots,
+    /// No longer is waited for a connection, with the name looked up and the password told. Default: 1 s.
     pub connect: Duration,
     /// No longer is waited for an answer. Default: 0.5 s.
     pub answer: Duration,
@@ -39,6 +43,7 @@ impl RedisOptions {
             slots: 3,
             reserve_percent: 10,
             slot_held: Duration::from_secs(65),
+            roots: Roots::default(),
             connect: Duration::from_secs(1),
             answer: Duration::from_millis(500),
         }
@@ -60,13 +65,13 @@ pub enum Standing {
 ///
 /// A server that cannot be reached, or answers late or oddly, is left alone for 15 to 30 s, and this till goes on by itself.
 pub struct RedisFleet {
-    client: Client,
+    server: Server,
     options: RedisOptions,
     /// Of this till, on this server.
     name: String,
     keys: Keys,
     scripts: Scripts,
-    connection: Option<Connection>,
+    line: Option<Line>,
     alone_until: Option<Instant>,
     standing: Standing,
     has_calls: bool,
@@ -103,17 +108,12 @@ impl RedisFleet {
     /// Connects when it is first asked.
     ///
     /// # Errors
-    /// When the URL is none of a Redis server.
+    /// When the URL is none of a Redis server, or the file of authorities has none.
     pub fn new(options: RedisOptions) -> Result<RedisFleet> {
-        let is_odd = || Failure::Usage("the fleet's URL must be redis://… or rediss://…".to_owned());
-        let info = options.url.expose_secret().into_connection_info().map_err(|_| is_odd())?;
-        if matches!(info.addr(), ConnectionAddr::Unix(_)) {
-            return Err(is_odd().into());
-        }
-        let client = Client::open(info).map_err(|_| is_odd())?;
+        let server = Server::of(&options.url, &options.roots)?;
         let key = |of: &str| format!("tillsync:{{{}}}:{of}", options.store_hash);
         Ok(RedisFleet {
-            client,
+            server,
             name: format!("{:016x}", fastrand::u64(..)),
             keys: Keys {
                 quota: key("quota"),
@@ -131,11 +131,16 @@ impl RedisFleet {
                 answered: Script::new(include_str!("scripts/answered.lua")),
             },
             options,
-            connection: None,
+            line: None,
             alone_until: None,
             standing: Standing::Unknown,
             has_calls: false,
         })
+    }
+
+    /// Where the server is, as anybody may see it: without a user and a password.
+    pub fn shown_url(&self) -> String {
+        self.server.shown()
     }
 
     /// How it stands with the server, as the last question showed.
@@ -146,19 +151,14 @@ impl RedisFleet {
     /// Asks the server; `None`: this till is alone.
     fn ask<T: FromRedisValue>(
         &mut self,
-        ask: impl Fn(&RedisFleet, &mut Connection) -> redis::RedisResult<T>,
+        ask: impl Fn(&RedisFleet, &mut Line) -> RedisResult<T>,
     ) -> Option<T> {
         if self.alone_until.is_some_and(|until| Instant::now() < until) {
             return None;
         }
-        let asked = self.connected().and_then(|mut connection| {
-            let answer = ask(self, &mut connection)?;
-            Ok((connection, answer))
-        });
-        match asked {
-            Ok((connection, answer)) => {
-                (self.connection, self.alone_until, self.standing) =
-                    (Some(connection), None, Standing::Together);
+        match self.ask_or_fail(ask) {
+            Ok(answer) => {
+                (self.alone_until, self.standing) = (None, Standing::Together);
                 Some(answer)
             }
             Err(error) => {
@@ -171,25 +171,39 @@ impl RedisFleet {
         }
     }
 
-    /// The connection, for one question: one that fails is not used again, for nobody knows which question its next answer is to.
-    fn connected(&mut self) -> redis::RedisResult<Connection> {
-        if let Some(connection) = self.connection.take() {
-            return Ok(connection);
+    /// A line that died since it was last used says nothing of the server: that is asked once more, over a new one.
+    fn ask_or_fail<T>(&mut self, ask: impl Fn(&RedisFleet, &mut Line) -> RedisResult<T>) -> RedisResult<T> {
+        if let Some(line) = self.line.take() {
+            let was_idle = line.is_idle();
+            match self.ask_over(line, &ask) {
+                Err(error) if error.is_io_error() && (was_idle || !error.is_timeout()) => {}
+                asked => return asked,
+            }
         }
-        let connection = self.client.get_connection_with_timeout(self.options.connect)?;
-        connection.set_read_timeout(Some(self.options.answer))?;
-        connection.set_write_timeout(Some(self.options.answer))?;
-        Ok(connection)
+        let line = self.server.connect(self.options.connect)?;
+        self.ask_over(line, &ask)
+    }
+
+    /// A line over which a question failed is not used again.
+    fn ask_over<T>(
+        &mut self,
+        mut line: Line,
+        ask: impl Fn(&RedisFleet, &mut Line) -> RedisResult<T>,
+    ) -> RedisResult<T> {
+        line.within(self.options.answer);
+        let answer = ask(self, &mut line)?;
+        self.line = Some(line);
+        Ok(answer)
     }
 
     fn ask_turn(&mut self, wants: Wants, calls: u32) -> Option<(i64, i64)> {
         let later = if wants == Wants::News { NEWS_LATER } else { Duration::ZERO };
-        self.ask(|fleet, connection| {
+        self.ask(|fleet, line| {
             let Keys { quota, granted, until, waiting, asked, .. } = &fleet.keys;
             let mut turn = fleet.scripts.turn.key(quota);
             turn.key(granted).key(until).key(waiting).key(asked).arg(&fleet.name).arg(calls).arg(ms(later));
             turn.arg(fleet.options.reserve_percent.min(90)).arg(ms(GRANT_HOLDS)).arg(AT_WORK);
-            turn.invoke(connection)
+            turn.invoke(line)
         })
     }
 
@@ -211,11 +225,11 @@ impl Fleet for RedisFleet {
 
     fn slot(&mut self, update: Ticket) -> Slot {
         let (update, held) = (self.update(update), self.options.slot_held);
-        let wait: Option<i64> = self.ask(|fleet, connection| {
+        let wait: Option<i64> = self.ask(|fleet, line| {
             let Keys { slots, slots_waiting, slots_asked, .. } = &fleet.keys;
             let mut slot = fleet.scripts.slot.key(slots);
             slot.key(slots_waiting).key(slots_asked).arg(&update).arg(fleet.options.slots).arg(ms(held));
-            slot.invoke(connection)
+            slot.invoke(line)
         });
         match wait.map(u64::try_from) {
             None => Slot::Alone,
@@ -228,12 +242,12 @@ impl Fleet for RedisFleet {
         let update = update.map(|update| self.update(update)).unwrap_or_default();
         let text = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
         let told = [told.left, told.reset_ms, told.quota, told.window_ms].map(text);
-        self.ask(|fleet, connection| {
+        self.ask(|fleet, line| {
             let Keys { quota, granted, until, slots, .. } = &fleet.keys;
             let mut answered = fleet.scripts.answered.key(quota);
             answered.key(granted).key(until).key(slots).arg(&fleet.name).arg(&update);
             told.iter().for_each(|number| _ = answered.arg(number));
-            answered.invoke::<i64>(connection)
+            answered.invoke::<i64>(line)
         });
     }
 
