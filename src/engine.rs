@@ -36,7 +36,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Failure, Result};
 use crate::fleet::{Fleet, Slot, Wants};
 use crate::flow::{Answer, Bases, Misses, Moment, Pacer, Part, Parts, ServerClock, Ticket, Tickets, Trouble};
-use crate::resource::{CustomerId, RowId};
+use crate::resource::{CustomerId, EditSeq, RowId};
 use crate::store::{HeldUp, Store, SyncLock};
 use report::Counts;
 use spans::Spans;
@@ -82,6 +82,8 @@ pub struct SyncEngine<R> {
     has_listed: bool,
     news: News,
     fleet: Option<Box<dyn Fleet>>,
+    /// The newest edit that a plan of this engine has seen, in company.
+    planned: Option<EditSeq>,
     /// Since when the fleet has had no slot for an update.
     no_slot_since_ms: Option<u64>,
     spans: Spans,
@@ -160,6 +162,7 @@ impl<R: Remote> SyncEngine<R> {
             has_listed: false,
             news: News::default(),
             fleet: None,
+            planned: None,
             no_slot_since_ms: None,
             spans: Spans::default(),
             on_event,
@@ -452,6 +455,11 @@ impl<R: Remote> SyncEngine<R> {
             let turn = fleet.turn(wants, calls);
             self.pacer.take_turn(turn, self.clock.now_ms());
         }
+    }
+
+    /// Whether edits have come since the last plan: they wait behind whatever is asked for now.
+    fn has_new_edits(&self) -> Result<bool> {
+        Ok(Some(self.store.newest_edit()?) > self.planned && self.store.has_pending()?)
     }
 
     /// When an update may be tried that finds no slot free now. Whatever a fleet says, that has an end: the store refuses what is one

@@ -514,6 +514,96 @@ fn a_fleet_that_lies_costs_time_and_no_edit() {
     }
 }
 
+/// Has turns for edits, and none for news while it is told to.
+#[derive(Debug)]
+struct EditsOnly(Arc<AtomicBool>);
+
+impl Fleet for EditsOnly {
+    fn turn(&mut self, wants: Wants, calls: u32) -> Turn {
+        match wants == Wants::News && self.0.load(Ordering::SeqCst) {
+            true => Turn::Later { in_ms: 60_000 },
+            false => Turn::Now { calls, for_ms: 10_000 },
+        }
+    }
+
+    fn slot(&mut self, _: Ticket) -> Slot {
+        Slot::Held
+    }
+
+    fn answered(&mut self, _: &RateHeaders, _: Option<Ticket>) {}
+
+    fn done(&mut self) {}
+}
+
+/// While nobody waits for it, it is for another time.
+#[test]
+fn news_that_waits_for_its_turn_gives_way_to_an_edit_that_comes_meanwhile() {
+    let (till, is_told) = (common::till(3), Arc::new(AtomicBool::new(false)));
+    till.engine().sync().unwrap();
+    let engine = till.engine().in_fleet(EditsOnly(is_told.clone()));
+    let options = SyncerOptions { every: Duration::from_millis(500), ..SyncerOptions::default() };
+    let (syncer, events) = Syncer::start(engine, options).unwrap();
+    while !matches!(events.next(common::SOON), None | Some(Event::SyncFinished(_))) {}
+    is_told.store(true, Ordering::SeqCst);
+    // News is due by then, and waits.
+    std::thread::sleep(Duration::from_secs(2));
+    let began = Instant::now();
+    let receipt = till.store().edit(1).set("phone", "555").commit().unwrap();
+    let fate = till.store().wait(&receipt, common::SOON).unwrap();
+    assert!(matches!(fate, Fate::Uploaded { .. }), "{fate:?}");
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    syncer.stop(Duration::from_secs(5));
+    till.assert_no_violations();
+}
+
+/// Somebody waits for it: it goes as the edits behind it do.
+#[test]
+fn a_sync_that_waits_for_its_turn_is_as_urgent_as_the_edits_that_come_meanwhile() {
+    let (till, is_told) = (common::till(3), Arc::new(AtomicBool::new(true)));
+    till.engine().sync().unwrap();
+    let mut engine = till.engine().in_fleet(EditsOnly(is_told));
+    let began = Instant::now();
+    let report = std::thread::scope(|scope| {
+        let sync = scope.spawn(|| engine.sync().unwrap());
+        std::thread::sleep(Duration::from_secs(1));
+        till.set(1, "phone", "555");
+        sync.join().unwrap()
+    });
+    assert_eq!((report.uploaded_customers, report.incomplete), (1, None));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+/// Its first slot takes longer to be asked for than what was looked at is good for.
+#[derive(Debug)]
+struct Slow(bool);
+
+impl Fleet for Slow {
+    fn turn(&mut self, _: Wants, calls: u32) -> Turn {
+        Turn::Now { calls, for_ms: 10_000 }
+    }
+
+    fn slot(&mut self, _: Ticket) -> Slot {
+        if std::mem::take(&mut self.0) {
+            std::thread::sleep(Duration::from_millis(2_500));
+        }
+        Slot::Held
+    }
+
+    fn answered(&mut self, _: &RateHeaders, _: Option<Ticket>) {}
+
+    fn done(&mut self) {}
+}
+
+#[test]
+fn what_was_looked_at_before_a_slot_was_asked_for_too_slowly_is_looked_at_anew() {
+    let mut till = common::till(3);
+    till.options.upload.fresh_ms = 1_000;
+    till.engine().sync().unwrap();
+    till.set(1, "phone", "555");
+    let report = till.engine().in_fleet(Slow(true)).push().unwrap();
+    assert_eq!((report.uploaded_customers, report.requests.get, till.puts().len()), (1, 2, 1));
+}
+
 /// Tells everybody to wait.
 #[derive(Debug)]
 struct Miser;
