@@ -34,7 +34,7 @@ pub use report::{Progress, PullReport, Requests, SyncReport};
 use crate::api::{Remote, Request};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Failure, Result};
-use crate::fleet::{Fleet, Slot, Wants};
+use crate::fleet::{Fleet, Slot, Turn, Wants};
 use crate::flow::{Answer, Bases, Misses, Moment, Pacer, Part, Parts, ServerClock, Ticket, Tickets, Trouble};
 use crate::resource::{CustomerId, EditSeq, RowId};
 use crate::store::{HeldUp, Store, SyncLock};
@@ -82,6 +82,8 @@ pub struct SyncEngine<R> {
     has_listed: bool,
     news: News,
     fleet: Option<Box<dyn Fleet>>,
+    /// Calls that it has granted to this sync.
+    granted: u64,
     /// The newest edit that a plan of this engine has seen, in company.
     planned: Option<EditSeq>,
     /// Since when the fleet has had no slot for an update.
@@ -162,6 +164,7 @@ impl<R: Remote> SyncEngine<R> {
             has_listed: false,
             news: News::default(),
             fleet: None,
+            granted: 0,
             planned: None,
             no_slot_since_ms: None,
             spans: Spans::default(),
@@ -388,6 +391,7 @@ impl<R: Remote> SyncEngine<R> {
         self.further.clear();
         self.pacer.begin();
         self.no_slot_since_ms = None;
+        self.granted = 0;
         self.news.waits = false;
         self.set_aside = None;
         self.unshown.clear();
@@ -453,6 +457,9 @@ impl<R: Remote> SyncEngine<R> {
         let calls = u32::try_from(calls().min(MOST_CALLS)).unwrap_or(1);
         if calls > 0 {
             let turn = fleet.turn(wants, calls);
+            if let Turn::Now { calls, .. } = turn {
+                self.granted += u64::from(calls);
+            }
             self.pacer.take_turn(turn, self.clock.now_ms());
         }
     }

@@ -7,7 +7,7 @@ use redis::{FromRedisValue, RedisResult, Script};
 use secrecy::SecretString;
 
 use super::line::{Line, Server};
-use super::{Fleet, Slot, Turn, Wants};
+use super::{Fleet, FleetTill, FleetView, HeldSlot, Slot, Standing, Turn, Wants};
 use crate::api::Roots;
 use crate::error::Result;
 use crate::flow::{RateHeaders, Ticket};
@@ -32,6 +32,8 @@ pub struct RedisOptions {
     pub connect: Duration,
     /// No longer is waited for an answer. Default: 0.5 s.
     pub answer: Duration,
+    /// So long a server that failed is left alone at most; by chance, and for half of it at least. Default: 30 s.
+    pub alone: Duration,
 }
 
 impl RedisOptions {
@@ -46,19 +48,9 @@ impl RedisOptions {
             roots: Roots::default(),
             connect: Duration::from_secs(1),
             answer: Duration::from_millis(500),
+            alone: Duration::from_secs(30),
         }
     }
-}
-
-/// How it stands with the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Nobody was asked yet.
-    Unknown,
-    /// The last question was answered.
-    Together,
-    /// It was not: this till goes on alone for some seconds.
-    Alone,
 }
 
 /// The tills of a store that share a server of Redis or Valkey.
@@ -72,8 +64,9 @@ pub struct RedisFleet {
     keys: Keys,
     scripts: Scripts,
     line: Option<Line>,
+    /// None: the last question was answered, or there was none.
     alone_until: Option<Instant>,
-    standing: Standing,
+    was_asked: bool,
     has_calls: bool,
 }
 
@@ -84,6 +77,7 @@ struct Keys {
     until: String,
     waiting: String,
     asked: String,
+    seen: String,
     slots: String,
     slots_waiting: String,
     slots_asked: String,
@@ -93,16 +87,17 @@ struct Scripts {
     turn: Script,
     slot: Script,
     answered: Script,
+    look: Script,
 }
 
 /// A till that was granted calls uses them within this time.
 const GRANT_HOLDS: Duration = Duration::from_secs(10);
 /// Tills at once that have calls: those that wait for a slot with a look that is made are as many as slots serve in some seconds.
 const AT_WORK: u32 = 24;
+/// Tills that are told of to whoever looks.
+const MOST_SHOWN: u32 = 500;
 /// News waits so much longer than edits.
 const NEWS_LATER: Duration = Duration::from_secs(20);
-/// A server that failed is left alone for half of this, and by chance for up to all of it.
-const ALONE: Duration = Duration::from_secs(30);
 
 impl RedisFleet {
     /// Connects when it is first asked.
@@ -121,6 +116,7 @@ impl RedisFleet {
                 until: key("until"),
                 waiting: key("waiting"),
                 asked: key("asked"),
+                seen: key("seen"),
                 slots: key("slots"),
                 slots_waiting: key("slots:waiting"),
                 slots_asked: key("slots:asked"),
@@ -129,11 +125,12 @@ impl RedisFleet {
                 turn: Script::new(include_str!("scripts/turn.lua")),
                 slot: Script::new(include_str!("scripts/slot.lua")),
                 answered: Script::new(include_str!("scripts/answered.lua")),
+                look: Script::new(include_str!("scripts/look.lua")),
             },
             options,
             line: None,
             alone_until: None,
-            standing: Standing::Unknown,
+            was_asked: false,
             has_calls: false,
         })
     }
@@ -143,9 +140,15 @@ impl RedisFleet {
         self.server.shown()
     }
 
-    /// How it stands with the server, as the last question showed.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    /// Who is there, and how the quota and the slots stand; none: the server does not answer.
+    pub fn look(&mut self) -> Option<FleetView> {
+        let seen: Seen = self.ask(|fleet, line| {
+            let Keys { quota, granted, until, waiting, asked, seen, slots, slots_waiting, .. } = &fleet.keys;
+            let mut look = fleet.scripts.look.key(quota);
+            look.key(granted).key(until).key(waiting).key(asked).key(seen).key(slots).key(slots_waiting);
+            look.arg(MOST_SHOWN).invoke(line)
+        })?;
+        Some(view(seen))
     }
 
     /// Asks the server; `None`: this till is alone.
@@ -158,14 +161,15 @@ impl RedisFleet {
         }
         match self.ask_or_fail(ask) {
             Ok(answer) => {
-                (self.alone_until, self.standing) = (None, Standing::Together);
+                (self.alone_until, self.was_asked) = (None, true);
                 Some(answer)
             }
             Err(error) => {
                 // Its words may hold what the server said, which is nobody's secret; the URL is not among them.
                 tracing::warn!(kind = ?error.kind(), "the fleet's server does not answer: this till goes on alone for a while");
-                let alone = ALONE.div_f64(2.0) + ALONE.div_f64(2.0).mul_f64(fastrand::f64());
-                (self.alone_until, self.standing) = (Some(Instant::now() + alone), Standing::Alone);
+                let half = self.options.alone / 2;
+                let alone = half + half.mul_f64(fastrand::f64());
+                (self.alone_until, self.was_asked) = (Some(Instant::now() + alone), true);
                 None
             }
         }
@@ -199,9 +203,16 @@ impl RedisFleet {
     fn ask_turn(&mut self, wants: Wants, calls: u32) -> Option<(i64, i64)> {
         let later = if wants == Wants::News { NEWS_LATER } else { Duration::ZERO };
         self.ask(|fleet, line| {
-            let Keys { quota, granted, until, waiting, asked, .. } = &fleet.keys;
+            let Keys { quota, granted, until, waiting, asked, seen, .. } = &fleet.keys;
             let mut turn = fleet.scripts.turn.key(quota);
-            turn.key(granted).key(until).key(waiting).key(asked).arg(&fleet.name).arg(calls).arg(ms(later));
+            turn.key(granted)
+                .key(until)
+                .key(waiting)
+                .key(asked)
+                .key(seen)
+                .arg(&fleet.name)
+                .arg(calls)
+                .arg(ms(later));
             turn.arg(fleet.options.reserve_percent.min(90)).arg(ms(GRANT_HOLDS)).arg(AT_WORK);
             turn.invoke(line)
         })
@@ -256,12 +267,39 @@ impl Fleet for RedisFleet {
             self.ask_turn(Wants::Edits, 0);
         }
     }
+
+    fn standing(&self) -> Standing {
+        match self.alone_until {
+            Some(until) => Standing::Alone { for_ms: ms(until.saturating_duration_since(Instant::now())) },
+            None if self.was_asked => Standing::Together,
+            None => Standing::Unknown,
+        }
+    }
+}
+
+/// What `look.lua` gives.
+type Seen = ([i64; 5], u64, u64, Vec<(String, u64, u64, u64, i64)>, Vec<(String, u64)>);
+
+fn view((window, count, waiting_for_slots, tills, slots): Seen) -> FleetView {
+    let known = |number: i64| u64::try_from(number).ok();
+    let [quota, left, ends_in_ms, window_ms, granted] = window.map(known);
+    let till = |(name, asked_ms_ago, calls, calls_for_ms, waits_ms)| FleetTill {
+        name,
+        asked_ms_ago,
+        calls,
+        calls_for_ms,
+        waits_ms: known(waits_ms),
+    };
+    let granted = granted.unwrap_or(0);
+    let tills = tills.into_iter().map(till).collect();
+    let slots = slots.into_iter().map(|(update, for_ms)| HeldSlot { update, for_ms }).collect();
+    FleetView { quota, left, ends_in_ms, window_ms, granted, count, tills, slots, waiting_for_slots }
 }
 
 /// Its address may hold a password.
 impl fmt::Debug for RedisFleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisFleet").field("standing", &self.standing).finish_non_exhaustive()
+        f.debug_struct("RedisFleet").field("standing", &self.standing()).finish_non_exhaustive()
     }
 }
 
