@@ -36,7 +36,8 @@ extern "C" {
  that was moved or deleted, and has left its `-life`, is not made anew),
  `retention_days` (how long the journal keeps what has settled; default 400, 0: for ever), `keep` (what the file is to keep
  besides customers, and remembers: `["addresses","attributes"]`), `proxy` (a URL, or `none`), `roots`
- (`system`, `built-in`, or a file of PEM),
+ (`system`, `built-in`, or a file of PEM), `fleet` (`redis://…` or `rediss://…`, where the other tills of the store are; in a
+ library that is built with the feature `fleet`),
  `policies` (who decides when both sides changed an attribute: `{"default":"hold","fields":{"notes":"local"}}`, each
  `hold`, `local`, `remote` or `latest`), `log_file` (what the library says, appended; one for all tills of a process) and
  `log_level` (`error`, `warn`, `info`, the default, `debug` or `trace`). Reading and editing needs none of them. A file that is encrypted, or is to be,

@@ -36,9 +36,9 @@ pub use report::{Progress, PullReport, Requests, SyncReport};
 use crate::api::{Remote, Request};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Failure, Result};
-use crate::fleet::{Fleet, Slot, Wants};
+use crate::fleet::{Fleet, Slot, Turn, Wants};
 use crate::flow::{Answer, Bases, Misses, Moment, Pacer, Part, Parts, ServerClock, Ticket, Tickets, Trouble};
-use crate::resource::{CustomerId, RowId};
+use crate::resource::{CustomerId, EditSeq, RowId};
 use crate::store::{HeldUp, Store, SyncLock};
 use report::Counts;
 use spans::Spans;
@@ -86,6 +86,10 @@ pub struct SyncEngine<R> {
     has_listed: bool,
     news: News,
     fleet: Option<Box<dyn Fleet>>,
+    /// Calls that it has granted to this sync.
+    granted: u64,
+    /// The newest edit that a plan of this engine has seen, in company.
+    planned: Option<EditSeq>,
     /// Since when the fleet has had no slot for an update.
     no_slot_since_ms: Option<u64>,
     spans: Spans,
@@ -165,6 +169,8 @@ impl<R: Remote> SyncEngine<R> {
             has_listed: false,
             news: News::default(),
             fleet: None,
+            granted: 0,
+            planned: None,
             no_slot_since_ms: None,
             spans: Spans::default(),
             on_event,
@@ -400,6 +406,7 @@ impl<R: Remote> SyncEngine<R> {
         self.further.clear();
         self.pacer.begin();
         self.no_slot_since_ms = None;
+        self.granted = 0;
         self.news.waits = false;
         self.set_aside = None;
         self.unshown.clear();
@@ -466,8 +473,16 @@ impl<R: Remote> SyncEngine<R> {
         let calls = u32::try_from(calls().min(MOST_CALLS)).unwrap_or(1);
         if calls > 0 {
             let turn = fleet.turn(wants, calls);
+            if let Turn::Now { calls, .. } = turn {
+                self.granted += u64::from(calls);
+            }
             self.pacer.take_turn(turn, self.clock.now_ms());
         }
+    }
+
+    /// Whether edits have come since the last plan: they wait behind whatever is asked for now.
+    fn has_new_edits(&self) -> Result<bool> {
+        Ok(Some(self.store.newest_edit()?) > self.planned && self.store.has_pending()?)
     }
 
     /// When an update may be tried that finds no slot free now. Whatever a fleet says, that has an end: the store refuses what is one

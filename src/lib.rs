@@ -102,8 +102,9 @@ pub use rusqlite;
 pub use rust_decimal::Decimal;
 pub use secrecy::SecretString;
 pub use store::{
-    Attribute, AttributeValue, Conflict, CreationBuilder, DecisionRow, EditBuilder, Entered, Fate, Found,
-    HeldUp, Holder, JournalRow, Kept, LastError, LogState, PastSync, Receipt, Rejected, Restored, Salvaged,
-    SetAside, Soundness, Status, Store, StoreOptions, SyncState, SyncStatus, Unjournaled, Waiting,
+    Attribute, AttributeValue, Conflict, CreationBuilder, DecisionRow, EditBuilder, Entered, Fate,
+    FleetStatus, Found, HeldUp, Holder, JournalRow, Kept, LastError, LogState, PastSync, Receipt, Rejected,
+    Restored, Salvaged, SetAside, Soundness, Status, Store, StoreOptions, SyncState, SyncStatus, Unjournaled,
+    Waiting,
 };
 pub use syncer::{Events, Syncer, SyncerOptions, WhenTaken};

@@ -10,6 +10,8 @@ use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
+#[cfg(feature = "fleet")]
+pub(crate) use http::root_store;
 #[cfg(any(feature = "ffi", feature = "extension"))]
 pub(crate) use http::sendable;
 pub use http::{HttpOptions, HttpProxy, HttpRemote, Roots, lack_of_threads};

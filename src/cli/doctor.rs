@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use tillsync::fleet::FleetOptions;
 use tillsync::{
     Answer, Clock, CustomerId, Holder, HttpRemote, Remote, Request, Soundness, Store, SystemClock, Ticket,
     Trouble,
 };
 
-use super::exit::Exit;
+use super::exit::{Exit, Failed};
 use super::settings::Till;
-use super::{Done, render};
+use super::{Done, fleet, render};
 
 /// An edit that waits for longer wants somebody to look.
 const WAITS_LONG: chrono::TimeDelta = chrono::TimeDelta::days(1);
@@ -540,6 +541,7 @@ fn remote(till: &Till, store: Option<&Store>, checks: &mut Vec<Check>) {
     if let Some(wrong) = other_store(store, &options.store_hash) {
         return checks.push(wrong);
     }
+    checks.extend(till.fleet(&options).map(|options| others(&options)));
     match ask(remote, options.timeout) {
         Err(check) => checks.push(check),
         Ok(answer) => {
@@ -547,6 +549,22 @@ fn remote(till: &Till, store: Option<&Store>, checks: &mut Vec<Check>) {
             checks.push(token(&answer, &options.store_hash));
             checks.extend(answer.date.map(clock));
             checks.push(budget(&answer));
+        }
+    }
+}
+
+/// Whether the other tills are reached: without them this one finds out by refusals.
+fn others(options: &FleetOptions) -> Check {
+    let look = || Ok((options.shown_url()?, options.look()?));
+    match look().map_err(|error: tillsync::Error| Failed::from(error)) {
+        Err(failed) => Check::bad("fleet", failed.exit(), failed.message()),
+        Ok((server, None)) => {
+            let advice = "does not answer, or not in half a second: each till goes on alone, and finds out by refusals";
+            Check::bad("fleet", Exit::Attention, format!("{server} {advice}"))
+        }
+        Ok((server, Some(view))) => {
+            let (tills, quota) = (render::count(view.count, "till"), fleet::quota_in_words(&view));
+            Check::good("fleet", format!("{server} answers: {tills} within ten minutes; the quota: {quota}"))
         }
     }
 }

@@ -121,6 +121,11 @@ impl Failed {
         Failed::told(Exit::Unexpected, code, message.into())
     }
 
+    /// Something besides the store cannot be reached.
+    pub(super) fn offline(code: &'static str, message: impl Into<String>) -> Failed {
+        Failed::told(Exit::Offline, code, message.into())
+    }
+
     fn told(exit: Exit, code: &'static str, message: String) -> Failed {
         let about = About::default();
         Failed::Told(Box::new(Told { exit, code, message, hint: None, about, passes: false }))

@@ -26,7 +26,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "sandbox"]),
     ("Bring the store here", &["create", "pull"]),
     ("Look and edit", &["find", "show", "new", "edit", "credit", "delete", "floor", "diff", "log"]),
-    ("Bring the store up to date", &["sync", "push", "worker", "status"]),
+    ("Bring the store up to date", &["sync", "push", "worker", "status", "fleet"]),
     ("Decide what waits for a person", &["conflicts", "resolve", "undo", "rejected", "retry", "discard"]),
 ];
 

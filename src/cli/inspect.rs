@@ -57,7 +57,15 @@ fn options(till: &Till, store: Store) -> Result<InspectorOptions, Failed> {
         Err(failed) => options.cannot_sync(failed.message()),
         Ok(way) => {
             let how = till.sync_options(Policies::default());
-            options.syncs_by(move |store| Ok(SyncEngine::new(store, HttpRemote::new(&way)?, how.clone())))
+            let fleet = till.fleet(&way);
+            fleet.iter().try_for_each(|fleet| fleet.join().map(drop))?;
+            options.syncs_by(move |store| {
+                let engine = SyncEngine::new(store, HttpRemote::new(&way)?, how.clone());
+                Ok(match &fleet {
+                    Some(fleet) => engine.in_fleet(fleet.join()?),
+                    None => engine,
+                })
+            })
         }
     })
 }

@@ -14,6 +14,7 @@
 //! | `sync`, `progress` | `pull`, `push`, `sync`; their bar |
 //! | `worker` | the background worker as a process; commands in, events out |
 //! | `inspect` | the page for the person at the shop, served |
+//! | `fleet` | the other tills, and what they share |
 //! | `policies` | who decides when both sides changed an attribute |
 //! | `new`, `edit`, `read`, `decide` | `new`; `edit`, `credit`; `show`, `find`, `diff`, `status`, `log`; `conflicts` to `discard` |
 //! | `attribute` | what a customer has of what the shop has defined |
@@ -31,6 +32,7 @@ mod doctor;
 mod dump;
 mod edit;
 mod exit;
+mod fleet;
 mod floor;
 mod help;
 mod inspect;
@@ -117,6 +119,7 @@ enum Command {
     Worker(worker::Worker),
     Status(read::Status),
     Inspect(inspect::Inspect),
+    Fleet(fleet::Fleet),
     Log(read::Log),
     Conflicts(decide::Conflicts),
     Resolve(decide::Resolve),
@@ -173,6 +176,7 @@ impl Command {
             Command::Worker(command) => command.run(till),
             Command::Status(command) => command.run(till),
             Command::Inspect(command) => command.run(till),
+            Command::Fleet(command) => command.run(till),
             Command::Log(command) => command.run(till),
             Command::Conflicts(command) => command.run(till),
             Command::Resolve(command) => command.run(till),

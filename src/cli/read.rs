@@ -6,8 +6,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tillsync::{
-    Address, AttributeValue, Attributes, CustomerId, DecisionRow, EditSeq, FieldId, FormValue, Found,
-    JournalRow, Record, Row, Store, SyncState, SyncStatus, Value,
+    Address, AttributeValue, Attributes, CustomerId, DecisionRow, EditSeq, FieldId, FleetStatus, FormValue,
+    Found, JournalRow, Record, Row, Store, SyncState, SyncStatus, Value,
 };
 
 use super::exit::{Exit, Failed};
@@ -388,6 +388,9 @@ fn status_in_words(status: &tillsync::Status) -> String {
         ("sync", sync_in_words(&status.sync)),
         ("worker", worker_in_words(&status.sync).to_owned()),
     ];
+    if let Some(fleet) = &status.fleet {
+        lines.push(("fleet", fleet_in_words(fleet)));
+    }
     if status.held_up > 0 {
         lines.push(("held up", with_advice(status.held_up, "customer", "tillsync doctor")));
     }
@@ -401,6 +404,22 @@ fn status_in_words(status: &tillsync::Status) -> String {
         ));
     }
     render::pairs(lines)
+}
+
+/// How it stood with the other tills when the last sync ended.
+fn fleet_in_words(fleet: &FleetStatus) -> String {
+    let at = render::time(Some(fleet.at));
+    let share = format!(
+        "{} granted to the last sync, {} refused by the store",
+        render::count(fleet.granted, "call"),
+        render::thousands(fleet.refused)
+    );
+    match fleet.alone_until {
+        None => format!("together with the others, at {at}\n{share}"),
+        Some(until) => {
+            format!("alone until {}: its server does not answer\n{share}", render::time(Some(until)))
+        }
+    }
 }
 
 fn worker_in_words(sync: &SyncStatus) -> &'static str {

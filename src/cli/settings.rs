@@ -3,11 +3,13 @@
 //! The access token and the file's key have no flag, because arguments show in `ps`. They are read when they are needed
 //! and never printed.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use tillsync::fleet::FleetOptions;
 use tillsync::{
     HttpOptions, HttpProxy, HttpRemote, Key, Policies, RETENTION_DAYS, Roots, SecretString, Store,
     StoreOptions, SyncEngine, SyncOptions, retention,
@@ -72,8 +74,8 @@ pub(super) struct Settings {
     #[arg(long, global = true, value_name = "URL|none", env = "TILLSYNC_PROXY", hide_env_values = true)]
     proxy: Option<HttpProxy>,
 
-    /// Who may sign the certificate of the store: the authorities of the system, those that are built in, or those in a file of
-    /// PEM
+    /// Who may sign the certificate of the store, and of the fleet's server: the authorities of the system, those that are built in,
+    /// or those in a file of PEM
     #[arg(
         long,
         global = true,
@@ -82,6 +84,12 @@ pub(super) struct Settings {
         hide_env_values = true
     )]
     roots: Option<Roots>,
+
+    /// Where the other tills of the store are, which share its quota: redis://… or rediss://…; default: nowhere. One with a
+    /// password belongs into TILLSYNC_FLEET
+    #[arg(long, global = true, value_name = "URL", env = "TILLSYNC_FLEET", hide_env_values = true)]
+    #[arg(value_parser = secret)]
+    fleet: Option<SecretString>,
 
     /// How long to wait for another sync, or worker, of the same file to end
     #[arg(long, global = true, value_name = "SECONDS")]
@@ -101,6 +109,11 @@ pub(super) struct Settings {
     /// Print one JSON document on standard output, and nothing else there
     #[arg(long, global = true)]
     json: bool,
+}
+
+/// It is looked at by whoever needs it: what clap refuses, it repeats.
+fn secret(text: &str) -> Result<SecretString, Infallible> {
+    Ok(text.trim().into())
 }
 
 /// An entry of the keyring, as `SERVICE/USER`.
@@ -249,6 +262,7 @@ impl Till {
             "timeout_s": timeout,
             "wait_s": wait,
             "retention_days": retention,
+            "fleet_is_given": self.settings.fleet.is_some(),
             "json": json,
         })
     }
@@ -285,10 +299,20 @@ impl Till {
             there => Some(there?),
         };
         let options = self.http(there.as_ref())?;
-        let remote = HttpRemote::new(&options)?;
+        let (remote, fleet) = (HttpRemote::new(&options)?, self.fleet(&options));
+        let fleet = fleet.map(|fleet| fleet.join()).transpose()?;
         let mut store = there.map_or_else(|| self.open(missing), Ok)?;
         store.bind_store(&options.store_hash)?;
-        Ok(SyncEngine::new(store, remote, self.sync_options(policies)))
+        let engine = SyncEngine::new(store, remote, self.sync_options(policies));
+        Ok(match fleet {
+            Some(fleet) => engine.in_fleet(fleet),
+            None => engine,
+        })
+    }
+
+    /// Where the other tills of the store are, if that is said.
+    pub(super) fn fleet(&self, http: &HttpOptions) -> Option<FleetOptions> {
+        self.settings.fleet.clone().map(|url| FleetOptions::beside(url, http))
     }
 
     /// How an engine of this till syncs.
@@ -299,6 +323,22 @@ impl Till {
 
     /// The way to the store that the flags name, or else the file.
     pub(super) fn http(&self, store: Option<&Store>) -> Result<HttpOptions, Failed> {
+        self.way(store, self.token()?)
+    }
+
+    /// Where the other tills of the store are, where nothing is asked of the store itself.
+    pub(super) fn fleet_alone(&self) -> Result<Option<FleetOptions>, Failed> {
+        if self.settings.fleet.is_none() {
+            return Ok(None);
+        }
+        let store = match self.store() {
+            Err(failed) if failed.code() == "not_there" => None,
+            there => Some(there?),
+        };
+        Ok(self.fleet(&self.way(store.as_ref(), SecretString::from(""))?))
+    }
+
+    fn way(&self, store: Option<&Store>, token: SecretString) -> Result<HttpOptions, Failed> {
         let recorded = store.map(Store::store_hash).transpose()?.flatten();
         let given = self.settings.store_hash.clone().filter(|hash| !hash.is_empty());
         let options = HttpOptions {
@@ -306,7 +346,7 @@ impl Till {
             timeout: Duration::from_secs(self.settings.timeout),
             proxy: self.settings.proxy.clone().unwrap_or_default(),
             roots: self.settings.roots.clone().unwrap_or_default(),
-            ..HttpOptions::new(given.unwrap_or_default(), self.token()?)
+            ..HttpOptions::new(given.unwrap_or_default(), token)
         };
         let mut options = options.settled()?;
         if options.store_hash.is_empty() {

@@ -17,6 +17,7 @@ use super::{Refusal, policies};
 use crate::api::{HttpOptions, HttpProxy, HttpRemote, Roots, sendable};
 use crate::engine::{Event, RETENTION_DAYS, Stopper, SyncEngine, SyncOptions, retention};
 use crate::error::{Failure, Result};
+use crate::fleet::FleetOptions;
 use crate::flow::Policies;
 use crate::key::Key;
 use crate::log_file::{LogLevel, log_to};
@@ -43,6 +44,7 @@ struct Options {
     timeout_ms: Option<u64>,
     proxy: Option<String>,
     roots: Option<String>,
+    fleet: Option<String>,
     wait_ms: Option<u64>,
     retention_days: Option<u32>,
     keep: Vec<String>,
@@ -95,6 +97,7 @@ struct Way {
     timeout: Option<Duration>,
     proxy: HttpProxy,
     roots: Roots,
+    fleet: Option<SecretString>,
     wait: Duration,
     retention: Option<Duration>,
     keep: Vec<String>,
@@ -257,11 +260,16 @@ impl Till {
         let mut store = self.another_store()?;
         let options = self.way.http(&store)?;
         let remote = HttpRemote::new(&options)?;
+        let fleet = self.way.fleet(&options);
         store.bind_store(&options.store_hash)?;
         let (policies, keep) = (self.policies.clone(), self.way.keep.clone());
         let Way { wait, retention, .. } = self.way;
         let options = SyncOptions { policies, wait, retention, keep, ..SyncOptions::default() };
-        Ok(SyncEngine::new(store, remote, options))
+        let engine = SyncEngine::new(store, remote, options);
+        Ok(match fleet {
+            Some(fleet) => engine.in_fleet(fleet.join()?),
+            None => engine,
+        })
     }
 
     /// What became of the edits of a receipt, at most `timeout` later.
@@ -353,6 +361,7 @@ impl Way {
             timeout: options.timeout_ms.map(Duration::from_millis),
             proxy: options.proxy.map_or(HttpProxy::default(), |text| text.parse().unwrap_or_default()),
             roots: options.roots.map_or(Roots::default(), |text| text.parse().unwrap_or_default()),
+            fleet: options.fleet.map(SecretString::from),
             wait: Duration::from_millis(options.wait_ms.unwrap_or(0)),
             retention: retention(options.retention_days.unwrap_or(RETENTION_DAYS)),
             keep: options.keep,
@@ -375,6 +384,12 @@ impl Way {
         }
         // Each can be, and together they may name two stores.
         let named = hash_of(HttpOptions { api_url, store_hash, ..usual() })?;
+        let hash = named.clone().unwrap_or_else(|| "any".to_owned());
+        if let Some(fleet) =
+            self.fleet(&HttpOptions { roots: self.roots.clone(), ..HttpOptions::new(hash, NO_TOKEN) })
+        {
+            fleet.join().map_err(about_fleet)?;
+        }
         self.refuse_empty()?;
         self.keep.iter().try_for_each(|what| kept_by(what).map(drop)).map_err(about_keep)?;
         Ok(named)
@@ -390,6 +405,11 @@ impl Way {
             Token::Given(_) => self.token().map(drop).map_err(|refusal| refusal.about_option("access_token")),
             Token::Environment(_) | Token::File(_) | Token::None => Ok(()),
         }
+    }
+
+    /// Where the other tills of the store are, if that is said.
+    fn fleet(&self, http: &HttpOptions) -> Option<FleetOptions> {
+        self.fleet.clone().map(|url| FleetOptions::beside(url, http))
     }
 
     fn http(&self, store: &Store) -> Result<HttpOptions, Refusal> {
@@ -446,6 +466,10 @@ fn key(options: &mut Options) -> Result<Option<Key>, Refusal> {
         },
         _ => return Err(Refusal::usage("give one of key, key_env, key_file and key_keyring")),
     }))
+}
+
+fn about_fleet(error: crate::Error) -> Refusal {
+    Refusal::from(error).about_option("fleet")
 }
 
 fn about_keep(error: crate::Error) -> Refusal {
@@ -574,6 +598,20 @@ mod tests {
             let way = Way::of(options).unwrap();
             way.check().unwrap();
             assert_eq!(way.token().unwrap().expose_secret(), "token");
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_fleet_is_named_when_the_till_is_opened_and_its_password_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("till.db");
+        let open = |options: &str| Till::open(path.to_str().unwrap(), Some(options)).map(drop);
+        let said = open(r#"{"fleet":"http://:hunter2@example.com"}"#).unwrap_err().tell();
+        assert!(said.contains(r#""field":"fleet""#) && !said.contains("hunter2") && !path.exists(), "{said}");
+        let fine = open(r#"{"fleet":"redis://:hunter2@fleet.example.com"}"#);
+        match cfg!(feature = "fleet") {
+            true => fine.unwrap(),
+            false => assert!(fine.unwrap_err().tell().contains("not_built_in")),
         }
     }
 

@@ -9,6 +9,9 @@ use crate::flow::{
 };
 use crate::resource::CustomerId;
 
+/// So often it is looked whether there are edits, while news waits for its turn.
+const LOOKS_FOR_EDITS_MS: u64 = 250;
+
 /// A read that is on its way.
 pub(super) struct Asked {
     ticket: Ticket,
@@ -73,16 +76,22 @@ fn failure_of(answer: &std::result::Result<Answer, Trouble>) -> FailureOf {
 }
 
 impl<R: Remote> SyncEngine<R> {
-    /// Starts a read when the pacer lets it.
+    /// Starts a read when the pacer lets it. News that waits for its turn in company goes as edits do once there are some behind it.
     pub(super) fn ask(&mut self, request: Request) -> Result<Asked> {
-        let wants = if matches!(request, Request::Page(_)) { Wants::News } else { Wants::Edits };
+        let is_news = matches!(request, Request::Page(_)) && self.fleet.is_some();
+        let mut wants = if is_news { Wants::News } else { Wants::Edits };
         loop {
             if let Some(failure) = self.refuse_wait() {
                 return Err(failure.into());
             }
+            if wants == Wants::News && self.has_new_edits()? {
+                wants = Wants::Edits;
+                self.pacer.asks_anew();
+            }
             self.take_turn(wants, || 1);
             let (now_ms, ready_ms) = (self.clock.now_ms(), self.pacer.ready_at_ms(self.clock.now_ms()));
-            self.sleep_until(ready_ms)?;
+            let looks_ms = if wants == Wants::News { now_ms + LOOKS_FOR_EDITS_MS } else { ready_ms };
+            self.sleep_until(ready_ms.min(looks_ms))?;
             if self.fleet.is_none() || ready_ms <= now_ms {
                 break;
             }
@@ -91,6 +100,25 @@ impl<R: Remote> SyncEngine<R> {
         let ticket = self.tickets().take();
         self.start(ticket, request.clone());
         Ok(Asked { ticket, request, sent_ms: self.clock.now_ms() })
+    }
+
+    /// Whether news that nobody waits for is for another time: it waits for its turn in company, and edits have come that would wait
+    /// behind it.
+    pub(super) fn gives_way_to_edits(&mut self) -> Result<bool> {
+        while self.fleet.is_some() && self.news.may_wait {
+            self.take_turn(Wants::News, || 1);
+            let (now_ms, ready_ms) = (self.clock.now_ms(), self.pacer.ready_at_ms(self.clock.now_ms()));
+            if ready_ms <= now_ms || self.refuse_wait().is_some() || self.refuse_when_stopped().is_err() {
+                break;
+            }
+            if self.has_new_edits()? {
+                self.news.waits = true;
+                self.pacer.asks_anew();
+                return Ok(true);
+            }
+            self.sleep_until(ready_ms.min(now_ms + LOOKS_FOR_EDITS_MS))?;
+        }
+        Ok(false)
     }
 
     /// Why it is not waited any longer, if it is not; until when the store asks all to wait is told.

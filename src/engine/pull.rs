@@ -391,7 +391,7 @@ impl<R: Remote> SyncEngine<R> {
     fn page_by_page(&mut self, pulling: &mut Pulling) -> Result<Option<Result<(), String>>> {
         let mut patience = pulling.patience();
         patience.gives_way = self.news.may_wait && !pulling.is_full;
-        let mut going = Going::On(self.ask_page(pulling.machine.first())?);
+        let mut going = self.go_on(pulling, pulling.machine.first())?;
         // Why the list is tried anew, until it has begun.
         let mut refused: Option<Error> = None;
         loop {
@@ -411,7 +411,7 @@ impl<R: Remote> SyncEngine<R> {
                 }
                 Read::TooMuch { why, has_begun, first } => {
                     let step = pulling.machine.too_much(&why, has_begun, first);
-                    self.go(step)?
+                    self.go(pulling, step)?
                 }
                 Read::Failed { .. } if self.news.waits => return Ok(None),
                 Read::Failed { error, .. } if refused.is_some() => return Err(refused.unwrap_or(error)),
@@ -419,7 +419,7 @@ impl<R: Remote> SyncEngine<R> {
                     Some(step) => {
                         let is_of_one = pulling.machine.is_of_one();
                         patience = Patience::of(if is_of_one { TRIES_ALONE } else { TRIES_SMALLER });
-                        self.go(step)?
+                        self.go(pulling, step)?
                     }
                     None => {
                         let (machine, is_failing) = (&mut pulling.machine, error.code() == "unavailable");
@@ -441,7 +441,7 @@ impl<R: Remote> SyncEngine<R> {
                         if matches!(step, PullStep::Anew(_)) {
                             (refused, patience) = (Some(error), Patience::once());
                         }
-                        self.go(step)?
+                        self.go(pulling, step)?
                     }
                 },
             };
@@ -520,12 +520,21 @@ impl<R: Remote> SyncEngine<R> {
         Ok(false)
     }
 
-    fn go(&mut self, step: PullStep) -> Result<Going> {
+    fn go(&mut self, pulling: &Pulling, step: PullStep) -> Result<Going> {
         Ok(match step {
-            PullStep::Ask(ask) => Going::On(self.ask_page(ask)?),
+            PullStep::Ask(ask) => self.go_on(pulling, ask)?,
             PullStep::Anew(ask) => Going::Anew(self.ask_page(ask)?),
             PullStep::Over(whole) => Going::Over(whole),
         })
+    }
+
+    /// A list of everybody goes on at a place of it, and at no other.
+    fn go_on(&mut self, pulling: &Pulling, ask: PageAsk) -> Result<Going> {
+        let may_end_here = !pulling.is_full || ask.place != Place::Start;
+        if may_end_here && self.gives_way_to_edits()? {
+            return Ok(Going::Enough);
+        }
+        Ok(Going::On(self.ask_page(ask)?))
     }
 
     fn ask_page(&mut self, ask: PageAsk) -> Result<Asked> {
@@ -559,7 +568,8 @@ impl<R: Remote> SyncEngine<R> {
             pulling.is_told_again = pulling.clock.is_some_and(|heard| known.is_odd_again(heard));
         }
         self.news.waits = !had_begun && !pulling.is_full && self.puts_off_news(&step);
-        let going = if self.news.waits || pulling.is_enough(&step) { Going::Enough } else { self.go(step)? };
+        let going =
+            if self.news.waits || pulling.is_enough(&step) { Going::Enough } else { self.go(pulling, step)? };
         let kind = match pulling.is_full {
             true => PageKind::Full(Box::new(pulling.full_pull())),
             false => PageKind::Changes,

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{Event, RETENTION_DAYS, SyncEngine, spans};
 use crate::api::Remote;
 use crate::clock::stamp;
 use crate::error::{Error, Result};
+use crate::fleet::{Fleet, Standing};
 use crate::resource::{ResourceId, RowId};
-use crate::store::{Ended, Kept, Newest, Uploaded};
+use crate::store::{Ended, FLEET, FleetStatus, Kept, Newest, Uploaded};
 
 /// Transactions, of a hundred rows at most, in which a sync removes what is past its retention: a file that was never pruned
 /// gets there in some hundred syncs, none of which takes a second more.
@@ -314,8 +315,25 @@ impl<R: Remote> SyncEngine<R> {
                 .into_iter()
                 .map(|(name, count)| (name.to_owned(), serde_json::Value::from(count)))
                 .collect(),
-            facts: self.clock_offset().into_iter().chain(pushed).collect(),
+            facts: self.clock_offset().into_iter().chain(pushed).chain(self.fleet_status(ended)?).collect(),
         })
+    }
+
+    /// How it stands with the other tills; that there are none is noted once.
+    fn fleet_status(&self, at: DateTime<Utc>) -> Result<Option<(&'static str, String)>> {
+        let Some(fleet) = &self.fleet else {
+            let was_in_one = self.store.state(FLEET)?.is_some_and(|noted| !noted.is_empty());
+            return Ok(was_in_one.then(|| (FLEET, String::new())));
+        };
+        let alone_until = match fleet.standing() {
+            Standing::Unknown => return Ok(None),
+            Standing::Together => None,
+            Standing::Alone { for_ms } => Some(at + TimeDelta::milliseconds(for_ms.min(60_000) as i64)),
+        };
+        let refused = self.counts.rate_limited + self.counts.slots_refused;
+        let reachable = alone_until.is_none();
+        let status = FleetStatus { at, reachable, alone_until, granted: self.granted, refused };
+        Ok(serde_json::to_string(&status).ok().map(|json| (FLEET, json)))
     }
 
     /// A password that has settled leaves the write-ahead log too; after a sync that failed, with the next one.

@@ -11,8 +11,8 @@ use crate::error::{Failure, Result};
 use crate::fleet::Wants;
 use crate::flow::{
     Act, Answer, BaseTime, Committed, EmailOrder, GetVerdict, LAGS_AT_MOST, Notice, Page, Payload,
-    PutVerdict, ReadFailure, SentRow, Step, Ticket, ToSend, Trouble, Upload, Write, judge_delete,
-    judge_get_by_ids, judge_post, judge_put, order_emails, shows_strangers,
+    PutVerdict, RateHeaders, ReadFailure, SentRow, Step, Ticket, ToSend, Trouble, Upload, Write,
+    judge_delete, judge_get_by_ids, judge_post, judge_put, order_emails, shows_strangers,
 };
 use crate::resource::{Record, ResourceId, RowId};
 use crate::store::{Planned, Prepared, Said, Uploaded};
@@ -149,6 +149,9 @@ impl<R: Remote> SyncEngine<R> {
 
     /// Step 4. What is to be sent, resource by resource; what needs no call settles here.
     pub(super) fn plan(&mut self) -> Result<Vec<Planned>> {
+        if self.fleet.is_some() {
+            self.planned = Some(self.store.newest_edit()?);
+        }
         self.store.keeps()?.into_iter().map(|resource| self.plan_of(resource)).collect()
     }
 
@@ -267,6 +270,7 @@ impl<R: Remote> SyncEngine<R> {
                 Step::Prepare(ticket, ids) => self.prepare(&mut run, ticket, ids)?,
                 Step::Send(ticket) => match self.no_slot_until_ms(ticket) {
                     Some(until_ms) => run.machine.found_no_slot(ticket, self.clock.now_ms(), until_ms),
+                    None if self.is_too_late(&run, ticket) => run.machine.stays(ticket),
                     None => self.send(&mut run, ticket)?,
                 },
                 Step::Retract(ticket, ids) => {
@@ -297,6 +301,19 @@ impl<R: Remote> SyncEngine<R> {
             self.set_aside.get_or_insert(failure);
         }
         run.machine.failure().map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    /// To ask for a slot takes its time, too: what a batch was made of ages meanwhile. One that is too old leaves its slot to others.
+    fn is_too_late(&mut self, run: &Run, ticket: Ticket) -> bool {
+        if self.fleet.is_none() {
+            return false;
+        }
+        self.tick();
+        let is_late = !run.machine.may_leave(ticket, &self.bases);
+        if is_late {
+            self.fleet.iter_mut().for_each(|fleet| fleet.answered(&RateHeaders::default(), Some(ticket)));
+        }
+        is_late
     }
 
     /// The time by which bases age.

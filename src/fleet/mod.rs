@@ -5,14 +5,20 @@
 //! [`Fleet`] that is wrong, slow or gone costs calls or time, never an edit. See docs/fleet.md.
 
 #[cfg(feature = "fleet")]
+mod line;
+mod named;
+#[cfg(feature = "fleet")]
 mod redis;
+mod standing;
 
 use std::fmt::Debug;
 
 #[cfg(feature = "fleet")]
 #[cfg_attr(docsrs, doc(cfg(feature = "fleet")))]
-pub use redis::{RedisFleet, RedisOptions, Standing};
+pub use redis::{RedisFleet, RedisOptions};
 
+pub use self::named::FleetOptions;
+pub use self::standing::{FleetTill, FleetView, HeldSlot, Standing};
 pub use crate::flow::Turn;
 use crate::flow::{RateHeaders, Ticket};
 
@@ -54,4 +60,31 @@ pub trait Fleet: Debug + Send {
 
     /// A sync is over: what was granted and has not left is given back.
     fn done(&mut self);
+
+    /// How it stands with the others, as the last question showed; it asks nobody.
+    fn standing(&self) -> Standing {
+        Standing::Unknown
+    }
+}
+
+impl<F: Fleet + ?Sized> Fleet for Box<F> {
+    fn turn(&mut self, wants: Wants, calls: u32) -> Turn {
+        (**self).turn(wants, calls)
+    }
+
+    fn slot(&mut self, update: Ticket) -> Slot {
+        (**self).slot(update)
+    }
+
+    fn answered(&mut self, told: &RateHeaders, update: Option<Ticket>) {
+        (**self).answered(told, update);
+    }
+
+    fn done(&mut self) {
+        (**self).done();
+    }
+
+    fn standing(&self) -> Standing {
+        (**self).standing()
+    }
 }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use redis::{Client, Connection, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Script};
-use secrecy::{ExposeSecret, SecretString};
+use redis::{FromRedisValue, RedisResult, Script};
+use secrecy::SecretString;
 
-use super::{Fleet, Slot, Turn, Wants};
-use crate::error::{Failure, Result};
+use super::line::{Line, Server};
+use super::{Fleet, FleetTill, FleetView, HeldSlot, Slot, Standing, Turn, Wants};
+use crate::api::Roots;
+use crate::error::Result;
 use crate::flow::{RateHeaders, Ticket};
 
 /// How tills of a store find each other.
@@ -24,10 +26,14 @@ pub struct RedisOptions {
     /// How long a slot is held by a till that does not say that its update is answered: a request's timeout and some seconds. Default:
     /// 65 s.
     pub slot_held: Duration,
-    /// No longer is waited for a connection. Default: 1 s.
+    /// Whose word is believed on who the server is, for `rediss://…`. Default: that of the system's authorities.
+    pub roots: Roots,
+    /// No longer is waited for a connection, with the name looked up and the password told. Default: 1 s.
     pub connect: Duration,
     /// No longer is waited for an answer. Default: 0.5 s.
     pub answer: Duration,
+    /// So long a server that failed is left alone at most; by chance, and for half of it at least. Default: 30 s.
+    pub alone: Duration,
 }
 
 impl RedisOptions {
@@ -39,36 +45,28 @@ impl RedisOptions {
             slots: 3,
             reserve_percent: 10,
             slot_held: Duration::from_secs(65),
+            roots: Roots::default(),
             connect: Duration::from_secs(1),
             answer: Duration::from_millis(500),
+            alone: Duration::from_secs(30),
         }
     }
-}
-
-/// How it stands with the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Nobody was asked yet.
-    Unknown,
-    /// The last question was answered.
-    Together,
-    /// It was not: this till goes on alone for some seconds.
-    Alone,
 }
 
 /// The tills of a store that share a server of Redis or Valkey.
 ///
 /// A server that cannot be reached, or answers late or oddly, is left alone for 15 to 30 s, and this till goes on by itself.
 pub struct RedisFleet {
-    client: Client,
+    server: Server,
     options: RedisOptions,
     /// Of this till, on this server.
     name: String,
     keys: Keys,
     scripts: Scripts,
-    connection: Option<Connection>,
+    line: Option<Line>,
+    /// None: the last question was answered, or there was none.
     alone_until: Option<Instant>,
-    standing: Standing,
+    was_asked: bool,
     has_calls: bool,
 }
 
@@ -79,6 +77,7 @@ struct Keys {
     until: String,
     waiting: String,
     asked: String,
+    seen: String,
     slots: String,
     slots_waiting: String,
     slots_asked: String,
@@ -88,32 +87,28 @@ struct Scripts {
     turn: Script,
     slot: Script,
     answered: Script,
+    look: Script,
 }
 
 /// A till that was granted calls uses them within this time.
 const GRANT_HOLDS: Duration = Duration::from_secs(10);
 /// Tills at once that have calls: those that wait for a slot with a look that is made are as many as slots serve in some seconds.
 const AT_WORK: u32 = 24;
+/// Tills that are told of to whoever looks.
+const MOST_SHOWN: u32 = 500;
 /// News waits so much longer than edits.
 const NEWS_LATER: Duration = Duration::from_secs(20);
-/// A server that failed is left alone for half of this, and by chance for up to all of it.
-const ALONE: Duration = Duration::from_secs(30);
 
 impl RedisFleet {
     /// Connects when it is first asked.
     ///
     /// # Errors
-    /// When the URL is none of a Redis server.
+    /// When the URL is none of a Redis server, or the file of authorities has none.
     pub fn new(options: RedisOptions) -> Result<RedisFleet> {
-        let is_odd = || Failure::Usage("the fleet's URL must be redis://… or rediss://…".to_owned());
-        let info = options.url.expose_secret().into_connection_info().map_err(|_| is_odd())?;
-        if matches!(info.addr(), ConnectionAddr::Unix(_)) {
-            return Err(is_odd().into());
-        }
-        let client = Client::open(info).map_err(|_| is_odd())?;
+        let server = Server::of(&options.url, &options.roots)?;
         let key = |of: &str| format!("tillsync:{{{}}}:{of}", options.store_hash);
         Ok(RedisFleet {
-            client,
+            server,
             name: format!("{:016x}", fastrand::u64(..)),
             keys: Keys {
                 quota: key("quota"),
@@ -121,6 +116,7 @@ impl RedisFleet {
                 until: key("until"),
                 waiting: key("waiting"),
                 asked: key("asked"),
+                seen: key("seen"),
                 slots: key("slots"),
                 slots_waiting: key("slots:waiting"),
                 slots_asked: key("slots:asked"),
@@ -129,67 +125,96 @@ impl RedisFleet {
                 turn: Script::new(include_str!("scripts/turn.lua")),
                 slot: Script::new(include_str!("scripts/slot.lua")),
                 answered: Script::new(include_str!("scripts/answered.lua")),
+                look: Script::new(include_str!("scripts/look.lua")),
             },
             options,
-            connection: None,
+            line: None,
             alone_until: None,
-            standing: Standing::Unknown,
+            was_asked: false,
             has_calls: false,
         })
     }
 
-    /// How it stands with the server, as the last question showed.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    /// Where the server is, as anybody may see it: without a user and a password.
+    pub fn shown_url(&self) -> String {
+        self.server.shown()
+    }
+
+    /// Who is there, and how the quota and the slots stand; none: the server does not answer.
+    pub fn look(&mut self) -> Option<FleetView> {
+        let seen: Seen = self.ask(|fleet, line| {
+            let Keys { quota, granted, until, waiting, asked, seen, slots, slots_waiting, .. } = &fleet.keys;
+            let mut look = fleet.scripts.look.key(quota);
+            look.key(granted).key(until).key(waiting).key(asked).key(seen).key(slots).key(slots_waiting);
+            look.arg(MOST_SHOWN).invoke(line)
+        })?;
+        Some(view(seen))
     }
 
     /// Asks the server; `None`: this till is alone.
     fn ask<T: FromRedisValue>(
         &mut self,
-        ask: impl Fn(&RedisFleet, &mut Connection) -> redis::RedisResult<T>,
+        ask: impl Fn(&RedisFleet, &mut Line) -> RedisResult<T>,
     ) -> Option<T> {
         if self.alone_until.is_some_and(|until| Instant::now() < until) {
             return None;
         }
-        let asked = self.connected().and_then(|mut connection| {
-            let answer = ask(self, &mut connection)?;
-            Ok((connection, answer))
-        });
-        match asked {
-            Ok((connection, answer)) => {
-                (self.connection, self.alone_until, self.standing) =
-                    (Some(connection), None, Standing::Together);
+        match self.ask_or_fail(ask) {
+            Ok(answer) => {
+                (self.alone_until, self.was_asked) = (None, true);
                 Some(answer)
             }
             Err(error) => {
                 // Its words may hold what the server said, which is nobody's secret; the URL is not among them.
                 tracing::warn!(kind = ?error.kind(), "the fleet's server does not answer: this till goes on alone for a while");
-                let alone = ALONE.div_f64(2.0) + ALONE.div_f64(2.0).mul_f64(fastrand::f64());
-                (self.alone_until, self.standing) = (Some(Instant::now() + alone), Standing::Alone);
+                let half = self.options.alone / 2;
+                let alone = half + half.mul_f64(fastrand::f64());
+                (self.alone_until, self.was_asked) = (Some(Instant::now() + alone), true);
                 None
             }
         }
     }
 
-    /// The connection, for one question: one that fails is not used again, for nobody knows which question its next answer is to.
-    fn connected(&mut self) -> redis::RedisResult<Connection> {
-        if let Some(connection) = self.connection.take() {
-            return Ok(connection);
+    /// A line that died since it was last used says nothing of the server: that is asked once more, over a new one.
+    fn ask_or_fail<T>(&mut self, ask: impl Fn(&RedisFleet, &mut Line) -> RedisResult<T>) -> RedisResult<T> {
+        if let Some(line) = self.line.take() {
+            let was_idle = line.is_idle();
+            match self.ask_over(line, &ask) {
+                Err(error) if error.is_io_error() && (was_idle || !error.is_timeout()) => {}
+                asked => return asked,
+            }
         }
-        let connection = self.client.get_connection_with_timeout(self.options.connect)?;
-        connection.set_read_timeout(Some(self.options.answer))?;
-        connection.set_write_timeout(Some(self.options.answer))?;
-        Ok(connection)
+        let line = self.server.connect(self.options.connect)?;
+        self.ask_over(line, &ask)
+    }
+
+    /// A line over which a question failed is not used again.
+    fn ask_over<T>(
+        &mut self,
+        mut line: Line,
+        ask: impl Fn(&RedisFleet, &mut Line) -> RedisResult<T>,
+    ) -> RedisResult<T> {
+        line.within(self.options.answer);
+        let answer = ask(self, &mut line)?;
+        self.line = Some(line);
+        Ok(answer)
     }
 
     fn ask_turn(&mut self, wants: Wants, calls: u32) -> Option<(i64, i64)> {
         let later = if wants == Wants::News { NEWS_LATER } else { Duration::ZERO };
-        self.ask(|fleet, connection| {
-            let Keys { quota, granted, until, waiting, asked, .. } = &fleet.keys;
+        self.ask(|fleet, line| {
+            let Keys { quota, granted, until, waiting, asked, seen, .. } = &fleet.keys;
             let mut turn = fleet.scripts.turn.key(quota);
-            turn.key(granted).key(until).key(waiting).key(asked).arg(&fleet.name).arg(calls).arg(ms(later));
+            turn.key(granted)
+                .key(until)
+                .key(waiting)
+                .key(asked)
+                .key(seen)
+                .arg(&fleet.name)
+                .arg(calls)
+                .arg(ms(later));
             turn.arg(fleet.options.reserve_percent.min(90)).arg(ms(GRANT_HOLDS)).arg(AT_WORK);
-            turn.invoke(connection)
+            turn.invoke(line)
         })
     }
 
@@ -211,11 +236,11 @@ impl Fleet for RedisFleet {
 
     fn slot(&mut self, update: Ticket) -> Slot {
         let (update, held) = (self.update(update), self.options.slot_held);
-        let wait: Option<i64> = self.ask(|fleet, connection| {
+        let wait: Option<i64> = self.ask(|fleet, line| {
             let Keys { slots, slots_waiting, slots_asked, .. } = &fleet.keys;
             let mut slot = fleet.scripts.slot.key(slots);
             slot.key(slots_waiting).key(slots_asked).arg(&update).arg(fleet.options.slots).arg(ms(held));
-            slot.invoke(connection)
+            slot.invoke(line)
         });
         match wait.map(u64::try_from) {
             None => Slot::Alone,
@@ -228,12 +253,12 @@ impl Fleet for RedisFleet {
         let update = update.map(|update| self.update(update)).unwrap_or_default();
         let text = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
         let told = [told.left, told.reset_ms, told.quota, told.window_ms].map(text);
-        self.ask(|fleet, connection| {
+        self.ask(|fleet, line| {
             let Keys { quota, granted, until, slots, .. } = &fleet.keys;
             let mut answered = fleet.scripts.answered.key(quota);
             answered.key(granted).key(until).key(slots).arg(&fleet.name).arg(&update);
             told.iter().for_each(|number| _ = answered.arg(number));
-            answered.invoke::<i64>(connection)
+            answered.invoke::<i64>(line)
         });
     }
 
@@ -242,12 +267,39 @@ impl Fleet for RedisFleet {
             self.ask_turn(Wants::Edits, 0);
         }
     }
+
+    fn standing(&self) -> Standing {
+        match self.alone_until {
+            Some(until) => Standing::Alone { for_ms: ms(until.saturating_duration_since(Instant::now())) },
+            None if self.was_asked => Standing::Together,
+            None => Standing::Unknown,
+        }
+    }
+}
+
+/// What `look.lua` gives.
+type Seen = ([i64; 5], u64, u64, Vec<(String, u64, u64, u64, i64)>, Vec<(String, u64)>);
+
+fn view((window, count, waiting_for_slots, tills, slots): Seen) -> FleetView {
+    let known = |number: i64| u64::try_from(number).ok();
+    let [quota, left, ends_in_ms, window_ms, granted] = window.map(known);
+    let till = |(name, asked_ms_ago, calls, calls_for_ms, waits_ms)| FleetTill {
+        name,
+        asked_ms_ago,
+        calls,
+        calls_for_ms,
+        waits_ms: known(waits_ms),
+    };
+    let granted = granted.unwrap_or(0);
+    let tills = tills.into_iter().map(till).collect();
+    let slots = slots.into_iter().map(|(update, for_ms)| HeldSlot { update, for_ms }).collect();
+    FleetView { quota, left, ends_in_ms, window_ms, granted, count, tills, slots, waiting_for_slots }
 }
 
 /// Its address may hold a password.
 impl fmt::Debug for RedisFleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisFleet").field("standing", &self.standing).finish_non_exhaustive()
+        f.debug_struct("RedisFleet").field("standing", &self.standing()).finish_non_exhaustive()
     }
 }
 

@@ -145,6 +145,13 @@ impl Pacer {
         self.share.calls == 0 && self.share.until_ms <= now_ms || self.share.until_ms < now_ms
     }
 
+    /// What was waited for is not what is wanted now: the fleet is asked anew.
+    pub fn asks_anew(&mut self) {
+        if self.share.calls == 0 {
+            self.share.until_ms = 0;
+        }
+    }
+
     /// What the fleet said. It may be wrong: nobody waits for it longer than some minutes.
     pub fn take_turn(&mut self, turn: Turn, now_ms: u64) {
         let since_ms = self.share.waits_since_ms.unwrap_or(now_ms);

@@ -131,7 +131,7 @@ pub(crate) use prune::Newest;
 pub(crate) use pull::{Judging, LAST_FULL_PULL, PageKind, PassedOver, Taken};
 #[cfg(feature = "ffi")]
 pub(crate) use query::{Parameters, Table};
-pub use read::{DecisionRow, JournalRow, Status};
+pub use read::{DecisionRow, FleetStatus, JournalRow, Status};
 pub use receipt::{Fate, Receipt};
 pub use restore::Restored;
 pub use salvage::Salvaged;
@@ -140,7 +140,7 @@ pub use sound::Soundness;
 pub(crate) use state::FullPull;
 #[cfg(any(feature = "ffi", feature = "extension"))]
 pub(crate) use state::kept_by;
-pub(crate) use syncs::{Ended, NEXT_TRY};
+pub(crate) use syncs::{Ended, FLEET, NEXT_TRY};
 pub use syncs::{LastError, PastSync, SyncState, SyncStatus};
 pub use waiting::Waiting;
 

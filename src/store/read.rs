@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use rusqlite::Row as SqlRow;
 use rust_decimal::Decimal;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::open::refuse_loss;
 use super::sound::{self, Depth, Soundness};
-use super::{Store, SyncStatus, delete, dirty, history};
+use super::{FLEET, Store, SyncStatus, delete, dirty, history};
 use crate::error::Result;
 use crate::flow::Outcome;
 use crate::resource::{CustomerId, EditSeq, Record, Row};
@@ -116,6 +116,24 @@ pub struct Status {
     pub store_hash: Option<String>,
     /// How it stands with the syncs.
     pub sync: SyncStatus,
+    /// How it stood with the other tills when the last sync ended; none: that was in no company.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetStatus>,
+}
+
+/// How it stood with the fleet when the last sync in company ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetStatus {
+    /// When that was, by the till's clock.
+    pub at: DateTime<Utc>,
+    /// Whether the others were reached.
+    pub reachable: bool,
+    /// Until when this till goes on alone, by its clock; none: it does not.
+    pub alone_until: Option<DateTime<Utc>>,
+    /// Calls that were granted to that sync.
+    pub granted: u64,
+    /// Calls of it that the store refused, for the quota or for the slots.
+    pub refused: u64,
 }
 
 /// What is no JSON, as a program wrote it past the triggers, is shown as a text.
@@ -201,6 +219,7 @@ impl Store {
                 + (self.unjournaled()?.len() + self.set_aside()?.len() + self.strangers()?.len()) as u64,
             store_hash: self.store_hash()?,
             sync: self.sync_status()?,
+            fleet: self.state(FLEET)?.and_then(|json| serde_json::from_str(&json).ok()),
             ..counts
         })
     }

@@ -29,7 +29,7 @@ const COUNTED: [&str; 10] = [
     "state",
 ];
 /// Keys of `state` that hold times and sizes.
-const FACTS: [&str; 12] = [
+const FACTS: [&str; 13] = [
     "last_pull_at",
     "last_push_at",
     "last_success_at",
@@ -39,6 +39,7 @@ const FACTS: [&str; 12] = [
     "pull_clock_odd",
     "clock_offset_ms",
     "body_limit_bytes",
+    "fleet",
     "throttled_since",
     "throttled_until",
     "triggers",

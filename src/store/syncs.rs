@@ -19,6 +19,8 @@ const SINCE: &str = "sync_since";
 const LAST_ERROR: &str = "last_error";
 /// What is to be said of the last pull of everybody, until one ends of which nothing is.
 const OF_EVERYBODY: &str = "last_full_pull_error";
+/// How it stood with the fleet, a key of `state`.
+pub(crate) const FLEET: &str = "fleet";
 const LAST_SUCCESS: &str = "last_success_at";
 /// So many rows are kept.
 const MOST: i64 = 100;

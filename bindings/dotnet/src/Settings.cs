@@ -57,6 +57,9 @@ namespace Tillsync
         public string Proxy { get; set; }
         /// <summary>Who may sign the store's certificate: <c>system</c>, <c>built-in</c>, or a file of PEM.</summary>
         public string Roots { get; set; }
+        /// <summary>Where the other tills of the store are: <c>redis://…</c> or <c>rediss://…</c>; by itself what <c>TILLSYNC_FLEET</c>
+        /// says. No error, event or log has its password.</summary>
+        public string Fleet { get; set; }
         /// <summary>What opens an encrypted file, where the library is built with SQLCipher. No error, event or log has it.</summary>
         public string Key { get; set; }
         /// <summary>A file that holds it.</summary>
@@ -84,6 +87,7 @@ namespace Tillsync
                 ("retention_days", RetentionDays),
                 ("proxy", Proxy),
                 ("roots", Roots),
+                ("fleet", Fleet ?? Environment("TILLSYNC_FLEET")),
                 ("key", Key),
                 ("key_file", KeyFile),
                 ("key_keyring", KeyKeyring),

@@ -154,6 +154,20 @@ fn roots(roots: &Roots) -> Result<RootCerts> {
     Ok(RootCerts::new_with_certs(&certificates))
 }
 
+/// The same authorities, for a line that is no request's.
+#[cfg(feature = "fleet")]
+pub(crate) fn root_store(of: &Roots) -> Result<rustls::RootCertStore> {
+    let mut store = rustls::RootCertStore::empty();
+    match roots(of)? {
+        RootCerts::Specific(certificates) => {
+            let found = certificates.iter().map(|certificate| certificate.der().to_vec().into());
+            store.add_parsable_certificates(found);
+        }
+        _ => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+    }
+    Ok(store)
+}
+
 /// Authorities that cannot be read for lack of descriptors are not none: others would be believed in their place.
 fn no_descriptor(error: &rustls_native_certs::Error) -> Option<Error> {
     match &error.kind {

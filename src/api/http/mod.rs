@@ -19,6 +19,8 @@ pub(crate) use self::options::sendable;
 pub use self::options::{HttpOptions, HttpProxy, Roots};
 
 use self::connect::agent;
+#[cfg(feature = "fleet")]
+pub(crate) use self::connect::root_store;
 use self::options::{token, url};
 use self::response::{read, trouble, without_token};
 use super::{Remote, Request};

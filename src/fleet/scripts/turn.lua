@@ -6,6 +6,7 @@
 --       3 until    sorted set: till -> when its grant is void (ms)
 --       4 waiting  sorted set: till -> since when it waits (µs); news as if it had come later
 --       5 asked    sorted set: till -> when it is expected to ask again, at the latest (ms)
+--       6 seen     sorted set: till -> when it last asked for anything (ms); for whoever looks, ten minutes long
 -- ARGV  1 till  2 calls (0: gives back)  3 so much later counts who asks (ms)  4 reserve, in percent
 --       5 how long a grant holds (ms)  6 tills at once
 -- Gives {calls, ms}: so many calls for so long; or {0, ms}: asks again then.
@@ -35,6 +36,8 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now, 'LIMIT',
   redis.call('ZREM', KEYS[5], gone)
 end
 end_grant(till)
+redis.call('ZADD', KEYS[6], now, till)
+redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now - 600000)
 
 local quota = number(KEYS[1], 'quota', 10)
 local window = number(KEYS[1], 'window', 30000)

@@ -530,6 +530,17 @@ impl Upload {
         self.slots.taken(self.flights.len(), now_ms, until_ms);
     }
 
+    /// Whether the batch of a `Send` may still leave: what it was made of may have become too old while a slot was asked for.
+    pub fn may_leave(&self, ticket: Ticket, bases: &Bases) -> bool {
+        let ids = self.flights.get(&ticket).into_iter().flat_map(|flight| &flight.batch.group.ids);
+        ids.copied().all(|id| self.look.is_fresh(id, bases))
+    }
+
+    /// It has not left.
+    pub fn stays(&mut self, ticket: Ticket) {
+        self.flights.remove(&ticket).into_iter().for_each(|flight| self.ready.stays(flight.batch));
+    }
+
     /// Calls that it will want, about: none while it only waits for answers.
     pub fn calls_wanted(&self) -> usize {
         let batches = self.ready.len() + self.lanes.coming().count().div_ceil(self.room.customers());

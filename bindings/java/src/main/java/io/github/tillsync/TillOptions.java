@@ -125,6 +125,17 @@ public final class TillOptions {
     }
 
     /**
+     * Sets {@code fleet}.
+     *
+     * @param fleet where the other tills of the store are: {@code redis://…} or {@code rediss://…}; by itself what
+     *     {@code TILLSYNC_FLEET} says. No error, event or log has its password
+     * @return this
+     */
+    public TillOptions fleet(String fleet) {
+        return set("fleet", fleet);
+    }
+
+    /**
      * Sets {@code key}.
      *
      * @param key what opens an encrypted file, where the library is built with SQLCipher. No error, event or log has it
@@ -231,6 +242,7 @@ public final class TillOptions {
         boolean hasToken = all.get("access_token") != null || all.get("access_token_file") != null;
         fill(all, "store_hash", "BIGCOMMERCE_STORE_HASH");
         fill(all, "api_url", "TILLSYNC_API_URL");
+        fill(all, "fleet", "TILLSYNC_FLEET");
         if (!hasToken) fill(all, "access_token", "BIGCOMMERCE_ACCESS_TOKEN");
         return Json.write(all);
     }
