@@ -14,6 +14,7 @@ pub(super) fn field(name: &str) -> Markup {
         Some(entry) => html! { bdi { (plain(entry)) } " " span.kind { "form field" } },
         None if name == "*" => html! { "The whole customer" },
         None if name == "+" => html! { "Exists in the store already" },
+        None if name == "-" => html! { "Deleted here" },
         None => html! { (spoken(name)) },
     }
 }

@@ -70,3 +70,44 @@ pub(super) fn ids_to_delete(query: &str) -> Option<Vec<i32>> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::super::http::RawRequest;
+    use super::super::options::SandboxOptions;
+    use super::*;
+
+    fn asked(store: &mut StoreCore, query: &str) -> u16 {
+        let request = RawRequest::get(store.customers_path(), query)
+            .with_header("X-Auth-Token", &store.token().to_owned())
+            .with_header("User-Agent", "till/1");
+        let request = RawRequest { method: "DELETE".to_owned(), ..request };
+        let now: DateTime<Utc> = DateTime::from_timestamp(1_767_225_600, 0).unwrap_or_default();
+        store.handle(now, &request).status
+    }
+
+    #[test]
+    fn a_deletion_says_yes_to_nobody_too_and_that_is_noted() {
+        let mut store = StoreCore::new(&SandboxOptions { customers: 5, ..SandboxOptions::default() });
+        for query in ["", "id:in=", "id:in=77"] {
+            assert_eq!(asked(&mut store, query), 204, "{query}");
+        }
+        assert_eq!((store.book.len(), store.ledger.stats.violations), (5, 2));
+        assert_eq!(asked(&mut store, "id:in=2,3"), 204);
+        assert_eq!(asked(&mut store, "id:in=x"), 422);
+        assert_eq!((store.book.len(), store.ledger.stats.delete), (3, 5));
+        for (behaviours, query, status) in [
+            ("delete-at-most=1", "id:in=1,4", 413),
+            ("undeletable-every=4", "id:in=1,4", 422),
+            ("deletions=404-of-nobody", "id:in=77", 404),
+        ] {
+            store.set_behaviours(behaviours.parse().unwrap());
+            assert_eq!(asked(&mut store, query), status, "{behaviours}");
+        }
+        assert_eq!(store.book.len(), 3, "none of a call that is refused");
+        store.set_behaviours("deletions=200".parse().unwrap());
+        assert_eq!((asked(&mut store, "id:in=1"), store.book.len()), (200, 2));
+    }
+}

@@ -195,6 +195,8 @@ namespace Tillsync
         InConflict,
         /// <summary>The store has made the customer whom they entered.</summary>
         Created,
+        /// <summary>The store has deleted the customer whom they deleted.</summary>
+        Deleted,
         /// <summary>Later edits, or the store's value, took their place.</summary>
         Superseded,
         /// <summary>The store had the same already.</summary>
@@ -234,6 +236,7 @@ namespace Tillsync
                 case "rejected": return FateKind.Rejected;
                 case "in_conflict": return FateKind.InConflict;
                 case "created": return FateKind.Created;
+                case "deleted": return FateKind.Deleted;
                 case "superseded": return FateKind.Superseded;
                 case "unchanged": return FateKind.Unchanged;
                 case "given_up": return FateKind.GivenUp;

@@ -106,7 +106,7 @@ export interface Receipt {
 
 /** What became of the edits of a receipt. */
 export type Fate =
-    | { fate: "created"; customer_id: number }
+    | { fate: "created" | "deleted"; customer_id: number }
     | { fate: "pending" | "superseded" | "unchanged" | "given_up" }
     | { fate: "uploaded"; date_modified: Date | null }
     | { fate: "in_conflict"; customer_id: number; field: string }
@@ -120,7 +120,7 @@ export interface JournalRow {
     seq: number;
     customer_id: number;
     field: string;
-    op: "set" | "adjust";
+    op: "set" | "adjust" | "create" | "delete";
     value: Json;
     was: Json;
     at: Date | null;

@@ -12,7 +12,9 @@ from typing import Any, Literal, NewType
 from .errors import Refused, TillError, of_document
 
 Outcome = Literal["in_flight", "uploaded", "unchanged", "superseded", "rejected", "held", "discarded", "remote", "merged"]
-FateKind = Literal["pending", "rejected", "in_conflict", "uploaded", "created", "superseded", "unchanged", "given_up"]
+FateKind = Literal[
+    "pending", "rejected", "in_conflict", "uploaded", "created", "deleted", "superseded", "unchanged", "given_up"
+]
 #: The name of something to decide, as it was shown: when a side moves on, so does the name.
 Seen = NewType("Seen", str)
 

@@ -116,31 +116,46 @@ fn card(view: &View<'_>, conflict: &Conflict) -> Result<Markup> {
             @match conflict.field.as_str() {
                 "*" => { (deleted(view, conflict)?) }
                 "+" => { (existing(conflict)) }
+                "-" => { (deleted_here(conflict)) }
                 _ => { (both_changed(view, conflict)?) }
             }
         }
     })
 }
 
-/// Somebody was entered here whom the store has, or somebody else with the same address.
-fn existing(conflict: &Conflict) -> Markup {
+/// A whole customer, as two sides have it: each with its title, as JSON.
+fn two_sides(conflict: &Conflict, ours: (&str, &str), theirs: (&str, &str)) -> Markup {
     let key = conflict.id.to_string();
-    let side = |name: &str, class: &str, title: &str, json: &str| {
+    let side = |name: &str, (title, json): (&str, &str)| {
         html! {
-            div class={ "side " (class) } role="group" aria-labelledby={ (name) "-" (key) } {
+            div class={ "side " (name) } role="group" aria-labelledby={ (name) "-" (key) } {
                 h3 id={ (name) "-" (key) } { (title) }
                 div.value { (show::json(&conflict.field, json)) }
             }
         }
     };
+    html! { div.sides { (side("ours", ours)) (side("theirs", theirs)) } }
+}
+
+/// Somebody was entered here whom the store has, or somebody else with the same address.
+fn existing(conflict: &Conflict) -> Markup {
     html! {
-        div.sides {
-            (side("ours", "ours", "Entered here", &conflict.local))
-            (side("theirs", "theirs", "In the store", &conflict.remote))
-        }
+        (two_sides(conflict, ("Entered here", &conflict.local), ("In the store", &conflict.remote)))
         p.note {
             "The store has somebody with this address. Whoever set up this till says who it is: " code { "tillsync resolve " (conflict.customer_id) " + --keep remote" }
             " for the same person, " code { "--value" } " with another address for another one, or " code { "tillsync discard " (conflict.customer_id) } "."
+        }
+    }
+}
+
+/// Somebody was deleted here, and changed in the store meanwhile.
+fn deleted_here(conflict: &Conflict) -> Markup {
+    html! {
+        (two_sides(conflict, ("As it was when it was deleted", &conflict.base), ("In the store", &conflict.remote)))
+        p.note {
+            "It was deleted here, and somebody changed it in the store meanwhile. Whoever set up this till says which it shall be: "
+            code { "tillsync resolve " (conflict.customer_id) " - --keep local" } " deletes it all the same, "
+            code { "--keep remote" } " has it here again."
         }
     }
 }

@@ -9,7 +9,7 @@ import java.util.Map;
  *
  * @param kind the worst of them
  * @param dateModified when the store last changed the customer, by its own clock; null: it does not tell
- * @param customerId of what was rejected or is in conflict; of one who was made, the store's id; else null
+ * @param customerId of what was rejected or is in conflict; of one who was made, the store's id, or who was deleted; else null
  * @param field of what was rejected or is in conflict; else null
  * @param reason the store's words; null: none
  */
@@ -26,6 +26,8 @@ public record Fate(Kind kind, Instant dateModified, Long customerId, String fiel
         IN_CONFLICT,
         /** The store has made the customer whom they entered. */
         CREATED,
+        /** The store has deleted the customer whom they deleted. */
+        DELETED,
         /** Later edits, or the store's value, took their place. */
         SUPERSEDED,
         /** The store had the same already. */
