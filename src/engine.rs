@@ -37,7 +37,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Failure, Result};
 use crate::fleet::{Fleet, Slot, Wants};
 use crate::flow::{Answer, Bases, Misses, Moment, Pacer, Part, Parts, ServerClock, Ticket, Tickets, Trouble};
-use crate::resource::{CustomerId, RowId};
+use crate::resource::{CustomerId, ResourceId, RowId};
 use crate::store::{HeldUp, Store, SyncLock};
 use report::Counts;
 use spans::Spans;
@@ -81,6 +81,8 @@ pub struct SyncEngine<R> {
     unshown: BTreeSet<RowId>,
     /// A page of the list came, in the last pull.
     has_listed: bool,
+    /// What the file keeps, as that pull found it.
+    kept: Option<Vec<ResourceId>>,
     news: News,
     fleet: Option<Box<dyn Fleet>>,
     /// Since when the fleet has had no slot for an update.
@@ -159,6 +161,7 @@ impl<R: Remote> SyncEngine<R> {
             set_aside: None,
             unshown: BTreeSet::new(),
             has_listed: false,
+            kept: None,
             news: News::default(),
             fleet: None,
             no_slot_since_ms: None,
