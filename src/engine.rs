@@ -38,7 +38,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Failure, Result};
 use crate::fleet::{Fleet, Slot, Turn, Wants};
 use crate::flow::{Answer, Bases, Misses, Moment, Pacer, Part, Parts, ServerClock, Ticket, Tickets, Trouble};
-use crate::resource::{CustomerId, EditSeq, RowId};
+use crate::resource::{CustomerId, EditSeq, ResourceId, RowId};
 use crate::store::{HeldUp, Store, SyncLock};
 use report::Counts;
 use spans::Spans;
@@ -84,6 +84,8 @@ pub struct SyncEngine<R> {
     unshown: BTreeSet<RowId>,
     /// A page of the list came, in the last pull.
     has_listed: bool,
+    /// What the file keeps, as that pull found it.
+    kept: Option<Vec<ResourceId>>,
     news: News,
     fleet: Option<Box<dyn Fleet>>,
     /// Calls that it has granted to this sync.
@@ -167,6 +169,7 @@ impl<R: Remote> SyncEngine<R> {
             set_aside: None,
             unshown: BTreeSet::new(),
             has_listed: false,
+            kept: None,
             news: News::default(),
             fleet: None,
             granted: 0,

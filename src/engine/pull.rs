@@ -130,6 +130,7 @@ impl<R: Remote> SyncEngine<R> {
         let is_full = extent == Extent::Full || cursor.is_none();
         self.counts.is_of_everybody |= is_full;
         self.has_listed = false;
+        self.kept = None;
         let span = spans::pull(if is_full { Extent::Full } else { extent });
         let listed = self.traced(&span, |engine| {
             engine.ask_for_the_gone()?;
@@ -159,7 +160,7 @@ impl<R: Remote> SyncEngine<R> {
 
     /// What changed of the resources that the file keeps besides customers, one after the other; or all of it.
     pub(super) fn pull_others(&mut self, extent: Extent) -> Result<()> {
-        let kept = self.store.keeps()?;
+        let kept = self.kept.take().map_or_else(|| self.store.keeps(), Ok)?;
         let mut others = kept.into_iter().filter(|resource| *resource != ResourceId::CUSTOMER);
         others.try_for_each(|resource| self.pull_all_of(resource, extent))
     }

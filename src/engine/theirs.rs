@@ -32,8 +32,9 @@ pub(super) type SeenOfEach = BTreeMap<ResourceId, Seen>;
 
 impl<R: Remote> SyncEngine<R> {
     /// What is listed with customers that were changed, in a file that keeps it.
-    pub(super) fn shown_with_customers(&self) -> Result<Vec<ResourceId>> {
+    pub(super) fn shown_with_customers(&mut self) -> Result<Vec<ResourceId>> {
         let mut kept = self.store.keeps()?;
+        self.kept = Some(kept.clone());
         kept.retain(|resource| resource.spec().shown_as.is_some());
         Ok(kept)
     }
