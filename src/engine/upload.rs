@@ -15,7 +15,7 @@ use crate::flow::{
     shows_strangers,
 };
 use crate::resource::{Record, ResourceId, RowId};
-use crate::store::{Planned, Prepared, Said, Uploaded};
+use crate::store::{Planned, Prepared, Said, StoreClock, Uploaded};
 
 /// What a ticket stands for.
 pub(super) enum Errand {
@@ -194,10 +194,13 @@ impl<R: Remote> SyncEngine<R> {
     pub(super) fn upload(&mut self, planned: Vec<Planned>) -> Result<()> {
         for planned in planned {
             let resource = planned.resource;
-            let (first, later) = Self::creations(&planned);
+            let (first, later) = self.creations(&planned)?;
             self.create(resource, first)?;
             self.upload_of(planned)?;
-            self.create(resource, later)?;
+            if !later.is_empty() {
+                let freed = self.freed(resource, later)?;
+                self.create(resource, freed)?;
+            }
         }
         Ok(())
     }
@@ -451,8 +454,8 @@ impl<R: Remote> SyncEngine<R> {
         let (most_bytes, now) = (run.machine.most_bytes(), self.clock.utc());
         let prepared = match run.machine.creates() {
             true => {
-                let ahead = self.options.policies.clock_offset;
-                self.store.prepare_creations(ids, most_bytes, ahead, now)?
+                let clock = StoreClock { ahead: self.options.policies.clock_offset, slack: self.overlap() };
+                self.store.prepare_creations(ids, most_bytes, clock, now)?
             }
             false => self.store.prepare_batches(ids, most_bytes, now)?,
         };
@@ -463,6 +466,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: Prepared, now_ms: u64) {
+        self.take_created(run, prepared.created);
         self.count_unchanged(run.resource, prepared.unchanged);
         self.tell(prepared.notices);
         let payloads = &prepared.payloads;

@@ -61,7 +61,7 @@ pub use create::{
 };
 pub use decide::{
     CannotDecide, Discarded, Keep, PastDecision, Shown, discard, discard_payments, discard_rest, meetings,
-    resolve, retry, undo,
+    refuse_unseen, resolve, retry, undo,
 };
 pub use diff::{Diff, diff, give_up_untold};
 pub use dirty::{Change, Dirty, Doubt, Op, OpenConflict};

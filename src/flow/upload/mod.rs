@@ -543,6 +543,8 @@ impl Upload {
         let was_alone = group.ids.len() == 1;
         let pending: BTreeSet<RowId> = pending.iter().copied().collect();
         let (rest, through): (Vec<_>, Vec<_>) = group.ids.iter().partition(|id| pending.contains(id));
+        // Whom a look has found the store has already: for that it refused the call, as if it had said so.
+        let is_found = self.creates && !through.is_empty();
         through.into_iter().for_each(|id: RowId| self.lanes.done_with(id));
         if rest.is_empty() {
             self.passed(group);
@@ -555,6 +557,12 @@ impl Upload {
             Doubt::Unconfirmed => self.again_or_reject(group),
             Doubt::Unshown(fields) => self.not_shown(group, &fields),
             Doubt::TooLarge { words, bytes } => self.smaller_again(group, was_alone, words, &bytes),
+            Doubt::Refused { rejections, .. } if is_found && rejections.is_empty() => {
+                self.acquit(&mut group);
+                self.leaves_family(&mut group);
+                self.lanes.first(group);
+                Vec::new()
+            }
             Doubt::Refused { rejections, words } => self.isolate(group, was_alone, rejections, words),
         }
     }
