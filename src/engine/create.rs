@@ -39,11 +39,23 @@ impl<R: Remote> SyncEngine<R> {
         if rows.is_empty() {
             return Ok(());
         }
+        self.look_again(resource, &rows)?;
         let total = rows.len() as u64;
         let most_bytes = self.store.body_limit(self.clock.utc())?;
         let work = ToSend { resource, rows, most_bytes, creates: true, ..ToSend::default() };
         let machine = Upload::of(work, self.options.upload, self.tickets());
         self.traced(&spans::upload(total), |engine| engine.run(resource, machine, total))
+    }
+
+    /// Whose address was corrected since it was given up as not landed may have landed all the same.
+    fn look_again(&mut self, resource: ResourceId, rows: &[RowId]) -> Result<()> {
+        let rows = self.store.doubt_anew(rows, self.clock.utc())?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (total, now_ms) = (rows.len() as u64, self.clock.now_ms());
+        let machine = Upload::recovering(&rows, now_ms, self.options.upload, self.tickets());
+        self.traced(&spans::recover(rows.len()), |engine| engine.run(resource, machine, total))
     }
 
     /// Creations in doubt, or refused, are looked for.

@@ -66,7 +66,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 pub use self::behaviours::{
-    Amounts, BehaviourError, Behaviours, Cursors, DateBounds, EmptyLists, ErrorKeys, ExpiredCursors,
+    Amounts, BehaviourError, Behaviours, Created, Cursors, DateBounds, EmptyLists, ErrorKeys, ExpiredCursors,
     FormFieldWrites, Knob, Lagging, Overload, Pages, Partial, ResponseAttributes, Success, Tidying,
     TooManyRequests, Totals, Undated, UnknownIds, Untold, UsedEmails, ValueAnswers,
 };

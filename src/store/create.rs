@@ -153,6 +153,30 @@ impl Store {
         Ok(prepared)
     }
 
+    /// Those of these rows that left under another address before, and may have landed since nobody was found there: they are in doubt again,
+    /// as they were sent then. What was edited since waits.
+    pub(crate) fn doubt_anew(&mut self, rows: &[RowId], now: DateTime<Utc>) -> Result<Vec<RowId>> {
+        let anew = self.engine_read(|transaction| {
+            let mut anew = Vec::new();
+            for row in rows {
+                if is_due(transaction, *row)? && sent_as_another(transaction, *row)?.is_some() {
+                    anew.push(*row);
+                }
+            }
+            Ok(anew)
+        })?;
+        let parts = self.in_small_parts(&anew, |transaction, apart, id, all: &mut Vec<RowId>| {
+            let Some(payload) = sent_as_another(transaction, id)? else { return Ok(()) };
+            let doubted = apart.all(transaction, id, now, || {
+                let batch = begin(transaction, &mut None, id.resource, "create", now)?;
+                leave(transaction, batch, 0, &payload, now)
+            })?;
+            all.extend(doubted.map(|()| id));
+            Ok(())
+        })?;
+        Ok(parts.concat())
+    }
+
     /// These were made: each goes by its new id from now on. One whose id something of the app's does not let follow stays in doubt, and is
     /// looked for again by the next sync.
     pub(crate) fn settle_created(&mut self, made: &[(RowId, Record)], now: DateTime<Utc>) -> Result<Created> {
@@ -274,7 +298,7 @@ fn as_found<'f>(connection: &Connection, flight: &InFlight, found: &'f LookedFor
     let identity = sent_identity(&SentRow::of(&payload, None));
     let all = identity.and_then(|identity| found.rows.get(&identity)).map_or(&[][..], Vec::as_slice);
     let departures = departure::of(connection, id)?;
-    let since = departures.map_or(DateTime::UNIX_EPOCH, |departures| departures.first - found.slack);
+    let since = departures.as_ref().map_or(DateTime::UNIX_EPOCH, |departures| departures.first - found.slack);
     // Who was refused, and of whom no try was lost, was made by another hand: by another till, that may have granted as much. Or it was no
     // store that refused.
     let was_lost = departures.is_some_and(|departures| departures.was_lost) || !found.refused.contains(&id);
@@ -372,6 +396,23 @@ fn identity_of(row: &Row) -> Option<String> {
     }
 }
 
+/// What was sent of it last, where that was under another address than it has now.
+fn sent_as_another(connection: &Connection, id: RowId) -> Result<Option<Payload>, Failed> {
+    let Some(departures) = departure::of(connection, id)? else { return Ok(None) };
+    let now_as = dirty::load_row(connection, id)?.and_then(|row| identity_of(&row));
+    let sent = Attributes::of_row(id, &departures.sent)?;
+    let fields = id.resource.columns().filter(|field| sent.has(*field));
+    let covers = unsettled(connection, id)?.into_iter().map(|(seq, _)| seq);
+    let payload = Payload {
+        id,
+        fields: fields.map(|field| (field, sent.get(field))).collect(),
+        covers: covers.filter(|seq| *seq <= departures.up_to).collect(),
+        ..Payload::default()
+    };
+    let sent_as = sent_identity(&SentRow::of(&payload, None));
+    Ok((sent_as.is_some() && now_as.is_some() && sent_as != now_as).then_some(payload))
+}
+
 /// The edits of a row that wait, with what has become of each: its creation among them.
 pub(super) fn unsettled(
     connection: &Connection,
@@ -439,7 +480,9 @@ fn prepare(
         let position = prepared.payloads.len();
         let written = apart.all(transaction, *id, now, || {
             close_existing(transaction, *id, "value", now)?;
-            departure::note(transaction, *id, now + clock.ahead)?;
+            if known.is_none() {
+                departure::note(transaction, &payload, now + clock.ahead)?;
+            }
             leave(transaction, batch, position, &payload, now)
         })?;
         if let (Some(_), Some(known)) = (written, &known) {

@@ -1,26 +1,32 @@
 //! When somebody whom the store does not have yet was sent there for the first time, and whether that try or a later one was lost.
 //!
 //! A try may land long after a later look found nobody: what is there and was made since the first of them may be ours, whichever it was. The
-//! time is the store's as it was known then, so that a clock that is set meanwhile changes nothing. It is kept until it is known who made
-//! the customer that is there.
+//! time is the store's as it was known then, so that a clock that is set meanwhile changes nothing. What was sent last is kept beside it: under
+//! another address it does not leave before it was looked for under that one once more. All of it goes when it is known who made the
+//! customer that is there.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::state;
-use crate::resource::RowId;
+use crate::flow::Payload;
+use crate::resource::{EditSeq, RowId};
 
 /// Before the row, a key of `state`.
 const LEFT: &str = "left_first";
 
 /// The tries so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Departures {
     /// When the first left, by the store's clock.
     pub(super) first: DateTime<Utc>,
     /// Of one of them nothing was heard but that nobody was there.
     pub(super) was_lost: bool,
+    /// JSON: what left last.
+    pub(super) sent: String,
+    /// The edits that were part of it.
+    pub(super) up_to: EditSeq,
 }
 
 fn key(row: RowId) -> String {
@@ -28,21 +34,23 @@ fn key(row: RowId) -> String {
 }
 
 /// It leaves, for the first time or once more.
-pub(super) fn note(connection: &Connection, row: RowId, left: DateTime<Utc>) -> rusqlite::Result<()> {
-    match of(connection, row)? {
-        Some(_) => Ok(()),
-        None => write(connection, row, Departures { first: left, was_lost: false }),
-    }
+pub(super) fn note(connection: &Connection, payload: &Payload, left: DateTime<Utc>) -> rusqlite::Result<()> {
+    let (first, was_lost) =
+        of(connection, payload.id)?.map_or((left, false), |so_far| (so_far.first, so_far.was_lost));
+    let (sent, up_to) = (payload.to_json_redacted(), payload.up_to());
+    write(connection, payload.id, &Departures { first, was_lost, sent, up_to })
 }
 
 /// What became of a try is not known, and a look found nobody.
 pub(super) fn note_lost(connection: &Connection, row: RowId) -> rusqlite::Result<()> {
-    let so_far = of(connection, row)?;
-    so_far.map_or(Ok(()), |so_far| write(connection, row, Departures { was_lost: true, ..so_far }))
+    match of(connection, row)? {
+        Some(so_far) => write(connection, row, &Departures { was_lost: true, ..so_far }),
+        None => Ok(()),
+    }
 }
 
-fn write(connection: &Connection, row: RowId, departures: Departures) -> rusqlite::Result<()> {
-    state::write(connection, &key(row), serde_json::to_string(&departures).ok().as_deref())
+fn write(connection: &Connection, row: RowId, departures: &Departures) -> rusqlite::Result<()> {
+    state::write(connection, &key(row), serde_json::to_string(departures).ok().as_deref())
 }
 
 /// Those of a row; none: it never left, or whoever was found was there before.

@@ -29,6 +29,7 @@ mod script;
 mod shrink;
 mod twists;
 mod values;
+mod walk_ins;
 mod world;
 
 use std::collections::BTreeMap;

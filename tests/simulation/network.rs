@@ -81,25 +81,33 @@ impl World {
     }
 
     fn start(&mut self, ticket: Ticket, request: &Request) {
-        let is_put = request.method() == "PUT";
-        self.on_its_way.insert(ticket, is_put);
+        let (is_put, is_post) = (request.method() == "PUT", request.method() == "POST");
+        self.on_its_way.insert(ticket, is_put || is_post);
         if self.on_its_way.values().filter(|is_put| **is_put).count() > 3 {
             self.problems.push("more than three updates at once".to_owned());
         }
         self.note(format!("-> {} {} {}", ticket.0 & 0xffff_ffff, request.query(), request.body()));
         let path = self.path_of(request);
-        if path == self.core.customers_path() {
-            self.tell(&Deed::Leaves { ticket, query: &request.query(), body: request.body() });
-        } else {
+        crate::walk_ins::follow_up(self);
+        if path != self.core.customers_path() {
             self.of_attributes.insert(ticket);
+        } else if is_post {
+            self.of_walk_ins.insert(ticket);
+            self.tell(&Deed::CreationLeaves { ticket, body: request.body() });
+        } else if let Request::ByIdentity { values, .. } = request {
+            self.of_walk_ins.insert(ticket);
+            self.tell(&Deed::LooksFor { ticket, emails: values });
+        } else {
+            self.tell(&Deed::Leaves { ticket, query: &request.query(), body: request.body() });
         }
         if self.weather.is_down {
             let trouble = Trouble::Offline("connection refused".to_owned());
             return self.later(3, Event::Deliver(ticket, Err(trouble), None));
         }
-        let raw = match is_put {
-            true => RawRequest::put(path, request.body()).with_header("Content-Type", "application/json"),
-            false => RawRequest::get(path, request.query()),
+        let raw = match request.method() {
+            "PUT" => RawRequest::put(path, request.body()).with_header("Content-Type", "application/json"),
+            "POST" => RawRequest::post(path, request.body()).with_header("Content-Type", "application/json"),
+            _ => RawRequest::get(path, request.query()),
         };
         let token = self.core.token().to_owned();
         let raw = raw.with_header("X-Auth-Token", &token).with_header("User-Agent", "tillsync/simulated");
@@ -147,10 +155,14 @@ impl World {
                     self.values_land(&raw, |world| world.core.apply_late(now, &raw));
                     return None;
                 }
-                self.landing(ticket, &raw, |world| {
+                let apply = |world: &mut World| {
                     let now = world.now();
                     world.core.apply_late(now, &raw);
-                });
+                };
+                match raw.method == "POST" {
+                    true => self.making(&raw, apply),
+                    false => self.landing(ticket, &raw, apply),
+                }
                 None
             }
             Event::Spend(id, amount) => {
@@ -172,6 +184,15 @@ impl World {
                     if let Ok(answer) = &answer {
                         self.told_of_attributes(answer);
                     }
+                    return Some((ticket, answer));
+                }
+                if self.of_walk_ins.remove(&ticket) {
+                    self.tell(&Deed::HeardOfWalkIns { ticket, answer: &answer });
+                    // Of waits, and of the token, it tells what any answer does.
+                    if answer.as_ref().is_ok_and(|answer| answer.status < 300) {
+                        return Some((ticket, answer));
+                    }
+                    self.tell(&Deed::Answered { ticket, answer: &answer, as_of_ms: None });
                     return Some((ticket, answer));
                 }
                 let as_of_ms = served.as_ref().map(|served| served.as_of_ms);
@@ -249,8 +270,8 @@ impl World {
         if self.is_of_attributes(raw) {
             return self.arrive_at_attributes(ticket, raw);
         }
-        let is_put = raw.method == "PUT";
-        if is_put {
+        let is_put = raw.method != "GET";
+        if raw.method == "PUT" {
             self.somebody_is_faster(raw);
         }
         let fault = self.fault(raw);
@@ -267,8 +288,11 @@ impl World {
             let now = world.now();
             world.core.handle_with(now, raw, fault)
         };
-        let Handled { response, delay_ms, cut_after_bytes, apply_after_ms, .. } =
-            if is_put { self.landing(ticket, raw, handle) } else { handle(self) };
+        let Handled { response, delay_ms, cut_after_bytes, apply_after_ms, .. } = match raw.method.as_str() {
+            "POST" => self.making(raw, handle),
+            "PUT" => self.landing(ticket, raw, handle),
+            _ => handle(self),
+        };
         if let Some(ms) = apply_after_ms {
             self.later(ms, Event::ApplyLate(ticket, raw.clone()));
         }
@@ -311,7 +335,7 @@ impl World {
 
     fn served(&self, raw: &RawRequest, fault: Option<Fault>) -> Served {
         let behaviours = self.core.options().behaviours;
-        let is_by_id = raw.query.contains("id:in=");
+        let is_by_id = raw.query.contains(":in=");
         let named = raw.query.split('&').find_map(|pair| pair.strip_prefix("id:in="));
         let ids = named.into_iter().flat_map(|ids| ids.split([',', '%'])).filter_map(|id| id.parse().ok());
         let ids = ids.collect();
@@ -404,14 +428,14 @@ impl World {
     }
 
     fn fault(&mut self, raw: &RawRequest) -> Option<Fault> {
-        let is_put = raw.method == "PUT";
+        let is_put = raw.method != "GET";
         let is_first = !is_put && self.till().told.reads.is_empty();
         if is_first && self.odd.has("wrong-first-date") && self.happens(1.0) {
             let seconds = self.any(&[-86_400, -600, 5, 600, 86_400, 3_155_760_000]);
             return Some(Fault::WrongDate { seconds });
         }
         if let Some(seconds) = self.wrong_date(raw) {
-            if !raw.query.contains("id:in=") {
+            if !raw.query.contains(":in=") {
                 self.ahead_ms = u64::try_from(seconds).ok().filter(|s| *s <= 600).map(|s| s * 1_000);
             }
             return Some(Fault::WrongDate { seconds });
@@ -432,7 +456,10 @@ impl World {
                 Fault::MultiStatus,
                 Fault::AppliedThenStatus(applied),
             ]);
-            if String::from_utf8_lossy(&raw.body).contains("store_credit_amounts") {
+            if raw.method == "POST" {
+                let ms = self.random.u64(0..APPLY_WITHIN_MS);
+                faults.extend([Fault::DelayedApply { ms }, Fault::Ignored]);
+            } else if String::from_utf8_lossy(&raw.body).contains("store_credit_amounts") {
                 let ms = self
                     .random
                     .u64(0..APPLY_WITHIN_MS.saturating_sub(self.lag_ms() + self.credit_behind_ms()).max(1));
@@ -440,6 +467,10 @@ impl World {
             }
         }
         faults.extend(self.odd_faults(is_put));
+        if raw.method == "POST" {
+            // Who somebody is nobody else says.
+            faults.retain(|fault| *fault != Fault::ThirdValue);
+        }
         Some(faults[self.random.usize(..faults.len())])
     }
 
@@ -450,7 +481,7 @@ impl World {
         if raw.method != "GET" || is_behind || !self.odd.has("wrong-dates") || self.is_calm {
             return None;
         }
-        let is_wrong = if raw.query.contains("id:in=") {
+        let is_wrong = if raw.query.contains(":in=") {
             self.happens(0.1)
         } else {
             let right = self.till().told.right_dates;

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use tillsync::sandbox::{
-    Amounts, Behaviours, Cursors, EmptyLists, ExpiredCursors, Lagging, Overload, Pages, ResponseAttributes,
-    SandboxOptions, Success, Tidying, Totals, Undated, Untold, ValueAnswers,
+    Amounts, Behaviours, Created, Cursors, EmptyLists, ExpiredCursors, Lagging, Overload, Pages,
+    ResponseAttributes, SandboxOptions, Success, Tidying, Totals, Undated, Untold, UsedEmails, ValueAnswers,
 };
 
 /// One way of being odd.
@@ -167,7 +167,14 @@ pub const ODDITIES: &[Oddity] = &[
         let answers = any(random, &[Told, Told, Sent, Empty]);
         behave(options, |all| all.value_answers = answers);
     } },
+    Oddity { name: "walk-ins", about: "people come in whom the store does not have yet, and are entered at the tills", set: |options, random| {
+        let (used, created) = (any(random, &[UsedEmails::Named, UsedEmails::Untold]), any(random, &[Created::Ok, Created::Created]));
+        behave(options, |all| (all.used_emails, all.created) = (used, created));
+    } },
 ];
+
+/// In every other seed: it is what a till does, and no oddity of a store's.
+const OFTEN: (&str, f64) = ("walk-ins", 0.5);
 
 /// So many have been there from the beginning, and share the dice of the script.
 const FIRST: usize = 45;
@@ -179,13 +186,14 @@ pub struct Odd(BTreeSet<&'static str>);
 impl Odd {
     /// As a seed has it, of those that are on.
     pub fn draw(seed: u64, random: &mut fastrand::Rng) -> Odd {
-        let share = any(random, &[0.0, 0.1, 0.1, 0.25]);
+        let share: f64 = any(random, &[0.0, 0.1, 0.1, 0.25]);
         let share = if are_named() { 0.8 } else { share };
         // Every seed throws the same dice, whatever is on.
         let mut drawn: Vec<&str> = Vec::new();
         for (nth, oddity) in ODDITIES.iter().enumerate() {
             let mut own = fastrand::Rng::with_seed(seed.wrapping_mul(97) + nth as u64);
             let dice = if nth < FIRST { &mut *random } else { &mut own };
+            let share = if oddity.name == OFTEN.0 { share.max(OFTEN.1) } else { share };
             drawn.extend((dice.f64() < share).then_some(oddity.name));
         }
         Odd(drawn.into_iter().filter(|name| is_on(name)).collect())

@@ -3,11 +3,12 @@
 use chrono::TimeDelta;
 use rusqlite::OptionalExtension;
 use serde_json::json;
-use tillsync::{CustomerId, Decimal, Keep, Store};
+use tillsync::{Conflict, CustomerId, Decimal, Keep, Store};
 
 use crate::attributes;
 use crate::invariants::{Deed, Edited};
 use crate::values::amount;
+use crate::walk_ins;
 use crate::world::{Shared, World};
 
 /// Attributes that only the first till edits.
@@ -89,6 +90,13 @@ pub fn edit(world: &Shared) {
     if is_of_the_shops {
         return attributes::set(world);
     }
+    let is_of_one_who_came_in = {
+        let mut world = world.lock();
+        walk_ins::are_on(&world) && world.random.u8(..3) == 0
+    };
+    if is_of_one_who_came_in {
+        return walk_ins::act(world);
+    }
     let (id, draw) = {
         let mut world = world.lock();
         let ids = world.core.ids();
@@ -99,6 +107,10 @@ pub fn edit(world: &Shared) {
         let draw = draw_edit(&mut world);
         let second = if world.odd.has("second-thoughts") { second_thought(&mut world) } else { None };
         let (id, draw) = second.unwrap_or((id, draw));
+        // By the last name people know one who came in, and who that is tells the address.
+        if TILL_ONLY.contains(&draw.field()) && world.made.contains_key(&id) {
+            return;
+        }
         (id, draw)
     };
     commit(world, id, &draw);
@@ -524,6 +536,10 @@ pub fn decide(world: &Shared) {
     let mut store = world.till().take_app();
     for conflict in store.conflicts().unwrap() {
         let (id, field) = (conflict.customer_id, conflict.field.clone());
+        if field == "+" {
+            decide_about(&mut world, &mut store, &conflict);
+            continue;
+        }
         let keep = [Keep::Local, Keep::Remote][world.random.usize(..2)].clone();
         let mut shown = rows(&mut store, id, &field, "held");
         if field == "*" {
@@ -594,6 +610,7 @@ pub fn decide(world: &Shared) {
             _ => continue,
         };
         let journaled = count(&mut store) - before;
+        walk_ins::may_be_given_up(&mut world, &store, id);
         match done {
             Ok(()) if retried => {
                 world.note(format!(".. tries {id} {field} again: {shown:?}"));
@@ -611,6 +628,28 @@ pub fn decide(world: &Shared) {
         }
     }
     world.till().app = Some(store);
+}
+
+/// A person says who somebody is that exists in the store already.
+fn decide_about(world: &mut World, store: &mut Store, conflict: &Conflict) {
+    let (before, triggered) = (count(store), world.app_edits(world.active).len() as u64);
+    let shown = walk_ins::decide(world, store, conflict);
+    // What a trigger of the app's edits it notes itself.
+    let by_triggers = world.app_edits(world.active).len() as u64 - triggered;
+    let (till, journaled) = (world.active, count(store) - before - by_triggers);
+    world.tell(&Deed::Decided { till, shown: &shown, journaled });
+    walk_ins::follow_up(world);
+}
+
+/// The same for all of whom that is asked.
+pub fn decide_who_exists(world: &Shared) -> Result<(), String> {
+    let mut world = world.lock();
+    let mut store = world.till().take_app();
+    for conflict in store.conflicts().map_err(|e| e.to_string())?.iter().filter(|one| one.field == "+") {
+        decide_about(&mut world, &mut store, conflict);
+    }
+    world.till().app = Some(store);
+    Ok(())
 }
 
 /// Whether a value that was set of an attribute waits to be sent; of one form field, whether another one than the store's does.

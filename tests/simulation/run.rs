@@ -13,6 +13,7 @@ use crate::attributes;
 use crate::people;
 use crate::script::{Item, Job, Script, Step, Weather, What, Without};
 use crate::twists::SCARCE_QUOTA;
+use crate::walk_ins;
 use crate::world::{Ended, Shared, Till, World, is_crash};
 
 /// A history that was played.
@@ -74,6 +75,7 @@ fn live(world: &Shared, script: &Script, without: &Without) -> Result<(), String
     let first = |world: &Shared| perform(world, &script.options, Job::Pull, Weather::default());
     each_till(world, first)?;
     each_till(world, people::install_app)?;
+    each_till(world, walk_ins::install)?;
     for (place, step) in script.steps.iter().enumerate() {
         if !without.has(&Item::Step(place)) {
             play_step(world, &script.options, place, step)?;
@@ -162,6 +164,7 @@ fn perform(world: &Shared, options: &SyncOptions, job: Job, weather: Weather) ->
     let mut world = world.lock();
     world.weather = Weather::default();
     world.settle();
+    walk_ins::follow_up(&mut world);
     if done.is_err() {
         world.till().told.forgets_what_came_since(told);
         world.forgets_what_was_shown();
@@ -251,6 +254,7 @@ fn calm(world: &Shared, script: &Script) -> Result<(), String> {
     for _ in 0..3 {
         all(Job::Sync)?;
         each_till(world, people::retry_all)?;
+        each_till(world, people::decide_who_exists)?;
     }
     // Where the app's triggers stay, those whom they refuse wait for ever, and nobody else.
     if script.seed.is_multiple_of(2) {

@@ -123,7 +123,7 @@ impl World {
         fault: Option<Fault>,
         mut response: RawResponse,
     ) -> Twisted {
-        let (is_by_id, is_get) = (raw.query.contains("id:in="), raw.method == "GET");
+        let (is_by_id, is_get) = (raw.query.contains(":in="), raw.method == "GET");
         let is_list = is_get && !is_by_id;
         let is_well = response.status == 200;
         if is_list && response.status == 500 && fault.is_none() && self.odd.has("dead-cursors") {

@@ -25,6 +25,7 @@ use crate::oddities::Odd;
 use crate::script::{Item, Job, Weather, Without};
 use crate::twists::{Behind, Were};
 use crate::values::canonical;
+use crate::walk_ins::{Person, Walker};
 
 /// What a process dies of here.
 #[derive(Debug)]
@@ -280,6 +281,14 @@ pub struct World {
     happened: u32,
     pub chances: Vec<Item>,
     invariants: Vec<Box<dyn Invariant>>,
+    /// Who came in at the tills, and the address of each person; how many addresses were made up.
+    pub walkers: Vec<Walker>,
+    pub persons: Vec<Person>,
+    pub addresses: usize,
+    /// Customers who were not there from the beginning, and since when they are.
+    pub made: BTreeMap<i64, u64>,
+    /// Requests on their way that are creations, or look for one.
+    pub(crate) of_walk_ins: BTreeSet<Ticket>,
 }
 
 /// The handle that the engine, its clock and the run share.
@@ -355,6 +364,11 @@ impl World {
             happened: 0,
             chances: Vec::new(),
             invariants: invariants::all(),
+            walkers: Vec::new(),
+            persons: Vec::new(),
+            addresses: 0,
+            made: BTreeMap::new(),
+            of_walk_ins: BTreeSet::new(),
         }
     }
 

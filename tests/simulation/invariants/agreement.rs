@@ -82,7 +82,9 @@ fn customer(world: &World, till: usize, store: &Store, journal: &[JournalRow], i
             return Err(format!("{field}: the till has {ours}, the store {theirs}"));
         }
     }
-    for field in TILL_ONLY.into_iter().filter(|_| till == 0) {
+    // Of one who came in each till has its own word.
+    let is_tills = till == 0 && !world.made.contains_key(&id);
+    for field in TILL_ONLY.into_iter().filter(|_| is_tills) {
         excuses.extend(last_upload(world, id, field, &edits, &canonical(field, &theirs[field]))?);
     }
     let office = world.written.get(&(id, OFFICE_ONLY.to_owned())).and_then(|all| all.last());

@@ -52,7 +52,7 @@ impl Conflict {
     fn check(&self) -> Verdict {
         let Conflict { customer, field, base, local, remote, result, .. } = self;
         let words = || format!("customer {customer}: {field}");
-        let is_asked = self.is_open && self.policy == "hold" && field != "*";
+        let is_asked = self.is_open && self.policy == "hold" && !["*", "+"].contains(&&**field);
         let are_the_same =
             is_asked && field != "store_credit_amounts" && self.means(local) == self.means(remote);
         if are_the_same {

@@ -96,10 +96,14 @@ fn is_seen(row: &JournalRow, conflicts: &[Conflict], rejected: &[Rejected]) -> b
     let is_contested = || {
         conflicts.iter().any(|conflict| {
             let field = conflict.field.split('.').next().unwrap_or_default();
-            conflict.customer_id == row.customer_id && (field == row.field || field == "*")
+            conflict.customer_id == row.customer_id && (field == row.field || field == "*" || field == "+")
         })
     };
+    // Of one whose creation waits all that was edited since waits with it.
+    let is_new = row.customer_id.0 < 0;
+    let waits = || is_contested() || rejected.iter().any(|one| one.customer_id == row.customer_id);
     match row.outcome {
+        None if is_new => waits(),
         // What comes after a balance in doubt goes on top of whatever is decided.
         None => is_contested() && row.field == "store_credit_amounts",
         Some(Outcome::InFlight) => false,

@@ -17,6 +17,7 @@ mod pulls;
 mod refusals;
 mod thrift;
 mod unseen;
+mod walk_ins;
 
 use serde_json::{Map, Value};
 use tillsync::{Answer, Decimal, Ticket, Trouble};
@@ -62,6 +63,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(held_up::HeldUp),
         Box::new(agreement::Agreement),
         Box::new(attributes::Attributes::default()),
+        Box::new(walk_ins::WalkIns::default()),
     ]
 }
 
@@ -84,6 +86,16 @@ pub enum Deed<'a> {
     ValueLands { till: usize, key: (i32, i32), before: Option<&'a str>, after: Option<&'a str> },
     /// The till was told what a customer has of an attribute.
     ValueTold { till: usize, key: (i32, i32), text: &'a str },
+    /// A creation leaves the till.
+    CreationLeaves { ticket: Ticket, body: &'a str },
+    /// A till looks for those whom it has created, or not.
+    LooksFor { ticket: Ticket, emails: &'a [String] },
+    /// It hears of a creation, or of such a look.
+    HeardOfWalkIns { ticket: Ticket, answer: &'a Result<Answer, Trouble> },
+    /// A customer is new in the store: by a creation of the till that is at work, which `sent` this, or by the office.
+    Made { id: i64, record: &'a Value, sent: Option<&'a Map<String, Value>> },
+    /// Who was called `old` in the file of a till is `new` from now on.
+    Followed { till: usize, old: i64, new: i64 },
     /// A person decided about these edits, which they were shown.
     Decided { till: usize, shown: &'a [i64], journaled: u64 },
     /// A person had these edits sent again.

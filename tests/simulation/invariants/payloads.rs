@@ -25,6 +25,11 @@ impl Invariant for Payloads {
     fn saw(&mut self, world: &mut World, deed: &Deed<'_>) -> Verdict {
         match deed {
             Deed::Edited(edited) => _ = self.edited.insert((edited.id, edited.field.to_owned())),
+            // All that was typed of one who exists already becomes an edit.
+            Deed::Followed { new, .. } => {
+                let typed = ["email", "first_name", "last_name", "company", "phone", "store_credit_amounts"];
+                self.edited.extend(typed.map(|field| (*new, field.to_owned())));
+            }
             Deed::Leaves { body, .. } if !body.is_empty() => {
                 self.first.get_or_insert_with(|| (*body).to_owned());
                 self.edited.extend(world.app_edits(world.active));

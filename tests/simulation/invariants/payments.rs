@@ -185,6 +185,10 @@ impl Invariant for Payments {
                 }
                 Ok(())
             }
+            Deed::Followed { till, old, new } => {
+                self.follow(world, *till, *old, *new);
+                Ok(())
+            }
             Deed::BackedUp => {
                 let till = world.active;
                 let of_it = self.book.iter().filter(|((of, _), _)| *of == till);
@@ -251,6 +255,24 @@ impl Payments {
         }
         for (_, doubt) in self.doubts.iter_mut().filter(|((of, _), _)| *of == till) {
             doubt.rows.retain(|seq| *seq <= up_to);
+        }
+    }
+
+    /// What was part of a creation is another promise's; what was paid since is a payment like any other.
+    fn follow(&mut self, world: &mut World, till: usize, old: i64, new: i64) {
+        let settled: BTreeSet<i64> = {
+            let sql =
+                "SELECT seq FROM journal WHERE customer_id = ?1 AND op = 'adjust' AND settled_at IS NOT NULL";
+            let mut statement = world.till().looks().prepare_cached(sql).unwrap();
+            let rows = statement.query_map([new], |row| row.get(0)).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        let is_its = |(of, _): &Name, payment: &Payment| *of == till && payment.id == old;
+        self.book.retain(|name, payment| !is_its(name, payment) || !settled.contains(&name.1));
+        for (name, payment) in &mut self.book {
+            if is_its(name, payment) {
+                payment.id = new;
+            }
         }
     }
 

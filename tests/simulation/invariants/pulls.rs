@@ -70,6 +70,9 @@ impl Pulls {
             .max();
         let till = world.active;
         let snapshot = snapshot(world, id);
+        if snapshot.is_none() && world.made.get(&id).is_some_and(|made_ms| *made_ms >= listed_ms) {
+            return Ok(());
+        }
         if (snapshot.is_none() && is_asked(world, id)) || is_held_up(world, id) || is_doubted(world, id) {
             return Ok(());
         }

@@ -184,7 +184,7 @@ struct Refused {
 
 fn refused(world: &mut World) -> Vec<Refused> {
     let sql = "SELECT customer_id, field, value, coalesce(reason, '')
-               FROM journal WHERE outcome = 'rejected' AND of_resource IS NULL ORDER BY seq";
+               FROM journal WHERE outcome = 'rejected' AND of_resource IS NULL AND customer_id > 0 ORDER BY seq";
     let mut statement = world.till().looks().prepare_cached(sql).unwrap();
     let rows = statement.query_map([], |row| {
         let (id, field, value) = (row.get(0)?, row.get(1)?, row.get(2)?);

@@ -30,7 +30,7 @@ impl Invariant for Thrift {
             self.cut.remove(&world.active);
         }
         match deed {
-            Deed::Leaves { ticket, query, body: "" } if !query.contains("id:in=") => {
+            Deed::Leaves { ticket, query, body: "" } if !query.contains(":in=") => {
                 self.is_met_with_silence &= self.lists.last().is_some_and(|last| last == query);
                 self.lists.push((*query).to_owned());
                 self.unanswered = Some((*ticket, is_of_everybody(query)));
