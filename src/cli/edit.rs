@@ -198,7 +198,7 @@ fn parse_line(number: usize, json: &str) -> Result<Line, Failed> {
     Ok(Line { number, id, edits })
 }
 
-fn place(number: usize) -> String {
+pub(super) fn place(number: usize) -> String {
     format!("line {number}")
 }
 

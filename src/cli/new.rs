@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use tillsync::{CustomerId, Store, parse_new};
 
-use super::edit::{now_as_label, parse_edits, text_of};
+use super::edit::{now_as_label, parse_edits, place, text_of};
 use super::exit::{Exit, Failed};
 use super::out::Deed;
 use super::settings::{Till, without_mark};
@@ -70,10 +70,27 @@ impl New {
 fn enter_lines(store: &mut Store, path: &Path, author: &str, label: &str) -> Result<Vec<CustomerId>, Failed> {
     let text = text_of(path)?;
     let lines = without_mark(&text).lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let parsed = lines.map(|(index, line)| {
-        let at = format!("line {}", index + 1);
-        parse_new(line).map_err(|refused| Failed::from(tillsync::Error::from(refused)).at(&at))
+    let parsed = lines.map(|(index, line)| match parse_new(line) {
+        Ok(customer) => Ok((index + 1, customer)),
+        Err(refused) => Err(Failed::from(tillsync::Error::from(refused)).at(&place(index + 1))),
     });
-    let customers = parsed.collect::<Result<Vec<_>, _>>()?;
-    Ok(store.create_all(&customers, Some(author), Some(label))?.ids)
+    let (numbers, customers): (Vec<usize>, Vec<_>) =
+        parsed.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    match store.create_all(&customers, Some(author), Some(label)) {
+        Ok(entered) => Ok(entered.ids),
+        Err(error) => Err(with_line(error, store, &numbers)),
+    }
+}
+
+/// What is refused names an id that was not given after all: they are given in the order of the lines.
+fn with_line(error: tillsync::Error, store: &mut Store, numbers: &[usize]) -> Failed {
+    let failed = Failed::from(error);
+    let next = store.connection().query_row("SELECT id FROM new_id", [], |row| row.get::<_, i64>(0));
+    let Ok(next) = next else { return failed };
+    let mut lines = (0..).map(|nth| next - nth).zip(numbers);
+    let named = lines.find(|(id, _)| failed.message().starts_with(&format!("customer {id}: ")));
+    match named {
+        Some((_, number)) => failed.at(&place(*number)),
+        None => failed,
+    }
 }

@@ -12,24 +12,30 @@ use crate::flow::{Act, Page, Ticket, ToSend, Upload, folded_identity};
 use crate::resource::{Record, ResourceId, RowId};
 use crate::store::{Created, LookedFor, Planned, by_identity};
 
-/// Rows that are to be created: those that may go at once, and those that wait for another row to give up what no two have.
-pub(super) type Creations = (Vec<RowId>, Vec<RowId>);
+/// A row that is to be created, with what it is looked for by.
+pub(super) type Creation = (RowId, Option<String>);
+/// Those that may go at once, and those that wait for another row to give up what no two have.
+pub(super) type Creations = (Vec<Creation>, Vec<Creation>);
 
 impl<R: Remote> SyncEngine<R> {
     /// Rows that are to be created, in the order in which they were entered.
-    pub(super) fn creations(planned: &Planned) -> Creations {
-        let given_up: BTreeSet<String> =
-            planned.emails.iter().map(|edit| folded_identity(&edit.from)).collect();
-        let waits = |identity: &Option<String>| identity.as_ref().is_some_and(|it| given_up.contains(it));
-        let rows = |later: bool| {
-            let some = planned.creations.iter().filter(|(_, identity)| waits(identity) == later);
-            some.map(|(row, _)| *row).collect()
-        };
-        (rows(false), rows(true))
+    pub(super) fn creations(&self, planned: &Planned) -> Result<Creations> {
+        if planned.creations.is_empty() {
+            return Ok(Creations::default());
+        }
+        let given_up = self.store.given_up(planned.resource)?;
+        Ok(planned.creations.iter().cloned().partition(|(_, identity)| !waits(identity, &given_up)))
+    }
+
+    /// Those whose giver is done. The others are for the next sync: the store would take them for somebody else.
+    pub(super) fn freed(&self, resource: ResourceId, later: Vec<Creation>) -> Result<Vec<Creation>> {
+        let given_up = self.store.given_up(resource)?;
+        Ok(later.into_iter().filter(|(_, identity)| !waits(identity, &given_up)).collect())
     }
 
     /// Brings new rows to the store.
-    pub(super) fn create(&mut self, resource: ResourceId, rows: Vec<RowId>) -> Result<()> {
+    pub(super) fn create(&mut self, resource: ResourceId, rows: Vec<Creation>) -> Result<()> {
+        let rows: Vec<RowId> = rows.into_iter().map(|(row, _)| row).collect();
         if rows.is_empty() {
             return Ok(());
         }
@@ -91,8 +97,10 @@ impl<R: Remote> SyncEngine<R> {
             run.machine.cut(ticket);
         }
         let absent = run.machine.missing(ticket, &told, self.clock.now_ms());
+        // What there is nothing to look for by stays in doubt: nobody knows whether it is there.
+        let known = ids.iter().filter(|id| identities.contains_key(id));
         let known: Vec<RowId> =
-            ids.iter().copied().filter(|id| told.contains(id) || absent.contains(id)).collect();
+            known.copied().filter(|id| told.contains(id) || absent.contains(id)).collect();
         let (slack, now) = (self.overlap(), self.clock.utc());
         let machine = &mut run.machine;
         let found = LookedFor { rows: found, slack, refused: machine.denied(ticket).into_keys().collect() };
@@ -129,4 +137,8 @@ impl<R: Remote> SyncEngine<R> {
         }
         self.progressed(run, created.through);
     }
+}
+
+fn waits(identity: &Option<String>, given_up: &BTreeSet<String>) -> bool {
+    identity.as_ref().is_some_and(|identity| given_up.contains(identity))
 }

@@ -15,7 +15,7 @@ use crate::flow::{
     judge_delete, judge_get_by_ids, judge_post, judge_put, order_emails, shows_strangers,
 };
 use crate::resource::{Record, ResourceId, RowId};
-use crate::store::{Planned, Prepared, Said, Uploaded};
+use crate::store::{Planned, Prepared, Said, StoreClock, Uploaded};
 
 /// What a ticket stands for.
 pub(super) enum Errand {
@@ -199,10 +199,13 @@ impl<R: Remote> SyncEngine<R> {
         let edited: Vec<ResourceId> = edited.collect();
         for planned in planned {
             let resource = planned.resource;
-            let (first, later) = Self::creations(&planned);
+            let (first, later) = self.creations(&planned)?;
             self.create(resource, first)?;
             self.upload_of(planned)?;
-            self.create(resource, later)?;
+            if !later.is_empty() {
+                let freed = self.freed(resource, later)?;
+                self.create(resource, freed)?;
+            }
         }
         // What is of others goes before them.
         edited.into_iter().rev().try_for_each(|resource| self.delete(resource))
@@ -479,9 +482,9 @@ impl<R: Remote> SyncEngine<R> {
         }
         let ids = batches.iter().map(|(_, ids)| &ids[..]);
         let (most_bytes, now) = (run.machine.most_bytes(), self.clock.utc());
-        let ahead = self.options.policies.clock_offset;
+        let clock = StoreClock { ahead: self.options.policies.clock_offset, slack: self.overlap() };
         let prepared = match run.machine.act() {
-            Act::Create => self.store.prepare_creations(ids, most_bytes, ahead, now)?,
+            Act::Create => self.store.prepare_creations(ids, most_bytes, clock, now)?,
             Act::Update => self.store.prepare_batches(ids, most_bytes, now)?,
             Act::Delete => self.store.prepare_deletions(ids, most_bytes, now)?,
         };
@@ -492,6 +495,7 @@ impl<R: Remote> SyncEngine<R> {
     }
 
     fn prepared(&mut self, run: &mut Run, ticket: Ticket, prepared: Prepared, now_ms: u64) -> Result<()> {
+        self.take_created(run, prepared.created);
         self.count_unchanged(run.resource, prepared.unchanged);
         self.tell(prepared.notices);
         let payloads = &prepared.payloads;

@@ -361,16 +361,23 @@ fn created(answer: &Answer, sent: &[SentRow]) -> PutVerdict {
         Ok(body) => body,
         Err(why) => return PutVerdict::InDoubt(why),
     };
-    let mut records = BTreeMap::new();
+    let mut told: BTreeMap<String, Vec<Record>> = BTreeMap::new();
     for raw in &body.data {
-        let told = quoting_nothing(raw.get(), sent, secrets);
-        let Some(identity) = Attributes::of(resource, &told).ok().and_then(|told| identity(resource, &told))
-        else {
-            continue;
-        };
-        let row = sent.iter().find(|row| sent_identity(row).as_ref() == Some(&identity));
-        row.map(|row| records.insert(row.id, Record::of(resource, told)));
+        let raw = quoting_nothing(raw.get(), sent, secrets);
+        if let Some(identity) = Attributes::of(resource, &raw).ok().and_then(|it| identity(resource, &it)) {
+            told.entry(identity).or_default().push(Record::of(resource, raw));
+        }
     }
+    // What is sent or told twice tells nobody apart: those are looked for.
+    let whose = |identity: &String| {
+        let mut rows = sent.iter().filter(|row| sent_identity(row).as_ref() == Some(identity));
+        rows.next().filter(|_| rows.next().is_none())
+    };
+    let once = |(identity, mut records): (String, Vec<Record>)| match records.len() {
+        1 => Some((whose(&identity)?.id, records.pop()?)),
+        _ => None,
+    };
+    let records: BTreeMap<RowId, Record> = told.into_iter().filter_map(once).collect();
     let missing = sent.iter().map(|row| row.id).filter(|id| !records.contains_key(id)).collect();
     let (rejections, unshown) = (rejections(&body.errors, sent, secrets), BTreeMap::new());
     PutVerdict::Confirmed { records: records.into_iter().collect(), missing, unshown, rejections }

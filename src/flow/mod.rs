@@ -65,7 +65,7 @@ pub use create::{
 };
 pub use decide::{
     CannotDecide, Discarded, Keep, PastDecision, Shown, discard, discard_payments, discard_rest, meetings,
-    resolve, retry, undo,
+    refuse_unseen, resolve, retry, undo,
 };
 pub use delete::has_changed;
 pub use diff::{Diff, diff, give_up_untold};

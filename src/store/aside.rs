@@ -67,7 +67,8 @@ pub(super) fn note_strangers(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(
         "SELECT id
          FROM customer
-         WHERE id > 0 AND id NOT IN (SELECT id FROM snapshot) AND id NOT IN (SELECT customer_id FROM conflict WHERE resolution IS NULL)
+         WHERE id NOT IN (SELECT id FROM snapshot)
+           AND (id > 0 OR id NOT IN (SELECT customer_id FROM journal WHERE settled_at IS NULL AND op = 'create')) AND id NOT IN (SELECT customer_id FROM conflict WHERE resolution IS NULL)
          ORDER BY id",
     )?;
     let ids = statement.query_map([], |row| Ok(CustomerId(row.get(0)?)))?;

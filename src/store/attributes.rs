@@ -105,7 +105,7 @@ impl Store {
         let (id, path) = (id.into(), self.path.clone());
         let bytes = values.iter().map(|(_, text)| text.len()).sum();
         self.journal_together(bytes, author, label, |transaction, mut newest, bound| {
-            let id = if id.0 < 0 { follow::today(transaction, id)? } else { id };
+            let id = follow::today(transaction, id)?;
             for (attribute, text) in values {
                 bound.anew();
                 let is_known = set(transaction, id, *attribute, text, &mut newest)?;

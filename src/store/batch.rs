@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
 use super::apply::{apply, apply_news, is_written, settle};
+use super::create::Created;
 use super::held_up::Apart;
 use super::life::{self, Life};
 use super::mend::Told;
@@ -32,6 +33,8 @@ pub(crate) struct Prepared {
     /// Rows whose edits ended up where the server already is.
     pub(crate) unchanged: usize,
     pub(crate) notices: Vec<Notice>,
+    /// What became of creations that needed no call.
+    pub(crate) created: Created,
 }
 
 /// What an earlier sync left on its way.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::apply::{apply, is_written, remove_row, settle, wipe_passwords_of};
 use super::batch::{self, InFlight, begin, leave, remove_batches, remove_item};
 use super::held_up::{self, Apart};
-use super::{Failed, Prepared, Store, departure, dirty, follow, life, row, state};
+use super::{Failed, Prepared, Store, departure, dirty, follow, row, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
@@ -57,8 +57,8 @@ impl Created {
 }
 
 impl Store {
-    /// Those of these new rows with pending edits that are to be created, each with what it is looked for by. Of one whose row somebody
-    /// took out past the triggers nothing is left to send: it ends.
+    /// Those of these new rows with pending edits that are to be created, each with what it is looked for by. Of what was edited of none
+    /// that is to be created, and is not there, nothing is left to send: it ends.
     pub(super) fn creations(
         &mut self,
         new: &[RowId],
@@ -69,13 +69,31 @@ impl Store {
             let found =
                 |connection: &Connection| Ok((dirty::load_row(connection, *row)?, is_due(connection, *row)?));
             match self.read_at_once(found)? {
-                (None, _) => gone.push(*row),
                 (Some(found), true) => named.push((*row, identity_of(&found))),
-                (Some(_), false) => {}
+                // Of a creation whose row cannot be brought back nothing is sent, and nothing is given up.
+                (None, _) if !self.read_at_once(|it| Ok(is_uncreated(it, *row)?))? => gone.push(*row),
+                _ => {}
             }
         }
         self.end_taken_back(&gone, now)?;
         Ok(named)
+    }
+
+    /// What rows of the store are to give up by edits that have not landed, of what no two have.
+    pub(crate) fn given_up(&self, resource: ResourceId) -> Result<BTreeSet<String>> {
+        let Some(unique) = resource.unique() else { return Ok(BTreeSet::new()) };
+        self.read_at_once(|connection| {
+            let mut givers = connection.prepare_cached(
+                "SELECT DISTINCT customer_id, of_resource, of_row FROM journal INDEXED BY tillsync_journal_unsettled
+                 WHERE settled_at IS NULL AND customer_id > 0 AND field = ?1",
+            )?;
+            let givers = givers.query_map([unique.name()], |row| dirty::row_id(row, 0))?;
+            let mut given_up = BTreeSet::new();
+            for giver in givers.filter(|it| it.as_ref().map_or(true, |it| it.resource == resource)) {
+                given_up.extend(identity_in_store(connection, giver?)?);
+            }
+            Ok(given_up)
+        })
     }
 
     /// By what these are looked for in the store.
@@ -109,17 +127,17 @@ impl Store {
         Ok(())
     }
 
-    /// Commits batches of creations, as [`Store::prepare_batches`] does of updates. `ahead`: how much the store's clock is ahead of the till's.
+    /// Commits batches of creations, as [`Store::prepare_batches`] does of updates.
     pub(crate) fn prepare_creations<'i>(
         &mut self,
         batches: impl IntoIterator<Item = &'i [RowId]>,
         most_bytes: Option<usize>,
-        ahead: TimeDelta,
+        clock: StoreClock,
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
         let batches: Vec<&[RowId]> = batches.into_iter().collect();
         self.leaving(|transaction, apart| {
-            let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, ahead, now));
+            let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, clock, now));
             prepared.collect()
         })
     }
@@ -207,20 +225,12 @@ impl Store {
     ) -> Result<Created> {
         let parts = self.in_small_parts(ids, |transaction, apart, id, (created, pending): &mut Looked| {
             let Some(flight) = batch::on_its_way(transaction, id)? else { return Ok(()) };
-            match as_found(transaction, &flight, found)? {
-                Who::Ours(record) => land(transaction, apart, id, record, created, now)?,
-                Who::Another { record, may_be_ours } => {
-                    if !may_be_ours {
-                        departure::forget(transaction, id)?;
-                    }
-                    exists(transaction, apart, &flight, record, created, now)?;
+            let who = as_found(transaction, &flight, found)?;
+            if !believe(transaction, apart, &flight, who, created, now)? {
+                if !found.refused.contains(&id) {
+                    departure::note_lost(transaction, id)?;
                 }
-                Who::Nobody => {
-                    if !found.refused.contains(&id) {
-                        departure::note_lost(transaction, id)?;
-                    }
-                    pending.push(id);
-                }
+                pending.push(id);
             }
             Ok(remove_batches(transaction)?)
         })?;
@@ -270,14 +280,15 @@ impl Store {
         }
         self.read_at_once(|connection| Ok(follow::today(connection, id)?))
     }
+}
 
-    /// Whether it is only here so far, and what was sent of it is not known to have arrived.
-    pub(super) fn is_uncreated(&self, id: RowId) -> Result<bool> {
-        match id.is_new() {
-            true => self.read_at_once(|connection| Ok(is_uncreated(connection, id)?)),
-            false => Ok(false),
-        }
-    }
+/// What is known of the store's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoreClock {
+    /// How much it is ahead of the till's.
+    pub(crate) ahead: TimeDelta,
+    /// By how much that may be wrong.
+    pub(crate) slack: TimeDelta,
 }
 
 /// Creations that were looked for, and those that are not there.
@@ -330,6 +341,54 @@ fn as_found<'f>(connection: &Connection, flight: &InFlight, found: &'f LookedFor
     Ok(all.first().map_or(Who::Nobody, |record| Who::Another { record, may_be_ours }))
 }
 
+/// What follows from who was found. Returns whether anybody was.
+fn believe(
+    transaction: &Transaction<'_>,
+    apart: &Apart,
+    flight: &InFlight,
+    who: Who<'_>,
+    created: &mut Created,
+    now: DateTime<Utc>,
+) -> Result<bool, Failed> {
+    let id = flight.dirty.id;
+    match who {
+        Who::Ours(record) => land(transaction, apart, id, record, created, now)?,
+        Who::Another { record, may_be_ours } => {
+            if !may_be_ours {
+                departure::forget(transaction, id)?;
+            }
+            exists(transaction, apart, flight, record, created, now)?;
+        }
+        Who::Nobody => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Whom the file knows under what no two have: the store has them already.
+fn known_already(connection: &Connection, entered: &Row) -> Result<Option<Record>, Failed> {
+    let (Some(unique), Some(identity)) = (entered.resource().unique(), identity_of(entered)) else {
+        return Ok(None);
+    };
+    let spec = entered.resource().spec();
+    let (table, row) = (spec.name, spec.row());
+    let namesakes = format!("SELECT {row} FROM {table} WHERE {unique} = ?1 COLLATE NOCASE AND {row} > 0");
+    let mut namesakes = connection.prepare_cached(&namesakes)?;
+    let of_row = |row: &rusqlite::Row<'_>| Ok(RowId::of_customer(CustomerId(row.get(0)?)));
+    for namesake in namesakes.query_map([row::cell(entered.get(unique))], of_row)? {
+        let namesake = namesake?;
+        if identity_in_store(connection, namesake)?.as_ref() == Some(&identity) {
+            return Ok(dirty::load_snapshot(connection, namesake)?);
+        }
+    }
+    Ok(None)
+}
+
+/// What the store has of a row that no two have.
+fn identity_in_store(connection: &Connection, row: RowId) -> rusqlite::Result<Option<String>> {
+    let known = dirty::load_snapshot(connection, row)?;
+    Ok(known.and_then(|known| identity(row.resource, &known.attributes_of(row).ok()?)))
+}
+
 fn has_money(fields: &[(FieldId, Value)]) -> bool {
     fields.iter().any(|(field, value)| field.is_money() && !first_credit(value).is_zero())
 }
@@ -380,7 +439,10 @@ fn sent_as_another(connection: &Connection, id: RowId) -> Result<Option<Payload>
 }
 
 /// The edits of a row that wait, with what has become of each: its creation among them.
-fn unsettled(connection: &Connection, id: RowId) -> rusqlite::Result<Vec<(EditSeq, Option<Outcome>)>> {
+pub(super) fn unsettled(
+    connection: &Connection,
+    id: RowId,
+) -> rusqlite::Result<Vec<(EditSeq, Option<Outcome>)>> {
     let unsettled = format!(
         "SELECT seq, outcome FROM journal INDEXED BY tillsync_journal_unsettled
          WHERE {IS_ITS} AND settled_at IS NULL ORDER BY seq"
@@ -415,12 +477,11 @@ fn prepare(
     apart: &Apart,
     ids: &[RowId],
     most_bytes: Option<usize>,
-    ahead: TimeDelta,
+    clock: StoreClock,
     now: DateTime<Utc>,
 ) -> Result<Prepared, Failed> {
     let (mut prepared, mut bytes, mut batch) = (Prepared::default(), 1, None);
-    let to_hold = life::to_hold(transaction)?;
-    for (place, id) in ids.iter().enumerate().filter(|(_, id)| !to_hold.contains(&id.customer)) {
+    for (place, id) in ids.iter().enumerate() {
         let loaded =
             dirty::load_to_decide(transaction, *id).map_err(|e| held_up::of(id.customer, e.into()))?;
         // Of one that was deleted meanwhile nothing is sent: it ends with the next plan.
@@ -430,25 +491,30 @@ fn prepare(
             continue;
         }
         if let Some(field) = dirty.unsound.first() {
-            refuse_unsound(transaction, *id, *field, now)?;
+            refuse_unsound(transaction, apart, *id, *field, &mut prepared.created, now)?;
             continue;
         }
-        let payload = creation(&dirty);
-        bytes += payload.to_json().len() + 1;
+        let known = known_already(transaction, &dirty.row)?;
+        let has_left = departure::of(transaction, *id)?.is_some();
+        let all = unsettled(transaction, *id)?.into_iter().map(|(seq, _)| seq).collect();
+        let payload = Payload { covers: all, ..creation(&dirty) };
+        bytes += if known.is_some() { 0 } else { payload.to_json().len() + 1 };
         if most_bytes.is_some_and(|most| bytes > most) && !prepared.payloads.is_empty() {
             prepared.left = ids[place..].to_vec();
             break;
         }
         let batch = begin(transaction, &mut batch, id.resource, Act::Create, now)?;
-        let all = unsettled(transaction, *id)?.into_iter().map(|(seq, _)| seq).collect();
-        let payload = Payload { covers: all, ..payload };
         let position = prepared.payloads.len();
         let written = apart.all(transaction, *id, now, || {
             close_existing(transaction, *id, "value", now)?;
-            departure::note(transaction, &payload, now + ahead)?;
+            if known.is_none() {
+                departure::note(transaction, &payload, now + clock.ahead)?;
+            }
             leave(transaction, batch, position, &payload, now)
         })?;
-        if written.is_some() {
+        if let (Some(_), Some(known)) = (written, &known) {
+            as_known(transaction, apart, *id, known, has_left.then_some(clock), &mut prepared.created, now)?;
+        } else if written.is_some() {
             let other_passwords = dirty.earlier_passwords.clone();
             prepared.sent.push(SentRow { other_passwords, ..SentRow::of(&payload, None) });
             prepared.payloads.push(payload);
@@ -458,16 +524,42 @@ fn prepare(
     Ok(prepared)
 }
 
-/// What a program wrote past the triggers, and is no value, is sent by nobody.
-fn refuse_unsound(
-    transaction: &Connection,
+/// What is to leave is held against whom the file knows, and nothing leaves: one who never did is nobody who is there.
+fn as_known(
+    transaction: &Transaction<'_>,
+    apart: &Apart,
     id: RowId,
-    field: FieldId,
+    known: &Record,
+    left_by: Option<StoreClock>,
+    created: &mut Created,
     now: DateTime<Utc>,
 ) -> Result<(), Failed> {
-    let Some(seq) = creation_of(transaction, id)? else { return Ok(()) };
-    let reason = Some(format!("{field} holds what is no value of it: give it another one"));
-    settle(transaction, &Settlement { reason, ..Settlement::new(seq, Outcome::Rejected) }, now)
+    let Some(flight) = batch::on_its_way(transaction, id)? else { return Ok(()) };
+    let named = identity(id.resource, &known.attributes()?).map(|identity| (identity, vec![known.clone()]));
+    let slack = left_by.map_or(TimeDelta::zero(), |clock| clock.slack);
+    let found = LookedFor { rows: named.into_iter().collect(), slack, refused: BTreeSet::from([id]) };
+    let who = match left_by {
+        Some(_) => as_found(transaction, &flight, &found)?,
+        None => Who::Another { record: known, may_be_ours: false },
+    };
+    believe(transaction, apart, &flight, who, created, now).map(drop)
+}
+
+/// What a program wrote past the triggers, and is no value, is sent by nobody: it waits for a person, or for an edit of it.
+fn refuse_unsound(
+    transaction: &Transaction<'_>,
+    apart: &Apart,
+    id: RowId,
+    field: FieldId,
+    created: &mut Created,
+    now: DateTime<Utc>,
+) -> Result<(), Failed> {
+    let words = format!("{field} holds what is no value of it: give it another one");
+    let refused =
+        apart.outcomes(transaction, id, now, || refuse_all(transaction, id, |_| true, &words, now))?;
+    created.refused.extend(refused.flatten().map(|seq| (id, seq, words)));
+    created.through.push(id);
+    Ok(())
 }
 
 /// The store has made it.
@@ -580,22 +672,36 @@ fn reject(
     now: DateTime<Utc>,
 ) -> Result<Option<EditSeq>, Failed> {
     let id = rejection.row;
-    let Some(InFlight { dirty, .. }) = batch::on_its_way(transaction, id)? else { return Ok(None) };
-    let creation = creation_of(transaction, id)?;
-    for (seq, _) in unsettled(transaction, id)?.into_iter().filter(|(_, it)| *it == Some(Outcome::InFlight)) {
-        let is_money = dirty.op(seq).is_some_and(|op| op.field.is_money());
-        let refused = Settlement {
-            reason: Some(rejection.words.clone()),
-            reject_group: creation.map(|seq| seq.0),
-            ..Settlement::new(seq, Outcome::Rejected)
-        };
-        let settlement = if is_money { Settlement::new(seq, None) } else { refused };
-        settle(transaction, &settlement, now)?;
+    if batch::on_its_way(transaction, id)?.is_none() {
+        return Ok(None);
     }
+    let has_left = |outcome| outcome == Some(Outcome::InFlight);
+    let creation = refuse_all(transaction, id, has_left, &rejection.words, now)?;
     if let Some(creation) = creation {
         batch::keep_sent(transaction, id, creation)?;
     }
     remove_item(transaction, id)?;
+    Ok(creation)
+}
+
+/// Returns the edit that stands for all of them.
+fn refuse_all(
+    transaction: &Connection,
+    id: RowId,
+    is_refused: impl Fn(Option<Outcome>) -> bool,
+    words: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<EditSeq>, Failed> {
+    let (creation, ops) = (creation_of(transaction, id)?, dirty::load_ops(transaction, id)?);
+    for (seq, _) in unsettled(transaction, id)?.into_iter().filter(|(_, outcome)| is_refused(*outcome)) {
+        let is_money = ops.iter().any(|op| op.seq == seq && op.field.is_money());
+        let refused = Settlement {
+            reason: Some(words.to_owned()),
+            reject_group: creation.map(|seq| seq.0),
+            ..Settlement::new(seq, Outcome::Rejected)
+        };
+        settle(transaction, &if is_money { Settlement::new(seq, None) } else { refused }, now)?;
+    }
     Ok(creation)
 }
 

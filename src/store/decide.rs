@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 
 use super::apply::{End, apply, is_written, journal_decision, settle_without_customer};
 use super::read::{paid, verbatim};
-use super::{Failed, Store, aside, attempt, create, delete, dirty, existing, row, state};
+use super::{Failed, Store, aside, attempt, create, delete, dirty, existing, follow, row, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
@@ -233,11 +233,11 @@ impl Store {
         seen: Option<&str>,
         author: Option<&str>,
     ) -> Result<usize> {
-        let id = self.today(id)?;
-        let (row, subject) = meant(id, field)?;
         self.engine_write(|transaction| {
+            let id = follow::today(transaction, id)?;
+            let (row, subject) = meant(id, field)?;
             match subject {
-                Subject::Existing => existing::resolve(transaction, row, keep, author, Utc::now())?,
+                Subject::Existing => existing::resolve(transaction, row, keep, seen, author, Utc::now())?,
                 Subject::Deletion => delete::resolve(transaction, row, keep, author, Utc::now())?,
                 _ => {}
             }
@@ -411,9 +411,10 @@ impl Store {
         seen: Option<&str>,
         author: Option<&str>,
     ) -> Result<usize> {
-        if self.is_uncreated(id)? {
-            return self.engine_write(|transaction| undo_creation(transaction, id, what, Utc::now()));
-        }
+        let id = match self.undo_if_new(id, what, seen)? {
+            Undone::Creation(given_up) => return Ok(given_up),
+            Undone::Nothing(id) => id,
+        };
         if self.is_deleted(id)? {
             return self
                 .engine_write(|transaction| delete::discard(transaction, id, what, author, Utc::now()));
@@ -443,6 +444,17 @@ impl Store {
             Ok(fields_of(&dirty, &plan))
         })?;
         Ok(ahead.map_or(rest, |ahead| rest.max(ahead.fields)))
+    }
+
+    /// Whether it is only here so far is asked where that is undone: a sync may land it between the two.
+    fn undo_if_new(&mut self, id: RowId, what: &Discarded, seen: Option<&str>) -> Result<Undone> {
+        if !id.is_new() {
+            return Ok(Undone::Nothing(id));
+        }
+        self.engine_write(|transaction| match create::is_uncreated(transaction, id)? {
+            true => undo_creation(transaction, id, what, seen, Utc::now()).map(Undone::Creation),
+            false => Ok(Undone::Nothing(follow::today_of(transaction, id)?)),
+        })
     }
 
     /// Gives up most of very many payments ahead of the rest: each is a row of its own. What is to be refused is refused before any of
@@ -478,8 +490,10 @@ pub(super) fn undo_creation(
     transaction: &Connection,
     id: RowId,
     what: &Discarded,
+    seen: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<usize, Failed> {
+    existing::refuse_moved_on(transaction, id, seen)?;
     let is_whole = match what {
         Discarded::All | Discarded::Subject(Subject::Customer | Subject::Existing) => true,
         Discarded::Row { seq, .. } => create::creation_of(transaction, id)? == Some(*seq),
@@ -489,6 +503,14 @@ pub(super) fn undo_creation(
         true => create::undo(transaction, id, now),
         false => Err(create::refuse(id, "is not created yet: edit it, or give its creation up as a whole")),
     }
+}
+
+/// What was given up of a row that may be here alone.
+enum Undone {
+    /// Its creation, with so many edits.
+    Creation(usize),
+    /// It is there by now, and is called so.
+    Nothing(RowId),
 }
 
 /// An edit of the balance that is to be given up, and what had become of it when that was decided.

@@ -394,7 +394,7 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
             let (row, before) = (row_of(transaction, seq)?, value_before(transaction, seq)?);
             let what = Discarded::Row { seq, before };
             if create::is_uncreated(transaction, row)? {
-                return undo_creation(transaction, row, &what, Utc::now()).map(drop);
+                return undo_creation(transaction, row, &what, None, Utc::now()).map(drop);
             }
             if delete::is_deleted(transaction, row)? {
                 return delete::discard(transaction, row, &what, author, Utc::now()).map(drop);
@@ -417,13 +417,13 @@ fn decide_existing(
     let keep = match (keep, &asked.value) {
         ("discard", _) => {
             let what = Discarded::Subject(Subject::Existing);
-            return undo_creation(transaction, row, &what, now).map(drop);
+            return undo_creation(transaction, row, &what, None, now).map(drop);
         }
         ("local", _) => Keep::Local,
         ("remote", _) => Keep::Remote,
         (_, value) => Keep::Value(value.clone().unwrap_or_default()),
     };
-    existing::resolve(transaction, row, &keep, author, now)
+    existing::resolve(transaction, row, &keep, None, author, now)
 }
 
 /// Of somebody who was deleted here, and whom others changed.

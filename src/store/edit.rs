@@ -73,7 +73,7 @@ impl Store {
         self.journal_together(bytes, author, label, |transaction, mut newest, bound| {
             for (id, edits) in edits {
                 bound.anew();
-                let id = &if id.0 < 0 { follow::today(transaction, *id)? } else { *id };
+                let id = &follow::today(transaction, *id)?;
                 match write_all(transaction, *id, edits, allowed_by, &mut newest)? {
                     Written::Journaled => {}
                     Written::NoSuchCustomer => return Err(Failure::UnknownCustomer(*id).into()),

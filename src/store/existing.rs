@@ -3,16 +3,16 @@
 //! The same person: what was entered becomes that customer, and what was typed becomes edits of it, with nothing as their base. What only
 //! one side has is taken; what both have waits for a person, field by field. Nobody adds money by a guess: what both have waits too.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use secrecy::ExposeSecret;
 
 use super::apply::{insert_snapshot, is_written, settle, wipe_passwords_of};
 use super::create::{self, close_existing, is_uncreated, refuse};
-use super::{Failed, departure, dirty, edit, follow, row, state, statements};
+use super::{Failed, attempt, departure, dirty, edit, follow, row, state, statements};
 use crate::clock::stamp;
 use crate::error::Error;
-use crate::flow::{Keep, Outcome, Settlement, is_tidied, made};
+use crate::flow::{Keep, Outcome, Settlement, is_tidied, made, refuse_unseen, was_made_since};
 use crate::resource::{
     Edit, EditSeq, FieldId, FormValue, Record, Row, RowId, Subject, Value, add_credit, first_credit,
     parse_argument,
@@ -22,14 +22,19 @@ use crate::resource::{
 const NO_LOCAL: &str = "exists in the store already: it is the same person (keep the store's), another one (give its address), or \
                         not to be created (discard)";
 
+/// So much what is known of the store's clock may be wrong.
+const CLOCKS: TimeDelta = TimeDelta::seconds(61);
+
 /// Decides who somebody is that exists in the store already.
 pub(super) fn resolve(
     transaction: &Connection,
     id: RowId,
     keep: &Keep,
+    seen: Option<&str>,
     author: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<(), Failed> {
+    refuse_moved_on(transaction, id, seen)?;
     let Some((conflict, record)) = open(transaction, id)? else {
         return Err(refuse(id, "there is no conflict to resolve"));
     };
@@ -43,6 +48,14 @@ pub(super) fn resolve(
     done?;
     let decided = "UPDATE conflict SET resolved_by = ?2 WHERE id = ?1";
     is_written(transaction.prepare_cached(decided)?.execute(params![conflict, author])?)
+}
+
+/// Nothing is decided of what has moved on since it was `seen`.
+pub(super) fn refuse_moved_on(transaction: &Connection, id: RowId, seen: Option<&str>) -> Result<(), Failed> {
+    match (seen, dirty::load_whole(transaction, id)?) {
+        (Some(_), Some(dirty)) => Ok(refuse_unseen(&dirty, &Subject::Existing, seen)?),
+        _ => Ok(()),
+    }
 }
 
 /// The conflict that waits, and what the store has.
@@ -65,17 +78,12 @@ fn is_another(transaction: &Connection, id: RowId, text: &str, now: DateTime<Utc
         as_edit(transaction, id, field, &value)?;
     }
     close_existing(transaction, id, "value", now)?;
-    for seq in held(transaction, id)? {
+    for (seq, _) in
+        create::unsettled(transaction, id)?.into_iter().filter(|(_, it)| *it == Some(Outcome::Held))
+    {
         settle(transaction, &Settlement::new(seq, None), now)?;
     }
     Ok(())
-}
-
-fn held(connection: &Connection, id: RowId) -> rusqlite::Result<Vec<EditSeq>> {
-    let held = "SELECT seq FROM journal INDEXED BY tillsync_journal_unsettled
-                WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND outcome = 'held'
-                ORDER BY seq";
-    connection.prepare_cached(held)?.query_map(dirty::whose(id), |row| Ok(EditSeq(row.get(0)?)))?.collect()
 }
 
 fn is_the_same(
@@ -90,17 +98,23 @@ fn is_the_same(
     let entered = dirty::load_to_decide(transaction, id)?.ok_or(Failed::Ignored)?;
     let known_as = made(id, &record.attributes()?);
     // What the till granted may be in what the store has, and spent since.
-    let may_be_ours = departure::of(transaction, id)?.is_some();
+    let may_be_ours =
+        departure::of(transaction, id)?.is_some() || !was_there_before(transaction, id, record)?;
     departure::forget(transaction, id)?;
+    if let Some(creation) = create::creation_of(transaction, id)? {
+        settle(transaction, &Settlement::new(creation, Outcome::Uploaded), now)?;
+    }
     create::end_all(transaction, id, Outcome::Superseded, now)?;
     wipe_passwords_of(transaction, id, now)?;
     close_existing(transaction, id, "remote", now)?;
     follow::follow(transaction, id, known_as, now)?;
     as_the_store_has_it(transaction, known_as, record)?;
+    let theirs = dirty::load_snapshot(transaction, known_as)?.ok_or(Failed::Ignored)?;
+    let theirs = Row::of(known_as, &theirs.attributes_of(known_as)?);
     for field in known_as.resource.editable_columns() {
         match entered.row.get(field) {
-            value if field.is_money() => money(transaction, known_as, field, value, may_be_ours, now)?,
-            value => typed(transaction, known_as, field, value, now)?,
+            value if field.is_money() => money(transaction, &theirs, field, value, may_be_ours, now)?,
+            value => typed(transaction, &theirs, field, value, now)?,
         }
     }
     if let Some(password) = &entered.password {
@@ -108,6 +122,22 @@ fn is_the_same(
         transaction.prepare_cached(set)?.execute(params![known_as.customer.0, password.expose_secret()])?;
     }
     Ok(())
+}
+
+/// Whether the store has made it before it was entered here, by the store's clock: no try of this till's has, also if the file was set
+/// back to before it left.
+fn was_there_before(transaction: &Connection, id: RowId, record: &Record) -> Result<bool, Failed> {
+    let entered: Option<String> = transaction
+        .prepare_cached(
+            "SELECT at FROM journal INDEXED BY tillsync_journal_unsettled
+             WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND op = 'create'",
+        )?
+        .query_row(dirty::whose(id), |row| row.get(0))
+        .optional()?;
+    let entered = entered.as_deref().and_then(attempt::moment);
+    let ahead = state::clock_offset(transaction)?;
+    let since = entered.map_or(DateTime::UNIX_EPOCH, |entered| entered + ahead - CLOCKS);
+    Ok(!was_made_since(&record.attributes()?, since))
 }
 
 /// Who was not pulled yet is in the file from now on, as the store showed it.
@@ -123,23 +153,25 @@ fn as_the_store_has_it(transaction: &Connection, id: RowId, record: &Record) -> 
     is_written(statements::overwrite(transaction, id, &columns)?)
 }
 
-/// What was typed of an attribute becomes an edit of what the store has.
+/// What was typed of an attribute becomes an edit of what the store has; what waits of it under that id already is no word of the store's.
 fn typed(
     transaction: &Connection,
-    id: RowId,
+    theirs: &Row,
     field: FieldId,
     typed: &Value,
     now: DateTime<Utc>,
 ) -> Result<(), Failed> {
+    let id = theirs.row_id();
     let Some(row) = dirty::load_row(transaction, id)? else { return Ok(()) };
-    let theirs = row.get(field);
-    if is_nothing(typed) || is_tidied(field, typed, theirs) {
+    let (ours, theirs) = (row.get(field), theirs.get(field));
+    if is_nothing(typed) || is_tidied(field, typed, theirs) || is_tidied(field, typed, ours) {
         return Ok(());
     }
     if let (Value::Forms(typed), Value::Forms(known)) = (typed, theirs) {
+        let ours = if let Value::Forms(ours) = ours { ours } else { known };
         let both = typed.iter().filter(|(name, value)| known.get(*name).is_some_and(|known| known != *value));
         let both: Vec<(&String, &FormValue)> = both.collect();
-        let all = known.iter().chain(typed).map(|(name, value)| (name.clone(), value.clone()));
+        let all = ours.iter().chain(typed).map(|(name, value)| (name.clone(), value.clone()));
         as_edit(transaction, id, field, &Value::Forms(all.collect()))?;
         for (name, value) in both {
             let theirs = known.get(name).map(FormValue::to_json).unwrap_or_else(|| "null".to_owned());
@@ -148,7 +180,7 @@ fn typed(
         return Ok(());
     }
     as_edit(transaction, id, field, typed)?;
-    match is_nothing(theirs) {
+    match is_nothing(theirs) && is_nothing(ours) {
         true => Ok(()),
         false => hold(transaction, id, &Subject::Field(field), &typed.to_json(), &theirs.to_json(), now),
     }
@@ -170,14 +202,13 @@ fn is_nothing(value: &Value) -> bool {
 /// left of it.
 fn money(
     transaction: &Connection,
-    id: RowId,
+    theirs: &Row,
     field: FieldId,
     typed: &Value,
     may_be_ours: bool,
     now: DateTime<Utc>,
 ) -> Result<(), Failed> {
-    let Some(row) = dirty::load_row(transaction, id)? else { return Ok(()) };
-    let (granted, theirs) = (first_credit(typed), row.get(field));
+    let (id, granted, theirs) = (theirs.row_id(), first_credit(typed), theirs.get(field));
     if granted.is_zero() {
         return Ok(());
     }
@@ -212,13 +243,20 @@ fn hold(
 ) -> Result<(), Failed> {
     let Some(field) = subject.field() else { return Ok(()) };
     let (customer, of_resource, of_row) = dirty::whose(id);
-    let newest = "SELECT max(seq) FROM journal INDEXED BY tillsync_journal_unsettled
-                  WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND field = ?4";
-    let newest: Option<i64> = transaction
-        .prepare_cached(newest)?
-        .query_row(params![customer, of_resource, of_row, field.name()], |row| row.get(0))?;
-    let Some(seq) = newest.map(EditSeq) else { return Ok(()) };
-    settle(transaction, &Settlement::new(seq, Outcome::Held), now)?;
+    let edits = "SELECT seq FROM journal INDEXED BY tillsync_journal_unsettled
+                 WHERE customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3 AND settled_at IS NULL AND field = ?4
+                   AND coalesce(outcome, 'held') = 'held'
+                 ORDER BY seq DESC";
+    let edits: Vec<EditSeq> = transaction
+        .prepare_cached(edits)?
+        .query_map(params![customer, of_resource, of_row, field.name()], |row| Ok(EditSeq(row.get(0)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let Some(seq) = edits.first().copied() else { return Ok(()) };
+    // What was set before, and waited, has the same value in the row now. A payment and an entry stand for themselves.
+    let is_of_all = matches!(subject, Subject::Field(field) if !field.is_money());
+    for seq in edits.into_iter().take(if is_of_all { usize::MAX } else { 1 }) {
+        settle(transaction, &Settlement::new(seq, Outcome::Held), now)?;
+    }
     // Where a conflict of that customer is open about it already, that one stands for both.
     transaction
         .prepare_cached(

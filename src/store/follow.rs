@@ -9,10 +9,23 @@ use rusqlite::{Connection, Error as SqlError, OptionalExtension, ffi, params};
 use super::apply::{is_written, remove_row};
 use super::{Failed, Store, dirty, search, statements};
 use crate::error::Result;
-use crate::resource::{CustomerId, RowId};
+use crate::resource::{CustomerId, ResourceId, RowId};
 
-/// Our tables with rows that are named by their customer, beside the working copies and the journal.
-const OURS: [&str; 4] = ["conflict", "batch_item", "tillsync_attempt", "pending_password"];
+/// Our rows that are named by their customer, beside the working copies. Each index holds the settled or the unsettled alone: without
+/// saying which, SQLite would walk through the journal of years.
+const OURS: [&str; 7] = [
+    "UPDATE journal INDEXED BY tillsync_journal_unsettled SET customer_id = ?2, engine_mark = NOT engine_mark
+     WHERE customer_id = ?1 AND settled_at IS NULL",
+    "UPDATE journal INDEXED BY tillsync_journal_settled SET customer_id = ?2, engine_mark = NOT engine_mark
+     WHERE customer_id = ?1 AND settled_at IS NOT NULL",
+    "UPDATE conflict INDEXED BY tillsync_conflict_open SET customer_id = ?2
+     WHERE customer_id = ?1 AND resolution IS NULL",
+    "UPDATE conflict INDEXED BY tillsync_conflict_decided SET customer_id = ?2
+     WHERE customer_id = ?1 AND resolution IS NOT NULL",
+    "UPDATE batch_item SET customer_id = ?2 WHERE customer_id = ?1",
+    "UPDATE tillsync_attempt SET customer_id = ?2 WHERE customer_id = ?1",
+    "UPDATE pending_password SET customer_id = ?2 WHERE customer_id = ?1",
+];
 
 /// `old` is `new` from now on. Where that one is in the file already, what refers to the old one refers to it.
 pub(super) fn follow(
@@ -113,31 +126,24 @@ fn rename(transaction: &Connection, old: RowId, new: RowId) -> Result<(), Failed
     move_ours(transaction, old, new)
 }
 
+/// All that is a customer's goes by its new id, whatever it is of.
 fn move_ours(transaction: &Connection, old: RowId, new: RowId) -> Result<(), Failed> {
-    let (from, to) = (dirty::whose(old), dirty::whose(new));
-    let is_its = "customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3";
-    let journal = format!(
-        "UPDATE journal SET customer_id = ?4, of_row = ?5, engine_mark = NOT engine_mark WHERE {is_its}"
-    );
-    transaction.prepare_cached(&journal)?.execute(params![from.0, from.1, from.2, to.0, to.2])?;
-    for table in OURS {
-        // A password is found by its place in the journal, and a customer's alone.
-        let moved = match table {
-            "pending_password" => format!("UPDATE {table} SET customer_id = ?2 WHERE customer_id = ?1"),
-            _ => {
-                format!("UPDATE {table} SET customer_id = ?2 WHERE customer_id = ?1 AND of_resource IS NULL")
-            }
-        };
-        transaction.prepare_cached(&moved)?.execute([old.customer.0, new.customer.0])?;
+    for all_of_it in OURS {
+        transaction.prepare_cached(all_of_it)?.execute([old.customer.0, new.customer.0])?;
     }
     Ok(())
 }
 
+/// An old id leads to what the row is called now, however often that has changed.
 fn note_alias(transaction: &Connection, old: RowId, new: RowId) -> Result<(), Failed> {
+    let resource = old.resource.spec().name;
+    // What was just entered is no name of anybody's before.
+    if !old.is_new() {
+        let lead_on = "UPDATE alias SET id = ?3 WHERE resource = ?1 AND id = ?2";
+        transaction.prepare_cached(lead_on)?.execute(params![resource, old.row, new.row])?;
+    }
     let note = "INSERT INTO alias (resource, old_id, id) VALUES (?1, ?2, ?3)";
-    let noted =
-        transaction.prepare_cached(note)?.execute(params![old.resource.spec().name, old.row, new.row])?;
-    is_written(noted)
+    is_written(transaction.prepare_cached(note)?.execute(params![resource, old.row, new.row])?)
 }
 
 /// Whether another row of this file has become that one already.
@@ -146,10 +152,54 @@ pub(super) fn is_taken(connection: &Connection, row: RowId) -> rusqlite::Result<
     connection.prepare_cached(taken)?.exists(params![row.resource.spec().name, row.row])
 }
 
-/// What a customer is called now.
+/// What a row is called now.
+pub(super) fn today_of(connection: &Connection, row: RowId) -> rusqlite::Result<RowId> {
+    let id = "SELECT id FROM alias WHERE resource = ?1 AND old_id = ?2";
+    let id = connection
+        .prepare_cached(id)?
+        .query_row(params![row.resource.spec().name, row.row], |found| found.get(0))
+        .optional()?;
+    Ok(match id {
+        Some(id) if row.resource == ResourceId::CUSTOMER => CustomerId(id).into(),
+        Some(id) => RowId { row: id, ..row },
+        None => row,
+    })
+}
+
+/// What a customer is called now, by an id that was given here.
 pub(super) fn today(connection: &Connection, id: CustomerId) -> rusqlite::Result<CustomerId> {
-    let alias = "SELECT id FROM alias WHERE resource = 'customer' AND old_id = ?1";
-    let alias =
-        connection.prepare_cached(alias)?.query_row([id.0], |row| Ok(CustomerId(row.get(0)?))).optional()?;
-    Ok(alias.unwrap_or(id))
+    if id.0 >= 0 {
+        return Ok(id);
+    }
+    Ok(today_of(connection, id.into())?.customer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As when a customer whom the store had deleted is created there anew.
+    #[test]
+    fn an_id_of_long_ago_leads_to_the_newest_and_all_that_is_of_it_goes_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path().join("till.db")).unwrap();
+        let id = store.create().set("email", "ana@example.com").set("first_name", "A").set("last_name", "R");
+        assert_eq!(id.commit().unwrap().ids, [CustomerId(-1)]);
+        let of_a_value =
+            "UPDATE journal SET of_resource = 'attribute_value', of_row = 3, engine_mark = NOT engine_mark";
+        let named = |id: i64| RowId::of_customer(CustomerId(id));
+        store
+            .engine_write(|transaction| {
+                transaction.execute(of_a_value, [])?;
+                follow(transaction, named(-1), named(4711), Utc::now())?;
+                follow(transaction, named(4711), named(4800), Utc::now())
+            })
+            .unwrap();
+        for old in [-1, 4711] {
+            assert_eq!(today_of(&store.connection, named(old)).unwrap(), named(4800), "{old}");
+        }
+        let mut whose = store.connection.prepare("SELECT DISTINCT customer_id FROM journal").unwrap();
+        let whose: Vec<i64> = whose.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(whose, [4800]);
+    }
 }

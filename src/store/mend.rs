@@ -206,6 +206,7 @@ impl Store {
     /// Brings back who is gone from the table, where an index of the app's lets `UPDATE OR REPLACE` take out a customer for
     /// another: SQLite runs no trigger for that, and of no edit would anything be told. Elsewhere it costs nothing.
     pub(super) fn look_for_replaced(&mut self) -> Result<()> {
+        self.bring_back_walk_ins()?;
         match schema::may_replace(&self.connection).map_err(|e| self.error(e))? {
             true => self.bring_back_missing(),
             false => Ok(()),
@@ -218,7 +219,9 @@ impl Store {
     /// # Errors
     /// When the file cannot be read or written.
     pub fn bring_back_missing(&mut self) -> Result<()> {
-        let strangers = self.strangers()?.len();
+        self.bring_back_walk_ins()?;
+        // Those below zero are not counted at all.
+        let strangers = self.strangers()?.iter().filter(|id| id.0 > 0).count();
         let is_any_missing = self.engine_read(|transaction| {
             let fewer = "SELECT count(*) - (SELECT count(*) FROM customer WHERE id < 0) - ?1
                          < coalesce((SELECT CAST(value AS INTEGER) FROM state WHERE key = 'snapshot_customers'), 0)
@@ -251,6 +254,27 @@ impl Store {
             })?;
             brought += parts.into_iter().sum::<usize>();
         }
+        self.note_brought_back(brought);
+        Ok(())
+    }
+
+    /// Customers whom the store does not have yet, and whose rows are gone though their creations wait: whoever takes one back by SQL ends
+    /// that, and these were taken out past our triggers.
+    fn bring_back_walk_ins(&mut self) -> Result<()> {
+        let missing = self.read_at_once(|connection| Ok(missing_walk_ins(connection)?))?;
+        if missing.is_empty() || self.refuse_misshapen().is_err() {
+            return Ok(());
+        }
+        let parts = self.in_small_parts(&missing, |transaction, apart, id, some: &mut usize| {
+            let done = apart.all(transaction, id, Utc::now(), || bring_walk_in_back(transaction, id))?;
+            *some += usize::from(done.is_some());
+            Ok(())
+        })?;
+        self.note_brought_back(parts.into_iter().sum());
+        Ok(())
+    }
+
+    fn note_brought_back(&mut self, brought: usize) {
         if brought > 0 {
             tracing::warn!(
                 customers = brought,
@@ -258,8 +282,34 @@ impl Store {
             );
         }
         self.brought_back += brought;
-        Ok(())
     }
+}
+
+fn missing_walk_ins(connection: &Connection) -> rusqlite::Result<Vec<RowId>> {
+    let missing = "SELECT customer_id FROM journal INDEXED BY tillsync_journal_unsettled
+                   WHERE customer_id < 0 AND settled_at IS NULL AND op = 'create' AND of_resource IS NULL
+                     AND customer_id NOT IN (SELECT id FROM customer WHERE id < 0)";
+    let mut missing = connection.prepare_cached(missing)?;
+    missing.query_map([], |row| Ok(CustomerId(row.get(0)?).into()))?.collect()
+}
+
+/// As it was entered, and on top of that what was edited since.
+fn bring_walk_in_back(connection: &Connection, id: RowId) -> Result<(), Failed> {
+    let entered = "SELECT value FROM journal INDEXED BY tillsync_journal_unsettled
+                   WHERE customer_id = ?1 AND settled_at IS NULL AND op = 'create' AND of_resource IS NULL";
+    let entered: String = connection.prepare_cached(entered)?.query_row([id.customer.0], |row| row.get(0))?;
+    let entered = Attributes::of_row(id, &entered)?;
+    pull::insert_row(connection, &entered)?;
+    search::note_rows(connection, [id])?;
+    let Some(dirty) = dirty::load_to_decide(connection, id)? else { return Ok(()) };
+    let as_entered = Row::of(id, &entered);
+    for field in id.resource.columns() {
+        let expected = expected(connection, &dirty, field, as_entered.get(field), true)?;
+        if let Some(expected) = expected.filter(|expected| expected != dirty.row.get(field)) {
+            statements::overwrite(connection, id, &[(field, row::cell(&expected))])?;
+        }
+    }
+    Ok(())
 }
 
 /// Some of those that the store has and the table has not.

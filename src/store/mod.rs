@@ -110,7 +110,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use aside::SetAside;
 pub use attributes::{Attribute, AttributeValue};
 pub(crate) use batch::{Prepared, Said, Uploaded};
-pub(crate) use create::{Created, LookedFor, by_identity};
+pub(crate) use create::{Created, LookedFor, StoreClock, by_identity};
 pub(crate) use decide::FREED_AT;
 pub use decide::{Conflict, Rejected};
 pub(crate) use delete::Gone;

@@ -157,10 +157,7 @@ impl Store {
 
     /// The server's clock less the till's.
     pub(crate) fn clock_offset(&self) -> Result<TimeDelta> {
-        /// No clock is further off than the years that a date has.
-        const MOST: TimeDelta = TimeDelta::days(366 * 10_000);
-        let ms = self.state("clock_offset_ms")?.and_then(|ms| ms.parse().ok()).unwrap_or(0);
-        Ok(Some(TimeDelta::milliseconds(ms)).filter(|offset| offset.abs() < MOST).unwrap_or_default())
+        self.read_at_once(|connection| Ok(clock_offset(connection)?))
     }
 
     /// Bytes of a call that the store takes, as it was last taught, while that is less than a day ago.
@@ -224,6 +221,18 @@ pub(super) fn pull_cursor(connection: &Connection) -> rusqlite::Result<Option<Da
         .query_row([], |row| row.get(0))
         .optional()?;
     Ok(text.and_then(|text| Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc())))
+}
+
+/// The server's clock less the till's.
+pub(super) fn clock_offset(connection: &Connection) -> rusqlite::Result<TimeDelta> {
+    /// No clock is further off than the years that a date has.
+    const MOST: TimeDelta = TimeDelta::days(366 * 10_000);
+    let ms: Option<String> = connection
+        .prepare_cached("SELECT value FROM state WHERE key = 'clock_offset_ms'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let ms = ms.and_then(|ms| ms.parse().ok()).unwrap_or(0);
+    Ok(Some(TimeDelta::milliseconds(ms)).filter(|offset| offset.abs() < MOST).unwrap_or_default())
 }
 
 /// The store moves balances without a newer `date_modified`: from now on an old time proves nothing of money.

@@ -35,6 +35,25 @@ fn a_200_confirms_whom_it_names_and_no_other() {
     assert_eq!((missing, rejections), (vec![customer(7)], vec![]));
 }
 
+/// A file lets in what a store may take for one: blanks, and the case of letters beyond ASCII.
+#[test]
+fn an_answer_to_a_creation_tells_nobody_by_an_address_that_was_sent_or_is_told_twice() {
+    let row = |id, email: &str| SentRow {
+        id: customer(id),
+        fields: vec![(field("email"), Value::Null, text(email))],
+        password: None,
+        other_passwords: Vec::new(),
+    };
+    let body = r#"{"data":[{"id":1,"email":"ana@x"},{"id":2,"email":"ana@x "},{"id":3,"email":"bo@x"},{"id":4,"email":"BO@x"},
+                           {"id":5,"email":"cy@x"}],"meta":{}}"#;
+    let sent = [row(-1, "ana@x"), row(-2, "ana@x "), row(-3, "bo@x"), row(-4, "cy@x")];
+    let PutVerdict::Confirmed { records, missing, .. } = judge_post(&answer(200, body), &sent) else {
+        panic!()
+    };
+    assert_eq!(records, [(customer(-4), Record::new(r#"{"id":5,"email":"cy@x"}"#))]);
+    assert_eq!(missing, [customer(-1), customer(-2), customer(-3)]);
+}
+
 #[test]
 fn a_207_confirms_some_and_names_others() {
     let PutVerdict::Confirmed { missing, rejections, .. } =

@@ -88,6 +88,14 @@ fn as_seen(dirty: &Dirty, subject: &Subject, seen: Option<&str>) -> Result<Optio
     Err(moved_on(dirty, subject, problem))
 }
 
+/// A decision is made of a conflict as it was shown.
+///
+/// # Errors
+/// When it has moved on since it was `seen`.
+pub fn refuse_unseen(dirty: &Dirty, subject: &Subject, seen: Option<&str>) -> Result<(), CannotDecide> {
+    as_seen(dirty, subject, seen).map(drop)
+}
+
 /// What the working copy has of an attribute, of which a decision is made.
 fn ours(dirty: &Dirty, field: FieldId) -> Result<&Value, CannotDecide> {
     match dirty.unsound.contains(&field) {

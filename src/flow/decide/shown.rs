@@ -48,9 +48,12 @@ impl OpenConflict {
     /// conflict such an edit brings nothing that was not shown.
     pub fn as_found(&self, ops: &[Op]) -> Shown {
         let is_of_entry = matches!(self.subject, Subject::Entry(..));
+        // Of a row that is not created a decision is about all that was entered of it.
+        let is_of_creation = self.subject == Subject::Existing;
         let was_shown = |op: &&Op| match op.outcome {
             Some(Outcome::Held) => true,
-            Some(Outcome::Rejected) => is_of_entry,
+            Some(Outcome::Rejected) => is_of_entry || is_of_creation,
+            None => is_of_creation,
             _ => false,
         };
         let shown = ops.iter().filter(|op| self.is_about(op)).filter(was_shown);

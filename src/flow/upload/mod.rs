@@ -613,6 +613,8 @@ impl Upload {
         let was_alone = group.ids.len() == 1;
         let pending: BTreeSet<RowId> = pending.iter().copied().collect();
         let (rest, through): (Vec<_>, Vec<_>) = group.ids.iter().partition(|id| pending.contains(id));
+        // Whom a look has found the store has already: for that it refused the call, as if it had said so.
+        let is_found = self.act == Act::Create && !through.is_empty();
         through.into_iter().for_each(|id: RowId| self.lanes.done_with(id));
         if rest.is_empty() {
             self.passed(group);
@@ -626,6 +628,12 @@ impl Upload {
             Doubt::Unshown(fields) => self.not_shown(group, &fields),
             Doubt::TooLarge { words, bytes } => self.smaller_again(group, was_alone, words, &bytes),
             Doubt::Wanting(words) => self.again_with_it(group, words),
+            Doubt::Refused { rejections, .. } if is_found && rejections.is_empty() => {
+                self.acquit(&mut group);
+                self.leaves_family(&mut group);
+                self.lanes.first(group);
+                Vec::new()
+            }
             Doubt::Refused { rejections, words } => self.isolate(group, was_alone, rejections, words),
         }
     }
