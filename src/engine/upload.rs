@@ -444,8 +444,13 @@ impl<R: Remote> SyncEngine<R> {
 
     /// Those of them who are not as young as a reading may lag: whom this till has made a moment ago was there.
     pub(super) fn old_enough(&self, gone: Vec<RowId>) -> Result<Vec<RowId>> {
-        let young = self.store.made_lately(&gone, self.moment().there, LAGS_AT_MOST)?;
-        Ok(gone.into_iter().filter(|row| !young.contains(row)).collect())
+        let made = if gone.is_empty() { BTreeMap::new() } else { self.store.made_here(&gone)? };
+        if made.is_empty() {
+            return Ok(gone);
+        }
+        let since = self.moment().there - LAGS_AT_MOST;
+        let is_young = |row: &RowId| made.get(row).is_some_and(|made| *made >= since);
+        Ok(gone.into_iter().filter(|row| !is_young(row)).collect())
     }
 
     /// Those of them that are believed to be gone: more than a share of the file are not, without a person's word.

@@ -177,26 +177,21 @@ impl Store {
         Ok(())
     }
 
-    /// Those of these whom this file has made less than so long ago, by what the store says: no answer that lacks one tells that it is gone.
-    pub(crate) fn made_lately(
-        &self,
-        rows: &[RowId],
-        there: DateTime<Utc>,
-        lately: TimeDelta,
-    ) -> Result<BTreeSet<RowId>> {
+    /// Those of these whom this file has made, and when, by the store's clock.
+    pub(crate) fn made_here(&self, rows: &[RowId]) -> Result<BTreeMap<RowId, DateTime<Utc>>> {
         self.engine_read(|transaction| {
-            let mut young = BTreeSet::new();
+            let mut made = BTreeMap::new();
             for row in rows {
-                let made =
-                    dirty::load_snapshot(transaction, *row)?.filter(|_| row.resource.created_at().is_some());
-                if let Some(made) = made
-                    && follow::is_taken(transaction, *row)?
-                    && was_made_since(&made.attributes()?, there - lately)
-                {
-                    young.insert(*row);
-                }
+                let known = match follow::is_taken(transaction, *row)? {
+                    true => dirty::load_snapshot(transaction, *row)?,
+                    false => None,
+                };
+                let Some(known) = known else { continue };
+                let told = known.attributes()?;
+                let created = row.resource.created_at().and_then(|field| told.get(field).date());
+                made.extend(created.map(|created| (*row, created)));
             }
-            Ok(young)
+            Ok(made)
         })
     }
 

@@ -286,9 +286,13 @@ impl Store {
 }
 
 fn missing_walk_ins(connection: &Connection) -> rusqlite::Result<Vec<RowId>> {
-    let missing = "SELECT customer_id FROM journal INDEXED BY tillsync_journal_unsettled
+    // Who was deleted while the creation is on its way is missing rightly.
+    let missing = "SELECT customer_id FROM journal AS made INDEXED BY tillsync_journal_unsettled
                    WHERE customer_id < 0 AND settled_at IS NULL AND op = 'create' AND of_resource IS NULL
-                     AND customer_id NOT IN (SELECT id FROM customer WHERE id < 0)";
+                     AND customer_id NOT IN (SELECT id FROM customer WHERE id < 0)
+                     AND NOT EXISTS (SELECT 1 FROM journal AS gone INDEXED BY tillsync_journal_unsettled
+                                     WHERE gone.customer_id = made.customer_id AND gone.settled_at IS NULL
+                                       AND gone.op = 'delete' AND gone.of_resource IS NULL)";
     let mut missing = connection.prepare_cached(missing)?;
     missing.query_map([], |row| Ok(CustomerId(row.get(0)?).into()))?.collect()
 }
