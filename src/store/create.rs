@@ -27,6 +27,9 @@ use crate::resource::{
 /// What is journaled of a whole row.
 pub(super) const WHOLE: &str = "*";
 
+/// So much what is known of the store's clock may be wrong.
+const CLOCKS: TimeDelta = TimeDelta::seconds(61);
+
 /// Which rows of the journal are a row's.
 const IS_ITS: &str = "customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3";
 
@@ -131,7 +134,9 @@ impl Store {
         let ids: Vec<RowId> = made.iter().map(|(id, _)| *id).collect();
         let records: BTreeMap<RowId, &Record> = made.iter().map(|(id, record)| (*id, record)).collect();
         let parts = self.in_small_parts(&ids, |transaction, apart, id, created: &mut Created| {
-            if let Some(record) = records.get(&id) {
+            if let Some(record) = records.get(&id)
+                && !is_somebody_else(transaction, id, record)?
+            {
                 land(transaction, apart, id, record, created, now)?;
             }
             Ok(remove_batches(transaction)?)
@@ -149,6 +154,11 @@ impl Store {
     ) -> Result<Created> {
         let parts = self.in_small_parts(ids, |transaction, apart, id, (created, pending): &mut Looked| {
             let Some(flight) = batch::on_its_way(transaction, id)? else { return Ok(()) };
+            // Who was told once is that one, by whatever address it is found by now.
+            if let Some(told) = departure::told(transaction, id)? {
+                land(transaction, apart, id, &told, created, now)?;
+                return Ok(remove_batches(transaction)?);
+            }
             match as_found(transaction, &flight, found)? {
                 Who::Ours(record) => land(transaction, apart, id, record, created, now)?,
                 Who::Another { record, may_be_ours } => {
@@ -270,6 +280,21 @@ fn as_found<'f>(connection: &Connection, flight: &InFlight, found: &'f LookedFor
         }
     }
     Ok(all.first().map_or(Who::Nobody, |record| Who::Another { record, may_be_ours }))
+}
+
+/// Whether the id that is told of it is another's: of a row of this file that has become that one, or of one that was there, under another
+/// address, before it left.
+fn is_somebody_else(connection: &Connection, id: RowId, record: &Record) -> Result<bool, Failed> {
+    let told = record.attributes()?;
+    let made = made(id, &told);
+    if follow::is_taken(connection, made)? {
+        return Ok(true);
+    }
+    let Some(known) = dirty::load_snapshot(connection, made)? else { return Ok(false) };
+    let known = known.attributes()?;
+    let first = departure::of(connection, id)?.map(|departures| departures.first - CLOCKS);
+    let was_there = first.is_some_and(|first| !was_made_since(&known, first));
+    Ok(was_there && identity(id.resource, &known) != identity(id.resource, &told))
 }
 
 fn has_money(fields: &[(FieldId, Value)]) -> bool {
@@ -418,10 +443,13 @@ fn land(
         let plan = landed(&after, &before, known.as_ref(), &sent.fields, record)?;
         apply(transaction, &after, &plan, now)
     })?;
-    if let Some(notices) = done {
-        created.notices.extend(notices);
-        created.follows.push((id, now_called));
-        created.through.push(id);
+    match done {
+        Some(notices) => {
+            created.notices.extend(notices);
+            created.follows.push((id, now_called));
+            created.through.push(id);
+        }
+        None => departure::note_told(transaction, id, record)?,
     }
     Ok(())
 }
@@ -519,6 +547,27 @@ fn reject(
         batch::keep_sent(transaction, id, creation)?;
     }
     remove_item(transaction, id)?;
+    Ok(creation)
+}
+
+/// What waits of a creation, or was refused, waits for a person: it may have happened already. Returns the edit that stands for it.
+pub(super) fn hold(
+    transaction: &Connection,
+    id: RowId,
+    words: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<EditSeq>, Failed> {
+    let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(None) };
+    let creation = creation_of(transaction, id)?;
+    let is_money = |seq| dirty.op(seq).is_some_and(|op| op.field.is_money());
+    for (seq, outcome) in unsettled(transaction, id)? {
+        if is_money(seq) || !matches!(outcome, None | Some(Outcome::Rejected)) {
+            continue;
+        }
+        let (reason, reject_group) = (Some(words.to_owned()), creation.map(|seq| seq.0));
+        let held = Settlement { reason, reject_group, ..Settlement::new(seq, Outcome::Rejected) };
+        settle(transaction, &held, now)?;
+    }
     Ok(creation)
 }
 
