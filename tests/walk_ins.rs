@@ -836,6 +836,8 @@ fn who_is_held_up_lands_under_the_id_that_was_told() {
         assert_eq!(till.store().get(ana).unwrap().unwrap().id(), CustomerId(made));
         assert_eq!(till.sandbox.customer_count(), 4);
         assert!(till.store().held_up().unwrap().is_empty());
+        sync(&till);
+        assert_eq!(till.remote_value(made, "store_credit_amounts"), r#"[{"amount":15}]"#);
     }
 }
 

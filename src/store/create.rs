@@ -156,7 +156,9 @@ impl Store {
             let Some(flight) = batch::on_its_way(transaction, id)? else { return Ok(()) };
             // Who was told once is that one, by whatever address it is found by now.
             if let Some(told) = departure::told(transaction, id)? {
-                land(transaction, apart, id, &told, created, now)?;
+                // What the file knows of that one was read since.
+                let known = dirty::load_snapshot(transaction, made(id, &told.attributes()?))?;
+                land(transaction, apart, id, &known.unwrap_or(told), created, now)?;
                 return Ok(remove_batches(transaction)?);
             }
             match as_found(transaction, &flight, found)? {
