@@ -7,11 +7,12 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use common::odd::Odd;
 use common::{Till, till};
 use rusqlite::Connection;
 use serde_json::json;
 use tillsync::sandbox::Fault;
-use tillsync::{CustomerId, Decimal, Event, Fate, Keep, SyncReport};
+use tillsync::{CustomerId, Decimal, Event, Fate, Keep, Key, Store, SyncReport};
 
 const ANA: &str = "INSERT INTO customer (id, email, first_name, last_name, phone)
                    SELECT id, 'ana@example.com', 'Ana', 'Reyes', '+34 600 100 200' FROM new_id RETURNING id";
@@ -833,4 +834,133 @@ fn a_walk_in_who_lands_beside_an_app_that_reads_leaves_a_log_that_is_the_files_o
     assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
     begun.commit().unwrap();
     assert!(status().status.success());
+}
+
+/// What a backup holds of a walk-in may be in the store by now, under another address.
+#[test]
+fn a_walk_in_who_waits_in_a_backup_is_not_made_again_unasked() {
+    let till = till(3);
+    let ana = enter(&app(&till), ANA);
+    till.adjust(ana, "10");
+    let backup = till.folder.path().join("backup.db");
+    till.store().backup(&backup).unwrap();
+    sync(&till);
+    let made = only(&till, "ana@example.com");
+    till.office(made, json!({"email": "ana.new@example.com"}));
+    let restored =
+        Store::restore(&till.path, &backup, till.key.as_deref().map(|key| Key::parse(key).unwrap()));
+    assert_eq!(restored.unwrap().held, 1);
+    let report = sync(&till);
+    assert_eq!((report.rejected, report.requests.post, in_store(&till, "ana@example.com").len()), (1, 0, 0));
+    let rejected = till.store().rejected().unwrap();
+    assert!(rejected[0].reason.contains("set back"), "{}", rejected[0].reason);
+    assert_eq!((sync(&till).requests.post, till.sandbox.customer_count()), (0, 4), "and stays so");
+    till.store().discard(ana, None, None).unwrap();
+    assert_eq!(till.store().status().unwrap().unsent, 0);
+}
+
+/// A backup that is made while she is on her way: where the look does not find her, a person says whether she is there.
+#[test]
+fn a_walk_in_who_is_on_her_way_in_a_backup_is_not_made_again_unasked() {
+    let till = trying(3, 1);
+    let ana = enter(&app(&till), ANA);
+    till.adjust(ana, "10");
+    till.sandbox.script([Fault::LostAnswer].into_iter().chain([Fault::Status(503); 9]));
+    _ = till.engine().push();
+    till.sandbox.clear_faults();
+    assert_eq!(till.store().status().unwrap().in_flight_batches, 1, "in doubt");
+    let backup = till.folder.path().join("backup.db");
+    till.store().backup(&backup).unwrap();
+    sync(&till);
+    till.office(only(&till, "ana@example.com"), json!({"email": "ana.new@example.com"}));
+    // Something else leaves, so that the backup is behind.
+    till.set(1, "phone", "5");
+    sync(&till);
+    Store::restore(&till.path, &backup, till.key.as_deref().map(|key| Key::parse(key).unwrap())).unwrap();
+    sync(&till);
+    sync(&till);
+    assert_eq!(till.sandbox.customer_count(), 4);
+}
+
+/// The id that the answer told stays known, whatever the office changes before it can follow.
+#[test]
+fn who_is_held_up_lands_under_the_id_that_was_told() {
+    for change in [json!({"email": "office@example.com"}), json!({"phone": "office"})] {
+        let mut till = till(3);
+        till.options.upload.grace_ms = 20;
+        let app = app(&till);
+        app.execute_batch(
+            "CREATE TABLE my_card (id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES customer (id))",
+        )
+        .unwrap();
+        let ana = enter(&app, ANA);
+        till.adjust(ana, "10");
+        app.execute("INSERT INTO my_card (customer_id) VALUES (?1)", [ana]).unwrap();
+        assert_eq!(sync(&till).held_up, 1);
+        let made = only(&till, "ana@example.com");
+        till.office(made, change);
+        till.adjust(ana, "5");
+        assert_eq!((sync(&till).requests.post, till.store().conflicts().unwrap().len()), (0, 0));
+        app.execute_batch("DROP TABLE my_card").unwrap();
+        let report = sync(&till);
+        assert_eq!((report.created, report.held_up, report.requests.post), (1, 0, 0), "{report:?}");
+        assert_eq!(till.store().get(ana).unwrap().unwrap().id(), CustomerId(made));
+        assert_eq!(till.sandbox.customer_count(), 4);
+        assert!(till.store().held_up().unwrap().is_empty());
+        sync(&till);
+        assert_eq!(till.remote_value(made, "store_credit_amounts"), r#"[{"amount":15}]"#);
+    }
+}
+
+#[test]
+fn an_id_that_no_customer_can_have_is_refused_at_the_insert() {
+    let till = till(3);
+    let app = app(&till);
+    for id in ["-2147483648", "-1795852041000", "-9223372036854775808"] {
+        let insert =
+            format!("INSERT INTO customer (id, email, first_name, last_name) VALUES ({id}, 'a@b', 'A', 'B')");
+        let words = refused(&app, &insert);
+        assert!(words.contains("is below -2147483647"), "{words}");
+    }
+    assert_eq!(walk_in(&app, "bo"), -1);
+}
+
+/// The ids that an answer to a creation tells are made these.
+fn told(till: &Till, ids: &'static [i64]) -> Till {
+    let odd = Odd::before(&till.sandbox).answer(move |asked, told| {
+        if asked.method == "POST" {
+            told.customers(|all| {
+                all.iter_mut().zip(ids).for_each(|(customer, id)| customer["id"] = json!(*id));
+            });
+        }
+    });
+    let mut through = till.through(&odd);
+    through.options.upload.grace_ms = 20;
+    _ = through.engine().sync();
+    through.engine().sync().unwrap();
+    through
+}
+
+#[test]
+fn an_id_that_is_somebody_elses_is_nobodys() {
+    for ids in [&[1_i64][..], &[0], &[-7], &[-1]] {
+        let till = till(3);
+        let known = till.local(1, "email");
+        let ana = enter(&app(&till), ANA);
+        let till = told(&till, ids);
+        assert_eq!(till.local(1, "email"), known, "{ids:?}");
+        let made = only(&till, "ana@example.com");
+        assert_eq!(till.store().get(ana).unwrap().unwrap().id(), CustomerId(made), "{ids:?}");
+    }
+}
+
+#[test]
+fn one_id_for_two_is_nobodys() {
+    let till = till(3);
+    let app = app(&till);
+    let (ana, bo) = (enter(&app, ANA), walk_in(&app, "bo"));
+    let till = told(&till, &[5_000, 5_000]);
+    for (id, email) in [(ana, "ana@example.com"), (bo, "bo@example.com")] {
+        assert_eq!(till.store().get(id).unwrap().unwrap().id(), CustomerId(only(&till, email)));
+    }
 }

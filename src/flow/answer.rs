@@ -377,10 +377,19 @@ fn created(answer: &Answer, sent: &[SentRow]) -> PutVerdict {
         1 => Some((whose(&identity)?.id, records.pop()?)),
         _ => None,
     };
-    let records: BTreeMap<RowId, Record> = told.into_iter().filter_map(once).collect();
+    let mut records: BTreeMap<RowId, Record> = told.into_iter().filter_map(once).collect();
+    leave_odd_ids(&mut records);
     let missing = sent.iter().map(|row| row.id).filter(|id| !records.contains_key(id)).collect();
     let (rejections, unshown) = (rejections(&body.errors, sent, secrets), BTreeMap::new());
     PutVerdict::Confirmed { records: records.into_iter().collect(), missing, unshown, rejections }
+}
+
+/// An id that no row can have, or that two are told to have, is nobody's: those are looked for.
+fn leave_odd_ids(records: &mut BTreeMap<RowId, Record>) {
+    let id_of = |record: &Record| record.attributes().ok().map(|told| told.row().row).filter(|id| *id > 0);
+    let mut times: BTreeMap<i64, usize> = BTreeMap::new();
+    records.values().filter_map(id_of).for_each(|id| *times.entry(id).or_default() += 1);
+    records.retain(|_, record| id_of(record).is_some_and(|id| times.get(&id) == Some(&1)));
 }
 
 fn confirmed(answer: &Answer, sent: &[SentRow], secrets: &Secrets) -> PutVerdict {

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::apply::{apply, is_written, remove_row, settle, wipe_passwords_of};
 use super::batch::{self, InFlight, begin, leave, remove_batches, remove_item};
 use super::held_up::{self, Apart};
-use super::{Failed, Prepared, Store, departure, dirty, follow, row, state};
+use super::{Failed, Prepared, Store, departure, dirty, follow, life, row, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
@@ -26,6 +26,9 @@ use crate::resource::{
 
 /// What is journaled of a whole row.
 pub(super) const WHOLE: &str = "*";
+
+/// So much what is known of the store's clock may be wrong.
+const CLOCKS: TimeDelta = TimeDelta::seconds(61);
 
 /// Which rows of the journal are a row's.
 const IS_ITS: &str = "customer_id = ?1 AND of_resource IS ?2 AND of_row IS ?3";
@@ -202,7 +205,9 @@ impl Store {
         let ids: Vec<RowId> = made.iter().map(|(id, _)| *id).collect();
         let records: BTreeMap<RowId, &Record> = made.iter().map(|(id, record)| (*id, record)).collect();
         let parts = self.in_small_parts(&ids, |transaction, apart, id, created: &mut Created| {
-            if let Some(record) = records.get(&id) {
+            if let Some(record) = records.get(&id)
+                && !is_somebody_else(transaction, id, record)?
+            {
                 land(transaction, apart, id, record, created, now)?;
             }
             Ok(remove_batches(transaction)?)
@@ -220,6 +225,13 @@ impl Store {
     ) -> Result<Created> {
         let parts = self.in_small_parts(ids, |transaction, apart, id, (created, pending): &mut Looked| {
             let Some(flight) = batch::on_its_way(transaction, id)? else { return Ok(()) };
+            // Who was told once is that one, by whatever address it is found by now.
+            if let Some(told) = departure::told(transaction, id)? {
+                // What the file knows of that one was read since.
+                let known = dirty::load_snapshot(transaction, made(id, &told.attributes()?))?;
+                land(transaction, apart, id, &known.unwrap_or(told), created, now)?;
+                return Ok(remove_batches(transaction)?);
+            }
             let who = as_found(transaction, &flight, found)?;
             if !believe(transaction, apart, &flight, who, created, now)? {
                 if !found.refused.contains(&id) {
@@ -384,6 +396,21 @@ fn identity_in_store(connection: &Connection, row: RowId) -> rusqlite::Result<Op
     Ok(known.and_then(|known| identity(row.resource, &known.attributes_of(row).ok()?)))
 }
 
+/// Whether the id that is told of it is another's: of a row of this file that has become that one, or of one that was there, under another
+/// address, before it left.
+fn is_somebody_else(connection: &Connection, id: RowId, record: &Record) -> Result<bool, Failed> {
+    let told = record.attributes()?;
+    let made = made(id, &told);
+    if follow::is_taken(connection, made)? {
+        return Ok(true);
+    }
+    let Some(known) = dirty::load_snapshot(connection, made)? else { return Ok(false) };
+    let known = known.attributes()?;
+    let first = departure::of(connection, id)?.map(|departures| departures.first - CLOCKS);
+    let was_there = first.is_some_and(|first| !was_made_since(&known, first));
+    Ok(was_there && identity(id.resource, &known) != identity(id.resource, &told))
+}
+
 fn has_money(fields: &[(FieldId, Value)]) -> bool {
     fields.iter().any(|(field, value)| field.is_money() && !first_credit(value).is_zero())
 }
@@ -476,7 +503,8 @@ fn prepare(
     now: DateTime<Utc>,
 ) -> Result<Prepared, Failed> {
     let (mut prepared, mut bytes, mut batch) = (Prepared::default(), 1, None);
-    for (place, id) in ids.iter().enumerate() {
+    let to_hold = life::to_hold(transaction)?;
+    for (place, id) in ids.iter().enumerate().filter(|(_, id)| !to_hold.contains(&id.customer)) {
         let loaded =
             dirty::load_to_decide(transaction, *id).map_err(|e| held_up::of(id.customer, e.into()))?;
         // Of one that was deleted meanwhile nothing is sent: it ends with the next plan.
@@ -582,10 +610,13 @@ fn land(
         let plan = landed(&after, &before, known.as_ref(), &sent.fields, record)?;
         apply(transaction, &after, &plan, now)
     })?;
-    if let Some(notices) = done {
-        created.notices.extend(notices);
-        created.follows.push((id, now_called));
-        created.through.push(id);
+    match done {
+        Some(notices) => {
+            created.notices.extend(notices);
+            created.follows.push((id, now_called));
+            created.through.push(id);
+        }
+        None => departure::note_told(transaction, id, record)?,
     }
     Ok(())
 }
@@ -696,6 +727,27 @@ fn refuse_all(
             ..Settlement::new(seq, Outcome::Rejected)
         };
         settle(transaction, &if is_money { Settlement::new(seq, None) } else { refused }, now)?;
+    }
+    Ok(creation)
+}
+
+/// What waits of a creation, or was refused, waits for a person: it may have happened already. Returns the edit that stands for it.
+pub(super) fn hold(
+    transaction: &Connection,
+    id: RowId,
+    words: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<EditSeq>, Failed> {
+    let Some(dirty) = dirty::load_to_decide(transaction, id)? else { return Ok(None) };
+    let creation = creation_of(transaction, id)?;
+    let is_money = |seq| dirty.op(seq).is_some_and(|op| op.field.is_money());
+    for (seq, outcome) in unsettled(transaction, id)? {
+        if is_money(seq) || !matches!(outcome, None | Some(Outcome::Rejected)) {
+            continue;
+        }
+        let (reason, reject_group) = (Some(words.to_owned()), creation.map(|seq| seq.0));
+        let held = Settlement { reason, reject_group, ..Settlement::new(seq, Outcome::Rejected) };
+        settle(transaction, &held, now)?;
     }
     Ok(creation)
 }

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::state;
 use crate::flow::Payload;
-use crate::resource::{EditSeq, RowId};
+use crate::resource::{EditSeq, Record, RowId};
 
 /// Before the row, a key of `state`.
 const LEFT: &str = "left_first";
+/// Before the row, under what the store told of it, where something of the app's does not let it follow.
+const TOLD: &str = "made_as";
 
 /// The tries so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +72,23 @@ pub(super) fn of(connection: &Connection, row: RowId) -> rusqlite::Result<Option
     Ok(noted.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
+/// The store has made it, and who it is stays known until its id can follow, whatever anybody changes of it meanwhile.
+pub(super) fn note_told(connection: &Connection, row: RowId, told: &Record) -> rusqlite::Result<()> {
+    let told = Record::without_secrets(told.body());
+    state::write(connection, &format!("{TOLD}:{}", row.code()), Some(&told))
+}
+
+/// As what the store has made it; none: it is not known.
+pub(super) fn told(connection: &Connection, row: RowId) -> rusqlite::Result<Option<Record>> {
+    let told: Option<String> = connection
+        .prepare_cached("SELECT value FROM state WHERE key = ?1")?
+        .query_row([format!("{TOLD}:{}", row.code())], |found| found.get(0))
+        .optional()?;
+    Ok(told.map(|body| Record::of(row.resource, body)))
+}
+
 /// Nothing of it can be there any more that is not known.
 pub(super) fn forget(connection: &Connection, row: RowId) -> rusqlite::Result<()> {
+    state::write(connection, &format!("{TOLD}:{}", row.code()), None)?;
     state::write(connection, &key(row), None)
 }

@@ -29,10 +29,10 @@ use rusqlite::{Connection, Transaction};
 
 use super::apply::apply;
 use super::open::beside;
-use super::{Failed, Store, decisions, dirty, lock, row, state, stray};
+use super::{Failed, Store, create, decisions, dirty, lock, row, state, stray};
 use crate::error::{Error, Result};
 use crate::flow::{CustomerPlan, Notice, Op, Outcome, Recovered, Rejection, Settlement};
-use crate::resource::{CustomerId, FieldId, ResourceId};
+use crate::resource::{CustomerId, FieldId, ResourceId, RowId};
 
 /// Where a file lived, and how far it has come, in `state`.
 const HOME: &str = "home";
@@ -189,12 +189,15 @@ fn perhaps_sent(resource: ResourceId) -> impl Iterator<Item = (FieldId, &'static
         .filter_map(|(field, words)| Some((field?, words)))
 }
 
-/// Every one that waits, whoever's, and every one that was refused: it may have been freed since.
+/// Every one that waits, whoever's, and every one that was refused: it may have been freed since. And every creation, of which all else is
+/// part: one that is on its way waits for a person where a look does not find it.
 fn note_to_hold(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let note = format!(
         "INSERT OR REPLACE INTO state (key, value)
          SELECT ?1 || seq, 'yes' FROM journal
-         WHERE settled_at IS NULL AND (outcome IS NULL OR outcome = 'rejected') AND customer_id > 0 AND (op = 'adjust' OR field IN ({}))",
+         WHERE settled_at IS NULL
+           AND CASE WHEN customer_id < 0 THEN op = 'create'
+                    ELSE (outcome IS NULL OR outcome = 'rejected') AND (op = 'adjust' OR field IN ({})) END",
         row::names(FieldId::is_secret)
     );
     transaction.execute(&note, [TO_HOLD])?;
@@ -231,6 +234,9 @@ fn hold_edits_of(
     id: CustomerId,
     now: DateTime<Utc>,
 ) -> Result<Vec<Notice>, Failed> {
+    if RowId::from(id).is_new() {
+        return hold_creation_of(transaction, id.into(), now);
+    }
     let Some(dirty) = dirty::load(transaction, id)? else { return Ok(Vec::new()) };
     let is_due = |op: &&Op| -> rusqlite::Result<bool> {
         let key = format!("{TO_HOLD}{}", op.seq);
@@ -264,6 +270,22 @@ fn hold_edits_of(
         settlement.reject_group = op.reject_group;
     }
     apply(transaction, &dirty, &held.plan, now)
+}
+
+/// Why a creation waits for a person.
+const PERHAPS_CREATED: &str = "this file was set back, or is a copy: the customer may have been created since, by it or by the other one, and may have \
+                               another address by now. Look in the store: it is there: discard; it is not: retry";
+
+fn hold_creation_of(
+    transaction: &Transaction<'_>,
+    id: RowId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Notice>, Failed> {
+    let held = create::hold(transaction, id, PERHAPS_CREATED, now)?;
+    let Some((seq, field)) = held.zip(id.resource.unique()) else { return Ok(Vec::new()) };
+    state::write(transaction, &format!("{TO_HOLD}{seq}"), None)?;
+    let (customer_id, reason) = (id.customer, Some(PERHAPS_CREATED.to_owned()));
+    Ok(vec![Notice { customer_id, field, seq, outcome: Outcome::Rejected, reason }])
 }
 
 impl Home {

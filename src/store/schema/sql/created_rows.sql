@@ -8,6 +8,8 @@ BEGIN
     INSERT INTO tillsync_refusal
     SELECT {named}, CASE
         WHEN NEW.{row} >= 0 THEN '{row}: is given by the store: a new {table} takes the one that the view new_id shows'
+        WHEN NEW.{row} < -2147483647
+            THEN '{row}: is below -2147483647, the least that there is: a new {table} takes the one that the view new_id shows'
         WHEN NEW.{row} >= {newest} OR EXISTS (SELECT 1 FROM alias WHERE resource = '{table}' AND old_id = NEW.{row})
             THEN '{row}: was given before, or is missing: a new {table} takes the one that the view new_id shows'
         {needs}
