@@ -1013,6 +1013,9 @@ fn every_case_in_the_docs_is_a_test_and_every_test_is_in_the_docs() {
         include_str!("odd_yes.rs"),
         include_str!("odd_uploads.rs"),
         include_str!("held_up_answers.rs"),
+        include_str!("addresses.rs"),
+        include_str!("odd_walk_ins.rs"),
+        include_str!("deletions.rs"),
     ];
     let named = docs.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 3);
     let is_there =
