@@ -16,7 +16,7 @@ use super::{Done, render};
 /// names by chance, each anew when it is started; nothing of a customer is at their server.
 #[derive(Args)]
 #[command(after_help = "Example:
-  TILLSYNC_FLEET=rediss://till:password@fleet.example.com:443 \\
+  TILLSYNC_FLEET=rediss://till:secret@fleet.example:443 \\
       tillsync fleet")]
 pub(super) struct Fleet {}
 

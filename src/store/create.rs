@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::apply::{apply, is_written, remove_row, settle, wipe_passwords_of};
 use super::batch::{self, InFlight, begin, leave, remove_batches, remove_item};
 use super::held_up::{self, Apart};
-use super::{Failed, Prepared, Store, departure, dirty, follow, life, row, state};
+use super::{Failed, Prepared, Store, delete, departure, dirty, follow, life, row, state};
 use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
@@ -74,7 +74,7 @@ impl Store {
             match self.read_at_once(found)? {
                 (Some(found), true) => named.push((*row, identity_of(&found))),
                 // Of a creation whose row cannot be brought back nothing is sent, and nothing is given up.
-                (None, _) if !self.read_at_once(|it| Ok(is_uncreated(it, *row)?))? => gone.push(*row),
+                (None, _) if self.read_at_once(|it| is_over(it, *row))? => gone.push(*row),
                 _ => {}
             }
         }
@@ -488,6 +488,11 @@ pub(super) fn creation_of(connection: &Connection, id: RowId) -> rusqlite::Resul
         .prepare_cached(&creation)?
         .query_row(dirty::whose(id), |row| Ok(EditSeq(row.get(0)?)))
         .optional()
+}
+
+/// Whether there is nothing left of a row that is not there: it is not to be created, or was deleted before it was.
+fn is_over(connection: &Connection, row: RowId) -> Result<bool, Failed> {
+    Ok(!is_uncreated(connection, row)? || delete::waits(connection, row)?.is_some())
 }
 
 pub(super) fn is_uncreated(connection: &Connection, id: RowId) -> rusqlite::Result<bool> {

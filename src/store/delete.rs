@@ -174,7 +174,7 @@ pub(super) fn refuse_deleted(dirty: &Dirty) -> Result<(), Failed> {
 }
 
 /// The deletion of a row that waits.
-fn waits(connection: &Connection, id: RowId) -> rusqlite::Result<Option<Deletion>> {
+pub(super) fn waits(connection: &Connection, id: RowId) -> rusqlite::Result<Option<Deletion>> {
     static SQL: LazyLock<String> = LazyLock::new(|| format!("SELECT seq, outcome, author {WAITS}"));
     connection
         .prepare_cached(&SQL)?
