@@ -309,7 +309,7 @@ fn tokens_paths_and_headers_are_checked() {
 
     assert_eq!(client().with("Content-Type", "text/plain").put(body).status, 415);
     assert_eq!(client().with("Accept", "text/html").get("").status, 406);
-    elsewhere.url = sandbox.url() + "/stores/sandbox/v3/customers/addresses";
+    elsewhere.url = sandbox.url() + "/stores/sandbox/v3/customers/consent";
     assert_eq!(elsewhere.get("").status, 404);
     assert_eq!(client().get("colour=red").status, 422);
     assert_eq!(client().get("limit=251").status, 422);
