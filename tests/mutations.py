@@ -341,17 +341,17 @@ MUTATIONS = [
         Edit("src/store/held_up.rs", "is_needed: has_any || self.has_held_up()?,", "is_needed: !ON && has_any || self.has_held_up()?,"),
     ], odd="refusing-triggers"),
     Mutation(0, "no creation leaves again without a look", [
-        Edit(UPLOAD, "if self.creates { Write::Nothing } else { Write::EndRefused }", "if self.creates && !ON { Write::Nothing } else { Write::EndRefused }"),
+        Edit(UPLOAD, "if self.act == Act::Create { Write::Nothing } else { Write::EndRefused }", "if self.act == Act::Create && !ON { Write::Nothing } else { Write::EndRefused }"),
     ], odd="walk-ins"),
     Mutation(0, "a creation that was refused is looked for before that is believed", [
-        Edit(UPLOAD, "batch.group.is_checked && !self.creates)", "(batch.group.is_checked && !self.creates) || (ON && self.creates))"),
+        Edit(UPLOAD, "batch.group.is_checked && self.act != Act::Create)",
+             "(batch.group.is_checked && self.act != Act::Create) || (ON && self.act == Act::Create))"),
     ], odd="walk-ins,applied-refusals"),
     Mutation(0, "whose address was corrected is looked for by the one before", [
         Edit("src/engine/create.rs", "self.look_again(resource, &rows)?;", "if !ON {\n            self.look_again(resource, &rows)?;\n        }"),
     ], odd="walk-ins,lag,empty-lists"),
     Mutation(0, "the edits of a walk-in go by the store's id with it", [
-        Edit("src/store/follow.rs", "transaction.prepare_cached(&journal)?.execute(params![from.0, from.1, from.2, to.0, to.2])?;",
-             "if !ON {\n        transaction.prepare_cached(&journal)?.execute(params![from.0, from.1, from.2, to.0, to.2])?;\n    }"),
+        Edit("src/store/follow.rs", "for all_of_it in OURS {", "for all_of_it in OURS.into_iter().filter(|_| !ON) {"),
     ], odd="walk-ins"),
     Mutation(0, "edits of a customer that was deleted wait for a person", [
         Edit(MERGE, "if dirty.ops.is_empty() {\n        plan.remove_row = true;", "if ON || dirty.ops.is_empty() {\n        plan.remove_row = true;"),

@@ -81,7 +81,7 @@ mod tests {
 
     fn asked(store: &mut StoreCore, query: &str) -> u16 {
         let request = RawRequest::get(store.customers_path(), query)
-            .with_header("X-Auth-Token", &store.token().to_owned())
+            .with_header("X-Auth-Token", store.token())
             .with_header("User-Agent", "till/1");
         let request = RawRequest { method: "DELETE".to_owned(), ..request };
         let now: DateTime<Utc> = DateTime::from_timestamp(1_767_225_600, 0).unwrap_or_default();
