@@ -43,7 +43,7 @@ use crate::run::{Played, play};
 use crate::script::Without;
 
 /// Seeds in a run of the test suite.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 /// For how long a failing history is made short, unless the environment says otherwise.
 const SHRINK_SECONDS: u64 = 120;
 /// The last lines of a trace that are printed when nobody asked for all of it.
