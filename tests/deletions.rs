@@ -210,8 +210,11 @@ fn what_others_changed_meanwhile_is_held_for_a_person() {
             assert!(open.remote.contains("0800"), "{}", open.remote);
             assert_eq!(sync(&till).requests.delete, 0, "it waits");
             let mut store = till.store();
+            // What was shown is decided, and nothing else.
+            store.resolve_seen(2, "-", &Keep::Local, "another page", None).unwrap_err();
+            store.discard_seen(2, "-", "another page", None).unwrap_err();
             match way {
-                "local" => _ = store.resolve(2, "-", &Keep::Local, Some("ana")).unwrap(),
+                "local" => _ = store.resolve_seen(2, "-", &Keep::Local, &open.stamp, Some("ana")).unwrap(),
                 "remote" => _ = store.resolve(2, "-", &Keep::Remote, Some("ana")).unwrap(),
                 _ => _ = store.discard(2, Some("-"), Some("ana")).unwrap(),
             }

@@ -8,21 +8,12 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
-use common::{Till, as_engine, till};
+use common::{Till, as_engine, till, trying};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use serde_json::json;
 use tillsync::sandbox::Fault;
 use tillsync::{CustomerId, Event, Fate, Keep, SyncReport};
-
-/// With short waits, and so many tries.
-fn trying(customers: usize, tries: u32) -> Till {
-    let mut till = till(customers);
-    till.options.upload.grace_ms = 20;
-    let retry = &mut till.options.upload.retry;
-    (retry.tries, retry.write_base_ms, retry.read_base_ms) = (tries, 5, 5);
-    till
-}
 
 fn app(till: &Till) -> Connection {
     Connection::open(&till.path).unwrap()

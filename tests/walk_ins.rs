@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use common::odd::Odd;
-use common::{Till, till};
+use common::{Till, till, trying};
 use rusqlite::Connection;
 use serde_json::json;
 use tillsync::sandbox::Fault;
@@ -471,15 +471,6 @@ fn an_address_that_another_one_gives_up_is_waited_for() {
 
 /// Of a till that tries twice, the first try lands and its answer is lost, and two looks are answered as if there was nobody.
 const LANDS_UNSEEN: [Fault; 4] = [Fault::LostAnswer, Fault::EmptyList, Fault::LostRequest, Fault::EmptyList];
-
-/// With short waits, and so many tries.
-fn trying(customers: usize, tries: u32) -> Till {
-    let mut till = till(customers);
-    till.options.upload.grace_ms = 20;
-    let retry = &mut till.options.upload.retry;
-    (retry.tries, retry.write_base_ms, retry.read_base_ms) = (tries, 5, 5);
-    till
-}
 
 #[test]
 fn what_is_edited_by_the_stores_id_before_anybody_knows_whose_it_is_stays() {

@@ -84,21 +84,20 @@ impl Store {
         most_bytes: Option<usize>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
-        let batches: Vec<&[RowId]> = batches.into_iter().collect();
-        self.leaving(|transaction, apart| {
-            let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, now));
-            prepared.collect()
-        })
+        self.leaving(batches, |transaction, apart, ids| prepare(transaction, apart, ids, most_bytes, now))
     }
 
     /// Commits what is to leave.
-    pub(super) fn leaving(
+    pub(super) fn leaving<'i>(
         &mut self,
-        prepare: impl Fn(&Transaction<'_>, &Apart) -> Result<Vec<Prepared>, Failed>,
+        batches: impl IntoIterator<Item = &'i [RowId]>,
+        prepare: impl Fn(&Transaction<'_>, &Apart, &[RowId]) -> Result<Prepared, Failed>,
     ) -> Result<Vec<Prepared>> {
+        let batches: Vec<&[RowId]> = batches.into_iter().collect();
         let (prepared, life) = self.holding_up(|store, apart| {
             store.engine_write(|transaction| {
-                let prepared = prepare(transaction, apart)?;
+                let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids));
+                let prepared = prepared.collect::<Result<Vec<_>, Failed>>()?;
                 let leaves = prepared.iter().any(|batch| !batch.payloads.is_empty());
                 let life = leaves.then(|| Life::move_on(transaction)).transpose()?;
                 Ok((prepared, life))

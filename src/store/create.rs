@@ -138,10 +138,8 @@ impl Store {
         clock: StoreClock,
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
-        let batches: Vec<&[RowId]> = batches.into_iter().collect();
-        self.leaving(|transaction, apart| {
-            let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, clock, now));
-            prepared.collect()
+        self.leaving(batches, |transaction, apart, ids| {
+            prepare(transaction, apart, ids, most_bytes, clock, now)
         })
     }
 

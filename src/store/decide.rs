@@ -238,7 +238,7 @@ impl Store {
             let (row, subject) = meant(id, field)?;
             match subject {
                 Subject::Existing => existing::resolve(transaction, row, keep, seen, author, Utc::now())?,
-                Subject::Deletion => delete::resolve(transaction, row, keep, author, Utc::now())?,
+                Subject::Deletion => delete::resolve(transaction, row, keep, seen, author, Utc::now())?,
                 _ => {}
             }
             if matches!(subject, Subject::Existing | Subject::Deletion) {
@@ -416,8 +416,9 @@ impl Store {
             Undone::Nothing(id) => id,
         };
         if self.is_deleted(id)? {
-            return self
-                .engine_write(|transaction| delete::discard(transaction, id, what, author, Utc::now()));
+            return self.engine_write(|transaction| {
+                delete::discard(transaction, id, what, seen, author, Utc::now())
+            });
         }
         // One row is not very many.
         let may_be_many = seen.is_none() && !matches!(what, Discarded::Row { .. });

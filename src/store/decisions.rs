@@ -397,7 +397,7 @@ fn decide_as_asked(transaction: &Transaction<'_>, asked: &Asked) -> Result<(), F
                 return undo_creation(transaction, row, &what, None, Utc::now()).map(drop);
             }
             if delete::is_deleted(transaction, row)? {
-                return delete::discard(transaction, row, &what, author, Utc::now()).map(drop);
+                return delete::discard(transaction, row, &what, None, author, Utc::now()).map(drop);
             }
             let dirty = known(dirty::load_to_decide(transaction, row)?)?;
             let plan = discard(&dirty, &what, None)?;
@@ -414,16 +414,10 @@ fn decide_existing(
     asked: &Asked,
 ) -> Result<(), Failed> {
     let (author, now) = (asked.author.as_deref(), Utc::now());
-    let keep = match (keep, &asked.value) {
-        ("discard", _) => {
-            let what = Discarded::Subject(Subject::Existing);
-            return undo_creation(transaction, row, &what, None, now).map(drop);
-        }
-        ("local", _) => Keep::Local,
-        ("remote", _) => Keep::Remote,
-        (_, value) => Keep::Value(value.clone().unwrap_or_default()),
-    };
-    existing::resolve(transaction, row, &keep, None, author, now)
+    match kept(keep, asked) {
+        Some(keep) => existing::resolve(transaction, row, &keep, None, author, now),
+        None => undo_creation(transaction, row, &Discarded::Subject(Subject::Existing), None, now).map(drop),
+    }
 }
 
 /// Of somebody who was deleted here, and whom others changed.
@@ -433,17 +427,21 @@ fn decide_deletion(
     keep: &str,
     asked: &Asked,
 ) -> Result<(), Failed> {
-    let (author, now) = (asked.author.as_deref(), Utc::now());
-    let keep = match (keep, &asked.value) {
-        ("discard", _) => {
-            let what = Discarded::Subject(Subject::Deletion);
-            return delete::discard(transaction, row, &what, author, now).map(drop);
-        }
-        ("local", _) => Keep::Local,
-        ("remote", _) => Keep::Remote,
-        (_, value) => Keep::Value(value.clone().unwrap_or_default()),
-    };
-    delete::resolve(transaction, row, &keep, author, now)
+    let (author, now, what) = (asked.author.as_deref(), Utc::now(), Discarded::Subject(Subject::Deletion));
+    match kept(keep, asked) {
+        Some(keep) => delete::resolve(transaction, row, &keep, None, author, now),
+        None => delete::discard(transaction, row, &what, None, author, now).map(drop),
+    }
+}
+
+/// What is kept; none: the row's edit is given up.
+fn kept(keep: &str, asked: &Asked) -> Option<Keep> {
+    match keep {
+        "discard" => None,
+        "local" => Some(Keep::Local),
+        "remote" => Some(Keep::Remote),
+        _ => Some(Keep::Value(asked.value.clone().unwrap_or_default())),
+    }
 }
 
 /// What was seen, if it still is so.

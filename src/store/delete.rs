@@ -25,7 +25,7 @@ use crate::clock::stamp;
 use crate::error::{Error, Failure, Result};
 use crate::flow::{
     Act, ConflictPlan, CustomerPlan, Deletion, Dirty, Discarded, Keep, OpenConflict, Outcome, Payload,
-    Policies, Rejection, SentRow, Settlement, SnapshotPlan, has_changed, merge,
+    Policies, Rejection, SentRow, Settlement, SnapshotPlan, has_changed, merge, refuse_unseen,
 };
 use crate::resource::{Attributes, CustomerId, EditSeq, Record, ResourceId, Row, RowId, Subject};
 
@@ -110,11 +110,7 @@ impl Store {
         most_bytes: Option<usize>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Prepared>> {
-        let batches: Vec<&[RowId]> = batches.into_iter().collect();
-        self.leaving(|transaction, apart| {
-            let prepared = batches.iter().map(|ids| prepare(transaction, apart, ids, most_bytes, now));
-            prepared.collect()
-        })
+        self.leaving(batches, |transaction, apart, ids| prepare(transaction, apart, ids, most_bytes, now))
     }
 
     /// The store has these no more, for this till has deleted them.
@@ -350,6 +346,7 @@ pub(super) fn resolve(
     transaction: &Connection,
     id: RowId,
     keep: &Keep,
+    seen: Option<&str>,
     author: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<(), Failed> {
@@ -358,6 +355,7 @@ pub(super) fn resolve(
     let Some((dirty, deletion, open)) = decided else {
         return Err(refuse(id, "there is no conflict to resolve"));
     };
+    refuse_unseen(dirty, &Subject::Deletion, seen)?;
     match keep {
         Keep::Local => {
             let known = Record::of(id.resource, &*open.remote);
@@ -379,12 +377,14 @@ pub(super) fn discard(
     transaction: &Connection,
     id: RowId,
     what: &Discarded,
+    seen: Option<&str>,
     author: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<usize, Failed> {
     let Some(dirty) = dirty::load_whole(transaction, id)? else {
         return Err(Error::from(Failure::UnknownCustomer(id.customer)).into());
     };
+    refuse_unseen(&dirty, &Subject::Deletion, seen)?;
     let is_the_deletion = match (what, &dirty.deletion) {
         (Discarded::Row { seq, .. }, Some(deletion)) => *seq == deletion.seq,
         (Discarded::All | Discarded::Subject(Subject::Customer | Subject::Deletion), Some(_)) => true,

@@ -62,6 +62,15 @@ pub fn till(customers: usize) -> Till {
     till
 }
 
+/// With short waits, and so many tries.
+pub fn trying(customers: usize, tries: u32) -> Till {
+    let mut till = till(customers);
+    till.options.upload.grace_ms = 20;
+    let retry = &mut till.options.upload.retry;
+    (retry.tries, retry.write_base_ms, retry.read_base_ms) = (tries, 5, 5);
+    till
+}
+
 impl Till {
     /// A till with a fresh file, that has not pulled yet. `TILLSYNC_TEST_KEY` has tests run on encrypted files that know
     /// nothing of it.
