@@ -22,7 +22,7 @@ pub(super) struct Delete {
     /// The customers
     #[arg(value_name = "ID", required = true, allow_negative_numbers = true)]
     ids: Vec<i64>,
-    /// Why, such as \"asked for it\" [default: delete and the time]
+    /// Why, such as "asked for it" [default: delete and the time]
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
 }

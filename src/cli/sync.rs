@@ -35,8 +35,8 @@ pub(super) struct Pull {
     /// than half of them; if more are gone, none is taken for deleted
     #[arg(long, value_name = "N", requires = "full")]
     allow_deletions: Option<u64>,
-    /// Keep this too, from now on: attributes, what the shop has defined for its customers and what each has of it. The file
-    /// remembers, and each sync costs a call or two more
+    /// Keep this too, from now on: attributes, what the shop has defined for its customers and what each has of it; addresses.
+    /// The file remembers, and each sync costs a call or two more
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     with: Vec<String>,
 }
@@ -97,7 +97,7 @@ fn not_allowed(deletions: u64) -> String {
     match deletions {
         0 => String::new(),
         count => format!(
-            "\n\n{} wait, more than go by themselves, and stay in the store: if they are meant, say so with \
+            "\n\n{} wait for a word, and are in the store still: if they are meant, say so with \
              sync --allow-deletions {count}; else bring them back with tillsync discard CUSTOMER",
             render::count(count, "deletion")
         ),
@@ -283,11 +283,15 @@ fn told(till: &Till, store: &Store, report: &SyncReport) -> Done {
 /// How a sync went, for people.
 pub(super) fn synced(report: &SyncReport) -> String {
     let mut text = format!("Pulled {}. ", render::count(report.pulled, "customer"));
+    if report.created > 0 {
+        text += &format!("Created {} in the store. ", render::count(report.created, "customer"));
+    }
     text += &match report.uploaded_customers {
         0 if !others_sent(report).is_empty() => format!("Sent {}.", others_sent(report)),
         0 if report.deleted > 0 => {
             format!("Deleted {} in the store.", render::count(report.deleted, "customer"))
         }
+        0 if report.created > 0 => "Nothing else was sent.".to_owned(),
         0 => "Nothing was sent.".to_owned(),
         customers => format!(
             "Sent {} of {} in {}, {}.",

@@ -39,7 +39,7 @@ impl<R: Remote> SyncEngine<R> {
     fn allowed(&mut self, mut rows: Vec<RowId>) -> Vec<RowId> {
         let waiting = rows.len() as u64;
         let most = match self.word_to_delete {
-            Some(word) => word.max(self.options.max_deletions),
+            Some(word) => word,
             None if waiting > self.options.max_deletions => 0,
             None => waiting,
         };
