@@ -179,9 +179,12 @@ fn more_than_a_few_wait_for_a_persons_word() {
     assert_eq!((report.deleted, report.deletions_waiting, report.requests.delete), (0, 60, 0));
     assert_eq!(till.sandbox.customer_count(), 80);
     let mut engine = till.engine();
-    engine.allow_to_delete(55);
+    engine.allow_to_delete(5);
     let report = engine.sync().unwrap();
-    assert_eq!((report.deleted, report.deletions_waiting, report.requests.delete), (55, 5, 2));
+    assert_eq!((report.deleted, report.deletions_waiting), (5, 55), "no more than were named");
+    engine.allow_to_delete(50);
+    let report = engine.sync().unwrap();
+    assert_eq!((report.deleted, report.deletions_waiting, report.requests.delete), (50, 5, 1));
     assert_eq!(engine.sync().unwrap().deleted, 5, "so few need no word");
     assert_eq!(till.sandbox.customer_count(), 20);
     assert!(deletes(&till).iter().all(|query| query.split(',').count() <= 50));
@@ -581,4 +584,21 @@ fn the_command_lists_and_decides_a_deletion_of_what_others_changed() {
     assert_eq!(wrong.exit, Some(2), "{}", wrong.json);
     assert_eq!(till.run(["resolve", "2", "-", "--keep", "remote"]).exit, Some(0));
     assert_eq!(till.run(["show", "2"]).json["customer"]["phone"], "0800");
+}
+
+/// Its address is another's from then on, and not before.
+#[test]
+fn who_is_entered_under_the_address_of_one_who_is_deleted_waits_for_that() {
+    let till = pulled(4);
+    let email: String = serde_json::from_str(&till.local(2, "email")).unwrap();
+    delete(&till, [2]);
+    let enter =
+        "INSERT INTO customer (id, email, first_name, last_name) SELECT id, ?1, 'Ana', 'Reyes' FROM new_id";
+    app(&till).execute(enter, [&email]).unwrap();
+    let first = sync(&till);
+    assert_eq!((first.deleted, first.created, first.conflicts), (1, 0, 0), "{first:?}");
+    assert_eq!(sync(&till).created, 1);
+    assert_eq!((is_there(&till, 2), till.sandbox.customer_count()), (false, 4));
+    assert_eq!(till.store().status().unwrap().unsent, 0);
+    till.assert_no_violations();
 }

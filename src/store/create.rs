@@ -88,7 +88,7 @@ impl Store {
         self.read_at_once(|connection| {
             let mut givers = connection.prepare_cached(
                 "SELECT DISTINCT customer_id, of_resource, of_row FROM journal INDEXED BY tillsync_journal_unsettled
-                 WHERE settled_at IS NULL AND customer_id > 0 AND field = ?1",
+                 WHERE settled_at IS NULL AND customer_id > 0 AND (field = ?1 OR op = 'delete')",
             )?;
             let givers = givers.query_map([unique.name()], |row| dirty::row_id(row, 0))?;
             let mut given_up = BTreeSet::new();

@@ -136,7 +136,9 @@ impl Store {
     pub(crate) fn reject_deletion(&mut self, rejection: &Rejection, now: DateTime<Utc>) -> Result<Gone> {
         let ids = [rejection.row];
         let parts = self.in_small_parts(&ids, |transaction, apart, id, seqs: &mut Vec<EditSeq>| {
-            let Some(deletion) = waits(transaction, id)? else { return Ok(()) };
+            // One that others changed meanwhile waits for a person already, who is asked about that.
+            let waits = waits(transaction, id)?.filter(|it| it.outcome != Some(Outcome::Held));
+            let Some(deletion) = waits else { return Ok(()) };
             let reason = Some(rejection.words.clone());
             let refused = Settlement { reason, ..Settlement::new(deletion.seq, Outcome::Rejected) };
             let done = apart.outcomes(transaction, id, now, || {

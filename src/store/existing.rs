@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 
 use super::apply::{insert_snapshot, is_written, settle, wipe_passwords_of};
 use super::create::{self, close_existing, is_uncreated, refuse};
-use super::{Failed, attempt, departure, dirty, edit, follow, row, state, statements};
+use super::{Failed, attempt, delete, departure, dirty, edit, follow, row, state, statements};
 use crate::clock::stamp;
 use crate::error::Error;
 use crate::flow::{Keep, Outcome, Settlement, is_tidied, made, refuse_unseen, was_made_since};
@@ -97,6 +97,13 @@ fn is_the_same(
     }
     let entered = dirty::load_to_decide(transaction, id)?.ok_or(Failed::Ignored)?;
     let known_as = made(id, &record.attributes()?);
+    if delete::waits(transaction, known_as)?.is_some() {
+        let whom = known_as.customer;
+        return Err(refuse(
+            id,
+            &format!("customer {whom} is to be deleted: give that up first, with discard {whom}"),
+        ));
+    }
     // What the till granted may be in what the store has, and spent since.
     let may_be_ours =
         departure::of(transaction, id)?.is_some() || !was_there_before(transaction, id, record)?;
